@@ -1,7 +1,7 @@
 """Runs each pinned SDK against the real binaries, over stdio and over HTTP.
 
-Brings the SDKs, gives each run a state folder and a server of its own, and checks what the SDK itself cannot see: the
-database file, sessions that have ended, processes that are gone. What an SDK does and claims is in loop.py and loop.mjs.
+Installs the SDKs, gives each run its own state directory and server, and checks what the SDK cannot observe: the
+database file, closed sessions and ended processes. The calls and claims of an SDK are in loop.py and loop.mjs.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from dataclasses import dataclass
 
 TOKEN = "a-token-for-this-run-only"
 HERE = pathlib.Path(__file__).resolve().parent
-# Debug binaries on a busy machine; a run takes a few seconds otherwise.
+# Timeouts for debug binaries on a busy machine; otherwise a run takes a few seconds.
 INSTALL_SECONDS = 600
 START_SECONDS = 60
 RUN_SECONDS = 180
 END_SECONDS = 20
-# The oldest Node.js that every SDK below runs on, and what is brought where the machine's is older.
+# The oldest Node.js that every SDK below supports, and the version installed if the machine's is older.
 NODE_MAJOR = 20
 NODE = "22.23.3"
 
@@ -50,7 +50,7 @@ class Sdk:
         return f"{self.package.replace('@', '').replace('/', '-')}-{self.version}"
 
 
-# Newest and one year old; every revision that the gateway serves is spoken by somebody.
+# Newest and one year old; together they cover every revision that the gateway serves.
 SDKS = (
     Sdk("mcp", "2.3.0", "python_2.py", ("2026-07-28", "2025-11-25")),
     Sdk("mcp", "1.22.0", "python_1.py", ("2025-06-18",)),
@@ -73,14 +73,14 @@ class Counts:
             self.failed += 1
 
     def line(self, line: str) -> None:
-        """A line of an SDK's own script."""
+        """Counts a line of an SDK's script."""
         print(line, end="", flush=True)
         self.passed += line.startswith("ok ")
         self.failed += line.startswith("FAIL ")
 
 
 def quietly(command: list[str], folder: pathlib.Path | None = None) -> None:
-    """Runs an installer; what it says is shown only if it fails."""
+    """Runs an installer; prints its output only if it fails."""
     done = subprocess.run(
         command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, timeout=INSTALL_SECONDS,
@@ -95,7 +95,7 @@ def npm_install(folder: pathlib.Path, package: str) -> None:
 
 
 def bring(place: pathlib.Path, fill) -> pathlib.Path:
-    """A folder that is either complete or made anew."""
+    """Returns a directory that is complete, filling it again if it is not."""
     mark = place / "complete"
     if not mark.exists():
         shutil.rmtree(place, ignore_errors=True)
@@ -114,7 +114,7 @@ def node(target: pathlib.Path) -> str:
 
 
 def installed(sdk: Sdk, target: pathlib.Path) -> list[str]:
-    """The command that runs the SDK's script."""
+    """Returns the command that runs the SDK's script."""
 
     def python(place: pathlib.Path) -> None:
         quietly([sys.executable, "-m", "venv", str(place)])
@@ -125,18 +125,18 @@ def installed(sdk: Sdk, target: pathlib.Path) -> list[str]:
         place = bring(target / sdk.folder, python)
         return [str(place / "bin" / "python"), str(HERE / sdk.script)]
     place = bring(target / sdk.folder, lambda place: npm_install(place, f"{sdk.package}@{sdk.version}"))
-    # Modules find their packages from where they lie themselves.
+    # Modules find their packages relative to their own directory.
     for script in HERE.glob("*.mjs"):
         shutil.copy(script, place)
     return [node(target), str(place / sdk.script)]
 
 
 def processes_of(folder: pathlib.Path) -> dict[int, str]:
-    """Command lines that name the run's own folder, by process: the services that the run started."""
+    """Returns the command lines that name the directory of the run, by process: the services that it started."""
     if os.path.isdir("/proc/self"):
         lines = {}
         for entry in pathlib.Path("/proc").glob("[0-9]*"):
-            # It may have ended meanwhile.
+            # The process may have ended meanwhile.
             with contextlib.suppress(OSError):
                 lines[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     else:
@@ -147,7 +147,7 @@ def processes_of(folder: pathlib.Path) -> dict[int, str]:
 
 
 class Run:
-    """One SDK in one revision over one transport."""
+    """One SDK with one revision over one transport."""
 
     def __init__(self, binaries: pathlib.Path, contract: pathlib.Path, folder: pathlib.Path) -> None:
         self.folder = folder
@@ -201,7 +201,7 @@ class Run:
             server.wait()
 
     def client(self, command: list[str], setup: dict, counts: Counts, title: str) -> None:
-        """Runs the SDK's script to its end, or ends it when its time is over."""
+        """Runs the SDK's script to its end, or kills it after a timeout."""
         setup |= {
             "command": [self.runner, "mcp", "serve", *self.files],
             "approve": [self.runner, "proposals", "approve", "latest", "--yes", *self.files],
@@ -228,10 +228,10 @@ class Run:
             too_late.cancel()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(script.pid, signal.SIGKILL)
-        counts.claim(f"{title}: the script gets to its end", code == 0, f"exit code {code}\n{''.join(other)}")
+        counts.claim(f"{title}: the script runs to its end", code == 0, f"exit code {code}\n{''.join(other)}")
 
     def is_settled(self) -> bool:
-        """Whether everything is gone but the ledger, which waits a while for the next command."""
+        """Returns whether every process but the ledger has ended; the ledger waits for the next command for a while."""
         return all("synapsor-ledger --on-demand" in line for line in processes_of(self.folder).values())
 
     def end(self) -> None:
@@ -270,9 +270,9 @@ def over(transport: str, sdk: Sdk, revision: str, command: list[str], inputs: tu
             with run.http_server() as url:
                 run.client(command, setup | {"url": url, "token": TOKEN}, counts, title)
                 ended = within(END_SECONDS, lambda: sessions(url) == 0)
-                counts.claim(f"{title}: the client leaves no session behind", ended, sessions(url))
+                counts.claim(f"{title}: the client leaves no open session", ended, sessions(url))
         untouched = run.database.read_bytes() == run.before
-        counts.claim(f"{title}: the database file is byte for byte what it was", untouched)
+        counts.claim(f"{title}: the database file is unchanged byte for byte", untouched)
     finally:
         run.end()
         shutil.rmtree(folder, ignore_errors=True)

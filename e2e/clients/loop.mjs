@@ -1,4 +1,4 @@
-// What every TypeScript SDK does and what has to hold then; the same claims as in loop.py.
+// Calls and claims of every TypeScript SDK; the same claims as in loop.py.
 
 import { spawn } from "node:child_process";
 
@@ -13,12 +13,12 @@ const TEMPLATES = [
   "synapsor://replay/{replay_id}",
 ];
 export const HANDSHAKE = ["2025-06-18", "2025-11-25"];
-// For one answer, or one notification.
+// Timeout of one response or notification.
 const PATIENCE_MS = 60_000;
 
 const same = (left, right) => JSON.stringify(left) === JSON.stringify(right);
 
-/** The promise's value, or an error when it is not there in time. */
+/** Returns the promise's value, or an error when it times out. */
 async function inTime(promise) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -31,7 +31,7 @@ async function inTime(promise) {
   }
 }
 
-/** The code that a promise is refused with, or what it gave instead. */
+/** Returns the error code of a rejected promise, or its value. */
 async function refusal(promise) {
   try {
     return await promise;
@@ -65,11 +65,11 @@ class Loop {
 
   async hello() {
     const revision = this.client.revision();
-    this.claim("the expected revision is agreed on", revision === this.setup.revision, revision);
-    this.claim("the server says how to work with it", (this.client.instructions() ?? "").includes("propos"));
+    this.claim("the expected revision is negotiated", revision === this.setup.revision, revision);
+    this.claim("the server returns instructions", (this.client.instructions() ?? "").includes("propos"));
     if (this.isHandshake) {
       const answer = await inTime(this.client.ping());
-      this.claim("a ping is answered", same(answer, {}), answer);
+      this.claim("the server responds to a ping", same(answer, {}), answer);
     }
     if (this.setup.transport === "http") {
       const health = await fetch(this.setup.url.replace(/\/mcp$/, "/healthz"), {
@@ -84,9 +84,9 @@ class Loop {
   async tools() {
     const tools = await inTime(this.client.tools());
     const names = tools.map((tool) => tool.name);
-    this.claim("the tools are the two reviewed ones", same(names, [READ, PROPOSE]), names);
+    this.claim("the tools are the two reviewed capabilities", same(names, [READ, PROPOSE]), names);
     const bad = names.filter((name) => FORBIDDEN.some((word) => name.includes(word)));
-    this.claim("no tool approves, applies or speaks SQL", bad.length === 0, bad);
+    this.claim("no tool approves, applies or runs SQL", bad.length === 0, bad);
     const inputs = tools.map((tool) => JSON.stringify(tool.inputSchema));
     this.claim("no tool takes a tenant", !inputs.some((schema) => schema.includes("tenant")), inputs);
     const outputs = tools.map((tool) => tool.outputSchema?.type);
@@ -96,7 +96,7 @@ class Loop {
       [true, false, true, false],
       [false, false, true, false],
     ];
-    this.claim("every annotation is explicit and true", same(hints, expected), hints);
+    this.claim("every annotation is explicit and correct", same(hints, expected), hints);
     const titles = tools.map((tool) => tool.title ?? tool.annotations?.title);
     this.claim("every tool has a title", titles.every(Boolean), titles);
   }
@@ -105,23 +105,23 @@ class Loop {
     const read = await inTime(this.client.call(READ, { invoice_id: INVOICE }));
     const envelope = read.structuredContent ?? {};
     const data = envelope.data ?? {};
-    this.claim("the read gives the row", data.id === INVOICE && !read.isError, read);
+    this.claim("the read returns the row", data.id === INVOICE && !read.isError, read);
     this.claim("the text is the same JSON", same(JSON.parse(read.content[0].text), envelope), read);
-    this.claim("columns that are not visible stay out", !("internal_note" in data), data);
+    this.claim("invisible columns are omitted", !("internal_note" in data), data);
     const missing = await inTime(this.client.call(READ, { invoice_id: "no such invoice" }));
     this.claim("an unknown row is an error result", missing.isError === true, missing);
     const code = missing.structuredContent?.error?.code;
-    this.claim("and says so", code === "NOT_FOUND_IN_TENANT", code);
+    this.claim("the error code is NOT_FOUND_IN_TENANT", code === "NOT_FOUND_IN_TENANT", code);
   }
 
   async propose() {
     const wanted = { invoice_id: INVOICE, reason: "the late fee was a mistake" };
     const made = (await inTime(this.client.call(PROPOSE, wanted))).structuredContent ?? {};
     const id = String(made.proposal?.id);
-    this.claim("the call makes a proposal", id.startsWith("wrp_"), made);
+    this.claim("the call creates a proposal", id.startsWith("wrp_"), made);
     this.claim("the source is unchanged", made.source_database_changed === false, made);
     const again = (await inTime(this.client.call(PROPOSE, wanted))).structuredContent ?? {};
-    this.claim("the same call finds the open proposal", again.proposal?.id === id, again);
+    this.claim("the same call returns the open proposal", again.proposal?.id === id, again);
     return [id, String(made.evidence?.bundle_id)];
   }
 
@@ -158,7 +158,7 @@ class Loop {
     this.claim("there is one prompt", same(names, ["inspect_then_propose"]), names);
     const messages = await inTime(this.client.prompt(names[0], { request: "waive the fee of INV-3001" }));
     const { text } = messages[0].content;
-    this.claim("it carries the request", text.includes("waive the fee of INV-3001"), messages);
+    this.claim("the prompt contains the request", text.includes("waive the fee of INV-3001"), messages);
   }
 
   async approval(proposal) {
@@ -167,9 +167,9 @@ class Loop {
     await this.personApproves();
     const seen = await inTime(watch.update);
     await inTime(watch.end());
-    this.claim("an approval by a person is told to who listens", seen === uri, seen);
+    this.claim("a subscriber is notified of an approval", seen === uri, seen);
     const state = (await this.record(uri)).proposal?.state;
-    this.claim("and the resource says so", state === "approved", state);
+    this.claim("the resource is approved", state === "approved", state);
   }
 
   async personApproves() {
@@ -186,23 +186,23 @@ class Loop {
   }
 
   async task() {
-    const task = await inTime(this.client.task(PROPOSE, { invoice_id: INVOICE, reason: "to be taken back" }));
-    this.claim("a proposal that waits is a task", task.resultType === "task" && task.status === "working", task);
+    const task = await inTime(this.client.task(PROPOSE, { invoice_id: INVOICE, reason: "to be withdrawn" }));
+    this.claim("a waiting proposal is a task", task.resultType === "task" && task.status === "working", task);
     const id = task.taskId;
     const waiting = await inTime(this.client.aboutTask("tasks/get", id));
     const isAtWork = waiting.taskId === id && waiting.status === "working";
-    this.claim("the task is at work while people have not decided", isAtWork, waiting);
+    this.claim("the task is working until operators decide", isAtWork, waiting);
     await inTime(this.client.aboutTask("tasks/cancel", id));
     const ended = await inTime(this.client.aboutTask("tasks/get", id));
-    this.claim("a cancelled task is cancelled", ended.status === "cancelled", ended);
+    this.claim("a canceled task has the status cancelled", ended.status === "cancelled", ended);
     const state = (await this.record(`synapsor://proposals/${id}`)).proposal?.state;
-    this.claim("and its proposal is taken back", state === "canceled", state);
+    this.claim("its proposal is withdrawn", state === "canceled", state);
     const seen = await inTime(refusal(this.client.aboutTask("tasks/get", "wrp_00000000000000000000")));
     this.claim("an unknown task is refused", seen === -32602, seen);
   }
 }
 
-/** `connect` gives a client, from what the script is told on stdin. */
+/** `connect` returns a client, from the setup on stdin. */
 export async function run(connect) {
   let told = "";
   for await (const text of process.stdin) told += text;
@@ -211,8 +211,8 @@ export async function run(connect) {
   const loop = new Loop(client, setup);
   try {
     await loop.all();
-    // An answer that the SDK cannot read shows only here. What ends with the client is no complaint.
-    loop.claim("the SDK has no complaint", client.complaints.length === 0, client.complaints);
+    // A response that the SDK cannot decode appears only here. Errors while the client closes do not count.
+    loop.claim("the SDK reports no error", client.complaints.length === 0, client.complaints);
   } finally {
     await inTime(client.close());
   }

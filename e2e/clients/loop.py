@@ -1,4 +1,4 @@
-"""What every Python SDK does and what has to hold then. Results are compared as they are on the wire."""
+"""Calls and claims of every Python SDK. Results are compared in their wire form."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ TEMPLATES = [
     "synapsor://replay/{replay_id}",
 ]
 HANDSHAKE = ("2025-06-18", "2025-11-25")
-# For one answer, or one notification.
+# Timeout of one response or notification.
 SECONDS = 60
 
 
@@ -54,11 +54,11 @@ class Loop:
 
     async def hello(self) -> None:
         revision = self.client.revision
-        self.claim("the expected revision is agreed on", revision == self.setup["revision"], revision)
-        self.claim("the server says how to work with it", "propos" in (self.client.instructions or ""))
+        self.claim("the expected revision is negotiated", revision == self.setup["revision"], revision)
+        self.claim("the server returns instructions", "propos" in (self.client.instructions or ""))
         has_session = self.setup["revision"] in HANDSHAKE
         if has_session:
-            self.claim("a ping is answered", await self.client.ping() == {})
+            self.claim("the server responds to a ping", await self.client.ping() == {})
         if self.setup["transport"] == "http":
             health = await asyncio.to_thread(fetch, self.setup["url"].removesuffix("/mcp") + "/healthz")
             expected = 1 if has_session else 0
@@ -67,15 +67,15 @@ class Loop:
     async def tools(self) -> None:
         tools = await self.client.tools()
         names = [tool["name"] for tool in tools]
-        self.claim("the tools are the two reviewed ones", names == [READ, PROPOSE], names)
+        self.claim("the tools are the two reviewed capabilities", names == [READ, PROPOSE], names)
         bad = [name for name in names if any(word in name for word in FORBIDDEN)]
-        self.claim("no tool approves, applies or speaks SQL", not bad, bad)
+        self.claim("no tool approves, applies or runs SQL", not bad, bad)
         self.claim("no tool takes a tenant", not any("tenant" in str(tool["inputSchema"]) for tool in tools))
         schemas = [tool.get("outputSchema") or {} for tool in tools]
         self.claim("every tool has an output schema", all(s.get("type") == "object" for s in schemas), schemas)
         hints = [[tool.get("annotations", {}).get(hint) for hint in HINTS] for tool in tools]
         expected = [[True, False, True, False], [False, False, True, False]]
-        self.claim("every annotation is explicit and true", hints == expected, hints)
+        self.claim("every annotation is explicit and correct", hints == expected, hints)
         titles = [tool.get("title") or tool.get("annotations", {}).get("title") for tool in tools]
         self.claim("every tool has a title", all(titles), titles)
 
@@ -83,23 +83,23 @@ class Loop:
         read = await self.client.call(READ, {"invoice_id": INVOICE})
         envelope = read.get("structuredContent") or {}
         data = envelope.get("data") or {}
-        self.claim("the read gives the row", data.get("id") == INVOICE and not read.get("isError"), read)
+        self.claim("the read returns the row", data.get("id") == INVOICE and not read.get("isError"), read)
         self.claim("the text is the same JSON", json.loads(read["content"][0]["text"]) == envelope, read)
-        self.claim("columns that are not visible stay out", "internal_note" not in data, data)
+        self.claim("invisible columns are omitted", "internal_note" not in data, data)
         missing = await self.client.call(READ, {"invoice_id": "no such invoice"})
         error = (missing.get("structuredContent") or {}).get("error") or {}
         self.claim("an unknown row is an error result", missing.get("isError") is True, missing)
-        self.claim("and says so", error.get("code") == "NOT_FOUND_IN_TENANT", error)
+        self.claim("the error code is NOT_FOUND_IN_TENANT", error.get("code") == "NOT_FOUND_IN_TENANT", error)
 
     async def propose(self) -> tuple[str, str]:
         wanted = {"invoice_id": INVOICE, "reason": "the late fee was a mistake"}
         made = (await self.client.call(PROPOSE, wanted)).get("structuredContent") or {}
         proposal = made.get("proposal") or {}
-        self.claim("the call makes a proposal", str(proposal.get("id")).startswith("wrp_"), made)
+        self.claim("the call creates a proposal", str(proposal.get("id")).startswith("wrp_"), made)
         self.claim("the source is unchanged", made.get("source_database_changed") is False, made)
         again = (await self.client.call(PROPOSE, wanted)).get("structuredContent") or {}
         same = (again.get("proposal") or {}).get("id")
-        self.claim("the same call finds the open proposal", same == proposal.get("id"), again)
+        self.claim("the same call returns the open proposal", same == proposal.get("id"), again)
         return str(proposal.get("id")), str((made.get("evidence") or {}).get("bundle_id"))
 
     async def record(self, uri: str) -> dict:
@@ -136,7 +136,7 @@ class Loop:
         self.claim("there is one prompt", names == ["inspect_then_propose"], prompts)
         messages = await self.client.prompt(names[0], {"request": "waive the fee of INV-3001"})
         text = messages[0]["content"]["text"]
-        self.claim("it carries the request", "waive the fee of INV-3001" in text, messages)
+        self.claim("the prompt contains the request", "waive the fee of INV-3001" in text, messages)
 
     async def approval(self, proposal: str) -> None:
         uri = f"synapsor://proposals/{proposal}"
@@ -144,9 +144,9 @@ class Loop:
             await self.person_approves()
             with anyio.fail_after(SECONDS):
                 seen = await update()
-        self.claim("an approval by a person is told to who listens", seen == uri, seen)
+        self.claim("a subscriber is notified of an approval", seen == uri, seen)
         state = (await self.record(uri)).get("proposal", {}).get("state")
-        self.claim("and the resource says so", state == "approved", state)
+        self.claim("the resource is approved", state == "approved", state)
 
     async def person_approves(self) -> None:
         command = await asyncio.create_subprocess_exec(
@@ -158,19 +158,19 @@ class Loop:
             raise RuntimeError(said.decode())
 
     async def task(self) -> None:
-        wanted = {"invoice_id": INVOICE, "reason": "to be taken back"}
+        wanted = {"invoice_id": INVOICE, "reason": "to be withdrawn"}
         task = await self.client.task(PROPOSE, wanted)
-        self.claim("a proposal that waits is a task", task.get("status") == "working", task)
+        self.claim("a waiting proposal is a task", task.get("status") == "working", task)
         id = task["taskId"]
         seen = await self.client.task_get(id)
         told = (seen.get("taskId"), seen.get("status"))
-        self.claim("the task is at work while people have not decided", told == (id, "working"), seen)
+        self.claim("the task is working until operators decide", told == (id, "working"), seen)
         await self.client.task_cancel(id)
         seen = await self.client.task_get(id)
-        self.claim("a cancelled task is cancelled", seen.get("status") == "cancelled", seen)
+        self.claim("a canceled task has the status cancelled", seen.get("status") == "cancelled", seen)
         record = await self.record(f"synapsor://proposals/{id}")
         state = record.get("proposal", {}).get("state")
-        self.claim("and its proposal is taken back", state == "canceled", record)
+        self.claim("its proposal is withdrawn", state == "canceled", record)
         try:
             seen = await self.client.task_get("wrp_00000000000000000000")
         except Refused as refused:
@@ -179,7 +179,7 @@ class Loop:
 
 
 class Complaints(logging.Handler):
-    """What the SDK itself found wrong; an answer that it cannot read shows only here."""
+    """Collects errors of the SDK itself; a response that it cannot decode appears only here."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -195,7 +195,7 @@ def fetch(url: str) -> dict:
 
 
 def run(connect) -> None:
-    """`connect` gives an async context manager with a client, from what the script is told on stdin."""
+    """`connect` returns an async context manager with a client, from the setup on stdin."""
     setup = json.load(sys.stdin)
     complaints = Complaints()
     logging.getLogger().addHandler(complaints)
@@ -205,11 +205,11 @@ def run(connect) -> None:
         async with connect(setup) as client:
             try:
                 await loop.all(client)
-            except Exception:  # noqa: BLE001 - raised further, it would come out wrapped by task groups
+            except Exception:  # noqa: BLE001 - if raised further, task groups would wrap it
                 traceback.print_exc()
                 return False
         return True
 
     is_done = asyncio.run(within_a_connection())
-    loop.claim("the SDK has no complaint", not complaints.seen, complaints.seen)
+    loop.claim("the SDK reports no error", not complaints.seen, complaints.seen)
     sys.exit(0 if is_done else 1)

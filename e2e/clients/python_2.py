@@ -1,4 +1,4 @@
-"""The 2.x line of the Python SDK, in both eras of the protocol."""
+"""The 2.x line of the Python SDK, stateless and session-based."""
 
 import contextlib
 from typing import Any, Literal
@@ -15,19 +15,19 @@ TASKS = "io.modelcontextprotocol/tasks"
 
 
 class AnyResult(types.Result):
-    """A result of a method that the SDK has no model for."""
+    """A result of a method without a model in the SDK."""
 
     model_config = {**types.Result.model_config, "extra": "allow"}
 
 
 class Task(AnyResult):
-    """What stands in for a tool's result when the server made a task of the call."""
+    """Replaces a tool's result when the server created a task for the call."""
 
     result_type: Literal["task"] = "task"
 
 
 class Tasks(ClientExtension):
-    """Declares the extension; the calls below take the task as it comes and never wait for its end."""
+    """Declares the extension; the calls below use the task as returned and never wait for its end."""
 
     identifier = TASKS
 
@@ -109,7 +109,7 @@ class Client:
             try:
                 return wire(await client.session.send_request(request, AnyResult))
             except MCPError as error:
-                # Raised inside, it would come out wrapped by the connection's task groups.
+                # If raised inside, the connection's task groups would wrap it.
                 code = error.code
         raise loop.Refused(code)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the official SDKs against the built binaries. Brings the tools that install them where it may;
-# drive.py pins the SDKs and brings them into target/.
+# Runs the official SDKs against the built binaries. Installs the required tools if permitted;
+# drive.py pins the SDKs and installs them into target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +11,7 @@ if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     apt-get update -qq && apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
   else
-    echo "test-clients: python3 with its venv module, node and npm are needed" \
+    echo "test-clients: python3 with its venv module, node and npm are required" \
       "(Debian: apt-get install ${missing[*]})" >&2
     exit 1
   fi

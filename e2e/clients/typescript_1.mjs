@@ -19,7 +19,7 @@ function transportOf(setup) {
 await run(async (setup) => {
   const client = new Client({ name: "typescript-1", version: "1.0.0" });
   const transport = transportOf(setup);
-  // The client tells the transport what was agreed on; over stdio nothing keeps it.
+  // The client passes the negotiated revision to the transport; over stdio no object stores it.
   let agreed;
   const tellHttp = transport.setProtocolVersion?.bind(transport);
   transport.setProtocolVersion = (version) => {

@@ -1,4 +1,4 @@
-// The 2.x line of the TypeScript SDK, in both eras of the protocol.
+// The 2.x line of the TypeScript SDK, stateless and session-based.
 
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
@@ -16,7 +16,7 @@ function transportOf(setup) {
   return new StreamableHTTPClientTransport(new URL(setup.url), { requestInit });
 }
 
-/** A plain request of the newest revision: this SDK takes no result that is a task. */
+/** A plain request of the newest revision, because this SDK does not accept a task as a result. */
 async function plainly(setup, method, name, params) {
   const _meta = {
     "io.modelcontextprotocol/protocolVersion": setup.revision,

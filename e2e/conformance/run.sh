@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Runs the official conformance suite of MCP, in two versions, against the gateway's HTTP stack with fixtures and
-# against the real gateway. Brings the suite and the Node that it needs into target/.
+# against the real gateway. Installs the suite and its Node into target/.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 node=node@22.23.3
 stable=@modelcontextprotocol/conformance@0.1.16
 newest=@modelcontextprotocol/conformance@0.2.0-alpha.12
 if ! command -v npm >/dev/null; then
-  echo "conformance: npm is needed (Debian: apt-get install npm); the Node that runs the suite comes by it" >&2
+  echo "conformance: npm is required (Debian: apt-get install npm); it installs the Node that runs the suite" >&2
   exit 1
 fi
 bring() {

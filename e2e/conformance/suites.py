@@ -1,6 +1,6 @@
-"""The official conformance suite against two servers: the fixtures on the gateway's HTTP stack, and the real gateway.
+"""Runs the official conformance suite against two servers: the fixtures on the gateway's HTTP stack, and the real gateway.
 
-Prints one line for each suite and ends with the counts. What fails is shown in full.
+Prints one line for each suite and the counts at the end, with the full output of failed suites.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import urllib.request
 SUITE_SECONDS = 300
 START_SECONDS = 30
 
-# Unscored by the suite, so they are run by name as well.
+# The suite does not score these, so they run by name as well.
 BY_NAME = [
     "http-header-validation",
     "http-custom-header-server-validation",
@@ -34,7 +34,7 @@ BY_NAME = [
     "tasks-required-task-error",
     "tasks-mrtr-composition",
 ]
-# What needs no fixture, so that the real gateway has to pass it.
+# Scenarios without fixtures, which the real gateway must pass.
 REAL_STABLE = ["server-initialize", "ping", "tools-list", "dns-rebinding-protection", "server-sse-multiple-streams"]
 REAL_2025 = [*REAL_STABLE, "server-session-lifecycle"]
 REAL_2026 = [
@@ -47,7 +47,7 @@ REAL_2026 = [
     "caching",
     "sep-2164-resource-not-found",
 ]
-# Checks inside these scenarios that call a tool which only the fixtures have.
+# Checks in these scenarios that call a tool of the fixtures.
 NEED_FIXTURES = {"sep-2575-server-rejects-undeclared-capability", "sep-2575-missing-capability-http-400"}
 
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
@@ -68,7 +68,7 @@ class Suite:
         self.folder = folder
 
     def run(self, url: str, arguments: list[str]) -> tuple[int, str]:
-        """Exit code and output; a run that takes too long has failed."""
+        """Returns exit code and output; a run that times out has failed."""
         try:
             ran = subprocess.run(
                 [*self.command, "--url", url, *arguments],
@@ -100,7 +100,7 @@ def report(name: str, good: int, bad: int, output: str) -> None:
 
 
 def whole(name: str, suite: Suite, url: str, arguments: list[str]) -> None:
-    """A list of scenarios that the suite itself knows."""
+    """Runs a list of scenarios that the suite defines."""
     code, output = suite.run(url, arguments)
     total = TOTAL.search(output)
     good, bad = (int(total[1]), int(total[2])) if total else (0, 1)
@@ -137,7 +137,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(command: list[str], folder: pathlib.Path, env: dict[str, str]):
-    """A server for the time of the block; gives its URL."""
+    """Runs a server for the duration of the block; yields its URL."""
     port = free_port()
     command = [*(part.replace("PORT", str(port)) for part in command)]
     with (folder / f"{pathlib.Path(command[0]).name}.log").open("w") as log:

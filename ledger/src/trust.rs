@@ -1,4 +1,4 @@
-//! The ledger's own copy of the trust file, read again whenever the file on disk is another one.
+//! The ledger's own copy of the trust file, reloaded when the file on disk changes.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -18,22 +18,22 @@ use crate::store::Head;
 /// A trust file with the digest of its bytes.
 #[derive(Debug)]
 pub struct Trust {
-    /// What it says.
+    /// Content of the file.
     pub file: TrustFile,
-    /// Digest of the bytes it was read from.
+    /// Digest of the bytes from which it was decoded.
     pub digest: Digest,
 }
 
-/// Where the trust file lies, and what it said when it was last read.
+/// Path of the trust file, and its content when it was last read.
 #[derive(Debug)]
 pub struct TrustStore {
     path: PathBuf,
     last: Mutex<Last>,
-    /// The log's own head: a key counts as retired there whose entry names no state of the log.
+    /// Head of the ledger's own log: a key whose entry names no tree head counts as retired there.
     head: OnceLock<watch::Receiver<Head>>,
 }
 
-/// What was read last, with the stamp of the file if any later change gives it another one.
+/// The last content, with the stamp of the file if any later change gives the file another stamp.
 type Last = (Option<FileStamp>, Arc<Trust>);
 
 impl TrustStore {
@@ -47,14 +47,15 @@ impl TrustStore {
         })
     }
 
-    /// From the next reading on, a key whose retirement names no state of the log counts as retired at the head that
-    /// the log had when the file was read.
+    /// From the next reload, a key whose retirement names no tree head counts as retired at the head that the log
+    /// had when the file was read.
     pub(crate) fn pin_by(&self, head: watch::Receiver<Head>) {
         let _ = self.head.set(head);
         self.last.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
     }
 
-    /// What the file says now. A file that no longer reads is refused: the old one may name a revoked key.
+    /// Returns the current content. Fails when the file is no longer readable: the old content may name a revoked
+    /// key.
     pub fn current(&self) -> Result<Arc<Trust>, PublicError> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = FileStamp::of(&self.path).map_err(|_| unreadable())?;
@@ -73,7 +74,7 @@ impl TrustStore {
 }
 
 impl Trust {
-    /// The key of a reader that may sign new objects.
+    /// Returns the key of a reader that may sign new objects.
     pub(crate) fn reader(&self, id: &KeyId) -> Option<&PublicKey> {
         self.file
             .readers
@@ -84,7 +85,7 @@ impl Trust {
 }
 
 fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> Result<Last, PublicError> {
-    // The stamp comes first: a change in between is seen by the next look.
+    // The stamp is read first, so that the next check detects a change in between.
     let stamp = FileStamp::of(path).map_err(|_| unreadable())?;
     let stamp = Some(stamp).filter(|stamp| stamp.is_stable(SystemClock.now_ms()));
     files::check_not_writable_by_others(path).map_err(|e| unusable(&e))?;
@@ -105,7 +106,7 @@ fn unusable(error: &FileError) -> PublicError {
     match error {
         FileError::WritableByOthers { .. } => PublicError::new(
             "TRUST_FILE_OPEN",
-            format!("the trust file cannot be used: {error}; {}", error.fix()),
+            format!("the trust file is not usable: {error}; {}", error.fix()),
         ),
         _ => unreadable(),
     }
@@ -114,6 +115,6 @@ fn unusable(error: &FileError) -> PublicError {
 fn unreadable() -> PublicError {
     PublicError::new(
         "TRUST_FILE_UNREADABLE",
-        "the ledger cannot read its trust file; put it back and make it readable",
+        "the ledger's trust file is not readable; restore it and make it readable",
     )
 }

@@ -1,5 +1,5 @@
-//! Verifies signatures outside of the writing thread: what operators and writers present, and what it is to be counted
-//! with. The thread looks the verdicts up, and verifies only what came between.
+//! Verifies signatures outside the writing thread: those of presented objects, and those of the decisions that
+//! count with them. The writing thread reuses the results, and verifies only objects recorded in between.
 
 use std::collections::HashMap;
 
@@ -19,19 +19,19 @@ use crate::decide::relevant;
 use crate::store::{Reader, StepError, events, log, proposals, records};
 use crate::trust::Trust;
 
-/// What was found out about one presented object, by one trust file at one time.
+/// Verification results for one presented object, by one trust file at one time.
 #[derive(Debug, Default)]
 pub(crate) struct Verdicts {
     /// The proposal that it names.
     pub(crate) proposal: Option<Proposal>,
     decision: Option<Result<VerifiedDecision, ApprovalRefusal>>,
     order: Option<Result<VerifiedOrder, ApprovalRefusal>>,
-    /// Decisions on file, by the digest of their payload.
+    /// Recorded decisions, by the digest of their payload.
     on_file: HashMap<Digest, Result<VerifiedDecision, ApprovalRefusal>>,
 }
 
 impl Verdicts {
-    /// Verifies a decision or an order, and the decisions on file that count with it.
+    /// Verifies a decision or an order, and the recorded decisions that count with it.
     pub(crate) fn of(
         reader: &Reader<'_>,
         (kind, signed): (ObjectKind, &DsseEnvelope),
@@ -73,7 +73,7 @@ impl Verdicts {
         Ok(verdicts)
     }
 
-    /// The verdict on the presented decision.
+    /// Returns the result for the presented decision.
     pub(crate) fn decision(
         &self,
         signed: &DsseEnvelope,
@@ -85,7 +85,7 @@ impl Verdicts {
         }
     }
 
-    /// The verdict on the presented order.
+    /// Returns the result for the presented order.
     pub(crate) fn order(
         &self,
         signed: &DsseEnvelope,
@@ -97,8 +97,8 @@ impl Verdicts {
         }
     }
 
-    /// The verdict on a decision on file: known from before, the presented one, or one that was filed meanwhile and is
-    /// verified now.
+    /// Returns the result for a recorded decision: known from before, the presented one, or one recorded in
+    /// between and verified now.
     pub(crate) fn on_file(
         &self,
         digest: Digest,
@@ -117,7 +117,7 @@ impl Verdicts {
     }
 }
 
-/// What a presented object says it is about.
+/// Unverified reference of a presented object to its proposal.
 struct Claim {
     proposal: ProposalId,
     /// The decisions that an order names; none for a decision, which counts with all of them.

@@ -1,8 +1,9 @@
-//! The ledger's wall clock, and whether it may end proposals.
+//! The ledger's wall clock, and whether it may expire proposals.
 //!
-//! An expiry is final, so a wall clock that was stepped must not cause one: while it differs from the monotonic clock
-//! by more than the allowed skew, nothing expires until it is set back or a writer names the same time. What a writer
-//! says is not signed and needs no signature: it ends nothing by itself, the ledger only trusts its own clock again.
+//! An expiry is final, so a stepped wall clock must not cause one. While the wall clock differs from the monotonic
+//! clock by more than the allowed skew, nothing expires until the clock is set back or a writer reports the same
+//! time. The writer's time is not signed and needs no signature: it expires nothing by itself, and the ledger only
+//! trusts its own clock again.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,24 +11,24 @@ use synapsor_chassis::clock::Clock;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-/// The clock that everything in the ledger is handed.
+/// Clock that every part of the ledger uses.
 #[derive(Debug)]
 pub(crate) struct WallClock {
     clock: Arc<dyn Clock>,
     trusted: Mutex<Trusted>,
 }
 
-/// A reading of both clocks from when the wall clock was trusted.
+/// Reading of both clocks from when the wall clock was trusted.
 #[derive(Debug, Clone, Copy)]
 struct Trusted {
     wall_ms: i64,
     monotonic_ms: i64,
-    /// Whether the step since was reported.
+    /// Whether the step since then was logged.
     is_reported: bool,
 }
 
 impl WallClock {
-    /// Trusts the wall clock as it is now.
+    /// Trusts the current wall clock.
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         let trusted = Mutex::new(Trusted::read(clock.as_ref()));
         Self { clock, trusted }
@@ -37,7 +38,7 @@ impl WallClock {
         Timestamp::from_unix_millis(self.clock.now_ms())
     }
 
-    /// The time by which proposals expire; `None` while the wall clock is not trusted.
+    /// Returns the time that decides expiry; `None` while the wall clock is not trusted.
     pub(crate) fn expiry_time(&self) -> Option<Timestamp> {
         let now = Trusted::read(self.clock.as_ref());
         let mut trusted = self.trusted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,8 +58,8 @@ impl WallClock {
         Some(Timestamp::from_unix_millis(now.wall_ms))
     }
 
-    /// Takes note of a writer's wall clock in milliseconds since 1970, 0 for none: one that agrees with this one makes
-    /// it trusted.
+    /// Compares a writer's wall clock in milliseconds since 1970, 0 for none. A time that agrees with the ledger's
+    /// wall clock makes that clock trusted.
     pub(crate) fn compare_with_writer(&self, writer_now_ms: i64) {
         let now = Trusted::read(self.clock.as_ref());
         let apart_ms = now.wall_ms.saturating_sub(writer_now_ms).saturating_abs();

@@ -1,5 +1,4 @@
-//! Telling gateways of changes of state: one stream per ticket, fed as the log grows, ended by the ticket's own
-//! deadline.
+//! Reports state changes to gateways: one stream per ticket, fed as the log grows, ended by the ticket's deadline.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,32 +14,32 @@ use crate::store::agents::{self, Change, Scope};
 use crate::store::listeners::{Listening, Topic};
 use crate::{Caller, Ledger};
 
-/// Watches that one gateway may have open.
+/// Maximum number of open watches of one gateway.
 const WATCHES_MAX: usize = 64;
 
-/// Records behind the newest from which a watch may go on.
+/// Maximum distance from the newest event at which a watch may resume, in events.
 const BACK_MAX: u64 = 10_000;
 
-/// Records that one look goes through.
+/// Number of events that one query reads.
 const WINDOW: u64 = 2_000;
 
-/// How many watches each gateway has open.
+/// Number of open watches of each gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     open: Mutex<HashMap<String, usize>>,
 }
 
-/// One open watch in [`Watches`], given up when it is dropped.
+/// One open watch in [`Watches`], released when it is dropped.
 #[derive(Debug)]
 struct Place {
     watches: Arc<Watches>,
     gateway: String,
 }
 
-/// What a watcher is told.
+/// A message of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// Everything up to and with this record has been told.
+    /// Every event up to and including this one has been reported.
     Position(u64),
     Change {
         change: Change,
@@ -54,9 +53,9 @@ pub(crate) struct Watch {
     ledger: Ledger,
     ticket: VerifiedTicket,
     scope: Scope,
-    /// Wakes it for its tenants.
+    /// Wakes the watch for its tenants.
     listening: Listening,
-    /// The first record that was not looked at yet.
+    /// The first event that was not read yet.
     next: u64,
     _place: Place,
 }
@@ -68,7 +67,7 @@ impl Watches {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(gateway.to_owned()).or_default();
         if *count >= WATCHES_MAX {
-            let text = format!("this gateway has {WATCHES_MAX} watches open; end some before it opens more");
+            let text = format!("this gateway has {WATCHES_MAX} open watches; end some before opening more");
             return Err(PublicError::new("WATCHES_EXCEEDED", text));
         }
         *count += 1;
@@ -92,10 +91,10 @@ impl Drop for Place {
 }
 
 impl Ledger {
-    /// Opens a watch behind the record `after`, or behind the newest.
+    /// Opens a watch after the event `after`, or after the newest.
     ///
     /// # Errors
-    /// `RECORD_NOT_FOUND` if the ticket leaves proposals out, `WATCH_OUT_OF_RANGE` and `WATCHES_EXCEEDED`.
+    /// `RECORD_NOT_FOUND` if the ticket excludes proposals, `WATCH_OUT_OF_RANGE` and `WATCHES_EXCEEDED`.
     pub(crate) fn watch(
         &self,
         caller: &Caller,
@@ -106,7 +105,7 @@ impl Ledger {
             return Err(crate::agent_record::not_found());
         }
         let scope = Scope::of(&ticket);
-        // Before the size is read: what comes in between is then found twice and told once.
+        // Registered before the size is read: an event in between is then found twice and reported once.
         let listening = self
             .store
             .listen(scope.tenants().map(|t| Topic::Tenant(t.to_owned())).collect());
@@ -116,7 +115,7 @@ impl Ledger {
             Some(seq) if seq < size && size - seq <= BACK_MAX => seq + 1,
             Some(_) => {
                 let text = format!(
-                    "after_seq is not one of the last {BACK_MAX} records; watch from now on and read the proposals \
+                    "after_seq is not one of the last {BACK_MAX} events; watch from now on and read the proposals \
                      again"
                 );
                 return Err(PublicError::new("WATCH_OUT_OF_RANGE", text));
@@ -134,7 +133,7 @@ impl Ledger {
 }
 
 impl Watch {
-    /// Tells what comes until the ticket ends, nobody listens, or `stop`.
+    /// Reports changes until the ticket expires, the receiver is closed, or `stop`.
     pub(crate) async fn run(mut self, out: Out, stop: CancellationToken) {
         let size = self.size();
         if !self.send(&out, self.position(), &stop).await || !self.tell_up_to(size, &out, &stop).await {
@@ -148,11 +147,11 @@ impl Watch {
                 () = tokio::time::sleep(self.left()) => {}
             }
             if self.is_over() {
-                // The size comes first: what is below it and not pending concerns nobody here.
+                // The size is read first: events below it that are not pending do not concern this watch.
                 let size = self.size();
                 let told = self.listening.peek().map_or(size, |range| range.first);
                 self.next = self.next.max(told);
-                // Whoever watches on under a fresh ticket goes on from here. A full buffer has no room for it.
+                // A watch under a new ticket resumes from this position. A full buffer has no capacity for it.
                 let _ = out.try_send(Ok(self.position()));
                 return;
             }
@@ -169,7 +168,7 @@ impl Watch {
         self.ledger.store.head().borrow().size
     }
 
-    /// False when the watch is to end.
+    /// Returns false when the watch must end.
     async fn tell_up_to(&mut self, size: u64, out: &Out, stop: &CancellationToken) -> bool {
         while self.next < size {
             let range = (self.next, size.min(self.next + WINDOW));
@@ -197,7 +196,7 @@ impl Watch {
         true
     }
 
-    /// Waits for a slow connection, but not beyond the ticket.
+    /// Waits for a slow connection, but not longer than the ticket is valid.
     async fn send(&self, out: &Out, message: Told, stop: &CancellationToken) -> bool {
         if self.is_over() {
             return false;

@@ -1,4 +1,4 @@
-//! Taking a proposal back: the agent's own act, before any writer has started on it.
+//! Withdrawal of a proposal by its agent, before an attempt starts.
 
 use synapsor_domain::agent_view::AgentProposalState;
 use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
@@ -13,20 +13,20 @@ use crate::store::proposals::{self, ProposalRow};
 use crate::store::{NewEvent, ReadBody, Step, StepError, requests};
 use crate::{Caller, Ledger, expire};
 
-/// Where a proposal stands after somebody wanted it back.
+/// State of a proposal after a withdrawal request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Withdrawal {
     pub(crate) state: AgentProposalState,
-    /// Why it was not withdrawn; `None` when it is, now or since an earlier request.
+    /// Reason why it was not withdrawn; `None` when it is withdrawn, by this or an earlier request.
     pub(crate) refusal: Option<PublicError>,
 }
 
 impl Ledger {
-    /// Withdraws a proposal of a principal that the ticket speaks for. Repeating it changes nothing.
+    /// Withdraws a proposal of one of the ticket's principals. Repeating it changes nothing.
     ///
     /// # Errors
-    /// `RECORD_NOT_FOUND` for everything that is not a proposal of theirs, `WITHDRAWAL_NOT_ALLOWED` under a ticket
-    /// that only reads, `TICKET_REFUSED` if it ran out meanwhile.
+    /// `RECORD_NOT_FOUND` for every record that is not a proposal of these principals, `WITHDRAWAL_NOT_ALLOWED`
+    /// under a read-only ticket, `TICKET_REFUSED` if the ticket expired meanwhile.
     pub(crate) async fn withdraw(
         &self,
         caller: Caller,
@@ -42,7 +42,7 @@ impl Ledger {
             .await?;
         let id = allowed(found, &ticket, RecordKind::Proposal)?.id;
         if !ticket.may_withdraw() {
-            let message = "Whoever is behind this ticket may read proposals and not take them back.";
+            let message = "This ticket does not permit withdrawing proposals.";
             return Err(PublicError::new("WITHDRAWAL_NOT_ALLOWED", message).into());
         }
         let proof = ticket
@@ -50,7 +50,7 @@ impl Ledger {
             .to_bytes()
             .map_err(|e| PublicError::new("MALFORMED", format!("ticket: {e}")))?;
         let (now, expiry_time) = (self.now(), self.expiry_time());
-        // The event's own time must lie within the ticket's: whoever reads the log later checks that.
+        // The event's time must be within the ticket's validity: later verification of the log checks that.
         ticket.check_not_expired(now)?;
         let done = self
             .write(move |step| {
@@ -79,7 +79,7 @@ impl Ledger {
     }
 }
 
-/// What is withdrawn already is so, whoever asked.
+/// Returns the state; a proposal that is already withdrawn stays so for every requester.
 fn standing(step: &Step<'_>, id: &ProposalId, refusal: Option<PublicError>) -> Result<Withdrawal, StepError> {
     let row = proposals::get(step.conn(), id)?;
     let refusal = match agents::withdrawal(step.conn(), id)? {

@@ -1,5 +1,5 @@
-//! The ledger as a process: its lock, its address, its certificate wall, its end, and what a crash leaves behind.
-#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+//! The ledger process: lock, address, certificate checks, shutdown, and the store after a crash.
+#![expect(clippy::unwrap_used, reason = "a test fails at the first unexpected value")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -192,7 +192,7 @@ async fn each_role_reaches_exactly_its_services() {
                 .unary(tonic::Request::new(VerifyStoreRequest::default()), path, codec)
                 .await
                 .unwrap_err();
-            // Behind the wall the method does not exist; at the wall nobody learns that.
+            // With access the method does not exist; without access the caller does not learn that.
             let expected = if allowed.contains(&role) {
                 tonic::Code::Unimplemented
             } else {
@@ -204,7 +204,7 @@ async fn each_role_reaches_exactly_its_services() {
 }
 
 #[tokio::test]
-async fn a_second_ledger_on_one_store_is_told_who_holds_it() {
+async fn second_ledger_on_one_store_reports_the_lock_holder() {
     let place = Place::new();
     let mut process = place.start(place.command());
     process.address().await;
@@ -217,7 +217,7 @@ async fn a_second_ledger_on_one_store_is_told_who_holds_it() {
 }
 
 #[tokio::test]
-async fn a_ledger_on_demand_ends_when_nobody_needs_it_and_takes_its_address_with_it() {
+async fn on_demand_ledger_exits_when_idle_and_removes_its_run_file() {
     let place = Place::new();
     let mut command = place.command();
     command.arg("--on-demand");
@@ -233,7 +233,7 @@ async fn a_ledger_on_demand_ends_when_nobody_needs_it_and_takes_its_address_with
 }
 
 #[tokio::test]
-async fn what_was_answered_survives_a_kill() {
+async fn answered_requests_survive_a_kill() {
     let place = Place::new();
     let mut process = place.start(place.command());
     let address = process.address().await;
@@ -275,7 +275,7 @@ async fn what_was_answered_survives_a_kill() {
 }
 
 #[test]
-fn a_start_that_cannot_work_says_why() {
+fn impossible_start_reports_the_cause() {
     let place = Place::new();
     let other = SigningKey::from_seed(&Zeroizing::new([2; 32]));
     synapsor_chassis::files::create_exclusive(&place.path("other.pem"), other.to_pem().as_bytes()).unwrap();
@@ -326,7 +326,7 @@ fn a_start_that_cannot_work_says_why() {
 mod crash {
     use super::*;
 
-    /// Kills the ledger at a point of a batch, and gives the number of events before and after.
+    /// Kills the ledger at a crash point of a batch, and returns the number of events before and after.
     async fn killed_at(point: &str) -> (u64, u64) {
         let place = Place::new();
         let mut process = place.start(place.command());
@@ -352,13 +352,13 @@ mod crash {
     }
 
     #[tokio::test]
-    async fn a_crash_before_the_commit_leaves_nothing_and_after_it_everything() {
+    async fn crash_before_the_commit_stores_nothing_and_after_everything() {
         assert_eq!(killed_at("L1").await, (1, 1));
         assert_eq!(killed_at("L2").await, (1, 2));
     }
 
     #[tokio::test]
-    async fn an_error_before_the_commit_is_no_answer_and_no_event() {
+    async fn error_before_the_commit_returns_and_stores_nothing() {
         let place = Place::new();
         let mut command = place.command();
         command.env("SYNAPSOR_FAILPOINT", "L1:error");
@@ -372,7 +372,7 @@ mod crash {
 
 #[cfg(not(feature = "failpoints"))]
 #[test]
-fn the_plain_binary_has_no_crash_points() {
+fn release_binary_has_no_crash_points() {
     let binary = std::fs::read(env!("CARGO_BIN_EXE_synapsor-ledger")).unwrap();
     let needle = b"SYNAPSOR_FAILPOINT";
     assert!(!binary.windows(needle.len()).any(|window| window == needle));

@@ -1,4 +1,4 @@
-//! `failpoints`: the binaries with crash points compiled in, in a folder of their own beside the plain ones.
+//! `failpoints`: builds the binaries with crash points into a separate directory beside the plain ones.
 
 use std::env;
 use std::fs;
@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-/// What a deployment runs.
+/// Binaries of a deployment.
 const BINARIES: [&str; 4] = [
     "synapsor-executor",
     "synapsor-gateway",
@@ -16,7 +16,7 @@ const BINARIES: [&str; 4] = [
     "synapsor-runner",
 ];
 const FEATURES: &str = "synapsor-executor/failpoints,synapsor-ledger/failpoints";
-/// Folders whose files become binaries; the last build of any of them may be older than the folder of the proofs.
+/// Directories whose files become binaries. The last build of any of them may be older than the proofs' directory.
 const SOURCES: [&str; 12] = [
     "domain",
     "proto",
@@ -37,7 +37,8 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     build().map(|_| ())
 }
 
-/// Builds both kinds, the plain ones last so that they stay in their usual place; gives that place.
+/// Builds both kinds and returns the plain binaries' directory. The plain ones are built last, so that they remain
+/// there.
 pub(crate) fn build() -> Result<PathBuf> {
     let target = target()?;
     let folder = target.join("failpoints");
@@ -45,7 +46,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         cargo(&["build", "--locked", "--workspace", "--features", FEATURES])?;
         fs::create_dir_all(&folder)?;
         for name in BINARIES {
-            // A copy that still runs keeps its file; the new one takes the name.
+            // A running copy keeps its file; the new one takes the name.
             let new = folder.join(format!("{name}.new"));
             fs::copy(target.join(name), &new).with_context(|| format!("{name} was not built"))?;
             fs::rename(&new, folder.join(name))?;
@@ -55,10 +56,13 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(target)
 }
 
-/// Where Cargo put this very program, and puts the others.
+/// Returns the directory of this program, where Cargo puts the other binaries too.
 fn target() -> Result<PathBuf> {
     let own = env::current_exe()?;
-    Ok(own.parent().context("a program has a folder")?.to_owned())
+    Ok(own
+        .parent()
+        .context("program without a parent directory")?
+        .to_owned())
 }
 
 fn cargo(arguments: &[&str]) -> Result<()> {
@@ -73,10 +77,10 @@ fn cargo(arguments: &[&str]) -> Result<()> {
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
-        .expect("xtask lies in the workspace")
+        .expect("xtask is in the workspace")
 }
 
-/// Whether every binary is there and newer than every source.
+/// Returns whether every binary exists and is newer than every source.
 fn is_fresh(folder: &Path) -> Result<bool> {
     let built = |name: &str| {
         fs::metadata(folder.join(name))

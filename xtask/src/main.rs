@@ -1,4 +1,4 @@
-//! The project's own build commands. This file is the menu; each command has a file of its own.
+//! Build commands of the project. This file contains the menu; each command has its own file.
 
 mod boundaries;
 mod failpoints;
@@ -10,11 +10,11 @@ use std::process::ExitCode;
 const MENU: &str = "\
 usage: cargo xtask COMMAND
 
-  boundaries [--manifest-path FILE]   check who may depend on whom, and who may reach a driver
+  boundaries [--manifest-path FILE]   check crate dependencies and access to database drivers
   failpoints                          build the binaries with crash points, beside the plain ones
   prove [NAME] [--small] [--engine NAME] [--seed N]
-                                      run one of the long proofs, or all; ends with one JSON object
-  schemas [--check]                   write schemas/, or say which files there are stale
+                                      run one long proof, or all; prints one JSON object at the end
+  schemas [--check]                   write schemas/, or list its stale files
 ";
 
 fn main() -> ExitCode {

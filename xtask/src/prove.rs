@@ -1,5 +1,4 @@
-//! `prove`: builds what the proofs need and runs them with the database servers that they need; everything else is
-//! theirs.
+//! `prove`: builds the proofs' binaries and runs the proofs with the database servers that they need.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -10,13 +9,13 @@ use anyhow::{Context as _, Result};
 use crate::failpoints;
 
 const SERVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/databases/servers.sh");
-/// These need no server that is there before they begin.
+/// Proofs that need no running server.
 const WITHOUT_SERVERS: [&str; 4] = ["wall", "quiet", "crash", "tamper"];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let prove = failpoints::build()?.join("prove");
-    // In the place of this process, so that whoever ends this one ends the proofs.
-    Err(command(&prove, arguments).args(arguments).exec()).context("starting the proofs")
+    // Replaces this process, so that ending it ends the proofs.
+    Err(command(&prove, arguments).args(arguments).exec()).context("cannot start the proofs")
 }
 
 fn command(prove: &Path, arguments: &[&str]) -> Command {

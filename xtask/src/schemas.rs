@@ -1,4 +1,4 @@
-//! `schemas`: writes the published JSON Schemas from the domain, or checks that they are fresh.
+//! `schemas`: writes the published JSON Schemas from the domain, or checks that they are up to date.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value as Json;
 
-/// File name and where the schema comes from.
+/// File name and source of a schema.
 type Schema = (&'static str, fn() -> Json);
 
 /// Every published schema.
@@ -52,7 +52,7 @@ fn check(folder: &Path) -> Result<()> {
         return Ok(());
     }
     bail!(
-        "stale in schemas/: {}\nrun `cargo xtask schemas` and look at the difference",
+        "stale in schemas/: {}\nrun `cargo xtask schemas` and review the diff",
         wrong.join(", ")
     )
 }

@@ -1,10 +1,10 @@
-//! The check of the walls, against copies of the workspace's manifests with a wall broken in each.
+//! The check of crate boundaries, against copies of the workspace's manifests with one violation in each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// A copy of all manifests with empty sources, removed at the end.
+/// A copy of all manifests with empty sources, removed on drop.
 struct Copy {
     root: PathBuf,
 }
@@ -70,7 +70,7 @@ impl Drop for Copy {
 }
 
 #[test]
-fn the_workspace_as_it_is_keeps_its_walls() {
+fn workspace_respects_its_boundaries() {
     let copy = Copy::new("clean");
     let output = copy.check();
     assert!(
@@ -81,7 +81,7 @@ fn the_workspace_as_it_is_keeps_its_walls() {
 }
 
 #[test]
-fn an_optional_driver_is_refused_in_every_crate_without_one() {
+fn rejects_optional_driver_in_every_crate_without_one() {
     for folder in ["gateway", "cli", "proto", "chassis", "domain"] {
         let copy = Copy::new(folder);
         let driver = "[dependencies]\nrusqlite = { version = \"0.41.1\", optional = true }";
@@ -95,7 +95,7 @@ fn an_optional_driver_is_refused_in_every_crate_without_one() {
 }
 
 #[test]
-fn a_driver_among_the_tests_of_a_crate_is_refused() {
+fn rejects_driver_in_dev_dependencies() {
     let copy = Copy::new("dev");
     copy.edit(
         "domain/Cargo.toml",
@@ -109,7 +109,7 @@ fn a_driver_among_the_tests_of_a_crate_is_refused() {
 }
 
 #[test]
-fn a_renamed_driver_is_still_a_driver() {
+fn rejects_renamed_driver() {
     let copy = Copy::new("renamed");
     let disguise =
         "[dependencies]\nstorage = { package = \"tokio-postgres\", version = \"0.7\", optional = true }";
@@ -118,7 +118,7 @@ fn a_renamed_driver_is_still_a_driver() {
 }
 
 #[test]
-fn a_driver_behind_another_crate_is_refused_with_the_path() {
+fn rejects_driver_behind_another_crate_with_its_path() {
     let copy = Copy::new("behind");
     let lock = fs::read_to_string(copy.root.join("Cargo.lock")).unwrap();
     let start = lock.find("name = \"clap_complete\"").unwrap();
@@ -130,25 +130,25 @@ fn a_driver_behind_another_crate_is_refused_with_the_path() {
     .unwrap();
     let text = copy.refusal();
     assert!(
-        text.contains("synapsor-cli -> clap_complete -> rusqlite: a database driver is reachable"),
+        text.contains("synapsor-cli -> clap_complete -> rusqlite: database driver is reachable"),
         "{text}"
     );
     assert!(!text.contains("synapsor-gateway"), "{text}");
 }
 
 #[test]
-fn an_arrow_between_processes_is_refused() {
+fn rejects_dependency_between_processes() {
     let copy = Copy::new("arrow");
     let arrow = "[dependencies]\nsynapsor-ledger = { path = \"../ledger\" }";
     copy.edit("cli/Cargo.toml", "[dependencies]", arrow);
     assert!(
         copy.refusal()
-            .contains("synapsor-cli -> synapsor-ledger (dependency): this arrow is not allowed")
+            .contains("synapsor-cli -> synapsor-ledger (dependency): dependency not allowed")
     );
 }
 
 #[test]
-fn a_dependency_that_the_lock_does_not_know_is_refused() {
+fn rejects_dependency_missing_from_the_lock_file() {
     let copy = Copy::new("stale");
     copy.edit(
         "chassis/Cargo.toml",

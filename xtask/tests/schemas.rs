@@ -1,9 +1,9 @@
-//! The published schemas are those that the domain writes.
+//! The published schemas equal the ones that the domain generates.
 
 use std::process::Command;
 
 #[test]
-fn the_checked_in_schemas_are_fresh() {
+fn checked_in_schemas_are_up_to_date() {
     let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
         .args(["schemas", "--check"])
         .output()

@@ -60,7 +60,7 @@ fn a_store_that_vanishes_under_a_ledger_stops_everything_that_would_write() -> a
             ran.stderr.contains("error[STORE_VANISHED]: the ledger's store"),
             "{ran}"
         );
-        assert!(ran.stderr.contains("put the file back"), "{ran}");
+        assert!(ran.stderr.contains("restore the file"), "{ran}");
     }
     let ran = place.run(&["propose", PROPOSE, "--sample"])?;
     ran.expect(1)?;

@@ -16,8 +16,8 @@ const LAST_EVENTS: u64 = 256;
 /// Returns the newest head after checking it against the stored tree and the last events.
 pub(crate) fn newest_head(conn: &Connection, origin: &str, keys: &NoteKeys) -> Result<Head, StoreError> {
     migrate::check_schema(conn)?;
-    let newest = head::newest(conn)?
-        .ok_or_else(|| StoreError::Tampered("no checkpoint is stored".to_owned()))?;
+    let newest =
+        head::newest(conn)?.ok_or_else(|| StoreError::Tampered("no checkpoint is stored".to_owned()))?;
     head::check(&newest, origin, keys)?;
     let events = event_count(conn)?;
     if events != newest.size {

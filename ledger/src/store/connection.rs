@@ -15,8 +15,9 @@ use super::error::StoreError;
 pub(crate) const APPLICATION_ID: i64 = 0x5379_6e4c;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pages that the writing connection keeps, in KiB: the inner pages of every index, so that a request costs the
-/// same however many records there are. Not more, because a commit after the split of a page looks at all of them.
+/// Page cache of the writing connection, in KiB. It holds the inner pages of every index, so that the cost of a
+/// request does not depend on the number of records. It is not larger because a commit after a page split scans
+/// the whole cache.
 const CACHE_KIB: u32 = 8 * 1024;
 /// Number of pages in the write-ahead log before they move to the file. A page that many batches change moves
 /// once.
@@ -87,7 +88,7 @@ fn create_private(path: &Path) -> Result<(), StoreError> {
 /// How a reader opens the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ReadAs {
-    /// Another connection of this process writes it at the same time.
+    /// A process writes it at the same time.
     Shared,
     /// No process writes it, and it has no write-ahead log, so no side file has to be created.
     Immutable,

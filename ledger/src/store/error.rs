@@ -29,7 +29,7 @@ pub enum StoreError {
     #[error("the file is not a ledger store: {0}")]
     Foreign(PathBuf),
     /// A newer build wrote the file.
-    #[error("the store has version {found}; this build supports versions up to {known}")]
+    #[error("store version {found} is newer than the newest supported version {known}")]
     Newer {
         /// Version in the file.
         found: i64,
@@ -85,16 +85,14 @@ impl StoreError {
     pub fn fix(&self) -> &'static str {
         match self {
             Self::Tampered(_) => {
-                "run `synapsor-runner ledger verify`, keep a copy of the file, and restore a good one; \
+                "run `synapsor-runner ledger verify`, keep a copy of the file, and restore a valid one; \
                  in dev, `synapsor-runner store reset --yes` starts a new ledger"
             }
             Self::Vanished => "restore the file and restart the ledger",
             Self::Locked => "stop the process that holds the store, or use the running ledger",
             Self::ReadOnly(_) => "make the store file and its directory writable for this user",
             Self::Full => "free disk space, then retry",
-            Self::FullAtStart => {
-                "free disk space, then restart the ledger; until then it is read-only"
-            }
+            Self::FullAtStart => "free disk space, then restart the ledger; until then it is read-only",
             Self::Foreign(_) => "select another file with --store",
             Self::Newer { .. } => "use the newer build that wrote the store",
             Self::OtherLog { .. } => "use the state directory of this store",

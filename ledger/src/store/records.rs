@@ -200,9 +200,11 @@ pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Ve
         [(id, seq)] => (id, from_sql(*seq)?),
         [] => return Err(missing().into()),
         _ => {
-            return Err(
-                PublicError::new("AMBIGUOUS_EVIDENCE", "ambiguous evidence id prefix; use more characters").into(),
-            );
+            return Err(PublicError::new(
+                "AMBIGUOUS_EVIDENCE",
+                "ambiguous evidence id prefix; use more characters",
+            )
+            .into());
         }
     };
     let mut links = conn.prepare_cached(

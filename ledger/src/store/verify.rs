@@ -59,15 +59,11 @@ pub fn verify_under(path: &Path, origin: &str, keys: &NoteKeys) -> Result<Verify
 fn structure(conn: &Connection) -> Result<(), StoreError> {
     let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if found != "ok" {
-        return Err(StoreError::Tampered(
-            "the database file is damaged".to_owned(),
-        ));
+        return Err(StoreError::Tampered("the database file is damaged".to_owned()));
     }
     let dangling = conn.prepare("PRAGMA foreign_key_check")?.exists([])?;
     if dangling {
-        return Err(StoreError::Tampered(
-            "a row refers to a missing row".to_owned(),
-        ));
+        return Err(StoreError::Tampered("a row refers to a missing row".to_owned()));
     }
     Ok(())
 }

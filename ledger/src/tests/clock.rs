@@ -1,4 +1,4 @@
-//! A wall clock that is stepped ends no proposal for good.
+//! A stepped wall clock expires no proposal permanently.
 
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::ProposalState;
@@ -8,7 +8,7 @@ use crate::store::proposals;
 use crate::test_kit::{NOW_MS, World};
 
 const HOURS_2: i64 = 2 * 3_600_000;
-/// Past every deadline, and a second past the end of 32-bit time.
+/// Later than every deadline, and one second after the end of 32-bit time.
 const YEAR_2038: i64 = 2_147_483_648_000;
 
 async fn state(world: &World, id: &ProposalId) -> ProposalState {
@@ -17,7 +17,7 @@ async fn state(world: &World, id: &ProposalId) -> ProposalState {
     row.await.unwrap().state
 }
 
-/// A proposal whose deadline is an hour away.
+/// Creates a proposal whose deadline is one hour away.
 async fn open_for_an_hour(world: &World) -> ProposalId {
     let mut draft = world.draft("0");
     draft.proposal.not_after = world.now() + Span::minutes(60);
@@ -31,7 +31,7 @@ async fn stepped_wall_clock_expires_nothing_until_set_back() {
         let id = open_for_an_hour(&world).await;
         world.clock.set_ms(NOW_MS + step);
         world.ledger.sweep().await.unwrap();
-        // Filing looks at deadlines too.
+        // A submission also checks deadlines.
         world.file(&world.draft("1")).await;
         assert_eq!(state(&world, &id).await, ProposalState::PendingReview);
         world.clock.set_ms(NOW_MS);
@@ -49,7 +49,7 @@ async fn stepped_wall_clock_is_trusted_again_when_a_writer_agrees() {
         let world = World::new();
         let id = open_for_an_hour(&world).await;
         world.clock.set_ms(NOW_MS + step);
-        // A writer that has another time, or names none, confirms nothing.
+        // A writer with a different time, or without one, confirms nothing.
         for other in [0, NOW_MS, NOW_MS + step + 120_001, NOW_MS + step - 120_001] {
             world.ledger.clock.compare_with_writer(other);
             assert_eq!(world.ledger.expiry_time(), None, "{other}");

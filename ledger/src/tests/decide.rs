@@ -1,4 +1,4 @@
-//! What operators file.
+//! Decisions and orders of operators.
 
 use synapsor_chassis::random;
 use synapsor_domain::approval::{ApprovalRule, DecisionKind, VerificationContext};
@@ -54,7 +54,7 @@ fn approval(world: &World, draft: &Draft) -> DsseEnvelope {
 }
 
 #[tokio::test]
-async fn an_approval_then_an_order_make_a_proposal_wait_for_its_writer() {
+async fn approved_and_ordered_proposal_waits_for_a_writer() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
@@ -65,7 +65,7 @@ async fn an_approval_then_an_order_make_a_proposal_wait_for_its_writer() {
         decide(&world, approval.clone()).await,
         Ok(ProposalState::Approved)
     );
-    // The same decision again is the same decision.
+    // Submitting the same decision again returns the same decision.
     assert_eq!(
         decide(&world, approval.clone()).await,
         Ok(ProposalState::Approved)
@@ -79,7 +79,7 @@ async fn an_approval_then_an_order_make_a_proposal_wait_for_its_writer() {
 }
 
 #[tokio::test]
-async fn decisions_that_do_not_verify_are_refused_and_recorded() {
+async fn unverified_decisions_are_refused_and_recorded() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
@@ -131,7 +131,7 @@ async fn decisions_that_do_not_verify_are_refused_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_revoked_key_stops_counting_as_soon_as_the_trust_file_says_so() {
+async fn revoked_key_stops_counting_with_the_trust_file() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
@@ -147,7 +147,7 @@ async fn a_revoked_key_stops_counting_as_soon_as_the_trust_file_says_so() {
 }
 
 #[tokio::test]
-async fn an_order_on_an_expired_approval_is_refused() {
+async fn rejects_order_on_an_expired_approval() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
@@ -166,7 +166,7 @@ async fn an_order_on_an_expired_approval_is_refused() {
 }
 
 #[tokio::test]
-async fn a_rejected_proposal_is_final_and_may_be_proposed_anew() {
+async fn rejected_proposal_is_final_and_may_be_proposed_again() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
@@ -185,7 +185,7 @@ async fn a_rejected_proposal_is_final_and_may_be_proposed_anew() {
 }
 
 #[tokio::test]
-async fn quorum_counts_distinct_persons() {
+async fn quorum_counts_distinct_operators() {
     let world = World::new();
     let mut draft = world.draft("0");
     draft.proposal.approval.quorum = 2;
@@ -202,7 +202,7 @@ async fn quorum_counts_distinct_persons() {
 }
 
 #[tokio::test]
-async fn a_shadow_proposal_is_never_approved() {
+async fn shadow_proposal_is_never_approved() {
     let world = World::new();
     let mut draft = world.draft("0");
     draft.proposal.mode = ProposalMode::Shadow;
@@ -214,7 +214,7 @@ async fn a_shadow_proposal_is_never_approved() {
 }
 
 #[tokio::test]
-async fn a_reason_that_holds_a_secret_is_refused_without_being_kept() {
+async fn rejects_reason_with_a_secret_without_storing_it() {
     let world = World::new();
     let draft = world.draft("0");
     world.file(&draft).await;
@@ -233,7 +233,7 @@ async fn a_reason_that_holds_a_secret_is_refused_without_being_kept() {
 }
 
 #[tokio::test]
-async fn a_decision_about_nothing_is_refused() {
+async fn rejects_decision_about_a_missing_proposal() {
     let world = World::new();
     let draft = world.draft("0");
     assert_eq!(
@@ -249,7 +249,7 @@ async fn a_decision_about_nothing_is_refused() {
 }
 
 #[tokio::test]
-async fn a_proposal_is_found_by_id_prefix_code_and_latest() {
+async fn proposal_resolves_by_id_prefix_code_and_latest() {
     let world = World::new();
     let draft = world.draft("0");
     let id = world.file(&draft).await;
@@ -285,7 +285,7 @@ async fn a_proposal_is_found_by_id_prefix_code_and_latest() {
 }
 
 #[tokio::test]
-async fn the_writing_thread_looks_verdicts_up_instead_of_verifying() {
+async fn writing_thread_reuses_verification_results() {
     let world = World::new();
     let draft = world.draft("0");
     let id = world.file(&draft).await;
@@ -314,7 +314,7 @@ async fn the_writing_thread_looks_verdicts_up_instead_of_verifying() {
         let verdict = verdicts.on_file(digest, unread, &judge).unwrap().unwrap();
         assert_eq!(verdict.person(), "ann");
     }
-    // One that was filed in between is verified where it is met, and a forged one counts nowhere.
+    // A decision recorded in between is verified inside the batch, and a forged one never counts.
     let third = seal(
         ObjectKind::Decision,
         &world.decision(&draft, DecisionKind::Approve),
@@ -323,7 +323,7 @@ async fn the_writing_thread_looks_verdicts_up_instead_of_verifying() {
     let digest = third.digest(ObjectKind::Decision).unwrap();
     let verdict = verdicts.on_file(digest, || Ok(third.clone()), &judge).unwrap();
     assert_eq!(verdict.unwrap_err().rule, ApprovalRule::Key);
-    // A copy of a good payload with another signature has the same digest and not the same verdict.
+    // A copy of a valid payload with another signature has the same digest and a different verification result.
     let mut copy = first.clone();
     copy.signatures[0].sig[3] ^= 1;
     assert_eq!(decide(&world, copy).await, Err("refused:signature".into()));

@@ -1,4 +1,4 @@
-//! What readers file.
+//! Records that readers submit.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
@@ -55,9 +55,9 @@ async fn kinds(world: &World) -> Vec<EventKind> {
         .unwrap()
 }
 
-/// Then they need not be sorted on the way to their bytes.
+/// Objects declared in this order need no sorting during serialization.
 #[test]
-fn what_every_call_files_is_declared_in_the_order_of_the_canonical_form() {
+fn submitted_objects_declare_fields_in_canonical_order() {
     fn is_in_order(object: &impl serde::Serialize) -> bool {
         serde_json::to_vec(object).unwrap() == synapsor_domain::canonical::encode(object).unwrap()
     }
@@ -69,7 +69,7 @@ fn what_every_call_files_is_declared_in_the_order_of_the_canonical_form() {
 }
 
 #[tokio::test]
-async fn a_proposal_is_filed_with_its_evidence_and_audit() {
+async fn proposal_is_recorded_with_its_evidence_and_audit() {
     let world = World::new();
     let draft = world.draft("0");
     assert_eq!(
@@ -88,7 +88,7 @@ async fn a_proposal_is_filed_with_its_evidence_and_audit() {
 }
 
 #[tokio::test]
-async fn an_identical_open_proposal_is_returned_with_the_fresh_evidence_linked() {
+async fn identical_open_proposal_is_returned_with_new_evidence() {
     let world = World::new();
     let first = world.draft("0");
     let again = world.draft("0");
@@ -123,7 +123,7 @@ async fn an_identical_open_proposal_is_returned_with_the_fresh_evidence_linked()
 }
 
 #[tokio::test]
-async fn a_repeated_request_changes_nothing_and_another_content_is_refused() {
+async fn repeated_request_changes_nothing_and_rejects_other_content() {
     let world = World::new();
     let (draft, other) = (world.draft("0"), world.draft("5"));
     let record = proposal(&draft);
@@ -140,7 +140,7 @@ async fn a_repeated_request_changes_nothing_and_another_content_is_refused() {
 }
 
 #[tokio::test]
-async fn an_object_that_no_trusted_reader_signed_is_refused() {
+async fn rejects_object_without_a_trusted_reader_signature() {
     let world = World::new();
     let draft = world.draft("0");
     let (proposal, evidence, audit) = draft.signed();
@@ -162,7 +162,7 @@ async fn an_object_that_no_trusted_reader_signed_is_refused() {
 }
 
 #[tokio::test]
-async fn altered_evidence_does_not_carry_a_proposal() {
+async fn rejects_proposal_with_altered_evidence() {
     let world = World::new();
     let mut draft = world.draft("0");
     draft.evidence.row[1] = ColumnValue::new("fee", Value::text("999"));
@@ -170,7 +170,7 @@ async fn altered_evidence_does_not_carry_a_proposal() {
 }
 
 #[tokio::test]
-async fn secret_material_is_refused_and_leaves_no_trace() {
+async fn rejects_secret_material_and_stores_nothing() {
     let world = World::new();
     let mut draft = world.draft("0");
     draft
@@ -195,7 +195,7 @@ async fn secret_material_is_refused_and_leaves_no_trace() {
 }
 
 #[tokio::test]
-async fn one_context_may_have_fifty_proposals_open_and_expiry_makes_room() {
+async fn context_has_at_most_fifty_open_proposals_until_expiry() {
     let world = World::new();
     for n in 0..OPEN_PROPOSALS_MAX {
         file(&world, &format!("r{n}"), &world.draft(&n.to_string()))
@@ -216,7 +216,7 @@ async fn one_context_may_have_fifty_proposals_open_and_expiry_makes_room() {
 }
 
 #[tokio::test]
-async fn an_expired_proposal_may_be_proposed_anew() {
+async fn expired_proposal_may_be_proposed_again() {
     let world = World::new();
     let first = world.draft("0");
     file(&world, "a", &first).await.unwrap();
@@ -263,7 +263,7 @@ async fn reads_and_refused_calls_are_recorded() {
 }
 
 #[tokio::test]
-async fn filings_of_one_request_stand_or_fall_by_themselves() {
+async fn submissions_of_one_request_succeed_or_fail_separately() {
     let world = World::new();
     let filing = |request_id: &str, record| Filing {
         request_id: request_id.to_owned(),

@@ -1,4 +1,4 @@
-//! Handing out work.
+//! Leases and jobs of writers.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ pub(super) async fn next(jobs: &mut Jobs) -> Result<Job, PublicError> {
 fn job_of(leased: Leased) -> Job {
     match leased {
         Leased::Job(job) => *job,
-        Leased::Stops(_) => panic!("stops instead of a job"),
+        Leased::Stops(_) => panic!("freezes or rejections instead of a job"),
     }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn code<T>(result: Result<T, StepError>) -> String {
 }
 
 #[tokio::test]
-async fn a_job_carries_everything_proven_under_one_checkpoint() {
+async fn job_carries_everything_proven_under_one_checkpoint() {
     let world = World::new();
     let mut jobs = open(&world, WRITER, 1);
     let draft = world.draft("0");
@@ -86,7 +86,7 @@ async fn a_job_carries_everything_proven_under_one_checkpoint() {
 }
 
 #[tokio::test]
-async fn a_newer_stream_of_the_same_writer_supersedes_and_raises_the_fence() {
+async fn newer_stream_supersedes_and_raises_the_fence() {
     let world = World::new();
     let mut old = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
@@ -108,7 +108,7 @@ async fn a_newer_stream_of_the_same_writer_supersedes_and_raises_the_fence() {
 }
 
 #[tokio::test]
-async fn another_writer_gets_the_proposal_only_when_the_lease_has_run_out() {
+async fn another_writer_gets_a_proposal_only_after_lease_expiry() {
     let world = World::new();
     let mut first = open(&world, WRITER, 1);
     world.ordered(&world.draft("0")).await;
@@ -125,7 +125,7 @@ async fn another_writer_gets_the_proposal_only_when_the_lease_has_run_out() {
 }
 
 #[tokio::test]
-async fn a_guessed_or_borrowed_token_is_refused() {
+async fn rejects_guessed_or_borrowed_token() {
     let world = World::new();
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
@@ -158,7 +158,7 @@ async fn a_guessed_or_borrowed_token_is_refused() {
 }
 
 #[tokio::test]
-async fn capacity_bounds_what_one_writer_holds() {
+async fn capacity_bounds_the_jobs_of_one_writer() {
     let world = World::new();
     world.ordered(&world.draft("0")).await;
     world.ordered(&world.draft("5")).await;
@@ -172,7 +172,7 @@ async fn capacity_bounds_what_one_writer_holds() {
 }
 
 #[tokio::test]
-async fn a_start_is_durable_idempotent_and_ends_the_time_of_rejection() {
+async fn start_is_durable_idempotent_and_defers_rejection() {
     let world = World::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
@@ -191,16 +191,16 @@ async fn a_start_is_durable_idempotent_and_ends_the_time_of_rejection() {
         &world.decision(&draft, DecisionKind::Reject),
         ANN_KEY,
     );
-    // A rejection is on file from now on, and only a receipt ends the proposal.
+    // The rejection is now recorded, and only a receipt ends the proposal.
     let decided = world.ledger.decide(caller(OPERATOR), "deny", deny).await;
     let decided = decided.unwrap().value.unwrap();
     assert_eq!(decided.state, ProposalState::PendingWorker);
-    // The writer goes away; a stream that is still open would be given the lapsed lease again.
+    // The writer disconnects; an open stream would receive the expired lease again.
     drop(jobs);
     while world.ledger.streams.serves("main") {
         tokio::task::yield_now().await;
     }
-    // Time does not end it either.
+    // Expiry does not end it either.
     world.clock.advance_ms(8 * 86_400_000);
     world.ledger.sweep().await.unwrap();
     let unfinished = world
@@ -216,7 +216,7 @@ async fn a_start_is_durable_idempotent_and_ends_the_time_of_rejection() {
 }
 
 #[tokio::test]
-async fn a_deny_before_the_start_reaches_the_holder_of_the_lease() {
+async fn rejection_before_the_start_reaches_the_lease_holder() {
     let world = World::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
@@ -247,7 +247,7 @@ async fn a_deny_before_the_start_reaches_the_holder_of_the_lease() {
 }
 
 #[tokio::test]
-async fn a_restarted_ledger_goes_on_with_the_fence() {
+async fn restarted_ledger_continues_with_the_fence() {
     let world = World::new();
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
@@ -265,13 +265,13 @@ async fn a_restarted_ledger_goes_on_with_the_fence() {
 }
 
 #[tokio::test]
-async fn the_lease_of_a_writer_that_went_away_soon_goes_to_another() {
+async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
     let world = World::new();
     let mut gone = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
     let first = next(&mut gone).await.unwrap();
     drop(gone);
-    // The shortened lease is what the next look at the row shows; well before its sixty seconds are over.
+    // The next read of the row shows the shortened lease, well before its sixty seconds are over.
     let soon = world.ledger.now() + synapsor_domain::timestamp::Span::seconds(5);
     let shortened = async {
         loop {
@@ -311,7 +311,7 @@ fn two_sources(world: &World, capacity_per_source: u32) -> Jobs {
     receiver
 }
 
-/// A change of one row, in a source, for a tenant.
+/// Creates a change of one row, in a source, for a tenant.
 async fn row(world: &World, source: &str, tenant: &str, id: i128) -> Draft {
     let mut draft = world.draft(&random::hex_id(8));
     for at in [&mut draft.proposal.source, &mut draft.evidence.source] {
@@ -347,7 +347,7 @@ async fn silent(jobs: &mut Jobs) {
     );
 }
 
-/// Ends an attempt without a receipt, as the writer of the test kit.
+/// Ends an attempt without a receipt, as the writer of the test fixture.
 async fn give_back(world: &World, draft: &Draft, job: &Job) {
     let settlement = Settlement {
         id: draft.proposal.id.clone(),
@@ -365,7 +365,7 @@ async fn give_back(world: &World, draft: &Draft, job: &Job) {
 }
 
 #[tokio::test]
-async fn a_source_with_much_waiting_does_not_delay_another() {
+async fn source_with_many_jobs_does_not_delay_another() {
     let world = World::new();
     for id in 0..30 {
         row(&world, "main", "acme", id).await;
@@ -375,7 +375,7 @@ async fn a_source_with_much_waiting_does_not_delay_another() {
     let first = about(&next(&mut jobs).await.unwrap()).0;
     let second = about(&next(&mut jobs).await.unwrap()).0;
     assert_eq!([first.as_str(), second.as_str()], ["main", "crm"]);
-    // A full source leaves the other its own room, whatever is ordered later.
+    // A full source leaves the other its own capacity, however many orders follow.
     while let Ok(Some(job)) = tokio::time::timeout(Duration::from_millis(200), jobs.recv()).await {
         assert_eq!(about(&job_of(job.unwrap())).0, "main");
     }
@@ -386,7 +386,7 @@ async fn a_source_with_much_waiting_does_not_delay_another() {
 }
 
 #[tokio::test]
-async fn one_row_is_with_one_writer_at_a_time_and_others_go_past_it() {
+async fn row_has_one_writer_and_other_rows_are_not_blocked() {
     let world = World::new();
     let mut held = Vec::new();
     for _ in 0..45 {
@@ -413,7 +413,7 @@ async fn one_row_is_with_one_writer_at_a_time_and_others_go_past_it() {
 }
 
 #[tokio::test]
-async fn tenants_take_turns() {
+async fn tenants_are_served_round_robin() {
     let world = World::new();
     for id in 0..40 {
         row(&world, "main", "acme", id).await;
@@ -426,7 +426,7 @@ async fn tenants_take_turns() {
         tenants.push(about(&next(&mut jobs).await.unwrap()).1);
     }
     assert_eq!(tenants[..3], ["acme", "globex", "initech"]);
-    // However much one tenant has waiting, it holds a part; another one finds room at once.
+    // However many jobs of one tenant wait, it receives a share; another tenant is served at once.
     let acme = tenants.iter().filter(|t| *t == "acme").count();
     assert_eq!(acme, 5);
     row(&world, "main", "globex", 101).await;
@@ -434,7 +434,7 @@ async fn tenants_take_turns() {
 }
 
 #[tokio::test]
-async fn a_tenant_with_much_waiting_leaves_room_for_another() {
+async fn tenant_with_many_jobs_leaves_capacity_for_another() {
     let world = World::new();
     for id in 0..40 {
         row(&world, "main", "acme", id).await;
@@ -449,7 +449,7 @@ async fn a_tenant_with_much_waiting_leaves_room_for_another() {
 }
 
 #[tokio::test]
-async fn an_attempt_in_doubt_finds_room_when_everything_else_is_taken() {
+async fn attempt_in_doubt_gets_capacity_when_the_rest_is_used() {
     let world = World::new();
     let doubtful = row(&world, "main", "acme", 1).await;
     let mut jobs = open(&world, WRITER, 4);
@@ -473,7 +473,7 @@ async fn an_attempt_in_doubt_finds_room_when_everything_else_is_taken() {
         row(&world, "main", tenant, 2).await;
     }
     while let Ok(Some(_)) = tokio::time::timeout(Duration::from_millis(200), jobs.recv()).await {}
-    // A new stream is given what was in doubt before everything else, and then no more than its share.
+    // A new stream receives the attempts in doubt first, and then no more than its share.
     let mut again = open(&world, WRITER, 4);
     let first = next(&mut again).await.unwrap();
     assert!(first.unfinished, "{:?}", about(&first));
@@ -483,7 +483,7 @@ async fn an_attempt_in_doubt_finds_room_when_everything_else_is_taken() {
 }
 
 #[tokio::test]
-async fn what_moves_nothing_of_a_source_wakes_nobody_who_waits_for_it() {
+async fn event_without_effect_on_a_source_wakes_no_stream() {
     let world = World::new();
     let crm = world.ledger.store.listen(vec![Topic::Source("crm".into())]);
     let main = world.ledger.store.listen(vec![Topic::Source("main".into())]);
@@ -491,10 +491,10 @@ async fn what_moves_nothing_of_a_source_wakes_nobody_who_waits_for_it() {
     row(&world, "main", "acme", 1).await;
     assert!(main.take().is_some());
     assert_eq!((crm.peek(), globex.peek()), (None, None));
-    // Filed and decided is nothing for a writer yet.
+    // A submitted or decided proposal is not a job yet.
     world.file(&world.draft("5")).await;
     assert_eq!(main.peek(), None);
-    // What is refused leaves nothing behind, and wakes nobody.
+    // A refused request stores nothing and wakes no stream.
     let forged = world.decision(&world.draft("6"), DecisionKind::Approve);
     let _ = world
         .ledger
@@ -508,7 +508,7 @@ async fn what_moves_nothing_of_a_source_wakes_nobody_who_waits_for_it() {
 }
 
 #[tokio::test]
-async fn unfinished_attempts_come_newest_first_and_in_pages() {
+async fn unfinished_attempts_are_paged_newest_first() {
     let world = World::new();
     let mut jobs = two_sources(&world, 8);
     for (source, id) in [("main", 1), ("crm", 2), ("main", 3)] {

@@ -1,4 +1,4 @@
-//! The business steps over a real store.
+//! Tests of the ledger's steps over a real store.
 
 mod agents;
 mod clock;

@@ -1,4 +1,4 @@
-//! What a retired key signed counts where the log holds it from before, and nothing of it after.
+//! Objects signed by a retired key count if the log contains them from before its retirement, and not otherwise.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::approval::DecisionKind;
@@ -13,13 +13,13 @@ use crate::test_kit::{
     ANN_KEY, BOB_KEY, LEDGER_KEY, NOBODY_KEY, OPERATOR, ORIGIN, WRITER, World, caller, key, seal, trust_file,
 };
 
-/// Where a key is retired.
+/// Tree head at which a key is retired.
 enum At {
     /// At the newest head.
     Now,
     /// At the newest size, in another log.
     OtherLog,
-    /// The trust file names no state of the log.
+    /// The trust file names no tree head.
     Bare,
 }
 
@@ -61,7 +61,7 @@ async fn order(world: &World, signed: DsseEnvelope) -> Result<(), String> {
 }
 
 #[tokio::test]
-async fn approval_of_retired_key_counts_from_before_and_not_after() {
+async fn approval_of_retired_key_counts_only_from_before() {
     for (at, expected) in [
         (At::Now, Ok(())),
         (At::Bare, Ok(())),
@@ -88,7 +88,7 @@ async fn approval_of_retired_key_counts_from_before_and_not_after() {
 }
 
 #[tokio::test]
-async fn retired_operator_key_signs_nothing_new_but_rejections() {
+async fn retired_operator_key_signs_only_rejections() {
     let world = World::new();
     let (first, second) = (world.draft("0"), world.draft("1"));
     world.file(&first).await;
@@ -109,7 +109,7 @@ async fn retired_operator_key_signs_nothing_new_but_rejections() {
 }
 
 #[tokio::test]
-async fn retired_reader_key_files_nothing_new() {
+async fn rejects_new_submission_of_a_retired_reader_key() {
     for at in [At::Now, At::Bare] {
         let world = World::new();
         world.file(&world.draft("0")).await;
@@ -125,7 +125,7 @@ async fn retired_reader_key_files_nothing_new() {
 }
 
 #[tokio::test]
-async fn receipt_of_retired_writer_key_that_log_lacks_raises_an_alarm() {
+async fn receipt_of_retired_writer_key_not_in_log_raises_alarm() {
     for at in [At::Now, At::Bare] {
         let world = World::new();
         let draft = world.draft("0");
@@ -135,7 +135,7 @@ async fn receipt_of_retired_writer_key_that_log_lacks_raises_an_alarm() {
             &world.receipt(&draft, ReceiptOutcome::Applied),
             NOBODY_KEY,
         );
-        // The receipt is of the old key, and a writer with a new one presents it.
+        // The old key signed the receipt, and a writer with a new key presents it.
         retire_writer_for(&world, &at);
         let report = world.report(&draft, AttemptResult::AlreadyApplied, Some(&receipt));
         let settlement = Settlement {
@@ -177,7 +177,7 @@ async fn alarms(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn store_of_a_retired_ledger_key_opens_under_its_successor() {
+async fn store_of_retired_ledger_key_opens_under_its_successor() {
     let world = World::new();
     world.file(&world.draft("0")).await;
     let head = world.ledger.store.head().borrow().clone();

@@ -1,4 +1,4 @@
-//! How attempts end.
+//! Ends of attempts.
 
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
@@ -93,7 +93,7 @@ impl Running {
 }
 
 #[tokio::test]
-async fn settling_twice_is_settling_once() {
+async fn repeated_settlement_changes_nothing() {
     let run = running().await;
     let receipt = run.receipt(ReceiptOutcome::Applied);
     assert_eq!(
@@ -112,7 +112,7 @@ async fn settling_twice_is_settling_once() {
 }
 
 #[tokio::test]
-async fn a_second_different_receipt_raises_an_alarm_and_changes_nothing() {
+async fn second_different_receipt_raises_alarm_and_changes_nothing() {
     let run = running().await;
     run.settle(
         &run.token,
@@ -134,7 +134,7 @@ async fn a_second_different_receipt_raises_an_alarm_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_receipt_that_no_trusted_writer_signed_ends_nothing() {
+async fn rejects_receipt_without_a_trusted_writer_signature() {
     let run = running().await;
     let forged = seal(
         ObjectKind::Receipt,
@@ -150,7 +150,7 @@ async fn a_receipt_that_no_trusted_writer_signed_ends_nothing() {
 }
 
 #[tokio::test]
-async fn a_report_must_name_the_receipt_that_comes_with_it() {
+async fn rejects_report_that_names_another_receipt() {
     let run = running().await;
     let other = run.receipt(ReceiptOutcome::Conflict);
     let attempt = run.world.report(&run.draft, AttemptResult::Applied, Some(&other));
@@ -167,7 +167,7 @@ async fn a_report_must_name_the_receipt_that_comes_with_it() {
 }
 
 #[tokio::test]
-async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_again() {
+async fn refused_attempt_returns_to_approved_and_is_reorderable() {
     let mut run = running().await;
     let refused = AttemptResult::Refused("frozen".into());
     assert_eq!(
@@ -182,7 +182,7 @@ async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_agai
         run.settle(&run.token, refused.clone(), None).await,
         Ok(ProposalState::Approved)
     );
-    // The lease went with it.
+    // The lease ended with the attempt.
     assert_eq!(
         run.settle(&run.token, refused, None).await,
         Err("LEASE_NOT_HELD".into())
@@ -213,7 +213,7 @@ async fn a_refused_attempt_goes_back_to_approved_and_its_order_may_be_filed_agai
 }
 
 #[tokio::test]
-async fn without_a_receipt_nothing_that_ends_a_proposal_is_believed() {
+async fn rejects_final_result_without_a_receipt() {
     let run = running().await;
     for result in [
         AttemptResult::Applied,
@@ -229,7 +229,7 @@ async fn without_a_receipt_nothing_that_ends_a_proposal_is_believed() {
 }
 
 #[tokio::test]
-async fn an_attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
+async fn attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     let run = running().await;
     let attempt = run.world.report(&run.draft, AttemptResult::InDoubt, None);
     let settlement = |token: Vec<u8>| Settlement {

@@ -1,4 +1,4 @@
-//! Freezes, lifts and late rejections: on file, in force, and told to writers.
+//! Freezes, lifts and late rejections: recorded, in force, and sent to writers.
 
 use synapsor_chassis::random;
 use synapsor_domain::approval::{DecisionKind, Freeze, SignerInfo, Unfreeze};
@@ -21,7 +21,7 @@ fn approver(person: &str, seed: u8, role: &str) -> SignerInfo {
     }
 }
 
-/// A freeze by bob, who may only view.
+/// Returns a freeze by bob, who has only the viewer role.
 fn freeze(world: &World) -> (DsseEnvelope, Digest) {
     let freeze = Freeze {
         v: 1,
@@ -61,7 +61,7 @@ async fn submit(world: &World, signed: &DsseEnvelope) -> Result<u64, String> {
 async fn stops(jobs: &mut Jobs) -> Stops {
     match next_message(jobs).await.unwrap() {
         Leased::Stops(stops) => stops,
-        Leased::Job(_) => panic!("a job came before the stops"),
+        Leased::Job(_) => panic!("a job arrived before the freezes"),
     }
 }
 
@@ -73,7 +73,7 @@ async fn freeze_is_in_force_until_the_lift_that_names_it() {
     assert_eq!(
         submit(&world, &frozen).await,
         Ok(seq),
-        "the same again is on file"
+        "the repeated freeze is already recorded"
     );
     let found = world.ledger.switches(None).await.unwrap();
     assert_eq!((found.signed, found.newest), (vec![frozen.clone()], Some(digest)));
@@ -84,7 +84,8 @@ async fn freeze_is_in_force_until_the_lift_that_names_it() {
     let found = world.ledger.switches(None).await.unwrap();
     assert_eq!(found.signed, [second, lifted]);
     assert_ne!(found.newest, Some(second_digest));
-    // Another lift of the same freeze is on file beside the first: that one may have ended before it reached a writer.
+    // A second lift of the same freeze is recorded beside the first, which may have expired before it reached a
+    // writer.
     let again = lift(&world, digest);
     submit(&world, &again).await.unwrap();
     let found = world.ledger.switches(None).await.unwrap();
@@ -95,7 +96,7 @@ async fn freeze_is_in_force_until_the_lift_that_names_it() {
 }
 
 #[tokio::test]
-async fn refuses_what_no_operator_signed() {
+async fn rejects_freeze_without_an_operator_signature() {
     let world = World::new();
     let (frozen, _) = freeze(&world);
     let forged = DsseEnvelope {
@@ -109,7 +110,7 @@ async fn refuses_what_no_operator_signed() {
 }
 
 #[tokio::test]
-async fn streams_are_told_of_a_freeze_before_any_job() {
+async fn stream_sends_a_freeze_before_any_job() {
     let world = World::new();
     let (frozen, _) = freeze(&world);
     submit(&world, &frozen).await.unwrap();
@@ -117,14 +118,14 @@ async fn streams_are_told_of_a_freeze_before_any_job() {
     let mut jobs = open(&world, WRITER, 4);
     assert_eq!(stops(&mut jobs).await.switches, std::slice::from_ref(&frozen));
     assert_eq!(next(&mut jobs).await.unwrap().switches, [frozen]);
-    // One that comes later is told without a job.
+    // A later freeze is sent without a job.
     let (later, _) = freeze(&world);
     submit(&world, &later).await.unwrap();
     assert_eq!(stops(&mut jobs).await.switches.last(), Some(&later));
 }
 
 #[tokio::test]
-async fn late_rejection_is_told_to_every_writer_of_the_source() {
+async fn late_rejection_is_sent_to_every_writer_of_the_source() {
     let world = World::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
@@ -140,7 +141,7 @@ async fn late_rejection_is_told_to_every_writer_of_the_source() {
         &world.decision(&draft, DecisionKind::Reject),
         BOB_KEY,
     );
-    // By ann's own name it would be refused: bob signed it.
+    // Under ann's name it would be refused, because bob signed it.
     let decided = world
         .ledger
         .decide(caller(OPERATOR), "no", rejection.clone())
@@ -167,7 +168,7 @@ async fn late_rejection_is_told_to_every_writer_of_the_source() {
 }
 
 #[tokio::test]
-async fn confirmations_are_kept_one_for_each_writer() {
+async fn newest_confirmation_is_kept_for_each_writer() {
     let world = World::new();
     let (frozen, digest) = freeze(&world);
     submit(&world, &frozen).await.unwrap();

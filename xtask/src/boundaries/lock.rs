@@ -1,4 +1,4 @@
-//! Reads `Cargo.lock` as a graph. Only the few line forms that cargo writes are understood.
+//! Reads `Cargo.lock` as a graph. It supports only the line forms that cargo writes.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs;
@@ -22,8 +22,8 @@ impl Lock {
                     .lines()
                     .find_map(|line| line.strip_prefix(key)?.strip_prefix(" = \"")?.strip_suffix('"'))
             };
-            let name = field("name").context("a package without a name in Cargo.lock")?;
-            let version = field("version").context("a package without a version in Cargo.lock")?;
+            let name = field("name").context("package without a name in Cargo.lock")?;
+            let version = field("version").context("package without a version in Cargo.lock")?;
             let in_list = block
                 .lines()
                 .skip_while(|line| *line != "dependencies = [")
@@ -41,7 +41,7 @@ impl Lock {
         Ok(Self { packages })
     }
 
-    /// True if the package of this name has a dependency of that name.
+    /// Returns whether the package of this name has a dependency of that name.
     pub(super) fn depends(&self, package: &str, dependency: &str) -> bool {
         let of_package = self.packages.iter().filter(|(key, _)| name_of(key) == package);
         of_package
@@ -49,7 +49,7 @@ impl Lock {
             .any(|entry| name_of(entry) == dependency)
     }
 
-    /// The shortest chain of names from a package to one that `is_wanted` knows.
+    /// Returns the shortest chain of names from a package to one that matches `is_wanted`.
     pub(super) fn path_to(&self, package: &str, is_wanted: impl Fn(&str) -> bool) -> Option<Vec<String>> {
         let mut queue: VecDeque<Vec<&str>> = self
             .packages

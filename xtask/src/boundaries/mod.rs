@@ -1,9 +1,9 @@
-//! `boundaries`: the two tables of who may depend on whom and who may reach a database driver, and the check
-//! of the workspace against them.
+//! `boundaries`: tables of the allowed dependencies between crates and of the crates that may use a database
+//! driver, and the check of the workspace against them.
 //!
-//! Declarations come from `cargo metadata`, optional ones and all kinds and platforms included. Reach comes
-//! from `Cargo.lock`, which holds cargo's resolution for all platforms and all features of all our crates at
-//! once: the tree of one crate alone would miss a driver that another crate's feature switches on in it.
+//! Declarations come from `cargo metadata`, including optional ones and all kinds and platforms. Reachability
+//! comes from `Cargo.lock`, which contains cargo's resolution for all platforms and all features of all workspace
+//! crates. The tree of one crate would miss a driver that a feature of another crate enables.
 
 mod lock;
 
@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use lock::Lock;
 use serde_json::Value as Json;
 
-/// Our crates, and which of ours each may depend on.
+/// Workspace crates, and the workspace crates that each may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
     ("synapsor-domain", &[]),
     ("synapsor-chassis", &[]),
@@ -90,7 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("xtask", &["synapsor-domain"]),
 ];
 
-/// Who may reach a database driver.
+/// Crates that may reach a database driver.
 const DRIVER_OWNERS: &[&str] = &[
     "synapsor-engine",
     "synapsor-writeback",
@@ -99,7 +99,7 @@ const DRIVER_OWNERS: &[&str] = &[
     "synapsor-e2e",
 ];
 
-/// Database drivers; a `*` stands for any text at that end of the name.
+/// Database drivers; a `*` matches any characters at that end of the name.
 const DRIVERS: &[&str] = &[
     "*rusqlite*",
     "*sqlite*",
@@ -125,12 +125,12 @@ const DRIVERS: &[&str] = &[
     "turso*",
 ];
 
-/// One declared dependency of one of our crates.
+/// One declared dependency of a workspace crate.
 struct Declared {
     crate_name: String,
     dependency: String,
     is_optional: bool,
-    /// `dev` or `build`; empty for a normal one.
+    /// `dev` or `build`; empty for a normal dependency.
     kind: String,
 }
 
@@ -151,13 +151,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
-    bail!(
-        "the walls between our crates are broken:\n  {}",
-        problems.join("\n  ")
-    )
+    bail!("crate boundaries violated:\n  {}", problems.join("\n  "))
 }
 
-/// Names of our crates, and everything that they declare.
+/// Returns the names of the workspace crates and everything that they declare.
 fn workspace(manifest: &PathBuf) -> Result<(Vec<String>, Vec<Declared>)> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
@@ -185,17 +182,17 @@ fn workspace(manifest: &PathBuf) -> Result<(Vec<String>, Vec<Declared>)> {
         .as_array()
         .context("cargo metadata lists no packages")?
     {
-        let crate_name = package["name"].as_str().context("a package without a name")?;
+        let crate_name = package["name"].as_str().context("package without a name")?;
         crates.push(crate_name.to_owned());
         for dependency in package["dependencies"]
             .as_array()
-            .context("a package without dependencies")?
+            .context("package without dependencies")?
         {
             declared.push(Declared {
                 crate_name: crate_name.to_owned(),
                 dependency: dependency["name"]
                     .as_str()
-                    .context("a dependency without a name")?
+                    .context("dependency without a name")?
                     .to_owned(),
                 is_optional: dependency["optional"].as_bool().unwrap_or(false),
                 kind: dependency["kind"].as_str().unwrap_or_default().to_owned(),
@@ -207,7 +204,8 @@ fn workspace(manifest: &PathBuf) -> Result<(Vec<String>, Vec<Declared>)> {
 
 fn unknown_crates(crates: &[String]) -> Vec<String> {
     let is_unknown = |name: &&String| !ARROWS.iter().any(|(known, _)| known == name);
-    let message = |name: &String| format!("{name}: not in the table of arrows; decide what it may depend on");
+    let message =
+        |name: &String| format!("{name}: not in the table of allowed dependencies; add a row for it");
     crates.iter().filter(is_unknown).map(message).collect()
 }
 
@@ -233,11 +231,11 @@ fn forbidden_declarations(declared: &[Declared]) -> Vec<String> {
             .map_or(&[][..], |(_, allowed)| allowed);
         let is_ours = ARROWS.iter().any(|(name, _)| name == dependency);
         if is_ours && !allowed.contains(&dependency.as_str()) {
-            problems.push(format!("{what}: this arrow is not allowed"));
+            problems.push(format!("{what}: dependency not allowed"));
         }
         if is_driver(dependency) && !DRIVER_OWNERS.contains(&crate_name.as_str()) {
             problems.push(format!(
-                "{what}: a database driver, which only {} may have",
+                "{what}: database driver, allowed only in {}",
                 DRIVER_OWNERS.join(", ")
             ));
         }
@@ -245,7 +243,7 @@ fn forbidden_declarations(declared: &[Declared]) -> Vec<String> {
     problems
 }
 
-/// Reach is only as true as the lock file, so each declared dependency has to be in it.
+/// Checks that each declared dependency is in the lock file, because the reachability check relies on it.
 fn stale_lock(declared: &[Declared], lock: &Lock) -> Vec<String> {
     let is_missing = |entry: &&Declared| !lock.depends(&entry.crate_name, &entry.dependency);
     let message = |entry: &Declared| {
@@ -260,7 +258,7 @@ fn stale_lock(declared: &[Declared], lock: &Lock) -> Vec<String> {
 fn forbidden_reach(crates: &[String], lock: &Lock) -> Vec<String> {
     let may_not = |name: &&String| !DRIVER_OWNERS.contains(&name.as_str());
     let reach = |name: &String| lock.path_to(name, is_driver);
-    let message = |path: Vec<String>| format!("{}: a database driver is reachable", path.join(" -> "));
+    let message = |path: Vec<String>| format!("{}: database driver is reachable", path.join(" -> "));
     crates
         .iter()
         .filter(may_not)

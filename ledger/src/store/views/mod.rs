@@ -175,10 +175,7 @@ fn envelope(event: &EventRecord, body: &[u8]) -> Result<DsseEnvelope, StoreError
 }
 
 fn wrong_body(event: &EventRecord) -> StoreError {
-    StoreError::Tampered(format!(
-        "the body of event {} does not match its kind",
-        event.seq
-    ))
+    StoreError::Tampered(format!("the body of event {} does not match its kind", event.seq))
 }
 
 fn proposal_id(event: &EventRecord) -> Result<&str, StoreError> {

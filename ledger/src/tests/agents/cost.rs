@@ -1,4 +1,4 @@
-//! Looking a record up costs the same however much the ledger holds, in steps of the database's machine.
+//! The cost of a lookup does not depend on the size of the ledger, measured in steps of SQLite's virtual machine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,10 +11,10 @@ use super::{ANN, NORA, Scene, envelope, unknown};
 use crate::store::agents::{self, Scope};
 use crate::test_kit::{World, caller};
 
-/// Proposals that are added between the two looks.
+/// Number of proposals added between the two measurements.
 const MORE: usize = 300;
 
-/// Steps of each kind of look.
+/// Returns the steps of each kind of lookup.
 fn steps(world: &World, scope: &Scope, id: &ProposalId, evidence: &str) -> Vec<u64> {
     let mut conn = Connection::open(world.store_path()).unwrap();
     let count = Arc::new(AtomicU64::new(0));
@@ -44,7 +44,7 @@ fn steps(world: &World, scope: &Scope, id: &ProposalId, evidence: &str) -> Vec<u
     ];
     let mut all = Vec::new();
     for look in looks {
-        // The first run reads the schema and prepares.
+        // The first run reads the schema and prepares the statements.
         look(&conn);
         count.store(0, Ordering::Relaxed);
         look(&conn);
@@ -54,7 +54,7 @@ fn steps(world: &World, scope: &Scope, id: &ProposalId, evidence: &str) -> Vec<u
 }
 
 #[tokio::test]
-async fn a_look_costs_the_same_in_a_small_and_in_a_large_ledger() {
+async fn lookup_cost_is_equal_in_small_and_large_ledgers() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let draft = scene.draft(ANN, "0");
@@ -65,19 +65,20 @@ async fn a_look_costs_the_same_in_a_small_and_in_a_large_ledger() {
     let evidence = draft.evidence.id.as_str();
     let small = steps(world, &scope, &id, evidence);
     for n in 0..MORE {
-        // Principals may have only so many open.
+        // The number of open proposals per principal is limited.
         let who = format!("agent-{}", n / 40);
         world.file(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
     }
     let large = steps(world, &scope, &id, evidence);
-    // A search that ends at the last entry of an index takes a step less than one that ends before another's.
+    // A search that ends at the last entry of an index takes one step less than a search that ends before another
+    // entry.
     let apart = small.iter().zip(&large).map(|(s, l)| s.abs_diff(*l)).max();
     assert!(apart <= Some(2), "{small:?} {large:?}");
     assert!(large.iter().all(|steps| *steps < 200), "{large:?}");
 }
 
 #[tokio::test]
-async fn a_watch_goes_through_what_is_new_and_not_through_what_is_there() {
+async fn watch_reads_new_events_only() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let ticket: VerifiedTicket = world

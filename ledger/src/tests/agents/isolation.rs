@@ -1,10 +1,10 @@
-//! Two tenants, every kind of record, every kind of id: what is not one's own is not there.
+//! Two tenants, every kind of record, every kind of id: foreign records appear as missing.
 
 use synapsor_domain::context_ticket::RecordKind;
 
 use super::{ANN, BEN, NORA, Scene, code, sign, told, unknown};
 
-/// Ids that name nothing, or nothing of ours.
+/// Returns ids that match no record, and malformed ids.
 fn no_ids() -> Vec<String> {
     vec![
         unknown().to_string(),
@@ -20,7 +20,7 @@ fn no_ids() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn another_tenants_id_is_answered_byte_for_byte_like_one_that_does_not_exist() {
+async fn foreign_and_missing_ids_get_byte_identical_responses() {
     let scene = Scene::new().await;
     let mut gateway = scene.gateway("g1");
     let mut own = Vec::new();
@@ -37,7 +37,7 @@ async fn another_tenants_id_is_answered_byte_for_byte_like_one_that_does_not_exi
         let reference = told(gateway.proposal(&ticket, unknown().as_str()).await);
         assert!(String::from_utf8_lossy(&reference).contains("RECORD_NOT_FOUND"));
         let mut ids = no_ids();
-        // A prefix of one's own id is no id.
+        // A prefix of a valid id is not an id.
         ids.push(proposal[..12].to_owned());
         for (other, proposal, evidence) in &own {
             if other != who {
@@ -58,7 +58,7 @@ async fn another_tenants_id_is_answered_byte_for_byte_like_one_that_does_not_exi
 }
 
 #[tokio::test]
-async fn within_a_tenant_everybody_reads_and_only_whoever_asked_withdraws() {
+async fn tenant_reads_all_and_only_the_requester_withdraws() {
     let scene = Scene::new().await;
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let (mut gateway, ben) = (scene.gateway("g1"), scene.signed(&[BEN]));
@@ -68,7 +68,7 @@ async fn within_a_tenant_everybody_reads_and_only_whoever_asked_withdraws() {
         told(gateway.withdraw(&ben, id.as_str()).await),
         told(gateway.withdraw(&ben, unknown().as_str()).await)
     );
-    // The same principal's name in another tenant is somebody else, also beside the tenant itself.
+    // The same principal name in another tenant is another principal, also beside the tenant itself.
     let mixed = scene.signed(&[BEN, NORA]);
     assert_eq!(
         told(gateway.withdraw(&mixed, id.as_str()).await),
@@ -79,7 +79,7 @@ async fn within_a_tenant_everybody_reads_and_only_whoever_asked_withdraws() {
 }
 
 #[tokio::test]
-async fn a_ticket_of_several_contexts_opens_each_of_them() {
+async fn ticket_of_several_contexts_reads_each_context() {
     let scene = Scene::new().await;
     let mut gateway = scene.gateway("g1");
     let both = scene.signed(&[ANN, NORA]);
@@ -91,7 +91,7 @@ async fn a_ticket_of_several_contexts_opens_each_of_them() {
 }
 
 #[tokio::test]
-async fn a_kind_that_the_ticket_leaves_out_is_not_there() {
+async fn kind_excluded_by_the_ticket_appears_missing() {
     let scene = Scene::new().await;
     let draft = scene.draft(ANN, "0");
     let id = scene.world.file(&draft).await;

@@ -1,5 +1,5 @@
-//! What gateways read back, over real gRPC with certificates: a small world of two tenants, its served ledger, and
-//! the tickets that its reader would mint.
+//! Records that gateways read, over real gRPC with certificates: two tenants, a served ledger, and the tickets
+//! that a reader would mint.
 
 mod cost;
 mod isolation;
@@ -78,14 +78,14 @@ impl Scene {
         connect(&leaf.material(now).unwrap(), &target).unwrap()
     }
 
-    /// The service as a gateway of this instance reaches it.
+    /// Returns a client of the service for the gateway of this instance.
     pub(super) fn gateway(&self, instance: &str) -> Gateway {
         Gateway {
             client: AgentRecordServiceClient::new(self.channel(Role::Gateway, Some(instance))),
         }
     }
 
-    /// The ticket that a reader would mint for these contexts, for the gateway `g1`.
+    /// Returns the ticket that a reader would mint for these contexts, for the gateway `g1`.
     pub(super) fn ticket(&self, contexts: &[(&str, &str)]) -> ContextTicket {
         let mut contexts: Vec<_> = contexts
             .iter()
@@ -117,7 +117,7 @@ impl Scene {
         sign(&self.ticket(contexts))
     }
 
-    /// A change that this principal proposes.
+    /// Returns a change that this principal proposes.
     pub(super) fn draft(&self, (tenant, principal): (&str, &str), new_value: &str) -> Draft {
         let mut draft = self.world.draft(new_value);
         for by in [&mut draft.proposal.requested_by, &mut draft.evidence.requested_by] {
@@ -136,7 +136,7 @@ pub(super) fn envelope(signed: common::DsseEnvelope) -> DsseEnvelope {
     signed.try_into().unwrap()
 }
 
-/// A gateway's hands.
+/// Client with a gateway's certificate.
 pub(super) struct Gateway {
     pub(super) client: AgentRecordServiceClient<Channel>,
 }
@@ -225,7 +225,7 @@ pub(super) fn code<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
     from_status(&answer.unwrap_err()).code.into_owned()
 }
 
-/// Everything of a refusal that its caller gets to see.
+/// Returns every part of an error that the caller receives.
 pub(super) fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<u8> {
     let status = answer.unwrap_err();
     let mut headers = status.metadata().clone().into_headers();
@@ -238,7 +238,7 @@ pub(super) fn json(bytes: &[u8]) -> serde_json::Value {
     serde_json::from_slice(bytes).unwrap()
 }
 
-/// An id that nothing has.
+/// Returns an id that matches no record.
 pub(super) fn unknown() -> ProposalId {
     ProposalId::from_random([0xee; 10])
 }

@@ -1,4 +1,4 @@
-//! Who gets in, and what a ticket must be.
+//! Access of gateways, and validation of context tickets.
 
 use synapsor_chassis::identity::Role;
 use synapsor_domain::signing::ObjectKind;
@@ -13,7 +13,7 @@ use super::{ANN, Scene, code, json, sign, told};
 use crate::test_kit::{NOBODY_KEY, WRITER_KEY, seal};
 
 #[tokio::test]
-async fn a_gateway_reads_its_own_tenants_records_with_a_ticket() {
+async fn gateway_reads_its_tenants_records_with_a_ticket() {
     let scene = Scene::new().await;
     let draft = scene.draft(ANN, "0");
     let id = scene.world.file(&draft).await;
@@ -53,7 +53,7 @@ async fn a_gateway_reads_its_own_tenants_records_with_a_ticket() {
 }
 
 #[tokio::test]
-async fn columns_that_are_not_visible_now_are_cut_from_older_records() {
+async fn columns_no_longer_visible_are_removed_from_old_records() {
     let scene = Scene::new().await;
     let draft = scene.draft(ANN, "0");
     let id = scene.world.file(&draft).await;
@@ -79,7 +79,7 @@ async fn columns_that_are_not_visible_now_are_cut_from_older_records() {
 }
 
 #[tokio::test]
-async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
+async fn every_bad_ticket_gets_the_same_error_from_every_method() {
     let scene = Scene::new().await;
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let id = id.as_str();
@@ -136,12 +136,12 @@ async fn every_bad_ticket_gets_the_same_refusal_from_every_method() {
         proposal_id: id.to_owned(),
     };
     assert_eq!(told(gateway.client.get_proposal(none).await), reference);
-    // The genuine one still works, so all of that was about the tickets.
+    // The valid ticket still works, so all of these errors concern the tickets.
     assert!(gateway.proposal(&sign(&good), id).await.is_ok());
 }
 
 #[tokio::test]
-async fn a_ticket_opens_nothing_for_another_gateway_and_nothing_after_its_end() {
+async fn rejects_ticket_of_another_gateway_and_expired_ticket() {
     let scene = Scene::new().await;
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let ticket = scene.signed(&[ANN]);
@@ -162,7 +162,7 @@ async fn a_ticket_opens_nothing_for_another_gateway_and_nothing_after_its_end() 
 }
 
 #[tokio::test]
-async fn a_reader_key_that_is_retired_vouches_for_nothing_more() {
+async fn rejects_tickets_of_a_retired_reader_key() {
     let scene = Scene::new().await;
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
@@ -177,7 +177,7 @@ async fn a_reader_key_that_is_retired_vouches_for_nothing_more() {
 }
 
 #[tokio::test]
-async fn no_other_role_gets_as_far_as_its_ticket() {
+async fn other_roles_are_denied_before_ticket_verification() {
     let scene = Scene::new().await;
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     for (role, instance) in [

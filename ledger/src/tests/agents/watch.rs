@@ -1,4 +1,4 @@
-//! Watching: every change of one's own tenants, in order, once, and nothing else.
+//! Watches: every change of the ticket's tenants, in order, once, and nothing else.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ async fn decide(world: &World, draft: &Draft, verdict: DecisionKind) {
     done.unwrap().value.unwrap();
 }
 
-/// From filed to applied, by everybody's real steps.
+/// Runs all steps from submission to applied, as the real roles would.
 async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
     let mut jobs = lease::open(world, WRITER, 1);
     let id = world.ordered(draft).await;
@@ -96,7 +96,7 @@ async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
 }
 
 #[tokio::test]
-async fn every_change_after_the_first_message_arrives_once_and_in_order() {
+async fn every_change_after_the_first_message_arrives_once_in_order() {
     let scene = Scene::new().await;
     let world = &scene.world;
     world.file(&scene.draft(ANN, "before")).await;
@@ -104,7 +104,7 @@ async fn every_change_after_the_first_message_arrives_once_and_in_order() {
     let mut stream = gateway.watch(&ticket, None).await.unwrap();
     let start = position(&mut stream).await;
     assert_eq!(start + 1, world.ledger.store.head().borrow().size);
-    // Nobody reads meanwhile: what was there at each moment is told all the same, not only where it ended.
+    // No client reads meanwhile: the watch reports each intermediate state, not only the last one.
     apply(world, &scene.draft(ANN, "0"), AttemptResult::Applied).await;
     let rejected = scene.draft(ANN, "1");
     world.file(&rejected).await;
@@ -142,7 +142,7 @@ async fn every_change_after_the_first_message_arrives_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn a_first_approval_of_two_is_no_approval() {
+async fn first_of_two_approvals_is_not_an_approval() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let mut gateway = scene.gateway("g1");
@@ -160,7 +160,7 @@ async fn a_first_approval_of_two_is_no_approval() {
 }
 
 #[tokio::test]
-async fn a_watch_tells_of_its_own_tenants_and_who_in_them_asked() {
+async fn watch_reports_its_tenants_and_marks_own_proposals() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let mut gateway = scene.gateway("g1");
@@ -181,7 +181,7 @@ async fn a_watch_tells_of_its_own_tenants_and_who_in_them_asked() {
 }
 
 #[tokio::test]
-async fn a_watch_goes_on_where_another_ended() {
+async fn watch_resumes_after_another_ended() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
@@ -193,13 +193,13 @@ async fn a_watch_goes_on_where_another_ended() {
     let mut stream = gateway.watch(&ticket, Some(seen)).await.unwrap();
     assert_eq!(position(&mut stream).await, seen);
     assert_eq!(change(&mut stream).await.proposal_id, missed.as_str());
-    // A place that the log does not have yet is no place.
+    // A position after the end of the log is rejected.
     let ahead = gateway.watch(&ticket, Some(seen + 1_000)).await;
     assert_eq!(code(ahead), "WATCH_OUT_OF_RANGE");
 }
 
 #[tokio::test]
-async fn more_changes_than_one_look_gives_all_arrive() {
+async fn more_changes_than_one_query_returns_all_arrive() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
@@ -219,7 +219,7 @@ async fn more_changes_than_one_look_gives_all_arrive() {
 }
 
 #[tokio::test]
-async fn a_watch_ends_with_its_ticket_and_says_where_to_go_on() {
+async fn watch_ends_with_its_ticket_and_returns_its_position() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let mut gateway = scene.gateway("g1");
@@ -228,7 +228,7 @@ async fn a_watch_ends_with_its_ticket_and_says_where_to_go_on() {
     world.file(&scene.draft(ANN, "0")).await;
     let seen = change(&mut stream).await.seq;
     world.clock.advance_ms(5 * 60_000);
-    // What wakes it now finds that its time is over, and is not told any more.
+    // The next notification arrives after the ticket expired, and the watch no longer reports it.
     let missed = world.file(&scene.draft(ANN, "1")).await;
     let told = position(&mut stream).await;
     assert!(told >= seen);
@@ -239,21 +239,21 @@ async fn a_watch_ends_with_its_ticket_and_says_where_to_go_on() {
 }
 
 #[tokio::test]
-async fn a_silent_watch_ends_with_its_ticket_too() {
+async fn idle_watch_ends_with_its_ticket() {
     let scene = Scene::new().await;
     let mut ticket = scene.ticket(&[ANN]);
     ticket.expires_at = ticket.issued_at + Span::seconds(1);
     let mut gateway = scene.gateway("g1");
     let mut stream = gateway.watch(&sign(&ticket), None).await.unwrap();
     position(&mut stream).await;
-    // Its own timer wakes it; by then the clock has moved on as well.
+    // The watch's own timer wakes it; by then the clock has advanced as well.
     scene.world.clock.advance_ms(1_000);
     position(&mut stream).await;
     assert_eq!(next(&mut stream).await, None);
 }
 
 #[tokio::test]
-async fn a_gateway_has_only_so_many_watches_open_and_gets_places_back() {
+async fn watches_per_gateway_are_limited_and_released() {
     let scene = Scene::new().await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let mut open = Vec::new();
@@ -272,5 +272,5 @@ async fn a_gateway_has_only_so_many_watches_open_and_gets_places_back() {
             tokio::task::yield_now().await;
         }
     });
-    again.await.expect("a place comes free when a watcher goes away");
+    again.await.expect("a permit is released when a watch ends");
 }

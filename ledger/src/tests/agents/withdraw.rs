@@ -1,4 +1,4 @@
-//! Taking back: before a start it ends the proposal, afterwards it does not, and it is decided in one place.
+//! Withdrawal: it ends a proposal before an attempt starts, not afterwards, and one step decides it.
 
 use synapsor_chassis::random;
 use synapsor_domain::approval::DecisionKind;
@@ -62,7 +62,7 @@ async fn events_of(world: &World, kind: EventKind) -> usize {
 }
 
 #[tokio::test]
-async fn a_withdrawal_is_an_event_with_the_ticket_as_its_proof_and_counts_once() {
+async fn withdrawal_event_carries_the_ticket_and_counts_once() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let id = world.file(&scene.draft(ANN, "0")).await;
@@ -72,7 +72,7 @@ async fn a_withdrawal_is_an_event_with_the_ticket_as_its_proof_and_counts_once()
         let answer = gateway.withdraw_as(&ticket, id.as_str(), &request).await.unwrap();
         assert_eq!(answer, withdrawn());
     }
-    // Another request, and a fresh ticket.
+    // Another request, with a new ticket.
     scene.world.clock.advance_ms(1_000);
     let again = gateway
         .withdraw(&scene.signed(&[ANN]), id.as_str())
@@ -107,7 +107,7 @@ async fn a_withdrawal_is_an_event_with_the_ticket_as_its_proof_and_counts_once()
 }
 
 #[tokio::test]
-async fn a_request_id_names_one_request() {
+async fn request_id_names_one_request() {
     let scene = Scene::new().await;
     let mut gateway = scene.gateway("g1");
     let ticket = scene.signed(&[ANN]);
@@ -127,7 +127,7 @@ async fn a_request_id_names_one_request() {
 }
 
 #[tokio::test]
-async fn what_is_withdrawn_is_neither_approved_nor_ordered_nor_rejected_any_more() {
+async fn withdrawn_proposal_rejects_approval_order_and_rejection() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let ticket = scene.signed(&[ANN]);
@@ -148,7 +148,7 @@ async fn what_is_withdrawn_is_neither_approved_nor_ordered_nor_rejected_any_more
         .decide(caller(OPERATOR), &random::hex_id(16), deny)
         .await;
     assert_eq!(denied.unwrap().value.unwrap_err().code, "PROPOSAL_NOT_REJECTABLE");
-    // The other order: approved first, then withdrawn, then ordered.
+    // The other sequence: approved first, then withdrawn, then ordered.
     let draft = scene.draft(ANN, "1");
     let id = world.file(&draft).await;
     let decision = world.decision(&draft, DecisionKind::Approve);
@@ -172,7 +172,7 @@ async fn what_is_withdrawn_is_neither_approved_nor_ordered_nor_rejected_any_more
 }
 
 #[tokio::test]
-async fn an_approval_at_the_same_moment_never_outlives_a_withdrawal() {
+async fn concurrent_approval_never_outlives_a_withdrawal() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let ticket = scene.signed(&[ANN]);
@@ -197,13 +197,13 @@ async fn an_approval_at_the_same_moment_never_outlives_a_withdrawal() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_proposal_is_granted_to_no_writer_and_a_lease_on_it_starts_nothing() {
+async fn withdrawn_proposal_is_not_leased_and_does_not_start() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let ticket = scene.signed(&[ANN]);
     let first = world.ordered(&scene.draft(ANN, "0")).await;
     let second = world.ordered(&scene.draft(ANN, "1")).await;
-    // Ordered and waiting, longest first: without the withdrawal it would be the first job.
+    // Ordered and longest waiting: without the withdrawal it would be the first job.
     assert_eq!(
         gateway.withdraw(&ticket, first.as_str()).await.unwrap(),
         withdrawn()
@@ -214,7 +214,7 @@ async fn a_withdrawn_proposal_is_granted_to_no_writer_and_a_lease_on_it_starts_n
     let proposal: synapsor_domain::proposal::Proposal =
         proposal.decode_unverified(ObjectKind::Proposal).unwrap();
     assert_eq!(proposal.id, second);
-    // Leased and not started: the withdrawal still counts, and the start does not.
+    // Leased and not started: the withdrawal still applies, and the start fails.
     assert_eq!(
         gateway.withdraw(&ticket, second.as_str()).await.unwrap(),
         withdrawn()
@@ -229,7 +229,7 @@ async fn a_withdrawn_proposal_is_granted_to_no_writer_and_a_lease_on_it_starts_n
 }
 
 #[tokio::test]
-async fn after_a_start_only_the_state_is_told() {
+async fn withdrawal_after_a_start_returns_only_the_state() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let ticket = scene.signed(&[ANN]);
@@ -277,14 +277,14 @@ async fn after_a_start_only_the_state_is_told() {
 }
 
 #[tokio::test]
-async fn of_a_start_and_a_withdrawal_at_the_same_moment_exactly_one_counts() {
+async fn concurrent_start_and_withdrawal_have_one_winner() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let ticket = scene.signed(&[ANN]);
     let mut jobs = lease::open(world, WRITER, 64);
     for n in 0..16 {
         let mut draft = scene.draft(ANN, &n.to_string());
-        // Each its own row: one that was started keeps its row.
+        // Each has its own row, because a started proposal keeps its row.
         for target in [&mut draft.proposal.target, &mut draft.evidence.target] {
             target.primary_key = ColumnValue::new("id", Value::int(n));
         }
@@ -308,7 +308,7 @@ async fn of_a_start_and_a_withdrawal_at_the_same_moment_exactly_one_counts() {
 }
 
 #[tokio::test]
-async fn what_a_person_ended_or_time_did_stays_so() {
+async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let draft = scene.draft(ANN, "0");
@@ -344,7 +344,7 @@ async fn what_a_person_ended_or_time_did_stays_so() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_only_reads_takes_nothing_back_and_tells_nothing_more() {
+async fn rejects_withdrawal_under_a_read_only_ticket() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let own = world.file(&scene.draft(ANN, "0")).await;
@@ -364,7 +364,7 @@ async fn a_ticket_that_only_reads_takes_nothing_back_and_tells_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_withdrawal_makes_room_and_lets_the_same_change_be_proposed_anew() {
+async fn withdrawal_frees_quota_and_allows_the_same_change_again() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let ticket = scene.signed(&[ANN]);
@@ -372,7 +372,7 @@ async fn a_withdrawal_makes_room_and_lets_the_same_change_be_proposed_anew() {
     let first = world.file(&draft).await;
     gateway.withdraw(&ticket, first.as_str()).await.unwrap();
     let second = world.file(&scene.draft(ANN, "0")).await;
-    assert_ne!(first, second, "a withdrawn proposal is not open any more");
+    assert_ne!(first, second, "a withdrawn proposal is no longer open");
     let open = world
         .ledger
         .store
@@ -382,7 +382,7 @@ async fn a_withdrawal_makes_room_and_lets_the_same_change_be_proposed_anew() {
 }
 
 #[tokio::test]
-async fn a_shadow_proposal_can_be_taken_back_too() {
+async fn shadow_proposal_can_be_withdrawn() {
     let scene = Scene::new().await;
     let mut draft = scene.draft(ANN, "0");
     draft.proposal.mode = ProposalMode::Shadow;

@@ -1,4 +1,4 @@
-//! Receipts by source, what writers find about them, and what operators order.
+//! Receipts by source, the findings of writers about them, and the orders of operators.
 
 mod orders;
 
@@ -50,7 +50,7 @@ impl Scene {
         (draft, id)
     }
 
-    /// Applies a change; its receipt is of the clock's time.
+    /// Applies a change; its receipt has the clock's time.
     async fn applied(&mut self, value: &str) -> Settled {
         let (draft, id) = self.started(value).await;
         let settled = self.receipt(&draft, id, WRITER_KEY);
@@ -213,7 +213,7 @@ impl Scene {
         read.await.unwrap()
     }
 
-    /// Everything derived again from the events is what the tables hold.
+    /// Checks that the tables equal the ones derived again from the events.
     async fn verify(&self) {
         self.world.ledger.store.verify_full().await.unwrap();
     }
@@ -244,13 +244,13 @@ async fn job_carries_newest_receipt_of_its_source() {
 }
 
 #[tokio::test]
-async fn lost_receipt_is_recorded_once_and_stays_in_front_until_given_up() {
+async fn lost_receipt_is_recorded_once_and_first_until_given_up() {
     let mut scene = Scene::new();
     let (first, second) = (scene.applied("0").await, scene.applied("1").await);
     assert_eq!(scene.newest().await, Some(scene.seq_of(&second).await));
     let found = ReceiptDiscrepancy::EffectLost;
     assert_eq!(scene.find(found, &[&first.named]).await, Ok(1));
-    // The second receipt does not cover up for the first.
+    // The second receipt does not hide the loss of the first.
     assert_eq!(scene.newest().await, Some(scene.seq_of(&first).await));
     assert_eq!(scene.find(found, &[&first.named]).await, Ok(0));
     assert_eq!(scene.find(found, &[&first.named, &second.named]).await, Ok(1));
@@ -275,13 +275,13 @@ async fn lost_receipt_is_recorded_once_and_stays_in_front_until_given_up() {
         .await
         .unwrap();
     assert!(page.receipts.is_empty());
-    // What was given up is not lost again.
+    // A receipt that was given up does not become lost again.
     assert_eq!(scene.find(found, &both).await, Ok(0));
     scene.verify().await;
 }
 
 #[tokio::test]
-async fn effect_lost_counts_only_for_receipts_that_the_ledger_holds() {
+async fn effect_lost_counts_only_for_receipts_in_the_ledger() {
     let mut scene = Scene::new();
     let held = scene.applied("0").await;
     let (draft, id) = scene.started("1").await;
@@ -300,7 +300,7 @@ async fn effect_lost_counts_only_for_receipts_that_the_ledger_holds() {
 }
 
 #[tokio::test]
-async fn finding_counts_from_the_writer_of_the_certificate_only() {
+async fn finding_counts_only_from_the_writer_of_the_certificate() {
     let mut scene = Scene::new();
     let held = scene.applied("0").await;
     let found = ReceiptDiscrepancy::EffectLost;
@@ -323,7 +323,7 @@ async fn orphan_of_unknown_proposal_is_recorded_until_adopted() {
         receipt_digest: settled.named.receipt_digest,
     };
     let found = ReceiptDiscrepancy::OrphanReceipt;
-    // A receipt that the log holds is not an orphan.
+    // A receipt that the log contains is not an orphan.
     assert_eq!(scene.find(found, &[&settled.named]).await, Ok(0));
     assert_eq!(scene.find(found, &[&stranger, &settled.named]).await, Ok(1));
     assert_eq!(scene.find(found, &[&stranger]).await, Ok(0));

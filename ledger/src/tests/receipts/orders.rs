@@ -1,4 +1,4 @@
-//! Orders about receipts: what they end, what they refuse, and what a writer can check of them.
+//! Receipt orders: the incidents that they end, their refusals, and their verification by a writer.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::approval::{ReceiptAction, verify_receipt_order_at};
@@ -48,12 +48,12 @@ async fn receipt_of_retired_key_is_settled_after_it_was_adopted() {
         let refused = scene.settle(&draft, &receipt).await;
         assert_eq!(refused, Err("refused:receipt_unproven".to_owned()));
     }
-    // One alarm, however often it is presented.
+    // One alarm, however often the receipt is presented.
     assert_eq!(scene.count(EventKind::ReceiptAlarm).await, 1);
     let kind = "receipt_unproven".to_owned();
     let id = receipt.named.proposal_id.to_string();
     assert_eq!(scene.incidents().await, [(kind, id)]);
-    // It is on file already, under another kind.
+    // It is already recorded, under another kind.
     let orphan = ReceiptDiscrepancy::OrphanReceipt;
     assert_eq!(scene.find(orphan, &[&receipt.named]).await, Ok(0));
 
@@ -109,7 +109,7 @@ async fn same_order_again_is_on_file() {
     let first = scene.submit(&signed).await.unwrap();
     assert_eq!(scene.submit(&signed).await, Ok(first));
     assert_eq!(scene.count(EventKind::ReceiptsOrdered).await, 1);
-    // Anybody else's word is none.
+    // Another signer's order is refused.
     let viewer = DsseEnvelope::sign(
         ObjectKind::ReceiptOrder,
         &signed
@@ -128,7 +128,7 @@ async fn same_order_again_is_on_file() {
 }
 
 #[tokio::test]
-async fn archive_ends_what_is_before_its_cut_and_never_moves_back() {
+async fn archive_ends_incidents_before_its_cut_and_never_moves_back() {
     let mut scene = Scene::new();
     let old = scene.applied("0").await;
     let cut = scene.later(Span::minutes(10));
@@ -150,7 +150,7 @@ async fn archive_ends_what_is_before_its_cut_and_never_moves_back() {
     assert_eq!(
         scene.find(found, &both).await,
         Ok(0),
-        "what is archived is not lost"
+        "an archived receipt is not lost"
     );
 
     let back = scene.order(ReceiptAction::Archive, &[], Some(cut + Span::minutes(-1)));
@@ -165,7 +165,7 @@ async fn archive_ends_what_is_before_its_cut_and_never_moves_back() {
 }
 
 #[tokio::test]
-async fn receipts_behind_a_long_archive_are_found_by_their_time() {
+async fn receipts_behind_a_long_archive_are_found_by_time() {
     let mut scene = Scene::new();
     let young = scene.applied("0").await;
     scene.world.clock.set_ms(crate::test_kit::NOW_MS - 600_000);
