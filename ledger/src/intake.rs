@@ -457,11 +457,9 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
 ) -> Result<T, PublicError> {
     let attestation = |problem: String| PublicError::new("refused:attestation", format!("{what}: {problem}"));
     let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
-    let key = trust.reader(signer).ok_or_else(|| {
-        attestation(format!(
-            "unknown reader key {signer}: not in the ledger's trust file"
-        ))
-    })?;
+    let key = trust
+        .reader(signer)
+        .ok_or_else(|| attestation(format!("unknown reader key {signer}: not in the trust file")))?;
     envelope
         .verify_and_decode(kind, key)
         .map_err(|e| attestation(e.to_string()))

@@ -151,7 +151,7 @@ impl Watch {
                 let size = self.size();
                 let told = self.listening.peek().map_or(size, |range| range.first);
                 self.next = self.next.max(told);
-                // A watch under a new ticket resumes from this position. A full buffer has no capacity for it.
+                // A watch under a new ticket resumes from this position. With a full buffer it is not sent.
                 let _ = out.try_send(Ok(self.position()));
                 return;
             }

@@ -79,7 +79,7 @@ impl Ledger {
     }
 }
 
-/// Returns the state; a proposal that is already withdrawn stays so for every requester.
+/// Returns the state, without the refusal if any principal has already withdrawn the proposal.
 fn standing(step: &Step<'_>, id: &ProposalId, refusal: Option<PublicError>) -> Result<Withdrawal, StepError> {
     let row = proposals::get(step.conn(), id)?;
     let refusal = match agents::withdrawal(step.conn(), id)? {

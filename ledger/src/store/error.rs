@@ -92,7 +92,9 @@ impl StoreError {
             Self::Locked => "stop the process that holds the store, or use the running ledger",
             Self::ReadOnly(_) => "make the store file and its directory writable for this user",
             Self::Full => "free disk space, then retry",
-            Self::FullAtStart => "free disk space, then restart the ledger; until then it is read-only",
+            Self::FullAtStart => {
+                "free disk space, then restart the ledger; until then the ledger stays read-only"
+            }
             Self::Foreign(_) => "select another file with --store",
             Self::Newer { .. } => "use the newer build that wrote the store",
             Self::OtherLog { .. } => "use the state directory of this store",

@@ -119,9 +119,11 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Step
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
-        (Some(_), Some(_)) => {
-            Err(PublicError::new("AMBIGUOUS_PROPOSAL", "ambiguous id prefix; use more characters").into())
-        }
+        (Some(_), Some(_)) => Err(PublicError::new(
+            "AMBIGUOUS_PROPOSAL",
+            "ambiguous proposal id prefix; use more characters",
+        )
+        .into()),
         (None, _) => Err(not_found().into()),
     }
 }

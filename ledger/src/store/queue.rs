@@ -104,9 +104,9 @@ pub(crate) fn is_row_held(conn: &Connection, id: &ProposalId, now: Timestamp) ->
         .query_row(params![id.as_str(), now.as_unix_millis()], |row| row.get(0))?)
 }
 
-/// Returns proposals of one source for a writer, in the order of delivery, each with the tenant that it counts
-/// for: none for one in doubt. `after` is the last tenant served. The cost depends on the proposals held and
-/// returned and on the tenants that wait for a row, not on the queue length.
+/// Returns proposals of one source for a writer, in the order of delivery, each with its tenant in the
+/// round-robin: none for one in doubt. `after` is the last tenant served. The cost depends on the proposals held
+/// and returned and on the tenants that wait for a row, not on the queue length.
 pub(crate) fn next_of_source(
     conn: &Connection,
     (source, after): (&str, Option<&str>),
@@ -145,7 +145,7 @@ pub(crate) fn next_of_source(
     Ok(found)
 }
 
-/// A proposal, and the tenant that it counts for.
+/// A proposal, and its tenant in the round-robin.
 pub(crate) type Given = (ProposalId, Option<String>);
 
 /// A tenant with its available proposals, longest waiting first.

@@ -190,7 +190,7 @@ fn compare_views(stored: &Connection, derived: &Connection) -> Result<(), StoreE
     Ok(())
 }
 
-/// A fence below the fence of a recorded event must have been reset.
+/// Checks the fences: a fence below the one in an event has been reset.
 fn leases(conn: &Connection) -> Result<(), StoreError> {
     let behind: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM attempts a LEFT JOIN leases l USING (proposal_id) \

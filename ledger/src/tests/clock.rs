@@ -67,7 +67,7 @@ async fn stepped_wall_clock_is_trusted_again_when_a_writer_agrees() {
 }
 
 #[tokio::test]
-async fn skew_of_a_minute_is_no_step() {
+async fn skew_of_a_minute_is_not_a_step() {
     let world = World::new();
     world.clock.set_ms(NOW_MS + 60_000);
     assert!(world.ledger.expiry_time().is_some());

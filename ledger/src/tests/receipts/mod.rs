@@ -366,7 +366,7 @@ async fn changed_row_is_not_applied_until_adopted() {
 }
 
 #[tokio::test]
-async fn incidents_survive_a_restart_and_an_old_store_is_filled() {
+async fn incidents_survive_a_restart_and_a_migration() {
     let mut scene = Scene::new();
     let (first, second) = (scene.applied("0").await, scene.applied("1").await);
     scene

@@ -82,7 +82,7 @@ async fn adoption_under_a_revoked_key_settles_nothing() {
 }
 
 #[tokio::test]
-async fn order_about_unknown_receipts_is_refused() {
+async fn rejects_order_about_unknown_receipts() {
     let mut scene = Scene::new();
     let settled = scene.applied("0").await;
     let other = ReceiptRef {
@@ -102,7 +102,7 @@ async fn order_about_unknown_receipts_is_refused() {
 }
 
 #[tokio::test]
-async fn same_order_again_is_on_file() {
+async fn same_receipt_order_is_recorded_once() {
     let mut scene = Scene::new();
     let settled = scene.applied("0").await;
     let signed = scene.signed_order(ReceiptAction::GiveUp, &[&settled.named], None);
