@@ -1,4 +1,4 @@
-//! This program as an agent: an MCP client of a gateway of its own, with no more power than any other client.
+//! MCP client of a gateway that this process starts. It has the same rights as any other client.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use synapsor_chassis::tls::TlsFiles;
 use crate::supervisor::{Child, Executor, Shown, StdioGateway, Supervisor, Upstream};
 use crate::{Context, contract_file, state, supervisor};
 
-/// A call may wait for the reader, the database and the ledger, each bounded by itself.
+/// Call timeout. Reader, database and ledger each have a timeout of their own.
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -24,11 +24,11 @@ pub(crate) struct Agent {
     client: RunningService<RoleClient, ()>,
     gateway: StdioGateway,
     reader: Option<Child>,
-    /// Where the proposals of this agent are kept, as far as this machine knows.
+    /// Store that holds this agent's proposals, if it is on this machine.
     store: Option<PathBuf>,
 }
 
-/// What an agent is told.
+/// Result of a tool call as the agent receives it.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) envelope: Json,
@@ -36,8 +36,8 @@ pub(crate) struct Answer {
 }
 
 impl Agent {
-    /// Starts everything that one client has: reader and gateway of an instance of its own, and the ledger if none
-    /// runs. With `--reader` only the gateway is started, with the certificate of the command line.
+    /// Starts the reader and gateway of an own instance, and the ledger if none runs. With `--reader` it starts
+    /// only the gateway, with the certificate of the command line.
     pub(crate) async fn start(context: &Context) -> Result<Self, ExitError> {
         if let Some(address) = &context.global.remote.reader {
             let gateway = supervisor::remote_gateway(context, address, gateway_certificate(context)?)?;
@@ -46,7 +46,7 @@ impl Agent {
         if context.global.remote.ledger.is_some() {
             let text = "--ledger without --reader: the call would go to the ledger of this machine";
             return Err(ExitError::usage("READER_REQUIRED", text).with_fix(
-                "give --reader ADDR or set SYNAPSOR_READER; or leave out --ledger and SYNAPSOR_LEDGER",
+                "pass --reader ADDR or set SYNAPSOR_READER; or leave out --ledger and SYNAPSOR_LEDGER",
             ));
         }
         let contract = contract_file::load_runnable(&context.global)?;
@@ -61,7 +61,7 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Speaks MCP to a gateway that was started on pipes. `reader` ends with the agent.
+    /// Connects an MCP client to a gateway that was started on pipes. The agent owns `reader` and ends it.
     pub(crate) async fn connect(mut gateway: StdioGateway, reader: Option<Child>) -> Result<Self, ExitError> {
         let pipes = (gateway.handle.stdout.take(), gateway.handle.stdin.take());
         let (Some(output), Some(input)) = pipes else {
@@ -74,7 +74,7 @@ impl Agent {
                 reader,
                 store: None,
             }),
-            // A gateway that does not greet has said why on stderr.
+            // A gateway that fails the handshake has logged the reason on stderr.
             Ok(Err(_)) | Err(_) => Err(end(&mut gateway).await),
         }
     }
@@ -92,10 +92,10 @@ impl Agent {
         listed.map_err(|_| timed_out())?.map_err(|error| broken(&error))
     }
 
-    /// Calls a tool. A refusal is an answer, not an error.
+    /// Calls a tool. A rejected call is a result, not an error.
     ///
     /// # Errors
-    /// When the protocol breaks or nothing comes back.
+    /// On protocol errors and when no response arrives.
     pub(crate) async fn call(&self, tool: &str, arguments: Map<String, Json>) -> Result<Answer, ExitError> {
         let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         let result = tokio::time::timeout(CALL_TIMEOUT, self.client.call_tool(request)).await;
@@ -105,9 +105,9 @@ impl Agent {
         Ok(Answer { envelope, is_error })
     }
 
-    /// Says goodbye and ends the processes of this agent.
+    /// Closes the MCP connection and ends the processes of this agent.
     pub(crate) async fn close(mut self) {
-        // The gateway ends when its stdin does.
+        // The gateway exits when its stdin closes.
         let _ = self.client.close_with_timeout(END_TIMEOUT).await;
         drop(self.client);
         if tokio::time::timeout(END_TIMEOUT, self.gateway.handle.wait())
@@ -123,7 +123,7 @@ impl Agent {
 }
 
 impl Answer {
-    /// The proposal's id, in either format.
+    /// Proposal id, in either format.
     pub(crate) fn proposal_id(&self) -> Option<&str> {
         self.text(&["proposal", "id"])
             .or_else(|| self.text(&["proposal_id"]))
@@ -134,7 +134,7 @@ impl Answer {
             .or_else(|| self.text(&["evidence_bundle_id"]))
     }
 
-    /// Column → before and proposed.
+    /// Maps each column to its value before and its proposed value.
     pub(crate) fn diff(&self) -> Option<&Map<String, Json>> {
         let diff = self
             .envelope
@@ -147,7 +147,7 @@ impl Answer {
         self.envelope.get("data").and_then(Json::as_object)
     }
 
-    /// Code and message of a refusal, in either format.
+    /// Code and message of an error result, in either format.
     pub(crate) fn refusal(&self) -> Option<(String, String)> {
         let error = self.envelope.get("error")?;
         let code = error
@@ -170,7 +170,7 @@ impl Answer {
     }
 }
 
-/// A value of an envelope for a terminal; what is no text has only ASCII in it.
+/// Formats a value of an envelope for a terminal; values that are not strings are ASCII only.
 pub(crate) fn shown(value: &Json) -> String {
     match value {
         Json::String(text) => text.clone(),
@@ -192,12 +192,12 @@ fn gateway_certificate(context: &Context) -> Result<TlsFiles, ExitError> {
     let remote = &context.global.remote;
     let wrong = |text: String| {
         ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", text).with_fix(
-            "give --ca, --cert and --key of a gateway that the reader allows: `synapsor-runner certs issue gateway NAME`",
+            "pass --ca, --cert and --key of a gateway that the reader allows: `synapsor-runner certs issue gateway NAME`",
         )
     };
     let (Some(ca), Some(cert), Some(key)) = (&remote.ca, &remote.cert, &remote.key) else {
         return Err(wrong(
-            "a running reader is called with a gateway's certificate".to_owned(),
+            "a running reader accepts only a gateway certificate".to_owned(),
         ));
     };
     let files = TlsFiles {
@@ -207,20 +207,20 @@ fn gateway_certificate(context: &Context) -> Result<TlsFiles, ExitError> {
     };
     match files.load()?.identity() {
         identity if identity.role() == Role::Gateway => Ok(files),
-        identity => Err(wrong(format!("the certificate is of {identity}"))),
+        identity => Err(wrong(format!("the certificate names {identity}"))),
     }
 }
 
 fn timed_out() -> ExitError {
     ExitError::unreachable(
         "MCP_CALL_TIMEOUT",
-        format!("the gateway did not answer in {} s", CALL_TIMEOUT.as_secs()),
+        format!("gateway did not respond within {} s", CALL_TIMEOUT.as_secs()),
     )
 }
 
 fn broken(error: &rmcp::ServiceError) -> ExitError {
     ExitError::new(
         "MCP_CALL_FAILED",
-        format!("the gateway refused the call: {error}"),
+        format!("gateway rejected the call: {error}"),
     )
 }

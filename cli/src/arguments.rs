@@ -1,4 +1,4 @@
-//! The command line as a whole: options that every command takes, and spellings of 0.1.x that are still read.
+//! Parses the command line: global options, and 0.1.x spellings that are still accepted.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -13,9 +13,9 @@ use synapsor_domain::contract::holds_connection_url;
 
 use crate::commands::Command;
 
-/// Options that name running services.
+/// Options that hold addresses of running services.
 const SERVICES: [&str; 3] = ["ledger", "reader", "writer"];
-/// Options whose command judges a URL itself, and repeats none.
+/// Options whose command validates a URL itself and never repeats it.
 const JUDGED_BY_COMMAND: [&str; 8] = [
     "auth_token_env",
     "from",
@@ -26,7 +26,7 @@ const JUDGED_BY_COMMAND: [&str; 8] = [
     "url",
     "write_url_env",
 ];
-/// Options that may hold a URL of the web: prose, origins, ids of people and objects, values of a tool's arguments.
+/// Options that may hold a web URL: free text, origins, ids of operators and objects, values of tool arguments.
 const MAY_NAME_THE_WEB: [&str; 12] = [
     "allowed_origins",
     "cors_origin",
@@ -42,12 +42,13 @@ const MAY_NAME_THE_WEB: [&str; 12] = [
     "read_returns_hint",
 ];
 
-/// Exit codes, at the end of every long help.
+/// Exit codes, appended to every long help.
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 failure, 2 usage, 3 conflict, 4 refused or not approved, 5 in doubt,
+Exit codes: 0 ok, 1 failure, 2 usage, 3 conflict, 4 rejected or not approved, 5 in doubt,
 6 unreachable or no writer, 10 tampered, 11 rolled back, 12 forked, 13 receipt missing, 14 orphan receipt";
 
-/// A safety layer between AI agents and SQL databases: agents propose, people sign, one row changes once.
+/// Safety layer between AI agents and SQL databases: agents propose, operators approve, a guarded writer
+/// applies
 #[derive(Debug, Parser)]
 #[command(
     name = "synapsor-runner",
@@ -64,11 +65,11 @@ pub struct Cli {
     pub(crate) command: Command,
 }
 
-/// Options of every command.
+/// Global options.
 #[derive(Clone, Debug, Default, Args)]
-#[command(next_help_heading = "Options of every command")]
+#[command(next_help_heading = "Global options")]
 pub struct Global {
-    /// The contract [default: ./synapsor.runner.json]
+    /// Contract file [default: ./synapsor.runner.json]
     #[arg(
         long,
         global = true,
@@ -77,7 +78,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub config: Option<PathBuf>,
-    /// The ledger's store; its folder is the state folder [default: the contract's, else ./.synapsor/local.db]
+    /// Ledger store; its directory is the state directory [default: the contract's, else ./.synapsor/local.db]
     #[arg(
         long,
         global = true,
@@ -86,7 +87,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub store: Option<PathBuf>,
-    /// The trust file [default: synapsor.trust.json in the state folder]
+    /// Trust file [default: synapsor.trust.json in the state directory]
     #[arg(
         long,
         global = true,
@@ -95,7 +96,7 @@ pub struct Global {
         hide_env_values = true
     )]
     pub trust: Option<PathBuf>,
-    /// The operator's signing key [default: the one in the state folder]
+    /// Operator signing key [default: the one in the state directory]
     #[arg(
         long,
         global = true,
@@ -104,24 +105,25 @@ pub struct Global {
         hide_env_values = true
     )]
     pub signing_key: Option<PathBuf>,
-    /// A file with variables, NAME=value lines, 0600, for where no shell sets them; what is set already wins
+    /// Load environment variables from a file (NAME=value lines, mode 0600); existing variables take precedence
     #[arg(long, global = true, value_name = "PATH")]
     pub env_file: Option<PathBuf>,
-    /// Data as JSON on stdout
+    /// Print data as JSON on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// No colours (as does the variable NO_COLOR)
+    /// Disable colors (same as the variable NO_COLOR)
     #[arg(long, global = true)]
     pub no_color: bool,
     #[command(flatten)]
     pub remote: Remote,
 }
 
-/// Where running services are, and the certificate to show them. With any of the addresses nothing is started here.
+/// Addresses of running services, and the client certificate for them. With any address set, the CLI starts no
+/// service.
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Running services")]
 pub struct Remote {
-    /// A running ledger, host:port; nothing is started locally
+    /// Ledger address, host:port; connects instead of starting local services
     #[arg(
         long,
         global = true,
@@ -130,7 +132,7 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub ledger: Option<String>,
-    /// A running reader, host:port
+    /// Reader address, host:port
     #[arg(
         long,
         global = true,
@@ -139,8 +141,8 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub reader: Option<String>,
-    /// A running writer, host:port; freezes, lifts and the doctor ask each of several, separated by commas, other
-    /// commands the first
+    /// Writer address, host:port, or a comma-separated list; freeze, unfreeze and doctor call every writer,
+    /// other commands the first
     #[arg(
         long,
         global = true,
@@ -149,7 +151,7 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub writer: Option<String>,
-    /// The authority's certificate, PEM
+    /// CA certificate, PEM
     #[arg(
         long,
         global = true,
@@ -158,7 +160,7 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub ca: Option<PathBuf>,
-    /// The operator's certificate, PEM
+    /// Operator certificate, PEM
     #[arg(
         long,
         global = true,
@@ -167,7 +169,7 @@ pub struct Remote {
         hide_env_values = true
     )]
     pub cert: Option<PathBuf>,
-    /// The key of the operator's certificate, PEM, 0600
+    /// Private key of the operator certificate, PEM, mode 0600
     #[arg(
         long,
         global = true,
@@ -179,10 +181,10 @@ pub struct Remote {
 }
 
 impl Remote {
-    /// Addresses of the running writers; none when none is named.
+    /// Returns the addresses of the running writers; empty if the option is not set.
     ///
     /// # Errors
-    /// `WRITER_ADDRESS_INVALID` (exit 2) for one that is not `host:port`.
+    /// `WRITER_ADDRESS_INVALID` (exit 2) for an address that is not `host:port`.
     pub(crate) fn named_writers(&self) -> Result<Vec<&str>, ExitError> {
         let given = self.writer.as_deref().unwrap_or_default();
         if given.trim().is_empty() {
@@ -198,26 +200,26 @@ impl Remote {
             Some(at) => {
                 let text = format!("address {} of --writer is not host:port", at + 1);
                 Err(ExitError::usage("WRITER_ADDRESS_INVALID", text)
-                    .with_fix("give host:port of each writer, separated by commas; no writer was asked"))
+                    .with_fix("pass host:port of each writer, separated by commas; no writer was called"))
             }
         }
     }
 
-    /// Whether any part of a certificate is given.
+    /// Whether any part of a certificate is set.
     pub(crate) const fn has_certificate(&self) -> bool {
         self.ca.is_some() || self.cert.is_some() || self.key.is_some()
     }
 }
 
-/// Why a command line cannot be run.
+/// Reason why a command line is not run.
 enum Unparsed {
-    /// A usage error of the parser, or help that was asked for.
+    /// A usage error of the parser, or requested help.
     Parser(Box<ClapError>),
-    /// An argument that must not be where it is.
+    /// An argument that is not allowed in this position.
     Refused(ExitError),
 }
 
-/// The command line of this process; usage errors and help end the process here.
+/// Parses the command line of this process. Usage errors and help end the process here.
 pub fn parse_arguments() -> Cli {
     let arguments = modern(std::env::args_os().collect());
     match parse(&arguments) {
@@ -243,8 +245,8 @@ fn parse(arguments: &[OsString]) -> Result<Cli, Unparsed> {
     Cli::from_arg_matches_mut(&mut matches).map_err(|error| parser(error.format(&mut command)))
 }
 
-/// Refuses URLs where no URL belongs, also those of variables that stand for options: paths, names and ids are
-/// repeated in messages and kept in signed records, and a URL may have a password in any part of it.
+/// Rejects URLs in options that take none, also from variables that set options. Messages and signed records
+/// repeat paths, names and ids, and any part of a URL may hold a password.
 fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), ExitError> {
     for id in matches.ids().map(clap::Id::as_str) {
         let values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
@@ -269,8 +271,8 @@ fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), Exit
     }
 }
 
-/// Refuses addresses of running services before a command that starts its own and would ask none of them, and a
-/// certificate that would be shown to nobody. Variables are for every command, and are no mistake.
+/// Rejects service addresses for a command that starts its own services, and a certificate without any address.
+/// Variables are exempt, because they apply to every command.
 fn refuse_unused(matches: &ArgMatches) -> Result<(), ExitError> {
     let typed = |ids: &[&'static str]| {
         let is_typed = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
@@ -289,22 +291,22 @@ fn refuse_unused(matches: &ArgMatches) -> Result<(), ExitError> {
     };
     if starts_its_own && let Some(id) = typed(&SERVICES) {
         let text = format!(
-            "`{}` asks no service that runs elsewhere, and takes no --{id}",
+            "`{}` calls no running service and does not accept --{id}",
             words.join(" ")
         );
-        return Err(ExitError::usage("OPTION_UNUSED", text).with_fix(format!("leave out --{id}")));
+        return Err(ExitError::usage("OPTION_UNUSED", text).with_fix(format!("remove --{id}")));
     }
     if let Some(id) = typed(&["ca", "cert", "key"])
         && !SERVICES.iter().any(|service| matches.contains_id(service))
     {
-        let text = format!("--{id} is for running services, and none is named");
+        let text = format!("--{id} requires the address of a running service");
         return Err(ExitError::usage("OPTION_UNUSED", text)
-            .with_fix("name one with --ledger, --reader or --writer, or leave the certificate out"));
+            .with_fix("pass --ledger, --reader or --writer, or remove the certificate options"));
     }
     Ok(())
 }
 
-/// The argument as the help shows it, with the variable that stands for it.
+/// Returns the argument as the help shows it, with the variable that sets it.
 fn name_of(command: &clap::Command, id: &str) -> String {
     let Some(argument) = command.get_arguments().find(|a| a.get_id() == id) else {
         return "an argument".to_owned();
@@ -318,14 +320,14 @@ fn name_of(command: &clap::Command, id: &str) -> String {
 fn url_refused(argument: &str, before: &str) -> ExitError {
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let scheme = &before[before.trim_end_matches(is_scheme).len()..];
-    let text = format!("{argument} is given a URL ({scheme}://...), which is not accepted there");
+    let text = format!("{argument} does not accept a URL ({scheme}://...)");
     ExitError::usage("INLINE_URL_REFUSED", text).with_fix(
-        "keep connection URLs in environment variables and name the variable; change a password that was typed here, \
-         for it may be in the shell's history",
+        "put connection URLs in environment variables and pass the variable name; change a password that was typed here, \
+         because the shell history may contain it",
     )
 }
 
-/// A usage error repeats the argument that it is about, which may be a URL with a password.
+/// Formats a usage error. The parser repeats the argument in it, which may be a URL with a password.
 fn shown(error: &clap::Error, arguments: &[OsString]) -> String {
     let arguments: Vec<_> = arguments.iter().map(|a| a.to_string_lossy()).collect();
     let text = error.render().to_string();
@@ -334,8 +336,8 @@ fn shown(error: &clap::Error, arguments: &[OsString]) -> String {
     lines.join("\n") + "\n"
 }
 
-/// In 0.1.x `--json '{…}'` of `smoke call` and `propose` was input; here `--json` is output only. An object after it
-/// is still taken as input.
+/// Maps 0.1.x spellings. There `--json '{…}'` of `smoke call` and `propose` was input; `--json` is now output
+/// only. An object after it is still accepted as input.
 fn modern(arguments: Vec<OsString>) -> Vec<OsString> {
     let words: Vec<&str> = arguments
         .iter()
@@ -385,12 +387,12 @@ mod tests {
     }
 
     #[test]
-    fn command_line_is_consistent() {
+    fn command_line_definition_is_consistent() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn object_after_json_is_still_input_of_calls() {
+    fn object_after_json_flag_is_parsed_as_call_input() {
         let wanted = [
             "x",
             "smoke",
@@ -419,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_in_the_wrong_place_is_not_repeated() {
+    fn rejects_misplaced_url_without_repeating_it() {
         let url = "postgres://app:hunter2 or 'so'@db:5432/x?sslpassword=hunter2";
         for words in [
             vec!["x", "proposals", "list", url],
@@ -428,7 +430,7 @@ mod tests {
             vec!["x", "events", "tail", &format!("--limit={url}")],
             vec!["x", "tools", "list", &format!("--no-such={url}")],
         ] {
-            // What clap itself prints has the argument in it, but for the last one.
+            // The parser's own message contains the argument, except for the last one.
             let error = Cli::try_parse_from(&words).unwrap_err();
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             let text = shown(&error, &words);
@@ -437,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_options_are_refused() {
+    fn rejects_unknown_options() {
         assert!(Cli::try_parse_from(["x", "up", "--no-such"]).is_err());
         assert!(Cli::try_parse_from(["x", "tools", "list", "--json", "--store", "a/b.db"]).is_ok());
     }

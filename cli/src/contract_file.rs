@@ -1,4 +1,4 @@
-//! The contract as a file on this machine: where it is, and reading it. What it means is the domain's.
+//! Locates and reads the contract file of this machine. The domain interprets it.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ const NAME_DEFAULT: &str = "synapsor.runner.json";
 /// A contract without errors, and the file that it came from.
 #[derive(Debug)]
 pub(crate) struct LoadedContract {
-    /// As given, or the default in the current folder.
+    /// The given path, or the default in the current directory.
     pub(crate) path: PathBuf,
     pub(crate) contract: Contract,
     pub(crate) warnings: Vec<ValidationIssue>,
@@ -28,19 +28,19 @@ pub(crate) fn path(global: &Global) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from(NAME_DEFAULT))
 }
 
-/// The bytes of the contract file.
+/// Reads the bytes of the contract file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
     files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
         FileError::Missing(path) => ExitError::new(
             "CONFIG_NOT_FOUND",
-            format!("there is no contract at {}", path.display()),
+            format!("contract {} not found", path.display()),
         )
-        .with_fix("give its path with --config, or go to the folder that has synapsor.runner.json"),
+        .with_fix("pass its path with --config, or change to the directory that has synapsor.runner.json"),
         other => other.into(),
     })
 }
 
-/// Reads and checks the contract that the command line names.
+/// Reads and validates the contract that the command line names.
 pub(crate) fn load(global: &Global) -> Result<LoadedContract, ExitError> {
     let path = path(global);
     let bytes = read(&path)?;
@@ -52,13 +52,13 @@ pub(crate) fn load(global: &Global) -> Result<LoadedContract, ExitError> {
     })
 }
 
-/// The contract, if there is one that can be read; problems are not printed.
+/// Returns the contract if it can be read; errors are not printed.
 pub(crate) fn load_silently(global: &Global) -> Option<Contract> {
     let bytes = read(&path(global)).ok()?;
     Contract::parse(&bytes).ok().map(|checked| checked.contract)
 }
 
-/// Like [`load`], and refuses contracts that no process here can run.
+/// Like [`load`], and rejects contracts that no process of this program can run.
 pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, ExitError> {
     let loaded = load(global)?;
     loaded.contract.runnable().map_err(|problem| {
@@ -71,7 +71,7 @@ pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, ExitError
     Ok(loaded)
 }
 
-/// Every problem on a line of its own, before the sentence that ends the command.
+/// Prints every error on a line of its own, before the error that ends the command.
 fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
     for problem in &report.errors {
         let text = format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message);
@@ -81,5 +81,5 @@ fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
         "CONFIG_INVALID",
         format!("{} has {} error(s)", path.display(), report.errors.len()),
     )
-    .with_fix("correct the file; `synapsor-runner config validate` checks it again")
+    .with_fix("fix the file, then check it with `synapsor-runner config validate`")
 }

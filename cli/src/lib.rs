@@ -1,5 +1,5 @@
-//! The operator's hands: review, sign, apply, replay, prove; and the supervisor that starts the other processes on
-//! one machine. Holds no database driver and opens no database.
+//! Operator CLI: review, sign, apply, replay, verify; and the supervisor that starts the other processes on one
+//! machine. Contains no database driver and opens no database.
 
 mod agent;
 mod arguments;
@@ -23,24 +23,24 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
 use tokio_util::sync::CancellationToken;
 
-/// What every command gets besides its own arguments.
+/// Context of every command besides its own arguments.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) global: Global,
     pub(crate) env: EnvVars,
-    /// Cancelled at the first SIGINT or SIGTERM.
+    /// Canceled at the first SIGINT or SIGTERM.
     pub(crate) stop: CancellationToken,
 }
 
 impl Context {
-    /// Does `work` unless the person interrupts; what was started for it ends with it.
+    /// Runs `work` until the user interrupts. Processes started for it end with it.
     pub(crate) async fn unless_stopped<T>(
         &self,
         work: impl Future<Output = Result<T, ExitError>>,
     ) -> Result<T, ExitError> {
         tokio::select! {
             done = work => done,
-            () = self.stop.cancelled() => Err(ExitError::new("INTERRUPTED", "interrupted before the answer came")),
+            () = self.stop.cancelled() => Err(ExitError::new("INTERRUPTED", "interrupted before a response arrived")),
         }
     }
 }
@@ -48,7 +48,7 @@ impl Context {
 /// Runs one command.
 ///
 /// # Errors
-/// Whatever ended the command badly, with its exit code.
+/// The error that ended the command, with its exit code.
 pub async fn run(cli: Cli, stop: CancellationToken) -> Result<Exit, ExitError> {
     let env_file = cli
         .global

@@ -1,4 +1,4 @@
-//! The entry of `synapsor-runner`: hardening, the command line and logs first, then the library.
+//! Entry point of `synapsor-runner`: process hardening, command line and logs, then the library.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,5 @@
-//! The operator's private key: which file, whose key, how well it is protected. It leaves this process never.
+//! Locates and opens the operator's private key, and reports its owner and protection. The key never leaves
+//! this process.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,16 +13,16 @@ use zeroize::Zeroizing;
 use crate::clients::EXIT_REFUSED;
 use crate::{Context, state};
 
-/// Bytes of a key file.
+/// Maximum size of a key file, in bytes.
 pub(crate) const KEY_BYTES_MAX: u64 = 16 * 1024;
-/// Key files that are looked at in a folder.
+/// Maximum number of key files read in a directory.
 const KEY_FILES_MAX: usize = 64;
 
-/// A key that can sign, with the person whose it is by the trust file.
+/// A key that can sign, with its owner in the trust file.
 pub(crate) struct Signer {
     pub(crate) key: SigningKey,
     pub(crate) person: String,
-    /// Whether a passphrase opened it.
+    /// Whether it was decrypted with a passphrase.
     pub(crate) protected: bool,
 }
 
@@ -32,8 +33,8 @@ impl fmt::Debug for Signer {
 }
 
 impl Signer {
-    /// The key that this command signs with: `--signing-key`, else the one in the state folder. A protected key asks
-    /// for its passphrase on the terminal, always; an unprotected one works in `dev` only.
+    /// Loads the signing key: `--signing-key`, else the one in the state directory. A protected key always
+    /// prompts for its passphrase on the terminal; an unprotected one works in `dev` only.
     pub(crate) fn load(context: &Context, trust: &TrustFile) -> Result<Self, ExitError> {
         let path = match &context.global.signing_key {
             Some(path) => path.clone(),
@@ -53,16 +54,16 @@ impl Signer {
         Ok(Self { protected, ..signer })
     }
 
-    /// A key that is in memory already, for the owner that the trust file knows.
+    /// Builds a signer from a key in memory, for its owner in the trust file.
     pub(crate) fn of(key: SigningKey, trust: &TrustFile) -> Result<Self, ExitError> {
         let id = key.key_id();
         let operator = trust.operator(&id).ok_or_else(|| {
             ExitError::new(
                 "KEY_UNKNOWN",
-                format!("{id} is no operator key of the trust file"),
+                format!("{id} is not an operator key in the trust file"),
             )
             .with_fix(
-                "have it added with `synapsor-runner operator add FILE`, or name another with --signing-key",
+                "add it with `synapsor-runner operator add FILE`, or pass another with --signing-key",
             )
             .with_exit(EXIT_REFUSED)
         })?;
@@ -74,25 +75,26 @@ impl Signer {
         })
     }
 
-    /// `--actor` names the signer or nobody: a signature has one person, and the trust file says who.
+    /// Checks `--actor` against the key's owner in the trust file, which alone defines the signer.
     pub(crate) fn check_actor(&self, actor: Option<&str>) -> Result<(), ExitError> {
         match actor {
             Some(actor) if actor != self.person => Err(ExitError::usage(
                 "ACTOR_MISMATCH",
-                format!("--actor must be the person of the signing key, {}", self.person),
+                format!("--actor is not the owner of the signing key, {}", self.person),
             )
-            .with_fix("leave --actor out, or name that person's key with --signing-key")),
+            .with_fix("remove --actor, or pass the matching key with --signing-key")),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// How hard the key is to use for somebody else at this machine; printed at every approval.
+    /// Describes how the key is protected from others on this machine; printed with every approval.
     pub(crate) const fn posture(&self) -> &'static str {
         posture_of(self.protected)
     }
 }
 
-/// The posture of the key that this command line would sign with, without opening it; `None` without a key.
+/// Returns the posture of the key that this command line would use, without decrypting it; `None` without a
+/// key.
 pub(crate) fn posture_here(context: &Context, trust: &TrustFile) -> Option<&'static str> {
     let path = context
         .global
@@ -110,14 +112,14 @@ const fn posture_of(protected: bool) -> &'static str {
     }
 }
 
-/// Reads a key file that only its owner may read.
+/// Reads a key file; only its owner may have access.
 pub(crate) fn read_pem(path: &Path) -> Result<Zeroizing<String>, ExitError> {
     let bytes = files::read_private(path, KEY_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| unusable(path, &KeyError::NotAPrivateKey))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-/// Opens a key; asks for the passphrase of a protected one.
+/// Opens a key; prompts for the passphrase of a protected one.
 pub(crate) fn open_pem(path: &Path, pem: &str) -> Result<SigningKey, ExitError> {
     if !SigningKey::is_protected(pem) {
         return SigningKey::from_pem(pem).map_err(|e| unusable(path, &e));
@@ -126,14 +128,14 @@ pub(crate) fn open_pem(path: &Path, pem: &str) -> Result<SigningKey, ExitError> 
     SigningKey::from_protected_pem(pem, passphrase.as_bytes()).map_err(|e| unusable(path, &e))
 }
 
-/// Asks on the controlling terminal, whatever stdin is; nothing that is typed is shown.
+/// Prompts on the controlling terminal, independent of stdin, without echo.
 pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, ExitError> {
     rpassword::prompt_password(prompt)
         .map(Zeroizing::new)
         .map_err(|_| {
             ExitError::new(
                 "TERMINAL_REQUIRED",
-                "a passphrase is typed on a terminal, and this command has none",
+                "passphrase required, but no terminal is attached",
             )
             .with_fix("run the command in a terminal")
             .with_exit(EXIT_USAGE)
@@ -143,7 +145,7 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, ExitError> {
 fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, ExitError> {
     let folder = state::find(context)?;
     let mut names = key_files(folder.keys_dir().as_path())?;
-    // The key of the person who is logged in goes first.
+    // The key of the logged-in user comes first.
     let own = folder.operator_key(&state::operator_person(&context.env));
     names.sort_by_key(|path| (*path != own, path.clone()));
     let known =
@@ -151,19 +153,19 @@ fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, Exit
     names.iter().find(known).cloned().ok_or_else(|| {
         ExitError::new(
             "SIGNING_KEY_MISSING",
-            "the state folder holds no operator key of the trust file",
+            "no operator key of the trust file in the state directory",
         )
-        .with_fix("pass --signing-key PATH, or make a key with `synapsor-runner operator keygen`")
+        .with_fix("pass --signing-key PATH, or create a key with `synapsor-runner operator keygen`")
     })
 }
 
-/// Operator key files of a folder, by name.
+/// Lists the operator key files of a directory, by name.
 pub(crate) fn key_files(folder: &Path) -> Result<Vec<PathBuf>, ExitError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
-            let text = format!("{} cannot be listed: {}", folder.display(), error.kind());
+            let text = format!("cannot list {}: {}", folder.display(), error.kind());
             return Err(ExitError::new("KEYS_UNREADABLE", text));
         }
     };
@@ -181,7 +183,7 @@ pub(crate) fn key_files(folder: &Path) -> Result<Vec<PathBuf>, ExitError> {
     Ok(paths)
 }
 
-/// The key id of an unprotected key file; a protected one does not tell without its passphrase.
+/// Returns the key id of an unprotected key file; that of a protected one needs its passphrase.
 fn public_id(path: &Path) -> Option<synapsor_domain::signing::KeyId> {
     let pem = read_pem(path).ok()?;
     SigningKey::from_pem(&pem).ok().map(|key| key.key_id())
@@ -192,7 +194,7 @@ fn unprotected(path: &Path, environment: DeploymentEnvironment) -> ExitError {
         "KEY_UNPROTECTED",
         format!("{} has no passphrase, and this is {environment}", path.display()),
     )
-    .with_fix("give it one with `synapsor-runner operator protect`")
+    .with_fix("set one with `synapsor-runner operator protect`")
     .with_exit(EXIT_REFUSED)
 }
 
@@ -206,7 +208,7 @@ fn unusable(path: &Path, error: &KeyError) -> ExitError {
     let fix = match error {
         KeyError::WrongPassphrase => "run the command again",
         KeyError::NotAPrivateKey | KeyError::Protected | KeyError::NotAPublicKey | KeyError::NotAKeyId => {
-            "name a key of `synapsor-runner operator keygen` with --signing-key, or restore the file"
+            "pass a key of `synapsor-runner operator keygen` with --signing-key, or restore the file"
         }
     };
     ExitError::new(code, format!("{}: {error}", path.display()))

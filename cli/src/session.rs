@@ -1,5 +1,4 @@
-//! How a command reaches the services: those that run on this machine, started on demand, or those that the command
-//! line names. What is asked of them is the commands' business.
+//! Connects a command to the services: local ones, started on demand, or services that the command line names.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -17,24 +16,24 @@ use crate::supervisor::{
 };
 use crate::{Context, contract_file, witness};
 
-/// The pinned checkpoint of this machine's deployment, in the state folder.
+/// Pinned checkpoint of the local deployment, in the state directory.
 const LOCAL_WITNESS: &str = "cli.witness";
-/// The pinned checkpoint of a remote deployment, beside its trust file.
+/// Pinned checkpoint of a remote deployment, beside its trust file.
 const REMOTE_WITNESS: &str = "synapsor.witness";
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a writer that has the state directory may take to serve, or to end.
+/// Timeout for another writer of the state directory to serve or to exit.
 const OTHER_WRITER: Duration = Duration::from_secs(15);
 const OTHER_WRITER_PAUSE: Duration = Duration::from_millis(100);
 
-/// A service that can be called.
+/// A reachable service.
 #[derive(Debug, Clone)]
 pub(crate) struct Link {
     pub(crate) channel: Channel,
     pub(crate) target: Endpoint,
 }
 
-/// An open way to the ledger, and to a writer when one is asked for.
+/// Connection to the ledger and, optionally, a writer.
 #[derive(Debug)]
 pub(crate) struct Session {
     trust: TrustFile,
@@ -47,23 +46,23 @@ pub(crate) struct Session {
     writer_link: Option<Link>,
 }
 
-/// Where the services are.
+/// Location of the services.
 #[derive(Debug)]
 enum Place {
-    /// On this machine, by this state folder.
+    /// On this machine, in this state directory.
     Local {
         state: StateFolder,
         ledger: Box<RunningLedger>,
     },
-    /// Where the command line says.
+    /// At the addresses of the command line.
     Remote,
 }
 
 impl Session {
-    /// Opens the way to the ledger. Locally the state folder must exist; a ledger that does not run is started.
+    /// Connects to the ledger. Locally the state directory must exist, and a ledger is started if none runs.
     ///
     /// # Errors
-    /// `STATE_NOT_FOUND`; what is wrong with the trust file or certificates; a ledger that does not answer (exit 6).
+    /// `STATE_NOT_FOUND`; an invalid trust file or certificate; an unreachable ledger (exit 6).
     pub(crate) async fn open(context: &Context) -> Result<Self, ExitError> {
         let is_remote = context.global.remote.ledger.is_some();
         context
@@ -100,10 +99,10 @@ impl Session {
         })
     }
 
-    /// As [`Self::open`], for stops: a remote ledger that does not answer is no reason not to reach the writers.
+    /// As [`Self::open`], for freezes: an unreachable remote ledger must not prevent a freeze of the writers.
     ///
     /// # Errors
-    /// As [`Self::open`], without the remote ledger.
+    /// As [`Self::open`], without an unreachable remote ledger.
     pub(crate) async fn open_to_stop(context: &Context) -> Result<Self, ExitError> {
         if context.global.remote.ledger.is_none() {
             return Self::open(context).await;
@@ -149,7 +148,7 @@ impl Session {
         matches!(self.place, Place::Remote)
     }
 
-    /// The file in which this command remembers the log: in the state folder, or beside the trust file.
+    /// Path of the pinned checkpoint: in the state directory, or beside the trust file.
     pub(crate) fn witness_path(&self) -> PathBuf {
         match &self.place {
             Place::Local { state, .. } => state.witness(LOCAL_WITNESS),
@@ -157,11 +156,11 @@ impl Session {
         }
     }
 
-    /// Makes sure that somebody applies what is ordered: a running writer, or one for the duration of this command.
-    /// Of a remote deployment only the ledger knows.
+    /// Ensures that a writer can apply the order: a running one, or one for the duration of this command. For a
+    /// remote deployment only the ledger knows its writers.
     ///
     /// # Errors
-    /// `NO_WRITER` (exit 6) when none runs and none can be started.
+    /// `NO_WRITER` (exit 6) when no writer runs and none can be started.
     pub(crate) async fn ensure_writer(&mut self, context: &Context) -> Result<(), ExitError> {
         if self.is_remote() {
             Ok(())
@@ -170,10 +169,10 @@ impl Session {
         }
     }
 
-    /// The writer, for preview, deny and status: the first that the command line names, or one of this machine.
+    /// Returns the writer for dry run, reject and status: the first in `--writer`, or a local one.
     ///
     /// # Errors
-    /// `NO_WRITER` (exit 6) when none runs and none can be started, or a remote one is not named.
+    /// `NO_WRITER` (exit 6) when no writer runs and none can be started, or no remote address is set.
     pub(crate) async fn writer(&mut self, context: &Context) -> Result<Link, ExitError> {
         if let Some(link) = &self.writer_link {
             return Ok(link.clone());
@@ -195,8 +194,8 @@ impl Session {
         Ok(link)
     }
 
-    /// Every writer that is to be reached: exactly those that the command line names, or else those that run on this
-    /// machine, of which one is started when none runs.
+    /// Returns every writer to call: exactly those in `--writer`, or else the local running ones; starts one if
+    /// none runs.
     ///
     /// # Errors
     /// As [`Self::writer`].
@@ -215,11 +214,11 @@ impl Session {
         }
     }
 
-    /// The writers that the command line names; none when it names none. They are shown the certificate that is
-    /// given, and on this machine without one the state folder's.
+    /// Returns the writers in `--writer`; empty if it is not set. Uses the given certificate, or without one
+    /// the state directory's.
     ///
     /// # Errors
-    /// `WRITER_ADDRESS_INVALID` (exit 2); what is wrong with the certificate.
+    /// `WRITER_ADDRESS_INVALID` (exit 2); an invalid certificate.
     pub(crate) fn named_writers(&self, context: &Context) -> Result<Vec<Link>, ExitError> {
         let remote = &context.global.remote;
         let addresses = remote.named_writers()?;
@@ -236,7 +235,7 @@ impl Session {
             .collect()
     }
 
-    /// Ends what was started for this command. The ledger ends by itself when nobody uses it.
+    /// Ends the processes started for this command. The ledger exits by itself without clients.
     pub(crate) async fn close(self) {
         if let Some(writer) = self.writer {
             writer.stop().await;
@@ -251,10 +250,10 @@ fn link(tls: &TlsMaterial, target: Endpoint) -> Result<Link, ExitError> {
     })
 }
 
-/// The way to a service that the command line names, without a ledger.
+/// Connects to a service that the command line names, without a ledger.
 ///
 /// # Errors
-/// What is wrong with the certificate; a service that does not answer (exit 6).
+/// An invalid certificate; an unreachable service (exit 6).
 pub(crate) async fn remote(context: &Context, role: Role, address: &str) -> Result<Link, ExitError> {
     let found = link(&remote_certificate(context)?, Endpoint::new(role, address))?;
     context
@@ -266,7 +265,7 @@ pub(crate) async fn remote(context: &Context, role: Role, address: &str) -> Resu
     Ok(found)
 }
 
-/// The writer that already runs on this machine's state folder, if there is one. Starts and makes nothing.
+/// Returns the writer that already runs on the local state directory, if any. Starts and creates nothing.
 pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, ExitError> {
     let Ok(state) = state::find(context) else {
         return Ok(None);
@@ -275,12 +274,12 @@ pub(crate) async fn local_writer(context: &Context) -> Result<Option<Link>, Exit
     context.unless_stopped(running_writer(&state, &tls)).await
 }
 
-/// A writer of this state folder that somebody else runs.
+/// Returns a writer of this state directory that another process started.
 async fn running_writer(state: &StateFolder, tls: &TlsMaterial) -> Result<Option<Link>, ExitError> {
     Ok(running_writers(state, tls, 1).await?.pop())
 }
 
-/// Writers of this state folder that run, at most `limit`.
+/// Returns running writers of this state directory, at most `limit`.
 async fn running_writers(
     state: &StateFolder,
     tls: &TlsMaterial,
@@ -302,7 +301,7 @@ async fn running_writers(
             .filter(RunFile::is_alive)
             .and_then(|f| f.address)
         else {
-            // A killed writer leaves its file behind.
+            // A killed writer leaves its run file behind.
             let _ = std::fs::remove_file(entry.path());
             continue;
         };
@@ -323,7 +322,7 @@ async fn running_writers(
     Ok(running)
 }
 
-/// Starts a writer, or finds the one that another command started at the same time: a state directory has one.
+/// Starts a writer, or finds one that another command started at the same time: a state directory has only one.
 async fn start_or_find_writer(
     context: &Context,
     state: &StateFolder,
@@ -355,7 +354,7 @@ async fn start_writer(
     let missing = missing(&context.env, requirements(Process::Writer, &contract.contract))?;
     if let Some(first) = missing.first() {
         let text = format!(
-            "no writer runs here, and none can be started: {} is not set",
+            "no local writer is running, and none can be started: {} is not set",
             first.name
         );
         return Err(no_writer(text).with_fix(format!(
@@ -376,8 +375,8 @@ fn no_writer(text: impl AsRef<str>) -> ExitError {
 }
 
 fn no_remote_writer() -> ExitError {
-    no_writer("the remote writer's address is not known")
-        .with_fix("give --writer ADDR or set SYNAPSOR_WRITER")
+    no_writer("address of the remote writer not set")
+        .with_fix("pass --writer ADDR or set SYNAPSOR_WRITER")
 }
 
 fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
@@ -385,9 +384,9 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
     let (Some(ca), Some(cert), Some(key)) = (&remote.ca, &remote.cert, &remote.key) else {
         return Err(ExitError::usage(
             "CERTIFICATE_MISSING",
-            "running services are reached with a certificate",
+            "running services require a client certificate",
         )
-        .with_fix("give --ca, --cert and --key; `synapsor-runner certs issue operator NAME` makes them"));
+        .with_fix("pass --ca, --cert and --key; create them with `synapsor-runner certs issue operator NAME`"));
     };
     let tls = TlsFiles {
         ca: ca.clone(),
@@ -414,7 +413,7 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
     }
     Err(ExitError::usage(
         "TLS_CERTIFICATE_WRONG_ROLE",
-        format!("the certificate is of {}", tls.identity()),
+        format!("the certificate names {}", tls.identity()),
     )
-    .with_fix("give an operator's certificate: `synapsor-runner certs issue operator NAME`"))
+    .with_fix("pass an operator certificate: `synapsor-runner certs issue operator NAME`"))
 }

@@ -1,4 +1,4 @@
-//! Changing a trust file: under a lock, checked as a whole, replaced by rename, with the old one kept beside it.
+//! Edits a trust file: under a lock, validated as a whole, replaced by rename, with a backup beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 
-/// A trust file that is being changed.
+/// A trust file that is being edited.
 #[derive(Debug)]
 pub(crate) struct TrustEdit {
     path: PathBuf,
@@ -19,20 +19,20 @@ pub(crate) struct TrustEdit {
 }
 
 impl TrustEdit {
-    /// Takes the lock and reads the file, which must be good already.
+    /// Takes the lock and reads the file, which must be valid.
     pub(crate) fn begin(path: &Path) -> Result<Self, ExitError> {
         let lock_path = path.with_extension("json.lock");
         let Some(lock) = FileLock::try_exclusive(&lock_path)? else {
             return Err(
-                ExitError::new("TRUST_FILE_BUSY", "another command is changing the trust file")
-                    .with_fix("try again when it has ended"),
+                ExitError::new("TRUST_FILE_BUSY", "trust file is locked by another command")
+                    .with_fix("retry when that command ends"),
             );
         };
         let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
         let before = files::read_bounded(path, most)?;
-        check(&before, "is not good as it stands")?;
+        check(&before, "is invalid")?;
         let file = serde_json::from_slice(&before).map_err(|e| {
-            ExitError::new("TRUST_FILE_INVALID", format!("the trust file does not read: {e}"))
+            ExitError::new("TRUST_FILE_INVALID", format!("invalid trust file: {e}"))
         })?;
         Ok(Self {
             path: path.to_owned(),
@@ -42,28 +42,28 @@ impl TrustEdit {
         })
     }
 
-    /// The entries of people, to be changed.
+    /// The operator entries, for editing.
     pub(crate) fn operators(&mut self) -> Result<&mut Vec<Json>, ExitError> {
         self.entries("operators")
     }
 
-    /// The entries of one list of keys, to be changed.
+    /// The entries of one key list, for editing.
     pub(crate) fn entries(&mut self, list: &str) -> Result<&mut Vec<Json>, ExitError> {
         self.file[list]
             .as_array_mut()
             .ok_or_else(|| ExitError::new("TRUST_FILE_INVALID", format!("$.{list}: must be an array")))
     }
 
-    /// Checks the result, keeps the old file beside it and puts the new one in place. Gives the backup's path.
+    /// Validates the result, keeps a backup beside it and replaces the file. Returns the backup's path.
     pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, ExitError> {
         let mut after = serde_json::to_vec_pretty(&self.file).map_err(|e| {
             ExitError::new(
                 "TRUST_FILE_INVALID",
-                format!("the trust file cannot be written: {e}"),
+                format!("cannot write trust file: {e}"),
             )
         })?;
         after.push(b'\n');
-        check(&after, "would not be good after this; nothing was changed")?;
+        check(&after, "would be invalid after this edit; no changes written")?;
         let name = self
             .path
             .file_name()
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_that_makes_the_file_bad_leaves_it_alone() {
+    fn invalid_edit_leaves_trust_file_unchanged() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path());
         let before = std::fs::read(&path).unwrap();
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_old_file_is_kept_and_two_cannot_edit_at_once() {
+    fn edit_keeps_backup_and_excludes_concurrent_edits() {
         let folder = tempfile::tempdir().unwrap();
         let path = written(folder.path());
         let before = std::fs::read(&path).unwrap();

@@ -1,5 +1,5 @@
-//! The CLI's own memory of the log: every contact must continue what was seen at the last one. One file, moved
-//! under a lock, so that two commands at once cannot make each other see a rollback.
+//! Pinned checkpoint of the CLI: every contact with the ledger must extend it. One file, updated under a lock,
+//! so that two concurrent commands cannot cause a false rollback error.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,27 +13,27 @@ use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
 
 use crate::clients::EXIT_TAMPERED;
 
-/// Bytes of a witness file: an origin, a hash and a size.
+/// Maximum size of a pinned checkpoint file, in bytes: an origin, a hash and a size.
 const FILE_BYTES_MAX: u64 = 4096;
-/// Pause between two looks at a lock that another command holds.
+/// Delay between two tries for a lock that another command holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// Looks at the lock before giving up: a holder makes one bounded call.
+/// Maximum number of tries for the lock: its holder makes one call with a timeout.
 const LOCK_LOOKS_MAX: u32 = 3000;
 
-/// Exit code of a log that is shorter than it was.
+/// Exit code of a log that is shorter than the pinned checkpoint.
 const EXIT_ROLLED_BACK: u8 = 11;
-/// Exit code of a log that is not what it was.
+/// Exit code of a log that does not extend the pinned checkpoint.
 const EXIT_FORKED: u8 = 12;
 
-/// The head up to which this CLI has verified the log; `None` before the first contact or when the file cannot be
-/// used, which [`Keeper::hold`] reports.
+/// The pinned tree head of this CLI; `None` before the first contact or when the file is unusable, which
+/// [`Keeper::hold`] reports.
 pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()?;
     let witness = PinnedCheckpoint::from_bytes(&bytes)?;
     (witness.origin == trust.ledger_origin() && witness.size > 0).then(|| witness.head())
 }
 
-/// The witness, held for the time of one contact.
+/// The pinned checkpoint, locked for one contact.
 #[derive(Debug)]
 pub(crate) struct Keeper<'a> {
     trust: &'a TrustFile,
@@ -43,7 +43,7 @@ pub(crate) struct Keeper<'a> {
 }
 
 impl<'a> Keeper<'a> {
-    /// Takes the lock and reads what was seen last.
+    /// Takes the lock and reads the pinned checkpoint.
     pub(crate) async fn hold(path: &Path, trust: &'a TrustFile) -> Result<Self, ExitError> {
         let lock = lock(&path.with_extension("lock")).await?;
         let origin = trust.ledger_origin();
@@ -60,12 +60,12 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// What to tell the ledger.
+    /// The tree head to send to the ledger.
     pub(crate) const fn known(&self) -> &PinnedCheckpoint {
         &self.witness
     }
 
-    /// Believes a signed checkpoint if it continues what was seen, and remembers it before anything is done with it.
+    /// Verifies that a signed checkpoint extends the pinned one, and persists it before it is used.
     pub(crate) fn accept(
         &mut self,
         note: &str,
@@ -87,7 +87,7 @@ fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
         .map(|(checkpoint, _)| checkpoint)
         .map_err(|error| {
             ExitError::new(error.code(), error.to_string())
-                .with_fix("ask who runs the ledger; nothing that it says is believed until then")
+                .with_fix("contact the ledger operator; ledger responses are rejected until this is resolved")
                 .with_exit(EXIT_TAMPERED)
         })
 }
@@ -100,10 +100,10 @@ fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> 
     };
     let fix = match environment {
         DeploymentEnvironment::Dev => {
-            "put the newest store back, or give this history up with `synapsor-runner store reset --yes`"
+            "restore the newest store, or discard this history with `synapsor-runner store reset --yes`"
         }
         DeploymentEnvironment::Staging | DeploymentEnvironment::Production => {
-            "put the newest copy of the ledger's store back"
+            "restore the newest copy of the ledger store"
         }
     };
     ExitError::new(error.code(), error.to_string())
@@ -114,9 +114,9 @@ fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> 
 fn damaged(path: &Path) -> ExitError {
     ExitError::new(
         "WITNESS_DAMAGED",
-        format!("{} is not what this program wrote", path.display()),
+        format!("pinned checkpoint file {} is corrupt", path.display()),
     )
-    .with_fix("put the file back; without it a rolled-back ledger would go unnoticed")
+    .with_fix("restore the file; without it a ledger rollback would go undetected")
     .with_exit(EXIT_TAMPERED)
 }
 
@@ -129,9 +129,9 @@ async fn lock(path: &Path) -> Result<FileLock, ExitError> {
     }
     Err(ExitError::new(
         "WITNESS_BUSY",
-        format!("another command has held {} for a minute", path.display()),
+        format!("{} has been locked by another command for a minute", path.display()),
     )
-    .with_fix("end the other command and try again"))
+    .with_fix("end the other command and retry"))
 }
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shorter_or_another_log_is_named_as_such_and_changes_nothing() {
+    async fn rejects_rollback_and_fork_without_moving_the_pin() {
         let folder = tempfile::tempdir().unwrap();
         let (path, trust) = (folder.path().join("cli.witness"), trust());
         let mut keeper = Keeper::hold(&path, &trust).await.unwrap();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_witness_is_not_taken_for_a_new_one() {
+    async fn rejects_corrupt_pinned_checkpoint() {
         let folder = tempfile::tempdir().unwrap();
         let (path, trust) = (folder.path().join("cli.witness"), trust());
         std::fs::write(&path, "{}").unwrap();

@@ -1,5 +1,5 @@
-//! No argument and no variable that stands for one repeats a URL: every command of the tree is tried with a URL in each
-//! of its arguments.
+//! No argument and no variable that sets one repeats a URL: the test runs every command with a URL in each of
+//! its arguments.
 
 use std::path::Path;
 use std::process::Command as Process;
@@ -8,7 +8,7 @@ use clap::{ArgAction, CommandFactory as _};
 use synapsor_cli::Cli;
 
 const URL: &str = "postgres://USERPART:SECRETPART@hostpart:5432/db?sslpassword=SECRETPART";
-/// Fits paths, names, and times.
+/// Valid as a path, a name and a time.
 const FILLER: &str = "2026-01-02";
 const HIDDEN: [&str; 3] = ["USERPART", "SECRETPART", "hostpart"];
 
@@ -26,7 +26,7 @@ fn leaves(command: &clap::Command, path: &[String], found: &mut Vec<(Vec<String>
     }
 }
 
-/// How `argument` is given `value` on a command line.
+/// Builds the command line arguments that set `argument` to `value`.
 fn given(argument: &clap::Arg, value: &str) -> Vec<String> {
     match argument.get_long() {
         Some(long) => vec![format!("--{long}"), value.to_owned()],
@@ -79,7 +79,7 @@ fn urls_in_arguments_are_never_repeated() {
             silent(directory.path(), &words, &[]);
             tried += 1;
         }
-        // An option that there is not, and an argument too many.
+        // An unknown option, and a surplus argument.
         silent(
             directory.path(),
             &[path.as_slice(), &[format!("--no-such={URL}")]].concat(),
@@ -95,7 +95,7 @@ fn urls_in_arguments_are_never_repeated() {
 }
 
 #[test]
-fn urls_in_variables_of_options_are_never_repeated() {
+fn urls_in_option_variables_are_never_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let words = ["proposals", "list"].map(str::to_owned);
     let command = Cli::command();
@@ -111,7 +111,7 @@ fn urls_in_variables_of_options_are_never_repeated() {
 }
 
 #[test]
-fn urls_of_the_web_are_refused_as_paths_and_names_too() {
+fn rejects_web_urls_as_paths_and_names() {
     let directory = tempfile::tempdir().unwrap();
     let url = "https://hostpart/x?key=SECRETPART";
     for words in [

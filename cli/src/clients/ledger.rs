@@ -1,4 +1,4 @@
-//! Calls to the ledger. What it answers is material to verify; nothing here verifies it.
+//! Client of the ledger. Responses are unverified; callers verify them.
 
 use std::collections::BTreeSet;
 
@@ -25,10 +25,10 @@ use tonic::transport::Channel;
 use super::{Tail, TailFilter, call, call_within, not_believed, not_found};
 use crate::session::Session;
 
-/// Hex digits of a request id.
+/// Length of a request id, in hex digits.
 const REQUEST_ID_DIGITS: usize = 32;
 
-/// A running ledger.
+/// Connection to a running ledger.
 #[derive(Debug, Clone)]
 pub(crate) struct Ledger {
     review: ReviewServiceClient<Channel>,
@@ -37,7 +37,7 @@ pub(crate) struct Ledger {
     target: Endpoint,
 }
 
-/// A proposal as the ledger shows it.
+/// A proposal as the ledger returns it.
 #[derive(Debug)]
 pub(crate) struct ProposalRecord {
     pub(crate) proposal: DsseEnvelope,
@@ -49,7 +49,7 @@ pub(crate) struct ProposalRecord {
     pub(crate) updated_at: Timestamp,
 }
 
-/// One proposal with proofs.
+/// A proposal with its proofs.
 #[derive(Debug)]
 pub(crate) struct Shown {
     pub(crate) record: ProposalRecord,
@@ -58,7 +58,7 @@ pub(crate) struct Shown {
     pub(crate) consistency: Option<ConsistencyProof>,
 }
 
-/// What to list; empty fields mean any.
+/// Filter of a proposal list; an empty field matches any value.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct ProposalFilter {
     pub(crate) tenant: String,
@@ -72,14 +72,14 @@ pub(crate) struct ProposalFilter {
     pub(crate) created_to: Option<Timestamp>,
 }
 
-/// A page of a list.
+/// One page of a list.
 #[derive(Debug)]
 pub(crate) struct ProposalPage {
     pub(crate) proposals: Vec<ProposalRecord>,
     pub(crate) next_page_token: String,
 }
 
-/// What a filed decision led to.
+/// Result of a submitted decision.
 #[derive(Debug)]
 pub(crate) struct Decided {
     pub(crate) state: ProposalState,
@@ -87,22 +87,22 @@ pub(crate) struct Decided {
     pub(crate) quorum: u32,
 }
 
-/// Where a filed order stands.
+/// State of a submitted apply order.
 #[derive(Debug)]
 pub(crate) struct OrderFiled {
     pub(crate) seq: u64,
     pub(crate) writer_present: bool,
 }
 
-/// What the ledger holds about freezes; nothing of it is verified.
+/// Freezes held by the ledger, unverified.
 #[derive(Debug, Default)]
 pub(crate) struct LedgerSwitches {
-    /// Freezes in force and the newest lifts, oldest first.
+    /// Freezes in force and the newest unfreezes, oldest first.
     pub(crate) signed: Vec<DsseEnvelope>,
     pub(crate) confirmations: Vec<DsseEnvelope>,
-    /// Until when an order on file can still be carried out.
+    /// Time until which a submitted order can still be applied.
     pub(crate) ordered_until: Option<Timestamp>,
-    /// Certificate identities of the writers with a lease stream.
+    /// Certificate identities of the writers with an open lease stream.
     pub(crate) writers: Vec<String>,
 }
 
@@ -114,34 +114,34 @@ pub(crate) struct Incident {
     pub(crate) named: ReceiptRef,
 }
 
-/// A page of open incidents.
+/// One page of open incidents.
 #[derive(Debug)]
 pub(crate) struct IncidentPage {
     pub(crate) incidents: Vec<Incident>,
     pub(crate) next_page_token: String,
-    /// All that are open.
+    /// Total number of open incidents.
     pub(crate) open: u64,
 }
 
-/// A receipt order that was recorded.
+/// A recorded receipt order.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecordedOrder {
     pub(crate) seq: u64,
-    /// Receipts that it concerns.
+    /// Number of receipts that it covers.
     pub(crate) receipts: u64,
 }
 
-/// Every record of one proposal.
+/// All records of one proposal.
 #[derive(Debug)]
 pub(crate) struct Replay {
-    /// Between the checkpoint and other heads.
+    /// Consistency proofs between the checkpoint and other tree heads.
     pub(crate) continued: Vec<ConsistencyProof>,
     pub(crate) records: Vec<ProvenEntry>,
     pub(crate) checkpoint: String,
     pub(crate) consistency: Option<ConsistencyProof>,
 }
 
-/// What evidence to list; empty fields mean any.
+/// Filter of an evidence list; an empty field matches any value.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct EvidenceFilter {
     pub(crate) tenant: String,
@@ -165,19 +165,19 @@ pub(crate) struct FoundEvidence {
     pub(crate) proposal_ids: Vec<String>,
 }
 
-/// The newest checkpoint, with what shows that it continues other heads.
+/// The newest checkpoint, with proofs that it extends other tree heads.
 #[derive(Debug)]
 pub(crate) struct CheckpointFrom {
     pub(crate) note: String,
     pub(crate) consistency: Option<ConsistencyProof>,
     pub(crate) continued: Vec<ConsistencyProof>,
-    /// The ledger's wall clock, not signed.
+    /// Ledger wall clock, unsigned.
     pub(crate) ledger_now: Timestamp,
-    /// Its wall clock was stepped, and it records no expiry.
+    /// The ledger's wall clock jumped, so it records no expiry.
     pub(crate) is_expiry_paused: bool,
 }
 
-/// What the ledger says of its own store.
+/// Result of the ledger's own store verification.
 #[derive(Debug)]
 pub(crate) struct LogCheck {
     pub(crate) findings: Vec<String>,
@@ -272,7 +272,7 @@ impl Ledger {
         })
     }
 
-    /// Files a freeze or lift.
+    /// Submits a freeze or an unfreeze.
     pub(crate) async fn submit_switch(&mut self, signed: &DsseEnvelope) -> Result<(), ExitError> {
         let message = wire::SubmitSwitchRequest {
             signed: Some(signed.into()),
@@ -284,7 +284,7 @@ impl Ledger {
         .map(|_| ())
     }
 
-    /// What is in force, with the confirmations of one freeze or lift.
+    /// Returns the freezes in force, with the confirmations of one freeze or unfreeze.
     pub(crate) async fn switches(&mut self, about: Option<Digest>) -> Result<LedgerSwitches, ExitError> {
         let message = wire::GetSwitchesRequest {
             about: about.map_or_else(String::new, |digest| digest.to_string()),
@@ -317,7 +317,7 @@ impl Ledger {
         })
     }
 
-    /// A page of the open incidents; an empty source or kind means any.
+    /// Returns a page of the open incidents; an empty source or kind matches any.
     pub(crate) async fn incidents(
         &mut self,
         source: &str,
@@ -388,7 +388,7 @@ impl Ledger {
         })
     }
 
-    /// Opens the stream of events; it ends by itself unless it follows.
+    /// Opens the event stream; it ends by itself unless it follows.
     pub(crate) async fn tail(&mut self, filter: &TailFilter) -> Result<Tail, ExitError> {
         let message = wire::TailRequest {
             from_seq: filter.from_seq,
@@ -399,7 +399,7 @@ impl Ledger {
             follow: filter.follow,
             limit: filter.limit,
         };
-        // The stream outlives the call's own limit, so only its opening is bounded.
+        // The stream may outlast the call timeout, so only opening it is bounded.
         let opened = async { self.events.tail(tonic::Request::new(message)).await };
         match synapsor_chassis::grpc_channel::with_timeout(CALL_TIMEOUT, opened).await {
             Ok(response) => Ok(Tail::new(response.into_inner(), self.target.clone())),
@@ -469,7 +469,7 @@ impl Ledger {
         })
     }
 
-    /// The newest checkpoint with its proof, and the proofs between it and other heads.
+    /// Returns the newest checkpoint with its proof, and the proofs between it and other tree heads.
     pub(crate) async fn checkpoint_from(
         &mut self,
         known: &PinnedCheckpoint,
@@ -493,7 +493,7 @@ impl Ledger {
         })
     }
 
-    /// The newest checkpoint with its proof.
+    /// Returns the newest checkpoint with its proof.
     pub(crate) async fn checkpoint(
         &mut self,
         known: &PinnedCheckpoint,
@@ -509,7 +509,7 @@ impl Ledger {
         Ok((answer.checkpoint, consistency(answer.consistency).map_err(odd)?))
     }
 
-    /// Lets the ledger recompute its whole store, within `limit`.
+    /// Makes the ledger recompute its whole store, within `limit`.
     pub(crate) async fn verify(
         &mut self,
         known: &PinnedCheckpoint,

@@ -1,4 +1,4 @@
-//! Calls to ledger and writer, in the domain's own words. Generated types end here.
+//! Clients of ledger, reader and writer, in domain types. Generated types are not used outside this module.
 
 mod ledger;
 mod reader;
@@ -24,12 +24,12 @@ pub(crate) use reader::Reader;
 pub(crate) use tail::{Tail, TailFilter};
 pub(crate) use writer::{AuditPage, DenyEffect, Preview, SwitchAnswer, Times, Writer};
 
-/// Exit code of a refusal, or of something that is not approved.
+/// Exit code of a rejected or unapproved request.
 pub(crate) const EXIT_REFUSED: u8 = 4;
-/// Exit code of evidence that does not verify.
+/// Exit code of evidence that fails verification.
 pub(crate) const EXIT_TAMPERED: u8 = 10;
 
-/// One call, bounded in time.
+/// Runs one call with a timeout.
 async fn call<M, T>(
     target: &Endpoint,
     message: M,
@@ -50,7 +50,7 @@ async fn call_within<M, T>(
     }
 }
 
-/// A receipt that an answer names.
+/// Parses a receipt reference from a response.
 fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, PublicError> {
     let malformed =
         |field: &str, problem: String| PublicError::new("MALFORMED", format!("{field}: {problem}"));
@@ -60,18 +60,18 @@ fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, PublicError> 
     })
 }
 
-/// What a status means to the person at the terminal.
+/// Converts a status to the error that the operator sees.
 fn failure(status: &Status, target: &Endpoint) -> ExitError {
     let refusal = from_status(status);
     match status_to_error(status, target) {
-        // A reason of ours says more than the transport does.
+        // Our own reason is more specific than the transport's.
         Some(failure) if refusal.code == "UNREACHABLE" || refusal.code == "DEADLINE_EXCEEDED" => failure,
         Some(failure) if refusal.code.starts_with("IDENTITY_") => failure,
         Some(_) | None => refused(refusal),
     }
 }
 
-/// A refusal with the exit code that its kind has.
+/// Converts a public error to an exit error with the exit code of its kind.
 pub(crate) fn refused(refusal: PublicError) -> ExitError {
     let exit = exit_of(&refusal.code);
     let fix = fix_of(&refusal.code);
@@ -82,46 +82,46 @@ pub(crate) fn refused(refusal: PublicError) -> ExitError {
     }
 }
 
-/// What ends a refusal about receipts.
+/// Returns the fix for an error about receipts.
 pub(crate) fn fix_of(code: &str) -> Option<&'static str> {
     match code {
         "refused:effect_lost" => Some(
-            "see what is missing with `synapsor-runner receipts audit`; bring the database back to its newest state, or \
+            "see what is missing with `synapsor-runner receipts audit`; restore the newest state of the database, or \
              sign what is lost with `synapsor-runner receipts give-up`",
         ),
         "refused:receipt_unproven" => Some(
-            "look at the receipt and its row in the database, then sign `synapsor-runner receipts adopt PROPOSAL`",
+            "check the receipt and its row in the database, then sign `synapsor-runner receipts adopt PROPOSAL`",
         ),
         "refused:row_changed_in_commit" => {
-            Some("look at the row, then sign `synapsor-runner receipts adopt PROPOSAL`")
+            Some("check the row, then sign `synapsor-runner receipts adopt PROPOSAL`")
         }
-        "refused:receipt_unknown" => Some("see what writers found with `synapsor-runner receipts audit`"),
+        "refused:receipt_unknown" => Some("list the findings of the writers with `synapsor-runner receipts audit`"),
         _ => None,
     }
 }
 
-/// The ledger found nothing, or more than one thing, under a name: said with the name and a way on.
+/// Names the requested id and adds a fix when the ledger found no match, or more than one.
 fn not_found(failure: ExitError, name: &str) -> ExitError {
     let (problem, fix) = match failure.code() {
         "PROPOSAL_NOT_FOUND" if name == "latest" => (
-            "there is no proposal yet".to_owned(),
-            "`synapsor-runner propose` makes one, as does an agent",
+            "no proposals exist".to_owned(),
+            "create one with `synapsor-runner propose` or through an agent",
         ),
         "PROPOSAL_NOT_FOUND" => (
-            format!("no proposal is called `{name}`"),
-            "`synapsor-runner proposals list` shows what there is",
+            format!("proposal `{name}` not found"),
+            "list proposals with `synapsor-runner proposals list`",
         ),
         "AMBIGUOUS_PROPOSAL" => (
-            format!("more than one proposal begins with `{name}`"),
-            "give more of the id",
+            format!("ambiguous proposal id prefix `{name}`"),
+            "use more characters of the id",
         ),
         "EVIDENCE_NOT_FOUND" => (
-            format!("no evidence is called `{name}`"),
-            "`synapsor-runner evidence list` shows what there is",
+            format!("evidence `{name}` not found"),
+            "list evidence with `synapsor-runner evidence list`",
         ),
         "AMBIGUOUS_EVIDENCE" => (
-            format!("more than one evidence record begins with `{name}`"),
-            "give more of the id",
+            format!("ambiguous evidence id prefix `{name}`"),
+            "use more characters of the id",
         ),
         _ => return failure,
     };
@@ -130,9 +130,9 @@ fn not_found(failure: ExitError, name: &str) -> ExitError {
         .with_exit(failure.exit())
 }
 
-/// An answer that is not what a ledger or writer of ours would give.
+/// Error for a response that fails verification.
 pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) -> ExitError {
-    ExitError::new(code, format!("the answer is not believed: {problem}")).with_exit(EXIT_TAMPERED)
+    ExitError::new(code, format!("response failed verification: {problem}")).with_exit(EXIT_TAMPERED)
 }
 
 fn exit_of(code: &str) -> u8 {
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_refusal_has_its_exit_code() {
+    fn error_kind_maps_to_exit_code() {
         let exit = |code| refused(PublicError::new(code, "x")).exit();
         assert_eq!(exit("refused:quorum"), 4);
         assert_eq!(exit("PROPOSAL_NOT_APPROVED"), 4);

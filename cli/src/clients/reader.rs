@@ -1,4 +1,4 @@
-//! Calls to a reader by an operator: the catalogue of its databases and its rights there, never a row.
+//! Operator client of a reader: schema catalog and read privileges of its databases, never rows.
 
 use std::time::Duration;
 
@@ -14,12 +14,12 @@ use tonic::transport::Channel;
 use super::{call_within, not_believed};
 use crate::session::Link;
 
-/// A large catalogue takes the database some seconds.
+/// Timeout of an inspection; a large schema catalog takes the database some seconds.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// A probe opens connections and looks at every table, on every source.
+/// Timeout of a preflight, which opens connections and checks every table of every source.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A running reader.
+/// Connection to a running reader.
 #[derive(Debug, Clone)]
 pub(crate) struct Reader {
     client: SchemaServiceClient<Channel>,
@@ -37,7 +37,7 @@ impl Reader {
         }
     }
 
-    /// The catalogue of one of its sources, or of its only one.
+    /// Returns the schema catalog of the named source, or of the reader's only one.
     pub(crate) async fn inspect(
         &mut self,
         source: Option<&str>,
@@ -54,10 +54,10 @@ impl Reader {
         })
         .await?;
         serde_json::from_slice(&answer.inspection_json)
-            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no inspection"))
+            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
     }
 
-    /// Whether its credentials may read what its contract names, on every source that it serves.
+    /// Checks that the reader's credentials can read the contract's tables on every source that it serves.
     pub(crate) async fn probe(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
         let message = wire::PreflightReadRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
@@ -65,6 +65,6 @@ impl Reader {
         })
         .await?;
         let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
-        probes.map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no findings"))
+        probes.map_err(|_| not_believed("READER_ANSWER_MALFORMED", "findings missing or malformed"))
     }
 }

@@ -1,4 +1,4 @@
-//! The stream of events. Bodies that people and processes signed are verified by who reads them.
+//! Event stream of the ledger. Callers verify the signed bodies.
 
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::run::ExitError;
@@ -6,26 +6,26 @@ use synapsor_domain::event::EventKind;
 use synapsor_proto::ledger::v1::TailResponse;
 use tonic::Streaming;
 
-/// Which part of the log to follow.
+/// Part of the log to stream.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct TailFilter {
     pub(crate) from_seq: u64,
-    /// Empty: every proposal.
+    /// Proposal id; empty matches every proposal.
     pub(crate) proposal_id: String,
     pub(crate) kind: Option<EventKind>,
     pub(crate) follow: bool,
-    /// 0: no limit.
+    /// Maximum number of events; 0 for no limit.
     pub(crate) limit: u32,
 }
 
-/// An event as the ledger shows it.
+/// An event as the ledger returns it.
 #[derive(Debug)]
 pub(crate) struct TailEvent {
     pub(crate) event: Vec<u8>,
     pub(crate) body: Vec<u8>,
 }
 
-/// An open stream of events.
+/// An open event stream.
 #[derive(Debug)]
 pub(crate) struct Tail {
     stream: Streaming<TailResponse>,
@@ -37,7 +37,7 @@ impl Tail {
         Self { stream, target }
     }
 
-    /// The next event; `None` at the end.
+    /// Returns the next event; `None` at the end.
     pub(crate) async fn next(&mut self) -> Result<Option<TailEvent>, ExitError> {
         match self.stream.message().await {
             Ok(next) => Ok(next.map(|e| TailEvent {

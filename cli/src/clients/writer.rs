@@ -1,4 +1,4 @@
-//! Calls to a writer: rehearse, deny, freeze. None of them writes to a target.
+//! Client of a writer: dry run, reject, freeze, receipts. None of these calls changes a target row.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use tonic::transport::Channel;
 use super::{call, call_within, not_believed};
 use crate::session::Link;
 
-/// A probe opens connections and tries every statement, on every source.
+/// Timeout of a preflight, which opens connections and tries every statement on every source.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Whether a writer takes work, and the clocks that it reads.
+/// Whether a writer accepts jobs, and the clocks that it reads.
 #[derive(Debug)]
 pub(crate) struct WriterState {
     pub(crate) times: Times,
     pub(crate) is_frozen: bool,
-    /// Why it takes no work: a code.
+    /// Error code of the reason why it accepts no jobs.
     pub(crate) problem: Option<String>,
 }
 
@@ -32,34 +32,34 @@ pub(crate) struct WriterState {
 #[derive(Debug)]
 pub(crate) struct Times {
     pub(crate) writer: Timestamp,
-    /// The ledger's, as the writer learned it last.
+    /// The ledger's clock, as last received by the writer.
     pub(crate) ledger: Option<Timestamp>,
-    /// By source; those that answer.
+    /// Clocks of the reachable databases, by source.
     pub(crate) databases: Vec<(String, Timestamp)>,
 }
 
-/// All receipts of a key are read and told one by one.
+/// Timeout of a receipt report: the writer reads and submits all receipts of a key one by one.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A running writer.
+/// Connection to a running writer.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     client: WriterServiceClient<Channel>,
     target: Endpoint,
 }
 
-/// What a rehearsal came to.
+/// Result of a dry run.
 #[derive(Debug)]
 pub(crate) struct Preview {
     /// `would_apply`, `conflict:<reason>`, `refused:<reason>`, `failed:<reason>`, `already:<outcome>`,
     /// `retryable:<reason>`.
     pub(crate) result: String,
     pub(crate) message: String,
-    /// UTF-8 JSON of tagged values.
+    /// After-image as UTF-8 JSON of tagged values.
     pub(crate) after_json: Option<Vec<u8>>,
 }
 
-/// What a writer could do with a deny.
+/// Effect of a rejection on a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DenyEffect {
     Killed,
@@ -68,29 +68,29 @@ pub(crate) enum DenyEffect {
     BlockedHere,
 }
 
-/// A writer's answer to a deny.
+/// A writer's response to a rejection.
 #[derive(Debug)]
 pub(crate) struct Denied {
     pub(crate) effect: DenyEffect,
     pub(crate) receipt: Option<DsseEnvelope>,
 }
 
-/// What a writer reports of its switches.
+/// Freeze state of a writer.
 #[derive(Debug)]
 pub(crate) struct WriterSwitches {
-    /// Its name; an unfreeze that is signed for it goes to this writer only.
+    /// Writer name; a signed unfreeze for this name is valid on this writer only.
     pub(crate) name: String,
-    /// Signed freezes in force there.
+    /// Signed freezes in force on this writer.
     pub(crate) freezes: Vec<Digest>,
     /// Whether it is frozen without a signature.
     pub(crate) is_frozen_alone: bool,
 }
 
-/// A writer's answer to a freeze or its end.
+/// A writer's response to a freeze or an unfreeze.
 #[derive(Debug)]
 pub(crate) struct SwitchAnswer {
     pub(crate) is_frozen: bool,
-    /// Signed; still to be verified. Absent for a freeze without a signature.
+    /// Signed but unverified. Absent for a freeze without a signature.
     pub(crate) confirmation: Option<DsseEnvelope>,
 }
 
@@ -107,15 +107,15 @@ pub(crate) struct AuditPage {
     /// Empty on the last page of the source's receipts.
     pub(crate) next_source_page: String,
     pub(crate) archived_before: Option<Timestamp>,
-    /// Why the source could not be read, as one word.
+    /// Reason why the source could not be read, as one word.
     pub(crate) unavailable: Option<String>,
 }
 
-/// What a writer told the ledger of one key's receipts.
+/// Receipts of one key that a writer submitted to the ledger.
 #[derive(Debug)]
 pub(crate) struct ReportedReceipts {
     pub(crate) sources: Vec<wire::ReportedReceipts>,
-    /// The key that the writer itself signs with.
+    /// The key with which the writer itself signs.
     pub(crate) signing_key: String,
     pub(crate) frozen: bool,
 }
@@ -143,7 +143,7 @@ impl Writer {
         })
     }
 
-    /// Has every receipt of one writer key told to the ledger again.
+    /// Makes the writer submit every receipt of one writer key to the ledger again.
     pub(crate) async fn report_receipts(&mut self, key: &KeyId) -> Result<ReportedReceipts, ExitError> {
         let message = wire::ReportReceiptsRequest {
             key_id: key.to_string(),
@@ -159,7 +159,8 @@ impl Writer {
         })
     }
 
-    /// Compares one page of the ledger's receipts with a source, and one page of the source's with the ledger.
+    /// Compares one page of the ledger's receipts with a source, and one page of the source's receipts with the
+    /// ledger.
     pub(crate) async fn audit_receipts(
         &mut self,
         source: &str,
@@ -188,7 +189,7 @@ impl Writer {
         })
     }
 
-    /// Proves the write path of every source that it serves; nothing is changed.
+    /// Checks the write path of every source that the writer serves, without changing data.
     pub(crate) async fn probe(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
         let message = wire::PreflightWriteRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
@@ -217,7 +218,7 @@ impl Writer {
             wire::RejectEffect::Unspecified => {
                 return Err(not_believed(
                     "WRITER_ANSWER_MALFORMED",
-                    "it does not say what became of the deny",
+                    "reject effect missing",
                 ));
             }
         };
@@ -229,7 +230,7 @@ impl Writer {
         Ok(Denied { effect, receipt })
     }
 
-    /// Whether the writer takes work, the clocks that it reads, and its own.
+    /// Returns whether the writer accepts jobs, the clocks that it reads, and its own clock.
     pub(crate) async fn state(&mut self) -> Result<WriterState, ExitError> {
         let message = wire::GetStatusRequest {};
         let status = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
@@ -248,7 +249,7 @@ impl Writer {
         })
     }
 
-    /// What the writer reports of its switches.
+    /// Returns the freeze state of the writer.
     pub(crate) async fn switches(&mut self) -> Result<WriterSwitches, ExitError> {
         let message = wire::GetStatusRequest {};
         let answer = call(&self.target, message, async |m| self.client.get_status(m).await).await?;
@@ -261,7 +262,7 @@ impl Writer {
         })
     }
 
-    /// Stops the deployment by a signed freeze, or without one this writer alone.
+    /// Freezes the deployment with a signed freeze, or only this writer without one.
     pub(crate) async fn freeze(&mut self, freeze: Option<&DsseEnvelope>) -> Result<SwitchAnswer, ExitError> {
         self.switch(wire::SetFrozenRequest {
             frozen: true,
@@ -271,7 +272,7 @@ impl Writer {
         .await
     }
 
-    /// Ends a freeze by a signed lift, or this writer's own by an unfreeze that names it.
+    /// Ends a freeze with a signed unfreeze, or this writer's own freeze with an unfreeze that names it.
     pub(crate) async fn unfreeze(&mut self, unfreeze: &DsseEnvelope) -> Result<SwitchAnswer, ExitError> {
         self.switch(wire::SetFrozenRequest {
             frozen: false,
@@ -290,7 +291,7 @@ impl Writer {
         })
     }
 
-    /// Where it was reached.
+    /// Returns the address of the writer.
     pub(crate) fn address(&self) -> String {
         self.target.to_string()
     }

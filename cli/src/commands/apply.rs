@@ -1,4 +1,4 @@
-//! `apply`: order a proposal applied and show how it ended.
+//! `apply`: signs an apply order and shows the outcome.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::output::shape;
 use crate::output::{self, safe};
 use crate::session::Session;
 
-/// Seconds to wait for a writer at most.
+/// Maximum wait for a writer, in seconds.
 const WAIT_SECONDS_MAX: u64 = 600;
 
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  synapsor-runner apply latest\n  synapsor-runner apply wrp_4f2a --dry-run\n\n\
-    Exit codes: 0 applied or applied before, 1 failed, 2 usage, 3 conflict: nothing was written, 4 refused or not \
-    approved, 5 in doubt, 6 no writer: the order stays filed, 10 tampered, 11 rolled back, 12 forked"
+    Exit codes: 0 applied or applied before, 1 failed, 2 usage, 3 conflict: nothing was written, 4 rejected or not \
+    approved, 5 in doubt, 6 no writer: the order stays recorded, 10 tampered, 11 rolled back, 12 forked"
 )]
 pub(crate) struct Args {
-    /// An id, a prefix of one, a short code, or `latest`
+    /// Proposal id, id prefix, short code, or `latest`
     #[arg(default_value = "latest")]
     proposal: String,
-    /// The same as the argument
+    /// Same as the PROPOSAL argument
     #[arg(long = "proposal", value_name = "ID", conflicts_with = "proposal")]
     named: Option<String>,
-    /// Rehearse it in a transaction that is rolled back; changes nothing anywhere
+    /// Run the writeback in a transaction that is rolled back
     #[arg(long, env = "SYNAPSOR_DRY_RUN", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     dry_run: bool,
     /// Seconds to wait for the outcome
@@ -59,11 +59,11 @@ async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<E
         let preview = operations::preview(session, context, &looked).await?;
         return rehearsed(&looked, &preview, context);
     }
-    // In dev the approval was the act of review; elsewhere the second act is confirmed like the first.
+    // In dev the approval is the review; elsewhere the apply order is confirmed separately.
     if looked.receipt.is_none() && session.trust().environment != DeploymentEnvironment::Dev {
         page::show(&looked, context.global.json)?;
         args.confirm
-            .obtain(reference, &looked, session.trust(), "have exactly this applied")?;
+            .obtain(reference, &looked, session.trust(), "apply exactly this change")?;
     }
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
@@ -77,14 +77,14 @@ async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<E
     Ok(Exit(applied.status.exit()))
 }
 
-/// Tells a person how it ended.
+/// Prints the outcome.
 pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), ExitError> {
     output::line(title(applied))?;
     for line in checklist(looked, applied) {
         output::line(format!("  {line}"))?;
     }
     if let (Some(until), false) = (applied.order_valid_until, ends(applied.status)) {
-        output::line(format!("  the order can still be carried out until {until}"))?;
+        output::line(format!("    the order is valid until {until}"))?;
     }
     if let Some(fix) = &applied.fix {
         output::line(format!("fix: {fix}"))?;
@@ -112,7 +112,7 @@ fn title(applied: &Applied) -> String {
         Status::Conflict => format!("Conflict, nothing was written: {} ({message})", applied.result),
         Status::Refused => format!("Refused, nothing was written: {} ({message})", applied.result),
         Status::Retryable => format!("Not applied, nothing was written: {} ({message})", applied.result),
-        Status::InDoubt => format!("In doubt: {message}; the writer goes on finding out"),
+        Status::InDoubt => format!("In doubt: {message}; the writer is resolving the outcome"),
         Status::NoWriter => format!("Not applied yet: {message}"),
         Status::Failed => format!("Failed: {} ({message})", applied.result),
         Status::Canceled => format!("Ended without an effect: {} ({message})", applied.result),
@@ -174,12 +174,12 @@ fn rehearsed(looked: &Looked, preview: &Preview, context: &Context) -> Result<Ex
         object.insert("after".to_owned(), after.unwrap_or(Json::Null));
         output::json(&object)?;
     } else {
-        output::line(format!("Rehearsal, rolled back: {}", safe(&preview.result)))?;
+        output::line(format!("Dry run (rolled back): {}", safe(&preview.result)))?;
         output::line(format!("  {}", safe(&preview.message)))?;
         for change in &looked.attested.proposal().set {
             output::line(format!("  {} = {}", safe(&change.column), shown(&change.value)))?;
         }
-        output::line("  nothing was changed, here or anywhere else")?;
+        output::line("    no data was changed")?;
     }
     let word = preview.result.split(':').next().unwrap_or_default();
     Ok(Exit(match word {

@@ -1,4 +1,4 @@
-//! `bundle verify`: an exported story checked offline, with nothing but a trust file.
+//! `bundle verify`: verifies an exported bundle offline against a trust file.
 
 use std::path::PathBuf;
 
@@ -15,19 +15,19 @@ use crate::{Context, state};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check every signature, digest and proof of a bundle; needs no network and no state folder
+    /// Verify every signature, digest and proof of a bundle; needs no network and no state directory
     #[command(
         after_help = "Example:\n  synapsor-runner bundle verify replay.json --trust synapsor.trust.json\n\n\
-        Exit codes: 0 genuine, 1 failure, 10 tampered"
+        Exit codes: 0 verified, 1 failure, 10 tampered"
     )]
     Verify(Verify),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// What `replay export` or `ledger prove` wrote
+    /// File written by `replay export` or `ledger prove`
     file: PathBuf,
-    /// Tell the story as well
+    /// Also print the replay
     #[arg(long)]
     details: bool,
 }
@@ -63,7 +63,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
         output::text(&markdown(story))?;
     }
     output::line(format!(
-        "Genuine: {} ended or stands as `{}`",
+        "Verified: {} is `{}`",
         story.proposal_id, story.state
     ))?;
     output::line(format!(

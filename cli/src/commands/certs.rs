@@ -1,4 +1,4 @@
-//! `certs issue|list`: leaves of the development authority, for services and operators on other machines.
+//! `certs issue|list`: leaf certificates of the development CA, for services and operators on other machines.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,22 +26,22 @@ pub(crate) enum Command {
     Issue {
         /// gateway, reader, writer, ledger or operator
         role: Role,
-        /// Instance or person that the certificate names; a ledger's is `ledger`
+        /// Instance or operator name in the certificate; for a ledger, `ledger`
         name: String,
-        /// Folder for NAME.pem, NAME.key and ca.pem [default: certs/issued in the state folder]
+        /// Directory for NAME.pem, NAME.key and ca.pem [default: certs/issued in the state directory]
         #[arg(long, value_name = "DIR", visible_alias = "output")]
         out: Option<PathBuf>,
-        /// How long it lasts
+        /// Certificate validity
         #[arg(long, value_name = "HOURS", default_value_t = HOURS_DEFAULT,
             value_parser = clap::value_parser!(u32).range(1..=HOURS_MAX))]
         hours: u32,
     },
-    /// List issued certificates and when they end
+    /// List issued certificates and their expiry
     #[command(
         after_help = "Example: synapsor-runner certs list --json\nExit codes: 0 ok, 1 failure, 2 usage"
     )]
     List {
-        /// The folder to look in [default: certs/issued in the state folder]
+        /// Directory to read [default: certs/issued in the state directory]
         #[arg(long, value_name = "DIR", visible_alias = "output")]
         out: Option<PathBuf>,
     },
@@ -69,10 +69,10 @@ fn issue(
     if PeerIdentity::new("name", Role::Operator, Some(name)).is_err() || name.eq_ignore_ascii_case("ca") {
         return Err(ExitError::usage(
             "CERTIFICATE_NAME_INVALID",
-            format!("`{}` cannot be a certificate's name", output::safe(name)),
+            format!("invalid certificate name `{}`", output::safe(name)),
         )
         .with_fix(
-            "use 1 to 63 of letters, digits, `.`, `_` and `-`, beginning with a letter or a digit; not `ca`",
+            "use 1 to 63 of letters, digits, `.`, `_` and `-`, starting with a letter or a digit; not `ca`",
         ));
     }
     let state = state::find(context)?;

@@ -1,4 +1,4 @@
-//! `completions`: a script that teaches a shell the commands and options.
+//! `completions`: prints a shell completion script.
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;

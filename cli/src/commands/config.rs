@@ -1,4 +1,4 @@
-//! `config validate`: everything that is wrong with the contract, at once. Starts nothing, needs no state folder.
+//! `config validate`: reports every error of the contract at once. Starts nothing and needs no state directory.
 
 use clap::Subcommand;
 use serde_json::json;
@@ -9,10 +9,10 @@ use crate::{Context, contract_file, output};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check the contract and list every problem with its path, code and fix
+    /// Validate the contract and list every error with its path, code and fix
     #[command(
         after_help = "Example: synapsor-runner config validate --config synapsor.runner.json --json\n\
-        Exit codes: 0 valid, 1 not valid or not readable, 2 usage"
+        Exit codes: 0 valid, 1 invalid or unreadable, 2 usage"
     )]
     Validate,
 }
@@ -37,7 +37,7 @@ fn validate(context: &Context) -> Result<Exit, ExitError> {
                 output::line(shown(word, problem))?;
             }
         }
-        let verdict = if report.is_ok() { "valid" } else { "not valid" };
+        let verdict = if report.is_ok() { "valid" } else { "invalid" };
         output::line(format!(
             "{}: {verdict}, {} error(s), {} warning(s)",
             output::safe(&path.to_string_lossy()),

@@ -1,4 +1,4 @@
-//! Asking the person before something is signed. No command by itself.
+//! Confirmation by the operator before signing. Not a command of its own.
 
 use clap::Args;
 use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
@@ -12,19 +12,19 @@ use crate::sign::{Consent, Question, is_answer};
 /// Options of every command that signs.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Confirm {
-    /// Do not ask; outside dev only together with --code and a named proposal
+    /// Skip the prompt; outside dev requires --code and an explicit proposal id
     #[arg(long)]
     pub(crate) yes: bool,
-    /// The short code that was reviewed, as `proposals show` prints it
+    /// Short code of the reviewed proposal, as printed by `proposals show`
     #[arg(long, value_name = "XXXX-XXXX-XXXX")]
     pub(crate) code: Option<String>,
-    /// Must be the person of the signing key, if given
+    /// Fail unless the signing key belongs to this operator
     #[arg(long, value_name = "PERSON")]
     pub(crate) actor: Option<String>,
 }
 
 impl Confirm {
-    /// Asks what has to be asked; an error when the answer is no.
+    /// Prompts as required; an error when the operator declines.
     pub(crate) fn obtain(
         &self,
         reference: &str,
@@ -43,7 +43,7 @@ impl Confirm {
             Question::Nothing => return Ok(()),
             Question::Yes => format!("Type yes to {act}:"),
             Question::Code => {
-                format!("A value was too long to be shown whole. Type the code of the document to {act}:")
+                format!("A value was truncated. Type the short code to {act}:")
             }
         };
         if is_answer(
@@ -57,7 +57,7 @@ impl Confirm {
     }
 }
 
-/// What a signature is worth here; said at every one.
+/// Prints the posture of key and deployment; printed with every signature.
 pub(crate) fn posture(signer: &Signer, trust: &TrustFile) {
     output::note(format!("posture: {}", signer.posture()));
     let duties = match trust.separation_of_duties() {

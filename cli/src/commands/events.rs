@@ -1,4 +1,4 @@
-//! `events tail`: the log as it grows.
+//! `events tail`: streams ledger events.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -14,7 +14,7 @@ use crate::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Oldest first; with --json one object per line
+    /// List events, oldest first; with --json one object per line
     #[command(after_help = "Examples:\n  synapsor-runner events tail --follow\n  \
         synapsor-runner events tail --proposal latest --json\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 not an event")]
@@ -23,22 +23,22 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct TailArgs {
-    /// Of one proposal: an id, a prefix of one, a short code, or `latest`
+    /// Filter by proposal: id, id prefix, short code, or `latest`
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
-    /// Of one kind, as `proposal_created`
+    /// Filter by kind, such as `proposal_created`
     #[arg(long, value_parser = kind)]
     kind: Option<EventKind>,
-    /// The first position
+    /// First log position
     #[arg(long, visible_alias = "since", value_name = "SEQ", default_value_t = 0)]
     from: u64,
-    /// Events at most; 0 for all
+    /// Maximum number of events; 0 for all
     #[arg(long, default_value_t = 0)]
     limit: u32,
-    /// Go on until Ctrl-C
+    /// Keep streaming until interrupted
     #[arg(long)]
     follow: bool,
-    /// Also the bodies
+    /// Include event bodies
     #[arg(long)]
     details: bool,
 }

@@ -1,4 +1,4 @@
-//! `evidence`: what reads saw, as the readers signed it.
+//! `evidence`: signed records of rows read, verified.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
@@ -13,11 +13,11 @@ use crate::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Newest first
+    /// List evidence records, newest first
     #[command(after_help = "Example:\n  synapsor-runner evidence list --tenant acme\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered")]
     List(List),
-    /// One record with its row
+    /// Show one evidence record with its row
     #[command(after_help = "Example:\n  synapsor-runner evidence show ev_4f2a\n\n\
         Exit codes: 0 ok, 1 not found, 6 ledger unreachable, 10 tampered")]
     Show(Show),
@@ -25,29 +25,29 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// For this tenant
+    /// Filter by tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Of this capability
+    /// Filter by capability
     #[arg(long)]
     capability: Option<String>,
-    /// That one proposal rests on
+    /// Filter by proposal
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
-    /// Of this source of the contract
+    /// Filter by source
     #[arg(long)]
     source: Option<String>,
-    /// Of this table
+    /// Filter by table
     #[arg(long)]
     table: Option<String>,
-    /// Rows at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// An id or a prefix of one
+    /// Evidence id or id prefix
     evidence: String,
 }
 
@@ -76,7 +76,7 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
         output::json(&json!({ "evidence": rows }))?;
         return Ok(Exit(EXIT_OK));
     }
-    let mut table = Table::new(&["EVIDENCE", "CAPABILITY", "ROW", "TENANT", "ASKED BY", "READ AT"]);
+    let mut table = Table::new(&["EVIDENCE", "CAPABILITY", "ROW", "TENANT", "REQUESTED BY", "READ AT"]);
     for row in &rows {
         let e = &row.evidence;
         let key = format!(
@@ -120,7 +120,7 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
             format!("{}.{}", safe(&e.target.schema), safe(&e.target.table)),
         ),
         ("tenant", safe(&e.requested_by.tenant)),
-        ("asked by", safe(&e.requested_by.principal)),
+        ("requested by", safe(&e.requested_by.principal)),
         ("read at", e.read_at.to_string()),
         ("query", e.query_fingerprint.to_string()),
     ];

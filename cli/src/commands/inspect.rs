@@ -1,5 +1,5 @@
-//! `inspect`: what is in a database, so that a contract can be written for it. Metadata only; the database is opened
-//! by a reader of this command's own, or by a running one.
+//! `inspect`: prints the schema of a database for writing a contract. Metadata only; a reader of this command
+//! or a running reader opens the database.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -16,49 +16,50 @@ use crate::output::{self, safe};
 use crate::session;
 use crate::supervisor::ask;
 
-/// The variable with the read URL, unless another one is named.
+/// Default variable with the read URL.
 pub(super) const READ_URL_ENV: &str = "SYNAPSOR_DATABASE_READ_URL";
-/// Suggested columns that a person is shown of one table.
+/// Maximum number of suggested columns shown per table.
 const VISIBLE_SHOWN: usize = 12;
 
-/// Which database, by the variable that holds its URL.
+/// Selects the database by the variable that holds its URL.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) database: Database,
-    /// Tables of this schema only
+    /// Only tables of this schema
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// With --reader: the source of its contract
+    /// With --reader: source of its contract
     #[arg(long, value_name = "NAME", requires = "reader")]
     source: Option<String>,
-    /// A URL, as 0.1.x took it
+    /// Database URL, as in 0.1.x
     #[arg(hide = true, value_name = "URL")]
     url: Option<String>,
 }
 
-/// Options of every command that looks at a database before there is a contract.
+/// Options of every command that inspects a database before a contract exists.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Database {
-    /// The variable that holds the URL (or, as NAME_FILE, the path of its file) [default: SYNAPSOR_DATABASE_READ_URL]
+    /// Variable that holds the URL (or, as NAME_FILE, the path of its file) [default:
+    /// SYNAPSOR_DATABASE_READ_URL]
     #[arg(long, value_name = "NAME", aliases = ["url-env", "database-url-env"])]
     pub(super) from_env: Option<String>,
-    /// The engine; auto goes by the URL
+    /// Database engine; auto detects it from the URL
     #[arg(long, value_name = "NAME", default_value = "auto",
           value_parser = ["auto", "postgres", "mysql", "sqlite"])]
     pub(super) engine: String,
-    /// A URL, as 0.1.x took it
+    /// Database URL, as in 0.1.x
     #[arg(long, hide = true, value_name = "URL")]
     from: Option<String>,
 }
 
 impl Database {
-    /// The name of the variable.
+    /// Returns the variable name.
     pub(super) fn variable(&self) -> &str {
         self.from_env.as_deref().unwrap_or(READ_URL_ENV)
     }
 
-    /// Refuses URLs on the command line, which every process of the machine can read.
+    /// Rejects URLs on the command line, which every process of the machine can read.
     pub(super) fn check(&self) -> Result<(), ExitError> {
         if self.from.is_some() {
             return Err(inline_url());
@@ -68,14 +69,14 @@ impl Database {
         }
         Err(ExitError::usage(
             "ENV_NAME_INVALID",
-            "--from-env takes the name of a variable: upper-case letters, digits and `_`",
+            "--from-env is not a variable name of upper-case letters, digits and `_`",
         )
         .with_fix(
-            "export SYNAPSOR_DATABASE_READ_URL='<the URL>' and give --from-env SYNAPSOR_DATABASE_READ_URL",
+            "export SYNAPSOR_DATABASE_READ_URL='<the URL>' and pass --from-env SYNAPSOR_DATABASE_READ_URL",
         ))
     }
 
-    /// What the catalogue says, by a process that gets this one variable and ends.
+    /// Reads the schema catalog through a one-shot process that gets only this variable.
     pub(super) async fn inspect(
         &self,
         context: &Context,
@@ -86,23 +87,23 @@ impl Database {
             .map(OsString::from)
             .to_vec();
         if let Some(schema) = schema {
-            // One word, so that no name can be taken for another flag.
+            // One argument, so that a schema name cannot be parsed as another flag.
             arguments.push(format!("--schema={schema}").into());
         }
         let names = BTreeSet::from([name.to_owned(), format!("{name}_FILE")]);
         let printed = ask(context, arguments, &names).await?;
         serde_json::from_slice(&printed)
-            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "it holds no inspection"))
+            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
     }
 }
 
 fn inline_url() -> ExitError {
     ExitError::usage(
         "INLINE_URL_REFUSED",
-        "a URL on the command line can be read by every process of this machine",
+        "a URL on the command line is visible to every process of this machine",
     )
     .with_fix(
-        "export SYNAPSOR_DATABASE_READ_URL='<the URL>' (or SYNAPSOR_DATABASE_READ_URL_FILE) and give no URL",
+        "export SYNAPSOR_DATABASE_READ_URL='<the URL>' (or SYNAPSOR_DATABASE_READ_URL_FILE) and pass no URL",
     )
 }
 
@@ -142,7 +143,7 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
         show_table(table, &list)?;
     }
     if inspection.tables.is_empty() {
-        output::line("\nno tables that this credential may see")?;
+        output::line("\nno tables visible to this credential")?;
     }
     output::line("")?;
     for warning in &inspection.warnings {
@@ -164,7 +165,7 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
 
 fn show_table(table: &TableInfo, list: &impl Fn(&[String]) -> String) -> Result<(), ExitError> {
     let right = if table.writable {
-        ", may be changed by this credential"
+        ", writable by this credential"
     } else {
         ""
     };
@@ -175,7 +176,7 @@ fn show_table(table: &TableInfo, list: &impl Fn(&[String]) -> String) -> Result<
         table.kind.as_str()
     ))?;
     let key = match (table.primary_key.as_slice(), table.key_candidate(&table.name)) {
-        ([], Some(candidate)) => format!("none; perhaps {}", safe(candidate)),
+        ([], Some(candidate)) => format!("none; candidate: {}", safe(candidate)),
         ([], None) => "none".to_owned(),
         (columns, _) => list(columns),
     };

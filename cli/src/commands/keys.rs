@@ -1,4 +1,4 @@
-//! `keys`: which keys the trust file knows, and the retirement of one at a verified state of the log.
+//! `keys`: lists the keys of the trust file and retires a key at a verified tree head.
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
@@ -14,18 +14,18 @@ use crate::{Context, state};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List the keys of the trust file, and since when they sign no more
+    /// List the keys of the trust file and when they were retired
     #[command(after_help = "Example:\n  synapsor-runner keys list --json\n\nExit codes: 0 ok, 1 failure")]
     List,
-    /// Retire a key: what the log holds of it stays valid, nothing after counts
+    /// Retire a key: its signatures in the log stay valid, later ones are rejected
     #[command(
         after_help = "Examples:\n  synapsor-runner keys retire reader ed25519:4f2a...\n  \
         synapsor-runner keys retire writer ed25519:4f2a... --json\n\n\
-        Size and root of the log are taken from a checkpoint that is verified here, and written to the trust file\n\
-        with the key; a backup is kept. First let the process sign with its new key. A writer's key is retired only\n\
-        when the log holds every receipt that it signed; its writer must be frozen or sign with another key.\n\
-        A key that was stolen is revoked instead: `synapsor-runner operator revoke`.\n\n\
-        Exit codes: 0 retired, 1 failure, 2 usage, 4 refused, 6 ledger or writer unreachable, 10 tampered,\n\
+        The command verifies a checkpoint and writes its size and root to the key's entry in the trust file. A\n\
+        backup is kept. First make the process sign with its new key. A writer's key is retired only\n\
+        when the log holds every receipt that it signed; its writer must be frozen or use another key.\n\
+        Revoke a stolen key instead: `synapsor-runner operator revoke`.\n\n\
+        Exit codes: 0 retired, 1 failure, 2 usage, 4 rejected, 6 ledger or writer unreachable, 10 tampered,\n\
         11 rolled back, 12 forked"
     )]
     Retire(Retire),
@@ -33,14 +33,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Retire {
-    /// Whose key it is
+    /// Role of the key's owner
     #[arg(value_enum)]
     role: KeyRole,
-    /// The key's id, as `keys list` prints it
+    /// Key id, as printed by `keys list`
     key_id: KeyId,
 }
 
-/// The lists of keys in a trust file.
+/// Key lists of a trust file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeyRole {
     Reader,
@@ -143,12 +143,12 @@ fn list(context: &Context) -> Result<(), ExitError> {
         let keys: Vec<Json> = lines.iter().map(Line::json).collect();
         return output::json(&json!({ "keys": keys }));
     }
-    let mut table = Table::new(&["ROLE", "KEY", "PERSON", "STATUS", "RETIRED AT"]);
+    let mut table = Table::new(&["ROLE", "KEY", "OPERATOR", "STATUS", "RETIRED AT"]);
     for line in &lines {
         let at = match line.standing {
             KeyStanding::InUse => String::new(),
             KeyStanding::Retired(Some(head)) => format!("{} events", head.size),
-            KeyStanding::Retired(None) => "not named".to_owned(),
+            KeyStanding::Retired(None) => "not recorded".to_owned(),
         };
         table.row([
             line.role.as_str(),
@@ -171,17 +171,17 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
         return Err(ExitError::new(
             "KEY_UNKNOWN",
             format!(
-                "{} is not a {} key of the trust file",
+                "{} is not a {} key in the trust file",
                 args.key_id,
                 args.role.as_str()
             ),
         )
-        .with_fix("see the keys with `synapsor-runner keys list`"));
+        .with_fix("list the keys with `synapsor-runner keys list`"));
     };
     if let KeyStanding::Retired(Some(head)) = known.standing {
         return Err(ExitError::new(
             "KEY_RETIRED",
-            format!("{} was retired at {} events of the log", args.key_id, head.size),
+            format!("{} was already retired at log size {}", args.key_id, head.size),
         ));
     }
     let mut session = Session::open(context).await?;
@@ -194,14 +194,14 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
     write(args, &retirement?, context)
 }
 
-/// Writes the state of the log to the key's entry.
+/// Writes the tree head to the key's entry.
 fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<(), ExitError> {
     let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
     let entries = edit.entries(args.role.list())?;
     let entry = entries.iter_mut().find(|e| e["key_id"] == json!(args.key_id));
     let entry = entry.and_then(Json::as_object_mut).ok_or_else(|| {
-        ExitError::new("KEY_UNKNOWN", "the entry of the key was removed meanwhile")
-            .with_fix("see the keys with `synapsor-runner keys list`")
+        ExitError::new("KEY_UNKNOWN", "key entry was removed by another command")
+            .with_fix("list the keys with `synapsor-runner keys list`")
     })?;
     let (size, root) = (retirement.head.size, hex::encode(retirement.head.root));
     entry.insert("retired".to_owned(), json!(true));
@@ -218,14 +218,14 @@ fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<()
             "backup": backup.display().to_string(),
         }));
     }
-    output::line(format!("retired at {size} events of the log, root {root}"))?;
+    output::line(format!("retired at log size {size}, root {root}"))?;
     if let Some(receipts) = retirement.receipts {
         output::line(format!(
-            "the log holds the {receipts} receipt(s) of the key that the sources hold"
+            "the log holds all {receipts} receipt(s) of the key found in the sources"
         ))?;
     }
-    output::line(format!("the trust file as it was: {}", backup.display()))?;
-    output::line("every ledger, reader and writer reads its own copy: bring the new file to each of them")
+    output::line(format!("trust file backup: {}", backup.display()))?;
+    output::line("every ledger, reader and writer reads its own copy: copy the new file to each of them")
 }
 
 #[cfg(test)]
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn role_names_its_list_in_the_trust_file() {
+    fn role_maps_to_its_trust_file_list() {
         for role in KeyRole::value_variants() {
             assert_eq!(role.list(), format!("{}s", role.as_str()));
         }

@@ -1,4 +1,4 @@
-//! `ledger`: is the log what it was, and the proofs of one proposal.
+//! `ledger`: verifies the log and exports the proofs of one proposal.
 
 use std::path::PathBuf;
 
@@ -13,16 +13,16 @@ use crate::operations;
 use crate::output::{self, safe};
 use crate::session::Session;
 
-/// Seconds by which clocks of two machines may differ unnoticed.
+/// Clock difference between two machines that is not reported, in seconds.
 const CLOCKS_SAME_SECONDS: i64 = 2;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Recompute the whole store and compare the log with what this machine has seen
+    /// Recompute the whole store and verify the log against the pinned checkpoint of this machine
     #[command(after_help = "Example:\n  synapsor-runner ledger verify\n\n\
-        Exit codes: 0 everything fits, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
+        Exit codes: 0 verified, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
     Verify(Verify),
-    /// Write the bundle of one proposal: every record with its proof
+    /// Export the bundle of one proposal: every record with its proof
     #[command(
         after_help = "Example:\n  synapsor-runner ledger prove wrp_4f2a > bundle.json\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
@@ -32,16 +32,16 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// The same: the check is always full
+    /// No effect; the check is always full
     #[arg(long)]
     full: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Prove {
-    /// An id, a prefix of one, a short code, or `latest`
+    /// Proposal id, id prefix, short code, or `latest`
     proposal: String,
-    /// The file to write; stdout when absent
+    /// Output file [default: stdout]
     #[arg(long, visible_alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -74,11 +74,11 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError>
     }
     if fits {
         output::line(format!(
-            "The ledger is what it was: {} records checked",
+            "Ledger verified: {} entries",
             verified.records_checked
         ))?;
     } else {
-        output::line("STORE_TAMPERED: the ledger does not fit its own log:")?;
+        output::line("STORE_TAMPERED: ledger verification failed:")?;
         for finding in &verified.findings {
             output::line(format!("  {}", safe(finding)))?;
         }
@@ -93,7 +93,7 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError>
     }
     if verified.is_expiry_paused {
         output::line(
-            "EXPIRY_PAUSED: the ledger's clock was stepped; no proposal expires until a writer confirms it",
+            "EXPIRY_PAUSED: the ledger's clock jumped; no proposal expires until a writer confirms it",
         )?;
     }
     output::line(format!("  log   {}", safe(&verified.checkpoint.origin)))?;

@@ -1,5 +1,5 @@
-//! `mcp serve`: what an MCP client launches. A supervisor of one reader and one gateway; over stdio the gateway has
-//! this process's own stdin and stdout, and nothing else is ever written there.
+//! `mcp serve`: the command that an MCP client launches. Supervises one reader and one gateway; over stdio the
+//! gateway inherits this process's stdin and stdout, and nothing else writes there.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ pub(super) const TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve over stdio (what an MCP client launches) or over HTTP
+    /// Serve over stdio (launched by an MCP client) or over HTTP
     #[command(after_help = "Example, in an MCP client's settings: \
         {\"command\": \"synapsor-runner\", \"args\": [\"mcp\", \"serve\", \"--config\", \"/path/synapsor.runner.json\"]}\n\
         Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
@@ -34,19 +34,20 @@ pub(crate) enum Command {
         synapsor-runner mcp serve-streamable-http\n\
         Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
     ServeStreamableHttp(ServeHttp),
-    /// Legacy: plain JSON-RPC at http://127.0.0.1:8765/mcp, as in 0.1.x; clients of MCP use serve-streamable-http
+    /// Legacy: plain JSON-RPC at http://127.0.0.1:8765/mcp, as in 0.1.x; for MCP clients use
+    /// serve-streamable-http
     #[command(after_help = "Example: SYNAPSOR_RUNNER_HTTP_TOKEN=$(openssl rand -hex 32) \
         synapsor-runner mcp serve-http\n\
         Exit codes: 0 ended, 1 failure, 2 usage or a missing variable, 6 unreachable")]
     ServeHttp(ServeHttp),
-    /// Print what a client needs to reach this server, or put it into the client's file
+    /// Print the client configuration for this server, or write it to the client's file
     #[command(visible_aliases = ["client-config", "configure"])]
     Config(Box<client_config::Args>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
-    /// Lines on stdin and stdout
+    /// JSON lines on stdin and stdout
     Stdio,
     /// HTTP at /mcp
     #[value(alias = "http")]
@@ -64,7 +65,7 @@ impl Transport {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// How the client connects
+    /// Transport of the client
     #[arg(long, value_enum, default_value = "stdio")]
     transport: Transport,
     #[command(flatten)]
@@ -81,13 +82,13 @@ pub(crate) struct ServeHttp {
     http: HttpOptions,
 }
 
-/// What is offered, and in which form results come.
+/// Exposed tools and result format.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ToolOptions {
-    /// Offer no tools that make proposals
+    /// Expose read tools only
     #[arg(long)]
     pub(super) read_only: bool,
-    /// Envelope 1 or 2 [default: as the contract says]
+    /// Result envelope version, 1 or 2 [default: the contract's]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     pub(super) result_format: Option<u8>,
     #[command(flatten)]
@@ -103,55 +104,55 @@ impl ToolOptions {
     }
 }
 
-/// Where HTTP is served, and who may call.
+/// HTTP listener and authentication.
 #[derive(Debug, clap::Args)]
 pub(crate) struct HttpOptions {
-    /// The address
+    /// Listen address
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// The port; 0 takes a free one [default: 8766, with serve-http 8765]
+    /// Listen port; 0 picks a free one [default: 8766, with serve-http 8765]
     #[arg(long)]
     port: Option<u16>,
-    /// The variable with the bearer token; NAME_FILE names a file instead
+    /// Variable with the bearer token; NAME_FILE names a file instead
     #[arg(long, value_name = "NAME", default_value = TOKEN_ENV_DEFAULT)]
     auth_token_env: String,
-    /// More bearer tokens, one `name token` per line, 0600; read again when it changes
+    /// File with more bearer tokens, one `name token` per line, mode 0600; reloaded on change
     #[arg(long, value_name = "PATH")]
     auth_tokens_file: Option<PathBuf>,
     /// Serve without a token; for development on loopback
     #[arg(long)]
     dev_no_auth: bool,
-    /// Let other machines connect; needs a token, and TLS here or in a proxy
+    /// Accept remote connections; requires a token, and TLS here or in a proxy
     #[arg(long)]
     allow_remote: bool,
-    /// A proxy in front takes TLS off
+    /// TLS is terminated by a reverse proxy
     #[arg(long)]
     tls_terminated: bool,
-    /// The certificate that clients see, PEM, leaf first; read again when it changes
+    /// TLS server certificate, PEM, leaf first; reloaded on change
     #[arg(long, value_name = "PATH", requires = "tls_server_key")]
     tls_server_cert: Option<PathBuf>,
-    /// The key of that certificate, PEM, 0600
+    /// Private key of that certificate, PEM, mode 0600
     #[arg(long, value_name = "PATH", requires = "tls_server_cert")]
     tls_server_key: Option<PathBuf>,
-    /// One more host that requests may name, as clients write it; may be repeated
+    /// Additional allowed Host header value; repeatable
     #[arg(long = "allowed-host", value_name = "HOST")]
     allowed_hosts: Vec<String>,
-    /// One more origin that requests may come from; may be repeated
+    /// Additional allowed Origin header value; repeatable
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     allowed_origins: Vec<String>,
-    /// The one origin whose pages may call and read answers (CORS) [default: none]
+    /// Origin allowed by CORS [default: none]
     #[arg(long, value_name = "ORIGIN")]
     cors_origin: Option<String>,
-    /// Seconds after which an idle session ends [default: 1800]
+    /// Session idle timeout in seconds [default: 1800]
     #[arg(long, value_name = "SECONDS")]
     session_idle_seconds: Option<u64>,
-    /// Requests per second of one caller, and four times as many at once [default: 50]
+    /// Per-caller rate limit in requests per second (burst: 4x) [default: 50]
     #[arg(long, value_name = "COUNT")]
     rate_per_second: Option<u32>,
 }
 
 impl HttpOptions {
-    /// How the gateway serves HTTP; refused before anything is started when it cannot.
+    /// Resolves the HTTP settings of the gateway; invalid settings are rejected before anything is started.
     pub(super) fn resolve(
         &self,
         wire: Wire,
@@ -183,14 +184,14 @@ impl HttpOptions {
         })
     }
 
-    /// Access tokens where the contract wants them; else the variable with the token, where one is set; without any
-    /// there has to be a file of tokens.
+    /// Selects the authentication: access tokens if the contract requires them, else the variable with the
+    /// token if set, else the token file, which is then required.
     fn door(&self, context: &Context, contract: &Contract) -> Result<Door, ExitError> {
         if let Some(source) = contract.tokens() {
             if self.dev_no_auth || self.auth_tokens_file.is_some() {
                 let text = "the contract takes tenant and principal from callers' access tokens";
                 return Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
-                    .with_fix("drop --dev-no-auth and --auth-tokens-file"));
+                    .with_fix("remove --dev-no-auth and --auth-tokens-file"));
             }
             return Ok(Door::AccessTokens {
                 issuer: source.policy.issuer.clone(),
@@ -210,12 +211,12 @@ impl HttpOptions {
         let text = format!("HTTP needs a bearer token, and {name} is not set");
         Err(
             ExitError::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
-                "set {name} to a long random text, or {name}_FILE to the path of a 0600 file"
+                "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
             )),
         )
     }
 
-    /// What goes to the gateway as it is.
+    /// Flags that are passed to the gateway unchanged.
     fn more(&self) -> Vec<OsString> {
         let mut more = Vec::new();
         let mut flag = |name: &str, value: OsString| more.extend([name.into(), value]);
@@ -275,10 +276,10 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
             if tools.names.mode() != AliasMode::Canonical {
                 let text = "the legacy bridge lists tools by their canonical names only";
                 return Err(ExitError::usage("ALIAS_MODE_UNSUPPORTED", text)
-                    .with_fix("drop the flag, or serve with `mcp serve-streamable-http`"));
+                    .with_fix("remove the flag, or serve with `mcp serve-streamable-http`"));
             }
             output::note(
-                "serve-http is the legacy bridge of 0.1.x; clients of MCP use serve-streamable-http",
+                "serve-http is the legacy bridge of 0.1.x; for MCP clients use serve-streamable-http",
             );
             serve_http(Wire::Bridge, &tools, &http, context).await
         }
@@ -296,7 +297,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
     if contract.contract.tokens().is_some() {
         let text = "the contract takes tenant and principal from access tokens, which come over HTTP only";
         return Err(ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
-            "serve it with `mcp serve-streamable-http`, or let the context have provider `environment`",
+            "serve it with `mcp serve-streamable-http`, or set the context's provider to `environment`",
         ));
     }
     let state = prepare(context, &contract)?;
@@ -317,7 +318,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
     ended
 }
 
-/// The gateway has already said on stderr what went wrong.
+/// The gateway has already printed its error on stderr.
 fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, ExitError> {
     match status {
         Ok(status) if status.success() => Ok(Exit(EXIT_OK)),
@@ -329,7 +330,7 @@ fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, Ex
         )),
         Err(error) => Err(ExitError::new(
             "CHILD_LOST",
-            format!("the gateway is lost: {}", error.kind()),
+            format!("cannot wait for the gateway: {}", error.kind()),
         )),
     }
 }

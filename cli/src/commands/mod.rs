@@ -1,4 +1,4 @@
-//! The commands, one file each. The order here is the order in the help.
+//! Commands, one file each, in the order of the help.
 
 mod apply;
 mod bundle;
@@ -34,82 +34,83 @@ use crate::Context;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run the whole loop on an embedded database and show it
+    /// Run the whole loop on an embedded database
     Demo(demo::Args),
-    /// Start ledger, reader and writer here and print a checklist
+    /// Start ledger, reader and writer and print a checklist
     Up(up::Args),
-    /// Show what is in a database, to write a contract for it
+    /// Print a database schema for writing a contract
     #[command(
         after_help = "Example: synapsor-runner inspect --from-env SYNAPSOR_DATABASE_READ_URL --schema public\n\
-        Exit codes: 0 ok, 1 refused by the database, 2 usage or variable missing, 6 unreachable"
+        Exit codes: 0 ok, 1 rejected by the database, 2 usage or variable missing, 6 unreachable"
     )]
     Inspect(inspect::Args),
-    /// Write a first contract for one table, from its catalogue
+    /// Write a first contract for one table from its schema
     #[command(
         after_help = "Examples:\n  synapsor-runner init --from-env SYNAPSOR_DATABASE_READ_URL --table shop.orders \\\n    \
         --mode review --patch status=arg:status --status-guards 'status=open:packed|canceled' --non-interactive\n  \
         synapsor-runner init --answers answers.json --dry-run\n\n\
-        Exit codes: 0 written, 1 a file exists or the database refuses, 2 usage, 6 unreachable"
+        Exit codes: 0 written, 1 a file exists or the database rejects the call, 2 usage, 6 unreachable"
     )]
     Init(Box<init::Args>),
     /// Serve the tools to an MCP client
     #[command(subcommand)]
     Mcp(mcp::Command),
-    /// Check the contract
+    /// Validate the contract
     #[command(subcommand)]
     Config(config::Command),
-    /// Show what a model would be offered
+    /// List the tools exposed to MCP clients
     #[command(subcommand)]
     Tools(tools::Command),
-    /// Call a tool like an MCP client
+    /// Call a tool as an MCP client does
     #[command(subcommand)]
     Smoke(smoke::Command),
-    /// Call a tool that makes a proposal, like an MCP client
+    /// Call a proposal tool as an MCP client does
     Propose(propose::Args),
-    /// Review proposals and decide on them
+    /// Review, approve and reject proposals
     #[command(subcommand)]
     Proposals(proposals::Command),
-    /// Have an approved proposal applied
+    /// Apply an approved proposal
     Apply(apply::Args),
-    /// Tell what happened to a proposal
+    /// Show or export the recorded history of a proposal
     #[command(subcommand)]
     Replay(replay::Command),
-    /// How proposals ended
+    /// List and show receipts
     #[command(subcommand)]
     Receipts(receipts::Command),
-    /// What reads saw
+    /// List and show evidence records
     #[command(subcommand)]
     Evidence(evidence::Command),
-    /// The log as it grows
+    /// Stream ledger events
     #[command(subcommand)]
     Events(events::Command),
-    /// Check the log and prove what is in it
+    /// Verify the ledger and export proofs
     #[command(subcommand)]
     Ledger(ledger::Command),
-    /// Check an exported story offline
+    /// Verify an exported bundle offline
     #[command(subcommand)]
     Bundle(bundle::Command),
-    /// Keys of people, and who of them is trusted
+    /// Manage operator keys and the trust file
     #[command(subcommand)]
     Operator(operator::Command),
-    /// Keys of services and people, and their retirement
+    /// List and retire keys of services and operators
     #[command(subcommand)]
     Keys(keys::Command),
-    /// Statements for the database's owner; stop and resume a writer
+    /// Database setup SQL, preflight checks, freeze and unfreeze
     #[command(subcommand)]
     Writeback(writeback::Command),
-    /// The ledger's store
+    /// Manage the ledger store
     #[command(subcommand)]
     Store(store::Command),
-    /// Certificates from the development authority
+    /// Issue and list certificates of the development CA
     #[command(subcommand)]
     Certs(certs::Command),
-    /// Print a completion script for a shell
+    /// Print a shell completion script
     Completions(completions::Args),
 }
 
 impl Command {
-    /// Whether the variables of `--env-file` are for this command, and not for one that it tells of.
+    /// Whether this command reads the variables of `--env-file` itself, rather than writing the path into its
+    /// output.
     pub(crate) fn reads_env_file(&self) -> bool {
         !matches!(self, Self::Mcp(mcp::Command::Config(_)))
     }

@@ -1,4 +1,4 @@
-//! `operator`: keys of people, and who of them the trust file knows. Works on local files only.
+//! `operator`: manages operator keys and their trust file entries. Uses local files only.
 
 use std::path::{Path, PathBuf};
 
@@ -19,26 +19,26 @@ use crate::output::{self, Table};
 use crate::trust_edit::TrustEdit;
 use crate::{Context, state};
 
-/// Characters of a passphrase at least.
+/// Minimum length of a passphrase, in characters.
 const PASSPHRASE_CHARS_MIN: usize = 8;
-/// A key counts from a little before it was made, so that clocks need not agree to the second.
+/// Backdates the validity of a new key, to tolerate clock differences.
 const BACKDATED: Span = Span::minutes(5);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a key and print the public entry to hand to whoever keeps the trust file
+    /// Generate a key and print the public entry for the trust file
     #[command(
         after_help = "Examples:\n  synapsor-runner operator keygen --person ann --protect > ann.json\n  \
         synapsor-runner operator keygen --person ann --output ~/ann.pem --role approver\n\n\
         Exit codes: 0 made, 1 failure (also: the file exists), 2 usage"
     )]
     Keygen(Keygen),
-    /// Give the signing key a passphrase, or a new one
+    /// Set or change the passphrase of the signing key
     #[command(
         after_help = "Example:\n  synapsor-runner operator protect\n\nExit codes: 0 done, 1 failure, 2 no terminal"
     )]
     Protect,
-    /// The operators of the trust file, and which of their keys are here
+    /// List the operators of the trust file and which of their keys are local
     #[command(after_help = "Example:\n  synapsor-runner operator list\n\nExit codes: 0 ok, 1 failure")]
     List,
     /// Add an entry of `keygen` to the trust file; a backup is kept
@@ -47,7 +47,7 @@ pub(crate) enum Command {
         Exit codes: 0 added, 1 failure"
     )]
     Add(Add),
-    /// Revoke a key: nothing that it signed and that is not applied yet counts any more
+    /// Revoke a key and invalidate its signatures on changes not yet applied
     #[command(
         after_help = "Example:\n  synapsor-runner operator revoke ed25519:4f2a...\n\n\
         Exit codes: 0 revoked, 1 failure"
@@ -57,32 +57,32 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Keygen {
-    /// Whose key it is: a-z, 0-9, -, _ and . [default: the person of this account]
+    /// Operator name: a-z, 0-9, -, _ and . [default: from this account]
     #[arg(long, value_parser = person)]
     person: Option<String>,
-    /// Ask for a passphrase; without one the key works in dev only
+    /// Prompt for a passphrase; a key without one works in dev only
     #[arg(long)]
     protect: bool,
-    /// What the person may do
+    /// Role of the operator; repeatable
     #[arg(long = "role", value_name = "ROLE", default_values_t = [APPROVER.to_owned(), APPLIER.to_owned()])]
     roles: Vec<String>,
-    /// How long the key is good
+    /// Key validity in days
     #[arg(long, default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
     days: u32,
-    /// The key file [default: in the state folder]
+    /// Key file [default: in the state directory]
     #[arg(long, visible_alias = "out", value_name = "PATH")]
     output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// What `keygen` printed; `-` for stdin
+    /// File with the output of `keygen`; `-` for stdin
     file: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Revoke {
-    /// The key's id, as `operator list` prints it
+    /// Key id, as printed by `operator list`
     key_id: KeyId,
 }
 
@@ -114,14 +114,14 @@ fn keygen(args: &Keygen, context: &Context) -> Result<(), ExitError> {
     };
     files::create_exclusive(&path, pem.as_bytes())?;
     output::note(format!(
-        "wrote {} (the private key: it stays here)",
+        "wrote {} (private key; keep it on this machine)",
         path.display()
     ));
-    output::note("hand over what is printed on stdout; `synapsor-runner operator add FILE` takes it in");
+    output::note("send the entry on stdout to the trust file's owner, who adds it with `synapsor-runner operator add FILE`");
     output::json(&entry(&key, &person, args, now()))
 }
 
-/// The entry of the trust file.
+/// Builds the trust file entry.
 fn entry(key: &SigningKey, person: &str, args: &Keygen, now: Timestamp) -> Json {
     let not_before = Timestamp::from_unix_millis(now.as_unix_millis() - BACKDATED.as_millis());
     json!({
@@ -134,7 +134,7 @@ fn entry(key: &SigningKey, person: &str, args: &Keygen, now: Timestamp) -> Json 
     })
 }
 
-/// A person may have several keys; an existing file is never touched.
+/// Returns an unused path. An operator may have several keys, and existing files are never overwritten.
 fn free_path(folder: &state::StateFolder, person: &str) -> PathBuf {
     let first = folder.operator_key(person);
     if first.exists() {
@@ -152,7 +152,7 @@ fn protect(context: &Context) -> Result<(), ExitError> {
     let key = open_pem(&path, &read_pem(&path)?)?;
     let pem = protected(&key)?;
     files::write_atomic(&path, pem.as_bytes(), MODE_PRIVATE)?;
-    output::note(format!("{} asks for its passphrase from now on", path.display()));
+    output::note(format!("passphrase set on {}", path.display()));
     if context.global.json {
         return output::json(&json!({ "key_id": key.key_id(), "protected": true }));
     }
@@ -165,27 +165,27 @@ fn only_key(folder: &Path) -> Result<PathBuf, ExitError> {
         [path] => Ok(path.clone()),
         [] => Err(ExitError::new(
             "SIGNING_KEY_MISSING",
-            format!("{} holds no operator key", folder.display()),
+            format!("no operator key in {}", folder.display()),
         )),
         many => Err(ExitError::usage(
             "SIGNING_KEY_AMBIGUOUS",
             format!("{} holds {} operator keys", folder.display(), many.len()),
         )
-        .with_fix("name one with --signing-key PATH")),
+        .with_fix("pass --signing-key PATH")),
     }
 }
 
-/// The key under a passphrase that was typed twice.
+/// Encrypts the key with a passphrase that was typed twice.
 fn protected(key: &SigningKey) -> Result<Zeroizing<String>, ExitError> {
     let refused = |text: String| ExitError::new("PASSPHRASE_REFUSED", text).with_exit(EXIT_USAGE);
     let first = ask("New passphrase: ")?;
     if first.chars().count() < PASSPHRASE_CHARS_MIN {
         return Err(refused(format!(
-            "a passphrase has {PASSPHRASE_CHARS_MIN} characters or more"
+            "passphrase is shorter than {PASSPHRASE_CHARS_MIN} characters"
         )));
     }
-    if *ask("The same again: ")? != *first {
-        return Err(refused("the two are not the same".to_owned()));
+    if *ask("Repeat passphrase:")? != *first {
+        return Err(refused("passphrases do not match".to_owned()));
     }
     Ok(key.to_protected_pem(first.as_bytes(), &random::bytes(), &random::bytes()))
 }
@@ -206,7 +206,7 @@ fn list(context: &Context) -> Result<(), ExitError> {
         } else if operator.is_valid_at(now) {
             "valid"
         } else {
-            "out of date"
+            "expired"
         };
         let until = operator.not_after.to_string();
         let here = if here.contains(&operator.key_id) {
@@ -227,7 +227,7 @@ fn list(context: &Context) -> Result<(), ExitError> {
     output::line(table)
 }
 
-/// Ids of the unprotected keys in the state folder; protected ones tell nothing without their passphrase.
+/// Ids of the unprotected keys in the state directory; the id of a protected key needs its passphrase.
 fn local_keys(context: &Context) -> Vec<KeyId> {
     let Ok(folder) = state::find(context) else {
         return Vec::new();
@@ -248,7 +248,7 @@ fn add(args: &Add, context: &Context) -> Result<(), ExitError> {
             .lock()
             .take(most)
             .read_to_end(&mut bytes)
-            .map_err(|e| ExitError::new("ENTRY_UNREADABLE", format!("stdin cannot be read: {}", e.kind())))?;
+            .map_err(|e| ExitError::new("ENTRY_UNREADABLE", format!("cannot read stdin: {}", e.kind())))?;
         bytes
     } else {
         files::read_bounded(&args.file, most)?
@@ -258,7 +258,7 @@ fn add(args: &Add, context: &Context) -> Result<(), ExitError> {
             "ENTRY_INVALID",
             format!("{} is not JSON: {e}", args.file.display()),
         )
-        .with_fix("pass what `synapsor-runner operator keygen` printed")
+        .with_fix("pass the output of `synapsor-runner operator keygen`")
     })?;
     let mut edit = TrustEdit::begin(&state::trust_path(context)?)?;
     edit.operators()?.push(entry);
@@ -274,9 +274,9 @@ fn revoke(key_id: &KeyId, context: &Context) -> Result<(), ExitError> {
     let Some(operator) = found.and_then(Json::as_object_mut) else {
         return Err(ExitError::new(
             "KEY_UNKNOWN",
-            format!("{key_id} is no operator key of the trust file"),
+            format!("{key_id} is not an operator key in the trust file"),
         )
-        .with_fix("see the ids with `synapsor-runner operator list`"));
+        .with_fix("list the ids with `synapsor-runner operator list`"));
     };
     operator.insert("revoked".to_owned(), json!(true));
     done(&edit.commit(now())?, "revoked", context)
@@ -286,8 +286,8 @@ fn done(backup: &Path, what: &str, context: &Context) -> Result<(), ExitError> {
     if context.global.json {
         return output::json(&json!({ "done": what, "backup": backup.display().to_string() }));
     }
-    output::line(format!("{what}; the trust file as it was: {}", backup.display()))?;
-    output::line("every ledger and writer reads its own copy: bring the new file to each of them")
+    output::line(format!("{what}; trust file backup: {}", backup.display()))?;
+    output::line("every ledger and writer reads its own copy: copy the new file to each of them")
 }
 
 fn person(text: &str) -> Result<String, String> {

@@ -1,4 +1,4 @@
-//! `propose`: a call of a tool that makes a proposal, as an MCP client makes it.
+//! `propose`: calls a proposal tool as an MCP client does.
 
 use synapsor_chassis::run::{Exit, ExitError};
 
@@ -8,7 +8,7 @@ use crate::{Context, output};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Example: synapsor-runner propose billing.propose_late_fee_waiver --input call.json\n\
-    Exit codes: 0 ok, 1 the tool refused or failed, 2 usage, 6 unreachable"
+    Exit codes: 0 ok, 1 the tool call was rejected or failed, 2 usage, 6 unreachable"
 )]
 pub(crate) struct Args {
     #[command(flatten)]
@@ -20,7 +20,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     if context.global.json {
         smoke::print_json(&called)?;
     } else if !smoke::show_refusal(&called.answer)? {
-        output::line(format!("{} made a proposal", output::safe(&called.tool)))?;
+        output::line(format!("{} created a proposal", output::safe(&called.tool)))?;
         smoke::show_proposal(&called.answer)?;
     }
     Ok(called.exit())

@@ -1,4 +1,4 @@
-//! `replay`: the story of one proposal, verified, for people and as files.
+//! `replay`: shows and exports the verified history of one proposal.
 
 use std::path::{Path, PathBuf};
 
@@ -15,11 +15,11 @@ use crate::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Tell what happened
+    /// Show the replay of a proposal
     #[command(after_help = "Example:\n  synapsor-runner replay show latest\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked")]
     Show(Show),
-    /// Write the story to a file; the default form carries the proofs and is verified by `bundle verify`
+    /// Export the replay; the default format includes proofs and is checked by `bundle verify`
     #[command(
         after_help = "Examples:\n  synapsor-runner replay export latest --output replay.json\n  \
         synapsor-runner replay export wrp_4f2a --format markdown --output replay.md\n\n\
@@ -30,10 +30,10 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// An id, a prefix of one, a short code, `replay_<id>`, or `latest`
+    /// Proposal id, id prefix, short code, `replay_<id>`, or `latest`
     #[arg(default_value = "latest")]
     proposal: String,
-    /// The same as the argument
+    /// Same as the argument
     #[arg(
         long = "proposal",
         visible_alias = "replay",
@@ -41,17 +41,17 @@ pub(crate) struct Show {
         conflicts_with = "proposal"
     )]
     named: Option<String>,
-    /// Accepted for 0.1.x; everything is shown
+    /// Accepted for 0.1.x; no effect
     #[arg(long, visible_alias = "debug", hide = true)]
     details: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Export {
-    /// An id, a prefix of one, a short code, `replay_<id>`, or `latest`
+    /// Proposal id, id prefix, short code, `replay_<id>`, or `latest`
     #[arg(default_value = "latest")]
     proposal: String,
-    /// The same as the argument
+    /// Same as the argument
     #[arg(
         long = "proposal",
         visible_alias = "replay",
@@ -59,22 +59,22 @@ pub(crate) struct Export {
         conflicts_with = "proposal"
     )]
     named: Option<String>,
-    /// The file to write; stdout when absent
+    /// Output file [default: stdout]
     #[arg(long, visible_alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
-    /// The form
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Json)]
     format: Format,
 }
 
-/// The form of an exported story.
+/// Format of an exported replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// The bundle: every record with its proof
+    /// Bundle: every record with its proof
     Json,
-    /// The same as json
+    /// Same as json
     Bundle,
-    /// For people; proves nothing
+    /// Human-readable, without proofs
     Markdown,
 }
 
@@ -119,7 +119,7 @@ async fn export(args: &Export, session: &Session, context: &Context) -> Result<E
     Ok(Exit(EXIT_OK))
 }
 
-/// The bundle as it is verified elsewhere, ended by a line feed.
+/// Serializes the bundle for `bundle verify`, with a final line feed.
 pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, ExitError> {
     let mut bytes = replayed
         .bundle
@@ -129,7 +129,7 @@ pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, ExitError> {
     Ok(bytes)
 }
 
-/// Writes to the file, readable by its owner only: it holds business values. Without a file, to stdout.
+/// Writes to the file with mode 0600, because it holds business values; without a file, to stdout.
 pub(super) fn write(path: Option<&Path>, bytes: &[u8], context: &Context) -> Result<(), ExitError> {
     let Some(path) = path else {
         return output::raw(bytes);
@@ -142,7 +142,7 @@ pub(super) fn write(path: Option<&Path>, bytes: &[u8], context: &Context) -> Res
     Ok(())
 }
 
-/// Replays are named after their proposals.
+/// Maps a replay id to its proposal id.
 fn reference<'a>(named: Option<&'a str>, proposal: &'a str) -> &'a str {
     let name = named.unwrap_or(proposal);
     name.strip_prefix("replay_").unwrap_or(name)

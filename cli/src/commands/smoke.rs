@@ -16,18 +16,18 @@ const TEXT_SAMPLE: &str = "sample";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Call a tool and show what a model gets
+    /// Call a tool and show the result as the agent receives it
     #[command(
         after_help = "Example: synapsor-runner smoke call billing.inspect_invoice --input call.json\n\
-        Exit codes: 0 ok, 1 the tool refused or failed, 2 usage, 6 unreachable"
+        Exit codes: 0 ok, 1 the tool call was rejected or failed, 2 usage, 6 unreachable"
     )]
     Call(Call),
 }
 
-/// Which tool, with which arguments. Shared by `propose`.
+/// Tool and arguments of a call. Shared by `propose`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Call {
-    /// The capability; may be left out when the contract has one only
+    /// Capability name; optional when the contract has exactly one
     pub(super) capability: Option<String>,
     #[command(flatten)]
     pub(super) input: Input,
@@ -36,18 +36,18 @@ pub(crate) struct Call {
 #[derive(Debug, clap::Args)]
 #[group(multiple = false)]
 pub(crate) struct Input {
-    /// Arguments made up from the contract
+    /// Use sample arguments generated from the contract
     #[arg(long)]
     sample: bool,
-    /// A file with the arguments, one JSON object; `-` is stdin
+    /// File with the arguments, one JSON object; `-` for stdin
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// The arguments themselves, as 0.1.x took them after --json
+    /// Arguments as JSON, as 0.1.x took them after --json
     #[arg(long, value_name = "OBJECT", hide = true)]
     input_object: Option<String>,
 }
 
-/// A call and its answer.
+/// A call and its result.
 #[derive(Debug)]
 pub(super) struct Called {
     pub(super) tool: String,
@@ -77,7 +77,7 @@ impl Called {
     }
 }
 
-/// Picks the capability among those that `fits`, makes the arguments, starts an agent and calls.
+/// Picks a capability that `fits` accepts, builds the arguments, starts an agent and calls.
 pub(super) async fn make(
     call: &Call,
     context: &Context,
@@ -121,21 +121,21 @@ fn pick(
         .map(|capability| capability.name.as_str())
         .collect();
     match (name, names.as_slice()) {
-        // What the contract does not have is for the reader to refuse, as it would for a model.
+        // The reader rejects names that the contract does not have, as it does for any agent.
         (Some(name), _) if names.contains(&name) || contract.capability(name).is_none() => {
             Ok(name.to_owned())
         }
         (Some(name), _) => Err(ExitError::usage(
             "CAPABILITY_WRONG_KIND",
-            format!("`{name}` makes no proposal"),
+            format!("`{name}` is not a proposal capability"),
         )
         .with_fix(format!("choose one of: {}", names.join(", ")))),
         (None, [only]) => Ok((*only).to_owned()),
         (None, _) => Err(ExitError::usage(
             "CAPABILITY_REQUIRED",
-            "there is not exactly one capability to call",
+            "capability required: the contract does not define exactly one",
         )
-        .with_fix(format!("name one of: {}", names.join(", ")))),
+        .with_fix(format!("choose one of: {}", names.join(", ")))),
     }
 }
 
@@ -145,19 +145,19 @@ impl Input {
             (Some(path), _) if path.as_os_str() == "-" => read_stdin()?,
             (Some(path), _) => files::read_bounded(path, ARGUMENTS_BYTES_MAX as u64)?,
             (None, Some(text)) => {
-                output::note("hint: --json is output only; give arguments with --input FILE (`-` is stdin)");
+                output::note("hint: --json is output only; pass arguments with --input FILE (`-` for stdin)");
                 text.clone().into_bytes()
             }
             (None, None) => return Ok(capability.map(sample).unwrap_or_default()),
         };
         serde_json::from_slice(&bytes).map_err(|error| {
             let text = format!(
-                "the input is not one JSON object (line {}, column {})",
+                "input is not a single JSON object (line {}, column {})",
                 error.line(),
                 error.column()
             );
             ExitError::usage("INPUT_INVALID", text)
-                .with_fix("give an object such as {\"invoice_id\": \"INV-1\"}")
+                .with_fix("pass an object such as {\"invoice_id\": \"INV-1\"}")
         })
     }
 }
@@ -171,16 +171,16 @@ fn read_stdin() -> Result<Vec<u8>, ExitError> {
         Ok(count) if count as u64 <= limit => Ok(bytes),
         Ok(_) => Err(ExitError::usage(
             "INPUT_INVALID",
-            format!("stdin holds over {limit} bytes"),
+            format!("stdin is larger than {limit} bytes"),
         )),
         Err(error) => Err(ExitError::usage(
             "INPUT_INVALID",
-            format!("stdin cannot be read: {}", error.kind()),
+            format!("cannot read stdin: {}", error.kind()),
         )),
     }
 }
 
-/// Arguments that the contract accepts; whether the row exists is another matter.
+/// Arguments that the contract accepts; the row may not exist.
 fn sample(capability: &Capability) -> Map<String, Json> {
     let needed = capability.args.iter().filter(|arg| capability.requires(arg));
     needed.map(|arg| (arg.name.clone(), sample_value(arg))).collect()
@@ -244,7 +244,7 @@ fn show(called: &Called) -> Result<(), ExitError> {
     show_proposal(&called.answer)
 }
 
-/// Prints what was refused; true if something was.
+/// Prints an error result; returns true if there is one.
 pub(super) fn show_refusal(answer: &Answer) -> Result<bool, ExitError> {
     if !answer.is_error {
         return Ok(false);
@@ -253,7 +253,7 @@ pub(super) fn show_refusal(answer: &Answer) -> Result<bool, ExitError> {
         .refusal()
         .unwrap_or_else(|| ("INTERNAL".to_owned(), answer.envelope.to_string()));
     output::line(format!(
-        "refused   {}: {}",
+        "rejected  {}: {}",
         output::safe(&code),
         output::safe(&message)
     ))?;
@@ -261,7 +261,7 @@ pub(super) fn show_refusal(answer: &Answer) -> Result<bool, ExitError> {
     Ok(true)
 }
 
-/// Prints the handles of an answer, and what a person does next.
+/// Prints the ids of a result and the operator's next commands.
 pub(super) fn show_proposal(answer: &Answer) -> Result<(), ExitError> {
     for (column, change) in answer.diff().into_iter().flatten() {
         let side = |name: &str| {

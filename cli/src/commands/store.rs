@@ -1,4 +1,4 @@
-//! `store reset`: throws the ledger's store of a development deployment away. The source databases are not touched.
+//! `store reset`: deletes the ledger store of a dev deployment. The source databases are not changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::{Context, output, state};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Remove the ledger's store and every witness of it (`dev` only)
+    /// Delete the ledger store and its pinned checkpoints (`dev` only)
     #[command(after_help = "Example: synapsor-runner store reset --yes\n\
-        Exit codes: 0 ok, 1 failure (a ledger runs, not a dev deployment), 2 usage")]
+        Exit codes: 0 ok, 1 failure (a ledger is running, or not a dev deployment), 2 usage")]
     Reset {
-        /// Do it; without this nothing is removed
+        /// Confirm the deletion; required
         #[arg(long)]
         yes: bool,
     },
@@ -35,20 +35,20 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     if environment != DeploymentEnvironment::Dev {
         let text = format!("the deployment of {} is {environment}", state.dir().display());
         return Err(ExitError::new("STORE_RESET_REFUSED", text)
-            .with_fix("only a dev deployment can forget its record"));
+            .with_fix("reset the store of a dev deployment only"));
     }
     if !yes {
         return Err(ExitError::usage(
             "CONFIRMATION_MISSING",
             format!("this removes {}", state.store().display()),
         )
-        .with_fix("add --yes; proposals, decisions, receipts and evidence kept there are lost"));
+        .with_fix("pass --yes; proposals, decisions, receipts and evidence in it will be lost"));
     }
     let lock = beside(state.store(), ".lock");
-    // Held until the files are gone, so that no ledger starts on half of them.
+    // Held until the files are deleted, so that no ledger starts on a part of them.
     let Some(_lock) = FileLock::try_exclusive(&lock)? else {
-        return Err(ExitError::new("STORE_LOCKED", "a ledger runs on this store")
-            .with_fix("end `up` and MCP servers first; a ledger ends 5 seconds after its last user"));
+        return Err(ExitError::new("STORE_LOCKED", "a ledger is running on this store")
+            .with_fix("stop `up` and MCP servers first; a ledger exits 5 seconds after its last client"));
     };
     let mut files: Vec<PathBuf> = ["", "-wal", "-shm"]
         .map(|ending| beside(state.store(), ending))
@@ -62,7 +62,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
             Err(error) => {
                 let text = format!("cannot remove {}: {}", file.display(), error.kind());
                 return Err(ExitError::new("STORE_RESET_INCOMPLETE", text)
-                    .with_fix("remove the file and run it again"));
+                    .with_fix("remove the file, then run the command again"));
             }
         }
     }
@@ -88,7 +88,7 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// What reader, writer and this program remember of the log that is thrown away.
+/// Pinned checkpoints that reader, writer and CLI hold of the deleted log.
 fn witnesses(dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(dir) else {
         return Vec::new();

@@ -1,4 +1,4 @@
-//! Options that choose which names of tools are shown. No command by itself.
+//! Options that select which tool names are listed. Not a command of its own.
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -10,11 +10,10 @@ const MODES: [&str; 3] = [
     AliasMode::Both.as_str(),
 ];
 
-/// Names that a list shows. A call may use either name, whatever is shown.
+/// Tool names in a list. Calls accept either name, whatever is listed.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct NameOptions {
-    /// Names of tools that are listed: with dots, without them for clients that allow none (openai), or both
-    /// [default: canonical]
+    /// Listed tool names: canonical (with dots), openai (without dots), or both [default: canonical]
     #[arg(
         long,
         value_name = "MODE",
@@ -22,13 +21,13 @@ pub(crate) struct NameOptions {
         value_parser = PossibleValuesParser::new(MODES).try_map(|mode| mode.parse::<AliasMode>())
     )]
     alias_mode: Option<AliasMode>,
-    /// The same as --alias-mode openai
+    /// Same as --alias-mode openai
     #[arg(long, conflicts_with = "alias_mode")]
     openai_tool_aliases: bool,
 }
 
 impl NameOptions {
-    /// What was asked for, if anything was.
+    /// Returns the requested mode, if any.
     pub(crate) fn asked(self) -> Option<AliasMode> {
         if self.openai_tool_aliases {
             Some(AliasMode::OpenAi)
@@ -60,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn older_spellings_mean_the_same() {
+    fn legacy_flags_map_to_alias_mode() {
         assert_eq!(mode(&[]), Some(AliasMode::Canonical));
         assert_eq!(mode(&["--alias-mode", "both"]), Some(AliasMode::Both));
         assert_eq!(mode(&["--tool-name-style", "openai"]), Some(AliasMode::OpenAi));

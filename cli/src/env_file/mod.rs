@@ -1,5 +1,5 @@
-//! The env file: variables for programs that inherit no shell, such as servers that a desktop client starts. Read by
-//! this process alone; children get single variables by name, and no child gets the file's path.
+//! Env file: variables for programs outside a shell, such as servers that a desktop client starts. Only this
+//! process reads it; children get single variables by name, never the file's path.
 
 mod parse;
 
@@ -13,7 +13,7 @@ use parse::parse;
 
 const BYTES_MAX: u64 = 64 * 1024;
 
-/// Variables that the command line takes before any file is read. In a file they would have no effect.
+/// Variables that the command line reads before any file. In a file they would have no effect.
 const OF_THE_COMMAND_LINE: [(&str, &str); 10] = [
     ("SYNAPSOR_MCP_CONFIG", "--config"),
     ("SYNAPSOR_LOCAL_STORE", "--store"),
@@ -27,10 +27,11 @@ const OF_THE_COMMAND_LINE: [(&str, &str); 10] = [
     ("SYNAPSOR_KEY", "--key"),
 ];
 
-/// The environment of this process, over the variables of `path`: what is set in the process wins.
+/// Returns the environment of this process, with defaults from the file at `path`; process variables take
+/// precedence.
 ///
 /// # Errors
-/// `ENV_FILE_NOT_FOUND`; `ENV_FILE_OPEN` when others than this user own it or can read it; `ENV_FILE_TOO_LARGE`;
+/// `ENV_FILE_NOT_FOUND`; `ENV_FILE_OPEN` when another user owns it or can read it; `ENV_FILE_TOO_LARGE`;
 /// `ENV_FILE_INVALID` with the line; `ENV_FILE_UNREADABLE`.
 pub(crate) fn environment(path: Option<&PathBuf>) -> Result<EnvVars, ExitError> {
     let own = EnvVars::of_process();
@@ -43,16 +44,16 @@ pub(crate) fn environment(path: Option<&PathBuf>) -> Result<EnvVars, ExitError> 
 fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
     let bytes = files::read_own_private(path, BYTES_MAX).map_err(|error| unusable(path, &error))?;
     let text = std::str::from_utf8(&bytes).map_err(|_| {
-        invalid(path, "it is not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line")
+        invalid(path, "not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line")
     })?;
     let found = parse(text).map_err(|bad| {
         invalid(path, &bad.to_string())
-            .with_fix("correct that line: NAME=value, NAME='value' or NAME=\"value\"; # begins a comment")
+            .with_fix("fix that line: NAME=value, NAME='value' or NAME=\"value\"; # starts a comment")
     })?;
     for (name, flag) in OF_THE_COMMAND_LINE {
         if found.contains_key(name) {
             let text = format!("{name} has no effect in an env file");
-            return Err(invalid(path, &text).with_fix(format!("remove it there and give {flag}")));
+            return Err(invalid(path, &text).with_fix(format!("remove it there and pass {flag}")));
         }
     }
     Ok(own.with_defaults(found))
@@ -73,7 +74,7 @@ fn unusable(path: &Path, error: &FileError) -> ExitError {
         FileError::NotPrivate { .. } => format!("chmod 600 {}", path.display()),
         other => other.fix(),
     };
-    ExitError::usage(code, format!("the env file cannot be used: {error}")).with_fix(fix)
+    ExitError::usage(code, format!("invalid env file: {error}")).with_fix(fix)
 }
 
 fn invalid(path: &Path, why: &str) -> ExitError {
@@ -104,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_in_the_process_wins_over_the_file() {
+    fn process_environment_overrides_env_file() {
         let (_folder, path) = written(b"A=file\nB=file\n", 0o600);
         let env = over(EnvVars::fixed([("A", "process")]), &path).unwrap();
         assert_eq!(env.get("A").unwrap().as_deref(), Some("process"));
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_read_is_refused() {
+    fn rejects_env_file_readable_by_others() {
         for mode in [0o640, 0o604, 0o660, 0o644] {
             assert_eq!(code(b"A=SEKRIT", mode), "ENV_FILE_OPEN", "{mode:o}");
         }
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_another_user_is_refused() {
+    fn rejects_env_file_of_another_user() {
         if !rustix::process::getuid().is_root() {
             return;
         }
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_meant_is_refused() {
+    fn rejects_unusable_env_file() {
         assert_eq!(code(b"A=SEKRIT x", 0o600), "ENV_FILE_INVALID");
         assert_eq!(code(b"A=\xff", 0o600), "ENV_FILE_INVALID");
         assert_eq!(code(b"SYNAPSOR_TRUST=SEKRIT", 0o600), "ENV_FILE_INVALID");

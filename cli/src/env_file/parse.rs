@@ -1,14 +1,14 @@
-//! The text of an env file: `NAME=value` lines. Pure. Nothing is expanded and nothing is run; an error names the line
-//! and never what stands in it.
+//! Parses an env file: `NAME=value` lines. Pure. Expands and runs nothing; an error names the line and never
+//! its content.
 
 use std::collections::BTreeMap;
 
-/// Lines of a file at most.
+/// Maximum number of lines of a file.
 const LINES_MAX: usize = 1_000;
-/// Characters of a name at most.
+/// Maximum length of a name, in characters.
 const NAME_CHARS_MAX: usize = 128;
 
-/// What is wrong, and where.
+/// A parse error and its line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: {problem}")]
 pub(super) struct BadLine {
@@ -21,18 +21,18 @@ pub(super) struct BadLine {
 pub(super) enum Problem {
     #[error("expected NAME=value")]
     NoAssignment,
-    #[error("the name before `=` is not one of letters, digits and `_` that begins with no digit")]
+    #[error("invalid name before `=`: use letters, digits and `_`, not starting with a digit")]
     BadName,
-    #[error("the name stands in an earlier line already")]
+    #[error("duplicate name")]
     Twice,
-    #[error("a value with blanks, quotes or backslashes has to stand in quotes")]
+    #[error("a value with spaces, quotes or backslashes must be quoted")]
     Unquoted,
-    #[error("the quote is not closed in this line")]
+    #[error("unclosed quote")]
     NotClosed,
     #[error("only a comment may follow the closing quote")]
     AfterQuote,
     #[error(
-        "in double quotes a backslash stands before `\"`, `\\`, `$` or `n` only; single quotes take it as it is"
+        "invalid escape: in double quotes use `\\` only before `\"`, `\\`, `$` or `n`; single quotes keep it literally"
     )]
     BadEscape,
     #[error("a control character")]
@@ -62,7 +62,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, BadLine> {
     Ok(found)
 }
 
-/// `None` for an empty line or a comment.
+/// Parses one line; `None` for an empty line or a comment.
 fn assignment(line: &str) -> Result<Option<(String, String)>, Problem> {
     if line.chars().any(|c| c.is_control() && c != '\t') {
         return Err(Problem::Control);
@@ -89,7 +89,7 @@ fn is_name(name: &str) -> bool {
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
-/// Ends at a blank that begins a comment; a `#` inside of it belongs to it.
+/// Parses a bare value. It ends at a space before a comment; a `#` inside it is part of it.
 fn bare(text: &str) -> Result<String, Problem> {
     let value = match text.find([' ', '\t']) {
         None => text,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_taken_as_they_are_written() {
+    fn values_are_not_expanded() {
         for (line, wanted) in [
             ("A=b", "b"),
             ("  A=b  ", "b"),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_meant_in_two_ways_is_refused_with_its_line() {
+    fn rejects_ambiguous_line_with_its_number() {
         for (line, problem) in [
             ("A", Problem::NoAssignment),
             ("export A=b", Problem::BadName),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_never_shows_what_stands_in_the_line() {
+    fn parse_error_never_shows_line_content() {
         for line in [
             "SEKRIT",
             "SEKRIT x=y",

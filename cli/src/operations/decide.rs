@@ -1,4 +1,4 @@
-//! Signing and filing a yes or a no.
+//! Signs and submits approvals and rejections.
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
@@ -16,7 +16,7 @@ use crate::operator_key::Signer;
 use crate::session::Session;
 use crate::sign::{self, Terms};
 
-/// A filed approval.
+/// A submitted approval.
 #[derive(Debug)]
 pub(crate) struct Approved {
     pub(crate) decision_digest: Digest,
@@ -24,28 +24,28 @@ pub(crate) struct Approved {
     pub(crate) key_id: KeyId,
     pub(crate) role: String,
     pub(crate) expires_at: Timestamp,
-    /// The state after it, and the approvals that count, as the ledger has them.
+    /// State and number of valid approvals afterwards, as the ledger reports them.
     pub(crate) state: ProposalState,
     pub(crate) approvals: u32,
     pub(crate) quorum: u32,
 }
 
-/// A filed rejection.
+/// A submitted rejection.
 #[derive(Debug)]
 pub(crate) struct Rejected {
     pub(crate) decision_digest: Digest,
     pub(crate) person: String,
     pub(crate) key_id: KeyId,
-    /// The state after it; absent when only a writer could still stop it.
+    /// State afterwards; absent when only a writer could still stop the proposal.
     pub(crate) state: Option<ProposalState>,
-    /// What the writer did; absent when it was not needed.
+    /// Effect on the writer; absent when no call was needed.
     pub(crate) writer: Option<DenyEffect>,
-    /// Why the writer could not be told.
+    /// Reason why the writer could not be notified.
     pub(crate) writer_problem: Option<String>,
     pub(crate) receipt: Option<SignedReceipt>,
 }
 
-/// Signs an approval of exactly what `looked` holds, for `minutes` or as long as usual, and files it.
+/// Signs an approval of exactly the content of `looked`, for `minutes` or the default validity, and submits it.
 pub(crate) async fn approve(
     session: &Session,
     looked: &Looked,
@@ -68,7 +68,7 @@ pub(crate) async fn approve(
     })
 }
 
-/// Signs a rejection, files it, and takes it to the writer when one may have started.
+/// Signs and submits a rejection, and sends it to the writer when an attempt may have started.
 pub(crate) async fn reject(
     session: &mut Session,
     context: &Context,
@@ -108,7 +108,8 @@ pub(crate) async fn reject(
     }
     match denied(session, context, looked, &envelope).await {
         Ok((effect, receipt)) => (rejected.writer, rejected.receipt) = (Some(effect), receipt),
-        // The ledger has it, so no writer may start any more; one that believes no ledger can still be told later.
+        // The ledger has the rejection, so it allows no new attempt. A writer that ignores the ledger can still
+        // be notified later.
         Err(failure) if rejected.state.is_some() => {
             rejected.writer_problem = Some(failure.message().to_owned())
         }
@@ -138,20 +139,20 @@ async fn denied(
     {
         return Err(not_believed(
             "RECEIPT_FOREIGN",
-            "the receipt belongs to another proposal",
+            "receipt belongs to another proposal",
         ));
     }
     Ok((answer.effect, receipt))
 }
 
-/// Nothing can be decided about a proposal that has ended; said before anybody is asked for a signature.
+/// Rejects decisions about a proposal that has ended, before anything is signed.
 pub(crate) fn still_open(looked: &Looked, code: &'static str) -> Result<(), ExitError> {
     if !looked.state.is_terminal() && looked.receipt.is_none() {
         return Ok(());
     }
     Err(
         ExitError::new(code, format!("the proposal has ended as `{}`", looked.state))
-            .with_fix("make a new proposal if the change is still wanted")
+            .with_fix("submit a new proposal if the change is still needed")
             .with_exit(EXIT_REFUSED),
     )
 }
@@ -178,7 +179,7 @@ fn sealed(
     let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
     let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &signer.key)
         .map_err(|e| ExitError::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
-    // The same judge as ledger and writer, so that a refusal comes before anything is filed.
+    // Uses the same verification as ledger and writer, so that an error occurs before anything is submitted.
     let judge = VerificationContext {
         trust,
         now: terms.now,

@@ -1,4 +1,4 @@
-//! The whole log: what the ledger finds in its own store, and what this machine's witness knows better.
+//! Verifies the whole log: the ledger checks its own store, and the CLI compares it with the pinned checkpoint.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,31 +11,31 @@ use crate::clients::Ledger;
 use crate::session::Session;
 use crate::witness::Keeper;
 
-/// A full check of a large store takes a while.
+/// Timeout of a full verification, which takes long on a large store.
 const VERIFY_LIMIT: Duration = Duration::from_secs(300);
 
-/// What a check of the whole ledger found.
+/// Result of a full ledger verification.
 #[derive(Debug)]
 pub(crate) struct LedgerVerified {
-    /// The ledger's wall clock, not signed.
+    /// Ledger wall clock, unsigned.
     pub(crate) ledger_now: Timestamp,
-    /// Whether it records no expiry because its clock was stepped.
+    /// Whether the ledger records no expiry because its clock jumped.
     pub(crate) is_expiry_paused: bool,
-    /// Empty when everything fits.
+    /// Empty when verification succeeds.
     pub(crate) findings: Vec<String>,
     pub(crate) records_checked: u64,
     pub(crate) checkpoint: Checkpoint,
 }
 
-/// A look at the log alone: it must continue what this machine has seen. For answers that carry no proofs.
+/// Verifies only that the log extends the pinned checkpoint. For responses without proofs.
 pub(crate) async fn watch(session: &Session) -> Result<Checkpoint, ExitError> {
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let (note, proof) = Ledger::of(session).checkpoint(keeper.known()).await?;
     keeper.accept(&note, proof.as_ref())
 }
 
-/// The states of the log at which keys of the trust file were retired, as far as the log provably continues them. The
-/// witness moves with the answer.
+/// Returns the tree heads at which keys of the trust file were retired and that the log provably extends. Moves
+/// the pinned checkpoint.
 pub(super) async fn continued(
     session: &Session,
     keeper: &mut Keeper<'_>,
@@ -52,12 +52,12 @@ pub(super) async fn continued(
     Ok(heads.into_iter().filter(is_continued).collect())
 }
 
-/// Compares the log with what was seen before, then lets the ledger recompute its store. A log that does not
-/// continue what was seen is an error with its own exit code.
+/// Compares the log with the pinned checkpoint, then makes the ledger recompute its store. A log that does not
+/// extend the pinned checkpoint is an error with its own exit code.
 pub(crate) async fn verify_ledger(session: &Session) -> Result<LedgerVerified, ExitError> {
     let mut ledger = Ledger::of(session);
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
-    // The short question first: a cut or forked log is named as such, whatever else is wrong with it.
+    // The short check runs first, so that a rollback or fork is reported as such, whatever other errors exist.
     let newest = ledger.checkpoint_from(keeper.known(), &BTreeSet::new()).await?;
     keeper.accept(&newest.note, newest.consistency.as_ref())?;
     let check = ledger.verify(keeper.known(), VERIFY_LIMIT).await?;

@@ -1,4 +1,4 @@
-//! What the ledger knows that an operator should: open incidents about receipts, freezes in force, and its clock.
+//! Ledger state for the operator: open incidents about receipts, freezes in force, and its clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,23 +11,23 @@ use crate::clients::Ledger;
 use crate::session::Session;
 use crate::witness::Keeper;
 
-/// The state of a ledger, as it claims; freezes are verified.
+/// State of a ledger, as it claims; freezes are verified.
 #[derive(Debug)]
 pub(crate) struct LedgerState {
-    /// Open incidents by source and kind, with the proposals that they are about.
+    /// Open incidents by source and kind, with their proposals.
     pub(crate) incidents: BTreeMap<(String, String), BTreeSet<String>>,
     pub(crate) freezes: Vec<VerifiedFreeze>,
     pub(crate) ledger_now: Timestamp,
-    /// This machine's time when the ledger answered.
+    /// Time of this machine when the ledger responded.
     pub(crate) own_now: Timestamp,
-    /// The ledger's clock was stepped, and it records no expiry.
+    /// The ledger's clock jumped, and it records no expiry.
     pub(crate) is_expiry_paused: bool,
 }
 
-/// Asks the ledger.
+/// Queries the ledger.
 ///
 /// # Errors
-/// A ledger that does not answer, or whose log is another one than before.
+/// An unreachable ledger, or a log that does not extend the pinned checkpoint.
 pub(crate) async fn ledger_state(session: &Session) -> Result<LedgerState, ExitError> {
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
     let mut ledger = Ledger::of(session);

@@ -1,4 +1,5 @@
-//! One proposal, verified: reader's signature, inclusion in a log that continues what was seen, decisions, receipt.
+//! Fetches and verifies one proposal: reader signature, inclusion in a log that extends the pinned checkpoint,
+//! decisions, receipt.
 
 use serde::Serialize;
 use synapsor_chassis::run::{EXIT_USAGE, ExitError};
@@ -25,46 +26,46 @@ use crate::clients::{Ledger, ProposalRecord, Shown, not_believed};
 use crate::session::Session;
 use crate::witness::Keeper;
 
-/// A proposal as far as its signatures and proofs carry it. State and times are the ledger's word.
+/// A proposal with verified signatures and proofs. State and times are unverified claims of the ledger.
 #[derive(Debug)]
 pub(crate) struct Looked {
     pub(crate) attested: VerifiedProposal,
     pub(crate) state: ProposalState,
     pub(crate) started: bool,
     pub(crate) updated_at: Timestamp,
-    /// Decisions that count now.
+    /// Decisions that are valid now.
     pub(crate) decisions: Vec<VerifiedDecision>,
-    /// Decisions on file that do not.
+    /// Recorded decisions that are not valid now.
     pub(crate) lapsed: Vec<Lapsed>,
-    /// Apply orders in the log.
+    /// Number of apply orders in the log.
     pub(crate) orders: usize,
-    /// The newest report of a writer.
+    /// Newest attempt report of a writer.
     pub(crate) attempt: Option<AttemptReport>,
     pub(crate) receipt: Option<SignedReceipt>,
-    /// There if its agent took it back.
+    /// Present if its caller withdrew it.
     pub(crate) withdrawal: Option<Withdrawal>,
-    /// The state of the log that all this stands in.
+    /// Checkpoint of the log that includes all these records.
     pub(crate) checkpoint: Checkpoint,
-    /// The newest freeze or lift of the deployment, for what is signed on this.
+    /// Newest freeze or unfreeze of the deployment, for signatures based on this state.
     pub(crate) known_switch: Option<Digest>,
 }
 
-/// A decision that is in the log and does not count, and why.
+/// A decision in the log that is not valid now, and the reason.
 #[derive(Debug)]
 pub(crate) struct Lapsed {
     pub(crate) decision: Decision,
     pub(crate) refusal: PublicError,
 }
 
-/// The agent's own end of a proposal, vouched for by a reader.
+/// A caller's withdrawal of a proposal, signed by a reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Withdrawal {
     pub(crate) at: Timestamp,
-    /// The certificate identity of the gateway that sent it.
+    /// Certificate identity of the gateway that sent it.
     pub(crate) gateway: String,
 }
 
-/// A receipt whose signature was verified.
+/// A receipt with a verified signature.
 #[derive(Debug, Clone)]
 pub(crate) struct SignedReceipt {
     pub(crate) digest: Digest,
@@ -73,7 +74,7 @@ pub(crate) struct SignedReceipt {
 }
 
 impl Looked {
-    /// Distinct persons whose approval counts now.
+    /// Distinct operators whose approval is valid now.
     pub(crate) fn approvers(&self) -> std::collections::BTreeSet<&str> {
         self.decisions
             .iter()
@@ -82,14 +83,14 @@ impl Looked {
             .collect()
     }
 
-    /// Whether the approvals that count now are enough, and nobody said no.
+    /// Whether the valid approvals form a quorum, without any rejection.
     pub(crate) fn is_approved(&self) -> bool {
         let quorum = usize::try_from(self.attested.proposal().approval.quorum.max(1)).unwrap_or(usize::MAX);
         self.approvers().len() >= quorum && !self.decisions.iter().any(VerifiedDecision::is_deny)
     }
 }
 
-/// Fetches and verifies a proposal named by id, prefix, short code or `latest`.
+/// Fetches and verifies a proposal by id, prefix, short code or `latest`.
 pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, ExitError> {
     check_reference(reference)?;
     let mut keeper = Keeper::hold(&session.witness_path(), session.trust()).await?;
@@ -107,15 +108,15 @@ pub(crate) async fn look(session: &Session, reference: &str) -> Result<Looked, E
     Ok(looked)
 }
 
-/// The log as far as this command verified it.
+/// The log as verified by this command.
 struct Log<'a> {
     checkpoint: Checkpoint,
-    /// Whether it continues a state at which a key was retired.
+    /// Whether it extends a tree head at which a key was retired.
     continues: &'a (dyn Fn(&TreeHead) -> bool + Sync),
 }
 
 impl Log<'_> {
-    /// The position of the entry that `holds` accepts.
+    /// Position of the log entry that `holds` accepts.
     fn position(&self, entries: &[Entry], holds: impl Fn(&EventBody) -> bool) -> Position<'_> {
         entries
             .iter()
@@ -188,7 +189,7 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
     })
 }
 
-/// Whether an order in the log has a receipt count although its key is retired.
+/// Whether an order in the log adopts a receipt whose key is retired.
 fn is_adopted(
     receipt: &DsseEnvelope,
     attested: &VerifiedProposal,
@@ -213,7 +214,7 @@ fn logged(records: &[ProvenEntry], checkpoint: &Checkpoint) -> Result<Vec<Entry>
     records.iter().map(read).collect()
 }
 
-/// Decisions that count now, and those that do not.
+/// Splits decisions into valid ones and others.
 fn judged(
     entries: &[Entry],
     attested: &VerifiedProposal,
@@ -262,7 +263,7 @@ fn withdrawn(
         .transpose()
 }
 
-/// Checks that a reader of the trust file vouched for whoever took the proposal back, just now.
+/// Verifies that a reader of the trust file signed the withdrawal and its caller, with a fresh context ticket.
 pub(super) fn open_withdrawal(
     event: &EventRecord,
     ticket: &DsseEnvelope,
@@ -287,7 +288,8 @@ fn open_withdrawal_at(
     })
 }
 
-/// A state that only a receipt or a withdrawal brings about comes with one, and a receipt ends its own proposal.
+/// Checks that a state which requires a receipt or a withdrawal comes with one, and that a receipt belongs to
+/// its proposal.
 fn check_end(
     attested: &VerifiedProposal,
     state: ProposalState,
@@ -306,14 +308,14 @@ fn check_end(
     };
     match receipt {
         None if by_receipt => {
-            let text = format!("the ledger says `{state}` and shows no writer's receipt for it");
+            let text = format!("ledger reports `{state}` without a writer receipt");
             Err(ExitError::new("RECEIPT_MISSING", text)
-                .with_fix("ask who runs the ledger; the target database has the receipt")
+                .with_fix("contact the ledger operator; the source database has the receipt")
                 .with_exit(EXIT_RECEIPT_MISSING))
         }
         Some(signed) if signed.receipt.proposal_digest != attested.digest() => Err(not_believed(
             "RECEIPT_FOREIGN",
-            "the receipt belongs to another proposal",
+            "receipt belongs to another proposal",
         )),
         Some(_) if !state.is_terminal() => Err(not_believed(
             "STATE_NOT_BELIEVED",
@@ -330,7 +332,7 @@ fn decision_of(entry: &Entry) -> Option<&DsseEnvelope> {
     }
 }
 
-/// The ledger chooses what to show; what it shows must at least be what was asked for.
+/// The ledger selects the response; the response must at least match the request.
 pub(super) fn check_named(attested: &VerifiedProposal, reference: &str) -> Result<(), ExitError> {
     let id = attested.proposal().id.as_str();
     let plain = |text: &str| text.replace('-', "").to_ascii_uppercase();
@@ -343,7 +345,7 @@ pub(super) fn check_named(attested: &VerifiedProposal, reference: &str) -> Resul
     } else {
         Err(not_believed(
             "PROPOSAL_FOREIGN",
-            format!("asked for `{reference}`, the ledger showed {id}"),
+            format!("requested `{reference}`, the ledger returned {id}"),
         ))
     }
 }
@@ -359,7 +361,7 @@ fn check_logged(
     if !logged {
         return Err(not_believed(
             "PROPOSAL_NOT_IN_LOG",
-            "the log holds no such proposal",
+            "proposal is not in the log",
         ));
     }
     let id = &attested.proposal().id;
@@ -369,26 +371,26 @@ fn check_logged(
     {
         return Err(not_believed(
             "RECORD_FOREIGN",
-            "a record of another proposal was shown",
+            "record belongs to another proposal",
         ));
     }
     let in_log: Vec<&DsseEnvelope> = entries.iter().filter_map(decision_of).collect();
     if record.decisions.iter().any(|d| !in_log.contains(&d)) {
         return Err(not_believed(
             "DECISION_NOT_IN_LOG",
-            "a decision was shown that is not in the log",
+            "decision is not in the log",
         ));
     }
     Ok(())
 }
 
-/// Opens a receipt under a writer key of the trust file, retired ones included: for history in lists.
+/// Verifies a receipt under a writer key of the trust file, retired ones included: for history in lists.
 pub(crate) fn open_receipt(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<SignedReceipt, ExitError> {
     let receipt = open_of_writer(envelope, ObjectKind::Receipt, trust, None)?;
     signed_receipt(envelope, receipt)
 }
 
-/// Opens a receipt that the log holds at `position`.
+/// Verifies a receipt that the log holds at `position`.
 pub(crate) fn open_receipt_at(
     envelope: &DsseEnvelope,
     trust: &TrustFile,
@@ -409,7 +411,7 @@ fn signed_receipt(envelope: &DsseEnvelope, receipt: Receipt) -> Result<SignedRec
     })
 }
 
-/// Opens a report of an attempt that the log holds at `position`.
+/// Verifies an attempt report that the log holds at `position`.
 pub(super) fn open_attempt_at(
     envelope: &DsseEnvelope,
     trust: &TrustFile,
@@ -418,7 +420,7 @@ pub(super) fn open_attempt_at(
     open_of_writer(envelope, ObjectKind::Attempt, trust, Some(position))
 }
 
-/// Opens what a writer signed; with a position the standing of its key is checked.
+/// Verifies a writer's signed record; with a position it also checks that the key was not retired there.
 fn open_of_writer<T: serde::de::DeserializeOwned>(
     envelope: &DsseEnvelope,
     kind: ObjectKind,
@@ -434,7 +436,7 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
     let key = trust
         .writer(signer)
-        .ok_or_else(|| wrong("signed by no writer of the trust file".to_owned()))?;
+        .ok_or_else(|| wrong("not signed by a writer key in the trust file".to_owned()))?;
     if let Some(Err(retired)) = position.map(|position| key.standing().check(position)) {
         return Err(wrong(format!("signed by {signer}: {retired}")));
     }
@@ -450,7 +452,7 @@ fn check_reference(reference: &str) -> Result<(), ExitError> {
     }
     Err(ExitError::new(
         "PROPOSAL_NAME_INVALID",
-        "name a proposal by its id, a prefix of it, its short code, or `latest`",
+        "use a proposal id, an id prefix, a short code, or `latest`",
     )
     .with_exit(EXIT_USAGE))
 }
@@ -461,7 +463,7 @@ mod tests {
     use crate::sign::fixture::{attested, now as then, trust};
 
     #[test]
-    fn a_canceled_proposal_shows_a_receipt_or_its_agents_withdrawal() {
+    fn canceled_state_requires_receipt_or_withdrawal() {
         let attested = attested("plain", &trust("dev"));
         let withdrawal = Withdrawal {
             at: then(),
@@ -475,7 +477,7 @@ mod tests {
             end(ProposalState::Canceled, None),
             Err("RECEIPT_MISSING".to_owned())
         );
-        // It stands for nothing else that only a receipt brings about.
+        // A withdrawal does not replace the receipt that other states require.
         for state in [
             ProposalState::Applied,
             ProposalState::Conflict,

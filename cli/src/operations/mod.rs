@@ -1,5 +1,5 @@
-//! What operators do, as functions that print nothing: look, decide, order, tell the story, verify the ledger.
-//! Everything that ledger and writer answer is verified here against the trust file before it is believed.
+//! Operator operations as functions that print nothing: look, decide, order, replay, verify the ledger. They
+//! verify every ledger and writer response against the trust file before they use it.
 
 mod apply;
 mod decide;
@@ -36,16 +36,16 @@ use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval;
 use synapsor_domain::timestamp::Timestamp;
 
-/// Checks a reason by the ledger's rule, before anything is signed.
+/// Validates a reason by the ledger's rule, before anything is signed.
 fn check_reason(reason: Option<&str>) -> Result<(), ExitError> {
     approval::check_reason(reason).map_err(|refusal| {
         crate::clients::refused(refusal)
-            .with_fix("give another reason; nothing was signed")
+            .with_fix("use another reason; nothing was signed")
             .with_exit(EXIT_USAGE)
     })
 }
 
-/// The time of this machine.
+/// Returns the time of this machine.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix_millis(SystemClock.now_ms())
 }

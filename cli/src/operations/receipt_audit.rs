@@ -1,4 +1,4 @@
-//! The comparison of receipts between ledger and sources, page by page, as a writer makes it.
+//! Compares receipts between ledger and sources, page by page, through a writer.
 
 use std::collections::BTreeSet;
 
@@ -10,14 +10,14 @@ use crate::Context;
 use crate::clients::{AuditPage, Writer};
 use crate::session::Session;
 
-/// Exit code: a source misses receipts that the ledger holds.
+/// Exit code: a source lacks receipts that the ledger holds.
 pub(crate) const EXIT_RECEIPT_MISSING: u8 = 13;
-/// Exit code: a source holds receipts by which the ledger refused to settle.
+/// Exit code: a source holds receipts that the ledger rejected.
 pub(crate) const EXIT_RECEIPT_ORPHANED: u8 = 14;
-/// Pages of one source; a writer that names ever more is not followed.
+/// Maximum number of pages of one source; bounds a writer that returns pages endlessly.
 const PAGES_MAX: usize = 1_000_000;
 
-/// What the comparison of one source found.
+/// Result of the comparison of one source.
 #[derive(Debug, Default)]
 pub(crate) struct AuditedSource {
     pub(crate) source: String,
@@ -29,12 +29,12 @@ pub(crate) struct AuditedSource {
     pub(crate) archived_before: Option<Timestamp>,
     /// Whether every receipt of both sides was compared.
     pub(crate) is_complete: bool,
-    /// Why the source could not be read, as one word.
+    /// Reason why the source could not be read, as one word.
     pub(crate) unavailable: Option<String>,
 }
 
 impl AuditedSource {
-    /// Exit code for one source.
+    /// Returns the exit code for one source.
     fn exit(&self) -> u8 {
         if !self.lost.is_empty() {
             EXIT_RECEIPT_MISSING
@@ -57,17 +57,17 @@ impl AuditedSource {
     }
 }
 
-/// Exit code for all of them: missing receipts before a source that cannot be read, and that before orphans.
+/// Returns the exit code for all sources: missing receipts before unreadable sources, and those before orphans.
 pub(crate) fn audit_exit(sources: &[AuditedSource]) -> u8 {
     let has = |exit| sources.iter().any(|source| source.exit() == exit);
     let by_weight = [EXIT_RECEIPT_MISSING, EXIT_UNREACHABLE, EXIT_RECEIPT_ORPHANED];
     by_weight.into_iter().find(|exit| has(*exit)).unwrap_or(0)
 }
 
-/// Has a writer compare sources with the ledger: the newest pages, or with `all` every page.
+/// Makes a writer compare sources with the ledger: the newest pages, or with `all` every page.
 ///
 /// # Errors
-/// A writer that does not answer (exit 6).
+/// A writer that does not respond (exit 6).
 pub(crate) async fn audit(
     session: &mut Session,
     context: &Context,
@@ -97,7 +97,7 @@ async fn audit_source(writer: &mut Writer, source: &str, all: bool) -> Result<Au
         if found.is_complete || !all || found.unavailable.is_some() {
             break;
         }
-        // A side that is not given beside the other has ended, and is not read again.
+        // A side that is absent beside the other has ended and is not read again.
         (before, from) = (next_before, next_from);
     }
     Ok(found)
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_receipts_outweigh_all_else() {
+    fn missing_receipts_take_precedence_in_exit_code() {
         let fine = || source(false, false, false);
         for (sources, exit) in [
             (vec![fine(), fine()], 0),

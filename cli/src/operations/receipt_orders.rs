@@ -1,4 +1,4 @@
-//! Orders about receipts from the operator's side: which receipts they name, what is signed, and what was recorded.
+//! Receipt orders of the operator: selects the receipts, signs the order, and reports the recorded result.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,12 +18,12 @@ use crate::operator_key::Signer;
 use crate::output::safe;
 use crate::session::Session;
 
-/// Incidents on one page of a list.
+/// Number of incidents on one page of a list.
 const PAGE_ROWS: u32 = 200;
-/// Incidents that one command reads.
+/// Maximum number of incidents that one command reads.
 const INCIDENTS_MAX: usize = 200_000;
 
-/// An order as it is to be signed.
+/// An order before signing.
 #[derive(Debug, Clone)]
 pub(crate) struct Ordering {
     pub(crate) source: String,
@@ -39,11 +39,11 @@ pub(crate) struct OrderedReceipts {
     pub(crate) digest: Digest,
     pub(crate) person: String,
     pub(crate) seq: u64,
-    /// Receipts that it concerns, as the ledger counts them.
+    /// Number of receipts that it covers, as the ledger counts them.
     pub(crate) receipts: u64,
 }
 
-/// Open incidents, newest first; an empty source or kind means any. With the number of all that are open.
+/// Returns the open incidents, newest first, and the total number; an empty source or kind matches any.
 pub(crate) async fn incidents(
     session: &Session,
     source: &str,
@@ -61,7 +61,7 @@ pub(crate) async fn incidents(
     }
 }
 
-/// The receipts of proposals of one source, as the ledger holds them under a writer's signature.
+/// Returns the receipts of proposals of one source that the ledger holds under a writer's signature.
 pub(crate) async fn held_receipts(
     session: &Session,
     source: &str,
@@ -73,16 +73,16 @@ pub(crate) async fn held_receipts(
         let proposal = looked.attested.proposal();
         if proposal.source.id != source {
             let text = format!(
-                "{} is a proposal of the source `{}`",
+                "{} is a proposal of source `{}`",
                 proposal.id,
                 safe(&proposal.source.id)
             );
-            return Err(ExitError::usage("SOURCE_MISMATCH", text).with_fix("give that source with --source"));
+            return Err(ExitError::usage("SOURCE_MISMATCH", text).with_fix("pass that source with --source"));
         }
         let Some(signed) = &looked.receipt else {
-            let text = format!("the ledger holds no receipt of {}", proposal.id);
+            let text = format!("ledger has no receipt of {}", proposal.id);
             return Err(ExitError::new("RECEIPT_NOT_FOUND", text)
-                .with_fix("see what is missing with `synapsor-runner receipts audit`"));
+                .with_fix("list missing receipts with `synapsor-runner receipts audit`"));
         };
         found.insert(ReceiptRef {
             proposal_id: proposal.id.clone(),
@@ -92,7 +92,7 @@ pub(crate) async fn held_receipts(
     Ok(found)
 }
 
-/// The reported receipt of a proposal that an operator can adopt, with its source and the kinds of its incidents.
+/// Returns the reported receipt of a proposal that an operator can adopt, with its source and incident kinds.
 pub(crate) async fn adoptable(
     session: &Session,
     reference: &str,
@@ -110,11 +110,11 @@ pub(crate) async fn adoptable(
     }
     if found.len() > 1 {
         let text = format!(
-            "{} receipts are reported for proposals that begin like this",
+            "{} reported receipts match this id prefix",
             found.len()
         );
         return Err(ExitError::usage("AMBIGUOUS_RECEIPT", text)
-            .with_fix("give the whole id, and --receipt with the digest that the database holds"));
+            .with_fix("pass the whole id, and --receipt with the digest in the database"));
     }
     found
         .pop_first()
@@ -122,13 +122,13 @@ pub(crate) async fn adoptable(
         .ok_or_else(|| {
             ExitError::new(
                 "RECEIPT_NOT_REPORTED",
-                "no writer has reported a receipt of this proposal to adopt",
+                "no reported receipt of this proposal can be adopted",
             )
-            .with_fix("run `synapsor-runner receipts audit`, which reports what it finds")
+            .with_fix("run `synapsor-runner receipts audit` to report receipts")
         })
 }
 
-/// Signs the order, as several where it names many receipts, and submits it.
+/// Signs the order, split into several if it names many receipts, and submits it.
 pub(crate) async fn order_receipts(
     session: &Session,
     signer: &Signer,

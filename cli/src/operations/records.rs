@@ -1,4 +1,5 @@
-//! Lists of signed records. Every signature is verified; that a list is complete is the ledger's word.
+//! Lists of signed records. Every signature is verified; the completeness of a list is an unverified claim of
+//! the ledger.
 
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::digest::Digest;
@@ -13,10 +14,10 @@ use super::look::{SignedReceipt, open_receipt};
 use crate::clients::{EvidenceFilter, FoundEvidence, Ledger, ProposalFilter, not_believed};
 use crate::session::Session;
 
-/// Rows of one page.
+/// Maximum number of rows of one page.
 const PAGE_ROWS_MAX: u32 = 200;
 
-/// A row of a list of proposals.
+/// A row of a proposal list.
 #[derive(Debug)]
 pub(crate) struct ListedProposal {
     pub(crate) attested: VerifiedProposal,
@@ -24,14 +25,14 @@ pub(crate) struct ListedProposal {
     pub(crate) updated_at: Timestamp,
 }
 
-/// A row of a list of evidence.
+/// A row of an evidence list.
 #[derive(Debug)]
 pub(crate) struct ListedEvidence {
     pub(crate) digest: Digest,
     pub(crate) evidence: Evidence,
 }
 
-/// The newest proposals that match, `limit` at most.
+/// Returns the newest matching proposals, at most `limit`.
 pub(crate) async fn list_proposals(
     session: &Session,
     filter: &ProposalFilter,
@@ -59,7 +60,7 @@ pub(crate) async fn list_proposals(
     }
 }
 
-/// The newest evidence that matches, `limit` at most.
+/// Returns the newest matching evidence, at most `limit`.
 pub(crate) async fn list_evidence(
     session: &Session,
     filter: &EvidenceFilter,
@@ -82,7 +83,7 @@ pub(crate) async fn list_evidence(
     }
 }
 
-/// One evidence record and the proposals that rest on it.
+/// Returns one evidence record and the proposals that cite it.
 pub(crate) async fn evidence(
     session: &Session,
     id: &str,
@@ -96,13 +97,13 @@ pub(crate) async fn evidence(
     if !found.evidence.id.as_str().starts_with(id) {
         return Err(not_believed(
             "EVIDENCE_FOREIGN",
-            "the ledger showed another evidence record",
+            "ledger returned another evidence record",
         ));
     }
     Ok((found, proposal_ids))
 }
 
-/// The newest receipts that match, `limit` at most.
+/// Returns the newest matching receipts, at most `limit`.
 pub(crate) async fn list_receipts(
     session: &Session,
     proposal_id: &str,
@@ -130,7 +131,7 @@ fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvi
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
     let key = trust
         .reader(signer)
-        .ok_or_else(|| wrong("signed by no reader of the trust file".to_owned()))?;
+        .ok_or_else(|| wrong("not signed by a reader key in the trust file".to_owned()))?;
     let evidence = envelope
         .verify_and_decode(ObjectKind::Evidence, &key.public_key)
         .map_err(|e| wrong(e.to_string()))?;
@@ -140,7 +141,7 @@ fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvi
     })
 }
 
-/// The end of a list; a token that repeats would turn in circles.
+/// Whether the list ends here. A repeated page token would loop forever.
 fn is_last(next: &str, now: &str, rows: usize, limit: u32) -> bool {
     next.is_empty() || next == now || u32::try_from(rows).unwrap_or(u32::MAX) >= limit
 }

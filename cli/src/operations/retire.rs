@@ -1,5 +1,5 @@
-//! The state of the log at which a key can be retired: verified, pinned, and for a writer's key only when the log
-//! holds everything that it signed.
+//! Verifies and pins the tree head at which a key can be retired; for a writer's key only when the log holds
+//! every receipt that it signed.
 
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::log::TreeHead;
@@ -11,26 +11,26 @@ use crate::output::safe;
 use crate::session::Session;
 use crate::witness::Keeper;
 
-/// Proposals on one page of a list.
+/// Number of proposals on one page of a list.
 const PAGE_ROWS: u32 = 200;
-/// Ids that a message names.
+/// Maximum number of ids in a message.
 const NAMED_MAX: usize = 5;
 
-/// Where a key is retired.
+/// Tree head at which a key is retired.
 #[derive(Debug)]
 pub(crate) struct Retirement {
     pub(crate) head: TreeHead,
-    /// Receipts of a writer key that were found in its sources and that the log holds.
+    /// Number of receipts of a writer key found in its sources, all of which the log holds.
     pub(crate) receipts: Option<u64>,
 }
 
-/// A reader's or operator's key: the newest verified head.
+/// For a reader or operator key: returns the newest verified tree head.
 pub(crate) async fn retire_signer(session: &Session) -> Result<Retirement, ExitError> {
     let (head, _) = newest(session).await?;
     Ok(Retirement { head, receipts: None })
 }
 
-/// A ledger's key, when the newest checkpoint is signed by another one.
+/// For a ledger key: requires that another key signed the newest checkpoint.
 pub(crate) async fn retire_ledger(session: &Session, key: &KeyId) -> Result<Retirement, ExitError> {
     let (head, signer) = newest(session).await?;
     if signer == *key {
@@ -40,7 +40,7 @@ pub(crate) async fn retire_ledger(session: &Session, key: &KeyId) -> Result<Reti
     Ok(Retirement { head, receipts: None })
 }
 
-/// A writer's key, when no attempt is open and the log holds every receipt that it signed.
+/// For a writer key: requires that no attempt is open and that the log holds every receipt that it signed.
 pub(crate) async fn retire_writer(
     session: &mut Session,
     key: &KeyId,
@@ -48,7 +48,7 @@ pub(crate) async fn retire_writer(
 ) -> Result<Retirement, ExitError> {
     let open = open_attempts(session).await?;
     if !open.is_empty() {
-        let text = format!("{} attempt(s) have no end on file: {}", open.len(), named(&open));
+        let text = format!("{} attempt(s) are still open: {}", open.len(), named(&open));
         return Err(ExitError::new("ATTEMPTS_OPEN", text)
             .with_fix("wait until the writer has resolved them, then retire the key")
             .with_exit(EXIT_REFUSED));
@@ -64,7 +64,7 @@ pub(crate) async fn retire_writer(
     for source in &reported.sources {
         if let Some(reason) = &source.unavailable {
             let text = format!(
-                "the receipts in `{}` cannot be read: {}",
+                "cannot read receipts in `{}`: {}",
                 safe(&source.source_id),
                 safe(reason)
             );
@@ -73,14 +73,14 @@ pub(crate) async fn retire_writer(
         }
         if !source.unreported.is_empty() {
             let text = format!(
-                "the log does not hold {} receipt(s) of this key in `{}`: {}",
+                "{} receipt(s) of this key in `{}` are not in the log: {}",
                 source.unreported.len(),
                 safe(&source.source_id),
                 named(&source.unreported)
             );
             return Err(ExitError::new("RECEIPTS_UNREPORTED", text)
                 .with_fix(
-                    "see the ledger's alarms for why it refuses them; they would stay unproven for good",
+                    "check the ledger's alarms for the reason; after retirement these receipts could never be proven",
                 )
                 .with_exit(EXIT_REFUSED));
         }
@@ -93,7 +93,7 @@ pub(crate) async fn retire_writer(
     })
 }
 
-/// The newest head, verified and pinned, with the ledger key that signed it.
+/// Returns the newest tree head, verified and pinned, with the ledger key that signed it.
 async fn newest(session: &Session) -> Result<(TreeHead, KeyId), ExitError> {
     let trust = session.trust();
     let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
@@ -104,12 +104,12 @@ async fn newest(session: &Session) -> Result<(TreeHead, KeyId), ExitError> {
         .map(|(_, key)| key.key_id())
         .map_err(|e| ExitError::new(e.code(), e.to_string()))?;
     if checkpoint.size == 0 {
-        return Err(ExitError::new("LOG_EMPTY", "the log holds nothing yet").with_exit(EXIT_REFUSED));
+        return Err(ExitError::new("LOG_EMPTY", "log is empty").with_exit(EXIT_REFUSED));
     }
     Ok((checkpoint.head(), signer))
 }
 
-/// Ids of proposals on which an attempt was announced and has no end on file.
+/// Returns the ids of proposals with an open attempt.
 async fn open_attempts(session: &Session) -> Result<Vec<String>, ExitError> {
     let mut ledger = Ledger::of(session);
     let mut open = Vec::new();

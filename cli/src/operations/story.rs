@@ -1,4 +1,4 @@
-//! The story of one proposal with its proofs, verified like a bundle from a stranger.
+//! Fetches the replay of one proposal with its proofs and verifies it like an untrusted bundle.
 
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::replay::{BundleError, ProofBundle, VerifiedBundle, verify_bundle};
@@ -7,14 +7,14 @@ use crate::clients::{EXIT_TAMPERED, Ledger};
 use crate::session::Session;
 use crate::witness::Keeper;
 
-/// A story and the bundle that proves it.
+/// A replay and the bundle that proves it.
 #[derive(Debug)]
 pub(crate) struct Replayed {
     pub(crate) bundle: ProofBundle,
     pub(crate) verified: VerifiedBundle,
 }
 
-/// Fetches and verifies everything about one proposal, named as in [`super::look`].
+/// Fetches and verifies all records of one proposal, named as in [`super::look`].
 pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replayed, ExitError> {
     let trust = session.trust();
     let mut keeper = Keeper::hold(&session.witness_path(), trust).await?;
@@ -30,9 +30,9 @@ pub(crate) async fn replay(session: &Session, reference: &str) -> Result<Replaye
     Ok(Replayed { bundle, verified })
 }
 
-/// A bundle that does not hold, by name.
+/// Error for a bundle that fails verification.
 pub(crate) fn refuted(error: &BundleError) -> ExitError {
-    ExitError::new(error.code(), format!("not genuine: {error}"))
-        .with_fix("believe nothing of it; ask for the bundle again, and which trust file belongs to it")
+    ExitError::new(error.code(), format!("bundle verification failed: {error}"))
+        .with_fix("do not trust this bundle; request it again and confirm the matching trust file")
         .with_exit(EXIT_TAMPERED)
 }

@@ -1,5 +1,5 @@
-//! Freezes and lifts from the operator's side: signed here, sent to every writer and to the ledger, and believed of a
-//! writer only as far as its signature goes.
+//! Signs freezes and unfreezes, sends them to every writer and to the ledger, and trusts only signed
+//! confirmations.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -21,40 +21,40 @@ use crate::clients::{EXIT_REFUSED, Ledger, LedgerSwitches, SwitchAnswer, Writer,
 use crate::operator_key::Signer;
 use crate::session::Session;
 
-/// How long writers that only the ledger reaches may take to confirm.
+/// Time in which writers that only the ledger reaches must confirm.
 const CONFIRM_FOR: Duration = Duration::from_secs(5);
 const CONFIRM_PAUSE: Duration = Duration::from_millis(100);
 
-/// A freeze, or the end of one, with everything that came back.
+/// A freeze or unfreeze with all responses.
 #[derive(Debug)]
 pub(crate) struct Switched {
-    /// True for a freeze, false for its end.
+    /// True for a freeze, false for an unfreeze.
     pub(crate) freezes: bool,
-    /// Digest of what was signed for the whole deployment.
+    /// Digest of the object signed for the whole deployment.
     pub(crate) digest: Option<Digest>,
-    /// The freeze that was ended.
+    /// Digest of the freeze that was ended.
     pub(crate) freeze: Option<Digest>,
     pub(crate) person: Option<String>,
-    /// Why the ledger does not have it.
+    /// Reason why the ledger did not record it.
     pub(crate) ledger_problem: Option<String>,
     pub(crate) confirmed: Vec<Confirmed>,
     pub(crate) missing: Vec<Missing>,
-    /// Until when an order that was signed before can still be carried out.
+    /// Time until which an earlier order is valid.
     ordered_until: Option<Timestamp>,
 }
 
-/// A writer that answered.
+/// A writer that responded.
 #[derive(Debug)]
 pub(crate) struct Confirmed {
     pub(crate) writer: String,
     pub(crate) is_frozen: bool,
     /// Its signing key.
     pub(crate) key_id: Option<KeyId>,
-    /// What it signed; absent where nothing was signed for the whole deployment.
+    /// Its signed confirmation; absent if nothing was signed for the whole deployment.
     pub(crate) signed: Option<SwitchConfirmation>,
 }
 
-/// A writer that did not.
+/// A writer that did not respond.
 #[derive(Debug)]
 pub(crate) struct Missing {
     pub(crate) writer: String,
@@ -75,12 +75,14 @@ impl Switched {
         }
     }
 
-    /// Whether every writer confirmed, and the ledger holds what was signed: it reaches writers that nobody named.
+    /// Whether every writer confirmed and the ledger recorded it: the ledger reaches writers that the command
+    /// line does not name.
     pub(crate) fn is_complete(&self) -> bool {
         self.missing.is_empty() && !self.confirmed.is_empty() && self.ledger_problem.is_none()
     }
 
-    /// Until when what was ordered before can still happen where nobody confirmed; `None` when everybody did.
+    /// Time until which earlier orders can still be applied by unconfirmed writers; `None` when every writer
+    /// confirmed.
     pub(crate) fn still_possible_until(&self) -> Option<Timestamp> {
         (self.freezes && !self.is_complete())
             .then_some(self.ordered_until)
@@ -115,7 +117,7 @@ pub(crate) async fn freeze(
     Ok(switched)
 }
 
-/// Freezes the writers that can be reached, each for itself.
+/// Freezes the reachable writers without a signature, each only itself.
 pub(crate) async fn freeze_unsigned(session: &mut Session, context: &Context) -> Result<Switched, ExitError> {
     let mut switched = Switched::new(true, None, None);
     switched.ordered_until = Some(now() + session.trust().order_ceiling());
@@ -194,7 +196,7 @@ pub(crate) async fn unfreeze(
     for (writer, name) in alone {
         all.push(resume(writer, name, &signer, &trust).await?);
     }
-    // Lifts of signed freezes come first, were sent to every writer, and name those that did not answer.
+    // Unfreezes of signed freezes come first, were sent to every writer, and name the writers that did not respond.
     if let Some(first) = all.first_mut()
         && first.digest.is_none()
     {
@@ -203,17 +205,17 @@ pub(crate) async fn unfreeze(
     Ok(all)
 }
 
-/// Why no lift is signed: a writer that did not answer may still be frozen.
+/// Reason why no unfreeze is signed: a writer that did not respond may still be frozen.
 fn nothing_to_end(unasked: &[Missing]) -> ExitError {
     let Some(missing) = unasked.first() else {
         return ExitError::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED);
     };
     let text = format!(
-        "no freeze is known, and {} was not asked: {}",
+        "no freeze found, but {} was not queried: {}",
         missing.writer, missing.problem
     );
     ExitError::unreachable("WRITER_UNREACHABLE", text)
-        .with_fix("start the writer or correct --writer, then run the command again")
+        .with_fix("start the writer or fix --writer, then run the command again")
 }
 
 /// Ends the unsigned freeze of one writer.
@@ -242,8 +244,8 @@ async fn resume(
     Ok(switched)
 }
 
-/// Digest of the newest freeze or lift of the deployment, for what is signed next. A ledger that shows none is
-/// believed: what writers find beside the data does not depend on it.
+/// Returns the digest of the newest freeze or unfreeze, for the next signature. A ledger that omits it is
+/// accepted here, because writers' checks in the source do not depend on it.
 pub(crate) async fn newest_switch(session: &Session) -> Option<Digest> {
     let known = Ledger::of(session).switches(None).await.ok()?;
     let trust = session.trust();
@@ -255,7 +257,7 @@ pub(crate) async fn newest_switch(session: &Session) -> Option<Digest> {
     })
 }
 
-/// Sends a switch to every writer and to the ledger, and collects what comes back.
+/// Sends a freeze or unfreeze to every writer and to the ledger, and collects the responses.
 async fn send(
     session: &mut Session,
     context: &Context,
@@ -264,7 +266,7 @@ async fn send(
     switched: &mut Switched,
 ) {
     let trust = session.trust().clone();
-    // Writers first: they stop by themselves, whatever the ledger does.
+    // Writers first: they freeze without the ledger.
     let links = match session.writers(context).await {
         Ok(links) => links,
         Err(failure) => {
@@ -317,7 +319,7 @@ async fn by_ledger(session: &Session, digest: Digest, trust: &TrustFile, switche
         let Ok(known) = Ledger::of(session).switches(Some(digest)).await else {
             switched
                 .ledger_problem
-                .get_or_insert_with(|| "it does not answer".to_owned());
+                .get_or_insert_with(|| "no response".to_owned());
             return;
         };
         switched.ordered_until = known.ordered_until;
@@ -340,7 +342,7 @@ async fn by_ledger(session: &Session, digest: Digest, trust: &TrustFile, switche
         if start.elapsed() > CONFIRM_FOR {
             switched.missing.extend(waiting.into_iter().map(|writer| Missing {
                 writer,
-                problem: "it is connected to the ledger and sent no confirmation".to_owned(),
+                problem: "connected to the ledger, but no confirmation received".to_owned(),
             }));
             return;
         }
@@ -348,7 +350,7 @@ async fn by_ledger(session: &Session, digest: Digest, trust: &TrustFile, switche
     }
 }
 
-/// Writer keys of the trust file under which nobody confirmed.
+/// Writer keys of the trust file without a confirmation.
 fn without_confirmation(trust: &TrustFile, switched: &mut Switched) {
     for key in trust.writers.iter().filter(|key| !key.is_retired()) {
         let is_there = switched
@@ -368,7 +370,7 @@ fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result
     let envelope = answer.confirmation.as_ref().ok_or_else(|| {
         ExitError::new(
             "CONFIRMATION_MISSING",
-            "it answered without a signed confirmation",
+            "response without a signed confirmation",
         )
     })?;
     confirmation(envelope, digest, trust)
@@ -379,7 +381,7 @@ fn confirmation(envelope: &DsseEnvelope, digest: Digest, trust: &TrustFile) -> R
     if signed.switch_digest != digest {
         return Err(ExitError::new(
             "CONFIRMATION_FOREIGN",
-            "it confirmed another freeze or lift",
+            "confirmation of another freeze or unfreeze",
         ));
     }
     Ok(Confirmed {
@@ -390,7 +392,7 @@ fn confirmation(envelope: &DsseEnvelope, digest: Digest, trust: &TrustFile) -> R
     })
 }
 
-/// Freezes that the ledger shows and no lift of it ends.
+/// Freezes from the ledger without a matching unfreeze.
 fn in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<Digest> {
     freezes_in_force(known, trust)
         .iter()
@@ -398,7 +400,7 @@ fn in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<Digest> {
         .collect()
 }
 
-/// The same, verified.
+/// Same as above, verified.
 pub(super) fn freezes_in_force(known: &LedgerSwitches, trust: &TrustFile) -> Vec<VerifiedFreeze> {
     let lifted: BTreeSet<Digest> = known
         .signed
@@ -436,7 +438,7 @@ fn approver(signer: &Signer, role: String) -> SignerInfo {
     }
 }
 
-/// The first role of the key; a freeze needs none.
+/// Returns the first role of the key; a freeze needs none.
 fn role_of(signer: &Signer, trust: &TrustFile) -> String {
     let operator = trust.operator(&signer.key.key_id());
     operator
@@ -458,9 +460,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn switch_that_the_ledger_does_not_have_is_not_complete() {
+    fn switch_not_recorded_by_ledger_is_incomplete() {
         let mut switched = Switched::new(true, None, None);
-        assert!(!switched.is_complete(), "nobody confirmed");
+        assert!(!switched.is_complete(), "no writer confirmed");
         switched.confirmed.push(Confirmed {
             writer: "w".to_owned(),
             is_frozen: true,

@@ -1,4 +1,4 @@
-//! Everything that is printed: data on stdout, messages on stderr, and no byte of foreign text unescaped.
+//! Output of the CLI: data on stdout, messages on stderr, foreign text always escaped.
 
 mod prompt;
 pub(crate) mod shape;
@@ -15,46 +15,46 @@ use synapsor_domain::review::escape;
 pub(crate) use prompt::ask;
 pub(crate) use table::Table;
 
-/// Writes one line to stdout. A reader that went away ends the output quietly.
+/// Writes one line to stdout. A closed pipe ends the output without an error.
 pub(crate) fn line(text: impl Display) -> Result<(), ExitError> {
     written(writeln!(std::io::stdout().lock(), "{text}"))
 }
 
-/// Writes text that ends its own lines to stdout.
+/// Writes text with its own line ends to stdout.
 pub(crate) fn text(text: &str) -> Result<(), ExitError> {
     raw(text.as_bytes())
 }
 
-/// Writes bytes to stdout as they are: for files in a fixed form.
+/// Writes bytes to stdout unchanged, for files in a fixed format.
 pub(crate) fn raw(bytes: &[u8]) -> Result<(), ExitError> {
     let mut out = std::io::stdout().lock();
     written(out.write_all(bytes).and_then(|()| out.flush()))
 }
 
-/// Writes one message for the person to stderr.
+/// Writes one message to stderr.
 pub(crate) fn note(text: impl Display) {
-    // Nobody is left to be told when stderr is gone.
+    // There is no channel left to report a failed write to stderr.
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// Writes one JSON object to stdout, for programs. What a person would not see in it is written as an escape.
+/// Writes one JSON object to stdout. Characters that do not display are escaped.
 pub(crate) fn json<T: Serialize + ?Sized>(value: &T) -> Result<(), ExitError> {
     line(escape_json(
         &serde_json::to_string_pretty(value).map_err(unwritable)?,
     ))
 }
 
-/// Writes one JSON object as one line to stdout: for streams of them.
+/// Writes one JSON object as one line to stdout, for streams.
 pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<(), ExitError> {
     line(escape_json(&serde_json::to_string(value).map_err(unwritable)?))
 }
 
-/// Foreign text as printable ASCII; everything else is spelled `\u{..}`.
+/// Formats foreign text as printable ASCII; other characters become `\u{..}`.
 pub(crate) fn safe(text: &str) -> String {
     escape(text)
 }
 
-/// A line of a statement for a person to copy: quotes stay as they are, what does not print is spelled.
+/// Formats a line of a statement for copying: keeps quotes, escapes characters that do not print.
 pub(crate) fn statement(line: &str) -> String {
     let spell = |c: char| match c {
         ' '..='~' => c.to_string(),
@@ -63,7 +63,7 @@ pub(crate) fn statement(line: &str) -> String {
     line.chars().map(spell).collect()
 }
 
-/// Whether a person sits at this command: both its input and its messages are a terminal.
+/// Whether both stdin and stderr are a terminal.
 pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
@@ -74,13 +74,13 @@ fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(ExitError::new(
             "OUTPUT_FAILED",
-            format!("stdout cannot be written: {}", error.kind()),
+            format!("cannot write to stdout: {}", error.kind()),
         )),
     }
 }
 
 fn unwritable(error: serde_json::Error) -> ExitError {
-    ExitError::new("OUTPUT_FAILED", format!("the result has no JSON form: {error}"))
+    ExitError::new("OUTPUT_FAILED", format!("result cannot be serialized as JSON: {error}"))
 }
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     use synapsor_chassis::invisible::{escape_json, is_invisible};
 
     #[test]
-    fn escaped_json_is_the_same_value_and_shows_what_it_holds() {
+    fn escaped_json_keeps_value_and_shows_hidden_characters() {
         let text = "a\u{202e}b\u{200b}c\u{2066}d\u{feff}\u{e0041}\u{7f}\u{85}\u{61c}é漢\n\u{fe0f}";
         let json = serde_json::json!({ "key\u{200f}": [text] });
         let escaped = escape_json(&serde_json::to_string_pretty(&json).unwrap());

@@ -1,16 +1,16 @@
-//! The only file that asks something at the terminal, save for passphrases.
+//! Prompts on the terminal, except for passphrases.
 
 use std::io::{BufRead as _, Read as _, Write as _};
 
 use synapsor_chassis::run::ExitError;
 
-/// Bytes of an answer that are read.
+/// Maximum length of a response, in bytes.
 const ANSWER_BYTES_MAX: u64 = 256;
 
-/// Asks on stderr and reads one line; empty at the end of the input.
+/// Prompts on stderr and reads one line; empty at the end of the input.
 pub(crate) fn ask(question: &str) -> Result<String, ExitError> {
     let failed =
-        |_| ExitError::usage("CONFIRMATION_REQUIRED", "the terminal cannot be read").with_fix("pass --yes");
+        |_| ExitError::usage("CONFIRMATION_REQUIRED", "cannot read from the terminal").with_fix("pass --yes");
     let mut err = std::io::stderr().lock();
     write!(err, "{question} ")
         .and_then(|()| err.flush())

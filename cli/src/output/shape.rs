@@ -1,4 +1,4 @@
-//! Signed records as JSON for programs, and the short phrases that people read beside them.
+//! Formats signed records as JSON, and short phrases for text output.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::proposal::VerifiedProposal;
@@ -6,7 +6,7 @@ use synapsor_domain::timestamp::Timestamp;
 
 use crate::operations::{Applied, Looked, SignedReceipt};
 
-/// The head of every answer about one proposal.
+/// Common members of every response about one proposal.
 pub(crate) fn proposal_head(attested: &VerifiedProposal) -> serde_json::Map<String, Json> {
     let proposal = attested.proposal();
     let mut head = serde_json::Map::new();
@@ -16,12 +16,12 @@ pub(crate) fn proposal_head(attested: &VerifiedProposal) -> serde_json::Map<Stri
     head
 }
 
-/// The receipt with what vouches for it.
+/// Formats a receipt with its signature and key.
 pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
     json!({ "receipt_digest": signed.digest, "writer_key": signed.writer_key, "receipt": signed.receipt })
 }
 
-/// The end of an apply.
+/// Formats the result of an apply.
 pub(crate) fn applied(looked: &Looked, applied: &Applied) -> Json {
     let mut object = proposal_head(&looked.attested);
     object.insert("status".to_owned(), json!(applied.status.as_str()));
@@ -37,7 +37,7 @@ pub(crate) fn applied(looked: &Looked, applied: &Applied) -> Json {
     Json::Object(object)
 }
 
-/// How long until `end`: two units at most.
+/// Formats the time until `end` in at most two units.
 pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
     let seconds = (end - now).as_seconds();
     if seconds <= 0 {
@@ -52,7 +52,7 @@ pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
     }
 }
 
-/// A moment as people type it: a day, or a moment with or without milliseconds.
+/// Parses a date, or a time with or without milliseconds.
 pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
     let full = match text.len() {
         10 => format!("{text}T00:00:00.000Z"),
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_left_is_said_in_two_units_at_most() {
+    fn time_left_has_at_most_two_units() {
         let at = |s: i64| Timestamp::from_unix_millis(s * 1000);
         assert_eq!(time_left(at(0), at(59)), "59 s");
         assert_eq!(time_left(at(0), at(3599)), "59 min");
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_read_as_people_type_them() {
+    fn dates_and_times_are_parsed() {
         assert_eq!(
             moment("2026-01-02").unwrap().to_string(),
             "2026-01-02T00:00:00.000Z"

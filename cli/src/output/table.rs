@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// Characters between two columns.
+/// Number of spaces between two columns.
 const GAP: usize = 2;
 
-/// A table with a head. Cells are escaped when they are added.
+/// A table with a header row. Cells are escaped when added.
 #[derive(Debug)]
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_and_foreign_text_cannot_move_the_cursor() {
+    fn table_aligns_columns_and_escapes_foreign_text() {
         let mut table = Table::new(&["ID", "TENANT"]);
         table.row(["wrp_1", "acme"]);
         table.row(["x", "\u{1b}[2J"]);

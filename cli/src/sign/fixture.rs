@@ -1,4 +1,4 @@
-//! A proposal and a trust file for tests: reader 1, writer 2, ann 4, bob 5.
+//! Proposal and trust file for tests. Key seeds: reader 1, writer 2, ann 4, bob 5.
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::log::{Checkpoint, EMPTY_ROOT};

@@ -1,4 +1,5 @@
-//! What an operator signs and when signing is allowed. Pure: clock, randomness and terminal belong to the callers.
+//! Builds the objects that operators sign, and decides when signing is allowed. Pure: callers supply clock,
+//! randomness and terminal.
 
 use synapsor_chassis::run::{EXIT_USAGE, ExitError};
 use synapsor_domain::approval::{
@@ -15,24 +16,24 @@ use synapsor_domain::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
 use crate::clients::EXIT_REFUSED;
 
-/// What a signature is made from, besides the proposal.
+/// Inputs of a signature besides the proposal.
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
     pub(crate) trust: &'a TrustFile,
-    /// The state of the log that was just verified.
+    /// The newest verified checkpoint.
     pub(crate) seen: &'a Checkpoint,
     pub(crate) key_id: synapsor_domain::signing::KeyId,
     pub(crate) person: &'a str,
     pub(crate) now: Timestamp,
     /// 128 random bits.
     pub(crate) nonce: [u8; 16],
-    /// Minutes that the signature shall last; absent: the default.
+    /// Requested validity in minutes; absent: the default.
     pub(crate) minutes: Option<u32>,
-    /// The newest freeze or lift that is known here.
+    /// Newest known freeze or unfreeze.
     pub(crate) known_switch: Option<Digest>,
 }
 
-/// A person's yes or no.
+/// Builds an approval or a rejection.
 pub(crate) fn decision(
     attested: &VerifiedProposal,
     verdict: DecisionKind,
@@ -71,7 +72,7 @@ pub(crate) fn decision(
     })
 }
 
-/// An order to apply on the strength of exactly the given approvals.
+/// Builds an apply order for exactly the given approvals.
 pub(crate) fn order(
     attested: &VerifiedProposal,
     approvals: &[VerifiedDecision],
@@ -100,7 +101,7 @@ pub(crate) fn order(
     })
 }
 
-/// Digests of the approving decisions, sorted, each once.
+/// Digests of the approving decisions, sorted and without duplicates.
 fn counted(decisions: &[VerifiedDecision]) -> Vec<Digest> {
     let mut digests: Vec<Digest> = decisions
         .iter()
@@ -136,19 +137,19 @@ fn seen(checkpoint: &Checkpoint) -> Option<SignerTreeHead> {
     })
 }
 
-/// How long a signature lasts: as asked, within the ceiling, else the default, cut to the ceiling.
+/// Returns the validity: as requested within the ceiling, else the default, limited to the ceiling.
 fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, ExitError> {
     match asked {
         None => Ok(default.min(ceiling)),
         Some(0) => Err(ExitError::usage(
             "EXPIRES_INVALID",
-            "--expires is a number of minutes from 1 on",
+            "--expires is not a number of minutes of at least 1",
         )),
         Some(minutes) if Span::minutes(i64::from(minutes)) > ceiling => {
             let most = ceiling.as_seconds() / 60;
             Err(ExitError::usage(
                 "EXPIRES_TOO_LONG",
-                format!("a signature may last {most} minutes at most here"),
+                format!("signature validity exceeds the maximum of {most} minutes"),
             )
             .with_fix(format!("pass --expires {most} or less")))
         }
@@ -156,32 +157,32 @@ fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, Ex
     }
 }
 
-/// What the person at the command line brought along.
+/// Consent from the command line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Consent<'a> {
     /// `--yes`.
     pub(crate) yes: bool,
     /// `--code`.
     pub(crate) code: Option<&'a str>,
-    /// How the proposal was named.
+    /// The proposal reference on the command line.
     pub(crate) reference: &'a str,
-    /// Whether somebody sits at a terminal.
+    /// Whether a terminal is attached.
     pub(crate) interactive: bool,
 }
 
-/// What is still to be asked before signing.
+/// Prompt that is still required before signing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Question {
     Nothing,
     /// Type `yes`.
     Yes,
-    /// Type the short code: a value was too long to be shown whole.
+    /// Type the short code, because a value was truncated.
     Code,
 }
 
 impl Consent<'_> {
-    /// Decides what to ask. Outside `dev` a newer proposal could slip in between looking and signing, so there
-    /// `--yes` goes with the code of the digest and never with `latest`.
+    /// Decides which prompt is required. Outside `dev` a newer proposal could arrive between review and
+    /// signing, so `--yes` requires the code of the digest and never accepts `latest`.
     pub(crate) fn question(
         &self,
         attested: &VerifiedProposal,
@@ -207,14 +208,14 @@ impl Consent<'_> {
         if environment != DeploymentEnvironment::Dev && self.reference == "latest" {
             return Err(ExitError::usage(
                 "LATEST_REFUSED",
-                "outside dev, --yes takes no `latest`: a newer proposal may have arrived",
+                "outside dev, --yes does not accept `latest`: a newer proposal may have arrived",
             )
-            .with_fix("name the proposal by its id"));
+            .with_fix("pass the proposal id"));
         }
         if (environment != DeploymentEnvironment::Dev || abbreviated) && self.code.is_none() {
             return Err(ExitError::usage(
                 "CODE_REQUIRED",
-                "--yes needs --code here: the short code of the digest that you have reviewed",
+                "--yes requires --code in this environment: the short code of the reviewed digest",
             )
             .with_fix(
                 "read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX",
@@ -224,7 +225,7 @@ impl Consent<'_> {
     }
 }
 
-/// Whether a typed answer is what was asked for.
+/// Whether the typed response matches the prompt.
 pub(crate) fn is_answer(question: Question, typed: &str, code: &str) -> bool {
     match question {
         Question::Nothing => true,
@@ -233,7 +234,7 @@ pub(crate) fn is_answer(question: Question, typed: &str, code: &str) -> bool {
     }
 }
 
-/// Case and dashes do not matter to people who type.
+/// Compares codes without case and dashes.
 fn is_code(typed: &str, code: &str) -> bool {
     let plain = |text: &str| text.trim().replace('-', "").to_ascii_uppercase();
     plain(typed) == plain(code)
@@ -242,14 +243,14 @@ fn is_code(typed: &str, code: &str) -> bool {
 fn other_code() -> ExitError {
     ExitError::new(
         "CODE_MISMATCH",
-        "the code is not the one of this proposal; it may be another than you have reviewed",
+        "short code does not match this proposal; it may differ from the reviewed one",
     )
-    .with_fix("look again with `synapsor-runner proposals show ID`")
+    .with_fix("review it again with `synapsor-runner proposals show ID`")
     .with_exit(EXIT_REFUSED)
 }
 
 fn no_terminal() -> ExitError {
-    ExitError::new("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
+    ExitError::new("CONFIRMATION_REQUIRED", "confirmation required, but no terminal is attached")
         .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
         .with_exit(EXIT_USAGE)
 }

@@ -1,4 +1,4 @@
-//! Orders, deadlines and the rules of `--yes` and `--code`, on a proposal that tries to mislead.
+//! Apply orders, validity and the rules of `--yes` and `--code`, on a proposal with hostile text.
 
 use synapsor_domain::approval::{VerificationContext, verify_decision, verify_order};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -45,7 +45,7 @@ fn approvals(attested: &VerifiedProposal, trust: &TrustFile) -> Vec<VerifiedDeci
 }
 
 #[test]
-fn an_order_names_every_valid_approval_sorted_and_once() {
+fn order_lists_valid_approvals_sorted_and_unique() {
     let (trust, seen) = (trust("dev"), checkpoint());
     let attested = attested("plain", &trust);
     let approvals = approvals(&attested, &trust);
@@ -65,7 +65,7 @@ fn an_order_names_every_valid_approval_sorted_and_once() {
 }
 
 #[test]
-fn a_decision_lasts_as_long_as_its_environment_allows_and_never_past_the_proposal() {
+fn decision_validity_is_capped_by_ceiling_and_proposal() {
     let seen = checkpoint();
     let life = |environment: &str, minutes| {
         let trust = trust(environment);
@@ -119,7 +119,7 @@ fn question(environment: &str, text: &str, consent: Consent<'_>) -> Result<Quest
 }
 
 #[test]
-fn yes_alone_is_enough_in_dev_only_and_never_for_what_was_not_shown_whole() {
+fn yes_flag_alone_suffices_only_in_dev_for_untruncated_text() {
     let long = "x".repeat(3000);
     let base = Consent {
         yes: true,
@@ -182,7 +182,7 @@ fn yes_alone_is_enough_in_dev_only_and_never_for_what_was_not_shown_whole() {
 }
 
 #[test]
-fn without_yes_a_person_at_a_terminal_types_the_answer() {
+fn without_yes_flag_terminal_prompt_is_required() {
     let long = "x".repeat(3000);
     let base = Consent {
         yes: false,
@@ -211,7 +211,7 @@ fn without_yes_a_person_at_a_terminal_types_the_answer() {
 }
 
 #[test]
-fn a_hostile_proposal_is_shown_as_plain_text() {
+fn hostile_proposal_text_is_escaped() {
     let attested = attested(HOSTILE, &trust("dev"));
     let document = review::document(attested.proposal(), attested.digest());
     assert!(

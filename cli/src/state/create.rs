@@ -1,5 +1,5 @@
-//! Makes a state folder: a new deployment with its own authority, keys, one operator and a trust file. A folder
-//! appears whole or not at all, and of two processes that make it at once one wins and the other uses it.
+//! Creates a state directory: a new deployment with its own CA, keys, one operator and a trust file. Creation
+//! is atomic; of two concurrent processes one creates it and the other uses it.
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -27,7 +27,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 const FOLDERS: [&str; 4] = [CERTIFICATES, RUN, WITNESSES, LOGS];
 
-/// Makes `dir` a state folder unless it is one.
+/// Makes `dir` a state directory unless it is one.
 pub(super) fn ensure(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     match files::check_private_dir(dir) {
         Ok(()) if dir.join(TRUST_FILE).exists() => Ok(()),
@@ -37,7 +37,7 @@ pub(super) fn ensure(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     }
 }
 
-/// Makes the folders above `dir` that are missing, closed to others.
+/// Creates the missing parent directories of `dir`, without access for other users.
 pub(super) fn make_parents(dir: &Path) -> Result<(), ExitError> {
     let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
@@ -47,8 +47,8 @@ pub(super) fn make_parents(dir: &Path) -> Result<(), ExitError> {
     builder.create(parent).map_err(|error| in_place(parent, &error))
 }
 
-/// Builds the folder under another name beside its place and renames it: a rename never lands on a folder with
-/// something in it.
+/// Builds the directory under a temporary name beside its final path and renames it. A rename never replaces a
+/// non-empty directory.
 fn create_whole(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let new = beside(dir)?;
     let built = build(&new, env);
@@ -56,7 +56,7 @@ fn create_whole(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     match placed {
         Ok(()) => Ok(()),
         Err(failure) => {
-            // What was built has no name yet that anybody knows.
+            // The temporary name is known to this process only.
             let _ = fs::remove_dir_all(&new);
             if dir.join(TRUST_FILE).exists() {
                 Ok(())
@@ -67,8 +67,8 @@ fn create_whole(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     }
 }
 
-/// The folder is there with other things in it, such as a store of 0.1.x. The trust file goes in last: without it
-/// the folder is no state folder, and what a crash left is set aside.
+/// The directory exists with other content, such as a store of 0.1.x. The trust file is written last: without
+/// it the directory is not a state directory, and the remains of a crash are moved aside.
 fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let _lock = wait_for_lock(&dir.join(LOCK))?;
     if dir.join(TRUST_FILE).exists() {
@@ -86,7 +86,7 @@ fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
         }
         Ok(())
     });
-    // Empty after success; after a failure nobody knows what is in it.
+    // Empty after success; after a failure its content is unspecified.
     let _ = fs::remove_dir_all(&new);
     moved
 }
@@ -100,9 +100,9 @@ fn wait_for_lock(path: &Path) -> Result<FileLock, ExitError> {
         if start.elapsed() > LOCK_TIMEOUT {
             return Err(ExitError::new(
                 "STATE_LOCKED",
-                format!("another process holds {}", path.display()),
+                format!("{} is locked by another process", path.display()),
             )
-            .with_fix("wait until the other command has ended"));
+            .with_fix("wait until the other command ends"));
         }
         std::thread::sleep(LOCK_PAUSE);
     }
@@ -121,7 +121,7 @@ fn build(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let person = operator_person(env);
     let operator = new_key(&keys, &format!("operator-{person}"))?;
     let now = Timestamp::from_unix_millis(now_ms);
-    // A clock that is set back by a few minutes must not lock the operator out.
+    // Backdated, so that setting the clock back by a few minutes does not lock the operator out.
     let not_before = Timestamp::from_unix_millis(now_ms - Span::minutes(5).as_millis());
     let file = json!({
         "version": 1,
@@ -158,7 +158,7 @@ fn new_key(dir: &Path, name: &str) -> Result<SigningKey, ExitError> {
     Ok(key)
 }
 
-/// The person behind this user account, in the form that certificates and the trust file take.
+/// Operator name of this user account, in the form that certificates and the trust file accept.
 pub(crate) fn operator_person(env: &EnvVars) -> String {
     let user = ["USER", "LOGNAME"]
         .iter()
@@ -187,16 +187,16 @@ fn beside(dir: &Path) -> Result<PathBuf, ExitError> {
         }
         _ => Err(ExitError::new(
             "STATE_PARENT_MISSING",
-            format!("{} has no parent folder", dir.display()),
+            format!("{} has no parent directory", dir.display()),
         )
-        .with_fix("make the parent folder first, or give another --store")),
+        .with_fix("create the parent directory first, or pass another --store")),
     }
 }
 
 fn in_place(path: &Path, error: &std::io::Error) -> ExitError {
     ExitError::new(
         "STATE_NOT_CREATED",
-        format!("cannot put {} in place: {}", path.display(), error.kind()),
+        format!("cannot create {}: {}", path.display(), error.kind()),
     )
-    .with_fix("check that the folder can be written to")
+    .with_fix("check that the directory is writable")
 }

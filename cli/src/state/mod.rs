@@ -1,5 +1,5 @@
-//! The state folder: the parent of the ledger's store, with the trust file, keys, development certificates, run
-//! files and witnesses of one deployment on this machine. Making it is `create`; nothing here starts a process.
+//! State directory: the parent of the ledger store, with the trust file, keys, development certificates, run
+//! files and pinned checkpoints of one local deployment. `create` makes it; this module starts no process.
 
 mod create;
 mod trust;
@@ -24,7 +24,7 @@ const RUN: &str = "run";
 const WITNESSES: &str = "witness";
 const LOGS: &str = "logs";
 
-/// A state folder that exists.
+/// A state directory that exists.
 #[derive(Debug, Clone)]
 pub(crate) struct StateFolder {
     dir: PathBuf,
@@ -32,7 +32,7 @@ pub(crate) struct StateFolder {
     trust: PathBuf,
 }
 
-/// Keys of our own processes that the state folder holds.
+/// Keys of our own processes in the state directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServiceKeyName {
     Reader,
@@ -52,10 +52,10 @@ impl ServiceKeyName {
     }
 }
 
-/// The state folder of this command line, which must exist already.
+/// Returns the state directory of this command line, which must exist.
 ///
 /// # Errors
-/// `STATE_NOT_FOUND` with the folder that was looked at: a command in the wrong folder founds no new deployment.
+/// `STATE_NOT_FOUND` with the directory: a command in the wrong directory creates no new deployment.
 pub(crate) fn find(context: &Context) -> Result<StateFolder, ExitError> {
     let folder = place(context)?;
     match files::check_private_dir(&folder.dir) {
@@ -65,19 +65,19 @@ pub(crate) fn find(context: &Context) -> Result<StateFolder, ExitError> {
     }
 }
 
-/// The state folder of this command line, made when it is missing.
+/// Returns the state directory of this command line; creates it if missing.
 pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, ExitError> {
     let folder = place(context)?;
     if context.global.store.is_none() {
-        // A contract says where its store is and may name folders that nobody has made; on a command line that
-        // would be a typing error.
+        // A contract may place its store in directories that do not exist yet; on a command line a missing
+        // directory is likely a typing error.
         create::make_parents(&folder.dir)?;
     }
     create::ensure(&folder.dir, &context.env)?;
     Ok(folder)
 }
 
-/// Where the state folder is or would be; nothing has to exist.
+/// Returns the state directory's path; it need not exist.
 pub(crate) fn place(context: &Context) -> Result<StateFolder, ExitError> {
     let mut folder = StateFolder::of_store(&store_path(context)?)?;
     if let Some(trust) = &context.global.trust {
@@ -86,7 +86,7 @@ pub(crate) fn place(context: &Context) -> Result<StateFolder, ExitError> {
     Ok(folder)
 }
 
-/// `--store` over `SYNAPSOR_LOCAL_STORE` over the contract over the default.
+/// Resolves the store path: `--store`, then `SYNAPSOR_LOCAL_STORE`, then the contract, then the default.
 fn store_path(context: &Context) -> Result<PathBuf, ExitError> {
     if let Some(store) = &context.global.store {
         return Ok(store.clone());
@@ -100,8 +100,8 @@ fn store_path(context: &Context) -> Result<PathBuf, ExitError> {
 }
 
 fn not_found(dir: &Path) -> ExitError {
-    ExitError::new("STATE_NOT_FOUND", format!("there is no state folder at {}", dir.display())).with_fix(
-        "go to the folder of the contract or give --config or --store; `synapsor-runner up` makes a new state folder",
+    ExitError::new("STATE_NOT_FOUND", format!("no state directory at {}", dir.display())).with_fix(
+        "change to the contract's directory or pass --config or --store; `synapsor-runner up` creates a new state directory",
     )
 }
 
@@ -112,7 +112,7 @@ impl StateFolder {
                 "STORE_PATH_INVALID",
                 format!("the store path {} {why}", store.display()),
             )
-            .with_fix("name a file, such as ./.synapsor/local.db")
+            .with_fix("use a file path, such as ./.synapsor/local.db")
         };
         let store = std::path::absolute(store).map_err(|_| unusable("cannot be made absolute"))?;
         if store.to_str().is_none() {
@@ -121,7 +121,7 @@ impl StateFolder {
         let dir = store
             .parent()
             .filter(|_| store.file_name().is_some())
-            .ok_or_else(|| unusable("names no file"))?;
+            .ok_or_else(|| unusable("is not a file path"))?;
         Ok(Self {
             dir: dir.to_owned(),
             trust: dir.join(TRUST_FILE),
@@ -133,12 +133,12 @@ impl StateFolder {
         &self.dir
     }
 
-    /// The ledger's store; it may not exist yet.
+    /// Path of the ledger store; it may not exist yet.
     pub(crate) fn store(&self) -> &Path {
         &self.store
     }
 
-    /// `--trust`, else the folder's own trust file.
+    /// `--trust`, else the trust file of this directory.
     pub(crate) fn trust_path(&self) -> &Path {
         &self.trust
     }
@@ -155,7 +155,7 @@ impl StateFolder {
         self.keys_dir().join(format!("{}.pem", name.as_str()))
     }
 
-    /// The file in which `name` remembers the last head of the log that it believed.
+    /// Path of the pinned checkpoint of `name`.
     pub(crate) fn witness(&self, name: &str) -> PathBuf {
         self.witness_dir().join(name)
     }
@@ -172,7 +172,7 @@ impl StateFolder {
         self.dir.join(CERTIFICATES)
     }
 
-    /// Certificates that people asked for; those of started processes are apart and come and go.
+    /// Directory of certificates from `certs issue`; those of started processes are stored separately.
     pub(crate) fn issued_certs_dir(&self) -> PathBuf {
         self.certs_dir().join("issued")
     }
@@ -181,7 +181,7 @@ impl StateFolder {
         self.dir.join(LOGS)
     }
 
-    /// The development authority of this deployment.
+    /// The development CA of this deployment.
     pub(crate) fn authority(&self) -> Result<DevCa, ExitError> {
         Ok(DevCa::load(&self.dir.join(AUTHORITY))?)
     }

@@ -31,7 +31,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_new_state_folder_is_closed_to_everybody_else() {
+fn new_state_directory_is_private() {
     let place = folder();
     let context = context(&place.path().join("state/local.db"));
     let state = find_or_create(&context).unwrap();
@@ -53,7 +53,7 @@ fn a_new_state_folder_is_closed_to_everybody_else() {
 }
 
 #[test]
-fn a_new_deployment_is_dev_with_one_operator_of_all_roles() {
+fn new_deployment_is_dev_with_one_all_role_operator() {
     let place = folder();
     let context = context(&place.path().join("state/local.db"));
     let state = find_or_create(&context).unwrap();
@@ -72,7 +72,7 @@ fn a_new_deployment_is_dev_with_one_operator_of_all_roles() {
 }
 
 #[test]
-fn a_command_in_the_wrong_folder_founds_nothing() {
+fn find_in_wrong_directory_creates_nothing() {
     let place = folder();
     let context = context(&place.path().join("state/local.db"));
     let failure = find(&context).unwrap_err();
@@ -82,7 +82,7 @@ fn a_command_in_the_wrong_folder_founds_nothing() {
 }
 
 #[test]
-fn of_two_processes_that_create_at_once_one_wins_and_the_other_uses_it() {
+fn concurrent_creation_yields_one_deployment() {
     let place = folder();
     let store = place.path().join("state/local.db");
     let deployments: Vec<String> = std::thread::scope(|scope| {
@@ -108,17 +108,17 @@ fn of_two_processes_that_create_at_once_one_wins_and_the_other_uses_it() {
     assert_eq!(
         std::fs::read_dir(place.path()).unwrap().count(),
         1,
-        "nothing is left beside the folder"
+        "no temporary directory remains"
     );
 }
 
 #[test]
-fn a_folder_with_other_things_in_it_becomes_a_state_folder_without_losing_them() {
+fn creation_in_existing_directory_keeps_its_files() {
     let place = folder();
     let dir = place.path().join("state");
     files::create_private_dir(&dir).unwrap();
     std::fs::write(dir.join("notes.txt"), "mine").unwrap();
-    // What a crash in the middle left: keys, and no trust file.
+    // The remains of a crash: keys, and no trust file.
     files::create_private_dir(&dir.join("keys")).unwrap();
     std::fs::write(dir.join("keys/reader.pem"), "half").unwrap();
     let state = find_or_create(&context(&dir.join("local.db"))).unwrap();
@@ -140,7 +140,7 @@ fn a_folder_with_other_things_in_it_becomes_a_state_folder_without_losing_them()
 }
 
 #[test]
-fn a_state_folder_that_others_can_write_to_is_refused() {
+fn rejects_state_directory_writable_by_others() {
     let place = folder();
     let context = context(&place.path().join("state/local.db"));
     let state = find_or_create(&context).unwrap();
@@ -152,7 +152,7 @@ fn a_state_folder_that_others_can_write_to_is_refused() {
 }
 
 #[test]
-fn a_missing_parent_is_named_and_nothing_is_left() {
+fn rejects_missing_parent_and_creates_nothing() {
     let place = folder();
     let failure = find_or_create(&context(&place.path().join("a/b/local.db"))).unwrap_err();
     assert_eq!(failure.code(), "STATE_PARENT_MISSING");
@@ -160,7 +160,7 @@ fn a_missing_parent_is_named_and_nothing_is_left() {
 }
 
 #[test]
-fn a_contract_may_place_its_store_in_folders_that_nobody_has_made() {
+fn contract_store_path_creates_missing_directories() {
     let place = folder();
     let (file, store) = (
         place.path().join("c.json"),
@@ -183,7 +183,7 @@ fn a_contract_may_place_its_store_in_folders_that_nobody_has_made() {
 }
 
 #[test]
-fn the_contract_places_the_store_unless_the_command_line_does() {
+fn store_flag_overrides_contract_store_path() {
     let place = folder();
     let file = place.path().join("c.json");
     let text =
@@ -197,7 +197,7 @@ fn the_contract_places_the_store_unless_the_command_line_does() {
 }
 
 #[test]
-fn the_contract_of_the_demonstration_is_valid_and_has_no_warnings() {
+fn demo_contract_is_valid_without_warnings() {
     let place = folder();
     let file = place.path().join("c.json");
     std::fs::write(&file, include_str!("../../assets/demo.runner.json")).unwrap();

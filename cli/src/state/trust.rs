@@ -1,4 +1,4 @@
-//! The trust file on disk: which one, and reading it. Judging it is the domain's, editing it the operator commands'.
+//! Locates and reads the trust file. The domain validates it; the operator commands edit it.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use synapsor_domain::trust::TrustFile;
 
 use crate::Context;
 
-/// `--trust`, else the trust file of the state folder, which then must exist.
+/// `--trust`, else the trust file of the state directory, which then must exist.
 pub(crate) fn trust_path(context: &Context) -> Result<PathBuf, ExitError> {
     match &context.global.trust {
         Some(path) => Ok(path.clone()),
@@ -21,9 +21,9 @@ pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, ExitError> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
         FileError::Missing(path) => ExitError::new(
             "TRUST_FILE_MISSING",
-            format!("there is no trust file at {}", path.display()),
+            format!("trust file {} not found", path.display()),
         )
-        .with_fix("give its path with --trust"),
+        .with_fix("pass its path with --trust"),
         other => other.into(),
     })?;
     files::check_not_writable_by_others(path)
@@ -33,6 +33,6 @@ pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, ExitError> {
             refusal.code.clone(),
             format!("{}: {}", path.display(), refusal.public),
         )
-        .with_fix("restore the file from its backup, or correct the places named")
+        .with_fix("restore the file from its backup, or fix the reported entries")
     })
 }

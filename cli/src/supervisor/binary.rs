@@ -1,18 +1,18 @@
-//! Where the other binaries are: beside this one, and nowhere else. A search path could be somebody else's.
+//! Locates the other binaries: only beside this one, because another user may control a search path.
 
 use std::path::PathBuf;
 
 use synapsor_chassis::run::ExitError;
 
-/// The binary `name` in the folder of this executable.
+/// Path of the binary `name` in the directory of this executable.
 pub(crate) fn path(name: &str) -> Result<PathBuf, ExitError> {
     let unknown = |why: String| {
         ExitError::new("BINARY_MISSING", why)
-            .with_fix("install synapsor-runner, -gateway, -executor and -ledger in one folder")
+            .with_fix("install synapsor-runner, -gateway, -executor and -ledger in one directory")
     };
     let own = std::env::current_exe().map_err(|error| {
         unknown(format!(
-            "the folder of this executable is unknown: {}",
+            "directory of this executable unknown: {}",
             error.kind()
         ))
     })?;
@@ -20,6 +20,6 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, ExitError> {
     if path.is_file() {
         Ok(path)
     } else {
-        Err(unknown(format!("{} is not there", path.display())))
+        Err(unknown(format!("{} not found", path.display())))
     }
 }

@@ -1,24 +1,24 @@
-//! How often a child is started again, and after which pause. Only restarts without a healthy interval between them
-//! count: a child that served well for a while and then ends is not one that keeps ending.
+//! Restart budget and backoff of a child. Only restarts without a healthy interval between them count, so that
+//! rare exits of a long-running child do not use up the budget.
 
 use std::time::Duration;
 
-/// A child that ran for so long was healthy, and what was before it is forgotten.
+/// Run time after which a child counts as healthy; its restart count is then reset.
 const HEALTHY: Duration = Duration::from_secs(300);
-/// One that ends more often than this without it has a reason that starting it again does not remove.
+/// Maximum number of restarts without a healthy interval; further restarts would not help.
 const RESTARTS_MAX: u32 = 10;
 const PAUSE_FIRST: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
-/// The restarts of one child.
+/// Restart count of one child.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     used: u32,
 }
 
 impl Budget {
-    /// Counts an end of the child, `ran` after its start: the pause before it is to be started again, or none if that
-    /// is of no use any more.
+    /// Records an exit of the child, `ran` after its start. Returns the delay before the restart, or none if
+    /// the budget is used up.
     pub(super) fn ended_after(&mut self, ran: Duration) -> Option<Duration> {
         if ran >= HEALTHY {
             self.used = 0;
@@ -39,7 +39,7 @@ mod tests {
     const SOON: Duration = Duration::from_secs(2);
 
     #[test]
-    fn child_that_keeps_ending_is_given_up() {
+    fn repeated_exits_exhaust_restart_budget() {
         let mut budget = Budget::default();
         let pauses: Vec<_> = std::iter::from_fn(|| budget.ended_after(SOON)).collect();
         assert_eq!(pauses.len(), 10);
@@ -48,9 +48,9 @@ mod tests {
     }
 
     #[test]
-    fn healthy_interval_gives_a_fresh_budget() {
+    fn healthy_interval_resets_restart_budget() {
         let mut budget = Budget::default();
-        // A child that ends once a day does so for years.
+        // A child may exit once a day for years.
         for _ in 0..1_000 {
             assert_eq!(budget.ended_after(HEALTHY), Some(PAUSE_FIRST));
         }

@@ -1,4 +1,4 @@
-//! One child process: its environment, its log, its lifeline, its readiness and its end.
+//! One child process: environment, log, stdin for shutdown, readiness and exit.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -18,26 +18,26 @@ use super::binary;
 use super::environment::Process;
 use super::run_file::RunFile;
 
-/// From the start of a child to its answer.
+/// Timeout from the start of a child to its readiness.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(15);
-/// A child drains for 10 seconds at most; then it is killed.
+/// A child drains for at most 10 seconds; then it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(12);
 pub(super) const POLL_PAUSE: Duration = Duration::from_millis(10);
 const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
-/// How a child is to be started.
+/// Settings for the start of a child.
 #[derive(Debug)]
 pub(super) struct Spec {
     pub(super) process: Process,
     pub(super) binary: &'static str,
     pub(super) arguments: Vec<OsString>,
     pub(super) environment: BTreeMap<String, String>,
-    /// Where its stderr goes; `None` shares this process's.
+    /// Log file for its stderr; `None` shares this process's stderr.
     pub(super) log: Option<PathBuf>,
     pub(super) run_file: PathBuf,
 }
 
-/// A child that was started here. Dropping it closes its lifeline, which ends it.
+/// A child of this process. Dropping it closes its stdin, which makes it exit.
 #[derive(Debug)]
 pub(crate) struct Child {
     process: Process,
@@ -51,7 +51,7 @@ pub(crate) struct Child {
     lifeline: Option<ChildStdin>,
 }
 
-/// The command of a child, with a cleared environment and its stderr in the log.
+/// Builds the command of a child, with a cleared environment and its stderr in the log.
 pub(super) fn command(spec: &Spec) -> Result<Command, ExitError> {
     let mut command = Command::new(binary::path(spec.binary)?);
     command.args(&spec.arguments).env_clear().envs(&spec.environment);
@@ -73,18 +73,18 @@ fn open_log(path: &Path) -> Result<fs::File, ExitError> {
             "STATE_NOT_WRITABLE",
             format!("cannot write {}: {}", path.display(), error.kind()),
         )
-        .with_fix("check that the state folder can be written to by this user")
+        .with_fix("check that the state directory is writable by this user")
     })
 }
 
 impl Child {
-    /// Starts a child that ends when its stdin is closed, in a process group of its own: Ctrl-C reaches this
+    /// Starts a child that exits when its stdin closes, in a process group of its own: Ctrl-C reaches this
     /// process only, which ends the children in order.
     pub(super) fn start(spec: &Spec) -> Result<Self, ExitError> {
         Self::spawn(spec, Stdio::piped())
     }
 
-    /// Starts a child that looks after its own end.
+    /// Starts a child that decides by itself when to exit.
     pub(super) fn start_detached(spec: &Spec) -> Result<Self, ExitError> {
         Self::spawn(spec, Stdio::null())
     }
@@ -106,7 +106,7 @@ impl Child {
         })
     }
 
-    /// Waits until the child has published that it serves.
+    /// Waits until the child has published its run file.
     pub(super) async fn wait_ready(&mut self) -> Result<(), ExitError> {
         let start = Instant::now();
         loop {
@@ -120,12 +120,12 @@ impl Child {
             }
             if start.elapsed() > READY_TIMEOUT {
                 let text = format!(
-                    "the {} does not answer after {} s",
+                    "the {} is not ready after {} s",
                     self.name(),
                     READY_TIMEOUT.as_secs()
                 );
                 return Err(ExitError::unreachable("CHILD_NOT_READY", text).with_fix(format!(
-                    "look at {}",
+                    "check {}",
                     self.log.as_deref().unwrap_or(Path::new("its log")).display()
                 )));
             }
@@ -141,12 +141,12 @@ impl Child {
         self.pid
     }
 
-    /// How well it says that it is locked in.
+    /// Its sandbox level, as it reports it.
     pub(crate) fn posture(&self) -> Option<&str> {
         self.posture.as_deref()
     }
 
-    /// Where it listens.
+    /// Its listen address.
     ///
     /// # Errors
     /// When it is not ready or does not listen.
@@ -164,25 +164,25 @@ impl Child {
         &self.environment
     }
 
-    /// What ended it, if it has ended.
+    /// Returns the exit error, if it has exited.
     pub(crate) fn ended(&mut self) -> Option<ExitError> {
         match self.handle.try_wait() {
             Ok(None) => None,
             Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), Some(status))),
             Err(error) => Some(ExitError::new(
                 "CHILD_LOST",
-                format!("the {} is lost: {}", self.name(), error.kind()),
+                format!("cannot wait for the {}: {}", self.name(), error.kind()),
             )),
         }
     }
 
-    /// Waits for its end; there is no timeout.
+    /// Waits for its exit, without a timeout.
     pub(crate) async fn wait_end(&mut self) -> ExitError {
         let status = self.handle.wait().await.ok();
         last_failure(self.log.as_deref(), self.name(), status)
     }
 
-    /// Lets it drain and end, or kills it.
+    /// Lets it drain and exit, or kills it.
     pub(crate) async fn stop(mut self) {
         if self.lifeline.take().is_none() {
             self.terminate();
@@ -191,7 +191,7 @@ impl Child {
             .await
             .is_err()
         {
-            // It had its time; a process that is gone already is what is wanted.
+            // The drain timeout has passed; an error here means that the process is already gone.
             let _ = self.handle.kill().await;
         }
         if let Some(log) = &self.log {
@@ -215,10 +215,10 @@ pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> ExitError {
         "CHILD_NOT_STARTED",
         format!("cannot start {}: {}", spec.binary, error.kind()),
     )
-    .with_fix("check that the binaries beside synapsor-runner can be executed")
+    .with_fix("check that the binaries beside synapsor-runner are executable")
 }
 
-/// The last failure that a child printed, as this process's own.
+/// Returns the last error that a child printed, as an error of this process.
 pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitStatus>) -> ExitError {
     if let Some(signal) = status.and_then(|status| status.signal()) {
         return ExitError::new(
@@ -228,7 +228,7 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
     }
     let Some(log) = log else {
         return ExitError::new("CHILD_ENDED", format!("the {name} ended"))
-            .with_fix("look at its message above");
+            .with_fix("check its message above");
     };
     let bytes = files::read_bounded(log, LOG_BYTES_MAX).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
@@ -248,15 +248,15 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
         }
         None => {
             let usage = lines.iter().rfind(|line| line.starts_with("error: "));
-            let last = usage.or(lines.last()).copied().unwrap_or("it said nothing");
+            let last = usage.or(lines.last()).copied().unwrap_or("no output");
             ExitError::new("CHILD_ENDED", format!("the {name} ended: {last}"))
                 .with_exit(exit)
-                .with_fix(format!("look at {}", log.display()))
+                .with_fix(format!("check {}", log.display()))
         }
     }
 }
 
-/// Code, message and fix of the last failure among lines that a process of ours printed.
+/// Parses code, message and fix of the last error among the lines that a child printed.
 pub(super) fn printed_failure(lines: &[&str]) -> Option<(String, String, Option<String>)> {
     let at = lines.iter().rposition(|line| line.starts_with("error["))?;
     let (code, message) = lines[at].strip_prefix("error[")?.split_once("]: ")?;

@@ -1,4 +1,4 @@
-//! How a reader and a writer are started: two processes from one binary that share no credential.
+//! Starts reader and writer: two processes of one binary that share no credential.
 
 use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -18,19 +18,19 @@ const BINARY: &str = "synapsor-executor";
 const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Which executor, and how.
+/// Role and settings of an executor.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Executor {
     pub(super) role: ExecutorRole,
     pub(super) ledger: SocketAddr,
-    /// Port 0 takes a free one.
+    /// Port 0 picks a free one.
     pub(super) listen: SocketAddr,
 }
 
-/// The two lives of the one binary.
+/// The two roles of the binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ExecutorRole {
-    /// Open to this instance's gateway only; offers no proposals when `read_only`.
+    /// Accepts this instance's gateway only; exposes no proposal tools when `read_only`.
     Reader {
         read_only: bool,
     },
@@ -54,7 +54,7 @@ impl Executor {
         }
     }
 
-    /// The same again where it listened before, for those who know the address.
+    /// Returns the same settings with a fixed listen address, so that clients find it after a restart.
     pub(super) fn at(self, listen: SocketAddr) -> Self {
         Self { listen, ..self }
     }
@@ -67,7 +67,7 @@ impl Executor {
     }
 }
 
-/// Starts an executor and waits until it serves.
+/// Starts an executor and waits until it is ready.
 pub(super) async fn start(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Child, ExitError> {
     let (process, role, _) = executor.parts();
     environment::require(process, &supervisor.context.env, &supervisor.contract.contract)?;

@@ -1,4 +1,4 @@
-//! How a gateway is started: over HTTP as a service, or on pipes for one client. It never gets a database variable.
+//! Starts a gateway: over HTTP as a service, or on pipes for one client. It never gets a database variable.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use crate::Context;
 const BINARY: &str = "synapsor-gateway";
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// In which form MCP crosses HTTP.
+/// MCP transport over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     Streamable,
@@ -27,22 +27,22 @@ pub(crate) enum Wire {
     Bridge,
 }
 
-/// How tools and results look to a client.
+/// Format of tools and results for a client.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Shown {
-    /// Envelope 1 or 2; `None` as the contract says.
+    /// Result envelope version, 1 or 2; `None` uses the contract's.
     pub(crate) format: Option<u8>,
     pub(crate) names: AliasMode,
 }
 
-/// How HTTP is served.
+/// HTTP settings of the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
     pub(crate) wire: Wire,
     pub(crate) listen: SocketAddr,
     pub(crate) is_https: bool,
     pub(crate) door: Door,
-    /// More flags of the gateway.
+    /// Additional flags of the gateway.
     pub(crate) more: Vec<OsString>,
     pub(crate) shown: Shown,
 }
@@ -52,32 +52,32 @@ impl Http {
         if self.is_https { "https" } else { "http" }
     }
 
-    /// For people.
+    /// Describes the authentication for the operator.
     pub(crate) fn who_may_call(&self) -> String {
         match &self.door {
-            Door::Token(name) => format!("clients send the token of {name} as a bearer token"),
+            Door::Token(name) => format!("clients send the token in {name} as a bearer token"),
             Door::TokensFile => "clients send one of the tokens of the file as a bearer token".to_owned(),
             Door::AccessTokens { issuer } => format!("clients send access tokens of {issuer}"),
-            Door::Open => "anybody on this machine may call: no token".to_owned(),
+            Door::Open => "every local process may call: no token".to_owned(),
         }
     }
 }
 
-/// Who is let in over HTTP.
+/// Authentication over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// The variable with the bearer token; there may be a file of more.
+    /// Variable with the bearer token; a file with more tokens is optional.
     Token(String),
     TokensFile,
-    /// As the contract says.
+    /// Access tokens by the contract's policy.
     AccessTokens {
         issuer: String,
     },
-    /// Everybody, on loopback only.
+    /// No authentication, on loopback only.
     Open,
 }
 
-/// Where a gateway gets what it shows.
+/// Services that a gateway calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Upstream {
     pub(crate) reader: SocketAddr,
@@ -93,13 +93,13 @@ impl Upstream {
     }
 }
 
-/// A gateway that speaks MCP on its stdin and stdout.
+/// A gateway that serves MCP on its stdin and stdout.
 #[derive(Debug)]
 pub(crate) struct StdioGateway {
     pub(crate) handle: tokio::process::Child,
     pid: u32,
     environment: Vec<String>,
-    /// Where its stderr goes, unless it shares this process's.
+    /// Log file of its stderr, unless it shares this process's.
     log: Option<PathBuf>,
 }
 
@@ -113,7 +113,7 @@ impl StdioGateway {
         &self.environment
     }
 
-    /// Asks it to end, and kills it when it does not.
+    /// Requests its exit, and kills it after the timeout.
     pub(crate) async fn end(&mut self) {
         let pid = i32::try_from(self.pid)
             .ok()
@@ -129,7 +129,7 @@ impl StdioGateway {
         }
     }
 
-    /// What the gateway said when it ended.
+    /// Returns the error that the gateway printed at its exit.
     pub(crate) async fn last_failure(&mut self) -> ExitError {
         let status = self.handle.wait().await.ok();
         child::last_failure(self.log.as_deref(), Process::Gateway.as_str(), status)
@@ -188,14 +188,14 @@ pub(super) fn stdio(
     let mut spec = spec(supervisor, upstream, shown, None, arguments)?;
     if is_inherited {
         spec.log = None;
-        // Stdin is the client's and outlives this process.
+        // Its stdin belongs to the client and outlives this process.
         spec.arguments
             .extend(["--lifeline", "parent"].map(OsString::from));
     }
     start_stdio(&spec, is_inherited)
 }
 
-/// A gateway of a reader that runs elsewhere, with a certificate that the caller brings.
+/// Starts a gateway for a remote reader, with a certificate from the command line.
 pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<StdioGateway, ExitError> {
     let deployment = tls.load()?.identity().deployment().to_owned();
     let mut arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
@@ -215,7 +215,7 @@ pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<S
     start_stdio(&spec, false)
 }
 
-/// The streams are this process's own when `is_inherited` says so, and pipes otherwise.
+/// Starts the gateway on this process's own streams if `is_inherited`, else on pipes.
 fn start_stdio(spec: &Spec, is_inherited: bool) -> Result<StdioGateway, ExitError> {
     let mut command = child::command(spec)?;
     if is_inherited {

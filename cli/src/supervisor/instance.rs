@@ -1,4 +1,4 @@
-//! One start: an instance id, and the short-lived certificates that bear it.
+//! One start of local processes: an instance id and its short-lived certificates.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,12 @@ use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 
 use crate::state::{StateFolder, operator_person};
 
-/// In the folder of a gateway's certificate: the folder that the gateway itself writes to.
+/// Directory within that of the gateway's certificate; the gateway itself writes to it.
 const GATEWAY_RUN_DIR: &str = "run";
-/// Logs of earlier starts that are kept.
+/// Number of logs of earlier starts that are kept.
 const LOGS_KEPT: usize = 32;
 
-/// An instance and the authority that vouches for it.
+/// An instance and the CA that signs its certificates.
 #[derive(Debug)]
 pub(crate) struct Instance {
     id: String,
@@ -50,14 +50,14 @@ impl Instance {
         self.authority.deployment()
     }
 
-    /// The identity that this instance's process of a role bears.
+    /// Certificate identity of this instance's process of a role.
     pub(crate) fn identity(&self, role: Role) -> Result<PeerIdentity, ExitError> {
         let instance = role.has_instance().then_some(self.id.as_str());
         Ok(PeerIdentity::new(self.authority.deployment(), role, instance)?)
     }
 
-    /// A certificate for a child, in files. A gateway's stand in a folder of their own: it is the only one of the
-    /// state folder that a gateway sees.
+    /// Issues a certificate for a child, as files. A gateway's files have a directory of their own: the only
+    /// one of the state directory that a gateway can access.
     pub(crate) fn leaf_files(&self, role: Role) -> Result<TlsFiles, ExitError> {
         let instance = role.has_instance().then_some(self.id.as_str());
         let leaf = self
@@ -79,7 +79,7 @@ impl Instance {
         self.certs_dir.join(format!("gateway-{}", self.id))
     }
 
-    /// The folder in which this instance's gateway says where it listens; it goes with the instance.
+    /// Directory for the run file of this instance's gateway; removed with the instance.
     pub(crate) fn gateway_run_dir(&self) -> Result<PathBuf, ExitError> {
         let dir = self.gateway_dir().join(GATEWAY_RUN_DIR);
         files::create_private_dir(&self.gateway_dir())?;
@@ -87,7 +87,7 @@ impl Instance {
         Ok(dir)
     }
 
-    /// A certificate for this process, in memory only.
+    /// Issues a certificate for this process, in memory only.
     pub(crate) fn operator(&self, env: &EnvVars) -> Result<TlsMaterial, ExitError> {
         let now_ms = SystemClock.now_ms();
         let leaf = self
@@ -96,7 +96,7 @@ impl Instance {
         Ok(leaf.material(now_ms)?)
     }
 
-    /// Killed supervisors leave their leaves behind; nobody needs an expired one. Best effort.
+    /// Removes expired certificates that killed supervisors left behind. Best effort.
     fn remove_expired(&self) {
         let now_ms = SystemClock.now_ms();
         let leaves = dev_ca::list(&self.certs_dir).unwrap_or_default();
@@ -114,7 +114,7 @@ impl Instance {
     }
 }
 
-/// The files of an instance go with it; the processes have long read them.
+/// Removes the files of an instance; its processes have read them at their start.
 impl Drop for Instance {
     fn drop(&mut self) {
         for files in self.issued.get_mut().expect("pushing does not panic") {
@@ -125,7 +125,7 @@ impl Drop for Instance {
     }
 }
 
-/// Keeps the newest logs of earlier starts. Best effort.
+/// Removes logs of earlier starts, except the newest. Best effort.
 fn remove_old_logs(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else {
         return;

@@ -1,5 +1,5 @@
-//! Keeps a ledger where the processes of a supervisor expect it: when it is gone, whoever notices first starts
-//! another one at the same address.
+//! Restarts the ledger for the processes of a supervisor: the first one that detects its exit starts another
+//! one at the same address.
 
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ impl<'a> Keeper<'a> {
         })
     }
 
-    /// Returns only when starting it again is of no use. The open connection also tells the ledger that it is needed.
+    /// Returns only when the restart budget is used up. The open connection keeps the ledger from exiting.
     pub(crate) async fn keep(&self) -> ExitError {
         let (mut budget, mut pid, mut started) = (Budget::default(), self.pid, Instant::now());
         loop {
@@ -49,17 +49,17 @@ impl<'a> Keeper<'a> {
                 continue;
             }
             let failure = match self.supervisor.ledger().await {
-                // It was only slow to answer.
+                // The ledger only responded slowly.
                 Ok(ledger) if ledger.pid == pid => continue,
                 Ok(ledger) => {
                     if ledger.address == self.address {
-                        tracing::warn!("the ledger was started again");
+                        tracing::warn!("ledger restarted");
                     } else {
-                        tracing::warn!(address = %ledger.address, "the ledger now answers elsewhere");
+                        tracing::warn!(address = %ledger.address, "ledger restarted at a different address");
                     }
                     pid = ledger.pid;
-                    ExitError::new("CHILD_ENDED", "the ledger keeps ending soon after its start")
-                        .with_fix("see its log in the state folder")
+                    ExitError::new("CHILD_ENDED", "ledger repeatedly exits soon after its start")
+                        .with_fix("check its log in the state directory")
                 }
                 Err(failure) => {
                     tracing::error!(code = failure.code(), "{}", failure.message());

@@ -1,4 +1,4 @@
-//! A child that is started again when it dies: its neighbours go on meanwhile, and find it where it was.
+//! Child process that is restarted at the same address when it exits.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use super::executor::{self, Executor};
 use super::gateway::{self, Http, Upstream};
 use super::{Child, Supervisor};
 
-/// A running child and what it takes to start it again.
+/// A running child and the settings for its restart.
 #[derive(Debug)]
 pub(crate) struct Kept<'a> {
     supervisor: &'a Supervisor<'a>,
@@ -17,7 +17,7 @@ pub(crate) struct Kept<'a> {
     child: Child,
 }
 
-/// What is started, with the address at which it already was.
+/// Settings of the child, with its previous address.
 #[derive(Debug)]
 enum Service {
     Executor(Executor),
@@ -47,7 +47,7 @@ impl<'a> Kept<'a> {
         })
     }
 
-    /// A gateway over HTTP, with upstreams that stay where they are as long as they are kept.
+    /// A gateway over HTTP; its upstream addresses are stable while they are supervised.
     pub(crate) async fn gateway(
         supervisor: &'a Supervisor<'a>,
         upstream: Upstream,
@@ -69,7 +69,7 @@ impl<'a> Kept<'a> {
         &self.child
     }
 
-    /// Returns only when starting it again is of no use.
+    /// Returns only when the restart budget is used up.
     pub(crate) async fn keep(&mut self) -> ExitError {
         let mut budget = Budget::default();
         let mut started = Instant::now();
@@ -77,7 +77,7 @@ impl<'a> Kept<'a> {
         while let Some(pause) = budget.ended_after(started.elapsed()) {
             tracing::warn!(
                 process = self.child.name(),
-                "{}; starting it again",
+                "{}; restarting it",
                 failure.message()
             );
             tokio::time::sleep(pause).await;

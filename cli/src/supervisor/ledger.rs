@@ -1,5 +1,5 @@
-//! The ledger of a state folder: whoever needs it first starts it, everybody uses it, and it ends by itself when
-//! nobody is connected. Which process owns the store is decided by the ledger's own lock.
+//! The ledger of a state directory: the first process that needs it starts it, all share it, and it exits
+//! without connections. The ledger's own lock decides which process owns the store.
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -20,26 +20,26 @@ use crate::Context;
 use crate::state::{ServiceKeyName, StateFolder};
 
 const BINARY: &str = "synapsor-ledger";
-/// What a ledger says when another one has the store.
+/// Error code of a ledger when another one owns the store.
 const STORE_LOCKED: &str = "STORE_LOCKED";
 const RUN_FILE: &str = "ledger.json";
 const LAST_ADDRESS_FILE: &str = "ledger.address";
 const ADDRESS_BYTES_MAX: u64 = 64;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// A ledger that answers.
+/// A running ledger.
 #[derive(Debug)]
 pub(crate) struct RunningLedger {
     pub(crate) address: SocketAddr,
     pub(crate) pid: u32,
     /// Names of its variables; empty when another process started it.
     pub(crate) environment: Vec<String>,
-    /// There when this process started it. Dropping it leaves the ledger to its other users.
+    /// Present when this process started it. Dropping it leaves the ledger to its other clients.
     child: Option<Child>,
 }
 
 impl RunningLedger {
-    /// The ledger that runs on `state`, started when there is none.
+    /// Returns the ledger that runs on `state`; starts one if there is none.
     pub(crate) async fn ensure(
         context: &Context,
         state: &StateFolder,
@@ -60,9 +60,9 @@ impl RunningLedger {
     }
 }
 
-/// The ledger that runs on `state`, started when there is none.
+/// Returns the ledger that runs on `state`; starts one if there is none.
 ///
-/// A new ledger listens where the last one did if it can: processes that knew the last one find the new one.
+/// A new ledger reuses the last listen address if possible, so that processes which knew it can reconnect.
 async fn ensure(
     context: &Context,
     state: &StateFolder,
@@ -81,9 +81,9 @@ async fn ensure(
             return Ok(ours(running, child));
         }
         match child.as_mut().and_then(Child::ended) {
-            // Another ledger has the store: it will publish itself, or it is about to end.
+            // Another ledger owns the store: it publishes its run file soon, or is about to exit.
             Some(failure) if failure.code() == STORE_LOCKED => child = None,
-            // Somebody else has the port.
+            // Another process uses the port.
             Some(_) if listen.is_some() => (child, listen) = (None, None),
             Some(failure) => return Err(failure),
             None if child.is_none() && start.elapsed() < READY_TIMEOUT => {
@@ -94,9 +94,9 @@ async fn ensure(
         if start.elapsed() > READY_TIMEOUT {
             return Err(ExitError::unreachable(
                 "LEDGER_NOT_READY",
-                "the ledger of this state folder does not answer",
+                "the ledger of this state directory does not respond",
             )
-            .with_fix(format!("look at the logs in {}", state.logs_dir().display())));
+            .with_fix(format!("check the logs in {}", state.logs_dir().display())));
         }
         tokio::time::sleep(POLL_PAUSE * if child.is_none() { 10 } else { 1 }).await;
     }
@@ -111,7 +111,8 @@ fn last_address(state: &StateFolder) -> Option<SocketAddr> {
 fn remember(state: &StateFolder, address: SocketAddr) {
     if last_address(state) != Some(address) {
         let path = state.run_dir().join(LAST_ADDRESS_FILE);
-        // Without it the next ledger listens elsewhere, which only matters to who still knows this one.
+        // Without this file the next ledger uses another address, which only affects processes that still have
+        // this one.
         let _ = files::write_atomic(&path, address.to_string().as_bytes(), files::MODE_PRIVATE);
     }
 }

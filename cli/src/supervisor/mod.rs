@@ -1,5 +1,5 @@
-//! Starts the other processes on this machine: which binary, which certificate, which environment, in which order.
-//! Each child gets only the variables that its role may hold, and ends when this process does.
+//! Starts the other processes on this machine with their binary, certificate and environment, in order. Each
+//! child gets only the variables of its role, and exits with this process.
 
 mod binary;
 mod budget;
@@ -32,12 +32,12 @@ use crate::Context;
 use crate::contract_file::LoadedContract;
 use crate::state::{self, StateFolder};
 
-/// Refuses to go on while a variable of the reader is missing, before anything is made or started.
+/// Rejects the start while a variable of the reader is missing, before anything is created or started.
 pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Result<(), ExitError> {
     environment::require(Process::Reader, &context.env, &contract.contract)
 }
 
-/// What every start on this machine needs: whose state, which contract, and a fresh instance.
+/// Context of every start on this machine: state directory, contract, and a new instance.
 #[derive(Debug)]
 pub(crate) struct Supervisor<'a> {
     pub(crate) context: &'a Context,
@@ -52,7 +52,7 @@ impl<'a> Supervisor<'a> {
         state: &'a StateFolder,
         contract: &'a LoadedContract,
     ) -> Result<Self, ExitError> {
-        // Every process reads it; here its path can be named.
+        // Every process reads it; an error here includes its path.
         state::load_trust(state.trust_path())?;
         Ok(Self {
             context,
@@ -62,17 +62,17 @@ impl<'a> Supervisor<'a> {
         })
     }
 
-    /// The ledger that runs on this state folder, started when there is none.
+    /// Returns the ledger that runs on this state directory; starts one if there is none.
     pub(crate) async fn ledger(&self) -> Result<RunningLedger, ExitError> {
         RunningLedger::ensure(self.context, self.state, &self.instance).await
     }
 
-    /// Starts a reader or a writer and waits until it serves.
+    /// Starts a reader or a writer and waits until it is ready.
     pub(crate) async fn executor(&self, executor: Executor) -> Result<Child, ExitError> {
         executor::start(self, executor).await
     }
 
-    /// Starts a gateway that speaks MCP on pipes, or on this process's own stdin and stdout.
+    /// Starts a gateway that serves MCP on pipes, or on this process's own stdin and stdout.
     pub(crate) fn stdio_gateway(
         &self,
         upstream: Upstream,

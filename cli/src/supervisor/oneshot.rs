@@ -1,5 +1,5 @@
-//! A child that answers one question about a database and ends: this process holds no driver. It gets the variables
-//! that the question is about and nothing else.
+//! One-shot child that answers one database query, because this process has no driver. It gets only the
+//! variables that the query needs.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,14 +15,14 @@ use super::{binary, child, environment};
 use crate::Context;
 
 const BINARY: &str = "synapsor-executor";
-/// From the start of the child to its answer; its own waits for the database are shorter.
+/// Timeout from the start of the child to its output; its own database timeouts are shorter.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 const MESSAGES_BYTES_MAX: usize = 64 * 1024;
 
-/// Runs the executor with `arguments` and the variables of `names` that are set, and returns what it prints.
+/// Runs the executor with `arguments` and the variables of `names` that are set, and returns its output.
 ///
 /// # Errors
-/// The child's own failure, with its exit code; `ANSWER_TIMEOUT` (exit 6); an interruption.
+/// The child's own error, with its exit code; `ANSWER_TIMEOUT` (exit 6); an interruption.
 pub(crate) async fn ask(
     context: &Context,
     arguments: Vec<OsString>,
@@ -43,7 +43,7 @@ pub(crate) async fn ask(
         .unless_stopped(async {
             answer.await.unwrap_or_else(|_| {
                 let text = format!(
-                    "the database did not answer within {} s",
+                    "database did not respond within {} s",
                     ANSWER_TIMEOUT.as_secs()
                 );
                 Err(ExitError::unreachable("ANSWER_TIMEOUT", text)
@@ -57,9 +57,9 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     let lost = |error: std::io::Error| {
         ExitError::new(
             "CHILD_NOT_STARTED",
-            format!("{BINARY} cannot be run: {}", error.kind()),
+            format!("cannot run {BINARY}: {}", error.kind()),
         )
-        .with_fix("check that the binaries beside synapsor-runner can be executed")
+        .with_fix("check that the binaries beside synapsor-runner are executable")
     };
     let mut child = command.spawn().map_err(lost)?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
@@ -80,10 +80,10 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
         .unwrap_or(1);
     let lines: Vec<&str> = text.lines().collect();
     let Some((code, message, fix)) = child::printed_failure(&lines) else {
-        let text = format!("{BINARY} ended without an answer that can be used");
+        let text = format!("{BINARY} exited without a valid result");
         return Err(ExitError::new("CHILD_ENDED", text)
             .with_exit(exit)
-            .with_fix("try again with one --schema"));
+            .with_fix("retry with one --schema"));
     };
     let failure = ExitError::new(code, message).with_exit(exit);
     Err(match fix {
@@ -92,7 +92,7 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     })
 }
 
-/// Reads to the end, but keeps one byte more than `bytes_max` at most.
+/// Reads to the end, but at most one byte more than `bytes_max`.
 async fn bounded(from: Option<impl AsyncRead + Unpin>, bytes_max: usize) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let Some(from) = from else { return Ok(bytes) };

@@ -1,4 +1,4 @@
-//! The small file by which a started process tells where it listens.
+//! Run file with the listen address of a started process.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -8,13 +8,13 @@ use synapsor_chassis::files;
 
 const BYTES_MAX: u64 = 16 * 1024;
 
-/// Who listens where.
+/// Process id and listen address of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RunFile {
     pub(crate) pid: u32,
     /// Absent for a gateway on stdio.
     pub(crate) address: Option<SocketAddr>,
-    /// How well the process says that it is locked in; only a gateway says it.
+    /// Sandbox level that the process reports; only a gateway sets it.
     pub(crate) posture: Option<String>,
 }
 

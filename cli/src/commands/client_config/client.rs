@@ -1,4 +1,4 @@
-//! The clients that are known: which transports each takes, and where its file is. What stands in the file is
+//! Supported MCP clients: their transports and the paths of their configuration files. The file content is in
 //! `snippet`.
 
 use std::path::{Path, PathBuf};
@@ -32,10 +32,10 @@ pub(super) enum Client {
     OpenaiAgents,
 }
 
-/// The language of a client's file.
+/// Format of a client's configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
-    /// With or without comments.
+    /// JSON, with or without comments.
     Json,
     Toml,
 }
@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// The key of the file under which servers stand.
+    /// Key of the file that holds the servers.
     pub(super) const fn servers_key(self) -> &'static str {
         match self {
             Self::Vscode => "servers",
@@ -81,7 +81,7 @@ impl Client {
         }
     }
 
-    /// Whether the client starts servers in a folder of its own choice and with a PATH of its own.
+    /// Whether the client starts servers in its own working directory and with its own PATH.
     pub(super) const fn needs_absolute_paths(self) -> bool {
         match self {
             Self::ClaudeDesktop | Self::Codex => true,
@@ -94,7 +94,7 @@ impl Client {
         }
     }
 
-    /// What a path relative to the project begins with.
+    /// Prefix of a path relative to the project.
     pub(super) const fn project_prefix(self) -> &'static str {
         match self {
             Self::Cursor | Self::Vscode => "${workspaceFolder}/",
@@ -107,10 +107,10 @@ impl Client {
         }
     }
 
-    /// The transport that was asked for, or the one that the client is used with.
+    /// Returns the requested transport, or the client's default.
     ///
     /// # Errors
-    /// `CLIENT_TRANSPORT_UNSUPPORTED` when the client's file cannot say so.
+    /// `CLIENT_TRANSPORT_UNSUPPORTED` when the client's file does not support it.
     pub(super) fn transport(self, asked: Option<Transport>) -> Result<Transport, ExitError> {
         let only_http = matches!(self, Self::GenericHttp | Self::OpenaiAgents);
         let transport = asked.unwrap_or(if only_http {
@@ -120,17 +120,18 @@ impl Client {
         });
         let fix = match (self, transport) {
             (Self::ClaudeDesktop, Transport::StreamableHttp) => {
-                "use --transport stdio; remote servers are added in Claude Desktop's own settings, under Connectors"
+                "use --transport stdio; add remote servers in Claude Desktop's settings, under Connectors"
             }
             (Self::GenericHttp, Transport::Stdio) => "use the client generic",
             (Self::OpenaiAgents, Transport::Stdio) => "use --transport streamable-http",
             (_, Transport::Stdio | Transport::StreamableHttp) => return Ok(transport),
         };
-        let text = format!("{} is not set up this way", self.as_str());
+        let text = format!("transport not supported by {}", self.as_str());
         Err(ExitError::usage("CLIENT_TRANSPORT_UNSUPPORTED", text).with_fix(fix))
     }
 
-    /// Where the client's file is: in the current folder for clients that have one per project, else the user's.
+    /// Path of the client's file: in the current directory for clients with a file per project, else the
+    /// user's.
     pub(super) fn destination(self, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
         Ok(match self {
             Self::Generic | Self::GenericHttp | Self::OpenaiAgents => None,
@@ -152,7 +153,7 @@ impl Client {
     }
 }
 
-/// The folder that the variable names, if it is absolute, else `usual` in the user's home.
+/// The directory named by the variable if it is absolute, else `usual` in the user's home.
 fn named_folder(env: &EnvVars, name: &str, usual: &str) -> Result<Option<PathBuf>, ExitError> {
     let named = env.get(name)?.map(PathBuf::from);
     match named.filter(|path| path.is_absolute()) {
@@ -171,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_where_the_clients_look_for_them() {
+    fn destination_matches_client_default_path() {
         let place = |client: Client, env: &[(&str, &str)]| {
             let env = EnvVars::fixed(env.iter().copied());
             client
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transport_that_a_client_s_file_cannot_name_is_refused() {
+    fn rejects_unsupported_client_transport() {
         use Transport::{Stdio, StreamableHttp};
         assert_eq!(Client::Cursor.transport(None).unwrap(), Stdio);
         assert_eq!(Client::OpenaiAgents.transport(None).unwrap(), StreamableHttp);

@@ -1,5 +1,5 @@
-//! Putting the snippet into the client's file, taking it out, and looking whether it is there. Nothing else of the
-//! file changes; the old file stays beside it.
+//! Inserts the snippet into the client's file, removes it, or checks for it. Other content is preserved, and a
+//! backup stays beside the file.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -18,33 +18,33 @@ use super::client::Client;
 use super::{Args, Setup, file};
 use crate::{Context, output};
 
-/// Lines around a change that are shown.
+/// Lines of context shown around a change.
 const CONTEXT_LINES: usize = 2;
 
 #[derive(Clone, Debug, clap::Args)]
-#[command(next_help_heading = "Options of the client's file")]
+#[command(next_help_heading = "Client configuration file")]
 pub(crate) struct InstallOptions {
-    /// Put the snippet into the client's file; what else stands there is kept
+    /// Add the server to the client's configuration file; other entries are preserved
     #[arg(long, group = "act")]
     write: bool,
-    /// Take this server out of the client's file; what else stands there is kept
+    /// Remove the server from the client's configuration file; other entries are preserved
     #[arg(long, group = "act")]
     uninstall: bool,
-    /// Look whether the client's file has this server; changes nothing
+    /// Check whether the client's file has this server; changes nothing
     #[arg(long, group = "act")]
     status: bool,
-    /// The client's file [default: where the client looks for it]
+    /// Client's configuration file [default: the client's own path]
     #[arg(long, value_name = "PATH", requires = "act")]
     destination: Option<PathBuf>,
-    /// Do not ask
+    /// Skip the prompt
     #[arg(long, requires = "act")]
     yes: bool,
-    /// Show what would change; change nothing
+    /// Show the changes without writing them
     #[arg(long, requires = "act", conflicts_with = "status")]
     dry_run: bool,
 }
 
-/// What is done to the file.
+/// Operation on the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Act {
     Write,
@@ -60,7 +60,7 @@ impl Act {
     }
 }
 
-/// Where the client's file is, as the command line says or the client has it.
+/// Path of the client's file, from the command line or the client's default.
 pub(super) fn destination(
     args: &Args,
     setup: &Setup,
@@ -72,7 +72,7 @@ pub(super) fn destination(
     }
 }
 
-/// Does what the options say to the client's file; `None` if they say nothing.
+/// Runs the operation on the client's file that the options select; `None` if they select none.
 pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Option<Exit>, ExitError> {
     let options = &args.install;
     if !(options.write || options.uninstall || options.status) {
@@ -83,12 +83,12 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
             "CLIENT_HAS_NO_FILE",
             "openai-agents is set up in a program, not in a file",
         )
-        .with_fix("drop the option and put the printed code into your program"));
+        .with_fix("remove the option and add the printed code to your program"));
     }
     let Some(path) = destination(args, setup, context)? else {
-        let text = format!("where {} has its file is not known here", setup.client.as_str());
+        let text = format!("configuration file path of {} unknown", setup.client.as_str());
         return Err(
-            ExitError::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("name it: --destination PATH")
+            ExitError::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("pass --destination PATH")
         );
     };
     let before = read(&path)?;
@@ -101,14 +101,14 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
     Ok(Some(exit))
 }
 
-/// The text of the file; `None` if there is none. What is behind a link is not ours to replace.
+/// Reads the file; `None` if it does not exist. The target of a symbolic link is not ours to replace.
 fn read(path: &Path) -> Result<Option<String>, ExitError> {
     match fs::symlink_metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Ok(metadata) if metadata.is_symlink() => {
             let text = format!("{} is a symbolic link", path.display());
             return Err(ExitError::new("CLIENT_FILE_IS_LINK", text)
-                .with_fix("name the file that it leads to with --destination"));
+                .with_fix("pass the link's target with --destination"));
         }
         Ok(_) | Err(_) => {}
     }
@@ -118,7 +118,7 @@ fn read(path: &Path) -> Result<Option<String>, ExitError> {
             "CLIENT_FILE_UNPARSABLE",
             format!("{} is not UTF-8 text", path.display()),
         )
-        .with_fix("correct the file, or move it away and begin a new one")
+        .with_fix("fix the file, or move it away and create a new one")
     })
 }
 
@@ -225,17 +225,17 @@ fn change(
         (true, false, Act::Uninstall) => {
             output::line(format!("{shown} no longer has the server {}", setup.snippet.name))?;
         }
-        (false, _, Act::Write) => output::line(format!("{shown} has it already; nothing changed"))?,
-        (false, _, Act::Uninstall) => output::line(format!("{shown} does not have it; nothing changed"))?,
+        (false, _, Act::Write) => output::line(format!("{shown} already has the server; no changes written"))?,
+        (false, _, Act::Uninstall) => output::line(format!("{shown} does not have the server; no changes written"))?,
     }
     if let Some(backup) = backup {
         output::line(format!(
-            "the old file is {}",
+            "backup: {}",
             output::statement(&backup.to_string_lossy())
         ))?;
     }
     if is_dry {
-        output::note("nothing was changed");
+        output::note("no changes written");
     }
     Ok(Exit(EXIT_OK))
 }
@@ -246,8 +246,8 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
     }
     if !output::is_interactive() {
         return Err(
-            ExitError::usage("CONFIRMATION_REQUIRED", "nobody is at a terminal to confirm this")
-                .with_fix("look at it with --dry-run, then pass --yes"),
+            ExitError::usage("CONFIRMATION_REQUIRED", "confirmation required, but no terminal is attached")
+                .with_fix("review the changes with --dry-run, then pass --yes"),
         );
     }
     let answer = output::ask(&format!(
@@ -257,10 +257,10 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
     if answer == "yes" {
         return Ok(());
     }
-    Err(ExitError::new("NOT_CONFIRMED", "nothing was changed").with_exit(EXIT_FAILURE))
+    Err(ExitError::new("NOT_CONFIRMED", "no changes written").with_exit(EXIT_FAILURE))
 }
 
-/// Puts the new text in place, with the old file's rights, and gives the path of the copy of the old one.
+/// Replaces the file with the new text, keeping its permissions, and returns the path of the backup.
 fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<PathBuf>, ExitError> {
     let Some(before) = before else {
         make_folder(path)?;
@@ -268,18 +268,18 @@ fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<Path
         return Ok(None);
     };
     let backup = keep(path, before)?;
-    // The client may have written it meanwhile.
+    // The client may have written the file in the meantime.
     if read(path)?.as_deref() != Some(before) {
-        // What was copied is not what stands there.
+        // The backup differs from the current file.
         let _ = fs::remove_file(&backup);
-        let text = format!("{} was changed by somebody else just now", path.display());
+        let text = format!("{} was changed by another process", path.display());
         return Err(ExitError::new("CLIENT_FILE_CHANGED", text).with_fix("close the client and try again"));
     }
     files::replace(path, after.as_bytes())?;
     Ok(Some(backup))
 }
 
-/// A copy beside the file, named for the moment, closed to others: it may hold secrets of other servers.
+/// Writes a timestamped backup beside the file with mode 0600: it may hold secrets of other servers.
 fn keep(path: &Path, text: &str) -> Result<PathBuf, ExitError> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let now = Timestamp::from_unix_millis(SystemClock.now_ms()).to_string();
@@ -289,7 +289,7 @@ fn keep(path: &Path, text: &str) -> Result<PathBuf, ExitError> {
     Ok(backup)
 }
 
-/// The folder of a file that is new, if only that is missing.
+/// Creates the directory of a new file if only that directory is missing.
 fn make_folder(path: &Path) -> Result<(), ExitError> {
     let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
         return Ok(());
@@ -298,14 +298,14 @@ fn make_folder(path: &Path) -> Result<(), ExitError> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => {
-            let text = format!("the folder {} cannot be made: {}", folder.display(), error.kind());
+            let text = format!("cannot create the directory {}: {}", folder.display(), error.kind());
             Err(ExitError::new("CLIENT_FOLDER_MISSING", text)
-                .with_fix("start the client once, or make the folder, or name another with --destination"))
+                .with_fix("start the client once, create the directory, or pass another path with --destination"))
         }
     }
 }
 
-/// The change for a person to read. Lines around it may be of other servers: what looks like a secret is taken out.
+/// Formats the change for display. Context lines may belong to other servers, so possible secrets are redacted.
 fn diff(path: &Path, before: &str, after: &str) -> String {
     let name = path.to_string_lossy();
     let changes = TextDiff::from_lines(before, after);
@@ -325,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_the_client_has_written_meanwhile_is_left_to_it() {
+    fn rejects_file_changed_by_the_client_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mcp.json");
         fs::write(&path, "the client's").unwrap();
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_appears_meanwhile_is_not_overwritten() {
+    fn rejects_file_created_meanwhile() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/mcp.json");
         assert_eq!(replace(&path, None, "ours").unwrap(), None);
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_secret_of_another_server_is_not_shown() {
+    fn diff_redacts_secrets_of_other_servers() {
         let before = "{\n  \"a\": \"1\",\n  \"API_KEY\": \"SEKRIT\",\n  \"u\": \"https://u:SEKRIT@h/\"\n}\n";
         let shown = diff(
             Path::new("f"),

@@ -1,4 +1,4 @@
-//! What an agent should be told about these tools. Pure.
+//! Instructions for an agent about these tools. Pure.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::tool::{AliasMode, CHECKLIST, SYSTEM_PROMPT};

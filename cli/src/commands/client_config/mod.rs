@@ -1,5 +1,5 @@
-//! `mcp config`, `mcp client-config` and `mcp configure`: one command that prints what a client needs to reach this
-//! server, and puts it into the client's file when asked. No snippet holds a secret or a tenant. Starts nothing.
+//! `mcp config`, `mcp client-config` and `mcp configure`: print the configuration with which a client reaches
+//! this server, and edit the client's file on request. No snippet holds a secret or a tenant. Starts nothing.
 
 mod client;
 mod file;
@@ -34,14 +34,14 @@ const NAME_CHARS_MAX: usize = 64;
     synapsor-runner mcp config vscode --transport streamable-http --write --dry-run\n  \
     synapsor-runner mcp config codex --status\n  \
     synapsor-runner mcp config cursor --uninstall --yes\n\n\
-    The snippet goes to stdout; what belongs to it, such as the command of the server, to stderr.\n\
+    The snippet goes to stdout; notes, such as the server command, go to stderr.\n\
     Exit codes: 0 ok, 1 not installed, another entry, or the file cannot be changed, 2 usage"
 )]
 pub(crate) struct Args {
-    /// The client [default: claude-desktop]
+    /// Client [default: claude-desktop]
     #[arg(value_enum, value_name = "CLIENT")]
     client: Option<Client>,
-    /// The same as CLIENT
+    /// Same as the CLIENT argument
     #[arg(
         long = "client",
         value_enum,
@@ -50,37 +50,37 @@ pub(crate) struct Args {
         hide_possible_values = true
     )]
     client_option: Option<Client>,
-    /// How the client connects [default: stdio; HTTP for generic-http and openai-agents]
+    /// Transport of the client [default: stdio; HTTP for generic-http and openai-agents]
     #[arg(long, value_enum)]
     transport: Option<Transport>,
-    /// The address of the HTTP server
+    /// Address of the HTTP server
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
-    /// The port of the HTTP server
+    /// Port of the HTTP server
     #[arg(long, default_value_t = PORT_DEFAULT)]
     port: u16,
-    /// The variable from which client and server take the bearer token
+    /// Variable from which client and server read the bearer token
     #[arg(long, value_name = "NAME", default_value = TOKEN_ENV_DEFAULT)]
     auth_token_env: String,
-    /// The URL of a server that runs elsewhere, https://NAME/mcp
+    /// URL of a remote server, https://NAME/mcp
     #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"])]
     url: Option<String>,
     #[command(flatten)]
     tools: ToolOptions,
-    /// The name of the server in the client
+    /// Server name in the client
     #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]
     name: String,
-    /// Add what an agent should be told about these tools
+    /// Print instructions for the agent as well
     #[arg(long)]
     include_instructions: bool,
-    /// Whole paths, for clients that start servers in another folder
+    /// Use absolute paths, for clients that start servers in another directory
     #[arg(long)]
     absolute_paths: bool,
     #[command(flatten)]
     install: InstallOptions,
 }
 
-/// Everything that a client is told.
+/// Values of a client configuration.
 #[derive(Debug)]
 struct Setup {
     client: Client,
@@ -88,7 +88,7 @@ struct Setup {
     server: Server,
     snippet: Snippet,
     mode: AliasMode,
-    /// `None` if it is not on this machine, which is fine when the server is not either.
+    /// `None` if it is not on this machine; valid only for a remote server.
     contract: Option<LoadedContract>,
 }
 
@@ -99,7 +99,7 @@ impl Args {
             .unwrap_or(Client::ClaudeDesktop)
     }
 
-    /// How the server shows its tools to this client: function names of the OpenAI API have no dots.
+    /// Tool names for this client: function names of the OpenAI API have no dots.
     fn shown(&self) -> Shown {
         let usual = match self.client() {
             Client::OpenaiAgents => AliasMode::OpenAi,
@@ -141,20 +141,21 @@ impl Args {
         })
     }
 
-    /// They stand in files, code and shells. A token that was given instead of a name is not repeated.
+    /// Validates names that go into files, code and shells. The error does not repeat a token that was passed
+    /// as a name.
     fn check_names(&self) -> Result<(), ExitError> {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts_well || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(is_name) {
             return Err(
-                ExitError::usage("CLIENT_NAME_INVALID", "--name is no name of a server")
+                ExitError::usage("CLIENT_NAME_INVALID", "invalid --name")
                     .with_fix("use a letter, then letters, digits, - and _; at most 64"),
             );
         }
         if !is_identifier(&self.auth_token_env) {
             return Err(
-                ExitError::usage("TOKEN_ENV_INVALID", "--auth-token-env is no name of a variable")
-                    .with_fix("give the variable's name, not the token"),
+                ExitError::usage("TOKEN_ENV_INVALID", "invalid --auth-token-env: not an environment variable name")
+                    .with_fix("pass the variable's name, not the token"),
             );
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The set-up of a program with the OpenAI Agents SDK, which has no file: the command of the server, and the code
+//! Configuration of a program with the OpenAI Agents SDK, which has no file: the server command and the code
 //! that connects to it. Pure.
 
 use serde_json::{Value as Json, json};
@@ -9,15 +9,15 @@ use super::server::{Server, Way};
 const PACKAGE: &str = "openai-agents";
 const NOTES: [&str; 4] = [
     "Function names of the API have no dots, so tools are listed by their aliases; either name is taken in a call.",
-    "The token is read from the environment of the program; it stands in no file.",
-    "No tool approves or applies: a person does that with synapsor-runner.",
+    "The token is read from the environment of the program; it is not stored in a file.",
+    "No tool approves or applies; an operator does that with synapsor-runner.",
     "Branch on `ok` in every result.",
 ];
 
-/// The whole set-up; `catalog` is absent when the contract is not on this machine.
+/// Returns the whole configuration; `catalog` is absent when the contract is not on this machine.
 pub(super) fn json(server: &Server, name: &str, mode: AliasMode, catalog: Option<&Catalog>) -> Json {
     let Way::Http { url, token_env, .. } = &server.way else {
-        unreachable!("this client is set up for HTTP only")
+        unreachable!("this client supports HTTP only")
     };
     let names = |mode| {
         let shown = catalog.map(|catalog| catalog.names(mode));
@@ -51,7 +51,7 @@ pub(super) fn json(server: &Server, name: &str, mode: AliasMode, catalog: Option
     })
 }
 
-/// All three are checked: nothing in them ends a text of Python.
+/// All three values are validated: none of them can end a Python string.
 pub(super) fn python(url: &str, token_env: &str, name: &str) -> String {
     format!(
         r#"import asyncio

@@ -1,4 +1,4 @@
-//! What is printed of a set-up: the snippet, and beside it what belongs to it. Names of variables, no values.
+//! Prints a client configuration: the snippet and its notes. Prints names of variables, never values.
 
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
@@ -11,7 +11,7 @@ use crate::commands::mcp::Transport;
 use crate::supervisor::{Process, requirements};
 use crate::{Context, output};
 
-/// The snippet as it goes into the client's file, or the program that uses the server.
+/// The snippet for the client's file, or the program that uses the server.
 pub(super) fn text(args: &Args, setup: &Setup) -> Result<String, ExitError> {
     match (&setup.server.way, setup.client) {
         (Way::Http { url, token_env, .. }, Client::OpenaiAgents) => {
@@ -30,7 +30,7 @@ fn snippet_json(args: &Args, setup: &Setup) -> Json {
     }
 }
 
-/// One document with everything.
+/// One JSON document with all parts.
 pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json, ExitError> {
     let destination = install::destination(args, setup, context)?;
     let format = match (setup.client, setup.client.format()) {
@@ -58,16 +58,16 @@ pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json
     Ok(value)
 }
 
-/// What a person has to know besides the snippet.
+/// Notes for the operator beside the snippet.
 pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(), ExitError> {
     output::note("");
     match install::destination(args, setup, context)? {
         Some(path) => output::note(format!(
-            "goes into    {} (or add --write)",
+            "add to       {} (or pass --write)",
             output::statement(&path.to_string_lossy())
         )),
-        None if setup.client == Client::OpenaiAgents => output::note("goes into    your program"),
-        None => output::note("goes into    the client's own file"),
+        None if setup.client == Client::OpenaiAgents => output::note("add to       your program"),
+        None => output::note("add to       the client's own file"),
     }
     if let Some(launch) = &setup.server.by_hand {
         let who = match setup.transport {
@@ -78,19 +78,19 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
     }
     let names = server_variables(setup);
     if !names.is_empty() {
-        output::note(format!("the server needs  {}", names.join(", ")));
+        output::note(format!("server variables  {}", names.join(", ")));
         if context.global.env_file.is_none() && setup.transport == Transport::Stdio {
             output::note(
-                "a client that inherits no shell does not have them: put them into a file, chmod 600, and give --env-file",
+                "a client outside a shell does not inherit them: put them into a file with mode 0600 and pass --env-file",
             );
         }
     }
     let names = client_variables(setup);
     if !names.is_empty() {
-        output::note(format!("the client needs  {}", names.join(", ")));
+        output::note(format!("client variables  {}", names.join(", ")));
     }
     if args.include_instructions {
-        output::note("\ntell the agent:");
+        output::note("\nagent instructions:");
         output::note(SYSTEM_PROMPT);
         for line in CHECKLIST {
             output::note(format!("- {line}"));
@@ -99,7 +99,7 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
     Ok(())
 }
 
-/// Names of what the server takes from its environment or its env file.
+/// Names of the variables that the server reads from its environment or its env file.
 fn server_variables(setup: &Setup) -> Vec<String> {
     let (Some(loaded), Some(_)) = (&setup.contract, &setup.server.by_hand) else {
         return Vec::new();
@@ -117,7 +117,7 @@ fn server_variables(setup: &Setup) -> Vec<String> {
     names
 }
 
-/// Names of what the client takes from its environment; one that asks its user needs none.
+/// Names of the variables that the client reads; a client that prompts its user needs none.
 fn client_variables(setup: &Setup) -> Vec<String> {
     match &setup.server.way {
         Way::Http { signs_in: true, .. } if setup.client != Client::OpenaiAgents => Vec::new(),

@@ -1,5 +1,5 @@
-//! The server that a client is to use: the command that starts it, or the URL at which it is. Holds paths and names
-//! of variables, never a value of one.
+//! The server in a client configuration: the command that starts it, or its URL. Holds paths and names of
+//! variables, never a value of one.
 
 use std::path::{Path, PathBuf};
 
@@ -21,25 +21,25 @@ pub(super) struct Launch {
     pub(super) args: Vec<String>,
 }
 
-/// How a client reaches the server.
+/// Transport between client and server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Way {
-    /// The client starts it.
+    /// The client starts the server.
     Stdio(Launch),
-    /// Somebody else does.
+    /// The server is started separately.
     Http {
         url: String,
         token_env: String,
-        /// The client gets an access token of its own from the issuer that the server names; nothing has to be set.
+        /// The client gets an access token from the issuer in the server's metadata; no token is configured.
         signs_in: bool,
     },
 }
 
-/// The server, as the client's file names it and as a person starts it.
+/// The server, as the client's file and as a shell command.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) way: Way,
-    /// What a person runs in a shell for the same; `None` for a server that runs elsewhere.
+    /// Shell command for the same server; `None` for a remote one.
     pub(super) by_hand: Option<Launch>,
 }
 
@@ -48,7 +48,7 @@ impl Launch {
         json!({"command": self.command, "args": self.args})
     }
 
-    /// One line for a shell.
+    /// Formats one shell line.
     pub(super) fn line(&self) -> String {
         let words = std::iter::once(&self.command).chain(&self.args);
         let words: Vec<String> = words.map(|word| quoted(word)).collect();
@@ -88,7 +88,7 @@ impl Server {
         }
         if args.url.is_some() {
             return Err(ExitError::usage("CLIENT_URL_UNUSED", "--url goes with HTTP only")
-                .with_fix("add --transport streamable-http, or drop --url"));
+                .with_fix("add --transport streamable-http, or remove --url"));
         }
         let is_absolute = args.absolute_paths || client.needs_absolute_paths();
         let plain = Paths {
@@ -102,7 +102,7 @@ impl Server {
                 Way::Stdio(launch(args, transport, context, &Paths { is_absolute, prefix })?)
             }
             Transport::StreamableHttp => Way::Http {
-                // The name that tokens are issued for is the one under which clients know the server.
+                // Clients know the server under the name in the audience of its tokens.
                 url: match tokens {
                     Some(source) => source.policy.audience.clone(),
                     None => own_url(args)?,
@@ -121,7 +121,7 @@ impl Server {
 /// How paths are written.
 struct Paths {
     is_absolute: bool,
-    /// What a relative path begins with.
+    /// Prefix of a relative path.
     prefix: &'static str,
 }
 
@@ -130,7 +130,7 @@ impl Paths {
         let unusable = || {
             ExitError::usage(
                 "CLIENT_PATH_INVALID",
-                format!("the path {} cannot be used", path.display()),
+                format!("path {} is invalid", path.display()),
             )
         };
         let written = if self.is_absolute {
@@ -196,7 +196,7 @@ fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -
     Ok(Launch { command, args: words })
 }
 
-/// The store as the command line or the contract names it, else where it would be.
+/// The store from the command line or the contract, else the default path.
 fn store(context: &Context) -> Result<PathBuf, ExitError> {
     if let Some(store) = &context.global.store {
         return Ok(store.clone());
@@ -208,13 +208,13 @@ fn store(context: &Context) -> Result<PathBuf, ExitError> {
 
 fn own_url(args: &Args) -> Result<String, ExitError> {
     if !args.host.is_loopback() {
-        let text = format!("how clients reach a server on {} is not known here", args.host);
-        return Err(ExitError::usage("CLIENT_URL_NEEDED", text).with_fix("say it: --url https://NAME/mcp"));
+        let text = format!("client URL of a server on {} unknown", args.host);
+        return Err(ExitError::usage("CLIENT_URL_NEEDED", text).with_fix("pass --url https://NAME/mcp"));
     }
     if args.port == 0 {
         return Err(
-            ExitError::usage("CLIENT_URL_NEEDED", "port 0 is another one at every start")
-                .with_fix("give --port with a number of its own"),
+            ExitError::usage("CLIENT_URL_NEEDED", "--port 0 changes on every start")
+                .with_fix("pass --port with a fixed number"),
         );
     }
     Ok(format!(
@@ -223,17 +223,17 @@ fn own_url(args: &Args) -> Result<String, ExitError> {
     ))
 }
 
-/// A URL that holds no secret and sends none in the clear. The URL itself is never part of an error.
+/// Validates a URL: it holds no secret, and the token is not sent unencrypted. Errors never contain the URL.
 fn checked_url(text: &str) -> Result<String, ExitError> {
     let invalid = |why: &str| {
-        ExitError::usage("CLIENT_URL_INVALID", format!("--url {why}")).with_fix("give https://NAME/mcp")
+        ExitError::usage("CLIENT_URL_INVALID", format!("--url {why}")).with_fix("pass https://NAME/mcp")
     };
     if text.len() > URL_CHARS_MAX {
         return Err(invalid("is too long"));
     }
-    let url: http::Uri = text.parse().map_err(|_| invalid("is no URL"))?;
+    let url: http::Uri = text.parse().map_err(|_| invalid("is not a URL"))?;
     let (Some(scheme), Some(authority)) = (url.scheme_str(), url.authority()) else {
-        return Err(invalid("is no whole URL"));
+        return Err(invalid("is not an absolute URL"));
     };
     if authority.as_str().contains('@') || url.query().is_some() || text.contains('#') {
         return Err(invalid(
@@ -245,7 +245,7 @@ fn checked_url(text: &str) -> Result<String, ExitError> {
     match scheme {
         "https" => Ok(text.to_owned()),
         "http" if is_loopback => Ok(text.to_owned()),
-        "http" => Err(invalid("would send the token in the clear")),
+        "http" => Err(invalid("would send the token unencrypted")),
         _ => Err(invalid("is neither http nor https")),
     }
 }
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_holds_a_secret_or_would_send_one_in_the_clear_is_refused_and_not_repeated() {
+    fn rejects_url_with_secret_without_repeating_it() {
         for good in [
             "https://a.example/mcp",
             "http://127.0.0.1:1/mcp",
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_for_a_shell_keeps_its_words() {
+    fn shell_line_quotes_each_argument() {
         let launch = Launch {
             command: "a b".to_owned(),
             args: ["c", "", "d'e", "$(f)"].map(str::to_owned).to_vec(),

@@ -1,4 +1,4 @@
-//! What stands in a client's file for one server, and the text of it. Pure.
+//! Entry of one server in a client's file, as values and as text. Pure.
 
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::run::ExitError;
@@ -7,7 +7,8 @@ use super::client::{Client, Format};
 use super::file;
 use super::server::Way;
 
-/// Members of an entry that this program writes. Others in an existing entry are the user's and stay.
+/// Members of an entry that this program writes. Other members of an existing entry belong to the user and are
+/// preserved.
 pub(super) const OWN_MEMBERS: [&str; 6] = [
     "type",
     "command",
@@ -17,20 +18,20 @@ pub(super) const OWN_MEMBERS: [&str; 6] = [
     "bearer_token_env_var",
 ];
 
-/// One server of a client's file.
+/// One server entry of a client's file.
 #[derive(Clone, Debug)]
 pub(super) struct Snippet {
     pub(super) format: Format,
-    /// The key under which servers stand.
+    /// Key that holds the servers.
     pub(super) servers_key: &'static str,
-    /// The name of the server.
+    /// Server name.
     pub(super) name: String,
     pub(super) entry: Map<String, Json>,
-    /// What the client asks its user for, where a file has a place for that.
+    /// Prompt of the client for its user, if the file supports one.
     pub(super) input: Option<Json>,
-    /// The id of that question, whether it is asked or not.
+    /// Id of that prompt, whether or not it is used.
     pub(super) input_id: Option<String>,
-    /// Whether a file of this client consists of nothing but the entry.
+    /// Whether the client's file consists of the entry alone.
     is_bare: bool,
 }
 
@@ -84,7 +85,7 @@ impl Snippet {
         }
     }
 
-    /// The snippet as JSON, also where the client's file is not.
+    /// Returns the snippet as JSON, even if the client's file uses another format.
     pub(super) fn json(&self) -> Json {
         if self.is_bare {
             return Json::Object(self.entry.clone());
@@ -97,7 +98,7 @@ impl Snippet {
         Json::Object(whole)
     }
 
-    /// The snippet in the language of the client's file.
+    /// Returns the snippet in the format of the client's file.
     pub(super) fn text(&self) -> Result<String, ExitError> {
         match self.format {
             Format::Json => Ok(format!("{:#}\n", self.json())),

@@ -1,4 +1,4 @@
-//! `demo`: the whole loop with the real processes on an embedded database, told step by step.
+//! `demo`: runs the whole loop with the real processes on an embedded database, step by step.
 
 mod person;
 mod stage;
@@ -25,18 +25,18 @@ const INVOICE: &str = "INV-3001";
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example: synapsor-runner demo --json\nExit codes: 0 ok, 1 a step went otherwise than shown, 2 usage"
+    after_help = "Example: synapsor-runner demo --json\nExit codes: 0 ok, 1 a step failed, 2 usage"
 )]
 pub(crate) struct Args {
-    /// Facts only: no explanations and no pauses
+    /// Print facts only, without explanations and pauses
     #[arg(long)]
     quick: bool,
-    /// Leave the folder of the demonstration in place and say where it is
+    /// Keep the demo directory and print its path
     #[arg(long)]
     keep: bool,
 }
 
-/// The processes of the demonstration.
+/// Processes of the demo.
 struct Cast {
     ledger: RunningLedger,
     reader: Child,
@@ -44,7 +44,7 @@ struct Cast {
     agent: Agent,
 }
 
-/// What `--json` prints, collected on the way.
+/// Facts for `--json`, collected during the demo.
 type Facts = Map<String, Json>;
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     Ok(Exit(if ok { EXIT_OK } else { EXIT_FAILURE }))
 }
 
-/// Whether every step ended as the loop promises.
+/// Whether every step had the expected result.
 fn went_as_shown(facts: &Facts) -> bool {
     let is = |key: &str, wanted: Json| facts.get(key) == Some(&wanted);
     is("proposal_state", json!("applied"))
@@ -102,7 +102,7 @@ async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, ExitError> {
         writer,
         agent,
     };
-    // Interrupted or not, everybody leaves the stage before it is removed.
+    // The processes end before the directory is removed, even after an interrupt.
     let told = context
         .unless_stopped(Box::pin(tell(&cast, context, teller)))
         .await;
@@ -148,7 +148,7 @@ async fn tell_tools(cast: &Cast, teller: &Teller) -> Result<(), ExitError> {
             .unwrap_or_default();
         teller.fact(&tool.name, summary)?;
     }
-    teller.fact("never offered", &NEVER_EXPOSED.join(", "))?;
+    teller.fact("never exposed", &NEVER_EXPOSED.join(", "))?;
     teller.explain("The tools come from a reviewed contract. There is no tool that approves or writes, so no prompt can.")
 }
 
@@ -159,11 +159,11 @@ async fn tell_read(cast: &Cast, teller: &Teller) -> Result<Answer, ExitError> {
         teller.fact(column, &shown(value))?;
     }
     teller.fact("evidence", answer.evidence_id().unwrap_or("-"))?;
-    teller.explain("The tenant is the reader's setting, not an argument; other columns and other tenants' rows stay out.")?;
+    teller.explain("The tenant is the reader's setting, not an argument; other columns and rows of other tenants are not returned.")?;
     Ok(answer)
 }
 
-/// Two proposals on one row; the second will be stale once the first is applied.
+/// Makes two proposals on one row; the second is stale once the first is applied.
 async fn tell_proposals(
     cast: &Cast,
     teller: &Teller,
@@ -203,7 +203,7 @@ async fn tell_proposals(
         &format!("{second_id} on the same invoice, for later"),
     )?;
     teller.explain(
-        "The reader saw the row, built the change and signed it; the ledger keeps it with its evidence.",
+        "The reader read the row, built the change and signed it; the ledger stores it with its evidence.",
     )?;
     facts.insert("proposal_id".to_owned(), json!(first_id));
     facts.insert("evidence_id".to_owned(), json!(first.evidence_id()));
@@ -221,7 +221,7 @@ fn tell_processes(cast: &Cast, teller: &Teller, facts: &mut Facts) -> Result<(),
         ("writer", cast.writer.pid(), cast.writer.environment()),
         ("ledger", cast.ledger.pid, cast.ledger.environment.as_slice()),
     ];
-    teller.step("Who held what: the variables of each process")?;
+    teller.step("Credentials: the environment variables of each process")?;
     for (name, pid, environment) in &rows {
         let names = if environment.is_empty() {
             "none".to_owned()
@@ -261,11 +261,11 @@ fn answered(answer: Answer) -> Result<Answer, ExitError> {
         .unwrap_or_else(|| ("INTERNAL".to_owned(), answer.envelope.to_string()));
     Err(ExitError::new(
         "DEMO_CALL_REFUSED",
-        format!("a tool call was refused: {code}: {message}"),
+        format!("tool call rejected: {code}: {message}"),
     ))
 }
 
 fn id_of(answer: &Answer) -> Result<String, ExitError> {
     let id = answer.proposal_id().map(str::to_owned);
-    id.ok_or_else(|| ExitError::new("DEMO_CALL_REFUSED", "the call made no proposal"))
+    id.ok_or_else(|| ExitError::new("DEMO_CALL_REFUSED", "call returned no proposal"))
 }

@@ -1,4 +1,4 @@
-//! The person's part of a demonstration: approvals, orders, replay, and the check of the ledger.
+//! The operator's steps of the demo: approvals, apply orders, replay, and ledger verification.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::session::Session;
 
 const APPLY_WAIT: Duration = Duration::from_secs(20);
 
-/// The operator's part of the story.
+/// Runs the operator's steps.
 pub(super) struct Person<'a> {
     pub(super) context: &'a Context,
     pub(super) signer: &'a Signer,
@@ -30,7 +30,7 @@ impl Person<'_> {
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
         self.teller
-            .step("A person reads the proposal and signs exactly these bytes")?;
+            .step("The operator reads the proposal and signs exactly these bytes")?;
         for id in ids {
             let looked = operations::look(session, id).await?;
             let digest = looked.attested.digest();
@@ -52,7 +52,7 @@ impl Person<'_> {
             }
         }
         self.teller
-            .explain("Approval happens outside MCP with the person's own key; the agent has no way to it.")?;
+            .explain("Approval happens outside MCP with the operator's own key; the agent cannot reach it.")?;
         self.teller
             .explain(&format!("posture: {} (environment dev)", self.signer.posture()))
     }
@@ -73,7 +73,7 @@ impl Person<'_> {
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
         self.teller.step(
-            "The person orders it applied; the writer checks every signature itself and changes one row",
+            "The operator signs an apply order; the writer verifies every signature and changes one row",
         )?;
         let applied = self.apply(session, id).await?;
         self.tell_outcome("apply", &applied)?;
@@ -90,7 +90,7 @@ impl Person<'_> {
         Ok(())
     }
 
-    /// The row is no longer what the second approval was about.
+    /// The row has changed since the second approval.
     pub(super) async fn tell_stale(
         &self,
         session: &mut Session,
@@ -115,7 +115,7 @@ impl Person<'_> {
         )?;
         facts.insert("stale_status".to_owned(), json!(stale.status.as_str()));
         facts.insert("stale_changed_source".to_owned(), json!(changed));
-        self.teller.explain("The writer compares version and before-image under lock: an approval counts for the row that was seen.")
+        self.teller.explain("The writer compares version and before-image under lock: an approval is valid only for the row as it was read.")
     }
 
     pub(super) async fn tell_replay(
@@ -125,7 +125,7 @@ impl Person<'_> {
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
         self.teller
-            .step("The replay tells the story, and the ledger proves that it is the whole one")?;
+            .step("The replay shows the history, and the ledger proves that it is complete")?;
         let replayed = operations::replay(session, id).await?;
         let story = &replayed.verified.story;
         for event in &story.events {
@@ -137,7 +137,7 @@ impl Person<'_> {
         let checked = operations::verify_ledger(session).await?;
         let ok = checked.findings.is_empty();
         let verdict = if ok {
-            "every record, tree node and signature fits"
+            "every record, tree node and signature verified"
         } else {
             "DAMAGED"
         };
@@ -148,7 +148,7 @@ impl Person<'_> {
         facts.insert("ledger_verified".to_owned(), json!(ok));
         facts.insert("ledger_events".to_owned(), json!(checked.checkpoint.size));
         self.teller.explain(
-            "Reader, writer and this program each remember the log; a cut or rewritten one is noticed.",
+            "Reader, writer and CLI each pin a checkpoint, so they detect a truncated or rewritten log.",
         )
     }
 

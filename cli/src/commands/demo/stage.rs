@@ -1,4 +1,4 @@
-//! The folder of a demonstration: sample database, contract, and the variables that its processes may have.
+//! Demo directory: sample database, contract, and the variables of the demo processes.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -13,10 +13,10 @@ use crate::{Context, Global, supervisor};
 const CONTRACT: &str = include_str!("../../../assets/demo.runner.json");
 const TENANT: &str = "acme";
 const PRINCIPAL: &str = "support-agent";
-/// Variables of this process that the demonstration's supervisor still sees.
+/// Variables of this process that the demo supervisor inherits.
 const KEPT: [&str; 4] = ["USER", "LOGNAME", "SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
 
-/// A private temporary folder, removed at the end unless it is to be kept.
+/// A private temporary directory, removed at the end unless it is kept.
 #[derive(Debug)]
 pub(super) struct Stage {
     dir: PathBuf,
@@ -48,7 +48,7 @@ impl Stage {
             ..Global::default()
         };
         let env = EnvVars::fixed(variables);
-        // From here on the folder is removed whatever happens.
+        // From here on the directory is removed on every path.
         let stage = Self {
             dir,
             keep,
@@ -67,7 +67,7 @@ impl Stage {
         &self.dir
     }
 
-    /// A shell line that goes on where the demonstration ended.
+    /// Shell line that continues in the demo directory.
     pub(super) fn enter(&self) -> String {
         let dir = self.dir.display();
         let url = format!("sqlite://{dir}/billing.db");
@@ -85,13 +85,13 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         if !self.keep {
-            // A folder that cannot be removed is temporary all the same.
+            // The directory is temporary, so a failed removal is ignored.
             let _ = std::fs::remove_dir_all(&self.dir);
         }
     }
 }
 
-/// This program opens no database; the executor makes the sample.
+/// The CLI opens no database; the executor creates the sample.
 async fn make_sample(path: &Path) -> Result<(), ExitError> {
     let mut command = Command::new(supervisor::binary_path("synapsor-executor")?);
     command
@@ -103,7 +103,7 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
     let failed = |why: String| {
         ExitError::new(
             "SAMPLE_NOT_MADE",
-            format!("the sample database was not made: {why}"),
+            format!("sample database not created: {why}"),
         )
     };
     let output = command
@@ -115,6 +115,6 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(failed(
-        said.lines().last().unwrap_or("it said nothing").to_owned(),
+        said.lines().last().unwrap_or("no output").to_owned(),
     ))
 }

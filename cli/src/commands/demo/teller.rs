@@ -1,4 +1,4 @@
-//! How a demonstration is told: steps with explanations for people, facts only for the hurried, nothing for programs.
+//! Output of the demo: steps with explanations, facts only for `--quick`, and no text for `--json`.
 
 use std::cell::Cell;
 use std::io::IsTerminal as _;
@@ -8,11 +8,11 @@ use synapsor_chassis::run::ExitError;
 
 use crate::output;
 
-/// Between two steps, when somebody watches.
+/// Pause between two steps on a terminal.
 const PAUSE: Duration = Duration::from_millis(300);
 const LABEL_CHARS: usize = 34;
 
-/// The voice of a demonstration.
+/// Prints the demo.
 #[derive(Debug)]
 pub(super) struct Teller {
     has_guide: bool,
@@ -43,7 +43,7 @@ impl Teller {
         output::line(format!("{}. {title}", self.step.get()))
     }
 
-    /// A label and foreign text, which is made safe for the terminal.
+    /// Prints a label and foreign text, escaped for the terminal.
     pub(super) fn fact(&self, label: &str, text: &str) -> Result<(), ExitError> {
         if self.is_silent {
             return Ok(());
@@ -63,7 +63,7 @@ impl Teller {
         }
     }
 
-    /// A line of the document that is signed, which is printable ASCII.
+    /// Prints a line of the signed document, which is printable ASCII.
     pub(super) fn quote(&self, line: &str) -> Result<(), ExitError> {
         if self.has_guide {
             output::line(format!("   | {line}"))
@@ -77,13 +77,13 @@ impl Teller {
             output::line("")?;
         }
         let verdict = if ok {
-            "Everything went as it should"
+            "All steps passed"
         } else {
-            "SOMETHING WENT OTHERWISE"
+            "FAILED: a step did not behave as expected"
         };
         output::line(format!("{verdict}, in {:.1} s.", took.as_secs_f64()))?;
         if let Some(enter) = kept {
-            output::line(format!("The folder is kept. To go on in it: {enter}"))?;
+            output::line(format!("Demo directory kept. Continue with: {enter}"))?;
         }
         if self.has_guide {
             output::line("Next: write a contract for your own database, then `synapsor-runner up`.")?;

@@ -1,4 +1,4 @@
-//! The flags of `init`, those of 0.1.x that mean something else here included.
+//! Flags of `init`, including 0.1.x flags whose features are absent here.
 
 use std::path::PathBuf;
 
@@ -9,140 +9,141 @@ use synapsor_domain::scaffold::{DraftError, InitOptions, read_bounds, read_patch
 
 use crate::commands::inspect::Database;
 
-/// What the contract is to say.
+/// Settings of the new contract.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(super) database: Database,
-    /// The table, alone or as SCHEMA.TABLE
+    /// Table, as TABLE or SCHEMA.TABLE
     #[arg(long, value_name = "TABLE")]
     table: Option<String>,
-    /// The table's schema
+    /// Table schema
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// read_only, shadow or review [default: shadow]
+    /// Contract mode: read_only, shadow or review [default: shadow]
     #[arg(long, value_name = "MODE", value_parser = ["read_only", "shadow", "review", "cloud"])]
     mode: Option<String>,
-    /// The column that finds one row [default: the primary key]
+    /// Lookup column that identifies one row [default: the primary key]
     #[arg(long, value_name = "COLUMN")]
     primary_key: Option<String>,
-    /// The column that says whose a row is [default: the first suggestion]
+    /// Tenant column [default: the first suggestion]
     #[arg(long, value_name = "COLUMN", alias = "tenant-key")]
     tenant_column: Option<String>,
-    /// The table has no tenants; for development, without writeback
+    /// Table without tenants; for development, without writeback
     #[arg(long)]
     single_tenant_dev: bool,
-    /// The column that changes with every change of the row; xmin on PostgreSQL [default: the first suggestion]
+    /// Version column that advances with every change of the row; xmin on PostgreSQL [default: the first
+    /// suggestion]
     #[arg(long, value_name = "COLUMN")]
     conflict_column: Option<String>,
-    /// What the writer does to that column: none, increment or now [default: none]
+    /// How the writer advances that column: none, increment or now [default: none]
     #[arg(long, value_name = "HOW", value_parser = ["none", "increment", "now"])]
     conflict_advance: Option<String>,
-    /// Columns that a model may see, joined by commas [default: the suggested ones]
+    /// Columns visible to the model, comma-separated [default: the suggested ones]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     visible_columns: Vec<String>,
     /// Columns that a proposal may change [default: those of --patch]
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     allowed_columns: Vec<String>,
-    /// What a proposal sets: COLUMN=arg:NAME or COLUMN=fixed:VALUE, joined by commas
+    /// Columns that a proposal sets: COLUMN=arg:NAME or COLUMN=fixed:VALUE, comma-separated
     #[arg(long, value_name = "RULE")]
     patch: Vec<String>,
-    /// As --patch COLUMN=fixed:VALUE: COLUMN=VALUE
+    /// Same as --patch COLUMN=fixed:VALUE, written COLUMN=VALUE
     #[arg(long, value_name = "COLUMN=VALUE", hide = true)]
     patch_fixed: Vec<String>,
-    /// As --patch COLUMN=arg:NAME: COLUMN=NAME
+    /// Same as --patch COLUMN=arg:NAME, written COLUMN=NAME
     #[arg(long, value_name = "COLUMN=NAME", hide = true)]
     patch_from_arg: Vec<String>,
-    /// Limits of what is set: COLUMN=MIN:MAX
+    /// Limits of the new value: COLUMN=MIN:MAX
     #[arg(long, value_name = "RULE", alias = "numeric-bound")]
     patch_bounds: Vec<String>,
-    /// Which state may follow which: COLUMN=FROM:TO|TO;FROM:TO
+    /// Allowed state transitions: COLUMN=FROM:TO|TO;FROM:TO
     #[arg(long, value_name = "RULE", alias = "transition-guard")]
     status_guards: Vec<String>,
     #[command(flatten)]
     names: Names,
     #[command(flatten)]
     variables: Variables,
-    /// An answers file (JSON) instead of flags; flags win
+    /// Answers file (JSON) instead of flags; flags take precedence
     #[arg(long, value_name = "FILE")]
     pub(super) answers: Option<PathBuf>,
-    /// A saved `inspect --json` instead of the database
+    /// Saved output of `inspect --json` instead of the database
     #[arg(long, value_name = "FILE", conflicts_with = "from_env")]
     pub(super) inspection_json: Option<PathBuf>,
-    /// The contract to write [default: ./synapsor.runner.json]
+    /// Contract file to write [default: ./synapsor.runner.json]
     #[arg(long, value_name = "FILE", alias = "out")]
     pub(super) output: Option<PathBuf>,
-    /// Print the contract and write nothing
+    /// Print the contract without writing files
     #[arg(long)]
     pub(super) dry_run: bool,
     /// Replace existing files
     #[arg(long)]
     pub(super) force: bool,
-    /// Ask nothing; this command never does
+    /// No effect; this command never prompts
     #[arg(long, alias = "yes")]
     non_interactive: bool,
     #[command(flatten)]
     elsewhere: Elsewhere,
 }
 
-/// What things are called.
+/// Names and descriptions in the contract.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Names and texts")]
+#[command(next_help_heading = "Names and descriptions")]
 struct Names {
-    /// The first half of tool names [default: from the table]
+    /// Namespace of tool names [default: from the table]
     #[arg(long, value_name = "NAME")]
     namespace: Option<String>,
-    /// What one row is called [default: from the table]
+    /// Name of one row [default: from the table]
     #[arg(long, value_name = "NAME")]
     object_name: Option<String>,
-    /// The argument that finds the row [default: OBJECT_id]
+    /// Argument that identifies the row [default: OBJECT_id]
     #[arg(long, value_name = "NAME", alias = "lookup-arg")]
     id_arg: Option<String>,
-    /// The tool that reads, as namespace.name
+    /// Name of the read tool, as namespace.name
     #[arg(long, value_name = "NAME", alias = "inspect-tool-name")]
     read_tool: Option<String>,
-    /// The tool that proposes, as namespace.name
+    /// Name of the proposal tool, as namespace.name
     #[arg(long, value_name = "NAME", alias = "proposal-tool-name")]
     proposal_tool: Option<String>,
-    /// What a model is told about the reading tool
+    /// Description of the read tool
     #[arg(long, value_name = "TEXT", alias = "inspect-description")]
     read_description: Option<String>,
-    /// What a model is told that it returns
+    /// Description of the read tool's result
     #[arg(long, value_name = "TEXT", alias = "inspect-returns-hint")]
     read_returns_hint: Option<String>,
-    /// What a model is told about the proposing tool
+    /// Description of the proposal tool
     #[arg(long, value_name = "TEXT")]
     proposal_description: Option<String>,
-    /// What a model is told that it returns
+    /// Description of the proposal tool's result
     #[arg(long, value_name = "TEXT")]
     proposal_returns_hint: Option<String>,
-    /// The result envelope, 1 or 2 [default: 2]
+    /// Result envelope version, 1 or 2 [default: 2]
     #[arg(long, value_name = "N", value_parser = ["1", "2", "v1", "v2"])]
     result_format: Option<String>,
-    /// The source [default: local_ENGINE]
+    /// Source name [default: local_ENGINE]
     #[arg(long, value_name = "NAME")]
     source_name: Option<String>,
-    /// Who may approve [default: local_reviewer]
+    /// Role that may approve [default: local_reviewer]
     #[arg(long, value_name = "ROLE")]
     approval_role: Option<String>,
 }
 
-/// Names of variables that the contract has.
+/// Variable names in the contract.
 #[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Variables that the contract names")]
+#[command(next_help_heading = "Variable names in the contract")]
 struct Variables {
-    /// The writer's URL [default: SYNAPSOR_DATABASE_WRITE_URL]
+    /// Variable with the writer's URL [default: SYNAPSOR_DATABASE_WRITE_URL]
     #[arg(long, value_name = "NAME")]
     write_url_env: Option<String>,
-    /// The tenant [default: SYNAPSOR_TENANT_ID]
+    /// Variable with the tenant [default: SYNAPSOR_TENANT_ID]
     #[arg(long, value_name = "NAME")]
     tenant_env: Option<String>,
-    /// Who acts [default: SYNAPSOR_PRINCIPAL]
+    /// Variable with the principal [default: SYNAPSOR_PRINCIPAL]
     #[arg(long, value_name = "NAME")]
     principal_env: Option<String>,
 }
 
-/// Flags of 0.1.x whose work this version does not do; taken, so that the refusal can say so.
+/// Flags of 0.1.x whose features are absent here; parsed so that the error can name them.
 #[derive(Debug, ClapArgs)]
 struct Elsewhere {
     #[arg(long, hide = true)]
@@ -180,7 +181,7 @@ struct Elsewhere {
 }
 
 impl Elsewhere {
-    /// The first flag that asks for what is not here.
+    /// Returns the first unsupported flag that is set.
     fn first(&self) -> Option<&'static str> {
         let writeback = self.writeback.as_deref().is_some_and(|how| how != "sql_update");
         [
@@ -215,12 +216,12 @@ impl Args {
         };
         Err(ExitError::usage(
             "NOT_AVAILABLE",
-            format!("{flag}: this version writes contracts without wizard, recipes and handlers only"),
+            format!("{flag}: not supported; this version has no wizard, recipes or handlers in `init`"),
         )
-        .with_fix("give --table, --patch and the like, or --answers FILE; handlers can be added to the contract by hand"))
+        .with_fix("pass --table, --patch and related flags, or --answers FILE; add handlers to the contract manually"))
     }
 
-    /// The flags as choices.
+    /// Converts the flags to options.
     pub(super) fn choices(&self) -> Result<InitOptions, DraftError> {
         let mut patch = Vec::new();
         for rule in &self.patch {
@@ -270,7 +271,7 @@ impl Args {
     }
 }
 
-/// The words are those that the command line takes.
+/// The command line accepts exactly these values.
 fn mode(word: &str) -> Mode {
     match word {
         "read_only" => Mode::ReadOnly,

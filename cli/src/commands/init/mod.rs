@@ -1,5 +1,5 @@
-//! `init`: a first contract for one table of one's own database, without questions. What it says is decided in the
-//! domain; here are files and the database's catalogue.
+//! `init`: writes a first contract for one table, without prompts. The domain decides the content; this module
+//! handles files and the schema catalog.
 
 mod flags;
 
@@ -66,15 +66,15 @@ fn choices(args: &Args) -> Result<InitOptions, ExitError> {
         &choices.principal_env,
     ];
     if names.into_iter().flatten().any(|name| !is_env_name(name)) {
-        // The value is not shown: it could be the URL itself.
-        let text = "the name of a variable has other characters than upper-case letters, digits and `_`";
+        // The value is not shown, because it could be the URL itself.
+        let text = "variable name contains characters other than upper-case letters, digits and `_`";
         return Err(ExitError::usage("ENV_NAME_INVALID", text)
-            .with_fix("give names of variables, such as SYNAPSOR_DATABASE_READ_URL; their values stay in the environment"));
+            .with_fix("pass names of variables, such as SYNAPSOR_DATABASE_READ_URL, not their values"));
     }
     Ok(choices)
 }
 
-/// The catalogue, from a file or from the database; an answers file can do without.
+/// Returns the schema catalog from a file or the database; optional with an answers file.
 async fn inspection(
     args: &Args,
     choices: &InitOptions,
@@ -84,26 +84,26 @@ async fn inspection(
         let bytes = files::read_bounded(path, INSPECTION_BYTES_MAX as u64)?;
         let found: Inspection = serde_json::from_slice(&bytes).map_err(|error| {
             let text = format!(
-                "{} is no inspection (line {}, column {})",
+                "{} is not an inspection (line {}, column {})",
                 safe(&path.to_string_lossy()),
                 error.line(),
                 error.column()
             );
             ExitError::usage("INSPECTION_INVALID", text)
-                .with_fix("make it with `synapsor-runner inspect --json`")
+                .with_fix("create it with `synapsor-runner inspect --json`")
         })?;
         return Ok(Some(found.with_suggestions()));
     }
     if args.answers.is_some() && args.database.from_env.is_none() {
         return Ok(None);
     }
-    // The schema of SCHEMA.TABLE is enough; without one every schema is looked through.
+    // The schema of SCHEMA.TABLE is enough; without one every schema is inspected.
     let of_table = choices.table.as_deref().and_then(|table| table.split_once('.'));
     let schema = of_table.map(|(schema, _)| schema).or(choices.schema.as_deref());
     args.database.inspect(context, schema).await.map(Some)
 }
 
-/// Where the files go.
+/// Paths of the output files.
 struct Place {
     contract: PathBuf,
     env_example: PathBuf,
@@ -116,8 +116,8 @@ impl Place {
             .clone()
             .unwrap_or_else(|| contract_file::path(&context.global));
         if contract.file_name().is_none() {
-            return Err(ExitError::usage("OUTPUT_INVALID", "--output names no file")
-                .with_fix("give --output synapsor.runner.json"));
+            return Err(ExitError::usage("OUTPUT_INVALID", "--output is not a file path")
+                .with_fix("pass --output synapsor.runner.json"));
         }
         Ok(Self {
             env_example: contract.with_file_name(ENV_EXAMPLE),
@@ -133,9 +133,9 @@ impl Place {
             None => Ok(()),
             Some(path) => Err(ExitError::new(
                 "FILE_EXISTS",
-                format!("{} exists already", safe(&path.to_string_lossy())),
+                format!("{} already exists", safe(&path.to_string_lossy())),
             )
-            .with_fix("give --force to replace it, another --output, or --dry-run to look first")),
+            .with_fix("pass --force to replace it, another --output, or --dry-run to preview")),
         }
     }
 
@@ -149,7 +149,7 @@ impl Place {
 
 fn print_json(drafted: &GeneratedContract, place: &Place, is_dry: bool) -> Result<(), ExitError> {
     let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
-        .map_err(|_| ExitError::new("OUTPUT_FAILED", "the contract has no JSON form"))?;
+        .map_err(|_| ExitError::new("OUTPUT_FAILED", "contract cannot be serialized as JSON"))?;
     output::json(&json!({
         "ok": true,
         "written": !is_dry,

@@ -16,20 +16,20 @@ use crate::operator_key::Signer;
 use crate::output::{self, safe, shape};
 use crate::session::Session;
 
-/// Seconds that `--apply` waits for a writer.
+/// Maximum wait of `--apply` for a writer, in seconds.
 const APPLY_WAIT_SECONDS: u64 = 30;
 
 #[derive(Debug, Args)]
 pub(crate) struct Approve {
-    /// An id, a prefix of one, a short code, or `latest`
+    /// Proposal id, id prefix, short code, or `latest`
     proposal: String,
-    /// Why; kept with the decision under your signature
+    /// Reason, signed and stored with the decision
     #[arg(long, value_parser = reason)]
     reason: Option<String>,
-    /// Minutes that the approval lasts [default: as long as usual here]
+    /// Approval validity in minutes [default: the deployment's default]
     #[arg(long, value_name = "MINUTES")]
     expires: Option<u32>,
-    /// Sign the apply order as well and wait for the outcome
+    /// Also sign the apply order and wait for the outcome
     #[arg(long)]
     apply: bool,
     #[command(flatten)]
@@ -38,9 +38,9 @@ pub(crate) struct Approve {
 
 #[derive(Debug, Args)]
 pub(crate) struct Reject {
-    /// An id, a prefix of one, a short code, or `latest`
+    /// Proposal id, id prefix, short code, or `latest`
     proposal: String,
-    /// Why; kept with the decision under your signature
+    /// Reason, signed and stored with the decision
     #[arg(long, value_parser = reason)]
     reason: String,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) async fn approve(
     operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     let own = OwnContract::of(looked.attested.proposal(), &context.global);
     own.warn(looked.attested.proposal(), &context.global);
-    // The passphrase of a protected key is asked for here, after the document was shown.
+    // Prompts for the passphrase of a protected key here, after the document was shown.
     args.confirm
         .obtain(&args.proposal, &looked, session.trust(), "approve exactly this")?;
     let signer = Signer::load(context, session.trust())?;
@@ -78,7 +78,7 @@ pub(super) async fn approve(
     if !context.global.json {
         say_approved(&looked, &approved)?;
     }
-    // Looked at again, so that the order counts on every approval that is in the log by now.
+    // Fetches the proposal again, so that the order names every approval that is in the log by now.
     let again = operations::look(session, looked.attested.proposal().id.as_str()).await?;
     let wait = std::time::Duration::from_secs(APPLY_WAIT_SECONDS);
     let applied = operations::apply(session, context, &again, &signer, wait).await?;
@@ -143,21 +143,21 @@ fn said(rejected: &Rejected) -> String {
         .as_ref()
         .map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
     match (rejected.writer, &rejected.writer_problem) {
-        (None, None) => format!("Rejected by {}; no writer had started on it.", rejected.person),
+        (None, None) => format!("Rejected by {}; no attempt had started.", rejected.person),
         (None, Some(problem)) => format!(
-            "Rejected by {}: the ledger lets no writer start on it. The writer itself could not be told: {}",
+            "Rejected by {}: the ledger prevents any new attempt. The writer could not be notified: {}",
             rejected.person,
             safe(problem)
         ),
         (Some(DenyEffect::Killed), _) => {
-            "Killed: the target database records that it can never be applied.".to_owned()
+            "Rejected: a tombstone receipt in the source database prevents it from ever being applied.".to_owned()
         }
-        (Some(DenyEffect::EndedBefore), _) => format!("Too late: it had ended before as {ended}."),
+        (Some(DenyEffect::EndedBefore), _) => format!("Too late: it had already ended as {ended}."),
         (Some(DenyEffect::InFlight), _) => {
-            "In flight: an attempt is past the point of no return, outcome pending.".to_owned()
+            "Too late: the commit is in progress; outcome pending.".to_owned()
         }
         (Some(DenyEffect::BlockedHere), _) => {
-            "Blocked on this writer: its database is away, so nothing is recorded there yet.".to_owned()
+            "Blocked on this writer only: the source database is unreachable, so no tombstone was written.".to_owned()
         }
     }
 }
@@ -185,7 +185,7 @@ fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), ExitError> {
         approved.person, approved.role, approved.key_id
     ))?;
     output::line(format!("  decision   {}", approved.decision_digest))?;
-    output::line(format!("  counts     until {}", approved.expires_at))?;
+    output::line(format!("    valid      until {}", approved.expires_at))?;
     output::line(format!(
         "  approvals  {} of {}, now {}",
         approved.approvals, approved.quorum, approved.state
@@ -195,7 +195,7 @@ fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), ExitError> {
 
 fn reason(text: &str) -> Result<String, String> {
     match text.trim() {
-        "" => Err("say why in a few words".to_owned()),
+        "" => Err("reason must not be empty".to_owned()),
         t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
         t => Ok(t.to_owned()),
     }

@@ -12,46 +12,46 @@ use crate::output::shape::{self, moment, time_left};
 use crate::output::{self, Table};
 use crate::session::Session;
 
-/// Rows of a list unless asked otherwise, and at most.
+/// Default and maximum number of rows of a list.
 const LIST_ROWS: u32 = 20;
 const LIST_ROWS_MAX: i64 = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// For this tenant
+    /// Filter by tenant
     #[arg(long)]
     tenant: Option<String>,
-    /// Asked by this principal
+    /// Filter by principal
     #[arg(long)]
     principal: Option<String>,
-    /// Of this capability
+    /// Filter by capability
     #[arg(long, visible_alias = "action")]
     capability: Option<String>,
-    /// A business object, TYPE:ID; the type is a table in singular or plural
+    /// Filter by business object, TYPE:ID; the type is a table name in singular or plural
     #[arg(long, value_name = "TYPE:ID", conflicts_with_all = ["object_type", "object_id"])]
     object: Option<String>,
-    /// The type alone
+    /// Filter by object type
     #[arg(long, value_name = "TYPE")]
     object_type: Option<String>,
-    /// The row's primary key
+    /// Filter by primary key
     #[arg(long, value_name = "ID")]
     object_id: Option<String>,
-    /// In this state, as `pending_review`
+    /// Filter by state, such as `pending_review`
     #[arg(long, visible_alias = "status")]
     state: Option<String>,
-    /// Of this source of the contract
+    /// Filter by source
     #[arg(long)]
     source: Option<String>,
-    /// Of this table
+    /// Filter by table
     #[arg(long)]
     table: Option<String>,
-    /// Made at or after, 2026-01-02 or 2026-01-02T03:04:05Z
+    /// Created at or after, 2026-01-02 or 2026-01-02T03:04:05Z
     #[arg(long, value_parser = moment)]
     from: Option<Timestamp>,
-    /// Made before
+    /// Created before
     #[arg(long, value_parser = moment)]
     to: Option<Timestamp>,
-    /// Rows at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = LIST_ROWS, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
     limit: u32,
 }
@@ -71,7 +71,7 @@ pub(super) async fn list(args: &List, session: &Session, context: &Context) -> R
     Ok(Exit(EXIT_OK))
 }
 
-/// The ledger's filter, and the type of object that is compared here.
+/// Returns the ledger's filter, and the object type, which is compared on this machine.
 fn filter(args: &List) -> Result<(Option<String>, ProposalFilter), ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
     let (kind, id) = match args.object.as_deref() {
@@ -79,7 +79,7 @@ fn filter(args: &List) -> Result<(Option<String>, ProposalFilter), ExitError> {
             let (kind, id) = object.split_once(':').ok_or_else(|| {
                 ExitError::usage(
                     "OBJECT_INVALID",
-                    "--object is TYPE:ID, as in --object invoice:INV-3001",
+                    "--object is not TYPE:ID, as in --object invoice:INV-3001",
                 )
             })?;
             (Some(kind.to_owned()), id.to_owned())
@@ -116,7 +116,7 @@ fn table(rows: &[ListedProposal]) -> Table {
         "ACTION",
         "ROW",
         "TENANT",
-        "ASKED BY",
+        "REQUESTED BY",
         "TIME LEFT",
     ]);
     for row in rows {
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_matches_its_table_in_singular_and_plural_and_with_a_schema() {
+    fn object_type_matches_table_name_variants() {
         for kind in ["invoice", "invoices", "public.invoices", "Invoice"] {
             assert!(is_of_type("invoices", kind), "{kind}");
         }

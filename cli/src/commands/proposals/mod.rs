@@ -14,30 +14,30 @@ use crate::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Newest first
+    /// List proposals, newest first
     #[command(
         after_help = "Example:\n  synapsor-runner proposals list --state pending_review --tenant acme\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered"
     )]
     List(list::List),
-    /// The review document of one proposal, verified on this machine
+    /// Show and verify the review document of one proposal
     #[command(
         after_help = "Examples:\n  synapsor-runner proposals show latest\n  synapsor-runner proposals show wrp_4f --json\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
     )]
     Show(show::Show),
-    /// Review one proposal and sign a yes
+    /// Review and approve a proposal
     #[command(
         after_help = "Examples:\n  synapsor-runner proposals approve latest --reason \"customer is right\"\n  \
         synapsor-runner proposals approve wrp_4f2a --yes --code ABCD-EFGH-IJKL --apply\n\n\
-        Exit codes: 0 ok, 2 usage, 4 refused, 6 unreachable, 10 tampered, 11 rolled back, 12 forked; \
+        Exit codes: 0 ok, 2 usage, 4 rejected, 6 unreachable, 10 tampered, 11 rolled back, 12 forked; \
         with --apply those of apply"
     )]
     Approve(decide::Approve),
-    /// Sign a no; stops a writer that may have started
+    /// Reject a proposal, even if an attempt may have started
     #[command(
         after_help = "Example:\n  synapsor-runner proposals reject latest --reason \"wrong invoice\"\n\n\
-        Exit codes: 0 rejected, 2 usage, 4 too late: it had ended, 5 in flight: the outcome is pending, 6 unreachable, 10 tampered"
+        Exit codes: 0 rejected, 2 usage, 4 too late: it had ended, 5 too late: commit in progress, outcome pending, 6 unreachable, 10 tampered"
     )]
     Reject(decide::Reject),
 }

@@ -1,5 +1,5 @@
-//! Whether a proposal was made under the contract that this machine has. The writer holds it against its own copy; who
-//! signs should know before that the text in front of them is not the one that they have reviewed.
+//! Compares the contract digest of a proposal with the contract on this machine. The writer compares it with
+//! its own copy; the warning here lets the approver see a mismatch before signing.
 
 use synapsor_domain::contract::Contract;
 use synapsor_domain::proposal::Proposal;
@@ -8,13 +8,13 @@ use crate::arguments::Global;
 use crate::contract_file;
 use crate::output::{self, safe};
 
-/// How a proposal's contract relates to the one here.
+/// Relation of the proposal's contract to the local one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum OwnContract {
     Same,
-    /// The capability is another one here, or is not here at all.
+    /// The local contract has a different capability, or none of this name.
     Differs,
-    /// No contract can be read here.
+    /// No local contract could be read.
     Absent,
 }
 
@@ -45,7 +45,7 @@ impl OwnContract {
         }
     }
 
-    /// Warns on stderr, before anything is signed.
+    /// Warns on stderr before signing.
     pub(super) fn warn(self, proposal: &Proposal, global: &Global) {
         let path = contract_file::path(global);
         let path = safe(&path.to_string_lossy());
@@ -53,7 +53,7 @@ impl OwnContract {
         match self {
             Self::Same => {}
             Self::Differs => output::note(format!(
-                "warning: the contract digest of {capability} is not that of {path}; review the contract that the \
+                "warning: the contract digest of {capability} differs from {path}; review the contract that the \
                  proposal was made under before you sign"
             )),
             Self::Absent => output::note(format!(

@@ -1,4 +1,4 @@
-//! What a reviewer sees: the document that is signed, and beside it what is true now.
+//! Review output: the document that is signed, and the current unsigned state beside it.
 
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::DecisionKind;
@@ -8,7 +8,7 @@ use crate::operations::{self, Looked};
 use crate::output::shape::time_left;
 use crate::output::{self, safe};
 
-/// Shows it before a question: on stdout for people, on stderr when stdout is for a program.
+/// Prints the document before a prompt: on stdout, or on stderr when stdout is JSON.
 pub(crate) fn show(looked: &Looked, is_json: bool) -> Result<(), ExitError> {
     let page = document(looked) + &beside(looked, false);
     if is_json {
@@ -22,7 +22,7 @@ pub(crate) fn document(looked: &Looked) -> String {
     review::document(looked.attested.proposal(), looked.attested.digest())
 }
 
-/// What is true now and not signed: state, approvals so far, time left.
+/// Formats the current, unsigned state: proposal state, approvals so far, time left.
 pub(crate) fn beside(looked: &Looked, details: bool) -> String {
     let mut fields = standing(looked);
     fields.extend(opinions(looked));
@@ -36,7 +36,7 @@ pub(crate) fn beside(looked: &Looked, details: bool) -> String {
         let gateway = safe(&withdrawal.gateway);
         fields.push((
             "withdrawn",
-            format!("by its agent at {} through {gateway}", withdrawal.at),
+            format!("by its caller at {} through {gateway}", withdrawal.at),
         ));
     }
     if details {
@@ -70,7 +70,7 @@ fn opinions(looked: &Looked) -> Vec<(&'static str, String)> {
         let d = decision.decision();
         let left = time_left(now, d.expires_at);
         let text = match d.decision {
-            DecisionKind::Approve => format!("{} approved, counts for {left}", decision.person()),
+            DecisionKind::Approve => format!("{} approved, valid for {left}", decision.person()),
             DecisionKind::Reject => format!("{} rejected", decision.person()),
         };
         fields.push(("", text));
@@ -80,12 +80,12 @@ fn opinions(looked: &Looked) -> Vec<(&'static str, String)> {
     }
     for lapsed in &looked.lapsed {
         let person = safe(&lapsed.decision.approver.person);
-        fields.push(("", format!("{person} does not count: {}", lapsed.refusal.code)));
+        fields.push(("", format!("{person} not counted: {}", lapsed.refusal.code)));
     }
     fields
 }
 
-/// Digests, keys and the state of the log.
+/// Digests, keys and the tree head.
 fn references(looked: &Looked) -> Vec<(&'static str, String)> {
     let log = &looked.checkpoint;
     let mut fields = vec![
@@ -117,7 +117,7 @@ fn source_changed(looked: &Looked) -> String {
     match &looked.receipt {
         Some(r) if r.receipt.rows_affected > 0 => format!("yes, once, at {}", r.receipt.created_at),
         Some(_) => "no".to_owned(),
-        None if looked.started => "not known: a writer has started on it".to_owned(),
+        None if looked.started => "unknown: an attempt has started".to_owned(),
         None => "no".to_owned(),
     }
 }

@@ -13,10 +13,10 @@ use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// An id, a prefix of one, a short code, or `latest`
+    /// Proposal id, id prefix, short code, or `latest`
     #[arg(default_value = "latest")]
     proposal: String,
-    /// Also digests, keys and the state of the log
+    /// Include digests, keys and the tree head
     #[arg(long, visible_alias = "debug")]
     details: bool,
 }
@@ -29,7 +29,7 @@ pub(super) async fn show(args: &Show, session: &Session, context: &Context) -> R
     }
     output::text(&document(&looked))?;
     output::text(&beside(&looked, args.details))?;
-    let posture = posture_here(context, session.trust()).unwrap_or("no signing key here");
+    let posture = posture_here(context, session.trust()).unwrap_or("no local signing key");
     output::line(format!("posture: {posture}"))?;
     if looked.state.is_terminal() {
         output::line(format!(

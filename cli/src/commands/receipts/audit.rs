@@ -1,4 +1,5 @@
-//! `receipts audit`: what ledger and sources disagree on, with ids and digests and without values.
+//! `receipts audit`: lists receipt differences between ledger and sources, with ids and digests and without
+//! values.
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -13,10 +14,10 @@ use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
-    /// Of one source [default: every source of the contract that is written to]
+    /// Source to compare [default: every source with writeback]
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// Every receipt, not only the newest ones
+    /// Compare every receipt, not only the newest ones
     #[arg(long)]
     all: bool,
 }
@@ -53,8 +54,8 @@ fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, ExitEr
         .collect();
     if names.is_empty() {
         return Err(
-            ExitError::usage("SOURCE_REQUIRED", "the contract has no source that is written to")
-                .with_fix("give --source with the name of one"),
+            ExitError::usage("SOURCE_REQUIRED", "contract has no source with writeback")
+                .with_fix("pass --source"),
         );
     }
     Ok(names)
@@ -64,7 +65,7 @@ fn show(source: &AuditedSource) -> Result<(), ExitError> {
     let name = safe(&source.source);
     if let Some(reason) = &source.unavailable {
         output::line(format!(
-            "source {name}: the receipts cannot be read: {}",
+            "source {name}: cannot read receipts: {}",
             safe(reason)
         ))?;
     } else {
@@ -110,15 +111,15 @@ fn as_json(source: &AuditedSource) -> Json {
     })
 }
 
-/// What to do about the worst that was found.
+/// Returns the fix for the worst finding.
 const fn fix(exit: u8) -> Option<&'static str> {
     match exit {
         EXIT_RECEIPT_MISSING => Some(
-            "nothing is written to the source; bring the database back to its newest state, or sign what is lost with \
+            "writeback to the source is stopped; restore the newest state of the database, or sign the loss with \
              `synapsor-runner receipts give-up --source NAME --all-lost`",
         ),
         EXIT_RECEIPT_ORPHANED => Some(
-            "the database holds an outcome that the ledger does not: see `synapsor-runner events tail`, compare both, \
+            "the database holds an outcome that the ledger does not have: check `synapsor-runner events tail`, compare both, \
              then `synapsor-runner receipts adopt PROPOSAL`",
         ),
         _ => None,

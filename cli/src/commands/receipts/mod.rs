@@ -1,5 +1,5 @@
-//! `receipts`: how proposals ended, as the writers signed it; what sources and ledger disagree on, and what operators
-//! sign about it.
+//! `receipts`: signed outcomes of proposals, differences between sources and ledger, and operator orders about
+//! them.
 
 mod audit;
 mod order;
@@ -16,45 +16,45 @@ use crate::session::Session;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Newest first
+    /// List receipts, newest first
     #[command(after_help = "Example:\n  synapsor-runner receipts list --status applied\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered")]
     List(List),
-    /// One receipt, by its proposal
+    /// Show the receipt of one proposal
     #[command(after_help = "Example:\n  synapsor-runner receipts show wrp_4f2a\n\n\
         Exit codes: 0 ok, 1 no receipt, 6 ledger unreachable, 10 tampered")]
     Show(Show),
     /// Compare the receipts of the ledger with those in the sources
     #[command(after_help = "Examples:\n  synapsor-runner receipts audit\n  \
         synapsor-runner receipts audit --source app --all --json\n\n\
-        A running writer compares and reports what it finds to the ledger. Nothing is changed in a source, and nothing\n\
-        is applied again. Ids and digests are printed, no values.\n\n\
-        Exit codes: 0 equal, 2 usage, 6 writer or source unreachable, 13 a source misses receipts, 14 a source holds\n\
-        receipts by which the ledger refused to settle")]
+        A running writer compares them and reports its findings to the ledger. No source is changed, and nothing\n\
+        is applied again. The output has ids and digests, no values.\n\n\
+        Exit codes: 0 equal, 2 usage, 6 writer or source unreachable, 13 a source lacks receipts, 14 a source holds\n\
+        receipts that the ledger rejected")]
     Audit(audit::Audit),
-    /// Sign that receipts are lost for good, so that their source is written to again; role applier
+    /// Sign that receipts are permanently lost, so that writeback to their source resumes; role applier
     #[command(
         after_help = "Examples:\n  synapsor-runner receipts give-up --source app wrp_4f2a wrp_51cc\n  \
         synapsor-runner receipts give-up --source app --all-lost --reason \"restored from the backup of Monday\"\n\n\
-        A running writer compares the source with the ledger first: only what it finds missing can be given up. The\n\
-        effects of these proposals are gone with their receipts. Nothing is applied again: what is still wanted needs a\n\
+        A running writer compares the source with the ledger first; only receipts that it finds missing can be given up. The\n\
+        effects of these proposals are lost with their receipts. Nothing is applied again; a change that is still needed requires a\n\
         new proposal.\n\n\
-        Exit codes: 0 recorded, 1 failure, 2 usage, 4 refused or not missing, 6 ledger, writer or source unreachable"
+        Exit codes: 0 recorded, 1 failure, 2 usage, 4 rejected or not missing, 6 ledger, writer or source unreachable"
     )]
     GiveUp(order::GiveUp),
-    /// Sign that a reported receipt counts as what became of its proposal; role applier
+    /// Sign that a reported receipt is the outcome of its proposal; role applier
     #[command(after_help = "Example:\n  synapsor-runner receipts adopt wrp_4f2a\n\n\
-        For a receipt of a retired writer key that the log does not hold (refused:receipt_unproven), a receipt whose\n\
-        COMMIT left another version of the row (refused:row_changed_in_commit), and one by which the ledger refused to\n\
-        settle (orphan_receipt). Look at the row in the database first.\n\n\
-        Exit codes: 0 recorded, 1 not reported, 2 usage, 4 refused, 6 ledger unreachable")]
+        For a receipt of a retired writer key that is not in the log (refused:receipt_unproven), a receipt whose\n\
+        COMMIT left another version of the row (refused:row_changed_in_commit), and a receipt that the ledger\n\
+        rejected (orphan_receipt). Check the row in the database first.\n\n\
+        Exit codes: 0 recorded, 1 not reported, 2 usage, 4 rejected, 6 ledger unreachable")]
     Adopt(order::Adopt),
     /// Sign a time before which receipts may be missing; role applier
     #[command(
         after_help = "Example:\n  synapsor-runner receipts archive --source app --before 2026-01-01\n\n\
-        Without such an order a deleted receipt stops its source. The time never moves back. Nothing is deleted here:\n\
-        the statement for the database's owner is printed. Keep receipts for twice the longest approval.\n\n\
-        Exit codes: 0 recorded, 2 usage or no such source, 4 refused, 6 ledger unreachable, or the writer of a ledger that\n\
+        Without such an order a deleted receipt stops writeback to its source. The time never moves back. The command\n\
+        deletes nothing; it prints the statement for the database owner. Keep receipts for twice the longest approval.\n\n\
+        Exit codes: 0 recorded, 2 usage or no such source, 4 rejected, 6 ledger unreachable, or the writer of a ledger that\n\
         runs elsewhere"
     )]
     Archive(order::Archive),
@@ -62,13 +62,13 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Of one proposal
+    /// Filter by proposal
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
-    /// With this outcome
+    /// Filter by outcome
     #[arg(long, visible_alias = "outcome", value_enum)]
     status: Option<Outcome>,
-    /// Rows at most
+    /// Maximum number of rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
     limit: u32,
 }
@@ -83,7 +83,7 @@ enum Outcome {
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
-    /// The proposal: an id, a prefix of one, a short code, or `latest`
+    /// Proposal id, id prefix, short code, or `latest`
     #[arg(default_value = "latest")]
     proposal: String,
 }
@@ -143,7 +143,7 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
     let looked = operations::look(session, &args.proposal).await?;
     let Some(signed) = &looked.receipt else {
         let text = format!(
-            "{} has no receipt; it stands as `{}`",
+            "{} has no receipt; its state is `{}`",
             looked.attested.proposal().id,
             looked.state
         );
@@ -180,7 +180,7 @@ fn print(signed: &SignedReceipt) -> Result<(), ExitError> {
         ("attempt", format!("{} with fence {}", r.attempt, r.fence)),
         ("writer", format!("{} {}", safe(&r.writer), signed.writer_key)),
         ("database", safe(&r.database_identity)),
-        ("log seen", format!("{} events", r.ledger_size)),
+        ("log size", format!("{} events", r.ledger_size)),
         ("written at", r.created_at.to_string()),
         ("receipt", signed.digest.to_string()),
     ];

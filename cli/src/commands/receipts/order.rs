@@ -1,4 +1,4 @@
-//! `receipts give-up`, `receipts adopt` and `receipts archive`: what an operator signs about receipts.
+//! `receipts give-up`, `receipts adopt` and `receipts archive`: operator orders about receipts.
 
 use std::collections::BTreeSet;
 
@@ -24,26 +24,26 @@ use crate::{Context, contract_file};
 /// Options of every order.
 #[derive(Debug, Args)]
 pub(crate) struct Signing {
-    /// Do not ask
+    /// Skip the prompt
     #[arg(long)]
     yes: bool,
-    /// Must be the person of the signing key, if given
+    /// Fail unless the signing key belongs to this operator
     #[arg(long, value_name = "PERSON")]
     actor: Option<String>,
-    /// Why; kept with the order under your signature
+    /// Reason, signed and stored with the order
     #[arg(long, value_parser = reason)]
     reason: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct GiveUp {
-    /// The source that lost the receipts
+    /// Source that lost the receipts
     #[arg(long, value_name = "NAME")]
     source: String,
-    /// Proposals whose receipts are lost: ids, prefixes of them, or short codes
+    /// Proposals whose receipts are lost: ids, id prefixes, or short codes
     #[arg(required_unless_present = "all_lost", conflicts_with = "all_lost")]
     proposals: Vec<String>,
-    /// Everything that a complete comparison finds missing
+    /// Give up every receipt that a complete comparison finds missing
     #[arg(long)]
     all_lost: bool,
     #[command(flatten)]
@@ -52,9 +52,9 @@ pub(crate) struct GiveUp {
 
 #[derive(Debug, Args)]
 pub(crate) struct Adopt {
-    /// The proposal: an id, or a prefix of one
+    /// Proposal id or id prefix
     proposal: String,
-    /// The receipt that the database holds, when several are reported
+    /// Digest of the receipt in the database, when several are reported
     #[arg(long, value_name = "DIGEST")]
     receipt: Option<Digest>,
     #[command(flatten)]
@@ -63,10 +63,10 @@ pub(crate) struct Adopt {
 
 #[derive(Debug, Args)]
 pub(crate) struct Archive {
-    /// The source whose receipts are archived
+    /// Source whose receipts are archived
     #[arg(long, value_name = "NAME")]
     source: String,
-    /// Receipts that were created before this time, as 2026-03-01 or 2026-03-01T12:00:00Z
+    /// Receipts created before this time, as 2026-03-01 or 2026-03-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = shape::moment)]
     before: Timestamp,
     #[command(flatten)]
@@ -94,13 +94,13 @@ pub(super) async fn give_up(
         reason: args.signing.reason.clone(),
     };
     let count = ordering.receipts.len();
-    let act = format!("give up {count} receipt(s): their effects are gone, and nothing is applied again");
+    let act = format!("give up {count} receipt(s): their effects are lost, and nothing is applied again");
     let done = sign(&ordering, &args.signing, &act, session, context).await?;
     report(
         &ordering,
         &done,
         json!({}),
-        &["The source is written to again. What is still wanted needs a new proposal."],
+        &["Writeback to the source resumes. Submit a new proposal for each change that is still needed."],
         context,
     )
 }
@@ -123,7 +123,7 @@ pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) ->
         before: None,
         reason: args.signing.reason.clone(),
     };
-    let act = "have this receipt count as what became of its proposal";
+    let act = "accept this receipt as the outcome of its proposal";
     let done = sign(&ordering, &args.signing, act, session, context).await?;
     report(&ordering, &done, json!({ "kinds": kinds }), &[], context)
 }
@@ -134,8 +134,8 @@ pub(super) async fn archive(
     context: &Context,
 ) -> Result<Exit, ExitError> {
     if args.before > now() {
-        return Err(ExitError::usage("BEFORE_INVALID", "--before is a time to come")
-            .with_fix("give a time that has passed"));
+        return Err(ExitError::usage("BEFORE_INVALID", "--before is in the future")
+            .with_fix("pass a time in the past"));
     }
     check_source(&args.source, session, context).await?;
     let ordering = Ordering {
@@ -149,21 +149,21 @@ pub(super) async fn archive(
     let safe_before = now() + Span::seconds(-2 * trust.decision_ceiling().as_seconds());
     if args.before > safe_before {
         output::note(format!(
-            "warning: approvals may last {} hours here; delete no receipt that was created after {safe_before}, for it \
-             stops a second apply under an approval that still counts",
+            "warning: approvals may last {} hours; do not delete receipts created after {safe_before}: such a receipt \
+             prevents a second apply under an approval that is still valid",
             trust.decision_ceiling().as_seconds() / 3600
         ));
     }
     let act = format!(
-        "let receipts of `{}` be missing that were created before {}",
+        "allow receipts of `{}` created before {} to be missing",
         safe(&args.source),
         args.before
     );
     let done = sign(&ordering, &args.signing, &act, session, context).await?;
     let statement = statement(&args.source, args.before, session.trust(), context);
     let mut lines = vec![
-        "Receipts before that time may now be missing; they are compared no more.".to_owned(),
-        "Nothing was deleted. The database's owner can delete the rows:".to_owned(),
+        "Receipts before that time may now be missing and are no longer compared.".to_owned(),
+        "Nothing was deleted. The database owner can delete the rows:".to_owned(),
     ];
     lines.push(format!("  {statement}"));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
@@ -176,7 +176,7 @@ pub(super) async fn archive(
     )
 }
 
-/// The receipts of the named proposals, each of which a complete comparison finds missing.
+/// Returns the receipts of the named proposals; a complete comparison must find each of them missing.
 async fn named_lost(
     args: &GiveUp,
     session: &mut Session,
@@ -188,12 +188,12 @@ async fn named_lost(
         return Ok(named);
     };
     let text = format!(
-        "the source `{}` is not found to miss the receipt of {}: it is there, or was given up before",
+        "source `{}` does not lack the receipt of {}: it is present or was already given up",
         safe(&args.source),
         present.proposal_id
     );
     Err(ExitError::new("RECEIPT_NOT_LOST", text)
-        .with_fix("see what is missing with `synapsor-runner receipts audit --all`; nothing was signed")
+        .with_fix("list missing receipts with `synapsor-runner receipts audit --all`; nothing was signed")
         .with_exit(EXIT_REFUSED))
 }
 
@@ -204,13 +204,13 @@ async fn all_lost(
 ) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let lost = find_lost(source, session, context).await?;
     if lost.is_empty() {
-        let text = format!("the source `{}` misses no receipt", safe(source));
+        let text = format!("no receipt is missing in source `{}`", safe(source));
         return Err(ExitError::new("NOTHING_LOST", text));
     }
     Ok(lost)
 }
 
-/// What a complete comparison finds missing.
+/// Returns the receipts that a complete comparison finds missing.
 async fn find_lost(
     source: &str,
     session: &mut Session,
@@ -223,17 +223,17 @@ async fn find_lost(
     let found = audited.into_iter().next().unwrap_or_default();
     if let Some(reason) = &found.unavailable {
         let text = format!(
-            "the receipts in `{}` cannot be read: {}",
+            "cannot read receipts in `{}`: {}",
             safe(source),
             safe(reason)
         );
         return Err(ExitError::unreachable("RECEIPTS_UNCHECKED", text)
-            .with_fix("make the database reachable for the writer, then run the command again"));
+            .with_fix("make the database reachable for the writer, then retry"));
     }
     Ok(found.lost)
 }
 
-/// Refuses a source that nothing is written to: here by the contract, elsewhere by asking a writer.
+/// Rejects a source without writeback: by the contract locally, by asking a writer remotely.
 async fn check_source(source: &str, session: &mut Session, context: &Context) -> Result<(), ExitError> {
     if session.is_remote() {
         let sources = [source.to_owned()];
@@ -250,8 +250,8 @@ async fn check_source(source: &str, session: &mut Session, context: &Context) ->
     if names.contains(&source) {
         return Ok(());
     }
-    let text = format!("the contract has no source `{}` that is written to", safe(source));
-    Err(ExitError::usage("SOURCE_UNKNOWN", text).with_fix(format!("it has: {}", names.join(", "))))
+    let text = format!("contract has no source `{}` with writeback", safe(source));
+    Err(ExitError::usage("SOURCE_UNKNOWN", text).with_fix(format!("expected one of: {}", names.join(", "))))
 }
 
 fn list(source: &str, receipts: &BTreeSet<ReceiptRef>) -> Result<(), ExitError> {
@@ -288,7 +288,7 @@ fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
     if !output::is_interactive() {
         return Err(ExitError::new(
             "CONFIRMATION_REQUIRED",
-            "no operator is at a terminal to confirm this",
+            "confirmation required, but no terminal is attached",
         )
         .with_fix("run it in a terminal, or pass --yes")
         .with_exit(EXIT_USAGE));
@@ -345,8 +345,8 @@ fn report(
     Ok(Exit(EXIT_OK))
 }
 
-/// The statement with which the owner deletes archived rows: receipts of this deployment, and no freeze. `created_at`
-/// is text of one form, so it compares by time.
+/// Builds the statement with which the database owner deletes archived rows: receipts of this deployment, no
+/// freezes. `created_at` is text in a fixed format, so it sorts by time.
 fn statement(source: &str, before: Timestamp, trust: &TrustFile, context: &Context) -> String {
     let contract = contract_file::load(&context.global).ok();
     let found = contract.as_ref().and_then(|loaded| {
@@ -379,7 +379,7 @@ fn statement(source: &str, before: Timestamp, trust: &TrustFile, context: &Conte
 
 fn reason(text: &str) -> Result<String, String> {
     match text.trim() {
-        "" => Err("give a reason in a few words".to_owned()),
+        "" => Err("reason must not be empty".to_owned()),
         t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
         t => Ok(t.to_owned()),
     }

@@ -1,10 +1,10 @@
-//! Statements that hold for every tool list of this program, checked on the list itself. Pure.
+//! Safety checks of the tool list. Pure.
 
 use serde_json::Value as Json;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::tool::{Catalog, Tool};
 
-/// Words of tool names that would be a way around the review.
+/// Parts of tool names that indicate a way to bypass the review.
 const FORBIDDEN_NAMES: [(&str, &[&str]); 3] = [
     (
         "no SQL tool",
@@ -22,7 +22,7 @@ const DATABASE_SCHEMES: [&str; 5] = [
     "sqlite:",
 ];
 
-/// One statement about the tool list.
+/// Result of one check of the tool list.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::commands) struct Check {
     pub(in crate::commands) name: String,
@@ -31,7 +31,7 @@ pub(in crate::commands) struct Check {
 }
 
 impl Check {
-    /// Holds if nothing was found.
+    /// Passes if nothing was found.
     fn none_of(name: &str, found: &[String]) -> Self {
         let detail = if found.is_empty() {
             "none".to_owned()
@@ -46,7 +46,7 @@ impl Check {
     }
 }
 
-/// All statements, about the tools that `contract` makes.
+/// Runs all checks on the tools that `contract` defines.
 pub(in crate::commands) fn checks(catalog: &Catalog, contract: &Contract) -> Vec<Check> {
     let count = catalog.tools.len();
     let mut checks = vec![Check {
@@ -75,13 +75,13 @@ pub(in crate::commands) fn checks(catalog: &Catalog, contract: &Contract) -> Vec
     ));
     let names = credential_names(contract);
     checks.push(Check::none_of(
-        "no name of a credential",
+        "no credential variable name",
         &tools_with(catalog, |text| names.iter().any(|name| has_word(text, name))),
     ));
     checks
 }
 
-/// Names of the tools in whose text, as a model sees it, something is found.
+/// Names of the tools whose model-visible text matches.
 fn tools_with(catalog: &Catalog, is_found: impl Fn(&str) -> bool) -> Vec<String> {
     let text = |tool: &&Tool| is_found(&serde_json::json!(tool).to_string());
     let found = catalog.tools.iter().filter(text);
@@ -93,7 +93,7 @@ fn has_database_url(text: &str) -> bool {
     DATABASE_SCHEMES.iter().any(|scheme| text.contains(scheme))
 }
 
-/// The variables that hold what opens a database. Ordinary words such as "token" are no credentials.
+/// Variables that hold database credentials. Ordinary words such as "token" do not count.
 fn credential_names(contract: &Contract) -> Vec<&str> {
     let mut names = Vec::new();
     for source in contract.sources() {
@@ -110,7 +110,7 @@ fn credential_names(contract: &Contract) -> Vec<&str> {
     names
 }
 
-/// Whether the name stands in the text by itself, not as part of a longer one.
+/// Whether the name occurs in the text as a whole word.
 fn has_word(text: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     text.match_indices(name)
@@ -130,7 +130,7 @@ fn asks_for_context(tool: &Tool) -> bool {
 mod tests {
     use super::*;
 
-    /// The statements that do not hold when the first tool's description is `text`.
+    /// Checks that fail when the first tool's description is `text`.
     fn broken_by(text: &str) -> Vec<String> {
         let file = include_str!("../../../assets/demo.runner.json");
         let contract = Contract::parse(file.as_bytes()).unwrap().contract;
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_words_about_secrets_are_no_credentials() {
+    fn ordinary_secret_words_pass_credential_check() {
         let text = "Resets the API token of a member; password, secret and credential are never shown. See MY_BILLING_READ_URL_2.";
         assert_eq!(broken_by(text), Vec::<String>::new());
     }
 
     #[test]
-    fn a_database_url_and_a_credential_s_variable_are_found() {
+    fn rejects_database_url_and_credential_variable() {
         assert_eq!(broken_by("Reads Postgres://app:x@db/app"), ["no database URL"]);
-        assert_eq!(broken_by("Needs BILLING_READ_URL."), ["no name of a credential"]);
+        assert_eq!(broken_by("Needs BILLING_READ_URL."), ["no credential variable name"]);
     }
 }

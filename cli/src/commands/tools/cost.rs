@@ -1,24 +1,24 @@
-//! What a tool list costs a model that reads it. Pure.
+//! Size of a tool list for the model that reads it. Pure.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::{Tool, tokens_estimated};
 
-/// How the numbers come about, in one sentence.
+/// Describes the calculation, in one sentence.
 pub(super) const HOW: &str = "bytes of the tools as compact JSON in a tools/list result; tokens are estimated as bytes / 4, rounded up";
 
-/// Bytes of one tool of the list, under the name that is shown.
+/// Size of one tool of the list in bytes, under its listed name.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ToolCost {
     pub(super) name: String,
     pub(super) bytes: usize,
 }
 
-/// The cost of a whole list.
+/// Size of a whole list.
 #[derive(Debug)]
 pub(super) struct ListCost {
     pub(super) tools: Vec<ToolCost>,
-    /// With the brackets and commas of the list.
+    /// Includes the brackets and commas of the list.
     pub(super) bytes: usize,
     format: ResultFormat,
 }

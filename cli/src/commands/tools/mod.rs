@@ -1,4 +1,4 @@
-//! `tools list|preview`: what a model would be offered, straight from the contract. Starts nothing.
+//! `tools list|preview`: lists the tools that MCP clients see, directly from the contract. Starts nothing.
 
 mod checks;
 mod cost;
@@ -13,7 +13,7 @@ use crate::{Context, contract_file, output, state};
 pub(super) use checks::{Check, checks};
 use cost::{HOW, ListCost};
 
-/// What no tool list of this program ever has.
+/// Kinds of tools and data that no tool list of this program contains.
 pub(super) const NEVER_EXPOSED: [&str; 7] = [
     "raw SQL tools",
     "approval tools",
@@ -26,12 +26,12 @@ pub(super) const NEVER_EXPOSED: [&str; 7] = [
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Names, kinds and descriptions of the tools, and what reading the list costs a model
+    /// List names, kinds and descriptions of the tools, and the size of the list
     #[command(after_help = "Examples: synapsor-runner tools list --json\n          \
         synapsor-runner tools list --alias-mode openai\n\
         Exit codes: 0 ok, 1 a check fails, 2 usage")]
     List(Options),
-    /// The tools with their schemas, as a model sees them
+    /// Print the tools with their schemas as the model receives them
     #[command(
         after_help = "Example: synapsor-runner tools preview\nExit codes: 0 ok, 1 a check fails, 2 usage"
     )]
@@ -40,21 +40,21 @@ pub(crate) enum Command {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// Show the alias of every tool beside its name, whatever is listed
+    /// Also show the alias of every tool
     #[arg(long)]
     aliases: bool,
     #[command(flatten)]
     names: NameOptions,
 }
 
-/// What a client of this contract would be shown.
+/// Tools that a client of this contract sees.
 struct Shown {
     mode: AliasMode,
     names: ToolNames,
     tools: Vec<Tool>,
     cost: ListCost,
     checks: Vec<Check>,
-    /// Names of all aliases, when they are asked for.
+    /// Names of all aliases, if requested.
     aliases: Option<ToolNames>,
     has_schemas: bool,
 }
@@ -124,7 +124,7 @@ fn mapping(name: &ExposedName) -> Json {
     })
 }
 
-/// A line of JSON in printable ASCII: what is not is spelled as JSON spells it, so that it stays the same JSON.
+/// Formats a line of JSON in printable ASCII with JSON escapes, so that its value is the same.
 fn ascii_json(line: &str) -> String {
     let mut out = String::with_capacity(line.len());
     for c in line.chars() {
@@ -143,7 +143,7 @@ fn ascii_json(line: &str) -> String {
 }
 
 fn show(shown: &Shown) -> Result<(), ExitError> {
-    output::line("A model is offered:")?;
+    output::line("Tools exposed to the model:")?;
     for ((tool, name), cost) in shown
         .tools
         .iter()
@@ -152,7 +152,7 @@ fn show(shown: &Shown) -> Result<(), ExitError> {
     {
         show_tool(tool, cost.bytes, shown.has_schemas)?;
         if let Some(alias) = shown.aliases.as_ref().and_then(|all| other_name(all, name)) {
-            output::line(format!("      also called {}", output::safe(alias)))?;
+            output::line(format!("      alias: {}", output::safe(alias)))?;
         }
     }
     output::line(format!(
@@ -160,7 +160,7 @@ fn show(shown: &Shown) -> Result<(), ExitError> {
         shown.cost.bytes,
         tokens_estimated(shown.cost.bytes)
     ))?;
-    output::line(format!("It is never offered: {}", NEVER_EXPOSED.join(", ")))?;
+    output::line(format!("Never exposed: {}", NEVER_EXPOSED.join(", ")))?;
     for check in &shown.checks {
         let mark = if check.ok { "ok  " } else { "FAIL" };
         output::line(format!("{mark} {}: {}", check.name, output::safe(&check.detail)))?;
@@ -168,7 +168,7 @@ fn show(shown: &Shown) -> Result<(), ExitError> {
     Ok(())
 }
 
-/// The name of the same tool that is not the one shown.
+/// Returns the tool's name that is not listed.
 fn other_name<'a>(all: &'a ToolNames, shown: &ExposedName) -> Option<&'a str> {
     let mut names = all.exposed().iter().filter(|e| e.canonical == shown.canonical);
     names

@@ -1,4 +1,4 @@
-//! The checklist of `up`: what a model would get, where changes would go, and what is not set yet.
+//! Checklist of `up`: exposed tools, writeback executors, and variables that are not set.
 
 use clap::ValueEnum as _;
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::contract_file::LoadedContract;
 use crate::supervisor::{Process, Requirement, missing, requirements};
 use crate::{Context, output, state};
 
-/// What is in place and what is not.
+/// State of the setup.
 #[derive(Debug)]
 pub(super) struct Checklist {
     config: String,
@@ -26,16 +26,16 @@ pub(super) struct Checklist {
     writeback: Vec<WritePath>,
     pub(super) missing: Vec<Requirement>,
     failed: Vec<String>,
-    /// What the contract's author should know: code and message.
+    /// Warnings for the contract's author: code and message.
     warnings: Vec<(&'static str, String)>,
 }
 
-/// Who carries out the proposals of one capability.
+/// Executor of the proposals of one capability.
 #[derive(Debug, Serialize)]
 struct WritePath {
     capability: String,
     path: String,
-    /// The variable with the write URL, and whether it is set; absent when none is needed here.
+    /// Variable with the write URL, and whether it is set; absent when none is needed here.
     env: Option<String>,
     env_set: Option<bool>,
 }
@@ -118,11 +118,11 @@ impl Checklist {
         output::line(format!("store     {}", safe(&self.store)))?;
         output::line(format!("mode      {}", self.mode.as_str()))?;
         output::line(format!("transport {}", transport_name(self.transport)))?;
-        output::line("tools that a model is offered:")?;
+        output::line("tools exposed to the model:")?;
         for tool in &self.tools {
             output::line(format!("  {}", safe(tool)))?;
         }
-        output::line(format!("never offered: {}", tools::NEVER_EXPOSED.join(", ")))?;
+        output::line(format!("never exposed: {}", tools::NEVER_EXPOSED.join(", ")))?;
         for row in &self.writeback {
             let variable = row.env.as_ref().map_or_else(String::new, |name| {
                 format!(
@@ -167,7 +167,7 @@ fn transport_name(transport: Transport) -> String {
     value.map(|value| value.get_name().to_owned()).unwrap_or_default()
 }
 
-/// For each proposal: who carries it out, and whether the variable for that is set.
+/// For each proposal capability: its executor, and whether its variable is set.
 fn writeback(contract: &Contract, context: &Context) -> Result<Vec<WritePath>, ExitError> {
     let proposals = contract
         .capabilities()
@@ -185,7 +185,7 @@ fn write_path(
     context: &Context,
 ) -> Result<WritePath, ExitError> {
     let (path, env) = match (&proposal.executor, contract.mode()) {
-        (_, Mode::ReadOnly) => ("not offered in read_only".to_owned(), None),
+        (_, Mode::ReadOnly) => ("not exposed in read_only".to_owned(), None),
         (_, Mode::Shadow) => ("never written in shadow".to_owned(), None),
         (ExecutorRef::Handler(name), _) => (format!("handler `{}`", output::safe(name)), None),
         (ExecutorRef::Direct, _) => {

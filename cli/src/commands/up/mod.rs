@@ -1,4 +1,4 @@
-//! `up`: ledger, reader and writer of this folder as children of one supervisor, with a checklist first.
+//! `up`: starts ledger, reader and writer of this directory as children of one supervisor, after a checklist.
 
 mod checklist;
 
@@ -17,21 +17,21 @@ use checklist::{Checklist, NEXT};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: synapsor-runner up --serve\n\
-    Exit codes: 0 ended by Ctrl-C or checks passed, 1 failure, 2 usage or a missing variable, 6 unreachable")]
+    Exit codes: 0 interrupted or checks passed, 1 failure, 2 usage or a missing variable, 6 unreachable")]
 pub(crate) struct Args {
-    /// Serve MCP over HTTP as well
+    /// Also serve MCP over HTTP
     #[arg(long)]
     serve: bool,
-    /// With --serve: streamable-http
+    /// Transport of --serve: streamable-http
     #[arg(long, value_enum)]
     transport: Option<Transport>,
-    /// Check only; start nothing and make nothing
+    /// Run the checks only; start and create nothing
     #[arg(long)]
     dry_run: bool,
-    /// Offer no tools that make proposals
+    /// Expose read tools only
     #[arg(long)]
     read_only: bool,
-    /// Envelope 1 or 2 of the served tools [default: as the contract says]
+    /// Result envelope version of the served tools, 1 or 2 [default: the contract's]
     #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
     result_format: Option<u8>,
     #[command(flatten)]
@@ -43,8 +43,8 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     if args.serve && args.transport == Some(Transport::Stdio) {
         return Err(
-            ExitError::usage("UP_SERVES_HTTP", "--serve does not go with --transport stdio")
-                .with_fix("drop one of them; an MCP client launches `synapsor-runner mcp serve` itself"),
+            ExitError::usage("UP_SERVES_HTTP", "--serve and --transport stdio are mutually exclusive")
+                .with_fix("remove one of them; an MCP client launches `synapsor-runner mcp serve` itself"),
         );
     }
     let transport = if args.serve {
@@ -89,12 +89,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     let services = Services::start(&supervisor, &ledger, args.read_only, http.as_ref()).await?;
     report(&checklist, &ledger, &services, context)?;
     let ended = Box::pin(services.run(&supervisor, &ledger)).await;
-    // Its other users find another one or start it; without any it would end by itself a little later.
+    // Other clients of the ledger start a new one; without clients it would exit a little later by itself.
     ledger.stop().await;
     ended
 }
 
-/// The children of `up` apart from the ledger.
+/// Children of `up` apart from the ledger.
 struct Services<'a> {
     reader: Kept<'a>,
     writer: Option<Kept<'a>>,
@@ -136,7 +136,7 @@ impl<'a> Services<'a> {
         all.map(Kept::child)
     }
 
-    /// Until Ctrl-C, or until a child cannot be kept alive; then everything drains and ends.
+    /// Runs until Ctrl-C, or until a child exceeds its restart budget; then drains and ends all children.
     async fn run(mut self, supervisor: &Supervisor<'_>, ledger: &RunningLedger) -> Result<Exit, ExitError> {
         let keeper = Keeper::new(supervisor, ledger)?;
         let ended = tokio::select! {
@@ -146,7 +146,7 @@ impl<'a> Services<'a> {
             failure = keeper.keep() => Err(failure),
             () = supervisor.context.stop.cancelled() => Ok(Exit(EXIT_OK)),
         };
-        output::note("ending: no new calls, running ones may finish");
+        output::note("shutting down: draining in-flight calls");
         if let Some(gateway) = self.gateway {
             gateway.stop().await;
         }
@@ -165,7 +165,7 @@ async fn kept(child: Option<&mut Kept<'_>>) -> ExitError {
     }
 }
 
-/// Whether anything of the contract is for a writer.
+/// Whether the contract has work for a writer.
 fn writes(contract: &Contract) -> bool {
     contract.mode() == Mode::Review && !requirements(Process::Writer, contract).is_empty()
 }
@@ -226,7 +226,7 @@ fn report(
             .filter_map(Json::as_str)
             .collect();
         let names = if names.is_empty() {
-            "no variables".to_owned()
+            "no environment variables".to_owned()
         } else {
             names.join(", ")
         };
@@ -244,10 +244,10 @@ fn report(
             output::line(format!("posture   the gateway is {posture}"))?;
         }
     }
-    output::line("posture   the operator's key belongs to the same user as everything here (dev)")?;
+    output::line("posture   dev: operator key and services run as the same OS user")?;
     output::line("next, in another terminal:")?;
     for command in NEXT {
         output::line(format!("  {command}"))?;
     }
-    output::line("Ctrl-C ends it.")
+    output::line("Press Ctrl-C to stop.")
 }

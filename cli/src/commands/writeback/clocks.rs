@@ -1,4 +1,4 @@
-//! The clocks of a deployment side by side: writer, databases, ledger and this machine.
+//! Compares the clocks of a deployment: writer, databases, ledger and this machine.
 
 use synapsor_domain::limits::DATABASE_SKEW_SECONDS;
 use synapsor_domain::timestamp::Timestamp;
@@ -8,10 +8,10 @@ use crate::clients::Times;
 use crate::operations::now;
 use crate::output::safe;
 
-/// Clocks that differ by no more than this are the same, in milliseconds: asking takes time.
+/// Clock difference that is tolerated, in milliseconds, because a query takes time.
 const SAME_MS: i64 = 2_000;
 
-/// The findings about a running writer's clocks; none when they all agree.
+/// Returns the findings about a running writer's clocks; none when all agree.
 pub(super) fn findings(times: &Times) -> Vec<ProbeFinding> {
     compare(times, now())
 }
@@ -42,7 +42,7 @@ fn compare(times: &Times, own: Timestamp) -> Vec<ProbeFinding> {
             FindingSeverity::Warning
         },
         code: "CLOCKS_DIFFER".to_owned(),
-        text: format!("the clocks differ: {}; set the wrong ones", shown.join(", ")),
+        text: format!("the clocks differ: {}; correct the wrong ones", shown.join(", ")),
         fix: None,
     }]
 }
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_that_differ_are_shown_side_by_side() {
+    fn clock_difference_lists_every_clock() {
         let times = |database, ledger| Times {
             writer: at(0),
             ledger: Some(at(ledger)),

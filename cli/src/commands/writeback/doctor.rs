@@ -1,6 +1,6 @@
-//! `writeback doctor`: the variables of both roles, and with `--check-db` the write path under the writer's own
-//! credential and what the reader's may do; with a ledger also what it knows. Each finding has a code, a sentence and, if it can be mended by the
-//! database's owner, the statements. Nothing is changed.
+//! `writeback doctor`: checks the variables of both roles and, with `--check-db`, the write path under the
+//! writer's credential and the privileges of the reader's. With a ledger it adds the ledger's findings. Each
+//! finding has a code, a sentence and, where the database owner can fix it, the statements. Changes nothing.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -20,12 +20,12 @@ use crate::{Context, contract_file, session};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Open the databases and try every statement of a writeback, rolled back
+    /// Open the databases and try every statement of a writeback in a transaction that is rolled back
     #[arg(long)]
     check_db: bool,
 }
 
-/// The findings about one role.
+/// Findings about one role.
 struct Part {
     role: Process,
     variables: Vec<ProbeFinding>,
@@ -74,7 +74,7 @@ fn exit(parts: &[Part], ledger: &[ProbeFinding]) -> Exit {
     })
 }
 
-/// What is set and what is not. A service that runs elsewhere has an environment of its own.
+/// Reports which variables are set. A remote service has an environment of its own.
 fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
     let remote = &context.global.remote;
     let is_elsewhere = match role {
@@ -115,7 +115,7 @@ fn finding(severity: FindingSeverity, code: &str, text: String, fix: Option<Stri
     }
 }
 
-/// Sources with direct proposals that no writer can reach.
+/// Sources with direct proposals that no writer serves.
 fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
     let sources = contract.sources().iter().filter(|source| {
         let targets = table_targets(contract, &source.name);
@@ -124,7 +124,7 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
     sources
         .map(|source| {
             let text = format!(
-                "the source `{}` has no `write_url_env`: nothing is applied there",
+                "the source `{}` has no `write_url_env`: proposals for it are not applied",
                 source.name
             );
             finding(FindingSeverity::Problem, "WRITEBACK_DISABLED", text, None)
@@ -132,7 +132,7 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
         .collect()
 }
 
-/// Reader and writer should not hold the same credential; a file has only one.
+/// Reader and writer must not share a credential, except for a database file, which has only one.
 fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitError> {
     let mut findings = Vec::new();
     for source in contract
@@ -154,10 +154,10 @@ fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitE
         }
         if is_same {
             let text = format!(
-                "reader and writer of the source `{}` share one credential: the reader could write",
+                "reader and writer of the source `{}` share one credential: the reader can write",
                 source.name
             );
-            let fix = "give each a role of its own: synapsor-runner writeback grants".to_owned();
+            let fix = "create one role for each: synapsor-runner writeback grants".to_owned();
             findings.push(finding(
                 FindingSeverity::Warning,
                 "CREDENTIAL_SHARED",
@@ -169,8 +169,9 @@ fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitE
     Ok(findings)
 }
 
-/// The writer's probe: by each that the command line names, by a process that gets the writer's variables and ends, or,
-/// where those are not set, by a writer that runs here. Without `--check-db` a named writer is asked for its clocks.
+/// Runs the writer's preflight: by each writer that the command line names, by a one-shot process with the
+/// writer's variables, or, if those are not set, by a local running writer. Without `--check-db` a named writer
+/// returns its clocks only.
 async fn writer_side(
     args: &Args,
     loaded: &LoadedContract,
@@ -193,7 +194,7 @@ async fn writer_side(
             false => Ok(Vec::new()),
         };
     }
-    // It has the variables that this shell has not.
+    // The writer has the variables that this shell lacks.
     variables.retain(|finding| finding.code != "VARIABLE_MISSING");
     let mut probes = Vec::new();
     for link in &links {
@@ -208,20 +209,20 @@ async fn writer_side(
     Ok(probes)
 }
 
-/// What keeps a running writer from its work, and clocks that differ.
+/// Reports why a running writer accepts no jobs, and clock differences.
 async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
     let state = context.unless_stopped(writer.state()).await?;
     let mut findings = super::clocks::findings(&state.times);
     if let Some(code) = &state.problem {
         let text = format!(
-            "the {} takes no work: its switches are not durable",
+            "the {} accepts no jobs: it cannot persist its freeze state",
             writer.address()
         );
-        let fix = "make its state directory writable and free space there; it goes on by itself".to_owned();
+        let fix = "make its state directory writable and free disk space there; it then resumes by itself".to_owned();
         findings.push(finding(FindingSeverity::Problem, &safe(code), text, Some(fix)));
     }
     if state.is_frozen {
-        let text = format!("the {} is frozen: nothing is applied", writer.address());
+        let text = format!("the {} is frozen: it applies nothing", writer.address());
         let fix = "synapsor-runner writeback unfreeze".to_owned();
         findings.push(finding(
             FindingSeverity::Warning,
@@ -237,7 +238,7 @@ fn answered(service: String) -> ProbeFinding {
     finding(
         FindingSeverity::Fine,
         "SERVICE_ANSWERS",
-        format!("the {service} answers"),
+        format!("the {service} is reachable"),
         None,
     )
 }
@@ -258,7 +259,7 @@ async fn reader_side(
             false => Ok(Vec::new()),
         };
     };
-    // The link is probed when it is made.
+    // Opening the connection checks the health of the reader.
     let link = session::remote(context, Role::Reader, address).await?;
     if !args.check_db {
         variables.push(answered(link.target.to_string()));
@@ -279,7 +280,7 @@ async fn probed(
     let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);
     let printed = ask(context, arguments, &names).await?;
     serde_json::from_slice(&printed)
-        .map_err(|_| not_believed("PROBE_ANSWER_MALFORMED", "it holds no findings"))
+        .map_err(|_| not_believed("PROBE_ANSWER_MALFORMED", "findings missing or malformed"))
 }
 
 fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), ExitError> {
@@ -307,11 +308,11 @@ fn show(parts: &[Part], is_checked: bool) -> Result<(), ExitError> {
             output::line(format!("  source {}: {}", safe(&source.source_id), safe(engine)))?;
             if let Some(reason) = &source.unavailable {
                 output::line(format!(
-                    "  unreachable UNREACHABLE: the database cannot be asked: {}",
+                    "  unreachable UNREACHABLE: preflight of the database failed: {}",
                     safe(reason)
                 ))?;
             } else if source.findings.is_empty() {
-                output::line("  fine     everything that was tried works")?;
+                output::line("    ok       all checks passed")?;
             }
             for finding in &source.findings {
                 show_finding(finding)?;
@@ -319,7 +320,7 @@ fn show(parts: &[Part], is_checked: bool) -> Result<(), ExitError> {
         }
     }
     if !is_checked {
-        output::line("the databases were not opened; --check-db does that")?;
+        output::line("databases not opened; use --check-db")?;
     }
     Ok(())
 }
@@ -327,7 +328,7 @@ fn show(parts: &[Part], is_checked: bool) -> Result<(), ExitError> {
 fn show_ledger(findings: &[ProbeFinding]) -> Result<(), ExitError> {
     output::line("ledger")?;
     if findings.is_empty() {
-        output::line("  fine     no incident is open, and no freeze is in force")?;
+        output::line("    ok       no open incidents and no freeze in force")?;
     }
     findings.iter().try_for_each(show_finding)
 }
@@ -339,7 +340,7 @@ fn show_finding(finding: &ProbeFinding) -> Result<(), ExitError> {
         text,
         fix,
     } = finding;
-    // Statements of a fix may come on lines of their own.
+    // The statements of a fix may be on lines of their own.
     let mut lines = text.lines();
     let first = safe(lines.next().unwrap_or_default());
     output::line(format!("  {:<8} {}: {first}", severity.as_str(), safe(code)))?;

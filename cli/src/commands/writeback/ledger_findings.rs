@@ -1,5 +1,5 @@
-//! What the ledger adds to `writeback doctor`: open incidents about receipts, freezes in force, and its clock. No writer
-//! has to run for it.
+//! Ledger findings of `writeback doctor`: open incidents about receipts, freezes in force, and clock
+//! difference. Needs no running writer.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +11,12 @@ use crate::output::safe;
 use crate::session::Session;
 use crate::{Context, state};
 
-/// Clocks that differ by no more than this are the same, in milliseconds.
+/// Clock difference that is tolerated, in milliseconds.
 const SAME_MS: i64 = 2_000;
-/// Proposals that a finding names.
+/// Maximum number of proposals named in a finding.
 const NAMED_MAX: usize = 5;
 
-/// The findings, or `None` where this command line has no ledger.
+/// Returns the findings, or `None` if this command line has no ledger.
 pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFinding>>, ExitError> {
     if context.global.remote.ledger.is_none() && state::find(context).is_err() {
         return Ok(None);
@@ -33,7 +33,7 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
         Err(failure) => vec![ProbeFinding {
             severity: FindingSeverity::Problem,
             code: failure.code().to_owned(),
-            text: format!("the ledger cannot be asked: {}", failure.message()),
+            text: format!("cannot query the ledger: {}", failure.message()),
             fix: failure.fix().map(str::to_owned),
         }],
     }))
@@ -63,7 +63,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
             severity: FindingSeverity::Warning,
             code: "CLOCKS_DIFFER".to_owned(),
             text: format!(
-                "the clocks differ: ledger {}, this command {}; set the wrong one",
+                "the clocks differ: ledger {}, this command {}; correct the wrong one",
                 found.ledger_now, found.own_now
             ),
             fix: None,
@@ -73,7 +73,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
         findings.push(ProbeFinding {
             severity: FindingSeverity::Warning,
             code: "EXPIRY_PAUSED".to_owned(),
-            text: "the ledger's clock was stepped; no proposal expires until a writer confirms it".to_owned(),
+            text: "the ledger's clock jumped; no proposal expires until a writer confirms it".to_owned(),
             fix: None,
         });
     }
@@ -83,14 +83,14 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
 fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFinding {
     let (what, fix) = match kind {
         kind if kind == ReceiptDiscrepancy::EffectLost.as_str() => (
-            "the source lost receipts that the ledger holds, and their effects with them",
+            "the source lost receipts that the ledger holds, together with their effects",
             format!(
-                "synapsor-runner receipts audit --source {source} --all, then bring the database back or: \
+                "synapsor-runner receipts audit --source {source} --all, then restore the database or: \
                  synapsor-runner receipts give-up --source {source} --all-lost"
             ),
         ),
         kind if kind == ReceiptDiscrepancy::OrphanReceipt.as_str() => (
-            "the source holds receipts by which the ledger refused to settle",
+            "the source holds receipts that the ledger rejected",
             adopt(proposals),
         ),
         kind if kind == ReceiptDiscrepancy::RowChangedInCommit.as_str() => (
@@ -98,7 +98,7 @@ fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFind
             adopt(proposals),
         ),
         _ => (
-            "the source holds receipts of a retired writer key that the log does not hold",
+            "the source holds receipts of a retired writer key that are not in the log",
             adopt(proposals),
         ),
     };
@@ -119,7 +119,7 @@ fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFind
 
 fn adopt(proposals: &BTreeSet<String>) -> String {
     let first = proposals.first().map(String::as_str).unwrap_or_default();
-    format!("look at the row, then: synapsor-runner receipts adopt {first}")
+    format!("check the row, then: synapsor-runner receipts adopt {first}")
 }
 
 #[cfg(test)]
@@ -127,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_kind_of_incident_names_its_order() {
+    fn incident_fix_names_its_receipt_command() {
         let proposals = BTreeSet::from(["wrp_a".to_owned(), "wrp_b".to_owned()]);
         for (kind, command) in [
             ("effect_lost", "receipts give-up --source app"),

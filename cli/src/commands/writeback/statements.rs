@@ -1,5 +1,5 @@
-//! `writeback migration` and `writeback grants`: text for the database's owner, from the contract or from flags.
-//! Nothing here opens a database.
+//! `writeback migration` and `writeback grants`: print SQL for the database owner, from the contract or from
+//! flags. Opens no database.
 
 use clap::Args;
 use serde_json::json;
@@ -12,19 +12,19 @@ use crate::{Context, contract_file, output};
 
 const ENGINES: [&str; 3] = ["postgres", "mysql", "sqlite"];
 
-/// Which database, and where its receipts are.
+/// The database, and the location of its receipt table.
 #[derive(Debug, Args)]
 pub(crate) struct Place {
-    /// The database's engine [default: that of the contract's source]
+    /// Database engine [default: that of the contract's source]
     #[arg(long, value_name = "NAME", value_parser = ENGINES)]
     engine: Option<String>,
-    /// The source of the contract, when it has several
+    /// Source of the contract, when it has several
     #[arg(long, value_name = "NAME")]
     source: Option<String>,
-    /// The schema of the receipt table; for MySQL the database [default: the contract's, else public or main]
+    /// Schema of the receipt table; for MySQL the database [default: the contract's, else public or main]
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
-    /// The receipt table [default: the contract's, else synapsor_writeback_receipts]
+    /// Receipt table [default: the contract's, else synapsor_writeback_receipts]
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
 }
@@ -39,10 +39,10 @@ pub(crate) struct Migration {
 pub(crate) struct Grants {
     #[command(flatten)]
     place: Place,
-    /// The role under which the reader connects; for MySQL name or name@host
+    /// Database role of the reader; for MySQL name or name@host
     #[arg(long, value_name = "ROLE")]
     read_role: Option<String>,
-    /// The role under which the writer connects; for MySQL name or name@host
+    /// Database role of the writer; for MySQL name or name@host
     #[arg(
         long,
         value_name = "ROLE",
@@ -52,7 +52,7 @@ pub(crate) struct Grants {
     writer_role: Option<String>,
 }
 
-/// What both commands print for.
+/// Resolved input of both commands.
 struct Resolved {
     engine: EngineKind,
     schema: String,
@@ -144,16 +144,16 @@ impl Place {
         let names: Vec<&str> = contract.sources().iter().map(|s| s.name.as_str()).collect();
         Err(ExitError::usage(
             "SOURCE_REQUIRED",
-            "there is not exactly one source in the contract that this can be about",
+            "the contract does not have exactly one matching source",
         )
-        .with_fix(format!("give --source with one of: {}", names.join(", "))))
+        .with_fix(format!("pass --source with one of: {}", names.join(", "))))
     }
 }
 
 fn no_schema() -> ExitError {
     ExitError::usage(
         "SCHEMA_REQUIRED",
-        "a MySQL receipt table belongs to a database, and none is named",
+        "a MySQL receipt table needs a database, and none is set",
     )
-    .with_fix("give --schema with the database's name, or --config with a contract")
+    .with_fix("pass --schema with the database name, or --config with a contract")
 }

@@ -1,4 +1,5 @@
-//! `writeback freeze` and `writeback unfreeze`: what is signed, whom it reached, and what can still happen.
+//! `writeback freeze` and `writeback unfreeze`: sign the order, list confirmations, and print until when
+//! earlier orders can apply.
 
 use clap::Args;
 use serde_json::{Value as Json, json};
@@ -13,10 +14,10 @@ use crate::session::Session;
 
 #[derive(Debug, Args)]
 pub(crate) struct FreezeArgs {
-    /// Why; kept with the freeze under your signature
+    /// Reason, signed and stored with the freeze
     #[arg(long, value_parser = reason)]
     reason: Option<String>,
-    /// Sign nothing: stop only the writers that can be reached, each for itself
+    /// Send an unsigned freeze; each reachable writer freezes only itself
     #[arg(long, conflicts_with = "reason")]
     unsigned: bool,
 }
@@ -60,7 +61,7 @@ fn say(all: &[Switched], context: &Context) -> Result<Exit, ExitError> {
     Ok(Exit(if complete { EXIT_OK } else { EXIT_UNREACHABLE }))
 }
 
-/// `writer` and `frozen` are the first writer's, as they always were.
+/// `writer` and `frozen` describe the first writer, for compatibility.
 fn as_json(all: &[Switched]) -> Json {
     let first = all.first();
     let writers: Vec<Json> = all
@@ -106,42 +107,42 @@ fn lines(switched: &Switched) -> Vec<String> {
     let person = switched.person.as_deref().unwrap_or_default();
     lines.push(match (switched.freezes, switched.digest, switched.freeze) {
         (true, Some(digest), _) => format!("Frozen by {person}: {digest}"),
-        (true, None, _) => "Frozen without a signature: only the writers below, each for itself.".to_owned(),
-        (false, Some(_), Some(freeze)) => format!("Lifted by {person}: {freeze}"),
-        (false, _, _) => format!("Lifted by {person}: the unsigned freeze of a writer"),
+        (true, None, _) => "Frozen without a signature: only the writers listed below.".to_owned(),
+        (false, Some(_), Some(freeze)) => format!("Unfrozen by {person}: {freeze}"),
+        (false, _, _) => format!("Unfrozen by {person}: unsigned freeze of a writer"),
     });
     for confirmed in &switched.confirmed {
         let state = if confirmed.is_frozen {
-            "is frozen: it writes nothing until it is resumed"
+            "is frozen: no writes until it is unfrozen"
         } else {
-            "is at work"
+            "is active"
         };
         lines.push(format!("writer {} {state}", safe(&confirmed.writer)));
         let Some(signed) = &confirmed.signed else { continue };
         if !signed.committing.is_empty() {
             let ids: Vec<_> = signed.committing.iter().map(ToString::to_string).collect();
-            lines.push(format!("  past the point of no return: {}", ids.join(", ")));
+            lines.push(format!("    commit in progress: {}", ids.join(", ")));
         }
         if !signed.unrecorded.is_empty() {
             lines.push(format!(
-                "  not in the receipt table yet of: {}",
+                "    not yet in the receipt table of: {}",
                 safe(&signed.unrecorded.join(", "))
             ));
         }
     }
     for missing in &switched.missing {
         lines.push(format!(
-            "writer {} has not confirmed: {}",
+            "writer {} did not confirm: {}",
             safe(&missing.writer),
             safe(&missing.problem)
         ));
     }
     if let Some(problem) = &switched.ledger_problem {
-        lines.push(format!("the ledger does not have it: {}", safe(problem)));
+        lines.push(format!("not recorded by the ledger: {}", safe(problem)));
     }
     if let Some(until) = switched.still_possible_until() {
         lines.push(format!(
-            "What was ordered before can still happen until {until} at a writer that has not confirmed."
+            "Earlier apply orders can still be applied until {until} by a writer that did not confirm."
         ));
     }
     lines
@@ -149,7 +150,7 @@ fn lines(switched: &Switched) -> Vec<String> {
 
 fn reason(text: &str) -> Result<String, String> {
     match text.trim() {
-        "" => Err("give a reason in a few words".to_owned()),
+        "" => Err("reason must not be empty".to_owned()),
         t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
         t => Ok(t.to_owned()),
     }

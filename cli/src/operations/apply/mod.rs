@@ -1,5 +1,5 @@
-//! Ordering a proposal applied and following it to the end. The CLI never touches the target: a writer pulls the
-//! order, and its signature on the outcome is what is believed.
+//! Submits an apply order and follows the proposal to its outcome. The CLI never connects to the source; a
+//! writer pulls the order, and only its signed outcome is trusted.
 
 use std::time::Duration;
 
@@ -26,23 +26,23 @@ use crate::operator_key::Signer;
 use crate::session::Session;
 use crate::sign::{self, Terms};
 
-/// How applying ended, as far as it was waited for.
+/// Status of an apply when the wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     Applied,
-    /// A receipt was there already, before this order.
+    /// A receipt existed before this order.
     AlreadyApplied,
     Conflict,
-    /// A check of the writer said no; nothing was written.
+    /// A check of the writer failed; nothing was written.
     Refused,
-    /// The database was busy or away; nothing was written.
+    /// The database was busy or unreachable; nothing was written.
     Retryable,
-    /// An attempt has begun and its outcome is not known yet.
+    /// An attempt has started and its outcome is unknown.
     InDoubt,
-    /// No writer took the order in time.
+    /// No writer leased the job in time.
     NoWriter,
     Failed,
-    /// Ended without an effect: denied, cancelled, expired or abandoned.
+    /// Ended without an effect: rejected, canceled, expired or abandoned.
     Canceled,
 }
 
@@ -73,24 +73,25 @@ impl Status {
     }
 }
 
-/// The end of `apply`.
+/// Result of `apply`.
 #[derive(Debug)]
 pub(crate) struct Applied {
     pub(crate) status: Status,
-    /// The result in the closed vocabulary of writers; `no_writer` when there is none.
+    /// Result word of the writer; `no_writer` without one.
     pub(crate) result: String,
-    /// One line for a person.
+    /// One-line message for the operator.
     pub(crate) message: String,
-    /// What would help, when that is known.
+    /// Fix, if known.
     pub(crate) fix: Option<String>,
-    /// The order that this call filed; absent when the proposal had ended before.
+    /// Digest of the submitted order; absent when the proposal had already ended.
     pub(crate) order_digest: Option<Digest>,
-    /// Until when the order can still be carried out.
+    /// Time until which the order is valid.
     pub(crate) order_valid_until: Option<Timestamp>,
     pub(crate) receipt: Option<SignedReceipt>,
 }
 
-/// Signs an order for exactly the approvals that count now, files it, and waits for a writer's signed outcome.
+/// Signs an order for exactly the approvals that are valid now, submits it, and waits for a writer's signed
+/// outcome.
 pub(crate) async fn apply(
     session: &mut Session,
     context: &Context,
@@ -103,7 +104,7 @@ pub(crate) async fn apply(
     }
     let (envelope, valid_until) = ordered(session, looked, signer)?;
     let order_digest = Digest::of(ObjectKind::ApplyOrder, &envelope.payload);
-    // Without a writer the order is filed all the same: one may come before its deadline.
+    // The order is submitted even without a writer, because one may start before its deadline.
     let writer = session.ensure_writer(context).await;
     let filed = Ledger::of(session).request_apply(&envelope).await?;
     let follow = Follow {
@@ -122,7 +123,7 @@ pub(crate) async fn apply(
     outcome.order_digest = Some(order_digest);
     outcome.order_valid_until = Some(valid_until);
     if outcome.status == Status::NoWriter {
-        outcome.message = "no writer has taken the order; it stays filed".to_owned();
+        outcome.message = "no writer has leased the order; it stays recorded".to_owned();
         if let Err(failure) = writer {
             outcome.message = format!("{} ({})", outcome.message, failure.message());
             outcome.fix = failure.fix().map(str::to_owned);
@@ -131,7 +132,7 @@ pub(crate) async fn apply(
     Ok(outcome)
 }
 
-/// Lets the writer rehearse the change in a transaction that it rolls back.
+/// Makes the writer run the change in a transaction that it rolls back.
 pub(crate) async fn preview(
     session: &mut Session,
     context: &Context,
@@ -147,7 +148,7 @@ fn ended_before(looked: &Looked) -> Result<Option<Applied>, ExitError> {
     }
     let text = |text: String| ExitError::new("PROPOSAL_NOT_APPROVED", text).with_exit(EXIT_REFUSED);
     if looked.state.is_terminal() {
-        let fix = "make a new proposal if the change is still wanted";
+        let fix = "submit a new proposal if the change is still needed";
         return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
     }
     if !looked.is_approved() {
@@ -156,7 +157,7 @@ fn ended_before(looked: &Looked) -> Result<Option<Applied>, ExitError> {
             looked.attested.proposal().approval.quorum.max(1),
         );
         let id = &looked.attested.proposal().id;
-        return Err(text(format!("{have} of {need} needed approvals count now"))
+        return Err(text(format!("{have} of {need} required approvals are valid"))
             .with_fix(format!("synapsor-runner proposals approve {id}")));
     }
     Ok(None)
@@ -200,14 +201,14 @@ fn ordered(
     Ok((envelope, valid_until))
 }
 
-/// Watching one proposal's events for the outcome of one order.
+/// Watches one proposal's events for the outcome of one order.
 struct Follow<'a> {
     trust: &'a TrustFile,
     looked: &'a Looked,
     order_digest: Digest,
-    /// Whether a writer has announced an attempt on this order.
+    /// Whether a writer has reported an attempt on this order.
     started: bool,
-    /// The last report that an answer to COMMIT was lost.
+    /// The last report that the result of COMMIT was lost.
     doubt: Option<AttemptReport>,
 }
 
@@ -243,7 +244,7 @@ impl Follow<'_> {
                 return Ok(outcome);
             }
         }
-        // A ledger that ends while it is followed; what is known by then is all there is.
+        // The stream ended while it was followed; the result uses the events received so far.
         Ok(self.unfinished())
     }
 
@@ -264,7 +265,7 @@ impl Follow<'_> {
                     if report.result != AttemptResult::InDoubt {
                         return Ok(Some(by_report(&report, None)));
                     }
-                    // The writer goes on resolving it; the outcome may still come while we wait.
+                    // The writer continues to resolve it; the outcome may still arrive during the wait.
                     self.doubt = Some(report);
                 }
             }
@@ -274,7 +275,8 @@ impl Follow<'_> {
                     self.trust,
                     &Position::Unproven,
                 )?)?;
-                // A writer whose key is in use names it: a retired key's receipt was adopted, as far as it verified.
+                // A writer report with an active key names the receipt. A receipt of a retired key was adopted,
+                // if it verified.
                 let digest = Digest::of(ObjectKind::Receipt, &settled.receipt.payload);
                 let receipt = if report.receipt_digest == Some(digest) {
                     open_receipt(&settled.receipt, self.trust)?
@@ -285,7 +287,7 @@ impl Follow<'_> {
                 if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
                     return Err(not_believed(
                         "RECEIPT_FOREIGN",
-                        "the receipt is not the one that the writer reports",
+                        "receipt digest differs from the writer's report",
                     ));
                 }
                 let ours = report.order_digest == Some(self.order_digest);
@@ -306,7 +308,7 @@ impl Follow<'_> {
         } else {
             Err(not_believed(
                 "ATTEMPT_FOREIGN",
-                "a writer's report of another proposal was shown",
+                "writer report belongs to another proposal",
             ))
         }
     }
@@ -316,7 +318,7 @@ impl Follow<'_> {
             Some(report) => (Status::InDoubt, report.message.clone()),
             None if self.started || self.looked.state == ProposalState::InDoubt => (
                 Status::InDoubt,
-                "a writer has begun and has not reported how it ended".to_owned(),
+                "an attempt has started and its outcome is not reported yet".to_owned(),
             ),
             None => (Status::NoWriter, String::new()),
         };
@@ -332,12 +334,12 @@ impl Follow<'_> {
     }
 }
 
-/// No writer can take the order any more.
+/// Result for a proposal that no writer can apply any longer.
 fn withdrawn(withdrawal: &Withdrawal) -> Applied {
     Applied {
         status: Status::Canceled,
         result: AttemptResult::from_outcome(ReceiptOutcome::Cancelled, "").to_string(),
-        message: format!("its agent took the proposal back at {}", withdrawal.at),
+        message: format!("its caller withdrew the proposal at {}", withdrawal.at),
         fix: None,
         order_digest: None,
         order_valid_until: None,
@@ -369,7 +371,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> Applied 
     }
 }
 
-/// What a receipt stands for; `before` when it is not the work of this order.
+/// Result from a receipt; `before` when it does not come from this order.
 fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
     let receipt = &signed.receipt;
     let status = match receipt.outcome {
@@ -386,7 +388,7 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> Applied {
         Status::AlreadyApplied => status.as_str().to_owned(),
         _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
     };
-    let message = format!("the proposal had ended at {}", receipt.created_at);
+    let message = format!("the proposal had already ended at {}", receipt.created_at);
     Applied {
         status,
         result,

@@ -1,4 +1,4 @@
-//! What the person is told: only what a writer of the trust file signed, about this order.
+//! Apply results come only from records that a writer of the trust file signed about this order.
 
 use synapsor_domain::context_ticket::{self, ContextTicket, RecordKind, TicketContext};
 use synapsor_domain::event::{AttemptFinishedBody, EventKind, EventRecord};
@@ -97,7 +97,7 @@ fn outcome(body: &EventBody) -> Result<Option<Status>, u8> {
 }
 
 #[test]
-fn a_report_on_this_order_ends_the_wait_and_one_on_another_order_does_not() {
+fn wait_ends_only_on_report_of_this_order() {
     let looked = looked(&trust("dev"));
     let refused = AttemptResult::Refused("frozen".to_owned());
     assert_eq!(
@@ -118,7 +118,7 @@ fn a_report_on_this_order_ends_the_wait_and_one_on_another_order_does_not() {
 }
 
 #[test]
-fn what_no_writer_of_the_trust_file_signed_is_not_told() {
+fn rejects_report_without_trusted_writer_signature() {
     let looked = looked(&trust("dev"));
     let applied = report(&looked, order(1), AttemptResult::Applied);
     let receipt = receipt(&looked, ReceiptOutcome::Applied);
@@ -131,7 +131,7 @@ fn what_no_writer_of_the_trust_file_signed_is_not_told() {
 }
 
 #[test]
-fn a_receipt_of_another_proposal_or_another_report_is_not_told() {
+fn rejects_receipt_of_other_proposal_or_report() {
     let looked = looked(&trust("dev"));
     let (mut applied, mut foreign) = (
         report(&looked, order(1), AttemptResult::Applied),
@@ -153,7 +153,7 @@ fn a_receipt_of_another_proposal_or_another_report_is_not_told() {
 }
 
 #[test]
-fn the_work_of_an_earlier_order_is_applied_already() {
+fn earlier_receipt_yields_already_applied() {
     let looked = looked(&trust("dev"));
     let other = report(&looked, order(2), AttemptResult::Applied);
     assert_eq!(
@@ -214,7 +214,7 @@ fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8>
 }
 
 #[test]
-fn a_withdrawal_that_a_reader_vouches_for_ends_the_wait_and_another_is_not_told() {
+fn wait_ends_only_on_reader_signed_withdrawal() {
     const READER: u8 = 1;
     let canceled = (Status::Canceled, "tombstoned:cancelled".to_owned());
     assert_eq!(taken_back("agent", READER), Ok(Some(canceled)));
@@ -224,7 +224,7 @@ fn a_withdrawal_that_a_reader_vouches_for_ends_the_wait_and_another_is_not_told(
 }
 
 #[test]
-fn every_status_has_its_exit_code() {
+fn apply_status_maps_to_exit_code() {
     let exits = [
         (Status::Applied, 0),
         (Status::AlreadyApplied, 0),
@@ -242,7 +242,7 @@ fn every_status_has_its_exit_code() {
 }
 
 #[test]
-fn nothing_is_ordered_without_enough_approvals() {
+fn rejects_order_without_quorum() {
     let trust = trust("dev");
     let refused = ended_before(&looked(&trust)).unwrap_err();
     assert_eq!((refused.code(), refused.exit()), ("PROPOSAL_NOT_APPROVED", 4));

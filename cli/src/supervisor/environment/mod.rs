@@ -1,4 +1,5 @@
-//! Which variables a child may hold. Pure: from role and contract to names, and from names to values.
+//! Selects the variables that a child may hold. Pure: from role and contract to names, and from names to
+//! values.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,13 +8,13 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::context::{PRINCIPAL_ENV, TENANT_ENV};
 use synapsor_domain::contract::{ContextProvider, Contract, EngineKind, Mode, Source};
 
-/// Shape and amount of logs; every process may have them.
+/// Log format and level; every process may have them.
 const LOG_VARIABLES: [&str; 2] = ["SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
 
-/// Where a reader finds the token issuer's keys, instead of at the address that the contract names.
+/// File with the token issuer's keys, instead of the URL in the contract.
 const JWKS_FILE_ENV: &str = "SYNAPSOR_EXECUTOR_JWKS_FILE";
 
-/// A child, as far as its environment goes.
+/// Role of a child, for its environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Process {
     Ledger,
@@ -22,11 +23,11 @@ pub(crate) enum Process {
     Gateway,
 }
 
-/// A variable that a process cannot do without.
+/// A variable that a process requires.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Requirement {
     pub(crate) name: String,
-    /// What it is for, to finish the sentence "… is".
+    /// Its purpose, to complete the sentence "… is".
     pub(crate) purpose: String,
     pub(crate) example: &'static str,
     /// Whether the value may come from the file that `NAME_FILE` names.
@@ -44,7 +45,7 @@ impl Process {
     }
 }
 
-/// What a process needs for this contract, in the contract's order.
+/// Variables that a process requires for this contract, in the contract's order.
 pub(crate) fn requirements(process: Process, contract: &Contract) -> Vec<Requirement> {
     let mut found = Vec::new();
     match process {
@@ -79,7 +80,7 @@ pub(crate) fn requirements(process: Process, contract: &Contract) -> Vec<Require
     found
 }
 
-/// Names that a process may hold. `token` names the variable with a gateway's HTTP token.
+/// Names that a process may hold. `token` is the variable with a gateway's HTTP token.
 pub(crate) fn allowed(
     process: Process,
     contract: Option<&Contract>,
@@ -108,7 +109,7 @@ pub(crate) fn allowed(
     names
 }
 
-/// The values of those names that are set.
+/// Returns the values of the names that are set.
 pub(super) fn take(env: &EnvVars, names: &BTreeSet<String>) -> Result<BTreeMap<String, String>, ExitError> {
     let mut taken = BTreeMap::new();
     for name in names {
@@ -119,7 +120,7 @@ pub(super) fn take(env: &EnvVars, names: &BTreeSet<String>) -> Result<BTreeMap<S
     Ok(taken)
 }
 
-/// The requirements that the environment does not meet.
+/// Returns the requirements that the environment does not meet.
 pub(crate) fn missing(env: &EnvVars, requirements: Vec<Requirement>) -> Result<Vec<Requirement>, ExitError> {
     let mut missing = Vec::new();
     for requirement in requirements {
@@ -133,7 +134,7 @@ pub(crate) fn missing(env: &EnvVars, requirements: Vec<Requirement>) -> Result<V
     Ok(missing)
 }
 
-/// Refuses to start `process` while something that it needs is not set.
+/// Rejects the start of `process` while a required variable is not set.
 pub(super) fn require(process: Process, env: &EnvVars, contract: &Contract) -> Result<(), ExitError> {
     let missing = missing(env, requirements(process, contract))?;
     let Some(first) = missing.first() else {
@@ -150,7 +151,7 @@ pub(super) fn require(process: Process, env: &EnvVars, contract: &Contract) -> R
     .with_fix(format!("export {}={}", first.name, first.example)))
 }
 
-/// What protects the connection to a source.
+/// TLS variables of the connection to a source.
 fn certificates(source: &Source) -> impl Iterator<Item = Requirement> {
     let ssl = source.ssl.as_ref();
     let names = ssl.map(|ssl| [&ssl.ca_env, &ssl.cert_env, &ssl.key_env]);
@@ -175,7 +176,7 @@ fn used_sources(contract: &Contract, for_writes: bool) -> impl Iterator<Item = &
     })
 }
 
-/// Tenant and principal of contexts that come from the environment.
+/// Tenant and principal of contexts from the environment.
 fn bindings(contract: &Contract) -> Vec<Requirement> {
     let contexts = contract
         .capabilities()
@@ -194,7 +195,7 @@ fn bindings(contract: &Contract) -> Vec<Requirement> {
         .collect()
 }
 
-/// Variables of contexts that have literals as well.
+/// Variables of contexts that also have literals.
 fn optional_bindings(contract: &Contract) -> Vec<String> {
     let contexts = contract
         .capabilities()

@@ -66,9 +66,8 @@ fn ledger_and_gateway_get_no_database_variable() {
     assert_eq!(names(Process::Gateway, None), ["SYNAPSOR_LOG_LEVEL"]);
 }
 
-/// What an env file says goes the same way as what a shell has set.
 #[test]
-fn variables_of_an_env_file_go_to_the_role_that_may_hold_them_and_to_no_other() {
+fn env_file_variables_reach_only_their_role() {
     let file = everything()
         .names()
         .into_iter()
@@ -101,7 +100,7 @@ fn gateway_gets_the_token_only_when_it_serves_http() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_its_purpose_and_an_example() {
+fn missing_variable_error_has_purpose_and_example() {
     let env = EnvVars::fixed([("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "bot")]);
     let failure = require(Process::Reader, &env, &contract()).unwrap_err();
     assert_eq!((failure.code(), failure.exit()), ("ENV_MISSING", 2));
@@ -118,7 +117,7 @@ fn what_is_missing_is_named_with_its_purpose_and_an_example() {
 }
 
 #[test]
-fn a_url_in_a_file_counts_as_set_and_a_tenant_in_a_file_does_not() {
+fn file_variable_sets_url_but_not_tenant() {
     let set = |names: [&str; 3]| EnvVars::fixed(names.map(|name| (name, "x")));
     let good = set(["BILLING_READ_URL_FILE", "BILLING_TENANT", "BILLING_PRINCIPAL"]);
     assert!(require(Process::Reader, &good, &contract()).is_ok());
@@ -131,7 +130,7 @@ fn a_url_in_a_file_counts_as_set_and_a_tenant_in_a_file_does_not() {
 }
 
 #[test]
-fn a_writer_of_a_read_only_contract_needs_and_gets_nothing() {
+fn writer_of_read_only_contract_gets_no_variables() {
     let text = include_str!("../../../assets/demo.runner.json").replace("\"review\"", "\"read_only\"");
     let contract = Contract::parse(text.as_bytes()).unwrap().contract;
     assert!(requirements(Process::Writer, &contract).is_empty());
@@ -139,7 +138,7 @@ fn a_writer_of_a_read_only_contract_needs_and_gets_nothing() {
 }
 
 #[test]
-fn tls_material_goes_to_the_roles_that_open_databases_and_to_no_other() {
+fn tls_material_reaches_only_database_roles() {
     let text = include_str!("../../../assets/demo.runner.json").replacen(
         "\"engine\": \"sqlite\",",
         "\"engine\": \"postgres\", \"ssl\": {\"mode\": \"verify-full\", \"ca_env\": \"BILLING_CA\"},",

@@ -1,4 +1,4 @@
-//! JSON, with comments where the client allows them. Edited on a tree that keeps every blank and comment.
+//! JSON with optional comments, edited on a syntax tree that preserves whitespace and comments.
 
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
@@ -8,7 +8,7 @@ use synapsor_chassis::run::ExitError;
 use super::super::snippet::Snippet;
 use super::{ambiguous, changes, is_input, shape, unparsable};
 
-/// Comments and trailing commas, and nothing else that JSON does not have.
+/// Allows comments and trailing commas, and no other extension of JSON.
 const OPTIONS: ParseOptions = ParseOptions {
     allow_comments: true,
     allow_trailing_commas: true,
@@ -82,7 +82,7 @@ pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitErr
 }
 
 fn parse(text: &str) -> Result<CstRootNode, ExitError> {
-    // The message has a place and a kind, and no text of the file.
+    // The message has a position and a kind, and no text of the file.
     CstRootNode::parse(text, &OPTIONS).map_err(|error| unparsable(&error.to_string()))
 }
 
@@ -116,7 +116,7 @@ fn add_input(whole: &CstObject, input: &Json) -> Result<(), ExitError> {
     Ok(())
 }
 
-/// Takes our question out where nothing asks it any more.
+/// Removes our input when no entry uses it.
 fn drop_input(root: &CstRootNode, whole: &CstObject, snippet: &Snippet) -> Result<(), ExitError> {
     let Some(id) = &snippet.input_id else {
         return Ok(());
@@ -147,7 +147,7 @@ fn only_object(whole: &CstObject, key: &str) -> Result<Option<CstObject>, ExitEr
     }
 }
 
-/// Readers of JSON disagree on which of two equal keys counts.
+/// JSON parsers disagree on which duplicate key applies.
 fn check_once(object: &CstObject, key: &str) -> Result<(), ExitError> {
     let found = object
         .properties()
@@ -175,7 +175,7 @@ fn input_of(value: &Json) -> CstInputValue {
     }
 }
 
-/// A new file ends with a line break; an existing one as it did.
+/// A new file ends with a line break; an existing one keeps its ending.
 fn ended(before: &str, mut after: String) -> String {
     if before.trim().is_empty() && !after.ends_with('\n') {
         after.push('\n');

@@ -1,5 +1,5 @@
-//! A client's file as text: our entry put in, taken out or looked up, with everything else kept as it is. Pure; each
-//! result is checked against the text before, in values.
+//! Inserts, removes or finds our entry in the text of a client's file, and preserves the rest. Pure; each
+//! result is compared by value with the text before.
 
 mod json;
 mod toml;
@@ -10,11 +10,11 @@ use synapsor_chassis::run::ExitError;
 use super::client::Format;
 use super::snippet::{OWN_MEMBERS, Snippet};
 
-/// The text with our entry in it as `snippet` says. The same text if it stands there already.
+/// Returns the text with our entry as in `snippet`; unchanged if it is present already.
 ///
 /// # Errors
-/// `CLIENT_FILE_UNPARSABLE`, `CLIENT_FILE_SHAPE`, `CLIENT_FILE_AMBIGUOUS`; `CLIENT_FILE_NOT_KEPT` if anything else
-/// would change.
+/// `CLIENT_FILE_UNPARSABLE`, `CLIENT_FILE_SHAPE`, `CLIENT_FILE_AMBIGUOUS`; `CLIENT_FILE_NOT_KEPT` if any other
+/// content would change.
 pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let after = match snippet.format {
         Format::Json => json::merged(before, snippet)?,
@@ -24,7 +24,7 @@ pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitErro
     Ok(after)
 }
 
-/// The text without our entry. The same text if there is none.
+/// Returns the text without our entry; unchanged if it has none.
 ///
 /// # Errors
 /// As [`merged`].
@@ -37,7 +37,7 @@ pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitErr
     Ok(after)
 }
 
-/// Our entry as it stands there.
+/// Returns our entry as the file has it.
 ///
 /// # Errors
 /// As [`merged`].
@@ -47,7 +47,7 @@ pub(super) fn entry(text: &str, snippet: &Snippet) -> Result<Option<Json>, ExitE
     Ok(servers.and_then(|servers| servers.get(&snippet.name)).cloned())
 }
 
-/// Whether the entry says what the snippet says; members that are not ours do not count.
+/// Whether the entry matches the snippet; members that are not ours are ignored.
 pub(super) fn is_same(entry: &Json, snippet: &Snippet) -> bool {
     entry.as_object().is_some_and(|entry| {
         OWN_MEMBERS
@@ -56,7 +56,7 @@ pub(super) fn is_same(entry: &Json, snippet: &Snippet) -> bool {
     })
 }
 
-/// The text as a value, an empty one as an empty object.
+/// Parses the text; an empty text is an empty object.
 fn value(text: &str, format: Format) -> Result<Json, ExitError> {
     match format {
         Format::Json => json::value(text),
@@ -64,7 +64,7 @@ fn value(text: &str, format: Format) -> Result<Json, ExitError> {
     }
 }
 
-/// Invariant: but for our entry, and the question that goes with it, both texts mean the same.
+/// Invariant: except for our entry and its input, both texts have the same values.
 fn check_kept(before: &str, after: &str, snippet: &Snippet) -> Result<(), ExitError> {
     let rest = |text| value(text, snippet.format).map(|whole| rest(whole, snippet));
     if rest(before)? == rest(after)? {
@@ -72,12 +72,12 @@ fn check_kept(before: &str, after: &str, snippet: &Snippet) -> Result<(), ExitEr
     }
     Err(ExitError::new(
         "CLIENT_FILE_NOT_KEPT",
-        "the file is written in a way that cannot be edited without changing more than this entry; nothing was changed",
+        "the file cannot be edited without changing other entries; no changes written",
     )
-    .with_fix("put the snippet in by hand"))
+    .with_fix("insert the snippet manually"))
 }
 
-/// What is not ours. An empty list of servers or questions counts as none.
+/// Returns the values that are not ours. An empty list of servers or inputs counts as absent.
 fn rest(mut whole: Json, snippet: &Snippet) -> Json {
     let Json::Object(members) = &mut whole else {
         return whole;
@@ -110,7 +110,7 @@ fn unparsable(why: &str) -> ExitError {
         "CLIENT_FILE_UNPARSABLE",
         format!("the client's file cannot be read: {why}"),
     )
-    .with_fix("correct the file, or move it away and begin a new one")
+    .with_fix("fix the file, or move it away and create a new one")
 }
 
 fn shape(place: &str, wanted: &str) -> ExitError {
@@ -118,18 +118,18 @@ fn shape(place: &str, wanted: &str) -> ExitError {
         "CLIENT_FILE_SHAPE",
         format!("{place} of the client's file is not {wanted}"),
     )
-    .with_fix("correct the file by hand")
+    .with_fix("fix the file manually")
 }
 
 fn ambiguous(key: &str) -> ExitError {
     ExitError::new(
         "CLIENT_FILE_AMBIGUOUS",
-        format!("{key} stands in the client's file more than once"),
+        format!("duplicate {key} in the client's configuration file"),
     )
-    .with_fix("remove all but one of them by hand")
+    .with_fix("keep one of them and remove the others")
 }
 
-/// Of our own members: those to set, each with its value, and those to take out.
+/// Changes to our own members: values to set, and members to remove.
 fn changes(
     entry: &Map<String, Json>,
     present: impl Fn(&str) -> Option<Json>,

@@ -29,7 +29,7 @@ const CURSOR: &str = "// Servers of the team\n{\n\t\"mcpServers\": {\n\t\t// the
 
 const CODEX: &str = "# my settings\nmodel = \"o\"   # a model\n\n[mcp_servers.tracker] # keep\nurl = 'https://t.example/mcp'\nstartup_timeout_sec = 20.0\n\n[ profiles . fast ]\nx = 0x1F\n";
 
-/// Every line of the text before is still there, in its order.
+/// Asserts that every line of the text before is still present, in order.
 fn assert_lines_kept(before: &str, after: &str) {
     let mut rest = after.lines();
     for line in before.lines() {
@@ -41,7 +41,7 @@ fn assert_lines_kept(before: &str, after: &str) {
 }
 
 #[test]
-fn json_keeps_comments_order_and_spelling_of_everything_else() {
+fn json_edit_preserves_other_content() {
     for way in [stdio(), http()] {
         let snippet = snippet(Client::Cursor, &way);
         let after = merged(CURSOR, &snippet).unwrap();
@@ -60,7 +60,7 @@ fn json_keeps_comments_order_and_spelling_of_everything_else() {
 }
 
 #[test]
-fn toml_keeps_comments_order_and_spelling_of_everything_else() {
+fn toml_edit_preserves_other_content() {
     for way in [stdio(), http()] {
         let snippet = snippet(Client::Codex, &way);
         let after = merged(CODEX, &snippet).unwrap();
@@ -79,7 +79,7 @@ fn toml_keeps_comments_order_and_spelling_of_everything_else() {
 }
 
 #[test]
-fn another_transport_replaces_our_members_and_leaves_those_of_the_user() {
+fn transport_change_replaces_only_own_members() {
     for (client, own) in [
         (Client::Cursor, "\"env\": { \"A\": \"b\" } // mine"),
         (Client::Codex, "startup_timeout_sec = 9 # mine"),
@@ -105,7 +105,7 @@ fn another_transport_replaces_our_members_and_leaves_those_of_the_user() {
 }
 
 #[test]
-fn vscode_asks_for_the_token_once_and_no_longer_than_it_is_used() {
+fn vscode_token_input_is_shared_and_removed_when_unused() {
     let before = "{\n  // mine\n  \"inputs\": [\n    { \"type\": \"promptString\", \"id\": \"x\" } // x\n  ],\n  \"servers\": {}\n}\n";
     let (asks, plain) = (
         snippet(Client::Vscode, &http()),
@@ -126,7 +126,7 @@ fn vscode_asks_for_the_token_once_and_no_longer_than_it_is_used() {
     let left = without(&used, &asks).unwrap();
     assert!(
         left.contains("\"id\": \"synapsor-token\""),
-        "another server asks for it: {left}"
+        "another server uses the input: {left}"
     );
     let gone = without(&after, &asks).unwrap();
     assert!(
@@ -136,7 +136,7 @@ fn vscode_asks_for_the_token_once_and_no_longer_than_it_is_used() {
 }
 
 #[test]
-fn a_new_or_empty_file_gets_the_snippet_and_nothing_else() {
+fn empty_file_receives_only_the_snippet() {
     for client in [
         Client::ClaudeDesktop,
         Client::ClaudeCode,
@@ -157,7 +157,7 @@ fn a_new_or_empty_file_gets_the_snippet_and_nothing_else() {
 }
 
 #[test]
-fn a_file_that_cannot_be_understood_is_refused_without_a_word_of_it() {
+fn rejects_malformed_file_without_quoting_it() {
     let (json, toml) = (
         snippet(Client::Cursor, &stdio()),
         snippet(Client::Codex, &stdio()),
@@ -191,7 +191,7 @@ fn a_file_that_cannot_be_understood_is_refused_without_a_word_of_it() {
 }
 
 #[test]
-fn a_result_that_would_change_anything_else_is_not_given_out() {
+fn rejects_edit_that_changes_other_values() {
     let snippet = snippet(Client::Cursor, &stdio());
     let before = "{\"a\": 1, \"mcpServers\": {}}";
     for after in ["{\"a\": 2}", "{}", "{\"a\": 1, \"mcpServers\": {\"x\": {}}}"] {
@@ -204,7 +204,7 @@ fn a_result_that_would_change_anything_else_is_not_given_out() {
 }
 
 #[test]
-fn an_inline_table_and_windows_line_ends_stay_what_they_are() {
+fn edit_preserves_inline_table_and_crlf() {
     let toml = snippet(Client::Codex, &stdio());
     let before = "mcp_servers = { a = { command = \"x\" } } # c\n";
     let after = merged(before, &toml).unwrap();
@@ -227,7 +227,7 @@ fn an_inline_table_and_windows_line_ends_stay_what_they_are() {
 }
 
 #[test]
-fn comments_around_our_entry_stay_when_it_goes() {
+fn removal_preserves_surrounding_comments() {
     let json = "{\n  \"mcpServers\": {\n    // about a\n    \"a\": {}, // behind a\n    // above\n    \"synapsor\": { \"command\": \"x\" },\n\n    /* about b */\n    \"b\": {} // behind b\n    // at the end\n  } // behind all\n}\n";
     let toml = "# top\n[mcp_servers.a] # behind a\nx = 1\n\n# above\n[mcp_servers.synapsor]\ncommand = \"x\"\n\n# about b\n[mcp_servers.b] # behind b\ny = 2\n# at the end\n";
     for (client, before) in [(Client::Cursor, json), (Client::Codex, toml)] {
@@ -247,7 +247,7 @@ fn comments_around_our_entry_stay_when_it_goes() {
 }
 
 #[test]
-fn comments_stand_where_they_did_when_our_entry_comes() {
+fn insertion_preserves_surrounding_comments() {
     for before in [
         "// top\n\n// more\n",
         "{\n  // nothing yet\n}\n",
@@ -264,7 +264,7 @@ fn comments_stand_where_they_did_when_our_entry_comes() {
 }
 
 #[test]
-fn a_client_that_signs_in_by_itself_is_given_the_url_and_nothing_else() {
+fn oauth_client_entry_contains_only_the_url() {
     let way = Way::Http {
         url: "https://mcp.example.com/mcp".to_owned(),
         token_env: "TOKEN".to_owned(),

@@ -1,4 +1,4 @@
-//! TOML, edited on a document that keeps every blank and comment.
+//! TOML, edited on a document that preserves whitespace and comments.
 
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::run::ExitError;
@@ -15,7 +15,7 @@ pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitErro
     let mut document = parse(before)?;
     let servers = document.entry(snippet.servers_key).or_insert_with(|| {
         let mut table = Table::new();
-        // Its servers have headers of their own, and it has none.
+        // The servers have their own headers; this table has none.
         table.set_implicit(true);
         Item::Table(table)
     });
@@ -56,7 +56,7 @@ pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitErr
     Ok(document.to_string())
 }
 
-/// What stands above a table may be about more than the table: it goes to what comes next.
+/// Comments above a removed table may concern later tables, so they move to the next one.
 fn hand_on_comments(document: &mut DocumentMut, removed: &Table) {
     let above = removed
         .decor()
@@ -85,7 +85,7 @@ fn hand_on_comments(document: &mut DocumentMut, removed: &Table) {
     }
 }
 
-/// The first table below `table`, at any depth, that stands in the file after `place`.
+/// The first table below `table`, at any depth, that follows `place` in the file.
 fn tables_after<'a>(table: &'a mut Table, place: Option<isize>, first: &mut Option<&'a mut Table>) {
     for (_, item) in table.iter_mut() {
         let tables: Vec<&mut Table> = match item {
@@ -108,13 +108,13 @@ fn tables_after<'a>(table: &'a mut Table, place: Option<isize>, first: &mut Opti
 
 fn parse(text: &str) -> Result<DocumentMut, ExitError> {
     text.parse::<DocumentMut>().map_err(|error| {
-        // Shown whole, the error would repeat the line.
+        // The full error would quote the line.
         let before = error
             .span()
             .and_then(|span| text.get(..span.start))
             .unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        unparsable(&format!("no TOML on line {line}"))
+        unparsable(&format!("invalid TOML on line {line}"))
     })
 }
 
@@ -128,7 +128,7 @@ fn change(entry: &mut dyn TableLike, wanted: &Map<String, Json>) {
             Some(value) => {
                 let mut new = toml_of(value);
                 if let Some(old) = entry.get(key).and_then(Item::as_value) {
-                    // A comment behind the value stays.
+                    // Keeps a comment after the value.
                     *new.decor_mut() = old.decor().clone();
                 }
                 entry.insert(key, Item::Value(new));
@@ -137,7 +137,7 @@ fn change(entry: &mut dyn TableLike, wanted: &Map<String, Json>) {
     }
 }
 
-/// Entries have texts, lists of texts and tables of texts.
+/// Converts an entry: strings, lists of strings and tables of strings.
 fn toml_of(value: &Json) -> Value {
     match value {
         Json::Array(values) => Value::Array(values.iter().map(toml_of).collect::<Array>()),
@@ -167,7 +167,7 @@ fn table_json(table: &dyn TableLike) -> Json {
     )
 }
 
-/// Only for comparing: what JSON does not have is told by its kind and its text.
+/// For comparison only: a TOML type that JSON lacks becomes its kind and its text.
 fn value_json(value: &Value) -> Json {
     match value {
         Value::String(text) => json!(text.value()),
