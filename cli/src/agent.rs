@@ -219,8 +219,5 @@ fn timed_out() -> ExitError {
 }
 
 fn broken(error: &rmcp::ServiceError) -> ExitError {
-    ExitError::new(
-        "MCP_CALL_FAILED",
-        format!("gateway rejected the call: {error}"),
-    )
+    ExitError::new("MCP_CALL_FAILED", format!("gateway rejected the call: {error}"))
 }

@@ -62,9 +62,7 @@ impl Signer {
                 "KEY_UNKNOWN",
                 format!("{id} is not an operator key in the trust file"),
             )
-            .with_fix(
-                "add it with `synapsor-runner operator add FILE`, or pass another with --signing-key",
-            )
+            .with_fix("add it with `synapsor-runner operator add FILE`, or pass another with --signing-key")
             .with_exit(EXIT_REFUSED)
         })?;
         let person = operator.person.clone();

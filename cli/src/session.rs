@@ -375,8 +375,7 @@ fn no_writer(text: impl AsRef<str>) -> ExitError {
 }
 
 fn no_remote_writer() -> ExitError {
-    no_writer("address of the remote writer not set")
-        .with_fix("pass --writer ADDR or set SYNAPSOR_WRITER")
+    no_writer("address of the remote writer not set").with_fix("pass --writer ADDR or set SYNAPSOR_WRITER")
 }
 
 fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
@@ -386,7 +385,9 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
             "CERTIFICATE_MISSING",
             "running services require a client certificate",
         )
-        .with_fix("pass --ca, --cert and --key; create them with `synapsor-runner certs issue operator NAME`"));
+        .with_fix(
+            "pass --ca, --cert and --key; create them with `synapsor-runner certs issue operator NAME`",
+        ));
     };
     let tls = TlsFiles {
         ca: ca.clone(),

@@ -31,9 +31,8 @@ impl TrustEdit {
         let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
         let before = files::read_bounded(path, most)?;
         check(&before, "is invalid")?;
-        let file = serde_json::from_slice(&before).map_err(|e| {
-            ExitError::new("TRUST_FILE_INVALID", format!("invalid trust file: {e}"))
-        })?;
+        let file = serde_json::from_slice(&before)
+            .map_err(|e| ExitError::new("TRUST_FILE_INVALID", format!("invalid trust file: {e}")))?;
         Ok(Self {
             path: path.to_owned(),
             before,
@@ -56,12 +55,8 @@ impl TrustEdit {
 
     /// Validates the result, keeps a backup beside it and replaces the file. Returns the backup's path.
     pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, ExitError> {
-        let mut after = serde_json::to_vec_pretty(&self.file).map_err(|e| {
-            ExitError::new(
-                "TRUST_FILE_INVALID",
-                format!("cannot write trust file: {e}"),
-            )
-        })?;
+        let mut after = serde_json::to_vec_pretty(&self.file)
+            .map_err(|e| ExitError::new("TRUST_FILE_INVALID", format!("cannot write trust file: {e}")))?;
         after.push(b'\n');
         check(&after, "would be invalid after this edit; no changes written")?;
         let name = self

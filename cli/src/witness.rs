@@ -129,7 +129,10 @@ async fn lock(path: &Path) -> Result<FileLock, ExitError> {
     }
     Err(ExitError::new(
         "WITNESS_BUSY",
-        format!("{} has been locked by another command for a minute", path.display()),
+        format!(
+            "{} has been locked by another command for a minute",
+            path.display()
+        ),
     )
     .with_fix("end the other command and retry"))
 }

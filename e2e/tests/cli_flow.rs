@@ -40,7 +40,7 @@ fn contract_and_tools_are_shown_without_a_state_folder() -> anyhow::Result<()> {
     assert_eq!(names, ["billing.inspect_invoice", PROPOSE]);
     let text = place.ok(&["tools", "preview"])?.stdout;
     assert!(
-        text.contains("never offered") && !text.contains("BILLING_"),
+        text.contains("Never exposed") && !text.contains("BILLING_"),
         "{text}"
     );
     assert!(
@@ -388,7 +388,7 @@ fn the_demonstration_told_to_a_person_names_every_step_and_ends_soon() -> anyhow
     let text = place.ok(&["demo", "--quick"])?.stdout;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     for part in [
-        "never offered",
+        "never exposed",
         "source changed",
         "approved by",
         "receipt",

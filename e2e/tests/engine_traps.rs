@@ -369,7 +369,7 @@ fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() -> anyhow::Resul
     let place = Workplace::over(server.database()?, &Fixture::billing())?;
     // A writer that runs knows the table as it was.
     let mut up = place.start(&["up"])?;
-    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
     let first = place.approved("INV-3001", "goodwill")?;
     place.ok(&["apply", &first])?;
     let second = place.approved("INV-3002", "goodwill")?;
@@ -397,7 +397,7 @@ fn damaged_receipt_table_runs_no_code_for_rejection_and_freeze() -> anyhow::Resu
     };
     let place = Workplace::over(server.database()?, &Fixture::billing())?;
     let mut up = place.start(&["up"])?;
-    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
     let first = place.approved("INV-3001", "goodwill")?;
     // A sequence keeps its value after a rollback, so it shows that the trigger ran.
     place.target.execute(

@@ -59,7 +59,7 @@ fn freeze_names_each_named_writer_that_does_not_answer() -> anyhow::Result<()> {
 fn freeze_at_a_named_writer_of_this_machine_is_confirmed_by_it() -> anyhow::Result<()> {
     let place = place()?;
     let mut up = place.start(&["up"])?;
-    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
     let address = writer_address(&place)?;
     let freeze = ["writeback", "freeze", "--json", "--writer", &address];
     let ran = place.run(&freeze)?;
@@ -172,7 +172,7 @@ fn reasons_that_the_ledger_refuses_are_refused_before_the_signature() -> anyhow:
 fn doctor_tells_what_keeps_a_running_writer_from_its_work() -> anyhow::Result<()> {
     let place = place()?;
     let mut up = place.start(&["up"])?;
-    up.until_printed(LIMIT, |printed| printed.contains("Ctrl-C ends it"))?;
+    up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
     let doctor = || place.run(&["writeback", "doctor", "--json"]);
     assert!(!doctor()?.stdout.contains("WRITEBACK_FROZEN"));
     place.ok(&["writeback", "freeze"])?;

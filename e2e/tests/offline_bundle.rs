@@ -70,7 +70,7 @@ fn a_bundle_is_verified_without_network_and_without_state() -> anyhow::Result<()
     let ran = without_network(&away, BUNDLE, TRUST)?;
     ran.expect(0)?;
     assert!(
-        ran.stdout.contains("Genuine") && ran.stdout.contains("`applied`"),
+        ran.stdout.contains("Verified: ") && ran.stdout.contains("`applied`"),
         "{ran}"
     );
     assert_eq!(away.listing()?, [BUNDLE, TRUST], "something was left behind");
@@ -181,7 +181,7 @@ fn another_deployments_trust_file_says_why_it_does_not_fit() -> anyhow::Result<(
     let ran = without_network(&away, BUNDLE, "other.json")?;
     ran.expect(10)?;
     assert!(
-        ran.stderr.contains("error[") && ran.stderr.contains("which trust file"),
+        ran.stderr.contains("error[") && ran.stderr.contains("matching trust file"),
         "{ran}"
     );
     let ran = without_network(&away, BUNDLE, "none.json")?;

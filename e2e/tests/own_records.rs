@@ -359,7 +359,7 @@ async fn commands_show_what_an_agent_took_back() -> anyhow::Result<()> {
     let by = shown["withdrawal"]["gateway"].as_str().unwrap_or_default();
     assert!(by.contains("/gateway/"), "{shown}");
     let page = place.ok(&["proposals", "show", &id])?.stdout;
-    assert!(page.contains("withdrawn       by its agent at"), "{page}");
+    assert!(page.contains("withdrawn       by its caller at"), "{page}");
     let story = place.json(&["replay", "show", &id])?;
     assert_eq!(story["replay"]["state"], json!("canceled"), "{story}");
     let page = place.ok(&["replay", "show", &id])?.stdout;

@@ -95,7 +95,9 @@ pub(crate) fn fix_of(code: &str) -> Option<&'static str> {
         "refused:row_changed_in_commit" => {
             Some("check the row, then sign `synapsor-runner receipts adopt PROPOSAL`")
         }
-        "refused:receipt_unknown" => Some("list the findings of the writers with `synapsor-runner receipts audit`"),
+        "refused:receipt_unknown" => {
+            Some("list the findings of the writers with `synapsor-runner receipts audit`")
+        }
         _ => None,
     }
 }

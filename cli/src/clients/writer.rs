@@ -216,10 +216,7 @@ impl Writer {
             wire::RejectEffect::CommitInProgress => DenyEffect::InFlight,
             wire::RejectEffect::BlockedLocally => DenyEffect::BlockedHere,
             wire::RejectEffect::Unspecified => {
-                return Err(not_believed(
-                    "WRITER_ANSWER_MALFORMED",
-                    "reject effect missing",
-                ));
+                return Err(not_believed("WRITER_ANSWER_MALFORMED", "reject effect missing"));
             }
         };
         let receipt = answer

@@ -62,10 +62,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
     if args.details {
         output::text(&markdown(story))?;
     }
-    output::line(format!(
-        "Verified: {} is `{}`",
-        story.proposal_id, story.state
-    ))?;
+    output::line(format!("Verified: {} is `{}`", story.proposal_id, story.state))?;
     output::line(format!(
         "  {} events under a checkpoint of {} events",
         story.events.len(),

@@ -76,7 +76,14 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
         output::json(&json!({ "evidence": rows }))?;
         return Ok(Exit(EXIT_OK));
     }
-    let mut table = Table::new(&["EVIDENCE", "CAPABILITY", "ROW", "TENANT", "REQUESTED BY", "READ AT"]);
+    let mut table = Table::new(&[
+        "EVIDENCE",
+        "CAPABILITY",
+        "ROW",
+        "TENANT",
+        "REQUESTED BY",
+        "READ AT",
+    ]);
     for row in &rows {
         let e = &row.evidence;
         let key = format!(

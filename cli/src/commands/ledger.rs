@@ -73,10 +73,7 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError>
         return Ok(exit);
     }
     if fits {
-        output::line(format!(
-            "Ledger verified: {} entries",
-            verified.records_checked
-        ))?;
+        output::line(format!("Ledger verified: {} entries", verified.records_checked))?;
     } else {
         output::line("STORE_TAMPERED: ledger verification failed:")?;
         for finding in &verified.findings {

@@ -117,7 +117,9 @@ fn keygen(args: &Keygen, context: &Context) -> Result<(), ExitError> {
         "wrote {} (private key; keep it on this machine)",
         path.display()
     ));
-    output::note("send the entry on stdout to the trust file's owner, who adds it with `synapsor-runner operator add FILE`");
+    output::note(
+        "send the entry on stdout to the trust file's owner, who adds it with `synapsor-runner operator add FILE`",
+    );
     output::json(&entry(&key, &person, args, now()))
 }
 

@@ -34,8 +34,9 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     let environment = state::load_trust(state.trust_path())?.environment;
     if environment != DeploymentEnvironment::Dev {
         let text = format!("the deployment of {} is {environment}", state.dir().display());
-        return Err(ExitError::new("STORE_RESET_REFUSED", text)
-            .with_fix("reset the store of a dev deployment only"));
+        return Err(
+            ExitError::new("STORE_RESET_REFUSED", text).with_fix("reset the store of a dev deployment only")
+        );
     }
     if !yes {
         return Err(ExitError::usage(
@@ -47,8 +48,10 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     let lock = beside(state.store(), ".lock");
     // Held until the files are deleted, so that no ledger starts on a part of them.
     let Some(_lock) = FileLock::try_exclusive(&lock)? else {
-        return Err(ExitError::new("STORE_LOCKED", "a ledger is running on this store")
-            .with_fix("stop `up` and MCP servers first; a ledger exits 5 seconds after its last client"));
+        return Err(
+            ExitError::new("STORE_LOCKED", "a ledger is running on this store")
+                .with_fix("stop `up` and MCP servers first; a ledger exits 5 seconds after its last client"),
+        );
     };
     let mut files: Vec<PathBuf> = ["", "-wal", "-shm"]
         .map(|ending| beside(state.store(), ending))

@@ -43,9 +43,8 @@ pub(crate) fn environment(path: Option<&PathBuf>) -> Result<EnvVars, ExitError> 
 
 fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
     let bytes = files::read_own_private(path, BYTES_MAX).map_err(|error| unusable(path, &error))?;
-    let text = std::str::from_utf8(&bytes).map_err(|_| {
-        invalid(path, "not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line")
-    })?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| invalid(path, "not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line"))?;
     let found = parse(text).map_err(|bad| {
         invalid(path, &bad.to_string())
             .with_fix("fix that line: NAME=value, NAME='value' or NAME=\"value\"; # starts a comment")

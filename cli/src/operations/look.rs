@@ -359,10 +359,7 @@ fn check_logged(
         .iter()
         .any(|e| matches!(&e.body, EventBody::Proposal(p) if p == attested.envelope()));
     if !logged {
-        return Err(not_believed(
-            "PROPOSAL_NOT_IN_LOG",
-            "proposal is not in the log",
-        ));
+        return Err(not_believed("PROPOSAL_NOT_IN_LOG", "proposal is not in the log"));
     }
     let id = &attested.proposal().id;
     if entries
@@ -376,10 +373,7 @@ fn check_logged(
     }
     let in_log: Vec<&DsseEnvelope> = entries.iter().filter_map(decision_of).collect();
     if record.decisions.iter().any(|d| !in_log.contains(&d)) {
-        return Err(not_believed(
-            "DECISION_NOT_IN_LOG",
-            "decision is not in the log",
-        ));
+        return Err(not_believed("DECISION_NOT_IN_LOG", "decision is not in the log"));
     }
     Ok(())
 }

@@ -109,10 +109,7 @@ pub(crate) async fn adoptable(
         }
     }
     if found.len() > 1 {
-        let text = format!(
-            "{} reported receipts match this id prefix",
-            found.len()
-        );
+        let text = format!("{} reported receipts match this id prefix", found.len());
         return Err(ExitError::usage("AMBIGUOUS_RECEIPT", text)
             .with_fix("pass the whole id, and --receipt with the digest in the database"));
     }

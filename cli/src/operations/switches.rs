@@ -367,12 +367,10 @@ fn without_confirmation(trust: &TrustFile, switched: &mut Switched) {
 }
 
 fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result<Confirmed, ExitError> {
-    let envelope = answer.confirmation.as_ref().ok_or_else(|| {
-        ExitError::new(
-            "CONFIRMATION_MISSING",
-            "response without a signed confirmation",
-        )
-    })?;
+    let envelope = answer
+        .confirmation
+        .as_ref()
+        .ok_or_else(|| ExitError::new("CONFIRMATION_MISSING", "response without a signed confirmation"))?;
     confirmation(envelope, digest, trust)
 }
 

@@ -80,7 +80,10 @@ fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
 }
 
 fn unwritable(error: serde_json::Error) -> ExitError {
-    ExitError::new("OUTPUT_FAILED", format!("result cannot be serialized as JSON: {error}"))
+    ExitError::new(
+        "OUTPUT_FAILED",
+        format!("result cannot be serialized as JSON: {error}"),
+    )
 }
 
 #[cfg(test)]

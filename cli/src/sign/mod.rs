@@ -250,9 +250,12 @@ fn other_code() -> ExitError {
 }
 
 fn no_terminal() -> ExitError {
-    ExitError::new("CONFIRMATION_REQUIRED", "confirmation required, but no terminal is attached")
-        .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
-        .with_exit(EXIT_USAGE)
+    ExitError::new(
+        "CONFIRMATION_REQUIRED",
+        "confirmation required, but no terminal is attached",
+    )
+    .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
+    .with_exit(EXIT_USAGE)
 }
 
 #[cfg(test)]

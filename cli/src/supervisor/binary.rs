@@ -10,12 +10,8 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, ExitError> {
         ExitError::new("BINARY_MISSING", why)
             .with_fix("install synapsor-runner, -gateway, -executor and -ledger in one directory")
     };
-    let own = std::env::current_exe().map_err(|error| {
-        unknown(format!(
-            "directory of this executable unknown: {}",
-            error.kind()
-        ))
-    })?;
+    let own = std::env::current_exe()
+        .map_err(|error| unknown(format!("directory of this executable unknown: {}", error.kind())))?;
     let path = own.with_file_name(name);
     if path.is_file() {
         Ok(path)

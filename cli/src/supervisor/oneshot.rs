@@ -42,10 +42,7 @@ pub(crate) async fn ask(
     context
         .unless_stopped(async {
             answer.await.unwrap_or_else(|_| {
-                let text = format!(
-                    "database did not respond within {} s",
-                    ANSWER_TIMEOUT.as_secs()
-                );
+                let text = format!("database did not respond within {} s", ANSWER_TIMEOUT.as_secs());
                 Err(ExitError::unreachable("ANSWER_TIMEOUT", text)
                     .with_fix("check that the server runs, and that the URL names its host and port"))
             })

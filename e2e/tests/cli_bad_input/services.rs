@@ -83,7 +83,7 @@ fn ctrl_c_ends_up_and_everything_that_it_started() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let mut up = place.start(&["up"])?;
     up.until_printed(Duration::from_secs(30), |printed| {
-        printed.contains("Ctrl-C ends it")
+        printed.contains("Press Ctrl-C to stop")
     })?;
     assert!(place.processes()?.len() >= 3);
     up.signal(Signal::INT)?;

@@ -87,9 +87,7 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
     }
     let Some(path) = destination(args, setup, context)? else {
         let text = format!("configuration file path of {} unknown", setup.client.as_str());
-        return Err(
-            ExitError::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("pass --destination PATH")
-        );
+        return Err(ExitError::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("pass --destination PATH"));
     };
     let before = read(&path)?;
     let exit = if options.status {
@@ -225,8 +223,12 @@ fn change(
         (true, false, Act::Uninstall) => {
             output::line(format!("{shown} no longer has the server {}", setup.snippet.name))?;
         }
-        (false, _, Act::Write) => output::line(format!("{shown} already has the server; no changes written"))?,
-        (false, _, Act::Uninstall) => output::line(format!("{shown} does not have the server; no changes written"))?,
+        (false, _, Act::Write) => {
+            output::line(format!("{shown} already has the server; no changes written"))?
+        }
+        (false, _, Act::Uninstall) => {
+            output::line(format!("{shown} does not have the server; no changes written"))?
+        }
     }
     if let Some(backup) = backup {
         output::line(format!(
@@ -245,10 +247,11 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
         return Ok(());
     }
     if !output::is_interactive() {
-        return Err(
-            ExitError::usage("CONFIRMATION_REQUIRED", "confirmation required, but no terminal is attached")
-                .with_fix("review the changes with --dry-run, then pass --yes"),
-        );
+        return Err(ExitError::usage(
+            "CONFIRMATION_REQUIRED",
+            "confirmation required, but no terminal is attached",
+        )
+        .with_fix("review the changes with --dry-run, then pass --yes"));
     }
     let answer = output::ask(&format!(
         "Change {}? Type yes:",
@@ -298,9 +301,14 @@ fn make_folder(path: &Path) -> Result<(), ExitError> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => {
-            let text = format!("cannot create the directory {}: {}", folder.display(), error.kind());
-            Err(ExitError::new("CLIENT_FOLDER_MISSING", text)
-                .with_fix("start the client once, create the directory, or pass another path with --destination"))
+            let text = format!(
+                "cannot create the directory {}: {}",
+                folder.display(),
+                error.kind()
+            );
+            Err(ExitError::new("CLIENT_FOLDER_MISSING", text).with_fix(
+                "start the client once, create the directory, or pass another path with --destination",
+            ))
         }
     }
 }

@@ -147,16 +147,15 @@ impl Args {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts_well || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(is_name) {
-            return Err(
-                ExitError::usage("CLIENT_NAME_INVALID", "invalid --name")
-                    .with_fix("use a letter, then letters, digits, - and _; at most 64"),
-            );
+            return Err(ExitError::usage("CLIENT_NAME_INVALID", "invalid --name")
+                .with_fix("use a letter, then letters, digits, - and _; at most 64"));
         }
         if !is_identifier(&self.auth_token_env) {
-            return Err(
-                ExitError::usage("TOKEN_ENV_INVALID", "invalid --auth-token-env: not an environment variable name")
-                    .with_fix("pass the variable's name, not the token"),
-            );
+            return Err(ExitError::usage(
+                "TOKEN_ENV_INVALID",
+                "invalid --auth-token-env: not an environment variable name",
+            )
+            .with_fix("pass the variable's name, not the token"));
         }
         Ok(())
     }

@@ -24,9 +24,7 @@ const PROPOSE_TOOL: &str = "billing.propose_late_fee_waiver";
 const INVOICE: &str = "INV-3001";
 
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Example: synapsor-runner demo --json\nExit codes: 0 ok, 1 a step failed, 2 usage"
-)]
+#[command(after_help = "Example: synapsor-runner demo --json\nExit codes: 0 ok, 1 a step failed, 2 usage")]
 pub(crate) struct Args {
     /// Print facts only, without explanations and pauses
     #[arg(long)]

@@ -51,8 +51,9 @@ impl Person<'_> {
                     .fact("second proposal", &format!("approved too, short code {code}"))?;
             }
         }
-        self.teller
-            .explain("Approval happens outside MCP with the operator's own key; the agent cannot reach it.")?;
+        self.teller.explain(
+            "Approval happens outside MCP with the operator's own key; the agent cannot reach it.",
+        )?;
         self.teller
             .explain(&format!("posture: {} (environment dev)", self.signer.posture()))
     }

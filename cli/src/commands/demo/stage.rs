@@ -100,12 +100,8 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let failed = |why: String| {
-        ExitError::new(
-            "SAMPLE_NOT_MADE",
-            format!("sample database not created: {why}"),
-        )
-    };
+    let failed =
+        |why: String| ExitError::new("SAMPLE_NOT_MADE", format!("sample database not created: {why}"));
     let output = command
         .output()
         .await
@@ -114,7 +110,5 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(
-        said.lines().last().unwrap_or("no output").to_owned(),
-    ))
+    Err(failed(said.lines().last().unwrap_or("no output").to_owned()))
 }

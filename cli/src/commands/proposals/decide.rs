@@ -150,14 +150,14 @@ fn said(rejected: &Rejected) -> String {
             safe(problem)
         ),
         (Some(DenyEffect::Killed), _) => {
-            "Rejected: a tombstone receipt in the source database prevents it from ever being applied.".to_owned()
+            "Rejected: a tombstone receipt in the source database prevents it from ever being applied."
+                .to_owned()
         }
         (Some(DenyEffect::EndedBefore), _) => format!("Too late: it had already ended as {ended}."),
-        (Some(DenyEffect::InFlight), _) => {
-            "Too late: the commit is in progress; outcome pending.".to_owned()
-        }
+        (Some(DenyEffect::InFlight), _) => "Too late: the commit is in progress; outcome pending.".to_owned(),
         (Some(DenyEffect::BlockedHere), _) => {
-            "Blocked on this writer only: the source database is unreachable, so no tombstone was written.".to_owned()
+            "Blocked on this writer only: the source database is unreachable, so no tombstone was written."
+                .to_owned()
         }
     }
 }

@@ -64,10 +64,7 @@ fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, ExitEr
 fn show(source: &AuditedSource) -> Result<(), ExitError> {
     let name = safe(&source.source);
     if let Some(reason) = &source.unavailable {
-        output::line(format!(
-            "source {name}: cannot read receipts: {}",
-            safe(reason)
-        ))?;
+        output::line(format!("source {name}: cannot read receipts: {}", safe(reason)))?;
     } else {
         let scope = if source.is_complete { "all" } else { "the newest" };
         output::line(format!(

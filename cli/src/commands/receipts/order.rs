@@ -222,11 +222,7 @@ async fn find_lost(
         .await?;
     let found = audited.into_iter().next().unwrap_or_default();
     if let Some(reason) = &found.unavailable {
-        let text = format!(
-            "cannot read receipts in `{}`: {}",
-            safe(source),
-            safe(reason)
-        );
+        let text = format!("cannot read receipts in `{}`: {}", safe(source), safe(reason));
         return Err(ExitError::unreachable("RECEIPTS_UNCHECKED", text)
             .with_fix("make the database reachable for the writer, then retry"));
     }

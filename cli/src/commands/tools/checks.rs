@@ -153,6 +153,9 @@ mod tests {
     #[test]
     fn rejects_database_url_and_credential_variable() {
         assert_eq!(broken_by("Reads Postgres://app:x@db/app"), ["no database URL"]);
-        assert_eq!(broken_by("Needs BILLING_READ_URL."), ["no credential variable name"]);
+        assert_eq!(
+            broken_by("Needs BILLING_READ_URL."),
+            ["no credential variable name"]
+        );
     }
 }

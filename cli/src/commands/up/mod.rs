@@ -42,10 +42,11 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     if args.serve && args.transport == Some(Transport::Stdio) {
-        return Err(
-            ExitError::usage("UP_SERVES_HTTP", "--serve and --transport stdio are mutually exclusive")
-                .with_fix("remove one of them; an MCP client launches `synapsor-runner mcp serve` itself"),
-        );
+        return Err(ExitError::usage(
+            "UP_SERVES_HTTP",
+            "--serve and --transport stdio are mutually exclusive",
+        )
+        .with_fix("remove one of them; an MCP client launches `synapsor-runner mcp serve` itself"));
     }
     let transport = if args.serve {
         Transport::StreamableHttp

@@ -218,7 +218,8 @@ async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFin
             "the {} accepts no jobs: it cannot persist its freeze state",
             writer.address()
         );
-        let fix = "make its state directory writable and free disk space there; it then resumes by itself".to_owned();
+        let fix = "make its state directory writable and free disk space there; it then resumes by itself"
+            .to_owned();
         findings.push(finding(FindingSeverity::Problem, &safe(code), text, Some(fix)));
     }
     if state.is_frozen {
