@@ -86,7 +86,7 @@ pub(crate) fn refused(refusal: PublicError) -> ExitError {
 pub(crate) fn fix_of(code: &str) -> Option<&'static str> {
     match code {
         "refused:effect_lost" => Some(
-            "see what is missing with `synapsor-runner receipts audit`; restore the newest state of the database, or \
+            "list missing receipts with `synapsor-runner receipts audit`; restore the newest state of the database, or \
              sign what is lost with `synapsor-runner receipts give-up`",
         ),
         "refused:receipt_unproven" => Some(

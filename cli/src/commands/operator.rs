@@ -201,7 +201,7 @@ fn list(context: &Context) -> Result<(), ExitError> {
         let operators: Vec<Json> = trust.operators.iter().map(line).collect();
         return output::json(&json!({ "environment": trust.environment, "operators": operators }));
     }
-    let mut table = Table::new(&["PERSON", "KEY", "ROLES", "UNTIL", "STATUS", "HERE"]);
+    let mut table = Table::new(&["OPERATOR", "KEY", "ROLES", "UNTIL", "STATUS", "LOCAL"]);
     for operator in &trust.operators {
         let status = if operator.revoked {
             "revoked"

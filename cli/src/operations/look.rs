@@ -189,7 +189,7 @@ fn believe(shown: Shown, reference: &str, trust: &TrustFile, log: Log<'_>) -> Re
     })
 }
 
-/// Whether an order in the log adopts a receipt whose key is retired.
+/// Whether an order in the log adopts the receipt, which is then valid although its key is retired.
 fn is_adopted(
     receipt: &DsseEnvelope,
     attested: &VerifiedProposal,
@@ -263,7 +263,7 @@ fn withdrawn(
         .transpose()
 }
 
-/// Verifies that a reader of the trust file signed the withdrawal and its caller, with a fresh context ticket.
+/// Verifies that a reader of the trust file signed the ticket of a withdrawal whose log position is not proven.
 pub(super) fn open_withdrawal(
     event: &EventRecord,
     ticket: &DsseEnvelope,

@@ -87,8 +87,10 @@ impl Server {
             });
         }
         if args.url.is_some() {
-            return Err(ExitError::usage("CLIENT_URL_UNUSED", "--url goes with HTTP only")
-                .with_fix("add --transport streamable-http, or remove --url"));
+            return Err(
+                ExitError::usage("CLIENT_URL_UNUSED", "--url applies to HTTP only")
+                    .with_fix("add --transport streamable-http, or remove --url"),
+            );
         }
         let is_absolute = args.absolute_paths || client.needs_absolute_paths();
         let plain = Paths {

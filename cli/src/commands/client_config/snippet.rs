@@ -68,7 +68,7 @@ impl Snippet {
             },
         };
         let Json::Object(entry) = entry else {
-            unreachable!("every arm makes an object")
+            unreachable!("every arm builds an object")
         };
         let asks = matches!(way, Way::Http { signs_in: false, .. });
         let input = input_id.as_ref().filter(|_| asks).map(|id| {

@@ -19,7 +19,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  synapsor-runner writeback migration --engine sqlite | sqlite3 app.db\n  \
         synapsor-runner writeback migration --engine postgres --schema synapsor | psql \"$OWNER_URL\"\n\n\
         Without --engine, engine, schema and table are those of the contract's source.\n\
-        Exit codes: 0 ok, 1 not available for this engine, 2 usage"
+        Exit codes: 0 ok, 1 statements not available, 2 usage"
     )]
     Migration(statements::Migration),
     /// Print the statements that grant reader and writer the minimum privileges, without running them
@@ -27,7 +27,7 @@ pub(crate) enum Command {
         after_help = "Examples:\n  synapsor-runner writeback grants --read-role app_read --writer-role app_write\n  \
         synapsor-runner writeback grants --engine mysql --schema shop --writer-role app_write@10.0.0.5\n\n\
         With a contract (--config, or without --engine) the columns of its tables are included.\n\
-        Exit codes: 0 ok, 1 not available for this engine, 2 usage"
+        Exit codes: 0 ok, 1 statements not available, 2 usage"
     )]
     Grants(statements::Grants),
     /// Check the variables of both roles, and with --check-db the write path
@@ -38,7 +38,7 @@ pub(crate) enum Command {
         A named service is called without --check-db too, and must respond.\n\
         The ledger of the state directory, or the one of --ledger ADDR, adds open incidents about receipts, freezes in\n\
         force and its clock.\n\
-        Exit codes: 0 fine or warnings only, 1 problems, 2 usage, 6 a database or a named service cannot be\n\
+        Exit codes: 0 ok or warnings only, 1 errors, 2 usage, 6 a database or a named service cannot be\n\
         reached")]
     Doctor(doctor::Args),
     /// Freeze all writeback of the deployment; signed, any operator key

@@ -53,7 +53,7 @@ fn json_edit_preserves_other_content() {
         assert_eq!(
             merged(&after, &snippet).unwrap(),
             after,
-            "a second time changes nothing"
+            "a second edit changes nothing"
         );
         assert_eq!(without(&after, &snippet).unwrap(), CURSOR);
     }
@@ -72,7 +72,7 @@ fn toml_edit_preserves_other_content() {
         assert_eq!(
             merged(&after, &snippet).unwrap(),
             after,
-            "a second time changes nothing"
+            "a second edit changes nothing"
         );
         assert_eq!(without(&after, &snippet).unwrap(), CODEX);
     }
