@@ -36,9 +36,9 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  synapsor-runner receipts give-up --source app wrp_4f2a wrp_51cc\n  \
         synapsor-runner receipts give-up --source app --all-lost --reason \"restored from the backup of Monday\"\n\n\
-        A running writer compares the source with the ledger first; only receipts that it finds missing can be given up. The\n\
-        effects of these proposals are lost with their receipts. Nothing is applied again; a change that is still needed requires a\n\
-        new proposal.\n\n\
+        A running writer compares the source with the ledger first; only receipts that it finds missing can be given\n\
+        up. The effects of these proposals are lost with their receipts. Nothing is applied again; a change that is\n\
+        still needed requires a new proposal.\n\n\
         Exit codes: 0 recorded, 1 failure, 2 usage, 4 rejected or not missing, 6 ledger, writer or source unreachable"
     )]
     GiveUp(order::GiveUp),
@@ -52,10 +52,11 @@ pub(crate) enum Command {
     /// Sign a time before which receipts may be missing; role applier
     #[command(
         after_help = "Example:\n  synapsor-runner receipts archive --source app --before 2026-01-01\n\n\
-        Without such an order a deleted receipt stops writeback to its source. The time never moves back. The command\n\
-        deletes nothing; it prints the statement for the database owner. Keep receipts for twice the longest approval.\n\n\
-        Exit codes: 0 recorded, 2 usage or no such source, 4 rejected, 6 ledger unreachable, or the writer of a ledger that\n\
-        runs elsewhere"
+        Without such an order a deleted receipt stops writeback to its source. The time never moves back. The\n\
+        command deletes nothing; it prints the statement for the database owner. Keep receipts for twice the longest\n\
+        approval.\n\n\
+        Exit codes: 0 recorded, 2 usage or no such source, 4 rejected, 6 ledger unreachable, or the writer of a\n\
+        remote ledger"
     )]
     Archive(order::Archive),
 }
