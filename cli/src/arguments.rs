@@ -221,7 +221,7 @@ enum Unparsed {
 
 /// Parses the command line of this process. Usage errors and help end the process here.
 pub fn parse_arguments() -> Cli {
-    let arguments = modern(std::env::args_os().collect());
+    let arguments = rewrite_legacy_args(std::env::args_os().collect());
     match parse(&arguments) {
         Ok(cli) => cli,
         Err(Unparsed::Parser(error)) if error.use_stderr() => {
@@ -338,7 +338,7 @@ fn shown(error: &clap::Error, arguments: &[OsString]) -> String {
 
 /// Maps 0.1.x spellings. There `--json '{…}'` of `smoke call` and `propose` was input; `--json` is now output
 /// only. An object after it is still accepted as input.
-fn modern(arguments: Vec<OsString>) -> Vec<OsString> {
+fn rewrite_legacy_args(arguments: Vec<OsString>) -> Vec<OsString> {
     let words: Vec<&str> = arguments
         .iter()
         .skip(1)
@@ -380,7 +380,7 @@ mod tests {
 
     fn modernised(words: &[&str]) -> Vec<String> {
         let words = words.iter().map(OsString::from).collect();
-        modern(words)
+        rewrite_legacy_args(words)
             .into_iter()
             .map(|w| w.into_string().unwrap())
             .collect()

@@ -1,21 +1,21 @@
 //! Operator CLI: review, sign, apply, replay, verify; and the supervisor that starts the other processes on one
 //! machine. Contains no database driver and opens no database.
 
-mod agent;
 mod arguments;
 mod clients;
 mod commands;
+mod connection;
 mod contract_file;
 mod env_file;
-mod operations;
+mod mcp_client;
 mod operator_key;
 mod output;
-mod session;
+mod pinned_checkpoint;
 mod sign;
 mod state;
 mod supervisor;
 mod trust_edit;
-mod witness;
+mod workflows;
 
 pub use arguments::{Cli, Global, parse_arguments};
 

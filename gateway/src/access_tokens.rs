@@ -16,8 +16,8 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::executor::v1 as wire;
 
 use crate::caller::{BearerCaller, Caller};
-use crate::catalog::Listing;
-use crate::reader::Reader;
+use crate::catalog::ToolList;
+use crate::reader_client::ReaderClient;
 
 /// Maximum age of the cached key set before it is fetched again, even if no token requires it.
 const KEYS_FRESH: Duration = Duration::from_secs(60);
@@ -28,16 +28,16 @@ pub(crate) const METADATA_PATH: &str = "/.well-known/oauth-protected-resource";
 
 /// Token verifier with a cache of the issuer's keys.
 #[derive(Debug)]
-pub(crate) struct AccessTokens {
+pub(crate) struct AccessTokenAuthenticator {
     verifier: CachingTokenVerifier,
-    reader: Arc<Reader>,
-    keys: Mutex<Held>,
+    reader: Arc<ReaderClient>,
+    keys: Mutex<CachedKeys>,
     asking: tokio::sync::Mutex<()>,
-    listing: Arc<Listing>,
+    listing: Arc<ToolList>,
 }
 
 #[derive(Debug, Default)]
-struct Held {
+struct CachedKeys {
     set: Option<Arc<Jwks>>,
     asked: Option<Instant>,
 }
@@ -51,7 +51,7 @@ pub(crate) enum Rejection {
     Unavailable,
 }
 
-impl AccessTokens {
+impl AccessTokenAuthenticator {
     /// Builds the verifier from the reader's token policy. The listing determines which tools require the propose
     /// scope.
     ///
@@ -59,8 +59,8 @@ impl AccessTokens {
     /// `CATALOG_UNREADABLE` if the reader names an algorithm that this build does not support.
     pub(crate) fn new(
         policy: &wire::TokenPolicy,
-        reader: Arc<Reader>,
-        listing: Arc<Listing>,
+        reader: Arc<ReaderClient>,
+        listing: Arc<ToolList>,
     ) -> Result<Self, ExitError> {
         let named = policy.algorithms.iter().map(|name| Algorithm::of(name));
         let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
@@ -202,7 +202,7 @@ impl AccessTokens {
             Rejection::Unavailable
         })?;
         let mut held = self.held();
-        *held = Held {
+        *held = CachedKeys {
             set: Some(set.clone()),
             asked: Some(Instant::now()),
         };
@@ -216,7 +216,7 @@ impl AccessTokens {
             .filter(|_| held.asked.is_some_and(|asked| asked.elapsed() < wait))
     }
 
-    fn held(&self) -> std::sync::MutexGuard<'_, Held> {
+    fn held(&self) -> std::sync::MutexGuard<'_, CachedKeys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,14 +11,14 @@ pub enum Caller {
     /// Any caller, if the gateway runs without authentication.
     Anonymous,
     /// Holder of the static token of this name.
-    Token(TokenCaller),
+    Token(StaticTokenCaller),
     /// Holder of a verified access token.
     Bearer(BearerCaller),
 }
 
 /// Holder of a static token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TokenCaller {
+pub struct StaticTokenCaller {
     /// `token:` and the name of the token.
     key: Arc<str>,
 }
@@ -66,7 +66,7 @@ impl fmt::Debug for BearerCaller {
 impl Caller {
     /// Returns the holder of the static token `name`.
     pub fn of_token(name: &str) -> Self {
-        Self::Token(TokenCaller {
+        Self::Token(StaticTokenCaller {
             key: format!("token:{name}").into(),
         })
     }

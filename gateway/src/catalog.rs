@@ -9,13 +9,13 @@ use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::{self, AliasMode, Catalog, ToolNames};
 
-use crate::reader::FetchedCatalog;
+use crate::reader_client::FetchedCatalog;
 
 const NAME_CHARS_MAX: usize = 128;
 
 /// Tools as MCP clients see them.
 #[derive(Debug)]
-pub(crate) struct Listing {
+pub(crate) struct ToolList {
     /// One tool for each exposed name, in that order.
     tools: Vec<Tool>,
     names: ToolNames,
@@ -23,7 +23,7 @@ pub(crate) struct Listing {
     mode: String,
 }
 
-impl Listing {
+impl ToolList {
     /// Parses the reader's catalog. Output schemas describe format 2 only and are omitted in format 1. `aliases`
     /// selects the exposed names; both names of a tool can be called.
     pub(crate) fn read(

@@ -2,22 +2,22 @@
 //! makes no access decision, and forwards the text of arguments unchanged.
 
 mod access_tokens;
-mod answer;
 pub mod caller;
 mod catalog;
-mod confinement;
 pub mod http;
-mod inbound;
+mod message_validation;
+mod progress;
 mod prompts;
-mod reader;
-mod records;
+mod reader_client;
+mod record_client;
 mod run_file;
+mod sandbox;
 mod server;
 mod settings;
 mod stdio;
 mod subscriptions;
 mod tasks;
-mod waiting;
+mod tool_result;
 
 use std::sync::Arc;
 
@@ -26,13 +26,13 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
 use tokio_util::sync::CancellationToken;
 
-pub use confinement::confine;
-pub use settings::Flags;
+pub use sandbox::confine;
+pub use settings::GatewayArgs;
 
-use access_tokens::AccessTokens;
-use catalog::Listing;
-use reader::Reader;
-use records::Records;
+use access_tokens::AccessTokenAuthenticator;
+use catalog::ToolList;
+use reader_client::ReaderClient;
+use record_client::RecordClient;
 use server::Gateway;
 use settings::{Settings, Transport};
 
@@ -41,23 +41,23 @@ use settings::{Settings, Transport};
 /// # Errors
 /// When a setting is invalid, the environment holds a database URL, the reader is unreachable, or the listener
 /// cannot bind to the address.
-pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
+pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), ExitError> {
     let environment = EnvVars::of_process();
     settings::refuse_database_urls(&environment)?;
     let settings = Settings::resolve(flags, &environment)?;
     if settings.ends_with_parent {
         shutdown::end_with_parent()?;
     }
-    let reader = Arc::new(Reader::connect(&settings.tls, &settings.reader)?);
+    let reader = Arc::new(ReaderClient::connect(&settings.tls, &settings.reader)?);
     let fetched = tokio::select! {
         fetched = reader.catalog() => fetched?,
         () = stop.cancelled() => return Ok(()),
     };
     let format = settings::result_format(settings.result_format, fetched.result_format);
-    let listing = Arc::new(Listing::read(&fetched, format, settings.alias_mode)?);
+    let listing = Arc::new(ToolList::read(&fetched, format, settings.alias_mode)?);
     tracing::info!(tools = listing.tools().len(), mode = listing.mode(), reader = %settings.reader, "serving");
     let access_tokens = match &fetched.authorization {
-        Some(wanted) => Some(Arc::new(AccessTokens::new(
+        Some(wanted) => Some(Arc::new(AccessTokenAuthenticator::new(
             wanted,
             reader.clone(),
             listing.clone(),
@@ -65,7 +65,11 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError>
         None => None,
     };
     let records = match &settings.ledger {
-        Some(ledger) => Some(Arc::new(Records::connect(&settings.tls, ledger, reader.clone())?)),
+        Some(ledger) => Some(Arc::new(RecordClient::connect(
+            &settings.tls,
+            ledger,
+            reader.clone(),
+        )?)),
         None => None,
     };
     let gateway = Gateway::new(reader, listing, format, records);
@@ -81,8 +85,8 @@ pub async fn run(flags: Flags, stop: CancellationToken) -> Result<(), ExitError>
             stdio::serve(gateway, stop).await
         }
         Transport::Http(mut http) => {
-            http.let_in(access_tokens)?;
-            let about = gateway.about();
+            http.require_access_tokens(access_tokens)?;
+            let about = gateway.server_info();
             http::serve(gateway, about, &http, settings.run_file.as_deref(), stop).await
         }
     }

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use mimalloc::MiMalloc;
 use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
-use synapsor_gateway::Flags;
+use synapsor_gateway::GatewayArgs;
 
 /// A call makes many small allocations; see docs/decisions/0006-allocator.md.
 #[global_allocator]
@@ -15,7 +15,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     run::run_confined(
         Level::INFO,
-        Flags::parse,
+        GatewayArgs::parse,
         synapsor_gateway::confine,
         synapsor_gateway::run,
     )

@@ -8,7 +8,7 @@ use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
 
-use crate::confinement;
+use crate::sandbox;
 
 /// Removes the file on orderly exit.
 #[derive(Debug)]
@@ -16,21 +16,21 @@ pub(crate) struct RunFile(PathBuf);
 
 /// Address of the HTTP server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ListenAddress {
     pub(crate) transport: &'static str,
     pub(crate) address: SocketAddr,
     pub(crate) is_https: bool,
 }
 
 /// Writes the run file if a path is given. Stdio has no address.
-pub(crate) fn write(path: Option<&Path>, place: Option<Place>) -> Result<Option<RunFile>, ExitError> {
+pub(crate) fn write(path: Option<&Path>, place: Option<ListenAddress>) -> Result<Option<RunFile>, ExitError> {
     let Some(path) = path else {
         return Ok(None);
     };
     let content = json!({
         "role": "gateway",
         "pid": std::process::id(),
-        "posture": confinement::posture(),
+        "posture": sandbox::posture(),
         "transport": place.map_or("stdio", |place| place.transport),
         "address": place.map(|place| place.address.to_string()),
         "url": place.map(|place| {

@@ -22,15 +22,15 @@ use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::SYSTEM_PROMPT;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
-use crate::answer;
 use crate::caller::Caller;
-use crate::catalog::Listing;
-use crate::http::About;
-use crate::inbound::RawArguments;
-use crate::reader::{Call, Reader};
-use crate::records::{Address, Records, TEMPLATES};
-use crate::subscriptions::{self, Sessions};
-use crate::waiting::Waiting;
+use crate::catalog::ToolList;
+use crate::http::ServerInfo;
+use crate::message_validation::RawArguments;
+use crate::progress::ProgressNotifier;
+use crate::reader_client::{ReaderClient, ToolCall};
+use crate::record_client::{RecordClient, ResourceUri, TEMPLATES};
+use crate::subscriptions::{self, SubscriptionRegistry};
+use crate::tool_result;
 use crate::{prompts, tasks};
 
 const VERSIONS: &[ProtocolVersion] = &[
@@ -43,7 +43,7 @@ const VERSIONS: &[ProtocolVersion] = &[
 const LIST_TTL_MS: u64 = 1_000;
 const JSON: &str = "application/json";
 /// Methods that revision 2026-07-28 removed.
-const METHODS_OF_SESSIONS: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
+const SESSION_ONLY_METHODS: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
 /// Methods whose requests fail with invalid params, not with unknown method, when the params do not parse.
 const METHODS_WITH_PARAMS: [&str; 13] = [
     "tools/call",
@@ -64,20 +64,20 @@ const METHODS_WITH_PARAMS: [&str; 13] = [
 /// Cheap to clone: each connection or request has its own copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
-    reader: Arc<Reader>,
-    listing: Arc<Listing>,
+    reader: Arc<ReaderClient>,
+    listing: Arc<ToolList>,
     format: ResultFormat,
     /// `None` without a configured ledger: no resources, subscriptions or tasks are offered.
-    records: Option<Arc<Records>>,
-    sessions: Arc<Sessions>,
+    records: Option<Arc<RecordClient>>,
+    sessions: Arc<SubscriptionRegistry>,
 }
 
 impl Gateway {
     pub(crate) fn new(
-        reader: Arc<Reader>,
-        listing: Arc<Listing>,
+        reader: Arc<ReaderClient>,
+        listing: Arc<ToolList>,
         format: ResultFormat,
-        records: Option<Arc<Records>>,
+        records: Option<Arc<RecordClient>>,
     ) -> Self {
         Self {
             reader,
@@ -89,24 +89,25 @@ impl Gateway {
     }
 
     /// Returns the public server information of the health endpoints.
-    pub(crate) fn about(&self) -> About {
+    pub(crate) fn server_info(&self) -> ServerInfo {
         let reader = self.reader.clone();
-        About::new(self.listing.tools().len(), self.listing.mode(), move || {
+        ServerInfo::new(self.listing.tools().len(), self.listing.mode(), move || {
             let reader = reader.clone();
             async move { reader.is_answering().await }
         })
     }
 
     /// Calls the reader, also for unknown tools, so that the reader records and rejects them.
-    async fn forward(&self, call: Call) -> CallToolResult {
+    async fn forward(&self, call: ToolCall) -> CallToolResult {
         let capability = call.capability.clone();
         let answered = self
             .reader
             .call(call)
             .await
-            .and_then(|answer| answer::of_reader(&answer));
-        let mut result = answered
-            .unwrap_or_else(|refusal| answer::of_refusal(&self.listing, &capability, self.format, &refusal));
+            .and_then(|answer| tool_result::of_reader(&answer));
+        let mut result = answered.unwrap_or_else(|refusal| {
+            tool_result::of_refusal(&self.listing, &capability, self.format, &refusal)
+        });
         result.meta = Some(self.listing.meta());
         result
     }
@@ -140,11 +141,11 @@ impl Gateway {
             Ok(record) if record.is_own => Ok(record),
             Ok(_) => Err(tasks::unknown()),
             Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
-            Err(refusal) => Err(answer::error_of(&refusal)),
+            Err(refusal) => Err(tool_result::error_of(&refusal)),
         }
     }
 
-    fn records(&self) -> Result<&Arc<Records>, ErrorData> {
+    fn records(&self) -> Result<&Arc<RecordClient>, ErrorData> {
         let records = self.records.as_ref();
         records.ok_or_else(ErrorData::method_not_found::<ReadResourceRequestMethod>)
     }
@@ -261,7 +262,7 @@ impl ServerHandler for Gateway {
         let RawArguments(arguments) = arguments_of(&context)
             .ok_or_else(|| ErrorData::internal_error("the arguments are missing", None))?;
         let caller = caller_of(&context);
-        let call = Call {
+        let call = ToolCall {
             capability: self.listing.canonical(&request.name).to_owned(),
             arguments,
             format: self.format,
@@ -271,7 +272,7 @@ impl ServerHandler for Gateway {
         let takes_tasks = context
             .client_capabilities()
             .is_some_and(|declared| declared.supports_tasks());
-        let mut waiting = Waiting::of(&context);
+        let mut waiting = ProgressNotifier::of(&context);
         tokio::select! {
             result = self.forward(call) => Ok(self.answer(result, takes_tasks, &caller).await),
             // The client disconnected or canceled. Dropping the call cancels it at the reader. Records that the
@@ -319,11 +320,11 @@ impl ServerHandler for Gateway {
         context: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let records = self.records()?;
-        let address = Address::parse(&request.uri).ok_or_else(answer::no_such_record)?;
+        let address = ResourceUri::parse(&request.uri).ok_or_else(tool_result::no_such_record)?;
         let caller = caller_of(&context);
         let read = records.read(&caller, &address);
         let json = tokio::select! {
-            json = read => json.map_err(|refusal| answer::error_of(&refusal))?,
+            json = read => json.map_err(|refusal| tool_result::error_of(&refusal))?,
             () = context.ct.cancelled() => return Err(ErrorData::internal_error("cancelled", None)),
         };
         let text = String::from_utf8(json)
@@ -407,7 +408,7 @@ impl ServerHandler for Gateway {
                 Ok(())
             }
             Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
-            Err(refusal) => Err(answer::error_of(&refusal)),
+            Err(refusal) => Err(tool_result::error_of(&refusal)),
         }
     }
 
@@ -438,7 +439,7 @@ impl ServerHandler for Gateway {
     ) -> Result<CustomResult, ErrorData> {
         let revision = context.protocol_version();
         let is_gone = revision.is_some_and(|revision| revision >= ProtocolVersion::V_2026_07_28)
-            && METHODS_OF_SESSIONS.contains(&request.method.as_str());
+            && SESSION_ONLY_METHODS.contains(&request.method.as_str());
         if METHODS_WITH_PARAMS.contains(&request.method.as_str()) && !is_gone {
             return Err(ErrorData::invalid_params("invalid params for this method", None));
         }

@@ -12,7 +12,7 @@ use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::AliasMode;
 
-use crate::http::{HttpFlags, HttpSettings, Wire};
+use crate::http::{HttpFlags, HttpProtocol, HttpSettings};
 
 const DATABASE_SCHEMES: [&str; 5] = ["postgres", "postgresql", "mysql", "mariadb", "sqlite"];
 
@@ -29,7 +29,7 @@ pub(crate) enum TransportName {
 
 /// Event that stops the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Lifeline {
+pub(crate) enum GatewayExitTrigger {
     /// Exit when stdin closes; for HTTP
     Stdin,
     /// Exit when the parent process exits
@@ -39,7 +39,7 @@ pub(crate) enum Lifeline {
 /// Serve the reviewed tools of one reader over MCP. Holds no database credential and cannot approve changes
 #[derive(Debug, Parser)]
 #[command(name = "synapsor-gateway", version)]
-pub struct Flags {
+pub struct GatewayArgs {
     /// Client transport [env: SYNAPSOR_GATEWAY_TRANSPORT] [default: stdio]
     #[arg(long, value_enum)]
     transport: Option<TransportName>,
@@ -73,7 +73,7 @@ pub struct Flags {
     run_file: Option<PathBuf>,
     /// Exit when the parent closes stdin (HTTP only), or when the parent exits
     #[arg(long, value_enum)]
-    lifeline: Option<Lifeline>,
+    lifeline: Option<GatewayExitTrigger>,
     #[command(flatten)]
     http: HttpFlags,
 }
@@ -103,7 +103,7 @@ pub(crate) enum Transport {
 
 impl Settings {
     /// Resolves flags, then environment variables, then defaults.
-    pub(crate) fn resolve(flags: Flags, env: &EnvVars) -> Result<Self, ExitError> {
+    pub(crate) fn resolve(flags: GatewayArgs, env: &EnvVars) -> Result<Self, ExitError> {
         let tls = TlsFiles {
             ca: env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
             cert: env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
@@ -118,7 +118,7 @@ impl Settings {
         let run_file = run_file(&flags, env)?;
         Ok(Self {
             transport: transport(&flags, env)?,
-            ends_with_parent: flags.lifeline == Some(Lifeline::Parent),
+            ends_with_parent: flags.lifeline == Some(GatewayExitTrigger::Parent),
             reader: Endpoint::new(Role::Reader, reader),
             ledger: ledger(&flags, env)?.map(|address| Endpoint::new(Role::Ledger, address)),
             tls: own_certificate(&tls, &deployment)?,
@@ -134,7 +134,7 @@ impl Settings {
 }
 
 /// Returns the sandbox policy that these settings require; opens nothing.
-pub(crate) fn needs(flags: &Flags, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
+pub(crate) fn needs(flags: &GatewayArgs, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
     let own = [
         env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
         env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
@@ -153,27 +153,27 @@ pub(crate) fn needs(flags: &Flags, env: &EnvVars) -> Result<SandboxPolicy, ExitE
     }
     match transport_name(flags, env)? {
         TransportName::Stdio => {}
-        TransportName::StreamableHttp => flags.http.needs(Wire::Streamable, env, &mut needs)?,
-        TransportName::HttpBridge => flags.http.needs(Wire::Bridge, env, &mut needs)?,
+        TransportName::StreamableHttp => flags.http.needs(HttpProtocol::Streamable, env, &mut needs)?,
+        TransportName::HttpBridge => flags.http.needs(HttpProtocol::Bridge, env, &mut needs)?,
     }
     Ok(needs)
 }
 
-fn ledger(flags: &Flags, env: &EnvVars) -> Result<Option<String>, ExitError> {
+fn ledger(flags: &GatewayArgs, env: &EnvVars) -> Result<Option<String>, ExitError> {
     match &flags.ledger {
         Some(address) => Ok(Some(address.clone())),
         None => Ok(env.get("SYNAPSOR_GATEWAY_LEDGER")?),
     }
 }
 
-fn run_file(flags: &Flags, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
+fn run_file(flags: &GatewayArgs, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
     match &flags.run_file {
         Some(path) => Ok(Some(path.clone())),
         None => Ok(env.parse("SYNAPSOR_GATEWAY_RUN_FILE")?),
     }
 }
 
-fn transport_name(flags: &Flags, env: &EnvVars) -> Result<TransportName, ExitError> {
+fn transport_name(flags: &GatewayArgs, env: &EnvVars) -> Result<TransportName, ExitError> {
     if let Some(name) = flags.transport {
         return Ok(name);
     }
@@ -186,15 +186,15 @@ fn transport_name(flags: &Flags, env: &EnvVars) -> Result<TransportName, ExitErr
     }
 }
 
-fn transport(flags: &Flags, env: &EnvVars) -> Result<Transport, ExitError> {
-    let ends_with_stdin = flags.lifeline == Some(Lifeline::Stdin);
+fn transport(flags: &GatewayArgs, env: &EnvVars) -> Result<Transport, ExitError> {
+    let ends_with_stdin = flags.lifeline == Some(GatewayExitTrigger::Stdin);
     let http = |wire| {
         let settings = flags.http.resolve_for(wire, env, ends_with_stdin)?;
         Ok(Transport::Http(Box::new(settings)))
     };
     match transport_name(flags, env)? {
-        TransportName::StreamableHttp => http(Wire::Streamable),
-        TransportName::HttpBridge => http(Wire::Bridge),
+        TransportName::StreamableHttp => http(HttpProtocol::Streamable),
+        TransportName::HttpBridge => http(HttpProtocol::Bridge),
         TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(ExitError::usage(
             "FLAG_NEEDS_HTTP",
             "--lifeline stdin and --dev-no-auth require HTTP",

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::inbound::{self, BadMessage};
+use crate::message_validation::{self, BadMessage};
 use crate::server::Gateway;
 
 const OUT_LINES_QUEUED_MAX: usize = 64;
@@ -99,7 +99,7 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
     fn take_message(&mut self) -> Option<RxJsonRpcMessage<RoleServer>> {
         let line = std::mem::take(&mut self.line);
         if std::mem::take(&mut self.is_skipping) {
-            self.refused = Some(inbound::error_line(b"", BadMessage::TooLong));
+            self.refused = Some(message_validation::error_line(b"", BadMessage::TooLong));
             return None;
         }
         if line.trim_ascii().is_empty() {
@@ -108,7 +108,7 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
         match parse(&line) {
             Ok(message) => Some(message),
             Err(bad) => {
-                self.refused = Some(inbound::error_line(&line, bad));
+                self.refused = Some(message_validation::error_line(&line, bad));
                 None
             }
         }
@@ -126,7 +126,7 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
 }
 
 fn parse(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, BadMessage> {
-    let arguments = inbound::check(line)?.arguments;
+    let arguments = message_validation::check(line)?.arguments;
     let mut message = serde_json::from_slice(line).map_err(|_| BadMessage::NotOneObject)?;
     if let JsonRpcMessage::Request(request) = &mut message {
         let request: &mut rmcp::model::JsonRpcRequest<rmcp::model::ClientRequest> = request;

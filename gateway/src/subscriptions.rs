@@ -9,21 +9,21 @@ use rmcp::RoleServer;
 use rmcp::model::{ErrorData, ResourceUpdatedNotificationParam, SubscriptionFilter};
 use rmcp::service::{Peer, SubscriptionContext};
 
-use crate::answer;
 use crate::caller::Caller;
-use crate::records::{Address, Changes, Next, Records};
+use crate::record_client::{ChangeEvent, ChangeStream, RecordClient, ResourceUri};
+use crate::tool_result;
 
 /// Maximum number of URIs per client.
 const ADDRESSES_MAX: usize = 100;
 /// Interval between checks that the session's client is still connected; every change checks it too.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+const LIVENESS_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// URIs of one session, shared with its notification task; `None` after the task has ended.
 type Wanted = Arc<Mutex<Option<HashSet<String>>>>;
 
 /// Subscriptions of sessions, by session id.
 #[derive(Debug, Default)]
-pub(crate) struct Sessions {
+pub(crate) struct SubscriptionRegistry {
     listening: Mutex<HashMap<String, Wanted>>,
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Sessions {
 pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
     let uris = requested.resource_subscriptions.iter().flatten();
     let can_change =
-        |uri: &&String| Address::parse(uri).is_some_and(|address| address.proposal_id().is_some());
+        |uri: &&String| ResourceUri::parse(uri).is_some_and(|address| address.proposal_id().is_some());
     let uris: Vec<String> = uris.filter(can_change).take(ADDRESSES_MAX).cloned().collect();
     SubscriptionFilter::builder().resource_subscriptions(uris).build()
 }
@@ -39,7 +39,7 @@ pub(crate) fn accepted(requested: &SubscriptionFilter) -> SubscriptionFilter {
 /// Notifies of changes until the client disconnects, its token expires, or the ledger stays unavailable.
 pub(crate) async fn listen(
     context: SubscriptionContext,
-    records: Arc<Records>,
+    records: Arc<RecordClient>,
     caller: Caller,
 ) -> Result<(), ErrorData> {
     let uris: Vec<String> = context
@@ -53,12 +53,12 @@ pub(crate) async fn listen(
         context.cancelled().await;
         return Ok(());
     }
-    let mut changes = Changes::listen(records, caller)
+    let mut changes = ChangeStream::listen(records, caller)
         .await
-        .map_err(|r| answer::error_of(&r))?;
+        .map_err(|r| tool_result::error_of(&r))?;
     loop {
         let next = tokio::select! {
-            next = changes.next() => next.map_err(|r| answer::error_of(&r))?,
+            next = changes.next() => next.map_err(|r| tool_result::error_of(&r))?,
             () = context.cancelled() => return Ok(()),
         };
         for uri in uris.iter().filter(|uri| is_about(uri, &next)) {
@@ -69,34 +69,34 @@ pub(crate) async fn listen(
     }
 }
 
-fn is_about(uri: &str, next: &Next) -> bool {
+fn is_about(uri: &str, next: &ChangeEvent) -> bool {
     match next {
-        Next::Gap => true,
-        Next::Change(change) => {
-            Address::parse(uri).is_some_and(|a| a.proposal_id() == Some(change.proposal_id.as_str()))
+        ChangeEvent::Gap => true,
+        ChangeEvent::Change(change) => {
+            ResourceUri::parse(uri).is_some_and(|a| a.proposal_id() == Some(change.proposal_id.as_str()))
         }
     }
 }
 
-impl Sessions {
+impl SubscriptionRegistry {
     /// Adds a URI to a session; the first one starts the session's notification task.
     pub(crate) async fn subscribe(
         self: &Arc<Self>,
         session: String,
         uri: String,
         peer: Peer<RoleServer>,
-        records: Arc<Records>,
+        records: Arc<RecordClient>,
         caller: Caller,
     ) -> Result<(), ErrorData> {
-        if Address::parse(&uri).is_none_or(|address| address.proposal_id().is_none()) {
-            return Err(answer::no_such_record());
+        if ResourceUri::parse(&uri).is_none_or(|address| address.proposal_id().is_none()) {
+            return Err(tool_result::no_such_record());
         }
         if added(&self.listening(), &session, &uri)? {
             return Ok(());
         }
-        let changes = Changes::listen(records, caller)
+        let changes = ChangeStream::listen(records, caller)
             .await
-            .map_err(|r| answer::error_of(&r))?;
+            .map_err(|r| tool_result::error_of(&r))?;
         let wanted: Wanted = Arc::new(Mutex::new(Some(HashSet::from([uri.clone()]))));
         {
             let mut listening = self.listening();
@@ -108,7 +108,7 @@ impl Sessions {
         }
         let sessions = self.clone();
         tokio::spawn(async move {
-            tell(changes, &wanted, &peer).await;
+            notify(changes, &wanted, &peer).await;
             // From here on, a new URI starts another task, whose entry must not be removed.
             wanted.lock().unwrap_or_else(PoisonError::into_inner).take();
             let mut listening = sessions.listening();
@@ -153,11 +153,11 @@ fn added(listening: &HashMap<String, Wanted>, session: &str, uri: &str) -> Resul
     Ok(true)
 }
 
-async fn tell(mut changes: Changes, wanted: &Wanted, peer: &Peer<RoleServer>) {
+async fn notify(mut changes: ChangeStream, wanted: &Wanted, peer: &Peer<RoleServer>) {
     while !peer.is_transport_closed() {
         let next = tokio::select! {
             next = changes.next() => next,
-            () = tokio::time::sleep(LOOK_EVERY) => continue,
+            () = tokio::time::sleep(LIVENESS_CHECK_INTERVAL) => continue,
         };
         let next = match next {
             Ok(next) => next,

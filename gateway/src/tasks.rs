@@ -11,7 +11,7 @@ use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
-use crate::answer;
+use crate::tool_result;
 
 /// Decisions take minutes, not seconds; subscriptions notify at once.
 const POLL_INTERVAL_MS: u64 = 5_000;
@@ -57,7 +57,7 @@ pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Resul
 fn result(record: &Record, format: ResultFormat) -> Option<JsonObject> {
     let json: Json = serde_json::from_slice(&record.record_json).ok()?;
     let envelope = settled_envelope(&json, format)?;
-    match serde_json::to_value(answer::result(envelope, false)).ok()? {
+    match serde_json::to_value(tool_result::result(envelope, false)).ok()? {
         Json::Object(result) => Some(result),
         _ => None,
     }

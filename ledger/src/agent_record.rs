@@ -16,17 +16,17 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::Receipt;
 
-use crate::store::agents::{self, Scope};
+use crate::store::agents::{self, AgentScope};
 use crate::store::proposals::{self, ProposalRow};
-use crate::store::{Reader, StepError, StoreError, events, records};
-use crate::{Caller, Ledger};
+use crate::store::{ReadTransaction, StoreError, StoreTxError, events, records};
+use crate::{Ledger, RequestContext};
 
 /// Maximum number of evidence bundles in one replay.
 const EVIDENCE_MAX: usize = 8;
 
 /// A proposal as its agent sees it, with the state that an MCP task needs.
 #[derive(Debug)]
-pub(crate) struct ToldProposal {
+pub(crate) struct AgentProposal {
     pub(crate) json: serde_json::Value,
     pub(crate) proposal: Proposal,
     pub(crate) state: AgentProposalState,
@@ -39,7 +39,11 @@ impl Ledger {
     ///
     /// # Errors
     /// `TICKET_REFUSED`, and any error of the ledger's own trust file.
-    pub(crate) fn admit(&self, caller: &Caller, ticket: DsseEnvelope) -> Result<VerifiedTicket, PublicError> {
+    pub(crate) fn verify_ticket(
+        &self,
+        caller: &RequestContext,
+        ticket: DsseEnvelope,
+    ) -> Result<VerifiedTicket, PublicError> {
         let trust = self.trust.current()?;
         VerifiedTicket::verify(ticket, &trust.file, &caller.identity, self.now())
     }
@@ -49,16 +53,16 @@ impl Ledger {
         &self,
         ticket: VerifiedTicket,
         id: String,
-    ) -> Result<ToldProposal, StepError> {
+    ) -> Result<AgentProposal, StoreTxError> {
         self.store
             .read(move |reader| {
-                let row = agents::proposal(reader.conn(), &id, &Scope::of(&ticket))?;
-                let row = allowed(row, &ticket, RecordKind::Proposal)?;
-                let held = Held::read(reader, &row)?;
+                let row = agents::proposal(reader.conn(), &id, &AgentScope::of(&ticket))?;
+                let row = require_kind(row, &ticket, RecordKind::Proposal)?;
+                let held = LoadedProposal::read(reader, &row)?;
                 let facts = held.facts();
                 let json = proposal_view(&facts, ticket.visible(&held.proposal.capability));
                 let by = &held.proposal.requested_by;
-                Ok(ToldProposal {
+                Ok(AgentProposal {
                     json,
                     state: AgentProposalState::of(held.state, held.proposal.mode),
                     updated_at: held.updated_at,
@@ -74,12 +78,12 @@ impl Ledger {
         &self,
         ticket: VerifiedTicket,
         id: String,
-    ) -> Result<serde_json::Value, StepError> {
+    ) -> Result<serde_json::Value, StoreTxError> {
         self.store
             .read(move |reader| {
-                let seq = agents::evidence(reader.conn(), &id, &Scope::of(&ticket))?;
-                let seq = allowed(seq, &ticket, RecordKind::Evidence)?;
-                let seen = Seen::read(reader, seq)?;
+                let seq = agents::evidence(reader.conn(), &id, &AgentScope::of(&ticket))?;
+                let seq = require_kind(seq, &ticket, RecordKind::Evidence)?;
+                let seen = LoadedEvidence::read(reader, seq)?;
                 let visible = ticket.visible(&seen.evidence.capability);
                 Ok(evidence_view(&seen.facts(), visible))
             })
@@ -91,22 +95,22 @@ impl Ledger {
         &self,
         ticket: VerifiedTicket,
         id: String,
-    ) -> Result<serde_json::Value, StepError> {
+    ) -> Result<serde_json::Value, StoreTxError> {
         let now = self.now();
         self.store
             .read(move |reader| {
                 let id = id.strip_prefix("replay_").unwrap_or(&id);
-                let scope = Scope::of(&ticket);
+                let scope = AgentScope::of(&ticket);
                 let row = agents::proposal(reader.conn(), id, &scope)?;
-                let row = allowed(row, &ticket, RecordKind::Replay)?;
-                let held = Held::read(reader, &row)?;
+                let row = require_kind(row, &ticket, RecordKind::Replay)?;
+                let held = LoadedProposal::read(reader, &row)?;
                 let mut seen = Vec::new();
                 for cited in held.proposal.evidence.iter().take(EVIDENCE_MAX) {
                     if let Some(seq) = agents::evidence(reader.conn(), cited.id.as_str(), &scope)? {
-                        seen.push(Seen::read(reader, seq)?);
+                        seen.push(LoadedEvidence::read(reader, seq)?);
                     }
                 }
-                let evidence: Vec<_> = seen.iter().map(Seen::facts).collect();
+                let evidence: Vec<_> = seen.iter().map(LoadedEvidence::facts).collect();
                 let facts = ReplayFacts {
                     proposal: held.facts(),
                     evidence: &evidence,
@@ -124,7 +128,7 @@ pub(crate) fn not_found() -> PublicError {
 }
 
 /// Returns the record if the ticket permits its kind. The lookup runs before this check, so its cost is the same.
-pub(crate) fn allowed<T>(
+pub(crate) fn require_kind<T>(
     found: Option<T>,
     ticket: &VerifiedTicket,
     kind: RecordKind,
@@ -133,7 +137,7 @@ pub(crate) fn allowed<T>(
 }
 
 /// A proposal with everything that the agent view needs.
-struct Held {
+struct LoadedProposal {
     proposal: Proposal,
     digest: Digest,
     state: ProposalState,
@@ -143,8 +147,8 @@ struct Held {
     receipt: Option<Receipt>,
 }
 
-impl Held {
-    fn read(reader: &Reader<'_>, row: &ProposalRow) -> Result<Self, StepError> {
+impl LoadedProposal {
+    fn read(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<Self, StoreTxError> {
         let conn = reader.conn();
         let (_, proposal) = proposals::signed(conn, row)?;
         let (events, events_omitted) = agents::events_of(conn, &row.id)?;
@@ -181,14 +185,14 @@ impl Held {
 }
 
 /// An evidence bundle with everything that the agent view needs.
-struct Seen {
+struct LoadedEvidence {
     evidence: Evidence,
     audit: Option<AuditRecord>,
     proposals: Vec<ProposalId>,
 }
 
-impl Seen {
-    fn read(reader: &Reader<'_>, seq: u64) -> Result<Self, StepError> {
+impl LoadedEvidence {
+    fn read(reader: &ReadTransaction<'_>, seq: u64) -> Result<Self, StoreTxError> {
         let conn = reader.conn();
         let evidence: Evidence = events::envelope(conn, seq)?
             .decode_unverified(ObjectKind::Evidence)

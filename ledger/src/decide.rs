@@ -20,14 +20,14 @@ use synapsor_domain::timestamp::Timestamp;
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::records::{self, DecisionRow};
 use crate::store::requests::{self, RequestKey};
-use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, StoreError, events};
+use crate::store::{Committed, NewEvent, ParsedBody, StoreError, StoreTxError, WriteTransaction, events};
 use crate::trust::Trust;
 use crate::verdicts::Verdicts;
-use crate::{Caller, Ledger, expire};
+use crate::{Ledger, RequestContext, expire};
 
 /// State of a proposal after a decision.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Decided {
+pub(crate) struct DecisionResult {
     pub(crate) state: ProposalState,
     /// Number of distinct operators whose approvals are valid now.
     pub(crate) approvals: u32,
@@ -36,33 +36,33 @@ pub(crate) struct Decided {
 
 /// A recorded apply order.
 #[derive(Debug, Clone)]
-pub(crate) struct Ordered {
+pub(crate) struct OrderResult {
     /// Position of the order in the log.
     pub(crate) seq: u64,
     pub(crate) source_id: String,
 }
 
 /// Result that is durable either way: the ledger records a refused object as refused.
-pub(crate) type Judged<T> = Result<T, PublicError>;
+pub(crate) type DurableResult<T> = Result<T, PublicError>;
 
 impl Ledger {
     /// Records a decision, approve or reject.
     pub(crate) async fn decide(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         request_id: &str,
         signed: DsseEnvelope,
-    ) -> Result<Committed<Judged<Decided>>, StepError> {
+    ) -> Result<Committed<DurableResult<DecisionResult>>, StoreTxError> {
         let filing = self
             .filing(caller, request_id, ObjectKind::Decision, signed)
             .await?;
         self.write(move |step| {
-            if let Some(answer) = requests::recall(step.conn(), &filing.key)? {
+            if let Some(answer) = requests::find_response(step.conn(), &filing.key)? {
                 return Ok(Ok(filing.standing(step, &proposal_of(&answer)?)?));
             }
-            expire::due(step, filing.expiry_time)?;
+            expire::expire_due(step, filing.expiry_time)?;
             match filing.decide(step) {
-                Err(StepError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
+                Err(StoreTxError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
                 Err(other) => Err(other),
                 Ok(decided) => Ok(Ok(decided)),
             }
@@ -73,20 +73,20 @@ impl Ledger {
     /// Records an apply order; a writer pulls it.
     pub(crate) async fn request_apply(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         request_id: &str,
         signed: DsseEnvelope,
-    ) -> Result<Committed<Judged<Ordered>>, StepError> {
+    ) -> Result<Committed<DurableResult<OrderResult>>, StoreTxError> {
         let filing = self
             .filing(caller, request_id, ObjectKind::ApplyOrder, signed)
             .await?;
         self.write(move |step| {
-            if requests::recall(step.conn(), &filing.key)?.is_some() {
+            if requests::find_response(step.conn(), &filing.key)?.is_some() {
                 return filing.filed_before(step).map(Ok);
             }
-            expire::due(step, filing.expiry_time)?;
+            expire::expire_due(step, filing.expiry_time)?;
             match filing.order(step) {
-                Err(StepError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
+                Err(StoreTxError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
                 Err(other) => Err(other),
                 Ok(ordered) => Ok(Ok(ordered)),
             }
@@ -97,11 +97,11 @@ impl Ledger {
     /// Prepares a signed object outside the writing thread: it is verified here.
     async fn filing(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         request_id: &str,
         kind: ObjectKind,
         signed: DsseEnvelope,
-    ) -> Result<Filing, StepError> {
+    ) -> Result<SignedSubmission, StoreTxError> {
         let bytes = signed
             .to_bytes()
             .map_err(|e| PublicError::new("MALFORMED", format!("signed object: {e}")))?;
@@ -112,7 +112,7 @@ impl Ledger {
             .store
             .read(move |reader| Verdicts::of(reader, (kind, &presented), &judged_by, now))
             .await?;
-        Ok(Filing {
+        Ok(SignedSubmission {
             caller,
             key,
             trust,
@@ -127,8 +127,8 @@ impl Ledger {
 }
 
 /// Input for recording a signed object inside the batch.
-struct Filing {
-    caller: Caller,
+struct SignedSubmission {
+    caller: RequestContext,
     key: RequestKey,
     trust: Arc<Trust>,
     now: Timestamp,
@@ -139,8 +139,8 @@ struct Filing {
     verdicts: Verdicts,
 }
 
-impl Filing {
-    fn decide(&self, step: &mut Step<'_>) -> Result<Decided, StepError> {
+impl SignedSubmission {
+    fn decide(&self, step: &mut WriteTransaction<'_>) -> Result<DecisionResult, StoreTxError> {
         let claimed: Decision = self
             .signed
             .decode_unverified(ObjectKind::Decision)
@@ -164,7 +164,7 @@ impl Filing {
         self.standing(step, &row.id)
     }
 
-    fn order(&self, step: &mut Step<'_>) -> Result<Ordered, StepError> {
+    fn order(&self, step: &mut WriteTransaction<'_>) -> Result<OrderResult, StoreTxError> {
         let claimed: ApplyOrder = self
             .signed
             .decode_unverified(ObjectKind::ApplyOrder)
@@ -186,13 +186,13 @@ impl Filing {
             None => self.append(step, EventKind::ApplyRequested, &person, &row.id)?,
         };
         requests::remember(step.conn(), &self.key, row.id.as_str(), self.now)?;
-        Ok(Ordered {
+        Ok(OrderResult {
             seq,
             source_id: row.source_id,
         })
     }
 
-    fn filed_before(&self, step: &Step<'_>) -> Result<Ordered, StepError> {
+    fn filed_before(&self, step: &WriteTransaction<'_>) -> Result<OrderResult, StoreTxError> {
         let digest = Digest::of(ObjectKind::ApplyOrder, &self.signed.payload);
         let claimed: ApplyOrder = self
             .signed
@@ -200,13 +200,17 @@ impl Filing {
             .map_err(malformed)?;
         let row = proposals::get(step.conn(), &claimed.proposal_id)?;
         let seq = records::order(step.conn(), &digest)?.ok_or_else(proposals::not_found)?;
-        Ok(Ordered {
+        Ok(OrderResult {
             seq,
             source_id: row.source_id,
         })
     }
 
-    fn proposal(&self, step: &Step<'_>, id: &ProposalId) -> Result<(ProposalRow, Proposal), StepError> {
+    fn proposal(
+        &self,
+        step: &WriteTransaction<'_>,
+        id: &ProposalId,
+    ) -> Result<(ProposalRow, Proposal), StoreTxError> {
         let row = proposals::get(step.conn(), id)?;
         if row.shadow {
             let text = "a shadow proposal is for comparison only and cannot be approved or applied";
@@ -217,7 +221,11 @@ impl Filing {
     }
 
     /// Uses the proposal read before the batch; a proposal never changes.
-    fn read_proposal(&self, step: &Step<'_>, row: &ProposalRow) -> Result<Proposal, StepError> {
+    fn read_proposal(
+        &self,
+        step: &WriteTransaction<'_>,
+        row: &ProposalRow,
+    ) -> Result<Proposal, StoreTxError> {
         match &self.verdicts.proposal {
             Some(proposal) if proposal.id == row.id => Ok(proposal.clone()),
             Some(_) | None => Ok(proposals::signed(step.conn(), row)?.1),
@@ -233,7 +241,7 @@ impl Filing {
         }
     }
 
-    fn standing(&self, step: &Step<'_>, id: &ProposalId) -> Result<Decided, StepError> {
+    fn standing(&self, step: &WriteTransaction<'_>, id: &ProposalId) -> Result<DecisionResult, StoreTxError> {
         let row = proposals::get(step.conn(), id)?;
         let proposal = self.read_proposal(step, &row)?;
         let judge = self.judge(&row, &proposal);
@@ -244,7 +252,7 @@ impl Filing {
             }
         }
         let approvals = u32::try_from(persons.len()).unwrap_or(u32::MAX);
-        Ok(Decided {
+        Ok(DecisionResult {
             state: row.state,
             approvals,
             quorum: row.quorum,
@@ -254,11 +262,11 @@ impl Filing {
     /// Returns the decisions that an order names, each verified again, and every rejection.
     fn counted(
         &self,
-        step: &Step<'_>,
+        step: &WriteTransaction<'_>,
         row: &ProposalRow,
         judge: &VerificationContext<'_>,
         order: &VerifiedOrder,
-    ) -> Result<Vec<VerifiedDecision>, StepError> {
+    ) -> Result<Vec<VerifiedDecision>, StoreTxError> {
         let on_file = records::decisions(step.conn(), &row.id)?;
         let named = &order.order().decision_digests;
         if let Some(missing) = named
@@ -278,34 +286,38 @@ impl Filing {
 
     fn on_file(
         &self,
-        step: &Step<'_>,
+        step: &WriteTransaction<'_>,
         decision: &DecisionRow,
         judge: &VerificationContext<'_>,
-    ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StepError> {
+    ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StoreTxError> {
         let read = || Ok(events::envelope(step.conn(), decision.seq)?);
         self.verdicts.on_file(decision.digest, read, judge)
     }
 
     fn append(
         &self,
-        step: &mut Step<'_>,
+        step: &mut WriteTransaction<'_>,
         kind: EventKind,
         person: &str,
         id: &ProposalId,
-    ) -> Result<u64, StepError> {
+    ) -> Result<u64, StoreTxError> {
         Ok(step.append(&NewEvent {
             kind,
             at: self.now,
             actor: person,
             proposal_id: Some(id),
             body: &self.bytes,
-            read: ReadBody::No,
+            read: ParsedBody::No,
             trace_id: self.caller.trace_id.as_deref(),
         })?)
     }
 
     /// Records that a signed object was presented and refused. Only the digest of the object is stored.
-    fn refuse(&self, step: &mut Step<'_>, refusal: PublicError) -> Result<PublicError, StepError> {
+    fn refuse(
+        &self,
+        step: &mut WriteTransaction<'_>,
+        refusal: PublicError,
+    ) -> Result<PublicError, StoreTxError> {
         let body = RefusedDecisionBody {
             presented_digest: Digest::of(self.kind, &self.signed.payload),
             code: refusal.code.to_string(),
@@ -335,7 +347,7 @@ impl Filing {
             actor: &self.caller.identity,
             proposal_id: known.as_ref().map(|row| &row.id),
             body: &body,
-            read: ReadBody::No,
+            read: ParsedBody::No,
             trace_id: self.caller.trace_id.as_deref(),
         })?;
         Ok(refusal)

@@ -4,7 +4,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_proto::status::to_status;
 use tonic::Status;
 
-use crate::store::{StepError, StoreError};
+use crate::store::{StoreError, StoreTxError};
 
 /// Returns the public error for a store error.
 pub fn refusal_of_store(error: &StoreError) -> PublicError {
@@ -27,15 +27,15 @@ pub fn refusal_of_store(error: &StoreError) -> PublicError {
 }
 
 /// Returns the public error for the error of a step.
-pub fn refusal_of(error: StepError) -> PublicError {
+pub fn refusal_of(error: StoreTxError) -> PublicError {
     match error {
-        StepError::Refused(refusal) => refusal,
-        StepError::Store(error) => refusal_of_store(&error),
+        StoreTxError::Refused(refusal) => refusal,
+        StoreTxError::Store(error) => refusal_of_store(&error),
     }
 }
 
 /// Returns the same error and logs its detail, which the caller does not see.
-pub(crate) fn told(error: StepError) -> PublicError {
+pub(crate) fn log_and_convert(error: StoreTxError) -> PublicError {
     let refusal = refusal_of(error);
     if let Some(detail) = &refusal.detail {
         tracing::warn!(code = %refusal.code, detail, "a request failed");
@@ -44,6 +44,6 @@ pub(crate) fn told(error: StepError) -> PublicError {
 }
 
 /// Returns the gRPC status for the error of a step.
-pub(crate) fn status_of(error: StepError) -> Status {
-    to_status(&told(error))
+pub(crate) fn status_of(error: StoreTxError) -> Status {
+    to_status(&log_and_convert(error))
 }

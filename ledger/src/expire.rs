@@ -4,8 +4,8 @@ use synapsor_domain::event::{EventKind, LedgerStartedBody};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::{canonical, digest::Digest};
 
-use crate::store::{NewEvent, ReadBody, Step, StepError, StoreError, proposals, requests};
-use crate::{Caller, Ledger};
+use crate::store::{NewEvent, ParsedBody, StoreError, StoreTxError, WriteTransaction, proposals, requests};
+use crate::{Ledger, RequestContext};
 
 /// Maximum number of proposals that one step expires.
 const EXPIRED_MAX: u32 = 64;
@@ -13,7 +13,10 @@ const EXPIRED_MAX: u32 = 64;
 const NO_BODY: &[u8] = b"{}";
 
 /// Records the expiry of proposals whose deadline has passed at [`Ledger::expiry_time`].
-pub(crate) fn due(step: &mut Step<'_>, now: Option<Timestamp>) -> Result<(), StepError> {
+pub(crate) fn expire_due(
+    step: &mut WriteTransaction<'_>,
+    now: Option<Timestamp>,
+) -> Result<(), StoreTxError> {
     let Some(now) = now else { return Ok(()) };
     for id in proposals::due(step.conn(), now, EXPIRED_MAX)? {
         step.append(&NewEvent {
@@ -22,7 +25,7 @@ pub(crate) fn due(step: &mut Step<'_>, now: Option<Timestamp>) -> Result<(), Ste
             actor: "ledger",
             proposal_id: Some(&id),
             body: NO_BODY,
-            read: ReadBody::No,
+            read: ParsedBody::No,
             trace_id: None,
         })?;
     }
@@ -31,12 +34,12 @@ pub(crate) fn due(step: &mut Step<'_>, now: Option<Timestamp>) -> Result<(), Ste
 
 impl Ledger {
     /// Expires proposals and removes request answers that are too old.
-    pub async fn sweep(&self) -> Result<(), StepError> {
+    pub async fn sweep(&self) -> Result<(), StoreTxError> {
         let Some(now) = self.expiry_time() else {
             return Ok(());
         };
         self.write(move |step| {
-            due(step, Some(now))?;
+            expire_due(step, Some(now))?;
             requests::prune(step.conn(), now)?;
             Ok(())
         })
@@ -45,7 +48,11 @@ impl Ledger {
     }
 
     /// Records that a ledger process opened the store, with the digest of its trust file.
-    pub async fn record_start(&self, caller: Caller, trust_digest: Digest) -> Result<(), StepError> {
+    pub async fn record_start(
+        &self,
+        caller: RequestContext,
+        trust_digest: Digest,
+    ) -> Result<(), StoreTxError> {
         let body = LedgerStartedBody {
             trust_digest,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -60,7 +67,7 @@ impl Ledger {
                 actor: &caller.identity,
                 proposal_id: None,
                 body: &body,
-                read: ReadBody::No,
+                read: ParsedBody::No,
                 trace_id: None,
             })?;
             Ok(())

@@ -15,9 +15,11 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::store::requests::{self, RequestKey};
-use crate::store::{Committed, NewEvent, ReadBody, ReadProposal, Step, StepError, proposals};
+use crate::store::{
+    Committed, NewEvent, ParsedBody, ReadProposal, StoreTxError, WriteTransaction, proposals,
+};
 use crate::trust::Trust;
-use crate::{Caller, Ledger, expire, secret_material};
+use crate::{Ledger, RequestContext, expire, secret_material};
 
 /// Checked evidence with its stored form.
 #[derive(Debug)]
@@ -28,8 +30,8 @@ struct CheckedEvidence {
 }
 
 impl CheckedEvidence {
-    fn read(&self) -> ReadBody<'_> {
-        ReadBody::Evidence(&self.evidence, self.digest)
+    fn read(&self) -> ParsedBody<'_> {
+        ParsedBody::Evidence(&self.evidence, self.digest)
     }
 }
 
@@ -49,24 +51,24 @@ struct CheckedAudit {
 }
 
 impl CheckedAudit {
-    fn read(&self) -> ReadBody<'_> {
-        ReadBody::Audit(&self.record)
+    fn read(&self) -> ParsedBody<'_> {
+        ParsedBody::Audit(&self.record)
     }
 }
 
 /// Records that one call of a reader submits, as received.
 #[derive(Debug, Clone)]
-pub(crate) struct Filing {
+pub(crate) struct CallRecord {
     /// Request id, chosen by the reader.
     pub(crate) request_id: String,
     /// Trace id for finding the call in traces.
     pub(crate) trace_id: Option<String>,
-    pub(crate) record: Record,
+    pub(crate) record: CallRecordBody,
 }
 
 /// Kinds of call records.
 #[derive(Debug, Clone)]
-pub(crate) enum Record {
+pub(crate) enum CallRecordBody {
     /// A read that returned a row: its evidence and its audit record.
     Read { evidence: DsseEnvelope, audit: Vec<u8> },
     /// A refused call.
@@ -82,7 +84,7 @@ pub(crate) enum Record {
 
 /// Result of a submitted proposal.
 #[derive(Debug, Clone)]
-pub(crate) struct Filed {
+pub(crate) struct SubmittedProposal {
     /// The proposal that is open now.
     pub(crate) envelope: DsseEnvelope,
     /// Whether an identical proposal was already open.
@@ -96,9 +98,9 @@ impl Ledger {
     /// call that submitted one. All are checked before the first is queued, so that one batch contains them all.
     pub(crate) async fn file(
         &self,
-        caller: &Caller,
-        filings: Vec<Result<Filing, PublicError>>,
-    ) -> Vec<Result<Committed<Option<Filed>>, StepError>> {
+        caller: &RequestContext,
+        filings: Vec<Result<CallRecord, PublicError>>,
+    ) -> Vec<Result<Committed<Option<SubmittedProposal>>, StoreTxError>> {
         let trust = self.trust.current();
         let times = Times {
             now: self.now(),
@@ -106,12 +108,12 @@ impl Ledger {
         };
         let checked: Vec<_> = filings
             .into_iter()
-            .map(|filing| filing.and_then(|filing| Job::check(filing, caller, &trust, times)))
+            .map(|filing| filing.and_then(|filing| CheckedSubmission::check(filing, caller, &trust, times)))
             .collect();
-        let queue = |job: Job| self.store.submit(caller.known, move |step| job.run(step));
+        let queue = |job: CheckedSubmission| self.store.submit(caller.known, move |step| job.run(step));
         let pending: Vec<_> = checked
             .into_iter()
-            .map(|job| job.map_err(StepError::from).and_then(queue))
+            .map(|job| job.map_err(StoreTxError::from).and_then(queue))
             .collect();
         let mut outcomes = Vec::with_capacity(pending.len());
         for pending in pending {
@@ -132,8 +134,8 @@ struct Times {
 }
 
 /// A checked call record with everything that the batch needs.
-struct Job {
-    caller: Caller,
+struct CheckedSubmission {
+    caller: RequestContext,
     key: RequestKey,
     now: Timestamp,
     expiry_time: Option<Timestamp>,
@@ -152,20 +154,20 @@ enum CheckedRecord {
     },
 }
 
-impl Job {
+impl CheckedSubmission {
     fn check(
-        filing: Filing,
-        caller: &Caller,
+        filing: CallRecord,
+        caller: &RequestContext,
         trust: &Result<Arc<Trust>, PublicError>,
         times: Times,
     ) -> Result<Self, PublicError> {
-        let caller = Caller {
+        let caller = RequestContext {
             trace_id: filing.trace_id,
             ..caller.clone()
         };
         let id = &filing.request_id;
         let (key, audit, record) = match filing.record {
-            Record::Read { evidence, audit } => {
+            CallRecordBody::Read { evidence, audit } => {
                 let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?)?;
                 let audit = check_audit(audit)?;
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
@@ -174,12 +176,12 @@ impl Job {
                 let key = caller.request(id, &[&evidence.bytes, &audit.bytes])?;
                 (key, audit, CheckedRecord::Read(evidence))
             }
-            Record::Refusal { audit } => {
+            CallRecordBody::Refusal { audit } => {
                 let audit = check_audit(audit)?;
                 let key = caller.request(id, &[&audit.bytes])?;
                 (key, audit, CheckedRecord::Refusal)
             }
-            Record::Proposal {
+            CallRecordBody::Proposal {
                 proposal,
                 evidence,
                 audit,
@@ -213,8 +215,8 @@ impl Job {
         })
     }
 
-    fn run(&self, step: &mut Step<'_>) -> Result<Option<Filed>, StepError> {
-        let answered = requests::recall(step.conn(), &self.key)?;
+    fn run(&self, step: &mut WriteTransaction<'_>) -> Result<Option<SubmittedProposal>, StoreTxError> {
+        let answered = requests::find_response(step.conn(), &self.key)?;
         if let CheckedRecord::Proposal {
             evidence,
             proposal,
@@ -232,7 +234,7 @@ impl Job {
         if answered.is_some() {
             return Ok(None);
         }
-        let mut file = Pen::new(step, &self.caller, self.now, None);
+        let mut file = EventAppender::new(step, &self.caller, self.now, None);
         let kind = match &self.record {
             CheckedRecord::Read(evidence) => {
                 file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
@@ -248,24 +250,28 @@ impl Job {
 
 /// A proposal inside the batch.
 struct ProposalFiling<'a> {
-    job: &'a Job,
+    job: &'a CheckedSubmission,
     evidence: &'a CheckedEvidence,
     proposal: &'a CheckedProposal,
     open_max: u64,
 }
 
 impl ProposalFiling<'_> {
-    fn run(&self, step: &mut Step<'_>, answered: Option<String>) -> Result<Filed, StepError> {
+    fn run(
+        &self,
+        step: &mut WriteTransaction<'_>,
+        answered: Option<String>,
+    ) -> Result<SubmittedProposal, StoreTxError> {
         if let Some(answer) = answered {
             return filed_before(step, &answer);
         }
-        let Job {
+        let CheckedSubmission {
             key,
             now,
             expiry_time,
             ..
         } = self.job;
-        expire::due(step, *expiry_time)?;
+        expire::expire_due(step, *expiry_time)?;
         let read = &self.proposal.read;
         match proposals::open_with_content(step.conn(), &read.content_digest)? {
             Some(open) => {
@@ -278,7 +284,7 @@ impl ProposalFiling<'_> {
                 self.create(step)?;
                 let id = &read.proposal.id;
                 requests::remember(step.conn(), key, &format!("{id} created"), *now)?;
-                Ok(Filed {
+                Ok(SubmittedProposal {
                     envelope: self.proposal.envelope.clone(),
                     repeated: false,
                     state: proposals::get(step.conn(), id)?.state,
@@ -287,7 +293,7 @@ impl ProposalFiling<'_> {
         }
     }
 
-    fn create(&self, step: &mut Step<'_>) -> Result<(), StepError> {
+    fn create(&self, step: &mut WriteTransaction<'_>) -> Result<(), StoreTxError> {
         let proposal = &self.proposal.read.proposal;
         if proposals::find(step.conn(), &proposal.id)?.is_some() {
             return Err(PublicError::new(
@@ -304,39 +310,39 @@ impl ProposalFiling<'_> {
             );
             return Err(PublicError::new("OPEN_PROPOSALS_EXCEEDED", text).into());
         }
-        let (evidence, read) = (self.evidence, ReadBody::Proposal(&self.proposal.read));
-        let Job {
+        let (evidence, read) = (self.evidence, ParsedBody::Proposal(&self.proposal.read));
+        let CheckedSubmission {
             caller, now, audit, ..
         } = self.job;
-        let mut file = Pen::new(step, caller, *now, Some(&proposal.id));
+        let mut file = EventAppender::new(step, caller, *now, Some(&proposal.id));
         file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
         file.append(EventKind::ProposalCreated, &self.proposal.bytes, read)?;
         file.append(EventKind::QueryAudited, &audit.bytes, audit.read())
     }
 
-    fn repeat(&self, step: &mut Step<'_>, open: &ProposalId) -> Result<(), StepError> {
+    fn repeat(&self, step: &mut WriteTransaction<'_>, open: &ProposalId) -> Result<(), StoreTxError> {
         let body = RepeatBody {
             evidence_id: self.evidence.evidence.id.clone(),
             audit_id: self.job.audit.record.id.clone(),
         };
         let body = canonical::encode(&body).map_err(|e| malformed("audit", &e.to_string()))?;
         let evidence = self.evidence;
-        let Job {
+        let CheckedSubmission {
             caller, now, audit, ..
         } = self.job;
-        let mut file = Pen::new(step, caller, *now, Some(open));
+        let mut file = EventAppender::new(step, caller, *now, Some(open));
         file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
         file.append(EventKind::QueryAudited, &audit.bytes, audit.read())?;
-        file.append(EventKind::ProposalRepeated, &body, ReadBody::No)
+        file.append(EventKind::ProposalRepeated, &body, ParsedBody::No)
     }
 }
 
-fn filed_before(step: &Step<'_>, answer: &str) -> Result<Filed, StepError> {
+fn filed_before(step: &WriteTransaction<'_>, answer: &str) -> Result<SubmittedProposal, StoreTxError> {
     let (id, how) = answer.split_once(' ').unwrap_or((answer, ""));
     let id = id.parse().map_err(|_| proposals::not_found())?;
     let row = proposals::get(step.conn(), &id)?;
     let (envelope, _) = proposals::signed(step.conn(), &row)?;
-    Ok(Filed {
+    Ok(SubmittedProposal {
         envelope,
         repeated: how == "repeated",
         state: row.state,
@@ -344,17 +350,17 @@ fn filed_before(step: &Step<'_>, answer: &str) -> Result<Filed, StepError> {
 }
 
 /// Appends related events.
-struct Pen<'s, 'c> {
-    step: &'s mut Step<'c>,
-    caller: &'s Caller,
+struct EventAppender<'s, 'c> {
+    step: &'s mut WriteTransaction<'c>,
+    caller: &'s RequestContext,
     at: Timestamp,
     proposal_id: Option<&'s ProposalId>,
 }
 
-impl<'s, 'c> Pen<'s, 'c> {
+impl<'s, 'c> EventAppender<'s, 'c> {
     const fn new(
-        step: &'s mut Step<'c>,
-        caller: &'s Caller,
+        step: &'s mut WriteTransaction<'c>,
+        caller: &'s RequestContext,
         at: Timestamp,
         proposal_id: Option<&'s ProposalId>,
     ) -> Self {
@@ -366,7 +372,7 @@ impl<'s, 'c> Pen<'s, 'c> {
         }
     }
 
-    fn append(&mut self, kind: EventKind, body: &[u8], read: ReadBody<'_>) -> Result<(), StepError> {
+    fn append(&mut self, kind: EventKind, body: &[u8], read: ParsedBody<'_>) -> Result<(), StoreTxError> {
         self.step.append(&NewEvent {
             kind,
             at: self.at,

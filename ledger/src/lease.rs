@@ -26,10 +26,11 @@ use crate::store::listeners::Topic;
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::queue::{self, Bounds};
 use crate::store::{
-    Committed, NewEvent, ReadBody, Reader, Step, StepError, StoreError, events, log, receipts, records,
+    Committed, NewEvent, ParsedBody, ReadTransaction, StoreError, StoreTxError, WriteTransaction, events,
+    log, receipts, records,
 };
 use crate::switches::{Stops, ToldStops, to_tell, untold};
-use crate::{Caller, Ledger};
+use crate::{Ledger, RequestContext};
 
 /// Duration of a lease without renewal, in milliseconds.
 pub(crate) const LEASE_MS: u32 = 60_000;
@@ -51,10 +52,10 @@ const GRANTS_MAX: usize = 32;
 const TOKEN_BYTES: usize = 32;
 
 /// Remaining duration of a writer's leases after its stream ended.
-const ABANDONED: Span = Span::seconds(5);
+const ABANDONED_LEASE_TTL: Span = Span::seconds(5);
 
 /// Interval at which a stream checks for expired leases, because no event reports their expiry.
-const LAPSE_CHECK: Duration = Duration::from_secs(5);
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Terms of a writer's lease stream.
 #[derive(Debug, Clone)]
@@ -71,7 +72,7 @@ pub(crate) struct LeaseTerms {
 
 /// One leased proposal with everything that its writer needs to verify it.
 #[derive(Debug)]
-pub(crate) struct Job {
+pub(crate) struct JobGrant {
     pub(crate) proposal: ProvenEntry,
     pub(crate) decisions: Vec<ProvenEntry>,
     pub(crate) order: Option<ProvenEntry>,
@@ -90,7 +91,7 @@ pub(crate) struct Job {
 /// One message of a lease stream.
 #[derive(Debug)]
 pub(crate) enum Leased {
-    Job(Box<Job>),
+    Job(Box<JobGrant>),
     Stops(Stops),
 }
 
@@ -118,7 +119,7 @@ struct OpenStream {
 
 /// Entry of one writer in [`Streams`], removed when it is dropped.
 #[derive(Debug)]
-struct Place<'a> {
+struct StreamGuard<'a> {
     streams: &'a Streams,
     writer: String,
     generation: u64,
@@ -127,7 +128,7 @@ struct Place<'a> {
 
 impl Streams {
     /// Opens the stream of a writer; it supersedes an older stream of the same certificate.
-    fn enter(&self, terms: &LeaseTerms) -> Place<'_> {
+    fn enter(&self, terms: &LeaseTerms) -> StreamGuard<'_> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let older = open.remove(&terms.writer);
         let generation = older.as_ref().map_or(1, |stream| stream.generation + 1);
@@ -141,7 +142,7 @@ impl Streams {
             superseded: superseded.clone(),
         };
         open.insert(terms.writer.clone(), stream);
-        Place {
+        StreamGuard {
             streams: self,
             writer: terms.writer.clone(),
             generation,
@@ -171,7 +172,7 @@ impl Streams {
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for StreamGuard<'_> {
     fn drop(&mut self) {
         let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
         if open
@@ -198,7 +199,7 @@ impl Ledger {
         }
         // The writer has disconnected or will reconnect, so no other writer should wait for a whole lease. A
         // writer that still works renews its leases, and the receipt's key decides in the end.
-        let until = self.now() + ABANDONED;
+        let until = self.now() + ABANDONED_LEASE_TTL;
         let writer = terms.writer.clone();
         let shortened = self
             .write(move |step| Ok(leases::shorten(step.conn(), &writer, until)?))
@@ -211,7 +212,7 @@ impl Ledger {
     async fn stream(
         &self,
         terms: &LeaseTerms,
-        place: &Place<'_>,
+        place: &StreamGuard<'_>,
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: &CancellationToken,
     ) {
@@ -247,7 +248,7 @@ impl Ledger {
                 }
                 Err(error) => {
                     // A full queue is temporary. Any other error ends the stream, and the writer opens a new one.
-                    if !matches!(error, StepError::Store(StoreError::Busy)) {
+                    if !matches!(error, StoreTxError::Store(StoreError::Busy)) {
                         let _ = jobs.send(Err(crate::refusal_of(error))).await;
                         return;
                     }
@@ -263,7 +264,7 @@ impl Ledger {
                 () = jobs.closed() => return,
                 () = listening.woken() => {}
                 () = std::future::ready(()), if more => {}
-                () = tokio::time::sleep(LAPSE_CHECK) => {}
+                () = tokio::time::sleep(EXPIRY_CHECK_INTERVAL) => {}
             }
         }
     }
@@ -288,7 +289,7 @@ impl Ledger {
                 }
                 Ok(Leased::Stops(stops))
             }
-            Err(StepError::Store(StoreError::Busy)) => return true,
+            Err(StoreTxError::Store(StoreError::Busy)) => return true,
             Err(error) => Err(crate::refusal_of(error)),
         };
         let goes_on = message.is_ok();
@@ -296,7 +297,7 @@ impl Ledger {
     }
 
     /// Ends the leases that an earlier stream of this writer was granted.
-    async fn take_back(&self, terms: &LeaseTerms, generation: u64) -> Result<(), StepError> {
+    async fn take_back(&self, terms: &LeaseTerms, generation: u64) -> Result<(), StoreTxError> {
         let (streams, writer) = (self.streams.clone(), terms.writer.clone());
         self.write(move |step| {
             if streams.is_current(&writer, generation) {
@@ -315,7 +316,7 @@ impl Ledger {
         generation: u64,
         turns: &mut Turns,
         known: u64,
-    ) -> Result<Vec<Job>, StepError> {
+    ) -> Result<Vec<JobGrant>, StoreTxError> {
         let now = self.now();
         let (look, from) = (terms.clone(), turns.clone());
         let (waiting, next) = self
@@ -353,10 +354,10 @@ impl Ledger {
     /// Renews a lease, and reports a rejection that has arrived.
     pub(crate) async fn heartbeat(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         id: ProposalId,
         token: Vec<u8>,
-    ) -> Result<Option<DsseEnvelope>, StepError> {
+    ) -> Result<Option<DsseEnvelope>, StoreTxError> {
         let until = self.now() + Span::seconds(i64::from(LEASE_MS / 1000));
         let held = self
             .write(move |step| {
@@ -374,10 +375,10 @@ impl Ledger {
     /// Records the start of an attempt. Repeating it under the same lease returns the same attempt.
     pub(crate) async fn start(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         id: ProposalId,
         token: Vec<u8>,
-    ) -> Result<Committed<u32>, StepError> {
+    ) -> Result<Committed<u32>, StoreTxError> {
         let now = self.now();
         self.write(move |step| {
             let lease = held_lease(step, &id, &caller.identity, &token)?;
@@ -398,7 +399,7 @@ impl Ledger {
                 actor: &caller.identity,
                 proposal_id: Some(&id),
                 body: &bytes,
-                read: ReadBody::No,
+                read: ParsedBody::No,
                 trace_id: caller.trace_id.as_deref(),
             })?;
             Ok(body.attempt)
@@ -409,11 +410,11 @@ impl Ledger {
 
 /// Returns the lease of a proposal if this writer holds it under this token.
 pub(crate) fn held_lease(
-    step: &Step<'_>,
+    step: &WriteTransaction<'_>,
     id: &ProposalId,
     writer: &str,
     token: &[u8],
-) -> Result<LeaseRow, StepError> {
+) -> Result<LeaseRow, StoreTxError> {
     let lease = leases::find(step.conn(), id)?.ok_or_else(not_held)?;
     let same_token = bool::from(token_hash(token).ct_eq(&lease.token_hash));
     if same_token && lease.writer == writer {
@@ -435,7 +436,7 @@ fn token_hash(token: &[u8]) -> [u8; 32] {
 }
 
 fn start_body(
-    step: &Step<'_>,
+    step: &WriteTransaction<'_>,
     row: &ProposalRow,
     lease: &LeaseRow,
 ) -> Result<AttemptStartedBody, StoreError> {
@@ -454,11 +455,11 @@ fn start_body(
 /// Returns waiting proposals without a lease, up to the writer's capacity, one of each source in turn, and the
 /// round-robin position after them.
 fn waiting(
-    reader: &Reader<'_>,
+    reader: &ReadTransaction<'_>,
     terms: &LeaseTerms,
     mut turns: Turns,
     now: Timestamp,
-) -> Result<(Vec<ProposalId>, Turns), StepError> {
+) -> Result<(Vec<ProposalId>, Turns), StoreTxError> {
     let mut held = queue::held(reader.conn(), &terms.writer, now)?;
     let own: usize = held.values().map(queue::Held::own).sum();
     let capacity = usize::try_from(terms.capacity.min(CAPACITY_MAX)).unwrap_or(usize::MAX);
@@ -514,11 +515,11 @@ struct Grant {
 }
 
 fn grant_one(
-    step: &Step<'_>,
+    step: &WriteTransaction<'_>,
     id: &ProposalId,
     writer: &str,
     now: Timestamp,
-) -> Result<Option<Grant>, StepError> {
+) -> Result<Option<Grant>, StoreTxError> {
     let row = proposals::get(step.conn(), id)?;
     let taken = leases::find(step.conn(), id)?.is_some_and(|lease| lease.expires_at > now)
         || row.state == ProposalState::PendingWorker && queue::is_row_held(step.conn(), id, now)?;
@@ -536,7 +537,7 @@ fn grant_one(
 }
 
 /// Collects everything that the writer needs, proven under one checkpoint.
-fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepError> {
+fn job(reader: &ReadTransaction<'_>, grant: Grant, known_size: u64) -> Result<JobGrant, StoreTxError> {
     let conn = reader.conn();
     let head = log::head(conn)?;
     let row = proposals::get(conn, &grant.id)?;
@@ -567,7 +568,7 @@ fn job(reader: &Reader<'_>, grant: Grant, known_size: u64) -> Result<Job, StepEr
         .filter(|size| (1..=head.size).contains(size))
         .map(|size| log::consistency(conn, size, head.size))
         .collect::<Result<_, _>>()?;
-    Ok(Job {
+    Ok(JobGrant {
         proposal: events::logged(conn, row.created_seq, head.size)?,
         decisions: events::logged_all(conn, &decisions, head.size)?,
         order: order_seq

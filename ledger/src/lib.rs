@@ -7,6 +7,7 @@ mod decide;
 mod error;
 mod expire;
 mod failpoint;
+mod finish_attempt;
 mod intake;
 mod lease;
 mod receipt_incidents;
@@ -15,7 +16,6 @@ mod rpc;
 mod secret_material;
 mod serve;
 mod settings;
-mod settle;
 pub mod store;
 mod switches;
 mod trust;
@@ -41,11 +41,11 @@ pub use error::{refusal_of, refusal_of_store};
 pub use rpc::routes;
 pub use serve::serve;
 pub use settings::Settings;
-pub use trust::{Trust, TrustStore};
+pub use trust::{Trust, TrustFileCache};
 
 use lease::Streams;
 use store::requests::RequestKey;
-use store::{Committed, Step, StepError, Store};
+use store::{Committed, Store, StoreTxError, WriteTransaction};
 use wall_clock::WallClock;
 use watch::Watches;
 
@@ -56,7 +56,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) store: Store,
-    pub(crate) trust: Arc<TrustStore>,
+    pub(crate) trust: Arc<TrustFileCache>,
     pub(crate) clock: Arc<WallClock>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) watches: Arc<Watches>,
@@ -64,7 +64,7 @@ pub struct Ledger {
 
 /// Peer of a call as its certificate names it, and the trace of the call.
 #[derive(Debug, Clone)]
-pub struct Caller {
+pub struct RequestContext {
     /// URI of the certificate.
     pub identity: String,
     /// Trace id for finding the call in traces.
@@ -75,7 +75,7 @@ pub struct Caller {
 
 impl Ledger {
     /// Creates a ledger over an open store.
-    pub fn new(store: Store, trust: TrustStore, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(store: Store, trust: TrustFileCache, clock: Arc<dyn Clock>) -> Self {
         trust.pin_by(store.head());
         Self {
             store,
@@ -96,16 +96,16 @@ impl Ledger {
     }
 
     /// Runs a step in the next batch. The step is queued at once; dropping the future does not withdraw it.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StepError>
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StoreTxError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         self.store.write(work).await
     }
 }
 
-impl Caller {
+impl RequestContext {
     /// Returns the key under which the answer to this request is stored; `parts` is the whole request.
     pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, PublicError> {
         if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {

@@ -8,8 +8,10 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{ReceiptFinding, verify_receipt_finding};
 
 use crate::store::events::ANSWER_BYTES_MAX;
-use crate::store::{NewEvent, ReadBody, Reader, Step, StepError, kind_of_finding, receipts, records};
-use crate::{Caller, Ledger};
+use crate::store::{
+    NewEvent, ParsedBody, ReadTransaction, StoreTxError, WriteTransaction, kind_of_finding, receipts, records,
+};
+use crate::{Ledger, RequestContext};
 
 /// Maximum number of receipts in one response.
 pub(crate) const SOURCE_RECEIPTS_MAX: u32 = 500;
@@ -37,7 +39,7 @@ impl Ledger {
         source: String,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<SourceReceipts, StepError> {
+    ) -> Result<SourceReceipts, StoreTxError> {
         self.store
             .read(move |reader| page(reader, &source, before, limit))
             .await
@@ -49,9 +51,9 @@ impl Ledger {
     /// Any verification error; `refused:key` for a finding in the name of another writer.
     pub(crate) async fn record_finding(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         signed: DsseEnvelope,
-    ) -> Result<u32, StepError> {
+    ) -> Result<u32, StoreTxError> {
         let trust = self.trust.current()?;
         let finding = verify_receipt_finding(&signed, &trust.file)?;
         let name = caller.identity.rsplit('/').next().unwrap_or_default();
@@ -74,11 +76,11 @@ impl Ledger {
 }
 
 fn page(
-    reader: &Reader<'_>,
+    reader: &ReadTransaction<'_>,
     source: &str,
     before: Option<u64>,
     limit: u32,
-) -> Result<SourceReceipts, StepError> {
+) -> Result<SourceReceipts, StoreTxError> {
     let conn = reader.conn();
     let (rows, mut next_before) = receipts::expected(conn, source, before, limit)?;
     let (mut found, mut bytes) = (Vec::with_capacity(rows.len()), 0);
@@ -103,11 +105,11 @@ fn page(
 }
 
 fn record(
-    step: &mut Step<'_>,
+    step: &mut WriteTransaction<'_>,
     finding: &ReceiptFinding,
     body: &[u8],
-    (caller, now): (&Caller, Timestamp),
-) -> Result<u32, StepError> {
+    (caller, now): (&RequestContext, Timestamp),
+) -> Result<u32, StoreTxError> {
     let fresh = receipts::fresh(step.conn(), finding)?;
     let Some(first) = fresh.first() else {
         return Ok(0);
@@ -126,7 +128,7 @@ fn record(
         actor: &caller.identity,
         proposal_id: None,
         body,
-        read: ReadBody::No,
+        read: ParsedBody::No,
         trace_id: caller.trace_id.as_deref(),
     })?;
     Ok(u32::try_from(fresh.len()).unwrap_or(u32::MAX))

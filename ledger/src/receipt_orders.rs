@@ -14,9 +14,9 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 
-use crate::store::{Committed, NewEvent, ReadBody, Step, StepError, events, log, receipts};
+use crate::store::{Committed, NewEvent, ParsedBody, StoreTxError, WriteTransaction, events, log, receipts};
 use crate::trust::Trust;
-use crate::{Caller, Ledger};
+use crate::{Ledger, RequestContext};
 
 /// Orders with their proofs.
 #[derive(Debug)]
@@ -42,9 +42,9 @@ impl Ledger {
     /// `refused:archive_cut` for a cut before the one in force.
     pub(crate) async fn submit_receipt_order(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         signed: DsseEnvelope,
-    ) -> Result<Committed<RecordedOrder>, StepError> {
+    ) -> Result<Committed<RecordedOrder>, StoreTxError> {
         let trust = self.trust.current()?;
         let now = self.now();
         let verified = verify_receipt_order(&signed, &trust.file, now)?;
@@ -79,18 +79,18 @@ impl Ledger {
         source: String,
         proposals: Vec<ProposalId>,
         known: u64,
-    ) -> Result<FoundOrders, StepError> {
+    ) -> Result<FoundOrders, StoreTxError> {
         self.store
             .read(move |reader| {
                 let conn = reader.conn();
                 let head = log::head(conn)?;
                 let seqs = receipts::orders_about(conn, &source, &proposals)?;
                 let orders = events::logged_all(conn, &seqs, head.size).map_err(|error| match error {
-                    StepError::Refused(_) => StepError::Refused(PublicError::new(
+                    StoreTxError::Refused(_) => StoreTxError::Refused(PublicError::new(
                         "ORDERS_TOO_LARGE",
                         "the orders about these receipts exceed one response; request fewer proposals",
                     )),
-                    store @ StepError::Store(_) => store,
+                    store @ StoreTxError::Store(_) => store,
                 })?;
                 Ok(FoundOrders {
                     orders,
@@ -103,11 +103,11 @@ impl Ledger {
 }
 
 fn submit(
-    step: &mut Step<'_>,
+    step: &mut WriteTransaction<'_>,
     verified: &VerifiedReceiptOrder,
     body: &[u8],
-    (caller, now): (&Caller, Timestamp),
-) -> Result<u64, StepError> {
+    (caller, now): (&RequestContext, Timestamp),
+) -> Result<u64, StoreTxError> {
     if let Some(seq) = receipts::order(step.conn(), &verified.digest())? {
         return Ok(seq);
     }
@@ -123,13 +123,13 @@ fn submit(
         actor: verified.person(),
         proposal_id: about.map(|named| &named.proposal_id),
         body,
-        read: ReadBody::No,
+        read: ParsedBody::No,
         trace_id: caller.trace_id.as_deref(),
     })?)
 }
 
 /// Refuses an order whose receipts do not match the log.
-fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), StepError> {
+fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), StoreTxError> {
     let order = verified.order();
     match order.action {
         ReceiptAction::GiveUp => {
@@ -160,7 +160,7 @@ fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), 
     Ok(())
 }
 
-fn is_adoptable(conn: &Connection, source: &str, named: &ReceiptRef) -> Result<bool, StepError> {
+fn is_adoptable(conn: &Connection, source: &str, named: &ReceiptRef) -> Result<bool, StoreTxError> {
     let kinds = [
         receipts::UNPROVEN,
         ReceiptDiscrepancy::OrphanReceipt.as_str(),
@@ -190,7 +190,7 @@ pub(crate) fn is_adopted(
     source: &str,
     named: &ReceiptRef,
     trust: &Trust,
-) -> Result<bool, StepError> {
+) -> Result<bool, StoreTxError> {
     let Some(seq) = receipts::adopted(conn, source, named)? else {
         return Ok(false);
     };

@@ -13,7 +13,7 @@ const NAME_KEYS: [&str; 2] = ["column", "columns"];
 /// key. Scans the bytes in place, without building a value.
 pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), PublicError> {
     let mut found = None;
-    let look = Look {
+    let look = SecretScanner {
         is_name: false,
         found: &mut found,
     };
@@ -32,13 +32,13 @@ fn judge(text: &str) -> Option<&'static str> {
 }
 
 /// Scan of one value and everything in it; stops at the first match.
-struct Look<'f> {
+struct SecretScanner<'f> {
     /// Whether a string here is the name of a column.
     is_name: bool,
     found: &'f mut Option<&'static str>,
 }
 
-impl Look<'_> {
+impl SecretScanner<'_> {
     fn at<E: serde::de::Error>(self, why: Option<&'static str>) -> Result<(), E> {
         *self.found = why;
         match why {
@@ -48,7 +48,7 @@ impl Look<'_> {
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Look<'_> {
+impl<'de> DeserializeSeed<'de> for SecretScanner<'_> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
@@ -56,7 +56,7 @@ impl<'de> DeserializeSeed<'de> for Look<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Look<'_> {
+impl<'de> Visitor<'de> for SecretScanner<'_> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +94,10 @@ impl<'de> Visitor<'de> for Look<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let Self { is_name, found } = self;
-        while items.next_element_seed(Look { is_name, found })?.is_some() {}
+        while items
+            .next_element_seed(SecretScanner { is_name, found })?
+            .is_some()
+        {}
         Ok(())
     }
 
@@ -103,7 +106,7 @@ impl<'de> Visitor<'de> for Look<'_> {
             if key.found.is_some() {
                 return self.at(key.found);
             }
-            entries.next_value_seed(Look {
+            entries.next_value_seed(SecretScanner {
                 is_name: key.names_columns,
                 found: self.found,
             })?;

@@ -16,8 +16,10 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{StepError, Store, StoreError};
-use crate::{Caller, Ledger, STREAMING_METHODS, Settings, TrustStore, access_table, refusal_of, routes};
+use crate::store::{Store, StoreError, StoreTxError};
+use crate::{
+    Ledger, RequestContext, STREAMING_METHODS, Settings, TrustFileCache, access_table, refusal_of, routes,
+};
 
 /// Time after the last connection at which a ledger started on demand ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -34,7 +36,7 @@ const KEY_BYTES_MAX: u64 = 64 * 1024;
 /// Runs the ledger until `stop`, or until it is no longer needed.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
     let lock = own_store(&settings.store)?;
-    let trust = TrustStore::open(&settings.trust).map_err(|e| from_refusal(&e))?;
+    let trust = TrustFileCache::open(&settings.trust).map_err(|e| from_refusal(&e))?;
     let current = trust.current().map_err(|e| from_refusal(&e))?;
     let key = signing_key(&settings.signing_key)?;
     let known = current
@@ -59,7 +61,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     let server = GrpcServer::bind(settings.listen, &tls, access, limits).await?;
     let store = open_store(&settings.store, &current.file, key, lock)?;
     let ledger = Ledger::new(store, trust, Arc::new(SystemClock));
-    let own = Caller {
+    let own = RequestContext {
         identity: tls.identity().uri(),
         trace_id: None,
         known: 0,
@@ -67,7 +69,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     let is_start_recorded = match ledger.record_start(own.clone(), current.digest).await {
         Ok(()) => true,
         // Existing records stay readable; nothing is accepted until the disk has space.
-        Err(StepError::Store(error @ (StoreError::Full | StoreError::FullAtStart))) => {
+        Err(StoreTxError::Store(error @ (StoreError::Full | StoreError::FullAtStart))) => {
             tracing::error!(code = error.code(), "no event can be recorded; {}", error.fix());
             false
         }
@@ -76,7 +78,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     let _published = settings
         .run_file
         .as_deref()
-        .map(|path| Published::write(path, &server))
+        .map(|path| LedgerRunFile::write(path, &server))
         .transpose()?;
     tracing::info!(address = %server.local_addr(), "ledger ready");
 
@@ -161,7 +163,12 @@ fn signing_key(path: &Path) -> Result<SigningKey, ExitError> {
 }
 
 /// Records the start as soon as the disk has space.
-async fn record_start_later(ledger: &Ledger, own: Caller, trust_digest: Digest, end: &CancellationToken) {
+async fn record_start_later(
+    ledger: &Ledger,
+    own: RequestContext,
+    trust_digest: Digest,
+    end: &CancellationToken,
+) {
     loop {
         tokio::select! {
             () = end.cancelled() => return,
@@ -198,12 +205,12 @@ fn from_refusal(refusal: &PublicError) -> ExitError {
 
 /// Run file, present while the ledger serves.
 #[derive(Debug)]
-struct Published {
+struct LedgerRunFile {
     path: PathBuf,
     content: String,
 }
 
-impl Published {
+impl LedgerRunFile {
     fn write(path: &Path, server: &GrpcServer) -> Result<Self, ExitError> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         let content =
@@ -216,7 +223,7 @@ impl Published {
     }
 }
 
-impl Drop for Published {
+impl Drop for LedgerRunFile {
     fn drop(&mut self) {
         // A ledger that took over in between has written its own run file.
         if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {

@@ -10,8 +10,10 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::verify_confirmation;
 
-use crate::store::{Committed, NewEvent, ReadBody, Reader, Step, StepError, events, switches};
-use crate::{Caller, Ledger};
+use crate::store::{
+    Committed, NewEvent, ParsedBody, ReadTransaction, StoreTxError, WriteTransaction, events, switches,
+};
+use crate::{Ledger, RequestContext};
 
 /// Recorded freezes and lifts.
 #[derive(Debug, Clone)]
@@ -41,9 +43,9 @@ impl Ledger {
     /// Any verification error.
     pub(crate) async fn submit_switch(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         signed: DsseEnvelope,
-    ) -> Result<Committed<u64>, StepError> {
+    ) -> Result<Committed<u64>, StoreTxError> {
         let trust = self.trust.current()?;
         let now = self.now();
         let verified = if signed.payload_type == ObjectKind::Freeze.payload_type() {
@@ -68,7 +70,7 @@ impl Ledger {
     }
 
     /// Returns the freezes and lifts in force, with the confirmations of `about` when it is set.
-    pub(crate) async fn switches(&self, about: Option<Digest>) -> Result<Switches, StepError> {
+    pub(crate) async fn switches(&self, about: Option<Digest>) -> Result<Switches, StoreTxError> {
         let now = self.now();
         self.store
             .read(move |reader| {
@@ -91,7 +93,11 @@ impl Ledger {
     }
 
     /// Records a writer's confirmation of a freeze or lift.
-    pub(crate) async fn confirm_switch(&self, caller: Caller, signed: DsseEnvelope) -> Result<(), StepError> {
+    pub(crate) async fn confirm_switch(
+        &self,
+        caller: RequestContext,
+        signed: DsseEnvelope,
+    ) -> Result<(), StoreTxError> {
         let trust = self.trust.current()?;
         verify_confirmation(&signed, &trust.file)?;
         let now = self.now();
@@ -103,7 +109,7 @@ impl Ledger {
                 actor: &caller.identity,
                 proposal_id: None,
                 body: &body,
-                read: ReadBody::No,
+                read: ParsedBody::No,
                 trace_id: caller.trace_id.as_deref(),
             })?;
             Ok(())
@@ -114,11 +120,11 @@ impl Ledger {
 }
 
 fn submit(
-    step: &mut Step<'_>,
+    step: &mut WriteTransaction<'_>,
     verified: &Verified,
     body: &[u8],
-    (caller, now): (&Caller, Timestamp),
-) -> Result<u64, StepError> {
+    (caller, now): (&RequestContext, Timestamp),
+) -> Result<u64, StoreTxError> {
     if let Some(seq) = switches::find(step.conn(), &verified.digest)? {
         return Ok(seq);
     }
@@ -134,13 +140,13 @@ fn submit(
         actor: &verified.person,
         proposal_id: None,
         body,
-        read: ReadBody::No,
+        read: ParsedBody::No,
         trace_id: caller.trace_id.as_deref(),
     })?)
 }
 
 /// Returns the freezes in force and the newest lifts, as signed.
-pub(crate) fn to_tell(reader: &Reader<'_>) -> Result<Vec<DsseEnvelope>, StepError> {
+pub(crate) fn to_tell(reader: &ReadTransaction<'_>) -> Result<Vec<DsseEnvelope>, StoreTxError> {
     let conn = reader.conn();
     let told = switches::to_tell(conn)?.into_iter();
     Ok(told
@@ -167,10 +173,10 @@ pub(crate) struct ToldStops {
 
 /// Returns the freezes and rejections that the stream has not sent, and its position after sending them.
 pub(crate) fn untold(
-    reader: &Reader<'_>,
+    reader: &ReadTransaction<'_>,
     sources: &[String],
     told: ToldStops,
-) -> Result<(Stops, ToldStops), StepError> {
+) -> Result<(Stops, ToldStops), StoreTxError> {
     let conn = reader.conn();
     let newest = switches::newest(conn)?.map_or(0, |seq| seq + 1);
     let switches = if newest > told.switch {
@@ -186,7 +192,7 @@ pub(crate) fn untold(
     });
     let stops = Stops {
         switches,
-        rejections: rejections.collect::<Result<_, StepError>>()?,
+        rejections: rejections.collect::<Result<_, StoreTxError>>()?,
     };
     Ok((
         stops,
@@ -197,7 +203,7 @@ pub(crate) fn untold(
     ))
 }
 
-fn newest(reader: &Reader<'_>) -> Result<Option<Digest>, StepError> {
+fn newest(reader: &ReadTransaction<'_>) -> Result<Option<Digest>, StoreTxError> {
     let conn = reader.conn();
     let Some(seq) = switches::newest(conn)? else {
         return Ok(None);

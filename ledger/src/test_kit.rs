@@ -25,9 +25,9 @@ use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 use zeroize::Zeroizing;
 
-use crate::intake::{Filed, Filing, Record};
-use crate::store::{Committed, StepError, Store};
-use crate::{Caller, Ledger, TrustStore};
+use crate::intake::{CallRecord, CallRecordBody, SubmittedProposal};
+use crate::store::{Committed, Store, StoreTxError};
+use crate::{Ledger, RequestContext, TrustFileCache};
 
 pub(crate) const ORIGIN: &str = "synapsor/dep-test";
 pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
@@ -48,7 +48,7 @@ pub(crate) const ANN_KEY: u8 = 4;
 pub(crate) const BOB_KEY: u8 = 5;
 pub(crate) const NOBODY_KEY: u8 = 9;
 
-pub(crate) struct World {
+pub(crate) struct TestLedger {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) ledger: Ledger,
@@ -60,7 +60,7 @@ pub(crate) struct Draft {
     pub(crate) evidence: Evidence,
 }
 
-impl World {
+impl TestLedger {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(NOW_MS));
@@ -99,7 +99,7 @@ impl World {
     pub(crate) async fn file(&self, draft: &Draft) -> ProposalId {
         let (proposal, evidence, audit) = draft.signed();
         let id = random::hex_id(16);
-        let record = Record::Proposal {
+        let record = CallRecordBody::Proposal {
             proposal,
             evidence,
             audit,
@@ -116,9 +116,9 @@ impl World {
     pub(crate) async fn submit(
         &self,
         request_id: &str,
-        record: Record,
-    ) -> Result<Committed<Option<Filed>>, StepError> {
-        let filing = Filing {
+        record: CallRecordBody,
+    ) -> Result<Committed<Option<SubmittedProposal>>, StoreTxError> {
+        let filing = CallRecord {
             request_id: request_id.to_owned(),
             trace_id: None,
             record,
@@ -277,8 +277,8 @@ pub(crate) fn seal<T: serde::Serialize>(kind: ObjectKind, object: &T, seed: u8) 
     DsseEnvelope::sign(kind, object, &key(seed)).unwrap()
 }
 
-pub(crate) fn caller(identity: &str) -> Caller {
-    Caller {
+pub(crate) fn caller(identity: &str) -> RequestContext {
+    RequestContext {
         identity: identity.to_owned(),
         trace_id: None,
         known: 0,
@@ -426,6 +426,6 @@ pub(crate) fn trust_file(ann_revoked: bool) -> String {
 
 pub(crate) fn open(dir: &tempfile::TempDir, clock: Arc<ManualClock>) -> Ledger {
     let store = Store::open(&dir.path().join("local.db"), ORIGIN, key(LEDGER_KEY)).unwrap();
-    let trust = TrustStore::open(&dir.path().join("trust.json")).unwrap();
+    let trust = TrustFileCache::open(&dir.path().join("trust.json")).unwrap();
     Ledger::new(store, trust, clock)
 }

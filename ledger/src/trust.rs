@@ -13,7 +13,7 @@ use synapsor_domain::signing::{KeyId, PublicKey};
 use synapsor_domain::trust::TrustFile;
 use tokio::sync::watch;
 
-use crate::store::Head;
+use crate::store::SignedTreeHead;
 
 /// A trust file with the digest of its bytes.
 #[derive(Debug)]
@@ -26,17 +26,17 @@ pub struct Trust {
 
 /// Path of the trust file, and its content when it was last read.
 #[derive(Debug)]
-pub struct TrustStore {
+pub struct TrustFileCache {
     path: PathBuf,
     last: Mutex<Last>,
     /// Head of the ledger's own log: a key whose entry names no tree head counts as retired there.
-    head: OnceLock<watch::Receiver<Head>>,
+    head: OnceLock<watch::Receiver<SignedTreeHead>>,
 }
 
 /// The last content, with the stamp of the file if any later change gives the file another stamp.
 type Last = (Option<FileStamp>, Arc<Trust>);
 
-impl TrustStore {
+impl TrustFileCache {
     /// Reads the file for the first time.
     pub fn open(path: &Path) -> Result<Self, PublicError> {
         let last = Mutex::new(read(path, None, None)?);
@@ -49,7 +49,7 @@ impl TrustStore {
 
     /// From the next reload, a key whose retirement names no tree head counts as retired at the head that the log
     /// had when the file was read.
-    pub(crate) fn pin_by(&self, head: watch::Receiver<Head>) {
+    pub(crate) fn pin_by(&self, head: watch::Receiver<SignedTreeHead>) {
         let _ = self.head.set(head);
         self.last.lock().unwrap_or_else(PoisonError::into_inner).0 = None;
     }

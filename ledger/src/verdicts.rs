@@ -16,7 +16,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
 
 use crate::decide::relevant;
-use crate::store::{Reader, StepError, events, log, proposals, records};
+use crate::store::{ReadTransaction, StoreTxError, events, log, proposals, records};
 use crate::trust::Trust;
 
 /// Verification results for one presented object, by one trust file at one time.
@@ -33,11 +33,11 @@ pub(crate) struct Verdicts {
 impl Verdicts {
     /// Verifies a decision or an order, and the recorded decisions that count with it.
     pub(crate) fn of(
-        reader: &Reader<'_>,
+        reader: &ReadTransaction<'_>,
         (kind, signed): (ObjectKind, &DsseEnvelope),
         trust: &Trust,
         now: Timestamp,
-    ) -> Result<Self, StepError> {
+    ) -> Result<Self, StoreTxError> {
         let Some(claim) = Claim::of(kind, signed) else {
             return Ok(Self::default());
         };
@@ -102,9 +102,9 @@ impl Verdicts {
     pub(crate) fn on_file(
         &self,
         digest: Digest,
-        read: impl FnOnce() -> Result<DsseEnvelope, StepError>,
+        read: impl FnOnce() -> Result<DsseEnvelope, StoreTxError>,
         judge: &VerificationContext<'_>,
-    ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StepError> {
+    ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StoreTxError> {
         if let Some(verdict) = self.on_file.get(&digest) {
             return Ok(verdict.clone());
         }

@@ -9,16 +9,16 @@ use synapsor_domain::error::PublicError;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::store::StepError;
-use crate::store::agents::{self, Change, Scope};
+use crate::store::StoreTxError;
+use crate::store::agents::{self, AgentScope, StateChange};
 use crate::store::listeners::{Listening, Topic};
-use crate::{Caller, Ledger};
+use crate::{Ledger, RequestContext};
 
 /// Maximum number of open watches of one gateway.
 const WATCHES_MAX: usize = 64;
 
 /// Maximum distance from the newest event at which a watch may resume, in events.
-const BACK_MAX: u64 = 10_000;
+const RESUME_DISTANCE_MAX: u64 = 10_000;
 
 /// Number of events that one query reads.
 const WINDOW: u64 = 2_000;
@@ -31,18 +31,18 @@ pub(crate) struct Watches {
 
 /// One open watch in [`Watches`], released when it is dropped.
 #[derive(Debug)]
-struct Place {
+struct WatchGuard {
     watches: Arc<Watches>,
     gateway: String,
 }
 
 /// A message of a watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum WatchMessage {
     /// Every event up to and including this one has been reported.
     Position(u64),
     Change {
-        change: Change,
+        change: StateChange,
         principal_matches: bool,
     },
 }
@@ -52,18 +52,18 @@ pub(crate) enum Told {
 pub(crate) struct Watch {
     ledger: Ledger,
     ticket: VerifiedTicket,
-    scope: Scope,
+    scope: AgentScope,
     /// Wakes the watch for its tenants.
     listening: Listening,
     /// The first event that was not read yet.
     next: u64,
-    _place: Place,
+    _place: WatchGuard,
 }
 
-pub(crate) type Out = mpsc::Sender<Result<Told, PublicError>>;
+pub(crate) type Out = mpsc::Sender<Result<WatchMessage, PublicError>>;
 
 impl Watches {
-    fn enter(self: &Arc<Self>, gateway: &str) -> Result<Place, PublicError> {
+    fn enter(self: &Arc<Self>, gateway: &str) -> Result<WatchGuard, PublicError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let count = open.entry(gateway.to_owned()).or_default();
         if *count >= WATCHES_MAX {
@@ -71,14 +71,14 @@ impl Watches {
             return Err(PublicError::new("WATCHES_EXCEEDED", text));
         }
         *count += 1;
-        Ok(Place {
+        Ok(WatchGuard {
             watches: self.clone(),
             gateway: gateway.to_owned(),
         })
     }
 }
 
-impl Drop for Place {
+impl Drop for WatchGuard {
     fn drop(&mut self) {
         let mut open = self.watches.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = open.get_mut(&self.gateway) {
@@ -97,14 +97,14 @@ impl Ledger {
     /// `RECORD_NOT_FOUND` if the ticket excludes proposals, `WATCH_OUT_OF_RANGE` and `WATCHES_EXCEEDED`.
     pub(crate) fn watch(
         &self,
-        caller: &Caller,
+        caller: &RequestContext,
         ticket: VerifiedTicket,
         after: Option<u64>,
     ) -> Result<Watch, PublicError> {
         if !ticket.allows(RecordKind::Proposal) {
             return Err(crate::agent_record::not_found());
         }
-        let scope = Scope::of(&ticket);
+        let scope = AgentScope::of(&ticket);
         // Registered before the size is read: an event in between is then found twice and reported once.
         let listening = self
             .store
@@ -112,10 +112,10 @@ impl Ledger {
         let size = self.store.head().borrow().size;
         let next = match after {
             None => size,
-            Some(seq) if seq < size && size - seq <= BACK_MAX => seq + 1,
+            Some(seq) if seq < size && size - seq <= RESUME_DISTANCE_MAX => seq + 1,
             Some(_) => {
                 let text = format!(
-                    "after_seq is not one of the last {BACK_MAX} events; watch from now on and read the proposals \
+                    "after_seq is not one of the last {RESUME_DISTANCE_MAX} events; watch from now on and read the proposals \
                      again"
                 );
                 return Err(PublicError::new("WATCH_OUT_OF_RANGE", text));
@@ -183,7 +183,7 @@ impl Watch {
             };
             for change in changes {
                 let principal_matches = self.ticket.covers_principal(&change.tenant, &change.principal);
-                let message = Told::Change {
+                let message = WatchMessage::Change {
                     change,
                     principal_matches,
                 };
@@ -197,7 +197,7 @@ impl Watch {
     }
 
     /// Waits for a slow connection, but not longer than the ticket is valid.
-    async fn send(&self, out: &Out, message: Told, stop: &CancellationToken) -> bool {
+    async fn send(&self, out: &Out, message: WatchMessage, stop: &CancellationToken) -> bool {
         if self.is_over() {
             return false;
         }
@@ -207,13 +207,13 @@ impl Watch {
         }
     }
 
-    fn fail(&self, error: StepError, out: &Out) -> bool {
-        let _ = out.try_send(Err(crate::error::told(error)));
+    fn fail(&self, error: StoreTxError, out: &Out) -> bool {
+        let _ = out.try_send(Err(crate::error::log_and_convert(error)));
         false
     }
 
-    fn position(&self) -> Told {
-        Told::Position(self.next.saturating_sub(1))
+    fn position(&self) -> WatchMessage {
+        WatchMessage::Position(self.next.saturating_sub(1))
     }
 
     fn is_over(&self) -> bool {

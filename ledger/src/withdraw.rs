@@ -7,15 +7,15 @@ use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::{ProposalMode, ProposalTransition as ProposalStep, transition};
 
-use crate::agent_record::allowed;
-use crate::store::agents::{self, Scope};
+use crate::agent_record::require_kind;
+use crate::store::agents::{self, AgentScope};
 use crate::store::proposals::{self, ProposalRow};
-use crate::store::{NewEvent, ReadBody, Step, StepError, requests};
-use crate::{Caller, Ledger, expire};
+use crate::store::{NewEvent, ParsedBody, StoreTxError, WriteTransaction, requests};
+use crate::{Ledger, RequestContext, expire};
 
 /// State of a proposal after a withdrawal request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Withdrawal {
+pub(crate) struct WithdrawResult {
     pub(crate) state: AgentProposalState,
     /// Reason why it was not withdrawn; `None` when it is withdrawn, by this or an earlier request.
     pub(crate) refusal: Option<PublicError>,
@@ -29,18 +29,18 @@ impl Ledger {
     /// under a read-only ticket, `TICKET_REFUSED` if the ticket expired meanwhile.
     pub(crate) async fn withdraw(
         &self,
-        caller: Caller,
+        caller: RequestContext,
         request_id: &str,
         ticket: VerifiedTicket,
         id: String,
-    ) -> Result<Withdrawal, StepError> {
+    ) -> Result<WithdrawResult, StoreTxError> {
         let key = caller.request(request_id, &[b"withdraw", id.as_bytes()])?;
-        let scope = Scope::of(&ticket);
+        let scope = AgentScope::of(&ticket);
         let found = self
             .store
             .read(move |reader| Ok(agents::own_proposal(reader.conn(), &id, &scope)?))
             .await?;
-        let id = allowed(found, &ticket, RecordKind::Proposal)?.id;
+        let id = require_kind(found, &ticket, RecordKind::Proposal)?.id;
         if !ticket.may_withdraw() {
             let message = "This ticket does not permit withdrawing proposals.";
             return Err(PublicError::new("WITHDRAWAL_NOT_ALLOWED", message).into());
@@ -54,13 +54,13 @@ impl Ledger {
         ticket.check_not_expired(now)?;
         let done = self
             .write(move |step| {
-                if requests::recall(step.conn(), &key)?.is_some() {
-                    return standing(step, &id, None);
+                if requests::find_response(step.conn(), &key)?.is_some() {
+                    return current_result(step, &id, None);
                 }
-                expire::due(step, expiry_time)?;
+                expire::expire_due(step, expiry_time)?;
                 let row = proposals::get(step.conn(), &id)?;
                 if let Err(refusal) = transition(row.state, row.started, ProposalStep::Withdraw) {
-                    return standing(step, &id, Some(refusal));
+                    return current_result(step, &id, Some(refusal));
                 }
                 step.append(&NewEvent {
                     kind: EventKind::ProposalWithdrawn,
@@ -68,11 +68,11 @@ impl Ledger {
                     actor: &caller.identity,
                     proposal_id: Some(&id),
                     body: &proof,
-                    read: ReadBody::No,
+                    read: ParsedBody::No,
                     trace_id: caller.trace_id.as_deref(),
                 })?;
                 requests::remember(step.conn(), &key, id.as_str(), now)?;
-                standing(step, &id, None)
+                current_result(step, &id, None)
             })
             .await?;
         Ok(done.value)
@@ -80,13 +80,17 @@ impl Ledger {
 }
 
 /// Returns the state, without the refusal if any principal has already withdrawn the proposal.
-fn standing(step: &Step<'_>, id: &ProposalId, refusal: Option<PublicError>) -> Result<Withdrawal, StepError> {
+fn current_result(
+    step: &WriteTransaction<'_>,
+    id: &ProposalId,
+    refusal: Option<PublicError>,
+) -> Result<WithdrawResult, StoreTxError> {
     let row = proposals::get(step.conn(), id)?;
     let refusal = match agents::withdrawal(step.conn(), id)? {
         Some(_) => None,
         None => refusal,
     };
-    Ok(Withdrawal {
+    Ok(WithdrawResult {
         state: AgentProposalState::of(row.state, mode(&row)),
         refusal,
     })

@@ -22,15 +22,15 @@ use synapsor_proto::ledger::v1::{
 };
 use tonic::transport::Channel;
 
-use super::{Tail, TailFilter, call, call_within, not_believed, not_found};
-use crate::session::Session;
+use super::{EventQuery, EventStream, call, call_within, not_found, verification_failed};
+use crate::connection::LedgerConnection;
 
 /// Length of a request id, in hex digits.
 const REQUEST_ID_DIGITS: usize = 32;
 
 /// Connection to a running ledger.
 #[derive(Debug, Clone)]
-pub(crate) struct Ledger {
+pub(crate) struct LedgerClient {
     review: ReviewServiceClient<Channel>,
     events: EventServiceClient<Channel>,
     transparency: TransparencyServiceClient<Channel>,
@@ -51,7 +51,7 @@ pub(crate) struct ProposalRecord {
 
 /// A proposal with its proofs.
 #[derive(Debug)]
-pub(crate) struct Shown {
+pub(crate) struct ProposalWithProofs {
     pub(crate) record: ProposalRecord,
     pub(crate) records: Vec<ProvenEntry>,
     pub(crate) checkpoint: String,
@@ -60,7 +60,7 @@ pub(crate) struct Shown {
 
 /// Filter of a proposal list; an empty field matches any value.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct ProposalFilter {
+pub(crate) struct ProposalQuery {
     pub(crate) tenant: String,
     pub(crate) principal: String,
     pub(crate) capability: String,
@@ -89,7 +89,7 @@ pub(crate) struct Decided {
 
 /// State of a submitted apply order.
 #[derive(Debug)]
-pub(crate) struct OrderFiled {
+pub(crate) struct ApplyOrderResult {
     pub(crate) seq: u64,
     pub(crate) writer_present: bool,
 }
@@ -143,7 +143,7 @@ pub(crate) struct Replay {
 
 /// Filter of an evidence list; an empty field matches any value.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct EvidenceFilter {
+pub(crate) struct EvidenceQuery {
     pub(crate) tenant: String,
     pub(crate) capability: String,
     pub(crate) proposal_id: String,
@@ -186,8 +186,8 @@ pub(crate) struct LogCheck {
     pub(crate) consistency: Option<ConsistencyProof>,
 }
 
-impl Ledger {
-    pub(crate) fn of(session: &Session) -> Self {
+impl LedgerClient {
+    pub(crate) fn of(session: &LedgerConnection) -> Self {
         let link = session.ledger();
         let channel = || link.channel.clone();
         let (read, write) = (MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX);
@@ -207,7 +207,7 @@ impl Ledger {
 
     pub(crate) async fn list(
         &mut self,
-        filter: &ProposalFilter,
+        filter: &ProposalQuery,
         size: u32,
         token: &str,
     ) -> Result<ProposalPage, ExitError> {
@@ -233,7 +233,7 @@ impl Ledger {
             .into_iter()
             .map(record)
             .collect::<Result<_, _>>()
-            .map_err(odd)?;
+            .map_err(malformed_response)?;
         Ok(ProposalPage {
             proposals,
             next_page_token: answer.next_page_token,
@@ -244,7 +244,7 @@ impl Ledger {
         &mut self,
         reference: &str,
         known: &PinnedCheckpoint,
-    ) -> Result<Shown, ExitError> {
+    ) -> Result<ProposalWithProofs, ExitError> {
         let message = wire::GetProposalRequest {
             proposal_ref: reference.to_owned(),
             known: Some(common::TreeHead::from(known)),
@@ -252,7 +252,7 @@ impl Ledger {
         let answer = call(&self.target, message, async |m| self.review.get_proposal(m).await)
             .await
             .map_err(|failure| not_found(failure, reference))?;
-        shown(answer).map_err(odd)
+        shown(answer).map_err(malformed_response)
     }
 
     pub(crate) async fn decide(&mut self, decision: &DsseEnvelope) -> Result<Decided, ExitError> {
@@ -264,7 +264,7 @@ impl Ledger {
             self.review.submit_decision(m).await
         })
         .await?;
-        let state = answer.state.parse().map_err(odd)?;
+        let state = answer.state.parse().map_err(malformed_response)?;
         Ok(Decided {
             state,
             approvals: answer.approvals,
@@ -292,8 +292,8 @@ impl Ledger {
         let answer = call(&self.target, message, async |m| self.review.get_switches(m).await).await?;
         let until = answer.ordered_until_ms;
         Ok(LedgerSwitches {
-            signed: envelopes(answer.signed).map_err(odd)?,
-            confirmations: envelopes(answer.confirmations).map_err(odd)?,
+            signed: envelopes(answer.signed).map_err(malformed_response)?,
+            confirmations: envelopes(answer.confirmations).map_err(malformed_response)?,
             ordered_until: (until > 0).then(|| Timestamp::from_unix_millis(until)),
             writers: answer.writers,
         })
@@ -342,13 +342,18 @@ impl Ledger {
             })
         });
         Ok(IncidentPage {
-            incidents: incidents.collect::<Result<_, PublicError>>().map_err(odd)?,
+            incidents: incidents
+                .collect::<Result<_, PublicError>>()
+                .map_err(malformed_response)?,
             next_page_token: answer.next_page_token,
             open: answer.open,
         })
     }
 
-    pub(crate) async fn request_apply(&mut self, order: &DsseEnvelope) -> Result<OrderFiled, ExitError> {
+    pub(crate) async fn request_apply(
+        &mut self,
+        order: &DsseEnvelope,
+    ) -> Result<ApplyOrderResult, ExitError> {
         let message = wire::SubmitApplyOrderRequest {
             request_id: request_id(),
             apply_order: Some(order.into()),
@@ -357,7 +362,7 @@ impl Ledger {
             self.review.submit_apply_order(m).await
         })
         .await?;
-        Ok(OrderFiled {
+        Ok(ApplyOrderResult {
             seq: answer.seq,
             writer_present: answer.writer_present,
         })
@@ -377,11 +382,11 @@ impl Ledger {
         let answer = call(&self.target, message, async |m| self.events.get_replay(m).await)
             .await
             .map_err(|failure| not_found(failure, reference))?;
-        let records = logged(answer.records).map_err(odd)?;
-        let consistency = consistency(answer.consistency).map_err(odd)?;
+        let records = logged(answer.records).map_err(malformed_response)?;
+        let consistency = consistency(answer.consistency).map_err(malformed_response)?;
         let continued = answer.continued.into_iter().map(ConsistencyProof::try_from);
         Ok(Replay {
-            continued: continued.collect::<Result<_, _>>().map_err(odd)?,
+            continued: continued.collect::<Result<_, _>>().map_err(malformed_response)?,
             records,
             checkpoint: answer.checkpoint,
             consistency,
@@ -389,7 +394,7 @@ impl Ledger {
     }
 
     /// Opens the event stream; it ends by itself unless it follows.
-    pub(crate) async fn tail(&mut self, filter: &TailFilter) -> Result<Tail, ExitError> {
+    pub(crate) async fn tail(&mut self, filter: &EventQuery) -> Result<EventStream, ExitError> {
         let message = wire::TailRequest {
             from_seq: filter.from_seq,
             proposal_id: filter.proposal_id.clone(),
@@ -402,14 +407,14 @@ impl Ledger {
         // The stream may outlast the call timeout, so only opening it is bounded.
         let opened = async { self.events.tail(tonic::Request::new(message)).await };
         match synapsor_chassis::grpc_channel::with_timeout(CALL_TIMEOUT, opened).await {
-            Ok(response) => Ok(Tail::new(response.into_inner(), self.target.clone())),
+            Ok(response) => Ok(EventStream::new(response.into_inner(), self.target.clone())),
             Err(status) => Err(super::failure(&status, &self.target)),
         }
     }
 
     pub(crate) async fn list_evidence(
         &mut self,
-        filter: &EvidenceFilter,
+        filter: &EvidenceQuery,
         size: u32,
         token: &str,
     ) -> Result<EvidencePage, ExitError> {
@@ -426,7 +431,7 @@ impl Ledger {
         })
         .await?;
         Ok(EvidencePage {
-            signed: envelopes(answer.evidence).map_err(odd)?,
+            signed: envelopes(answer.evidence).map_err(malformed_response)?,
             next_page_token: answer.next_page_token,
         })
     }
@@ -440,7 +445,7 @@ impl Ledger {
             .map_err(|failure| not_found(failure, evidence_id))?;
         let evidence = required("evidence", answer.evidence)
             .and_then(DsseEnvelope::try_from)
-            .map_err(odd)?;
+            .map_err(malformed_response)?;
         Ok(FoundEvidence {
             evidence,
             proposal_ids: answer.proposal_ids,
@@ -464,7 +469,7 @@ impl Ledger {
         })
         .await?;
         Ok(EvidencePage {
-            signed: envelopes(answer.receipts).map_err(odd)?,
+            signed: envelopes(answer.receipts).map_err(malformed_response)?,
             next_page_token: answer.next_page_token,
         })
     }
@@ -486,8 +491,8 @@ impl Ledger {
         let continued = answer.continued.into_iter().map(ConsistencyProof::try_from);
         Ok(CheckpointFrom {
             note: answer.checkpoint,
-            consistency: consistency(answer.consistency).map_err(odd)?,
-            continued: continued.collect::<Result<_, _>>().map_err(odd)?,
+            consistency: consistency(answer.consistency).map_err(malformed_response)?,
+            continued: continued.collect::<Result<_, _>>().map_err(malformed_response)?,
             ledger_now: Timestamp::from_unix_millis(answer.ledger_now_ms),
             is_expiry_paused: answer.is_expiry_paused,
         })
@@ -506,7 +511,10 @@ impl Ledger {
             self.transparency.get_checkpoint(m).await
         })
         .await?;
-        Ok((answer.checkpoint, consistency(answer.consistency).map_err(odd)?))
+        Ok((
+            answer.checkpoint,
+            consistency(answer.consistency).map_err(malformed_response)?,
+        ))
     }
 
     /// Makes the ledger recompute its whole store, within `limit`.
@@ -526,7 +534,7 @@ impl Ledger {
             findings: answer.findings,
             records_checked: answer.records_checked,
             checkpoint: answer.checkpoint,
-            consistency: consistency(answer.consistency).map_err(odd)?,
+            consistency: consistency(answer.consistency).map_err(malformed_response)?,
         })
     }
 }
@@ -542,8 +550,8 @@ fn page(size: u32, token: &str) -> PageRequest {
     }
 }
 
-fn odd(refusal: PublicError) -> ExitError {
-    not_believed("LEDGER_ANSWER_MALFORMED", refusal)
+fn malformed_response(refusal: PublicError) -> ExitError {
+    verification_failed("LEDGER_ANSWER_MALFORMED", refusal)
 }
 
 fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, PublicError> {
@@ -558,8 +566,8 @@ fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, PublicError> {
     })
 }
 
-fn shown(answer: wire::GetProposalResponse) -> Result<Shown, PublicError> {
-    Ok(Shown {
+fn shown(answer: wire::GetProposalResponse) -> Result<ProposalWithProofs, PublicError> {
+    Ok(ProposalWithProofs {
         record: record(required("record", answer.record)?)?,
         records: logged(answer.records)?,
         checkpoint: answer.checkpoint,

@@ -18,11 +18,12 @@ use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
 pub(crate) use ledger::{
-    EvidenceFilter, FoundEvidence, Incident, Ledger, LedgerSwitches, ProposalFilter, ProposalRecord, Shown,
+    EvidenceQuery, FoundEvidence, Incident, LedgerClient, LedgerSwitches, ProposalQuery, ProposalRecord,
+    ProposalWithProofs,
 };
-pub(crate) use reader::Reader;
-pub(crate) use tail::{Tail, TailFilter};
-pub(crate) use writer::{AuditPage, DenyEffect, Preview, SwitchAnswer, Times, Writer};
+pub(crate) use reader::SchemaClient;
+pub(crate) use tail::{EventQuery, EventStream};
+pub(crate) use writer::{AuditPage, DenyEffect, Preview, SwitchAnswer, Times, WriterClient};
 
 /// Exit code of a rejected or unapproved request.
 pub(crate) const EXIT_REFUSED: u8 = 4;
@@ -133,7 +134,7 @@ fn not_found(failure: ExitError, name: &str) -> ExitError {
 }
 
 /// Error for a response that fails verification.
-pub(crate) fn not_believed(code: &'static str, problem: impl std::fmt::Display) -> ExitError {
+pub(crate) fn verification_failed(code: &'static str, problem: impl std::fmt::Display) -> ExitError {
     ExitError::new(code, format!("response failed verification: {problem}")).with_exit(EXIT_TAMPERED)
 }
 

@@ -11,8 +11,8 @@ use synapsor_domain::writeback::PreflightReport;
 use synapsor_proto::executor::v1::{self as wire, schema_service_client::SchemaServiceClient};
 use tonic::transport::Channel;
 
-use super::{call_within, not_believed};
-use crate::session::Link;
+use super::{call_within, verification_failed};
+use crate::connection::ServiceChannel;
 
 /// Timeout of an inspection; a large schema catalog takes the database some seconds.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -21,13 +21,13 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Connection to a running reader.
 #[derive(Debug, Clone)]
-pub(crate) struct Reader {
+pub(crate) struct SchemaClient {
     client: SchemaServiceClient<Channel>,
     target: Endpoint,
 }
 
-impl Reader {
-    pub(crate) fn at(link: &Link) -> Self {
+impl SchemaClient {
+    pub(crate) fn at(link: &ServiceChannel) -> Self {
         let client = SchemaServiceClient::new(link.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -54,7 +54,7 @@ impl Reader {
         })
         .await?;
         serde_json::from_slice(&answer.inspection_json)
-            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
+            .map_err(|_| verification_failed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
     }
 
     /// Checks that the reader's credentials can read the contract's tables on every source that it serves.
@@ -65,6 +65,6 @@ impl Reader {
         })
         .await?;
         let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
-        probes.map_err(|_| not_believed("READER_ANSWER_MALFORMED", "findings missing or malformed"))
+        probes.map_err(|_| verification_failed("READER_ANSWER_MALFORMED", "findings missing or malformed"))
     }
 }

@@ -8,7 +8,7 @@ use tonic::Streaming;
 
 /// Part of the log to stream.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct TailFilter {
+pub(crate) struct EventQuery {
     pub(crate) from_seq: u64,
     /// Proposal id; empty matches every proposal.
     pub(crate) proposal_id: String,
@@ -27,12 +27,12 @@ pub(crate) struct TailEvent {
 
 /// An open event stream.
 #[derive(Debug)]
-pub(crate) struct Tail {
+pub(crate) struct EventStream {
     stream: Streaming<TailResponse>,
     target: Endpoint,
 }
 
-impl Tail {
+impl EventStream {
     pub(super) fn new(stream: Streaming<TailResponse>, target: Endpoint) -> Self {
         Self { stream, target }
     }

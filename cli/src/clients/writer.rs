@@ -13,8 +13,8 @@ use synapsor_domain::writeback::{PreflightReport, ReceiptRef};
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
 
-use super::{call, call_within, not_believed};
-use crate::session::Link;
+use super::{call, call_within, verification_failed};
+use crate::connection::ServiceChannel;
 
 /// Timeout of a preflight, which opens connections and tries every statement on every source.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -43,7 +43,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// Connection to a running writer.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer {
+pub(crate) struct WriterClient {
     client: WriterServiceClient<Channel>,
     target: Endpoint,
 }
@@ -62,8 +62,8 @@ pub(crate) struct Preview {
 /// Effect of a rejection on a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DenyEffect {
-    Killed,
-    EndedBefore,
+    Tombstoned,
+    AlreadyFinal,
     InFlight,
     BlockedHere,
 }
@@ -120,8 +120,8 @@ pub(crate) struct ReportedReceipts {
     pub(crate) frozen: bool,
 }
 
-impl Writer {
-    pub(crate) fn at(link: &Link) -> Self {
+impl WriterClient {
+    pub(crate) fn at(link: &ServiceChannel) -> Self {
         let client = WriterServiceClient::new(link.channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -211,12 +211,15 @@ impl Writer {
         };
         let answer = call(&self.target, message, async |m| self.client.reject(m).await).await?;
         let effect = match answer.effect() {
-            wire::RejectEffect::Tombstoned => DenyEffect::Killed,
-            wire::RejectEffect::AlreadyFinal => DenyEffect::EndedBefore,
+            wire::RejectEffect::Tombstoned => DenyEffect::Tombstoned,
+            wire::RejectEffect::AlreadyFinal => DenyEffect::AlreadyFinal,
             wire::RejectEffect::CommitInProgress => DenyEffect::InFlight,
             wire::RejectEffect::BlockedLocally => DenyEffect::BlockedHere,
             wire::RejectEffect::Unspecified => {
-                return Err(not_believed("WRITER_ANSWER_MALFORMED", "reject effect missing"));
+                return Err(verification_failed(
+                    "WRITER_ANSWER_MALFORMED",
+                    "reject effect missing",
+                ));
             }
         };
         let receipt = answer
@@ -254,7 +257,7 @@ impl Writer {
         let freezes = digests.collect::<Result<_, _>>();
         Ok(WriterSwitches {
             name: answer.writer,
-            freezes: freezes.map_err(|e| not_believed("WRITER_ANSWER_MALFORMED", e))?,
+            freezes: freezes.map_err(|e| verification_failed("WRITER_ANSWER_MALFORMED", e))?,
             is_frozen_alone: answer.frozen_alone,
         })
     }
@@ -297,8 +300,8 @@ impl Writer {
 impl DenyEffect {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Killed => "killed",
-            Self::EndedBefore => "ended_before",
+            Self::Tombstoned => "killed",
+            Self::AlreadyFinal => "ended_before",
             Self::InFlight => "in_flight",
             Self::BlockedHere => "blocked_here",
         }
@@ -313,5 +316,5 @@ fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, ExitE
 }
 
 fn odd(refusal: PublicError) -> ExitError {
-    not_believed("WRITER_ANSWER_MALFORMED", refusal)
+    verification_failed("WRITER_ANSWER_MALFORMED", refusal)
 }

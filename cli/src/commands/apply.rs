@@ -9,15 +9,15 @@ use synapsor_domain::proposal::GuardKind;
 use synapsor_domain::review::shown;
 use synapsor_domain::trust::DeploymentEnvironment;
 
-use super::confirm::Confirm;
+use super::confirm::ConfirmOptions;
 use super::proposals::page;
 use crate::Context;
 use crate::clients::{EXIT_REFUSED, Preview};
-use crate::operations::{self, Applied, Looked, Status};
+use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::shape;
 use crate::output::{self, safe};
-use crate::session::Session;
+use crate::workflows::{self, ApplyOutcome, ProposalView, Status};
 
 /// Maximum wait for a writer, in seconds.
 const WAIT_SECONDS_MAX: u64 = 600;
@@ -42,43 +42,43 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS_MAX))]
     wait: u64,
     #[command(flatten)]
-    confirm: Confirm,
+    confirm: ConfirmOptions,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
-    let mut session = Session::open(context).await?;
+    let mut session = LedgerConnection::open(context).await?;
     let done = Box::pin(work(&args, &mut session, context)).await;
     session.close().await;
     done
 }
 
-async fn work(args: &Args, session: &mut Session, context: &Context) -> Result<Exit, ExitError> {
+async fn work(args: &Args, session: &mut LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let reference = args.named.as_deref().unwrap_or(&args.proposal);
-    let looked = operations::look(session, reference).await?;
+    let looked = workflows::look(session, reference).await?;
     if args.dry_run {
-        let preview = operations::preview(session, context, &looked).await?;
+        let preview = workflows::preview(session, context, &looked).await?;
         return rehearsed(&looked, &preview, context);
     }
     // In dev the approval is the review; elsewhere the apply order is confirmed separately.
     if looked.receipt.is_none() && session.trust().environment != DeploymentEnvironment::Dev {
         page::show(&looked, context.global.json)?;
         args.confirm
-            .obtain(reference, &looked, session.trust(), "apply exactly this change")?;
+            .prompt(reference, &looked, session.trust(), "apply exactly this change")?;
     }
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     let applied =
-        operations::apply(session, context, &looked, &signer, Duration::from_secs(args.wait)).await?;
+        workflows::apply(session, context, &looked, &signer, Duration::from_secs(args.wait)).await?;
     if context.global.json {
         output::json(&shape::applied(&looked, &applied))?;
     } else {
-        say(&looked, &applied)?;
+        print_outcome(&looked, &applied)?;
     }
     Ok(Exit(applied.status.exit()))
 }
 
 /// Prints the outcome.
-pub(super) fn say(looked: &Looked, applied: &Applied) -> Result<(), ExitError> {
+pub(super) fn print_outcome(looked: &ProposalView, applied: &ApplyOutcome) -> Result<(), ExitError> {
     output::line(title(applied))?;
     for line in checklist(looked, applied) {
         output::line(format!("  {line}"))?;
@@ -104,7 +104,7 @@ const fn ends(status: Status) -> bool {
     }
 }
 
-fn title(applied: &Applied) -> String {
+fn title(applied: &ApplyOutcome) -> String {
     let message = safe(&applied.message);
     match applied.status {
         Status::Applied => "Applied: one row changed, once".to_owned(),
@@ -119,7 +119,7 @@ fn title(applied: &Applied) -> String {
     }
 }
 
-fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
+fn checklist(looked: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
     let proposal = looked.attested.proposal();
     let mut lines = Vec::new();
     let done = matches!(applied.status, Status::Applied | Status::AlreadyApplied);
@@ -161,7 +161,7 @@ fn checklist(looked: &Looked, applied: &Applied) -> Vec<String> {
     lines
 }
 
-fn rehearsed(looked: &Looked, preview: &Preview, context: &Context) -> Result<Exit, ExitError> {
+fn rehearsed(looked: &ProposalView, preview: &Preview, context: &Context) -> Result<Exit, ExitError> {
     let after: Option<Json> = preview
         .after_json
         .as_ref()

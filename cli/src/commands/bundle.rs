@@ -9,8 +9,8 @@ use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::replay::{self, BUNDLE_BYTES_MAX, markdown};
 
 use crate::clients::EXIT_TAMPERED;
-use crate::operations::refuted;
 use crate::output::{self, safe};
+use crate::workflows::invalid_bundle;
 use crate::{Context, state};
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +45,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
             )?;
             return Ok(Exit(EXIT_TAMPERED));
         }
-        Err(error) => return Err(refuted(&error)),
+        Err(error) => return Err(invalid_bundle(&error)),
     };
     let story = &verified.story;
     if context.global.json {

@@ -4,14 +4,14 @@ use clap::Args;
 use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
 use synapsor_domain::trust::{SeparationOfDuties, TrustFile};
 
-use crate::operations::Looked;
 use crate::operator_key::Signer;
 use crate::output;
-use crate::sign::{Consent, Question, is_answer};
+use crate::sign::{ConfirmationInput, ConfirmationPrompt, is_answer};
+use crate::workflows::ProposalView;
 
 /// Options of every command that signs.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct Confirm {
+pub(crate) struct ConfirmOptions {
     /// Skip the prompt; outside dev requires --code and an explicit proposal id
     #[arg(long)]
     pub(crate) yes: bool,
@@ -23,16 +23,16 @@ pub(crate) struct Confirm {
     pub(crate) actor: Option<String>,
 }
 
-impl Confirm {
+impl ConfirmOptions {
     /// Prompts as required; an error when the operator declines.
-    pub(crate) fn obtain(
+    pub(crate) fn prompt(
         &self,
         reference: &str,
-        looked: &Looked,
+        looked: &ProposalView,
         trust: &TrustFile,
         act: &str,
     ) -> Result<(), ExitError> {
-        let consent = Consent {
+        let consent = ConfirmationInput {
             yes: self.yes,
             code: self.code.as_deref(),
             reference,
@@ -40,9 +40,9 @@ impl Confirm {
         };
         let question = consent.question(&looked.attested, trust.environment)?;
         let prompt = match question {
-            Question::Nothing => return Ok(()),
-            Question::Yes => format!("Type yes to {act}:"),
-            Question::Code => {
+            ConfirmationPrompt::Nothing => return Ok(()),
+            ConfirmationPrompt::Yes => format!("Type yes to {act}:"),
+            ConfirmationPrompt::Code => {
                 format!("A value was truncated. Type the short code to {act}:")
             }
         };

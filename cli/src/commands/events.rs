@@ -7,10 +7,10 @@ use synapsor_domain::event::EventKind;
 use synapsor_domain::replay::Entry;
 
 use crate::Context;
-use crate::clients::{Ledger, Tail, TailFilter, not_believed};
-use crate::operations;
+use crate::clients::{EventQuery, EventStream, LedgerClient, verification_failed};
+use crate::connection::LedgerConnection;
 use crate::output::{self, safe};
-use crate::session::Session;
+use crate::workflows;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -45,40 +45,40 @@ pub(crate) struct TailArgs {
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let Command::Tail(args) = command;
-    let session = Session::open(context).await?;
+    let session = LedgerConnection::open(context).await?;
     let done = tail(&args, &session, context).await;
     session.close().await;
     done
 }
 
-async fn tail(args: &TailArgs, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    operations::watch(session).await?;
+async fn tail(args: &TailArgs, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    workflows::check_log(session).await?;
     let proposal_id = match args.proposal.as_deref() {
         None => String::new(),
-        Some(reference) => operations::look(session, reference)
+        Some(reference) => workflows::look(session, reference)
             .await?
             .attested
             .proposal()
             .id
             .to_string(),
     };
-    let filter = TailFilter {
+    let filter = EventQuery {
         from_seq: args.from,
         proposal_id,
         kind: args.kind,
         follow: args.follow,
         limit: args.limit,
     };
-    let mut stream = Ledger::of(session).tail(&filter).await?;
+    let mut stream = LedgerClient::of(session).tail(&filter).await?;
     tokio::select! {
         done = print_all(&mut stream, args, context) => done,
         () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
     }
 }
 
-async fn print_all(stream: &mut Tail, args: &TailArgs, context: &Context) -> Result<Exit, ExitError> {
+async fn print_all(stream: &mut EventStream, args: &TailArgs, context: &Context) -> Result<Exit, ExitError> {
     while let Some(shown) = stream.next().await? {
-        let entry = Entry::read(&shown.event, &shown.body).map_err(|e| not_believed(e.code(), e))?;
+        let entry = Entry::read(&shown.event, &shown.body).map_err(|e| verification_failed(e.code(), e))?;
         let event = &entry.event;
         if context.global.json {
             let mut object = json!(event);

@@ -6,10 +6,10 @@ use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::review::shown;
 
 use crate::Context;
-use crate::clients::EvidenceFilter;
-use crate::operations::{self, ListedEvidence};
+use crate::clients::EvidenceQuery;
+use crate::connection::LedgerConnection;
 use crate::output::{self, Table, safe};
-use crate::session::Session;
+use crate::workflows::{self, ListedEvidence};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -52,7 +52,7 @@ pub(crate) struct Show {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let session = Session::open(context).await?;
+    let session = LedgerConnection::open(context).await?;
     let done = match &command {
         Command::List(args) => list(args, &session, context).await,
         Command::Show(args) => show(args, &session, context).await,
@@ -61,16 +61,16 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     done
 }
 
-async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, ExitError> {
+async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
-    let filter = EvidenceFilter {
+    let filter = EvidenceQuery {
         tenant: own(&args.tenant),
         capability: own(&args.capability),
         proposal_id: own(&args.proposal),
         source_id: own(&args.source),
         table: own(&args.table),
     };
-    let rows = operations::list_evidence(session, &filter, args.limit).await?;
+    let rows = workflows::list_evidence(session, &filter, args.limit).await?;
     if context.global.json {
         let rows: Vec<Json> = rows.iter().map(object).collect();
         output::json(&json!({ "evidence": rows }))?;
@@ -105,8 +105,8 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let (found, proposals) = operations::evidence(session, &args.evidence).await?;
+async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    let (found, proposals) = workflows::evidence(session, &args.evidence).await?;
     if context.global.json {
         let mut object = object(&found);
         object["proposal_ids"] = json!(proposals);

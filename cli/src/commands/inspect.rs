@@ -11,10 +11,10 @@ use synapsor_domain::contract::is_env_name;
 use synapsor_domain::inspection::{Inspection, TableInfo};
 
 use crate::Context;
-use crate::clients::{Reader, not_believed};
+use crate::clients::{SchemaClient, verification_failed};
+use crate::connection;
 use crate::output::{self, safe};
-use crate::session;
-use crate::supervisor::ask;
+use crate::supervisor::run_executor_command;
 
 /// Default variable with the read URL.
 pub(super) const READ_URL_ENV: &str = "SYNAPSOR_DATABASE_READ_URL";
@@ -91,9 +91,9 @@ impl Database {
             arguments.push(format!("--schema={schema}").into());
         }
         let names = BTreeSet::from([name.to_owned(), format!("{name}_FILE")]);
-        let printed = ask(context, arguments, &names).await?;
+        let printed = run_executor_command(context, arguments, &names).await?;
         serde_json::from_slice(&printed)
-            .map_err(|_| not_believed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
+            .map_err(|_| verification_failed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
     }
 }
 
@@ -115,8 +115,8 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     let schema = args.schema.as_deref();
     let inspection = match &context.global.remote.reader {
         Some(address) => {
-            let link = session::remote(context, Role::Reader, address).await?;
-            let mut reader = Reader::at(&link);
+            let link = connection::remote(context, Role::Reader, address).await?;
+            let mut reader = SchemaClient::at(&link);
             let asked = reader.inspect(args.source.as_deref(), schema, None);
             context.unless_stopped(asked).await?
         }

@@ -6,10 +6,10 @@ use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::signing::KeyId;
 use synapsor_domain::trust::{KeyStanding, TrustFile};
 
-use crate::operations::{self, Retirement};
+use crate::connection::LedgerConnection;
 use crate::output::{self, Table};
-use crate::session::Session;
 use crate::trust_edit::TrustEdit;
+use crate::workflows::{self, Retirement};
 use crate::{Context, state};
 
 #[derive(Debug, Subcommand)]
@@ -184,11 +184,11 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
             format!("{} was already retired at log size {}", args.key_id, head.size),
         ));
     }
-    let mut session = Session::open(context).await?;
+    let mut session = LedgerConnection::open(context).await?;
     let retirement = match args.role {
-        KeyRole::Writer => operations::retire_writer(&mut session, &args.key_id, context).await,
-        KeyRole::Ledger => operations::retire_ledger(&session, &args.key_id).await,
-        KeyRole::Reader | KeyRole::Operator => operations::retire_signer(&session).await,
+        KeyRole::Writer => workflows::retire_writer(&mut session, &args.key_id, context).await,
+        KeyRole::Ledger => workflows::retire_ledger(&session, &args.key_id).await,
+        KeyRole::Reader | KeyRole::Operator => workflows::retire_signer(&session).await,
     };
     session.close().await;
     write(args, &retirement?, context)
@@ -207,7 +207,7 @@ fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<()
     entry.insert("retired".to_owned(), json!(true));
     entry.insert("retired_at_size".to_owned(), json!(size));
     entry.insert("retired_at_root".to_owned(), json!(root));
-    let backup = edit.commit(operations::now())?;
+    let backup = edit.commit(workflows::now())?;
     if context.global.json {
         return output::json(&json!({
             "role": args.role.as_str(),

@@ -9,9 +9,9 @@ use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use super::replay;
 use crate::Context;
 use crate::clients::EXIT_TAMPERED;
-use crate::operations;
+use crate::connection::LedgerConnection;
 use crate::output::{self, safe};
-use crate::session::Session;
+use crate::workflows;
 
 /// Clock difference between two machines that is not reported, in seconds.
 const CLOCKS_SAME_SECONDS: i64 = 2;
@@ -47,7 +47,7 @@ pub(crate) struct Prove {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let session = Session::open(context).await?;
+    let session = LedgerConnection::open(context).await?;
     let done = match &command {
         Command::Verify(_) => verify(&session, context).await,
         Command::Prove(args) => prove(args, &session, context).await,
@@ -56,8 +56,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     done
 }
 
-async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let verified = operations::verify_ledger(session).await?;
+async fn verify(session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    let verified = workflows::verify_ledger(session).await?;
     let fits = verified.findings.is_empty();
     let exit = Exit(if fits { EXIT_OK } else { EXIT_TAMPERED });
     let root = hex::encode(verified.checkpoint.root);
@@ -80,12 +80,12 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError>
             output::line(format!("  {}", safe(finding)))?;
         }
     }
-    let apart = (verified.ledger_now - operations::now()).as_seconds();
+    let apart = (verified.ledger_now - workflows::now()).as_seconds();
     if apart.abs() > CLOCKS_SAME_SECONDS {
         output::line(format!(
             "CLOCKS_DIFFER: the ledger's clock shows {}, this machine's {}",
             verified.ledger_now,
-            operations::now()
+            workflows::now()
         ))?;
     }
     if verified.is_expiry_paused {
@@ -99,8 +99,8 @@ async fn verify(session: &Session, context: &Context) -> Result<Exit, ExitError>
     Ok(exit)
 }
 
-async fn prove(args: &Prove, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let replayed = operations::replay(session, &args.proposal).await?;
+async fn prove(args: &Prove, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    let replayed = workflows::replay(session, &args.proposal).await?;
     replay::write(args.output.as_deref(), &replay::bundle_bytes(&replayed)?, context)?;
     Ok(Exit(EXIT_OK))
 }

@@ -14,8 +14,11 @@ use synapsor_domain::tool::AliasMode;
 use super::client_config;
 use super::tool_names::NameOptions;
 use crate::contract_file::{self, LoadedContract};
-use crate::state::{self, StateFolder};
-use crate::supervisor::{Door, Executor, Http, Keeper, Kept, Shown, Supervisor, Upstream, Wire};
+use crate::state::{self, StateDir};
+use crate::supervisor::{
+    ExecutorLaunch, GatewayAuth, GatewayProtocol, Http, LedgerMonitor, RestartingChild, Supervisor,
+    ToolListOptions, Upstream,
+};
 use crate::{Context, output, supervisor};
 
 pub(super) const PORT_DEFAULT: u16 = 8766;
@@ -46,7 +49,7 @@ pub(crate) enum Command {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Transport {
+pub(crate) enum TransportArg {
     /// JSON lines on stdin and stdout
     Stdio,
     /// HTTP at /mcp
@@ -54,7 +57,7 @@ pub(crate) enum Transport {
     StreamableHttp,
 }
 
-impl Transport {
+impl TransportArg {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Stdio => "stdio",
@@ -67,7 +70,7 @@ impl Transport {
 pub(crate) struct Serve {
     /// Transport of the client
     #[arg(long, value_enum, default_value = "stdio")]
-    transport: Transport,
+    transport: TransportArg,
     #[command(flatten)]
     tools: ToolOptions,
     #[command(flatten)]
@@ -96,8 +99,8 @@ pub(crate) struct ToolOptions {
 }
 
 impl ToolOptions {
-    fn shown(&self) -> Shown {
-        Shown {
+    fn shown(&self) -> ToolListOptions {
+        ToolListOptions {
             format: self.result_format,
             names: self.names.mode(),
         }
@@ -155,14 +158,14 @@ impl HttpOptions {
     /// Resolves the HTTP settings of the gateway; invalid settings are rejected before anything is started.
     pub(super) fn resolve(
         &self,
-        wire: Wire,
+        wire: GatewayProtocol,
         context: &Context,
         contract: &Contract,
-        shown: Shown,
+        shown: ToolListOptions,
     ) -> Result<Http, ExitError> {
         let port = self.port.unwrap_or(match wire {
-            Wire::Streamable => PORT_DEFAULT,
-            Wire::Bridge => BRIDGE_PORT_DEFAULT,
+            GatewayProtocol::Streamable => PORT_DEFAULT,
+            GatewayProtocol::Bridge => BRIDGE_PORT_DEFAULT,
         });
         let listen = SocketAddr::new(self.host, port);
         let exposure = ListenPolicy {
@@ -186,27 +189,27 @@ impl HttpOptions {
 
     /// Selects the authentication: access tokens if the contract requires them, else the variable with the
     /// token if set, else the token file, which is then required.
-    fn door(&self, context: &Context, contract: &Contract) -> Result<Door, ExitError> {
+    fn door(&self, context: &Context, contract: &Contract) -> Result<GatewayAuth, ExitError> {
         if let Some(source) = contract.tokens() {
             if self.dev_no_auth || self.auth_tokens_file.is_some() {
                 let text = "the contract takes tenant and principal from callers' access tokens";
                 return Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
                     .with_fix("remove --dev-no-auth and --auth-tokens-file"));
             }
-            return Ok(Door::AccessTokens {
+            return Ok(GatewayAuth::AccessTokens {
                 issuer: source.policy.issuer.clone(),
             });
         }
         if self.dev_no_auth {
-            return Ok(Door::Open);
+            return Ok(GatewayAuth::Open);
         }
         let name = &self.auth_token_env;
         let is_set = context.env.get(name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
         if is_set {
-            return Ok(Door::Token(name.clone()));
+            return Ok(GatewayAuth::Token(name.clone()));
         }
         if self.auth_tokens_file.is_some() {
-            return Ok(Door::TokensFile);
+            return Ok(GatewayAuth::TokensFile);
         }
         let text = format!("HTTP needs a bearer token, and {name} is not set");
         Err(
@@ -260,17 +263,17 @@ impl HttpOptions {
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
         Command::Serve(Serve {
-            transport: Transport::Stdio,
+            transport: TransportArg::Stdio,
             tools,
             ..
         }) => serve_stdio(&tools, context).await,
         Command::Serve(Serve {
-            transport: Transport::StreamableHttp,
+            transport: TransportArg::StreamableHttp,
             tools,
             http,
         })
         | Command::ServeStreamableHttp(ServeHttp { tools, http }) => {
-            serve_http(Wire::Streamable, &tools, &http, context).await
+            serve_http(GatewayProtocol::Streamable, &tools, &http, context).await
         }
         Command::ServeHttp(ServeHttp { tools, http }) => {
             if tools.names.mode() != AliasMode::Canonical {
@@ -281,13 +284,13 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
             output::note(
                 "serve-http is the legacy bridge of 0.1.x; for MCP clients use serve-streamable-http",
             );
-            serve_http(Wire::Bridge, &tools, &http, context).await
+            serve_http(GatewayProtocol::Bridge, &tools, &http, context).await
         }
         Command::Config(args) => client_config::run(&args, context),
     }
 }
 
-fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateFolder, ExitError> {
+fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateDir, ExitError> {
     supervisor::check_reader(context, contract)?;
     state::find_or_create(context)
 }
@@ -303,13 +306,14 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
     let state = prepare(context, &contract)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
-    let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
+    let mut reader =
+        RestartingChild::executor(&supervisor, ExecutorLaunch::reader(&ledger, tools.read_only)).await?;
     let upstream = Upstream::new(reader.child(), &ledger)?;
     let mut gateway = supervisor.stdio_gateway(upstream, tools.shown(), true)?;
-    let keeper = Keeper::new(&supervisor, &ledger)?;
+    let keeper = LedgerMonitor::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
         status = gateway.handle.wait() => exit_of(status),
-        failure = reader.keep() => Err(failure),
+        failure = reader.run_until_fatal() => Err(failure),
         failure = keeper.keep() => Err(failure),
         () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
     };
@@ -336,7 +340,7 @@ fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, Ex
 }
 
 async fn serve_http(
-    wire: Wire,
+    wire: GatewayProtocol,
     tools: &ToolOptions,
     options: &HttpOptions,
     context: &Context,
@@ -346,9 +350,10 @@ async fn serve_http(
     let state = prepare(context, &contract)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
-    let mut reader = Kept::executor(&supervisor, Executor::reader(&ledger, tools.read_only)).await?;
+    let mut reader =
+        RestartingChild::executor(&supervisor, ExecutorLaunch::reader(&ledger, tools.read_only)).await?;
     let upstream = Upstream::new(reader.child(), &ledger)?;
-    let mut gateway = match Kept::gateway(&supervisor, upstream, &http).await {
+    let mut gateway = match RestartingChild::gateway(&supervisor, upstream, &http).await {
         Ok(gateway) => gateway,
         Err(failure) => {
             reader.stop().await;
@@ -369,10 +374,10 @@ async fn serve_http(
         contract.path.display(),
         state.dir().display()
     ));
-    let keeper = Keeper::new(&supervisor, &ledger)?;
+    let keeper = LedgerMonitor::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
-        failure = gateway.keep() => Err(failure),
-        failure = reader.keep() => Err(failure),
+        failure = gateway.run_until_fatal() => Err(failure),
+        failure = reader.run_until_fatal() => Err(failure),
         failure = keeper.keep() => Err(failure),
         () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
     };

@@ -13,10 +13,10 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, APPROVER, is_name};
 use zeroize::Zeroizing;
 
-use crate::operations::now;
 use crate::operator_key::{ask, key_files, open_pem, read_pem};
 use crate::output::{self, Table};
 use crate::trust_edit::TrustEdit;
+use crate::workflows::now;
 use crate::{Context, state};
 
 /// Minimum length of a passphrase, in characters.
@@ -137,7 +137,7 @@ fn entry(key: &SigningKey, person: &str, args: &Keygen, now: Timestamp) -> Json 
 }
 
 /// Returns an unused path. An operator may have several keys, and existing files are never overwritten.
-fn free_path(folder: &state::StateFolder, person: &str) -> PathBuf {
+fn free_path(folder: &state::StateDir, person: &str) -> PathBuf {
     let first = folder.operator_key(person);
     if first.exists() {
         folder.operator_key(&format!("{person}-{}", random::hex_id(8)))

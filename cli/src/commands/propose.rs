@@ -2,7 +2,7 @@
 
 use synapsor_chassis::run::{Exit, ExitError};
 
-use super::smoke::{self, Call};
+use super::smoke::{self, ToolCallArgs};
 use crate::{Context, output};
 
 #[derive(Debug, clap::Args)]
@@ -12,7 +12,7 @@ use crate::{Context, output};
 )]
 pub(crate) struct Args {
     #[command(flatten)]
-    call: Call,
+    call: ToolCallArgs,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {

@@ -9,9 +9,9 @@ use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::replay::markdown;
 
 use crate::Context;
-use crate::operations::{self, Replayed};
+use crate::connection::LedgerConnection;
 use crate::output;
-use crate::session::Session;
+use crate::workflows::{self, VerifiedReplay};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -63,13 +63,13 @@ pub(crate) struct Export {
     #[arg(long, visible_alias = "out", value_name = "FILE")]
     output: Option<PathBuf>,
     /// Output format
-    #[arg(long, value_enum, default_value_t = Format::Json)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+    format: ExportFormat,
 }
 
 /// Format of an exported replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExportFormat {
     /// Bundle: every record with its proof
     Json,
     /// Same as json
@@ -79,7 +79,7 @@ enum Format {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let session = Session::open(context).await?;
+    let session = LedgerConnection::open(context).await?;
     let done = match &command {
         Command::Show(args) => show(args, &session, context).await,
         Command::Export(args) => export(args, &session, context).await,
@@ -88,9 +88,9 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     done
 }
 
-async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let replayed = operations::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
-    let Replayed { verified, .. } = &replayed;
+async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    let replayed = workflows::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
+    let VerifiedReplay { verified, .. } = &replayed;
     if context.global.json {
         let size = verified.checkpoint.size;
         output::json(
@@ -109,18 +109,18 @@ async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-async fn export(args: &Export, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let replayed = operations::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
+async fn export(args: &Export, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    let replayed = workflows::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
     let bytes = match args.format {
-        Format::Json | Format::Bundle => bundle_bytes(&replayed)?,
-        Format::Markdown => markdown(&replayed.verified.story).into_bytes(),
+        ExportFormat::Json | ExportFormat::Bundle => bundle_bytes(&replayed)?,
+        ExportFormat::Markdown => markdown(&replayed.verified.story).into_bytes(),
     };
     write(args.output.as_deref(), &bytes, context)?;
     Ok(Exit(EXIT_OK))
 }
 
 /// Serializes the bundle for `bundle verify`, with a final line feed.
-pub(super) fn bundle_bytes(replayed: &Replayed) -> Result<Vec<u8>, ExitError> {
+pub(super) fn bundle_bytes(replayed: &VerifiedReplay) -> Result<Vec<u8>, ExitError> {
     let mut bytes = replayed
         .bundle
         .to_bytes()

@@ -9,7 +9,7 @@ use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 
-use crate::agent::{Agent, Answer, shown};
+use crate::mcp_client::{McpClient, ToolCallResult, shown};
 use crate::{Context, contract_file, output};
 
 const TEXT_SAMPLE: &str = "sample";
@@ -21,12 +21,12 @@ pub(crate) enum Command {
         after_help = "Example: synapsor-runner smoke call billing.inspect_invoice --input call.json\n\
         Exit codes: 0 ok, 1 the tool call was rejected or failed, 2 usage, 6 unreachable"
     )]
-    Call(Call),
+    Call(ToolCallArgs),
 }
 
 /// Tool and arguments of a call. Shared by `propose`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Call {
+pub(crate) struct ToolCallArgs {
     /// Capability name; optional when the contract has exactly one
     pub(super) capability: Option<String>,
     #[command(flatten)]
@@ -49,10 +49,10 @@ pub(crate) struct Input {
 
 /// A call and its result.
 #[derive(Debug)]
-pub(super) struct Called {
+pub(super) struct SmokeResult {
     pub(super) tool: String,
     pub(super) input: Map<String, Json>,
-    pub(super) answer: Answer,
+    pub(super) answer: ToolCallResult,
     pub(super) store: Option<PathBuf>,
 }
 
@@ -67,7 +67,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     Ok(called.exit())
 }
 
-impl Called {
+impl SmokeResult {
     pub(super) fn exit(&self) -> Exit {
         Exit(if self.answer.is_error {
             EXIT_FAILURE
@@ -79,17 +79,17 @@ impl Called {
 
 /// Picks a capability that `fits` accepts, builds the arguments, starts an agent and calls.
 pub(super) async fn make(
-    call: &Call,
+    call: &ToolCallArgs,
     context: &Context,
     fits: impl Fn(&Capability) -> bool,
-) -> Result<Called, ExitError> {
+) -> Result<SmokeResult, ExitError> {
     let loaded = contract_file::load(&context.global)?;
     let tool = pick(call.capability.as_deref(), &loaded.contract, fits)?;
     let input = call.input.read(loaded.contract.capability(&tool))?;
     let (answer, store) = context
         .unless_stopped(Box::pin(ask(context, &tool, input.clone())))
         .await?;
-    Ok(Called {
+    Ok(SmokeResult {
         tool,
         input,
         answer,
@@ -101,8 +101,8 @@ async fn ask(
     context: &Context,
     tool: &str,
     input: Map<String, Json>,
-) -> Result<(Answer, Option<PathBuf>), ExitError> {
-    let agent = Agent::start(context).await?;
+) -> Result<(ToolCallResult, Option<PathBuf>), ExitError> {
+    let agent = McpClient::start(context).await?;
     let answer = agent.call(tool, input).await;
     let store = agent.store().cloned();
     agent.close().await;
@@ -215,7 +215,7 @@ fn number_json(text: &str) -> Json {
     serde_json::from_str(text).unwrap_or_else(|_| json!(1))
 }
 
-pub(super) fn print_json(called: &Called) -> Result<(), ExitError> {
+pub(super) fn print_json(called: &SmokeResult) -> Result<(), ExitError> {
     output::json(&json!({
         "ok": !called.answer.is_error,
         "tool": called.tool,
@@ -225,7 +225,7 @@ pub(super) fn print_json(called: &Called) -> Result<(), ExitError> {
     }))
 }
 
-fn show(called: &Called) -> Result<(), ExitError> {
+fn show(called: &SmokeResult) -> Result<(), ExitError> {
     output::line(format!("tool      {}", output::safe(&called.tool)))?;
     output::line(format!(
         "input     {}",
@@ -245,7 +245,7 @@ fn show(called: &Called) -> Result<(), ExitError> {
 }
 
 /// Prints an error result; returns true if there is one.
-pub(super) fn show_refusal(answer: &Answer) -> Result<bool, ExitError> {
+pub(super) fn show_refusal(answer: &ToolCallResult) -> Result<bool, ExitError> {
     if !answer.is_error {
         return Ok(false);
     }
@@ -262,7 +262,7 @@ pub(super) fn show_refusal(answer: &Answer) -> Result<bool, ExitError> {
 }
 
 /// Prints the ids of a result and the operator's next commands.
-pub(super) fn show_proposal(answer: &Answer) -> Result<(), ExitError> {
+pub(super) fn show_proposal(answer: &ToolCallResult) -> Result<(), ExitError> {
     for (column, change) in answer.diff().into_iter().flatten() {
         let side = |name: &str| {
             change

@@ -24,7 +24,7 @@ pub(super) enum Problem {
     #[error("invalid name before `=`: use letters, digits and `_`, not starting with a digit")]
     BadName,
     #[error("duplicate name")]
-    Twice,
+    DuplicateName,
     #[error("a value with spaces, quotes or backslashes must be quoted")]
     Unquoted,
     #[error("unclosed quote")]
@@ -56,7 +56,7 @@ pub(super) fn parse(text: &str) -> Result<BTreeMap<String, String>, BadLine> {
             continue;
         };
         if found.insert(name, value).is_some() {
-            return Err(bad(Problem::Twice));
+            return Err(bad(Problem::DuplicateName));
         }
     }
     Ok(found)
@@ -201,7 +201,7 @@ mod tests {
         }
         let twice = BadLine {
             line: 3,
-            problem: Problem::Twice,
+            problem: Problem::DuplicateName,
         };
         assert_eq!(parse("A=b\nB=c\nA=b\n"), Err(twice));
         let long = "#\n".repeat(LINES_MAX + 1);

@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::timestamp::Timestamp;
 
-use crate::operations::{Applied, Looked, SignedReceipt};
+use crate::workflows::{ApplyOutcome, ProposalView, SignedReceipt};
 
 /// Common members of every response about one proposal.
 pub(crate) fn proposal_head(attested: &VerifiedProposal) -> serde_json::Map<String, Json> {
@@ -22,7 +22,7 @@ pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
 }
 
 /// Formats the result of an apply.
-pub(crate) fn applied(looked: &Looked, applied: &Applied) -> Json {
+pub(crate) fn applied(looked: &ProposalView, applied: &ApplyOutcome) -> Json {
     let mut object = proposal_head(&looked.attested);
     object.insert("status".to_owned(), json!(applied.status.as_str()));
     object.insert("result".to_owned(), json!(applied.result));
@@ -53,7 +53,7 @@ pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
 }
 
 /// Parses a date, or a time with or without milliseconds.
-pub(crate) fn moment(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
     let full = match text.len() {
         10 => format!("{text}T00:00:00.000Z"),
         20 => text.replace('Z', ".000Z"),
@@ -80,13 +80,13 @@ mod tests {
     #[test]
     fn dates_and_times_are_parsed() {
         assert_eq!(
-            moment("2026-01-02").unwrap().to_string(),
+            parse_time("2026-01-02").unwrap().to_string(),
             "2026-01-02T00:00:00.000Z"
         );
         assert_eq!(
-            moment("2026-01-02T03:04:05Z").unwrap().to_string(),
+            parse_time("2026-01-02T03:04:05Z").unwrap().to_string(),
             "2026-01-02T03:04:05.000Z"
         );
-        assert!(moment("yesterday").is_err());
+        assert!(parse_time("yesterday").is_err());
     }
 }

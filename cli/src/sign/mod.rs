@@ -159,7 +159,7 @@ fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, Ex
 
 /// Consent from the command line.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Consent<'a> {
+pub(crate) struct ConfirmationInput<'a> {
     /// `--yes`.
     pub(crate) yes: bool,
     /// `--code`.
@@ -172,7 +172,7 @@ pub(crate) struct Consent<'a> {
 
 /// Prompt that is still required before signing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Question {
+pub(crate) enum ConfirmationPrompt {
     Nothing,
     /// Type `yes`.
     Yes,
@@ -180,14 +180,14 @@ pub(crate) enum Question {
     Code,
 }
 
-impl Consent<'_> {
+impl ConfirmationInput<'_> {
     /// Decides which prompt is required. Outside `dev` a newer proposal could arrive between review and
     /// signing, so `--yes` requires the code of the digest and never accepts `latest`.
     pub(crate) fn question(
         &self,
         attested: &VerifiedProposal,
         environment: DeploymentEnvironment,
-    ) -> Result<Question, ExitError> {
+    ) -> Result<ConfirmationPrompt, ExitError> {
         let abbreviated = review::is_abbreviated(attested.proposal());
         let code = attested.digest().short_code();
         if self.code.is_some_and(|typed| !is_code(typed, &code)) {
@@ -195,9 +195,9 @@ impl Consent<'_> {
         }
         if !self.yes {
             let question = if abbreviated && self.code.is_none() {
-                Question::Code
+                ConfirmationPrompt::Code
             } else {
-                Question::Yes
+                ConfirmationPrompt::Yes
             };
             return if self.interactive {
                 Ok(question)
@@ -221,16 +221,16 @@ impl Consent<'_> {
                 "read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX",
             ));
         }
-        Ok(Question::Nothing)
+        Ok(ConfirmationPrompt::Nothing)
     }
 }
 
 /// Whether the typed response matches the prompt.
-pub(crate) fn is_answer(question: Question, typed: &str, code: &str) -> bool {
+pub(crate) fn is_answer(question: ConfirmationPrompt, typed: &str, code: &str) -> bool {
     match question {
-        Question::Nothing => true,
-        Question::Yes => typed.trim().eq_ignore_ascii_case("yes"),
-        Question::Code => is_code(typed, code),
+        ConfirmationPrompt::Nothing => true,
+        ConfirmationPrompt::Yes => typed.trim().eq_ignore_ascii_case("yes"),
+        ConfirmationPrompt::Code => is_code(typed, code),
     }
 }
 

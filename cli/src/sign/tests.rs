@@ -99,11 +99,15 @@ fn decision_validity_is_capped_by_ceiling_and_proposal() {
     assert_eq!(long.expires_at, attested.proposal().not_after);
 }
 
-fn question(environment: &str, text: &str, consent: Consent<'_>) -> Result<Question, &'static str> {
+fn question(
+    environment: &str,
+    text: &str,
+    consent: ConfirmationInput<'_>,
+) -> Result<ConfirmationPrompt, &'static str> {
     let trust = trust(environment);
     let attested = attested(text, &trust);
     let code = attested.digest().short_code().to_lowercase().replace('-', "");
-    let consent = Consent {
+    let consent = ConfirmationInput {
         code: consent.code.map(|c| if c == "right" { code.as_str() } else { c }),
         ..consent
     };
@@ -121,27 +125,27 @@ fn question(environment: &str, text: &str, consent: Consent<'_>) -> Result<Quest
 #[test]
 fn yes_flag_alone_suffices_only_in_dev_for_untruncated_text() {
     let long = "x".repeat(3000);
-    let base = Consent {
+    let base = ConfirmationInput {
         yes: true,
         code: None,
         reference: "latest",
         interactive: false,
     };
-    assert_eq!(question("dev", "plain", base), Ok(Question::Nothing));
+    assert_eq!(question("dev", "plain", base), Ok(ConfirmationPrompt::Nothing));
     assert_eq!(question("dev", &long, base), Err("code required"));
     assert_eq!(
         question(
             "dev",
             &long,
-            Consent {
+            ConfirmationInput {
                 code: Some("right"),
                 ..base
             }
         ),
-        Ok(Question::Nothing)
+        Ok(ConfirmationPrompt::Nothing)
     );
     assert_eq!(question("staging", "plain", base), Err("no latest"));
-    let named = Consent {
+    let named = ConfirmationInput {
         reference: "wrp_0011",
         ..base
     };
@@ -150,18 +154,18 @@ fn yes_flag_alone_suffices_only_in_dev_for_untruncated_text() {
         question(
             "staging",
             "plain",
-            Consent {
+            ConfirmationInput {
                 code: Some("right"),
                 ..named
             }
         ),
-        Ok(Question::Nothing)
+        Ok(ConfirmationPrompt::Nothing)
     );
     assert_eq!(
         question(
             "staging",
             "plain",
-            Consent {
+            ConfirmationInput {
                 code: Some("AAAA-AAAA-AAAA"),
                 ..named
             }
@@ -172,7 +176,7 @@ fn yes_flag_alone_suffices_only_in_dev_for_untruncated_text() {
         question(
             "dev",
             "plain",
-            Consent {
+            ConfirmationInput {
                 code: Some("AAAA-AAAA-AAAA"),
                 ..named
             }
@@ -184,30 +188,34 @@ fn yes_flag_alone_suffices_only_in_dev_for_untruncated_text() {
 #[test]
 fn without_yes_flag_terminal_prompt_is_required() {
     let long = "x".repeat(3000);
-    let base = Consent {
+    let base = ConfirmationInput {
         yes: false,
         code: None,
         reference: "latest",
         interactive: true,
     };
-    assert_eq!(question("dev", "plain", base), Ok(Question::Yes));
-    assert_eq!(question("dev", &long, base), Ok(Question::Code));
-    assert_eq!(question("production", "plain", base), Ok(Question::Yes));
+    assert_eq!(question("dev", "plain", base), Ok(ConfirmationPrompt::Yes));
+    assert_eq!(question("dev", &long, base), Ok(ConfirmationPrompt::Code));
+    assert_eq!(question("production", "plain", base), Ok(ConfirmationPrompt::Yes));
     assert_eq!(
         question(
             "dev",
             "plain",
-            Consent {
+            ConfirmationInput {
                 interactive: false,
                 ..base
             }
         ),
         Err("no terminal")
     );
-    assert!(is_answer(Question::Yes, " YES ", "AAAA-BBBB-CCCC"));
-    assert!(!is_answer(Question::Yes, "y", "AAAA-BBBB-CCCC"));
-    assert!(!is_answer(Question::Code, "yes", "AAAA-BBBB-CCCC"));
-    assert!(is_answer(Question::Code, "aaaabbbbcccc", "AAAA-BBBB-CCCC"));
+    assert!(is_answer(ConfirmationPrompt::Yes, " YES ", "AAAA-BBBB-CCCC"));
+    assert!(!is_answer(ConfirmationPrompt::Yes, "y", "AAAA-BBBB-CCCC"));
+    assert!(!is_answer(ConfirmationPrompt::Code, "yes", "AAAA-BBBB-CCCC"));
+    assert!(is_answer(
+        ConfirmationPrompt::Code,
+        "aaaabbbbcccc",
+        "AAAA-BBBB-CCCC"
+    ));
 }
 
 #[test]

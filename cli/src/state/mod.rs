@@ -26,7 +26,7 @@ const LOGS: &str = "logs";
 
 /// A state directory that exists.
 #[derive(Debug, Clone)]
-pub(crate) struct StateFolder {
+pub(crate) struct StateDir {
     dir: PathBuf,
     store: PathBuf,
     trust: PathBuf,
@@ -56,7 +56,7 @@ impl ServiceKeyName {
 ///
 /// # Errors
 /// `STATE_NOT_FOUND` with the directory: a command in the wrong directory creates no new deployment.
-pub(crate) fn find(context: &Context) -> Result<StateFolder, ExitError> {
+pub(crate) fn find(context: &Context) -> Result<StateDir, ExitError> {
     let folder = place(context)?;
     match files::check_private_dir(&folder.dir) {
         Ok(()) if folder.dir.join(TRUST_FILE).is_file() => Ok(folder),
@@ -66,7 +66,7 @@ pub(crate) fn find(context: &Context) -> Result<StateFolder, ExitError> {
 }
 
 /// Returns the state directory of this command line; creates it if missing.
-pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, ExitError> {
+pub(crate) fn find_or_create(context: &Context) -> Result<StateDir, ExitError> {
     let folder = place(context)?;
     if context.global.store.is_none() {
         // A contract may place its store in directories that do not exist yet; on a command line a missing
@@ -78,8 +78,8 @@ pub(crate) fn find_or_create(context: &Context) -> Result<StateFolder, ExitError
 }
 
 /// Returns the state directory's path; it need not exist.
-pub(crate) fn place(context: &Context) -> Result<StateFolder, ExitError> {
-    let mut folder = StateFolder::of_store(&store_path(context)?)?;
+pub(crate) fn place(context: &Context) -> Result<StateDir, ExitError> {
+    let mut folder = StateDir::of_store(&store_path(context)?)?;
     if let Some(trust) = &context.global.trust {
         folder.trust.clone_from(trust);
     }
@@ -105,7 +105,7 @@ fn not_found(dir: &Path) -> ExitError {
     )
 }
 
-impl StateFolder {
+impl StateDir {
     fn of_store(store: &Path) -> Result<Self, ExitError> {
         let unusable = |why: &str| {
             ExitError::usage(

@@ -27,7 +27,7 @@ const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Settings for the start of a child.
 #[derive(Debug)]
-pub(super) struct Spec {
+pub(super) struct ChildSpec {
     pub(super) process: Process,
     pub(super) binary: &'static str,
     pub(super) arguments: Vec<OsString>,
@@ -52,7 +52,7 @@ pub(crate) struct Child {
 }
 
 /// Builds the command of a child, with a cleared environment and its stderr in the log.
-pub(super) fn command(spec: &Spec) -> Result<Command, ExitError> {
+pub(super) fn command(spec: &ChildSpec) -> Result<Command, ExitError> {
     let mut command = Command::new(binary::path(spec.binary)?);
     command.args(&spec.arguments).env_clear().envs(&spec.environment);
     command.stderr(match &spec.log {
@@ -80,16 +80,16 @@ fn open_log(path: &Path) -> Result<fs::File, ExitError> {
 impl Child {
     /// Starts a child that exits when its stdin closes, in a process group of its own: Ctrl-C reaches this
     /// process only, which ends the children in order.
-    pub(super) fn start(spec: &Spec) -> Result<Self, ExitError> {
+    pub(super) fn start(spec: &ChildSpec) -> Result<Self, ExitError> {
         Self::spawn(spec, Stdio::piped())
     }
 
     /// Starts a child that decides by itself when to exit.
-    pub(super) fn start_detached(spec: &Spec) -> Result<Self, ExitError> {
+    pub(super) fn start_detached(spec: &ChildSpec) -> Result<Self, ExitError> {
         Self::spawn(spec, Stdio::null())
     }
 
-    fn spawn(spec: &Spec, stdin: Stdio) -> Result<Self, ExitError> {
+    fn spawn(spec: &ChildSpec, stdin: Stdio) -> Result<Self, ExitError> {
         let mut command = command(spec)?;
         command.stdin(stdin).stdout(Stdio::null()).process_group(0);
         let mut handle = command.spawn().map_err(|error| not_started(spec, &error))?;
@@ -210,7 +210,7 @@ impl Child {
     }
 }
 
-pub(super) fn not_started(spec: &Spec, error: &std::io::Error) -> ExitError {
+pub(super) fn not_started(spec: &ChildSpec, error: &std::io::Error) -> ExitError {
     ExitError::new(
         "CHILD_NOT_STARTED",
         format!("cannot start {}: {}", spec.binary, error.kind()),

@@ -9,7 +9,7 @@ use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 
-use super::child::{Child, Spec};
+use super::child::{Child, ChildSpec};
 use super::environment::{self, Process};
 use super::{RunningLedger, Supervisor};
 use crate::state::ServiceKeyName;
@@ -20,7 +20,7 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Role and settings of an executor.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Executor {
+pub(crate) struct ExecutorLaunch {
     pub(super) role: ExecutorRole,
     pub(super) ledger: SocketAddr,
     /// Port 0 picks a free one.
@@ -37,7 +37,7 @@ pub(super) enum ExecutorRole {
     Writer,
 }
 
-impl Executor {
+impl ExecutorLaunch {
     pub(crate) fn reader(ledger: &RunningLedger, read_only: bool) -> Self {
         Self {
             role: ExecutorRole::Reader { read_only },
@@ -68,7 +68,7 @@ impl Executor {
 }
 
 /// Starts an executor and waits until it is ready.
-pub(super) async fn start(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Child, ExitError> {
+pub(super) async fn start(supervisor: &Supervisor<'_>, executor: ExecutorLaunch) -> Result<Child, ExitError> {
     let (process, role, _) = executor.parts();
     environment::require(process, &supervisor.context.env, &supervisor.contract.contract)?;
     let mut child = Child::start(&spec(supervisor, executor)?)?;
@@ -79,7 +79,7 @@ pub(super) async fn start(supervisor: &Supervisor<'_>, executor: Executor) -> Re
     Ok(child)
 }
 
-fn spec(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Spec, ExitError> {
+fn spec(supervisor: &Supervisor<'_>, executor: ExecutorLaunch) -> Result<ChildSpec, ExitError> {
     let (process, role, key) = executor.parts();
     let state = supervisor.state;
     let tls = supervisor.instance.leaf_files(role)?;
@@ -111,7 +111,7 @@ fn spec(supervisor: &Supervisor<'_>, executor: Executor) -> Result<Spec, ExitErr
         }
     }
     let names = environment::allowed(process, Some(&supervisor.contract.contract), None);
-    Ok(Spec {
+    Ok(ChildSpec {
         process,
         binary: BINARY,
         arguments,

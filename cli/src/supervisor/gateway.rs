@@ -11,7 +11,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::tool::AliasMode;
 
-use super::child::{self, Child, Spec};
+use super::child::{self, Child, ChildSpec};
 use super::environment::{self, Process};
 use super::{RunningLedger, Supervisor};
 use crate::Context;
@@ -21,7 +21,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// MCP transport over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum GatewayProtocol {
     Streamable,
     /// Plain JSON-RPC, as in 0.1.x.
     Bridge,
@@ -29,7 +29,7 @@ pub(crate) enum Wire {
 
 /// Format of tools and results for a client.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Shown {
+pub(crate) struct ToolListOptions {
     /// Result envelope version, 1 or 2; `None` uses the contract's.
     pub(crate) format: Option<u8>,
     pub(crate) names: AliasMode,
@@ -38,13 +38,13 @@ pub(crate) struct Shown {
 /// HTTP settings of the gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Http {
-    pub(crate) wire: Wire,
+    pub(crate) wire: GatewayProtocol,
     pub(crate) listen: SocketAddr,
     pub(crate) is_https: bool,
-    pub(crate) door: Door,
+    pub(crate) door: GatewayAuth,
     /// Additional flags of the gateway.
     pub(crate) more: Vec<OsString>,
-    pub(crate) shown: Shown,
+    pub(crate) shown: ToolListOptions,
 }
 
 impl Http {
@@ -55,17 +55,19 @@ impl Http {
     /// Describes the authentication for the operator.
     pub(crate) fn who_may_call(&self) -> String {
         match &self.door {
-            Door::Token(name) => format!("clients send the token in {name} as a bearer token"),
-            Door::TokensFile => "clients send one of the tokens of the file as a bearer token".to_owned(),
-            Door::AccessTokens { issuer } => format!("clients send access tokens of {issuer}"),
-            Door::Open => "every local process may call: no token".to_owned(),
+            GatewayAuth::Token(name) => format!("clients send the token in {name} as a bearer token"),
+            GatewayAuth::TokensFile => {
+                "clients send one of the tokens of the file as a bearer token".to_owned()
+            }
+            GatewayAuth::AccessTokens { issuer } => format!("clients send access tokens of {issuer}"),
+            GatewayAuth::Open => "every local process may call: no token".to_owned(),
         }
     }
 }
 
 /// Authentication over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum GatewayAuth {
     /// Variable with the bearer token; a file with more tokens is optional.
     Token(String),
     TokensFile,
@@ -150,27 +152,27 @@ pub(super) async fn http(
     http: &Http,
 ) -> Result<Child, ExitError> {
     let transport = match http.wire {
-        Wire::Streamable => "streamable-http",
-        Wire::Bridge => "http-bridge",
+        GatewayProtocol::Streamable => "streamable-http",
+        GatewayProtocol::Bridge => "http-bridge",
     };
     let mut arguments: Vec<OsString> = ["--transport", transport, "--lifeline", "stdin", "--listen"]
         .map(OsString::from)
         .to_vec();
     arguments.push(http.listen.to_string().into());
     let token_env = match &http.door {
-        Door::Token(name) => {
+        GatewayAuth::Token(name) => {
             arguments.extend(["--auth-token-env".into(), name.into()]);
             Some(name.as_str())
         }
-        Door::AccessTokens { .. } => {
+        GatewayAuth::AccessTokens { .. } => {
             arguments.push("--access-tokens".into());
             None
         }
-        Door::Open => {
+        GatewayAuth::Open => {
             arguments.push("--dev-no-auth".into());
             None
         }
-        Door::TokensFile => None,
+        GatewayAuth::TokensFile => None,
     };
     arguments.extend(http.more.iter().cloned());
     let mut child = Child::start(&spec(supervisor, upstream, http.shown, token_env, arguments)?)?;
@@ -181,7 +183,7 @@ pub(super) async fn http(
 pub(super) fn stdio(
     supervisor: &Supervisor<'_>,
     upstream: Upstream,
-    shown: Shown,
+    shown: ToolListOptions,
     is_inherited: bool,
 ) -> Result<StdioGateway, ExitError> {
     let arguments = ["--transport", "stdio"].map(OsString::from).to_vec();
@@ -204,7 +206,7 @@ pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<S
         arguments.extend(["--ledger".into(), ledger.into()]);
     }
     let names = environment::allowed(Process::Gateway, None, None);
-    let spec = Spec {
+    let spec = ChildSpec {
         process: Process::Gateway,
         binary: BINARY,
         arguments,
@@ -216,7 +218,7 @@ pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<S
 }
 
 /// Starts the gateway on this process's own streams if `is_inherited`, else on pipes.
-fn start_stdio(spec: &Spec, is_inherited: bool) -> Result<StdioGateway, ExitError> {
+fn start_stdio(spec: &ChildSpec, is_inherited: bool) -> Result<StdioGateway, ExitError> {
     let mut command = child::command(spec)?;
     if is_inherited {
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
@@ -249,10 +251,10 @@ fn connection(arguments: &mut Vec<OsString>, reader: &str, deployment: &str, tls
 fn spec(
     supervisor: &Supervisor<'_>,
     upstream: Upstream,
-    shown: Shown,
+    shown: ToolListOptions,
     token_env: Option<&str>,
     mut arguments: Vec<OsString>,
-) -> Result<Spec, ExitError> {
+) -> Result<ChildSpec, ExitError> {
     let tls = supervisor.instance.leaf_files(Role::Gateway)?;
     let name = format!("gateway-{}", supervisor.instance.id());
     let run_file = supervisor.instance.gateway_run_dir()?.join("gateway.json");
@@ -269,7 +271,7 @@ fn spec(
     }
     arguments.extend(["--alias-mode".into(), shown.names.as_str().into()]);
     let names = environment::allowed(Process::Gateway, None, token_env);
-    Ok(Spec {
+    Ok(ChildSpec {
         process: Process::Gateway,
         binary: BINARY,
         arguments,

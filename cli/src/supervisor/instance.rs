@@ -13,7 +13,7 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{self, DevCa, LEAF_TTL};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 
-use crate::state::{StateFolder, operator_person};
+use crate::state::{StateDir, operator_person};
 
 /// Directory within that of the gateway's certificate; the gateway itself writes to it.
 const GATEWAY_RUN_DIR: &str = "run";
@@ -30,7 +30,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    pub(crate) fn new(state: &StateFolder) -> Result<Self, ExitError> {
+    pub(crate) fn new(state: &StateDir) -> Result<Self, ExitError> {
         let instance = Self {
             id: random::hex_id(12),
             authority: state.authority()?,

@@ -12,12 +12,12 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 
-use super::child::{Child, POLL_PAUSE, READY_TIMEOUT, Spec};
+use super::child::{Child, ChildSpec, POLL_PAUSE, READY_TIMEOUT};
 use super::environment::{self, Process};
 use super::instance::Instance;
 use super::run_file::RunFile;
 use crate::Context;
-use crate::state::{ServiceKeyName, StateFolder};
+use crate::state::{ServiceKeyName, StateDir};
 
 const BINARY: &str = "synapsor-ledger";
 /// Error code of a ledger when another one owns the store.
@@ -42,7 +42,7 @@ impl RunningLedger {
     /// Returns the ledger that runs on `state`; starts one if there is none.
     pub(crate) async fn ensure(
         context: &Context,
-        state: &StateFolder,
+        state: &StateDir,
         instance: &Instance,
     ) -> Result<Self, ExitError> {
         ensure(context, state, instance).await
@@ -65,7 +65,7 @@ impl RunningLedger {
 /// A new ledger reuses the last listen address if possible, so that processes which knew it can reconnect.
 async fn ensure(
     context: &Context,
-    state: &StateFolder,
+    state: &StateDir,
     instance: &Instance,
 ) -> Result<RunningLedger, ExitError> {
     let tls = instance.operator(&context.env)?;
@@ -102,13 +102,13 @@ async fn ensure(
     }
 }
 
-fn last_address(state: &StateFolder) -> Option<SocketAddr> {
+fn last_address(state: &StateDir) -> Option<SocketAddr> {
     let bytes = files::read_bounded(&state.run_dir().join(LAST_ADDRESS_FILE), ADDRESS_BYTES_MAX).ok()?;
     let address: SocketAddr = std::str::from_utf8(&bytes).ok()?.trim().parse().ok()?;
     address.ip().is_loopback().then_some(address)
 }
 
-fn remember(state: &StateFolder, address: SocketAddr) {
+fn remember(state: &StateDir, address: SocketAddr) {
     if last_address(state) != Some(address) {
         let path = state.run_dir().join(LAST_ADDRESS_FILE);
         // Without this file the next ledger uses another address, which only affects processes that still have
@@ -142,10 +142,10 @@ fn ours(mut running: RunningLedger, child: Option<Child>) -> RunningLedger {
 
 fn spec(
     context: &Context,
-    state: &StateFolder,
+    state: &StateDir,
     instance: &Instance,
     listen: Option<SocketAddr>,
-) -> Result<Spec, ExitError> {
+) -> Result<ChildSpec, ExitError> {
     let tls = instance.leaf_files(Role::Ledger)?;
     let run_file = state.run_dir().join(RUN_FILE);
     let mut arguments: Vec<OsString> = vec!["--on-demand".into()];
@@ -160,7 +160,7 @@ fn spec(
     if let Some(listen) = listen {
         arguments.extend(["--listen".into(), listen.to_string().into()]);
     }
-    Ok(Spec {
+    Ok(ChildSpec {
         process: Process::Ledger,
         binary: BINARY,
         arguments,

@@ -6,31 +6,33 @@ mod budget;
 mod child;
 mod environment;
 mod executor;
+mod executor_command;
 mod gateway;
 mod instance;
-mod keeper;
-mod kept;
 mod ledger;
-mod oneshot;
+mod ledger_monitor;
+mod restart;
 mod run_file;
 
 pub(crate) use binary::path as binary_path;
 pub(crate) use child::Child;
 pub(crate) use environment::{Process, Requirement, allowed, missing, requirements};
-pub(crate) use executor::Executor;
-pub(crate) use gateway::{Door, Http, Shown, StdioGateway, Upstream, Wire, remote as remote_gateway};
+pub(crate) use executor::ExecutorLaunch;
+pub(crate) use executor_command::run_executor_command;
+pub(crate) use gateway::{
+    GatewayAuth, GatewayProtocol, Http, StdioGateway, ToolListOptions, Upstream, remote as remote_gateway,
+};
 pub(crate) use instance::Instance;
-pub(crate) use keeper::Keeper;
-pub(crate) use kept::Kept;
 pub(crate) use ledger::RunningLedger;
-pub(crate) use oneshot::ask;
+pub(crate) use ledger_monitor::LedgerMonitor;
+pub(crate) use restart::RestartingChild;
 pub(crate) use run_file::RunFile;
 
 use synapsor_chassis::run::ExitError;
 
 use crate::Context;
 use crate::contract_file::LoadedContract;
-use crate::state::{self, StateFolder};
+use crate::state::{self, StateDir};
 
 /// Rejects the start while a variable of the reader is missing, before anything is created or started.
 pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Result<(), ExitError> {
@@ -41,7 +43,7 @@ pub(crate) fn check_reader(context: &Context, contract: &LoadedContract) -> Resu
 #[derive(Debug)]
 pub(crate) struct Supervisor<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) state: &'a StateFolder,
+    pub(crate) state: &'a StateDir,
     pub(crate) contract: &'a LoadedContract,
     pub(crate) instance: Instance,
 }
@@ -49,7 +51,7 @@ pub(crate) struct Supervisor<'a> {
 impl<'a> Supervisor<'a> {
     pub(crate) fn new(
         context: &'a Context,
-        state: &'a StateFolder,
+        state: &'a StateDir,
         contract: &'a LoadedContract,
     ) -> Result<Self, ExitError> {
         // Every process reads it; an error here includes its path.
@@ -68,7 +70,7 @@ impl<'a> Supervisor<'a> {
     }
 
     /// Starts a reader or a writer and waits until it is ready.
-    pub(crate) async fn executor(&self, executor: Executor) -> Result<Child, ExitError> {
+    pub(crate) async fn executor(&self, executor: ExecutorLaunch) -> Result<Child, ExitError> {
         executor::start(self, executor).await
     }
 
@@ -76,7 +78,7 @@ impl<'a> Supervisor<'a> {
     pub(crate) fn stdio_gateway(
         &self,
         upstream: Upstream,
-        shown: Shown,
+        shown: ToolListOptions,
         is_inherited: bool,
     ) -> Result<StdioGateway, ExitError> {
         gateway::stdio(self, upstream, shown, is_inherited)

@@ -13,12 +13,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::callers::{Callers, Standing};
-use super::held;
-use super::token::Gate;
+use super::authentication::Authenticator;
+use super::callers::{CallerLimits, CallerQuota};
+use super::guarded_body;
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
-use crate::inbound::{self, BadMessage, Inspected, Kind};
+use crate::message_validation::{self, BadMessage, MessageKind, ValidatedMessage};
 
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
 const STREAMS_MAX: usize = 1_000;
@@ -31,36 +31,36 @@ const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
 /// Permits for requests and streams.
 #[derive(Debug)]
-pub(super) struct Admission {
+pub(super) struct RequestLimiter {
     requests: Arc<Semaphore>,
     streams: Arc<Semaphore>,
-    pub(super) callers: Callers,
-    gate: Arc<Gate>,
+    pub(super) callers: CallerLimits,
+    gate: Arc<Authenticator>,
 }
 
 /// Permit of the caller and permit of the whole gateway.
-type Places = (OwnedSemaphorePermit, OwnedSemaphorePermit);
+type RequestPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
-impl Admission {
-    pub(super) fn new(per_second: NonZeroU32, gate: Arc<Gate>) -> Self {
+impl RequestLimiter {
+    pub(super) fn new(per_second: NonZeroU32, gate: Arc<Authenticator>) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
-            callers: Callers::new(per_second),
+            callers: CallerLimits::new(per_second),
             gate,
         }
     }
 
-    fn request(&self, standing: &Standing) -> Result<Places, Box<Response>> {
+    fn request(&self, standing: &CallerQuota) -> Result<RequestPermits, Box<Response>> {
         places(&standing.requests, &self.requests)
     }
 
-    fn stream(&self, standing: &Standing) -> Result<Places, Box<Response>> {
+    fn stream(&self, standing: &CallerQuota) -> Result<RequestPermits, Box<Response>> {
         places(&standing.streams, &self.streams)
     }
 }
 
-fn places(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<Places, Box<Response>> {
+fn places(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<RequestPermits, Box<Response>> {
     let Ok(own) = own.clone().try_acquire_owned() else {
         return Err(Box::new(refused_for_now(
             StatusCode::TOO_MANY_REQUESTS,
@@ -81,7 +81,7 @@ fn busy() -> Response {
 /// Applies the rate limit and permits, reads and checks the body of a POST, and sets the request timeout. Bodies
 /// of other methods are ignored.
 pub(super) async fn admit(
-    State(admission): State<Arc<Admission>>,
+    State(admission): State<Arc<RequestLimiter>>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -114,7 +114,7 @@ pub(super) async fn admit(
         if let Some(response) = admission.gate.refusal(&caller, &inspected) {
             return response;
         }
-        if inspected.kind == Kind::Listen {
+        if inspected.kind == MessageKind::Listen {
             places = match admission.stream(&standing) {
                 Ok(places) => places,
                 Err(response) => return *response,
@@ -129,13 +129,13 @@ pub(super) async fn admit(
         return bad_message(&body, BadMessage::NotOfMcp);
     }
     if has_type(response.headers(), EVENT_STREAM) {
-        return held::hold(response, places);
+        return guarded_body::hold(response, places);
     }
     response
 }
 
 /// Reads and checks the body. Records the result in the request extensions.
-async fn take_body(request: Request) -> Result<(Request, Bytes, Inspected), Box<Response>> {
+async fn take_body(request: Request) -> Result<(Request, Bytes, ValidatedMessage), Box<Response>> {
     let headers = request.headers();
     if headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Box::new(refused(
@@ -151,9 +151,9 @@ async fn take_body(request: Request) -> Result<(Request, Bytes, Inspected), Box<
     }
     let (parts, body) = request.into_parts();
     let body = read(body).await?;
-    let inspected = inbound::check(&body).map_err(|bad| Box::new(bad_message(&body, bad)))?;
+    let inspected = message_validation::check(&body).map_err(|bad| Box::new(bad_message(&body, bad)))?;
     let mut request = Request::from_parts(parts, Body::from(body.clone()));
-    if inspected.kind == Kind::Notification {
+    if inspected.kind == MessageKind::Notification {
         name_method(request.headers_mut(), inspected.method.as_deref());
     }
     request.extensions_mut().insert(inspected.arguments.clone());
@@ -171,7 +171,12 @@ fn name_method(headers: &mut HeaderMap, method: Option<&str>) {
 
 fn bad_message(body: &[u8], bad: BadMessage) -> Response {
     let headers = [(header::CONTENT_TYPE, JSON)];
-    (StatusCode::BAD_REQUEST, headers, inbound::error_line(body, bad)).into_response()
+    (
+        StatusCode::BAD_REQUEST,
+        headers,
+        message_validation::error_line(body, bad),
+    )
+        .into_response()
 }
 
 fn has_type(headers: &HeaderMap, wanted: &str) -> bool {

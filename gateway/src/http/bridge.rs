@@ -21,7 +21,7 @@ use synapsor_chassis::trace_context::TRACEPARENT;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 
 use super::refused;
-use crate::inbound::RawArguments;
+use crate::message_validation::RawArguments;
 
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const VERSION: HeaderValue = HeaderValue::from_static("2025-11-25");
@@ -64,7 +64,7 @@ impl<H: ServerHandler + Clone> Bridge<H> {
         let body = axum::body::to_bytes(Body::new(answer.into_body()), ANSWER_BYTES_MAX)
             .await
             .map_err(|_| internal())?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|_| internal())?;
+        let answer: BridgeResponse = serde_json::from_slice(&body).map_err(|_| internal())?;
         match (answer.result, answer.error) {
             (Some(result), None) => Ok(result),
             (None, Some(error)) => Err(error),
@@ -82,7 +82,7 @@ struct Asked {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct BridgeResponse {
     result: Option<Box<RawValue>>,
     error: Option<ErrorData>,
 }
@@ -159,7 +159,7 @@ async fn answer<H: ServerHandler + Clone>(
     match method {
         "tools/list" => {
             let list = bridge.ask(parts, "tools/list", raw(&json!({}))?).await?;
-            as_in_0_1(&list)
+            to_legacy_tool_list(&list)
         }
         "tools/call" => {
             let name = params.name.filter(|name| !name.is_empty());
@@ -199,7 +199,7 @@ struct Call {
 }
 
 /// Adds the fields that 0.1.x clients expect in a tool list beyond those of MCP.
-fn as_in_0_1(list: &RawValue) -> Result<Box<RawValue>, ErrorData> {
+fn to_legacy_tool_list(list: &RawValue) -> Result<Box<RawValue>, ErrorData> {
     let mut list: serde_json::Value = serde_json::from_str(list.get()).map_err(|_| internal())?;
     let tools = list["tools"].as_array_mut().ok_or_else(internal)?;
     for tool in tools {

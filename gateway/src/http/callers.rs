@@ -16,30 +16,30 @@ const STREAMS_MAX: usize = 64;
 /// Burst size, in seconds of the request rate.
 const BURST_SECONDS: u32 = 4;
 /// After this idle time the bucket is full again, so evicting the caller loses nothing.
-const FORGET_AFTER: Duration = Duration::from_secs(2 * BURST_SECONDS as u64);
+const EVICT_AFTER: Duration = Duration::from_secs(2 * BURST_SECONDS as u64);
 
 /// Recently active callers.
 #[derive(Debug)]
-pub(super) struct Callers {
+pub(super) struct CallerLimits {
     quota: Quota,
     known: Mutex<HashMap<Arc<str>, Known>>,
 }
 
 #[derive(Debug)]
 struct Known {
-    standing: Arc<Standing>,
+    standing: Arc<CallerQuota>,
     used: Instant,
 }
 
 /// Remaining limits of one caller.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct CallerQuota {
     bucket: DefaultDirectRateLimiter,
     pub(super) requests: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
 }
 
-impl Callers {
+impl CallerLimits {
     pub(super) fn new(per_second: NonZeroU32) -> Self {
         let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
         Self {
@@ -49,7 +49,7 @@ impl Callers {
     }
 
     /// Returns the caller's limits, or `None` if too many callers are active.
-    pub(super) fn standing(&self, key: &str) -> Option<Arc<Standing>> {
+    pub(super) fn standing(&self, key: &str) -> Option<Arc<CallerQuota>> {
         let now = Instant::now();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = known.get_mut(key) {
@@ -62,7 +62,7 @@ impl Callers {
         if known.len() >= CALLERS_MAX {
             return None;
         }
-        let standing = Arc::new(Standing {
+        let standing = Arc::new(CallerQuota {
             bucket: RateLimiter::direct(self.quota),
             requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
@@ -88,11 +88,11 @@ fn sweep(known: &mut HashMap<Arc<str>, Known>, now: Instant) {
     known.retain(|_, entry| {
         let is_taken = entry.standing.requests.available_permits() < REQUESTS_IN_FLIGHT_MAX
             || entry.standing.streams.available_permits() < STREAMS_MAX;
-        is_taken || now.duration_since(entry.used) < FORGET_AFTER
+        is_taken || now.duration_since(entry.used) < EVICT_AFTER
     });
 }
 
-impl Standing {
+impl CallerQuota {
     /// Takes one request from the rate limit. The error is the wait time in whole seconds.
     pub(super) fn take(&self) -> Result<(), u64> {
         self.bucket.check().map_err(|not_until| {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn callers_have_separate_buckets() {
-        let callers = Callers::new(NonZeroU32::new(5).unwrap());
+        let callers = CallerLimits::new(NonZeroU32::new(5).unwrap());
         let taken = |key: &str| {
             let standing = callers.standing(key).unwrap();
             (0..50).take_while(|_| standing.take().is_ok()).count()
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn callers_are_bounded_and_idle_ones_evicted() {
-        let callers = Callers::new(NonZeroU32::MIN);
+        let callers = CallerLimits::new(NonZeroU32::MIN);
         for number in 0..CALLERS_MAX {
             assert!(callers.standing(&number.to_string()).is_some());
         }
@@ -133,7 +133,7 @@ mod tests {
             .requests
             .clone()
             .try_acquire_owned();
-        let later = Instant::now() + FORGET_AFTER + Duration::from_secs(1);
+        let later = Instant::now() + EVICT_AFTER + Duration::from_secs(1);
         sweep(&mut callers.known.lock().unwrap(), later);
         assert_eq!(callers.known.lock().unwrap().len(), 1);
         drop(held);

@@ -13,12 +13,12 @@ use synapsor_chassis::sandbox::SandboxPolicy;
 use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::EnvVars;
 
+use super::authentication::Authenticator;
 use super::cors::Cors;
-use super::origin::Names;
+use super::origin::HostPolicy;
 use super::static_tokens::StaticTokens;
 use super::tls::{ServerTls, ServerTlsFiles};
-use super::token::Gate;
-use crate::access_tokens::AccessTokens;
+use crate::access_tokens::AccessTokenAuthenticator;
 
 const PORT_DEFAULT: u16 = 8766;
 const BRIDGE_PORT_DEFAULT: u16 = 8765;
@@ -83,13 +83,13 @@ pub struct HttpFlags {
 
 /// MCP over HTTP: streamable HTTP or the JSON-RPC bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum HttpProtocol {
     Streamable,
     /// Plain JSON-RPC, as in 0.1.x.
     Bridge,
 }
 
-impl Wire {
+impl HttpProtocol {
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Streamable => "streamable-http",
@@ -101,12 +101,12 @@ impl Wire {
 /// Validated settings of the HTTP server.
 #[derive(Debug)]
 pub struct HttpSettings {
-    pub(super) wire: Wire,
+    pub(super) wire: HttpProtocol,
     pub(super) listen: SocketAddr,
     pub(super) has_lifeline: bool,
     pub(super) session_idle: Duration,
     pub(super) per_second: NonZeroU32,
-    door: Door,
+    door: AuthMode,
     tls: Option<ServerTlsFiles>,
     is_https_outside: bool,
     hosts: Vec<String>,
@@ -116,11 +116,11 @@ pub struct HttpSettings {
 
 /// Authentication method.
 #[derive(Debug)]
-enum Door {
+enum AuthMode {
     /// No authentication, by explicit flag.
     Open,
     /// Access tokens; `None` until the reader has sent its token policy.
-    Issued(Option<Arc<AccessTokens>>),
+    Issued(Option<Arc<AccessTokenAuthenticator>>),
     Tokens {
         of_variable: Option<Secret>,
         file: Option<PathBuf>,
@@ -139,12 +139,12 @@ impl HttpFlags {
     /// # Errors
     /// When a setting is invalid, or settings conflict.
     pub fn resolve(&self, env: &EnvVars, has_lifeline: bool) -> Result<HttpSettings, ExitError> {
-        self.resolve_for(Wire::Streamable, env, has_lifeline)
+        self.resolve_for(HttpProtocol::Streamable, env, has_lifeline)
     }
 
     pub(crate) fn resolve_for(
         &self,
-        wire: Wire,
+        wire: HttpProtocol,
         env: &EnvVars,
         has_lifeline: bool,
     ) -> Result<HttpSettings, ExitError> {
@@ -182,7 +182,7 @@ impl HttpFlags {
     /// new files, so the policy includes their directories.
     pub(crate) fn needs(
         &self,
-        wire: Wire,
+        wire: HttpProtocol,
         env: &EnvVars,
         needs: &mut SandboxPolicy,
     ) -> Result<(), ExitError> {
@@ -199,10 +199,10 @@ impl HttpFlags {
         Ok(())
     }
 
-    fn listen(&self, wire: Wire, env: &EnvVars) -> Result<SocketAddr, ExitError> {
+    fn listen(&self, wire: HttpProtocol, env: &EnvVars) -> Result<SocketAddr, ExitError> {
         let port = match wire {
-            Wire::Streamable => PORT_DEFAULT,
-            Wire::Bridge => BRIDGE_PORT_DEFAULT,
+            HttpProtocol::Streamable => PORT_DEFAULT,
+            HttpProtocol::Bridge => BRIDGE_PORT_DEFAULT,
         };
         let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
         Ok(env.choose(self.listen, "SYNAPSOR_GATEWAY_LISTEN", loopback)?)
@@ -266,12 +266,12 @@ impl HttpFlags {
         )))
     }
 
-    fn door(&self, env: &EnvVars) -> Result<Door, ExitError> {
+    fn door(&self, env: &EnvVars) -> Result<AuthMode, ExitError> {
         if self.dev_no_auth {
-            return Ok(Door::Open);
+            return Ok(AuthMode::Open);
         }
         if self.access_tokens {
-            return Ok(Door::Issued(None));
+            return Ok(AuthMode::Issued(None));
         }
         let name = self.token_name(env)?;
         let file = self.tokens_file(env)?;
@@ -280,7 +280,7 @@ impl HttpFlags {
         } else {
             Some(Secret::read(env, &name).map_err(token_failure)?)
         };
-        Ok(Door::Tokens { of_variable, file })
+        Ok(AuthMode::Tokens { of_variable, file })
     }
 }
 
@@ -289,38 +289,41 @@ impl HttpSettings {
     ///
     /// # Errors
     /// `HTTP_ACCESS_TOKENS_REQUIRED` and `HTTP_ACCESS_TOKENS_UNUSED` if the flags and the contract conflict.
-    pub(crate) fn let_in(&mut self, issued: Option<Arc<AccessTokens>>) -> Result<(), ExitError> {
+    pub(crate) fn require_access_tokens(
+        &mut self,
+        issued: Option<Arc<AccessTokenAuthenticator>>,
+    ) -> Result<(), ExitError> {
         match (&mut self.door, issued) {
-            (Door::Issued(place), Some(tokens)) => {
+            (AuthMode::Issued(place), Some(tokens)) => {
                 *place = Some(tokens);
                 Ok(())
             }
-            (Door::Issued(_), None) => {
+            (AuthMode::Issued(_), None) => {
                 let text = "the reader's contract does not take tenant and principal from access tokens";
                 Err(ExitError::usage("HTTP_ACCESS_TOKENS_UNUSED", text)
                     .with_fix("omit --access-tokens and set a bearer token"))
             }
-            (Door::Open | Door::Tokens { .. }, Some(_)) => {
+            (AuthMode::Open | AuthMode::Tokens { .. }, Some(_)) => {
                 let text = "the reader's contract takes tenant and principal from callers' access tokens";
                 Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
                     .with_fix("pass --access-tokens instead of another authentication method"))
             }
-            (Door::Open | Door::Tokens { .. }, None) => Ok(()),
+            (AuthMode::Open | AuthMode::Tokens { .. }, None) => Ok(()),
         }
     }
 
     /// Returns the authentication gate, and the static tokens to reload when their file changes.
-    pub(super) fn gate(&self) -> Result<(Arc<Gate>, Option<Arc<StaticTokens>>), ExitError> {
+    pub(super) fn gate(&self) -> Result<(Arc<Authenticator>, Option<Arc<StaticTokens>>), ExitError> {
         match &self.door {
-            Door::Open => Ok((Arc::new(Gate::Open), None)),
-            Door::Issued(Some(tokens)) => Ok((Arc::new(Gate::Issued(tokens.clone())), None)),
-            Door::Issued(None) => Err(ExitError::usage(
+            AuthMode::Open => Ok((Arc::new(Authenticator::Open), None)),
+            AuthMode::Issued(Some(tokens)) => Ok((Arc::new(Authenticator::Issued(tokens.clone())), None)),
+            AuthMode::Issued(None) => Err(ExitError::usage(
                 "HTTP_ACCESS_TOKENS_UNUSED",
                 "no access-token policy received from the reader",
             )),
-            Door::Tokens { of_variable, file } => {
+            AuthMode::Tokens { of_variable, file } => {
                 let tokens = Arc::new(StaticTokens::load(of_variable.as_ref(), file.as_deref())?);
-                Ok((Arc::new(Gate::Static(tokens.clone())), Some(tokens)))
+                Ok((Arc::new(Authenticator::Static(tokens.clone())), Some(tokens)))
             }
         }
     }
@@ -330,8 +333,8 @@ impl HttpSettings {
     }
 
     /// Returns the hosts and origins that a server at `address` accepts.
-    pub(super) fn names(&self, address: SocketAddr) -> Names {
-        Names::of(address, self.is_https_outside).with(&self.hosts, &self.origins, self.cors.clone())
+    pub(super) fn names(&self, address: SocketAddr) -> HostPolicy {
+        HostPolicy::of(address, self.is_https_outside).with(&self.hosts, &self.origins, self.cors.clone())
     }
 }
 

@@ -19,17 +19,17 @@ use super::sessions::Sessions;
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Check = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
+type HealthCheck = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
 
 /// Server information in health responses.
-pub struct About {
+pub struct ServerInfo {
     transport: &'static str,
     tools: usize,
     mode: String,
-    is_ready: Box<Check>,
+    is_ready: Box<HealthCheck>,
 }
 
-impl std::fmt::Debug for About {
+impl std::fmt::Debug for ServerInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut shown = f.debug_struct("About");
         shown
@@ -39,7 +39,7 @@ impl std::fmt::Debug for About {
     }
 }
 
-impl About {
+impl ServerInfo {
     /// Describes a server with `tools` tools in `mode`; `is_ready` is a cheap check of its dependencies.
     pub fn new<F>(
         tools: usize,
@@ -66,14 +66,14 @@ impl About {
 /// State of both endpoints.
 #[derive(Debug)]
 pub(super) struct Health {
-    about: About,
+    about: ServerInfo,
     sessions: Option<Arc<Sessions>>,
     checked: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Health {
     /// `sessions` is `None` for transports without sessions.
-    pub(super) fn new(about: About, sessions: Option<Arc<Sessions>>) -> Self {
+    pub(super) fn new(about: ServerInfo, sessions: Option<Arc<Sessions>>) -> Self {
         Self {
             about,
             sessions,

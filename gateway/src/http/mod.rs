@@ -1,21 +1,21 @@
 //! MCP over HTTP: routes and middleware. It accepts any MCP handler, so test programs can use exactly this stack.
 
 mod admission;
+mod authentication;
 mod bridge;
 mod callers;
+mod connections;
 mod cors;
-mod eras;
+mod file_watch;
 mod flags;
+mod guarded_body;
 mod health;
-mod held;
+mod maintenance;
 mod origin;
+mod revision_router;
 mod sessions;
 mod static_tokens;
 mod tls;
-mod token;
-mod upkeep;
-mod watched;
-mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -36,20 +36,20 @@ use synapsor_chassis::shutdown;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use flags::Wire;
+pub(crate) use flags::HttpProtocol;
 pub use flags::{HttpFlags, HttpSettings};
-pub use health::About;
+pub use health::ServerInfo;
 
-use crate::access_tokens::{AccessTokens, METADATA_PATH};
-use crate::run_file::{self, Place};
-use admission::Admission;
+use crate::access_tokens::{AccessTokenAuthenticator, METADATA_PATH};
+use crate::run_file::{self, ListenAddress};
+use admission::RequestLimiter;
+use authentication::Authenticator;
 use bridge::Bridge;
-use eras::Mcp;
 use health::Health;
-use origin::Names;
+use maintenance::MaintenanceTask;
+use origin::HostPolicy;
+use revision_router::RevisionRouter;
 use sessions::Sessions;
-use token::Gate;
-use upkeep::Upkeep;
 
 /// Serves `handler` until `stop` is canceled or the lifeline ends.
 ///
@@ -57,7 +57,7 @@ use upkeep::Upkeep;
 /// When files that the settings name are invalid, or the listener cannot bind to the address.
 pub async fn serve<H: ServerHandler + Clone>(
     handler: H,
-    about: About,
+    about: ServerInfo,
     settings: &HttpSettings,
     run_file: Option<&Path>,
     stop: CancellationToken,
@@ -72,24 +72,24 @@ pub async fn serve<H: ServerHandler + Clone>(
         .map_err(|error| cannot_listen(settings.listen, &error))?;
     let stack = Stack {
         names: Arc::new(settings.names(address)),
-        admission: Arc::new(Admission::new(settings.per_second, gate.clone())),
+        admission: Arc::new(RequestLimiter::new(settings.per_second, gate.clone())),
         gate,
         sessions: Arc::new(Sessions::new(settings.session_idle)),
     };
-    let upkeep = Upkeep {
+    let upkeep = MaintenanceTask {
         admission: stack.admission.clone(),
         sessions: stack.sessions.clone(),
         tokens,
         tls: tls.clone(),
     };
     let routes = match settings.wire {
-        Wire::Streamable => stack.streamable(handler, about, stop.clone()),
-        Wire::Bridge => {
+        HttpProtocol::Streamable => stack.streamable(handler, about, stop.clone()),
+        HttpProtocol::Bridge => {
             tracing::warn!("the JSON-RPC bridge is legacy; use --transport streamable-http for MCP clients");
             stack.bridge(handler, about)
         }
     };
-    let place = Place {
+    let place = ListenAddress {
         transport: settings.wire.as_str(),
         address,
         is_https: tls.is_some(),
@@ -106,7 +106,7 @@ pub async fn serve<H: ServerHandler + Clone>(
     }
     background.spawn("reload and session cleanup", upkeep.keep(stop.clone()));
     tokio::select! {
-        () = wire::serve(listener, tls, routes, stop.clone()) => Ok(()),
+        () = connections::serve(listener, tls, routes, stop.clone()) => Ok(()),
         failure = background.failed(&stop) => Err(failure),
     }
 }
@@ -120,9 +120,9 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> ExitError {
 
 /// Middleware state of every request.
 struct Stack {
-    names: Arc<Names>,
-    gate: Arc<Gate>,
-    admission: Arc<Admission>,
+    names: Arc<HostPolicy>,
+    gate: Arc<Authenticator>,
+    admission: Arc<RequestLimiter>,
     sessions: Arc<Sessions>,
 }
 
@@ -130,16 +130,16 @@ impl Stack {
     fn streamable<H: ServerHandler + Clone>(
         self,
         handler: H,
-        about: About,
+        about: ServerInfo,
         stop: CancellationToken,
     ) -> Router {
         let health = Health::new(about, Some(self.sessions.clone()));
-        let mcp = Arc::new(Mcp::new(handler, self.sessions.clone(), stop));
-        let inner = Router::new().route("/mcp", any(eras::serve::<H>).with_state(mcp));
+        let mcp = Arc::new(RevisionRouter::new(handler, self.sessions.clone(), stop));
+        let inner = Router::new().route("/mcp", any(revision_router::serve::<H>).with_state(mcp));
         self.guarded(inner, health)
     }
 
-    fn bridge<H: ServerHandler + Clone>(self, handler: H, about: About) -> Router {
+    fn bridge<H: ServerHandler + Clone>(self, handler: H, about: ServerInfo) -> Router {
         let health = Health::new(about.over("http"), None);
         let bridge = Arc::new(Bridge::new(handler));
         let inner = Router::new().route("/mcp", any(bridge::serve::<H>).with_state(bridge));
@@ -150,12 +150,12 @@ impl Stack {
     fn guarded(self, inner: Router, health: Health) -> Router {
         let health = Arc::new(health);
         let metadata = match &*self.gate {
-            Gate::Issued(tokens) => metadata(tokens),
-            Gate::Open | Gate::Static(_) => Router::new(),
+            Authenticator::Issued(tokens) => metadata(tokens),
+            Authenticator::Open | Authenticator::Static(_) => Router::new(),
         };
         let inner = inner
             .route_layer(from_fn_with_state(self.admission, admission::admit))
-            .route_layer(from_fn_with_state(self.gate, token::authenticate));
+            .route_layer(from_fn_with_state(self.gate, authentication::authenticate));
         Router::new()
             .route("/healthz", get(health::healthz).with_state(health.clone()))
             .route("/readyz", get(health::readyz).with_state(health))
@@ -170,7 +170,7 @@ impl Stack {
 }
 
 /// Serves the resource metadata, which names the token issuer. It requires no token.
-fn metadata(tokens: &AccessTokens) -> Router {
+fn metadata(tokens: &AccessTokenAuthenticator) -> Router {
     let document = tokens.metadata();
     let answer = get(move || {
         let document = document.clone();

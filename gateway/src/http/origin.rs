@@ -17,13 +17,13 @@ const HTTPS_PORT: u16 = 443;
 
 /// Exact hosts and origins that are accepted.
 #[derive(Debug)]
-pub(super) struct Names {
+pub(super) struct HostPolicy {
     hosts: Vec<String>,
     origins: Vec<String>,
     cors: Option<Cors>,
 }
 
-impl Names {
+impl HostPolicy {
     /// Returns the loopback names and the address itself, with the port.
     pub(super) fn of(address: SocketAddr, is_https: bool) -> Self {
         let own = match address {
@@ -85,30 +85,30 @@ impl Names {
 
 /// Accepts only requests with one allowed host and at most one `Origin`, which must be allowed. Answers CORS
 /// preflight requests.
-pub(super) async fn check(State(names): State<Arc<Names>>, request: Request, next: Next) -> Response {
+pub(super) async fn check(State(names): State<Arc<HostPolicy>>, request: Request, next: Next) -> Response {
     if !names.accepts_host(&request) {
-        return sealed(refused(StatusCode::FORBIDDEN, "host_not_allowed"));
+        return with_security_headers(refused(StatusCode::FORBIDDEN, "host_not_allowed"));
     }
     let origins = values(&request, header::ORIGIN);
     if origins.len() > 1 || !origins.iter().all(|origin| is_listed(origin, &names.origins)) {
-        return sealed(refused(StatusCode::FORBIDDEN, "origin_not_allowed"));
+        return with_security_headers(refused(StatusCode::FORBIDDEN, "origin_not_allowed"));
     }
     let cors = names
         .cors
         .as_ref()
         .filter(|cors| origins.iter().any(|origin| cors.is_for(origin)));
     let Some(cors) = cors else {
-        return sealed(next.run(request).await);
+        return with_security_headers(next.run(request).await);
     };
     if let Some(answer) = cors.preflight(&request) {
-        return sealed(answer);
+        return with_security_headers(answer);
     }
     let mut response = next.run(request).await;
     cors.open(response.headers_mut());
-    sealed(response)
+    with_security_headers(response)
 }
 
-fn sealed(mut response: Response) -> Response {
+fn with_security_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(

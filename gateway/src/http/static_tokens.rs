@@ -11,7 +11,7 @@ use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
 
-use super::watched::Watched;
+use super::file_watch::FileWatch;
 use crate::caller::Caller;
 
 /// Name of the token from the environment variable.
@@ -57,12 +57,12 @@ impl StaticTokens {
             of_variable,
             file: file.map(Path::to_owned),
         };
-        tokens.read_again()?;
+        tokens.reload()?;
         Ok(tokens)
     }
 
     /// Returns the holder of `given`. Compares every token in constant time.
-    pub(super) fn holder(&self, given: &[u8]) -> Option<Caller> {
+    pub(super) fn find_caller(&self, given: &[u8]) -> Option<Caller> {
         let given: [u8; 32] = Sha256::digest(given).into();
         let current = self
             .current
@@ -79,8 +79,8 @@ impl StaticTokens {
     }
 
     /// Returns the watch of the file, if a file is configured.
-    pub(super) fn watch(&self) -> Option<Watched> {
-        Some(Watched::new(vec![self.file.clone()?]))
+    pub(super) fn watch(&self) -> Option<FileWatch> {
+        Some(FileWatch::new(vec![self.file.clone()?]))
     }
 
     /// Reloads the file and returns the callers whose tokens were removed. If the file is invalid, the previous
@@ -88,7 +88,7 @@ impl StaticTokens {
     ///
     /// # Errors
     /// When the file is invalid.
-    pub(super) fn read_again(&self) -> Result<Vec<Caller>, ExitError> {
+    pub(super) fn reload(&self) -> Result<Vec<Caller>, ExitError> {
         let mut tokens: Vec<Named> = self.of_variable.iter().cloned().collect();
         if let Some(path) = &self.file {
             tokens.extend(read(path, self.of_variable.is_some())?);
@@ -176,7 +176,7 @@ mod tests {
     fn each_token_has_its_own_holder() {
         let (_dir, tokens) = with_file("# who\nalice alices-long-token\n\n bob\tbobs-longer-token \r\n");
         let tokens = tokens.unwrap();
-        let holder = |given: &str| tokens.holder(given.as_bytes()).map(|c| c.key().to_owned());
+        let holder = |given: &str| tokens.find_caller(given.as_bytes()).map(|c| c.key().to_owned());
         assert_eq!(holder("alices-long-token").as_deref(), Some("token:alice"));
         assert_eq!(holder("bobs-longer-token").as_deref(), Some("token:bob"));
         assert_eq!(holder("the variable's token").as_deref(), Some("token:default"));
@@ -210,10 +210,10 @@ mod tests {
         let (tokens, path) = (tokens.unwrap(), dir.path().join("tokens"));
         let write = |text: &str| files::write_atomic(&path, text.as_bytes(), 0o600).unwrap();
         write("alice alices-other-token\n");
-        assert_eq!(tokens.read_again().unwrap(), [Caller::of_token("bob")]);
-        assert!(tokens.holder(b"alices-long-token").is_none());
+        assert_eq!(tokens.reload().unwrap(), [Caller::of_token("bob")]);
+        assert!(tokens.find_caller(b"alices-long-token").is_none());
         write("alice");
-        assert!(tokens.read_again().is_err());
-        assert!(tokens.holder(b"alices-other-token").is_some());
+        assert!(tokens.reload().is_err());
+        assert!(tokens.find_caller(b"alices-other-token").is_some());
     }
 }

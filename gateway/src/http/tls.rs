@@ -14,7 +14,7 @@ use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
 use tokio_rustls::TlsAcceptor;
 
-use super::watched::Watched;
+use super::file_watch::FileWatch;
 
 const PEM_BYTES_MAX: u64 = 256 * 1024;
 
@@ -76,8 +76,8 @@ impl ServerTls {
         &self.acceptor
     }
 
-    pub(super) fn watch(&self) -> Watched {
-        Watched::new(vec![self.files.cert.clone(), self.files.key.clone()])
+    pub(super) fn watch(&self) -> FileWatch {
+        FileWatch::new(vec![self.files.cert.clone(), self.files.key.clone()])
     }
 
     /// Reloads the files. If they are invalid, the previous certificate stays in use.

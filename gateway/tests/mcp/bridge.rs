@@ -4,9 +4,9 @@ use serde_json::{Value as Json, json};
 
 use crate::raw_http::{Reply, Served, call, ping};
 use crate::reader::{DECIMAL, INTEGER, PROPOSE, READ};
-use crate::world::World;
+use crate::world::GatewayFixture;
 
-async fn served(world: &World) -> Served {
+async fn served(world: &GatewayFixture) -> Served {
     Served::start_over(world, "http-bridge").await
 }
 
@@ -16,7 +16,7 @@ async fn ask(served: &Served, message: &Json) -> Reply {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bridge_client_lists_and_calls_without_a_handshake() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world).await;
     let list = ask(
         &served,
@@ -55,7 +55,7 @@ async fn bridge_client_lists_and_calls_without_a_handshake() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bridge_errors_have_json_rpc_codes_and_the_request_id() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world).await;
     for (message, status, code) in [
         (json!({"jsonrpc": "2.0", "id": 7, "method": "ping"}), 200, -32_601),
@@ -124,7 +124,7 @@ async fn bridge_errors_have_json_rpc_codes_and_the_request_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bridge_accepts_only_posts_of_plain_json() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world).await;
     for method in ["GET", "DELETE", "PUT"] {
         let head = served.head(0, "").replace("POST", method);

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 
 use crate::raw_http::{Served, TOKEN, call};
 use crate::reader::READ;
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
 const IDLE: usize = 1_000;
 const SLOW: usize = 200;
@@ -29,7 +29,7 @@ async fn idle(served: &Served) -> TcpStream {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_connections_use_bounded_memory() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&["--rate-per-second", "1000"]);
     command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
     let served = Served::spawn(&world, command).await;
@@ -81,7 +81,7 @@ async fn idle_connections_use_bounded_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_connection_resumes_and_rejected_body_is_not_a_request() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let mut resting = idle(&served).await;
     let body = "GET /healthz HTTP/1.1\r\nHost: HOST\r\n\r\n".replace("HOST", &served.address);

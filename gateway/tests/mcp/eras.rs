@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::raw_http::{Reply, Served, TOKEN, ping};
 use crate::reader::READ;
-use crate::world::World;
+use crate::world::GatewayFixture;
 
 const MODERN: &str = "MCP-Protocol-Version: 2026-07-28";
 
@@ -27,7 +27,7 @@ fn code(reply: &Reply) -> (u16, i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn newest_revision_is_served_without_a_handshake() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let body = request("server/discover", &json!({"_meta": meta("2026-07-28")}));
     let lines = format!("{MODERN}\nMcp-Method: server/discover");
@@ -52,7 +52,7 @@ async fn newest_revision_is_served_without_a_handshake() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_headers_that_differ_from_the_body() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let body = request(
         "tools/call",
@@ -82,7 +82,7 @@ async fn rejects_headers_that_differ_from_the_body() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notification_method_header_is_optional_but_must_match() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let body = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": 1}});
     for (lines, status) in [
@@ -101,7 +101,7 @@ async fn notification_method_header_is_optional_but_must_match() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unsupported_versions_and_metadata_are_reported() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let listing = "Mcp-Method: tools/list";
     for (version, params, expected) in [
@@ -132,7 +132,7 @@ async fn unsupported_versions_and_metadata_are_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn methods_statuses_and_media_types_follow_the_revision() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let params = json!({"_meta": meta("2026-07-28")});
     for method in ["tools/approve", "ping", "resources/subscribe"] {
@@ -191,7 +191,7 @@ async fn methods_statuses_and_media_types_follow_the_revision() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_params_and_unknown_methods_have_different_errors() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     for (method, params, expected) in [
         ("tools/call", json!({"arguments": {}}), -32602),

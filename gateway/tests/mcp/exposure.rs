@@ -2,13 +2,13 @@
 
 use crate::raw_http::{Served, TOKEN};
 use crate::start::refused;
-use crate::world::World;
+use crate::world::GatewayFixture;
 
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn added_hosts_and_origins_are_exact() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&[
         "--allowed-host",
         "mcp.example.com",
@@ -53,7 +53,7 @@ async fn added_hosts_and_origins_are_exact() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicting_settings_prevent_the_start() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let file = |name: &str, content: &str| {
         let path = world.dir.path().join(name);
         synapsor_chassis::files::create_exclusive(&path, content.as_bytes()).unwrap();

@@ -11,14 +11,14 @@ use tokio::net::TcpStream;
 
 use crate::raw_http::{Served, TOKEN, call, ping};
 use crate::reader::{DECIMAL, HOLD, INTEGER, PROPOSE, READ};
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_with_a_token_lists_and_calls() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let config = StreamableHttpClientTransportConfig::with_uri(format!("http://{}/mcp", served.address))
         .auth_header(TOKEN);
@@ -42,7 +42,7 @@ async fn client_with_a_token_lists_and_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bytes_pass_unchanged_and_headers_carry_no_identity() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let arguments = format!(r#"{{ "big":{INTEGER} , "exact": {DECIMAL}, "tenant_id":"EVIL"}}"#);
     for name in [
@@ -89,7 +89,7 @@ async fn bytes_pass_unchanged_and_headers_carry_no_identity() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_large_deep_and_malformed_bodies_before_dispatch() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let padded = |bytes: usize| {
         let frame = call(READ, "{}").len();
@@ -134,7 +134,7 @@ async fn rejects_large_deep_and_malformed_bodies_before_dispatch() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_other_methods_and_paths_health_needs_no_token() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let lines = format!(
         "Host: {}\nAuthorization: Bearer {TOKEN}\nAccept: text/event-stream\nConnection: close",
@@ -168,7 +168,7 @@ async fn rejects_other_methods_and_paths_health_needs_no_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_disconnect_cancels_its_call() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let body = call(HOLD, "{}");
     let mut stream = served.open(&served.head(body.len(), "")).await;
@@ -180,7 +180,7 @@ async fn client_disconnect_cancels_its_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_the_65th_concurrent_request_of_a_caller() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let body = call(HOLD, "{}");
     let mut streams = Vec::new();
@@ -202,7 +202,7 @@ async fn rejects_the_65th_concurrent_request_of_a_caller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_headers_and_slow_bodies_time_out() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let slow_head = async {
         let mut stream = TcpStream::connect(&served.address).await.unwrap();
@@ -223,7 +223,7 @@ async fn slow_headers_and_slow_bodies_time_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn dev_mode_on_loopback_needs_no_token_but_checks_the_host() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::spawn(&world, world.gateway(&["--dev-no-auth"])).await;
     let host = format!("Host: {}", served.address);
     assert_eq!(served.post_with_lines("/mcp", &host).await.status, 200);
@@ -235,7 +235,7 @@ async fn dev_mode_on_loopback_needs_no_token_but_checks_the_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gateway_ends_with_its_lifeline_and_removes_its_run_file() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&["--lifeline", "stdin", "--auth-token-env", "OTHER_TOKEN"]);
     let token_file = world.dir.path().join("token");
     synapsor_chassis::files::create_exclusive(&token_file, TOKEN.as_bytes()).unwrap();

@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use crate::raw_http::{Served, TOKEN, ping};
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
-async fn served(world: &World, flags: &[&str]) -> Served {
+async fn served(world: &GatewayFixture, flags: &[&str]) -> Served {
     let mut command = world.gateway(flags);
     command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
     Served::spawn(world, command).await
@@ -14,7 +14,7 @@ async fn served(world: &World, flags: &[&str]) -> Served {
 #[tokio::test(flavor = "multi_thread")]
 async fn rate_limited_caller_gets_retry_after_others_are_served() {
     const OTHER: &str = "another-token-of-the-test";
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let tokens = world.dir.path().join("tokens");
     synapsor_chassis::files::create_exclusive(&tokens, format!("other {OTHER}\n").as_bytes()).unwrap();
     let path = tokens.to_str().unwrap().to_owned();
@@ -39,7 +39,7 @@ async fn rate_limited_caller_gets_retry_after_others_are_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_compressed_bodies_and_other_media_types() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     for encoding in ["gzip", "br", "identity", "deflate, gzip"] {
         let reply = served
@@ -63,7 +63,7 @@ async fn rejects_compressed_bodies_and_other_media_types() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_configured_cors_origin_may_read_responses() {
     const PAGE: &str = "https://app.example.com";
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &["--cors-origin", PAGE]).await;
     let ask_first = |origin: &str| {
         format!(
@@ -111,7 +111,7 @@ async fn only_the_configured_cors_origin_may_read_responses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cors_is_off_by_default() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let own = format!("http://{}", served.address);
     let head = format!(
@@ -126,7 +126,7 @@ async fn cors_is_off_by_default() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gateway_is_ready_only_while_its_reader_responds() {
-    let mut world = World::start().await;
+    let mut world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
     let ready = served.get("/readyz").await;
     assert_eq!((ready.status, ready.body.as_str()), (200, r#"{"ok":true}"#));

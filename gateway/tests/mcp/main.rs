@@ -3,9 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed expectation is what a test reports")]
 
+mod authentication;
 mod bridge;
 mod crowd;
-mod door;
 mod eras;
 mod exposure;
 mod http;

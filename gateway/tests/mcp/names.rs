@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 
 use crate::raw_stdio::Raw;
 use crate::reader::{PROPOSE, READ};
-use crate::world::World;
+use crate::world::GatewayFixture;
 
 const READ_ALIAS: &str = "billing__inspect_invoice";
 const PROPOSE_ALIAS: &str = "billing__propose_late_fee_waiver";
@@ -13,13 +13,13 @@ const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
 async fn listed(raw: &mut Raw) -> Vec<Json> {
     raw.say(LIST).await;
-    let answer = raw.hear().await;
+    let answer = raw.recv().await;
     answer["result"]["tools"].as_array().unwrap().clone()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_mode_lists_its_names_and_accepts_either() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     for (mode, names) in [
         ("canonical", vec![READ, PROPOSE]),
         ("openai", vec![READ_ALIAS, PROPOSE_ALIAS]),
@@ -39,7 +39,7 @@ async fn each_mode_lists_its_names_and_accepts_either() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn alias_names_its_canonical_tool_in_text_and_metadata() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&["--alias-mode", "both"])).await;
     let tools = listed(&mut raw).await;
     let (own, alias) = (&tools[0], &tools[1]);
@@ -55,7 +55,7 @@ async fn alias_names_its_canonical_tool_in_text_and_metadata() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_name_reaches_the_reader_unchanged() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     for mode in ["canonical", "openai", "both"] {
         let mut raw = Raw::open(world.gateway(&["--alias-mode", mode])).await;
         for unknown in [
@@ -72,7 +72,7 @@ async fn unknown_name_reaches_the_reader_unchanged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_unknown_alias_mode_in_the_environment() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&[]);
     command.env("SYNAPSOR_GATEWAY_ALIAS_MODE", "openai");
     let mut raw = Raw::open(command).await;

@@ -5,7 +5,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
 pub(crate) const TOKEN: &str = "a-token-of-the-test";
 
@@ -32,22 +32,22 @@ impl Reply {
 
 impl Served {
     /// Starts with a token, on a free port.
-    pub(crate) async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &GatewayFixture) -> Self {
         Self::start_over(world, "streamable-http").await
     }
 
-    pub(crate) async fn start_over(world: &World, transport: &str) -> Self {
+    pub(crate) async fn start_over(world: &GatewayFixture, transport: &str) -> Self {
         let mut command = world.gateway(&[]);
         command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
         Self::spawn_over(world, command, transport).await
     }
 
     /// Adds the transport, a free port and a run file; returns once the gateway listens.
-    pub(crate) async fn spawn(world: &World, command: Command) -> Self {
+    pub(crate) async fn spawn(world: &GatewayFixture, command: Command) -> Self {
         Self::spawn_over(world, command, "streamable-http").await
     }
 
-    pub(crate) async fn spawn_over(world: &World, mut command: Command, transport: &str) -> Self {
+    pub(crate) async fn spawn_over(world: &GatewayFixture, mut command: Command, transport: &str) -> Self {
         let run_file = world.dir.path().join("gateway.run.json");
         command
             .args(["--transport", transport, "--listen", "127.0.0.1:0", "--run-file"])

@@ -50,7 +50,7 @@ impl Raw {
         input.write_all(b"\n").await.unwrap();
     }
 
-    pub(crate) async fn hear(&mut self) -> Json {
+    pub(crate) async fn recv(&mut self) -> Json {
         let mut line = String::new();
         tokio::time::timeout(PATIENCE, self.output.read_line(&mut line))
             .await
@@ -63,7 +63,7 @@ impl Raw {
 
     pub(crate) async fn ask(&mut self, message: &Json) -> Json {
         self.say(&message.to_string()).await;
-        self.hear().await
+        self.recv().await
     }
 
     pub(crate) fn child(&mut self) -> &mut Child {
@@ -76,7 +76,7 @@ impl Raw {
             r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
         ))
         .await;
-        self.hear().await
+        self.recv().await
     }
 
     /// Closes stdin; returns the exit code, the rest of stdout, and stderr.

@@ -33,7 +33,7 @@ pub(crate) struct Seen {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct StandIn {
+pub(crate) struct FakeReader {
     seen: Arc<Mutex<Vec<Seen>>>,
     /// Number of waiting calls of [`HOLD`].
     pub(crate) held: Arc<watch::Sender<usize>>,
@@ -44,7 +44,7 @@ pub(crate) struct StandIn {
     wants_tokens: bool,
 }
 
-impl StandIn {
+impl FakeReader {
     pub(crate) fn new(result_format: u32) -> Self {
         Self {
             seen: Arc::default(),
@@ -144,7 +144,7 @@ fn answer(capability: &str) -> (String, bool) {
 }
 
 #[tonic::async_trait]
-impl AgentService for StandIn {
+impl AgentService for FakeReader {
     async fn get_catalog(
         &self,
         _request: Request<GetCatalogRequest>,

@@ -4,12 +4,12 @@ use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 
 use crate::raw_http::{Reply, Served, initialize, initialize_in, ping};
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
 const ALICE: &str = "alices-token-of-the-test";
 const BOB: &str = "bobs-token-of-the-test";
 
-async fn served(world: &World, flags: &[&str]) -> Served {
+async fn served(world: &GatewayFixture, flags: &[&str]) -> Served {
     let tokens = world.dir.path().join("tokens");
     let content = format!("alice {ALICE}\nbob {BOB}\n");
     synapsor_chassis::files::write_atomic(&tokens, content.as_bytes(), 0o600).unwrap();
@@ -50,7 +50,7 @@ fn without_date(reply: &Reply) -> (u16, String, &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_session_response_equals_missing_session_response() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &[]).await;
     let session = open(&served, ALICE).await;
     assert!(
@@ -83,7 +83,7 @@ async fn foreign_session_response_equals_missing_session_response() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deleted_session_closes_its_stream() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &[]).await;
     let session = open(&served, ALICE).await;
     let head = format!(
@@ -109,7 +109,7 @@ async fn deleted_session_closes_its_stream() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_stream_events_are_sent_to_supporting_clients_only() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &[]).await;
     for (revision, is_known) in [("2025-11-25", true), ("2025-06-18", false)] {
         let opened = served.post_as(ALICE, "", &initialize_in(revision)).await;
@@ -145,7 +145,7 @@ fn has_empty_event(stream: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn idle_session_ends() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &["--session-idle-seconds", "1"]).await;
     let session = open(&served, ALICE).await;
     let ending = async {
@@ -159,7 +159,7 @@ async fn idle_session_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_session_beyond_32_closes_the_oldest_of_the_caller() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &["--rate-per-second", "1000"]).await;
     let of_bob = open(&served, BOB).await;
     let first = open(&served, ALICE).await;
@@ -178,7 +178,7 @@ async fn new_session_beyond_32_closes_the_oldest_of_the_caller() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_token_is_rejected_and_its_sessions_close() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let served = served(&world, &[]).await;
     let (of_alice, of_bob) = (open(&served, ALICE).await, open(&served, BOB).await);
     let tokens = world.dir.path().join("tokens");
@@ -202,7 +202,7 @@ async fn removed_token_is_rejected_and_its_sessions_close() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_limited_to_1000_with_bounded_memory() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let tokens = world.dir.path().join("tokens");
     let lines: String = (0..32)
         .map(|n| format!("caller{n} token-number-{n:04}-of-the-test\n"))

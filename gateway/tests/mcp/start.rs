@@ -7,8 +7,8 @@ use tokio::process::{Child, Command};
 
 use crate::raw_http::{Served, call};
 use crate::raw_stdio::Raw;
-use crate::reader::{HOLD, READ, StandIn};
-use crate::world::{DEPLOYMENT, PATIENCE, World, bare};
+use crate::reader::{FakeReader, HOLD, READ};
+use crate::world::{DEPLOYMENT, GatewayFixture, PATIENCE, bare};
 
 const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
@@ -33,7 +33,7 @@ pub(crate) async fn refused(mut command: Command, code: &str, exit: i32) -> Stri
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_http_without_a_token() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let http = ["--transport", "streamable-http"];
     refused(world.gateway(&http), "HTTP_AUTH_TOKEN_MISSING", 2).await;
     let mut empty = world.gateway(&http);
@@ -51,7 +51,7 @@ async fn rejects_http_without_a_token() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_remote_http_without_tls() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&["--transport", "streamable-http", "--listen", "0.0.0.0:0"]);
     command.env(TOKEN_ENV, "CANARY-TOKEN");
     let errors = refused(command, "HTTP_TLS_REQUIRED", 2).await;
@@ -60,7 +60,7 @@ async fn rejects_remote_http_without_tls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_database_url_in_the_environment() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&[]);
     command.env("HARMLESS_NAME", "postgres://app:CANARY@db/x");
     let errors = refused(command, "GATEWAY_HOLDS_DATABASE_URL", 2).await;
@@ -78,7 +78,7 @@ async fn missing_settings_are_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn settings_are_read_from_the_environment() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = bare();
     command
         .env("SYNAPSOR_GATEWAY_TLS_CA", &world.tls.ca)
@@ -96,7 +96,7 @@ async fn settings_are_read_from_the_environment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn access_token_contract_is_served_over_http_only() {
-    let world = World::of(StandIn::for_tokens()).await;
+    let world = GatewayFixture::of(FakeReader::for_tokens()).await;
     refused(world.gateway(&[]), "CONTRACT_NEEDS_HTTP", 2).await;
     for transport in ["streamable-http", "http-bridge"] {
         let mut command = world.gateway(&["--transport", transport, "--listen", "127.0.0.1:0"]);
@@ -108,20 +108,20 @@ async fn access_token_contract_is_served_over_http_only() {
     let open = world.gateway(&[&http[..], &["--dev-no-auth"]].concat());
     refused(open, "HTTP_ACCESS_TOKENS_REQUIRED", 2).await;
     let issued = [&http[..], &["--access-tokens"]].concat();
-    let other = World::start().await;
+    let other = GatewayFixture::start().await;
     refused(other.gateway(&issued), "HTTP_ACCESS_TOKENS_UNUSED", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn absent_reader_ends_the_start_as_unreachable() {
-    let mut world = World::start().await;
+    let mut world = GatewayFixture::start().await;
     world.stop_reader().await;
     refused(world.gateway(&[]), "UNREACHABLE", 6).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_reader_of_another_ca() {
-    let (world, other) = (World::start().await, World::start().await);
+    let (world, other) = (GatewayFixture::start().await, GatewayFixture::start().await);
     let mut command = world.gateway(&[]);
     command.args(["--tls-ca"]).arg(&other.tls.ca);
     let output = tokio::time::timeout(PATIENCE, command.output())
@@ -143,7 +143,7 @@ async fn rejects_reader_of_another_ca() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_certificate_of_another_deployment() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = bare();
     command.args(["--reader", &world.address, "--deployment", "other"]);
     command
@@ -157,7 +157,7 @@ async fn rejects_certificate_of_another_deployment() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn port_in_use_is_reported() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = world.gateway(&["--transport", "streamable-http", "--listen", &address]);
@@ -168,7 +168,7 @@ async fn port_in_use_is_reported() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn contract_without_a_format_uses_format_1_with_a_warning() {
-    let world = World::with_format(0).await;
+    let world = GatewayFixture::with_format(0).await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     raw.call(READ, "{}").await;
     assert_eq!(world.reader.last().result_format, 1);
@@ -181,7 +181,7 @@ async fn contract_without_a_format_uses_format_1_with_a_warning() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn termination_signal_ends_both_transports_in_order() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut stdio = Raw::open(world.gateway(&[])).await;
     let mut served = Served::start(&world).await;
     // A connection that is kept open between requests must not delay the shutdown.
@@ -197,7 +197,7 @@ async fn termination_signal_ends_both_transports_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn request_in_progress_is_answered_before_shutdown() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut served = Served::start(&world).await;
     let (body, run_file) = (call(HOLD, "{}"), served.run_file.clone());
     let asking = async {
@@ -232,7 +232,7 @@ fn terminate(child: &Child) {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn gateway_cannot_read_files_outside_its_settings() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let served = Served::start(&world).await;
     let said = std::fs::read(world.dir.path().join("gateway.run.json")).unwrap();

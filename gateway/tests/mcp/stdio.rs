@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::raw_stdio::Raw;
 use crate::reader::{DECIMAL, HOLD, INTEGER, PROPOSE, READ};
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn client_sees_only_reviewed_tools() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let child = TokioChildProcess::new(world.gateway(&[])).unwrap();
     let client = ().serve(child).await.unwrap();
     let server = client.peer_info().unwrap();
@@ -45,7 +45,7 @@ async fn client_sees_only_reviewed_tools() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn arguments_and_results_keep_every_digit_and_byte() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     let arguments = format!(
         r#"{{ "big" : {INTEGER}, "exact":{DECIMAL},"e":1e400 , "t":"\u0041", "big":1, "$serde_json::private::Number":"7"}}"#
@@ -67,7 +67,7 @@ async fn arguments_and_results_keep_every_digit_and_byte() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stdout_carries_only_protocol_and_bad_lines_get_errors() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut command = world.gateway(&[]);
     command.env("SYNAPSOR_LOG_LEVEL", "trace");
     let mut raw = Raw::open(command).await;
@@ -101,7 +101,7 @@ async fn stdout_carries_only_protocol_and_bad_lines_get_errors() {
         ),
     ] {
         raw.say(line).await;
-        let answer = raw.hear().await;
+        let answer = raw.recv().await;
         assert_eq!(
             answer["error"]["code"],
             code,
@@ -126,7 +126,7 @@ async fn stdout_carries_only_protocol_and_bad_lines_get_errors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gateway_ends_promptly_with_its_input() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let (code, stdout, errors) = Raw::spawn(world.gateway(&[])).end().await;
     assert_eq!((code, stdout.as_str()), (0, ""), "{errors}");
     let mut raw = Raw::open(world.gateway(&[])).await;
@@ -138,7 +138,7 @@ async fn gateway_ends_promptly_with_its_input() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claimed_identity_reaches_the_reader_only_in_arguments() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     let arguments = r#"{"tenant_id":"EVIL","principal":"EVIL","approver":"EVIL"}"#;
     for name in [
@@ -188,7 +188,7 @@ async fn claimed_identity_reaches_the_reader_only_in_arguments() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn malformed_trace_is_dropped() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {"name": READ, "_meta": {"traceparent": "00-EVIL-EVIL-01"}}});
@@ -204,7 +204,7 @@ async fn malformed_trace_is_dropped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_tool_is_sent_to_the_reader_and_fails_as_a_result() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     let answer = raw.call("no.such_tool", "{}").await;
     assert_eq!(answer["result"]["isError"], true);
@@ -217,7 +217,7 @@ async fn unknown_tool_is_sent_to_the_reader_and_fails_as_a_result() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn canceled_call_is_canceled_at_the_reader() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     raw.say(&format!(
         r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{"name":"{HOLD}"}}}}"#
@@ -231,7 +231,7 @@ async fn canceled_call_is_canceled_at_the_reader() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_calls_above_the_concurrency_limit_as_retryable() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
     for id in 100..228 {
         let params = format!(r#"{{"name":"{HOLD}"}}"#);
@@ -253,7 +253,7 @@ async fn rejects_calls_above_the_concurrency_limit_as_retryable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_reader_is_a_retryable_error_in_both_formats() {
     for format in [1, 2] {
-        let mut world = World::with_format(format).await;
+        let mut world = GatewayFixture::with_format(format).await;
         let mut raw = Raw::open(world.gateway(&[])).await;
         assert_eq!(raw.call(READ, "{}").await["result"]["isError"], false);
         assert_eq!(world.reader.last().result_format, format);
@@ -278,7 +278,7 @@ async fn lost_reader_is_a_retryable_error_in_both_formats() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn newest_revision_is_served_without_handshake_over_stdio() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let mut raw = Raw::spawn(world.gateway(&[]));
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",

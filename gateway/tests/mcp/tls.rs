@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::raw_http::{Served, TOKEN, ping};
-use crate::world::{PATIENCE, World};
+use crate::world::{GatewayFixture, PATIENCE};
 
 struct Certificate {
     cert: PathBuf,
@@ -22,7 +22,7 @@ struct Certificate {
 }
 
 impl Certificate {
-    fn new(world: &World) -> Self {
+    fn new(world: &GatewayFixture) -> Self {
         let certificate = Self {
             cert: world.dir.path().join("server.pem"),
             key: world.dir.path().join("server-key.pem"),
@@ -40,7 +40,7 @@ impl Certificate {
     }
 }
 
-async fn served(world: &World, certificate: &Certificate) -> Served {
+async fn served(world: &GatewayFixture, certificate: &Certificate) -> Served {
     let mut command = world.gateway(&["--rate-per-second", "1000"]);
     let arg = |path: &Path| path.to_str().unwrap().to_owned();
     command.args(["--tls-server-cert", &arg(&certificate.cert)]);
@@ -86,7 +86,7 @@ async fn ask(stream: &mut TlsStream<TcpStream>, address: &str) -> u16 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificate_reloads_under_traffic_and_invalid_one_is_ignored() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let certificate = Certificate::new(&world);
     let first = certificate.replace();
     let served = served(&world, &certificate).await;
@@ -132,7 +132,7 @@ async fn certificate_reloads_under_traffic_and_invalid_one_is_ignored() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plaintext_and_idle_clients_get_no_response_on_a_tls_port() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let certificate = Certificate::new(&world);
     certificate.replace();
     let served = served(&world, &certificate).await;
@@ -174,7 +174,7 @@ async fn status(client: &SendRequest<axum::body::Bytes>, request: Request<()>) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_checks_the_same_hosts() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let certificate = Certificate::new(&world);
     let trusted = certificate.replace();
     let served = served(&world, &certificate).await;
@@ -213,7 +213,7 @@ async fn futures_of<F: Future<Output = u16>>(calls: impl Iterator<Item = F>) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stream_resets_close_the_connection_others_are_served() {
-    let world = World::start().await;
+    let world = GatewayFixture::start().await;
     let certificate = Certificate::new(&world);
     let trusted = certificate.replace();
     let served = served(&world, &certificate).await;

@@ -14,32 +14,32 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::reader::StandIn;
+use crate::reader::FakeReader;
 
 pub(crate) const DEPLOYMENT: &str = "d1";
 /// Upper bound of every wait; a longer wait is a failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct World {
+pub(crate) struct GatewayFixture {
     pub(crate) dir: TempDir,
-    pub(crate) reader: StandIn,
+    pub(crate) reader: FakeReader,
     pub(crate) address: String,
     pub(crate) tls: TlsFiles,
     stop: CancellationToken,
     serving: Option<tokio::task::JoinHandle<()>>,
 }
 
-impl World {
+impl GatewayFixture {
     pub(crate) async fn start() -> Self {
         Self::with_format(2).await
     }
 
     /// `format` is the contract's result format; 0 leaves it unset.
     pub(crate) async fn with_format(format: u32) -> Self {
-        Self::of(StandIn::new(format)).await
+        Self::of(FakeReader::new(format)).await
     }
 
-    pub(crate) async fn of(reader: StandIn) -> Self {
+    pub(crate) async fn of(reader: FakeReader) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemClock.now_ms();
         let ca = DevCa::create(&dir.path().join("certs"), DEPLOYMENT, now).unwrap();

@@ -18,20 +18,21 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Service, caller, refuse};
-use crate::Caller;
+use super::{LedgerServices, caller, refuse};
+use crate::RequestContext;
 use crate::error::status_of;
-use crate::store::StepError;
-use crate::watch::Told;
+use crate::store::StoreTxError;
+use crate::watch::WatchMessage;
 
 /// Number of changes buffered for a slow connection.
 const CHANGES_BUFFERED: usize = 16;
 
-type Changes = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
+type WatchResponses =
+    std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl AgentRecordService for Service {
-    type WatchStream = Changes;
+impl AgentRecordService for LedgerServices {
+    type WatchStream = WatchResponses;
 
     async fn get_proposal(
         &self,
@@ -88,7 +89,7 @@ impl AgentRecordService for Service {
         }))
     }
 
-    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Changes>, Status> {
+    async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<WatchResponses>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         let ticket = self.ticket(&caller, message.ticket)?;
         let watch = self
@@ -122,26 +123,26 @@ impl AgentRecordService for Service {
     }
 }
 
-impl Service {
+impl LedgerServices {
     /// Decodes the ticket of a request; a missing or malformed ticket gets the same error as any other refused
     /// ticket.
     fn ticket(
         &self,
-        caller: &Caller,
+        caller: &RequestContext,
         signed: Option<common::DsseEnvelope>,
     ) -> Result<VerifiedTicket, Status> {
         required("ticket", signed)
             .and_then(DsseEnvelope::try_from)
             .map_err(|refusal| VerifiedTicket::unreadable(&refusal.public))
-            .and_then(|envelope| self.ledger.admit(caller, envelope))
-            .map_err(|refusal| status_of(StepError::Refused(refusal)))
+            .and_then(|envelope| self.ledger.verify_ticket(caller, envelope))
+            .map_err(|refusal| status_of(StoreTxError::Refused(refusal)))
     }
 }
 
-fn to_wire(told: Told) -> WatchResponse {
+fn to_wire(told: WatchMessage) -> WatchResponse {
     let message = match told {
-        Told::Position(seq) => Message::Position(WatchPosition { seq }),
-        Told::Change {
+        WatchMessage::Position(seq) => Message::Position(WatchPosition { seq }),
+        WatchMessage::Change {
             change,
             principal_matches,
         } => Message::Change(WatchChange {

@@ -14,31 +14,31 @@ use tonic::{Request, Response, Status};
 
 use super::page::Page;
 use super::transparency_service::{continued, retired_at};
-use super::{Service, refuse, said};
+use super::{LedgerServices, non_empty, refuse};
 use crate::Ledger;
 use crate::error::status_of;
-use crate::store::events::{ShownEvent, TailFilter};
+use crate::store::events::{EventRow, TailFilter};
 use crate::store::records::EvidenceFilter;
-use crate::store::{StepError, events, log, proposals, records};
+use crate::store::{StoreTxError, events, log, proposals, records};
 
 /// Number of events buffered for a slow connection.
 const EVENTS_BUFFERED: usize = 16;
 
 #[tonic::async_trait]
-impl EventService for Service {
+impl EventService for LedgerServices {
     type TailStream = ReceiverStream<Result<TailResponse, Status>>;
 
     async fn tail(&self, request: Request<TailRequest>) -> Result<Response<Self::TailStream>, Status> {
         let message = request.into_inner();
         let filter = TailFilter {
-            proposal: said(message.proposal_id)
+            proposal: non_empty(message.proposal_id)
                 .map(|id| id.parse().map_err(|e| malformed("proposal_id", e)))
                 .transpose()?,
-            kind: said(message.kind)
+            kind: non_empty(message.kind)
                 .map(|kind| kind.parse().map_err(|e| malformed("kind", e)))
                 .transpose()?,
         };
-        let tail = Tail {
+        let tail = TailTask {
             ledger: self.ledger.clone(),
             filter,
             next: message.from_seq,
@@ -86,11 +86,11 @@ impl EventService for Service {
         let message = request.into_inner();
         let page = Page::from_wire(message.page).map_err(refuse)?;
         let filter = EvidenceFilter {
-            tenant: said(message.tenant),
-            capability: said(message.capability),
-            proposal_id: said(message.proposal_id),
-            source_id: said(message.source_id),
-            table: said(message.table),
+            tenant: non_empty(message.tenant),
+            capability: non_empty(message.capability),
+            proposal_id: non_empty(message.proposal_id),
+            source_id: non_empty(message.source_id),
+            table: non_empty(message.table),
         };
         let (evidence, next_page_token) = self
             .ledger
@@ -100,7 +100,7 @@ impl EventService for Service {
                 page.fill(
                     seqs,
                     |seq| *seq,
-                    |seq| Ok::<_, StepError>(sized(events::envelope(reader.conn(), *seq)?.into())),
+                    |seq| Ok::<_, StoreTxError>(sized(events::envelope(reader.conn(), *seq)?.into())),
                 )
             })
             .await
@@ -138,15 +138,16 @@ impl EventService for Service {
     ) -> Result<Response<ListReceiptsResponse>, Status> {
         let message = request.into_inner();
         let page = Page::from_wire(message.page).map_err(refuse)?;
-        let (proposal_id, outcome) = (said(message.proposal_id), said(message.outcome));
+        let (proposal_id, outcome) = (non_empty(message.proposal_id), non_empty(message.outcome));
         let (receipts, next_page_token) = self
             .ledger
             .store
             .read(move |reader| {
                 let conn = reader.conn();
                 let seqs = records::list_receipts(conn, &proposal_id, &outcome, page.before, page.look())?;
-                let show =
-                    |seq: &u64| Ok::<_, StepError>(sized(records::settle_body(conn, *seq)?.receipt.into()));
+                let show = |seq: &u64| {
+                    Ok::<_, StoreTxError>(sized(records::settle_body(conn, *seq)?.receipt.into()))
+                };
                 page.fill(seqs, |seq| *seq, show)
             })
             .await
@@ -159,7 +160,7 @@ impl EventService for Service {
 }
 
 /// One open tail.
-struct Tail {
+struct TailTask {
     ledger: Ledger,
     filter: TailFilter,
     next: u64,
@@ -167,7 +168,7 @@ struct Tail {
     left: Option<u32>,
 }
 
-impl Tail {
+impl TailTask {
     /// Sends existing events, then, when following, new ones. It sleeps until the log grows.
     async fn run(mut self, out: mpsc::Sender<Result<TailResponse, Status>>, stop: CancellationToken) {
         let mut head = self.ledger.store.head();
@@ -221,7 +222,7 @@ impl Tail {
     }
 }
 
-fn to_wire(event: ShownEvent) -> TailResponse {
+fn to_wire(event: EventRow) -> TailResponse {
     TailResponse {
         seq: event.seq,
         event: event.bytes,

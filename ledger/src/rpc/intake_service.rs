@@ -12,16 +12,16 @@ use synapsor_proto::ledger::v1::intake_service_server::IntakeService;
 use synapsor_proto::ledger::v1::{SubmitOutcome, SubmitRequest, SubmitResponse};
 use tonic::{Request, Response, Status};
 
-use super::{Service, caller, refuse};
-use crate::error::told;
-use crate::intake::{Filed, Filing, Record};
-use crate::store::{Committed, StepError};
+use super::{LedgerServices, caller, refuse};
+use crate::error::log_and_convert;
+use crate::intake::{CallRecord, CallRecordBody, SubmittedProposal};
+use crate::store::{Committed, StoreTxError};
 
 /// Maximum number of call records in one request.
 const FILINGS_MAX: usize = 64;
 
 #[tonic::async_trait]
-impl IntakeService for Service {
+impl IntakeService for LedgerServices {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         let mut caller = caller(&request)?;
         let message = request.into_inner();
@@ -35,15 +35,15 @@ impl IntakeService for Service {
     }
 }
 
-fn filing(message: wire::CallRecord) -> Result<Filing, PublicError> {
+fn filing(message: wire::CallRecord) -> Result<CallRecord, PublicError> {
     use wire::call_record::Record as Sent;
     let record = match message.record {
-        Some(Sent::Read(read)) => Record::Read {
+        Some(Sent::Read(read)) => CallRecordBody::Read {
             evidence: required("evidence", read.evidence)?.try_into()?,
             audit: read.audit,
         },
-        Some(Sent::Failed(refusal)) => Record::Refusal { audit: refusal.audit },
-        Some(Sent::Proposal(filed)) => Record::Proposal {
+        Some(Sent::Failed(refusal)) => CallRecordBody::Refusal { audit: refusal.audit },
+        Some(Sent::Proposal(filed)) => CallRecordBody::Proposal {
             proposal: required("proposal", filed.proposal)?.try_into()?,
             evidence: required("evidence", filed.evidence)?.try_into()?,
             audit: filed.audit,
@@ -51,7 +51,7 @@ fn filing(message: wire::CallRecord) -> Result<Filing, PublicError> {
         None => return Err(PublicError::new("MALFORMED", "filings.record: is missing")),
     };
     let trace: Option<TraceParent> = message.traceparent.parse().ok();
-    Ok(Filing {
+    Ok(CallRecord {
         request_id: message.request_id,
         trace_id: trace.map(|trace| trace.trace_id().to_owned()),
         record,
@@ -59,7 +59,7 @@ fn filing(message: wire::CallRecord) -> Result<Filing, PublicError> {
 }
 
 /// Returns the newest head of all batches that took part, with its proofs.
-fn response(outcomes: Vec<Result<Committed<Option<Filed>>, StepError>>) -> SubmitResponse {
+fn response(outcomes: Vec<Result<Committed<Option<SubmittedProposal>>, StoreTxError>>) -> SubmitResponse {
     let committed = outcomes.iter().flatten();
     let newest = committed.max_by_key(|committed| committed.head.size);
     let (checkpoint, consistency) = newest.map_or_else(Default::default, |newest| {
@@ -72,7 +72,7 @@ fn response(outcomes: Vec<Result<Committed<Option<Filed>>, StepError>>) -> Submi
     }
 }
 
-fn outcome(outcome: Result<Committed<Option<Filed>>, StepError>) -> SubmitOutcome {
+fn outcome(outcome: Result<Committed<Option<SubmittedProposal>>, StoreTxError>) -> SubmitOutcome {
     use wire::submit_outcome::Outcome;
     let outcome = match outcome {
         Ok(committed) => Outcome::Accepted(committed.value.map_or_else(
@@ -84,7 +84,7 @@ fn outcome(outcome: Result<Committed<Option<Filed>>, StepError>) -> SubmitOutcom
             },
         )),
         Err(error) => {
-            let refusal = told(error);
+            let refusal = log_and_convert(error);
             Outcome::Error(wire::SubmitError {
                 code: refusal.code.into_owned(),
                 message: refusal.public,

@@ -26,11 +26,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Status};
 
-use crate::{Caller, Ledger};
+use crate::{Ledger, RequestContext};
 
 /// State that every service holds.
 #[derive(Debug, Clone)]
-pub(crate) struct Service {
+pub(crate) struct LedgerServices {
     ledger: Ledger,
     /// Ends the streams when it is canceled.
     stop: CancellationToken,
@@ -39,7 +39,7 @@ pub(crate) struct Service {
 /// Returns all services of the ledger, to be served behind [`crate::access_table`].
 pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
     let max = MESSAGE_BYTES_MAX;
-    let service = || Service {
+    let service = || LedgerServices {
         ledger: ledger.clone(),
         stop: stop.clone(),
     };
@@ -82,11 +82,11 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
 }
 
 /// Returns the peer of a request. The access table rejects a connection without an identity.
-fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+fn caller<T>(request: &Request<T>) -> Result<RequestContext, Status> {
     let identity =
         grpc_channel::caller(request).ok_or_else(|| Status::unauthenticated("no client certificate"))?;
     let trace_id = TraceParent::extract(request.metadata()).map(|trace| trace.trace_id().to_string());
-    Ok(Caller {
+    Ok(RequestContext {
         identity: identity.uri(),
         trace_id,
         known: 0,
@@ -104,6 +104,6 @@ fn refuse(refusal: PublicError) -> Status {
 }
 
 /// Decodes an empty protobuf string as an absent value.
-fn said(text: String) -> Option<String> {
+fn non_empty(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

@@ -15,14 +15,14 @@ use synapsor_proto::ledger::v1::{
 use tonic::{Request, Response, Status};
 
 use super::page::Page;
-use super::{Service, caller, envelope, refuse, said};
+use super::{LedgerServices, caller, envelope, non_empty, refuse};
 use crate::error::status_of;
 use crate::store::proposals::{self, ProposalFilter, ProposalRow};
 use crate::store::receipts::{self, Incident};
-use crate::store::{Reader, StepError, agents, events, log, records};
+use crate::store::{ReadTransaction, StoreTxError, agents, events, log, records};
 
 #[tonic::async_trait]
-impl ReviewService for Service {
+impl ReviewService for LedgerServices {
     async fn list_proposals(
         &self,
         request: Request<ListProposalsRequest>,
@@ -141,7 +141,7 @@ impl ReviewService for Service {
         &self,
         request: Request<GetSwitchesRequest>,
     ) -> Result<Response<GetSwitchesResponse>, Status> {
-        let about = said(request.into_inner().about);
+        let about = non_empty(request.into_inner().about);
         let about = about.map(|text| text.parse::<Digest>()).transpose();
         let about = about.map_err(|e| refuse(PublicError::new("MALFORMED", format!("about: {e}"))))?;
         let found = self.ledger.switches(about).await.map_err(status_of)?;
@@ -178,14 +178,14 @@ impl ReviewService for Service {
     ) -> Result<Response<wire::ListReceiptIncidentsResponse>, Status> {
         let mut message = request.into_inner();
         let page = Page::from_wire(message.page.take()).map_err(refuse)?;
-        let (source, kind) = (said(message.source_id), said(message.kind));
+        let (source, kind) = (non_empty(message.source_id), non_empty(message.kind));
         let (open, (incidents, next_page_token)) = self
             .ledger
             .store
             .read(move |reader| {
                 let filter = (source.as_deref(), kind.as_deref());
                 let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.look())?;
-                let shown = |row: &Incident| Ok::<_, StepError>((incident(row), 256));
+                let shown = |row: &Incident| Ok::<_, StoreTxError>((incident(row), 256));
                 let filled = page.fill(rows, |row| row.place, shown)?;
                 Ok((receipts::open_count(reader.conn())?, filled))
             })
@@ -200,7 +200,7 @@ impl ReviewService for Service {
 }
 
 /// Returns the position of the order that adopted the receipt of a proposal.
-fn adopted(reader: &Reader<'_>, row: &ProposalRow) -> Result<Option<u64>, StepError> {
+fn adopted(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<Option<u64>, StoreTxError> {
     let conn = reader.conn();
     let Some((receipt_digest, _)) = records::receipt(conn, &row.id)? else {
         return Ok(None);
@@ -224,22 +224,22 @@ fn incident(row: &Incident) -> wire::ReceiptIncident {
 }
 
 fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, PublicError> {
-    let state = said(message.state).map(|state| state.parse()).transpose()?;
+    let state = non_empty(message.state).map(|state| state.parse()).transpose()?;
     let moment = |ms: i64| (ms != 0).then_some(ms);
     Ok(ProposalFilter {
-        tenant: said(message.tenant),
-        principal: said(message.principal),
-        capability: said(message.capability),
+        tenant: non_empty(message.tenant),
+        principal: non_empty(message.principal),
+        capability: non_empty(message.capability),
         state,
-        source_id: said(message.source_id),
-        table: said(message.table),
-        object_id: said(message.object_id),
+        source_id: non_empty(message.source_id),
+        table: non_empty(message.table),
+        object_id: non_empty(message.object_id),
         created_from_ms: moment(message.created_from_ms),
         created_to_ms: moment(message.created_to_ms),
     })
 }
 
-fn shown(reader: &Reader<'_>, row: &ProposalRow) -> Result<(ProposalRecord, usize), StepError> {
+fn shown(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<(ProposalRecord, usize), StoreTxError> {
     let record = record(reader, row)?;
     let bytes = payload_bytes(&record);
     Ok((record, bytes))
@@ -257,13 +257,13 @@ fn payload_bytes(record: &ProposalRecord) -> usize {
 }
 
 /// Returns everything that the ledger holds about a proposal.
-fn record(reader: &Reader<'_>, row: &ProposalRow) -> Result<ProposalRecord, StepError> {
+fn record(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<ProposalRecord, StoreTxError> {
     let conn = reader.conn();
     let (proposal, _) = proposals::signed(conn, row)?;
     let decisions = records::decisions(conn, &row.id)?
         .iter()
         .map(|d| Ok(events::envelope(conn, d.seq)?.into()))
-        .collect::<Result<_, StepError>>()?;
+        .collect::<Result<_, StoreTxError>>()?;
     let order = proposals::newest_order(conn, &row.id)?
         .map(|seq| events::envelope(conn, seq))
         .transpose()?;

@@ -9,15 +9,15 @@ use synapsor_proto::ledger::v1::{
 };
 use tonic::{Request, Response, Status};
 
-use super::{Service, refuse};
+use super::{LedgerServices, refuse};
 use crate::error::status_of;
-use crate::store::{Head, StepError, StoreError, log};
+use crate::store::{SignedTreeHead, StoreError, StoreTxError, log};
 
 /// Maximum number of tree sizes for which one request may ask proofs.
 const RETIRED_AT_MAX: usize = 64;
 
 #[tonic::async_trait]
-impl TransparencyService for Service {
+impl TransparencyService for LedgerServices {
     async fn get_checkpoint(
         &self,
         request: Request<GetCheckpointRequest>,
@@ -69,7 +69,7 @@ impl TransparencyService for Service {
                 let head = log::head(reader.conn())?;
                 // A damaged tree proves nothing; the finding gives the reason.
                 let proof = log::proof_since(reader.conn(), known, &head).ok().flatten();
-                Ok::<_, StepError>((head.note, proof))
+                Ok::<_, StoreTxError>((head.note, proof))
             })
             .await;
         let (checkpoint, consistency) = match proven {
@@ -99,7 +99,7 @@ pub(super) fn retired_at(sizes: Vec<u64>) -> Result<Vec<u64>, Status> {
 pub(super) fn continued(
     conn: &Connection,
     sizes: &[u64],
-    head: &Head,
+    head: &SignedTreeHead,
 ) -> Result<Vec<ConsistencyProof>, StoreError> {
     sizes
         .iter()

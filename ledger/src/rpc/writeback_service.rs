@@ -16,11 +16,13 @@ use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use super::{Service, caller, envelope, refuse};
+use super::{LedgerServices, caller, envelope, refuse};
 use crate::error::status_of;
-use crate::lease::{CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, Job, LEASE_MS, LeaseTerms, Leased, SOURCES_MAX};
+use crate::finish_attempt::{FinishedAttempt, UNFINISHED_MAX};
+use crate::lease::{
+    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseTerms, Leased, SOURCES_MAX,
+};
 use crate::receipt_incidents::{SOURCE_RECEIPTS_MAX, SourceReceipt};
-use crate::settle::{Settlement, UNFINISHED_MAX};
 
 /// Maximum number of proposals in one request for orders.
 const ORDERS_OF_MAX: usize = 500;
@@ -31,7 +33,7 @@ const JOBS_BUFFERED: usize = 4;
 type Jobs = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<LeaseJobsResponse, Status>> + Send>>;
 
 #[tonic::async_trait]
-impl WritebackService for Service {
+impl WritebackService for LedgerServices {
     type LeaseJobsStream = Jobs;
 
     async fn lease_jobs(&self, request: Request<LeaseJobsRequest>) -> Result<Response<Jobs>, Status> {
@@ -127,7 +129,7 @@ impl WritebackService for Service {
             .receipt
             .map(|signed| envelope("receipt", Some(signed)))
             .transpose()?;
-        let settlement = Settlement {
+        let settlement = FinishedAttempt {
             id: proposal_id(&message.proposal_id)?,
             token: message.lease_token,
             attempt: envelope("attempt", message.attempt)?,
@@ -146,7 +148,7 @@ impl WritebackService for Service {
         request: Request<ReportInDoubtRequest>,
     ) -> Result<Response<ReportInDoubtResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
-        let settlement = Settlement {
+        let settlement = FinishedAttempt {
             id: proposal_id(&message.proposal_id)?,
             token: message.lease_token,
             attempt: envelope("attempt", message.attempt)?,
@@ -309,7 +311,7 @@ fn share(capacity: u32, sources: usize) -> u32 {
     capacity.div_ceil(sources).clamp(1, CAPACITY_PER_SOURCE_MAX)
 }
 
-fn to_wire(job: Job) -> WireJob {
+fn to_wire(job: JobGrant) -> WireJob {
     WireJob {
         proposal: Some((&job.proposal).into()),
         decisions: job.decisions.iter().map(Into::into).collect(),

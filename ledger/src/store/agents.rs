@@ -30,14 +30,14 @@ const AUDIT_DISTANCE: u64 = 2;
 
 /// Tenants and principals of a ticket, repeated up to the maximum number, so that one statement fits all tickets.
 #[derive(Debug, Clone)]
-pub(crate) struct Scope {
+pub(crate) struct AgentScope {
     tenants: Vec<String>,
     principals: Vec<String>,
 }
 
 /// A state change that a watch reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Change {
+pub(crate) struct StateChange {
     pub(crate) seq: u64,
     pub(crate) proposal: ProposalId,
     pub(crate) tenant: String,
@@ -45,7 +45,7 @@ pub(crate) struct Change {
     pub(crate) state: AgentProposalState,
 }
 
-impl Scope {
+impl AgentScope {
     pub(crate) fn of(ticket: &VerifiedTicket) -> Self {
         let contexts = ticket.contexts().iter().cycle().take(CONTEXTS_MAX);
         let (tenants, principals) = contexts.map(|c| (c.tenant.clone(), c.principal.clone())).unzip();
@@ -71,7 +71,7 @@ impl Scope {
 pub(crate) fn proposal(
     conn: &Connection,
     id: &str,
-    scope: &Scope,
+    scope: &AgentScope,
 ) -> Result<Option<ProposalRow>, StoreError> {
     let id = bounded(id);
     let values: Vec<&dyn ToSql> = std::iter::once(&id as &dyn ToSql)
@@ -86,7 +86,7 @@ pub(crate) fn proposal(
 pub(crate) fn own_proposal(
     conn: &Connection,
     id: &str,
-    scope: &Scope,
+    scope: &AgentScope,
 ) -> Result<Option<ProposalRow>, StoreError> {
     let id = bounded(id);
     let values: Vec<&dyn ToSql> = std::iter::once(&id as &dyn ToSql).chain(scope.pairs()).collect();
@@ -98,7 +98,7 @@ pub(crate) fn own_proposal(
 }
 
 /// Returns the position of the evidence with this id, if it belongs to a tenant of the filter.
-pub(crate) fn evidence(conn: &Connection, id: &str, scope: &Scope) -> Result<Option<u64>, StoreError> {
+pub(crate) fn evidence(conn: &Connection, id: &str, scope: &AgentScope) -> Result<Option<u64>, StoreError> {
     let id = bounded(id);
     let values = std::iter::once(&id as &dyn ToSql).chain(scope.tenant_values());
     let sql = format!("SELECT seq FROM evidence WHERE {}", of_tenants("evidence_id"));
@@ -181,8 +181,8 @@ pub(crate) fn withdrawal(conn: &Connection, id: &ProposalId) -> Result<Option<u6
 pub(crate) fn changes(
     conn: &Connection,
     (from, to): (u64, u64),
-    scope: &Scope,
-) -> Result<(Vec<Change>, u64), StoreError> {
+    scope: &AgentScope,
+) -> Result<(Vec<StateChange>, u64), StoreError> {
     let mut query = conn.prepare_cached(&format!(
         "SELECT i.seq, i.kind, p.proposal_id, p.tenant, p.principal, p.mode, \
            (SELECT r.outcome FROM receipts r WHERE r.proposal_id = p.proposal_id), \
@@ -213,7 +213,7 @@ pub(crate) fn changes(
     Ok((found, told))
 }
 
-fn change(row: &Row<'_>) -> Result<Change, StoreError> {
+fn change(row: &Row<'_>) -> Result<StateChange, StoreError> {
     let text = |i| row.get::<_, String>(i);
     let kind: EventKind = text(1)?.parse().map_err(|_| damaged())?;
     let outcome = row
@@ -230,7 +230,7 @@ fn change(row: &Row<'_>) -> Result<Change, StoreError> {
         is_in_doubt: row.get(8)?,
         outcome,
     };
-    Ok(Change {
+    Ok(StateChange {
         seq: from_sql(row.get(0)?)?,
         proposal: text(2)?.parse().map_err(|_| damaged())?,
         tenant: text(3)?,

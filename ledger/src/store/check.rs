@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use tlog_tiles::tlog;
 
 use super::error::StoreError;
-use super::head::{self, Head, NoteKeys};
+use super::head::{self, NoteKeys, SignedTreeHead};
 use super::nodes::{self, Nodes};
 use super::row::from_sql;
 use super::{migrate, verify};
@@ -14,7 +14,11 @@ use super::{migrate, verify};
 const LAST_EVENTS: u64 = 256;
 
 /// Returns the newest head after checking it against the stored tree and the last events.
-pub(crate) fn newest_head(conn: &Connection, origin: &str, keys: &NoteKeys) -> Result<Head, StoreError> {
+pub(crate) fn newest_head(
+    conn: &Connection,
+    origin: &str,
+    keys: &NoteKeys,
+) -> Result<SignedTreeHead, StoreError> {
     migrate::check_schema(conn)?;
     let newest =
         head::newest(conn)?.ok_or_else(|| StoreError::Tampered("no checkpoint is stored".to_owned()))?;

@@ -11,7 +11,7 @@ use synapsor_domain::signing::DsseEnvelope;
 use super::error::StoreError;
 use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
-use super::writer::StepError;
+use super::writer::StoreTxError;
 
 /// Maximum number of events that one query of the tail reads.
 const TAIL_PAGE: i64 = 200;
@@ -21,7 +21,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 1_500_000;
 
 /// Event as operators see it.
 #[derive(Debug, Clone)]
-pub(crate) struct ShownEvent {
+pub(crate) struct EventRow {
     pub(crate) seq: u64,
     pub(crate) bytes: Vec<u8>,
     pub(crate) body: Vec<u8>,
@@ -36,7 +36,7 @@ pub(crate) struct TailFilter {
 
 /// Returns matching events starting at `from`, oldest first: at most one page, and fewer when the bodies are
 /// large.
-pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<ShownEvent>, StoreError> {
+pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<EventRow>, StoreError> {
     let mut sql = "SELECT e.seq, e.bytes, b.bytes FROM event_index i JOIN events e ON e.seq = i.seq \
                    JOIN bodies b ON b.event_seq = i.seq WHERE i.seq >= ?"
         .to_owned();
@@ -55,7 +55,7 @@ pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<
     let mut rows = query.query(params_from_iter(values))?;
     let (mut page, mut bytes) = (Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let event = ShownEvent {
+        let event = EventRow {
             seq: from_sql(row.get(0)?)?,
             bytes: row.get(1)?,
             body: row.get(2)?,
@@ -110,7 +110,11 @@ pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<ProvenEnt
 }
 
 /// Returns several events with proofs; fails when they exceed one response.
-pub(crate) fn logged_all(conn: &Connection, seqs: &[u64], size: u64) -> Result<Vec<ProvenEntry>, StepError> {
+pub(crate) fn logged_all(
+    conn: &Connection,
+    seqs: &[u64],
+    size: u64,
+) -> Result<Vec<ProvenEntry>, StoreTxError> {
     let (mut records, mut bytes) = (Vec::with_capacity(seqs.len()), 0);
     for seq in seqs {
         let record = logged(conn, *seq, size)?;

@@ -10,7 +10,7 @@ use super::row::{from_sql, to_sql};
 
 /// Size and root of the log after a batch, with the signed checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Head {
+pub struct SignedTreeHead {
     /// Number of events.
     pub size: u64,
     /// Root of the tree over all events.
@@ -26,15 +26,15 @@ pub(crate) fn store(
     size: u64,
     root: TreeHash,
     key: &SigningKey,
-) -> Result<Head, StoreError> {
+) -> Result<SignedTreeHead, StoreError> {
     let note = sign_checkpoint(origin, size, &root, key).map_err(|e| StoreError::Failed(e.to_string()))?;
     conn.prepare_cached("INSERT INTO checkpoints (size, root, note) VALUES (?1, ?2, ?3)")?
         .execute(params![to_sql(size), root, note])?;
-    Ok(Head { size, root, note })
+    Ok(SignedTreeHead { size, root, note })
 }
 
 /// Returns the newest stored head.
-pub(crate) fn newest(conn: &Connection) -> Result<Option<Head>, StoreError> {
+pub(crate) fn newest(conn: &Connection) -> Result<Option<SignedTreeHead>, StoreError> {
     let mut query =
         conn.prepare_cached("SELECT size, root, note FROM checkpoints ORDER BY size DESC LIMIT 1")?;
     let found = query
@@ -48,7 +48,7 @@ pub(crate) fn newest(conn: &Connection) -> Result<Option<Head>, StoreError> {
         .optional()?;
     found
         .map(|(size, root, note)| {
-            Ok(Head {
+            Ok(SignedTreeHead {
                 size: from_sql(size)?,
                 root,
                 note,
@@ -115,7 +115,7 @@ impl NoteKeys {
 }
 
 /// Checks that the note matches the row and is signed by one of these keys.
-pub(crate) fn check(head: &Head, origin: &str, keys: &NoteKeys) -> Result<(), StoreError> {
+pub(crate) fn check(head: &SignedTreeHead, origin: &str, keys: &NoteKeys) -> Result<(), StoreError> {
     let found = keys.verify(&head.note, origin).map_err(|e| {
         let theirs = head.note.lines().next().unwrap_or_default();
         if theirs != origin && theirs.starts_with("synapsor/") && theirs.len() <= 100 {

@@ -6,11 +6,11 @@ use rusqlite::Connection;
 use synapsor_domain::log::{ConsistencyProof, TreeHead};
 
 use super::error::StoreError;
-use super::head::{self, Head};
+use super::head::{self, SignedTreeHead};
 use super::nodes::Nodes;
 
 /// Returns the newest head in this state of the file.
-pub(crate) fn head(conn: &Connection) -> Result<Head, StoreError> {
+pub(crate) fn head(conn: &Connection) -> Result<SignedTreeHead, StoreError> {
     head::newest(conn)?.ok_or_else(|| StoreError::Tampered("the checkpoints are missing".to_owned()))
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn consistency(conn: &Connection, old: u64, new: u64) -> Result<Consi
 pub(crate) fn proof_since(
     conn: &Connection,
     known: u64,
-    head: &Head,
+    head: &SignedTreeHead,
 ) -> Result<Option<ConsistencyProof>, StoreError> {
     if known == 0 || known > head.size {
         return Ok(None);

@@ -39,30 +39,32 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::StoreError;
-pub use head::{Head, NoteKeys};
+pub use head::{NoteKeys, SignedTreeHead};
 pub use verify::{VerifyReport, verify_file, verify_under};
-pub use writer::{Committed, StepError};
+pub use writer::{Committed, StoreTxError};
 
-pub(crate) use pool::Reader;
-pub(crate) use step::{NewEvent, Step};
-pub(crate) use views::{ReadBody, ReadProposal, kind_of, kind_of_finding};
+pub(crate) use pool::ReadTransaction;
+pub(crate) use step::{NewEvent, WriteTransaction};
+pub(crate) use views::{ParsedBody, ReadProposal, kind_of, kind_of_finding};
 
 use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};
-use nodes::KeptNodes;
-use pool::Pool;
-use writer::{Job, Task, Writer};
+use nodes::NodeCache;
+use pool::ReadPool;
+use writer::{BatchRequest, StoreWriter, Task};
 
 /// Maximum number of requests that wait for the writing thread.
 const QUEUE_MAX: usize = 1024;
 
 /// A step queued for the next batch. Dropping it does not withdraw the step.
-pub(crate) struct Pending<T>(oneshot::Receiver<Result<Committed<T>, StepError>>);
+pub(crate) struct Pending<T>(oneshot::Receiver<Result<Committed<T>, StoreTxError>>);
 
 impl<T> Pending<T> {
     /// Completes when the batch is durable or has failed.
-    pub(crate) async fn answer(self) -> Result<Committed<T>, StepError> {
-        self.0.await.map_err(|_| StepError::Store(StoreError::Closed))?
+    pub(crate) async fn answer(self) -> Result<Committed<T>, StoreTxError> {
+        self.0
+            .await
+            .map_err(|_| StoreTxError::Store(StoreError::Closed))?
     }
 }
 
@@ -72,9 +74,9 @@ pub struct Store {
     path: Arc<PathBuf>,
     origin: Arc<str>,
     keys: Arc<NoteKeys>,
-    queue: mpsc::Sender<Box<dyn Job>>,
-    readers: Arc<Pool>,
-    head: watch::Receiver<Head>,
+    queue: mpsc::Sender<Box<dyn BatchRequest>>,
+    readers: Arc<ReadPool>,
+    head: watch::Receiver<SignedTreeHead>,
     listeners: Arc<Listeners>,
     /// Canceled when the writing thread has ended.
     writer_ended: CancellationToken,
@@ -119,18 +121,18 @@ impl Store {
         };
         let head = check::newest_head(&conn, origin, &keys)?;
         let file = FileIdentity::of(path)?;
-        let readers = Pool::open(path, file.clone(), ReadAs::Shared)?;
+        let readers = ReadPool::open(path, file.clone(), ReadAs::Shared)?;
         let (sender, watcher) = watch::channel(head);
         let (queue, jobs) = mpsc::channel(QUEUE_MAX);
         let listeners = Arc::<Listeners>::default();
-        let writer = Writer {
+        let writer = StoreWriter {
             conn,
             file,
             origin: origin.to_owned(),
             key,
             head: sender,
             listeners: listeners.clone(),
-            nodes: KeptNodes::default(),
+            nodes: NodeCache::default(),
             lock,
         };
         let writer_ended = CancellationToken::new();
@@ -171,7 +173,7 @@ impl Store {
             return Err(StoreError::Full);
         }
         let head = check::newest_head(&conn, origin, &keys)?;
-        let readers = Pool::open(path, FileIdentity::of(path)?, ReadAs::Immutable)?;
+        let readers = ReadPool::open(path, FileIdentity::of(path)?, ReadAs::Immutable)?;
         tracing::error!("disk of the store is full; the ledger is read-only");
         Ok(Self {
             path: Arc::new(path.to_owned()),
@@ -193,28 +195,28 @@ impl Store {
     }
 
     /// Runs a step in the next batch, and returns when that batch is durable. A refused step stores nothing.
-    pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StepError>
+    pub(crate) async fn write<T, F>(&self, work: F) -> Result<Committed<T>, StoreTxError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         self.enqueue(work, None)?.answer().await
     }
 
     /// Queues `work` for the next batch at once. The result carries proofs that the log extends the `known` events
     /// of the caller.
-    pub(crate) fn submit<T, F>(&self, known: u64, work: F) -> Result<Pending<T>, StepError>
+    pub(crate) fn submit<T, F>(&self, known: u64, work: F) -> Result<Pending<T>, StoreTxError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         self.enqueue(work, Some(known))
     }
 
-    fn enqueue<T, F>(&self, work: F, known: Option<u64>) -> Result<Pending<T>, StepError>
+    fn enqueue<T, F>(&self, work: F, known: Option<u64>) -> Result<Pending<T>, StoreTxError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send + 'static,
+        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         if self.read_only.is_some() {
             return Err(StoreError::FullAtStart.into());
@@ -228,10 +230,10 @@ impl Store {
     }
 
     /// Runs `look` on one consistent state of the file, outside the writing thread.
-    pub(crate) async fn read<T, F>(&self, look: F) -> Result<T, StepError>
+    pub(crate) async fn read<T, F>(&self, look: F) -> Result<T, StoreTxError>
     where
         T: Send + 'static,
-        F: FnOnce(&Reader<'_>) -> Result<T, StepError> + Send + 'static,
+        F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         self.readers.clone().read(look).await
     }
@@ -242,7 +244,7 @@ impl Store {
     }
 
     /// Returns the head of the log as it changes; every value is durable.
-    pub fn head(&self) -> watch::Receiver<Head> {
+    pub fn head(&self) -> watch::Receiver<SignedTreeHead> {
         self.head.clone()
     }
 

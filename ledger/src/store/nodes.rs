@@ -15,9 +15,9 @@ const KEPT_MAX: usize = 8_192;
 
 /// Nodes that the writing thread has read or written; a node never changes.
 #[derive(Debug, Default)]
-pub(crate) struct KeptNodes(RefCell<HashMap<u64, tlog::Hash>>);
+pub(crate) struct NodeCache(RefCell<HashMap<u64, tlog::Hash>>);
 
-impl KeptNodes {
+impl NodeCache {
     /// Clears the cache after a batch that may not be durable.
     pub(crate) fn forget(&self) {
         self.0.borrow_mut().clear();
@@ -35,7 +35,7 @@ impl KeptNodes {
 /// Reads stored nodes, and nodes that the running batch has created but not yet written.
 pub(crate) struct Nodes<'c> {
     conn: &'c Connection,
-    kept: Option<&'c KeptNodes>,
+    kept: Option<&'c NodeCache>,
     fresh_from: u64,
     fresh: Vec<tlog::Hash>,
     /// The library's error cannot carry a cause, so the driver's error is stored here.
@@ -55,7 +55,7 @@ impl<'c> Nodes<'c> {
     }
 
     /// Creates a reader that uses the cache of the writing thread.
-    pub(crate) fn kept(conn: &'c Connection, size: u64, kept: &'c KeptNodes) -> Self {
+    pub(crate) fn kept(conn: &'c Connection, size: u64, kept: &'c NodeCache) -> Self {
         Self {
             kept: Some(kept),
             ..Self::new(conn, size)

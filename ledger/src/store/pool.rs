@@ -8,17 +8,17 @@ use tokio::sync::Semaphore;
 
 use super::connection::{self, FileIdentity, ReadAs};
 use super::error::StoreError;
-use super::writer::StepError;
+use super::writer::StoreTxError;
 
 /// Maximum number of concurrent readers.
 const READERS_MAX: usize = 4;
 
 /// One consistent state of the file.
-pub(crate) struct Reader<'c> {
+pub(crate) struct ReadTransaction<'c> {
     conn: &'c Connection,
 }
 
-impl<'c> Reader<'c> {
+impl<'c> ReadTransaction<'c> {
     /// Returns the connection inside a read transaction, for statements of this directory.
     pub(crate) fn conn(&self) -> &'c Connection {
         self.conn
@@ -27,7 +27,7 @@ impl<'c> Reader<'c> {
 
 /// The idle connections.
 #[derive(Debug)]
-pub(crate) struct Pool {
+pub(crate) struct ReadPool {
     path: PathBuf,
     file: FileIdentity,
     read_as: ReadAs,
@@ -35,7 +35,7 @@ pub(crate) struct Pool {
     idle: Mutex<Vec<Connection>>,
 }
 
-impl Pool {
+impl ReadPool {
     /// Opens the first connection now, so that an unreadable file is detected at start.
     pub(crate) fn open(path: &Path, file: FileIdentity, read_as: ReadAs) -> Result<Self, StoreError> {
         let first = connection::open_reader(path, read_as)?;
@@ -48,19 +48,22 @@ impl Pool {
         })
     }
 
-    pub(crate) async fn read<T, F>(self: Arc<Self>, look: F) -> Result<T, StepError>
+    pub(crate) async fn read<T, F>(self: Arc<Self>, look: F) -> Result<T, StoreTxError>
     where
         T: Send + 'static,
-        F: FnOnce(&Reader<'_>) -> Result<T, StepError> + Send + 'static,
+        F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         let this = self.clone();
         let _permit = self.permits.acquire().await.map_err(|_| StoreError::Closed)?;
         tokio::task::spawn_blocking(move || this.read_now(look))
             .await
-            .map_err(|_| StepError::Store(StoreError::Failed("a reader task failed".to_owned())))?
+            .map_err(|_| StoreTxError::Store(StoreError::Failed("a reader task failed".to_owned())))?
     }
 
-    fn read_now<T>(&self, look: impl FnOnce(&Reader<'_>) -> Result<T, StepError>) -> Result<T, StepError> {
+    fn read_now<T>(
+        &self,
+        look: impl FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError>,
+    ) -> Result<T, StoreTxError> {
         self.file.still_there()?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let conn = match idle {
@@ -68,7 +71,7 @@ impl Pool {
             None => connection::open_reader(&self.path, self.read_as)?,
         };
         conn.execute_batch("BEGIN DEFERRED").map_err(StoreError::from)?;
-        let result = look(&Reader { conn: &conn });
+        let result = look(&ReadTransaction { conn: &conn });
         // A connection that cannot end its transaction is dropped, not returned to the pool.
         if conn.execute_batch("COMMIT").is_ok() {
             self.idle

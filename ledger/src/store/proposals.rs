@@ -13,7 +13,7 @@ use synapsor_domain::timestamp::Timestamp;
 use super::error::StoreError;
 use super::events;
 use super::row::{from_sql, to_sql};
-use super::writer::StepError;
+use super::writer::StoreTxError;
 
 /// A proposal as stored in the views.
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ const COLUMNS: &str = "proposal_id, created_seq, changed_seq, digest, state, sta
                        mode, quorum";
 
 /// Returns one proposal by its full id.
-pub(crate) fn get(conn: &Connection, id: &ProposalId) -> Result<ProposalRow, StepError> {
+pub(crate) fn get(conn: &Connection, id: &ProposalId) -> Result<ProposalRow, StoreTxError> {
     find(conn, id)?.ok_or_else(|| not_found().into())
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<P
 }
 
 /// Resolves an operator's input: `latest`, a full id, a unique prefix, or a short code.
-pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, StepError> {
+pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, StoreTxError> {
     if text == "latest" {
         let newest = rows(conn, "1 = 1 ORDER BY created_seq DESC LIMIT 1", &[])?;
         return newest.into_iter().next().ok_or_else(|| not_found().into());

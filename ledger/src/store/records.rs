@@ -12,7 +12,7 @@ use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use super::error::StoreError;
 use super::events;
 use super::row::{from_sql, to_sql};
-use super::writer::StepError;
+use super::writer::StoreTxError;
 
 /// A recorded decision.
 #[derive(Debug, Clone)]
@@ -177,7 +177,7 @@ fn places(
 }
 
 /// Returns the position of the evidence whose id is or starts with `text`, and the proposals that use it.
-pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StepError> {
+pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StoreTxError> {
     let missing = || {
         PublicError::new(
             "EVIDENCE_NOT_FOUND",

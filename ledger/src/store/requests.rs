@@ -5,7 +5,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use super::error::StoreError;
-use super::writer::StepError;
+use super::writer::StoreTxError;
 
 /// Retention of answers.
 const KEPT: Span = Span::days(1);
@@ -22,7 +22,7 @@ pub(crate) struct RequestKey {
 }
 
 /// Returns the earlier answer to this request. Refuses the same id with different content.
-pub(crate) fn recall(conn: &Connection, key: &RequestKey) -> Result<Option<String>, StepError> {
+pub(crate) fn find_response(conn: &Connection, key: &RequestKey) -> Result<Option<String>, StoreTxError> {
     let found: Option<([u8; 32], String)> = conn
         .prepare_cached("SELECT fingerprint, answer FROM requests WHERE caller = ?1 AND request_id = ?2")?
         .query_row([&key.caller, &key.id], |row| Ok((row.get(0)?, row.get(1)?)))

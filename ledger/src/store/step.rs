@@ -11,7 +11,7 @@ use synapsor_domain::timestamp::Timestamp;
 use super::error::StoreError;
 use super::listeners::Moved;
 use super::row::to_sql;
-use super::views::{self, ReadBody};
+use super::views::{self, ParsedBody};
 
 /// An event to append.
 #[derive(Debug)]
@@ -24,12 +24,12 @@ pub(crate) struct NewEvent<'a> {
     /// Canonical bytes of the body that the kind prescribes.
     pub(crate) body: &'a [u8],
     /// The decoded body, if it was decoded already.
-    pub(crate) read: ReadBody<'a>,
+    pub(crate) read: ParsedBody<'a>,
     pub(crate) trace_id: Option<&'a str>,
 }
 
 /// State of a running batch.
-pub(crate) struct Step<'c> {
+pub(crate) struct WriteTransaction<'c> {
     conn: &'c Connection,
     first_seq: u64,
     leaves: Vec<TreeHash>,
@@ -38,7 +38,7 @@ pub(crate) struct Step<'c> {
     kept: (usize, usize),
 }
 
-impl<'c> Step<'c> {
+impl<'c> WriteTransaction<'c> {
     pub(crate) fn new(conn: &'c Connection, next_seq: u64) -> Self {
         Self {
             conn,

@@ -8,26 +8,28 @@ use synapsor_domain::event::EventKind;
 use synapsor_domain::log::PinnedCheckpoint;
 use synapsor_domain::timestamp::Timestamp;
 
-use super::{NewEvent, ReadBody, Step, StepError, Store, StoreError, events, log, verify_file};
-use crate::test_kit::{LEDGER_KEY, NOBODY_KEY, ORIGIN, World, key};
+use super::{
+    NewEvent, ParsedBody, Store, StoreError, StoreTxError, WriteTransaction, events, log, verify_file,
+};
+use crate::test_kit::{LEDGER_KEY, NOBODY_KEY, ORIGIN, TestLedger, key};
 
 fn open(path: &Path) -> Store {
     Store::open(path, ORIGIN, key(LEDGER_KEY)).unwrap()
 }
 
-fn append(step: &mut Step<'_>, body: &[u8]) -> Result<u64, StepError> {
+fn append(step: &mut WriteTransaction<'_>, body: &[u8]) -> Result<u64, StoreTxError> {
     Ok(step.append(&NewEvent {
         kind: EventKind::LedgerStarted,
         at: Timestamp::from_unix_millis(1),
         actor: "test",
         proposal_id: None,
         body,
-        read: ReadBody::No,
+        read: ParsedBody::No,
         trace_id: None,
     })?)
 }
 
-async fn add(store: &Store, body: &'static [u8]) -> Result<u64, StepError> {
+async fn add(store: &Store, body: &'static [u8]) -> Result<u64, StoreTxError> {
     store
         .write(move |step| append(step, body))
         .await
@@ -114,7 +116,7 @@ async fn batch_keeps_request_order_and_isolates_failures() {
     for (n, request) in (0..300_u64).zip(requests) {
         match request.await.unwrap() {
             Ok(done) => seqs.push(done.value),
-            Err(StepError::Refused(refusal)) => assert!(refusal.code == "NO" && n % 3 == 0),
+            Err(StoreTxError::Refused(refusal)) => assert!(refusal.code == "NO" && n % 3 == 0),
             Err(other) => panic!("{other}"),
         }
     }
@@ -149,7 +151,7 @@ async fn request_that_the_database_rejects_fails_alone() {
     for request in requests {
         match request.await.unwrap() {
             Ok(_) => kept += 1,
-            Err(StepError::Store(StoreError::Duplicate)) => {}
+            Err(StoreTxError::Store(StoreError::Duplicate)) => {}
             Err(other) => panic!("{other}"),
         }
     }
@@ -223,7 +225,7 @@ async fn full_queue_returns_busy() {
         tokio::task::yield_now().await;
     }
     let refused = store.write(|_| Ok(())).await;
-    assert!(matches!(refused, Err(StepError::Store(StoreError::Busy))));
+    assert!(matches!(refused, Err(StoreTxError::Store(StoreError::Busy))));
     leave.send(()).unwrap();
     blocking.await.unwrap().unwrap();
     for request in requests {
@@ -275,7 +277,7 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
     use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
     use crate::test_kit::{WRITER, WRITER_KEY, caller, seal};
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let id = world.ordered(&draft).await;
     world.file(&world.draft("5")).await;
@@ -285,7 +287,7 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
         WRITER_KEY,
     );
     let attempt = world.report(&draft, AttemptResult::Applied, Some(&receipt));
-    let settlement = crate::settle::Settlement {
+    let settlement = crate::finish_attempt::FinishedAttempt {
         id,
         token: Vec::new(),
         attempt,
@@ -299,7 +301,7 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
         .value
         .unwrap();
     let path = world.store_path();
-    let World { dir, ledger, .. } = world;
+    let TestLedger { dir, ledger, .. } = world;
     ledger.store.verify_full().await.unwrap();
     drop(ledger);
     (dir, path)
@@ -408,14 +410,17 @@ async fn store_changed_while_running_accepts_no_more_writes() {
     edit(&path, "UPDATE checkpoints SET root = zeroblob(32) WHERE size = 1");
     for _ in 0..2 {
         let refused = add(&store, b"{}").await;
-        assert!(matches!(refused, Err(StepError::Store(StoreError::Tampered(_)))));
+        assert!(matches!(
+            refused,
+            Err(StoreTxError::Store(StoreError::Tampered(_)))
+        ));
     }
     // Two ledgers on one file would have the same effect; the lock beside the store keeps them apart.
     let (one, two) = (open(&dir.path().join("t.db")), open(&dir.path().join("t.db")));
     add(&one, b"{}").await.unwrap();
     assert!(matches!(
         add(&two, b"{}").await,
-        Err(StepError::Store(StoreError::Tampered(_)))
+        Err(StoreTxError::Store(StoreError::Tampered(_)))
     ));
     one.verify_full().await.unwrap();
 }
@@ -472,12 +477,12 @@ async fn removed_or_replaced_store_fails_closed_permanently() {
     add(&store, b"{}").await.unwrap();
     std::fs::rename(&path, &aside).unwrap();
     let vanished =
-        |result: Result<u64, StepError>| matches!(result, Err(StepError::Store(StoreError::Vanished)));
+        |result: Result<u64, StoreTxError>| matches!(result, Err(StoreTxError::Store(StoreError::Vanished)));
     assert!(vanished(add(&store, b"{}").await));
     std::fs::copy(&aside, &path).unwrap();
     assert!(vanished(add(&store, b"{}").await));
     let read = store.read(|r| Ok(log::head(r.conn())?)).await;
-    assert!(matches!(read, Err(StepError::Store(StoreError::Vanished))));
+    assert!(matches!(read, Err(StoreTxError::Store(StoreError::Vanished))));
 }
 
 #[tokio::test]
@@ -488,7 +493,7 @@ async fn database_locked_by_another_process_is_not_half_written() {
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let refused = add(&store, b"{}").await;
-    assert!(matches!(refused, Err(StepError::Store(StoreError::Locked))));
+    assert!(matches!(refused, Err(StoreTxError::Store(StoreError::Locked))));
     other.execute_batch("ROLLBACK").unwrap();
     assert_eq!(add(&store, b"{}").await.unwrap(), 0);
     store.verify_full().await.unwrap();
@@ -509,7 +514,7 @@ async fn full_disk_fails_the_batch_and_later_ones_succeed() {
     let big: &'static [u8] = Box::leak(vec![b' '; 1_000_000].into_boxed_slice());
     assert!(matches!(
         add(&store, big).await,
-        Err(StepError::Store(StoreError::Full))
+        Err(StoreTxError::Store(StoreError::Full))
     ));
     limit("PRAGMA max_page_count = 1000000").await.unwrap();
     assert_eq!(add(&store, big).await.unwrap(), 0);
@@ -598,14 +603,14 @@ async fn panic_of_the_writing_thread_is_detected_and_stops_writes() {
             .is_err()
     );
     let lost = store
-        .write(|_| -> Result<(), StepError> { panic!("on purpose") })
+        .write(|_| -> Result<(), StoreTxError> { panic!("on purpose") })
         .await;
-    assert!(matches!(lost, Err(StepError::Store(StoreError::Closed))));
+    assert!(matches!(lost, Err(StoreTxError::Store(StoreError::Closed))));
     tokio::time::timeout(std::time::Duration::from_secs(20), ended)
         .await
         .expect("the end of the thread is detected");
     assert!(matches!(
         add(&store, b"2").await,
-        Err(StepError::Store(StoreError::Closed))
+        Err(StoreTxError::Store(StoreError::Closed))
     ));
 }

@@ -11,7 +11,7 @@ use synapsor_domain::signing::PublicKey;
 use tlog_tiles::tlog;
 
 use super::error::StoreError;
-use super::head::{self, Head, NoteKeys};
+use super::head::{self, NoteKeys, SignedTreeHead};
 use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
 use super::{check, connection, migrate, views};
@@ -127,7 +127,7 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
             }
             next_node += 1;
         }
-        views::apply(&derived, &record, &body, views::ReadBody::No)?;
+        views::apply(&derived, &record, &body, views::ParsedBody::No)?;
     }
     derived.execute_batch("COMMIT")?;
     let bodies: i64 = conn.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0))?;
@@ -139,13 +139,18 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     Ok(derived)
 }
 
-fn checkpoints(conn: &Connection, newest: &Head, origin: &str, keys: &NoteKeys) -> Result<u64, StoreError> {
+fn checkpoints(
+    conn: &Connection,
+    newest: &SignedTreeHead,
+    origin: &str,
+    keys: &NoteKeys,
+) -> Result<u64, StoreError> {
     let tree = Nodes::new(conn, newest.size);
     let mut query = conn.prepare("SELECT size, root, note FROM checkpoints ORDER BY size")?;
     let mut rows = query.query([])?;
     let mut count = 0;
     while let Some(row) = rows.next()? {
-        let stored = Head {
+        let stored = SignedTreeHead {
             size: from_sql(row.get(0)?)?,
             root: row.get(1)?,
             note: row.get(2)?,

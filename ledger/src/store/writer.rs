@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::FileIdentity;
 use super::error::StoreError;
-use super::head::{self, Head};
+use super::head::{self, SignedTreeHead};
 use super::listeners::{Listeners, Moved, Range};
-use super::nodes::{KeptNodes, Nodes};
-use super::step::Step;
+use super::nodes::{NodeCache, Nodes};
+use super::step::WriteTransaction;
 use crate::failpoint::{self, Point};
 
 /// Maximum number of requests in one transaction.
@@ -24,7 +24,7 @@ pub(crate) const BATCH_MAX: usize = 256;
 
 /// Reason why a request stored nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum StepError {
+pub enum StoreTxError {
     /// The request was refused.
     #[error(transparent)]
     Refused(#[from] PublicError),
@@ -33,13 +33,13 @@ pub enum StepError {
     Store(#[from] StoreError),
 }
 
-impl From<rusqlite::Error> for StepError {
+impl From<rusqlite::Error> for StoreTxError {
     fn from(error: rusqlite::Error) -> Self {
         Self::Store(error.into())
     }
 }
 
-impl From<ApprovalRefusal> for StepError {
+impl From<ApprovalRefusal> for StoreTxError {
     fn from(refusal: ApprovalRefusal) -> Self {
         Self::Refused(refusal.into())
     }
@@ -51,7 +51,7 @@ pub struct Committed<T> {
     /// Return value of the step.
     pub value: T,
     /// The log after the batch.
-    pub head: Head,
+    pub head: SignedTreeHead,
     /// Proofs that the log extends the head that the caller knew, and the head before the batch.
     pub growth: Vec<Arc<ConsistencyProof>>,
 }
@@ -59,7 +59,7 @@ pub struct Committed<T> {
 /// A durable batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Batch {
-    head: Head,
+    head: SignedTreeHead,
     /// Proofs from the head before the batch, and from each head that a caller of the batch knew.
     growth: Vec<Arc<ConsistencyProof>>,
     /// Size before the batch.
@@ -76,10 +76,10 @@ impl Batch {
 }
 
 /// One queued request.
-pub(crate) trait Job: Send {
+pub(crate) trait BatchRequest: Send {
     /// Does the work inside its savepoint. On an error, nothing of it may stay. The error is kept for the answer,
     /// and returned in case the whole batch fails with it.
-    fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>>;
+    fn run(&mut self, step: &mut WriteTransaction<'_>) -> Result<(), Option<StoreError>>;
     /// Returns the log size from which the caller wants a proof; 0 for none.
     fn known(&self) -> u64;
     /// Answers the caller after the batch is durable or has failed.
@@ -90,8 +90,8 @@ pub(crate) trait Job: Send {
 pub(crate) struct Task<T, F> {
     work: Option<F>,
     known: Option<u64>,
-    result: Option<Result<T, StepError>>,
-    reply: oneshot::Sender<Result<Committed<T>, StepError>>,
+    result: Option<Result<T, StoreTxError>>,
+    reply: oneshot::Sender<Result<Committed<T>, StoreTxError>>,
 }
 
 impl<T, F> Task<T, F> {
@@ -99,7 +99,7 @@ impl<T, F> Task<T, F> {
     pub(crate) fn new(
         work: F,
         known: Option<u64>,
-    ) -> (Self, oneshot::Receiver<Result<Committed<T>, StepError>>) {
+    ) -> (Self, oneshot::Receiver<Result<Committed<T>, StoreTxError>>) {
         let (reply, answer) = oneshot::channel();
         (
             Self {
@@ -113,20 +113,20 @@ impl<T, F> Task<T, F> {
     }
 }
 
-impl<T, F> Job for Task<T, F>
+impl<T, F> BatchRequest for Task<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Step<'_>) -> Result<T, StepError> + Send,
+    F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send,
 {
-    fn run(&mut self, step: &mut Step<'_>) -> Result<(), Option<StoreError>> {
+    fn run(&mut self, step: &mut WriteTransaction<'_>) -> Result<(), Option<StoreError>> {
         let Some(work) = self.work.take() else {
             return Err(None);
         };
         let result = work(step);
         let outcome = match &result {
             Ok(_) => Ok(()),
-            Err(StepError::Refused(_)) => Err(None),
-            Err(StepError::Store(error)) => Err(Some(error.clone())),
+            Err(StoreTxError::Refused(_)) => Err(None),
+            Err(StoreTxError::Store(error)) => Err(Some(error.clone())),
         };
         self.result = Some(result);
         outcome
@@ -155,23 +155,23 @@ where
 }
 
 /// State that the writing thread owns.
-pub(crate) struct Writer {
+pub(crate) struct StoreWriter {
     pub(crate) conn: Connection,
     pub(crate) file: FileIdentity,
     pub(crate) origin: String,
     pub(crate) key: SigningKey,
-    pub(crate) head: watch::Sender<Head>,
+    pub(crate) head: watch::Sender<SignedTreeHead>,
     pub(crate) listeners: Arc<Listeners>,
-    pub(crate) nodes: KeptNodes,
+    pub(crate) nodes: NodeCache,
     /// Held as long as this thread can write.
     #[expect(dead_code, reason = "held for as long as it lives, never read")]
     pub(crate) lock: Option<FileLock>,
 }
 
-impl Writer {
+impl StoreWriter {
     /// Serves the queue until every sender is dropped.
-    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Box<dyn Job>>) {
-        let mut batch: Vec<Box<dyn Job>> = Vec::with_capacity(BATCH_MAX);
+    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Box<dyn BatchRequest>>) {
+        let mut batch: Vec<Box<dyn BatchRequest>> = Vec::with_capacity(BATCH_MAX);
         let mut broken: Option<StoreError> = None;
         while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
             let outcome = match &broken {
@@ -188,7 +188,7 @@ impl Writer {
         }
     }
 
-    fn commit(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Batch, StoreError> {
+    fn commit(&mut self, batch: &mut [Box<dyn BatchRequest>]) -> Result<Batch, StoreError> {
         self.file.still_there()?;
         let changes = self.conn.total_changes();
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -210,13 +210,13 @@ impl Writer {
     }
 
     /// Runs every request in its savepoint, then extends tree and checkpoint once for all of them.
-    fn fill(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Batch, StoreError> {
+    fn fill(&mut self, batch: &mut [Box<dyn BatchRequest>]) -> Result<Batch, StoreError> {
         let old = self.head.borrow().clone();
         if head::newest(&self.conn)?.as_ref() != Some(&old) {
             let text = "store was modified by another process";
             return Err(StoreError::Tampered(text.to_owned()));
         }
-        let mut step = Step::new(&self.conn, old.size);
+        let mut step = WriteTransaction::new(&self.conn, old.size);
         for job in &mut *batch {
             step.savepoint()?;
             match job.run(&mut step) {

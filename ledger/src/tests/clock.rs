@@ -5,20 +5,20 @@ use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::timestamp::Span;
 
 use crate::store::proposals;
-use crate::test_kit::{NOW_MS, World};
+use crate::test_kit::{NOW_MS, TestLedger};
 
 const HOURS_2: i64 = 2 * 3_600_000;
 /// Later than every deadline, and one second after the end of 32-bit time.
 const YEAR_2038: i64 = 2_147_483_648_000;
 
-async fn state(world: &World, id: &ProposalId) -> ProposalState {
+async fn state(world: &TestLedger, id: &ProposalId) -> ProposalState {
     let id = id.clone();
     let row = world.ledger.store.read(move |r| proposals::get(r.conn(), &id));
     row.await.unwrap().state
 }
 
 /// Creates a proposal whose deadline is one hour away.
-async fn open_for_an_hour(world: &World) -> ProposalId {
+async fn open_for_an_hour(world: &TestLedger) -> ProposalId {
     let mut draft = world.draft("0");
     draft.proposal.not_after = world.now() + Span::minutes(60);
     world.file(&draft).await
@@ -27,7 +27,7 @@ async fn open_for_an_hour(world: &World) -> ProposalId {
 #[tokio::test]
 async fn stepped_wall_clock_expires_nothing_until_set_back() {
     for step in [HOURS_2, YEAR_2038 - NOW_MS] {
-        let world = World::new();
+        let world = TestLedger::new();
         let id = open_for_an_hour(&world).await;
         world.clock.set_ms(NOW_MS + step);
         world.ledger.sweep().await.unwrap();
@@ -46,7 +46,7 @@ async fn stepped_wall_clock_expires_nothing_until_set_back() {
 #[tokio::test]
 async fn stepped_wall_clock_is_trusted_again_when_a_writer_agrees() {
     for step in [HOURS_2, -HOURS_2] {
-        let world = World::new();
+        let world = TestLedger::new();
         let id = open_for_an_hour(&world).await;
         world.clock.set_ms(NOW_MS + step);
         // A writer with a different time, or without one, confirms nothing.
@@ -68,7 +68,7 @@ async fn stepped_wall_clock_is_trusted_again_when_a_writer_agrees() {
 
 #[tokio::test]
 async fn skew_of_a_minute_is_not_a_step() {
-    let world = World::new();
+    let world = TestLedger::new();
     world.clock.set_ms(NOW_MS + 60_000);
     assert!(world.ledger.expiry_time().is_some());
     world.clock.set_ms(NOW_MS + 60_001);

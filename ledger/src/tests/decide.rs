@@ -7,12 +7,12 @@ use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 
-use crate::store::StepError;
+use crate::store::StoreTxError;
 use crate::store::events::{self, TailFilter};
-use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, World, caller, seal};
+use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, TestLedger, caller, seal};
 use crate::verdicts::Verdicts;
 
-async fn decide(world: &World, signed: DsseEnvelope) -> Result<ProposalState, String> {
+async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<ProposalState, String> {
     let done = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
@@ -23,7 +23,7 @@ async fn decide(world: &World, signed: DsseEnvelope) -> Result<ProposalState, St
     }
 }
 
-async fn order(world: &World, signed: DsseEnvelope) -> Result<u64, String> {
+async fn order(world: &TestLedger, signed: DsseEnvelope) -> Result<u64, String> {
     let done = world
         .ledger
         .request_apply(caller(OPERATOR), &random::hex_id(16), signed)
@@ -32,7 +32,7 @@ async fn order(world: &World, signed: DsseEnvelope) -> Result<u64, String> {
     done.value.map(|o| o.seq).map_err(|e| e.code.to_string())
 }
 
-async fn refused_events(world: &World) -> usize {
+async fn refused_events(world: &TestLedger) -> usize {
     let filter = TailFilter {
         proposal: None,
         kind: Some(EventKind::DecisionRefused),
@@ -45,7 +45,7 @@ async fn refused_events(world: &World) -> usize {
         .unwrap()
 }
 
-fn approval(world: &World, draft: &Draft) -> DsseEnvelope {
+fn approval(world: &TestLedger, draft: &Draft) -> DsseEnvelope {
     seal(
         ObjectKind::Decision,
         &world.decision(draft, DecisionKind::Approve),
@@ -55,7 +55,7 @@ fn approval(world: &World, draft: &Draft) -> DsseEnvelope {
 
 #[tokio::test]
 async fn approved_and_ordered_proposal_waits_for_a_writer() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     world.file(&draft).await;
     let approval = approval(&world, &draft);
@@ -80,7 +80,7 @@ async fn approved_and_ordered_proposal_waits_for_a_writer() {
 
 #[tokio::test]
 async fn unverified_decisions_are_refused_and_recorded() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     world.file(&draft).await;
     let good = world.decision(&draft, DecisionKind::Approve);
@@ -132,7 +132,7 @@ async fn unverified_decisions_are_refused_and_recorded() {
 
 #[tokio::test]
 async fn revoked_key_stops_counting_with_the_trust_file() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     world.file(&draft).await;
     let approval = approval(&world, &draft);
@@ -148,7 +148,7 @@ async fn revoked_key_stops_counting_with_the_trust_file() {
 
 #[tokio::test]
 async fn rejects_order_on_an_expired_approval() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     world.file(&draft).await;
     let approval = approval(&world, &draft);
@@ -167,7 +167,7 @@ async fn rejects_order_on_an_expired_approval() {
 
 #[tokio::test]
 async fn rejected_proposal_is_final_and_may_be_proposed_again() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     world.file(&draft).await;
     let deny = seal(
@@ -186,7 +186,7 @@ async fn rejected_proposal_is_final_and_may_be_proposed_again() {
 
 #[tokio::test]
 async fn quorum_counts_distinct_operators() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.proposal.approval.quorum = 2;
     world.file(&draft).await;
@@ -203,7 +203,7 @@ async fn quorum_counts_distinct_operators() {
 
 #[tokio::test]
 async fn shadow_proposal_is_never_approved() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.proposal.mode = ProposalMode::Shadow;
     world.file(&draft).await;
@@ -215,7 +215,7 @@ async fn shadow_proposal_is_never_approved() {
 
 #[tokio::test]
 async fn rejects_reason_with_a_secret_without_storing_it() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     world.file(&draft).await;
     let mut decision = world.decision(&draft, DecisionKind::Approve);
@@ -234,7 +234,7 @@ async fn rejects_reason_with_a_secret_without_storing_it() {
 
 #[tokio::test]
 async fn rejects_decision_about_a_missing_proposal() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
@@ -245,12 +245,12 @@ async fn rejects_decision_about_a_missing_proposal() {
         .store
         .read(|r| crate::store::proposals::resolve(r.conn(), "latest"))
         .await;
-    assert!(matches!(row, Err(StepError::Refused(refusal)) if refusal.code == "PROPOSAL_NOT_FOUND"));
+    assert!(matches!(row, Err(StoreTxError::Refused(refusal)) if refusal.code == "PROPOSAL_NOT_FOUND"));
 }
 
 #[tokio::test]
 async fn proposal_resolves_by_id_prefix_code_and_latest() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let id = world.file(&draft).await;
     let code = draft
@@ -281,12 +281,12 @@ async fn proposal_resolves_by_id_prefix_code_and_latest() {
         .store
         .read(|r| crate::store::proposals::resolve(r.conn(), "wrp_"))
         .await;
-    assert!(matches!(both, Err(StepError::Refused(refusal)) if refusal.code == "AMBIGUOUS_PROPOSAL"));
+    assert!(matches!(both, Err(StoreTxError::Refused(refusal)) if refusal.code == "AMBIGUOUS_PROPOSAL"));
 }
 
 #[tokio::test]
 async fn writing_thread_reuses_verification_results() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let id = world.file(&draft).await;
     let first = approval(&world, &draft);
@@ -310,7 +310,7 @@ async fn writing_thread_reuses_verification_results() {
     assert_eq!(judge.proposal.id, id);
     for known in [&first, &second] {
         let digest = known.digest(ObjectKind::Decision).unwrap();
-        let unread = || -> Result<DsseEnvelope, StepError> { panic!("read again") };
+        let unread = || -> Result<DsseEnvelope, StoreTxError> { panic!("read again") };
         let verdict = verdicts.on_file(digest, unread, &judge).unwrap().unwrap();
         assert_eq!(verdict.person(), "ann");
     }

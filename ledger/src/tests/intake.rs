@@ -8,15 +8,15 @@ use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use crate::intake::{Filing, Record};
-use crate::store::StepError;
-use crate::test_kit::{Draft, NOBODY_KEY, READER, World, audit, caller, seal, with_evidence};
+use crate::intake::{CallRecord, CallRecordBody};
+use crate::store::StoreTxError;
+use crate::test_kit::{Draft, NOBODY_KEY, READER, TestLedger, audit, caller, seal, with_evidence};
 
-fn code(error: StepError) -> String {
+fn code(error: StoreTxError) -> String {
     crate::refusal_of(error).code.to_string()
 }
 
-async fn file(world: &World, request: &str, draft: &Draft) -> Result<(String, bool), String> {
+async fn file(world: &TestLedger, request: &str, draft: &Draft) -> Result<(String, bool), String> {
     let filed = world.submit(request, proposal(draft)).await;
     let filed = filed.map_err(code)?.value.unwrap();
     let id = filed
@@ -27,16 +27,16 @@ async fn file(world: &World, request: &str, draft: &Draft) -> Result<(String, bo
     Ok((id.to_string(), filed.repeated))
 }
 
-fn proposal(draft: &Draft) -> Record {
+fn proposal(draft: &Draft) -> CallRecordBody {
     let (proposal, evidence, audit) = draft.signed();
-    Record::Proposal {
+    CallRecordBody::Proposal {
         proposal,
         evidence,
         audit,
     }
 }
 
-async fn kinds(world: &World) -> Vec<EventKind> {
+async fn kinds(world: &TestLedger) -> Vec<EventKind> {
     world
         .ledger
         .store
@@ -61,7 +61,7 @@ fn submitted_objects_declare_fields_in_canonical_order() {
     fn is_in_order(object: &impl serde::Serialize) -> bool {
         serde_json::to_vec(object).unwrap() == synapsor_domain::canonical::encode(object).unwrap()
     }
-    let draft = World::new().draft("0");
+    let draft = TestLedger::new().draft("0");
     let (proposal, evidence, audit) = draft.signed();
     let audit: synapsor_domain::evidence::AuditRecord = synapsor_domain::canonical::decode(&audit).unwrap();
     assert!(is_in_order(&draft.proposal) && is_in_order(&draft.evidence) && is_in_order(&audit));
@@ -70,7 +70,7 @@ fn submitted_objects_declare_fields_in_canonical_order() {
 
 #[tokio::test]
 async fn proposal_is_recorded_with_its_evidence_and_audit() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     assert_eq!(
         file(&world, "a", &draft).await,
@@ -89,7 +89,7 @@ async fn proposal_is_recorded_with_its_evidence_and_audit() {
 
 #[tokio::test]
 async fn identical_open_proposal_is_returned_with_new_evidence() {
-    let world = World::new();
+    let world = TestLedger::new();
     let first = world.draft("0");
     let again = world.draft("0");
     let other = world.draft("5");
@@ -124,7 +124,7 @@ async fn identical_open_proposal_is_returned_with_new_evidence() {
 
 #[tokio::test]
 async fn repeated_request_changes_nothing_and_rejects_other_content() {
-    let world = World::new();
+    let world = TestLedger::new();
     let (draft, other) = (world.draft("0"), world.draft("5"));
     let record = proposal(&draft);
     for _ in 0..2 {
@@ -141,15 +141,15 @@ async fn repeated_request_changes_nothing_and_rejects_other_content() {
 
 #[tokio::test]
 async fn rejects_object_without_a_trusted_reader_signature() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let (proposal, evidence, audit) = draft.signed();
-    let forged_proposal = Record::Proposal {
+    let forged_proposal = CallRecordBody::Proposal {
         proposal: seal(ObjectKind::Proposal, &draft.proposal, NOBODY_KEY),
         evidence,
         audit: audit.clone(),
     };
-    let forged_evidence = Record::Proposal {
+    let forged_evidence = CallRecordBody::Proposal {
         proposal,
         evidence: seal(ObjectKind::Evidence, &draft.evidence, NOBODY_KEY),
         audit,
@@ -163,7 +163,7 @@ async fn rejects_object_without_a_trusted_reader_signature() {
 
 #[tokio::test]
 async fn rejects_proposal_with_altered_evidence() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.evidence.row[1] = ColumnValue::new("fee", Value::text("999"));
     assert_eq!(file(&world, "a", &draft).await, Err("MALFORMED".into()));
@@ -171,7 +171,7 @@ async fn rejects_proposal_with_altered_evidence() {
 
 #[tokio::test]
 async fn rejects_secret_material_and_stores_nothing() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft
         .evidence
@@ -189,14 +189,14 @@ async fn rejects_secret_material_and_stores_nothing() {
     let mut plain = world.draft("1").evidence;
     plain.capability = "Bearer abcdefghijklmnop1234".into();
     let audit = audit(&plain, None);
-    let refused = world.submit("c", Record::Refusal { audit }).await;
+    let refused = world.submit("c", CallRecordBody::Refusal { audit }).await;
     assert_eq!(code(refused.unwrap_err()), "SECRET_MATERIAL_REJECTED");
     assert!(kinds(&world).await.is_empty());
 }
 
 #[tokio::test]
 async fn context_has_at_most_fifty_open_proposals_until_expiry() {
-    let world = World::new();
+    let world = TestLedger::new();
     for n in 0..OPEN_PROPOSALS_MAX {
         file(&world, &format!("r{n}"), &world.draft(&n.to_string()))
             .await
@@ -217,7 +217,7 @@ async fn context_has_at_most_fifty_open_proposals_until_expiry() {
 
 #[tokio::test]
 async fn expired_proposal_may_be_proposed_again() {
-    let world = World::new();
+    let world = TestLedger::new();
     let first = world.draft("0");
     file(&world, "a", &first).await.unwrap();
     world.clock.advance_ms(Span::days(7).as_millis());
@@ -237,14 +237,14 @@ async fn expired_proposal_may_be_proposed_again() {
 
 #[tokio::test]
 async fn reads_and_refused_calls_are_recorded() {
-    let world = World::new();
+    let world = TestLedger::new();
     let evidence = world.draft("0").evidence;
     let signed = seal(ObjectKind::Evidence, &evidence, crate::test_kit::READER_KEY);
-    let read = |audit| Record::Read {
+    let read = |audit| CallRecordBody::Read {
         evidence: signed.clone(),
         audit,
     };
-    let refusal = Record::Refusal {
+    let refusal = CallRecordBody::Refusal {
         audit: audit(&evidence, None),
     };
     world.submit("a", read(audit(&evidence, None))).await.unwrap();
@@ -264,15 +264,15 @@ async fn reads_and_refused_calls_are_recorded() {
 
 #[tokio::test]
 async fn submissions_of_one_request_succeed_or_fail_separately() {
-    let world = World::new();
-    let filing = |request_id: &str, record| Filing {
+    let world = TestLedger::new();
+    let filing = |request_id: &str, record| CallRecord {
         request_id: request_id.to_owned(),
         trace_id: Some(request_id.repeat(32)),
         record,
     };
     let other = world.draft("1");
     let (_, signed, record) = other.signed();
-    let forged = Record::Proposal {
+    let forged = CallRecordBody::Proposal {
         proposal: seal(ObjectKind::Proposal, &other.proposal, NOBODY_KEY),
         evidence: signed,
         audit: record,
@@ -286,7 +286,7 @@ async fn submissions_of_one_request_succeed_or_fail_separately() {
         Ok(filing("c", proposal(&same))),
         Ok(filing(
             "d",
-            Record::Refusal {
+            CallRecordBody::Refusal {
                 audit: audit(&evidence, None),
             },
         )),

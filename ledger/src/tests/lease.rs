@@ -13,19 +13,19 @@ use synapsor_domain::writeback::AttemptResult;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::lease::{Job, LeaseTerms, Leased};
-use crate::settle::Settlement;
-use crate::store::StepError;
+use crate::finish_attempt::FinishedAttempt;
+use crate::lease::{JobGrant, LeaseTerms, Leased};
+use crate::store::StoreTxError;
 use crate::store::listeners::Topic;
 use crate::test_kit::{
-    ANN_KEY, Draft, LEDGER_KEY, OPERATOR, ORIGIN, WRITER, World, caller, key, seal, with_evidence,
+    ANN_KEY, Draft, LEDGER_KEY, OPERATOR, ORIGIN, TestLedger, WRITER, caller, key, seal, with_evidence,
 };
 
 pub(super) const OTHER_WRITER: &str = "spiffe://dep-test/writer/w2";
 
 pub(super) type Jobs = mpsc::Receiver<Result<Leased, PublicError>>;
 
-pub(super) fn open(world: &World, writer: &str, capacity: u32) -> Jobs {
+pub(super) fn open(world: &TestLedger, writer: &str, capacity: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(4);
     let terms = LeaseTerms {
         writer: writer.into(),
@@ -39,7 +39,7 @@ pub(super) fn open(world: &World, writer: &str, capacity: u32) -> Jobs {
     receiver
 }
 
-pub(super) async fn next(jobs: &mut Jobs) -> Result<Job, PublicError> {
+pub(super) async fn next(jobs: &mut Jobs) -> Result<JobGrant, PublicError> {
     loop {
         match next_message(jobs).await? {
             Leased::Job(job) => return Ok(*job),
@@ -48,7 +48,7 @@ pub(super) async fn next(jobs: &mut Jobs) -> Result<Job, PublicError> {
     }
 }
 
-fn job_of(leased: Leased) -> Job {
+fn job_of(leased: Leased) -> JobGrant {
     match leased {
         Leased::Job(job) => *job,
         Leased::Stops(_) => panic!("freezes or rejections instead of a job"),
@@ -62,7 +62,7 @@ pub(super) async fn next_message(jobs: &mut Jobs) -> Result<Leased, PublicError>
         .expect("an open stream")
 }
 
-pub(super) fn code<T>(result: Result<T, StepError>) -> String {
+pub(super) fn code<T>(result: Result<T, StoreTxError>) -> String {
     crate::refusal_of(result.err().expect("a refusal"))
         .code
         .to_string()
@@ -70,7 +70,7 @@ pub(super) fn code<T>(result: Result<T, StepError>) -> String {
 
 #[tokio::test]
 async fn job_carries_everything_proven_under_one_checkpoint() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut jobs = open(&world, WRITER, 1);
     let draft = world.draft("0");
     let id = world.ordered(&draft).await;
@@ -87,7 +87,7 @@ async fn job_carries_everything_proven_under_one_checkpoint() {
 
 #[tokio::test]
 async fn newer_stream_supersedes_and_raises_the_fence() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut old = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
     let first = next(&mut old).await.unwrap();
@@ -109,7 +109,7 @@ async fn newer_stream_supersedes_and_raises_the_fence() {
 
 #[tokio::test]
 async fn another_writer_gets_a_proposal_only_after_lease_expiry() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut first = open(&world, WRITER, 1);
     world.ordered(&world.draft("0")).await;
     next(&mut first).await.unwrap();
@@ -126,7 +126,7 @@ async fn another_writer_gets_a_proposal_only_after_lease_expiry() {
 
 #[tokio::test]
 async fn rejects_guessed_or_borrowed_token() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
     let job = next(&mut jobs).await.unwrap();
@@ -159,7 +159,7 @@ async fn rejects_guessed_or_borrowed_token() {
 
 #[tokio::test]
 async fn capacity_bounds_the_jobs_of_one_writer() {
-    let world = World::new();
+    let world = TestLedger::new();
     world.ordered(&world.draft("0")).await;
     world.ordered(&world.draft("5")).await;
     let mut jobs = open(&world, WRITER, 1);
@@ -173,7 +173,7 @@ async fn capacity_bounds_the_jobs_of_one_writer() {
 
 #[tokio::test]
 async fn start_is_durable_idempotent_and_defers_rejection() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&draft).await;
@@ -217,7 +217,7 @@ async fn start_is_durable_idempotent_and_defers_rejection() {
 
 #[tokio::test]
 async fn rejection_before_the_start_reaches_the_lease_holder() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&draft).await;
@@ -248,7 +248,7 @@ async fn rejection_before_the_start_reaches_the_lease_holder() {
 
 #[tokio::test]
 async fn restarted_ledger_continues_with_the_fence() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
     let job = next(&mut jobs).await.unwrap();
@@ -266,7 +266,7 @@ async fn restarted_ledger_continues_with_the_fence() {
 
 #[tokio::test]
 async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut gone = open(&world, WRITER, 1);
     let id = world.ordered(&world.draft("0")).await;
     let first = next(&mut gone).await.unwrap();
@@ -279,7 +279,7 @@ async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
             let lease = world
                 .ledger
                 .store
-                .read(move |reader| Ok::<_, StepError>(crate::store::leases::find(reader.conn(), &row)?))
+                .read(move |reader| Ok::<_, StoreTxError>(crate::store::leases::find(reader.conn(), &row)?))
                 .await
                 .unwrap();
             if lease.is_some_and(|l| l.expires_at <= soon) {
@@ -297,7 +297,7 @@ async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
     assert!(second.fence > first.fence);
 }
 
-fn two_sources(world: &World, capacity_per_source: u32) -> Jobs {
+fn two_sources(world: &TestLedger, capacity_per_source: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(1);
     let terms = LeaseTerms {
         writer: WRITER.into(),
@@ -312,7 +312,7 @@ fn two_sources(world: &World, capacity_per_source: u32) -> Jobs {
 }
 
 /// Creates a change of one row, in a source, for a tenant.
-async fn row(world: &World, source: &str, tenant: &str, id: i128) -> Draft {
+async fn row(world: &TestLedger, source: &str, tenant: &str, id: i128) -> Draft {
     let mut draft = world.draft(&random::hex_id(8));
     for at in [&mut draft.proposal.source, &mut draft.evidence.source] {
         at.id = source.into();
@@ -329,7 +329,7 @@ async fn row(world: &World, source: &str, tenant: &str, id: i128) -> Draft {
     draft
 }
 
-fn about(job: &Job) -> (String, String, String) {
+fn about(job: &JobGrant) -> (String, String, String) {
     let proposal: Proposal = DsseEnvelope::from_bytes(&job.proposal.body)
         .unwrap()
         .decode_unverified(ObjectKind::Proposal)
@@ -348,8 +348,8 @@ async fn silent(jobs: &mut Jobs) {
 }
 
 /// Ends an attempt without a receipt, as the writer of the test fixture.
-async fn give_back(world: &World, draft: &Draft, job: &Job) {
-    let settlement = Settlement {
+async fn give_back(world: &TestLedger, draft: &Draft, job: &JobGrant) {
+    let settlement = FinishedAttempt {
         id: draft.proposal.id.clone(),
         token: job.token.to_vec(),
         attempt: world.report(draft, AttemptResult::Retryable("timeout".into()), None),
@@ -366,7 +366,7 @@ async fn give_back(world: &World, draft: &Draft, job: &Job) {
 
 #[tokio::test]
 async fn source_with_many_jobs_does_not_delay_another() {
-    let world = World::new();
+    let world = TestLedger::new();
     for id in 0..30 {
         row(&world, "main", "acme", id).await;
     }
@@ -387,7 +387,7 @@ async fn source_with_many_jobs_does_not_delay_another() {
 
 #[tokio::test]
 async fn row_has_one_writer_and_other_rows_are_not_blocked() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut held = Vec::new();
     for _ in 0..45 {
         held.push(row(&world, "main", "acme", 7).await);
@@ -414,7 +414,7 @@ async fn row_has_one_writer_and_other_rows_are_not_blocked() {
 
 #[tokio::test]
 async fn tenants_are_served_round_robin() {
-    let world = World::new();
+    let world = TestLedger::new();
     for id in 0..40 {
         row(&world, "main", "acme", id).await;
     }
@@ -435,7 +435,7 @@ async fn tenants_are_served_round_robin() {
 
 #[tokio::test]
 async fn tenant_with_many_jobs_leaves_capacity_for_another() {
-    let world = World::new();
+    let world = TestLedger::new();
     for id in 0..40 {
         row(&world, "main", "acme", id).await;
     }
@@ -450,7 +450,7 @@ async fn tenant_with_many_jobs_leaves_capacity_for_another() {
 
 #[tokio::test]
 async fn attempt_in_doubt_gets_capacity_when_the_rest_is_used() {
-    let world = World::new();
+    let world = TestLedger::new();
     let doubtful = row(&world, "main", "acme", 1).await;
     let mut jobs = open(&world, WRITER, 4);
     let job = next(&mut jobs).await.unwrap();
@@ -461,7 +461,7 @@ async fn attempt_in_doubt_gets_capacity_when_the_rest_is_used() {
         .start(caller(WRITER), id.clone(), token.clone())
         .await
         .unwrap();
-    let doubt = Settlement {
+    let doubt = FinishedAttempt {
         id: id.clone(),
         token,
         attempt: world.report(&doubtful, AttemptResult::InDoubt, None),
@@ -484,7 +484,7 @@ async fn attempt_in_doubt_gets_capacity_when_the_rest_is_used() {
 
 #[tokio::test]
 async fn event_without_effect_on_a_source_wakes_no_stream() {
-    let world = World::new();
+    let world = TestLedger::new();
     let crm = world.ledger.store.listen(vec![Topic::Source("crm".into())]);
     let main = world.ledger.store.listen(vec![Topic::Source("main".into())]);
     let globex = world.ledger.store.listen(vec![Topic::Tenant("globex".into())]);
@@ -509,7 +509,7 @@ async fn event_without_effect_on_a_source_wakes_no_stream() {
 
 #[tokio::test]
 async fn unfinished_attempts_are_paged_newest_first() {
-    let world = World::new();
+    let world = TestLedger::new();
     let mut jobs = two_sources(&world, 8);
     for (source, id) in [("main", 1), ("crm", 2), ("main", 3)] {
         let draft = row(&world, source, "acme", id).await;
@@ -522,7 +522,7 @@ async fn unfinished_attempts_are_paged_newest_first() {
     }
     let sources = vec!["main".to_owned(), "crm".to_owned()];
     let all = world.ledger.list_unfinished(sources.clone(), None).await.unwrap();
-    let key = |unfinished: &crate::settle::Unfinished| {
+    let key = |unfinished: &crate::finish_attempt::OpenAttemptRow| {
         let proposal: Proposal = unfinished
             .proposal
             .decode_unverified(ObjectKind::Proposal)

@@ -6,11 +6,12 @@ use synapsor_domain::event::EventKind;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
-use crate::settle::Settlement;
+use crate::finish_attempt::FinishedAttempt;
 use crate::store::Store;
 use crate::store::events::{self, TailFilter};
 use crate::test_kit::{
-    ANN_KEY, BOB_KEY, LEDGER_KEY, NOBODY_KEY, OPERATOR, ORIGIN, WRITER, World, caller, key, seal, trust_file,
+    ANN_KEY, BOB_KEY, LEDGER_KEY, NOBODY_KEY, OPERATOR, ORIGIN, TestLedger, WRITER, caller, key, seal,
+    trust_file,
 };
 
 /// Tree head at which a key is retired.
@@ -24,7 +25,7 @@ enum At {
 }
 
 /// Retires the first key of a list.
-fn retire(world: &World, list: &str, at: &At) {
+fn retire(world: &TestLedger, list: &str, at: &At) {
     let head = world.ledger.store.head().borrow().clone();
     let mut trust: Json = serde_json::from_str(&trust_file(false)).unwrap();
     trust["operators"][1]["roles"] = json!(["applier"]);
@@ -42,7 +43,7 @@ fn retire(world: &World, list: &str, at: &At) {
     std::fs::write(world.dir.path().join("trust.json"), trust.to_string()).unwrap();
 }
 
-async fn decide(world: &World, signed: DsseEnvelope) -> Result<u32, String> {
+async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<u32, String> {
     let id = synapsor_chassis::random::hex_id(16);
     let done = world.ledger.decide(caller(OPERATOR), &id, signed).await.unwrap();
     done.value
@@ -50,7 +51,7 @@ async fn decide(world: &World, signed: DsseEnvelope) -> Result<u32, String> {
         .map_err(|refusal| refusal.code.to_string())
 }
 
-async fn order(world: &World, signed: DsseEnvelope) -> Result<(), String> {
+async fn order(world: &TestLedger, signed: DsseEnvelope) -> Result<(), String> {
     let id = synapsor_chassis::random::hex_id(16);
     let done = world
         .ledger
@@ -67,7 +68,7 @@ async fn approval_of_retired_key_counts_only_from_before() {
         (At::Bare, Ok(())),
         (At::OtherLog, Err("refused:key".to_owned())),
     ] {
-        let world = World::new();
+        let world = TestLedger::new();
         let draft = world.draft("0");
         world.file(&draft).await;
         let approval = seal(
@@ -89,7 +90,7 @@ async fn approval_of_retired_key_counts_only_from_before() {
 
 #[tokio::test]
 async fn retired_operator_key_signs_only_rejections() {
-    let world = World::new();
+    let world = TestLedger::new();
     let (first, second) = (world.draft("0"), world.draft("1"));
     world.file(&first).await;
     world.file(&second).await;
@@ -111,11 +112,11 @@ async fn retired_operator_key_signs_only_rejections() {
 #[tokio::test]
 async fn rejects_new_submission_of_a_retired_reader_key() {
     for at in [At::Now, At::Bare] {
-        let world = World::new();
+        let world = TestLedger::new();
         world.file(&world.draft("0")).await;
         retire(&world, "readers", &at);
         let (proposal, evidence, audit) = world.draft("1").signed();
-        let record = crate::intake::Record::Proposal {
+        let record = crate::intake::CallRecordBody::Proposal {
             proposal,
             evidence,
             audit,
@@ -127,7 +128,7 @@ async fn rejects_new_submission_of_a_retired_reader_key() {
 #[tokio::test]
 async fn receipt_of_retired_writer_key_not_in_log_raises_alarm() {
     for at in [At::Now, At::Bare] {
-        let world = World::new();
+        let world = TestLedger::new();
         let draft = world.draft("0");
         let id = world.ordered(&draft).await;
         let receipt = seal(
@@ -138,7 +139,7 @@ async fn receipt_of_retired_writer_key_not_in_log_raises_alarm() {
         // The old key signed the receipt, and a writer with a new key presents it.
         retire_writer_for(&world, &at);
         let report = world.report(&draft, AttemptResult::AlreadyApplied, Some(&receipt));
-        let settlement = Settlement {
+        let settlement = FinishedAttempt {
             id: id.clone(),
             token: Vec::new(),
             attempt: report,
@@ -151,7 +152,7 @@ async fn receipt_of_retired_writer_key_not_in_log_raises_alarm() {
 }
 
 /// Adds a writer key that is retired at the newest head.
-fn retire_writer_for(world: &World, at: &At) {
+fn retire_writer_for(world: &TestLedger, at: &At) {
     let head = world.ledger.store.head().borrow().clone();
     let mut trust: Json = serde_json::from_str(&trust_file(false)).unwrap();
     let old = key(NOBODY_KEY);
@@ -164,7 +165,7 @@ fn retire_writer_for(world: &World, at: &At) {
     std::fs::write(world.dir.path().join("trust.json"), trust.to_string()).unwrap();
 }
 
-async fn alarms(world: &World) -> usize {
+async fn alarms(world: &TestLedger) -> usize {
     let filter = TailFilter {
         proposal: None,
         kind: Some(EventKind::ReceiptAlarm),
@@ -178,7 +179,7 @@ async fn alarms(world: &World) -> usize {
 
 #[tokio::test]
 async fn store_of_retired_ledger_key_opens_under_its_successor() {
-    let world = World::new();
+    let world = TestLedger::new();
     world.file(&world.draft("0")).await;
     let head = world.ledger.store.head().borrow().clone();
     let path = world.store_path();
@@ -191,7 +192,7 @@ async fn store_of_retired_ledger_key_opens_under_its_successor() {
         trust["ledgers"].as_array_mut().unwrap().push(entry);
         synapsor_domain::trust::TrustFile::parse(trust.to_string().as_bytes()).unwrap()
     };
-    let World { dir, ledger, .. } = world;
+    let TestLedger { dir, ledger, .. } = world;
     drop(ledger);
     let open = |trust: &synapsor_domain::trust::TrustFile| {
         let lock = loop {

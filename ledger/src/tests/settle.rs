@@ -7,13 +7,13 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
 use super::lease::{code, next, open};
-use crate::settle::Settlement;
+use crate::finish_attempt::FinishedAttempt;
 use crate::store::events::{self, TailFilter};
 use crate::store::proposals;
-use crate::test_kit::{Draft, NOBODY_KEY, WRITER, WRITER_KEY, World, caller, seal};
+use crate::test_kit::{Draft, NOBODY_KEY, TestLedger, WRITER, WRITER_KEY, caller, seal};
 
 struct Running {
-    world: World,
+    world: TestLedger,
     draft: Draft,
     id: ProposalId,
     token: Vec<u8>,
@@ -21,7 +21,7 @@ struct Running {
 }
 
 async fn running() -> Running {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&draft).await;
@@ -56,7 +56,7 @@ impl Running {
         receipt: Option<DsseEnvelope>,
     ) -> Result<ProposalState, String> {
         let attempt = self.world.report(&self.draft, result, receipt.as_ref());
-        let settlement = Settlement {
+        let settlement = FinishedAttempt {
             id: self.id.clone(),
             token: token.to_vec(),
             attempt,
@@ -155,7 +155,7 @@ async fn rejects_report_that_names_another_receipt() {
     let other = run.receipt(ReceiptOutcome::Conflict);
     let attempt = run.world.report(&run.draft, AttemptResult::Applied, Some(&other));
     let receipt = Some(run.receipt(ReceiptOutcome::Applied));
-    let settlement = Settlement {
+    let settlement = FinishedAttempt {
         id: run.id.clone(),
         token: run.token.clone(),
         attempt,
@@ -232,7 +232,7 @@ async fn rejects_final_result_without_a_receipt() {
 async fn attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     let run = running().await;
     let attempt = run.world.report(&run.draft, AttemptResult::InDoubt, None);
-    let settlement = |token: Vec<u8>| Settlement {
+    let settlement = |token: Vec<u8>| FinishedAttempt {
         id: run.id.clone(),
         token,
         attempt: attempt.clone(),

@@ -11,7 +11,7 @@ use synapsor_domain::writeback::SwitchConfirmation;
 use super::lease::{Jobs, next, next_message, open};
 use crate::lease::Leased;
 use crate::switches::Stops;
-use crate::test_kit::{ANN_KEY, BOB_KEY, OPERATOR, WRITER, WRITER_KEY, World, caller, key, seal};
+use crate::test_kit::{ANN_KEY, BOB_KEY, OPERATOR, TestLedger, WRITER, WRITER_KEY, caller, key, seal};
 
 fn approver(person: &str, seed: u8, role: &str) -> SignerInfo {
     SignerInfo {
@@ -22,7 +22,7 @@ fn approver(person: &str, seed: u8, role: &str) -> SignerInfo {
 }
 
 /// Returns a freeze by bob, who has only the viewer role.
-fn freeze(world: &World) -> (DsseEnvelope, Digest) {
+fn freeze(world: &TestLedger) -> (DsseEnvelope, Digest) {
     let freeze = Freeze {
         v: 1,
         deployment_id: "dep-test".into(),
@@ -37,7 +37,7 @@ fn freeze(world: &World) -> (DsseEnvelope, Digest) {
     (envelope, digest)
 }
 
-fn lift(world: &World, freeze: Digest) -> DsseEnvelope {
+fn lift(world: &TestLedger, freeze: Digest) -> DsseEnvelope {
     let lift = Unfreeze {
         v: 1,
         deployment_id: "dep-test".into(),
@@ -52,7 +52,7 @@ fn lift(world: &World, freeze: Digest) -> DsseEnvelope {
     seal(ObjectKind::Unfreeze, &lift, ANN_KEY)
 }
 
-async fn submit(world: &World, signed: &DsseEnvelope) -> Result<u64, String> {
+async fn submit(world: &TestLedger, signed: &DsseEnvelope) -> Result<u64, String> {
     let done = world.ledger.submit_switch(caller(OPERATOR), signed.clone()).await;
     done.map(|done| done.value)
         .map_err(|e| crate::refusal_of(e).code.to_string())
@@ -67,7 +67,7 @@ async fn stops(jobs: &mut Jobs) -> Stops {
 
 #[tokio::test]
 async fn freeze_is_in_force_until_the_lift_that_names_it() {
-    let world = World::new();
+    let world = TestLedger::new();
     let (frozen, digest) = freeze(&world);
     let seq = submit(&world, &frozen).await.unwrap();
     assert_eq!(
@@ -97,7 +97,7 @@ async fn freeze_is_in_force_until_the_lift_that_names_it() {
 
 #[tokio::test]
 async fn rejects_freeze_without_an_operator_signature() {
-    let world = World::new();
+    let world = TestLedger::new();
     let (frozen, _) = freeze(&world);
     let forged = DsseEnvelope {
         signatures: seal(ObjectKind::Freeze, &serde_json::json!({}), BOB_KEY).signatures,
@@ -111,7 +111,7 @@ async fn rejects_freeze_without_an_operator_signature() {
 
 #[tokio::test]
 async fn stream_sends_a_freeze_before_any_job() {
-    let world = World::new();
+    let world = TestLedger::new();
     let (frozen, _) = freeze(&world);
     submit(&world, &frozen).await.unwrap();
     world.ordered(&world.draft("0")).await;
@@ -126,7 +126,7 @@ async fn stream_sends_a_freeze_before_any_job() {
 
 #[tokio::test]
 async fn late_rejection_is_sent_to_every_writer_of_the_source() {
-    let world = World::new();
+    let world = TestLedger::new();
     let draft = world.draft("0");
     let mut jobs = open(&world, WRITER, 1);
     let id = world.ordered(&draft).await;
@@ -169,7 +169,7 @@ async fn late_rejection_is_sent_to_every_writer_of_the_source() {
 
 #[tokio::test]
 async fn newest_confirmation_is_kept_for_each_writer() {
-    let world = World::new();
+    let world = TestLedger::new();
     let (frozen, digest) = freeze(&world);
     submit(&world, &frozen).await.unwrap();
     let confirmation = |writer: &str| SwitchConfirmation {

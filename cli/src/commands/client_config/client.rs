@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 
-use crate::commands::mcp::Transport;
+use crate::commands::mcp::TransportArg;
 
 /// A program that connects to MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -34,7 +34,7 @@ pub(super) enum Client {
 
 /// Format of a client's configuration file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ClientFileFormat {
     /// JSON, with or without comments.
     Json,
     Toml,
@@ -54,16 +54,16 @@ impl Client {
         }
     }
 
-    pub(super) const fn format(self) -> Format {
+    pub(super) const fn format(self) -> ClientFileFormat {
         match self {
-            Self::Codex => Format::Toml,
+            Self::Codex => ClientFileFormat::Toml,
             Self::Generic
             | Self::GenericHttp
             | Self::ClaudeDesktop
             | Self::ClaudeCode
             | Self::Cursor
             | Self::Vscode
-            | Self::OpenaiAgents => Format::Json,
+            | Self::OpenaiAgents => ClientFileFormat::Json,
         }
     }
 
@@ -111,20 +111,20 @@ impl Client {
     ///
     /// # Errors
     /// `CLIENT_TRANSPORT_UNSUPPORTED` when the client's file does not support it.
-    pub(super) fn transport(self, asked: Option<Transport>) -> Result<Transport, ExitError> {
+    pub(super) fn transport(self, asked: Option<TransportArg>) -> Result<TransportArg, ExitError> {
         let only_http = matches!(self, Self::GenericHttp | Self::OpenaiAgents);
         let transport = asked.unwrap_or(if only_http {
-            Transport::StreamableHttp
+            TransportArg::StreamableHttp
         } else {
-            Transport::Stdio
+            TransportArg::Stdio
         });
         let fix = match (self, transport) {
-            (Self::ClaudeDesktop, Transport::StreamableHttp) => {
+            (Self::ClaudeDesktop, TransportArg::StreamableHttp) => {
                 "use --transport stdio; add remote servers in Claude Desktop's settings, under Connectors"
             }
-            (Self::GenericHttp, Transport::Stdio) => "use the client generic",
-            (Self::OpenaiAgents, Transport::Stdio) => "use --transport streamable-http",
-            (_, Transport::Stdio | Transport::StreamableHttp) => return Ok(transport),
+            (Self::GenericHttp, TransportArg::Stdio) => "use the client generic",
+            (Self::OpenaiAgents, TransportArg::Stdio) => "use --transport streamable-http",
+            (_, TransportArg::Stdio | TransportArg::StreamableHttp) => return Ok(transport),
         };
         let text = format!("transport not supported by {}", self.as_str());
         Err(ExitError::usage("CLIENT_TRANSPORT_UNSUPPORTED", text).with_fix(fix))
@@ -202,7 +202,7 @@ mod tests {
 
     #[test]
     fn rejects_unsupported_client_transport() {
-        use Transport::{Stdio, StreamableHttp};
+        use TransportArg::{Stdio, StreamableHttp};
         assert_eq!(Client::Cursor.transport(None).unwrap(), Stdio);
         assert_eq!(Client::OpenaiAgents.transport(None).unwrap(), StreamableHttp);
         for (client, transport) in [

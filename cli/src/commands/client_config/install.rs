@@ -46,12 +46,12 @@ pub(crate) struct InstallOptions {
 
 /// Operation on the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Act {
+enum InstallAction {
     Write,
     Uninstall,
 }
 
-impl Act {
+impl InstallAction {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Write => "write",
@@ -93,7 +93,11 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
     let exit = if options.status {
         status(&path, before.as_deref(), setup, context)?
     } else {
-        let act = if options.write { Act::Write } else { Act::Uninstall };
+        let act = if options.write {
+            InstallAction::Write
+        } else {
+            InstallAction::Uninstall
+        };
         change(act, &path, before.as_deref(), (args, setup), context)?
     };
     Ok(Some(exit))
@@ -178,7 +182,7 @@ fn is_found(command: &str, context: &Context) -> Result<bool, ExitError> {
 }
 
 fn change(
-    act: Act,
+    act: InstallAction,
     path: &Path,
     before: Option<&str>,
     (args, setup): (&Args, &Setup),
@@ -186,8 +190,8 @@ fn change(
 ) -> Result<Exit, ExitError> {
     let text = before.unwrap_or_default();
     let after = match act {
-        Act::Write => file::merged(text, &setup.snippet)?,
-        Act::Uninstall => file::without(text, &setup.snippet)?,
+        InstallAction::Write => file::merged(text, &setup.snippet)?,
+        InstallAction::Uninstall => file::without(text, &setup.snippet)?,
     };
     let is_changed = after != text;
     let diff = diff(path, text, &after);
@@ -219,14 +223,16 @@ fn change(
     let shown = output::statement(&path.to_string_lossy());
     match (is_changed, is_dry, act) {
         (true, true, _) => output::text(&diff)?,
-        (true, false, Act::Write) => output::line(format!("{shown} has the server {}", setup.snippet.name))?,
-        (true, false, Act::Uninstall) => {
+        (true, false, InstallAction::Write) => {
+            output::line(format!("{shown} has the server {}", setup.snippet.name))?
+        }
+        (true, false, InstallAction::Uninstall) => {
             output::line(format!("{shown} no longer has the server {}", setup.snippet.name))?;
         }
-        (false, _, Act::Write) => {
+        (false, _, InstallAction::Write) => {
             output::line(format!("{shown} already has the server; no changes written"))?
         }
-        (false, _, Act::Uninstall) => {
+        (false, _, InstallAction::Uninstall) => {
             output::line(format!("{shown} does not have the server; no changes written"))?
         }
     }

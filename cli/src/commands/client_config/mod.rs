@@ -16,13 +16,13 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::contract::is_identifier;
 use synapsor_domain::tool::{AliasMode, Catalog};
 
-use super::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, ToolOptions, Transport};
+use super::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};
-use crate::supervisor::Shown;
+use crate::supervisor::ToolListOptions;
 use crate::{Context, output};
 use client::Client;
 use install::InstallOptions;
-use server::Server;
+use server::McpServerEntry;
 use snippet::Snippet;
 
 const NAME_DEFAULT: &str = "synapsor";
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     client_option: Option<Client>,
     /// Transport of the client [default: stdio; HTTP for generic-http and openai-agents]
     #[arg(long, value_enum)]
-    transport: Option<Transport>,
+    transport: Option<TransportArg>,
     /// Address of the HTTP server
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     host: IpAddr,
@@ -84,8 +84,8 @@ pub(crate) struct Args {
 #[derive(Debug)]
 struct Setup {
     client: Client,
-    transport: Transport,
-    server: Server,
+    transport: TransportArg,
+    server: McpServerEntry,
     snippet: Snippet,
     mode: AliasMode,
     /// `None` if it is not on this machine; valid only for a remote server.
@@ -100,7 +100,7 @@ impl Args {
     }
 
     /// Tool names for this client: function names of the OpenAI API have no dots.
-    fn shown(&self) -> Shown {
+    fn shown(&self) -> ToolListOptions {
         let usual = match self.client() {
             Client::OpenaiAgents => AliasMode::OpenAi,
             Client::Generic
@@ -111,7 +111,7 @@ impl Args {
             | Client::Vscode
             | Client::Codex => AliasMode::Canonical,
         };
-        Shown {
+        ToolListOptions {
             names: self.tools.names.asked().unwrap_or(usual),
             format: self.tools.result_format,
         }
@@ -121,7 +121,7 @@ impl Args {
         self.check_names()?;
         let asked = self.client();
         let client = match (asked, self.transport) {
-            (Client::Generic, Some(Transport::StreamableHttp)) => Client::GenericHttp,
+            (Client::Generic, Some(TransportArg::StreamableHttp)) => Client::GenericHttp,
             (other, _) => other,
         };
         let transport = client.transport(self.transport)?;
@@ -130,7 +130,7 @@ impl Args {
         } else {
             Some(contract_file::load(&context.global)?)
         };
-        let server = Server::of(self, client, transport, context)?;
+        let server = McpServerEntry::of(self, client, transport, context)?;
         Ok(Setup {
             client,
             transport,

@@ -4,7 +4,7 @@
 use serde_json::{Value as Json, json};
 use synapsor_domain::tool::{AliasMode, Catalog};
 
-use super::server::{Server, Way};
+use super::server::{McpServerEntry, ServerAccess};
 
 const PACKAGE: &str = "openai-agents";
 const NOTES: [&str; 4] = [
@@ -15,8 +15,8 @@ const NOTES: [&str; 4] = [
 ];
 
 /// Returns the whole configuration; `catalog` is absent when the contract is not on this machine.
-pub(super) fn json(server: &Server, name: &str, mode: AliasMode, catalog: Option<&Catalog>) -> Json {
-    let Way::Http { url, token_env, .. } = &server.way else {
+pub(super) fn json(server: &McpServerEntry, name: &str, mode: AliasMode, catalog: Option<&Catalog>) -> Json {
+    let ServerAccess::Http { url, token_env, .. } = &server.way else {
         unreachable!("this client supports HTTP only")
     };
     let names = |mode| {

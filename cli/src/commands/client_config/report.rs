@@ -4,20 +4,20 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::tool::{CHECKLIST, SYSTEM_PROMPT};
 
-use super::client::{Client, Format};
-use super::server::Way;
+use super::client::{Client, ClientFileFormat};
+use super::server::ServerAccess;
 use super::{Args, Setup, install, instructions, openai_agents};
-use crate::commands::mcp::Transport;
+use crate::commands::mcp::TransportArg;
 use crate::supervisor::{Process, requirements};
 use crate::{Context, output};
 
 /// The snippet for the client's file, or the program that uses the server.
 pub(super) fn text(args: &Args, setup: &Setup) -> Result<String, ExitError> {
     match (&setup.server.way, setup.client) {
-        (Way::Http { url, token_env, .. }, Client::OpenaiAgents) => {
+        (ServerAccess::Http { url, token_env, .. }, Client::OpenaiAgents) => {
             Ok(openai_agents::python(url, token_env, &args.name))
         }
-        (Way::Stdio(_) | Way::Http { .. }, _) => setup.snippet.text(),
+        (ServerAccess::Stdio(_) | ServerAccess::Http { .. }, _) => setup.snippet.text(),
     }
 }
 
@@ -35,8 +35,8 @@ pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json
     let destination = install::destination(args, setup, context)?;
     let format = match (setup.client, setup.client.format()) {
         (Client::OpenaiAgents, _) => "python",
-        (_, Format::Json) => "json",
-        (_, Format::Toml) => "toml",
+        (_, ClientFileFormat::Json) => "json",
+        (_, ClientFileFormat::Toml) => "toml",
     };
     let mut value = json!({
         "ok": true,
@@ -71,15 +71,15 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
     }
     if let Some(launch) = &setup.server.by_hand {
         let who = match setup.transport {
-            Transport::Stdio => "the client starts",
-            Transport::StreamableHttp => "start first ",
+            TransportArg::Stdio => "the client starts",
+            TransportArg::StreamableHttp => "start first ",
         };
         output::note(format!("{who}  {}", output::statement(&launch.line())));
     }
     let names = server_variables(setup);
     if !names.is_empty() {
         output::note(format!("server variables  {}", names.join(", ")));
-        if context.global.env_file.is_none() && setup.transport == Transport::Stdio {
+        if context.global.env_file.is_none() && setup.transport == TransportArg::Stdio {
             output::note(
                 "a client outside a shell does not inherit them: put them into a file with mode 0600 and pass --env-file",
             );
@@ -106,7 +106,7 @@ fn server_variables(setup: &Setup) -> Vec<String> {
     };
     let needed = requirements(Process::Reader, &loaded.contract);
     let mut names: Vec<String> = needed.into_iter().map(|requirement| requirement.name).collect();
-    if let Way::Http {
+    if let ServerAccess::Http {
         token_env,
         signs_in: false,
         ..
@@ -120,8 +120,8 @@ fn server_variables(setup: &Setup) -> Vec<String> {
 /// Names of the variables that the client reads; a client that prompts its user needs none.
 fn client_variables(setup: &Setup) -> Vec<String> {
     match &setup.server.way {
-        Way::Http { signs_in: true, .. } if setup.client != Client::OpenaiAgents => Vec::new(),
-        Way::Http { token_env, .. } if setup.client != Client::Vscode => vec![token_env.clone()],
-        Way::Stdio(_) | Way::Http { .. } => Vec::new(),
+        ServerAccess::Http { signs_in: true, .. } if setup.client != Client::OpenaiAgents => Vec::new(),
+        ServerAccess::Http { token_env, .. } if setup.client != Client::Vscode => vec![token_env.clone()],
+        ServerAccess::Stdio(_) | ServerAccess::Http { .. } => Vec::new(),
     }
 }

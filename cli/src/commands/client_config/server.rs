@@ -8,7 +8,7 @@ use synapsor_chassis::run::ExitError;
 
 use super::Args;
 use super::client::Client;
-use crate::commands::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, Transport};
+use crate::commands::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, TransportArg};
 use crate::{Context, contract_file, state, supervisor};
 
 const BINARY: &str = "synapsor-runner";
@@ -23,7 +23,7 @@ pub(super) struct Launch {
 
 /// Transport between client and server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum ServerAccess {
     /// The client starts the server.
     Stdio(Launch),
     /// The server is started separately.
@@ -37,8 +37,8 @@ pub(super) enum Way {
 
 /// The server, as the client's file and as a shell command.
 #[derive(Clone, Debug)]
-pub(super) struct Server {
-    pub(super) way: Way,
+pub(super) struct McpServerEntry {
+    pub(super) way: ServerAccess,
     /// Shell command for the same server; `None` for a remote one.
     pub(super) by_hand: Option<Launch>,
 }
@@ -56,16 +56,16 @@ impl Launch {
     }
 }
 
-impl Server {
+impl McpServerEntry {
     pub(super) fn of(
         args: &Args,
         client: Client,
-        transport: Transport,
+        transport: TransportArg,
         context: &Context,
     ) -> Result<Self, ExitError> {
         let contract = contract_file::load(&context.global).ok();
         let tokens = contract.as_ref().and_then(|loaded| loaded.contract.tokens());
-        if tokens.is_some() && transport == Transport::Stdio {
+        if tokens.is_some() && transport == TransportArg::Stdio {
             let text =
                 "the contract takes tenant and principal from access tokens, which come over HTTP only";
             return Err(
@@ -75,10 +75,10 @@ impl Server {
         if let Some(url) = args
             .url
             .as_deref()
-            .filter(|_| transport == Transport::StreamableHttp)
+            .filter(|_| transport == TransportArg::StreamableHttp)
         {
             return Ok(Self {
-                way: Way::Http {
+                way: ServerAccess::Http {
                     url: checked_url(url)?,
                     token_env: args.auth_token_env.clone(),
                     signs_in: tokens.is_some(),
@@ -99,11 +99,11 @@ impl Server {
         };
         let by_hand = launch(args, transport, context, &plain)?;
         let way = match transport {
-            Transport::Stdio => {
+            TransportArg::Stdio => {
                 let prefix = client.project_prefix();
-                Way::Stdio(launch(args, transport, context, &Paths { is_absolute, prefix })?)
+                ServerAccess::Stdio(launch(args, transport, context, &Paths { is_absolute, prefix })?)
             }
-            Transport::StreamableHttp => Way::Http {
+            TransportArg::StreamableHttp => ServerAccess::Http {
                 // Clients know the server under the name in the audience of its tokens.
                 url: match tokens {
                     Some(source) => source.policy.audience.clone(),
@@ -154,10 +154,15 @@ impl Paths {
     }
 }
 
-fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -> Result<Launch, ExitError> {
+fn launch(
+    args: &Args,
+    transport: TransportArg,
+    context: &Context,
+    paths: &Paths,
+) -> Result<Launch, ExitError> {
     let verb = match transport {
-        Transport::Stdio => "serve",
-        Transport::StreamableHttp => "serve-streamable-http",
+        TransportArg::Stdio => "serve",
+        TransportArg::StreamableHttp => "serve-streamable-http",
     };
     let mut words = vec!["mcp".to_owned(), verb.to_owned()];
     let mut option = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
@@ -176,7 +181,7 @@ fn launch(args: &Args, transport: Transport, context: &Context, paths: &Paths) -
     if let Some(format) = shown.format {
         option("--result-format", format.to_string());
     }
-    if transport == Transport::StreamableHttp {
+    if transport == TransportArg::StreamableHttp {
         if !args.host.is_loopback() || args.host != std::net::Ipv4Addr::LOCALHOST {
             option("--host", args.host.to_string());
         }

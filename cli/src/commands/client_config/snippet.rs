@@ -3,9 +3,9 @@
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::run::ExitError;
 
-use super::client::{Client, Format};
+use super::client::{Client, ClientFileFormat};
 use super::file;
-use super::server::Way;
+use super::server::ServerAccess;
 
 /// Members of an entry that this program writes. Other members of an existing entry belong to the user and are
 /// preserved.
@@ -21,7 +21,7 @@ pub(super) const OWN_MEMBERS: [&str; 6] = [
 /// One server entry of a client's file.
 #[derive(Clone, Debug)]
 pub(super) struct Snippet {
-    pub(super) format: Format,
+    pub(super) format: ClientFileFormat,
     /// Key that holds the servers.
     pub(super) servers_key: &'static str,
     /// Server name.
@@ -36,23 +36,23 @@ pub(super) struct Snippet {
 }
 
 impl Snippet {
-    pub(super) fn of(client: Client, name: &str, way: &Way) -> Self {
+    pub(super) fn of(client: Client, name: &str, way: &ServerAccess) -> Self {
         let input_id = (client == Client::Vscode).then(|| format!("{name}-token"));
         let entry = match way {
-            Way::Stdio(launch) => {
+            ServerAccess::Stdio(launch) => {
                 let mut entry = launch.json();
                 if client == Client::Vscode {
                     entry = json!({"type": "stdio", "command": launch.command, "args": launch.args});
                 }
                 entry
             }
-            Way::Http {
+            ServerAccess::Http {
                 url, signs_in: true, ..
             } if client != Client::OpenaiAgents => match client {
                 Client::Codex | Client::Cursor => json!({"url": url}),
                 _ => json!({"type": "http", "url": url}),
             },
-            Way::Http { url, token_env, .. } => match client {
+            ServerAccess::Http { url, token_env, .. } => match client {
                 Client::Codex => json!({"url": url, "bearer_token_env_var": token_env}),
                 Client::Cursor => json!({"url": url, "headers": bearer(&format!("${{env:{token_env}}}"))}),
                 Client::Vscode => {
@@ -70,7 +70,7 @@ impl Snippet {
         let Json::Object(entry) = entry else {
             unreachable!("every arm builds an object")
         };
-        let asks = matches!(way, Way::Http { signs_in: false, .. });
+        let asks = matches!(way, ServerAccess::Http { signs_in: false, .. });
         let input = input_id.as_ref().filter(|_| asks).map(|id| {
             json!({"type": "promptString", "id": id, "description": format!("Bearer token of {name}"), "password": true})
         });
@@ -101,8 +101,8 @@ impl Snippet {
     /// Returns the snippet in the format of the client's file.
     pub(super) fn text(&self) -> Result<String, ExitError> {
         match self.format {
-            Format::Json => Ok(format!("{:#}\n", self.json())),
-            Format::Toml => file::merged("", self),
+            ClientFileFormat::Json => Ok(format!("{:#}\n", self.json())),
+            ClientFileFormat::Toml => file::merged("", self),
         }
     }
 }

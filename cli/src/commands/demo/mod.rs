@@ -10,14 +10,14 @@ use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 
 use super::tools::NEVER_EXPOSED;
-use crate::agent::{Agent, Answer, shown};
+use crate::connection::LedgerConnection;
+use crate::mcp_client::{McpClient, ToolCallResult, shown};
 use crate::operator_key::Signer;
-use crate::session::Session;
-use crate::supervisor::{Child, Executor, RunningLedger, Shown, Supervisor, Upstream};
+use crate::supervisor::{Child, ExecutorLaunch, RunningLedger, Supervisor, ToolListOptions, Upstream};
 use crate::{Context, contract_file, output, state};
-use person::Person;
-use stage::Stage;
-use teller::Teller;
+use person::OperatorSteps;
+use stage::DemoWorkspace;
+use teller::DemoPrinter;
 
 const READ_TOOL: &str = "billing.inspect_invoice";
 const PROPOSE_TOOL: &str = "billing.propose_late_fee_waiver";
@@ -35,11 +35,11 @@ pub(crate) struct Args {
 }
 
 /// Processes of the demo.
-struct Cast {
+struct DemoProcesses {
     ledger: RunningLedger,
     reader: Child,
     writer: Child,
-    agent: Agent,
+    agent: McpClient,
 }
 
 /// Facts for `--json`, collected during the demo.
@@ -47,10 +47,10 @@ type Facts = Map<String, Json>;
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     let begin = Instant::now();
-    let stage = Stage::build(context, args.keep).await?;
-    let teller = Teller::new(args.quick, context.global.json);
+    let stage = DemoWorkspace::build(context, args.keep).await?;
+    let teller = DemoPrinter::new(args.quick, context.global.json);
     let mut facts = play(&stage, &teller).await?;
-    let ok = went_as_shown(&facts);
+    let ok = all_steps_passed(&facts);
     facts.insert("ok".to_owned(), json!(ok));
     facts.insert(
         "duration_ms".to_owned(),
@@ -68,7 +68,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
 }
 
 /// Whether every step had the expected result.
-fn went_as_shown(facts: &Facts) -> bool {
+fn all_steps_passed(facts: &Facts) -> bool {
     let is = |key: &str, wanted: Json| facts.get(key) == Some(&wanted);
     is("proposal_state", json!("applied"))
         && is("source_changed_before_approval", json!(false))
@@ -79,22 +79,26 @@ fn went_as_shown(facts: &Facts) -> bool {
         && is("ledger_verified", json!(true))
 }
 
-async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, ExitError> {
+async fn play(stage: &DemoWorkspace, teller: &DemoPrinter) -> Result<Facts, ExitError> {
     let context = stage.context();
     let contract = contract_file::load_runnable(&context.global)?;
     let state = state::find_or_create(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
     let ledger = supervisor.ledger().await?;
     let (reader, writer) = tokio::try_join!(
-        supervisor.executor(Executor::reader(&ledger, false)),
-        supervisor.executor(Executor::writer(&ledger)),
+        supervisor.executor(ExecutorLaunch::reader(&ledger, false)),
+        supervisor.executor(ExecutorLaunch::writer(&ledger)),
     )?;
-    let agent = Agent::connect(
-        supervisor.stdio_gateway(Upstream::new(&reader, &ledger)?, Shown::default(), false)?,
+    let agent = McpClient::connect(
+        supervisor.stdio_gateway(
+            Upstream::new(&reader, &ledger)?,
+            ToolListOptions::default(),
+            false,
+        )?,
         None,
     )
     .await?;
-    let cast = Cast {
+    let cast = DemoProcesses {
         ledger,
         reader,
         writer,
@@ -111,15 +115,15 @@ async fn play(stage: &Stage, teller: &Teller) -> Result<Facts, ExitError> {
     told
 }
 
-async fn tell(cast: &Cast, context: &Context, teller: &Teller) -> Result<Facts, ExitError> {
+async fn tell(cast: &DemoProcesses, context: &Context, teller: &DemoPrinter) -> Result<Facts, ExitError> {
     let mut facts = Facts::new();
     tell_tools(cast, teller).await?;
     let before = tell_read(cast, teller).await?;
     let (first, second) = tell_proposals(cast, teller, &before, &mut facts).await?;
 
-    let mut session = Session::open(context).await?;
+    let mut session = LedgerConnection::open(context).await?;
     let signer = Signer::load(context, session.trust())?;
-    let person = Person {
+    let person = OperatorSteps {
         context,
         signer: &signer,
         teller,
@@ -136,7 +140,7 @@ async fn tell(cast: &Cast, context: &Context, teller: &Teller) -> Result<Facts, 
     Ok(facts)
 }
 
-async fn tell_tools(cast: &Cast, teller: &Teller) -> Result<(), ExitError> {
+async fn tell_tools(cast: &DemoProcesses, teller: &DemoPrinter) -> Result<(), ExitError> {
     teller.step("The agent connects over MCP and lists its tools")?;
     for tool in cast.agent.tools().await? {
         let summary = tool
@@ -150,7 +154,7 @@ async fn tell_tools(cast: &Cast, teller: &Teller) -> Result<(), ExitError> {
     teller.explain("The tools come from a reviewed contract. There is no tool that approves or writes, so no prompt can.")
 }
 
-async fn tell_read(cast: &Cast, teller: &Teller) -> Result<Answer, ExitError> {
+async fn tell_read(cast: &DemoProcesses, teller: &DemoPrinter) -> Result<ToolCallResult, ExitError> {
     teller.step("The agent reads one invoice")?;
     let answer = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
     for (column, value) in answer.data().into_iter().flatten() {
@@ -163,9 +167,9 @@ async fn tell_read(cast: &Cast, teller: &Teller) -> Result<Answer, ExitError> {
 
 /// Makes two proposals on one row; the second is stale once the first is applied.
 async fn tell_proposals(
-    cast: &Cast,
-    teller: &Teller,
-    before: &Answer,
+    cast: &DemoProcesses,
+    teller: &DemoPrinter,
+    before: &ToolCallResult,
     facts: &mut Facts,
 ) -> Result<(String, String), ExitError> {
     teller.step("The agent proposes to waive the late fee")?;
@@ -211,7 +215,7 @@ async fn tell_proposals(
     Ok((first_id, second_id))
 }
 
-fn tell_processes(cast: &Cast, teller: &Teller, facts: &mut Facts) -> Result<(), ExitError> {
+fn tell_processes(cast: &DemoProcesses, teller: &DemoPrinter, facts: &mut Facts) -> Result<(), ExitError> {
     let gateway = cast.agent.gateway();
     let rows = [
         ("gateway", gateway.pid(), gateway.environment()),
@@ -250,7 +254,7 @@ fn waiver(cents: u32, reason: &str) -> Map<String, Json> {
     arguments
 }
 
-fn answered(answer: Answer) -> Result<Answer, ExitError> {
+fn answered(answer: ToolCallResult) -> Result<ToolCallResult, ExitError> {
     if !answer.is_error {
         return Ok(answer);
     }
@@ -263,7 +267,7 @@ fn answered(answer: Answer) -> Result<Answer, ExitError> {
     ))
 }
 
-fn id_of(answer: &Answer) -> Result<String, ExitError> {
+fn id_of(answer: &ToolCallResult) -> Result<String, ExitError> {
     let id = answer.proposal_id().map(str::to_owned);
     id.ok_or_else(|| ExitError::new("DEMO_CALL_REFUSED", "call returned no proposal"))
 }

@@ -6,33 +6,33 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::review;
 
-use super::teller::Teller;
-use super::{Cast, Facts, READ_TOOL, answered, invoice};
+use super::teller::DemoPrinter;
+use super::{DemoProcesses, Facts, READ_TOOL, answered, invoice};
 use crate::Context;
-use crate::operations::{self, Applied, Approved, Status};
+use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
-use crate::session::Session;
+use crate::workflows::{self, ApplyOutcome, Approved, Status};
 
 const APPLY_WAIT: Duration = Duration::from_secs(20);
 
 /// Runs the operator's steps.
-pub(super) struct Person<'a> {
+pub(super) struct OperatorSteps<'a> {
     pub(super) context: &'a Context,
     pub(super) signer: &'a Signer,
-    pub(super) teller: &'a Teller,
+    pub(super) teller: &'a DemoPrinter,
 }
 
-impl Person<'_> {
+impl OperatorSteps<'_> {
     pub(super) async fn tell_approvals(
         &self,
-        session: &Session,
+        session: &LedgerConnection,
         ids: [&str; 2],
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
         self.teller
             .step("The operator reads the proposal and signs exactly these bytes")?;
         for id in ids {
-            let looked = operations::look(session, id).await?;
+            let looked = workflows::look(session, id).await?;
             let digest = looked.attested.digest();
             let is_first = !facts.contains_key("approval");
             if is_first {
@@ -41,7 +41,7 @@ impl Person<'_> {
                 }
             }
             let reason = Some("fee waived by agreement");
-            let approved = operations::approve(session, &looked, self.signer, reason, None).await?;
+            let approved = workflows::approve(session, &looked, self.signer, reason, None).await?;
             let code = digest.short_code();
             if is_first {
                 self.tell_approval(&approved, &code)?;
@@ -69,7 +69,7 @@ impl Person<'_> {
 
     pub(super) async fn tell_apply(
         &self,
-        session: &mut Session,
+        session: &mut LedgerConnection,
         id: &str,
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
@@ -86,7 +86,7 @@ impl Person<'_> {
         let retried = self.apply(session, id).await?;
         self.tell_outcome("retry", &retried)?;
         facts.insert("retry_status".to_owned(), json!(retried.status.as_str()));
-        let state = operations::look(session, id).await?.state;
+        let state = workflows::look(session, id).await?.state;
         facts.insert("proposal_state".to_owned(), json!(state.as_str()));
         Ok(())
     }
@@ -94,9 +94,9 @@ impl Person<'_> {
     /// The row has changed since the second approval.
     pub(super) async fn tell_stale(
         &self,
-        session: &mut Session,
+        session: &mut LedgerConnection,
         id: &str,
-        cast: &Cast,
+        cast: &DemoProcesses,
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
         self.teller
@@ -121,13 +121,13 @@ impl Person<'_> {
 
     pub(super) async fn tell_replay(
         &self,
-        session: &Session,
+        session: &LedgerConnection,
         id: &str,
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
         self.teller
             .step("The replay shows the history, and the ledger proves that it is complete")?;
-        let replayed = operations::replay(session, id).await?;
+        let replayed = workflows::replay(session, id).await?;
         let story = &replayed.verified.story;
         for event in &story.events {
             self.teller.fact(
@@ -135,7 +135,7 @@ impl Person<'_> {
                 &format!("{} {}", event.at, event.kind),
             )?;
         }
-        let checked = operations::verify_ledger(session).await?;
+        let checked = workflows::verify_ledger(session).await?;
         let ok = checked.findings.is_empty();
         let verdict = if ok {
             "every record, tree node and signature verified"
@@ -153,12 +153,12 @@ impl Person<'_> {
         )
     }
 
-    async fn apply(&self, session: &mut Session, id: &str) -> Result<Applied, ExitError> {
-        let looked = operations::look(session, id).await?;
-        operations::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
+    async fn apply(&self, session: &mut LedgerConnection, id: &str) -> Result<ApplyOutcome, ExitError> {
+        let looked = workflows::look(session, id).await?;
+        workflows::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
     }
 
-    fn tell_outcome(&self, what: &str, applied: &Applied) -> Result<(), ExitError> {
+    fn tell_outcome(&self, what: &str, applied: &ApplyOutcome) -> Result<(), ExitError> {
         self.teller.fact(what, applied.status.as_str())?;
         if applied.status != Status::Applied {
             return self.teller.fact("because", &applied.message);
@@ -180,7 +180,7 @@ fn approval_facts(approved: &Approved, code: &str) -> Json {
     })
 }
 
-fn receipt_facts(applied: &Applied) -> Json {
+fn receipt_facts(applied: &ApplyOutcome) -> Json {
     applied.receipt.as_ref().map_or(Json::Null, |signed| {
         json!({
             "digest": signed.digest, "writer_key_id": signed.writer_key,

@@ -18,13 +18,13 @@ const KEPT: [&str; 4] = ["USER", "LOGNAME", "SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_
 
 /// A private temporary directory, removed at the end unless it is kept.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(super) struct DemoWorkspace {
     dir: PathBuf,
     keep: bool,
     context: Context,
 }
 
-impl Stage {
+impl DemoWorkspace {
     pub(super) async fn build(context: &Context, keep: bool) -> Result<Self, ExitError> {
         let dir = std::env::temp_dir().join(format!("synapsor-demo-{}", random::hex_id(12)));
         files::create_private_dir(&dir)?;
@@ -82,7 +82,7 @@ impl Stage {
     }
 }
 
-impl Drop for Stage {
+impl Drop for DemoWorkspace {
     fn drop(&mut self) {
         if !self.keep {
             // The directory is temporary, so a failed removal is ignored.

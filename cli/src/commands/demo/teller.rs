@@ -14,13 +14,13 @@ const LABEL_CHARS: usize = 34;
 
 /// Prints the demo.
 #[derive(Debug)]
-pub(super) struct Teller {
+pub(super) struct DemoPrinter {
     has_guide: bool,
     is_silent: bool,
     step: Cell<u32>,
 }
 
-impl Teller {
+impl DemoPrinter {
     pub(super) fn new(quick: bool, json: bool) -> Self {
         Self {
             has_guide: !quick && !json,

@@ -83,7 +83,7 @@ pub(crate) struct Args {
     #[arg(long, alias = "yes")]
     non_interactive: bool,
     #[command(flatten)]
-    elsewhere: Elsewhere,
+    elsewhere: UnsupportedFlags,
 }
 
 /// Names and descriptions in the contract.
@@ -145,7 +145,7 @@ struct Variables {
 
 /// Flags of 0.1.x whose features are absent here; parsed so that the error can name them.
 #[derive(Debug, ClapArgs)]
-struct Elsewhere {
+struct UnsupportedFlags {
     #[arg(long, hide = true)]
     wizard: bool,
     #[arg(long, hide = true)]
@@ -180,7 +180,7 @@ struct Elsewhere {
     handler_output: Option<String>,
 }
 
-impl Elsewhere {
+impl UnsupportedFlags {
     /// Returns the first unsupported flag that is set.
     fn first(&self) -> Option<&'static str> {
         let writeback = self.writeback.as_deref().is_some_and(|how| how != "sql_update");
@@ -210,7 +210,7 @@ impl Elsewhere {
 
 impl Args {
     /// Handlers, recipes and the wizard are not in this version.
-    pub(super) fn refuse_what_is_not_here(&self) -> Result<(), ExitError> {
+    pub(super) fn reject_unsupported_flags(&self) -> Result<(), ExitError> {
         let Some(flag) = self.elsewhere.first() else {
             return Ok(());
         };

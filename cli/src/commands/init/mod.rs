@@ -21,9 +21,9 @@ use crate::{Context, contract_file};
 const ENV_EXAMPLE: &str = ".env.example";
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
-    args.refuse_what_is_not_here()?;
+    args.reject_unsupported_flags()?;
     args.database.check()?;
-    let place = Place::of(&args, context)?;
+    let place = OutputPaths::of(&args, context)?;
     if !args.dry_run && !args.force {
         place.refuse_existing()?;
     }
@@ -104,12 +104,12 @@ async fn inspection(
 }
 
 /// Paths of the output files.
-struct Place {
+struct OutputPaths {
     contract: PathBuf,
     env_example: PathBuf,
 }
 
-impl Place {
+impl OutputPaths {
     fn of(args: &Args, context: &Context) -> Result<Self, ExitError> {
         let contract = args
             .output
@@ -147,7 +147,7 @@ impl Place {
     }
 }
 
-fn print_json(drafted: &GeneratedContract, place: &Place, is_dry: bool) -> Result<(), ExitError> {
+fn print_json(drafted: &GeneratedContract, place: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
     let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
         .map_err(|_| ExitError::new("OUTPUT_FAILED", "contract cannot be serialized as JSON"))?;
     output::json(&json!({
@@ -162,7 +162,7 @@ fn print_json(drafted: &GeneratedContract, place: &Place, is_dry: bool) -> Resul
     }))
 }
 
-fn show(drafted: &GeneratedContract, place: &Place, is_dry: bool) -> Result<(), ExitError> {
+fn show(drafted: &GeneratedContract, place: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
     for warning in &drafted.warnings {
         output::note(format!("warning: {}", safe(warning)));
     }

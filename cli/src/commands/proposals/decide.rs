@@ -10,11 +10,11 @@ use super::page;
 use crate::Context;
 use crate::clients::DenyEffect;
 use crate::commands::apply;
-use crate::commands::confirm::{self, Confirm};
-use crate::operations::{self, Approved, Looked, Rejected};
+use crate::commands::confirm::{self, ConfirmOptions};
+use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::{self, safe, shape};
-use crate::session::Session;
+use crate::workflows::{self, Approved, ProposalView, Rejected};
 
 /// Maximum wait of `--apply` for a writer, in seconds.
 const APPLY_WAIT_SECONDS: u64 = 30;
@@ -33,7 +33,7 @@ pub(crate) struct Approve {
     #[arg(long)]
     apply: bool,
     #[command(flatten)]
-    confirm: Confirm,
+    confirm: ConfirmOptions,
 }
 
 #[derive(Debug, Args)]
@@ -44,27 +44,27 @@ pub(crate) struct Reject {
     #[arg(long, value_parser = reason)]
     reason: String,
     #[command(flatten)]
-    confirm: Confirm,
+    confirm: ConfirmOptions,
 }
 
 pub(super) async fn approve(
     args: &Approve,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = operations::look(session, &args.proposal).await?;
+    let looked = workflows::look(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
-    operations::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
+    workflows::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     let own = OwnContract::of(looked.attested.proposal(), &context.global);
     own.warn(looked.attested.proposal(), &context.global);
     // Prompts for the passphrase of a protected key here, after the document was shown.
     args.confirm
-        .obtain(&args.proposal, &looked, session.trust(), "approve exactly this")?;
+        .prompt(&args.proposal, &looked, session.trust(), "approve exactly this")?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());
     let approved =
-        operations::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
+        workflows::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
     if !args.apply {
         if context.global.json {
             let mut object = approved_json(&looked, &approved, &signer);
@@ -79,34 +79,34 @@ pub(super) async fn approve(
         say_approved(&looked, &approved)?;
     }
     // Fetches the proposal again, so that the order names every approval that is in the log by now.
-    let again = operations::look(session, looked.attested.proposal().id.as_str()).await?;
+    let again = workflows::look(session, looked.attested.proposal().id.as_str()).await?;
     let wait = std::time::Duration::from_secs(APPLY_WAIT_SECONDS);
-    let applied = operations::apply(session, context, &again, &signer, wait).await?;
+    let applied = workflows::apply(session, context, &again, &signer, wait).await?;
     if context.global.json {
         let mut object = approved_json(&again, &approved, &signer);
         object["own_contract"] = json!(own.as_str());
         object["apply"] = shape::applied(&again, &applied);
         output::json(&object)?;
     } else {
-        apply::say(&again, &applied)?;
+        apply::print_outcome(&again, &applied)?;
     }
     Ok(Exit(applied.status.exit()))
 }
 
 pub(super) async fn reject(
     args: &Reject,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = operations::look(session, &args.proposal).await?;
+    let looked = workflows::look(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
-    operations::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
+    workflows::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
     args.confirm
-        .obtain(&args.proposal, &looked, session.trust(), "reject this")?;
+        .prompt(&args.proposal, &looked, session.trust(), "reject this")?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());
-    let rejected = operations::reject(session, context, &looked, &signer, &args.reason).await?;
+    let rejected = workflows::reject(session, context, &looked, &signer, &args.reason).await?;
     if context.global.json {
         let mut object = shape::proposal_head(&looked.attested);
         object.insert("state".to_owned(), json!(rejected.state));
@@ -124,20 +124,20 @@ pub(super) async fn reject(
         );
         output::json(&object)?;
     } else {
-        output::line(said(&rejected))?;
+        output::line(reject_message(&rejected))?;
     }
     Ok(Exit(exit_of(&rejected)))
 }
 
 fn exit_of(rejected: &Rejected) -> u8 {
     match rejected.writer {
-        None | Some(DenyEffect::Killed | DenyEffect::BlockedHere) => EXIT_OK,
-        Some(DenyEffect::EndedBefore) => crate::clients::EXIT_REFUSED,
+        None | Some(DenyEffect::Tombstoned | DenyEffect::BlockedHere) => EXIT_OK,
+        Some(DenyEffect::AlreadyFinal) => crate::clients::EXIT_REFUSED,
         Some(DenyEffect::InFlight) => 5,
     }
 }
 
-fn said(rejected: &Rejected) -> String {
+fn reject_message(rejected: &Rejected) -> String {
     let ended = rejected
         .receipt
         .as_ref()
@@ -149,11 +149,11 @@ fn said(rejected: &Rejected) -> String {
             rejected.person,
             safe(problem)
         ),
-        (Some(DenyEffect::Killed), _) => {
+        (Some(DenyEffect::Tombstoned), _) => {
             "Rejected: a tombstone receipt in the source database prevents it from ever being applied."
                 .to_owned()
         }
-        (Some(DenyEffect::EndedBefore), _) => format!("Too late: it had already ended as {ended}."),
+        (Some(DenyEffect::AlreadyFinal), _) => format!("Too late: it had already ended as {ended}."),
         (Some(DenyEffect::InFlight), _) => "Too late: the commit is in progress; outcome pending.".to_owned(),
         (Some(DenyEffect::BlockedHere), _) => {
             "Blocked on this writer only: the source database is unreachable, so no tombstone was written."
@@ -162,7 +162,7 @@ fn said(rejected: &Rejected) -> String {
     }
 }
 
-fn approved_json(looked: &Looked, approved: &Approved, signer: &Signer) -> Json {
+fn approved_json(looked: &ProposalView, approved: &Approved, signer: &Signer) -> Json {
     let mut object = shape::proposal_head(&looked.attested);
     object.insert("state".to_owned(), json!(approved.state));
     object.insert("decision_digest".to_owned(), json!(approved.decision_digest));
@@ -178,7 +178,7 @@ fn approved_json(looked: &Looked, approved: &Approved, signer: &Signer) -> Json 
     Json::Object(object)
 }
 
-fn say_approved(looked: &Looked, approved: &Approved) -> Result<(), ExitError> {
+fn say_approved(looked: &ProposalView, approved: &Approved) -> Result<(), ExitError> {
     let id = &looked.attested.proposal().id;
     output::line(format!(
         "Approved by {} as {} ({})",

@@ -6,11 +6,11 @@ use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
-use crate::clients::ProposalFilter;
-use crate::operations::{self, ListedProposal};
-use crate::output::shape::{self, moment, time_left};
+use crate::clients::ProposalQuery;
+use crate::connection::LedgerConnection;
+use crate::output::shape::{self, parse_time, time_left};
 use crate::output::{self, Table};
-use crate::session::Session;
+use crate::workflows::{self, ListedProposal};
 
 /// Default and maximum number of rows of a list.
 const LIST_ROWS: u32 = 20;
@@ -46,19 +46,23 @@ pub(crate) struct List {
     #[arg(long)]
     table: Option<String>,
     /// Created at or after, 2026-01-02 or 2026-01-02T03:04:05Z
-    #[arg(long, value_parser = moment)]
+    #[arg(long, value_parser = parse_time)]
     from: Option<Timestamp>,
     /// Created before
-    #[arg(long, value_parser = moment)]
+    #[arg(long, value_parser = parse_time)]
     to: Option<Timestamp>,
     /// Maximum number of rows
     #[arg(long, default_value_t = LIST_ROWS, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
     limit: u32,
 }
 
-pub(super) async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, ExitError> {
+pub(super) async fn list(
+    args: &List,
+    session: &LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
     let (kind, filter) = filter(args)?;
-    let mut rows = operations::list_proposals(session, &filter, args.limit).await?;
+    let mut rows = workflows::list_proposals(session, &filter, args.limit).await?;
     if let Some(kind) = kind {
         rows.retain(|row| is_of_type(&row.attested.proposal().target.table, &kind));
     }
@@ -72,7 +76,7 @@ pub(super) async fn list(args: &List, session: &Session, context: &Context) -> R
 }
 
 /// Returns the ledger's filter, and the object type, which is compared on this machine.
-fn filter(args: &List) -> Result<(Option<String>, ProposalFilter), ExitError> {
+fn filter(args: &List) -> Result<(Option<String>, ProposalQuery), ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
     let (kind, id) = match args.object.as_deref() {
         Some(object) => {
@@ -86,7 +90,7 @@ fn filter(args: &List) -> Result<(Option<String>, ProposalFilter), ExitError> {
         }
         None => (args.object_type.clone(), own(&args.object_id)),
     };
-    let filter = ProposalFilter {
+    let filter = ProposalQuery {
         tenant: own(&args.tenant),
         principal: own(&args.principal),
         capability: own(&args.capability),
@@ -109,7 +113,7 @@ fn object(row: &ListedProposal) -> Json {
 }
 
 fn table(rows: &[ListedProposal]) -> Table {
-    let now = operations::now();
+    let now = workflows::now();
     let mut table = Table::new(&[
         "PROPOSAL",
         "STATE",

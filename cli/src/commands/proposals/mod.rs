@@ -10,7 +10,7 @@ use clap::Subcommand;
 use synapsor_chassis::run::{Exit, ExitError};
 
 use crate::Context;
-use crate::session::Session;
+use crate::connection::LedgerConnection;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -43,7 +43,7 @@ pub(crate) enum Command {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let mut session = Session::open(context).await?;
+    let mut session = LedgerConnection::open(context).await?;
     let done = match command {
         Command::List(args) => list::list(&args, &session, context).await,
         Command::Show(args) => show::show(&args, &session, context).await,

@@ -4,13 +4,13 @@ use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::review;
 
-use crate::operations::{self, Looked};
 use crate::output::shape::time_left;
 use crate::output::{self, safe};
+use crate::workflows::{self, ProposalView};
 
 /// Prints the document before a prompt: on stdout, or on stderr when stdout is JSON.
-pub(crate) fn show(looked: &Looked, is_json: bool) -> Result<(), ExitError> {
-    let page = document(looked) + &beside(looked, false);
+pub(crate) fn show(looked: &ProposalView, is_json: bool) -> Result<(), ExitError> {
+    let page = document(looked) + &status_fields(looked, false);
     if is_json {
         output::note(page.trim_end());
         return Ok(());
@@ -18,14 +18,14 @@ pub(crate) fn show(looked: &Looked, is_json: bool) -> Result<(), ExitError> {
     output::text(&page)
 }
 
-pub(crate) fn document(looked: &Looked) -> String {
+pub(crate) fn document(looked: &ProposalView) -> String {
     review::document(looked.attested.proposal(), looked.attested.digest())
 }
 
 /// Formats the current, unsigned state: proposal state, approvals so far, time left.
-pub(crate) fn beside(looked: &Looked, details: bool) -> String {
+pub(crate) fn status_fields(looked: &ProposalView, details: bool) -> String {
     let mut fields = standing(looked);
-    fields.extend(opinions(looked));
+    fields.extend(decision_fields(looked));
     if let Some(attempt) = &looked.attempt {
         fields.push((
             "last attempt",
@@ -49,22 +49,22 @@ pub(crate) fn beside(looked: &Looked, details: bool) -> String {
     format!("\n{lines}\n")
 }
 
-fn standing(looked: &Looked) -> Vec<(&'static str, String)> {
+fn standing(looked: &ProposalView) -> Vec<(&'static str, String)> {
     let proposal = looked.attested.proposal();
     let mut fields = vec![
         ("state", looked.state.to_string()),
         ("source changed", source_changed(looked)),
     ];
     if !looked.state.is_terminal() {
-        fields.push(("time left", time_left(operations::now(), proposal.not_after)));
+        fields.push(("time left", time_left(workflows::now(), proposal.not_after)));
     }
     let needed = proposal.approval.quorum.max(1);
     fields.push(("approvals", format!("{} of {needed}", looked.approvers().len())));
     fields
 }
 
-fn opinions(looked: &Looked) -> Vec<(&'static str, String)> {
-    let now = operations::now();
+fn decision_fields(looked: &ProposalView) -> Vec<(&'static str, String)> {
+    let now = workflows::now();
     let mut fields = Vec::new();
     for decision in &looked.decisions {
         let d = decision.decision();
@@ -86,7 +86,7 @@ fn opinions(looked: &Looked) -> Vec<(&'static str, String)> {
 }
 
 /// Digests, keys and the tree head.
-fn references(looked: &Looked) -> Vec<(&'static str, String)> {
+fn references(looked: &ProposalView) -> Vec<(&'static str, String)> {
     let log = &looked.checkpoint;
     let mut fields = vec![
         (
@@ -113,7 +113,7 @@ fn references(looked: &Looked) -> Vec<(&'static str, String)> {
     fields
 }
 
-fn source_changed(looked: &Looked) -> String {
+fn source_changed(looked: &ProposalView) -> String {
     match &looked.receipt {
         Some(r) if r.receipt.rows_affected > 0 => format!("yes, once, at {}", r.receipt.created_at),
         Some(_) => "no".to_owned(),

@@ -4,12 +4,12 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 
-use super::page::{beside, document};
+use super::page::{document, status_fields};
 use crate::Context;
-use crate::operations::{self, Looked};
+use crate::connection::LedgerConnection;
 use crate::operator_key::posture_here;
 use crate::output::{self, shape};
-use crate::session::Session;
+use crate::workflows::{self, ProposalView};
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
@@ -21,14 +21,18 @@ pub(crate) struct Show {
     details: bool,
 }
 
-pub(super) async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let looked = operations::look(session, &args.proposal).await?;
+pub(super) async fn show(
+    args: &Show,
+    session: &LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
+    let looked = workflows::look(session, &args.proposal).await?;
     if context.global.json {
         output::json(&shown(&looked))?;
         return Ok(Exit(EXIT_OK));
     }
     output::text(&document(&looked))?;
-    output::text(&beside(&looked, args.details))?;
+    output::text(&status_fields(&looked, args.details))?;
     let posture = posture_here(context, session.trust()).unwrap_or("no local signing key");
     output::line(format!("posture: {posture}"))?;
     if looked.state.is_terminal() {
@@ -50,10 +54,10 @@ pub(super) async fn show(args: &Show, session: &Session, context: &Context) -> R
     Ok(Exit(EXIT_OK))
 }
 
-fn shown(looked: &Looked) -> Json {
+fn shown(looked: &ProposalView) -> Json {
     let mut object = shape::proposal_head(&looked.attested);
     let decision = |d: &synapsor_domain::approval::VerifiedDecision| json!({ "digest": d.digest(), "person": d.person(), "counts": true, "decision": d.decision() });
-    let lapsed = |l: &operations::Lapsed| json!({ "person": l.decision.approver.person, "counts": false, "code": l.refusal.code, "decision": l.decision });
+    let lapsed = |l: &workflows::IneffectiveDecision| json!({ "person": l.decision.approver.person, "counts": false, "code": l.refusal.code, "decision": l.decision });
     let decisions: Vec<Json> = looked
         .decisions
         .iter()

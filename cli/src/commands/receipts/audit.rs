@@ -7,10 +7,10 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::writeback::ReceiptRef;
 
 use crate::Context;
+use crate::connection::LedgerConnection;
 use crate::contract_file;
-use crate::operations::{self, AuditedSource, EXIT_RECEIPT_MISSING, EXIT_RECEIPT_ORPHANED};
 use crate::output::{self, safe};
-use crate::session::Session;
+use crate::workflows::{self, AuditedSource, EXIT_RECEIPT_MISSING, EXIT_RECEIPT_ORPHANED};
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
@@ -22,12 +22,16 @@ pub(crate) struct Audit {
     all: bool,
 }
 
-pub(super) async fn run(args: &Audit, session: &mut Session, context: &Context) -> Result<Exit, ExitError> {
+pub(super) async fn run(
+    args: &Audit,
+    session: &mut LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
     let sources = sources(args.source.as_deref(), context)?;
     let audited = context
-        .unless_stopped(operations::audit(session, context, &sources, args.all))
+        .unless_stopped(workflows::audit(session, context, &sources, args.all))
         .await?;
-    let exit = operations::audit_exit(&audited);
+    let exit = workflows::audit_exit(&audited);
     if context.global.json {
         let shown: Vec<Json> = audited.iter().map(as_json).collect();
         output::json(&json!({ "ok": exit == 0, "sources": shown }))?;

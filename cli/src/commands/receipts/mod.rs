@@ -9,10 +9,10 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
 
 use crate::Context;
-use crate::operations::{self, SignedReceipt};
+use crate::connection::LedgerConnection;
 use crate::output::shape;
 use crate::output::{self, Table, safe};
-use crate::session::Session;
+use crate::workflows::{self, SignedReceipt};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -90,7 +90,7 @@ pub(crate) struct Show {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let mut session = Session::open(context).await?;
+    let mut session = LedgerConnection::open(context).await?;
     let done = match &command {
         Command::List(args) => list(args, &session, context).await,
         Command::Show(args) => show(args, &session, context).await,
@@ -103,7 +103,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     done
 }
 
-async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit, ExitError> {
+async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let outcome = match args.status {
         None => "",
         Some(Outcome::Applied) => "applied",
@@ -113,14 +113,14 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     };
     let proposal = match args.proposal.as_deref() {
         None => String::new(),
-        Some(reference) => operations::look(session, reference)
+        Some(reference) => workflows::look(session, reference)
             .await?
             .attested
             .proposal()
             .id
             .to_string(),
     };
-    let receipts = operations::list_receipts(session, &proposal, outcome, args.limit).await?;
+    let receipts = workflows::list_receipts(session, &proposal, outcome, args.limit).await?;
     if context.global.json {
         let receipts: Vec<Json> = receipts.iter().map(shape::receipt).collect();
         output::json(&json!({ "receipts": receipts }))?;
@@ -140,8 +140,8 @@ async fn list(args: &List, session: &Session, context: &Context) -> Result<Exit,
     Ok(Exit(EXIT_OK))
 }
 
-async fn show(args: &Show, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let looked = operations::look(session, &args.proposal).await?;
+async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
+    let looked = workflows::look(session, &args.proposal).await?;
     let Some(signed) = &looked.receipt else {
         let text = format!(
             "{} has no receipt; its state is `{}`",

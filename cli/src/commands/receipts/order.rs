@@ -15,10 +15,10 @@ use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
 
 use crate::clients::EXIT_REFUSED;
 use crate::commands::confirm::posture;
-use crate::operations::{self, OrderedReceipts, Ordering, now};
+use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::{self, safe, shape};
-use crate::session::Session;
+use crate::workflows::{self, OrderedReceipts, Ordering, now};
 use crate::{Context, contract_file};
 
 /// Options of every order.
@@ -67,7 +67,7 @@ pub(crate) struct Archive {
     #[arg(long, value_name = "NAME")]
     source: String,
     /// Receipts created before this time, as 2026-03-01 or 2026-03-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = shape::moment)]
+    #[arg(long, value_name = "TIME", value_parser = shape::parse_time)]
     before: Timestamp,
     #[command(flatten)]
     signing: Signing,
@@ -75,7 +75,7 @@ pub(crate) struct Archive {
 
 pub(super) async fn give_up(
     args: &GiveUp,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
     let receipts = if args.all_lost {
@@ -105,8 +105,12 @@ pub(super) async fn give_up(
     )
 }
 
-pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) -> Result<Exit, ExitError> {
-    let (source, named, kinds) = operations::adoptable(session, &args.proposal, args.receipt).await?;
+pub(super) async fn adopt(
+    args: &Adopt,
+    session: &LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
+    let (source, named, kinds) = workflows::adoptable(session, &args.proposal, args.receipt).await?;
     if !context.global.json {
         output::line(format!(
             "source {}: {} {}",
@@ -130,7 +134,7 @@ pub(super) async fn adopt(args: &Adopt, session: &Session, context: &Context) ->
 
 pub(super) async fn archive(
     args: &Archive,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
     if args.before > now() {
@@ -179,10 +183,10 @@ pub(super) async fn archive(
 /// Returns the receipts of the named proposals; a complete comparison must find each of them missing.
 async fn named_lost(
     args: &GiveUp,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<BTreeSet<ReceiptRef>, ExitError> {
-    let named = operations::held_receipts(session, &args.source, &args.proposals).await?;
+    let named = workflows::held_receipts(session, &args.source, &args.proposals).await?;
     let lost = find_lost(&args.source, session, context).await?;
     let Some(present) = named.difference(&lost).next() else {
         return Ok(named);
@@ -199,7 +203,7 @@ async fn named_lost(
 
 async fn all_lost(
     source: &str,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let lost = find_lost(source, session, context).await?;
@@ -213,12 +217,12 @@ async fn all_lost(
 /// Returns the receipts that a complete comparison finds missing.
 async fn find_lost(
     source: &str,
-    session: &mut Session,
+    session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let sources = [source.to_owned()];
     let audited = context
-        .unless_stopped(operations::audit(session, context, &sources, true))
+        .unless_stopped(workflows::audit(session, context, &sources, true))
         .await?;
     let found = audited.into_iter().next().unwrap_or_default();
     if let Some(reason) = &found.unavailable {
@@ -230,10 +234,14 @@ async fn find_lost(
 }
 
 /// Rejects a source without writeback: by the contract locally, by asking a writer remotely.
-async fn check_source(source: &str, session: &mut Session, context: &Context) -> Result<(), ExitError> {
+async fn check_source(
+    source: &str,
+    session: &mut LedgerConnection,
+    context: &Context,
+) -> Result<(), ExitError> {
     if session.is_remote() {
         let sources = [source.to_owned()];
-        let asked = context.unless_stopped(operations::audit(session, context, &sources, false));
+        let asked = context.unless_stopped(workflows::audit(session, context, &sources, false));
         return asked.await.map(|_| ());
     }
     let loaded = contract_file::load(&context.global)?;
@@ -265,7 +273,7 @@ async fn sign(
     ordering: &Ordering,
     signing: &Signing,
     act: &str,
-    session: &Session,
+    session: &LedgerConnection,
     context: &Context,
 ) -> Result<Vec<OrderedReceipts>, ExitError> {
     let signer = Signer::load(context, session.trust())?;
@@ -274,7 +282,7 @@ async fn sign(
         posture(&signer, session.trust());
     }
     confirm(signing.yes, act)?;
-    operations::order_receipts(session, &signer, ordering).await
+    workflows::order_receipts(session, &signer, ordering).await
 }
 
 fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {

@@ -24,13 +24,13 @@ const DATABASE_SCHEMES: [&str; 5] = [
 
 /// Result of one check of the tool list.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::commands) struct Check {
+pub(in crate::commands) struct ToolListCheck {
     pub(in crate::commands) name: String,
     pub(in crate::commands) ok: bool,
     pub(in crate::commands) detail: String,
 }
 
-impl Check {
+impl ToolListCheck {
     /// Passes if nothing was found.
     fn none_of(name: &str, found: &[String]) -> Self {
         let detail = if found.is_empty() {
@@ -47,9 +47,9 @@ impl Check {
 }
 
 /// Runs all checks on the tools that `contract` defines.
-pub(in crate::commands) fn checks(catalog: &Catalog, contract: &Contract) -> Vec<Check> {
+pub(in crate::commands) fn checks(catalog: &Catalog, contract: &Contract) -> Vec<ToolListCheck> {
     let count = catalog.tools.len();
-    let mut checks = vec![Check {
+    let mut checks = vec![ToolListCheck {
         name: "semantic tools present".to_owned(),
         ok: count > 0,
         detail: format!("{count} tool(s)"),
@@ -62,19 +62,19 @@ pub(in crate::commands) fn checks(catalog: &Catalog, contract: &Contract) -> Vec
             .filter(is_forbidden)
             .map(|t| t.name.clone())
             .collect();
-        checks.push(Check::none_of(name, &found));
+        checks.push(ToolListCheck::none_of(name, &found));
     }
-    checks.push(Check {
+    checks.push(ToolListCheck {
         name: "no tenant or principal argument".to_owned(),
         ok: !catalog.tools.iter().any(asks_for_context),
         detail: "tenant and principal come from the reader".to_owned(),
     });
-    checks.push(Check::none_of(
+    checks.push(ToolListCheck::none_of(
         "no database URL",
         &tools_with(catalog, has_database_url),
     ));
     let names = credential_names(contract);
-    checks.push(Check::none_of(
+    checks.push(ToolListCheck::none_of(
         "no credential variable name",
         &tools_with(catalog, |text| names.iter().any(|name| has_word(text, name))),
     ));

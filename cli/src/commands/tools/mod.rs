@@ -10,7 +10,7 @@ use synapsor_domain::tool::{AliasMode, Catalog, ExposedName, Tool, ToolNames, to
 
 use super::tool_names::NameOptions;
 use crate::{Context, contract_file, output, state};
-pub(super) use checks::{Check, checks};
+pub(super) use checks::{ToolListCheck, checks};
 use cost::{HOW, ListCost};
 
 /// Kinds of tools and data that no tool list of this program contains.
@@ -48,12 +48,12 @@ pub(crate) struct Options {
 }
 
 /// Tools that a client of this contract sees.
-struct Shown {
+struct ToolPreview {
     mode: AliasMode,
     names: ToolNames,
     tools: Vec<Tool>,
     cost: ListCost,
-    checks: Vec<Check>,
+    checks: Vec<ToolListCheck>,
     /// Names of all aliases, if requested.
     aliases: Option<ToolNames>,
     has_schemas: bool,
@@ -66,7 +66,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
     let mode = options.names.mode();
     let names = catalog.names(mode);
     let tools = catalog.exposed(&names);
-    let shown = Shown {
+    let shown = ToolPreview {
         mode,
         cost: ListCost::of(&tools, loaded.contract.result_format()),
         tools,
@@ -89,7 +89,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
     Ok(Exit(if shown.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
 }
 
-impl Shown {
+impl ToolPreview {
     fn is_ok(&self) -> bool {
         self.checks.iter().all(|check| check.ok)
     }
@@ -142,7 +142,7 @@ fn ascii_json(line: &str) -> String {
     out
 }
 
-fn show(shown: &Shown) -> Result<(), ExitError> {
+fn show(shown: &ToolPreview) -> Result<(), ExitError> {
     output::line("Tools exposed to the model:")?;
     for ((tool, name), cost) in shown
         .tools

@@ -7,7 +7,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use synapsor_domain::tool::Catalog;
 
-use super::super::mcp::Transport;
+use super::super::mcp::TransportArg;
 use super::super::tools;
 use crate::contract_file::LoadedContract;
 use crate::supervisor::{Process, Requirement, missing, requirements};
@@ -21,7 +21,7 @@ pub(super) struct Checklist {
     is_new: bool,
     store: String,
     mode: Mode,
-    transport: Transport,
+    transport: TransportArg,
     tools: Vec<String>,
     writeback: Vec<WritePath>,
     pub(super) missing: Vec<Requirement>,
@@ -42,7 +42,7 @@ struct WritePath {
 
 impl Checklist {
     pub(super) fn of(
-        transport: Transport,
+        transport: TransportArg,
         read_only: bool,
         loaded: &LoadedContract,
         context: &Context,
@@ -98,7 +98,7 @@ impl Checklist {
             "state_folder_new": self.is_new,
             "store_path": self.store,
             "mode": self.mode.as_str(),
-            "serve": self.transport == Transport::StreamableHttp,
+            "serve": self.transport == TransportArg::StreamableHttp,
             "transport": transport_name(self.transport),
             "tools": self.tools,
             "not_exposed_to_mcp": tools::NEVER_EXPOSED,
@@ -162,7 +162,7 @@ pub(super) const NEXT: [&str; 8] = [
     "synapsor-runner events tail",
 ];
 
-fn transport_name(transport: Transport) -> String {
+fn transport_name(transport: TransportArg) -> String {
     let value = transport.to_possible_value();
     value.map(|value| value.get_name().to_owned()).unwrap_or_default()
 }

@@ -6,11 +6,11 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
 use synapsor_domain::contract::{Contract, Mode};
 
-use super::mcp::{HttpOptions, Transport};
+use super::mcp::{HttpOptions, TransportArg};
 use super::tool_names::NameOptions;
 use crate::supervisor::{
-    Child, Executor, Http, Keeper, Kept, Process, RunningLedger, Shown, Supervisor, Upstream, Wire,
-    requirements,
+    Child, ExecutorLaunch, GatewayProtocol, Http, LedgerMonitor, Process, RestartingChild, RunningLedger,
+    Supervisor, ToolListOptions, Upstream, requirements,
 };
 use crate::{Context, contract_file, output, state};
 use checklist::{Checklist, NEXT};
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     serve: bool,
     /// Transport of --serve: streamable-http
     #[arg(long, value_enum)]
-    transport: Option<Transport>,
+    transport: Option<TransportArg>,
     /// Run the checks only; start and create nothing
     #[arg(long)]
     dry_run: bool,
@@ -41,7 +41,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
-    if args.serve && args.transport == Some(Transport::Stdio) {
+    if args.serve && args.transport == Some(TransportArg::Stdio) {
         return Err(ExitError::usage(
             "UP_SERVES_HTTP",
             "--serve and --transport stdio are mutually exclusive",
@@ -49,9 +49,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         .with_fix("remove one of them; an MCP client launches `synapsor-runner mcp serve` itself"));
     }
     let transport = if args.serve {
-        Transport::StreamableHttp
+        TransportArg::StreamableHttp
     } else {
-        Transport::Stdio
+        TransportArg::Stdio
     };
     let loaded = contract_file::load_runnable(&context.global)?;
     let checklist = Checklist::of(transport, args.read_only, &loaded, context)?;
@@ -73,13 +73,13 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         );
     }
     let http = if args.serve {
-        let shown = Shown {
+        let shown = ToolListOptions {
             format: args.result_format,
             names: args.names.mode(),
         };
         Some(
             args.http
-                .resolve(Wire::Streamable, context, &loaded.contract, shown)?,
+                .resolve(GatewayProtocol::Streamable, context, &loaded.contract, shown)?,
         )
     } else {
         None
@@ -97,9 +97,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
 
 /// Children of `up` apart from the ledger.
 struct Services<'a> {
-    reader: Kept<'a>,
-    writer: Option<Kept<'a>>,
-    gateway: Option<Kept<'a>>,
+    reader: RestartingChild<'a>,
+    writer: Option<RestartingChild<'a>>,
+    gateway: Option<RestartingChild<'a>>,
     scheme: &'static str,
 }
 
@@ -110,16 +110,16 @@ impl<'a> Services<'a> {
         read_only: bool,
         http: Option<&Http>,
     ) -> Result<Self, ExitError> {
-        let reader = Kept::executor(supervisor, Executor::reader(ledger, read_only)).await?;
+        let reader = RestartingChild::executor(supervisor, ExecutorLaunch::reader(ledger, read_only)).await?;
         let writer = if writes(&supervisor.contract.contract) {
-            Some(Kept::executor(supervisor, Executor::writer(ledger)).await?)
+            Some(RestartingChild::executor(supervisor, ExecutorLaunch::writer(ledger)).await?)
         } else {
             None
         };
         let gateway = match http {
-            Some(http) => {
-                Some(Kept::gateway(supervisor, Upstream::new(reader.child(), ledger)?, http).await?)
-            }
+            Some(http) => Some(
+                RestartingChild::gateway(supervisor, Upstream::new(reader.child(), ledger)?, http).await?,
+            ),
             None => None,
         };
         Ok(Self {
@@ -134,14 +134,14 @@ impl<'a> Services<'a> {
         let all = std::iter::once(&self.reader)
             .chain(&self.writer)
             .chain(&self.gateway);
-        all.map(Kept::child)
+        all.map(RestartingChild::child)
     }
 
     /// Runs until Ctrl-C, or until a child exceeds its restart budget; then drains and ends all children.
     async fn run(mut self, supervisor: &Supervisor<'_>, ledger: &RunningLedger) -> Result<Exit, ExitError> {
-        let keeper = Keeper::new(supervisor, ledger)?;
+        let keeper = LedgerMonitor::new(supervisor, ledger)?;
         let ended = tokio::select! {
-            failure = self.reader.keep() => Err(failure),
+            failure = self.reader.run_until_fatal() => Err(failure),
             failure = kept(self.writer.as_mut()) => Err(failure),
             failure = kept(self.gateway.as_mut()) => Err(failure),
             failure = keeper.keep() => Err(failure),
@@ -159,9 +159,9 @@ impl<'a> Services<'a> {
     }
 }
 
-async fn kept(child: Option<&mut Kept<'_>>) -> ExitError {
+async fn kept(child: Option<&mut RestartingChild<'_>>) -> ExitError {
     match child {
-        Some(child) => child.keep().await,
+        Some(child) => child.run_until_fatal().await,
         None => std::future::pending().await,
     }
 }

@@ -5,8 +5,8 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{FindingSeverity, ProbeFinding};
 
 use crate::clients::Times;
-use crate::operations::now;
 use crate::output::safe;
+use crate::workflows::now;
 
 /// Clock difference that is tolerated, in milliseconds, because a query takes time.
 const SAME_MS: i64 = 2_000;

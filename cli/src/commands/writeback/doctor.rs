@@ -12,11 +12,11 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::{Contract, EngineKind};
 use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding, table_targets};
 
-use crate::clients::{Reader, Writer, not_believed};
+use crate::clients::{SchemaClient, WriterClient, verification_failed};
 use crate::contract_file::LoadedContract;
 use crate::output::{self, safe};
-use crate::supervisor::{Process, allowed, ask, missing, requirements};
-use crate::{Context, contract_file, session};
+use crate::supervisor::{Process, allowed, missing, requirements, run_executor_command};
+use crate::{Context, connection, contract_file};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -26,7 +26,7 @@ pub(crate) struct Args {
 }
 
 /// Findings about one role.
-struct Part {
+struct RoleFindings {
     role: Process,
     variables: Vec<ProbeFinding>,
     sources: Vec<PreflightReport>,
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
     let loaded = contract_file::load_runnable(&context.global)?;
     let mut parts = Vec::new();
     for role in [Process::Reader, Process::Writer] {
-        let mut part = Part {
+        let mut part = RoleFindings {
             role,
             variables: variables(role, &loaded.contract, context)?,
             sources: Vec::new(),
@@ -60,7 +60,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
     Ok(exit)
 }
 
-fn exit(parts: &[Part], ledger: &[ProbeFinding]) -> Exit {
+fn exit(parts: &[RoleFindings], ledger: &[ProbeFinding]) -> Exit {
     let mut findings = parts.iter().flat_map(|part| &part.variables).chain(ledger);
     let mut sources = parts.iter().flat_map(|part| &part.sources);
     let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Problem)
@@ -180,14 +180,14 @@ async fn writer_side(
 ) -> Result<Vec<PreflightReport>, ExitError> {
     let mut links = Vec::new();
     for address in context.global.remote.named_writers()? {
-        links.push(session::remote(context, Role::Writer, address).await?);
+        links.push(connection::remote(context, Role::Writer, address).await?);
     }
     if links.is_empty() && args.check_db && has_missing(variables) {
-        links.extend(session::local_writer(context).await?);
+        links.extend(connection::local_writer(context).await?);
     }
     if links.is_empty() {
-        if let Some(running) = session::local_writer(context).await? {
-            variables.extend(state_of(&mut Writer::at(&running), context).await?);
+        if let Some(running) = connection::local_writer(context).await? {
+            variables.extend(state_of(&mut WriterClient::at(&running), context).await?);
         }
         return match args.check_db {
             true => probed("writer", Process::Writer, loaded, context).await,
@@ -198,7 +198,7 @@ async fn writer_side(
     variables.retain(|finding| finding.code != "VARIABLE_MISSING");
     let mut probes = Vec::new();
     for link in &links {
-        let mut writer = Writer::at(link);
+        let mut writer = WriterClient::at(link);
         if args.check_db {
             probes.extend(context.unless_stopped(writer.probe()).await?);
         } else {
@@ -210,7 +210,7 @@ async fn writer_side(
 }
 
 /// Reports why a running writer accepts no jobs, and clock differences.
-async fn state_of(writer: &mut Writer, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
+async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
     let state = context.unless_stopped(writer.state()).await?;
     let mut findings = super::clocks::findings(&state.times);
     if let Some(code) = &state.problem {
@@ -261,12 +261,12 @@ async fn reader_side(
         };
     };
     // Opening the connection checks the health of the reader.
-    let link = session::remote(context, Role::Reader, address).await?;
+    let link = connection::remote(context, Role::Reader, address).await?;
     if !args.check_db {
         variables.push(answered(link.target.to_string()));
         return Ok(Vec::new());
     }
-    let mut reader = Reader::at(&link);
+    let mut reader = SchemaClient::at(&link);
     context.unless_stopped(reader.probe()).await
 }
 
@@ -279,12 +279,12 @@ async fn probed(
     let mut arguments: Vec<OsString> = ["probe", "--as", role, "--config"].map(OsString::from).to_vec();
     arguments.push(loaded.path.clone().into_os_string());
     let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);
-    let printed = ask(context, arguments, &names).await?;
+    let printed = run_executor_command(context, arguments, &names).await?;
     serde_json::from_slice(&printed)
-        .map_err(|_| not_believed("PROBE_ANSWER_MALFORMED", "findings missing or malformed"))
+        .map_err(|_| verification_failed("PROBE_ANSWER_MALFORMED", "findings missing or malformed"))
 }
 
-fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), ExitError> {
+fn print_json(parts: &[RoleFindings], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), ExitError> {
     let parts: Vec<_> = parts
         .iter()
         .map(|part| {
@@ -294,7 +294,7 @@ fn print_json(parts: &[Part], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Re
     output::json(&json!({ "ok": exit == Exit(EXIT_OK), "roles": parts, "ledger": ledger }))
 }
 
-fn show(parts: &[Part], is_checked: bool) -> Result<(), ExitError> {
+fn show(parts: &[RoleFindings], is_checked: bool) -> Result<(), ExitError> {
     for part in parts {
         output::line(part.role.as_str())?;
         for finding in &part.variables {

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::writeback::{FindingSeverity, ProbeFinding, ReceiptDiscrepancy};
 
-use crate::operations::{self, LedgerState};
+use crate::connection::LedgerConnection;
 use crate::output::safe;
-use crate::session::Session;
+use crate::workflows::{self, LedgerState};
 use crate::{Context, state};
 
 /// Clock difference that is tolerated, in milliseconds.
@@ -22,8 +22,8 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
         return Ok(None);
     }
     let asked = Box::pin(async {
-        let session = Session::open(context).await?;
-        let found = operations::ledger_state(&session).await;
+        let session = LedgerConnection::open(context).await?;
+        let found = workflows::ledger_state(&session).await;
         session.close().await;
         found
     });

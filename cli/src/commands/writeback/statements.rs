@@ -14,7 +14,7 @@ const ENGINES: [&str; 3] = ["postgres", "mysql", "sqlite"];
 
 /// The database, and the location of its receipt table.
 #[derive(Debug, Args)]
-pub(crate) struct Place {
+pub(crate) struct ReceiptTableOptions {
     /// Database engine [default: that of the contract's source]
     #[arg(long, value_name = "NAME", value_parser = ENGINES)]
     engine: Option<String>,
@@ -32,13 +32,13 @@ pub(crate) struct Place {
 #[derive(Debug, Args)]
 pub(crate) struct Migration {
     #[command(flatten)]
-    place: Place,
+    place: ReceiptTableOptions,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Grants {
     #[command(flatten)]
-    place: Place,
+    place: ReceiptTableOptions,
     /// Database role of the reader; for MySQL name or name@host
     #[arg(long, value_name = "ROLE")]
     read_role: Option<String>,
@@ -89,7 +89,7 @@ fn print(engine: EngineKind, text: &str, context: &Context) -> Result<Exit, Exit
     Ok(Exit(EXIT_OK))
 }
 
-impl Place {
+impl ReceiptTableOptions {
     fn resolve(&self, context: &Context) -> Result<Resolved, ExitError> {
         let engine = self.engine.as_deref().and_then(EngineKind::of_name);
         match engine {

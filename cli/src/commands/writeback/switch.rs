@@ -8,9 +8,9 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
 use crate::Context;
-use crate::operations::{self, Switched};
+use crate::connection::LedgerConnection;
 use crate::output::{self, safe};
-use crate::session::Session;
+use crate::workflows::{self, Switched};
 
 #[derive(Debug, Args)]
 pub(crate) struct FreezeArgs {
@@ -30,19 +30,19 @@ pub(crate) struct UnfreezeArgs {
 }
 
 pub(super) async fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit, ExitError> {
-    let mut session = Session::open_to_stop(context).await?;
+    let mut session = LedgerConnection::open_to_stop(context).await?;
     let switched = if args.unsigned {
-        operations::freeze_unsigned(&mut session, context).await
+        workflows::freeze_unsigned(&mut session, context).await
     } else {
-        operations::freeze(&mut session, context, args.reason.as_deref()).await
+        workflows::freeze(&mut session, context, args.reason.as_deref()).await
     };
     session.close().await;
     say(&[switched?], context)
 }
 
 pub(super) async fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Exit, ExitError> {
-    let mut session = Session::open_to_stop(context).await?;
-    let switched = operations::unfreeze(&mut session, context, args.freeze).await;
+    let mut session = LedgerConnection::open_to_stop(context).await?;
+    let switched = workflows::unfreeze(&mut session, context, args.freeze).await;
     session.close().await;
     say(&switched?, context)
 }

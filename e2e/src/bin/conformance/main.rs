@@ -15,7 +15,7 @@ use clap::Parser;
 use synapsor_chassis::run::{self, ExitError};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::telemetry::Level;
-use synapsor_gateway::http::{self, About, HttpFlags};
+use synapsor_gateway::http::{self, HttpFlags, ServerInfo};
 use tokio_util::sync::CancellationToken;
 
 use fixtures::Fixtures;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
 
 async fn serve(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
     let settings = flags.http.resolve(&EnvVars::of_process(), false)?;
-    let about = About::new(catalog::tools().len(), "fixtures", || async { true });
+    let about = ServerInfo::new(catalog::tools().len(), "fixtures", || async { true });
     let fixtures = Fixtures::default();
     http::serve(fixtures, about, &settings, flags.run_file.as_deref(), stop).await
 }

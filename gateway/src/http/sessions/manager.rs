@@ -13,18 +13,18 @@ use rmcp::transport::streamable_http_server::session::{ServerSseMessage, Session
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::{Full, Sessions, new_id};
+use super::{SessionLimitReached, Sessions, new_id};
 
 /// Sessions of one caller.
 #[derive(Debug)]
-pub(in crate::http) struct OfCaller {
+pub(in crate::http) struct CallerSessionManager {
     sessions: Arc<Sessions>,
     owner: Arc<str>,
     takes_priming: bool,
     was_full: AtomicBool,
 }
 
-impl OfCaller {
+impl CallerSessionManager {
     /// With `takes_priming`, streams of sessions opened here begin with an event without a message.
     pub(in crate::http) fn new(sessions: Arc<Sessions>, owner: Arc<str>, takes_priming: bool) -> Self {
         Self {
@@ -57,7 +57,7 @@ fn config(takes_priming: bool) -> SessionConfig {
     config
 }
 
-impl SessionManager for OfCaller {
+impl SessionManager for CallerSessionManager {
     type Error = LocalSessionManagerError;
     type Transport = WorkerTransport<LocalSessionWorker>;
 
@@ -65,7 +65,7 @@ impl SessionManager for OfCaller {
         let id = new_id();
         let (handle, worker) = create_local_session(id.clone(), config(self.takes_priming));
         let opened = self.sessions.open(id.clone(), self.owner.clone(), handle);
-        opened.map_err(|Full| {
+        opened.map_err(|SessionLimitReached| {
             self.was_full.store(true, Ordering::Relaxed);
             SessionError::SessionServiceTerminated
         })?;

@@ -12,7 +12,7 @@ use rmcp::transport::streamable_http_server::session::SessionId;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionHandle;
 use synapsor_chassis::random;
 
-pub(super) use manager::OfCaller;
+pub(super) use manager::CallerSessionManager;
 
 const SESSIONS_MAX: usize = 1_000;
 const SESSIONS_PER_CALLER_MAX: usize = 32;
@@ -43,11 +43,11 @@ struct Session {
 
 /// The session limit is reached.
 #[derive(Debug)]
-pub(super) struct Full;
+pub(super) struct SessionLimitReached;
 
 /// Kind of a request in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(super) enum SessionUse {
     Message,
     /// Receives server messages that belong to no request.
     Listen,
@@ -55,7 +55,7 @@ pub(super) enum Purpose {
 
 /// Reason for rejecting a request that names a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotEntered {
+pub(super) enum SessionEnterError {
     /// No session has this id, or it belongs to another caller.
     Unknown,
     TooManyListeners,
@@ -63,17 +63,17 @@ pub(super) enum NotEntered {
 
 /// One request or stream in a session. The session is idle only when none is left.
 #[derive(Debug)]
-pub(super) struct Use {
+pub(super) struct SessionGuard {
     sessions: Arc<Sessions>,
     id: SessionId,
-    purpose: Purpose,
+    purpose: SessionUse,
 }
 
-impl Drop for Use {
+impl Drop for SessionGuard {
     fn drop(&mut self) {
         if let Some(session) = self.sessions.lock().get_mut(&self.id) {
             session.uses -= 1;
-            session.listeners -= usize::from(self.purpose == Purpose::Listen);
+            session.listeners -= usize::from(self.purpose == SessionUse::Listen);
             session.idle_since = Instant::now();
         }
     }
@@ -101,8 +101,8 @@ impl Sessions {
         self: &Arc<Self>,
         id: &str,
         owner: &str,
-        purpose: Purpose,
-    ) -> Result<Use, NotEntered> {
+        purpose: SessionUse,
+    ) -> Result<SessionGuard, SessionEnterError> {
         self.enter_at(Instant::now(), id, owner, purpose)
     }
 
@@ -111,24 +111,24 @@ impl Sessions {
         now: Instant,
         id: &str,
         owner: &str,
-        purpose: Purpose,
-    ) -> Result<Use, NotEntered> {
+        purpose: SessionUse,
+    ) -> Result<SessionGuard, SessionEnterError> {
         let mut all = self.lock();
         if all.get(id).is_some_and(|session| self.is_over(session, now)) {
             end(all.remove(id));
         }
         let (id, session) = match all.get_key_value(id) {
             Some((id, session)) if *session.owner == *owner => (id.clone(), session),
-            Some(_) | None => return Err(NotEntered::Unknown),
+            Some(_) | None => return Err(SessionEnterError::Unknown),
         };
-        if purpose == Purpose::Listen && session.listeners >= LISTENERS_MAX {
-            return Err(NotEntered::TooManyListeners);
+        if purpose == SessionUse::Listen && session.listeners >= LISTENERS_MAX {
+            return Err(SessionEnterError::TooManyListeners);
         }
         if let Some(session) = all.get_mut(&id) {
             session.uses += 1;
-            session.listeners += usize::from(purpose == Purpose::Listen);
+            session.listeners += usize::from(purpose == SessionUse::Listen);
         }
-        Ok(Use {
+        Ok(SessionGuard {
             sessions: self.clone(),
             id,
             purpose,
@@ -136,7 +136,12 @@ impl Sessions {
     }
 
     /// Opens a session of `owner`. If the caller is at its limit, its longest idle session is closed.
-    fn open(&self, id: SessionId, owner: Arc<str>, handle: LocalSessionHandle) -> Result<(), Full> {
+    fn open(
+        &self,
+        id: SessionId,
+        owner: Arc<str>,
+        handle: LocalSessionHandle,
+    ) -> Result<(), SessionLimitReached> {
         self.open_at(Instant::now(), id, owner, handle)
     }
 
@@ -146,19 +151,19 @@ impl Sessions {
         id: SessionId,
         owner: Arc<str>,
         handle: LocalSessionHandle,
-    ) -> Result<(), Full> {
+    ) -> Result<(), SessionLimitReached> {
         let mut all = self.lock();
-        self.end_those_that_are_over(&mut all, now);
+        self.remove_expired(&mut all, now);
         if all.values().filter(|session| session.owner == owner).count() >= SESSIONS_PER_CALLER_MAX {
             let idle = all
                 .iter()
                 .filter(|(_, session)| session.owner == owner && session.uses == 0);
             let oldest = idle.min_by_key(|(_, session)| session.idle_since);
-            let oldest = oldest.map(|(id, _)| id.clone()).ok_or(Full)?;
+            let oldest = oldest.map(|(id, _)| id.clone()).ok_or(SessionLimitReached)?;
             end(all.remove(&oldest));
         }
         if all.len() >= SESSIONS_MAX {
-            return Err(Full);
+            return Err(SessionLimitReached);
         }
         let session = Session {
             owner,
@@ -182,7 +187,7 @@ impl Sessions {
 
     /// Closes sessions that are idle or past the maximum age.
     pub(super) fn sweep(&self) {
-        self.end_those_that_are_over(&mut self.lock(), Instant::now());
+        self.remove_expired(&mut self.lock(), Instant::now());
     }
 
     /// Closes all sessions of a caller whose access was removed.
@@ -192,7 +197,7 @@ impl Sessions {
             .for_each(|(_, session)| end(Some(session)));
     }
 
-    fn end_those_that_are_over(&self, all: &mut HashMap<SessionId, Session>, now: Instant) {
+    fn remove_expired(&self, all: &mut HashMap<SessionId, Session>, now: Instant) {
         all.extract_if(|_, session| self.is_over(session, now))
             .for_each(|(_, session)| end(Some(session)));
     }
@@ -231,7 +236,7 @@ mod tests {
         Arc::new(Sessions::new(IDLE))
     }
 
-    fn open(sessions: &Sessions, now: Instant, owner: &str) -> Result<SessionId, Full> {
+    fn open(sessions: &Sessions, now: Instant, owner: &str) -> Result<SessionId, SessionLimitReached> {
         let id = new_id();
         let (handle, _worker) = create_local_session(id.clone(), SessionConfig::default());
         sessions
@@ -243,10 +248,10 @@ mod tests {
     async fn session_exists_for_its_owner_only() {
         let sessions = sessions();
         let id = open(&sessions, Instant::now(), "a").unwrap();
-        assert!(sessions.enter(&id, "a", Purpose::Message).is_ok());
+        assert!(sessions.enter(&id, "a", SessionUse::Message).is_ok());
         for (id, owner) in [(&*id, "b"), (&*id, ""), ("", "a"), (&id[1..], "a")] {
-            let entered = sessions.enter(id, owner, Purpose::Message);
-            assert_eq!(entered.unwrap_err(), NotEntered::Unknown);
+            let entered = sessions.enter(id, owner, SessionUse::Message);
+            assert_eq!(entered.unwrap_err(), SessionEnterError::Unknown);
         }
     }
 
@@ -255,12 +260,12 @@ mod tests {
         let (sessions, begin) = (sessions(), Instant::now());
         let idle = open(&sessions, begin, "a").unwrap();
         let used = open(&sessions, begin, "a").unwrap();
-        let message = Purpose::Message;
-        let using = sessions.enter_at(begin, &used, "a", Purpose::Listen).unwrap();
+        let message = SessionUse::Message;
+        let using = sessions.enter_at(begin, &used, "a", SessionUse::Listen).unwrap();
         let later = begin + IDLE;
         assert!(sessions.enter_at(later, &idle, "a", message).is_err());
         assert!(sessions.enter_at(later, &used, "a", message).is_ok());
-        sessions.end_those_that_are_over(&mut sessions.lock(), begin + LIFE_MAX);
+        sessions.remove_expired(&mut sessions.lock(), begin + LIFE_MAX);
         assert_eq!(sessions.count(), 0);
         drop(using);
     }
@@ -273,15 +278,15 @@ mod tests {
             let now = begin + Duration::from_millis(number as u64);
             ids.push(open(&sessions, now, "a").unwrap());
         }
-        let mut used = vec![sessions.enter(&ids[0], "a", Purpose::Message).unwrap()];
+        let mut used = vec![sessions.enter(&ids[0], "a", SessionUse::Message).unwrap()];
         ids.push(open(&sessions, begin + Duration::from_secs(1), "a").unwrap());
         assert_eq!(sessions.count(), SESSIONS_PER_CALLER_MAX);
-        let closed = sessions.enter(&ids.remove(1), "a", Purpose::Message);
-        assert_eq!(closed.unwrap_err(), NotEntered::Unknown);
+        let closed = sessions.enter(&ids.remove(1), "a", SessionUse::Message);
+        assert_eq!(closed.unwrap_err(), SessionEnterError::Unknown);
         used.extend(
             ids[1..]
                 .iter()
-                .map(|id| sessions.enter(id, "a", Purpose::Message).unwrap()),
+                .map(|id| sessions.enter(id, "a", SessionUse::Message).unwrap()),
         );
         assert!(open(&sessions, begin, "a").is_err(), "no session is idle");
         assert!(open(&sessions, begin, "b").is_ok());
@@ -304,12 +309,12 @@ mod tests {
         let id = open(&sessions, Instant::now(), "a").unwrap();
         let mut listening = Vec::new();
         for _ in 0..LISTENERS_MAX {
-            listening.push(sessions.enter(&id, "a", Purpose::Listen).unwrap());
+            listening.push(sessions.enter(&id, "a", SessionUse::Listen).unwrap());
         }
-        let more = sessions.enter(&id, "a", Purpose::Listen);
-        assert_eq!(more.unwrap_err(), NotEntered::TooManyListeners);
-        assert!(sessions.enter(&id, "a", Purpose::Message).is_ok());
+        let more = sessions.enter(&id, "a", SessionUse::Listen);
+        assert_eq!(more.unwrap_err(), SessionEnterError::TooManyListeners);
+        assert!(sessions.enter(&id, "a", SessionUse::Message).is_ok());
         listening.pop();
-        assert!(sessions.enter(&id, "a", Purpose::Listen).is_ok());
+        assert!(sessions.enter(&id, "a", SessionUse::Listen).is_ok());
     }
 }

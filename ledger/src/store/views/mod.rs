@@ -51,7 +51,7 @@ pub(crate) const TABLES: [(&str, &str); 16] = [
 
 /// A decoded body, so that the writing thread need not decode it again.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) enum ReadBody<'a> {
+pub(crate) enum ParsedBody<'a> {
     /// Not decoded, or of a kind that is decoded here.
     #[default]
     No,
@@ -86,7 +86,7 @@ pub(crate) fn apply(
     conn: &Connection,
     event: &EventRecord,
     body: &[u8],
-    read: ReadBody<'_>,
+    read: ParsedBody<'_>,
 ) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
@@ -103,8 +103,8 @@ pub(crate) fn apply(
         }
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
         EventKind::EvidenceRecorded => match read {
-            ReadBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
-            ReadBody::No | ReadBody::Audit(_) | ReadBody::Proposal(_) => {
+            ParsedBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
+            ParsedBody::No | ParsedBody::Audit(_) | ParsedBody::Proposal(_) => {
                 let envelope = envelope(event, body)?;
                 let evidence = envelope
                     .decode_unverified(ObjectKind::Evidence)
@@ -118,14 +118,14 @@ pub(crate) fn apply(
             }
         },
         EventKind::QueryAudited | EventKind::CallRefused => match read {
-            ReadBody::Audit(record) => records::audit(conn, event, record),
-            ReadBody::No | ReadBody::Evidence(..) | ReadBody::Proposal(_) => {
+            ParsedBody::Audit(record) => records::audit(conn, event, record),
+            ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Proposal(_) => {
                 records::audit(conn, event, &object(event, body)?)
             }
         },
         EventKind::ProposalCreated => match read {
-            ReadBody::Proposal(read) => proposals::created(conn, event, read),
-            ReadBody::No | ReadBody::Evidence(..) | ReadBody::Audit(_) => {
+            ParsedBody::Proposal(read) => proposals::created(conn, event, read),
+            ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Audit(_) => {
                 let envelope = envelope(event, body)?;
                 let proposal = envelope
                     .decode_unverified(ObjectKind::Proposal)

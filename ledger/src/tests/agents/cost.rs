@@ -8,14 +8,14 @@ use synapsor_domain::context_ticket::VerifiedTicket;
 use synapsor_domain::ids::ProposalId;
 
 use super::{ANN, NORA, Scene, envelope, unknown};
-use crate::store::agents::{self, Scope};
-use crate::test_kit::{World, caller};
+use crate::store::agents::{self, AgentScope};
+use crate::test_kit::{TestLedger, caller};
 
 /// Number of proposals added between the two measurements.
 const MORE: usize = 300;
 
 /// Returns the steps of each kind of lookup.
-fn steps(world: &World, scope: &Scope, id: &ProposalId, evidence: &str) -> Vec<u64> {
+fn steps(world: &TestLedger, scope: &AgentScope, id: &ProposalId, evidence: &str) -> Vec<u64> {
     let mut conn = Connection::open(world.store_path()).unwrap();
     let count = Arc::new(AtomicU64::new(0));
     let counter = count.clone();
@@ -60,8 +60,11 @@ async fn lookup_cost_is_equal_in_small_and_large_ledgers() {
     let draft = scene.draft(ANN, "0");
     let id = world.file(&draft).await;
     let ticket = envelope(scene.signed(&[ANN, NORA]));
-    let ticket = world.ledger.admit(&caller(super::GATEWAY), ticket).unwrap();
-    let scope = Scope::of(&ticket);
+    let ticket = world
+        .ledger
+        .verify_ticket(&caller(super::GATEWAY), ticket)
+        .unwrap();
+    let scope = AgentScope::of(&ticket);
     let evidence = draft.evidence.id.as_str();
     let small = steps(world, &scope, &id, evidence);
     for n in 0..MORE {
@@ -83,9 +86,9 @@ async fn watch_reads_new_events_only() {
     let world = &scene.world;
     let ticket: VerifiedTicket = world
         .ledger
-        .admit(&caller(super::GATEWAY), envelope(scene.signed(&[ANN])))
+        .verify_ticket(&caller(super::GATEWAY), envelope(scene.signed(&[ANN])))
         .unwrap();
-    let scope = Scope::of(&ticket);
+    let scope = AgentScope::of(&ticket);
     let look = || {
         let mut conn = Connection::open(world.store_path()).unwrap();
         let size = world.ledger.store.head().borrow().size;

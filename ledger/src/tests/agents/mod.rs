@@ -26,7 +26,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::test_kit::{Draft, ORIGIN, READER_KEY, World, seal, with_evidence};
+use crate::test_kit::{Draft, ORIGIN, READER_KEY, TestLedger, seal, with_evidence};
 use crate::{STREAMING_METHODS, access_table, routes};
 
 const DEPLOYMENT: &str = "dep-test";
@@ -38,7 +38,7 @@ pub(super) const BEN: (&str, &str) = ("acme", "agent-2");
 pub(super) const NORA: (&str, &str) = ("north", "agent-1");
 
 pub(super) struct Scene {
-    pub(super) world: World,
+    pub(super) world: TestLedger,
     ca: DevCa,
     address: String,
     _stop: DropGuard,
@@ -46,7 +46,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn new() -> Self {
-        let world = World::new();
+        let world = TestLedger::new();
         let now = SystemClock.now_ms();
         let ca = DevCa::create(&world.dir.path().join("ca"), DEPLOYMENT, now).unwrap();
         let own = ca

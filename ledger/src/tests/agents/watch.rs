@@ -12,8 +12,10 @@ use synapsor_proto::ledger::v1::{WatchChange, WatchResponse};
 use tonic::Streaming;
 
 use super::{ANN, BEN, NORA, Scene, code, sign};
-use crate::settle::Settlement;
-use crate::test_kit::{ANN_KEY, Draft, OPERATOR, WRITER, WRITER_KEY, World, caller, seal, with_evidence};
+use crate::finish_attempt::FinishedAttempt;
+use crate::test_kit::{
+    ANN_KEY, Draft, OPERATOR, TestLedger, WRITER, WRITER_KEY, caller, seal, with_evidence,
+};
 use crate::tests::lease;
 
 type Stream = Streaming<WatchResponse>;
@@ -48,7 +50,7 @@ async fn states(stream: &mut Stream, count: usize) -> Vec<String> {
     states
 }
 
-async fn decide(world: &World, draft: &Draft, verdict: DecisionKind) {
+async fn decide(world: &TestLedger, draft: &Draft, verdict: DecisionKind) {
     let signed = seal(ObjectKind::Decision, &world.decision(draft, verdict), ANN_KEY);
     let done = world
         .ledger
@@ -58,7 +60,7 @@ async fn decide(world: &World, draft: &Draft, verdict: DecisionKind) {
 }
 
 /// Runs all steps from submission to applied, as the real roles would.
-async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
+async fn apply(world: &TestLedger, draft: &Draft, result: AttemptResult) {
     let mut jobs = lease::open(world, WRITER, 1);
     let id = world.ordered(draft).await;
     let job = lease::next(&mut jobs).await.unwrap();
@@ -68,7 +70,7 @@ async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
         .start(caller(WRITER), id.clone(), token.clone())
         .await
         .unwrap();
-    let doubt = Settlement {
+    let doubt = FinishedAttempt {
         id: id.clone(),
         token: token.clone(),
         attempt: world.report(draft, AttemptResult::InDoubt, None),
@@ -80,7 +82,7 @@ async fn apply(world: &World, draft: &Draft, result: AttemptResult) {
         &world.receipt(draft, ReceiptOutcome::Applied),
         WRITER_KEY,
     );
-    let settlement = Settlement {
+    let settlement = FinishedAttempt {
         id,
         token,
         attempt: world.report(draft, result, Some(&receipt)),

@@ -12,10 +12,12 @@ use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 use synapsor_proto::ledger::v1::WithdrawResponse;
 
 use super::{ANN, BEN, GATEWAY, Scene, code, envelope, json, sign};
-use crate::settle::Settlement;
+use crate::finish_attempt::FinishedAttempt;
 use crate::store::events::{self, TailFilter};
 use crate::store::proposals;
-use crate::test_kit::{ANN_KEY, Draft, OPERATOR, WRITER, WRITER_KEY, World, caller, seal, with_evidence};
+use crate::test_kit::{
+    ANN_KEY, Draft, OPERATOR, TestLedger, WRITER, WRITER_KEY, caller, seal, with_evidence,
+};
 use crate::tests::lease;
 
 fn withdrawn() -> WithdrawResponse {
@@ -34,7 +36,7 @@ fn refused(state: &str, code: &str) -> WithdrawResponse {
     }
 }
 
-async fn approve(world: &World, draft: &Draft) -> Result<ProposalState, String> {
+async fn approve(world: &TestLedger, draft: &Draft) -> Result<ProposalState, String> {
     let signed = seal(
         ObjectKind::Decision,
         &world.decision(draft, DecisionKind::Approve),
@@ -48,7 +50,7 @@ async fn approve(world: &World, draft: &Draft) -> Result<ProposalState, String> 
     done.value.map(|d| d.state).map_err(|e| e.code.to_string())
 }
 
-async fn events_of(world: &World, kind: EventKind) -> usize {
+async fn events_of(world: &TestLedger, kind: EventKind) -> usize {
     let filter = TailFilter {
         proposal: None,
         kind: Some(kind),
@@ -251,7 +253,7 @@ async fn withdrawal_after_a_start_returns_only_the_state() {
         &world.receipt(&draft, ReceiptOutcome::Applied),
         WRITER_KEY,
     );
-    let settlement = Settlement {
+    let settlement = FinishedAttempt {
         id: id.clone(),
         token: job.token.to_vec(),
         attempt: world.report(&draft, AttemptResult::Applied, Some(&receipt)),

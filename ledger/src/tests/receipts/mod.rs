@@ -14,13 +14,15 @@ use synapsor_domain::writeback::{
 };
 
 use super::lease::{Jobs, next, open};
-use crate::settle::Settlement;
+use crate::finish_attempt::FinishedAttempt;
 use crate::store::events::{self, TailFilter};
 use crate::store::receipts;
-use crate::test_kit::{ANN_KEY, Draft, NOBODY_KEY, OPERATOR, WRITER, WRITER_KEY, World, caller, key, seal};
+use crate::test_kit::{
+    ANN_KEY, Draft, NOBODY_KEY, OPERATOR, TestLedger, WRITER, WRITER_KEY, caller, key, seal,
+};
 
 struct Scene {
-    world: World,
+    world: TestLedger,
     jobs: Jobs,
 }
 
@@ -33,7 +35,7 @@ struct Settled {
 
 impl Scene {
     fn new() -> Self {
-        let world = World::new();
+        let world = TestLedger::new();
         let jobs = open(&world, WRITER, 1);
         Self { world, jobs }
     }
@@ -78,7 +80,7 @@ impl Scene {
         let attempt = self
             .world
             .report(draft, AttemptResult::Applied, Some(&settled.signed));
-        let settlement = Settlement {
+        let settlement = FinishedAttempt {
             id: settled.named.proposal_id.clone(),
             token: Vec::new(),
             attempt,
@@ -391,7 +393,7 @@ async fn incidents_survive_a_restart_and_a_migration() {
     assert_eq!(before.1.len(), 1);
     let Scene { world, jobs } = scene;
     drop(jobs);
-    let World { dir, clock, ledger } = world;
+    let TestLedger { dir, clock, ledger } = world;
     let path = dir.path().join("local.db");
     drop(ledger);
     let conn = rusqlite::Connection::open(&path).unwrap();
@@ -403,7 +405,7 @@ async fn incidents_survive_a_restart_and_a_migration() {
     .unwrap();
     drop(conn);
     let ledger = crate::test_kit::open(&dir, clock.clone());
-    let world = World { dir, clock, ledger };
+    let world = TestLedger { dir, clock, ledger };
     let jobs = open(&world, WRITER, 1);
     let scene = Scene { world, jobs };
     assert_eq!((scene.newest().await, scene.incidents().await), before);

@@ -7,7 +7,7 @@ mod toml;
 use serde_json::{Map, Value as Json};
 use synapsor_chassis::run::ExitError;
 
-use super::client::Format;
+use super::client::ClientFileFormat;
 use super::snippet::{OWN_MEMBERS, Snippet};
 
 /// Returns the text with our entry as in `snippet`; unchanged if it is present already.
@@ -17,8 +17,8 @@ use super::snippet::{OWN_MEMBERS, Snippet};
 /// content would change.
 pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let after = match snippet.format {
-        Format::Json => json::merged(before, snippet)?,
-        Format::Toml => toml::merged(before, snippet)?,
+        ClientFileFormat::Json => json::merged(before, snippet)?,
+        ClientFileFormat::Toml => toml::merged(before, snippet)?,
     };
     check_kept(before, &after, snippet)?;
     Ok(after)
@@ -30,8 +30,8 @@ pub(super) fn merged(before: &str, snippet: &Snippet) -> Result<String, ExitErro
 /// As [`merged`].
 pub(super) fn without(before: &str, snippet: &Snippet) -> Result<String, ExitError> {
     let after = match snippet.format {
-        Format::Json => json::without(before, snippet)?,
-        Format::Toml => toml::without(before, snippet)?,
+        ClientFileFormat::Json => json::without(before, snippet)?,
+        ClientFileFormat::Toml => toml::without(before, snippet)?,
     };
     check_kept(before, &after, snippet)?;
     Ok(after)
@@ -57,10 +57,10 @@ pub(super) fn is_same(entry: &Json, snippet: &Snippet) -> bool {
 }
 
 /// Parses the text; an empty text is an empty object.
-fn value(text: &str, format: Format) -> Result<Json, ExitError> {
+fn value(text: &str, format: ClientFileFormat) -> Result<Json, ExitError> {
     match format {
-        Format::Json => json::value(text),
-        Format::Toml => toml::value(text),
+        ClientFileFormat::Json => json::value(text),
+        ClientFileFormat::Toml => toml::value(text),
     }
 }
 

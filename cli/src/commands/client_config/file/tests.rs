@@ -1,11 +1,11 @@
 use serde_json::json;
 
 use super::super::client::Client;
-use super::super::server::{Launch, Way};
+use super::super::server::{Launch, ServerAccess};
 use super::*;
 
-fn stdio() -> Way {
-    Way::Stdio(Launch {
+fn stdio() -> ServerAccess {
+    ServerAccess::Stdio(Launch {
         command: "synapsor-runner".to_owned(),
         args: ["mcp", "serve", "--config", "a \"b\".json"]
             .map(str::to_owned)
@@ -13,15 +13,15 @@ fn stdio() -> Way {
     })
 }
 
-fn http() -> Way {
-    Way::Http {
+fn http() -> ServerAccess {
+    ServerAccess::Http {
         url: "http://127.0.0.1:8766/mcp".to_owned(),
         token_env: "TOKEN".to_owned(),
         signs_in: false,
     }
 }
 
-fn snippet(client: Client, way: &Way) -> Snippet {
+fn snippet(client: Client, way: &ServerAccess) -> Snippet {
     Snippet::of(client, "synapsor", way)
 }
 
@@ -214,7 +214,7 @@ fn edit_preserves_inline_table_and_crlf() {
     );
     assert!(after.ends_with("} # c\n"), "{after}");
     assert_eq!(
-        value(&without(&after, &toml).unwrap(), Format::Toml).unwrap()["mcp_servers"]["a"],
+        value(&without(&after, &toml).unwrap(), ClientFileFormat::Toml).unwrap()["mcp_servers"]["a"],
         json!({"command": "x"})
     );
     let json = snippet(Client::Cursor, &stdio());
@@ -265,7 +265,7 @@ fn insertion_preserves_surrounding_comments() {
 
 #[test]
 fn oauth_client_entry_contains_only_the_url() {
-    let way = Way::Http {
+    let way = ServerAccess::Http {
         url: "https://mcp.example.com/mcp".to_owned(),
         token_env: "TOKEN".to_owned(),
         signs_in: true,

@@ -1,0 +1,197 @@
+//! Pinned checkpoint of the CLI: every contact with the ledger must extend it. One file, updated under a lock,
+//! so that two concurrent commands cannot cause a false rollback error.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
+use synapsor_chassis::run::ExitError;
+use synapsor_domain::log::{
+    Checkpoint, ConsistencyProof, ContinuityError, PinUpdate, PinnedCheckpoint, TreeHead,
+};
+use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
+
+use crate::clients::EXIT_TAMPERED;
+
+/// Maximum size of a pinned checkpoint file, in bytes: an origin, a hash and a size.
+const FILE_BYTES_MAX: u64 = 4096;
+/// Delay between two tries for a lock that another command holds.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum number of tries for the lock: its holder makes one call with a timeout.
+const LOCK_ATTEMPTS_MAX: u32 = 3000;
+
+/// Exit code of a log that is shorter than the pinned checkpoint.
+const EXIT_ROLLED_BACK: u8 = 11;
+/// Exit code of a log that does not extend the pinned checkpoint.
+const EXIT_FORKED: u8 = 12;
+
+/// The pinned tree head of this CLI; `None` before the first contact or when the file is unusable, which
+/// [`Keeper::hold`] reports.
+pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
+    let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()?;
+    let witness = PinnedCheckpoint::from_bytes(&bytes)?;
+    (witness.origin == trust.ledger_origin() && witness.size > 0).then(|| witness.head())
+}
+
+/// The pinned checkpoint, locked for one contact.
+#[derive(Debug)]
+pub(crate) struct CheckpointPin<'a> {
+    trust: &'a TrustFile,
+    path: PathBuf,
+    witness: PinnedCheckpoint,
+    _lock: FileLock,
+}
+
+impl<'a> CheckpointPin<'a> {
+    /// Takes the lock and reads the pinned checkpoint.
+    pub(crate) async fn lock_and_load(path: &Path, trust: &'a TrustFile) -> Result<Self, ExitError> {
+        let lock = lock(&path.with_extension("lock")).await?;
+        let origin = trust.ledger_origin();
+        let witness = match files::read_bounded(path, FILE_BYTES_MAX) {
+            Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes).ok_or_else(|| damaged(path))?,
+            Err(FileError::Missing { .. }) => PinnedCheckpoint::new(&origin),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Self {
+            trust,
+            path: path.to_owned(),
+            witness,
+            _lock: lock,
+        })
+    }
+
+    /// The tree head to send to the ledger.
+    pub(crate) const fn known(&self) -> &PinnedCheckpoint {
+        &self.witness
+    }
+
+    /// Verifies that a signed checkpoint extends the pinned one, and persists it before it is used.
+    pub(crate) fn accept(
+        &mut self,
+        note: &str,
+        proof: Option<&ConsistencyProof>,
+    ) -> Result<Checkpoint, ExitError> {
+        let checkpoint = verified(note, self.trust)?;
+        match self.witness.advance(&checkpoint, proof) {
+            Ok(PinUpdate::Unchanged) => {}
+            Ok(PinUpdate::Grew) => files::write_atomic(&self.path, &self.witness.to_bytes(), MODE_PRIVATE)?,
+            Err(error) => return Err(not_continued(error, self.trust.environment)),
+        }
+        Ok(checkpoint)
+    }
+}
+
+fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
+    trust
+        .verify_checkpoint(note)
+        .map(|(checkpoint, _)| checkpoint)
+        .map_err(|error| {
+            ExitError::new(error.code(), error.to_string())
+                .with_fix("contact the ledger operator; ledger responses are rejected until this is resolved")
+                .with_exit(EXIT_TAMPERED)
+        })
+}
+
+fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> ExitError {
+    let exit = match error {
+        ContinuityError::RolledBack { .. } => EXIT_ROLLED_BACK,
+        ContinuityError::Forked { .. } => EXIT_FORKED,
+        ContinuityError::OtherLog | ContinuityError::ProofMissing { .. } => EXIT_TAMPERED,
+    };
+    let fix = match environment {
+        DeploymentEnvironment::Dev => {
+            "restore the newest store, or discard this history with `synapsor-runner store reset --yes`"
+        }
+        DeploymentEnvironment::Staging | DeploymentEnvironment::Production => {
+            "restore the newest copy of the ledger store"
+        }
+    };
+    ExitError::new(error.code(), error.to_string())
+        .with_fix(fix)
+        .with_exit(exit)
+}
+
+fn damaged(path: &Path) -> ExitError {
+    ExitError::new(
+        "WITNESS_DAMAGED",
+        format!("pinned checkpoint file {} is corrupt", path.display()),
+    )
+    .with_fix("restore the file; without it a ledger rollback would go undetected")
+    .with_exit(EXIT_TAMPERED)
+}
+
+async fn lock(path: &Path) -> Result<FileLock, ExitError> {
+    for _ in 0..LOCK_ATTEMPTS_MAX {
+        if let Some(lock) = FileLock::try_exclusive(path)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(ExitError::new(
+        "WITNESS_BUSY",
+        format!(
+            "{} has been locked by another command for a minute",
+            path.display()
+        ),
+    )
+    .with_fix("end the other command and retry"))
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_domain::log::sign_checkpoint;
+    use synapsor_domain::signing::SigningKey;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    const ORIGIN: &str = "synapsor/d1";
+
+    fn key(seed: u8) -> SigningKey {
+        SigningKey::from_seed(&Zeroizing::new([seed; 32]))
+    }
+
+    fn trust() -> TrustFile {
+        let service = serde_json::json!({ "key_id": key(3).key_id(), "public_key": key(3).public_key() });
+        let file = serde_json::json!({
+            "version": 1, "deployment_id": "d1", "environment": "dev",
+            "readers": [], "writers": [], "ledgers": [service], "operators": [],
+        });
+        TrustFile::parse(file.to_string().as_bytes()).unwrap()
+    }
+
+    fn note(size: u64, root: u8, seed: u8) -> String {
+        sign_checkpoint(ORIGIN, size, &[root; 32], &key(seed)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rejects_rollback_and_fork_without_moving_the_pin() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, trust) = (folder.path().join("cli.witness"), trust());
+        let mut keeper = CheckpointPin::lock_and_load(&path, &trust).await.unwrap();
+        keeper.accept(&note(5, 1, 3), None).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        for (note, code, exit) in [
+            (note(3, 1, 3), "LEDGER_ROLLED_BACK", 11),
+            (note(5, 2, 3), "LEDGER_FORKED", 12),
+            (note(6, 2, 3), "WITNESS_PROOF_MISSING", 10),
+            (note(6, 2, 4), "CHECKPOINT_SIGNATURE", 10),
+        ] {
+            let failure = keeper.accept(&note, None).unwrap_err();
+            assert_eq!((failure.code(), failure.exit()), (code, exit));
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+        drop(keeper);
+        let again = CheckpointPin::lock_and_load(&path, &trust).await.unwrap();
+        assert_eq!(again.known().size, 5);
+    }
+
+    #[tokio::test]
+    async fn rejects_corrupt_pinned_checkpoint() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, trust) = (folder.path().join("cli.witness"), trust());
+        std::fs::write(&path, "{}").unwrap();
+        let failure = CheckpointPin::lock_and_load(&path, &trust).await.unwrap_err();
+        assert_eq!((failure.code(), failure.exit()), ("WITNESS_DAMAGED", 10));
+    }
+}

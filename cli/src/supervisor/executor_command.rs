@@ -1,0 +1,99 @@
+//! One-shot child that answers one database query, because this process has no driver. It gets only the
+//! variables that the query needs.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::process::Stdio;
+use std::time::Duration;
+
+use synapsor_chassis::run::ExitError;
+use synapsor_domain::inspection::INSPECTION_BYTES_MAX;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::process::Command;
+
+use super::{binary, child, environment};
+use crate::Context;
+
+const BINARY: &str = "synapsor-executor";
+/// Timeout from the start of the child to its output; its own database timeouts are shorter.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+const MESSAGES_BYTES_MAX: usize = 64 * 1024;
+
+/// Runs the executor with `arguments` and the variables of `names` that are set, and returns its output.
+///
+/// # Errors
+/// The child's own error, with its exit code; `ANSWER_TIMEOUT` (exit 6); an interruption.
+pub(crate) async fn run_executor_command(
+    context: &Context,
+    arguments: Vec<OsString>,
+    names: &BTreeSet<String>,
+) -> Result<Vec<u8>, ExitError> {
+    let mut command = Command::new(binary::path(BINARY)?);
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment::take(&context.env, names)?)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(command));
+    context
+        .unless_stopped(async {
+            answer.await.unwrap_or_else(|_| {
+                let text = format!("database did not respond within {} s", ANSWER_TIMEOUT.as_secs());
+                Err(ExitError::unreachable("ANSWER_TIMEOUT", text)
+                    .with_fix("check that the server runs, and that the URL names its host and port"))
+            })
+        })
+        .await
+}
+
+async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
+    let lost = |error: std::io::Error| {
+        ExitError::new(
+            "CHILD_NOT_STARTED",
+            format!("cannot run {BINARY}: {}", error.kind()),
+        )
+        .with_fix("check that the binaries beside synapsor-runner are executable")
+    };
+    let mut child = command.spawn().map_err(lost)?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let (printed, messages) = tokio::try_join!(
+        bounded(stdout, INSPECTION_BYTES_MAX),
+        bounded(stderr, MESSAGES_BYTES_MAX),
+    )
+    .map_err(lost)?;
+    let status = child.wait().await.map_err(lost)?;
+    let text = String::from_utf8_lossy(&messages);
+    if status.success() && printed.len() <= INSPECTION_BYTES_MAX {
+        return Ok(printed);
+    }
+    let exit = status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .filter(|code| (1..=14).contains(code))
+        .unwrap_or(1);
+    let lines: Vec<&str> = text.lines().collect();
+    let Some((code, message, fix)) = child::printed_failure(&lines) else {
+        let text = format!("{BINARY} exited without a valid result");
+        return Err(ExitError::new("CHILD_ENDED", text)
+            .with_exit(exit)
+            .with_fix("retry with one --schema"));
+    };
+    let failure = ExitError::new(code, message).with_exit(exit);
+    Err(match fix {
+        Some(fix) => failure.with_fix(fix),
+        None => failure,
+    })
+}
+
+/// Reads to the end, but at most one byte more than `bytes_max`.
+async fn bounded(from: Option<impl AsyncRead + Unpin>, bytes_max: usize) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let Some(from) = from else { return Ok(bytes) };
+    let mut limited = from.take(bytes_max as u64 + 1);
+    limited.read_to_end(&mut bytes).await?;
+    Ok(bytes)
+}

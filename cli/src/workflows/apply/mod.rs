@@ -1,0 +1,406 @@
+//! Submits an apply order and follows the proposal to its outcome. The CLI never connects to the source; a
+//! writer pulls the order, and only its signed outcome is trusted.
+
+use std::time::Duration;
+
+use synapsor_chassis::random;
+use synapsor_chassis::run::ExitError;
+use synapsor_domain::approval::{VerificationContext, VerifiedDecision, verify_order};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::replay::{Entry, EventBody};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::{Position, TrustFile};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, ReceiptOutcome};
+
+use super::fetch_proposal::{
+    ProposalView, SignedReceipt, Withdrawal, open_attempt_at, open_receipt, open_receipt_at, open_withdrawal,
+};
+use super::now;
+use crate::Context;
+use crate::clients::{
+    EXIT_REFUSED, EventQuery, EventStream, LedgerClient, Preview, WriterClient, fix_of, refused,
+    verification_failed,
+};
+use crate::connection::LedgerConnection;
+use crate::operator_key::Signer;
+use crate::sign::{self, Terms};
+
+/// Status of an apply when the wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    Applied,
+    /// A receipt existed before this order.
+    AlreadyApplied,
+    Conflict,
+    /// A check of the writer failed; nothing was written.
+    Refused,
+    /// The database was busy or unreachable; nothing was written.
+    Retryable,
+    /// An attempt has started and its outcome is unknown.
+    InDoubt,
+    /// No writer leased the job in time.
+    NoWriter,
+    Failed,
+    /// Ended without an effect: rejected, canceled, expired or abandoned.
+    Canceled,
+}
+
+impl Status {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyApplied => "already_applied",
+            Self::Conflict => "conflict",
+            Self::Refused => "refused",
+            Self::Retryable => "retryable",
+            Self::InDoubt => "in_doubt",
+            Self::NoWriter => "no_writer",
+            Self::Failed => "failed",
+            Self::Canceled => "canceled",
+        }
+    }
+
+    pub(crate) const fn exit(self) -> u8 {
+        match self {
+            Self::Applied | Self::AlreadyApplied => 0,
+            Self::Retryable | Self::Failed => 1,
+            Self::Conflict => 3,
+            Self::Refused | Self::Canceled => EXIT_REFUSED,
+            Self::InDoubt => 5,
+            Self::NoWriter => 6,
+        }
+    }
+}
+
+/// Result of `apply`.
+#[derive(Debug)]
+pub(crate) struct ApplyOutcome {
+    pub(crate) status: Status,
+    /// Result word of the writer; `no_writer` without one.
+    pub(crate) result: String,
+    /// One-line message for the operator.
+    pub(crate) message: String,
+    /// Fix, if known.
+    pub(crate) fix: Option<String>,
+    /// Digest of the submitted order; absent when the proposal had already ended.
+    pub(crate) order_digest: Option<Digest>,
+    /// Time until which the order is valid.
+    pub(crate) order_valid_until: Option<Timestamp>,
+    pub(crate) receipt: Option<SignedReceipt>,
+}
+
+/// Signs an order for exactly the approvals that are valid now, submits it, and waits for a writer's signed
+/// outcome.
+pub(crate) async fn apply(
+    session: &mut LedgerConnection,
+    context: &Context,
+    looked: &ProposalView,
+    signer: &Signer,
+    wait: Duration,
+) -> Result<ApplyOutcome, ExitError> {
+    if let Some(ended) = ended_before(looked)? {
+        return Ok(ended);
+    }
+    let (envelope, valid_until) = ordered(session, looked, signer)?;
+    let order_digest = Digest::of(ObjectKind::ApplyOrder, &envelope.payload);
+    // The order is submitted even without a writer, because one may start before its deadline.
+    let writer = session.ensure_writer(context).await;
+    let filed = LedgerClient::of(session).request_apply(&envelope).await?;
+    let follow = OutcomeWatcher {
+        trust: session.trust(),
+        looked,
+        order_digest,
+        started: false,
+        doubt: None,
+    };
+    let wait = if writer.is_err() && !filed.writer_present {
+        Duration::ZERO
+    } else {
+        wait
+    };
+    let mut outcome = follow.until(session, context, filed.seq, wait).await?;
+    outcome.order_digest = Some(order_digest);
+    outcome.order_valid_until = Some(valid_until);
+    if outcome.status == Status::NoWriter {
+        outcome.message = "no writer has leased the order; it stays recorded".to_owned();
+        if let Err(failure) = writer {
+            outcome.message = format!("{} ({})", outcome.message, failure.message());
+            outcome.fix = failure.fix().map(str::to_owned);
+        }
+    }
+    Ok(outcome)
+}
+
+/// Makes the writer run the change in a transaction that it rolls back.
+pub(crate) async fn preview(
+    session: &mut LedgerConnection,
+    context: &Context,
+    looked: &ProposalView,
+) -> Result<Preview, ExitError> {
+    let link = session.writer(context).await?;
+    WriterClient::at(&link).preview(looked.attested.envelope()).await
+}
+
+fn ended_before(looked: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError> {
+    if let Some(receipt) = &looked.receipt {
+        return Ok(Some(by_receipt(receipt.clone(), true)));
+    }
+    let text = |text: String| ExitError::new("PROPOSAL_NOT_APPROVED", text).with_exit(EXIT_REFUSED);
+    if looked.state.is_terminal() {
+        let fix = "submit a new proposal if the change is still needed";
+        return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
+    }
+    if !looked.is_approved() {
+        let (have, need) = (
+            looked.approvers().len(),
+            looked.attested.proposal().approval.quorum.max(1),
+        );
+        let id = &looked.attested.proposal().id;
+        return Err(text(format!("{have} of {need} required approvals are valid"))
+            .with_fix(format!("synapsor-runner proposals approve {id}")));
+    }
+    Ok(None)
+}
+
+fn ordered(
+    session: &LedgerConnection,
+    looked: &ProposalView,
+    signer: &Signer,
+) -> Result<(DsseEnvelope, Timestamp), ExitError> {
+    let trust = session.trust();
+    let attested = &looked.attested;
+    let terms = Terms {
+        trust,
+        seen: &looked.checkpoint,
+        key_id: signer.key.key_id(),
+        person: &signer.person,
+        now: now(),
+        nonce: random::bytes(),
+        minutes: None,
+        known_switch: looked.known_switch,
+    };
+    let order = sign::order(attested, &looked.decisions, &terms)?;
+    let envelope = DsseEnvelope::sign(ObjectKind::ApplyOrder, &order, &signer.key)
+        .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+    let judge = VerificationContext {
+        trust,
+        now: terms.now,
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
+    verify_order(&envelope, &judge).map_err(|refusal| refused(refusal.into()))?;
+    let approvals = looked
+        .decisions
+        .iter()
+        .map(|d: &VerifiedDecision| d.decision().expires_at);
+    let valid_until = approvals
+        .chain([order.expires_at])
+        .min()
+        .unwrap_or(order.expires_at);
+    Ok((envelope, valid_until))
+}
+
+/// Watches one proposal's events for the outcome of one order.
+struct OutcomeWatcher<'a> {
+    trust: &'a TrustFile,
+    looked: &'a ProposalView,
+    order_digest: Digest,
+    /// Whether a writer has reported an attempt on this order.
+    started: bool,
+    /// The last report that the result of COMMIT was lost.
+    doubt: Option<AttemptReport>,
+}
+
+impl OutcomeWatcher<'_> {
+    async fn until(
+        mut self,
+        session: &LedgerConnection,
+        context: &Context,
+        from_seq: u64,
+        wait: Duration,
+    ) -> Result<ApplyOutcome, ExitError> {
+        let filter = EventQuery {
+            from_seq,
+            proposal_id: self.looked.attested.proposal().id.to_string(),
+            follow: true,
+            ..EventQuery::default()
+        };
+        let mut tail = LedgerClient::of(session).tail(&filter).await?;
+        tokio::select! {
+            outcome = self.watch(&mut tail) => outcome,
+            () = tokio::time::sleep(wait) => Ok(self.unfinished()),
+            () = context.stop.cancelled() => Ok(self.unfinished()),
+        }
+    }
+
+    async fn watch(&mut self, tail: &mut EventStream) -> Result<ApplyOutcome, ExitError> {
+        while let Some(shown) = tail.next().await? {
+            let entry =
+                Entry::read(&shown.event, &shown.body).map_err(|e| verification_failed(e.code(), e))?;
+            if let Some(outcome) = self.withdrawn_outcome(&entry)? {
+                return Ok(outcome);
+            }
+            if let Some(outcome) = self.outcome_of(&entry.body)? {
+                return Ok(outcome);
+            }
+        }
+        // The stream ended while it was followed; the result uses the events received so far.
+        Ok(self.unfinished())
+    }
+
+    fn withdrawn_outcome(&self, entry: &Entry) -> Result<Option<ApplyOutcome>, ExitError> {
+        let EventBody::Withdrawn(ticket) = &entry.body else {
+            return Ok(None);
+        };
+        let withdrawal = open_withdrawal(&entry.event, ticket, &self.looked.attested, self.trust)?;
+        Ok(Some(withdrawn(&withdrawal)))
+    }
+
+    fn outcome_of(&mut self, body: &EventBody) -> Result<Option<ApplyOutcome>, ExitError> {
+        match body {
+            EventBody::Started(start) if start.order_digest == Some(self.order_digest) => self.started = true,
+            EventBody::Attempt(envelope) => {
+                let report = self.own(open_attempt_at(envelope, self.trust, &Position::Unproven)?)?;
+                if report.order_digest == Some(self.order_digest) {
+                    if report.result != AttemptResult::InDoubt {
+                        return Ok(Some(by_report(&report, None)));
+                    }
+                    // The writer continues to resolve it; the outcome may still arrive during the wait.
+                    self.doubt = Some(report);
+                }
+            }
+            EventBody::Settled(settled) => {
+                let report = self.own(open_attempt_at(
+                    &settled.attempt,
+                    self.trust,
+                    &Position::Unproven,
+                )?)?;
+                // A writer report with an active key names the receipt. A receipt of a retired key was adopted,
+                // if it verified.
+                let digest = Digest::of(ObjectKind::Receipt, &settled.receipt.payload);
+                let receipt = if report.receipt_digest == Some(digest) {
+                    open_receipt(&settled.receipt, self.trust)?
+                } else {
+                    open_receipt_at(&settled.receipt, self.trust, &Position::Unproven)?
+                };
+                let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
+                if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
+                    return Err(verification_failed(
+                        "RECEIPT_FOREIGN",
+                        "receipt digest differs from the writer's report",
+                    ));
+                }
+                let ours = report.order_digest == Some(self.order_digest);
+                return Ok(Some(if ours {
+                    by_report(&report, Some(receipt))
+                } else {
+                    by_receipt(receipt, true)
+                }));
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn own(&self, report: AttemptReport) -> Result<AttemptReport, ExitError> {
+        if report.proposal_digest == self.looked.attested.digest() {
+            Ok(report)
+        } else {
+            Err(verification_failed(
+                "ATTEMPT_FOREIGN",
+                "writer report belongs to another proposal",
+            ))
+        }
+    }
+
+    fn unfinished(&self) -> ApplyOutcome {
+        let (status, message) = match &self.doubt {
+            Some(report) => (Status::InDoubt, report.message.clone()),
+            None if self.started || self.looked.state == ProposalState::InDoubt => (
+                Status::InDoubt,
+                "an attempt has started and its outcome is not reported yet".to_owned(),
+            ),
+            None => (Status::NoWriter, String::new()),
+        };
+        ApplyOutcome {
+            status,
+            result: status.as_str().to_owned(),
+            message,
+            fix: None,
+            order_digest: None,
+            order_valid_until: None,
+            receipt: None,
+        }
+    }
+}
+
+/// Result for a proposal that no writer can apply any longer.
+fn withdrawn(withdrawal: &Withdrawal) -> ApplyOutcome {
+    ApplyOutcome {
+        status: Status::Canceled,
+        result: AttemptResult::from_outcome(ReceiptOutcome::Cancelled, "").to_string(),
+        message: format!("its caller withdrew the proposal at {}", withdrawal.at),
+        fix: None,
+        order_digest: None,
+        order_valid_until: None,
+        receipt: None,
+    }
+}
+
+fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOutcome {
+    let status = match &report.result {
+        AttemptResult::Applied => Status::Applied,
+        AttemptResult::AlreadyApplied => receipt
+            .as_ref()
+            .map_or(Status::AlreadyApplied, |r| by_receipt(r.clone(), true).status),
+        AttemptResult::Conflict(_) => Status::Conflict,
+        AttemptResult::Failed(_) => Status::Failed,
+        AttemptResult::Tombstoned(_) => Status::Canceled,
+        AttemptResult::Refused(_) => Status::Refused,
+        AttemptResult::Retryable(_) => Status::Retryable,
+        AttemptResult::InDoubt => Status::InDoubt,
+    };
+    ApplyOutcome {
+        status,
+        result: report.result.to_string(),
+        message: report.message.clone(),
+        fix: fix_of(&report.result.to_string()).map(str::to_owned),
+        order_digest: None,
+        order_valid_until: None,
+        receipt,
+    }
+}
+
+/// Result from a receipt; `before` when it does not come from this order.
+fn by_receipt(signed: SignedReceipt, before: bool) -> ApplyOutcome {
+    let receipt = &signed.receipt;
+    let status = match receipt.outcome {
+        ReceiptOutcome::Applied if before => Status::AlreadyApplied,
+        ReceiptOutcome::Applied => Status::Applied,
+        ReceiptOutcome::Conflict => Status::Conflict,
+        ReceiptOutcome::Failed => Status::Failed,
+        ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => Status::Canceled,
+    };
+    let result = match status {
+        Status::AlreadyApplied => status.as_str().to_owned(),
+        _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
+    };
+    let message = format!("the proposal had already ended at {}", receipt.created_at);
+    ApplyOutcome {
+        status,
+        result,
+        message,
+        fix: None,
+        order_digest: None,
+        order_valid_until: None,
+        receipt: Some(signed),
+    }
+}
+
+#[cfg(test)]
+mod tests;

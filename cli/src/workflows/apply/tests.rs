@@ -1,0 +1,249 @@
+//! Apply results come only from records that a writer of the trust file signed about this order.
+
+use synapsor_domain::context_ticket::{self, ContextTicket, RecordKind, TicketContext};
+use synapsor_domain::event::{AttemptFinishedBody, EventKind, EventRecord};
+use synapsor_domain::timestamp::Span;
+use synapsor_domain::writeback::Receipt;
+
+use super::*;
+use crate::sign::fixture::{attested, checkpoint, key, now as then, trust};
+
+const WRITER: u8 = 2;
+const STRANGER: u8 = 9;
+
+fn looked(trust: &TrustFile) -> ProposalView {
+    ProposalView {
+        attested: attested("plain", trust),
+        state: ProposalState::PendingWorker,
+        started: false,
+        updated_at: then(),
+        decisions: Vec::new(),
+        lapsed: Vec::new(),
+        orders: 1,
+        attempt: None,
+        receipt: None,
+        withdrawal: None,
+        known_switch: None,
+        checkpoint: checkpoint(),
+    }
+}
+
+fn order(n: u8) -> Digest {
+    Digest::of_typed("text/plain", &[n])
+}
+
+fn report(looked: &ProposalView, answers: Digest, result: AttemptResult) -> AttemptReport {
+    AttemptReport {
+        v: 1,
+        proposal_id: looked.attested.proposal().id.clone(),
+        proposal_digest: looked.attested.digest(),
+        order_digest: Some(answers),
+        writer: "w1".to_owned(),
+        fence: 1,
+        attempt: 1,
+        result,
+        message: "why".to_owned(),
+        receipt_digest: None,
+        at: then(),
+    }
+}
+
+fn receipt(looked: &ProposalView, outcome: ReceiptOutcome) -> Receipt {
+    Receipt {
+        v: 1,
+        proposal_id: looked.attested.proposal().id.clone(),
+        proposal_digest: looked.attested.digest(),
+        outcome,
+        reason: String::new(),
+        rows_affected: 1,
+        previous_version: None,
+        new_version: None,
+        order_digest: Some(order(1)),
+        fence: 1,
+        attempt: 1,
+        writer: "w1".to_owned(),
+        ledger_size: 1,
+        ledger_root: String::new(),
+        database_identity: String::new(),
+        created_at: then(),
+    }
+}
+
+fn released(report: &AttemptReport, seed: u8) -> EventBody {
+    EventBody::Attempt(DsseEnvelope::sign(ObjectKind::Attempt, report, &key(seed)).unwrap())
+}
+
+fn settled(report: &AttemptReport, receipt: &Receipt, seed: u8) -> EventBody {
+    EventBody::Settled(Box::new(AttemptFinishedBody {
+        attempt: DsseEnvelope::sign(ObjectKind::Attempt, report, &key(seed)).unwrap(),
+        receipt: DsseEnvelope::sign(ObjectKind::Receipt, receipt, &key(seed)).unwrap(),
+    }))
+}
+
+fn outcome(body: &EventBody) -> Result<Option<Status>, u8> {
+    let trust = trust("dev");
+    let looked = looked(&trust);
+    let mut follow = OutcomeWatcher {
+        trust: &trust,
+        looked: &looked,
+        order_digest: order(1),
+        started: false,
+        doubt: None,
+    };
+    follow
+        .outcome_of(body)
+        .map(|o| o.map(|a| a.status))
+        .map_err(|f| f.exit())
+}
+
+#[test]
+fn wait_ends_only_on_report_of_this_order() {
+    let looked = looked(&trust("dev"));
+    let refused = AttemptResult::Refused("frozen".to_owned());
+    assert_eq!(
+        outcome(&released(&report(&looked, order(1), refused.clone()), WRITER)),
+        Ok(Some(Status::Refused))
+    );
+    assert_eq!(
+        outcome(&released(&report(&looked, order(2), refused), WRITER)),
+        Ok(None)
+    );
+    assert_eq!(
+        outcome(&released(
+            &report(&looked, order(1), AttemptResult::InDoubt),
+            WRITER
+        )),
+        Ok(None)
+    );
+}
+
+#[test]
+fn rejects_report_without_trusted_writer_signature() {
+    let looked = looked(&trust("dev"));
+    let applied = report(&looked, order(1), AttemptResult::Applied);
+    let receipt = receipt(&looked, ReceiptOutcome::Applied);
+    assert_eq!(
+        outcome(&settled(&applied, &receipt, WRITER)),
+        Ok(Some(Status::Applied))
+    );
+    assert_eq!(outcome(&settled(&applied, &receipt, STRANGER)), Err(10));
+    assert_eq!(outcome(&released(&applied, STRANGER)), Err(10));
+}
+
+#[test]
+fn rejects_receipt_of_other_proposal_or_report() {
+    let looked = looked(&trust("dev"));
+    let (mut applied, mut foreign) = (
+        report(&looked, order(1), AttemptResult::Applied),
+        receipt(&looked, ReceiptOutcome::Applied),
+    );
+    foreign.proposal_digest = order(7);
+    assert_eq!(outcome(&settled(&applied, &foreign, WRITER)), Err(10));
+    applied.receipt_digest = Some(order(8));
+    assert_eq!(
+        outcome(&settled(
+            &applied,
+            &receipt(&looked, ReceiptOutcome::Applied),
+            WRITER
+        )),
+        Err(10)
+    );
+    applied.proposal_digest = order(9);
+    assert_eq!(outcome(&released(&applied, WRITER)), Err(10));
+}
+
+#[test]
+fn earlier_receipt_yields_already_applied() {
+    let looked = looked(&trust("dev"));
+    let other = report(&looked, order(2), AttemptResult::Applied);
+    assert_eq!(
+        outcome(&settled(
+            &other,
+            &receipt(&looked, ReceiptOutcome::Applied),
+            WRITER
+        )),
+        Ok(Some(Status::AlreadyApplied))
+    );
+}
+
+fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8> {
+    let trust = trust("dev");
+    let looked = looked(&trust);
+    let ticket = ContextTicket {
+        audience: context_ticket::TicketAudience::Ledger,
+        contexts: vec![TicketContext {
+            principal: principal.to_owned(),
+            tenant: "acme".to_owned(),
+        }],
+        deployment_id: trust.deployment_id.clone(),
+        environment: trust.environment,
+        expires_at: then() + Span::minutes(5),
+        gateway: "spiffe://d1/gateway/g1".to_owned(),
+        issued_at: then(),
+        kinds: vec![RecordKind::Proposal],
+        ledger_origin: trust.ledger_origin(),
+        may_withdraw: true,
+        v: 1,
+        visible: std::collections::BTreeMap::new(),
+    };
+    let entry = Entry {
+        event: EventRecord {
+            actor: ticket.gateway.clone(),
+            at: then(),
+            body_digest: order(0),
+            kind: EventKind::ProposalWithdrawn,
+            proposal_id: Some(looked.attested.proposal().id.clone()),
+            seq: 9,
+            trace_id: None,
+        },
+        body: EventBody::Withdrawn(
+            DsseEnvelope::sign(ObjectKind::ContextTicket, &ticket, &key(seed)).unwrap(),
+        ),
+    };
+    let follow = OutcomeWatcher {
+        trust: &trust,
+        looked: &looked,
+        order_digest: order(1),
+        started: false,
+        doubt: None,
+    };
+    follow
+        .withdrawn_outcome(&entry)
+        .map(|o| o.map(|a| (a.status, a.result)))
+        .map_err(|f| f.exit())
+}
+
+#[test]
+fn wait_ends_only_on_reader_signed_withdrawal() {
+    const READER: u8 = 1;
+    let canceled = (Status::Canceled, "tombstoned:cancelled".to_owned());
+    assert_eq!(taken_back("agent", READER), Ok(Some(canceled)));
+    assert_eq!(taken_back("other", READER), Err(10));
+    assert_eq!(taken_back("agent", WRITER), Err(10));
+    assert_eq!(taken_back("agent", STRANGER), Err(10));
+}
+
+#[test]
+fn apply_status_maps_to_exit_code() {
+    let exits = [
+        (Status::Applied, 0),
+        (Status::AlreadyApplied, 0),
+        (Status::Failed, 1),
+        (Status::Retryable, 1),
+        (Status::Conflict, 3),
+        (Status::Refused, 4),
+        (Status::Canceled, 4),
+        (Status::InDoubt, 5),
+        (Status::NoWriter, 6),
+    ];
+    for (status, exit) in exits {
+        assert_eq!(status.exit(), exit, "{status:?}");
+    }
+}
+
+#[test]
+fn rejects_order_without_quorum() {
+    let trust = trust("dev");
+    let refused = ended_before(&looked(&trust)).unwrap_err();
+    assert_eq!((refused.code(), refused.exit()), ("PROPOSAL_NOT_APPROVED", 4));
+}

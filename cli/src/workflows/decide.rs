@@ -1,0 +1,191 @@
+//! Signs and submits approvals and rejections.
+
+use synapsor_chassis::random;
+use synapsor_chassis::run::ExitError;
+use synapsor_domain::approval::{Decision, DecisionKind, VerificationContext, verify_decision};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
+use synapsor_domain::timestamp::Timestamp;
+
+use super::fetch_proposal::{ProposalView, SignedReceipt, open_receipt};
+use super::{check_reason, now};
+use crate::Context;
+use crate::clients::{DenyEffect, EXIT_REFUSED, LedgerClient, WriterClient, refused, verification_failed};
+use crate::connection::LedgerConnection;
+use crate::operator_key::Signer;
+use crate::sign::{self, Terms};
+
+/// A submitted approval.
+#[derive(Debug)]
+pub(crate) struct Approved {
+    pub(crate) decision_digest: Digest,
+    pub(crate) person: String,
+    pub(crate) key_id: KeyId,
+    pub(crate) role: String,
+    pub(crate) expires_at: Timestamp,
+    /// State and number of valid approvals afterwards, as the ledger reports them.
+    pub(crate) state: ProposalState,
+    pub(crate) approvals: u32,
+    pub(crate) quorum: u32,
+}
+
+/// A submitted rejection.
+#[derive(Debug)]
+pub(crate) struct Rejected {
+    pub(crate) decision_digest: Digest,
+    pub(crate) person: String,
+    pub(crate) key_id: KeyId,
+    /// State afterwards; absent when only a writer could still stop the proposal.
+    pub(crate) state: Option<ProposalState>,
+    /// Effect on the writer; absent when no call was needed.
+    pub(crate) writer: Option<DenyEffect>,
+    /// Reason why the writer could not be notified.
+    pub(crate) writer_problem: Option<String>,
+    pub(crate) receipt: Option<SignedReceipt>,
+}
+
+/// Signs an approval of exactly the content of `looked`, for `minutes` or the default validity, and submits it.
+pub(crate) async fn approve(
+    session: &LedgerConnection,
+    looked: &ProposalView,
+    signer: &Signer,
+    reason: Option<&str>,
+    minutes: Option<u32>,
+) -> Result<Approved, ExitError> {
+    still_open(looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
+    let (decision, envelope) = sealed(session, looked, signer, DecisionKind::Approve, (reason, minutes))?;
+    let filed = LedgerClient::of(session).decide(&envelope).await?;
+    Ok(Approved {
+        decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
+        person: signer.person.clone(),
+        key_id: signer.key.key_id(),
+        role: decision.approver.role,
+        expires_at: decision.expires_at,
+        state: filed.state,
+        approvals: filed.approvals,
+        quorum: filed.quorum,
+    })
+}
+
+/// Signs and submits a rejection, and sends it to the writer when an attempt may have started.
+pub(crate) async fn reject(
+    session: &mut LedgerConnection,
+    context: &Context,
+    looked: &ProposalView,
+    signer: &Signer,
+    reason: &str,
+) -> Result<Rejected, ExitError> {
+    still_open(looked, "PROPOSAL_NOT_REJECTABLE")?;
+    let (_, envelope) = sealed(
+        session,
+        looked,
+        signer,
+        DecisionKind::Reject,
+        (Some(reason), None),
+    )?;
+    let mut rejected = Rejected {
+        decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
+        person: signer.person.clone(),
+        key_id: signer.key.key_id(),
+        state: None,
+        writer: None,
+        writer_problem: None,
+        receipt: None,
+    };
+    match LedgerClient::of(session).decide(&envelope).await {
+        Ok(filed) => rejected.state = Some(filed.state),
+        Err(failure) if failure.code() == "WRITEBACK_STARTED" => {}
+        Err(failure) => return Err(failure),
+    }
+    let may_have_started = looked.started
+        || matches!(
+            looked.state,
+            ProposalState::PendingWorker | ProposalState::InDoubt
+        );
+    if rejected.state.is_some() && !may_have_started {
+        return Ok(rejected);
+    }
+    match denied(session, context, looked, &envelope).await {
+        Ok((effect, receipt)) => (rejected.writer, rejected.receipt) = (Some(effect), receipt),
+        // The ledger has the rejection, so it allows no new attempt. A writer that ignores the ledger can still
+        // be notified later.
+        Err(failure) if rejected.state.is_some() => {
+            rejected.writer_problem = Some(failure.message().to_owned())
+        }
+        Err(failure) => return Err(failure),
+    }
+    Ok(rejected)
+}
+
+async fn denied(
+    session: &mut LedgerConnection,
+    context: &Context,
+    looked: &ProposalView,
+    decision: &DsseEnvelope,
+) -> Result<(DenyEffect, Option<SignedReceipt>), ExitError> {
+    let link = session.writer(context).await?;
+    let answer = WriterClient::at(&link)
+        .deny(looked.attested.envelope(), decision)
+        .await?;
+    let receipt = answer
+        .receipt
+        .as_ref()
+        .map(|e| open_receipt(e, session.trust()))
+        .transpose()?;
+    if receipt
+        .as_ref()
+        .is_some_and(|r| r.receipt.proposal_digest != looked.attested.digest())
+    {
+        return Err(verification_failed(
+            "RECEIPT_FOREIGN",
+            "receipt belongs to another proposal",
+        ));
+    }
+    Ok((answer.effect, receipt))
+}
+
+/// Rejects decisions about a proposal that has ended, before anything is signed.
+pub(crate) fn still_open(looked: &ProposalView, code: &'static str) -> Result<(), ExitError> {
+    if !looked.state.is_terminal() && looked.receipt.is_none() {
+        return Ok(());
+    }
+    Err(
+        ExitError::new(code, format!("the proposal has ended as `{}`", looked.state))
+            .with_fix("submit a new proposal if the change is still needed")
+            .with_exit(EXIT_REFUSED),
+    )
+}
+
+fn sealed(
+    session: &LedgerConnection,
+    looked: &ProposalView,
+    signer: &Signer,
+    verdict: DecisionKind,
+    (reason, minutes): (Option<&str>, Option<u32>),
+) -> Result<(Decision, DsseEnvelope), ExitError> {
+    check_reason(reason)?;
+    let trust = session.trust();
+    let terms = Terms {
+        trust,
+        seen: &looked.checkpoint,
+        key_id: signer.key.key_id(),
+        person: &signer.person,
+        now: now(),
+        nonce: random::bytes(),
+        minutes,
+        known_switch: looked.known_switch,
+    };
+    let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
+    let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &signer.key)
+        .map_err(|e| ExitError::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+    // Uses the same verification as ledger and writer, so that an error occurs before anything is submitted.
+    let judge = VerificationContext {
+        trust,
+        now: terms.now,
+        proposal: looked.attested.proposal(),
+        proposal_digest: looked.attested.digest(),
+    };
+    verify_decision(&envelope, &judge).map_err(|refusal| refused(refusal.into()))?;
+    Ok((decision, envelope))
+}

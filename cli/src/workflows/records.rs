@@ -1,0 +1,147 @@
+//! Lists of signed records. Every signature is verified; the completeness of a list is an unverified claim of
+//! the ledger.
+
+use synapsor_chassis::run::ExitError;
+use synapsor_domain::digest::Digest;
+use synapsor_domain::evidence::Evidence;
+use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
+
+use super::fetch_proposal::{SignedReceipt, open_receipt};
+use super::ledger::check_log;
+use crate::clients::{EvidenceQuery, FoundEvidence, LedgerClient, ProposalQuery, verification_failed};
+use crate::connection::LedgerConnection;
+
+/// Maximum number of rows of one page.
+const PAGE_ROWS_MAX: u32 = 200;
+
+/// A row of a proposal list.
+#[derive(Debug)]
+pub(crate) struct ListedProposal {
+    pub(crate) attested: VerifiedProposal,
+    pub(crate) state: ProposalState,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// A row of an evidence list.
+#[derive(Debug)]
+pub(crate) struct ListedEvidence {
+    pub(crate) digest: Digest,
+    pub(crate) evidence: Evidence,
+}
+
+/// Returns the newest matching proposals, at most `limit`.
+pub(crate) async fn list_proposals(
+    session: &LedgerConnection,
+    filter: &ProposalQuery,
+    limit: u32,
+) -> Result<Vec<ListedProposal>, ExitError> {
+    check_log(session).await?;
+    let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
+    loop {
+        let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
+        for record in page.proposals {
+            let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
+                .map_err(|e| verification_failed("PROPOSAL_NOT_ATTESTED", e))?;
+            rows.push(ListedProposal {
+                attested,
+                state: record.state,
+                updated_at: record.updated_at,
+            });
+        }
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if is_last(&page.next_page_token, &token, rows.len(), limit) {
+            return Ok(rows);
+        }
+        token = page.next_page_token;
+    }
+}
+
+/// Returns the newest matching evidence, at most `limit`.
+pub(crate) async fn list_evidence(
+    session: &LedgerConnection,
+    filter: &EvidenceQuery,
+    limit: u32,
+) -> Result<Vec<ListedEvidence>, ExitError> {
+    check_log(session).await?;
+    let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
+    loop {
+        let page = ledger
+            .list_evidence(filter, limit.clamp(1, PAGE_ROWS_MAX), &token)
+            .await?;
+        for envelope in &page.signed {
+            rows.push(open_evidence(envelope, session.trust())?);
+        }
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if is_last(&page.next_page_token, &token, rows.len(), limit) {
+            return Ok(rows);
+        }
+        token = page.next_page_token;
+    }
+}
+
+/// Returns one evidence record and the proposals that cite it.
+pub(crate) async fn evidence(
+    session: &LedgerConnection,
+    id: &str,
+) -> Result<(ListedEvidence, Vec<String>), ExitError> {
+    check_log(session).await?;
+    let FoundEvidence {
+        evidence,
+        proposal_ids,
+    } = LedgerClient::of(session).evidence(id).await?;
+    let found = open_evidence(&evidence, session.trust())?;
+    if !found.evidence.id.as_str().starts_with(id) {
+        return Err(verification_failed(
+            "EVIDENCE_FOREIGN",
+            "ledger returned another evidence record",
+        ));
+    }
+    Ok((found, proposal_ids))
+}
+
+/// Returns the newest matching receipts, at most `limit`.
+pub(crate) async fn list_receipts(
+    session: &LedgerConnection,
+    proposal_id: &str,
+    outcome: &str,
+    limit: u32,
+) -> Result<Vec<SignedReceipt>, ExitError> {
+    check_log(session).await?;
+    let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
+    loop {
+        let size = limit.clamp(1, PAGE_ROWS_MAX);
+        let page = ledger.list_receipts(proposal_id, outcome, size, &token).await?;
+        for envelope in &page.signed {
+            rows.push(open_receipt(envelope, session.trust())?);
+        }
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        if is_last(&page.next_page_token, &token, rows.len(), limit) {
+            return Ok(rows);
+        }
+        token = page.next_page_token;
+    }
+}
+
+fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvidence, ExitError> {
+    let wrong = |problem: String| verification_failed("EVIDENCE_NOT_GENUINE", problem);
+    let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
+    let key = trust
+        .reader(signer)
+        .ok_or_else(|| wrong("not signed by a reader key in the trust file".to_owned()))?;
+    let evidence = envelope
+        .verify_and_decode(ObjectKind::Evidence, &key.public_key)
+        .map_err(|e| wrong(e.to_string()))?;
+    Ok(ListedEvidence {
+        digest: Digest::of(ObjectKind::Evidence, &envelope.payload),
+        evidence,
+    })
+}
+
+/// Whether the list ends here. A repeated page token would loop forever.
+fn is_last(next: &str, now: &str, rows: usize, limit: u32) -> bool {
+    next.is_empty() || next == now || u32::try_from(rows).unwrap_or(u32::MAX) >= limit
+}

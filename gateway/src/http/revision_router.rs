@@ -1,0 +1,173 @@
+//! Routes MCP messages by protocol revision: stateless or session-based. Requests of revision 2026-07-28 and later
+//! are served one by one. A handshake of an earlier revision opens a session, and requests that name a session go
+//! to it.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use rmcp::ServerHandler;
+use rmcp::transport::streamable_http_server::session::SessionManager;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
+use tokio_util::sync::CancellationToken;
+
+use super::guarded_body;
+use super::sessions::{CallerSessionManager, SessionEnterError, SessionUse, Sessions};
+use super::{refused, refused_for_now};
+use crate::caller::Caller;
+use crate::message_validation::{self, MessageKind};
+
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// First revision without sessions.
+const SESSIONLESS_SINCE: &str = "2026-07-28";
+const RETRY_SECONDS: u64 = 5;
+
+/// MCP handler for stateless requests and for sessions.
+pub(super) struct RevisionRouter<H: ServerHandler + Clone> {
+    handler: H,
+    one_by_one: StreamableHttpService<H, NeverSessionManager>,
+    sessions: Arc<Sessions>,
+    stop: CancellationToken,
+}
+
+impl<H: ServerHandler + Clone> RevisionRouter<H> {
+    /// Canceling `stop` ends streams that no request opened; requests in progress continue.
+    pub(super) fn new(handler: H, sessions: Arc<Sessions>, stop: CancellationToken) -> Self {
+        let each = handler.clone();
+        let config = config().with_legacy_session_mode(false);
+        let never = Arc::new(NeverSessionManager::default());
+        Self {
+            one_by_one: StreamableHttpService::new(move || Ok(each.clone()), never, config),
+            handler,
+            sessions,
+            stop,
+        }
+    }
+
+    /// Serves a request in a session of `caller`. `takes_priming` says whether the client supports streams that
+    /// begin with an event without a message.
+    async fn in_sessions(&self, caller: &Caller, takes_priming: bool, request: Request) -> Response {
+        let mut config = config();
+        if !takes_priming {
+            config.sse_retry = None;
+        }
+        if request.method() == Method::GET {
+            config = config.with_cancellation_token(self.stop.child_token());
+        }
+        let owner = caller.key().into();
+        let manager = Arc::new(CallerSessionManager::new(
+            self.sessions.clone(),
+            owner,
+            takes_priming,
+        ));
+        let each = self.handler.clone();
+        let service = StreamableHttpService::new(move || Ok(each.clone()), manager.clone(), config);
+        let ends = request.method() == Method::DELETE;
+        let mut response = served(&service, request).await;
+        if manager.was_full() {
+            return refused_for_now(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too_many_sessions",
+                RETRY_SECONDS,
+            );
+        }
+        if ends && response.status() == StatusCode::ACCEPTED {
+            // The session is already closed, and some clients treat 202 as a failure.
+            *response.status_mut() = StatusCode::NO_CONTENT;
+        }
+        response
+    }
+
+    async fn in_session(&self, caller: &Caller, id: &str, request: Request) -> Response {
+        let purpose = if request.method() == Method::GET {
+            SessionUse::Listen
+        } else {
+            SessionUse::Message
+        };
+        match self.sessions.enter(id, caller.key(), purpose) {
+            Ok(in_use) => {
+                let takes_priming =
+                    is_revision(request.headers(), message_validation::supports_priming_event);
+                guarded_body::hold(self.in_sessions(caller, takes_priming, request).await, in_use)
+            }
+            Err(SessionEnterError::Unknown) => refused(StatusCode::NOT_FOUND, "session_not_found"),
+            Err(SessionEnterError::TooManyListeners) => {
+                refused_for_now(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", RETRY_SECONDS)
+            }
+        }
+    }
+}
+
+/// Hosts, origins and sizes are checked before; checking them again would only cost time.
+fn config() -> StreamableHttpServerConfig {
+    StreamableHttpServerConfig::default()
+        .with_json_response(true)
+        .disable_allowed_hosts()
+        .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
+}
+
+async fn served<H: ServerHandler, M: SessionManager>(
+    service: &StreamableHttpService<H, M>,
+    request: Request,
+) -> Response {
+    service.handle(request).await.map(Body::new)
+}
+
+/// Serves one authenticated request.
+pub(super) async fn serve<H: ServerHandler + Clone>(
+    State(mcp): State<Arc<RevisionRouter<H>>>,
+    request: Request,
+) -> Response {
+    let Some(caller) = request.extensions().get::<Caller>().cloned() else {
+        return refused(StatusCode::UNAUTHORIZED, "unauthorized");
+    };
+    let is_sessionless = is_revision(request.headers(), |revision| revision >= SESSIONLESS_SINCE);
+    let Ok(session) = session_of(request.headers()) else {
+        return refused(StatusCode::BAD_REQUEST, "session_id_invalid");
+    };
+    let kind = request.extensions().get::<MessageKind>().copied();
+    match (request.method(), kind, session) {
+        (&Method::POST, Some(MessageKind::Initialize { takes_priming }), _) => {
+            mcp.in_sessions(&caller, takes_priming, request).await
+        }
+        (&Method::POST | &Method::GET | &Method::DELETE, _, Some(id)) if !is_sessionless => {
+            mcp.in_session(&caller, &id, request).await
+        }
+        (&Method::POST, _, _) => served(&mcp.one_by_one, request).await,
+        _ => {
+            let allowed = if is_sessionless {
+                "POST"
+            } else {
+                "POST, GET, DELETE"
+            };
+            let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+            response
+                .headers_mut()
+                .insert(header::ALLOW, HeaderValue::from_static(allowed));
+            response
+        }
+    }
+}
+
+/// Whether the request names a revision that satisfies `is_meant`.
+fn is_revision(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> bool {
+    let named = headers
+        .get(PROTOCOL_VERSION)
+        .and_then(|revision| revision.to_str().ok());
+    named.is_some_and(is_meant)
+}
+
+/// Returns the session id if the request names exactly one; several are an error.
+fn session_of(headers: &HeaderMap) -> Result<Option<String>, ()> {
+    let mut named = headers.get_all(SESSION_ID).iter();
+    match (named.next(), named.next()) {
+        (None, _) => Ok(None),
+        (Some(id), None) => id.to_str().map(|id| Some(id.to_owned())).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
+    }
+}

@@ -1,0 +1,77 @@
+//! Converts result envelopes to MCP tool results, and builds the envelope of calls that the reader did not answer.
+
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
+use serde_json::Value as Json;
+use synapsor_chassis::random;
+use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::result_envelope::{CallOutcome, FailureResult};
+use synapsor_proto::executor::v1::CallCapabilityResponse;
+
+use crate::catalog::ToolList;
+
+const CORRELATION_DIGITS: usize = 20;
+
+/// Converts the reader's response to a tool result.
+pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResult, PublicError> {
+    let envelope: Json = serde_json::from_slice(&answer.envelope_json)
+        .map_err(|_| PublicError::new("INTERNAL", "the reader's response is not a result envelope"))?;
+    if !envelope.is_object() {
+        return Err(PublicError::new(
+            "INTERNAL",
+            "the reader's response is not a result envelope",
+        ));
+    }
+    Ok(result(envelope, answer.is_error))
+}
+
+/// Builds the tool result of a call that the reader did not answer.
+pub(crate) fn of_refusal(
+    listing: &ToolList,
+    capability: &str,
+    format: ResultFormat,
+    refusal: &PublicError,
+) -> CallToolResult {
+    let correlation_id = random::hex_id(CORRELATION_DIGITS);
+    tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "call failed");
+    let failure = CallOutcome::Failure(FailureResult {
+        capability,
+        kind: listing.kind(capability),
+        context: None,
+        refusal,
+        correlation_id: &correlation_id,
+    });
+    result(failure.to_json(format), true)
+}
+
+/// Same error for missing, foreign-tenant and malformed ids.
+pub(crate) fn no_such_record() -> ErrorData {
+    ErrorData::resource_not_found("no such record", None)
+}
+
+/// Converts an error of a record read to an MCP error.
+pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
+    match refusal.code.as_ref() {
+        "RECORD_NOT_FOUND" => no_such_record(),
+        "LEDGER_UNAVAILABLE" | "EXECUTOR_UNAVAILABLE" | "TOKEN_KEYS_UNAVAILABLE" => {
+            ErrorData::internal_error("the records cannot be reached now; try again later", None)
+        }
+        "WATCHES_EXCEEDED" => ErrorData::internal_error("too many open subscriptions; close some", None),
+        code => {
+            tracing::warn!(code, detail = refusal.detail, "ledger request rejected");
+            ErrorData::internal_error("ledger request rejected; see the gateway log", None)
+        }
+    }
+}
+
+/// Returns the envelope as structured content, and as text for clients that read text only.
+pub(crate) fn result(envelope: Json, is_error: bool) -> CallToolResult {
+    let text = ContentBlock::text(format!("{envelope:#}"));
+    let mut result = if is_error {
+        CallToolResult::error(vec![text])
+    } else {
+        CallToolResult::success(vec![text])
+    };
+    result.structured_content = Some(envelope);
+    result
+}
