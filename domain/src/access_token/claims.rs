@@ -1,4 +1,4 @@
-//! What a token says: the claims that every access token must have, its scopes, and any other by name.
+//! Claims of an access token: the required ones, its scopes, and any other claim by name.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,28 +10,28 @@ use crate::json::{self, JsonNode};
 use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::timestamp::{Span, Timestamp};
 
-/// Seconds since 1970 that a claim may say; later ones would not fit a timestamp.
+/// Largest time of a claim, in seconds since 1970; later ones do not fit a timestamp.
 const SECONDS_MAX: i64 = 253_402_300_799;
 
-/// The scopes that a token carries.
+/// Scopes of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scopes(BTreeSet<String>);
 
 impl Scopes {
-    /// Whether the token opens this. What opens proposals opens reads as well.
+    /// Whether the token permits this scope. The scope for proposals also permits reads.
     pub fn permits(&self, scope: TokenScope, policy: &TokenPolicy) -> bool {
         let has = |scope| self.0.contains(policy.word(scope));
         has(scope) || has(TokenScope::Propose)
     }
 }
 
-/// A token that was verified; only [`super::verify`] makes it.
+/// A verified token; only [`super::verify`] creates it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifiedToken {
     issuer: String,
     client_id: String,
     jti: String,
-    /// Every claim that is a text.
+    /// Every claim with a string value.
     texts: Vec<(String, String)>,
     scopes: Scopes,
     valid_from: Timestamp,
@@ -44,7 +44,7 @@ impl VerifiedToken {
         &self.client_id
     }
 
-    /// A claim whose value is a text.
+    /// Returns a claim with a string value.
     pub fn text(&self, claim: &str) -> Option<&str> {
         let found = self.texts.iter().find(|(name, _)| name == claim);
         found.map(|(_, text)| text.as_str())
@@ -54,12 +54,12 @@ impl VerifiedToken {
         &self.scopes
     }
 
-    /// From here on the token opens nothing, clock skew aside.
+    /// Expiry of the token, without the allowed clock skew.
     pub const fn expires_at(&self) -> Timestamp {
         self.expires_at
     }
 
-    /// Checks that it counts `now`; clocks may differ a little.
+    /// Checks that the token is valid at `now`, with a small allowance for clock skew.
     pub(super) fn check_time(&self, now: Timestamp) -> Result<(), TokenError> {
         let skew = Span::seconds(CLOCK_SKEW_SECONDS);
         if now >= self.expires_at + skew {
@@ -71,7 +71,7 @@ impl VerifiedToken {
         Ok(())
     }
 
-    /// Names this token in records without holding anything of it that could be used.
+    /// Identifies this token in records without revealing a usable part of it.
     pub fn fingerprint(&self) -> Digest {
         let named = [self.issuer.as_bytes(), b"\0", self.jti.as_bytes()].concat();
         Digest::of_typed("application/vnd.synapsor.access-token-id.v1", &named)
@@ -87,7 +87,7 @@ impl fmt::Debug for VerifiedToken {
     }
 }
 
-/// Claims as they stand in the token.
+/// Claims as the token encodes them.
 pub(super) struct Claims(Vec<(String, JsonNode)>);
 
 impl Claims {
@@ -151,7 +151,7 @@ impl Claims {
             .ok_or(TokenError::Claim(name))
     }
 
-    /// Exactly this audience. A token that is good elsewhere too could have been taken from there.
+    /// Requires exactly this audience. A token for several audiences could have been stolen from another service.
     fn check_audience(&self, audience: &str) -> Result<(), TokenError> {
         let is_ours = |node: &JsonNode| matches!(node, JsonNode::Text(text) if text == audience);
         match self.get("aud").ok_or(TokenError::Claim("aud"))? {
@@ -161,7 +161,7 @@ impl Claims {
         }
     }
 
-    /// A time in whole seconds; fractions, which the standard allows, are cut off.
+    /// Parses a time in whole seconds; fractions, which the standard allows, are truncated.
     fn seconds(&self, name: &'static str) -> Result<i64, TokenError> {
         let Some(JsonNode::Number(text)) = self.get(name) else {
             return Err(TokenError::Claim(name));
@@ -179,7 +179,7 @@ impl Claims {
         }
     }
 
-    /// One text with blanks between (RFC 8693, 4.2); absent means none.
+    /// Parses a space-separated string (RFC 8693, 4.2); absent means no scopes.
     fn scopes(&self) -> Result<Scopes, TokenError> {
         match self.get("scope") {
             None => Ok(Scopes::default()),

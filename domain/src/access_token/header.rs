@@ -1,18 +1,18 @@
-//! The protected header: three members that count, and none that brings a key or an address along.
+//! Parses the protected header: three members are used; embedded keys and key addresses are rejected.
 
 use super::{Algorithm, DEPTH_MAX, TokenError};
 use crate::json::{self, JsonNode};
 
-/// `typ` of an access token, with and without the prefix that JWS lets writers leave out (RFC 9068, 2.1).
+/// `typ` of an access token, with and without the optional prefix of JWS (RFC 9068, 2.1).
 const TYPES: [&str; 2] = ["at+jwt", "application/at+jwt"];
-/// Members by which a token would choose its own key, or its meaning.
+/// Members that would let a token choose its own key or interpretation.
 const REFUSED: [&str; 8] = ["jku", "jwk", "x5u", "x5c", "x5t", "x5t#S256", "crit", "b64"];
 const KID_BYTES_MAX: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Header {
     pub(super) algorithm: Algorithm,
-    /// Only ever compared with the names in the issuer's key set.
+    /// Used only for comparison with the names in the issuer's key set.
     pub(super) kid: String,
 }
 

@@ -1,5 +1,5 @@
-//! The issuer's public keys (RFC 7517). Symmetric keys, keys for encryption and kinds that are not known are left
-//! out of a set, so that no token can name them.
+//! Public keys of the issuer (RFC 7517). Symmetric keys, encryption keys and unknown kinds are excluded from a
+//! set, so that no token can select them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,9 +11,9 @@ use super::{Algorithm, TokenError};
 use crate::error::PublicError;
 use crate::json::{self, JsonNode};
 
-/// Bytes of a key set document.
+/// Maximum size of a key set document, in bytes.
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
-/// Keys that are kept of one set.
+/// Maximum number of keys in one set.
 const KEYS_MAX: usize = 64;
 const DEPTH_MAX: usize = 6;
 const ED25519_BYTES: usize = 32;
@@ -36,7 +36,7 @@ impl Jwks {
     /// Reads a JSON Web Key Set.
     ///
     /// # Errors
-    /// `TOKEN_KEYS_UNREADABLE` if it is no such document, has too many keys, one `kid` twice, or no usable key.
+    /// `TOKEN_KEYS_UNREADABLE` if it is not a key set, or has too many keys, a duplicate `kid`, or no usable key.
     pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         let unreadable = |why: String| {
             PublicError::new(
@@ -58,7 +58,7 @@ impl Jwks {
         let mut keys: Vec<(String, JwkPublicKey)> = Vec::with_capacity(items.len());
         for (kid, key) in items.iter().filter_map(usable) {
             if keys.iter().any(|(known, _)| *known == kid) {
-                return Err(unreadable("a `kid` stands twice".to_owned()));
+                return Err(unreadable("duplicate `kid`".to_owned()));
             }
             keys.push((kid, key));
         }
@@ -118,7 +118,7 @@ fn text<'a>(node: &'a JsonNode, name: &str) -> Option<&'a str> {
     }
 }
 
-/// A key that signs tokens, with its name.
+/// Returns a token signing key with its `kid`.
 fn usable(node: &JsonNode) -> Option<(String, JwkPublicKey)> {
     let kid = text(node, "kid")?.to_owned();
     if text(node, "use").is_some_and(|purpose| purpose != "sig") {
@@ -141,7 +141,7 @@ fn usable(node: &JsonNode) -> Option<(String, JwkPublicKey)> {
     (!is_for_another).then_some((kid, key))
 }
 
-/// Some issuers pad big-endian integers; the verifier takes them in their shortest form only.
+/// Strips padding: some issuers pad big-endian integers; the verifier accepts only the shortest form.
 fn without_leading_zeros(mut bytes: Vec<u8>) -> Vec<u8> {
     let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
     bytes.drain(..zeros);

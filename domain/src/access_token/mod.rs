@@ -1,9 +1,8 @@
-//! OAuth 2 access tokens in JWT form (RFC 9068), verified against given keys: who issued them, for whom, until
-//! when, and what they say of the caller. Pure: keys and time come in as arguments; fetching keys and mapping
-//! claims to a tenant live elsewhere.
+//! Verifies OAuth 2 access tokens in JWT form (RFC 9068) against given keys: issuer, audience, lifetime and claims.
+//! Pure: keys and time are arguments; other modules fetch keys and map claims to a tenant.
 //!
-//! A token's header chooses nothing. The algorithm must be on the policy's list and belong to the kind of the key
-//! that `kid` names in the issuer's set; keys and addresses that a header brings along refuse the token.
+//! The header selects neither key material nor policy. The algorithm must be on the policy's list and match the kind
+//! of the key that `kid` names in the issuer's set. A token with a key or key address in its header is rejected.
 
 mod claims;
 mod header;
@@ -27,12 +26,12 @@ use header::Header;
 use crate::json::JsonError;
 use crate::timestamp::Timestamp;
 
-/// Bytes of one access token.
+/// Maximum size of an access token, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
-/// Nesting of claims that is read at all.
+/// Maximum nesting depth of claims.
 const DEPTH_MAX: usize = 8;
 
-/// Why a token is not accepted. The text is for this side's logs; a caller learns [`TokenError::description`].
+/// Reason why a token is rejected. The text is for local logs; a caller receives [`TokenError::description`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
@@ -41,7 +40,7 @@ pub enum TokenError {
     Form,
     #[error("the token's {part} is not acceptable JSON: {reason}")]
     Json { part: &'static str, reason: String },
-    #[error("the header is refused: {0}")]
+    #[error("invalid token header: {0}")]
     Header(&'static str),
     #[error("no key of the issuer has this `kid`")]
     UnknownKeyId,
@@ -53,18 +52,18 @@ pub enum TokenError {
     Claim(&'static str),
     #[error("another issuer")]
     Issuer,
-    #[error("another audience, or more than this one")]
+    #[error("`aud` is not exactly the configured audience")]
     Audience,
     #[error("the token has expired")]
     Expired,
     #[error("the token is not valid yet")]
     NotYetValid,
-    #[error("the token is valid for longer than is accepted")]
+    #[error("token lifetime exceeds the configured maximum")]
     LifetimeTooLong,
 }
 
 impl TokenError {
-    /// What the caller may know: whether a fresh token would help, and nothing else.
+    /// Description for the caller; it discloses only whether a new token would help.
     pub const fn description(&self) -> &'static str {
         match self {
             TokenError::Expired => "the access token has expired",
@@ -72,7 +71,7 @@ impl TokenError {
         }
     }
 
-    /// Whether the issuer may have a newer key set in which this token's key stands.
+    /// Whether a newer key set of the issuer could contain this token's key.
     pub const fn may_be_a_new_key(&self) -> bool {
         matches!(self, TokenError::UnknownKeyId)
     }
@@ -88,7 +87,7 @@ impl TokenError {
 /// Verifies one token in compact form.
 ///
 /// # Errors
-/// The first thing that is wrong: form, header, key, signature, then claims.
+/// The first error, in this order: form, header, key, signature, claims.
 fn verify(
     token: &str,
     policy: &TokenPolicy,

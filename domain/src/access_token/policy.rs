@@ -1,12 +1,12 @@
-//! What a token has to be: the reviewed part of the decision, taken from the contract.
+//! Token policy, taken from the reviewed contract.
 
 use serde::{Deserialize, Serialize};
 
-/// Seconds that a token may live when the contract says nothing.
+/// Default maximum token lifetime, in seconds.
 pub const LIFETIME_SECONDS_DEFAULT: u32 = 3_600;
-/// The shortest ceiling that a contract may set.
+/// Smallest maximum lifetime that a contract may set.
 pub const LIFETIME_SECONDS_MIN: u32 = 60;
-/// The longest ceiling that a contract may set.
+/// Largest maximum lifetime that a contract may set.
 pub const LIFETIME_SECONDS_MAX: u32 = 86_400;
 
 /// Signature algorithms of tokens. There is no symmetric one and no `none`.
@@ -21,7 +21,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// Each with its registered name, most preferred first.
+    /// Algorithms with their registered names, most preferred first.
     pub const WORDS: &[(&str, Algorithm)] = &[
         ("EdDSA", Algorithm::EdDSA),
         ("ES256", Algorithm::ES256),
@@ -42,7 +42,7 @@ impl Algorithm {
     }
 }
 
-/// What a token may open. None opens approval.
+/// Operations that a token may permit. No scope permits approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenScope {
     Read,
@@ -55,7 +55,7 @@ pub enum TokenScope {
 pub struct TokenPolicy {
     /// Compared byte by byte with `iss`.
     pub issuer: String,
-    /// The resource identifier of this deployment (RFC 8707), compared byte by byte with `aud`, which may name
+    /// The resource identifier of this deployment (RFC 8707), compared byte by byte with `aud`, which must hold
     /// nothing else.
     pub audience: String,
     /// Never empty.
@@ -66,14 +66,14 @@ pub struct TokenPolicy {
     pub tenant_claim: String,
     /// The claim that holds the principal.
     pub principal_claim: String,
-    /// The scope that opens reads; the other one opens them as well.
+    /// Scope that permits reads; the scope for proposals also permits them.
     pub read_scope: String,
-    /// The scope that opens proposals.
+    /// Scope that permits proposals.
     pub propose_scope: String,
 }
 
 impl TokenPolicy {
-    /// The word for a scope, as tokens carry it.
+    /// Returns the scope string that tokens carry.
     pub fn word(&self, scope: TokenScope) -> &str {
         match scope {
             TokenScope::Read => &self.read_scope,

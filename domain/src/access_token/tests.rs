@@ -1,4 +1,4 @@
-//! Tokens that an issuer made, and tokens that somebody else made to look like them.
+//! Tests of genuine and forged access tokens.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -15,7 +15,7 @@ use super::*;
 const NOW_S: i64 = 1_800_000_000;
 const ISSUER: &str = "https://id.example.com/";
 const AUDIENCE: &str = "https://mcp.example.com/mcp";
-/// Made for these tests alone; it opens nothing.
+/// Test key; not used anywhere else.
 const RSA_KEY: &[u8] = include_bytes!("fixtures/rsa.pk8");
 
 enum Key {
@@ -125,7 +125,7 @@ fn verified(token: &str, keys: &Jwks) -> Result<VerifiedToken, TokenError> {
     verify(token, &policy(), keys, Timestamp::from_unix_millis(NOW_S * 1_000))
 }
 
-/// What becomes of the usual token with one edit of its header.
+/// Verifies the default token after one edit of its header.
 fn with_header(edit: impl Fn(&mut Json)) -> Result<VerifiedToken, TokenError> {
     let key = Key::ed();
     let mut header = header(&key);
@@ -136,7 +136,7 @@ fn with_header(edit: impl Fn(&mut Json)) -> Result<VerifiedToken, TokenError> {
     )
 }
 
-/// What becomes of the usual token with one edit of its claims.
+/// Verifies the default token after one edit of its claims.
 fn with_claims(edit: impl Fn(&mut Json)) -> Result<VerifiedToken, TokenError> {
     let key = Key::ed();
     let mut claims = claims();
@@ -148,7 +148,7 @@ fn with_claims(edit: impl Fn(&mut Json)) -> Result<VerifiedToken, TokenError> {
 }
 
 #[test]
-fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
+fn token_of_each_algorithm_is_accepted_with_its_claims() {
     for key in [Key::ed(), Key::ec(), Key::rsa()] {
         let token = token(&key, &header(&key).to_string(), &claims().to_string());
         let verified = verified(&token, &keys(&[("other", &Key::ed()), ("k", &key)])).unwrap();
@@ -169,7 +169,7 @@ fn a_token_of_each_algorithm_is_accepted_with_what_it_says() {
 }
 
 #[test]
-fn the_scope_for_proposals_opens_reads_and_no_scope_opens_nothing() {
+fn proposal_scope_permits_reads_and_no_scope_permits_nothing() {
     let proposes = with_claims(|c| c["scope"] = json!("p")).unwrap();
     assert!(
         proposes.scopes().permits(TokenScope::Read, &policy())
@@ -182,7 +182,7 @@ fn the_scope_for_proposals_opens_reads_and_no_scope_opens_nothing() {
 }
 
 #[test]
-fn a_token_without_a_signature_is_refused() {
+fn rejects_token_without_signature() {
     let key = Key::ed();
     let keys = keys(&[("k", &key)]);
     for alg in ["none", "None", "NONE", ""] {
@@ -202,7 +202,7 @@ fn a_token_without_a_signature_is_refused() {
 }
 
 #[test]
-fn a_public_key_used_as_a_secret_is_refused() {
+fn rejects_public_key_used_as_hmac_secret() {
     for key in [Key::ed(), Key::ec(), Key::rsa()] {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &key.public());
         let header = json!({"alg": "HS256", "typ": "at+jwt", "kid": "k"}).to_string();
@@ -216,7 +216,7 @@ fn a_public_key_used_as_a_secret_is_refused() {
 }
 
 #[test]
-fn a_token_that_brings_its_own_key_or_address_is_refused() {
+fn rejects_token_with_embedded_key_or_key_url() {
     let own = Key::ed();
     for (name, value) in [
         ("jwk", own.jwk("k")),
@@ -238,7 +238,7 @@ fn a_token_that_brings_its_own_key_or_address_is_refused() {
 }
 
 #[test]
-fn a_kid_is_only_ever_a_name_in_the_set() {
+fn kid_only_selects_a_key_of_the_set() {
     for kid in [
         json!("../../etc/passwd"),
         json!("/dev/null"),
@@ -261,7 +261,7 @@ fn a_kid_is_only_ever_a_name_in_the_set() {
 }
 
 #[test]
-fn a_key_verifies_only_by_its_own_algorithm_and_the_list_decides() {
+fn key_verifies_only_with_its_own_listed_algorithm() {
     let key = Key::ed();
     let header = json!({"alg": "ES256", "typ": "at+jwt", "kid": "k"}).to_string();
     let mixed = token(&key, &header, &claims().to_string());
@@ -302,7 +302,7 @@ fn a_key_verifies_only_by_its_own_algorithm_and_the_list_decides() {
 }
 
 #[test]
-fn tokens_of_another_type_are_refused() {
+fn rejects_tokens_of_another_type() {
     for typ in [
         json!("JWT"),
         json!("id+jwt"),
@@ -321,7 +321,7 @@ fn tokens_of_another_type_are_refused() {
 }
 
 #[test]
-fn only_this_audience_and_this_issuer_count() {
+fn rejects_other_audience_and_other_issuer() {
     for aud in [
         json!("https://mcp.example.com"),
         json!("https://mcp.example.com/mcp/"),
@@ -352,7 +352,7 @@ fn only_this_audience_and_this_issuer_count() {
 }
 
 #[test]
-fn a_token_counts_only_in_its_time_and_not_for_longer_than_the_ceiling() {
+fn rejects_token_outside_validity_or_above_max_lifetime() {
     let skew = crate::limits::CLOCK_SKEW_SECONDS;
     let at = |iat: i64, exp: i64| {
         with_claims(|c| {
@@ -390,7 +390,7 @@ fn a_token_counts_only_in_its_time_and_not_for_longer_than_the_ceiling() {
 }
 
 #[test]
-fn claims_that_every_access_token_has_must_be_there() {
+fn rejects_token_without_required_claims() {
     for name in ["iss", "aud", "sub", "client_id", "jti", "iat", "exp"] {
         let error = with_claims(|c| {
             c.as_object_mut().unwrap().remove(name);
@@ -400,7 +400,7 @@ fn claims_that_every_access_token_has_must_be_there() {
 }
 
 #[test]
-fn a_claim_or_header_that_stands_twice_is_refused() {
+fn rejects_duplicate_claims_and_header_members() {
     let key = Key::ed();
     let keys = keys(&[("k", &key)]);
     let claims = claims().to_string();
@@ -419,7 +419,7 @@ fn a_claim_or_header_that_stands_twice_is_refused() {
 }
 
 #[test]
-fn texts_that_are_no_tokens_are_refused() {
+fn rejects_malformed_tokens() {
     let key = Key::ed();
     let keys = keys(&[("k", &key)]);
     let good = token(&key, &header(&key).to_string(), &claims().to_string());
@@ -440,7 +440,7 @@ fn texts_that_are_no_tokens_are_refused() {
 }
 
 #[test]
-fn key_sets_keep_only_what_verifies_tokens() {
+fn key_set_holds_only_token_verification_keys() {
     let (one, two) = (Key::ed(), Key::ec());
     let mut encrypts = one.jwk("enc");
     encrypts["use"] = json!("enc");
@@ -479,7 +479,7 @@ mod remembered {
     }
 
     #[test]
-    fn a_good_token_is_looked_into_once_under_the_same_keys() {
+    fn valid_token_is_verified_once_under_the_same_keys() {
         let (key, verifier) = (Key::ed(), CachingTokenVerifier::new(policy()));
         let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
         let first = verifier.verify(&token, &set, at(0)).unwrap();
@@ -492,7 +492,7 @@ mod remembered {
     }
 
     #[test]
-    fn what_is_remembered_ends_with_its_time_and_does_not_begin_before_it() {
+    fn cached_token_is_checked_against_its_validity_period() {
         let (key, verifier) = (Key::ed(), CachingTokenVerifier::new(policy()));
         let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
         verifier.verify(&token, &set, at(0)).unwrap();
@@ -504,7 +504,7 @@ mod remembered {
     }
 
     #[test]
-    fn what_is_remembered_ends_with_its_key() {
+    fn cached_token_is_dropped_with_its_key() {
         let (key, other, verifier) = (Key::ed(), Key::ed(), CachingTokenVerifier::new(policy()));
         let token = usual(&key);
         let error = |set| verifier.verify(&token, &Arc::new(set), at(0)).unwrap_err();
@@ -513,14 +513,14 @@ mod remembered {
             .unwrap();
         assert_eq!(error(keys(&[("other", &other)])), TokenError::UnknownKeyId);
         assert_eq!(error(keys(&[("k", &other)])), TokenError::Signature);
-        // Nor does it come back when a token of the newer set is remembered.
+        // Caching a token of the newer set does not restore it either.
         let newer = Arc::new(keys(&[("k", &other)]));
         verifier.verify(&usual(&other), &newer, at(0)).unwrap();
         assert_eq!(verifier.verify(&token, &newer, at(0)), Err(TokenError::Signature));
     }
 
     #[test]
-    fn a_token_is_remembered_by_all_of_its_bytes() {
+    fn token_cache_key_covers_all_token_bytes() {
         let (key, verifier) = (Key::ec(), CachingTokenVerifier::new(policy()));
         let (token, set) = (usual(&key), Arc::new(keys(&[("k", &key)])));
         verifier.verify(&token, &set, at(0)).unwrap();
@@ -537,7 +537,7 @@ mod remembered {
     }
 
     #[test]
-    fn more_tokens_than_are_remembered_all_count() {
+    fn tokens_beyond_cache_capacity_are_verified() {
         let (key, verifier) = (Key::ed(), CachingTokenVerifier::new(policy()));
         let set = Arc::new(keys(&[("k", &key)]));
         let tokens = (0..1_100).map(|n| {

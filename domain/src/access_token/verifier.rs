@@ -1,5 +1,5 @@
-//! Tokens come again with every call. A verifier remembers those that it found good, under the keys and for the time
-//! for which that holds, so that a signature is checked once and everything that time changes is checked always.
+//! Caches verified tokens, because each call carries its token again. An entry is valid only under the same keys and
+//! within its lifetime: a signature is checked once, time-dependent claims on every call.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,7 @@ use super::{Jwks, TOKEN_BYTES_MAX, TokenError, TokenPolicy, VerifiedToken, verif
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 
-/// Good tokens that are remembered at once. Each takes at most a few times its own bytes.
+/// Maximum number of cached tokens. Each takes at most a few times its own size.
 const CACHE_ENTRIES_MAX: usize = 1_024;
 
 /// Verifies tokens under one policy.
@@ -18,7 +18,7 @@ pub struct CachingTokenVerifier {
     good: Mutex<VerifiedTokenCache>,
 }
 
-/// What was found good with these keys; by a digest, so that no token is held here.
+/// Tokens verified with these keys; keyed by digest, so that the cache holds no token.
 #[derive(Debug, Default)]
 struct VerifiedTokenCache {
     keys: Option<Arc<Jwks>>,
@@ -40,7 +40,7 @@ impl CachingTokenVerifier {
     /// Verifies one token in compact form.
     ///
     /// # Errors
-    /// As [`verify`]. A token that was good under other keys, or earlier, is verified anew.
+    /// As [`verify`]. A token that was verified under other keys, or at a later time, is verified again.
     pub fn verify(
         &self,
         token: &str,
@@ -84,7 +84,7 @@ impl CachingTokenVerifier {
     }
 }
 
-/// Sets are compared in full only when they were read at different times.
+/// Compares key sets in full only when they were read at different times.
 fn is_same(one: &Arc<Jwks>, other: &Arc<Jwks>) -> bool {
     Arc::ptr_eq(one, other) || one == other
 }

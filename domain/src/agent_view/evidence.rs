@@ -1,4 +1,4 @@
-//! What a read saw, cut to what may be shown now.
+//! Evidence view, restricted to the columns that agents may see now.
 
 use serde_json::{Value as Json, json};
 
@@ -13,7 +13,7 @@ pub struct EvidenceFacts<'a> {
     pub evidence: &'a Evidence,
     /// The audit record of the call that read it.
     pub audit: Option<&'a AuditRecord>,
-    /// Proposals of the same tenant that rest on it.
+    /// Proposals of the same tenant that use it.
     pub proposals: &'a [ProposalId],
 }
 

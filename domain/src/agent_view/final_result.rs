@@ -1,5 +1,5 @@
-//! The result of a call that filed a proposal, as it stands once the proposal has ended: what a task ends with. Made
-//! from the record that the ledger shows, which is cut already.
+//! Final result of a task: the envelope of a proposal call after the proposal has ended. Built from the ledger's
+//! record, which is already restricted.
 
 use serde_json::{Value as Json, json};
 
@@ -60,7 +60,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
     })
 }
 
-/// Envelopes have fewer words than records: what ended without a change and without a person's no is a conflict.
+/// Maps to fewer envelope states: an end without a change and without a rejection is a conflict.
 fn envelope_word(state: &str) -> &str {
     match state {
         "failed" => EnvelopeState::Conflict.as_str(),

@@ -1,6 +1,5 @@
-//! What agents read back of their own records: proposal, evidence and replay as public JSON. Built from values
-//! that may be shown and cut to the columns that agents may see now; no person, no key and no signature passes
-//! through.
+//! Agent views of their own records: proposal, evidence and replay as public JSON. Built from visible values and
+//! restricted to the columns that agents may see now; the views contain no operator name, key or signature.
 
 mod evidence;
 mod final_result;
@@ -19,7 +18,7 @@ use serde_json::{Map, Value as Json};
 use crate::result_envelope::value_to_json;
 use crate::value::ColumnValue;
 
-/// Columns of one capability that may be shown; `None` if nothing of it may.
+/// Returns the visible columns of one capability; `None` if nothing is visible.
 pub type Visible<'a> = Option<&'a [String]>;
 
 fn is_visible(visible: Visible<'_>, column: &str) -> bool {
@@ -35,7 +34,7 @@ fn cut(visible: Visible<'_>, row: &[ColumnValue]) -> Json {
     Json::Object(shown)
 }
 
-/// The key of the row, which the agent named itself; hidden with everything else of a capability that is gone.
+/// Returns the row key that the agent supplied; hidden if the capability no longer exists.
 fn object_id<'a>(visible: Visible<'_>, key: &'a ColumnValue) -> Option<&'a str> {
     visible.and_then(|_| key.value.as_text())
 }

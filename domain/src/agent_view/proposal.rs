@@ -11,10 +11,10 @@ use crate::timestamp::Timestamp;
 use crate::value::{ColumnValue, find};
 use crate::writeback::{Receipt, ReceiptOutcome};
 
-/// Events that one answer shows, the newest of them.
+/// Maximum number of events in one response; the newest are shown.
 pub const EVENTS_SHOWN_MAX: usize = 100;
 
-/// Kinds of events that an agent is shown.
+/// Event kinds that agents may see.
 pub const SHOWN_EVENTS: [EventKind; 13] = [
     EventKind::ProposalCreated,
     EventKind::ProposalApproved,
@@ -111,8 +111,8 @@ pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
     })
 }
 
-/// What was asked for. The old value of a column is shown only if the column is; a version that the writer
-/// advances was not asked for.
+/// Builds the requested change. The before value of a column is shown only if the column is visible; a version
+/// column that the writer advances is not part of the request.
 fn diff(proposal: &Proposal, visible: Visible<'_>) -> Json {
     let guard = proposal.guard.version.as_ref().map(|version| &version.column);
     let shown = |new: &&ColumnValue| {

@@ -1,4 +1,4 @@
-//! A proposal from the read that it rests on to its receipt.
+//! Replay view of a proposal, from its evidence to its receipt.
 
 use serde_json::{Value as Json, json};
 

@@ -1,4 +1,4 @@
-//! The states of a proposal in the words of the envelopes, finer where a record can tell more than a call.
+//! Maps proposal states to envelope states, with finer states where a record has more information than a call.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use crate::proposal::{ProposalMode, ProposalState};
 use crate::result_envelope::EnvelopeState;
 use crate::writeback::ReceiptOutcome;
 
-/// Where a proposal stands, as its agent is told.
+/// State of a proposal as its agent sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AgentProposalState {
     ReviewRequired,
     ShadowProposalCreated,
     Approved,
-    /// A COMMIT was sent and its answer was lost; being resolved.
+    /// A COMMIT was sent and its response was lost; reconciliation is pending.
     InDoubt,
     Applied,
     Conflict,
@@ -23,7 +23,7 @@ pub enum AgentProposalState {
     Expired,
 }
 
-/// Kinds of events after which a proposal may stand elsewhere.
+/// Event kinds that may change the state of a proposal.
 pub const STATE_EVENTS: [EventKind; 12] = [
     EventKind::ProposalCreated,
     EventKind::ProposalApproved,
@@ -39,15 +39,15 @@ pub const STATE_EVENTS: [EventKind; 12] = [
     EventKind::WritebackCanceled,
 ];
 
-/// What an event does not say itself about where it leads.
+/// Context that determines the state after an event, beyond the event itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventStateContext {
     pub mode: ProposalMode,
-    /// Enough persons had approved up to and with this event.
+    /// The quorum was reached up to and including this event.
     pub is_approved: bool,
-    /// An attempt's outcome was unknown at this event or before it.
+    /// An attempt was in doubt at this event or before it.
     pub is_in_doubt: bool,
-    /// What the proposal's receipt says, if there is one.
+    /// Outcome of the proposal's receipt, if there is one.
     pub outcome: Option<ReceiptOutcome>,
 }
 
@@ -66,7 +66,7 @@ impl AgentProposalState {
         Self::Expired,
     ];
 
-    /// The word for a state of the ledger.
+    /// Maps a ledger state.
     pub const fn of(state: ProposalState, mode: ProposalMode) -> Self {
         match (state, mode) {
             (ProposalState::PendingReview, ProposalMode::Review) => Self::ReviewRequired,
@@ -82,7 +82,7 @@ impl AgentProposalState {
         }
     }
 
-    /// Where the proposal stood after an event of this kind; `None` if such an event moves nothing.
+    /// Returns the state after an event of this kind; `None` if it does not change the state.
     pub const fn after(kind: EventKind, standing: EventStateContext) -> Option<Self> {
         let open = match (standing.is_in_doubt, standing.is_approved) {
             (true, _) => Self::InDoubt,
