@@ -1,5 +1,5 @@
-//! From a row and checked arguments to one exact change. The reader plans with it and the writer plans again
-//! with its own contract: what the two do not agree on is not written.
+//! Plans one exact change from a row and checked arguments. The reader plans, and the writer plans again
+//! with its own contract; if the plans differ, nothing is written.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use crate::schema::{TableColumn, TableSchema};
 use crate::tool::{CheckedArguments, check_arguments};
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
-/// The engine's rule of what a column holds exactly; gives the value as the column would hold it.
+/// Engine rule for exact column values; returns the value as the column would hold it.
 pub type Fit<'a> = dyn Fn(&TableColumn, &Value) -> Result<Value, PublicError> + Sync + 'a;
 
-/// A change of one row, before anybody signed it.
+/// An unsigned change of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangePlan {
     pub target: RowTarget,
@@ -26,9 +26,9 @@ pub struct ChangePlan {
     pub side_effects: Vec<String>,
 }
 
-/// Plans the change that a capability makes of these arguments on this row.
+/// Plans the change of this row by a capability with these arguments.
 ///
-/// `row` holds every read column of the capability, in its order. Refuses with the codes of the argument
+/// `row` holds every read column of the capability, in its order. Fails with the codes of the argument
 /// check, the guards and [`Unacknowledged`], and `PLAN_IMPOSSIBLE` for a table or a row that the protocol cannot write.
 pub fn plan(
     capability: &Capability,
@@ -63,8 +63,8 @@ pub fn plan(
     })
 }
 
-/// What the code on the table may do under this contract. A handler's own statements run it for the application,
-/// which answers for it.
+/// Returns the effects that code on the table may have under this contract. A handler's statements run such code on
+/// behalf of the application, which is responsible for it.
 ///
 /// Fails as [`Acknowledged::judge`] does.
 pub fn acknowledged(spec: &ProposalSpec, shape: &TableSchema) -> Result<Acknowledged, Unacknowledged> {
@@ -74,7 +74,7 @@ pub fn acknowledged(spec: &ProposalSpec, shape: &TableSchema) -> Result<Acknowle
     }
 }
 
-/// Typed arguments enter by the same door as a model's: they must be exactly what the check makes of them.
+/// Validates typed arguments like those of a model: they must equal the output of that check.
 fn revalidate_arguments(
     capability: &Capability,
     args: &BTreeMap<String, Value>,
@@ -90,7 +90,7 @@ fn revalidate_arguments(
     } else {
         Err(PublicError::new(
             "ARGUMENT_TYPE_INVALID",
-            "An argument is not in the form that its check gives.",
+            "An argument is not in canonical form.",
         ))
     }
 }
@@ -99,7 +99,7 @@ fn to_json(value: &Value) -> Result<Json, PublicError> {
     let wrong = || {
         PublicError::new(
             "ARGUMENT_TYPE_INVALID",
-            "Arguments are texts, numbers and booleans.",
+            "Arguments are strings, numbers and booleans.",
         )
     };
     match (value.kind(), value.as_text()) {
@@ -112,8 +112,8 @@ fn to_json(value: &Value) -> Result<Json, PublicError> {
     }
 }
 
-/// Traits of tables whose rows are elsewhere, are not kept like others, or are not counted where they are changed;
-/// a storage engine is only named when it keeps no transactions.
+/// Traits of tables whose rows are stored elsewhere, stored differently, or not counted where they are changed.
+/// A storage engine is listed only if it has no transactions.
 const UNWRITABLE: [&str; 11] = [
     "view",
     "materialized_view",
@@ -136,13 +136,13 @@ fn check_table(capability: &Capability, spec: &ProposalSpec, shape: &TableSchema
     }
 }
 
-/// The trait for which rows of the table are not written, if it is no ordinary table.
+/// Returns the trait that prevents writes, if the table is not an ordinary table.
 pub fn unwritable_trait(shape: &TableSchema) -> Option<&str> {
     let is_unwritable = |word: &&str| UNWRITABLE.contains(word) || word.starts_with("engine:");
     shape.traits.iter().map(String::as_str).find(is_unwritable)
 }
 
-/// Why no change of the table can be planned, as a sentence: what it is, its key, or a column that is changed.
+/// Returns a sentence why no change of the table can be planned: its kind, its key, or a changed column.
 pub fn unplannable<'a>(
     shape: &TableSchema,
     primary_key: &str,
@@ -150,7 +150,7 @@ pub fn unplannable<'a>(
 ) -> Option<String> {
     if let Some(word) = unwritable_trait(shape) {
         let text = format!(
-            "`{}` is no ordinary table ({word}); only those are written.",
+            "`{}` is not an ordinary table ({word}); the writer changes only ordinary tables.",
             shape.table
         );
         return Some(text);
@@ -205,18 +205,18 @@ fn fit_all(
     let fitted = |new: ColumnValue| {
         let column = shape.column(&new.column).ok_or_else(|| missing(&new.column))?;
         let value = fit(column, &new.value)?;
-        // A key may be looked up by the digits of a number; what is written has the type that was declared.
+        // A key lookup accepts the digits of a number; a written value has the declared type.
         let is_number = matches!(
             value.kind(),
             ValueKind::Int | ValueKind::Dec | ValueKind::Float | ValueKind::Bool
         );
         if new.value.kind() == ValueKind::Text && is_number {
-            let text = format!("column `{}` holds numbers; the argument is a text.", new.column);
+            let text = format!("column `{}` is numeric, but the argument is a string.", new.column);
             return Err(PublicError::new("VALUE_DOES_NOT_FIT", text));
         }
         if value.kind() == ValueKind::Json && !guard::is_readable_json(&value) {
             let text = format!(
-                "column `{}` takes JSON whose objects have each key once, nested {} deep at most.",
+                "column `{}` takes JSON without duplicate keys, nested at most {} levels deep.",
                 new.column,
                 guard::JSON_DEPTH_MAX
             );
@@ -233,7 +233,7 @@ fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableSchema) -> R
     };
     let value = match find(row, column) {
         Some(value) if !value.is_null() => value,
-        // A guard that compares with nothing would let every concurrent change through.
+        // A guard without a value to compare would not detect a concurrent change.
         Some(_) => {
             return Err(PublicError::new(
                 "CONFLICT_GUARD_NULL",
@@ -257,7 +257,7 @@ fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableSchema) -> R
     })
 }
 
-/// The new version, if the writer counts it; whether the writer can move the column at all, if by the clock.
+/// Returns the new version if the writer increments it; for the clock, only checks that the writer can advance it.
 fn advance(guard: &RowGuard, shape: &TableSchema, fit: &Fit<'_>) -> Result<Option<ColumnValue>, PublicError> {
     let Some(version) = guard.version.as_ref().filter(|_| !guard.advance.is_none()) else {
         return Ok(None);
@@ -280,7 +280,7 @@ fn advance(guard: &RowGuard, shape: &TableSchema, fit: &Fit<'_>) -> Result<Optio
     if guard.advance == VersionAdvance::Now {
         let is_time = match version.value.kind() {
             ValueKind::Ts | ValueKind::Tstz => true,
-            // SQLite has no type for times and keeps them as texts.
+            // SQLite has no time type and stores times as text.
             ValueKind::Text => shape.engine == "sqlite" && guard::text_fraction(&version.value).is_some(),
             _ => false,
         };

@@ -1,5 +1,5 @@
-//! Trusted context: for which tenant and principal a call is made. The model has no say in it.
-//! Resolving is pure: the caller lends a function that looks variables up, or a token that was verified.
+//! Trusted context: tenant and principal of a call, which the model cannot choose.
+//! Resolving is pure: the caller passes a function that looks up variables, or a verified token.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,14 +7,14 @@ use crate::access_token::VerifiedToken;
 use crate::contract::{ContextProvider, ContextSpec};
 use crate::error::PublicError;
 
-/// Variable that holds the tenant when the contract names none.
+/// Default variable of the tenant.
 pub const TENANT_ENV: &str = "SYNAPSOR_TENANT_ID";
-/// Variable that holds the principal when the contract names none.
+/// Default variable of the principal.
 pub const PRINCIPAL_ENV: &str = "SYNAPSOR_PRINCIPAL";
-/// Bytes of a tenant or a principal.
+/// Maximum size of a tenant or a principal, in bytes.
 pub const BINDING_BYTES_MAX: usize = 256;
 
-/// Where tenant and principal came from.
+/// Origin of tenant and principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provenance {
@@ -89,11 +89,11 @@ pub fn resolve(
     })
 }
 
-/// Tenant and principal as a verified token says them, for contexts of provider `http_claims`.
+/// Resolves tenant and principal from a verified token, for contexts of provider `http_claims`.
 ///
 /// # Errors
-/// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, no text, empty, too long or has control
-/// characters.
+/// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, not a string,
+/// empty, too long or has control characters.
 pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, PublicError> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
@@ -136,7 +136,7 @@ fn literal_or_env(
 fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, PublicError> {
     let refuse = |reason: &str| {
         let message =
-            format!("The trusted {what} {reason}. This is the operator's setting, no argument: {fix}.");
+            format!("The trusted {what} {reason}. It is set by the operator and cannot be passed as an argument: {fix}.");
         Err(PublicError::new("TRUSTED_BINDING_MISSING", message))
     };
     match value {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_provider_reads_variables_and_no_literals() {
+    fn environment_provider_reads_variables_and_no_literals() {
         let values = |name: &str| match name {
             "T" => Some("acme".to_owned()),
             PRINCIPAL_ENV => Some("ann".to_owned()),
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn unusable_bindings_are_refused() {
+    fn rejects_unusable_bindings() {
         for value in ["", "  ", "a\nb", "a\u{0}", &"x".repeat(BINDING_BYTES_MAX + 1)] {
             let refusal =
                 resolve(&spec(ContextProvider::Environment), |_| Some(value.to_owned())).unwrap_err();

@@ -1,5 +1,5 @@
-//! The context ticket: a reader's short-lived word to the ledger for whom one gateway may read records back.
-//! The gateway carries it and can neither make one nor widen it; what it finds is decided by the ledger.
+//! The context ticket: a short-lived claim, signed by a reader, of the contexts whose records one gateway may read.
+//! The gateway presents it but can neither create nor extend one; the ledger decides which records it returns.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{DeploymentEnvironment, Position, ServiceKey, TrustFile};
 
-/// The version that `ContextTicket::v` must have.
+/// Required value of `ContextTicket::v`.
 pub const TICKET_VERSION: u32 = 1;
-/// Contexts of one ticket.
+/// Maximum number of contexts in one ticket.
 pub const CONTEXTS_MAX: usize = 16;
-/// Minutes that a ticket may last.
+/// Maximum lifetime of a ticket, in minutes.
 pub const TICKET_MINUTES_MAX: i64 = 5;
 
-/// For whom a gateway may read records back, and how much of them (`Kind::ContextTicket`). Minted by a reader.
+/// Contexts and columns whose records a gateway may read (`ObjectKind::ContextTicket`). Signed by a reader.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ContextTicket {
     pub audience: TicketAudience,
-    /// 1 to [`CONTEXTS_MAX`], in ascending order, each once.
+    /// 1 to [`CONTEXTS_MAX`], in ascending order, without duplicates.
     pub contexts: Vec<TicketContext>,
     pub deployment_id: String,
     pub environment: DeploymentEnvironment,
@@ -34,25 +34,24 @@ pub struct ContextTicket {
     /// The certificate identity of the one gateway that may present it.
     pub gateway: String,
     pub issued_at: Timestamp,
-    /// In ascending order, each once; at least one.
+    /// In ascending order, without duplicates; at least one.
     pub kinds: Vec<RecordKind>,
     pub ledger_origin: String,
-    /// Whether the proposals of the contexts' principals may be taken back too. Whoever may only read may not.
+    /// Whether the gateway may also withdraw proposals of the contexts' principals. False for read-only callers.
     pub may_withdraw: bool,
     pub v: u32,
-    /// For each capability the columns that agents may see now. Of a capability that is missing here no value is
-    /// shown.
+    /// Columns that agents may see now, by capability. Values of a capability that is missing here are hidden.
     pub visible: BTreeMap<String, Vec<String>>,
 }
 
-/// Who is to look at a ticket.
+/// Role that verifies a ticket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TicketAudience {
     Ledger,
 }
 
-/// A tenant, and the principal in it that the gateway's calls are made for.
+/// A tenant, and the principal in it on whose behalf the gateway calls.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TicketContext {
@@ -60,7 +59,7 @@ pub struct TicketContext {
     pub tenant: String,
 }
 
-/// What may be read back.
+/// Kind of record that may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RecordKind {
@@ -75,7 +74,7 @@ impl RecordKind {
 }
 
 impl ContextTicket {
-    /// What is wrong with its shape, whoever signed it.
+    /// Returns the error in its shape, independent of the signature.
     pub fn problem(&self) -> Option<&'static str> {
         if self.v != TICKET_VERSION {
             return Some("an unknown version");
@@ -105,8 +104,7 @@ impl ContextTicket {
     }
 }
 
-/// A ticket that a reader of this deployment signed for this gateway and that has not run out. Made only by
-/// verifying it.
+/// A valid ticket that a reader of this deployment signed for this gateway. Created only by verification.
 #[derive(Debug, Clone)]
 pub struct VerifiedTicket {
     ticket: ContextTicket,
@@ -117,7 +115,7 @@ impl VerifiedTicket {
     /// Checks a ticket that `peer` presents `now`.
     ///
     /// # Errors
-    /// `TICKET_REFUSED`, the same for everything that can be wrong; only the detail tells more.
+    /// `TICKET_REFUSED` for each error; only the detail holds the reason.
     pub fn verify(
         envelope: DsseEnvelope,
         trust: &TrustFile,
@@ -131,7 +129,7 @@ impl VerifiedTicket {
         Self::verify_past(envelope, trust, peer, now)
     }
 
-    /// For looking back at what was presented at `then`: the standing of the key is not checked.
+    /// Verifies a ticket that was presented at `then`; the current state of the key is not checked.
     ///
     /// # Errors
     /// As [`Self::verify`].
@@ -170,7 +168,7 @@ impl VerifiedTicket {
         Ok(this)
     }
 
-    /// Checks that it has not run out since it was verified.
+    /// Checks that it has not expired since it was verified.
     ///
     /// # Errors
     /// `TICKET_REFUSED`.
@@ -182,7 +180,7 @@ impl VerifiedTicket {
         }
     }
 
-    /// The refusal of what does not even read as a signed object; `why` goes into its detail.
+    /// Returns the error for bytes that are not a signed object; `why` goes into its detail.
     pub fn unreadable(why: &str) -> PublicError {
         refused(why)
     }
@@ -197,12 +195,12 @@ impl VerifiedTicket {
         self.ticket.kinds.contains(&kind)
     }
 
-    /// Whether proposals of the principals that it speaks for may be taken back.
+    /// Whether proposals of the covered principals may be withdrawn.
     pub const fn may_withdraw(&self) -> bool {
         self.ticket.may_withdraw
     }
 
-    /// Whether the ticket speaks for this principal in this tenant.
+    /// Whether the ticket covers this principal in this tenant.
     pub fn covers_principal(&self, tenant: &str, principal: &str) -> bool {
         self.ticket
             .contexts
@@ -215,7 +213,7 @@ impl VerifiedTicket {
         self.ticket.visible.get(capability).map(Vec::as_slice)
     }
 
-    /// When it ends.
+    /// Expiry time.
     pub const fn expires_at(&self) -> Timestamp {
         self.ticket.expires_at
     }
@@ -226,8 +224,8 @@ impl VerifiedTicket {
     }
 }
 
-/// Checks the record of a withdrawal: a reader vouched at that time that the gateway which sent it spoke for whoever
-/// asked for the proposal, and might take it back. `position` is where the log holds the record.
+/// Verifies the record of a withdrawal: a reader signed, at that time, that the sending gateway covered the principal
+/// of the proposal and was permitted to withdraw it. `position` is where the log holds the record.
 ///
 /// # Errors
 /// `TICKET_REFUSED`.
@@ -246,7 +244,7 @@ pub fn verify_withdrawal(
     let by = &proposal.requested_by;
     if event.proposal_id.as_ref() != Some(&proposal.id) || !ticket.covers_principal(&by.tenant, &by.principal)
     {
-        return Err(refused("does not speak for whoever asked"));
+        return Err(refused("does not cover the principal of the proposal"));
     }
     if !ticket.may_withdraw() {
         return Err(refused("lets nothing be taken back"));
@@ -261,7 +259,7 @@ fn ascends<T: Ord>(items: &[T]) -> bool {
 fn refused(why: &str) -> PublicError {
     PublicError::new(
         "TICKET_REFUSED",
-        "the context ticket is not valid here and now; ask the reader for a fresh one",
+        "invalid or expired context ticket; request a new one from the reader",
     )
     .with_detail(why)
 }

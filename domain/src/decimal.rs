@@ -1,19 +1,19 @@
-//! Exact decimal numbers of contracts and arguments: digits as text, compared digit by digit, never a float.
-//! Database values are not read here; they stay the exact text that the database gave.
+//! Exact decimal numbers of contracts and arguments: stored and compared as digits, never as floats.
+//! Database values are not parsed here; they keep the exact text that the database returned.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-/// Most digits that a number may have once its exponent is written out.
+/// Maximum number of digits of a number after its exponent is expanded.
 pub const DIGITS_MAX: usize = 128;
 
-/// A number in its one plain spelling: no exponent, no leading or trailing zeros, no negative zero.
+/// A number in canonical spelling: no exponent, no leading or trailing zeros, no negative zero.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Decimal {
     text: String,
 }
 
-/// Why a text is not a usable number.
+/// Reason why a string is not a valid number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DecimalError {
     #[error("it is not a JSON number")]
@@ -23,7 +23,7 @@ pub enum DecimalError {
 }
 
 impl Decimal {
-    /// Reads a JSON number of any notation and writes it out plainly.
+    /// Parses a JSON number in any notation and expands its exponent.
     ///
     /// # Errors
     /// If the text does not follow JSON's number grammar, or has more than [`DIGITS_MAX`] digits written out.
@@ -63,7 +63,7 @@ impl Decimal {
         }
     }
 
-    /// The plain spelling, for example `-12.5`.
+    /// Returns the canonical spelling, for example `-12.5`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
@@ -83,7 +83,7 @@ impl Decimal {
     }
 }
 
-/// `digits` has no zeros at its ends; the point stands after `before_point` of them (outside when negative or beyond).
+/// `digits` has no zeros at its ends; the point follows the first `before_point` of them (it may be outside the digits).
 fn write_out(negative: bool, digits: &[u8], before_point: i64) -> String {
     let sign = if negative { "-" } else { "" };
     let digits = String::from_utf8_lossy(digits);
@@ -102,7 +102,7 @@ struct Parts<'a> {
     negative: bool,
     whole: &'a str,
     fraction: &'a str,
-    /// None if it does not fit; only a zero is small enough to bear that.
+    /// `None` if the exponent does not fit; only a zero is still valid then.
     exponent: Option<i64>,
 }
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn every_notation_has_one_plain_spelling() {
+    fn each_notation_parses_to_the_canonical_spelling() {
         for (written, expected) in [
             ("0", "0"),
             ("-0", "0"),
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_bounded_json_number_is_refused() {
+    fn rejects_anything_but_bounded_json_numbers() {
         for text in [
             "", "-", "+1", "01", ".5", "1.", "1e", "1e+", "NaN", "Infinity", "0x10", "1_000", " 1", "١",
         ] {
@@ -237,7 +237,7 @@ mod tests {
         }
 
         #[test]
-        fn the_plain_spelling_reads_back_as_itself(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?") {
+        fn canonical_decimal_parses_to_itself(text in "-?(0|[1-9][0-9]{0,20})(\\.[0-9]{1,20})?([eE][+-]?[0-9]{1,2})?") {
             if let Ok(number) = Decimal::parse(&text) {
                 let again = Decimal::parse(number.as_str()).unwrap();
                 prop_assert_eq!(again.as_str(), number.as_str());
@@ -252,7 +252,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_the_reader_panic(text in "\\PC{0,40}") {
+        fn decimal_parser_never_panics(text in "\\PC{0,40}") {
             let _unused = Decimal::parse(&text);
         }
     }

@@ -1,5 +1,5 @@
-//! SHA-256 over typed bytes. What is digested always says what it is, so that no object of one kind can
-//! pass for one of another.
+//! SHA-256 over typed bytes. The digest input always includes the object kind, so that an object of one kind cannot
+//! be used as another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,18 +13,18 @@ use crate::signing::ObjectKind;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
-/// Text that is not a digest in its one spelling.
+/// Error for a string that is not a digest in canonical spelling.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("not a digest: expected `sha256:` and 64 lower-case hex digits")]
 pub struct InvalidDigest;
 
 impl Digest {
-    /// The digest of a signed or sealed object of this kind.
+    /// Computes the digest of a signed or digested object of this kind.
     pub fn of(kind: ObjectKind, bytes: &[u8]) -> Self {
         Self::of_typed(kind.payload_type(), bytes)
     }
 
-    /// The digest of bytes under any type text.
+    /// Computes the digest of bytes under any type string.
     pub fn of_typed(payload_type: &str, bytes: &[u8]) -> Self {
         let mut hasher = Sha256::new();
         hasher.update(pae_head(payload_type, bytes.len()).as_bytes());
@@ -40,8 +40,8 @@ impl Digest {
         &self.0
     }
 
-    /// The first 60 bits as three groups of four base32 letters, for people to compare across devices.
-    /// Never used to decide anything.
+    /// Returns the first 60 bits as three groups of four base32 letters, for comparison by operators across devices.
+    /// Never used for verification.
     pub fn short_code(&self) -> String {
         const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
         let mut bits: u64 = 0;
@@ -62,7 +62,7 @@ impl Digest {
     }
 }
 
-/// The pre-authentication encoding of DSSE: `DSSEv1`, then length and text of the type, then length and bytes.
+/// Pre-authentication encoding of DSSE: `DSSEv1`, then length and string of the type, then length and bytes.
 pub fn pae(payload_type: &str, bytes: &[u8]) -> Vec<u8> {
     let mut out = pae_head(payload_type, bytes.len()).into_bytes();
     out.extend_from_slice(bytes);
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_pre_authentication_encoding_matches_the_published_example() {
+    fn pre_authentication_encoding_matches_published_example() {
         assert_eq!(
             pae("http://example.com/HelloWorld", b"hello world"),
             b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_has_one_spelling() {
+    fn digest_has_one_spelling() {
         let digest = Digest::of(ObjectKind::Proposal, b"{}");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!(digest.to_string().to_uppercase().parse::<Digest>().is_err());
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_code_is_the_base32_of_the_first_sixty_bits() {
+    fn short_code_is_base32_of_the_first_sixty_bits() {
         let digest = Digest::from_bytes([0xff; 32]);
         assert_eq!(digest.short_code(), "7777-7777-7777");
         assert_eq!(Digest::from_bytes([0; 32]).short_code(), "AAAA-AAAA-AAAA");

@@ -85,7 +85,7 @@ fn why(result: Result<VerifiedTicket, PublicError>) -> String {
     // One text for all of it.
     assert_eq!(
         refusal.public,
-        "the context ticket is not valid here and now; ask the reader for a fresh one"
+        "invalid or expired context ticket; request a new one from the reader"
     );
     refusal.detail.unwrap()
 }

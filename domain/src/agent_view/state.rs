@@ -170,13 +170,13 @@ impl AgentProposalState {
             Self::ReviewRequired => "A person has to review and approve this outside of this conversation.",
             Self::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
             Self::Approved => "A person has approved this; it is applied outside of this conversation.",
-            Self::InDoubt => "Wait: whether it was applied is being found out.",
+            Self::InDoubt => "The outcome is being resolved; check again later.",
             Self::Applied => "Nothing; it has been applied.",
-            Self::Conflict => "Read the row again and propose anew; it changed in between.",
-            Self::Failed => "Nothing was changed; read the row again before you propose anew.",
+            Self::Conflict => "The row changed; read it again and submit a new proposal.",
+            Self::Failed => "Nothing was changed; read the row again before you submit a new proposal.",
             Self::Rejected => "Nothing; a person has rejected it.",
             Self::Canceled => "Nothing; it was canceled before anything was changed.",
-            Self::Expired => "Nobody decided in time; propose anew if the change is still wanted.",
+            Self::Expired => "Expired without a decision; submit a new proposal if still needed.",
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The freeze: a signed order that nothing is written in a whole deployment until a lift ends it.
+//! The freeze: a signed order that stops all writes of a deployment until a lift ends it.
 //!
-//! A stop depends on no clock, no role and no validity window: every operator key of the trust file that is not
-//! revoked can sign one. Only a lift (see [`super::lift`]) needs the role `applier`.
+//! A freeze depends on no clock, role or validity window: each operator key of the trust file that is not revoked
+//! can sign one. Only a lift (see [`super::lift`]) needs the role `applier`.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,24 +13,24 @@ use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::Timestamp;
 use crate::trust::{DeploymentEnvironment, OperatorKey, TrustFile};
 
-/// An operator's order that no writer of the deployment sends an UPDATE (`Kind::Freeze`).
+/// An operator's order that stops every writer of the deployment from sending an UPDATE (`ObjectKind::Freeze`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Freeze {
     pub v: u32,
     pub deployment_id: String,
     pub environment: DeploymentEnvironment,
-    /// Recorded only: the key decides, and no role is needed.
+    /// Recorded only: verification uses the key and needs no role.
     pub approver: SignerInfo,
     /// The signer's clock; recorded only.
     pub issued_at: Timestamp,
-    /// 32 hex digits, so that two freezes of one moment are two.
+    /// 32 hex digits, so that two freezes of the same time differ.
     pub nonce: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
-/// A freeze whose signature and audience were verified.
+/// A freeze with verified signature and audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedFreeze {
     digest: Digest,
@@ -44,14 +44,14 @@ impl VerifiedFreeze {
     pub const fn envelope(&self) -> &DsseEnvelope {
         &self.envelope
     }
-    /// What a lift must name to end it.
+    /// The digest that a lift must name to end this freeze.
     pub const fn digest(&self) -> Digest {
         self.digest
     }
     pub const fn freeze(&self) -> &Freeze {
         &self.freeze
     }
-    /// The person of the key, by the verifier's trust file.
+    /// Operator of the key, from the verifier's trust file.
     pub fn person(&self) -> &str {
         &self.person
     }
@@ -84,7 +84,7 @@ pub fn verify_freeze(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<Verif
     })
 }
 
-/// The operator key that signed a stop: any of the trust file that is not revoked, whatever its roles and times.
+/// Returns the operator key that signed: any key of the trust file that is not revoked, for any role and validity.
 pub(super) fn stopping_key<'a>(
     envelope: &DsseEnvelope,
     trust: &'a TrustFile,

@@ -1,7 +1,7 @@
-//! The lift: what ends a freeze; signed, role `applier`, for a short time.
+//! The lift: a signed order that ends a freeze; role `applier`, valid for a short time.
 //!
-//! A lift names the digest of the freeze that it ends and ends no other, so that an old one cannot be replayed.
-//! Without a digest it ends only the unsigned freeze of one writer, which remembers its nonce.
+//! A lift ends only the freeze whose digest it names, so that an old lift cannot be replayed.
+//! Without a digest it ends only the unsigned freeze of one writer, which stores its nonce.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,35 +14,35 @@ use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
-/// A person's word that writing may go on (`Kind::Unfreeze`).
+/// An operator's order that permits writes again (`ObjectKind::Unfreeze`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unfreeze {
     pub v: u32,
     pub deployment_id: String,
     pub environment: DeploymentEnvironment,
-    /// The writer's name: without `freeze_digest` it resumes no other. Empty beside a digest.
+    /// Name of the only writer that resumes, without `freeze_digest`. Empty with a digest.
     pub writer: String,
     pub approver: SignerInfo,
     pub issued_at: Timestamp,
     pub expires_at: Timestamp,
     /// 32 hex digits.
     pub nonce: String,
-    /// The signed freeze that it ends, at every writer of the deployment.
+    /// Digest of the signed freeze that it ends, at every writer of the deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub freeze_digest: Option<Digest>,
 }
 
-/// Which clock a lift is held against.
+/// Time against which a lift is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LiftClock {
-    /// It arrives now, and must be in force now.
+    /// Received now; must be valid now.
     Now(Timestamp),
-    /// It was accepted in time and recorded beside the data by a writer; only its own times must agree.
+    /// Accepted in time and recorded in the source by a writer; only its own times must be consistent.
     Recorded,
 }
 
-/// A lift whose signature, signer and times were verified.
+/// A lift with verified signature, signer and times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedLift {
     digest: Digest,
@@ -71,7 +71,7 @@ impl VerifiedLift {
 /// Verifies a lift of a signed freeze.
 ///
 /// # Errors
-/// `refused:malformed` without a digest, and what [`verify_unfreeze`] refuses.
+/// `refused:malformed` without a digest; otherwise as [`verify_unfreeze`].
 pub fn verify_lift(
     envelope: &DsseEnvelope,
     trust: &TrustFile,
@@ -100,7 +100,7 @@ pub fn verify_lift(
 }
 
 /// Verifies an unfreeze for one writer, which ends an unsigned freeze of that writer only; role `applier`.
-/// Gives the person.
+/// Returns the operator.
 ///
 /// # Errors
 /// `refused:malformed`, `refused:key`, `refused:signature`, `refused:audience`, `refused:role`, `refused:future`
@@ -169,14 +169,14 @@ fn verified(
     if unfreeze.expires_at - unfreeze.issued_at > trust.order_ceiling() {
         return Err(refused(
             "refused:expired",
-            "claims a longer life than an apply order may have",
+            "validity period exceeds the maximum of an apply order",
         ));
     }
     if let LiftClock::Now(now) = clock {
         if unfreeze.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
             return Err(refused(
                 "refused:future",
-                "signed for a later time than now; check the clocks",
+                "issue time is in the future; check clock synchronization",
             ));
         }
         if now >= unfreeze.expires_at {

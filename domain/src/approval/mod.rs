@@ -1,4 +1,4 @@
-//! What people sign: decisions and apply orders, and the one verification of both.
+//! Objects that operators sign, decisions and apply orders, and the shared verification of both.
 //!
 //! The ledger runs it when a decision arrives and the writer runs it again before it writes, each with its
 //! own trust file.
@@ -32,10 +32,10 @@ use crate::signing::KeyId;
 use crate::timestamp::Timestamp;
 use crate::trust::DeploymentEnvironment;
 
-/// The name and version of the document that a person reviews.
+/// Name and version of the review document.
 pub const RENDERER: &str = "cli/1";
 
-/// A person's yes or no to one exact proposal (`Kind::Decision`).
+/// An operator's approval or rejection of one exact proposal (`ObjectKind::Decision`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Decision {
@@ -47,7 +47,7 @@ pub struct Decision {
     pub audience: SignatureAudience,
     pub approver: SignerInfo,
     pub render: ReviewedDocument,
-    /// The newest state of the log that the person's machine had verified.
+    /// Newest state of the log that the signer's machine had verified.
     pub seen_checkpoint: Option<SignerTreeHead>,
     pub issued_at: Timestamp,
     pub not_before: Timestamp,
@@ -55,7 +55,7 @@ pub struct Decision {
     /// 32 hex digits.
     pub nonce: String,
     pub reason: Option<String>,
-    /// The newest freeze or lift that the signer knew; a writer that does not know it refuses.
+    /// Newest freeze or lift that the signer knew; a writer that does not know it rejects the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_switch: Option<Digest>,
 }
@@ -69,7 +69,7 @@ pub enum DecisionKind {
     Reject,
 }
 
-/// A person's order to apply a proposal on the strength of exactly these decisions (`Kind::ApplyOrder`).
+/// An operator's order to apply a proposal, based on exactly these decisions (`ObjectKind::ApplyOrder`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApplyOrder {
@@ -77,7 +77,7 @@ pub struct ApplyOrder {
     pub proposal_id: ProposalId,
     pub proposal_digest: Digest,
     pub contract_digest: Digest,
-    /// Digests of the decisions that it counts on, sorted, each once.
+    /// Digests of the decisions that it is based on, sorted, without duplicates.
     pub decision_digests: Vec<Digest>,
     pub audience: SignatureAudience,
     pub approver: SignerInfo,
@@ -86,12 +86,12 @@ pub struct ApplyOrder {
     pub not_before: Timestamp,
     pub expires_at: Timestamp,
     pub nonce: String,
-    /// The newest freeze or lift that the signer knew; a writer that does not know it refuses.
+    /// Newest freeze or lift that the signer knew; a writer that does not know it rejects the object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub known_switch: Option<Digest>,
 }
 
-/// Where a signature means something; nowhere else.
+/// Scope in which a signature is valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureAudience {
@@ -100,7 +100,7 @@ pub struct SignatureAudience {
     pub source_id: String,
 }
 
-/// Who signs, in which role. Person and role are believed only as far as the verifier's trust file says so.
+/// Signer and role. A verifier accepts both only if its trust file confirms them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignerInfo {
@@ -109,7 +109,7 @@ pub struct SignerInfo {
     pub role: String,
 }
 
-/// The document that the person saw.
+/// The document that the operator reviewed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReviewedDocument {

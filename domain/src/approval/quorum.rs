@@ -1,4 +1,4 @@
-//! From verified signatures to an approval: enough distinct persons, none of them the one who asked, no deny.
+//! Derives an approval from verified signatures: enough distinct operators, none of them the requester, no rejection.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use super::refusal::{ApprovalRefusal, ApprovalRule};
 use super::verify::{VerificationContext, VerifiedDecision, VerifiedOrder, refused};
 use crate::trust::SeparationOfDuties;
 
-/// Proof that enough persons approved this exact proposal and one ordered it applied. Only
+/// Proof that enough operators approved this exact proposal and one signed its apply order. Only
 /// [`check_approval`] makes one.
 #[derive(Debug)]
 pub struct VerifiedApproval {
@@ -18,13 +18,13 @@ impl VerifiedApproval {
     pub const fn order(&self) -> &VerifiedOrder {
         &self.order
     }
-    /// The persons whose approval was counted.
+    /// Operators whose approval was counted.
     pub const fn persons(&self) -> &BTreeSet<String> {
         &self.persons
     }
 }
 
-/// Judges decisions and order together. `quorum` is the contract's; a trust file can only add to it.
+/// Verifies decisions and order together. `quorum` is the contract's; a trust file can only raise it.
 pub fn verify_quorum(
     judge: &VerificationContext<'_>,
     quorum: u32,
@@ -41,7 +41,7 @@ pub fn verify_quorum(
     if decisions.iter().any(VerifiedDecision::is_deny) {
         return Err(refused(
             ApprovalRule::Rejected,
-            "a person denied this proposal; a deny wins whatever its time",
+            "the proposal was rejected; a rejection overrides all approvals",
         ));
     }
     let persons: BTreeSet<String> = decisions.iter().map(|d| d.person().to_owned()).collect();
@@ -80,7 +80,7 @@ fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result
     if distinct.len() != decisions.len() + 1 {
         return Err(refused(
             ApprovalRule::Nonce,
-            "the same nonce stands in two signed objects",
+            "nonce reused in two signed objects",
         ));
     }
     Ok(())

@@ -5,7 +5,7 @@ use crate::error::PublicError;
 use crate::limits::REASON_CHARS_MAX;
 
 /// Checks a reason as the ledger does before it records one. Operators' tools check it before anything is signed; writers
-/// check its length only, for a freeze counts whatever its reason says.
+/// check its length only, because a freeze is valid with any reason.
 ///
 /// # Errors
 /// `refused:malformed` for one that is too long; `SECRET_MATERIAL_REJECTED` for one that holds a connection URL, a URL
@@ -15,7 +15,7 @@ pub fn check_reason(reason: Option<&str>) -> Result<(), PublicError> {
     reason.map_or(Ok(()), |reason| check_text("the reason", reason))
 }
 
-/// Checks a text that an operator signs; `what` is its name in a message.
+/// Checks a string that an operator signs; `what` is its name in a message.
 ///
 /// # Errors
 /// `SECRET_MATERIAL_REJECTED`, as [`check_reason`].

@@ -1,7 +1,7 @@
-//! The receipt order: a signed instruction about receipts that a target database and the transparency log disagree on.
+//! The receipt order: a signed instruction about receipts that differ between a source and the transparency log.
 //!
-//! It permits no write. A lost receipt that is given up stops its source no longer, an adopted one counts although its
-//! writer key is retired, and an archived one may be missing. Role `applier`.
+//! It permits no write. A lost receipt that is given up no longer blocks its source. An adopted receipt is valid
+//! although its writer key is retired. An archived receipt may be missing. Role `applier`.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,16 +17,16 @@ use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, DeploymentEnvironment, OperatorKey, Position, TrustFile};
 use crate::writeback::{Receipt, ReceiptRef};
 
-/// How long after its signature a receipt order can be submitted, in minutes.
+/// Period after its signature in which a receipt order can be submitted, in minutes.
 const SUBMIT_WITHIN_MINUTES: i64 = 15;
 
-/// What an operator orders about receipts.
+/// Action of a receipt order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptAction {
     /// The named receipts are missing in the source and stay so; their effects are gone with them.
     GiveUp,
-    /// The named receipts count, although their writer key is retired or their COMMIT left another version of the row.
+    /// The named receipts are valid, although their writer key is retired or their COMMIT left another row version.
     Adopt,
     /// Receipts that were created before a time may be missing in the source.
     Archive,
@@ -69,7 +69,7 @@ impl VerifiedReceiptOrder {
     pub const fn order(&self) -> &ReceiptOrder {
         &self.order
     }
-    /// The person of the key, by the verifier's trust file.
+    /// Operator of the key, from the verifier's trust file.
     pub fn person(&self) -> &str {
         &self.person
     }
@@ -117,7 +117,7 @@ pub fn verify_receipt_order(
     if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
         return Err(PublicError::new(
             "refused:future",
-            "signed for a later time than now; check the clocks",
+            "issue time is in the future; check clock synchronization",
         ));
     }
     if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {

@@ -1,13 +1,13 @@
-//! Why a signed decision or apply order does not count, as a type: what a writer does next depends on it.
+//! Typed reasons why a signed decision or apply order is rejected; the writer's next step depends on the reason.
 
 use crate::error::PublicError;
 
-/// Which rule a decision, an apply order or an approval breaks.
+/// Rule that a decision, an apply order or an approval violates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApprovalRule {
-    /// It cannot be read as what it claims to be.
+    /// It is malformed.
     Malformed,
-    /// It is about another proposal or contract.
+    /// It names another proposal or contract.
     Digest,
     /// The key is unknown, revoked, retired, outside its validity or of another operator.
     Key,
@@ -15,18 +15,18 @@ pub enum ApprovalRule {
     /// It is for another deployment, environment or source.
     Audience,
     Role,
-    /// It was signed for a later time.
+    /// Its issue time is in the future.
     Future,
-    /// Its time, or the time of the proposal, is over.
+    /// It, or the proposal, has expired.
     Expired,
     Nonce,
-    /// Another document was signed than the one that the proposal renders to.
+    /// The signed document differs from the one that the proposal renders to.
     Render,
     /// An operator rejected the proposal.
     Rejected,
     /// Too few distinct operators approved.
     Quorum,
-    /// The apply order counts on other decisions.
+    /// The apply order is based on other decisions.
     Order,
     SeparationOfDuties,
 }
@@ -53,12 +53,12 @@ impl ApprovalRule {
     }
 }
 
-/// A decision, an apply order or an approval that does not count.
+/// A rejected decision, apply order or approval.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {public}", rule.code())]
 pub struct ApprovalRefusal {
     pub rule: ApprovalRule,
-    /// What is wrong and the fix; no secret.
+    /// The error and its fix, without secrets.
     pub public: String,
 }
 

@@ -1,4 +1,4 @@
-//! The checks of one signed decision or apply order, in a fixed order; the first that fails names itself.
+//! Verifies one signed decision or apply order by checks in a fixed order; the error names the first that fails.
 
 use super::refusal::{ApprovalRefusal, ApprovalRule};
 use super::{ApplyOrder, Decision, DecisionKind, RENDERER, SignatureAudience, SignerInfo};
@@ -10,7 +10,7 @@ use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, Position, TrustFile};
 
-/// What a verifier knows by itself: its trust file, its clock and the proposal at hand.
+/// Inputs that a verifier trusts: its trust file, its clock and the proposal.
 #[derive(Debug, Clone, Copy)]
 pub struct VerificationContext<'a> {
     pub trust: &'a TrustFile,
@@ -19,7 +19,7 @@ pub struct VerificationContext<'a> {
     pub proposal_digest: Digest,
 }
 
-/// A decision whose signature, signer, subject and times have been verified. Not yet a quorum.
+/// A decision with verified signature, signer, subject and times. Not yet a quorum.
 #[derive(Debug, Clone)]
 pub struct VerifiedDecision {
     digest: Digest,
@@ -27,7 +27,7 @@ pub struct VerifiedDecision {
     person: String,
 }
 
-/// An apply order verified likewise.
+/// An apply order, verified in the same way.
 #[derive(Debug, Clone)]
 pub struct VerifiedOrder {
     digest: Digest,
@@ -42,7 +42,7 @@ impl VerifiedDecision {
     pub const fn decision(&self) -> &Decision {
         &self.decision
     }
-    /// The person of the key, as the verifier's trust file has it.
+    /// Operator of the key, from the verifier's trust file.
     pub fn person(&self) -> &str {
         &self.person
     }
@@ -64,7 +64,7 @@ impl VerifiedOrder {
 }
 
 /// Verifies one decision. A rejection counts from every operator key of this deployment that is not revoked,
-/// whatever its roles and the clocks, and needs no render digest: stopping is always the safe direction.
+/// with any roles and at any time, and needs no render digest: a rejection can only prevent a write.
 pub fn verify_decision(
     envelope: &DsseEnvelope,
     judge: &VerificationContext<'_>,
@@ -73,7 +73,7 @@ pub fn verify_decision(
 }
 
 /// Verifies one decision that the log holds at `position`: an approval under a retired key counts if it was logged
-/// before the retirement. A rejection counts from a retired key too.
+/// before the retirement. A rejection by a retired key is valid too.
 pub fn verify_decision_at(
     envelope: &DsseEnvelope,
     judge: &VerificationContext<'_>,
@@ -177,7 +177,7 @@ pub fn verify_order_at(
     })
 }
 
-/// The common part of everything that an operator signs.
+/// Common part of all objects that an operator signs.
 struct SignedClaim<'a> {
     subject: (u32, &'a crate::ids::ProposalId, Digest, Digest),
     approver: &'a SignerInfo,
@@ -187,12 +187,12 @@ struct SignedClaim<'a> {
     /// The role that the signature must carry; `None`: any.
     role: Option<&'a str>,
     ceiling: Span,
-    /// Where the log holds the object.
+    /// Position of the object in the log.
     position: &'a Position<'a>,
 }
 
 impl SignedClaim<'_> {
-    /// Returns the person of the key.
+    /// Returns the operator of the key.
     fn verify(
         &self,
         envelope: &DsseEnvelope,
@@ -218,7 +218,7 @@ impl SignedClaim<'_> {
         if operator.revoked {
             return Err(refused(ApprovalRule::Key, format!("the key {signer} is revoked")));
         }
-        // A rejection counts from every key that is not revoked, whatever the clocks say of its validity.
+        // A rejection is valid under each key that is not revoked, independent of the key's validity period.
         if !self.is_stop() && !operator.was_valid_at(judge.now) {
             return Err(refused(
                 ApprovalRule::Key,
@@ -247,7 +247,7 @@ impl SignedClaim<'_> {
         Ok(operator.person.clone())
     }
 
-    /// A rejection: it needs no role, and no clock can take it away.
+    /// A rejection: it needs no role and does not expire.
     const fn is_stop(&self) -> bool {
         self.role.is_none()
     }
@@ -321,7 +321,7 @@ impl SignedClaim<'_> {
         if issued_at > latest || not_before > latest {
             return Err(refused(
                 ApprovalRule::Future,
-                "signed for a later time than now; check the clocks",
+                "issue time is in the future; check clock synchronization",
             ));
         }
         if now >= expires_at {
@@ -334,7 +334,7 @@ impl SignedClaim<'_> {
             return Err(refused(
                 ApprovalRule::Expired,
                 format!(
-                    "claims a longer life than the {} minutes allowed",
+                    "validity period exceeds the maximum of {} minutes",
                     self.ceiling.as_seconds() / 60
                 ),
             ));

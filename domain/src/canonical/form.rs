@@ -1,15 +1,15 @@
-//! Whether bytes are in the canonical form, told by reading them once and building nothing.
+//! Checks in one pass, without building a value, that bytes are in canonical form.
 
 use std::borrow::Cow;
 
 use crate::limits::{CANONICAL_DEPTH_MAX, INTEGER_MAX};
 
-/// The most digits of an integer in the form.
+/// Maximum number of digits of an integer in canonical form.
 const DIGITS_MAX: usize = 16;
-/// The JSON library reads objects with these keys as something else than objects.
+/// Keys for which the JSON library does not read an object as an object.
 const LIBRARY_KEYS: &[u8] = b"$serde_json::private::";
 
-/// True only for bytes that [`super::encode`] could have written. Strict in doubt.
+/// Returns true only for bytes that [`super::encode`] can produce; false when uncertain.
 pub(super) fn is_canonical(bytes: &[u8]) -> bool {
     if std::str::from_utf8(bytes).is_err() {
         return false;
@@ -18,7 +18,7 @@ pub(super) fn is_canonical(bytes: &[u8]) -> bool {
     form.value(0).is_some() && form.rest.is_empty()
 }
 
-/// What is left to read.
+/// Remaining input.
 struct Form<'b> {
     rest: &'b [u8],
 }
@@ -110,7 +110,7 @@ impl<'b> Form<'b> {
         (number <= INTEGER_MAX).then_some(())
     }
 
-    /// A text with its escapes resolved.
+    /// Reads a string and resolves its escapes.
     fn text(&mut self) -> Option<Cow<'b, [u8]>> {
         self.word(b"\"")?;
         let plain = self.plain();
@@ -128,7 +128,7 @@ impl<'b> Form<'b> {
         }
     }
 
-    /// Up to the next quote, backslash or control character.
+    /// Reads up to the next quote, backslash or control character.
     fn plain(&mut self) -> &'b [u8] {
         let is_plain = |b: &&u8| !matches!(**b, b'"' | b'\\' | 0..=0x1f);
         let (plain, rest) = self.rest.split_at(self.rest.iter().take_while(is_plain).count());
@@ -136,7 +136,7 @@ impl<'b> Form<'b> {
         plain
     }
 
-    /// The one spelling of each character that must be escaped; every other spelling is refused.
+    /// Accepts the single escape of each character that needs one; rejects every other escape.
     fn escape(&mut self) -> Option<u8> {
         match self.next()? {
             b'"' => Some(b'"'),
@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition: bytes that are written back as they are.
+    /// Reference definition: bytes that decode and encode to themselves.
     fn writes_back(bytes: &[u8]) -> bool {
         let Ok(json) = serde_json::from_slice::<Json>(bytes) else {
             return false;

@@ -1,4 +1,4 @@
-//! One byte form for one value: the JSON that is signed and digested.
+//! Canonical JSON for signatures and digests: one byte form per value.
 //!
 //! The form: UTF-8, keys sorted by their bytes, no white space, integers within ±(2^53−1) as the only
 //! numbers, depth at most 16. Values of a database are never numbers here; they are tagged text (`value`).
@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use crate::limits::{CANONICAL_BYTES_MAX, CANONICAL_DEPTH_MAX, INTEGER_MAX};
 
-/// Why a value has no canonical form, or why bytes are not the canonical form of anything.
+/// Reason why a value has no canonical form, or why bytes are not canonical.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CanonicalError {
     #[error("{0} bytes are more than the {1} that a signed object may have")]
@@ -28,7 +28,7 @@ pub enum CanonicalError {
     Shape(String),
 }
 
-/// The canonical bytes of `value`, at most [`CANONICAL_BYTES_MAX`] of them.
+/// Encodes `value` as canonical bytes, at most [`CANONICAL_BYTES_MAX`] of them.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {
     encode_within(value, CANONICAL_BYTES_MAX)
 }
@@ -37,7 +37,7 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CanonicalError> {
 pub fn encode_within<T: Serialize>(value: &T, bytes_max: usize) -> Result<Vec<u8>, CanonicalError> {
     let shape = |e: serde_json::Error| CanonicalError::Shape(e.to_string());
     let mut out = serde_json::to_vec(value).map_err(shape)?;
-    // Objects that every call needs declare their fields in the order of the form, and are done here.
+    // Fast path: objects of the hot path declare their fields in canonical order and are complete here.
     if !form::is_canonical(&out) {
         let json = serde_json::to_value(value).map_err(shape)?;
         out.clear();

@@ -1,20 +1,20 @@
-//! Guard: after the update the version column has moved, wherever the contract or the catalogue says that it
-//! does. A version that stays would let the next stale change through.
+//! Guard: after the update the version column has changed, if the contract or the schema catalog promises it.
+//! With an unchanged version the next stale change would pass.
 
 use crate::contract::VersionAdvance;
 use crate::proposal::{GuardStrength, Proposal};
 use crate::value::{ColumnValue, Value, ValueKind, find};
 
-/// A version column that should have moved and has not.
+/// A version column that should have changed and did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdvanced {
-    /// A clock's next tick will tell the two states apart: roll back and try again.
+    /// The next clock tick makes the two versions differ: roll back and retry.
     ClockNotTicked,
-    /// Nobody moves it as was promised.
+    /// The promised change of the version does not happen.
     NotMaintained,
 }
 
-/// `is_maintained` says that the database itself moves the version column: it is declared so, or generated.
+/// `is_maintained`: the database itself changes the version column; it is declared so, or generated.
 ///
 /// # Errors
 /// [`NotAdvanced`]; nothing may be committed then.
@@ -40,13 +40,13 @@ pub fn check_advanced(
     }
 }
 
-/// Many databases leave a row alone that is set to what it was; its version then need not move either.
+/// Many databases do not touch a row that is set to its current values; its version may then stay the same.
 fn changes_nothing(proposal: &Proposal) -> bool {
     let same = |new: &ColumnValue| find(&proposal.before, &new.column) == Some(&new.value);
     proposal.set.iter().all(same)
 }
 
-/// The next integer, in the kind of this one; none for what is no whole number or has no next one.
+/// Returns the next integer of the same kind; `None` if it is not an integer or has no successor.
 pub(crate) fn incremented(value: &Value) -> Option<Value> {
     match value.kind() {
         ValueKind::Int | ValueKind::Dec => {

@@ -1,4 +1,4 @@
-//! Every column that was read is as it was, byte for byte, whatever the version column says.
+//! Guard: every column that was read is unchanged, byte for byte, independent of the version column.
 
 use super::Conflict;
 use crate::proposal::Proposal;

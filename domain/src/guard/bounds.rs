@@ -50,7 +50,7 @@ fn range(bound: &NumericBound) -> String {
     minimum + &maximum
 }
 
-/// Binary floats have no exact bound and do not count as numbers here.
+/// Binary floats have no exact bound and are not numbers here.
 fn exact_number(value: &Value) -> Option<Decimal> {
     match value.kind() {
         ValueKind::Int | ValueKind::Dec => Decimal::parse(value.as_text()?).ok(),

@@ -1,5 +1,4 @@
-//! Guard: where only the before-image notices a concurrent change, every column of it must be one that is
-//! compared exactly.
+//! Guard: if only the before-image detects concurrent changes, each of its columns must be compared exactly.
 
 use crate::error::PublicError;
 use crate::proposal::RowGuard;

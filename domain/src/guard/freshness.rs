@@ -1,11 +1,11 @@
-//! What an authorization rests on still holds: no deadline has passed, the trust file is the same, and the
+//! Guard: the basis of an authorization is unchanged: no deadline has passed, the trust file is the same, and the
 //! table has not been altered.
 
 use crate::digest::Digest;
 use crate::timestamp::Timestamp;
 use crate::writeback::WriteAuthorization;
 
-/// Whether to go on; if not, everything is judged anew.
+/// Whether the authorization is current; if not, the writer verifies everything again.
 pub fn is_authorization_current(
     authorization: &WriteAuthorization,
     now: Timestamp,

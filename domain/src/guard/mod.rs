@@ -1,6 +1,6 @@
-//! Guards: one rule each, one file each, pure. Some judge what is proposed before a proposal is made; reader
-//! and writer both run them, each with its own contract. Some judge the row under its lock; only the writer
-//! can, and it compares in Rust, so that no collation and no cast decides.
+//! Guards: pure rules, one per file. Some check the proposed values before a proposal is created; reader and writer
+//! both run them, each with its own contract. Others check the row under its lock; only the writer runs them, and it
+//! compares in Rust, so that no collation or cast affects the result.
 
 mod advanced;
 mod before_image;
@@ -39,10 +39,10 @@ use crate::error::PublicError;
 use crate::proposal::Proposal;
 use crate::value::ColumnValue;
 
-/// Every rule about the proposed values and the row as it was read, in order.
+/// Runs every rule about the proposed values and the row as it was read, in order.
 ///
 /// # Errors
-/// The first rule that refuses. A capability that only reads has no patch: `PATCH_REQUIRED`.
+/// The first rule that fails. A read capability has no patch: `PATCH_REQUIRED`.
 pub fn check_proposed(
     capability: &Capability,
     set: &[ColumnValue],
@@ -56,14 +56,14 @@ pub fn check_proposed(
     check_transitions(spec, set, before)
 }
 
-/// Why a locked row is not the one that was reviewed, in one word.
+/// Reason why a locked row differs from the reviewed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Conflict(pub &'static str);
 
-/// Every rule about the row under its lock, in order.
+/// Runs every rule about the row under its lock, in order.
 ///
 /// # Errors
-/// The first rule that finds another row than the reviewed one.
+/// The first rule by which the row differs from the reviewed one.
 pub fn check_locked(proposal: &Proposal, row: &[ColumnValue]) -> Result<(), Conflict> {
     check_scope(proposal, row)?;
     check_version(proposal, row)?;

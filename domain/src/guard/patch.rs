@@ -1,12 +1,12 @@
-//! From checked arguments to the new values of the patched columns.
+//! Derives the new values of the patched columns from checked arguments.
 
 use crate::contract::{PatchBinding, ProposalSpec};
 use crate::error::PublicError;
 use crate::tool::CheckedArguments;
 use crate::value::{ColumnValue, Value};
 
-/// The new value of every patched column, in the order of the contract. An optional argument that was not
-/// given makes its column null.
+/// Returns the new value of every patched column, in the order of the contract. An absent optional argument sets its
+/// column to null.
 ///
 /// # Errors
 /// `PATCH_REQUIRED` if nothing would be changed.

@@ -1,15 +1,15 @@
-//! After the update the row is what was requested: set columns as set, all others as before, save those that
-//! the database manages itself.
+//! Guard: after the update the row is as requested: set columns have their new values, all others are unchanged,
+//! except those that the database manages itself.
 
 use crate::decimal::Decimal;
 use crate::json::{self, JsonNode};
 use crate::value::{ColumnValue, Value, ValueKind, find};
 use crate::writeback::ValidatedProposal;
 
-/// Levels of nesting of a JSON value that is compared.
+/// Maximum nesting depth of a JSON value that is compared.
 pub(crate) const JSON_DEPTH_MAX: usize = 64;
 
-/// The first column that is not as the change should have left it.
+/// Returns the first column that differs from the expected after-image.
 pub fn first_unexpected_column<'a>(rehearsal: &ValidatedProposal, row: &'a [ColumnValue]) -> Option<&'a str> {
     let surprises = row.iter().filter(|now| !is_expected(rehearsal, now));
     surprises.map(|column| column.column.as_str()).next()
@@ -23,8 +23,8 @@ fn is_expected(rehearsal: &ValidatedProposal, now: &ColumnValue) -> bool {
     rehearsal.is_db_managed(&now.column) || find(&proposal.before, &now.column) == Some(&now.value)
 }
 
-/// Whether a column that was set to `wanted` and now holds `found` holds what was wanted: the same text or, for
-/// JSON, which databases write in their own way, the same document.
+/// Whether `found` equals `wanted`, the value that was set: the same text or, for JSON, which databases reformat, the
+/// same document.
 pub fn reads_back(wanted: &Value, found: &Value) -> bool {
     let is_json = wanted.kind() == ValueKind::Json || found.kind() == ValueKind::Json;
     if !is_json || wanted.is_null() || found.is_null() {
@@ -36,8 +36,7 @@ pub fn reads_back(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Whether a JSON value can be compared at all: it is well formed, no object has a key twice, and it is not
-/// nested too deep.
+/// Whether a JSON value can be compared: it is well formed, without duplicate keys, and not nested too deep.
 pub(crate) fn is_readable_json(value: &Value) -> bool {
     document(value).is_some()
 }
@@ -46,7 +45,7 @@ fn document(value: &Value) -> Option<JsonNode> {
     json::read(value.as_text()?.as_bytes(), JSON_DEPTH_MAX).ok()
 }
 
-/// Objects in any order of their keys; numbers by their exact value, however they are written.
+/// Compares objects independent of key order, and numbers by exact value independent of notation.
 fn same(one: &JsonNode, other: &JsonNode) -> bool {
     match (one, other) {
         (JsonNode::Number(one), JsonNode::Number(other)) => {
@@ -58,7 +57,7 @@ fn same(one: &JsonNode, other: &JsonNode) -> bool {
         (JsonNode::List(one), JsonNode::List(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
-        // No key stands twice, so as many keys of which each has its equal are the same keys.
+        // Keys are unique, so equal counts and a match for each key mean equal key sets.
         (JsonNode::Map(one), JsonNode::Map(other)) => {
             let by_key: std::collections::HashMap<_, _> = other.iter().map(|(k, node)| (k, node)).collect();
             one.len() == other.len()

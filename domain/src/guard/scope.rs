@@ -1,4 +1,4 @@
-//! The locked row is the one that was named, and it is still the tenant's.
+//! Guard: the locked row has the named key and still belongs to the tenant.
 
 use super::Conflict;
 use crate::proposal::Proposal;

@@ -1,8 +1,8 @@
-//! A change is of one row. Statements fetch two at most, so that "more than one" can be told.
+//! Guard: a change affects one row. Statements fetch at most two, to detect more than one.
 
 use crate::value::ColumnValue;
 
-/// How many rows a key led to.
+/// Number of rows that a key matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowCount<'a> {
     None,
@@ -10,7 +10,7 @@ pub enum RowCount<'a> {
     More,
 }
 
-/// Counts the rows that a statement by key gave.
+/// Counts the rows that a statement by key returned.
 pub fn single_row(rows: &[Vec<ColumnValue>]) -> RowCount<'_> {
     match rows {
         [] => RowCount::None,

@@ -1,4 +1,4 @@
-//! Guard: the version column can tell two states of the row apart, and how well it does.
+//! Guard: the version column can distinguish two states of the row; rates its strength.
 
 use crate::contract::XMIN;
 use crate::error::PublicError;
@@ -6,10 +6,10 @@ use crate::proposal::GuardStrength;
 use crate::schema::TableColumn;
 use crate::value::{Value, ValueKind};
 
-/// Digits after the second from which on a time is fine enough to be more than a weak guard.
+/// Minimum number of fractional second digits for a time column to be more than a weak guard.
 const FRACTION_DIGITS: usize = 6;
 
-/// How well a column guards that holds this value.
+/// Returns the guard strength of a column that holds this value.
 ///
 /// # Errors
 /// `CONFLICT_GUARD_UNFIT` for a type whose values are not compared exactly, or that has too few of them.
@@ -40,7 +40,7 @@ pub fn guard_strength(
 
 fn unfit(column: &TableColumn, why: &str) -> PublicError {
     let text = format!(
-        "`{}` ({}) cannot guard a row: {why}; name an integer or a timestamp column that every change moves.",
+        "`{}` ({}) cannot be a version column: {why}; use an integer or timestamp column that changes on every update.",
         column.name, column.declared_type
     );
     PublicError::new("CONFLICT_GUARD_UNFIT", text)
@@ -54,7 +54,7 @@ const fn of_fraction(digits: usize) -> GuardStrength {
     }
 }
 
-/// Digits after the second that a type keeps: `datetime(6)`, `timestamp(3) with time zone`.
+/// Returns the fractional second digits of a type: `datetime(6)`, `timestamp(3) with time zone`.
 fn declared_fraction(engine: &str, declared: &str) -> usize {
     let written = declared
         .split_once('(')
@@ -62,7 +62,7 @@ fn declared_fraction(engine: &str, declared: &str) -> usize {
     written.unwrap_or(if engine == "postgres" { FRACTION_DIGITS } else { 0 })
 }
 
-/// Digits after the second of a text that is a time, as databases without a type for it keep one.
+/// Returns the fractional second digits of a time stored as text, for databases without a time type.
 pub(crate) fn text_fraction(value: &Value) -> Option<usize> {
     let text = value.as_text()?;
     let (date, time) = (text.get(..10)?, text.get(11..)?);

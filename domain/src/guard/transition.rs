@@ -1,4 +1,4 @@
-//! Guard: a guarded column goes only from its current state to a state that the contract lists for it.
+//! Guard: a guarded column changes only from its current state to a state that the contract lists for it.
 
 use crate::contract::{ProposalSpec, Transition};
 use crate::error::PublicError;
@@ -7,7 +7,7 @@ use crate::value::{ColumnValue, Value, ValueKind, find};
 /// `before` is the row as it was read.
 ///
 /// # Errors
-/// `PATCH_TRANSITION_TYPE_INVALID` if current or new state is no text, `PATCH_TRANSITION_NOT_ALLOWED` otherwise.
+/// `PATCH_TRANSITION_TYPE_INVALID` if current or new state is not a string, `PATCH_TRANSITION_NOT_ALLOWED` otherwise.
 pub fn check_transitions(
     spec: &ProposalSpec,
     set: &[ColumnValue],

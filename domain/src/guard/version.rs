@@ -1,5 +1,4 @@
-//! The version column holds what the reviewer saw. A weak guard has no such column; the before-image stands
-//! in for it.
+//! Guard: the version column holds the reviewed value. A weak guard has no such column and uses the before-image.
 
 use super::Conflict;
 use crate::proposal::Proposal;
