@@ -1,4 +1,4 @@
-//! Records as agents read them back.
+//! Agent views of records.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -239,7 +239,7 @@ fn all(visible: Visible<'_>) -> [String; 3] {
 }
 
 #[test]
-fn the_views_are_the_golden_ones() {
+fn agent_views_match_golden_files() {
     let visible = visible();
     let [proposal, evidence, replay] = all(Some(&visible));
     assert_eq!(proposal, include_str!("golden/agent_view/proposal.json"));
@@ -248,7 +248,7 @@ fn the_views_are_the_golden_ones() {
 }
 
 #[test]
-fn nothing_hidden_and_nobodys_name_or_key_is_in_any_view() {
+fn views_omit_hidden_columns_operators_and_keys() {
     let visible = visible();
     for shown in all(Some(&visible)) {
         for hidden in [
@@ -266,7 +266,7 @@ fn nothing_hidden_and_nobodys_name_or_key_is_in_any_view() {
 }
 
 #[test]
-fn of_a_capability_that_is_gone_no_value_is_shown() {
+fn removed_capability_shows_no_values() {
     for shown in all(None) {
         for value in [
             "L-1",
@@ -283,7 +283,7 @@ fn of_a_capability_that_is_gone_no_value_is_shown() {
 }
 
 #[test]
-fn the_source_counts_as_changed_only_with_an_applied_receipt() {
+fn source_is_changed_only_with_applied_receipt() {
     let (proposal, visible) = (proposal(), visible());
     for state in ProposalState::ALL {
         for outcome in [
@@ -304,7 +304,7 @@ fn the_source_counts_as_changed_only_with_an_applied_receipt() {
 }
 
 #[test]
-fn a_shadow_proposal_asks_for_no_approval() {
+fn shadow_proposal_requires_no_approval() {
     let (mut proposal, visible) = (proposal(), visible());
     proposal.mode = ProposalMode::Shadow;
     let view = proposal_view(
@@ -316,7 +316,7 @@ fn a_shadow_proposal_asks_for_no_approval() {
 }
 
 #[test]
-fn a_task_ends_with_an_envelope_that_its_tools_schema_describes() {
+fn final_task_envelope_matches_tool_schema() {
     use synapsor_domain::agent_view::settled_envelope;
     use synapsor_domain::contract::ResultFormat;
     let record: serde_json::Value =
@@ -349,7 +349,7 @@ fn a_task_ends_with_an_envelope_that_its_tools_schema_describes() {
         let word = settled_envelope(&record, ResultFormat::V2).unwrap()["proposal"]["state"].clone();
         assert!(
             states.as_array().unwrap().contains(&word),
-            "{state} is told as {word}"
+            "{state} is reported as {word}"
         );
     }
     let old = settled_envelope(&record, ResultFormat::V1).unwrap();

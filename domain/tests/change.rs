@@ -1,4 +1,4 @@
-//! Planning: one function for reader and writer, which refuses whatever the protocol could not keep.
+//! Planning: one function for reader and writer, which rejects changes that the protocol cannot apply safely.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -120,7 +120,7 @@ fn with(column: &str, value: Value) -> Vec<ColumnValue> {
 }
 
 #[test]
-fn a_plan_names_one_row_its_new_values_and_its_version() {
+fn plan_names_row_new_values_and_version() {
     let plan = planned(&args(), &row(), &shape(), "acme").unwrap();
     assert_eq!(
         plan.target.primary_key,
@@ -139,7 +139,7 @@ fn a_plan_names_one_row_its_new_values_and_its_version() {
 }
 
 #[test]
-fn a_row_of_another_key_or_tenant_is_not_planned() {
+fn rejects_plan_for_row_of_other_key_or_tenant() {
     assert_eq!(
         planned(&args(), &row(), &shape(), "globex").unwrap_err(),
         "ROW_NOT_FOUND"
@@ -160,7 +160,7 @@ fn a_row_of_another_key_or_tenant_is_not_planned() {
 }
 
 #[test]
-fn a_null_or_missing_version_is_refused() {
+fn rejects_null_or_missing_version() {
     let null = with("version", Value::null());
     assert_eq!(
         planned(&args(), &null, &shape(), "acme").unwrap_err(),
@@ -174,7 +174,7 @@ fn a_null_or_missing_version_is_refused() {
 }
 
 #[test]
-fn views_generated_columns_and_keys_that_are_not_unique_are_refused() {
+fn rejects_views_generated_columns_and_non_unique_keys() {
     let mut view = shape();
     view.traits.push("view".to_owned());
     let mut generated = shape();
@@ -192,7 +192,7 @@ fn views_generated_columns_and_keys_that_are_not_unique_are_refused() {
 }
 
 #[test]
-fn arguments_outside_of_bounds_or_of_another_type_are_refused() {
+fn rejects_arguments_out_of_bounds_or_of_wrong_type() {
     let bent = |name: &str, value: Value| {
         let mut args = args();
         args.insert(name.to_owned(), value);
@@ -209,7 +209,7 @@ fn arguments_outside_of_bounds_or_of_another_type_are_refused() {
 }
 
 #[test]
-fn a_text_is_never_written_as_a_number() {
+fn rejects_string_for_numeric_column() {
     let mut numbers = shape();
     numbers.columns[3].declared_type = "INTEGER".to_owned();
     let mut args = args();
@@ -236,7 +236,7 @@ fn acknowledging(code: &ForeignCode) -> Capability {
 }
 
 #[test]
-fn foreign_code_is_planned_only_as_acknowledged() {
+fn foreign_code_requires_matching_acknowledgement() {
     let code = audit(CodeForm::Acknowledgeable);
     let mut table = shape();
     table.foreign_code.push(code.clone());
@@ -254,7 +254,7 @@ fn foreign_code_is_planned_only_as_acknowledged() {
 }
 
 #[test]
-fn closed_code_leaves_fingerprint_and_side_effects_alone() {
+fn closed_code_keeps_fingerprint_and_side_effects() {
     let mut table = shape();
     table.foreign_code.push(audit(CodeForm::Closed));
     assert_eq!(table.fingerprint(), shape().fingerprint());
@@ -309,7 +309,7 @@ fn proposal() -> Proposal {
 }
 
 #[test]
-fn the_change_set_shows_before_patch_and_after_and_follows_the_state() {
+fn change_set_shows_before_patch_after_and_state() {
     let digest = Digest::of_typed("test", b"proposal");
     let view = change_set_view(&proposal(), &digest, ProposalState::PendingReview);
     let at = |pointer: &str| view.pointer(pointer).unwrap().clone();
@@ -348,7 +348,7 @@ fn the_change_set_shows_before_patch_and_after_and_follows_the_state() {
 }
 
 #[test]
-fn the_change_set_has_exactly_the_keys_of_its_schema() {
+fn change_set_has_exactly_the_schema_keys() {
     let view = change_set_view(
         &proposal(),
         &Digest::of_typed("test", b""),

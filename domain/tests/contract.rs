@@ -1,5 +1,5 @@
-//! The contract as a whole: a rich file passes, one broken file per code reports that code and path, and the
-//! seal moves with what was reviewed and with nothing else.
+//! Contract tests: a rich file passes, one broken file per code reports that code and path, and the contract digest
+//! changes only with reviewed members.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -54,7 +54,7 @@ fn all(report: &ValidationReport) -> Vec<ValidationIssue> {
 }
 
 #[test]
-fn the_rich_file_has_no_errors_and_is_warned_of_its_weak_guard_only() {
+fn rich_file_has_only_the_weak_guard_warning() {
     let report = Contract::check(LIBRARY.as_bytes());
     assert!(report.is_ok() && report.warnings.len() == 1, "{report:#?}");
     assert!(has(
@@ -104,7 +104,7 @@ fn each_broken_file_reports_its_code_and_path() {
 }
 
 #[test]
-fn most_broken_files_report_nothing_but_their_own_problem() {
+fn most_broken_files_report_one_error() {
     let noisy: Vec<_> = broken::FILES
         .iter()
         .filter(|(_, _, edits)| Contract::check(&edited(edits)).errors.len() > 3)
@@ -136,7 +136,7 @@ fn every_code_has_a_broken_file() {
 }
 
 #[test]
-fn warnings_do_not_refuse_a_file() {
+fn warnings_do_not_reject_a_file() {
     for code in broken::WARNINGS {
         let (_, path, edits) = broken::FILES.iter().find(|(name, _, _)| name == code).unwrap();
         let checked = Contract::parse(&edited(edits)).unwrap_or_else(|report| panic!("{code}: {report:#?}"));
@@ -164,7 +164,7 @@ fn weaknesses(edits: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_guard_that_the_contract_shows_to_be_weak_is_named_with_its_reason_and_fix() {
+fn weak_guard_warning_names_reason_and_fix() {
     const GUARD: &str = "/capabilities/1/conflict_guard";
     let at = "$.capabilities[1].conflict_guard";
     let ack = r#"{"weak_guard_ack": true}"#;
@@ -197,7 +197,7 @@ fn a_guard_that_the_contract_shows_to_be_weak_is_named_with_its_reason_and_fix()
 }
 
 #[test]
-fn a_guard_of_whose_strength_the_contract_says_nothing_is_not_called_weak() {
+fn guard_of_unknown_strength_has_no_weak_warning() {
     for guard in [
         r#"{"column": "revision"}"#,
         r#"{"column": "revision", "weak_guard_ack": true}"#,
@@ -210,7 +210,7 @@ fn a_guard_of_whose_strength_the_contract_says_nothing_is_not_called_weak() {
 }
 
 #[test]
-fn text_that_is_not_json_is_refused_with_line_and_column() {
+fn invalid_json_is_rejected_with_line_and_column() {
     let duplicate = LIBRARY.replacen("\"version\": 1,", "\"version\": 1,\n  \"version\": 1,", 1);
     let report = Contract::check(duplicate.as_bytes());
     assert!(has(&report.errors, "CONFIG_NOT_JSON", "$"));
@@ -276,7 +276,7 @@ fn unknown_keys_pass_only_when_the_file_is_not_strict() {
 }
 
 #[test]
-fn names_that_the_owner_gives_are_not_taken_for_forbidden_keys() {
+fn user_defined_names_are_not_forbidden_keys() {
     let contract = library(&[
         (
             "/capabilities/1/args/statement",
@@ -296,7 +296,7 @@ fn names_that_the_owner_gives_are_not_taken_for_forbidden_keys() {
 }
 
 #[test]
-fn processes_refuse_modes_and_providers_that_they_cannot_run() {
+fn processes_reject_unsupported_modes_and_providers() {
     let cloud = r#"{"base_url_env": "B", "runner_token_env": "T", "adapter_id": "a", "engines": ["mysql"]}"#;
     let only_cloud = format!(r#"{{"version": 1, "mode": "cloud", "cloud": {cloud}}}"#);
     let problem = library(&[("", &only_cloud)]).runnable().unwrap_err();
@@ -337,7 +337,7 @@ fn with_tokens(edits: &[(&str, &str)]) -> Contract {
 }
 
 #[test]
-fn a_contract_of_access_tokens_says_whose_tokens_count() {
+fn token_contract_requires_issuer_and_audience() {
     let source = with_tokens(&[]);
     source.runnable().unwrap();
     let source = source.tokens().unwrap();
@@ -387,7 +387,7 @@ fn a_contract_of_access_tokens_says_whose_tokens_count() {
 }
 
 #[test]
-fn callers_show_the_same_kind_of_token_to_all_capabilities() {
+fn capabilities_must_share_one_token_policy() {
     let other_claim = ("/contexts/desk.main/values/tenant_claim", "\"library\"");
     with_tokens(&[other_claim]).runnable().unwrap();
     let from_elsewhere = ("/contexts/desk.main", r#"{"provider": "environment"}"#);
@@ -413,7 +413,7 @@ fn callers_show_the_same_kind_of_token_to_all_capabilities() {
 }
 
 #[test]
-fn the_seal_covers_which_tokens_bind_the_tenant() {
+fn contract_digest_covers_token_policy() {
     let seal = |edits: &[(&str, &str)]| {
         let contract = with_tokens(edits);
         contract.capabilities()[0].contract_digest(&contract)
@@ -443,7 +443,7 @@ fn the_seal_covers_which_tokens_bind_the_tenant() {
 }
 
 #[test]
-fn the_seal_moves_with_what_was_reviewed() {
+fn contract_digest_changes_only_with_reviewed_members() {
     let seal = |edits: &[(&str, &str)]| {
         let contract = library(edits);
         contract.capabilities()[1].contract_digest(&contract)
@@ -459,7 +459,7 @@ fn the_seal_moves_with_what_was_reviewed() {
 }
 
 #[test]
-fn the_seal_covers_the_handler() {
+fn contract_digest_covers_the_handler() {
     let seal = |edits: &[(&str, &str)]| {
         let contract = library(edits);
         contract.capabilities()[2].contract_digest(&contract)
@@ -479,7 +479,7 @@ fn the_seal_covers_the_handler() {
 }
 
 #[test]
-fn the_seal_of_a_known_file_never_changes() {
+fn contract_digest_of_known_file_is_stable() {
     let contract = library(&[]);
     let seals: Vec<_> = contract
         .capabilities()
@@ -506,7 +506,7 @@ fn a_damaged_file_never_panics() {
 }
 
 #[test]
-fn the_guide_s_contract_of_access_tokens_can_be_run() {
+fn token_contract_of_the_guide_can_be_run() {
     let guide = include_str!("../../docs/access-tokens.md");
     let block = guide
         .split("```json\n")

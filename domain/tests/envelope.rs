@@ -1,4 +1,4 @@
-//! Results as models get them, in both formats.
+//! Result envelopes in both formats.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -66,7 +66,7 @@ fn proposal_outcome<'a>(
 }
 
 #[test]
-fn a_read_is_the_golden_one_in_both_formats() {
+fn read_envelope_matches_golden_in_both_formats() {
     let (context, row) = (context(), row());
     let outcome = read_outcome(&context, &row);
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_read_is_the_golden_one_in_both_formats() {
 }
 
 #[test]
-fn a_proposal_is_the_golden_one_in_both_formats() {
+fn proposal_envelope_matches_golden_in_both_formats() {
     let context = context();
     let diff = [
         ColumnDiff {
@@ -106,7 +106,7 @@ fn a_proposal_is_the_golden_one_in_both_formats() {
 }
 
 #[test]
-fn a_failure_is_the_golden_one_in_both_formats() {
+fn failure_envelope_matches_golden_in_both_formats() {
     let refusal = PublicError::new(
         "ARGUMENT_TOO_LONG",
         "Argument `note` may have at most 200 characters.",
@@ -211,7 +211,7 @@ fn each_internal_code_has_one_safe_code() {
 }
 
 #[test]
-fn what_an_internal_failure_says_stays_inside() {
+fn internal_failure_detail_is_not_disclosed() {
     let refusal =
         PublicError::new("SOMETHING_BROKE", "connect to db.internal:5432 as root").with_detail("driver text");
     let failure = FailureResult {
@@ -231,7 +231,7 @@ fn what_an_internal_failure_says_stays_inside() {
 }
 
 #[test]
-fn a_row_of_another_tenant_and_a_missing_row_look_the_same() {
+fn foreign_tenant_and_missing_row_give_same_result() {
     let text = |public: &str| {
         let refusal = PublicError::new("ROW_NOT_FOUND", public);
         let failure = FailureResult {

@@ -46,7 +46,7 @@ fn the_row_as_it_was_reviewed_passes() {
 }
 
 #[test]
-fn every_change_of_the_row_is_a_conflict_with_its_own_reason() {
+fn each_row_change_is_a_conflict_with_its_own_reason() {
     let proposal = proposal(BY_VERSION);
     for (column, value, reason) in [
         ("id", Value::text("2"), "key_changed"),
@@ -76,7 +76,7 @@ fn a_weak_guard_still_compares_every_column() {
 }
 
 #[test]
-fn no_row_one_row_and_more_are_told_apart() {
+fn row_counts_none_one_and_many_are_distinct() {
     let row = proposal(WEAK).before;
     assert_eq!(single_row(&[]), RowCount::None);
     assert_eq!(single_row(std::slice::from_ref(&row)), RowCount::One(&row));

@@ -1,4 +1,4 @@
-//! Receipt orders and findings: who can sign them, what they must say, and which of them a clock can refuse.
+//! Receipt orders and findings: valid signers, required content and time checks.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 

@@ -1,4 +1,4 @@
-//! Freezes and lifts: who can sign them, what ends what, and which of them a clock can refuse.
+//! Freezes and lifts: valid signers, matching of lift and freeze, and time checks.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -168,7 +168,7 @@ fn lift_names_its_freeze_and_needs_an_applier_and_the_clock() {
 }
 
 #[test]
-fn an_unfreeze_of_today_keeps_its_bytes_and_ends_no_signed_freeze() {
+fn unfreeze_keeps_its_bytes_and_ends_no_signed_freeze() {
     let payload = seal_lift(&lift(None), APPLIER).payload;
     assert!(!String::from_utf8(payload).unwrap().contains("freeze_digest"));
     let old = seal_lift(&lift(None), APPLIER);

@@ -1,4 +1,4 @@
-//! What a model sees of a contract, and what happens to what it sends.
+//! Tool catalog that a model sees, and validation of the arguments that it sends.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -31,7 +31,7 @@ fn refusal(arguments: &str) -> (String, String) {
 }
 
 #[test]
-fn the_catalog_of_a_known_file_is_the_golden_one() {
+fn catalog_of_known_file_matches_golden() {
     let catalog = Catalog::from_contract(&library(), false);
     let text = serde_json::to_string_pretty(&catalog).unwrap() + "\n";
     assert!(
@@ -48,7 +48,7 @@ fn the_catalog_of_a_known_file_is_the_golden_one() {
 
 /// The vectors were made by another implementation.
 #[test]
-fn aliases_are_the_golden_ones() {
+fn aliases_match_golden() {
     let golden: serde_json::Value = serde_json::from_str(include_str!("golden/tool/aliases.json")).unwrap();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     for pair in golden["alias"].as_array().unwrap() {
@@ -72,7 +72,7 @@ fn aliases_are_the_golden_ones() {
 }
 
 #[test]
-fn an_alias_is_listed_as_the_same_tool_that_says_whose_alias_it_is() {
+fn alias_is_listed_with_its_canonical_tool_name() {
     let catalog = Catalog::from_contract(&library(), false);
     let listed = catalog.exposed(&catalog.names(AliasMode::Both));
     assert_eq!(listed.len(), 2 * catalog.tools.len());
@@ -131,7 +131,7 @@ fn read_only_hides_proposals() {
 }
 
 #[test]
-fn the_digest_of_the_catalog_moves_with_every_word_that_a_model_sees() {
+fn catalog_digest_covers_all_model_visible_text() {
     let digest = |file: &str| {
         Catalog::from_contract(&Contract::parse(file.as_bytes()).unwrap().contract, false).digest()
     };
@@ -171,7 +171,7 @@ fn a_catalog_names_neither_tables_nor_keys_nor_variables() {
 }
 
 #[test]
-fn good_arguments_come_out_exact_and_in_the_order_of_the_contract() {
+fn valid_arguments_are_exact_and_in_contract_order() {
     let arguments = r#"{"state": "lost", "fee_cents": 0.5e2, "loan_no": "L-1"}"#;
     let checked = check_arguments(&propose_fee(), arguments.as_bytes()).unwrap();
     let names: Vec<_> = checked.iter().map(|(name, _)| name).collect();
@@ -310,7 +310,7 @@ fn an_absent_optional_lookup_argument_is_refused() {
 }
 
 #[test]
-fn trusted_bindings_cannot_be_smuggled_in_as_arguments() {
+fn rejects_trusted_bindings_as_arguments() {
     let names = [
         "tenant_id",
         "tenantId",
@@ -368,7 +368,7 @@ fn trusted_bindings_cannot_be_smuggled_in_as_arguments() {
 }
 
 #[test]
-fn a_made_up_name_is_repeated_short_and_escaped() {
+fn unknown_name_is_truncated_and_escaped() {
     let (_, message) = refusal(&with(&format!(r#", "\u001b[31m\n{}": 1"#, "x".repeat(5_000))));
     assert!(
         message.len() < 400 && !message.contains('\u{1b}') && !message.contains('\n'),
@@ -377,7 +377,7 @@ fn a_made_up_name_is_repeated_short_and_escaped() {
 }
 
 #[test]
-fn bytes_that_are_no_arguments_never_panic() {
+fn malformed_arguments_never_panic() {
     let capability = propose_fee();
     let good = with(r#", "note": "x\ud83d\ude00y""#).into_bytes();
     assert!(check_arguments(&capability, &good).is_ok());
@@ -393,7 +393,7 @@ fn bytes_that_are_no_arguments_never_panic() {
 }
 
 #[test]
-fn every_tool_says_what_it_returns_in_the_authors_words_or_by_its_columns() {
+fn tool_description_has_returns_hint_or_columns() {
     let hinted = tool_description(&[]);
     assert!(
         hinted.contains("\nFees are in cents.\n") && !hinted.contains("Returns"),

@@ -1,4 +1,4 @@
-//! Version columns: which types can guard, how well, how the writer advances them, and that they have moved.
+//! Version columns: guard strength by type, advancing by the writer, and the check after the update.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -180,7 +180,7 @@ fn ts(text: &str) -> Value {
 }
 
 #[test]
-fn types_guard_as_well_as_they_tell_two_states_apart() {
+fn guard_strength_follows_the_column_type() {
     use GuardStrength::{Medium, Strong, Weak};
     for (engine, declared, value, strength) in [
         ("postgres", "bigint", Value::int(7), Strong),
@@ -225,7 +225,7 @@ fn types_guard_as_well_as_they_tell_two_states_apart() {
 }
 
 #[test]
-fn a_type_that_is_not_compared_exactly_cannot_guard() {
+fn rejects_inexact_type_as_version_column() {
     for (declared, value) in [
         ("double precision", Value::exact(ValueKind::Float, "1.5")),
         ("jsonb", Value::exact(ValueKind::Json, "{}")),
@@ -245,7 +245,7 @@ fn a_type_that_is_not_compared_exactly_cannot_guard() {
 }
 
 #[test]
-fn the_row_version_of_postgresql_guards_and_only_there() {
+fn xmin_guards_only_on_postgresql() {
     let guard = case(XMIN, "xid", Value::text("4711")).plan().unwrap().guard;
     assert_eq!(guard.strength, Some(GuardStrength::Strong));
     assert_eq!(
@@ -269,7 +269,7 @@ fn a_counted_version_becomes_part_of_the_change() {
 }
 
 #[test]
-fn a_version_that_cannot_be_counted_is_refused() {
+fn rejects_version_that_cannot_be_incremented() {
     assert_eq!(
         case(INCREMENT, "smallint", Value::int(32_767)).refusal(),
         "CONFLICT_GUARD_OVERFLOW"
@@ -386,7 +386,7 @@ fn a_counted_version_must_read_back_one_higher() {
 }
 
 #[test]
-fn a_version_set_by_the_clock_must_differ_or_waits_for_the_next_tick() {
+fn clock_version_must_differ_or_retries_next_tick() {
     let timed = case(NOW, "timestamp(0)", ts("2026-01-02 03:04:05"));
     assert_eq!(timed.after(false, Some(ts("2026-01-02 03:04:06"))), Ok(()));
     assert_eq!(
@@ -400,7 +400,7 @@ fn a_version_set_by_the_clock_must_differ_or_waits_for_the_next_tick() {
 }
 
 #[test]
-fn a_version_that_the_database_maintains_must_have_moved() {
+fn database_maintained_version_must_change() {
     for guarded in [
         case(PLAIN, "bigint", Value::int(7)),
         case(XMIN, "xid", Value::text("7")),
@@ -418,7 +418,7 @@ fn a_version_that_the_database_maintains_must_have_moved() {
         assert_eq!(
             guarded.after(false, Some(same)),
             Ok(()),
-            "the application moves it, or nobody does"
+            "only the application changes it"
         );
     }
     let coarse = case(PLAIN, "timestamp(0)", ts("2026-01-02 03:04:05"));
@@ -429,7 +429,7 @@ fn a_version_that_the_database_maintains_must_have_moved() {
 }
 
 #[test]
-fn a_maintained_version_may_stay_when_nothing_changes() {
+fn maintained_version_may_stay_without_changes() {
     let guarded = case(PLAIN, "bigint", Value::int(7));
     let mut proposal = guarded.proposal();
     proposal.set[0].value = Value::null();
@@ -438,7 +438,7 @@ fn a_maintained_version_may_stay_when_nothing_changes() {
 }
 
 #[test]
-fn json_reads_back_as_the_same_document_however_it_is_written() {
+fn json_post_image_compares_as_document() {
     let json = |text: &str| Value::exact(ValueKind::Json, text);
     let wanted = json(r#"{"a": 1, "b": [1.50, "x"], "c": {"d": null}}"#);
     for same in [
@@ -476,7 +476,7 @@ fn json_reads_back_as_the_same_document_however_it_is_written() {
 }
 
 #[test]
-fn json_that_could_not_be_compared_is_not_proposed() {
+fn rejects_json_that_cannot_be_compared() {
     for (text, is_fine) in [
         (r#"{"a": 1}"#.to_owned(), true),
         (r#"{"a": 1, "a": 2}"#.to_owned(), false),
@@ -504,7 +504,7 @@ fn json_that_could_not_be_compared_is_not_proposed() {
 }
 
 #[test]
-fn the_review_document_says_how_well_the_row_is_guarded_and_who_moves_the_version() {
+fn review_document_names_guard_strength_and_advance() {
     let document = |case: Case| review::document(&case.proposal(), Digest::of_typed("t", b""));
     let counted = document(case(INCREMENT, "bigint", Value::int(7)));
     assert!(

@@ -1,4 +1,4 @@
-//! What a proposal's contract demands of the people who decide.
+//! Approval rules of a proposal in the contract.
 
 use super::code::ContractErrorCode;
 use super::fields;
@@ -6,17 +6,17 @@ use super::object::{ObjectReader, integer};
 use super::report::ValidationReport;
 use crate::json::JsonNode;
 
-/// Persons that a quorum may demand.
+/// Largest quorum that a contract may require.
 pub const QUORUM_MAX: u8 = 5;
-/// Characters of a role's name.
+/// Maximum length of a role name, in characters.
 pub(super) const ROLE_CHARS_MAX: usize = 128;
 
-/// Who has to agree.
+/// Required approvers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApprovalSpec {
     /// Role of the approvers; `approver` if absent.
     pub required_role: Option<String>,
-    /// Distinct persons, 1 to [`QUORUM_MAX`].
+    /// Distinct operators, 1 to [`QUORUM_MAX`].
     pub quorum: u8,
 }
 

@@ -1,4 +1,4 @@
-//! Arguments that a model may give: their form in the file, and whether a value fits.
+//! Arguments that a model may pass: their form in the file, and validation of values.
 
 use super::code::ContractErrorCode;
 use super::fields;
@@ -10,7 +10,7 @@ use crate::decimal::{Decimal, DecimalError};
 use crate::json::JsonNode;
 use crate::value::{Value, ValueKind};
 
-/// Characters of an argument's name; what the strictest clients take.
+/// Maximum length of an argument name, in characters; the limit of the strictest clients.
 const ARG_NAME_CHARS_MAX: usize = 64;
 
 /// A single value of the file or of a call, numbers exact.
@@ -23,7 +23,7 @@ pub enum Scalar {
 }
 
 impl Scalar {
-    /// The scalar as the typed value that is signed, stored and bound.
+    /// Converts the scalar to the typed value that is signed, stored and bound.
     pub fn to_value(&self) -> Value {
         match self {
             Scalar::Null => Value::null(),
@@ -34,7 +34,7 @@ impl Scalar {
         }
     }
 
-    /// None for lists, objects and numbers that are too long.
+    /// Returns `None` for lists, objects and numbers that are too long.
     pub(super) fn of(node: &JsonNode) -> Option<Self> {
         match node {
             JsonNode::Null => Some(Scalar::Null),
@@ -46,7 +46,7 @@ impl Scalar {
     }
 }
 
-/// What an argument's values are.
+/// Type of an argument's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ArgType {
     Text,
@@ -61,7 +61,7 @@ impl ArgType {
         ("boolean", ArgType::Boolean),
     ];
 
-    /// The word of the file, which is also the word of JSON Schema.
+    /// Name in the file, which is also the JSON Schema type.
     pub const fn as_str(self) -> &'static str {
         match self {
             ArgType::Text => "string",
@@ -79,7 +79,7 @@ pub struct Arg {
     pub arg_type: ArgType,
     pub is_required: bool,
     pub description: Option<String>,
-    /// Characters; only texts have it.
+    /// Maximum length in characters; only for strings.
     pub max_length: Option<u32>,
     pub minimum: Option<Decimal>,
     pub maximum: Option<Decimal>,
@@ -87,7 +87,7 @@ pub struct Arg {
     pub allowed: Option<Vec<Scalar>>,
 }
 
-/// Why a value does not fit an argument.
+/// Reason why a value is invalid for an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ArgumentError {
     Type,
@@ -99,10 +99,10 @@ pub enum ArgumentError {
 }
 
 impl Arg {
-    /// The value in exact form, if type, length, bounds and enumeration admit it.
+    /// Returns the value in exact form, if type, length, bounds and enumeration permit it.
     ///
     /// # Errors
-    /// The first rule that does not.
+    /// The first rule that fails.
     pub fn fit(&self, node: &JsonNode) -> Result<Scalar, ArgumentError> {
         let scalar = match (self.arg_type, node) {
             (ArgType::Text, JsonNode::Text(text)) => Scalar::Text(text.clone()),
@@ -244,7 +244,7 @@ fn read_enum(object: &ObjectReader<'_>, arg: &Arg, report: &mut ValidationReport
                 report.error(
                     path,
                     ContractErrorCode::InvalidArgEnum,
-                    "Remove the value that stands twice in the list.",
+                    "Remove the duplicate value.",
                 );
             }
             (Ok(scalar), _) => allowed.push(scalar),

@@ -9,7 +9,7 @@ use super::source::is_empty;
 use super::token::{self, TokenSource};
 use crate::json::JsonNode;
 
-/// Where a context takes tenant and principal from.
+/// Provider of a context's tenant and principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ContextProvider {
     /// Literals in the file or variables; for development.
@@ -53,11 +53,11 @@ pub struct ContextSpec {
     pub tenant_id: Option<String>,
     /// Literal principal; only `static_dev` reads it.
     pub principal: Option<String>,
-    /// Which access tokens say it; only `http_claims` reads it, and cannot be run without.
+    /// Accepted access tokens; required to run `http_claims`, unused otherwise.
     pub token: Option<TokenSource>,
 }
 
-/// A context of the file by the way in which capabilities name it.
+/// Reference from a capability to a context of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ContextName {
     /// The object `trusted_context`.

@@ -13,7 +13,7 @@ use super::source::{EngineKind, Source, is_empty};
 use super::{Mode, conflict_guard};
 use crate::json::JsonNode;
 
-/// What a capability does.
+/// Kind of capability.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "one per capability of a contract")]
 pub enum CapabilityKind {
@@ -30,7 +30,7 @@ impl CapabilityKind {
     }
 }
 
-/// The table whose one row a call is about.
+/// Table that holds the one row of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CapabilityTarget {
@@ -79,7 +79,7 @@ impl Capability {
     }
 
     /// Every column that is read: visible ones, then primary key, tenant key, guard column and patched
-    /// columns, each once. What is not visible is for the reviewer and the writer, never for the model.
+    /// columns, each once. Hidden columns are for the approver and the writer, never for the model.
     pub fn read_columns(&self) -> Vec<&str> {
         let guard = self.proposal().and_then(|spec| spec.conflict_guard.column());
         let patched = self
@@ -100,7 +100,7 @@ impl Capability {
     }
 }
 
-/// What capabilities refer to. Names are those of the file, so that a broken source is reported once.
+/// Names that capabilities refer to. They include invalid definitions, so that a broken source is reported once.
 pub(super) struct References<'a> {
     pub(super) mode: Option<Mode>,
     pub(super) root: &'a ObjectReader<'a>,
@@ -379,7 +379,7 @@ pub(super) fn names_argument(capability: &ObjectReader<'_>, name: &str) -> bool 
     matches!(capability.get("args"), Some(JsonNode::Map(entries)) if entries.iter().any(|(key, _)| key == name))
 }
 
-/// Columns that are read or written end up in evidence and proposals, where no secret may stand.
+/// Columns that are read or written appear in evidence and proposals, which must not contain secrets.
 fn refuse_secrets(capability: &ObjectReader<'_>, report: &mut ValidationReport) {
     let mut refuse = |path: String, name: &str| {
         if is_secret_like(name) {

@@ -1,9 +1,9 @@
-//! The stable code of every problem that a contract can have; the only list of them.
-//! Wording and fixes stand where the problem is found.
+//! Stable codes of all contract errors and warnings; the only list of them.
+//! The checks that report them hold wording and fixes.
 
 use std::fmt;
 
-/// What is wrong with a contract. [`Code::as_str`] is stable.
+/// Error or warning of a contract. [`ContractErrorCode::as_str`] is stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ContractErrorCode {
     /// The file is not JSON, has a key twice in one object, or nests too deep.
@@ -53,7 +53,7 @@ pub enum ContractErrorCode {
     ReadOnlySourceDirectWriteback,
     /// Warning: a direct proposal on a source without a write URL.
     WritebackDisabled,
-    /// Nothing says for whom calls are made.
+    /// No trusted context is defined.
     TrustedContextRequired,
     /// A trusted context is not an object.
     TrustedContextNotObject,
@@ -69,7 +69,7 @@ pub enum ContractErrorCode {
     InvalidContextValue,
     /// Warning: a member of `values` that nothing reads.
     UnknownContextValue,
-    /// Warning: `static_dev` binds everybody to the same tenant.
+    /// Warning: `static_dev` binds all callers to the same tenant.
     StaticDevContext,
     /// `executors` is not a non-empty object.
     ExecutorsNotObject,
@@ -197,11 +197,11 @@ pub enum ContractErrorCode {
     UnknownPatchArg,
     /// A patched column is not in `allowed_columns`.
     PatchColumnNotAllowed,
-    /// Warning: nobody sees the old value of a patched column.
+    /// Warning: the old value of a patched column is not visible.
     PatchColumnNotVisible,
     /// A fixed value violates the column's bounds.
     FixedValueOutOfBounds,
-    /// A fixed value that no transition leads to.
+    /// A fixed value that no transition reaches.
     FixedValueNotAllowed,
     /// `allowed_columns` is not a non-empty list.
     AllowedColumnsRequired,
@@ -313,11 +313,11 @@ pub enum ContractErrorCode {
     InvalidCloudCapabilities,
     /// `cloud.session` is not an object.
     InvalidCloudSession,
-    /// A connection URL, or a key that invites one, stands in the file.
+    /// The file contains a connection URL, or a key meant for one.
     InlineDatabaseUrlForbidden,
-    /// A token or a private key stands in the file.
+    /// The file contains a token or a private key.
     InlineSecretForbidden,
-    /// A key that invites SQL stands in the file.
+    /// The file contains a key meant for SQL.
     ArbitrarySqlForbidden,
     /// Warning: `result_format` is absent, so results have format 1.
     ResultFormatDefault,
@@ -719,7 +719,7 @@ impl ContractErrorCode {
 
     /// The stable name, for example `UNKNOWN_FIELD`.
     pub fn as_str(self) -> &'static str {
-        // The list stands in the order of the variants, which a test holds.
+        // The list is in the order of the variants; a test checks this.
         Self::ALL[self as usize].1
     }
 }

@@ -1,4 +1,4 @@
-//! The conflict guard of a proposal: the column that tells one state of the row from the next, and who moves it.
+//! Conflict guard of a proposal: the column that distinguishes row versions, and which party advances it.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,15 +13,15 @@ use super::report::ValidationReport;
 use super::source::EngineKind;
 use crate::json::JsonNode;
 
-/// PostgreSQL's own row version: moved by every update of the row, in no catalogue of the owner's columns.
+/// Row version of PostgreSQL: changed by every update of the row, not listed among the table's own columns.
 pub const XMIN: &str = "xmin";
 
-/// How the writer notices that the row changed after it was shown.
+/// Method by which the writer detects that the row changed after it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConflictGuard {
     /// A column that changes with every change of the row.
     Column { column: String, advance: VersionAdvance },
-    /// No such column exists; every column that was read is compared instead.
+    /// No version column; every column that was read is compared instead.
     Weak,
 }
 
@@ -133,7 +133,7 @@ pub(super) fn read(
     }
 }
 
-/// Without a version column only what is read can tell that the row changed.
+/// Without a version column only the columns that are read can reveal a change of the row.
 fn warn_of_no_column(
     capability: &ObjectReader<'_>,
     guard: &ObjectReader<'_>,
@@ -143,7 +143,7 @@ fn warn_of_no_column(
     let instead = if engine == Some(EngineKind::Postgres) {
         "or `xmin`, which every table of PostgreSQL has"
     } else {
-        "with `advance` if nobody else moves it"
+        "with `advance` if nothing else changes it"
     };
     let message = format!(
         "The guard of `{}` is weak: `weak_guard_ack` names no version column, so a change of a column that is not \
@@ -153,7 +153,7 @@ fn warn_of_no_column(
     report.warn(&guard.path, ContractErrorCode::ConflictGuardWeak, message);
 }
 
-/// A version column that the contract itself shows to be none. What its type makes of it only the database knows.
+/// Finds a version column that is weak by the contract alone. Its type is known only to the database.
 fn warn_of_column(
     capability: &ObjectReader<'_>,
     (guard, column): (&ObjectReader<'_>, &str),
@@ -183,7 +183,7 @@ fn name(capability: &ObjectReader<'_>) -> String {
     }
 }
 
-/// The writer moves the column only if nobody else does, and only where it writes itself.
+/// The writer advances the column only if nothing else does, and only for direct writeback.
 fn check_advance(
     capability: &ObjectReader<'_>,
     references: &References<'_>,
@@ -192,7 +192,7 @@ fn check_advance(
 ) {
     let path = guard.at("advance");
     if column == XMIN && engine(capability, references) == Some(EngineKind::Postgres) {
-        let message = "Remove `advance`: PostgreSQL moves `xmin` itself, and nobody else can.";
+        let message = "Remove `advance`: only PostgreSQL can change `xmin`.";
         report.error(&path, ContractErrorCode::GuardAdvanceXmin, message);
     }
     for key in ["primary_key", "tenant_key"] {
@@ -221,7 +221,7 @@ fn check_advance(
     }
 }
 
-/// `xmin` is PostgreSQL's; there it guards and is nothing else, elsewhere it is no version.
+/// `xmin` exists only in PostgreSQL and is used only as a guard; in other engines it is not a version.
 pub(super) fn check_xmin(
     capability: &ObjectReader<'_>,
     references: &References<'_>,

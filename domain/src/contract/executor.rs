@@ -1,4 +1,4 @@
-//! Executors: who carries out a proposal, this program's writer or a handler of the application.
+//! Executors: a proposal is applied by the writer or by a handler of the application.
 
 use super::Mode;
 use super::code::ContractErrorCode;
@@ -9,7 +9,7 @@ use super::report::ValidationReport;
 use super::source::is_empty;
 use crate::json::JsonNode;
 
-/// The word for the writer's own guarded update.
+/// Name of the writer's own guarded update.
 pub(super) const DIRECT: &str = "sql_update";
 
 /// HTTP method of a handler.
@@ -36,7 +36,7 @@ impl Method {
     }
 }
 
-/// How an executor carries out a proposal.
+/// Method by which an executor applies a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExecutorKind {
     /// The writer's own guarded update under another name.
@@ -68,11 +68,11 @@ impl ExecutorKind {
 pub struct ExecutorSpec {
     pub name: String,
     pub kind: ExecutorKind,
-    /// Ceiling of one call of a handler.
+    /// Timeout of one handler call.
     pub timeout_ms: u32,
 }
 
-/// Milliseconds that a handler has when the file says nothing.
+/// Default timeout of a handler, in milliseconds.
 pub const HANDLER_TIMEOUT_MS: u32 = 5_000;
 
 #[derive(Clone, Copy, PartialEq, Eq)]

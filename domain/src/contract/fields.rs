@@ -1,4 +1,4 @@
-//! The keys of every object of the file. Validator and published schema are both held against these lists.
+//! Keys of every object of the file. Validator and published schema are both checked against these lists.
 
 pub(super) const TOP_LEVEL: &[&str] = &[
     "$schema",

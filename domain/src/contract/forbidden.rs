@@ -1,5 +1,5 @@
-//! What may stand nowhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at any
-//! depth, whether or not unknown keys are allowed.
+//! Detects forbidden content anywhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at any
+//! depth, even if unknown keys are allowed.
 
 use super::code::ContractErrorCode;
 use super::object::member;
@@ -89,7 +89,7 @@ impl Scan<'_> {
         }
     }
 
-    /// True inside maps whose keys are names that the owner gave: an argument may well be called `url`.
+    /// True inside maps whose keys are user-defined names: an argument may be named `url`.
     fn keys_are_names(&self) -> bool {
         let trail: Vec<&str> = self.trail.iter().map(String::as_str).collect();
         matches!(
@@ -139,7 +139,7 @@ pub fn holds_connection_url(text: &str) -> bool {
     connection_url_at(text).is_some()
 }
 
-/// Where the first such URL begins.
+/// Returns the start of the first such URL.
 pub(super) fn connection_url_at(text: &str) -> Option<usize> {
     text.match_indices("://").find_map(|(at, _)| {
         let scheme_start = text[..at]
@@ -165,7 +165,7 @@ pub fn holds_secret(text: &str) -> bool {
     let is_token_char =
         |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'+' | b'/' | b'-' | b'=');
     let bytes = text.as_bytes();
-    // Each of them begins with another letter, so that one look at a byte rules out nearly every place.
+    // Each prefix begins with a different letter, so that one byte comparison excludes nearly every position.
     (0..bytes.len()).any(|at| {
         let rest = &bytes[at..];
         match rest[0] {
@@ -182,7 +182,7 @@ pub fn holds_secret(text: &str) -> bool {
     })
 }
 
-/// Whether the text begins with `wanted`, which is in small letters.
+/// Whether the text begins with `wanted`, which is lower-case, ignoring case.
 fn begins_with(text: &[u8], wanted: &[u8]) -> bool {
     text.get(..wanted.len())
         .is_some_and(|begin| begin.eq_ignore_ascii_case(wanted))
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_found_but_talk_about_them_is_not() {
+    fn finds_secrets_but_not_mentions_of_secrets() {
         assert!(holds_secret("Authorization: Bearer abcdefghijklmnop1234"));
         assert!(holds_secret("-----BEGIN EC PRIVATE KEY-----\nMHc"));
         assert!(holds_secret("syn_wbr_0123"));

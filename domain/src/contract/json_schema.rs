@@ -1,5 +1,5 @@
-//! The published JSON Schema of the file, for editors. Validation itself does not use it: it knows more,
-//! such as references between parts.
+//! The published JSON Schema of the file, for editors. Validation does not use it, because validation also checks
+//! references between parts.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -351,7 +351,7 @@ fn closed(properties: Json, required: &[&str]) -> Json {
     })
 }
 
-/// A map whose keys are names that the owner gives; may be empty.
+/// A map with user-defined keys; may be empty.
 fn map(pattern: &str, values: &str, description: &str) -> Json {
     json!({
         "description": description,

@@ -1,7 +1,7 @@
-//! The contract: what the owner of a database reviewed, as one JSON file of version 1.
+//! The contract: one JSON file of version 1 that the owner of a database reviewed.
 //!
-//! [`Contract::parse`] finds all problems at once and gives a typed contract only if there is none.
-//! The file names environment variables and never holds a secret. Reading files is done elsewhere.
+//! [`Contract::parse`] finds all errors at once and returns a typed contract only if there is none.
+//! The file names environment variables and never holds a secret. Other modules read files.
 
 mod approval;
 mod argument;
@@ -47,17 +47,17 @@ use crate::json::{self, JsonNode};
 use crate::limits::FILE_BYTES_MAX;
 use object::ObjectReader;
 
-/// Nested lists and objects of a contract file.
+/// Maximum nesting depth of a contract file.
 const DEPTH_MAX: usize = 16;
 
-/// What the processes may do at all.
+/// Operations that the processes may perform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mode {
     /// No proposals.
     ReadOnly,
-    /// Proposals for comparison; nothing is ever written.
+    /// Proposals for comparison; never written.
     Shadow,
-    /// Proposals that people approve and the writer applies.
+    /// Proposals that operators approve and the writer applies.
     Review,
     /// Decided by a hosted control plane; no process runs it.
     Cloud,
@@ -81,7 +81,7 @@ impl Mode {
     }
 }
 
-/// Which shape results have.
+/// Format of results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResultFormat {
     V1,
@@ -101,7 +101,7 @@ pub struct Contract {
     capabilities: Vec<Capability>,
 }
 
-/// A contract and what its author should know about it.
+/// A valid contract and its warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidContract {
     pub contract: Contract,
@@ -135,12 +135,12 @@ impl Contract {
         self.mode
     }
 
-    /// The shape of results; format 1 if the file says nothing.
+    /// Returns the result format; 1 by default.
     pub fn result_format(&self) -> ResultFormat {
         self.result_format.unwrap_or(ResultFormat::V1)
     }
 
-    /// Where the file wants the ledger's store, if it says so.
+    /// Returns the path of the ledger's store, if the file sets it.
     pub fn sqlite_path(&self) -> Option<&str> {
         self.sqlite_path.as_deref()
     }
@@ -183,8 +183,8 @@ impl Contract {
         }
     }
 
-    /// Which access tokens the capabilities' contexts come from; `None` if they come from elsewhere. A contract that
-    /// can be run has one answer for all of them.
+    /// Returns the token policy of the capabilities' contexts; `None` for other providers. A contract that can be run
+    /// has one policy for all of them.
     pub fn tokens(&self) -> Option<&TokenSource> {
         let of_capabilities = self.capabilities.iter().filter_map(|c| self.context(&c.context));
         of_capabilities.filter_map(ContextSpec::tokens).next()
@@ -239,7 +239,7 @@ impl Contract {
         self.one_kind_of_caller()
     }
 
-    /// One server has one way to say who calls it.
+    /// A gateway authenticates all callers in one way.
     fn one_kind_of_caller(&self) -> Result<(), ValidationIssue> {
         let expected = self.tokens();
         let differs = |capability: &Capability| {
@@ -397,7 +397,7 @@ fn read_result_format(
     }
 }
 
-/// A global context may be absent only if every capability names one of its own.
+/// The global context may be absent only if every capability names its own context.
 fn require_context(root: &ObjectReader<'_>, is_local: bool, report: &mut ValidationReport) {
     let every_capability_names_one = match root.get("capabilities") {
         Some(JsonNode::List(items)) => items

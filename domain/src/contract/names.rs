@@ -1,4 +1,4 @@
-//! Lexical classes of names, and the names that are refused wherever they stand.
+//! Lexical classes of names, and names that are rejected everywhere.
 
 /// A letter or `_`, then letters, digits and `_`: schemas, tables, columns, sources.
 pub fn is_identifier(text: &str) -> bool {
@@ -33,7 +33,7 @@ pub fn is_env_name(text: &str) -> bool {
             .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
-/// Names by which a model would choose tenant, principal, source, version or approver.
+/// Names that would let a model choose tenant, principal, source, version or approver.
 /// Compared without case, `_` and `-`.
 const TRUST_SCOPE: &[&str] = &[
     "tenant_id",
@@ -48,7 +48,7 @@ const TRUST_SCOPE: &[&str] = &[
     "approval_identity",
 ];
 
-/// Names by which a model would choose what the statement is about.
+/// Names that would let a model choose the object of the statement.
 const IDENTIFIERS: &[&str] = &[
     "table",
     "table_name",
@@ -99,7 +99,7 @@ const SECRET_WORDS: &[&str] = &[
     "write_url",
 ];
 
-/// True if the name holds, as whole words divided by `_` or `-`, a word for secret material.
+/// True if the name contains, as a whole word separated by `_` or `-`, a word for secret material.
 pub fn is_secret_like(name: &str) -> bool {
     let name = name.as_bytes();
     let is_end = |at: usize| name.get(at).is_none_or(|byte| matches!(byte, b'_' | b'-'));

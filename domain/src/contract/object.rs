@@ -1,4 +1,4 @@
-//! A cursor over one JSON object of the file: reads members by their form and reports what does not fit.
+//! Cursor over one JSON object of the file: reads members by type and reports invalid ones.
 
 use super::code::ContractErrorCode;
 use super::names::{is_env_name, is_identifier};
@@ -67,7 +67,7 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// A member that is an object; absent is fine.
+    /// A member that is an object; optional.
     pub(super) fn object(
         &self,
         key: &str,
@@ -86,7 +86,7 @@ impl<'a> ObjectReader<'a> {
         object
     }
 
-    /// A non-empty text; absent is fine.
+    /// A non-empty string; optional.
     pub(super) fn text(
         &self,
         key: &str,
@@ -106,7 +106,7 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// A non-empty text that must be there.
+    /// A required non-empty string.
     pub(super) fn required_text(
         &self,
         key: &str,
@@ -123,7 +123,7 @@ impl<'a> ObjectReader<'a> {
         self.text(key, code, report)
     }
 
-    /// A safe identifier that must be there.
+    /// A required safe identifier.
     pub(super) fn identifier(
         &self,
         key: &str,
@@ -140,7 +140,7 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// The name of an environment variable; absent is fine.
+    /// The name of an environment variable; optional.
     pub(super) fn env_name(
         &self,
         key: &str,
@@ -159,7 +159,7 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// The name of an environment variable that must be there.
+    /// The required name of an environment variable.
     pub(super) fn required_env_name(
         &self,
         key: &str,
@@ -176,7 +176,7 @@ impl<'a> ObjectReader<'a> {
         self.env_name(key, code, report)
     }
 
-    /// A boolean; absent is fine.
+    /// A boolean; optional.
     pub(super) fn flag(
         &self,
         key: &str,
@@ -192,7 +192,7 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// An integer from 1 to 2147483647; absent is fine.
+    /// An integer from 1 to 2147483647; optional.
     pub(super) fn positive(
         &self,
         key: &str,
@@ -216,7 +216,7 @@ impl<'a> ObjectReader<'a> {
         }
     }
 
-    /// One of the listed words; absent is fine.
+    /// One of the listed values; optional.
     pub(super) fn choice<T: Copy>(
         &self,
         key: &str,
@@ -239,7 +239,7 @@ impl<'a> ObjectReader<'a> {
         chosen.map(|(_, value)| *value)
     }
 
-    /// One of the listed words, which must be there.
+    /// One of the listed values; required.
     pub(super) fn required_choice<T: Copy>(
         &self,
         key: &str,
@@ -258,7 +258,7 @@ impl<'a> ObjectReader<'a> {
         self.choice(key, words, code, report)
     }
 
-    /// A number of any size; absent is fine.
+    /// A number of any size; optional.
     pub(super) fn number(
         &self,
         key: &str,
@@ -273,7 +273,7 @@ impl<'a> ObjectReader<'a> {
             .ok()
     }
 
-    /// A list of identifiers in which `list_code` tells of a wrong list and `item_code` of a wrong member.
+    /// A list of identifiers; reports an invalid list as `list_code` and an invalid member as `item_code`.
     pub(super) fn identifiers(
         &self,
         key: &str,
@@ -306,7 +306,7 @@ impl<'a> ObjectReader<'a> {
     }
 }
 
-/// The node as an integer from 0, whatever its notation.
+/// Returns the node as a non-negative integer, in any notation.
 pub(super) fn integer(node: &JsonNode) -> Option<u64> {
     match node {
         JsonNode::Number(text) => Decimal::parse(text).ok()?.to_u64(),

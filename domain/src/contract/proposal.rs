@@ -1,4 +1,4 @@
-//! What only proposals have: the patch, its guards, approval, and who carries it out.
+//! Proposal part of a capability: the patch, its guards, approval and executor.
 
 use super::approval::ApprovalSpec;
 use super::argument::{Scalar, read_range};
@@ -16,7 +16,7 @@ use super::{ConflictGuard, Mode, approval, conflict_guard, transition};
 use crate::decimal::Decimal;
 use crate::json::JsonNode;
 
-/// Where the new value of a column comes from.
+/// Source of a column's new value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PatchBinding {
     /// Always this value.
@@ -33,7 +33,7 @@ pub struct NumericBound {
     pub maximum: Option<Decimal>,
 }
 
-/// Who carries a proposal out.
+/// Executor of a proposal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ExecutorRef {
     /// The writer's own guarded update.
@@ -173,7 +173,7 @@ pub(super) fn names(capability: &ObjectReader<'_>, object: &str, key: &str, colu
     object.is_some_and(|object| matches!(object.get(key), Some(JsonNode::Text(text)) if text == column))
 }
 
-/// True if the column is visible, a key or the guard: what every read brings along.
+/// True if the column is visible, a key or the guard: the columns of every read.
 pub(super) fn is_read(capability: &ObjectReader<'_>, column: &str) -> bool {
     lists(capability, "visible_columns", column)
         || names(capability, "target", "primary_key", column)

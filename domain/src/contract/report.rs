@@ -1,4 +1,4 @@
-//! What validation found: every problem with its path, its code and its fix.
+//! Validation report: every issue with its path, code and fix.
 
 use serde::Serialize;
 
@@ -21,7 +21,7 @@ pub struct ValidationReport {
 }
 
 impl ValidationIssue {
-    /// A URL that stands where a name belongs is not repeated: it may hold a password.
+    /// Does not repeat a URL in the position of a name: it may contain a password.
     fn new(path: String, code: ContractErrorCode, message: String) -> Self {
         Self {
             path: without_url(path, "[URL]"),

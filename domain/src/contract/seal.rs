@@ -1,4 +1,4 @@
-//! The seal of a capability: one digest over everything that decides what it may do.
+//! The contract digest of a capability: covers all members that determine its permissions.
 //!
 //! Covered: mode, source name and engine, context provider with the access tokens that it accepts, handler, and the
 //! capability itself. Not covered:
@@ -38,7 +38,7 @@ struct DigestInput<'a> {
     mode: &'static str,
     source: SealedSource<'a>,
     context_provider: &'static str,
-    // Absent for other providers, so that their files keep the seals they had.
+    // Absent for other providers, so that their files keep their digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     context_token: Option<&'a TokenPolicy>,
     name: &'a str,
@@ -85,14 +85,14 @@ struct SealedProposal<'a> {
     bounds: BTreeMap<&'a str, SealedBound>,
     transitions: BTreeMap<&'a str, SealedTransition<'a>>,
     guard_column: Option<&'a str>,
-    // Absent for a guard that others move, so that files without the word keep the seals they had.
+    // Absent for a guard without `advance`, so that such files keep their digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     guard_advance: Option<&'static str>,
     required_role: Option<&'a str>,
     quorum: u8,
     db_managed: &'a [String],
     executor: SealedExecutor<'a>,
-    // Absent for tables without acknowledged code, so that their files keep the seals they had.
+    // Absent for tables without acknowledged code, so that their files keep their digests.
     #[serde(skip_serializing_if = "Option::is_none")]
     side_effects_ack: Option<&'a [SideEffectAck]>,
 }

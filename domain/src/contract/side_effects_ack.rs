@@ -1,5 +1,5 @@
-//! Acknowledgements of code on the target table that is not in the closed form: which definition was reviewed, and
-//! what it may write besides the row.
+//! Acknowledgements of code on the target table that is not in the closed form: the reviewed definition and its
+//! permitted writes besides the row.
 
 use std::fmt;
 
@@ -53,7 +53,7 @@ impl fmt::Display for SideEffectWrite {
     }
 }
 
-/// The entries in the order of the file; `is_direct` if the writer itself carries the proposal out.
+/// Reads the entries in the order of the file; `is_direct` if the writer itself applies the proposal.
 pub(super) fn read_all(
     capability: &ObjectReader<'_>,
     is_direct: bool,

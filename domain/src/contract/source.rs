@@ -1,4 +1,4 @@
-//! Sources: which engine, and the names of the variables that hold the URLs. Never a URL.
+//! Sources: the engine and the names of the variables that hold the URLs. Never a URL.
 
 use super::code::ContractErrorCode;
 use super::fields;
@@ -49,14 +49,14 @@ pub struct Source {
     pub read_url_env: String,
     /// Variable that holds the writer's URL; without it no direct writeback is possible.
     pub write_url_env: Option<String>,
-    /// The owner declares that this program never writes here itself.
+    /// The owner declares that the writer never writes to this source itself.
     pub is_read_only: bool,
-    /// Ceiling of one statement; none of our own if absent.
+    /// Statement timeout; none is set if absent.
     pub statement_timeout_ms: Option<u32>,
     pub ssl: Option<Ssl>,
-    /// Schema of the receipt table; the target's own if absent.
+    /// Schema of the receipt table; the target's schema by default.
     pub receipt_schema: Option<String>,
-    /// Name of the receipt table; the published one if absent.
+    /// Name of the receipt table; the documented name by default.
     pub receipt_table: Option<String>,
     /// The owner declares that all writes of the Galera cluster go to this one node, so that its row locks hold.
     pub is_galera_single_writer: bool,
@@ -68,14 +68,14 @@ pub struct Source {
 #[non_exhaustive]
 pub struct Ssl {
     pub mode: SslMode,
-    /// Authorities that the server's certificate may come from; the machine's own if absent.
+    /// Trusted certificate authorities of the server; the system's by default.
     pub ca_env: Option<String>,
-    /// Certificate that this side shows; only together with `key_env`.
+    /// Client certificate; only together with `key_env`.
     pub cert_env: Option<String>,
     pub key_env: Option<String>,
 }
 
-/// What is demanded of the connection, from nothing to everything.
+/// Required protection of the connection, from weakest to strongest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SslMode {
     /// Plain text; only on loopback and local sockets.

@@ -14,23 +14,23 @@ const TENANT_CLAIM: &str = "tenant_id";
 const PRINCIPAL_CLAIM: &str = "sub";
 const READ_SCOPE: &str = "synapsor:read";
 const PROPOSE_SCOPE: &str = "synapsor:propose";
-/// Files of 0.1.x may name the provider without saying more; they load, and cannot be run.
+/// Files of 0.1.x may name the provider without further settings; they load but cannot be run.
 pub(super) const INCOMPLETE: &str = "Add `issuer` and `audience` to `values`: whose access tokens are accepted, and the URL under \
     which clients know this deployment.";
 const URL_BYTES_MAX: usize = 2_048;
 const CLAIM_BYTES_MAX: usize = 256;
 
-/// Where a context's tokens come from.
+/// Token issuer of a context.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TokenSource {
     pub policy: TokenPolicy,
-    /// Where the issuer publishes its keys; without it the reader is given a file.
+    /// URL of the issuer's keys; if absent, the operator passes a file to the reader.
     pub jwks_url: Option<String>,
 }
 
 impl ContextSpec {
-    /// What the tokens of this context have to be; `None` for contexts that do not come from tokens.
+    /// Token policy of this context; `None` for contexts of other providers.
     pub fn tokens(&self) -> Option<&TokenSource> {
         self.token
             .as_ref()
@@ -38,7 +38,7 @@ impl ContextSpec {
     }
 }
 
-/// `None` if the values name no issuer or no audience; that is told when the contract is to be run.
+/// `None` if the values name no issuer or no audience; reported when the contract is to be run.
 pub(super) fn read(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<TokenSource> {
     let url = |key: &str, report: &mut ValidationReport| {
         let text = values.text(key, ContractErrorCode::InvalidContextValue, report)?;
@@ -138,7 +138,7 @@ fn lifetime(values: &ObjectReader<'_>, report: &mut ValidationReport) -> u32 {
         })
 }
 
-/// An absolute URL that names nothing but a place, and that nobody on the way can change.
+/// An absolute URL without user, query and fragment that cannot be altered in transit.
 fn is_https_or_loopback(text: &str) -> bool {
     let (is_secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),

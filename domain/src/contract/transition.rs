@@ -1,4 +1,4 @@
-//! Transition guards: from which current state a column may go to which states.
+//! Transition guards: the permitted target states of a column by its current state.
 
 use super::argument::Scalar;
 use super::code::ContractErrorCode;
@@ -137,7 +137,7 @@ fn read_allowed(guard: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<
     allowed
 }
 
-/// A fixed value that no state leads to would be refused on every call.
+/// A fixed value that no transition reaches would be rejected on every call.
 fn check_fixed(
     capability: &ObjectReader<'_>,
     patch: &[(String, PatchBinding)],

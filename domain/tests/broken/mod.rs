@@ -1,4 +1,4 @@
-//! Edits of the library's file: one that provokes each code, and those that the seal must and must not notice.
+//! Edits of the library's file: one for each error code, and edits that must or must not change the contract digest.
 
 type Edits = &'static [(&'static str, &'static str)];
 
