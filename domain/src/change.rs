@@ -28,8 +28,8 @@ pub struct ChangePlan {
 
 /// Plans the change of this row by a capability with these arguments.
 ///
-/// `row` holds every read column of the capability, in its order. Fails with the codes of the argument
-/// check, the guards and [`Unacknowledged`], and `PLAN_IMPOSSIBLE` for a table or a row that the protocol cannot write.
+/// `row` holds every read column of the capability, in its order. Fails with the codes of the argument check, the
+/// guards and [`Unacknowledged`], and `PLAN_IMPOSSIBLE` for a table or a row that the protocol cannot write.
 pub fn plan(
     capability: &Capability,
     args: &BTreeMap<String, Value>,
@@ -63,8 +63,8 @@ pub fn plan(
     })
 }
 
-/// Returns the effects that code on the table may have under this contract. A handler's statements run such code on
-/// behalf of the application, which is responsible for it.
+/// Returns the effects that code on the table may have under this contract. A handler's statements run such code
+/// on behalf of the application, which is responsible for it.
 ///
 /// Fails as [`Acknowledged::judge`] does.
 pub fn acknowledged(spec: &ProposalSpec, shape: &TableSchema) -> Result<Acknowledged, Unacknowledged> {
@@ -211,7 +211,10 @@ fn fit_all(
             ValueKind::Int | ValueKind::Dec | ValueKind::Float | ValueKind::Bool
         );
         if new.value.kind() == ValueKind::Text && is_number {
-            let text = format!("column `{}` is numeric, but the argument is a string.", new.column);
+            let text = format!(
+                "column `{}` is numeric, but the argument is a string.",
+                new.column
+            );
             return Err(PublicError::new("VALUE_DOES_NOT_FIT", text));
         }
         if value.kind() == ValueKind::Json && !guard::is_readable_json(&value) {

@@ -46,8 +46,8 @@ pub struct TrustedContext {
 ///
 /// # Errors
 /// `TRUSTED_BINDING_MISSING` if tenant or principal is absent, empty, too long or has control characters;
-/// `ACCESS_TOKEN_REQUIRED` for contexts that come from tokens; `TRUSTED_CONTEXT_UNSUPPORTED` if no process resolves
-/// this provider.
+/// `ACCESS_TOKEN_REQUIRED` for contexts that come from tokens; `TRUSTED_CONTEXT_UNSUPPORTED` if no process
+/// resolves this provider.
 pub fn resolve(
     spec: &ContextSpec,
     lookup: impl Fn(&str) -> Option<String>,
@@ -92,8 +92,8 @@ pub fn resolve(
 /// Resolves tenant and principal from a verified token, for contexts of provider `http_claims`.
 ///
 /// # Errors
-/// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract names is absent, not a string,
-/// empty, too long or has control characters.
+/// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract
+/// names is absent, not a string, empty, too long or has control characters.
 pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, PublicError> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
@@ -135,8 +135,9 @@ fn literal_or_env(
 
 fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, PublicError> {
     let refuse = |reason: &str| {
-        let message =
-            format!("The trusted {what} {reason}. It is set by the operator and cannot be passed as an argument: {fix}.");
+        let message = format!(
+            "The trusted {what} {reason}. It is set by the operator and cannot be passed as an argument: {fix}."
+        );
         Err(PublicError::new("TRUSTED_BINDING_MISSING", message))
     };
     match value {

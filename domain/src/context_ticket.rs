@@ -1,5 +1,6 @@
-//! The context ticket: a short-lived claim, signed by a reader, of the contexts whose records one gateway may read.
-//! The gateway presents it but can neither create nor extend one; the ledger decides which records it returns.
+//! The context ticket: a short-lived claim, signed by a reader, of the contexts whose records one gateway may
+//! read. The gateway presents it but can neither create nor extend one; the ledger decides which records it
+//! returns.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +84,7 @@ impl ContextTicket {
             return Some("not 1 to 16 contexts");
         }
         if !ascends(&self.contexts) {
-            return Some("contexts out of order or doubled");
+            return Some("contexts unsorted or duplicated");
         }
         let bound = |text: &str| (1..=BINDING_BYTES_MAX).contains(&text.len());
         if !self
@@ -94,7 +95,7 @@ impl ContextTicket {
             return Some("a tenant or principal that is empty or too long");
         }
         if self.kinds.is_empty() || !ascends(&self.kinds) {
-            return Some("kinds missing, out of order or doubled");
+            return Some("kinds missing, unsorted or duplicated");
         }
         let lasts = self.expires_at - self.issued_at;
         if lasts <= Span::seconds(0) || lasts > Span::minutes(TICKET_MINUTES_MAX) {
@@ -143,7 +144,7 @@ impl VerifiedTicket {
         let signer = envelope.signer().map_err(|e| refused(&e.to_string()))?;
         let key = trust
             .reader(signer)
-            .ok_or_else(|| refused("signed by no reader of the trust file"))?;
+            .ok_or_else(|| refused("not signed by a reader of the trust file"))?;
         let ticket: ContextTicket = envelope
             .verify_and_decode(ObjectKind::ContextTicket, &key.public_key)
             .map_err(|e| refused(&e.to_string()))?;
@@ -161,7 +162,9 @@ impl VerifiedTicket {
             return Err(refused("made for another gateway"));
         }
         if ticket.issued_at > then + Span::seconds(CLOCK_SKEW_SECONDS) {
-            return Err(refused("issued in the future; check the clocks"));
+            return Err(refused(
+                "issue time is in the future; check clock synchronization",
+            ));
         }
         let this = Self { ticket, envelope };
         this.check_not_expired(then)?;
@@ -224,8 +227,8 @@ impl VerifiedTicket {
     }
 }
 
-/// Verifies the record of a withdrawal: a reader signed, at that time, that the sending gateway covered the principal
-/// of the proposal and was permitted to withdraw it. `position` is where the log holds the record.
+/// Verifies the record of a withdrawal: a reader signed, at that time, that the sending gateway covered the
+/// principal of the proposal and was permitted to withdraw it. `position` is where the log holds the record.
 ///
 /// # Errors
 /// `TICKET_REFUSED`.

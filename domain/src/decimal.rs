@@ -18,7 +18,7 @@ pub struct Decimal {
 pub enum DecimalError {
     #[error("it is not a JSON number")]
     NotANumber,
-    #[error("written out it has more than {DIGITS_MAX} digits")]
+    #[error("it has more than {DIGITS_MAX} digits")]
     TooManyDigits,
 }
 
@@ -83,7 +83,8 @@ impl Decimal {
     }
 }
 
-/// `digits` has no zeros at its ends; the point follows the first `before_point` of them (it may be outside the digits).
+/// `digits` has no zeros at its ends; the point follows the first `before_point` of them (it may be outside the
+/// digits).
 fn write_out(negative: bool, digits: &[u8], before_point: i64) -> String {
     let sign = if negative { "-" } else { "" };
     let digits = String::from_utf8_lossy(digits);

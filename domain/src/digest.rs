@@ -1,5 +1,5 @@
-//! SHA-256 over typed bytes. The digest input always includes the object kind, so that an object of one kind cannot
-//! be used as another.
+//! SHA-256 over typed bytes. The digest input always includes the object kind, so that an object of one kind
+//! cannot be used as another.
 
 use std::fmt;
 use std::str::FromStr;
@@ -40,8 +40,8 @@ impl Digest {
         &self.0
     }
 
-    /// Returns the first 60 bits as three groups of four base32 letters, for comparison by operators across devices.
-    /// Never used for verification.
+    /// Returns the first 60 bits as three groups of four base32 letters, for comparison by operators across
+    /// devices. Never used for verification.
     pub fn short_code(&self) -> String {
         const LETTERS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
         let mut bits: u64 = 0;

@@ -1,5 +1,5 @@
-//! Contract tests: a rich file passes, one broken file per code reports that code and path, and the contract digest
-//! changes only with reviewed members.
+//! Contract tests: a rich file passes, one broken file per code reports that code and path, and the contract
+//! digest changes only with reviewed members.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
@@ -110,11 +110,7 @@ fn most_broken_files_report_one_error() {
         .filter(|(_, _, edits)| Contract::check(&edited(edits)).errors.len() > 3)
         .map(|(code, _, _)| *code)
         .collect();
-    assert_eq!(
-        noisy,
-        Vec::<&str>::new(),
-        "one mistake should not be reported many times over"
-    );
+    assert_eq!(noisy, Vec::<&str>::new(), "one mistake must be reported once");
 }
 
 #[test]
@@ -148,7 +144,7 @@ fn warnings_do_not_reject_a_file() {
     {
         assert!(
             Contract::parse(&edited(edits)).is_err(),
-            "{code} has to refuse the file"
+            "{code} must reject the file"
         );
     }
 }
@@ -450,11 +446,18 @@ fn contract_digest_changes_only_with_reviewed_members() {
     };
     let original = seal(&[]);
     for edit in broken::UNSEALED {
-        assert_eq!(seal(&[*edit]), original, "{edit:?} is not part of the seal");
+        assert_eq!(
+            seal(&[*edit]),
+            original,
+            "{edit:?} is not part of the contract digest"
+        );
     }
     let mut seen = BTreeSet::from([original]);
     for edits in broken::SEALED {
-        assert!(seen.insert(seal(edits)), "{edits:?} has to alter the seal");
+        assert!(
+            seen.insert(seal(edits)),
+            "{edits:?} must change the contract digest"
+        );
     }
 }
 
@@ -489,7 +492,7 @@ fn contract_digest_of_known_file_is_stable() {
     let golden: Vec<&str> = include_str!("golden/contract/library.seals").lines().collect();
     assert_eq!(
         seals, golden,
-        "a new seal invalidates every proposal that is open in the field"
+        "a new contract digest invalidates all open proposals"
     );
 }
 

@@ -35,7 +35,7 @@ fn replaced(column: &str, value: Value) -> Vec<ColumnValue> {
 }
 
 #[test]
-fn the_patch_has_every_bound_column_and_null_for_an_absent_optional_argument() {
+fn patch_sets_null_for_absent_optional_argument() {
     let set = patch("5");
     let columns: Vec<_> = set.iter().map(|entry| entry.column.as_str()).collect();
     assert_eq!(columns, ["fee_cents", "state", "note", "is_settled"]);
@@ -77,7 +77,7 @@ fn bounds_are_inclusive_and_exact() {
 }
 
 #[test]
-fn an_argument_within_its_own_bound_still_meets_the_bound_of_the_column() {
+fn argument_within_its_bounds_is_checked_by_column_bounds() {
     let refusal = check_proposed(&propose_fee(), &patch("5000.25"), &row(Value::text("out"))).unwrap_err();
     assert_eq!(refusal.code, "PATCH_ABOVE_MAXIMUM");
 }
@@ -117,7 +117,7 @@ fn only_listed_transitions_pass() {
     let refusal = check_transitions(capability.proposal().unwrap(), &set, &[]).unwrap_err();
     assert_eq!(
         refusal.code, "PATCH_TRANSITION_TYPE_INVALID",
-        "a state that was not read is no state"
+        "a column that was not read has no current state"
     );
 }
 
@@ -136,7 +136,7 @@ fn exactly_the_reviewed_columns_are_changed() {
     assert_eq!(
         code(&patch("5")[1..]),
         "PATCH_COLUMN_NOT_ALLOWED",
-        "a reviewed column may not be left out"
+        "a reviewed column must not be omitted"
     );
     assert_eq!(code(&[]), "PATCH_REQUIRED");
 }

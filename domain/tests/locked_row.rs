@@ -38,7 +38,7 @@ fn changed(proposal: &Proposal, column: &str, value: Value) -> Vec<ColumnValue> 
 }
 
 #[test]
-fn the_row_as_it_was_reviewed_passes() {
+fn reviewed_row_passes() {
     for guard in [BY_VERSION, WEAK] {
         let proposal = proposal(guard);
         assert_eq!(check_locked(&proposal, &proposal.before), Ok(()));

@@ -136,7 +136,7 @@ fn rejects_an_order_of_another_key_person_or_role() {
             .to_string()
     };
     assert_eq!(code(&seal(&order(), STRANGER), &trust()), "refused:key");
-    // A key of the file, and another person's name.
+    // A key of the file with another operator's name.
     assert_eq!(code(&seal(&order(), VIEWER), &trust()), "refused:key");
     let mut viewer = order();
     viewer.approver.person = "vic".to_owned();
@@ -205,7 +205,7 @@ fn rejects_content_that_does_not_fit_the_action() {
 }
 
 #[test]
-fn archive_reaches_up_to_its_signature() {
+fn archive_cutoff_is_at_most_the_signature_time() {
     let archive = |before| {
         let mut order = order();
         order.action = ReceiptAction::Archive;
@@ -229,12 +229,12 @@ fn order_is_submitted_within_a_quarter_of_an_hour() {
     assert_eq!(code(15 * 60 - 1), None);
     assert_eq!(code(15 * 60), Some("refused:expired".to_owned()));
     assert_eq!(code(-3_600), Some("refused:future".to_owned()));
-    // The log holds it: it was submitted in time, and no clock is asked again.
+    // The log holds it, so it was submitted in time; no clock is consulted.
     assert!(verify_receipt_order_at(&signed, &trust(), &Position::Unproven).is_ok());
 }
 
 #[test]
-fn order_of_retired_key_counts_from_before_the_retirement_only() {
+fn order_of_retired_key_is_valid_only_before_retirement() {
     let signed = seal(&order(), APPLIER);
     let head = TreeHead {
         size: 10,
@@ -257,7 +257,7 @@ fn order_of_retired_key_counts_from_before_the_retirement_only() {
 }
 
 #[test]
-fn every_flipped_bit_of_order_or_signature_is_refused() {
+fn rejects_receipt_order_with_any_flipped_bit() {
     let signed = seal(&order(), APPLIER);
     for bit in 0..signed.payload.len() * 8 {
         let mut altered = signed.clone();
@@ -373,7 +373,7 @@ fn seal_finding(finding: &ReceiptFinding, seed: u8) -> DsseEnvelope {
 }
 
 #[test]
-fn finding_counts_under_a_writer_key_in_use() {
+fn finding_is_valid_under_an_active_writer_key() {
     let signed = seal_finding(&finding(), WRITER);
     assert_eq!(verify_receipt_finding(&signed, &trust()).unwrap(), finding());
     let code = |envelope: &DsseEnvelope, trust: &TrustFile| {

@@ -103,7 +103,7 @@ fn digest() -> Digest {
 }
 
 #[test]
-fn freeze_counts_from_every_key_that_is_not_revoked() {
+fn freeze_is_valid_under_each_key_that_is_not_revoked() {
     let signed = sealed(&freeze(), VIEWER);
     assert_eq!(verify_freeze(&signed, &trust()).unwrap().person(), "vic");
     let code = |trust: &TrustFile, signed: &DsseEnvelope| verify_freeze(signed, trust).unwrap_err().code;

@@ -82,7 +82,7 @@ fn verify(ticket: &ContextTicket) -> Result<VerifiedTicket, PublicError> {
 fn why(result: Result<VerifiedTicket, PublicError>) -> String {
     let refusal = result.unwrap_err();
     assert_eq!(refusal.code, "TICKET_REFUSED");
-    // One text for all of it.
+    // The same text for every error.
     assert_eq!(
         refusal.public,
         "invalid or expired context ticket; request a new one from the reader"
@@ -145,20 +145,17 @@ fn rejects_malformed_tickets() {
     let mut most = ticket();
     most.contexts = many(CONTEXTS_MAX);
     assert!(verify(&most).is_ok());
-    assert_eq!(
-        bent(|t| t.contexts.swap(0, 1)),
-        "contexts out of order or doubled"
-    );
+    assert_eq!(bent(|t| t.contexts.swap(0, 1)), "contexts unsorted or duplicated");
     assert_eq!(
         bent(|t| t.contexts = vec![context("a", "p"), context("a", "p")]),
-        "contexts out of order or doubled"
+        "contexts unsorted or duplicated"
     );
     let unbound = "a tenant or principal that is empty or too long";
     for text in ["", &"x".repeat(BINDING_BYTES_MAX + 1)] {
         assert_eq!(bent(|t| t.contexts = vec![context(text, "p")]), unbound);
         assert_eq!(bent(|t| t.contexts = vec![context("t", text)]), unbound);
     }
-    let kinds = "kinds missing, out of order or doubled";
+    let kinds = "kinds missing, unsorted or duplicated";
     assert_eq!(bent(|t| t.kinds.clear()), kinds);
     assert_eq!(bent(|t| t.kinds.swap(0, 1)), kinds);
     assert_eq!(bent(|t| t.kinds = vec![RecordKind::Proposal; 2]), kinds);
@@ -178,7 +175,10 @@ fn ticket_lasts_at_most_five_minutes_and_expires() {
             t.expires_at = t.issued_at + Span::minutes(1);
         }
     };
-    assert_eq!(bent(early(61)), "issued in the future; check the clocks");
+    assert_eq!(
+        bent(early(61)),
+        "issue time is in the future; check clock synchronization"
+    );
     let mut ahead = ticket();
     early(60)(&mut ahead);
     assert!(verify(&ahead).is_ok(), "clocks may differ by a minute");
@@ -198,7 +198,7 @@ fn ticket_requires_active_reader_key() {
     for seed in [WRITER, STRANGER] {
         assert_eq!(
             why(open(sealed(seed), &trust())),
-            "signed by no reader of the trust file"
+            "not signed by a reader of the trust file"
         );
     }
     let mut retired = trust();
@@ -250,7 +250,7 @@ fn rejects_signed_bytes_that_are_not_a_canonical_ticket() {
         let detail = why(VerifiedTicket::verify(signed, &trust(), GATEWAY, now()));
         assert!(detail.starts_with("malformed"), "{payload}: {detail}");
     }
-    // Another object of the same reader is no ticket.
+    // Another object of the same reader is not a ticket.
     let other = DsseEnvelope::sign(ObjectKind::Evidence, &ticket(), &key(READER)).unwrap();
     why(VerifiedTicket::verify(other, &trust(), GATEWAY, now()));
 }

@@ -105,7 +105,7 @@ fn alias_is_listed_with_its_canonical_tool_name() {
 }
 
 #[test]
-fn tokens_are_estimated_as_a_quarter_of_the_bytes_rounded_up() {
+fn token_estimate_is_a_quarter_of_bytes_rounded_up() {
     assert_eq!(
         [0, 1, 4, 5].map(synapsor_domain::tool::tokens_estimated),
         [0, 1, 1, 2]
@@ -285,7 +285,7 @@ fn each_rule_has_its_code_and_names_argument_and_bound() {
 }
 
 #[test]
-fn length_counts_characters_and_the_whole_is_bounded() {
+fn length_counts_characters_and_total_size_is_bounded() {
     let exact = with(&format!(r#", "note": "{}""#, "ü".repeat(200)));
     assert!(
         check_arguments(&propose_fee(), exact.as_bytes()).is_ok(),
@@ -296,7 +296,7 @@ fn length_counts_characters_and_the_whole_is_bounded() {
 }
 
 #[test]
-fn an_absent_optional_lookup_argument_is_refused() {
+fn rejects_absent_optional_lookup_argument() {
     let file = LIBRARY.replacen(
         "\"loan_no\": {\"type\": \"string\",",
         "\"loan_no\": {\"required\": false, \"type\": \"string\",",
@@ -351,7 +351,7 @@ fn rejects_trusted_bindings_as_arguments() {
         let (code, _) = refusal(&format!(r#"{{"{name}": "other", "colour": 1}}"#));
         assert_eq!(
             code, "MODEL_CANNOT_OVERRIDE_BINDING",
-            "{name} is refused before anything else"
+            "{name} is rejected before any other check"
         );
     }
     for near in [

@@ -124,7 +124,7 @@ impl Case {
         serde_json::from_value(text).unwrap()
     }
 
-    /// What the check after the update says of a row whose version is now this.
+    /// Runs the check after the update on a row with this version.
     fn after(&self, is_maintained: bool, version: Option<Value>) -> Result<(), NotAdvanced> {
         let proposal = self.proposal();
         let name = &proposal.guard.version.as_ref().unwrap().column;
@@ -259,7 +259,7 @@ fn xmin_guards_only_on_postgresql() {
 }
 
 #[test]
-fn a_counted_version_becomes_part_of_the_change() {
+fn incremented_version_is_part_of_the_change() {
     let plan = case(INCREMENT, "bigint", Value::int(7)).plan().unwrap();
     assert_eq!(plan.guard.advance, VersionAdvance::Increment);
     assert_eq!(plan.guard.version.unwrap().value, Value::int(7));
@@ -291,7 +291,7 @@ fn rejects_version_that_cannot_be_incremented() {
 }
 
 #[test]
-fn only_a_date_with_a_time_is_advanced_by_the_clock() {
+fn clock_advances_only_timestamp_columns() {
     let timed = case(
         NOW,
         "timestamp with time zone",
@@ -348,7 +348,7 @@ fn generated_and_key_columns_are_not_advanced() {
 }
 
 #[test]
-fn without_a_version_every_column_must_be_compared_exactly() {
+fn weak_guard_requires_exactly_comparable_columns() {
     for (kind, text) in [(ValueKind::Float, "1.5"), (ValueKind::Json, "{}")] {
         let weak = case(WEAK, "x", Value::int(1));
         let mut row = weak.row();
@@ -372,7 +372,7 @@ fn without_a_version_every_column_must_be_compared_exactly() {
 }
 
 #[test]
-fn a_counted_version_must_read_back_one_higher() {
+fn incremented_version_must_read_back_one_higher() {
     let counted = case(INCREMENT, "bigint", Value::int(7));
     assert_eq!(counted.after(false, Some(Value::int(8))), Ok(()));
     for wrong in [
@@ -463,15 +463,12 @@ fn json_post_image_compares_as_document() {
     assert!(!reads_back(&wanted, &Value::null()));
     assert!(reads_back(&Value::null(), &Value::null()));
     let double = json(r#"{"a": 1, "a": 1}"#);
-    assert!(
-        !reads_back(&double, &double),
-        "which of the two counts is anybody's guess"
-    );
+    assert!(!reads_back(&double, &double), "duplicate keys are ambiguous");
     let large = json("12345678901234567890123");
     assert!(!reads_back(&large, &json("12345678901234567890124")));
     assert!(
         !reads_back(&Value::text("a b"), &Value::text("a  b")),
-        "texts are compared byte for byte"
+        "strings are compared byte for byte"
     );
 }
 

@@ -37,7 +37,7 @@ impl Header {
         }
         let algorithm = text("alg")
             .and_then(Algorithm::of)
-            .ok_or(TokenError::Header("no algorithm that is known"))?;
+            .ok_or(TokenError::Header("unknown algorithm"))?;
         let kid = text("kid")
             .filter(|kid| (1..=KID_BYTES_MAX).contains(&kid.len()))
             .ok_or(TokenError::Header("no `kid`"))?;

@@ -1,8 +1,9 @@
-//! Verifies OAuth 2 access tokens in JWT form (RFC 9068) against given keys: issuer, audience, lifetime and claims.
-//! Pure: keys and time are arguments; other modules fetch keys and map claims to a tenant.
+//! Verifies OAuth 2 access tokens in JWT form (RFC 9068) against given keys: issuer, audience, lifetime and
+//! claims. Pure: keys and time are arguments; other modules fetch keys and map claims to a tenant.
 //!
-//! The header selects neither key material nor policy. The algorithm must be on the policy's list and match the kind
-//! of the key that `kid` names in the issuer's set. A token with a key or key address in its header is rejected.
+//! The header selects neither key material nor policy. The algorithm must be on the policy's list and match the
+//! kind of the key that `kid` names in the issuer's set. A token with a key or key address in its header is
+//! rejected.
 
 mod claims;
 mod header;
@@ -36,21 +37,21 @@ const DEPTH_MAX: usize = 8;
 pub enum TokenError {
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
     TooLong,
-    #[error("the token is not three parts of base64url")]
+    #[error("the token does not consist of three base64url parts")]
     Form,
-    #[error("the token's {part} is not acceptable JSON: {reason}")]
+    #[error("invalid JSON in the token's {part}: {reason}")]
     Json { part: &'static str, reason: String },
     #[error("invalid token header: {0}")]
     Header(&'static str),
     #[error("no key of the issuer has this `kid`")]
     UnknownKeyId,
-    #[error("the key of this `kid` is of another algorithm")]
+    #[error("the key of this `kid` has another algorithm")]
     KeyMismatch,
-    #[error("the signature is not of the issuer's key")]
+    #[error("invalid token signature")]
     Signature,
-    #[error("the claim `{0}` is missing or has another form")]
+    #[error("claim `{0}` is missing or malformed")]
     Claim(&'static str),
-    #[error("another issuer")]
+    #[error("`iss` is not the configured issuer")]
     Issuer,
     #[error("`aud` is not exactly the configured audience")]
     Audience,

@@ -1,5 +1,5 @@
-//! Caches verified tokens, because each call carries its token again. An entry is valid only under the same keys and
-//! within its lifetime: a signature is checked once, time-dependent claims on every call.
+//! Caches verified tokens, because each call carries its token again. An entry is valid only under the same keys
+//! and within its lifetime: a signature is checked once, time-dependent claims on every call.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,8 +66,8 @@ impl CachingTokenVerifier {
         held.and_then(|_| good.tokens.get(digest).cloned())
     }
 
-    /// Forgets all when the keys are others, and when there is no more room: what is still in use comes back with
-    /// one more look each.
+    /// Clears the cache when the keys change or the cache is full; tokens still in use are then verified once
+    /// more.
     fn remember(&self, digest: Digest, keys: &Arc<Jwks>, token: Arc<VerifiedToken>) {
         let mut good = self.good();
         if !good.keys.as_ref().is_some_and(|held| is_same(held, keys)) {

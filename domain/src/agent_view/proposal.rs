@@ -1,4 +1,4 @@
-//! A proposal with its events and receipts.
+//! Proposal view with its events and receipts.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -42,7 +42,7 @@ pub struct EventSummary {
 #[derive(Clone, Copy, Debug)]
 pub struct ProposalSnapshot<'a> {
     pub proposal: &'a Proposal,
-    /// Of the signed proposal.
+    /// Digest of the signed proposal.
     pub digest: Digest,
     pub state: ProposalState,
     pub updated_at: Timestamp,

@@ -124,7 +124,7 @@ impl AgentProposalState {
         }
     }
 
-    /// How a receipt with this outcome ends a proposal.
+    /// Maps a receipt's outcome to the final state of its proposal.
     pub const fn settled(outcome: ReceiptOutcome) -> Self {
         match outcome {
             ReceiptOutcome::Applied => Self::Applied,
@@ -135,7 +135,7 @@ impl AgentProposalState {
         }
     }
 
-    /// Nothing moves it any more.
+    /// Whether the state is final.
     pub const fn is_final(self) -> bool {
         match self {
             Self::ReviewRequired | Self::ShadowProposalCreated | Self::Approved | Self::InDoubt => false,
@@ -148,7 +148,7 @@ impl AgentProposalState {
         }
     }
 
-    /// The word.
+    /// Name of the state in JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ReviewRequired => EnvelopeState::ReviewRequired.as_str(),
@@ -164,7 +164,7 @@ impl AgentProposalState {
         }
     }
 
-    /// What the agent can do about it.
+    /// Next step for the agent.
     pub(super) const fn next(self) -> &'static str {
         match self {
             Self::ReviewRequired => "A person has to review and approve this outside of this conversation.",
@@ -199,7 +199,7 @@ mod tests {
     };
 
     #[test]
-    fn exactly_the_state_events_move_a_proposal() {
+    fn only_state_events_change_the_proposal_state() {
         let standing = EventStateContext {
             outcome: Some(ReceiptOutcome::Rejected),
             ..OPEN
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_short_of_the_quorum_leaves_it_in_review() {
+    fn approval_below_quorum_keeps_proposal_in_review() {
         let after = |standing| AgentProposalState::after(EventKind::ProposalApproved, standing);
         assert_eq!(after(OPEN), Some(AgentProposalState::ReviewRequired));
         let approved = EventStateContext {
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_final_exactly_when_the_ledgers_is() {
+    fn final_states_match_the_ledger() {
         for state in ProposalState::ALL {
             for mode in [ProposalMode::Review, ProposalMode::Shadow] {
                 assert_eq!(
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_is_another_one() {
+    fn agent_proposal_state_names_are_distinct() {
         let words: std::collections::BTreeSet<_> =
             AgentProposalState::ALL.iter().map(|s| s.as_str()).collect();
         assert_eq!(words.len(), AgentProposalState::ALL.len());

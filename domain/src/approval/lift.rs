@@ -115,7 +115,7 @@ pub fn verify_unfreeze(
     if unfreeze.freeze_digest.is_some() {
         return Err(PublicError::new(
             "refused:malformed",
-            "it names a freeze and ends no other",
+            "it names a freeze and ends only that one",
         ));
     }
     let person = verified(envelope, &unfreeze, trust, LiftClock::Now(now))?;

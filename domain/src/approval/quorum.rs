@@ -1,4 +1,5 @@
-//! Derives an approval from verified signatures: enough distinct operators, none of them the requester, no rejection.
+//! Derives an approval from verified signatures: enough distinct operators, none of them the requester, no
+//! rejection.
 
 use std::collections::BTreeSet;
 
@@ -64,7 +65,7 @@ pub fn verify_quorum(
     if order.order().decision_digests != counted {
         return Err(refused(
             ApprovalRule::Order,
-            "the apply order counts on other decisions than the ones presented",
+            "the apply order is based on other decisions than the ones presented",
         ));
     }
     check_duties(judge, &persons)?;
@@ -78,10 +79,7 @@ fn check_nonces(decisions: &[VerifiedDecision], order: &VerifiedOrder) -> Result
         .chain([&order.order().nonce]);
     let distinct: BTreeSet<_> = nonces.collect();
     if distinct.len() != decisions.len() + 1 {
-        return Err(refused(
-            ApprovalRule::Nonce,
-            "nonce reused in two signed objects",
-        ));
+        return Err(refused(ApprovalRule::Nonce, "nonce reused in two signed objects"));
     }
     Ok(())
 }

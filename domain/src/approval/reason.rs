@@ -4,12 +4,12 @@ use crate::contract::{holds_connection_url, holds_secret};
 use crate::error::PublicError;
 use crate::limits::REASON_CHARS_MAX;
 
-/// Checks a reason as the ledger does before it records one. Operators' tools check it before anything is signed; writers
-/// check its length only, because a freeze is valid with any reason.
+/// Checks a reason as the ledger does before it records one. Operators' tools check it before anything is signed;
+/// writers check its length only, because a freeze is valid with any reason.
 ///
 /// # Errors
-/// `refused:malformed` for one that is too long; `SECRET_MATERIAL_REJECTED` for one that holds a connection URL, a URL
-/// with a user name or password, a token or a private key.
+/// `refused:malformed` for one that is too long; `SECRET_MATERIAL_REJECTED` for one that holds a connection URL, a
+/// URL with a user name or password, a token or a private key.
 pub fn check_reason(reason: Option<&str>) -> Result<(), PublicError> {
     check_length(reason)?;
     reason.map_or(Ok(()), |reason| check_text("the reason", reason))
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rejects_reasons_that_the_log_must_not_hold() {
+    fn rejects_reasons_with_secrets() {
         let code = |reason: &str| check_reason(Some(reason)).map_err(|refusal| refusal.code.to_string());
         for text in [
             "see https://user:tok@wiki.example/x",

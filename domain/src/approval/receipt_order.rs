@@ -26,13 +26,14 @@ const SUBMIT_WITHIN_MINUTES: i64 = 15;
 pub enum ReceiptAction {
     /// The named receipts are missing in the source and stay so; their effects are gone with them.
     GiveUp,
-    /// The named receipts are valid, although their writer key is retired or their COMMIT left another row version.
+    /// The named receipts are valid, although their writer key is retired or their COMMIT left another row
+    /// version.
     Adopt,
     /// Receipts that were created before a time may be missing in the source.
     Archive,
 }
 
-/// An operator's instruction about the receipts of one source (`Kind::ReceiptOrder`).
+/// An operator's instruction about the receipts of one source (`ObjectKind::ReceiptOrder`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReceiptOrder {
@@ -105,8 +106,8 @@ impl VerifiedReceiptOrder {
 /// Verifies a receipt order as it is submitted: signed now, by a key that is in use.
 ///
 /// # Errors
-/// `refused:malformed`, `refused:key`, `refused:signature`, `refused:audience`, `refused:role`, `refused:future` or
-/// `refused:expired`.
+/// `refused:malformed`, `refused:key`, `refused:signature`, `refused:audience`, `refused:role`, `refused:future`
+/// or `refused:expired`.
 pub fn verify_receipt_order(
     envelope: &DsseEnvelope,
     trust: &TrustFile,
@@ -129,8 +130,8 @@ pub fn verify_receipt_order(
     Ok(verified)
 }
 
-/// Verifies a receipt order that the transparency log holds at `position`. It was submitted in time, so no clock is
-/// consulted.
+/// Verifies a receipt order that the transparency log holds at `position`. It was submitted in time, so no clock
+/// is consulted.
 ///
 /// # Errors
 /// As [`verify_receipt_order`], without the two about time.

@@ -167,7 +167,7 @@ pub fn verify_order_at(
     if order.decision_digests.windows(2).any(|pair| pair[0] >= pair[1]) {
         return Err(refused(
             ApprovalRule::Malformed,
-            "decision_digests must be sorted, each once",
+            "decision_digests must be sorted, without duplicates",
         ));
     }
     Ok(VerifiedOrder {
@@ -232,7 +232,7 @@ impl SignedClaim<'_> {
         if !self.is_stop() && operator.person != self.approver.person {
             return Err(refused(
                 ApprovalRule::Key,
-                "the key belongs to another person than the object names",
+                "the object names another operator than the owner of the key",
             ));
         }
         envelope

@@ -198,7 +198,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_form_is_what_is_written_back_unchanged(
+        fn canonical_bytes_are_written_back_unchanged(
             value in json(),
             at in any::<prop::sample::Index>(),
             byte in prop_oneof![any::<u8>(), Just(b' '), Just(b'"'), Just(b'\\'), Just(b'0'), Just(b'u'), Just(b'-')],

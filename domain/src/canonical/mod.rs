@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn canonical_bytes_read_back_to_themselves() {
+    fn canonical_bytes_decode_and_encode_unchanged() {
         let value = serde_json::json!({"b": [1, -5, null, true], "a": {"ü": "x\n\u{1}\"\\"}});
         let bytes = encode(&value).unwrap();
         assert_eq!(encode(&decode::<Json>(&bytes).unwrap()).unwrap(), bytes);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_spelling_is_refused() {
+    fn rejects_non_canonical_spelling() {
         for text in [
             r#"{"a":1,"a":1}"#,
             r#"{"b":1,"a":1}"#,

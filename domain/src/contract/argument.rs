@@ -252,7 +252,7 @@ fn read_enum(object: &ObjectReader<'_>, arg: &Arg, report: &mut ValidationReport
                 report.error(
                     path,
                     ContractErrorCode::InvalidArgEnum,
-                    "Use a text, a number or a boolean.",
+                    "Use a string, a number or a boolean.",
                 );
             }
             (Err(_), Some(_)) => {

@@ -1,4 +1,4 @@
-//! Trusted contexts of the file: where tenant and principal come from. Resolving them is `crate::context`.
+//! Trusted contexts of the file: the providers of tenant and principal. Resolving them is `crate::context`.
 
 use super::code::ContractErrorCode;
 use super::fields;

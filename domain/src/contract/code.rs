@@ -14,7 +14,7 @@ pub enum ContractErrorCode {
     ConfigNotObject,
     /// `version` is not 1.
     UnsupportedConfigVersion,
-    /// `$schema` is not a text.
+    /// `$schema` is not a string.
     InvalidSchemaReference,
     /// `mode` is not one of the four modes.
     InvalidMode,
@@ -47,7 +47,7 @@ pub enum ContractErrorCode {
     /// `ssl` is not an object.
     InvalidSsl,
     InvalidReceiptTable,
-    /// `galera_single_writer_ack` is not a boolean, or the source is no MySQL.
+    /// `galera_single_writer_ack` is not a boolean, or the source is not MySQL.
     InvalidGaleraAck,
     /// A direct proposal on a source that is never written.
     ReadOnlySourceDirectWriteback,
@@ -107,15 +107,15 @@ pub enum ContractErrorCode {
     DuplicateCapabilityName,
     /// `kind` is neither `read` nor `proposal`.
     InvalidCapabilityKind,
-    /// `description` is empty or not a text.
+    /// `description` is empty or not a string.
     InvalidCapabilityDescription,
-    /// `returns_hint` is empty or not a text.
+    /// `returns_hint` is empty or not a string.
     InvalidReturnsHint,
     /// A capability names a source that does not exist.
     UnknownSource,
     /// A capability names a context that does not exist.
     UnknownContext,
-    /// `executor` of a capability is not a text.
+    /// `executor` of a capability is not a string.
     InvalidExecutorReference,
     /// A capability names an executor that does not exist.
     UnknownExecutor,
@@ -139,7 +139,7 @@ pub enum ContractErrorCode {
     ArgsRequired,
     /// An argument's name cannot be a property of a tool.
     InvalidArgName,
-    /// An argument would let the model choose what only the owner may choose.
+    /// An argument would let the model set a value that only the owner may set.
     ModelControlledReservedArg,
     /// An argument whose name says that it carries a secret.
     SecretArgForbidden,
@@ -147,7 +147,7 @@ pub enum ContractErrorCode {
     ArgNotObject,
     /// `type` of an argument is not one that exists.
     InvalidArgType,
-    /// `description` of an argument is empty or not a text.
+    /// `description` of an argument is empty or not a string.
     InvalidArgDescription,
     /// `required` of an argument is not a boolean.
     InvalidArgRequired,
@@ -163,11 +163,11 @@ pub enum ContractErrorCode {
     InvalidNumericRange,
     /// `enum` is not a non-empty list of different scalars.
     InvalidArgEnum,
-    /// A member of `enum` that the argument itself refuses.
+    /// A member of `enum` that is invalid for the argument.
     ArgEnumTypeMismatch,
-    /// A capability does not say how its row is found.
+    /// A capability has no `lookup`.
     LookupRequired,
-    /// `lookup.id_from_arg` is not a text.
+    /// `lookup.id_from_arg` is not a string.
     LookupArgRequired,
     /// `lookup.id_from_arg` names no argument.
     UnknownLookupArg,
@@ -189,9 +189,9 @@ pub enum ContractErrorCode {
     InvalidPatchColumn,
     /// A member of `patch` is not an object.
     PatchBindingNotObject,
-    /// A binding has not exactly one of `fixed` and `from_arg`, or `fixed` is no scalar.
+    /// A binding has not exactly one of `fixed` and `from_arg`, or `fixed` is not a scalar.
     InvalidPatchBinding,
-    /// `from_arg` is not a text.
+    /// `from_arg` is not a string.
     InvalidPatchArg,
     /// `from_arg` names no argument.
     UnknownPatchArg,
@@ -245,23 +245,23 @@ pub enum ContractErrorCode {
     InvalidWeakGuardAck,
     /// Warning: by the contract alone a changed row can look unchanged.
     ConflictGuardWeak,
-    /// `conflict_guard.advance` is not one of its words.
+    /// `conflict_guard.advance` is not a known value.
     InvalidGuardAdvance,
-    /// A guard without a column shall advance.
+    /// `advance` on a guard without a column.
     GuardAdvanceColumnRequired,
-    /// `xmin` shall be advanced, which only PostgreSQL can.
+    /// `advance` on `xmin`, which only PostgreSQL can change.
     GuardAdvanceXmin,
-    /// A key shall be advanced.
+    /// `advance` on a key.
     GuardAdvanceKey,
     /// The column that the writer advances is patched or allowed as well.
     GuardAdvanceColumnPatched,
     /// The column that the writer advances is managed by the database as well.
     GuardAdvanceDbManaged,
-    /// The writer shall advance a column of a row that a handler changes.
+    /// `advance` on a row that a handler changes.
     GuardAdvanceHandler,
     /// `xmin` is the guard of a source that is not PostgreSQL.
     XminGuardEngine,
-    /// `xmin` of a PostgreSQL table is named elsewhere than as a guard.
+    /// `xmin` of a PostgreSQL table is used other than as a guard.
     XminNotGuard,
     /// `approval` is not an object.
     ApprovalNotObject,
@@ -297,19 +297,19 @@ pub enum ContractErrorCode {
     CloudBaseUrlEnvRequired,
     /// `cloud.runner_token_env` is not the name of a variable.
     CloudRunnerTokenEnvRequired,
-    /// `cloud.adapter_id` is not a text.
+    /// `cloud.adapter_id` is not a string.
     CloudAdapterIdRequired,
-    /// `cloud.source_id` is empty or not a text.
+    /// `cloud.source_id` is empty or not a string.
     InvalidCloudSourceId,
-    /// `cloud.runner_id` is empty or not a text.
+    /// `cloud.runner_id` is empty or not a string.
     InvalidCloudRunnerId,
-    /// `cloud.runner_version` is empty or not a text.
+    /// `cloud.runner_version` is empty or not a string.
     InvalidCloudRunnerVersion,
-    /// `cloud.project_id` is empty or not a text.
+    /// `cloud.project_id` is empty or not a string.
     InvalidCloudProjectId,
     /// `cloud.engines` is not a non-empty list of engines.
     InvalidCloudEngines,
-    /// `cloud.capabilities` is not a non-empty list of texts.
+    /// `cloud.capabilities` is not a non-empty list of strings.
     InvalidCloudCapabilities,
     /// `cloud.session` is not an object.
     InvalidCloudSession,
@@ -323,9 +323,9 @@ pub enum ContractErrorCode {
     ResultFormatDefault,
     /// Mode `cloud` is validated but no process runs it.
     CloudModeNotAvailable,
-    /// A provider that is validated but that no process resolves yet.
+    /// A provider that is validated but not yet supported by any process.
     TrustedContextUnsupported,
-    /// A context of provider `http_claims` does not say which tokens it accepts.
+    /// A context of provider `http_claims` has no token policy.
     HttpClaimsIncomplete,
     /// Some contexts come from access tokens and others do not, or from tokens of different issuers.
     ContextsMixed,

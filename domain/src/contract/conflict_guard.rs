@@ -216,7 +216,7 @@ fn check_advance(
         if name != DIRECT && !is_direct(references.executors, name));
     if is_handler {
         let message =
-            "Remove `advance`: a handler changes the row, so the handler is who moves the version column.";
+            "Remove `advance`: a handler changes the row, so the handler must change the version column.";
         report.error(path, ContractErrorCode::GuardAdvanceHandler, message);
     }
 }

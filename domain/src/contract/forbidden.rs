@@ -1,5 +1,5 @@
-//! Detects forbidden content anywhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at any
-//! depth, even if unknown keys are allowed.
+//! Detects forbidden content anywhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at
+//! any depth, even if unknown keys are allowed.
 
 use super::code::ContractErrorCode;
 use super::object::member;
@@ -134,7 +134,7 @@ impl Scan<'_> {
     }
 }
 
-/// True if the text holds a URL of a database, or a URL with a user name or a password in it.
+/// True if the string contains a database URL, or a URL with a user name or a password.
 pub fn holds_connection_url(text: &str) -> bool {
     connection_url_at(text).is_some()
 }
@@ -157,7 +157,7 @@ pub(super) fn connection_url_at(text: &str) -> Option<usize> {
     })
 }
 
-/// True if the text holds a bearer token, a runner token or a private key.
+/// True if the string contains a bearer token, a runner token or a private key.
 pub fn holds_secret(text: &str) -> bool {
     const TOKEN_CHARS_MIN: usize = 16;
     const RUNNER_TOKEN: &[u8] = b"syn_wbr_";
@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connection_urls_are_found_inside_any_text() {
+    fn finds_connection_urls_inside_any_text() {
         for text in [
             "postgres://u:p@h/db",
             "see PostgreSQL://h/db",

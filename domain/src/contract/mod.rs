@@ -183,8 +183,8 @@ impl Contract {
         }
     }
 
-    /// Returns the token policy of the capabilities' contexts; `None` for other providers. A contract that can be run
-    /// has one policy for all of them.
+    /// Returns the token policy of the capabilities' contexts; `None` for other providers. A contract that can be
+    /// run has one policy for all of them.
     pub fn tokens(&self) -> Option<&TokenSource> {
         let of_capabilities = self.capabilities.iter().filter_map(|c| self.context(&c.context));
         of_capabilities.filter_map(ContextSpec::tokens).next()
@@ -193,8 +193,8 @@ impl Contract {
     /// Whether processes can run this contract; validation alone accepts more.
     ///
     /// # Errors
-    /// Mode `cloud`, contexts whose provider no process resolves or that say too little about it, and capabilities
-    /// whose callers would have to show different things.
+    /// Mode `cloud`, contexts with an unsupported or incomplete provider, and capabilities
+    /// whose callers would need different credentials.
     pub fn runnable(&self) -> Result<(), ValidationIssue> {
         if self.mode == Mode::Cloud {
             let message =

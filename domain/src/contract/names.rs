@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_words_count_only_as_whole_words() {
+    fn secret_words_match_only_as_whole_words() {
         for name in [
             "password",
             "user_password",
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn lexical_classes_hold_at_their_edges() {
+    fn lexical_classes_are_exact_at_their_limits() {
         assert!(is_identifier("_a1") && !is_identifier("1a") && !is_identifier("a-b") && !is_identifier(""));
         assert!(!is_identifier("naïve") && !is_identifier("a\"b"));
         assert!(is_safe_name("a.b-c") && !is_safe_name("-a"));

@@ -1,8 +1,8 @@
 //! The contract digest of a capability: covers all members that determine its permissions.
 //!
-//! Covered: mode, source name and engine, context provider with the access tokens that it accepts, handler, and the
-//! capability itself. Not covered:
-//! descriptions, names of variables, timeouts, storage, result format; they may change without a new review.
+//! Covered: mode, source name and engine, context provider with the access tokens that it accepts, handler, and
+//! the capability itself. Not covered: descriptions, names of variables, timeouts, storage, result format; they
+//! may change without a new review.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl Capability {
     /// The contract digest of this capability of `contract`.
     pub fn contract_digest(&self, contract: &Contract) -> Digest {
         let bytes = canonical::encode_within(&DigestInput::of(self, contract), SEAL_BYTES_MAX)
-            .expect("a seal has fixed depth, small integers and a bounded size");
+            .expect("a digest input has fixed depth, small integers and a bounded size");
         Digest::of(ObjectKind::Contract, &bytes)
     }
 }

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_https_or_on_this_machine() {
+    fn accepts_only_https_or_loopback_urls() {
         for good in [
             "https://id.example.com",
             "https://id.example.com/realms/acme",

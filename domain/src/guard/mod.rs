@@ -1,6 +1,6 @@
-//! Guards: pure rules, one per file. Some check the proposed values before a proposal is created; reader and writer
-//! both run them, each with its own contract. Others check the row under its lock; only the writer runs them, and it
-//! compares in Rust, so that no collation or cast affects the result.
+//! Guards: pure rules, one per file. Some check the proposed values before a proposal is created; reader and
+//! writer both run them, each with its own contract. Others check the row under its lock; only the writer runs
+//! them, and it compares in Rust, so that no collation or cast affects the result.
 
 mod advanced;
 mod before_image;

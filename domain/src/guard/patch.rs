@@ -5,8 +5,8 @@ use crate::error::PublicError;
 use crate::tool::CheckedArguments;
 use crate::value::{ColumnValue, Value};
 
-/// Returns the new value of every patched column, in the order of the contract. An absent optional argument sets its
-/// column to null.
+/// Returns the new value of every patched column, in the order of the contract. An absent optional argument sets
+/// its column to null.
 ///
 /// # Errors
 /// `PATCH_REQUIRED` if nothing would be changed.

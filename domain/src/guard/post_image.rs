@@ -1,5 +1,5 @@
 //! Guard: after the update the row is as requested: set columns have their new values, all others are unchanged,
-//! except those that the database manages itself.
+//! except the columns that the database manages itself.
 
 use crate::decimal::Decimal;
 use crate::json::{self, JsonNode};
@@ -23,8 +23,8 @@ fn is_expected(rehearsal: &ValidatedProposal, now: &ColumnValue) -> bool {
     rehearsal.is_db_managed(&now.column) || find(&proposal.before, &now.column) == Some(&now.value)
 }
 
-/// Whether `found` equals `wanted`, the value that was set: the same text or, for JSON, which databases reformat, the
-/// same document.
+/// Whether `found` equals `wanted`, the value that was set: the same text or, for JSON, which databases reformat,
+/// the same document.
 pub fn reads_back(wanted: &Value, found: &Value) -> bool {
     let is_json = wanted.kind() == ValueKind::Json || found.kind() == ValueKind::Json;
     if !is_json || wanted.is_null() || found.is_null() {

@@ -7,7 +7,8 @@ use crate::value::{ColumnValue, Value, ValueKind, find};
 /// `before` is the row as it was read.
 ///
 /// # Errors
-/// `PATCH_TRANSITION_TYPE_INVALID` if current or new state is not a string, `PATCH_TRANSITION_NOT_ALLOWED` otherwise.
+/// `PATCH_TRANSITION_TYPE_INVALID` if current or new state is not a string, `PATCH_TRANSITION_NOT_ALLOWED`
+/// otherwise.
 pub fn check_transitions(
     spec: &ProposalSpec,
     set: &[ColumnValue],

@@ -1,4 +1,5 @@
-//! Edits of the library's file: one for each error code, and edits that must or must not change the contract digest.
+//! Edits of the library's file: one for each error code, and edits that must or must not change the contract
+//! digest.
 
 type Edits = &'static [(&'static str, &'static str)];
 
@@ -35,7 +36,7 @@ pub(crate) const PLACES_OF_KEYS: &[&str] = &[
     "/capabilities/1/approval",
 ];
 
-/// Edits that leave the seal of `loans.propose_fee` as it was.
+/// Edits that keep the contract digest of `loans.propose_fee`.
 pub(crate) const UNSEALED: &[(&str, &str)] = &[
     ("/capabilities/1/description", "\"Now with words.\""),
     ("/capabilities/1/args/note/description", "\"Why.\""),
@@ -51,7 +52,7 @@ pub(crate) const UNSEALED: &[(&str, &str)] = &[
     ("/capabilities/1/conflict_guard/advance", "\"none\""),
 ];
 
-/// Edits of which each gives `loans.propose_fee` another seal.
+/// Edits that each change the contract digest of `loans.propose_fee`.
 pub(crate) const SEALED: &[Edits] = &[
     &[("/mode", "\"shadow\"")],
     &[("/sources/lending/engine", "\"mysql\"")],

@@ -376,7 +376,7 @@ async fn lift_by_digest_ends_a_freeze_whose_signer_left() {
     assert!(!switches.take_found(&unverified(Some(frozen.digest()))));
     assert!(
         switches.take_found(&unverified(Some(other.digest()))),
-        "ends no other"
+        "ends only that one"
     );
     assert!(
         switches.take_found(&unverified(None)),
