@@ -216,7 +216,7 @@ fn render(json: &serde_json::Value) -> String {
     serde_json::to_string_pretty(json).unwrap() + "\n"
 }
 
-/// Every view of an applied proposal.
+/// Renders every view of an applied proposal.
 fn all(visible: Visible<'_>) -> [String; 3] {
     let (proposal, events, receipt) = (proposal(), events(), receipt(ReceiptOutcome::Applied));
     let (evidence, audit, ids) = (evidence(), audit(), [proposal.id.clone()]);

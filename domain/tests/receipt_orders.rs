@@ -336,7 +336,7 @@ fn order_allows_exactly_what_its_action_names() {
         &other,
         other.receipt_digest
     ));
-    // Created at the cut is not before it.
+    // A receipt created at exactly the cutoff is not before it.
     assert!(!missing(archive, Some(at), "main", &other, other.receipt_digest));
 
     let adopts = |action, source: &str, named: &ReceiptRef, digest| {

@@ -162,7 +162,7 @@ fn column(name: &str, declared: &str) -> TableColumn {
     }
 }
 
-/// Holds what 16 bits hold and alters nothing; `numeric(9,2)` writes its zeros.
+/// Accepts 16-bit integers unchanged; `numeric(9,2)` writes trailing zeros.
 fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let number = value.as_text().and_then(|text| text.parse::<i128>().ok());
     match (column.declared_type.as_str(), number) {

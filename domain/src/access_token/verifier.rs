@@ -40,7 +40,7 @@ impl CachingTokenVerifier {
     /// Verifies one token in compact form.
     ///
     /// # Errors
-    /// As [`verify`]. A token that was verified under other keys, or at a later time, is verified again.
+    /// As [`verify`]. For a token cached under the same keys only its times are checked.
     pub fn verify(
         &self,
         token: &str,

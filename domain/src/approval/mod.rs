@@ -60,7 +60,7 @@ pub struct Decision {
     pub known_switch: Option<Digest>,
 }
 
-/// Yes or no.
+/// Approval or rejection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DecisionKind {
@@ -91,7 +91,7 @@ pub struct ApplyOrder {
     pub known_switch: Option<Digest>,
 }
 
-/// Scope in which a signature is valid.
+/// Audience of a signature; the signature is valid nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureAudience {

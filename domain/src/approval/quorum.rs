@@ -8,7 +8,7 @@ use super::verify::{VerificationContext, VerifiedDecision, VerifiedOrder, refuse
 use crate::trust::SeparationOfDuties;
 
 /// Proof that enough operators approved this exact proposal and one signed its apply order. Only
-/// [`check_approval`] makes one.
+/// [`verify_quorum`] creates one.
 #[derive(Debug)]
 pub struct VerifiedApproval {
     order: VerifiedOrder,

@@ -24,7 +24,7 @@ const SUBMIT_WITHIN_MINUTES: i64 = 15;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ReceiptAction {
-    /// The named receipts are missing in the source and stay so; their effects are gone with them.
+    /// The named receipts are permanently missing in the source; their effects are lost too.
     GiveUp,
     /// The named receipts are valid, although their writer key is retired or their COMMIT left another row
     /// version.
@@ -88,7 +88,7 @@ impl VerifiedReceiptOrder {
             }
     }
 
-    /// Whether a receipt of a retired key counts.
+    /// Whether a receipt of a retired key is valid.
     pub fn adopts(&self, source: &str, proposal: &ProposalId, digest: Digest) -> bool {
         self.order.source == source
             && self.order.action == ReceiptAction::Adopt

@@ -32,7 +32,7 @@ pub enum ApprovalRule {
 }
 
 impl ApprovalRule {
-    /// The stable code of a refusal by this rule.
+    /// Stable error code of this rule.
     pub const fn code(self) -> &'static str {
         match self {
             Self::Malformed => "refused:malformed",

@@ -143,7 +143,7 @@ fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Co
         for (key, _) in values.entries() {
             if !fields::CONTEXT_VALUES.contains(&key.as_str()) {
                 let message = format!(
-                    "Nothing reads this; known are {}.",
+                    "Remove this unused member; known members are {}.",
                     fields::CONTEXT_VALUES.join(", ")
                 );
                 report.warn(values.at(key), ContractErrorCode::UnknownContextValue, message);

@@ -19,7 +19,7 @@ pub const XMIN: &str = "xmin";
 /// Method by which the writer detects that the row changed after it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConflictGuard {
-    /// A column that changes with every change of the row.
+    /// A column that changes on every update of the row.
     Column { column: String, advance: VersionAdvance },
     /// No version column; every column that was read is compared instead.
     Weak,
@@ -34,7 +34,7 @@ impl ConflictGuard {
         }
     }
 
-    /// What the writer itself does to the version column.
+    /// Change of the version column by the writer itself.
     pub const fn advance(&self) -> VersionAdvance {
         match self {
             Self::Column { advance, .. } => *advance,
@@ -43,11 +43,11 @@ impl ConflictGuard {
     }
 }
 
-/// What the writer does to the version column in the same UPDATE.
+/// Change of the version column by the writer in the same UPDATE.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum VersionAdvance {
-    /// Nothing: the application or the database moves it.
+    /// None: the application or the database changes it.
     #[default]
     None,
     /// Adds one.
@@ -170,7 +170,7 @@ fn warn_of_column(
         None => return,
     };
     let message = format!(
-        "The guard of `{}` is weak: {why}. Make `column` a version column that every change of the row moves.",
+        "The guard of `{}` is weak: {why}. Make `column` a version column that changes on every update.",
         name(capability)
     );
     report.warn(guard.at("column"), ContractErrorCode::ConflictGuardWeak, message);
