@@ -1,4 +1,4 @@
-//! Who may call what, as the design has it, and how to ask the real servers with real certificates.
+//! Access matrix of identities and services, and gRPC calls to the real servers with real certificates.
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
@@ -9,7 +9,7 @@ use tonic_prost::ProstCodec;
 
 use crate::stack::INSTANCE;
 
-/// The whole table: every identity and the services that it opens.
+/// Allowed services of every identity.
 pub const ALLOWED: &[(Role, &str)] = &[
     (Role::Gateway, "synapsor.executor.v1.AgentService"),
     (Role::Gateway, "synapsor.ledger.v1.AgentRecordService"),
@@ -39,7 +39,7 @@ impl Rpc {
     }
 }
 
-/// Every RPC that the built descriptors have.
+/// Lists every RPC of the built descriptors.
 pub fn all_rpcs() -> Vec<Rpc> {
     let set = FileDescriptorSet::decode(synapsor_proto::FILE_DESCRIPTOR_SET).expect("the built descriptors");
     let mut rpcs = Vec::new();
@@ -55,7 +55,7 @@ pub fn all_rpcs() -> Vec<Rpc> {
     rpcs
 }
 
-/// Which process serves a service.
+/// Returns the role that serves a service.
 pub fn served_by(service: &str) -> Role {
     match service {
         "synapsor.executor.v1.AgentService" | "synapsor.executor.v1.SchemaService" => Role::Reader,
@@ -64,12 +64,12 @@ pub fn served_by(service: &str) -> Role {
     }
 }
 
-/// Whether an identity may call a service at the process of a role.
+/// Checks whether an identity may call a service of a role's process.
 pub fn is_allowed(caller: Role, service: &str, at: Role) -> bool {
     ALLOWED.contains(&(caller, service)) && served_by(service) == at
 }
 
-/// An instance that a certificate of this role names.
+/// Instance name in the certificate of this role, if it has one.
 pub fn instance_of(role: Role) -> Option<&'static str> {
     match role {
         Role::Ledger => None,
@@ -79,15 +79,14 @@ pub fn instance_of(role: Role) -> Option<&'static str> {
     }
 }
 
-/// Calls a method with an empty message and says how far it got.
-///
-/// # Errors
-/// What the server answers, or that it does not.
+/// Calls a method with an empty message and returns the status.
+/// ¶ # Errors
+/// The status of the server, or a failed connection.
 pub async fn call(channel: &Channel, path: &str) -> Result<(), Status> {
     call_with(channel, path, ()).await
 }
 
-/// The same with a message, whatever the method expects; answers are not read.
+/// Calls a method with any message; the response is not decoded.
 ///
 /// # Errors
 /// As [`call`].
@@ -107,7 +106,7 @@ pub async fn call_with<M: Message + 'static>(
     Ok(())
 }
 
-/// Whether the server went on to look at the message.
+/// Checks whether the server accepted the caller and read the message.
 pub fn is_let_in(answer: &Result<(), Status>) -> bool {
     !matches!(
         answer.as_ref().map_err(Status::code),

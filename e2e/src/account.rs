@@ -1,5 +1,5 @@
-//! Who runs the processes: the user of the test, or the ordinary user that root steps down to, so that what one
-//! process of a user may see of another is judged without root's powers.
+//! User account of the processes under test. Root switches to an ordinary user, so that checks between processes
+//! of one user run without root's privileges.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::binaries::Build;
 
-/// `nobody`, who owns nothing that is not given to it.
+/// User `nobody`, which owns only the files that a test gives it.
 const ORDINARY: u32 = 65_534;
 const BINARIES: [&str; 4] = [
     "synapsor-runner",
@@ -20,17 +20,17 @@ const BINARIES: [&str; 4] = [
     "synapsor-ledger",
 ];
 
-/// A user that processes are started as.
+/// User that processes run as.
 #[derive(Debug, Clone, Default)]
 pub struct Account {
     /// `None` is the user of this process.
     user: Option<u32>,
-    /// A copy of the binaries, where the build's own folder is closed to the user.
+    /// Copy of the binaries, for a build directory that the user cannot read.
     binaries: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Account {
-    /// An ordinary user: this one, or `nobody` when this one is root.
+    /// Returns an ordinary user: the current one, or `nobody` when this process is root.
     pub fn ordinary() -> anyhow::Result<Self> {
         if !is_root() {
             return Ok(Self::default());
@@ -47,7 +47,7 @@ impl Account {
         Ok(account)
     }
 
-    /// One binary, where this user can run it.
+    /// Path of a binary that this user can run.
     pub fn binary(&self, build: Build, name: &str) -> anyhow::Result<PathBuf> {
         match &self.binaries {
             Some(folder) => Ok(folder.path().join(name)),
@@ -63,7 +63,7 @@ impl Account {
         }
     }
 
-    /// Gives a folder and everything in it to this user.
+    /// Makes this user the owner of a directory and its contents.
     pub fn own(&self, folder: &Path) -> anyhow::Result<()> {
         let Some(user) = self.user else {
             return Ok(());
@@ -74,14 +74,14 @@ impl Account {
             if entry.file_type()?.is_dir() {
                 self.own(&entry.path())?;
             } else {
-                // Running processes come and go with their files.
+                // Running processes create and remove files meanwhile.
                 let _ = std::os::unix::fs::lchown(entry.path(), Some(user), Some(user));
             }
         }
         Ok(())
     }
 
-    /// Takes a folder itself back, so that files which must be the writer's own can be made in it.
+    /// Makes root the owner of the directory itself, so that the test can create root-owned files in it.
     pub fn disown(&self, folder: &Path) -> anyhow::Result<()> {
         if self.user.is_some() {
             std::os::unix::fs::lchown(folder, Some(0), Some(0))?;
@@ -89,7 +89,7 @@ impl Account {
         Ok(())
     }
 
-    /// The user in words.
+    /// Describes the user.
     pub fn describe(&self) -> String {
         match self.user {
             Some(user) => format!("user {user}, an ordinary one"),
@@ -98,7 +98,7 @@ impl Account {
     }
 }
 
-/// Whether this process may look into processes that are closed to everybody else.
+/// Checks whether this process runs as root.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -1,4 +1,4 @@
-//! An agent: a real MCP client on a gateway, over stdio or HTTP.
+//! MCP agent: a real MCP client of a gateway, over stdio or HTTP.
 
 use anyhow::{Context as _, bail};
 use rmcp::ServiceExt as _;
@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use crate::process::Process;
 use crate::stack::{Stack, gateway_flags};
 
-/// The tool that proposes waivers.
+/// Tool that proposes late-fee waivers.
 pub const PROPOSE: &str = "billing.propose_late_fee_waiver";
 
 /// A connected MCP client.
@@ -23,7 +23,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Launches the gateway as a desktop client would and talks to it over its pipes.
+    /// Starts the gateway as a desktop client does and connects over its pipes.
     pub async fn over_stdio(stack: &Stack) -> anyhow::Result<Self> {
         let mut command = tokio::process::Command::new(stack.deployment.build.binary("synapsor-gateway")?);
         command
@@ -34,7 +34,7 @@ impl Agent {
         Ok(Self { service })
     }
 
-    /// Launches a command as a desktop client does and talks to it over its pipes.
+    /// Starts a command as a desktop client does and connects over its pipes.
     pub async fn launched(mut command: tokio::process::Command) -> anyhow::Result<Self> {
         command.stderr(std::process::Stdio::inherit());
         let service = ().serve(TokioChildProcess::new(command)?).await?;
@@ -46,7 +46,7 @@ impl Agent {
         Self::at(&gateway.address, token).await
     }
 
-    /// Connects to whatever serves MCP over HTTP at an address.
+    /// Connects to an MCP server over HTTP at an address.
     pub async fn at(address: &str, token: &str) -> anyhow::Result<Self> {
         Self::at_url(&format!("http://{address}/mcp"), token).await
     }
@@ -58,18 +58,18 @@ impl Agent {
         Ok(Self { service })
     }
 
-    /// Names of the tools that the model sees.
+    /// Lists the names of the tools that the model sees.
     pub async fn tools(&self) -> anyhow::Result<Vec<String>> {
         let tools = self.service.list_all_tools().await?;
         Ok(tools.into_iter().map(|t| t.name.into_owned()).collect())
     }
 
-    /// The whole tool list as the model sees it.
+    /// Returns the full tool list that the model sees.
     pub async fn tool_list(&self) -> anyhow::Result<Json> {
         Ok(serde_json::to_value(self.service.list_all_tools().await?)?)
     }
 
-    /// One call; gives the result envelope.
+    /// Calls a tool and returns the result envelope.
     pub async fn call(&self, tool: &str, arguments: Json) -> anyhow::Result<Json> {
         let Json::Object(arguments) = arguments else {
             bail!("arguments are an object")
@@ -87,12 +87,12 @@ impl Agent {
         .await
     }
 
-    /// Proposes a waiver; gives the proposal's id.
+    /// Proposes a waiver and returns the proposal id.
     pub async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
         self.propose_by(PROPOSE, invoice, reason).await
     }
 
-    /// The same by another tool that takes the same arguments.
+    /// Proposes through another tool with the same arguments.
     pub async fn propose_by(&self, tool: &str, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let arguments = serde_json::json!({ "invoice_id": invoice, "reason": reason });
         let envelope = self.call(tool, arguments).await?;
@@ -106,7 +106,7 @@ impl Agent {
     }
 }
 
-/// A client of HTTP with the TLS of our processes.
+/// HTTP client with the TLS library of the product.
 pub fn http_client() -> reqwest::Client {
     synapsor_chassis::harden::choose_tls_provider();
     reqwest::Client::new()

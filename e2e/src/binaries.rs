@@ -1,21 +1,21 @@
-//! Where the binaries under test are: beside the test itself, or in the folder of the proof builds.
+//! Paths of the binaries under test: beside the test itself, or in the directory of the proof builds.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-/// Which build of executor and ledger runs.
+/// Build of the executor and the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Build {
-    /// What users run.
+    /// Build that users run.
     #[default]
     Plain,
-    /// The same with crash points compiled in.
+    /// The same build with crash points compiled in.
     Failpoints,
 }
 
 impl Build {
-    /// The folder with all four binaries and the CLI of this build.
+    /// Directory with all four binaries and the CLI of this build.
     pub fn folder(self) -> anyhow::Result<PathBuf> {
         let own = std::env::current_exe().context("the test's own path")?;
         // target/debug/deps/test or target/debug/prove

@@ -1,5 +1,5 @@
-//! The command line as a new user meets it: a folder with a database and a contract, a cleared environment, one
-//! command at a time with its output, its exit code and a limit on how long it may take.
+//! The CLI as a new user runs it: a directory with a database and a contract, a cleared environment, and one
+//! command at a time. Each command has captured output, an exit code and a timeout.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -18,29 +18,29 @@ use crate::fixture::Fixture;
 use crate::interrupt;
 use crate::target::Target;
 
-/// The invoice that commands are about, and its late fee in cents.
+/// Invoice that the commands use, with its late fee in cents.
 pub const INVOICE: &str = "INV-3001";
-/// The tool that makes a proposal.
+/// Tool that creates a proposal.
 pub const PROPOSE: &str = "billing.propose_late_fee_waiver";
-/// The person behind the user account of these commands.
+/// Operator behind the user account of these commands.
 pub const PERSON: &str = "alice";
 
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A user's folder, and the variables that the user's shell has set.
+/// Directory of a user, and the environment variables of the user's shell.
 #[derive(Debug)]
 pub struct Workplace {
     folder: tempfile::TempDir,
-    /// The database that the user works on.
+    /// Database of the user.
     pub target: Target,
-    /// Everything that a command sees of an environment.
+    /// Complete environment of a command.
     pub environment: Vec<(String, String)>,
-    /// The command line in a folder of binaries of its own; absent for the build's own folder.
+    /// The CLI in its own directory of binaries; `None` for the build directory.
     runner: Option<PathBuf>,
 }
 
-/// A command that ended.
+/// Finished command.
 #[derive(Debug)]
 pub struct Ran {
     pub arguments: String,
@@ -50,7 +50,7 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A command that runs.
+/// Running command.
 #[derive(Debug)]
 pub struct Running {
     arguments: String,
@@ -60,7 +60,7 @@ pub struct Running {
 }
 
 impl Workplace {
-    /// A folder with the sample database, the contract of the tests and all its variables set.
+    /// Creates a directory with the sample database, the test contract and all its variables.
     pub fn new() -> anyhow::Result<Self> {
         let mut place = Self::empty()?;
         let database = place.path("billing.db");
@@ -80,7 +80,7 @@ impl Workplace {
         Ok(place)
     }
 
-    /// The same with a database of a server and accounts of few rights.
+    /// Creates the same with a server database and least-privilege accounts.
     pub fn over(database: Database, fixture: &Fixture) -> anyhow::Result<Self> {
         let mut place = Self::empty()?;
         place.write("synapsor.runner.json", &fixture.contract_for(&database))?;
@@ -102,7 +102,7 @@ impl Workplace {
         }
     }
 
-    /// A folder with nothing in it, and a user with a name and no other variables.
+    /// Creates an empty directory, for a user with a name and no other variables.
     pub fn empty() -> anyhow::Result<Self> {
         let environment = vec![("USER".to_owned(), PERSON.to_owned())];
         let folder = tempfile::tempdir()?;
@@ -114,10 +114,9 @@ impl Workplace {
         })
     }
 
-    /// Puts every command from now on, and all that it starts, under another clock.
-    ///
-    /// # Errors
-    /// Binaries that are missing; files that cannot be made.
+    /// Runs every later command, and all its child processes, under another clock.
+    /// ¶ # Errors
+    /// Missing binaries; files that cannot be created.
     pub fn set_clock(&mut self, clock: &FakedClock) -> anyhow::Result<()> {
         self.runner = Some(clock.wrap(Build::Plain, &self.path("bin"))?);
         for (name, value) in clock.variables() {
@@ -147,7 +146,7 @@ impl Workplace {
         self.environment.retain(|(known, _)| known != name);
     }
 
-    /// The command, in this folder and with these variables only.
+    /// Builds the command with this directory and only these variables.
     pub fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         let runner = match &self.runner {
             Some(runner) => runner.clone(),
@@ -159,7 +158,7 @@ impl Workplace {
         Ok(command)
     }
 
-    /// The same as a user whom file permissions bind: root is put under them first.
+    /// Builds the command for a user who is subject to file permissions; root drops its privileges first.
     pub fn bound_command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
         if !rustix::process::getuid().is_root() {
             return self.command(arguments);
@@ -180,31 +179,31 @@ impl Workplace {
         Ok(command)
     }
 
-    /// Starts a command; its output is read when it has ended.
+    /// Starts a command; its output is read when it ends.
     pub fn start(&self, arguments: &[&str]) -> anyhow::Result<Running> {
         Running::of(self.command(arguments)?, arguments)
     }
 
-    /// Runs a command to its end.
+    /// Runs a command until it ends.
     pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
         self.start(arguments)?.end(LIMIT)
     }
 
-    /// Runs a command that succeeds.
+    /// Runs a command that must succeed.
     pub fn ok(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
         let ran = self.run(arguments)?;
         ran.expect(0)?;
         Ok(ran)
     }
 
-    /// Runs a command that succeeds and prints exactly one JSON object.
+    /// Runs a command that must succeed and print exactly one JSON object.
     pub fn json(&self, arguments: &[&str]) -> anyhow::Result<Json> {
         let mut arguments = arguments.to_vec();
         arguments.push("--json");
         self.ok(&arguments)?.object()
     }
 
-    /// Makes a proposal for an invoice and returns its id.
+    /// Creates a proposal for an invoice and returns its id.
     pub fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let call = format!("call-{invoice}.json");
         self.write(
@@ -218,19 +217,19 @@ impl Workplace {
             .to_owned())
     }
 
-    /// Makes a proposal and approves it.
+    /// Creates a proposal and approves it.
     pub fn approved(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let id = self.propose(invoice, reason)?;
         self.ok(&["proposals", "approve", &id, "--yes"])?;
         Ok(id)
     }
 
-    /// One invoice as the database holds it: late fee, reason, version.
+    /// Reads an invoice from the database: late fee, reason, version.
     pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
         deployment::invoice(&self.target, id)
     }
 
-    /// Every path below the folder, sorted.
+    /// Lists every path below the directory, sorted.
     pub fn listing(&self) -> anyhow::Result<Vec<String>> {
         let mut found = Vec::new();
         let mut folders = vec![self.folder().to_owned()];
@@ -247,7 +246,7 @@ impl Workplace {
         Ok(found)
     }
 
-    /// Processes that were started with a path of this folder on their command line, each with its command line.
+    /// Lists processes with a path of this directory on their command line, each with its command line.
     pub fn processes(&self) -> anyhow::Result<Vec<(i32, String)>> {
         let own = self.folder().display().to_string();
         let mut found = Vec::new();
@@ -256,7 +255,7 @@ impl Workplace {
             let Some(pid) = name.to_str().and_then(|n| n.parse::<i32>().ok()) else {
                 continue;
             };
-            // A process that is gone by now, or is only waited for, has no command line.
+            // A process that has exited or is a zombie has no command line.
             let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).replace('\0', " ");
             if line.contains(&own) {
@@ -266,14 +265,14 @@ impl Workplace {
         Ok(found)
     }
 
-    /// Waits until no process of this folder is left.
+    /// Waits until no process of this directory runs.
     pub fn wait_until_alone(&self, within: Duration) -> anyhow::Result<()> {
         let left = || self.processes();
         until(within, || Ok(left()?.is_empty())).with_context(|| format!("still running: {:?}", left()))
     }
 }
 
-/// Ends what commands left running: a ledger stays for some seconds after its last user.
+/// Kills processes that commands left running: a ledger continues for some seconds after its last client.
 impl Drop for Workplace {
     fn drop(&mut self) {
         for (pid, _) in self.processes().unwrap_or_default() {
@@ -284,7 +283,7 @@ impl Drop for Workplace {
 }
 
 impl Running {
-    /// Starts a command with nothing on its stdin and its output in files, which no child of it can block.
+    /// Starts a command with empty stdin and its output in files, so that no child of it can block the output.
     pub fn of(mut command: Command, arguments: &[&str]) -> anyhow::Result<Self> {
         let (stdout, stderr) = (tempfile::tempfile()?, tempfile::tempfile()?);
         command
@@ -306,7 +305,7 @@ impl Running {
         Ok(rustix::process::kill_process(pid, signal)?)
     }
 
-    /// What it has printed by now.
+    /// Returns the output so far.
     pub fn printed(&mut self) -> anyhow::Result<(String, String)> {
         Ok((read_all(&mut self.stdout)?, read_all(&mut self.stderr)?))
     }
@@ -325,7 +324,7 @@ impl Running {
         Ok(())
     }
 
-    /// Waits for its end.
+    /// Waits for the command to end.
     pub fn end(mut self, within: Duration) -> anyhow::Result<Ran> {
         let ended = until(within, || Ok(self.child.try_wait()?.is_some()));
         if ended.is_err() {
@@ -349,13 +348,13 @@ impl Running {
 }
 
 impl Ran {
-    /// The exit code, or everything that was printed.
+    /// Requires this exit code; otherwise fails with the full output.
     pub fn expect(&self, exit: i32) -> anyhow::Result<()> {
         ensure!(self.exit == Some(exit), "not exit {exit}: {self}");
         Ok(())
     }
 
-    /// It failed with this exit code and this stable code, said where, and said what helps.
+    /// Requires this exit code, this stable error code, the named locations and a fix line.
     pub fn expect_failure(&self, exit: i32, code: &str, places: &[&str]) -> anyhow::Result<()> {
         self.expect(exit)?;
         ensure!(
@@ -373,7 +372,7 @@ impl Ran {
         Ok(())
     }
 
-    /// Its stdout as exactly one JSON object.
+    /// Parses stdout as exactly one JSON object.
     pub fn object(&self) -> anyhow::Result<Json> {
         let value: Json =
             serde_json::from_str(&self.stdout).with_context(|| format!("not one JSON value: {self}"))?;
@@ -397,7 +396,7 @@ impl std::fmt::Display for Ran {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub fn until(within: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let end = Instant::now() + within;
     while !holds()? {
@@ -410,7 +409,7 @@ pub fn until(within: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) 
 
 fn read_all(file: &mut File) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
-    // The offset is shared with the process that writes; a second handle on the same file has its own.
+    // The offset is shared with the writing process; a second handle of the same file has its own offset.
     let mut own = File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(file)))?;
     own.rewind()?;
     own.read_to_end(&mut bytes)?;

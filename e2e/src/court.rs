@@ -1,5 +1,5 @@
-//! A court for one writer: a real proposal, a real writer process, and a ledger in the test's own hands that
-//! presents whatever papers the test wants judged.
+//! Test harness for one writer: a real proposal, a real writer process, and a ledger under the test's control that
+//! presents any job inputs to the writer.
 
 use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::digest::Digest;
@@ -16,7 +16,7 @@ use crate::operator::{self, Desk, Subject, decision, order, seal_decision, seal_
 use crate::process::Process;
 use crate::stack::{self, Stack, WRITER};
 
-/// The invoice that every case is about.
+/// Invoice that every case uses.
 pub const INVOICE: &str = "INV-3001";
 
 /// A real proposal, a real writer, and an attacker's ledger between them.
@@ -34,7 +34,7 @@ impl Court {
         Self::with(Deployment::new(Build::Plain)?, &[]).await
     }
 
-    /// In this deployment; the writer gets extra environment.
+    /// Starts the harness in this deployment; the writer gets extra environment variables.
     pub async fn with(deployment: Deployment, extra: &[(&str, &str)]) -> anyhow::Result<Self> {
         let stack = Stack::without_writer(deployment)?;
         let agent = Agent::over_stdio(&stack).await?;
@@ -61,7 +61,7 @@ impl Court {
         self.deployment().person(name)
     }
 
-    /// What an honest ledger would present.
+    /// Inputs of a job as an honest ledger presents them.
     pub fn honest(&self) -> Papers {
         let alice = self.person("alice");
         let approval = seal_decision(
@@ -71,7 +71,7 @@ impl Court {
         self.papers(approval)
     }
 
-    /// Alice's order on the strength of one decision, whatever that is.
+    /// Job inputs with alice's apply order for one decision, valid or not.
     pub fn papers(&self, approval: DsseEnvelope) -> Papers {
         let alice = self.person("alice");
         let order = seal_order(
@@ -85,7 +85,7 @@ impl Court {
         }
     }
 
-    /// An approval of alice's that is bent in one place and signed by her all the same.
+    /// Job inputs with an approval of alice that is altered in one field and signed by her.
     pub fn bent(&self, bend: impl FnOnce(&mut Decision)) -> Papers {
         let alice = self.person("alice");
         let mut approval = decision(self.deployment(), alice, &self.subject, DecisionKind::Approve);
@@ -98,7 +98,7 @@ impl Court {
         ledger.present(&stack.deployment, papers).await
     }
 
-    /// Presents papers that must be refused for exactly this reason, with nothing written.
+    /// Presents inputs that the writer must refuse for exactly this reason, without a database write.
     pub async fn refuses(&mut self, papers: &Papers, reason: &str) -> anyhow::Result<()> {
         let report = self.judge(papers).await?;
         assert_eq!(
@@ -115,7 +115,7 @@ impl Court {
         Ok(())
     }
 
-    /// The same court still applies honest papers: the refusals before were not for some other reason.
+    /// Checks that the harness still applies valid inputs, so that earlier refusals had no other cause.
     pub async fn applies_honest_papers(&mut self) -> anyhow::Result<()> {
         let papers = self.honest();
         let report = self.judge(&papers).await?;
@@ -130,7 +130,7 @@ impl Court {
         self.deployment().write_trust(&trust)
     }
 
-    /// The proposal, bent and attested anew by the genuine reader key, with alice's papers for it.
+    /// The proposal, altered and signed again by the genuine reader key, with alice's decision and order for it.
     pub fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
         let mut proposal = self.subject.proposal.clone();
         bend(&mut proposal);

@@ -1,4 +1,4 @@
-//! One deployment on disk: authority, keys, trust file, contract and database, made anew for each test.
+//! One deployment on disk, fresh for each test: certificate authority, keys, trust file, contract and database.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -22,17 +22,17 @@ use crate::fixture::Fixture;
 use crate::now;
 use crate::target::Target;
 
-/// The contract of the tests.
+/// Contract of the tests.
 pub const CONTRACT: &str = include_str!("../fixtures/billing.json");
 
-/// A person with a key.
+/// Operator with a key.
 #[derive(Debug)]
 pub struct Person {
     pub name: String,
     pub key: SigningKey,
 }
 
-/// Everything that processes are started from.
+/// Files that processes are started from.
 #[derive(Debug)]
 pub struct Deployment {
     pub folder: tempfile::TempDir,
@@ -42,12 +42,12 @@ pub struct Deployment {
     pub reader_key: SigningKey,
     pub writer_key: SigningKey,
     pub ledger_key: SigningKey,
-    /// alice: billing_lead and applier; bob: billing_lead; carol: no role that counts.
+    /// alice: billing_lead and applier; bob: billing_lead; carol: no role with rights.
     pub people: Vec<Person>,
     pub build: Build,
-    /// The database with the invoices.
+    /// Database with the invoices.
     pub target: Target,
-    /// Who runs the processes.
+    /// User account of the processes.
     pub account: Account,
 }
 
@@ -56,7 +56,7 @@ fn new_key() -> SigningKey {
 }
 
 impl Deployment {
-    /// A fresh deployment in `dev` with a sample database.
+    /// Creates a deployment in `dev` with a sample database.
     pub fn new(build: Build) -> anyhow::Result<Self> {
         Self::in_environment(build, DeploymentEnvironment::Dev)
     }
@@ -65,7 +65,7 @@ impl Deployment {
         Self::sample(build, environment, CONTRACT)
     }
 
-    /// A fresh deployment in `dev` with a sample database and another contract.
+    /// Creates a deployment in `dev` with a sample database and another contract.
     pub fn with_contract(build: Build, contract: &str) -> anyhow::Result<Self> {
         Self::sample(build, DeploymentEnvironment::Dev, contract)
     }
@@ -78,12 +78,12 @@ impl Deployment {
         Ok(this)
     }
 
-    /// A fresh deployment in `dev` with the invoices in a fresh database of a server.
+    /// Creates a deployment in `dev` with the invoices in a fresh server database.
     pub fn on(build: Build, server: &Server) -> anyhow::Result<Self> {
         Self::over(build, server.database()?, &Fixture::billing())
     }
 
-    /// The same with other tables and another contract, in an empty database.
+    /// Creates the same with other tables and another contract, in an empty database.
     pub fn over(build: Build, database: Database, fixture: &Fixture) -> anyhow::Result<Self> {
         let contract = fixture.contract_for(&database);
         let roles = fixture.fill(&database)?;
@@ -146,11 +146,11 @@ impl Deployment {
     pub fn trust_path(&self) -> PathBuf {
         self.path("synapsor.trust.json")
     }
-    /// The file with the invoices, where they are in a file.
+    /// File with the invoices, if the database is a file.
     pub fn database(&self) -> PathBuf {
         self.path("billing.db")
     }
-    /// What the writer is given.
+    /// Database URL of the writer.
     pub fn database_url(&self) -> String {
         self.target.write_url()
     }
@@ -165,7 +165,7 @@ impl Deployment {
             .expect("a person of the deployment")
     }
 
-    /// The trust file that a test starts from.
+    /// Default trust file of a test.
     pub fn default_trust(&self) -> TrustFile {
         let service = |key: &SigningKey| {
             vec![ServiceKey {
@@ -223,7 +223,7 @@ impl Deployment {
         Ok(TrustFile::parse(&std::fs::read(self.trust_path())?)?)
     }
 
-    /// Certificate files of one identity, made on first use.
+    /// Certificate files of one identity, created on first use.
     pub fn leaf(&self, role: Role, instance: Option<&str>) -> anyhow::Result<TlsFiles> {
         let folder = self.path("certificates");
         if !folder.exists() {
@@ -255,19 +255,19 @@ impl Deployment {
         Ok(())
     }
 
-    /// A connection of the test's own to the file with the invoices.
+    /// Opens a connection of the test to the database file with the invoices.
     pub fn open_database(&self) -> anyhow::Result<rusqlite::Connection> {
         let connection = rusqlite::Connection::open(self.database())?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         Ok(connection)
     }
 
-    /// One invoice as the database holds it: late fee, reason, version.
+    /// Reads an invoice from the database: late fee, reason, version.
     pub fn invoice(&self, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
         invoice(&self.target, id)
     }
 
-    /// Receipts in the target database.
+    /// Receipts in the source database.
     pub fn receipts(&self) -> anyhow::Result<Vec<(String, String)>> {
         let sql = "SELECT proposal_id, outcome FROM synapsor_writeback_receipts ORDER BY proposal_id";
         let rows = self.target.query_text(sql)?;
@@ -280,13 +280,13 @@ impl Deployment {
         pairs.collect()
     }
 
-    /// All bytes that matter of the target: every row of every table, in order.
+    /// Content of the source database: every row of every table, in order.
     pub fn dump(&self) -> anyhow::Result<String> {
         self.target.dump()
     }
 }
 
-/// One invoice as a database holds it: late fee, reason, version.
+/// Reads an invoice from a database: late fee, reason, version.
 pub fn invoice(target: &Target, id: &str) -> anyhow::Result<(i64, Option<String>, i64)> {
     let sql = format!("SELECT late_fee_cents, waiver_reason, version FROM invoices WHERE id = '{id}'");
     let row = target.query_text(&sql)?.into_iter().next();

@@ -1,5 +1,5 @@
-//! MCP over HTTP written by hand, in both eras: every header and every byte as the test wants it, and every answer
-//! as it came. What an agent sees through a real client is `crate::agent`.
+//! Hand-written MCP client over HTTP for both protocol revisions: the test controls every header and byte and sees
+//! the raw response. `crate::agent` is the real client.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,23 +10,23 @@ use serde_json::{Value as Json, json};
 
 use crate::agent::http_client;
 
-/// The revisions that are spoken here: the last one with sessions, and the first one without.
+/// Protocol revisions of this client: the last one with sessions, and the first stateless one.
 pub const LEGACY: &str = "2025-11-25";
 pub const SESSIONLESS: &str = "2026-07-28";
 
-/// The address of a record.
+/// URI of a record.
 pub fn uri(kind: &str, id: &str) -> String {
     format!("synapsor://{kind}/{id}")
 }
 
-/// The way to one gateway. Clones share their connections.
+/// Client of one gateway. Clones share their connections.
 #[derive(Debug, Clone)]
 pub struct Door {
     http: reqwest::Client,
     pub address: String,
 }
 
-/// What came back.
+/// HTTP response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -35,7 +35,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// One header, empty if it is not there.
+    /// Value of a header, or the empty string.
     pub fn header(&self, name: &str) -> &str {
         self.headers
             .get(name)
@@ -43,7 +43,7 @@ impl Reply {
             .unwrap_or_default()
     }
 
-    /// The message; of a stream the last one.
+    /// JSON message of the response; the last one of a stream.
     pub fn json(&self) -> anyhow::Result<Json> {
         let is_stream = self.header("content-type").starts_with("text/event-stream");
         let mut data = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -54,24 +54,24 @@ impl Reply {
         serde_json::from_str(message).with_context(|| format!("{self:?}"))
     }
 
-    /// The result envelope of a call.
+    /// Result envelope of a call.
     pub fn envelope(&self) -> anyhow::Result<Json> {
         let json = self.json()?;
         let envelope = json.pointer("/result/structuredContent").cloned();
         envelope.with_context(|| format!("no envelope: {self:?}"))
     }
 
-    /// The id of the task that a call has become.
+    /// Task id of a call that runs as a task.
     pub fn task(&self) -> anyhow::Result<String> {
         self.text_at("/result/taskId")
     }
 
-    /// The id of the evidence of a read.
+    /// Evidence id of a read.
     pub fn evidence(&self) -> anyhow::Result<String> {
         self.text_at("/result/structuredContent/evidence/bundle_id")
     }
 
-    /// A text in the message.
+    /// String in the message.
     pub fn text_at(&self, pointer: &str) -> anyhow::Result<String> {
         let json = self.json()?;
         let text = json.pointer(pointer).and_then(Json::as_str);
@@ -80,13 +80,13 @@ impl Reply {
             .to_owned())
     }
 
-    /// Everything of it that a test may not find a secret in.
+    /// Full text of the response, for searches for secrets.
     pub fn text(&self) -> String {
         format!("{:?} {}", self.headers, self.body)
     }
 }
 
-/// A request of MCP.
+/// MCP request.
 #[derive(Debug, Clone)]
 pub struct Message {
     pub id: u64,
@@ -133,7 +133,7 @@ impl Message {
         Self::new(method, params)
     }
 
-    /// What it is about, as `Mcp-Name` says it.
+    /// Name of the requested item, as in `Mcp-Name`.
     fn name(&self) -> Option<&str> {
         ["name", "uri", "taskId"]
             .iter()
@@ -144,7 +144,7 @@ impl Message {
         json!({"jsonrpc": "2.0", "id": self.id, "method": self.method, "params": self.params})
     }
 
-    /// The message of 2026-07-28, with the metadata in which a client without a session says what it is.
+    /// Message of 2026-07-28, with the client metadata of a stateless request.
     pub fn sessionless(&self) -> Json {
         let mut message = self.legacy();
         message["params"]["_meta"] = json!({
@@ -170,7 +170,7 @@ impl Door {
         reply(request.send().await?).await
     }
 
-    /// Posts a body with these headers beside those that every POST has.
+    /// Posts a body with these headers and those of every POST.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> anyhow::Result<Reply> {
         reply(self.posted(path, headers, body).await?).await
     }
@@ -193,12 +193,12 @@ impl Door {
         Ok(request.send().await?)
     }
 
-    /// A request of 2026-07-28, with the token if one is shown.
+    /// Sends a request of 2026-07-28, with the token unless it is empty.
     pub async fn ask(&self, token: &str, message: &Message) -> anyhow::Result<Reply> {
         reply(self.asked(token, message).await?).await
     }
 
-    /// The same, for an answer that is a stream.
+    /// Sends the same request and returns a streamed response.
     pub async fn asked(&self, token: &str, message: &Message) -> anyhow::Result<reqwest::Response> {
         let bearer = format!("Bearer {token}");
         let mut headers = vec![
@@ -213,7 +213,7 @@ impl Door {
             .await
     }
 
-    /// A request of 2025-11-25 in a session; an empty id names none.
+    /// Sends a request of 2025-11-25 in a session; an empty id sends no session header.
     pub async fn ask_in(&self, token: &str, session: &str, message: &Message) -> anyhow::Result<Reply> {
         let bearer = format!("Bearer {token}");
         let mut headers = vec![("mcp-protocol-version", LEGACY), ("authorization", &bearer)];
@@ -223,7 +223,7 @@ impl Door {
         self.post("/mcp", &headers, &message.legacy().to_string()).await
     }
 
-    /// The stream on which a session hears what it did not ask for.
+    /// Opens the stream of server-initiated messages of a session.
     pub async fn hear(&self, token: &str, session: &str) -> anyhow::Result<reqwest::Response> {
         let request = self
             .http
@@ -245,7 +245,7 @@ impl Door {
         reply(request.send().await?).await
     }
 
-    /// Opens a session of 2025-11-25; gives its id.
+    /// Opens a session of 2025-11-25 and returns its id.
     pub async fn open_session(&self, token: &str) -> anyhow::Result<String> {
         let bearer = format!("Bearer {token}");
         let hello = Message::new(
@@ -279,7 +279,7 @@ async fn reply(response: reqwest::Response) -> anyhow::Result<Reply> {
     })
 }
 
-/// A stream of messages, as `text/event-stream` carries them.
+/// Stream of messages in `text/event-stream` format.
 #[derive(Debug)]
 pub struct Events {
     response: reqwest::Response,
@@ -289,7 +289,7 @@ pub struct Events {
 
 impl Events {
     /// # Errors
-    /// If the answer is none of 200 or no stream.
+    /// A status other than 200, or a response that is not a stream.
     pub fn of(response: reqwest::Response) -> anyhow::Result<Self> {
         let kind = response.headers().get("content-type");
         let is_stream = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
@@ -304,10 +304,9 @@ impl Events {
         })
     }
 
-    /// The next message; signs of life and empty events are passed over.
-    ///
-    /// # Errors
-    /// If the stream ends, or nothing comes for as long as `within`.
+    /// Returns the next message; skips keep-alive comments and empty events.
+    /// ¶ # Errors
+    /// A stream that ends, or no message during `within`.
     pub async fn next(&mut self, within: Duration) -> anyhow::Result<Json> {
         let next = async {
             loop {
@@ -330,7 +329,7 @@ impl Events {
             .context("nothing came in time")?
     }
 
-    /// The address of the next resource that is told to have changed.
+    /// Returns the URI of the next resource that is reported as updated.
     ///
     /// # Errors
     /// As [`Self::next`].

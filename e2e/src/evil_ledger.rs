@@ -1,5 +1,5 @@
-//! A ledger in the hands of an attacker: it holds the genuine ledger key and certificate, keeps a log of its
-//! own making with valid proofs, and hands a real writer whatever a test wants to see refused.
+//! Ledger under an attacker's control. It holds the genuine ledger key and certificate and keeps a fabricated log
+//! with valid proofs. It hands a real writer each job that the test expects the writer to refuse.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status};
 use crate::deployment::Deployment;
 use crate::now;
 
-/// A log in memory with proofs.
+/// In-memory log with proofs.
 #[derive(Debug, Default)]
 pub struct Forge {
     events: Vec<(Vec<u8>, [u8; 32], Vec<u8>)>,
@@ -47,7 +47,7 @@ impl tlog::HashReader for Hashes<'_> {
 }
 
 impl Forge {
-    /// Appends a record; gives its position.
+    /// Appends a log entry and returns its index.
     pub fn append(&mut self, kind: EventKind, proposal: &ProposalId, body: Vec<u8>) -> u64 {
         let salt = random::bytes::<32>();
         let seq = self.events.len() as u64;
@@ -105,7 +105,7 @@ impl Forge {
     }
 }
 
-/// What a forged job consists of; everything may be wrong.
+/// Inputs of a forged job; each of them may be wrong.
 #[derive(Debug, Clone)]
 pub struct Papers {
     pub proposal: DsseEnvelope,
@@ -113,7 +113,7 @@ pub struct Papers {
     pub order: Option<DsseEnvelope>,
 }
 
-/// The running ledger.
+/// Running ledger.
 #[derive(Debug)]
 pub struct EvilLedger {
     pub address: String,
@@ -123,40 +123,40 @@ pub struct EvilLedger {
     reports: mpsc::Receiver<AttemptReport>,
     stop: CancellationToken,
     last: Arc<AtomicU64>,
-    /// What it says and hears of receipts.
+    /// Receipts that it serves and receives.
     pub receipts: Arc<Receipts>,
-    /// The newest receipt that the next jobs come with.
+    /// Newest receipt that comes with the next jobs.
     pub newest_receipt: Option<DsseEnvelope>,
-    /// How long the next job's lease lasts; heartbeats come three times as often.
+    /// Lease duration of the next job; the heartbeat interval is a third of it.
     pub lease_ms: u32,
-    /// What heartbeats answer with.
+    /// Response to heartbeats.
     pub deny: Arc<Mutex<Option<DsseEnvelope>>>,
     /// Counts heartbeats.
     pub heartbeats: watch::Receiver<u32>,
     /// Counts announced attempts.
     pub starts: watch::Receiver<u32>,
-    /// Counts attempts whose outcome a writer does not know.
+    /// Counts attempts that a writer reports as in doubt.
     pub doubts: watch::Receiver<u32>,
-    /// While somebody holds it, a writer that is in doubt gets no answer.
+    /// While the test holds this lock, a writer in doubt gets no answer.
     pub doubt: Arc<tokio::sync::Mutex<()>>,
-    /// Calls of each kind that get no answer from now on.
+    /// Kinds of calls that get no answer from now on.
     pub deaf: Arc<Deaf>,
 }
 
-/// What the ledger says and hears of receipts.
+/// Receipts that the ledger serves and receives.
 #[derive(Debug, Default)]
 pub struct Receipts {
     /// Receipts that came with reports.
     pub settled: Mutex<Vec<DsseEnvelope>>,
-    /// What it claims to hold of every source.
+    /// Receipts that it claims to hold of every source.
     pub held: Mutex<Vec<DsseEnvelope>>,
     /// Findings of the writer.
     pub findings: Mutex<Vec<DsseEnvelope>>,
-    /// Orders of operators, which its log holds from the next question on.
+    /// Orders of operators; its log contains them from the next request on.
     pub orders: Mutex<Vec<(ProposalId, DsseEnvelope)>>,
 }
 
-/// Calls that the ledger pretends not to be there for, by their kind.
+/// Calls that the ledger leaves unanswered, by kind.
 #[derive(Debug, Default)]
 pub struct Deaf {
     pub starts: AtomicU32,
@@ -235,7 +235,7 @@ impl EvilLedger {
         })
     }
 
-    /// Hands papers to the writer with a valid log around them, and gives the writer's report.
+    /// Hands job inputs to the writer with a valid log, and returns the writer's report.
     pub async fn present(
         &mut self,
         deployment: &Deployment,
@@ -274,7 +274,7 @@ impl EvilLedger {
         self.present_job(job).await
     }
 
-    /// Hands over a job exactly as it is.
+    /// Hands over a job unchanged.
     pub async fn present_job(&mut self, job: wire::Job) -> anyhow::Result<AttemptReport> {
         self.jobs
             .send(job)
@@ -283,7 +283,7 @@ impl EvilLedger {
         self.next_report().await
     }
 
-    /// The next report of the writer.
+    /// Returns the next report of the writer.
     pub async fn next_report(&mut self) -> anyhow::Result<AttemptReport> {
         let report = tokio::time::timeout(Duration::from_secs(20), self.reports.recv()).await;
         report
@@ -319,18 +319,18 @@ struct Service {
     receipts: Arc<Receipts>,
 }
 
-/// The forged log with what signs it.
+/// The forged log and its signing key.
 struct Log {
     forge: Arc<Mutex<Forge>>,
     last: Arc<AtomicU64>,
     origin: String,
     key: SigningKey,
-    /// Positions of orders.
+    /// Log indexes of orders.
     orders: Mutex<Vec<u64>>,
 }
 
 impl Log {
-    /// Every order there is, proven under the newest checkpoint.
+    /// Every order, proven under the newest checkpoint.
     fn orders(
         &self,
         new: Vec<(ProposalId, DsseEnvelope)>,
@@ -342,7 +342,7 @@ impl Log {
             let body = order.to_bytes().map_err(|e| Status::internal(e.to_string()))?;
             orders.push(forge.append(EventKind::ReceiptsOrdered, &id, body));
         }
-        // A lease stream goes on from its own last job.
+        // A lease stream continues from its own last job.
         let seen = self.last.load(Ordering::SeqCst);
         Ok(wire::FindReceiptOrdersResponse {
             orders: orders.iter().map(|seq| (&forge.record(*seq)).into()).collect(),

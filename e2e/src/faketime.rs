@@ -1,5 +1,5 @@
-//! Processes under another clock: Debian's libfaketime is loaded into each, and they run as they are otherwise. The
-//! time that counts durations stays the machine's.
+//! Processes under another clock: each loads Debian's libfaketime and is otherwise unchanged. The monotonic clock
+//! stays the machine's.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,13 +16,13 @@ use crate::now;
 
 /// Set to `required` where a machine must have libfaketime, as in continuous integration.
 const DEMAND: &str = "SYNAPSOR_TEST_FAKETIME";
-/// The library, as `servers.sh program` knows it.
+/// Name of the library in `servers.sh program`.
 const LIBRARY: &str = "faketime";
 const SHARED_MEMORY: &str = "/dev/shm";
 const CHILDREN: [&str; 3] = ["synapsor-gateway", "synapsor-executor", "synapsor-ledger"];
 const RUNNER: &str = "synapsor-runner";
 
-/// A clock that differs from the machine's by a constant.
+/// Clock with a constant offset from the machine's clock.
 #[derive(Debug, Clone)]
 pub struct FakedClock {
     library: PathBuf,
@@ -30,10 +30,9 @@ pub struct FakedClock {
 }
 
 impl FakedClock {
-    /// A clock that shows `start` now. `None`, said loudly, where the machine cannot have one.
-    ///
-    /// # Errors
-    /// Where there is none and the run demands it.
+    /// Creates a clock that shows `start` now. Returns `None`, with a notice, if the machine has no libfaketime.
+    /// ¶ # Errors
+    /// A missing library in a run that requires it.
     pub fn starting_at(start: Timestamp) -> anyhow::Result<Option<Self>> {
         let offset = start.as_unix_millis() - now().as_unix_millis();
         let Some(library) = library()? else {
@@ -47,12 +46,12 @@ impl FakedClock {
         }))
     }
 
-    /// The variable that loads the library.
+    /// Variable that loads the library.
     pub fn preload(&self) -> (String, String) {
         preload(&self.library)
     }
 
-    /// The variables that give a process this clock.
+    /// Variables that give a process this clock.
     pub fn variables(&self) -> Vec<(String, String)> {
         let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         vec![
@@ -63,11 +62,10 @@ impl FakedClock {
         ]
     }
 
-    /// Makes a folder of binaries of which the command line starts its children under this clock, although it
-    /// clears their environment: each is a script that sets the clock and becomes the binary.
-    ///
-    /// # Errors
-    /// Binaries that are missing; files that cannot be made.
+    /// Creates a directory of binaries whose CLI starts its children under this clock, although it clears their
+    /// environment. Each binary is a script that sets the clock and executes the original.
+    /// ¶ # Errors
+    /// Missing binaries; files that cannot be created.
     pub fn wrap(&self, build: Build, folder: &Path) -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
         let variables: Vec<String> = self
@@ -85,7 +83,7 @@ impl FakedClock {
             std::fs::write(&path, script)?;
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
         }
-        // It looks for its children beside itself, and a symbolic link would lead it back to the build's folder.
+        // The CLI looks for its children in its own directory; a symbolic link would lead to the build directory.
         let (original, runner) = (build.binary(RUNNER)?, folder.join(RUNNER));
         std::fs::hard_link(&original, &runner)
             .or_else(|_| std::fs::copy(&original, &runner).map(drop))
@@ -94,19 +92,18 @@ impl FakedClock {
     }
 }
 
-/// A clock that is right until it is told to differ, for processes that run.
+/// Clock of running processes, correct until a test sets an offset.
 #[derive(Debug)]
 pub struct SteppedClock {
     library: PathBuf,
-    /// Read by the processes whenever they ask for the time.
+    /// File that the processes read at every time query.
     file: PathBuf,
 }
 
 impl SteppedClock {
-    /// A clock that `file` moves. `None`, said loudly, where the machine cannot have one.
-    ///
-    /// # Errors
-    /// Where there is none and the run demands it; a file that cannot be written.
+    /// Creates a clock that `file` controls. Returns `None`, with a notice, if the machine has no libfaketime.
+    /// ¶ # Errors
+    /// A missing library in a run that requires it; a file that cannot be written.
     pub fn new(file: PathBuf) -> anyhow::Result<Option<Self>> {
         let Some(library) = library()? else {
             return Ok(None);
@@ -116,9 +113,8 @@ impl SteppedClock {
         Ok(Some(this))
     }
 
-    /// From now on the clock is so many seconds ahead; behind when negative.
-    ///
-    /// # Errors
+    /// Sets the offset in seconds; negative values are in the past.
+    /// ¶ # Errors
     /// A file that cannot be written.
     pub fn set(&self, seconds: i64) -> anyhow::Result<()> {
         let text = format!("{seconds:+}\n");
@@ -129,7 +125,7 @@ impl SteppedClock {
         )?)
     }
 
-    /// The variables that give a process this clock.
+    /// Variables that give a process this clock.
     pub fn variables(&self) -> Vec<(String, String)> {
         let file = self.file.display().to_string();
         vec![
@@ -142,7 +138,7 @@ impl SteppedClock {
     }
 }
 
-/// Where libfaketime is; `None`, said loudly, where the machine cannot have it.
+/// Path of libfaketime; `None`, with a notice, if the machine cannot install it.
 fn library() -> anyhow::Result<Option<PathBuf>> {
     sweep();
     match program(LIBRARY) {
@@ -157,8 +153,8 @@ fn library() -> anyhow::Result<Option<PathBuf>> {
     }
 }
 
-/// Removes what killed processes under libfaketime left: a later process with the same number could not start if it
-/// were another user's.
+/// Removes shared memory that killed processes under libfaketime left. A later process with the same pid and
+/// another user could not start otherwise.
 fn sweep() {
     for entry in std::fs::read_dir(SHARED_MEMORY).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -167,7 +163,7 @@ fn sweep() {
             rest.or_else(|| name.strip_prefix("faketime_shm_"))
         });
         if process.is_some_and(|id| !Path::new("/proc").join(id).exists()) {
-            // Another user's stays.
+            // Files of another user stay.
             let _ = std::fs::remove_file(entry.path());
         }
     }

@@ -1,4 +1,4 @@
-//! The tables and the contract that a deployment starts with, in the words of each engine.
+//! Tables and contract of a new deployment, in the SQL of each engine.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::contract;
@@ -12,17 +12,17 @@ const MYSQL: &str = include_str!("../fixtures/mysql.sql");
 const ROWS: &str = include_str!("../fixtures/rows.sql");
 const MORE: &str = include_str!("../fixtures/more.json");
 
-/// What a test puts into a fresh database of a server.
+/// Content that a test puts into a fresh server database.
 #[derive(Debug, Clone)]
 pub struct Fixture {
-    /// As for SQLite; engine and schema are put in when the database is known.
+    /// Contract as for SQLite; engine and schema are filled in when the database is known.
     pub contract: Json,
     pub postgres: String,
     pub mysql: String,
 }
 
 impl Fixture {
-    /// The invoices of every test. No trigger counts versions here: the writer does.
+    /// Invoices of every test. No trigger increments versions here; the writer does.
     pub fn billing() -> Self {
         let mut contract = json(CONTRACT);
         for capability in capabilities(&mut contract) {
@@ -37,7 +37,7 @@ impl Fixture {
         }
     }
 
-    /// The invoices, tickets that are guarded by the time of their last change, and credits that have no version.
+    /// The invoices, tickets guarded by a timestamp of the last change, and credits without a version column.
     pub fn with_more_guards() -> Self {
         let mut this = Self::billing();
         if let Json::Array(more) = json(MORE) {
@@ -46,10 +46,9 @@ impl Fixture {
         this
     }
 
-    /// Makes the tables and the accounts.
-    ///
-    /// # Errors
-    /// What the server or the product refuses.
+    /// Creates the tables and the accounts.
+    /// ¶ # Errors
+    /// An error of the database or the product.
     pub fn fill(&self, database: &Database) -> anyhow::Result<Roles> {
         database.execute(match database.engine().in_contract() {
             contract::EngineKind::Mysql => &self.mysql,
@@ -58,7 +57,7 @@ impl Fixture {
         database.prepare_writeback(self.targets(database.schema()))
     }
 
-    /// The contract for a database.
+    /// Contract for a database.
     pub fn contract_for(&self, database: &Database) -> String {
         let mut contract = self.contract.clone();
         for source in contract["sources"]
@@ -74,7 +73,7 @@ impl Fixture {
         contract.to_string()
     }
 
-    /// The columns that the contract reads and writes, table by table.
+    /// Columns that the contract reads and writes, per table.
     fn targets(&self, schema: &str) -> Vec<GrantTarget> {
         let mut contract = self.contract.clone();
         capabilities(&mut contract)

@@ -1,6 +1,6 @@
-//! A ledger that hands every writer every job, many times over, and keeps what they report. Its log is in order
-//! and its papers are genuine: what it breaks is the promise that a lease is held by one writer only. A report that is
-//! told again, because its answer came too late, counts once, as with any ledger.
+//! Ledger that hands every writer every job many times and keeps their reports. Its log is consistent and its job
+//! inputs are genuine. It breaks only the guarantee that one writer at a time holds a lease. A report that a
+//! writer repeats because the response was late counts once, as with any ledger.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,20 +29,20 @@ use crate::proofs::Dice;
 
 const LEASE_MS: u32 = 60_000;
 
-/// What a writer said of one attempt.
+/// Report of a writer about one attempt.
 #[derive(Debug, Clone)]
 pub struct Said {
     pub report: AttemptReport,
-    /// Signed bytes of the receipt that came with it.
+    /// Signed bytes of the receipt in the report.
     pub receipt: Option<String>,
 }
 
-/// The running ledger.
+/// Running ledger.
 #[derive(Debug)]
 pub struct GenerousLedger {
     pub address: String,
     heard: Arc<Heard>,
-    /// Jobs that were handed out and will be.
+    /// Total number of jobs to hand out.
     pub expected: usize,
     stop: CancellationToken,
 }
@@ -52,7 +52,7 @@ struct Heard {
     /// Ids of the jobs' proposals, in the order of the jobs.
     proposals: Vec<String>,
     said: Mutex<BTreeMap<String, Vec<Said>>>,
-    /// Signed bytes of every report that was counted.
+    /// Signed bytes of every counted report.
     counted: Mutex<HashSet<Vec<u8>>>,
     /// Jobs that were answered, by writer: proposal and fence.
     answered: Mutex<HashSet<(String, String, u64)>>,
@@ -60,7 +60,7 @@ struct Heard {
 }
 
 impl Heard {
-    /// False if a report with these bytes was heard before.
+    /// Returns false for a report whose bytes were received before.
     fn is_new(&self, report: &DsseEnvelope) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         counted.insert(report.payload.clone())
@@ -90,7 +90,7 @@ impl Heard {
 }
 
 impl GenerousLedger {
-    /// Every one of `writers` gets every paper `times` times.
+    /// Starts a ledger that hands each of `writers` each job `times` times.
     pub async fn start(
         deployment: &Deployment,
         papers: &[(ProposalId, Papers)],
@@ -127,7 +127,7 @@ impl GenerousLedger {
         })
     }
 
-    /// Waits until every job was answered; gives everything that was said, by proposal.
+    /// Waits until every job has an answer; returns all reports by proposal.
     pub async fn everything(&self, within: Duration) -> anyhow::Result<BTreeMap<String, Vec<Said>>> {
         let mut count = self.heard.count.subscribe();
         let all = count.wait_for(|count| *count >= self.expected);
@@ -145,7 +145,7 @@ impl Drop for GenerousLedger {
     }
 }
 
-/// One job for each of the papers, all proven under the same checkpoint.
+/// One job per proposal, all proven under the same checkpoint.
 fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::Job> {
     let mut forge = Forge::default();
     let body = |e: &DsseEnvelope| e.to_bytes().expect("an envelope has a byte form");
@@ -189,8 +189,8 @@ struct Service {
 type Jobs =
     std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<wire::LeaseJobsResponse, Status>> + Send>>;
 
-/// The jobs of one writer, each so many times, in the order in which it gets them. The first time all writers get them
-/// in the same order, so that they compete; later ones are in an order of each writer's own.
+/// Jobs of one writer in the order in which it gets them, each this many times. In the first pass all writers get them
+/// in the same order, so that they contend. In later passes each writer has its own order.
 fn sequence(jobs: &[wire::Job], times: usize, writer: &str) -> Vec<(usize, u64)> {
     let seed = writer
         .bytes()
@@ -239,7 +239,7 @@ impl WritebackService for Service {
                     return;
                 }
             }
-            // The stream stays open, as that of a ledger without work does.
+            // The stream stays open, as that of a ledger without jobs does.
             queue.closed().await;
         });
         let jobs = receiver;
@@ -293,7 +293,7 @@ impl WritebackService for Service {
             .map(DsseEnvelope::try_from)
             .transpose()
             .map_err(refused)?;
-        // A reconciler tells of receipts without a lease; only an attempt answers a job.
+        // A reconciler reports receipts without a lease; only an attempt answers a job.
         let answers_a_job = !request.lease_token.is_empty() && self.heard.is_first_answer(&report);
         let said = Said {
             report,

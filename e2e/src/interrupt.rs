@@ -1,5 +1,5 @@
-//! What a program of this crate started ends with it: on Ctrl-C and on SIGTERM every process below this one is
-//! killed, and everything that owns a process, a server or a folder of its own is dropped.
+//! Signal handling of this crate's programs. Ctrl-C and SIGTERM kill every descendant process and drop every owner
+//! of a process, a server or a directory.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,24 +12,23 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// As a shell tells it of a command that Ctrl-C ended.
+/// Exit code of a shell for a command that Ctrl-C ended.
 pub const EXIT_INTERRUPTED: u8 = 130;
-/// Owners end servers and remove folders within this time.
+/// Time for owners to end servers and remove directories.
 const DROPS: Duration = Duration::from_secs(10);
-/// Whatever still runs then is killed, and this process with it.
+/// Time after which remaining processes and this process are killed.
 const LAST: Duration = Duration::from_secs(20);
 
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
-/// Whether this process was told to end: whoever waits for something need not wait any longer.
+/// Checks whether a signal asked this process to end; waiting code then stops.
 pub fn is_told() -> bool {
     IS_TOLD.load(Ordering::Relaxed)
 }
 
-/// Runs work to its end; `None` after a signal, when nothing of it is left.
-///
-/// # Errors
-/// Where signals cannot be listened for.
+/// Runs work to its end; returns `None` after a signal, when all its processes have ended.
+/// ¶ # Errors
+/// Signal handlers that cannot be installed.
 pub fn run<T>(runtime: Runtime, work: impl Future<Output = T>) -> anyhow::Result<Option<T>> {
     let interrupted = CancellationToken::new();
     listen(interrupted.clone())?;
@@ -42,14 +41,14 @@ pub fn run<T>(runtime: Runtime, work: impl Future<Output = T>) -> anyhow::Result
     if !is_told() {
         return Ok(done);
     }
-    // Work may have come to an end because its processes did.
+    // The work may have ended because its processes did.
     drop(done);
     runtime.shutdown_timeout(DROPS);
     kill_descendants();
     Ok(None)
 }
 
-/// Listens on a thread of its own: the work may be waiting for one of its processes, which has to end first.
+/// Listens on its own thread: the work may wait for one of its processes, which must end first.
 fn listen(interrupted: CancellationToken) -> anyhow::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let (mut interrupt, mut terminate, mut hangup) = {
@@ -83,7 +82,7 @@ fn listen(interrupted: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Kills every process below this one. One that starts another meanwhile is found again with it.
+/// Kills every descendant process; repeats until it finds no new one.
 fn kill_descendants() {
     loop {
         let running = descendants(getpid());
@@ -91,14 +90,14 @@ fn kill_descendants() {
             return;
         }
         for pid in running {
-            // It may have ended by itself.
+            // It may have exited already.
             let _ = kill_process(pid, Signal::KILL);
         }
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// Processes that one started, directly or not, and that still run.
+/// Running direct and indirect child processes of a process.
 pub fn descendants(of: Pid) -> Vec<Pid> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
@@ -118,9 +117,9 @@ pub fn descendants(of: Pid) -> Vec<Pid> {
     found
 }
 
-/// The parent in a line of `/proc/PID/stat`; none for a process that ended and waits to be asked for.
+/// Parent pid in a line of `/proc/PID/stat`; `None` for a zombie.
 fn parent_of_running(stat: &str) -> Option<i32> {
-    // The name of the program comes before, in parentheses, and may hold anything.
+    // The program name comes first, in parentheses, and may contain any character.
     let (_, rest) = stat.rsplit_once(") ")?;
     let mut words = rest.split(' ');
     let state = words.next()?;

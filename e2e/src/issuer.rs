@@ -1,5 +1,5 @@
-//! A token issuer: its keys, the key set that it publishes in a file or over HTTP, and tokens, those that it would
-//! make and those that it never would. What a token is good for is the business of the processes under test.
+//! Token issuer: its keys, the key set that it publishes in a file or over HTTP, and valid and forged tokens. The
+//! processes under test decide which tokens are valid.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -22,16 +22,16 @@ use tokio::net::TcpListener;
 
 use crate::now;
 
-/// The issuer that contracts of tests name.
+/// Issuer in the test contracts.
 pub const ISSUER: &str = "https://id.example.com/realms/test";
-/// The audience that contracts of tests name.
+/// Audience in the test contracts.
 pub const AUDIENCE: &str = "https://mcp.example.com/mcp";
 pub const READ: &str = "synapsor:read";
 pub const PROPOSE: &str = "synapsor:propose";
-/// A minute before now, so that no clock is ahead of the token.
+/// One minute ago, so that no clock is behind the token.
 const ISSUED_SECONDS_AGO: i64 = 60;
 const LIVES_SECONDS: i64 = 600;
-/// Made for tests alone; it opens nothing.
+/// Test-only key.
 const RSA_KEY: &[u8] = include_bytes!("../../domain/src/access_token/fixtures/rsa.pk8");
 
 #[derive(Debug)]
@@ -49,14 +49,14 @@ pub struct IssuerKey {
 }
 
 impl IssuerKey {
-    /// A new key for `EdDSA`.
+    /// Generates a key for `EdDSA`.
     pub fn ed25519(kid: &str) -> anyhow::Result<Self> {
         let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(unusable)?;
         let pair = Ed25519KeyPair::from_pkcs8(document.as_ref()).map_err(unusable)?;
         Ok(Self::of(kid, Pair::Ed25519(pair)))
     }
 
-    /// A new key for `ES256`.
+    /// Generates a key for `ES256`.
     pub fn p256(kid: &str) -> anyhow::Result<Self> {
         let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(unusable)?;
@@ -64,7 +64,7 @@ impl IssuerKey {
         Ok(Self::of(kid, Pair::P256(pair)))
     }
 
-    /// The fixture's key for `RS256`.
+    /// Loads the fixture's key for `RS256`.
     pub fn rsa(kid: &str) -> anyhow::Result<Self> {
         let pair = RsaKeyPair::from_pkcs8(RSA_KEY).map_err(unusable)?;
         Ok(Self::of(kid, Pair::Rsa(pair)))
@@ -85,7 +85,7 @@ impl IssuerKey {
         }
     }
 
-    /// The public half: a point, or a modulus.
+    /// Public key: a point, or a modulus.
     pub fn public(&self) -> Vec<u8> {
         match &self.pair {
             Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
@@ -122,17 +122,17 @@ impl IssuerKey {
         }
     }
 
-    /// The header that this key's tokens have.
+    /// Header of this key's tokens.
     pub fn header(&self) -> Json {
         json!({"alg": self.algorithm(), "typ": "at+jwt", "kid": self.kid})
     }
 
-    /// A token with these claims, or with whatever text stands for them.
+    /// Signs a token with these claims, or with any other text in their place.
     pub fn token(&self, claims: &impl Display) -> String {
         self.token_under(&self.header(), claims)
     }
 
-    /// The same under another header.
+    /// Signs a token with another header.
     pub fn token_under(&self, header: &impl Display, claims: &impl Display) -> String {
         let signed = format!("{}.{}", part(header), part(claims));
         let signature = self.sign(signed.as_bytes());
@@ -144,30 +144,30 @@ fn unusable(error: impl Display) -> anyhow::Error {
     anyhow!("a key cannot be used: {error}")
 }
 
-/// One part of a token.
+/// Encodes one part of a token.
 pub fn part(text: &impl Display) -> String {
     URL_SAFE_NO_PAD.encode(text.to_string())
 }
 
-/// The document that an issuer publishes.
+/// JSON document that an issuer publishes.
 pub fn key_set(keys: &[&IssuerKey]) -> String {
     let keys: Vec<Json> = keys.iter().map(|key| key.jwk()).collect();
     json!({ "keys": keys }).to_string()
 }
 
-/// Publishes keys in a file, in place of what stood there.
+/// Publishes keys in a file and replaces the previous ones.
 pub fn publish(path: &Path, keys: &[&IssuerKey]) -> anyhow::Result<()> {
     Ok(files::write_atomic(path, key_set(keys).as_bytes(), MODE_PUBLIC)?)
 }
 
-/// Claims of a token that is good now (RFC 9068), with an id of its own.
+/// Claims of a currently valid token (RFC 9068), with its own id.
 pub fn claims(tenant: &str, principal: &str, scope: &str) -> Json {
     let issued = now().as_unix_millis() / 1_000 - ISSUED_SECONDS_AGO;
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": principal, "client_id": "desk", "jti": random::hex_id(20),
         "tenant_id": tenant, "iat": issued, "exp": issued + LIVES_SECONDS, "scope": scope})
 }
 
-/// An issuer that answers each request with its newest key set, and counts.
+/// Issuer that answers each request with its newest key set, and counts requests.
 #[derive(Debug)]
 pub struct ServedKeys {
     pub url: String,
@@ -202,13 +202,13 @@ impl ServedKeys {
         *self.document.lock().unwrap_or_else(PoisonError::into_inner) = key_set(keys);
     }
 
-    /// How often somebody connected.
+    /// Number of connections so far.
     pub fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 }
 
-/// A place that tokens name and that nobody may ever ask.
+/// Address that tokens name and that no process may connect to.
 #[derive(Debug)]
 pub struct Trap {
     pub address: String,
@@ -225,7 +225,8 @@ impl Trap {
         })
     }
 
-    /// Whether somebody connected since the trap was set; the system keeps connections until they are taken.
+    /// Checks whether a client connected since the trap was set; the system queues connections until they are
+    /// accepted.
     pub fn was_sprung(&self) -> anyhow::Result<bool> {
         match self.listener.accept() {
             Ok(_) => Ok(true),

@@ -1,5 +1,5 @@
-//! Whole systems for tests and proofs: the real binaries as real processes with real certificates, a real
-//! database, people with keys, agents with MCP clients, and a ledger that lies.
+//! Complete systems for tests and proofs: the real binaries as processes with real certificates, a real database,
+//! operators with keys, agents with MCP clients, and a dishonest ledger.
 
 pub mod access;
 pub mod account;
@@ -30,7 +30,7 @@ pub mod tenants;
 
 use synapsor_domain::timestamp::Timestamp;
 
-/// The time now, as the processes see it.
+/// Current time, as the processes see it.
 pub fn now() -> Timestamp {
     use synapsor_chassis::clock::{Clock as _, SystemClock};
     Timestamp::from_unix_millis(SystemClock.now_ms())

@@ -1,5 +1,5 @@
-//! Namespaces for networks and mounts are not to be had on every machine: tests that need them say so loudly and pass, unless
-//! whoever runs them demands them.
+//! Detection of network and mount namespaces. Not every machine allows them: a test that needs them prints a
+//! notice and passes, unless the run requires them.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::account::is_root;
 /// Set to `required` where a machine must have network namespaces, as in continuous integration.
 const DEMAND: &str = "SYNAPSOR_TEST_NAMESPACES";
 
-/// Says what was not tested and why; fails where namespaces are demanded.
+/// Reports a skipped test and the reason; fails if namespaces are required.
 pub fn missing(what: &str, reason: &anyhow::Error) -> anyhow::Result<()> {
     if std::env::var_os(DEMAND).is_some_and(|value| value == "required") {
         bail!("{DEMAND} is `required`, and: {what}: {reason}");
@@ -19,21 +19,21 @@ pub fn missing(what: &str, reason: &anyhow::Error) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what a run leaves out, on the real stderr: what a passing test prints is kept from view.
+/// Prints a skipped check on the real stderr, because the test runner captures the output of passing tests.
 pub fn left_out(what: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
-    // One write, so that tests beside this one do not get between its words.
+    // One write, so that concurrent tests do not interleave with the line.
     let line = format!("NOT TESTED: {what}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
-/// The words before a command that has file systems of its own.
+/// Command prefix that gives a command its own file systems.
 pub fn unshare_mounts() -> Vec<String> {
     let flags = if is_root() { "-m" } else { "-rm" };
     ["unshare", flags, "--"].map(str::to_owned).to_vec()
 }
 
-/// Whether a process can have file systems of its own.
+/// Checks whether a process can have its own file systems.
 pub fn try_mount() -> anyhow::Result<()> {
     let words = unshare_mounts();
     let probe = Command::new(&words[0])

@@ -1,5 +1,5 @@
-//! People: what they sign, and how it reaches the ledger. Every part of a signed object can be bent, so that
-//! tests can present what an honest CLI never would.
+//! Operators: the objects that they sign and their delivery to the ledger. A test can alter each field of a signed
+//! object, beyond what an honest CLI can sign.
 
 use anyhow::Context as _;
 use synapsor_chassis::identity::Role;
@@ -26,7 +26,7 @@ use crate::deployment::{Deployment, Person};
 use crate::now;
 use crate::stack::Stack;
 
-/// A proposal as a person has it on the table.
+/// Proposal as an operator reviews it.
 #[derive(Debug, Clone)]
 pub struct Subject {
     pub proposal: Proposal,
@@ -35,7 +35,7 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// The proposal of a record, verified under the deployment's trust file.
+    /// Verifies the proposal of a record under the deployment's trust file.
     pub fn of(record: wire::ProposalRecord, deployment: &Deployment) -> anyhow::Result<Self> {
         let envelope: DsseEnvelope = required("proposal", record.proposal)?.try_into()?;
         Ok((&VerifiedProposal::verify_historical(envelope, &deployment.trust()?)?).into())
@@ -60,7 +60,7 @@ fn audience(deployment: &Deployment, subject: &Subject) -> SignatureAudience {
     }
 }
 
-/// The decision that an honest person would sign.
+/// Decision that an honest approver signs.
 pub fn decision(
     deployment: &Deployment,
     person: &Person,
@@ -93,7 +93,7 @@ pub fn decision(
     }
 }
 
-/// The apply order that counts on these decisions.
+/// Apply order that refers to these decisions.
 pub fn order(
     deployment: &Deployment,
     person: &Person,
@@ -126,7 +126,7 @@ pub fn order(
     }
 }
 
-/// A freeze of the deployment, signed by this person.
+/// Freeze of the deployment, signed by this operator.
 pub fn freeze(deployment: &Deployment, person: &Person) -> Freeze {
     Freeze {
         v: 1,
@@ -143,7 +143,7 @@ pub fn freeze(deployment: &Deployment, person: &Person) -> Freeze {
     }
 }
 
-/// The lift of one freeze.
+/// Lift of one freeze.
 pub fn lift(deployment: &Deployment, person: &Person, freeze: Digest) -> Unfreeze {
     Unfreeze {
         v: 1,
@@ -162,7 +162,7 @@ pub fn lift(deployment: &Deployment, person: &Person, freeze: Digest) -> Unfreez
     }
 }
 
-/// An order about receipts of one source.
+/// Order about receipts of one source.
 pub fn receipt_order(
     deployment: &Deployment,
     person: &Person,
@@ -208,7 +208,7 @@ pub fn seal_order(person: &Person, order: &ApplyOrder) -> DsseEnvelope {
     DsseEnvelope::sign(ObjectKind::ApplyOrder, order, &person.key).expect("an order has a canonical form")
 }
 
-/// A person at the ledger's review service.
+/// Operator with a connection to the ledger's review service.
 #[derive(Debug, Clone)]
 pub struct Desk {
     client: ReviewServiceClient<Channel>,
@@ -221,12 +221,12 @@ impl Desk {
         })
     }
 
-    /// The proposal that a text names, verified under the deployment's trust file.
+    /// Returns the proposal with this id, verified under the deployment's trust file.
     pub async fn subject(&mut self, deployment: &Deployment, proposal: &str) -> anyhow::Result<Subject> {
         Subject::of(self.record(proposal).await?, deployment)
     }
 
-    /// The same without a look at signatures, for harnesses that sign by the thousand.
+    /// Returns it without signature checks, for harnesses that sign in large numbers.
     pub async fn unverified(&mut self, proposal: &str) -> anyhow::Result<Subject> {
         let record = self.record(proposal).await?;
         let envelope: DsseEnvelope = required("proposal", record.proposal)?.try_into()?;
@@ -258,7 +258,7 @@ impl Desk {
         self.decide_as(&random::hex_id(32), decision).await
     }
 
-    /// The same under a request id of the caller's, who may have to ask again.
+    /// Decides under the caller's request id, so that the caller can retry.
     pub async fn decide_as(
         &mut self,
         request_id: &str,
@@ -281,7 +281,7 @@ impl Desk {
         self.request_apply_as(&random::hex_id(32), order).await
     }
 
-    /// The same under a request id of the caller's, who may have to ask again.
+    /// Requests an apply under the caller's request id, so that the caller can retry.
     pub async fn request_apply_as(
         &mut self,
         request_id: &str,
@@ -300,7 +300,7 @@ impl Desk {
             .seq)
     }
 
-    /// Approves and orders as alice, the honest way.
+    /// Approves and orders as alice, with valid signatures.
     pub async fn approve_and_order(
         &mut self,
         deployment: &Deployment,
@@ -320,7 +320,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Waits until the proposal's record satisfies `wanted`, following the log.
+    /// Follows the log until the proposal's record satisfies `wanted`.
     pub async fn until(
         &mut self,
         stack: &Stack,
@@ -351,7 +351,7 @@ impl Desk {
             .context("the outcome did not come")?
     }
 
-    /// The final state of a proposal.
+    /// Final state of a proposal.
     pub async fn outcome(&mut self, stack: &Stack, proposal: &str) -> anyhow::Result<String> {
         let ended = |r: &wire::ProposalRecord| {
             r.state
@@ -361,7 +361,7 @@ impl Desk {
         Ok(self.until(stack, proposal, ended).await?.state)
     }
 
-    /// The report of the next attempt that answers this order.
+    /// Report of the next attempt for this order.
     pub async fn attempt(
         &mut self,
         stack: &Stack,

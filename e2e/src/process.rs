@@ -1,4 +1,4 @@
-//! One process under test: cleared environment, log in a file, killed with the test.
+//! Process under test: cleared environment, log in a file, killed with the test.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::account::Account;
 const READY: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A running process and where it listens.
+/// Running process and its address.
 #[derive(Debug)]
 pub struct Process {
     pub name: String,
@@ -23,7 +23,7 @@ pub struct Process {
     pub environment: Vec<(String, String)>,
 }
 
-/// What to start.
+/// Command of a process.
 #[derive(Debug, Clone)]
 pub struct Launch {
     pub name: String,
@@ -34,7 +34,7 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// Starts the process and waits until it has published its address.
+    /// Starts the process and waits until it publishes its address.
     pub fn start(&self, folder: &Path) -> anyhow::Result<Process> {
         let run_file = folder.join(format!("{}.run", self.name));
         let _ = std::fs::remove_file(&run_file);
@@ -98,13 +98,13 @@ impl Process {
         self.child.id()
     }
 
-    /// Ends it the hard way, as a crash would.
+    /// Kills it without a shutdown, as a crash does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Waits for its own end.
+    /// Waits for it to exit.
     pub fn wait(&mut self, within: Duration) -> anyhow::Result<ExitStatus> {
         let until = Instant::now() + within;
         loop {

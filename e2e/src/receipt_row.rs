@@ -1,4 +1,4 @@
-//! Receipts that a test puts into a target database itself, as somebody with the database and a writer key could.
+//! Receipts that a test inserts into a source database, as an attacker with database access and a writer key can.
 
 use anyhow::Context as _;
 use synapsor_domain::digest::Digest;
@@ -10,10 +10,9 @@ use synapsor_source::StoredReceipt;
 use crate::now;
 use crate::target::Target;
 
-/// A receipt that claims an effect of a proposal in this database, by an order if there was one. The database must hold
-/// a receipt already: the claimed one names the same database.
-///
-/// # Errors
+/// Builds a receipt that claims an effect of a proposal in this database, with an order if there is one. The
+/// database must contain a receipt already: the claimed one names the same database.
+/// ¶ # Errors
 /// A database without receipts.
 pub fn applied(
     target: &Target,
@@ -45,10 +44,9 @@ pub fn applied(
     Ok(DsseEnvelope::sign(ObjectKind::Receipt, &receipt, key)?)
 }
 
-/// Inserts the row of a receipt as the database's owner.
-///
-/// # Errors
-/// What the engine says.
+/// Inserts a receipt row as the owner of the database.
+/// ¶ # Errors
+/// The database error.
 pub fn insert(target: &Target, signed: &DsseEnvelope) -> anyhow::Result<()> {
     let row = StoredReceipt::from_envelope(signed)?;
     let text = |text: &str| format!("'{}'", text.replace('\'', "''"));

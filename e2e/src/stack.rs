@@ -1,4 +1,4 @@
-//! The processes of one deployment, started by hand with the flags that an operator would use.
+//! Processes of one deployment, started with the flags that an operator uses.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use tonic::transport::Channel;
 use crate::deployment::Deployment;
 use crate::process::{Launch, Process};
 
-/// Instance id of the reader and gateway that belong together.
+/// Instance id of the reader and its gateway.
 pub const INSTANCE: &str = "client-1";
-/// Whom the reader of a stack acts for.
+/// Tenant and principal of a stack's reader.
 const WHO: [(&str, &str); 2] = [("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "support-agent")];
 /// Name of the first writer.
 pub const WRITER: &str = "writer-1";
 
-/// A deployment with its processes running.
+/// Deployment with running processes.
 #[derive(Debug)]
 pub struct Stack {
     pub deployment: Deployment,
@@ -28,7 +28,7 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Ledger, reader and writer.
+    /// Starts ledger, reader and writer.
     pub fn start(deployment: Deployment) -> anyhow::Result<Self> {
         let mut stack = Self::without_writer(deployment)?;
         stack.start_writer(&[])?;
@@ -39,7 +39,7 @@ impl Stack {
         Self::with_reader_variables(deployment, &[])
     }
 
-    /// Ledger and reader, for a contract with sources whose URLs are in more variables.
+    /// Starts ledger and reader for a contract whose sources need more URL variables.
     pub fn with_reader_variables(deployment: Deployment, more: &[(&str, &str)]) -> anyhow::Result<Self> {
         let ledger = ledger(&deployment, &[])?;
         let mut environment = WHO.to_vec();
@@ -53,28 +53,28 @@ impl Stack {
         })
     }
 
-    /// Starts the writer with extra environment; failpoint builds read theirs from it.
+    /// Starts the writer with extra environment variables, which failpoint builds read.
     pub fn start_writer(&mut self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
         self.writer = None;
         self.writer = Some(writer(&self.deployment, &self.ledger.address, WRITER, extra)?);
         Ok(())
     }
 
-    /// Kills the ledger and starts it on the same store; its address changes.
+    /// Kills the ledger and starts it with the same store; its address changes.
     pub fn restart_ledger(&mut self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
         self.ledger.kill();
         self.ledger = ledger(&self.deployment, extra)?;
         Ok(())
     }
 
-    /// Kills the ledger and starts it on the same store and address, as a service manager would.
+    /// Kills the ledger and starts it with the same store and address, as a service manager does.
     pub fn restart_ledger_in_place(&mut self, extra: &[(&str, &str)]) -> anyhow::Result<()> {
         self.ledger.kill();
         self.ledger = ledger_at(&self.deployment, &self.ledger.address, extra)?;
         Ok(())
     }
 
-    /// A channel to the ledger under some identity.
+    /// Opens a channel to the ledger with an identity.
     pub fn ledger_as(&self, role: Role, instance: Option<&str>) -> anyhow::Result<Channel> {
         channel(
             &self.deployment,
@@ -104,7 +104,7 @@ impl Stack {
     }
 }
 
-/// A channel from an identity to a served role.
+/// Opens a channel from an identity to a served role.
 pub fn channel(
     deployment: &Deployment,
     role: Role,
@@ -191,17 +191,17 @@ fn owned(extra: &[(&str, &str)]) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Starts a ledger on the deployment's store.
+/// Starts a ledger with the deployment's store.
 pub fn ledger(deployment: &Deployment, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
     ledger_at(deployment, "127.0.0.1:0", extra)
 }
 
-/// Starts a ledger on the deployment's store at an address.
+/// Starts a ledger with the deployment's store at an address.
 pub fn ledger_at(deployment: &Deployment, address: &str, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
     wrapped_ledger(deployment, address, &[], extra)
 }
 
-/// The same behind a command that becomes the ledger: the words before the ledger's own.
+/// Starts it through a wrapper command that executes the ledger; `wrapper` precedes the ledger's own arguments.
 pub fn wrapped_ledger(
     deployment: &Deployment,
     address: &str,
@@ -253,7 +253,7 @@ pub fn reader(deployment: &Deployment, ledger: &str, tenant: &str) -> anyhow::Re
     reader_with(deployment, ledger, &[], &who)
 }
 
-/// Starts a reader whose callers show access tokens; without a file it fetches the keys that the contract names.
+/// Starts a reader for callers with access tokens; without a file it fetches the keys that the contract names.
 pub fn token_reader(deployment: &Deployment, ledger: &str, keys: Option<&Path>) -> anyhow::Result<Process> {
     let keys = keys.map(|path| ("--jwks-file", text(path)));
     reader_with(deployment, ledger, keys.as_slice(), &[])
@@ -277,8 +277,8 @@ fn reader_with(
     launch(deployment, "reader", "synapsor-executor", arguments, environment)
 }
 
-/// Starts a writer under a name of its own; two names are two writers with the same key, and with a state folder
-/// each. What `extra` sets wins, the database's URL included.
+/// Starts a writer with its own name. Two names are two writers with the same key and separate state directories.
+/// Values of `extra` take precedence, including the database URL.
 pub fn writer(
     deployment: &Deployment,
     ledger: &str,
@@ -288,7 +288,7 @@ pub fn writer(
     wrapped_writer(deployment, ledger, (name, &[]), extra)
 }
 
-/// The same behind a command that becomes the writer: the words before the writer's own.
+/// Starts it through a wrapper command that executes the writer; `wrapper` precedes the writer's own arguments.
 pub fn wrapped_writer(
     deployment: &Deployment,
     ledger: &str,
@@ -316,7 +316,7 @@ pub fn wrapped_writer(
     )
 }
 
-/// Command line of the gateway that belongs to the stack's reader.
+/// Command line of the gateway for the stack's reader.
 pub fn gateway_flags(stack: &Stack) -> anyhow::Result<Vec<String>> {
     let files = stack.deployment.leaf(Role::Gateway, Some(INSTANCE))?;
     let mut arguments = flags(&[
@@ -327,12 +327,12 @@ pub fn gateway_flags(stack: &Stack) -> anyhow::Result<Vec<String>> {
     Ok(arguments)
 }
 
-/// Starts the gateway over HTTP with a token.
+/// Starts the gateway over HTTP with a static token.
 pub fn http_gateway(stack: &Stack, token: &str) -> anyhow::Result<Process> {
     http_gateway_with(stack, token, &[])
 }
 
-/// The same with more flags.
+/// Starts the same with more flags.
 pub fn http_gateway_with(stack: &Stack, token: &str, more: &[(&str, &str)]) -> anyhow::Result<Process> {
     let mut arguments = gateway_flags(stack)?;
     arguments.extend(flags(&owned_flags(more)));
@@ -350,7 +350,7 @@ pub fn http_gateway_with(stack: &Stack, token: &str, more: &[(&str, &str)]) -> a
     )
 }
 
-/// Starts the gateway over HTTP for callers with access tokens, with the ledger's records.
+/// Starts the gateway over HTTP for callers with access tokens, with the ledger's record services.
 pub fn token_gateway(stack: &Stack, more: &[&str]) -> anyhow::Result<Process> {
     let mut arguments = gateway_flags(stack)?;
     arguments.extend(flags(&[

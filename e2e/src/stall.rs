@@ -1,4 +1,4 @@
-//! A TCP proxy that can fall silent: connections stay open, and nothing passes until it is told to go on.
+//! TCP proxy that can stall: connections stay open, and no data passes until the test resumes it.
 
 use std::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 const BUFFER: usize = 16 * 1024;
 
-/// The running proxy.
+/// Running proxy.
 #[derive(Debug)]
 pub struct Stall {
     pub address: SocketAddr,
@@ -19,9 +19,8 @@ pub struct Stall {
 }
 
 impl Stall {
-    /// Listens on loopback and passes on to `server`.
-    ///
-    /// # Errors
+    /// Listens on loopback and forwards to `server`.
+    /// ¶ # Errors
     /// No free port.
     pub async fn start(server: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -41,7 +40,7 @@ impl Stall {
         Ok(this)
     }
 
-    /// From now on nothing passes, or everything does again, what came in between included.
+    /// Stalls or resumes the traffic; data that arrived meanwhile is forwarded on resume.
     pub fn set_silent(&self, is_silent: bool) {
         self.is_silent.send_replace(is_silent);
     }
@@ -75,7 +74,7 @@ async fn pass(
     let mut buffer = vec![0; BUFFER];
     loop {
         let read = from.read(&mut buffer).await?;
-        // A sender that is gone has stopped everything.
+        // A dropped sender has stopped the proxy.
         let _ = silent.wait_for(|is_silent| !is_silent).await;
         if read == 0 {
             return Ok(());

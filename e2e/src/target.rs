@@ -1,5 +1,5 @@
-//! The database that a deployment works on, as its owner sees it: a file, or a database on a server with a role
-//! for each side.
+//! Source database of a deployment, as its owner sees it: a file, or a server database with a reader role and a
+//! writer role.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::databases::{Database, Engine, Roles};
 
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Rows in text.
+/// Rows as text.
 pub type Rows = Vec<Vec<Option<String>>>;
 
-/// Where the rows are that proposals are about.
+/// Database with the rows of the proposals.
 #[derive(Debug)]
 pub enum Target {
     File(PathBuf),
@@ -29,7 +29,7 @@ impl Target {
         }
     }
 
-    /// What the reader is given.
+    /// URL for the reader.
     pub fn read_url(&self) -> String {
         match self {
             Self::File(path) => format!("sqlite://{}", path.display()),
@@ -37,7 +37,7 @@ impl Target {
         }
     }
 
-    /// What the writer is given.
+    /// URL for the writer.
     pub fn write_url(&self) -> String {
         match self {
             Self::File(path) => format!("sqlite://{}", path.display()),
@@ -46,9 +46,8 @@ impl Target {
     }
 
     /// Runs statements as the owner.
-    ///
-    /// # Errors
-    /// What the engine says.
+    /// ¶ # Errors
+    /// The database error.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         match self {
             Self::File(path) => open(path)?.execute_batch(sql).with_context(|| sql.to_owned()),
@@ -57,9 +56,8 @@ impl Target {
     }
 
     /// Rows as the owner sees them.
-    ///
-    /// # Errors
-    /// What the engine says.
+    /// ¶ # Errors
+    /// The database error.
     pub fn query_text(&self, sql: &str) -> anyhow::Result<Rows> {
         match self {
             Self::File(path) => rows(&open(path)?, sql).with_context(|| sql.to_owned()),
@@ -67,10 +65,9 @@ impl Target {
         }
     }
 
-    /// Every row of every table, in the same order each time.
-    ///
-    /// # Errors
-    /// What the engine says.
+    /// Every row of every table, in a stable order.
+    /// ¶ # Errors
+    /// The database error.
     pub fn dump(&self) -> anyhow::Result<String> {
         let tables = match self {
             Self::File(_) => "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name".to_owned(),

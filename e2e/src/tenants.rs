@@ -1,5 +1,5 @@
-//! A deployment for many tenants: callers show access tokens, and each sees its own rows. A canary stands in the rows
-//! of each tenant, so that a test can tell whose rows an answer is made of.
+//! Deployment for many tenants: callers use access tokens, and each sees the rows of its own tenant. The rows of
+//! each tenant contain a canary, so that a test can detect rows of another tenant in a response.
 
 use std::path::{Path, PathBuf};
 
@@ -16,9 +16,9 @@ use crate::stack::{Stack, ledger, token_gateway, token_reader};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tenant {
     pub name: &'static str,
-    /// Its rows.
+    /// Rows of the tenant.
     pub invoices: [&'static str; 2],
-    /// Stands in each of its rows and in no other.
+    /// Value in each of its rows and in no others.
     pub canary: &'static str,
 }
 
@@ -33,26 +33,26 @@ pub const GLOBEX: Tenant = Tenant {
     canary: "CANARY-TWO-c03d9e",
 };
 
-/// What somebody has on file: a proposal, and the evidence of a read.
+/// Records of a caller: a proposal, and the evidence of a read.
 #[derive(Debug, Clone)]
 pub struct Filed {
     pub proposal: String,
     pub evidence: String,
 }
 
-/// The processes, and the issuer whose tokens they take.
+/// Processes, and the issuer of their tokens.
 pub struct Tenants {
     pub stack: Stack,
     pub gateway: Process,
     pub key: IssuerKey,
 }
 
-/// The contract of the tests for callers with tokens.
+/// Test contract for callers with tokens.
 pub fn contract(jwks_url: Option<&str>) -> String {
     for_tokens(CONTRACT, jwks_url)
 }
 
-/// The same contract for callers with tokens.
+/// Adapts a contract for callers with tokens.
 pub fn for_tokens(contract: &str, jwks_url: Option<&str>) -> String {
     let mut contract: Json = serde_json::from_str(contract).expect("a contract of the tests");
     let mut values = json!({"issuer": ISSUER, "audience": AUDIENCE});
@@ -63,13 +63,13 @@ pub fn for_tokens(contract: &str, jwks_url: Option<&str>) -> String {
     contract.to_string()
 }
 
-/// Where the reader finds the issuer's keys.
+/// Key file of the issuer for the reader.
 pub fn keys_file(deployment: &Deployment) -> PathBuf {
     deployment.path("issuer/keys.json")
 }
 
 impl Tenants {
-    /// Ledger, reader and gateway, with the issuer's keys in a file. `more` are flags of the gateway.
+    /// Starts ledger, reader and gateway, with the issuer's keys in a file. `more` are gateway flags.
     pub fn start(more: &[&str]) -> anyhow::Result<Self> {
         let key = IssuerKey::ed25519("k1")?;
         let deployment = Self::deployment(None)?;
@@ -78,12 +78,12 @@ impl Tenants {
         Self::of(deployment, key, Some(&file), more)
     }
 
-    /// The same with keys that the reader fetches.
+    /// Starts the same with keys that the reader fetches.
     pub fn fetching(url: &str, key: IssuerKey) -> anyhow::Result<Self> {
         Self::of(Self::deployment(Some(url))?, key, None, &[])
     }
 
-    /// A deployment with canaries in its rows and nothing running.
+    /// Creates a deployment with canaries in its rows, without processes.
     pub fn deployment(jwks_url: Option<&str>) -> anyhow::Result<Deployment> {
         let deployment = Deployment::with_contract(Build::Plain, &contract(jwks_url))?;
         std::fs::create_dir(deployment.path("issuer"))?;
@@ -118,7 +118,7 @@ impl Tenants {
         Door::at(&self.gateway.address)
     }
 
-    /// A token of a principal with all scopes.
+    /// Token of a principal with all scopes.
     pub fn token(&self, tenant: Tenant, principal: &str) -> String {
         self.token_for(tenant, principal, &format!("{READ} {PROPOSE}"))
     }
@@ -127,7 +127,7 @@ impl Tenants {
         self.key.token(&issuer::claims(tenant.name, principal, scope))
     }
 
-    /// Files a proposal and reads a row through the gateway, as a client does that takes tasks.
+    /// Creates a proposal and reads a row through the gateway, as a client with task support does.
     pub async fn file(&self, tenant: Tenant, token: &str, reason: &str) -> anyhow::Result<Filed> {
         let door = self.door();
         let filed = door
@@ -140,7 +140,7 @@ impl Tenants {
         })
     }
 
-    /// Everything that the processes have written: logs, the ledger's store, state.
+    /// All files that the processes have written: logs, the ledger's store, state.
     pub fn written(&self) -> anyhow::Result<Vec<(PathBuf, Vec<u8>)>> {
         let mut files = Vec::new();
         let mut folders = vec![self.stack.deployment.folder.path().to_owned()];

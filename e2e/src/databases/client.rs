@@ -1,5 +1,5 @@
-//! A connection of the owner's, for what a test does behind the product's back. Calls block: they are made from
-//! plain tests and from within a runtime alike.
+//! Database connection of the owner, for changes outside the product. Calls block; they work from plain tests and
+//! from within a runtime.
 
 use std::future::Future;
 use std::str::FromStr as _;
@@ -16,10 +16,10 @@ use tokio::sync::Mutex;
 
 use super::Engine;
 
-/// No statement of a test takes longer on a server that answers.
+/// Statement timeout; no statement of a test takes longer on a working server.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A row as the server prints it.
+/// Row in the server's text format.
 pub(super) type TextRow = Vec<Option<String>>;
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ enum Connection {
     Mysql(Box<MySqlConnection>),
 }
 
-/// One connection, opened on first use and again after an error. Its transaction is the test's own.
+/// One connection, opened on first use and reopened after an error. The test controls its transactions.
 #[derive(Debug, Clone)]
 pub struct Session {
     engine: Engine,
@@ -37,7 +37,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// A connection to whatever a URL names; nothing is connected yet.
+    /// Creates a connection for a URL; it connects on first use.
     pub fn new(engine: Engine, url: String) -> Self {
         Self {
             engine,
@@ -46,15 +46,14 @@ impl Session {
         }
     }
 
-    /// Runs statements, as many as the text has.
-    ///
-    /// # Errors
-    /// What the server says, with the text.
+    /// Runs the statements of a string.
+    /// ¶ # Errors
+    /// The database error, with the SQL.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         self.query_text(sql).map(drop)
     }
 
-    /// Rows of the statements, each value in the server's own text.
+    /// Returns the rows of the statements, each value in the server's text format.
     ///
     /// # Errors
     /// As [`Session::execute`].
@@ -73,10 +72,10 @@ impl Session {
         .with_context(|| format!("on {}: {sql}", self.engine))
     }
 
-    /// The first value of the first row.
+    /// Returns the first value of the first row.
     ///
     /// # Errors
-    /// As [`Session::execute`], and where there is no row or it is null.
+    /// As [`Session::execute`], and a missing row or a null value.
     pub fn value(&self, sql: &str) -> anyhow::Result<String> {
         let rows = self.query_text(sql)?;
         let first = rows.into_iter().next().and_then(|row| row.into_iter().next());
@@ -85,7 +84,7 @@ impl Session {
             .with_context(|| format!("no value on {}: {sql}", self.engine))
     }
 
-    /// Closes the connection; the next call opens another.
+    /// Closes the connection; the next call opens a new one.
     pub fn close(&self) {
         let this = self.clone();
         let _ = block_on(async move {
@@ -97,7 +96,7 @@ impl Session {
     async fn connect(&self) -> anyhow::Result<Connection> {
         Ok(match self.engine.in_contract() {
             contract::EngineKind::Mysql => {
-                // The server's character set and mode stay as they are.
+                // Character set and SQL mode stay at the server's defaults.
                 let options = MySqlConnectOptions::from_str(&self.url)?
                     .pipes_as_concat(false)
                     .no_engine_substitution(false);
@@ -137,7 +136,7 @@ impl Connection {
     }
 }
 
-/// Runs something on a runtime of this module's own and waits for it.
+/// Runs a future on this module's own runtime and waits for it.
 fn block_on<T: Send + 'static>(
     work: impl Future<Output = anyhow::Result<T>> + Send + 'static,
 ) -> anyhow::Result<T> {

@@ -1,5 +1,5 @@
-//! A database of a test's own: made empty, given the receipt table and roles of few rights in the words that the
-//! product prints for a database's owner, dropped at the end.
+//! Test database: created empty, dropped at the end. The SQL that the product prints for a database owner creates
+//! its receipt table and its least-privilege roles.
 
 use synapsor_chassis::random;
 use synapsor_domain::contract;
@@ -8,7 +8,7 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use super::client::TextRow;
 use super::{Engine, Server, Session};
 
-/// A fresh database on a server.
+/// Fresh database on a server.
 #[derive(Debug)]
 pub struct Database {
     server: Server,
@@ -16,7 +16,7 @@ pub struct Database {
     owner: Session,
 }
 
-/// Two accounts with passwords and exactly the rights that the product asks for.
+/// Two accounts with passwords and exactly the privileges that the product requires.
 #[derive(Debug, Clone)]
 pub struct Roles {
     pub reader: String,
@@ -54,7 +54,7 @@ impl Database {
         &self.name
     }
 
-    /// The schema that a contract names for tables made here.
+    /// Schema that a contract names for tables of this database.
     pub fn schema(&self) -> &str {
         match self.engine().in_contract() {
             contract::EngineKind::Mysql => &self.name,
@@ -66,45 +66,42 @@ impl Database {
         self.server.url_for(None, &self.name)
     }
 
-    /// Another connection of the owner's, for a transaction beside the first.
+    /// Opens another connection of the owner, for a concurrent transaction.
     pub fn session(&self) -> Session {
         Session::new(self.engine(), self.owner_url())
     }
 
-    /// Runs the owner's statements.
-    ///
-    /// # Errors
-    /// What the server says.
+    /// Runs statements as the owner.
+    /// ¶ # Errors
+    /// The database error.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         self.owner.execute(sql)
     }
 
-    /// Closes the owner's own connection; the next call opens another.
+    /// Closes the owner's connection; the next call opens a new one.
     pub fn close(&self) {
         self.owner.close();
     }
 
-    /// The owner's view of rows, each value in the server's own text.
-    ///
-    /// # Errors
-    /// What the server says.
+    /// Returns rows as the owner sees them, each value in the server's text format.
+    /// ¶ # Errors
+    /// The database error.
     pub fn query_text(&self, sql: &str) -> anyhow::Result<Vec<TextRow>> {
         self.owner.query_text(sql)
     }
 
-    /// The first value of the first row.
+    /// Returns the first value of the first row.
     ///
     /// # Errors
-    /// What the server says; no row; null.
+    /// The database error; no row; a null value.
     pub fn value(&self, sql: &str) -> anyhow::Result<String> {
         self.owner.value(sql)
     }
 
-    /// Makes the receipt table, a reader and a writer, and gives them their rights on these tables, all in the
-    /// product's own statements.
-    ///
-    /// # Errors
-    /// What the product or the server refuses.
+    /// Creates the receipt table, a reader role and a writer role, and grants them access to these tables, all
+    /// with the product's own statements.
+    /// ¶ # Errors
+    /// An error of the product or the database.
     pub fn prepare_writeback(&self, targets: Vec<GrantTarget>) -> anyhow::Result<Roles> {
         let engine = self.engine().in_contract();
         self.execute(&receipt_table_ddl(engine.as_str(), self.schema(), RECEIPT_TABLE)?)?;
@@ -126,10 +123,9 @@ impl Database {
         })
     }
 
-    /// A new account that may connect and nothing else; its name and its URL.
-    ///
-    /// # Errors
-    /// What the server says.
+    /// Creates an account that may only connect; returns its name and URL.
+    /// ¶ # Errors
+    /// The database error.
     pub fn role(&self, suffix: &str) -> anyhow::Result<(String, String)> {
         let (name, password) = (format!("{}_{suffix}", self.name), random::hex_id(24));
         self.execute(&match self.engine().in_contract() {
@@ -169,7 +165,7 @@ impl Database {
     }
 }
 
-/// What cannot be dropped, as on a server that was killed, is left: its name is in nobody's way.
+/// A database that cannot be dropped, as on a killed server, is left; its name is unique.
 impl Drop for Database {
     fn drop(&mut self) {
         let _ = self.drop_all();

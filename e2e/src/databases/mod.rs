@@ -1,5 +1,5 @@
-//! The database servers that tests run against: found by their URLs, which `e2e/databases/servers.sh` provides,
-//! with a fresh database and roles of few rights for each test, and servers of a test's own that it may kill.
+//! Database servers of the tests, found by the URLs that `e2e/databases/servers.sh` provides. Each test gets a
+//! fresh database with least-privilege roles, or a server of its own that it may kill.
 
 mod client;
 mod database;
@@ -16,27 +16,27 @@ pub use private::{PrivateServer, Variables, program};
 
 use crate::namespaces::left_out;
 
-/// Set to `required` where every server must be there, as in continuous integration.
+/// Set to `required` where every server must be available, as in continuous integration.
 const DEMAND: &str = "SYNAPSOR_TEST_DATABASES";
-/// Names of servers that may be missing all the same, with commas between them.
+/// Comma-separated names of servers that may be missing all the same.
 const WAIVED: &str = "SYNAPSOR_TEST_WAIVED";
 
-/// The database products that the tests know.
+/// Database products of the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Engine {
     Sqlite,
     Postgres,
-    /// PostgreSQL 18, where the machine can get it; never demanded.
+    /// PostgreSQL 18, where the machine can install it; never required.
     Postgres18,
     Mysql,
     Mariadb,
 }
 
 impl Engine {
-    /// All of them with a server to run against.
+    /// Engines with a server.
     pub const SERVERS: &[Self] = &[Self::Postgres, Self::Postgres18, Self::Mysql, Self::Mariadb];
 
-    /// The name that scripts and variables have for it.
+    /// Name of the engine in scripts and variables.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "sqlite",
@@ -47,7 +47,7 @@ impl Engine {
         }
     }
 
-    /// What a contract calls it.
+    /// Name of the engine in a contract.
     pub const fn in_contract(self) -> contract::EngineKind {
         match self {
             Self::Sqlite => contract::EngineKind::Sqlite,
@@ -56,7 +56,7 @@ impl Engine {
         }
     }
 
-    /// A name in the engine's quotes.
+    /// Quotes a name as the engine does.
     pub fn quote(self, name: &str) -> String {
         match self.in_contract() {
             contract::EngineKind::Mysql => format!("`{}`", name.replace('`', "``")),
@@ -73,7 +73,7 @@ impl fmt::Display for Engine {
     }
 }
 
-/// A running server and the URL of its owner.
+/// Running server and the URL of its owner.
 #[derive(Debug, Clone)]
 pub struct Server {
     pub engine: Engine,
@@ -81,10 +81,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// The server of an engine; `None`, said loudly, where there is none.
-    ///
-    /// # Errors
-    /// Where there is none and the run demands it.
+    /// Returns the server of an engine; `None`, with a notice, if there is none.
+    /// ¶ # Errors
+    /// A missing server in a run that requires it.
     pub fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
         let name = format!("SYNAPSOR_TEST_{}_URL", engine.name().to_uppercase());
         match variable(&name) {
@@ -108,12 +107,12 @@ impl Server {
         Self::of(Engine::Mariadb)
     }
 
-    /// A new empty database, dropped with the value.
+    /// Creates an empty database that is dropped with the value.
     pub fn database(&self) -> anyhow::Result<Database> {
         Database::create(self).with_context(|| format!("a database on {}", self.engine))
     }
 
-    /// `host:port`, where a proxy would connect to.
+    /// `host:port` of the server, for a proxy.
     pub fn address(&self) -> &str {
         let rest = self
             .url
@@ -138,18 +137,18 @@ impl Server {
         format!("{scheme}://{user}@{}/{database}", self.address())
     }
 
-    /// A connection of the owner's to the server itself.
+    /// Opens a connection of the owner to the server itself.
     pub fn session(&self) -> Session {
         Session::new(self.engine, self.url.clone())
     }
 }
 
-/// Whether a run may do without this engine.
+/// Checks whether a run may skip this engine.
 pub fn is_waived(engine: Engine) -> bool {
     is_among(WAIVED, engine.name())
 }
 
-/// A variable of the test's own environment, unless it is empty.
+/// Variable of the test's own environment, unless it is empty.
 fn variable(name: &str) -> Option<String> {
     std::env::var_os(name)?
         .into_string()
@@ -161,7 +160,7 @@ fn is_among(name: &str, wanted: &str) -> bool {
     variable(name).is_some_and(|value| value.split(',').any(|part| part.trim() == wanted))
 }
 
-/// Says that an engine is not tested and why; fails where it is demanded and not waived by its name.
+/// Reports that an engine is not tested and why; fails if it is required and not waived by name.
 pub fn missing(engine: Engine, reason: &str) -> anyhow::Result<()> {
     let is_demanded = is_among(DEMAND, "required") && engine != Engine::Postgres18;
     if is_demanded && !is_waived(engine) {

@@ -1,5 +1,4 @@
-//! A server of a test's own, which it may kill, restart and configure; started by the same script as the shared
-//! ones.
+//! Server of a single test, which may kill, restart and configure it. The script of the shared servers starts it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -10,7 +9,7 @@ use super::{Engine, Server, missing};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/databases/servers.sh");
 
-/// A server with its own data folder and port; stopped and removed with the value.
+/// Server with its own data directory and port; stopped and removed with the value.
 #[derive(Debug)]
 pub struct PrivateServer {
     engine: Engine,
@@ -20,7 +19,7 @@ pub struct PrivateServer {
     server: Server,
 }
 
-/// Variables of what makes a server's data, and of the server itself; values without blanks.
+/// Variables of the program that creates the server's data, and of the server; values without blanks.
 #[derive(Debug, Clone, Default)]
 pub struct Variables {
     pub initialise: Vec<(String, String)>,
@@ -28,20 +27,18 @@ pub struct Variables {
 }
 
 impl PrivateServer {
-    /// Starts a server with its usual settings and the options given, in the words of its own command line.
-    /// `None`, said loudly, where the machine has no such server.
-    ///
-    /// # Errors
-    /// Where there is none and the run demands it.
+    /// Starts a server with its usual settings and the given command-line options. Returns `None`, with a notice,
+    /// if the machine has no such server.
+    /// ¶ # Errors
+    /// A missing server in a run that requires it.
     pub fn start(engine: Engine, options: &[&str]) -> anyhow::Result<Option<Self>> {
         Self::start_with(engine, |_| Ok(options.iter().map(|o| (*o).to_owned()).collect()))
     }
 
-    /// The same with options that name files, which are made in the folder of the server first. They are given
-    /// to the user that the server runs as.
-    ///
-    /// # Errors
-    /// As [`PrivateServer::start`], and what making the files says.
+    /// Starts a server with options that name files. The files are created in the server's directory first, and
+    /// the server's user owns them.
+    /// ¶ # Errors
+    /// As [`PrivateServer::start`], and files that cannot be created.
     pub fn start_with(
         engine: Engine,
         prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
@@ -49,7 +46,7 @@ impl PrivateServer {
         Self::launch(engine, Variables::default(), prepare)
     }
 
-    /// Starts a server with its usual settings and variables of its own, as for another clock.
+    /// Starts a server with its usual settings and its own variables, for example for another clock.
     ///
     /// # Errors
     /// As [`PrivateServer::start`].
@@ -88,26 +85,23 @@ impl PrivateServer {
         self.folder.path()
     }
 
-    /// Ends every process of it at once, as `kill -9` and a crash would.
-    ///
-    /// # Errors
-    /// Where they do not end.
+    /// Kills all its processes at once, as `kill -9` and a crash do.
+    /// ¶ # Errors
+    /// Processes that do not end.
     pub fn kill_hard(&self) -> anyhow::Result<()> {
         script(&["kill"], self.folder(), &[], &self.variables).map(drop)
     }
 
-    /// Stops it in good order.
-    ///
-    /// # Errors
-    /// Where it does not end.
+    /// Shuts it down cleanly.
+    /// ¶ # Errors
+    /// A server that does not end.
     pub fn stop(&self) -> anyhow::Result<()> {
         script(&["stop"], self.folder(), &[], &self.variables).map(drop)
     }
 
-    /// Starts it again on its data and port, and waits until it takes connections.
-    ///
-    /// # Errors
-    /// Where it does not start.
+    /// Starts it again with its data and port, and waits until it accepts connections.
+    /// ¶ # Errors
+    /// A server that does not start.
     pub fn start_again(&self) -> anyhow::Result<()> {
         start(self.engine, self.folder(), &self.options, &self.variables).map(drop)
     }
@@ -119,10 +113,9 @@ impl Drop for PrivateServer {
     }
 }
 
-/// A program that comes with the database servers: `pgbench`, `psql`, `pgbouncer`.
-///
-/// # Errors
-/// Where the machine has none and cannot get it.
+/// Path of a program that comes with the database servers: `pgbench`, `psql`, `pgbouncer`.
+/// ¶ # Errors
+/// A program that the machine neither has nor can install.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let output = run(Command::new(SCRIPT).args(["program", name]))?;
     Ok(PathBuf::from(output))

@@ -1,5 +1,5 @@
-//! Writebacks through the worker: proposals are proposed, approved and ordered first; the clock runs from the
-//! writer's start to the last receipt on file.
+//! Writebacks through the writer. Proposals are created, approved and ordered first. The measured time runs from
+//! the writer's start to the last recorded receipt.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -24,7 +24,7 @@ use super::scene::Scene;
 use super::usage::Usage;
 use crate::operator::{Desk, decision, order, seal_decision, seal_order};
 
-/// People who decide at once, so that preparing does not take longer than measuring.
+/// Operators that decide concurrently, so that preparation does not take longer than the measurement.
 const DESKS: u64 = 16;
 const LIMIT: Duration = Duration::from_secs(120);
 
@@ -47,7 +47,7 @@ pub(super) async fn run(scene: &mut Scene, rows: &Rows, count: u64) -> anyhow::R
     Ok(figures)
 }
 
-/// Proposes, approves and orders, each step for all of them at once.
+/// Proposes, approves and orders, each step for all proposals at once.
 async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
     let deployment = &scene.stack.deployment;
     let mut proposing = JoinSet::new();
@@ -99,8 +99,8 @@ async fn size(scene: &Scene) -> anyhow::Result<u64> {
     Ok(note.lines().nth(1).context("a size")?.parse()?)
 }
 
-/// Reads the log until `count` attempts have ended. The latency of one is the time from its announcement to its
-/// receipt, by the ledger's clock.
+/// Reads the log until `count` attempts have ended. The latency of an attempt is the time from its announcement to
+/// its receipt, by the ledger's clock.
 async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, HashMap<String, u64>)> {
     let mut events = EventServiceClient::new(scene.stack.ledger_as(Role::Operator, Some("alice"))?);
     let request = TailRequest {
@@ -140,7 +140,7 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
     Ok((calls, ends))
 }
 
-/// A proposal as the reader mints it.
+/// A proposal as the reader creates it.
 pub(super) async fn some_proposal(scene: &Scene, rows: &Rows) -> anyhow::Result<Proposal> {
     let mut client = Client::connect(scene, Door::Mcp, Ask::Propose, rows.clone()).await?;
     let id = client.propose().await?;

@@ -1,4 +1,4 @@
-//! The two ways in that are loaded, MCP over HTTP and gRPC at the reader, and the calls that are made there.
+//! Calls of the two loaded interfaces: MCP over HTTP, and gRPC at the reader.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +14,12 @@ use super::http::{Http, find};
 use super::scene::{Scene, row_id};
 use crate::stack::INSTANCE;
 
-/// What a call asks for.
+/// Kind of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ask {
-    /// One row, another one each time.
+    /// Reads one row, a different one each time.
     Read,
-    /// A change of a row that no open proposal is about.
+    /// Proposes a change of a row without an open proposal.
     Propose,
 }
 
@@ -47,7 +47,7 @@ impl Ask {
     }
 }
 
-/// The way in.
+/// Interface that the client calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
     /// MCP over streamable HTTP, through the gateway.
@@ -79,7 +79,7 @@ enum Way {
     Grpc(AgentServiceClient<Channel>, String),
 }
 
-/// Which rows are asked for: each call takes the next one, whoever makes it.
+/// Row selection: each call takes the next row, across all clients.
 #[derive(Debug, Clone)]
 pub(super) struct Rows {
     next: Arc<AtomicU64>,
@@ -87,7 +87,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// From `first` on, round and round.
+    /// Selects rows from `first` on, cyclically.
     pub(super) fn new(first: u64, count: u64) -> Self {
         Self {
             next: Arc::new(AtomicU64::new(first)),
@@ -95,7 +95,7 @@ impl Rows {
         }
     }
 
-    /// The row that comes next.
+    /// Takes the next row.
     pub(super) fn take(&self) -> u64 {
         self.next.fetch_add(1, Ordering::Relaxed) % self.count
     }
@@ -114,12 +114,12 @@ impl Client {
         Ok(Self { way, ask, rows })
     }
 
-    /// One call that must go well.
+    /// Makes one call that must succeed.
     pub(super) async fn call(&mut self) -> anyhow::Result<()> {
         self.envelope().await.map(|_| ())
     }
 
-    /// One proposal over MCP; gives its id.
+    /// Creates one proposal over MCP and returns its id.
     pub(super) async fn propose(&mut self) -> anyhow::Result<String> {
         let answer: Json = serde_json::from_slice(self.envelope().await?)?;
         let id = answer.pointer("/result/structuredContent/proposal/id");
@@ -127,7 +127,7 @@ impl Client {
         id.with_context(|| format!("no proposal: {answer}"))
     }
 
-    /// What came back, if it is no refusal.
+    /// Result envelope, if the call succeeded.
     async fn envelope(&mut self) -> anyhow::Result<&[u8]> {
         let arguments = self.ask.arguments(self.rows.take());
         let tool = self.ask.tool();

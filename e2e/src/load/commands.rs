@@ -1,4 +1,4 @@
-//! How long a person waits for a command: from its start to its end, against the ledger under test.
+//! Duration of CLI commands from start to end, against the ledger under test.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -11,7 +11,7 @@ use super::figures::Calls;
 use super::scene::Scene;
 
 const RUNS: u32 = 20;
-/// What is timed: with the words that lead to the services, or without.
+/// Timed commands: with the options that name the services, or without.
 const COMMANDS: [(&[&str], bool); 5] = [
     (&["--version"], false),
     (&["config", "validate"], false),
@@ -20,7 +20,7 @@ const COMMANDS: [(&[&str], bool); 5] = [
     (&["events", "tail", "--limit", "20"], true),
 ];
 
-/// Runs each command a number of times.
+/// Runs each command several times.
 pub(super) fn run(scene: &Scene) -> anyhow::Result<Json> {
     let deployment = &scene.stack.deployment;
     let files = deployment.leaf(Role::Operator, Some("alice"))?;

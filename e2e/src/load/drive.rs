@@ -1,5 +1,5 @@
-//! Load: closed loops, in which each client calls again as soon as it is answered, and open ones, in which calls
-//! are due at fixed times whatever the answers do.
+//! Load generation. In a closed loop each client calls again after each response. In an open loop calls are due at
+//! fixed times, independent of responses.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use super::figures::Calls;
 use super::scene::Scene;
 use super::usage::Usage;
 
-/// Calls before the clock starts, by each client: connections are made and pages are read.
+/// Calls per client before the measurement starts; they open connections and read pages into caches.
 const WARM_UP: usize = 20;
-/// Connections that an open loop may use; the gateway admits no more at once.
+/// Connections of an open loop; the gateway admits no more concurrent calls.
 const OPEN_CLIENTS: usize = 48;
 
-/// What is called, how, by how many.
+/// Calls, interface and number of clients of a load.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
     pub(super) door: Door,
@@ -36,7 +36,7 @@ async fn clients(scene: &Scene, load: &Load, count: usize) -> anyhow::Result<Vec
     Ok(clients)
 }
 
-/// Each client calls as fast as it is answered.
+/// Each client calls again after each response.
 pub(super) async fn closed(scene: &Scene, load: &Load) -> anyhow::Result<Json> {
     let mut warm = JoinSet::new();
     for mut client in clients(scene, load, load.clients).await? {
@@ -65,7 +65,7 @@ pub(super) async fn closed(scene: &Scene, load: &Load) -> anyhow::Result<Json> {
                     Ok(()) => calls.good(begin.elapsed()),
                     Err(error) => {
                         calls.bad(&error);
-                        // What is refused at once would be asked for again at once.
+                        // Without a pause, an immediate refusal would cause an immediate retry.
                         tokio::time::sleep(Duration::from_millis(10)).await;
                     }
                 }
@@ -75,7 +75,7 @@ pub(super) async fn closed(scene: &Scene, load: &Load) -> anyhow::Result<Json> {
     finish(running, start, &before, &processes).await
 }
 
-/// Calls are due `rate` times a second. A late call's latency counts from the time at which it was due.
+/// Calls are due `rate` times a second. The latency of a late call counts from its due time.
 pub(super) async fn open(scene: &Scene, load: &Load, rate: u64) -> anyhow::Result<Json> {
     let clients = clients(scene, load, OPEN_CLIENTS).await?;
     let processes = scene.processes();

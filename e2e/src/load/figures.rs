@@ -1,13 +1,13 @@
-//! From single calls to the figures of a measure.
+//! Statistics of a measurement, computed from single calls.
 
 use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-/// Every call of one measure.
+/// Every call of one measurement.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    /// Microseconds each, of the calls that went well.
+    /// Latencies of the successful calls, in microseconds.
     pub(super) micros: Vec<u32>,
     pub(super) errors: u64,
     pub(super) first_error: Option<String>,
@@ -30,7 +30,7 @@ impl Calls {
         self.first_error = self.first_error.take().or(other.first_error);
     }
 
-    /// Rate per second and percentiles in milliseconds.
+    /// Rate per second, and percentiles in milliseconds.
     pub(super) fn figures(mut self, took: Duration) -> Json {
         self.micros.sort_unstable();
         let at = |hundredths: usize| {
@@ -52,7 +52,7 @@ impl Calls {
     }
 }
 
-/// A number of `digits` decimal places.
+/// Rounds a number to `digits` decimal places.
 pub(super) fn rounded(number: f64, digits: i32) -> f64 {
     let scale = 10_f64.powi(digits);
     (number * scale).round() / scale

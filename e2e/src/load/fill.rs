@@ -1,4 +1,4 @@
-//! A ledger with many proposals on file, filed through its own service as readers file theirs.
+//! Fills a ledger with many proposals through the service that readers use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,13 +22,13 @@ use tokio::task::JoinSet;
 use super::scene::Scene;
 use crate::now;
 
-/// Requests that are on their way at once, and proposals of each.
+/// Concurrent requests, and proposals per request.
 const IN_FLIGHT: usize = 2;
 const BY_REQUEST: u64 = 64;
 /// Proposals of one principal.
 const BY_PRINCIPAL: u64 = 40;
 
-/// Files `count` proposals like `like`, each about a row of its own and open.
+/// Submits `count` open proposals like `like`, each for its own row.
 pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::Result<()> {
     let pem = scene.stack.deployment.reader_key.to_pem();
     let minter = Arc::new(Minter {
@@ -68,11 +68,11 @@ pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::
     Ok(())
 }
 
-/// Makes what a reader would have made.
+/// Creates records as a reader does.
 struct Minter {
     key: SigningKey,
     like: Proposal,
-    /// Tells the principals of one filling from those of another.
+    /// Distinguishes the principals of different fillings.
     batch: String,
 }
 

@@ -1,4 +1,4 @@
-//! One kept HTTP/1.1 connection to a gateway, as small as it can be: what is measured is the product and not its
+//! Minimal persistent HTTP/1.1 connection to a gateway, so that the measurement covers the product and not its
 //! client.
 
 use anyhow::{Context as _, bail, ensure};
@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// A connection that carries one request at a time.
+/// Connection that carries one request at a time.
 #[derive(Debug)]
 pub(super) struct Http {
     address: String,
@@ -34,7 +34,7 @@ impl Http {
         })
     }
 
-    /// Posts one message and gives the body of the answer.
+    /// Posts one message and returns the response body.
     pub(super) async fn post(&mut self, body: &str) -> anyhow::Result<&[u8]> {
         self.out.clear();
         self.out.extend_from_slice(self.head.as_bytes());
@@ -42,7 +42,7 @@ impl Http {
             .extend_from_slice(format!("{}\r\n\r\n", body.len()).as_bytes());
         self.out.extend_from_slice(body.as_bytes());
         self.buffer.clear();
-        // A connection that was idle for long is closed by the gateway; then the request has not been read.
+        // The gateway closes a connection that was idle for long; it has not read the request then.
         let sent = self.stream.write_all(&self.out).await;
         if sent.is_err() || self.more().await.is_err() {
             self.stream = dial(&self.address).await?;
@@ -87,7 +87,7 @@ fn length_of(head: &str) -> anyhow::Result<usize> {
     Ok(length.trim().parse()?)
 }
 
-/// Where `wanted` begins in `bytes`.
+/// Finds the offset of `wanted` in `bytes`.
 pub(super) fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|w| w == wanted)
 }

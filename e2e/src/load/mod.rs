@@ -1,4 +1,4 @@
-//! The load harness: drives a real deployment of release binaries and prints what it saw, without a word on it.
+//! Load harness: loads a real deployment of release binaries and prints the measurements without a verdict.
 
 mod applies;
 mod calls;
@@ -20,22 +20,22 @@ use drive::Load;
 use scene::{ROWS, Scene};
 use yardstick::Statement;
 
-/// What a run measures.
+/// Measurements of a run.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// Seconds of each measure.
+    /// Seconds per measurement.
     pub seconds: u64,
-    /// Numbers of clients that call at once.
+    /// Numbers of concurrent clients.
     pub clients: Vec<usize>,
-    /// Proposals that are on file before calls are measured again.
+    /// Recorded proposals before calls are measured again.
     pub ledger_sizes: Vec<u64>,
-    /// Proposals that the worker applies; 0 leaves applies out.
+    /// Proposals that the writer applies; 0 skips applies.
     pub applies: u64,
-    /// Only measures whose name begins with this.
+    /// Runs only measurements whose name starts with this prefix.
     pub only: String,
-    /// The source is a SQLite file instead of a PostgreSQL database.
+    /// Uses a SQLite file as the source instead of a PostgreSQL database.
     pub on_sqlite: bool,
-    /// Each client shows an access token of its own instead of the one static token.
+    /// Gives each client its own access token instead of the one static token.
     pub with_access_tokens: bool,
 }
 
@@ -54,7 +54,7 @@ impl Default for Plan {
     }
 }
 
-/// Runs the plan. `tell` hears of each measure when it ends.
+/// Runs the plan. `tell` receives each measurement when it ends.
 pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
     let scene = Scene::start(plan.on_sqlite, plan.with_access_tokens)?;
     let mut run = Run {
@@ -82,7 +82,7 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json
 
 struct Run<'a, T> {
     plan: &'a Plan,
-    /// Whether pgbench can be asked.
+    /// Whether pgbench is available.
     has_yardstick: bool,
     scene: Scene,
     rows: Rows,
@@ -100,7 +100,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         self.measures[name] = figures;
     }
 
-    /// Memory of the processes before anybody called.
+    /// Memory of the processes before the first call.
     fn idle(&mut self) -> anyhow::Result<()> {
         let mut memory = json!({});
         for (name, pid) in self.scene.processes() {
@@ -110,7 +110,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         Ok(())
     }
 
-    /// The database server by itself.
+    /// Measures the database server by itself.
     fn yardstick(&mut self) -> anyhow::Result<()> {
         for statement in [Statement::Select, Statement::Update] {
             for clients in self.plan.clients.clone() {
@@ -126,8 +126,8 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         Ok(())
     }
 
-    /// Sets every measure beside what the server does with the same statement for as many clients; a proposal
-    /// reads one row, and eight writebacks are under way at once.
+    /// Compares every measurement with the server's own speed for the same statement and number of clients. A
+    /// proposal reads one row; eight writebacks run at once.
     fn ratios(&mut self) {
         let names: Vec<String> = self
             .measures
@@ -157,7 +157,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         }
     }
 
-    /// Reads and proposals in closed loops.
+    /// Measures reads and proposals in closed loops.
     async fn calls(&mut self, suffix: &str, clients: &[usize]) -> anyhow::Result<()> {
         for (door, ask) in [
             (Door::Mcp, Ask::Read),
@@ -176,7 +176,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         Ok(())
     }
 
-    /// Reads that come at half the rate at which the busiest closed loop was served.
+    /// Measures reads at half the rate of the fastest closed loop.
     async fn open_loop(&mut self) -> anyhow::Result<()> {
         const NAME: &str = "read.mcp.open";
         let busiest = self.plan.clients.iter().max().copied().unwrap_or(1);
@@ -206,7 +206,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         Ok(())
     }
 
-    /// The busiest measures again, with more and more proposals on file.
+    /// Repeats the heaviest measurements with more and more recorded proposals.
     async fn sizes(&mut self) -> anyhow::Result<()> {
         let busiest = self.plan.clients.iter().max().copied().unwrap_or(1);
         let mut filled = 0;

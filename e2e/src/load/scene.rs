@@ -1,5 +1,5 @@
-//! The deployment under load: the real release binaries with a database of many rows, and no limit on open
-//! proposals that a person would set.
+//! Deployment under load: the real release binaries, a database with many rows, and no practical limit on open
+//! proposals.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -11,19 +11,19 @@ use crate::process::Process;
 use crate::stack::{Stack, http_gateway_with, ledger, token_gateway, token_reader};
 use crate::tenants;
 
-/// Opens the gateway where callers show no access tokens.
+/// Static token of the gateway.
 const TOKEN: &str = "load-harness";
-/// Rows of the tenant under load; each proposal is about another one until they are used up.
+/// Rows of the tenant under load; each proposal uses a different one until all are used.
 pub(super) const ROWS: u64 = 200_000;
-/// A run is over by then.
+/// Maximum duration of a run.
 const LIVES_SECONDS: i64 = 3_600;
-/// Beyond everything that a run proposes.
+/// More than any run proposes.
 const OPEN_PROPOSALS: u32 = 10_000_000;
 
-/// One caller makes all the load.
+/// One caller creates all the load.
 const NO_RATE_LIMIT: [(&str, &str); 1] = [("--rate-per-second", "100000")];
 
-/// The servers of tests forget what they commit when the power fails; a yardstick must not.
+/// The test servers run without fsync; the baseline measurement must use it.
 const DURABLE: [&str; 2] = ["-c", "fsync=on"];
 
 /// A running deployment.
@@ -33,18 +33,18 @@ pub(super) struct Scene {
     pub(super) stack: Stack,
     issuer: Option<IssuerKey>,
     clients: AtomicU64,
-    /// Ends after everything that uses it.
+    /// Dropped after everything that uses it.
     _server: Option<PrivateServer>,
 }
 
-/// The key of a row.
+/// Key of a row.
 pub(super) fn row_id(row: u64) -> String {
     format!("L-{row:07}")
 }
 
 impl Scene {
-    /// Ledger, reader and gateway over a fresh database on PostgreSQL, or in a SQLite file; no writer yet. The
-    /// server is the one of the environment, or else one for this run, which keeps what it commits.
+    /// Starts ledger, reader and gateway with a fresh PostgreSQL database or a SQLite file, without a writer. The
+    /// server is the one of the environment, or else a durable one for this run.
     pub(super) fn start(on_sqlite: bool, with_access_tokens: bool) -> anyhow::Result<Self> {
         let given = if on_sqlite { None } else { given_server()? };
         let own = match (&given, on_sqlite) {
@@ -76,12 +76,12 @@ impl Scene {
         })
     }
 
-    /// What the next client shows at the gateway: another access token each time, or always the static token.
+    /// Token of the next client: a new access token each time, or always the static token.
     pub(super) fn token(&self) -> String {
         self.access_token().unwrap_or_else(|| TOKEN.to_owned())
     }
 
-    /// The access token of one more client, where clients show such.
+    /// Access token of one more client, if clients use access tokens.
     pub(super) fn access_token(&self) -> Option<String> {
         let key = self.issuer.as_ref()?;
         let principal = format!("agent-{}", self.clients.fetch_add(1, Ordering::Relaxed));
@@ -91,7 +91,7 @@ impl Scene {
         Some(key.token(&claims))
     }
 
-    /// Names and ids of what runs, with this process, which is the client.
+    /// Names and pids of the running processes, including this process as the client.
     pub(super) fn processes(&self) -> Vec<(String, u32)> {
         let mut all = vec![("client".to_owned(), std::process::id())];
         let own = [&self.gateway, &self.stack.reader, &self.stack.ledger];
@@ -102,7 +102,7 @@ impl Scene {
     }
 }
 
-/// The processes where callers show access tokens, and the key of their issuer.
+/// Processes for callers with access tokens, and the key of their issuer.
 fn for_tokens(deployment: Deployment) -> anyhow::Result<(Stack, Process, IssuerKey)> {
     let key = IssuerKey::ed25519("load")?;
     let contract = std::fs::read_to_string(deployment.contract())?;
@@ -129,7 +129,7 @@ fn given_server() -> anyhow::Result<Option<Server>> {
     Server::postgres()
 }
 
-/// The statement that makes the rows.
+/// Statement that creates the rows.
 fn rows(engine: Engine) -> String {
     let numbers = match engine {
         Engine::Postgres | Engine::Postgres18 => {

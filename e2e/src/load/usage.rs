@@ -1,4 +1,4 @@
-//! What processes have used, as the kernel counts it: seconds of processor time and the most memory at once.
+//! Resource usage of processes from the kernel: processor seconds and peak memory.
 
 use std::collections::BTreeMap;
 
@@ -7,15 +7,15 @@ use serde_json::{Value as Json, json};
 
 use super::figures::rounded;
 
-/// Linux shows processor time to programs in this unit, whatever the kernel counts in.
+/// Linux reports processor time in this unit, independent of its internal unit.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Processor seconds of several processes at one moment.
+/// Processor seconds of several processes at one instant.
 #[derive(Debug)]
 pub(super) struct Usage(BTreeMap<String, f64>);
 
 impl Usage {
-    /// Of processes by name and id.
+    /// Reads the usage of processes by name and pid.
     pub(super) fn now(processes: &[(String, u32)]) -> anyhow::Result<Self> {
         let seconds = processes
             .iter()
@@ -24,7 +24,7 @@ impl Usage {
         Ok(Self(seconds))
     }
 
-    /// What was used since, in all and by call, and the most memory so far.
+    /// Returns the usage since then, in total and per call, and the peak memory so far.
     pub(super) fn since(&self, processes: &[(String, u32)], calls: u64) -> anyhow::Result<Json> {
         let now = Self::now(processes)?;
         let mut used = json!({});
@@ -42,14 +42,14 @@ impl Usage {
 
 fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The name in parentheses may hold spaces; the 12th and 13th field after it are user and system ticks.
+    // The name in parentheses may contain spaces; the 12th and 13th field after it are user and system ticks.
     let (_, fields) = stat.rsplit_once(')').context("a process name")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     let ticks = |i: usize| -> anyhow::Result<f64> { Ok(fields.get(i).context("a field")?.parse()?) };
     Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
-/// A line of the process's status, in KiB: `VmHWM:` for the peak, `VmRSS:` for now.
+/// Value of a line of the process's status, in KiB: `VmHWM:` for the peak, `VmRSS:` for the current value.
 pub(super) fn memory_kb(pid: u32, line: &str) -> anyhow::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let found = status.lines().find_map(|l| l.strip_prefix(line));

@@ -1,4 +1,4 @@
-//! What the database server itself does with the same statements: pgbench, on the same server in the same run.
+//! Baseline: the database server with the same statements, measured by pgbench on the same server in the same run.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,12 +17,12 @@ const TABLES: &str = "CREATE TABLE yard_invoices (LIKE invoices INCLUDING ALL); 
     CREATE TABLE yard_receipts (proposal_id text PRIMARY KEY, outcome text NOT NULL, receipt text NOT NULL); \
     ANALYZE yard_invoices; ANALYZE invoices";
 
-/// What is measured.
+/// Measured operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Statement {
-    /// The row of a read, by key and tenant.
+    /// Select of one row, by key and tenant.
     Select,
-    /// The update of one row and the insert of its receipt, in one transaction.
+    /// Update of one row and insert of its receipt, in one transaction.
     Update,
 }
 
@@ -56,7 +56,7 @@ impl Statement {
     }
 }
 
-/// Makes the tables that pgbench may change; `false` where the target is on no PostgreSQL.
+/// Creates the tables that pgbench changes; returns `false` if the target is not on PostgreSQL.
 pub(super) fn prepare(target: &Target) -> anyhow::Result<bool> {
     let Some(_) = owner_url(target) else {
         return Ok(false);
@@ -74,7 +74,7 @@ fn owner_url(target: &Target) -> Option<String> {
     }
 }
 
-/// Runs pgbench with so many clients.
+/// Runs pgbench with this number of clients.
 pub(super) fn run(
     target: &Target,
     folder: &Path,
@@ -115,7 +115,7 @@ pub(super) fn run(
     Ok(calls.figures(Duration::from_secs(seconds)))
 }
 
-/// How many times as fast, and how many times as long one call takes.
+/// Ratios of the call rates and of the call durations.
 pub(super) fn ratio(ours: &Json, theirs: &Json) -> Json {
     let of = |name: &str| {
         let (ours, theirs) = (ours[name].as_f64()?, theirs[name].as_f64()?);

@@ -1,5 +1,5 @@
-//! A TCP proxy between a writer and its database server, on loopback without TLS: it loses the COMMIT of chosen
-//! proposals, or the answer to it, or changes more inside it, each once, and passes everything else on.
+//! TCP proxy between a writer and its database server, on loopback without TLS. For chosen proposals it drops the
+//! COMMIT or its response, or adds a change to the transaction, each once. It forwards all other traffic.
 
 mod wire;
 
@@ -15,19 +15,19 @@ use tokio_util::sync::CancellationToken;
 pub use wire::Dialect;
 use wire::{Client, Meaning};
 
-/// A silent connection is kept so long at most.
+/// Maximum time that a silent connection is held.
 const HELD_MAX: Duration = Duration::from_secs(120);
 
-/// What becomes of one COMMIT.
+/// Fault of one COMMIT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Loss {
-    /// It is carried out; both sides lose the connection when the answer comes.
+    /// The server commits; both connections are closed when the response arrives.
     AnswerCut,
-    /// It is carried out; the client waits for an answer that never comes.
+    /// The server commits; the client waits for a response that never arrives.
     AnswerHeld,
-    /// It never arrives; both sides lose the connection.
+    /// The COMMIT does not arrive; both connections are closed.
     CommitCut,
-    /// It never arrives; the server keeps an open transaction, and the client waits.
+    /// The COMMIT does not arrive; the server keeps the transaction open, and the client waits.
     CommitHeld,
 }
 
@@ -38,7 +38,7 @@ struct Plan {
     lost: HashMap<String, Instant>,
 }
 
-/// The running proxy.
+/// Running proxy.
 #[derive(Debug)]
 pub struct Proxy {
     pub address: SocketAddr,
@@ -47,7 +47,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on loopback and passes on to `server`.
+    /// Listens on loopback and forwards to `server`.
     pub async fn start(server: SocketAddr, dialect: Dialect) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let proxy = Self {
@@ -65,20 +65,19 @@ impl Proxy {
         Ok(proxy)
     }
 
-    /// Loses the next COMMIT of a transaction that is about this proposal.
+    /// Injects a fault into the next COMMIT of a transaction for this proposal.
     pub fn lose(&self, proposal: &str, loss: Loss) {
         lock(&self.plan).losses.insert(proposal.to_owned(), loss);
     }
 
-    /// Runs a statement in the next transaction that is about this proposal, immediately before its COMMIT. PostgreSQL
-    /// only.
+    /// Runs a statement in the next transaction for this proposal, immediately before its COMMIT. PostgreSQL only.
     pub fn change_in_commit(&self, proposal: &str, statement: &str) {
         lock(&self.plan)
             .changes
             .insert(proposal.to_owned(), statement.to_owned());
     }
 
-    /// When this proposal's COMMIT was lost, if it was.
+    /// Time at which this proposal's COMMIT was lost, if it was.
     pub fn lost(&self, proposal: &str) -> Option<Instant> {
         lock(&self.plan).lost.get(proposal).copied()
     }
@@ -107,7 +106,7 @@ async fn serve(client: TcpStream, server: SocketAddr, dialect: Dialect, plan: Ar
         talk: Client::new(dialect),
         plan,
     };
-    // A broken connection is what this is for; its end is the end of the link.
+    // The proxy breaks connections on purpose; an error ends the link.
     let _ = link.run().await;
 }
 
@@ -144,7 +143,7 @@ impl Link {
         }
     }
 
-    /// Passes on what is complete, up to a COMMIT that is to be lost.
+    /// Forwards complete messages, up to a COMMIT that is to be lost.
     async fn pass_on(&mut self) -> std::io::Result<Option<Loss>> {
         while let Some(length) = self.talk.message(&self.from_client) {
             let meaning = self.talk.understand(&self.from_client[..length]);
@@ -163,7 +162,7 @@ impl Link {
         Ok(None)
     }
 
-    /// The first message with the statement that is planned for its proposal.
+    /// The first message, extended by the statement that is planned for its proposal.
     fn changed(&self, length: usize) -> Option<Vec<u8>> {
         let statement = lock(&self.plan).changes.remove(self.talk.about.as_ref()?)?;
         wire::before_query(&statement, &self.from_client[..length])
@@ -183,7 +182,7 @@ impl Link {
             Loss::CommitHeld => self.hold().await,
             Loss::AnswerCut => {
                 self.server.write_all(&self.from_client).await?;
-                // Carried out by the time that the answer begins.
+                // The server has committed when the response begins.
                 let answered = tokio::time::timeout(HELD_MAX, self.server.readable());
                 answered.await.unwrap_or(Ok(()))
             }
@@ -194,7 +193,7 @@ impl Link {
         }
     }
 
-    /// Swallows what either side says until both have given up.
+    /// Discards all data of both sides until both disconnect.
     async fn hold(self) -> std::io::Result<()> {
         let Self {
             mut client,
@@ -208,7 +207,7 @@ impl Link {
                 tokio::io::copy(&mut server, &mut server_nowhere),
             )
         };
-        // Whatever they say and however they end is nobody's business.
+        // Data and errors of both sides are irrelevant here.
         let _ = tokio::time::timeout(HELD_MAX, both).await;
         Ok(())
     }

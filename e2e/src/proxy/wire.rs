@@ -1,41 +1,40 @@
-//! As much of the two plain-text protocols as it takes to see a COMMIT pass: where one message ends, and whether
-//! it commits. What is not understood passes.
+//! Minimal parser of the two plain-text protocols: finds message boundaries and COMMITs. Unknown messages pass.
 
 use std::collections::BTreeSet;
 
-/// What a proposal's id begins with, and its length.
+/// Prefix and length of a proposal id.
 const ID_PREFIX: &[u8] = b"wrp_";
 const ID_BYTES: usize = 24;
 const POSTGRES_PROTOCOL_MAJOR: u32 = 3;
-/// MySQL's flag of a client that goes on in TLS.
+/// MySQL flag of a client that switches to TLS.
 const CLIENT_SSL: u8 = 0x08;
 
-/// Which protocol is spoken.
+/// Wire protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Postgres,
-    /// MariaDB as well.
+    /// Also for MariaDB.
     Mysql,
 }
 
-/// What one message of a client means to the proxy.
+/// Meaning of a client message for the proxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Meaning {
     Other,
-    /// Answering it commits; more messages may have to follow before the server answers.
+    /// The server commits when it answers; further messages may have to precede the response.
     Commit,
 }
 
-/// Cuts the bytes of one client into messages.
+/// Splits the bytes of one client into messages.
 #[derive(Debug)]
 pub(super) struct Client {
     dialect: Dialect,
     has_started: bool,
-    /// It went on in TLS, as a first login at MySQL does; the next ones do not.
+    /// The connection switched to TLS, as the first login at MySQL does; later ones do not.
     is_opaque: bool,
-    /// Prepared statements of PostgreSQL that commit.
+    /// PostgreSQL prepared statements that commit.
     committing: BTreeSet<Vec<u8>>,
-    /// The proposal that was spoken of last.
+    /// Proposal that was mentioned last.
     pub(super) about: Option<String>,
 }
 
@@ -50,7 +49,7 @@ impl Client {
         }
     }
 
-    /// The length of the first message in these bytes, once it is complete.
+    /// Length of the first complete message in these bytes.
     pub(super) fn message(&self, bytes: &[u8]) -> Option<usize> {
         if self.is_opaque {
             return (!bytes.is_empty()).then_some(bytes.len());
@@ -75,7 +74,7 @@ impl Client {
         }
         let commits = match self.dialect {
             Dialect::Postgres if !self.has_started => {
-                // A request for encryption comes before the start and is no start.
+                // A request for encryption precedes the startup message and is not one.
                 let version = message.get(4..8).map_or(0, big_endian) >> 16;
                 self.has_started = u32::try_from(version).is_ok_and(|v| v == POSTGRES_PROTOCOL_MAJOR);
                 false
@@ -91,11 +90,11 @@ impl Client {
         if commits { Meaning::Commit } else { Meaning::Other }
     }
 
-    /// A simple query, or the binding of a statement that was prepared as one.
+    /// Simple query, or a bind of a prepared COMMIT.
     fn postgres_commits(&mut self, message: &[u8]) -> bool {
         let (kind, body) = (message.first(), message.get(5..).unwrap_or_default());
         match kind {
-            // One message can have several statements.
+            // One message can contain several statements.
             Some(b'Q') => body.split(|byte| *byte == b';').any(is_commit),
             Some(b'P') => {
                 let mut parts = body.splitn(2, |b| *b == 0);
@@ -116,7 +115,7 @@ impl Client {
     }
 }
 
-/// A simple query of PostgreSQL with a statement before its own.
+/// Simple query of PostgreSQL, prefixed with a statement.
 pub(super) fn before_query(statement: &str, message: &[u8]) -> Option<Vec<u8>> {
     let body = message.strip_prefix(b"Q")?.get(4..)?;
     let length = u32::try_from(4 + statement.len() + 2 + body.len()).ok()?;

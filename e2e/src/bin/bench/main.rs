@@ -1,5 +1,6 @@
 //! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX] [--sqlite]
-//! [--access-tokens]`: loads the binaries beside it, tells of each measure on stderr and ends with one JSON object on stdout.
+//! [--access-tokens]`: loads the binaries in its directory. It reports each measurement on stderr and prints one
+//! JSON object on stdout at the end.
 
 use std::process::ExitCode;
 
@@ -12,7 +13,7 @@ const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…
     [--sqlite] [--access-tokens]";
 
 fn main() -> ExitCode {
-    // One thread: the client must leave the processors to what it measures.
+    // One thread: the client leaves the processors to the measured processes.
     let ended = Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,5 +1,6 @@
-//! Tools and a prompt that need something of the client first, as revision 2026-07-28 has it: they answer with what
-//! they want, and are called again with it. What they remember meanwhile stays here; the client holds a key to it.
+//! Tools and a prompt that request client input first, as revision 2026-07-28 defines. They return the input
+//! request, and the client repeats the call with the input. The state between the calls stays on the server; the
+//! client holds its key.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use crate::plain::said;
 
 const KEY_DIGITS: usize = 40;
 
-/// What is remembered between two calls, by key. Each key opens once.
+/// State between two calls, by key. Each key is valid once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory(Arc<Mutex<HashMap<String, String>>>);
 
@@ -37,7 +38,7 @@ impl Memory {
     }
 }
 
-/// `None` if the tool is not one of these.
+/// Returns `None` for a tool of another module.
 pub(crate) fn call(
     memory: &Memory,
     request: &CallToolRequestParams,
@@ -122,7 +123,7 @@ fn rounds(
     Ok(asked([("step1", wanted)], Some(memory.keep("first"))))
 }
 
-/// The prompt that asks.
+/// Prompt that requests client input.
 pub(crate) fn prompt(request: &GetPromptRequestParams) -> GetPromptResponse {
     let answers = request.input_responses.as_ref();
     let context = answers.and_then(|answers| answers.get("user_context"));
@@ -184,7 +185,7 @@ fn roots() -> Json {
     json!({"method": "roots/list", "params": {}})
 }
 
-/// The text of a field of an accepted form.
+/// String value of a field of an accepted form.
 pub(crate) fn text_of(answer: Option<&Json>, field: &str) -> Option<String> {
     let answer = answer.filter(|answer| answer["action"] == "accept")?;
     Some(answer["content"][field].as_str()?.to_owned())

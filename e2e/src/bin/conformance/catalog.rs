@@ -1,4 +1,4 @@
-//! The tools as they are listed.
+//! Tool list of the conformance server.
 
 use std::sync::Arc;
 
@@ -77,7 +77,7 @@ fn tool(name: &str, schema: Json) -> Tool {
         )
 }
 
-/// Keywords of JSON Schema 2020-12 that a listing must not lose.
+/// JSON Schema 2020-12 keywords that a tool list must preserve.
 fn rich_schema() -> Json {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",

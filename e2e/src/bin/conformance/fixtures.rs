@@ -1,4 +1,4 @@
-//! The handler: which fixture answers what.
+//! MCP handler that dispatches requests to the fixtures.
 
 #![expect(
     deprecated,
@@ -24,14 +24,14 @@ use crate::{catalog, reading};
 
 const CHANGES_QUEUED_MAX: usize = 16;
 
-/// What a list of this server did.
+/// Kind of a list change.
 #[derive(Clone, Copy, Debug)]
 enum Change {
     Tools,
     Prompts,
 }
 
-/// Cheap to clone; all clones share what is remembered.
+/// Handler state; clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Fixtures {
     memory: Memory,
@@ -82,7 +82,7 @@ impl Fixtures {
     }
 
     fn tell(&self, change: Change) -> CallToolResponse {
-        // Nobody may be listening.
+        // There may be no subscriber.
         let _ = self.changes.send(change);
         said("told").into()
     }
@@ -179,7 +179,7 @@ impl ServerHandler for Fixtures {
                 () = context.cancelled() => return Ok(()),
             };
             let Ok(change) = change else { continue };
-            // What was not asked for is not sent.
+            // Only requested notifications are sent.
             let _ = match change {
                 Change::Tools => context.sink().notify_tool_list_changed().await,
                 Change::Prompts => context.sink().notify_prompt_list_changed().await,

@@ -1,5 +1,5 @@
-//! A server of MCP on exactly the gateway's HTTP stack, with the fixtures that the official conformance suite wants.
-//! For that suite only: the product has none of them.
+//! MCP server on the gateway's HTTP stack with the fixtures that the official conformance suite needs. The product
+//! contains none of these fixtures.
 
 mod asking;
 mod catalog;
@@ -24,7 +24,7 @@ use fixtures::Fixtures;
 struct Flags {
     #[command(flatten)]
     http: HttpFlags,
-    /// A file that tells where the server listens, written once it serves
+    /// File that receives the listen address once the server is ready
     #[arg(long, value_name = "PATH")]
     run_file: Option<PathBuf>,
 }

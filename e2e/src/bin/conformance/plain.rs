@@ -1,4 +1,4 @@
-//! Tools that answer at once, or that talk with the client inside a session.
+//! Tools that answer immediately, or that exchange messages with the client in a session.
 
 #![expect(
     deprecated,
@@ -16,15 +16,15 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use serde_json::{Value as Json, json};
 
-/// One red pixel.
+/// PNG image of one red pixel.
 pub(crate) const PNG: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==";
-/// No sample at all.
+/// WAV file without samples.
 const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA=";
-/// So that messages of one call are apart.
+/// Separates the messages of one call in time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// `None` if the tool is not one of these.
+/// Returns `None` for a tool of another module.
 pub(crate) async fn call(
     name: &str,
     arguments: &JsonObject,
@@ -80,7 +80,7 @@ fn embedded(uri: &str) -> ContentBlock {
     ContentBlock::resource(ResourceContents::text("The text of an embedded resource.", uri))
 }
 
-/// Since 2026-07-28 a client asks for log messages in each request; before that they come unasked.
+/// Since 2026-07-28 a client requests log messages per request; before that the server sends them unrequested.
 async fn with_logging(context: &RequestContext<RoleServer>, messages: usize) -> CallToolResult {
     let is_modern = context
         .protocol_version()
@@ -89,7 +89,7 @@ async fn with_logging(context: &RequestContext<RoleServer>, messages: usize) -> 
         for number in 1..=messages {
             let message =
                 LoggingMessageNotificationParam::new(LoggingLevel::Info, json!(format!("step {number}")));
-            // A client that has gone hears nothing.
+            // The client may have disconnected.
             let _ = context.peer.notify_logging_message(message).await;
             tokio::time::sleep(PAUSE).await;
         }

@@ -1,4 +1,4 @@
-//! Tools that run as tasks when the client knows tasks.
+//! Tools that run as tasks if the client supports tasks.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,13 +34,13 @@ struct Entry {
     answers: InputResponses,
 }
 
-/// What a task does.
+/// Behavior of a task.
 enum Work {
     Sleep(Duration),
     Fail,
     Break,
     Ask(InputRequests),
-    /// Needs this before there is a task.
+    /// Requests this input before it creates the task.
     AskFirst(InputRequests),
     Say(String),
 }
@@ -78,7 +78,7 @@ fn work_of(request: &CallToolRequestParams) -> Option<Work> {
 }
 
 impl Tasks {
-    /// `None` if the tool is not one of these.
+    /// Returns `None` for a tool of another module.
     pub(crate) async fn call(
         &self,
         request: &CallToolRequestParams,
@@ -140,7 +140,7 @@ impl Tasks {
         self.settle(id, payload);
     }
 
-    /// What has ended stays as it ended.
+    /// Ends a task; a final state does not change.
     fn settle(&self, id: &str, payload: TaskPayload) {
         if let Some(entry) = self.lock().get_mut(id)
             && !entry.task.status().is_terminal()

@@ -1,5 +1,5 @@
-//! `prove [NAME] [--small] [--engine NAME] [--seed N]`: runs the proofs beside the binaries that they judge. Ended by
-//! a signal, it leaves no process behind.
+//! `prove [NAME] [--small] [--engine NAME] [--seed N]`: runs the proofs with the binaries in its directory. When a
+//! signal ends it, it leaves no process behind.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything was looked at and holds.
+/// Runs the proofs; `true` if every check ran and passed.
 async fn run() -> anyhow::Result<bool> {
     let mut name = None;
     let mut plan = Plan {
