@@ -1,5 +1,5 @@
-//! A row that changes inside COMMIT, after everything that the writer checks: the alarm, what it stops, and the order of
-//! an operator that ends it.
+//! A row that changes inside COMMIT, after every check of the writer: the alarm, what it stops, and the operator's
+//! order that ends it.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use synapsor_e2e::proxy::{Dialect, Proxy};
 use synapsor_e2e::target::Target;
 
 const REFUSED: &str = "refused:row_changed_in_commit";
-/// The processes of a command end when nothing used them for a while.
+/// Time until the processes of a command exit without clients.
 const ALONE: Duration = Duration::from_secs(30);
 const CHANGED_FEE: i64 = 777;
 
@@ -27,7 +27,7 @@ fn events(place: &Workplace) -> anyhow::Result<usize> {
     Ok(ran.stdout.lines().filter(|line| !line.is_empty()).count())
 }
 
-/// What doctor finds wrong in the ledger.
+/// Findings of the doctor in the ledger.
 fn findings(place: &Workplace, exit: i32) -> anyhow::Result<Vec<Json>> {
     let ran = place.run(&["writeback", "doctor", "--json"])?;
     ran.expect(exit)?;
@@ -43,7 +43,8 @@ async fn row_that_changes_inside_commit_is_never_applied() -> anyhow::Result<()>
     tokio::task::block_in_place(|| {
         let mut place = Workplace::over(server.database()?, &Fixture::billing())?;
         let url = place.target.write_url();
-        // The first login of an account may need TLS, into which a proxy cannot look; this is the first one.
+        // The first login of an account may need TLS, which a proxy cannot parse; this connection is the first
+        // login.
         Session::new(Engine::Postgres, url.clone()).execute("SELECT 1")?;
         let through = url.replacen(server.address(), &proxy.address.to_string(), 1);
         place.set("BILLING_WRITE_URL", &through);
@@ -54,7 +55,7 @@ async fn row_that_changes_inside_commit_is_never_applied() -> anyhow::Result<()>
         database.session().execute(&grant)?;
 
         let id = place.approved("INV-3001", "goodwill")?;
-        // What only code of a superuser can do.
+        // Only code of a superuser can do this.
         let change =
             format!("UPDATE public.invoices SET late_fee_cents = {CHANGED_FEE} WHERE id = 'INV-3001'");
         proxy.change_in_commit(&id, &change);
@@ -73,12 +74,12 @@ async fn row_that_changes_inside_commit_is_never_applied() -> anyhow::Result<()>
             "{found:?}"
         );
 
-        // A writer that starts later finds the genuine receipt, and still does not count it.
+        // A writer that starts later finds the genuine receipt and still does not count it.
         place.wait_until_alone(ALONE)?;
         let again = apply(&place, &id, 4)?;
         ensure!(again["result"] == json!(REFUSED), "{again}");
         ensure!(events(&place)? == 1, "a second event of one incident");
-        // Other proposals go on.
+        // Other proposals continue.
         let other = place.approved("INV-3002", "goodwill")?;
         ensure!(
             apply(&place, &other, 0)?["status"] == json!("applied"),

@@ -1,5 +1,5 @@
-//! The way of a new user through the commands, on a database of their own and without `up`: every command starts
-//! what it needs and leaves nothing behind.
+//! Commands of a new user, with a separate database and without `up`: every command starts the processes that it
+//! needs and stops them again.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::{INVOICE, PERSON, PROPOSE, Ran, Workplace, until};
 use synapsor_e2e::deployment::dump;
 
-/// After its last user a ledger stays for 5 s; everything else ends at once.
+/// After its last client a ledger continues for 5 s; every other process ends at once.
 const ALONE: Duration = Duration::from_secs(10);
 
 fn events(place: &Workplace) -> anyhow::Result<Vec<Json>> {
@@ -184,7 +184,7 @@ fn a_stale_row_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
 fn a_rehearsal_changes_nothing_in_database_and_ledger() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.approved(INVOICE, "goodwill")?;
-    // The receipts table is the writer's to make; it exists before the comparison.
+    // The writer creates the receipt table; it exists before the comparison.
     let before = (dump(&place.path("billing.db"))?, events(&place)?);
     let rehearsed = place.json(&["apply", "latest", "--dry-run"])?;
     assert_eq!(rehearsed["dry_run"], json!(true));
@@ -248,7 +248,7 @@ fn prefix_short_code_and_latest_name_the_same_proposal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The subcommands that a help text lists.
+/// Subcommands in a help text.
 fn subcommands(help: &str) -> Vec<String> {
     let list = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let names = list
@@ -461,7 +461,7 @@ fn commands_leave_no_process_behind() -> anyhow::Result<()> {
 fn a_killed_supervisor_leaves_no_process_behind() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let mut command = place.command(&["mcp", "serve"])?;
-    // The client's end of stdin stays open: only the supervisor's death can end the others.
+    // The client's end of stdin stays open: only the supervisor's exit can end the others.
     let mut supervisor = command
         .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())

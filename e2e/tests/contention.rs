@@ -1,5 +1,5 @@
-//! Other sessions and a failing server, on each database server: no receipt without its effect, no effect without its
-//! receipt, and everything ends.
+//! Concurrent connections and a failing server, on each database server: no receipt without its effect, no effect
+//! without its receipt, and every attempt ends.
 
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::proofs::contention::{Scene, play};

@@ -1,5 +1,5 @@
-//! Two copies of one SQLite file behind one writer: both would be taken for the one database, so only the file that was
-//! written first is written.
+//! Two copies of one SQLite file behind one writer. Both have the same database identity, so the writer writes
+//! only to the file that it wrote first.
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
@@ -31,7 +31,7 @@ fn contract() -> anyhow::Result<String> {
     Ok(contract.to_string())
 }
 
-/// Approves and orders a proposal; gives what the writer reports.
+/// Approves and orders a proposal; returns the writer's report.
 async fn attempt(stack: &Stack, id: &str) -> anyhow::Result<AttemptResult> {
     let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
     let mut desk = Desk::open(stack, "alice")?;
@@ -57,7 +57,7 @@ async fn copy_of_a_file_beside_it_is_not_written() -> anyhow::Result<()> {
     let mut stack = Stack::with_reader_variables(deployment, &[("COPY_READ_URL", &url)])?;
     let agent = Agent::over_stdio(&stack).await?;
 
-    // A writer of the original alone: this is the file of the database from now on.
+    // A writer with the original only: it records this file as the file of the database.
     stack.start_writer(&[])?;
     let first = agent.propose("INV-3001", "goodwill").await?;
     assert_eq!(attempt(&stack, &first).await?, AttemptResult::Applied);
@@ -71,7 +71,7 @@ async fn copy_of_a_file_beside_it_is_not_written() -> anyhow::Result<()> {
     let second = agent.propose("INV-3002", "goodwill").await?;
     assert_eq!(attempt(&stack, &second).await?, AttemptResult::Applied);
 
-    // With an identity of its own it is another database.
+    // With a different identity it is another database.
     rusqlite::Connection::open(&copy)?
         .execute_batch("UPDATE synapsor_database_identity SET instance = 'a-database-of-its-own'")?;
     let third = agent.propose_by(PROPOSE_IN_COPY, "INV-3003", "goodwill").await?;

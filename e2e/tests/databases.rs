@@ -1,4 +1,4 @@
-//! The servers that the tests stand on: fresh databases, accounts of few rights, and servers that survive a kill.
+//! Database servers of the tests: fresh databases, least-privilege accounts, and servers that survive a kill.
 
 use synapsor_domain::writeback::GrantTarget;
 use synapsor_e2e::databases::{Engine, PrivateServer, Server, Session};

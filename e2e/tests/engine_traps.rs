@@ -1,6 +1,6 @@
-//! Traps of database servers through the real processes: a real proposal, a real writer, and a database that does
-//! something of its own between the lock and the COMMIT. The other traps are in the conformance tests of the
-//! executor; `docs/engine-traps.md` lists all of them.
+//! Traps of database servers through the real processes: a real proposal, a real writer, and a database that acts
+//! on its own between the lock and the COMMIT. The other traps are in the conformance tests of the executor;
+//! `docs/engine-traps.md` lists all of them.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::target::Target;
 
 const LIMIT: Duration = Duration::from_secs(20);
-/// MySQL's list of transactions stays as it is for whoever looks more often than ten times a second.
+/// MySQL does not refresh its list of transactions for queries more often than ten times a second.
 const LOOK: Duration = Duration::from_millis(150);
 const SERVERS: [Engine; 3] = [Engine::Postgres, Engine::Mysql, Engine::Mariadb];
 
-/// A court over a database of an engine that its owner changed first; `None` where there is no such server.
+/// Harness over a database that its owner changed first; `None` if there is no such server.
 async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<Court>> {
     let Some(server) = Server::of(engine)? else {
         return Ok(None);
@@ -33,8 +33,8 @@ async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<Court>> {
     Ok(Some(Court::with(deployment, &[]).await?))
 }
 
-/// What honest papers come to on PostgreSQL after a change of the owner's; nothing but receipts may differ unless
-/// the row was written.
+/// Runs valid job inputs on PostgreSQL after a change by the owner. Only receipts may differ unless the row was
+/// written.
 async fn on_postgres(change: &str, expected: AttemptResult) -> anyhow::Result<()> {
     let Some(mut court) = court(Engine::Postgres, change).await? else {
         return Ok(());
@@ -80,7 +80,7 @@ async fn a_policy_that_hides_the_row_from_updates_is_a_conflict() -> anyhow::Res
     .await
 }
 
-/// Code that the owner puts on the table after the review: the writer refuses by name and writes nothing.
+/// The owner adds code to the table after the review: the writer refuses with a specific code and writes nothing.
 async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
     let Some(mut court) = court(Engine::Postgres, "CREATE TABLE journal (line text);").await? else {
         return Ok(());
@@ -133,7 +133,7 @@ async fn a_trigger_that_calls_what_nobody_acknowledged_writes_nothing() -> anyho
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_that_rewrites_what_was_reviewed_writes_nothing() -> anyhow::Result<()> {
-    // In the closed form, so that it is admitted: what it makes of the row is compared after the UPDATE.
+    // In the closed form, so that the code is permitted: the writer compares the row after the UPDATE.
     on_postgres(
         "CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN new.waiver_reason := 'something else'; RETURN new; END $$;
@@ -152,7 +152,7 @@ async fn a_trigger_that_suppresses_the_update_is_never_applied() -> anyhow::Resu
     .await
 }
 
-/// Sessions of the writer that wait for a lock.
+/// Connections of the writer that wait for a lock.
 fn waiting(engine: Engine, owner: &Session, role: &str) -> anyhow::Result<Vec<String>> {
     let sql = match engine {
         Engine::Mysql | Engine::Mariadb => format!(
@@ -167,8 +167,8 @@ fn waiting(engine: Engine, owner: &Session, role: &str) -> anyhow::Result<Vec<St
     Ok(owner.query_text(&sql)?.into_iter().flatten().flatten().collect())
 }
 
-/// Judges honest papers while the owner holds the row; `meanwhile` runs as soon as the writer waits for it, in the
-/// transaction that holds it, and with another connection.
+/// Runs valid job inputs while the owner holds the row. `meanwhile` runs as soon as the writer waits for the row,
+/// in the transaction that holds it, and with another connection.
 async fn while_the_row_is_held(
     engine: Engine,
     meanwhile: impl Fn(&Session, &Session, &[String]) -> anyhow::Result<()>,
@@ -271,7 +271,7 @@ async fn a_connection_ended_in_the_middle_costs_no_effect_and_doubles_none() -> 
     Ok(())
 }
 
-/// A table that came by another copy of the database is not the one that was reviewed.
+/// A table from another copy of the database is not the reviewed one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_at_another_database_refuses_and_writes_nothing() -> anyhow::Result<()> {
     for engine in SERVERS {
@@ -282,7 +282,7 @@ async fn a_writer_at_another_database_refuses_and_writes_nothing() -> anyhow::Re
         let url = other.target.write_url();
         let deployment = Deployment::on(Build::Plain, &server)?;
         if engine != Engine::Postgres {
-            // There the name of the database is in the contract, and accounts are of all databases.
+            // There the name of the database is in the contract, and accounts belong to all databases.
             let (Target::Server { database, .. }, Target::Server { roles, .. }) =
                 (&deployment.target, &other.target)
             else {
@@ -303,7 +303,7 @@ async fn a_writer_at_another_database_refuses_and_writes_nothing() -> anyhow::Re
     Ok(())
 }
 
-/// Every `fn` and every quoted behaviour in the tests of this repository.
+/// Every `fn` and every quoted behavior in the tests of this repository.
 fn tests() -> anyhow::Result<String> {
     let mut all = String::new();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -360,14 +360,15 @@ fn every_trap_of_the_published_list_has_its_test() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The receipt of a conflict is committed too, and with it what code did when the row was locked.
+/// The receipt of a conflict is committed, and database code that ran at the row lock must not be committed with
+/// it.
 #[test]
 fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() -> anyhow::Result<()> {
     let Some(server) = Server::of(Engine::Postgres)? else {
         return Ok(());
     };
     let place = Workplace::over(server.database()?, &Fixture::billing())?;
-    // A writer that runs knows the table as it was.
+    // A running writer has cached the earlier table.
     let mut up = place.start(&["up"])?;
     up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
     let first = place.approved("INV-3001", "goodwill")?;

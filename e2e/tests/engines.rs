@@ -1,5 +1,5 @@
-//! The whole loop through the real processes on every database server, with accounts of few rights, and the rows
-//! that servers mistake for one another.
+//! The complete loop through the real processes on every database server, with least-privilege accounts, and rows
+//! that servers compare as equal.
 
 use std::future::Future;
 
@@ -17,7 +17,7 @@ use synapsor_e2e::stack::Stack;
 const INVOICE: &str = "INV-3001";
 const TICKET: &str = "9007199254740993";
 
-/// Runs a test on every server that is there, to the end on each, and names those on which it failed.
+/// Runs a test on every available server, to the end on each, and names those on which it failed.
 async fn on_every_server<F>(test: impl Fn(Server) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
@@ -27,7 +27,7 @@ where
         let Some(server) = Server::of(engine)? else {
             continue;
         };
-        // A task of its own, so that a failed assertion does not keep the other servers from being tested.
+        // A separate task, so that a failed assertion does not skip the other servers.
         match tokio::spawn(test(server)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => failures.push(format!("{engine}: {error:#}")),
@@ -38,7 +38,7 @@ where
     Ok(())
 }
 
-/// Ledger, reader, writer, gateway and an agent.
+/// Starts ledger, reader, writer, gateway and an agent.
 async fn scene(server: &Server) -> anyhow::Result<(Stack, Agent)> {
     let deployment = Deployment::over(Build::Plain, server.database()?, &Fixture::with_more_guards())?;
     let stack = Stack::start(deployment)?;

@@ -1,4 +1,4 @@
-//! What hangs, is locked or belongs to somebody else costs the others nothing.
+//! Hanging sources, locked rows and other tenants do not delay the rest.
 
 use serde_json::{Value as Json, json};
 use synapsor_e2e::proofs::fairness::{Size, hanging_sources, one_locked_row, two_tenants};

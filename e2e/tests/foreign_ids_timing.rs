@@ -1,5 +1,5 @@
-//! How long it takes to be told that a record or a task does not exist says nothing of whether it is somebody else's.
-//! Alone in its program, so that nothing of ours runs beside it.
+//! Response time for a missing record or task does not depend on whether it belongs to another tenant. This is a
+//! separate program, so that no other test runs at the same time.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
 
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
 const PAIRS: usize = 1_000;
-/// Before anything is measured.
+/// Calls before the measurement.
 const WARM_UP: usize = 50;
 const PERCENT_MAX: u128 = 5;
-/// Somebody else may be using the machine.
+/// Other programs may use the machine.
 const MEASUREMENTS_MAX: usize = 3;
 
 async fn timed(door: &Door, token: &str, message: &Message) -> anyhow::Result<Duration> {
@@ -28,7 +28,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-/// The medians of both, asked in turns on a connection that is kept; who comes first changes with each pair.
+/// Medians of both ids, requested alternately on one connection; the order changes with each pair.
 async fn medians(door: &Door, token: &str, pair: [&Message; 2]) -> anyhow::Result<[Duration; 2]> {
     let mut times = [Vec::with_capacity(PAIRS), Vec::with_capacity(PAIRS)];
     for number in 0..WARM_UP + PAIRS {
@@ -43,7 +43,7 @@ async fn medians(door: &Door, token: &str, pair: [&Message; 2]) -> anyhow::Resul
     Ok(times.map(median))
 }
 
-/// Measures until the medians lie close together.
+/// Measures until the medians are close together.
 async fn compare(name: &str, door: &Door, token: &str, pair: [&Message; 2]) -> anyhow::Result<()> {
     for measurement in 1..=MEASUREMENTS_MAX {
         let [of_other, of_none] = medians(door, token, pair).await?;

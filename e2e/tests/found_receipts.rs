@@ -1,5 +1,5 @@
-//! What a writer makes of the receipts that a source holds or lacks, whatever its ledger claims: one that is missing
-//! stops the source, and one that does not count is no answer.
+//! Receipts that a source holds or lacks, independent of the ledger's claims. A missing receipt stops the source,
+//! and an invalid receipt does not count as an answer.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
     Ok(report)
 }
 
-/// Applies the first proposal, and lays a second one before the court; gives the receipt of the first.
+/// Applies the first proposal and creates a second one in the harness; returns the receipt of the first.
 async fn applied(court: &mut Court) -> anyhow::Result<DsseEnvelope> {
     let report = judged(court).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -104,7 +104,7 @@ async fn source_without_its_newest_receipt_is_not_written() -> anyhow::Result<()
     }
     assert_eq!(court.deployment().dump()?, court.before);
 
-    // An order of the wrong kind changes nothing; the right one is the end of it.
+    // An order of the wrong kind changes nothing; the right one resolves the case.
     sign(&court, ReceiptAction::Adopt, &receipt)?;
     assert_eq!(judged(&mut court).await?.result, refused("effect_lost"));
     sign(&court, ReceiptAction::GiveUp, &receipt)?;
@@ -117,7 +117,7 @@ async fn source_without_its_newest_receipt_is_not_written() -> anyhow::Result<()
 async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let identity = court.subject.proposal.source.fingerprint.clone();
-    // Another writer's, of which this one knows nothing by itself.
+    // A receipt of another writer, which this one does not know.
     let id = ProposalId::from_random(random::bytes());
     let newest = claimed(&court, id, &court.deployment().writer_key, &identity)?;
     court.ledger.newest_receipt = Some(newest.clone());
@@ -151,7 +151,7 @@ async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Resu
     let mut other: Receipt = receipt.decode_unverified(ObjectKind::Receipt)?;
     other.proposal_id = court.subject.proposal.id.clone();
     let forged = DsseEnvelope::sign(ObjectKind::Receipt, &other, &court.deployment().ledger_key)?;
-    // A dump that was read into a new database lost this one too.
+    // A dump restored into a new database lost this receipt too.
     other.database_identity = "sqlite:an-earlier-one".to_owned();
     let earlier = DsseEnvelope::sign(ObjectKind::Receipt, &other, &court.deployment().writer_key)?;
     lose(&mut court)?;
@@ -177,7 +177,7 @@ async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Resu
     Ok(())
 }
 
-/// A receipt of the proposal before the court, put into the database by somebody else.
+/// Inserts a receipt of the harness's proposal as another database user.
 fn planted(court: &Court, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
     let envelope = claimed(court, court.subject.proposal.id.clone(), key, identity)?;
     plant(court, &envelope)?;

@@ -1,4 +1,5 @@
-//! A freeze holds for the deployment: for every writer, for those that start later, and whatever a ledger withholds.
+//! A freeze holds for the deployment: for every writer, for writers that start later, and even if a ledger
+//! withholds it.
 
 use std::process::Command;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use synapsor_proto::status::from_status;
 const SOON: Duration = Duration::from_secs(10);
 const INVOICES: [&str; 4] = ["INV-3001", "INV-3002", "INV-3003", "INV-3004"];
 
-/// The command line as a person on another machine runs it.
+/// Runs the CLI as an operator on another machine does.
 fn cli(stack: &Stack, person: &Person, writers: &str, words: &[&str]) -> anyhow::Result<(Option<i32>, Json)> {
     let deployment = &stack.deployment;
     let tls = deployment.leaf(Role::Operator, Some(&person.name))?;
@@ -64,7 +65,7 @@ fn address(writer: Option<&Process>) -> anyhow::Result<String> {
     Ok(writer.context("a writer")?.address.clone())
 }
 
-/// Asks one writer to stop or to resume.
+/// Asks one writer to freeze or to resume.
 async fn ask(
     stack: &Stack,
     address: &str,
@@ -102,7 +103,7 @@ async fn proposals(stack: &Stack, invoices: &[&str]) -> anyhow::Result<Vec<Subje
     Ok(subjects)
 }
 
-/// Approves and orders; gives the order.
+/// Approves and orders; returns the order.
 async fn ordered(stack: &Stack, subject: &Subject) -> anyhow::Result<DsseEnvelope> {
     use synapsor_domain::approval::DecisionKind;
     let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
@@ -170,7 +171,7 @@ async fn freeze_at_one_writer_stops_both_and_the_lift_resumes_both() -> anyhow::
         refused_as_frozen(&stack, subject).await?;
     }
     assert_eq!(receipts(&stack)?, []);
-    // A viewer does not end it.
+    // A viewer cannot lift it.
     let (exit, shown) = cli(&stack, carol, &first, &["writeback", "unfreeze"])?;
     assert_eq!(exit, Some(4), "{shown}");
     let alice = stack.deployment.person("alice");
@@ -200,7 +201,7 @@ async fn writer_that_does_not_confirm_is_named_with_the_time_that_is_left() -> a
         "{shown}"
     );
     assert!(shown["ordered_until"].is_string(), "{shown}");
-    // A writer that starts later asks for what is in force before its first job.
+    // A writer that starts later fetches the freezes in force before its first job.
     stack.start_writer(&[])?;
     let mut desk = Desk::open(&stack, "alice")?;
     let id = subjects[0].proposal.id.to_string();
@@ -210,11 +211,11 @@ async fn writer_that_does_not_confirm_is_named_with_the_time_that_is_left() -> a
     Ok(())
 }
 
-/// A freeze that one writer took stops another to which a hostile ledger says nothing.
+/// A freeze that one writer accepted stops another writer from which a hostile ledger withholds it.
 async fn withheld(deployment: Deployment) -> anyhow::Result<()> {
     let mut court = Court::with(deployment, &[]).await?;
     let deployment = court.deployment();
-    // Another writer of the deployment takes the freeze; it is reached directly and no ledger knows.
+    // Another writer of the deployment accepts the freeze directly, without the ledger.
     let second = stack::writer(deployment, &court.stack.ledger.address, "writer-2", &[])?;
     let carol = deployment.person("carol");
     let (frozen, digest) = seal_freeze(carol, &freeze(deployment, carol));
@@ -302,7 +303,7 @@ async fn lift_is_not_replayed_and_needs_an_applier_and_the_clock() -> anyhow::Re
     Ok(())
 }
 
-/// A writer that knows nothing yet, without what an earlier one of its name left on disk.
+/// Starts a writer without the state that an earlier one of its name left on disk.
 fn start_without_state(stack: &mut Stack) -> anyhow::Result<()> {
     drop(stack.writer.take());
     std::fs::remove_dir_all(stack.deployment.path("writer-state"))?;
@@ -333,7 +334,7 @@ async fn freeze_whose_signer_left_holds_until_a_lift_names_it() -> anyhow::Resul
     start_without_state(&mut stack)?;
     refused_as_frozen(&stack, &subjects[0]).await?;
 
-    // A lift of another freeze ends nothing; the one that names its digest does, for later writers as well.
+    // A lift of another freeze has no effect; the lift that names its digest ends it, for later writers as well.
     let alice = stack.deployment.person("alice");
     let other = Digest::of(synapsor_domain::signing::ObjectKind::Freeze, b"{}");
     let at = address(stack.writer.as_ref())?;
@@ -360,7 +361,7 @@ async fn stops_count_whatever_the_clocks_say() -> anyhow::Result<()> {
         operator.not_before = synapsor_e2e::now() + Span::days(1);
     }
     deployment.write_trust(&trust)?;
-    // Signed on a machine whose clock is two hours ahead, by a key whose time has not begun.
+    // Signed on a machine whose clock is two hours ahead, by a key that is not valid yet.
     let mut ahead = freeze(deployment, carol);
     ahead.issued_at = synapsor_e2e::now() + Span::minutes(120);
     let (frozen, digest) = seal_freeze(carol, &ahead);

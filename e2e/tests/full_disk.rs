@@ -1,5 +1,5 @@
-//! A ledger on a full disk: it starts, answers what it holds, refuses what it cannot keep, and goes on once there is
-//! room.
+//! Ledger on a full disk: it starts, serves its records, refuses submissions that it cannot store, and continues
+//! once there is room.
 
 use std::path::Path;
 use std::process::Command;
@@ -17,7 +17,7 @@ use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
 use synapsor_proto::ledger::v1::review_service_client::ReviewServiceClient;
 
-/// `sh -c TEXT sh STATE LEDGER ARGUMENT...`: a copy of the store's directory on a file system without room.
+/// `sh -c TEXT sh STATE LEDGER ARGUMENT...`: a copy of the store's directory on a full file system.
 const ON_A_FULL_DISK: &str = r#"
 state=$1
 shift
@@ -29,7 +29,8 @@ dd if=/dev/zero of="$state/fill" bs=512 2>/dev/null
 exec "$@"
 "#;
 
-/// `sh -c TEXT sh STATE ROOM LEDGER ARGUMENT...`: the same, with room again once a line is written to the pipe `ROOM`.
+/// `sh -c TEXT sh STATE ROOM LEDGER ARGUMENT...`: the same, with room again after a line is written to the pipe
+/// `ROOM`.
 const UNTIL_THERE_IS_ROOM: &str = r#"
 state=$1
 room=$2
@@ -42,15 +43,15 @@ dd if=/dev/zero of="$state/fill" bs=512 2>/dev/null
 (read -r _ < "$room" && rm "$state/fill") &
 exec "$@"
 "#;
-/// A start is tried again every few seconds.
+/// The ledger retries to record its start every few seconds.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A ledger whose store's last process closed it, or was killed.
+/// A ledger whose last process closed the store, or was killed.
 async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
     let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     stack.ledger.kill();
     if is_closed {
-        // The last connection that closes the file takes the write-ahead log with it.
+        // The last connection that closes the file removes the write-ahead log.
         let store = rusqlite::Connection::open(stack.deployment.store())?;
         store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     }
@@ -84,7 +85,7 @@ async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
     assert!(refusal.public.contains("free disk space"), "{refusal}");
     drop(ledger);
 
-    // The directory below was left alone: the next start has room.
+    // The directory below is unchanged: the next start has room.
     stack.ledger = stack::ledger(&stack.deployment, &[])?;
     let operator = stack.ledger_as(Role::Operator, Some("alice"))?;
     let request = wire::SubmitSwitchRequest {

@@ -1,4 +1,4 @@
-//! Who may call what: every identity against every RPC that exists, by real certificates.
+//! Access matrix: every identity against every existing RPC, with real certificates.
 
 use std::collections::BTreeSet;
 
@@ -79,7 +79,7 @@ fn no_rpc_of_the_writer_applies_anything() {
         .filter(|rpc| rpc.service.ends_with("WriterService"))
         .collect();
     let names: BTreeSet<_> = rpcs.iter().map(|rpc| rpc.name.as_str()).collect();
-    // A probe rolls its statements back, as a preview does; a report or audit of receipts only reads them.
+    // A probe rolls its statements back, as a dry run does; a report or an audit of receipts only reads them.
     assert_eq!(
         names,
         BTreeSet::from([

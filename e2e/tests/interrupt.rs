@@ -1,4 +1,4 @@
-//! Proofs that are told to end leave no process behind.
+//! Interrupted proofs leave no process behind.
 
 use std::process::Command;
 use std::time::Duration;
@@ -19,7 +19,7 @@ fn a_signal_ends_the_proofs_and_every_process_below_them() -> anyhow::Result<()>
         let running = Running::of(command, &arguments)?;
         let proofs = Pid::from_child(&running.child);
         let mut below = Vec::new();
-        // A command that serves, with what it started.
+        // A command that serves, with its child processes.
         until(START, || {
             below = descendants(proofs);
             Ok(below.len() >= 4)
@@ -32,7 +32,7 @@ fn a_signal_ends_the_proofs_and_every_process_below_them() -> anyhow::Result<()>
     Ok(())
 }
 
-/// A process that ended and that nobody has asked for has no command line.
+/// A zombie process has no command line.
 fn runs(pid: Pid) -> bool {
     let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
     line.is_ok_and(|line| !line.is_empty())

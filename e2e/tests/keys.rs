@@ -1,4 +1,5 @@
-//! Keys that are retired: what they signed before counts, and a receipt that the log does not hold needs an operator.
+//! Retired keys: signatures from before the retirement count, and an operator must adopt a receipt that the log
+//! does not contain.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
@@ -11,7 +12,7 @@ use synapsor_e2e::receipt_row;
 
 const WRITER_KEY: &str = ".synapsor/keys/writer.pem";
 
-/// Gives the writer another key and retires the one that it had, which is returned.
+/// Gives the writer another key and retires the previous one, which is returned.
 fn rotate_writer_key(place: &Workplace) -> anyhow::Result<SigningKey> {
     let path = place.path(WRITER_KEY);
     let old = SigningKey::from_pem(&std::fs::read_to_string(&path)?)?;
@@ -98,7 +99,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
 
     ends(&place, 0, &["receipts", "adopt", &id, "--yes"])?;
     assert_eq!(ledger_findings(&place)?, Vec::<String>::new());
-    // The reconciler may settle by the receipt before somebody applies again.
+    // The reconciler may settle by the receipt before another apply.
     let again = place.run(&["apply", &id, "--json"])?;
     match again.exit {
         Some(0) => ensure!(again.object()?["status"] == json!("already_applied"), "{again}"),
@@ -107,7 +108,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
     ensure!(place.target.dump()? == before, "something was written");
     let shown = ends(&place, 0, &["proposals", "show", &id])?;
     ensure!(shown.to_string().contains("applied"), "{shown}");
-    // The bundle holds the order, without which the receipt of a retired key is none.
+    // The bundle contains the order, without which the receipt of a retired key does not count.
     place.ok(&["ledger", "prove", &id, "--output", "proof.json"])?;
     let genuine = place.json(&["bundle", "verify", "proof.json"])?;
     assert_eq!(genuine["genuine"], json!(true), "{genuine}");
@@ -115,7 +116,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The signed proposal, by a bundle of its records.
+/// Signed proposal, from a bundle of its records.
 fn proposal(place: &Workplace, id: &str) -> anyhow::Result<synapsor_domain::signing::DsseEnvelope> {
     use synapsor_domain::replay::{Entry, EventBody, ProofBundle};
     place.ok(&["ledger", "prove", id, "--output", "open.json"])?;

@@ -1,5 +1,5 @@
-//! What the ledger refuses and what it cannot hide: guessed leases, forged filings, edited rows, an older file
-//! put back.
+//! Attacks on the ledger that it refuses or reveals: guessed leases, forged submissions, edited rows, an older
+//! restored file.
 
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
@@ -62,7 +62,7 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
         let refused = holder.start_attempt(start(guess)).await.unwrap_err();
         assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
     }
-    // The right token in the wrong hands is no better.
+    // The right token with another client's certificate is refused as well.
     let mut thief = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
     let refused = thief
         .start_attempt(start(job.lease_token.clone()))
@@ -98,7 +98,7 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
         evidence: Some((&evidence).into()),
         audit: b"{}".to_vec(),
     };
-    // A genuine proposal cannot rest on evidence that its reader did not sign.
+    // A genuine proposal cannot refer to evidence that its reader did not sign.
     let genuine = DsseEnvelope::sign(ObjectKind::Proposal, &forged, &stack.deployment.reader_key)?;
     let filing = |proposal: &DsseEnvelope| wire::CallRecord {
         request_id: random::hex_id(32),
@@ -221,7 +221,7 @@ async fn a_ledger_that_was_rolled_back_is_refused_by_the_writer_that_remembers()
     let copy = stack.deployment.path("older.db");
     stack.restart_ledger(&[])?;
     stack.start_writer(&[])?;
-    // An older file, whole and valid in itself.
+    // An older file, complete and valid in itself.
     stack.ledger.kill();
     checkpointed_copy(&stack.deployment.store(), &copy)?;
     stack.restart_ledger(&[])?;
@@ -240,7 +240,7 @@ async fn a_ledger_that_was_rolled_back_is_refused_by_the_writer_that_remembers()
     }
     std::fs::copy(&copy, &store)?;
     stack.restart_ledger(&[])?;
-    // The reader remembers too, so it does not even file a proposal with this ledger.
+    // The reader has a pinned checkpoint as well, so it does not even submit a proposal to this ledger.
     stack.reader = match stack::reader(&stack.deployment, &stack.ledger.address, "acme") {
         Ok(reader) => reader,
         Err(refused) => {

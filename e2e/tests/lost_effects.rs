@@ -1,5 +1,5 @@
-//! A database that lost receipts and their effects, holds receipts that the ledger does not, or had old ones deleted:
-//! what shows before the next write, and what an operator signs to go on.
+//! A database that lost receipts and their effects, holds receipts unknown to the ledger, or had old receipts
+//! deleted: detection before the next write, and the operator's orders to continue.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
@@ -15,7 +15,7 @@ const SOURCE: &str = "billing_db";
 const EXIT_MISSING: i32 = 13;
 const EXIT_ORPHAN: i32 = 14;
 
-/// Runs a test on SQLite and on every server that is there, to the end on each, and names those on which it failed.
+/// Runs a test on SQLite and on every available server, to the end on each, and names those on which it failed.
 fn on_every_engine(test: impl Fn(Workplace) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut failures = Vec::new();
     let mut run = |engine: Engine, place: anyhow::Result<Workplace>| {
@@ -43,7 +43,7 @@ fn applied(place: &Workplace, invoice: &str) -> anyhow::Result<String> {
     Ok(id)
 }
 
-/// What a restored backup leaves: neither the receipt nor its effect.
+/// State after a restored backup: neither the receipt nor its effect.
 fn undo(
     place: &Workplace,
     id: &str,
@@ -63,13 +63,13 @@ fn undo(
     ))
 }
 
-/// Copies the file of the database as it is now.
+/// Copies the current database file.
 fn back_up(place: &Workplace) -> anyhow::Result<()> {
     let copy = place.path("backup.db");
     place.target.execute(&format!("VACUUM INTO '{}'", copy.display()))
 }
 
-/// Puts the copy in the place of the file, as from a backup.
+/// Restores the copy, as from a backup.
 fn restore(place: &Workplace) -> anyhow::Result<()> {
     for rest in ["billing.db-wal", "billing.db-shm"] {
         let _ = std::fs::remove_file(place.path(rest));
@@ -78,7 +78,7 @@ fn restore(place: &Workplace) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs a command that ends with this exit code, and gives its JSON.
+/// Runs a command with this expected exit code and returns its JSON.
 fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
     let mut arguments = arguments.to_vec();
     arguments.push("--json");
@@ -116,7 +116,7 @@ fn events(place: &Workplace, kind: &str) -> anyhow::Result<usize> {
     Ok(ran.stdout.lines().filter(|line| !line.is_empty()).count())
 }
 
-/// The findings of the ledger with this code.
+/// Findings of the ledger with this code.
 fn findings(place: &Workplace, code: &str) -> anyhow::Result<Vec<String>> {
     let ran = place.run(&["writeback", "doctor", "--json"])?;
     let shown = ran.object()?;
@@ -156,7 +156,7 @@ fn restored_database_shows_before_the_next_write() -> anyhow::Result<()> {
             found.len() == 1 && found[0].contains(&lost[0]) && found[0].contains(&lost[1]),
             "{found:?}"
         );
-        // Looking again makes no new event.
+        // Another check creates no new event.
         let recorded = events(&place, "effect_lost")?;
         ensure!(recorded > 0, "no event");
         refused_as_lost(&place, &third, "INV-3003")?;
@@ -179,7 +179,7 @@ fn restored_database_shows_before_the_next_write() -> anyhow::Result<()> {
         );
         let done = ends(&place, 0, &["apply", &third])?;
         ensure!(done["status"] == json!("applied"), "{done}");
-        // What was lost is not applied a second time.
+        // A lost effect is not applied a second time.
         let again = ends(&place, 0, &["apply", &lost[0]])?;
         ensure!(again["status"] == json!("already_applied"), "{again}");
         ensure!(place.invoice("INV-3001")? == before[0], "applied again");
@@ -200,7 +200,7 @@ fn copy_of_a_file_from_before_is_a_lost_effect() -> anyhow::Result<()> {
     let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--source", SOURCE])?;
     assert_eq!(ids(&audited, "lost"), std::slice::from_ref(&second), "{audited}");
 
-    // Named one by one, and nothing that was not lost.
+    // The command names each lost effect, and no other one.
     let shown = place.run(&["receipts", "give-up", "--source", SOURCE, &second])?;
     shown.expect(2)?;
     assert!(shown.stderr.contains("CONFIRMATION_REQUIRED"), "{shown}");
@@ -224,12 +224,12 @@ fn receipt_that_is_there_is_not_given_up() -> anyhow::Result<()> {
                 .run(&["receipts", "give-up", "--source", SOURCE, id, "--yes"])?
                 .expect_failure(4, "RECEIPT_NOT_LOST", &[SOURCE, id])?;
         }
-        // Deleted afterwards, it is missed: no order blinds the gate.
+        // If it is deleted later, it is reported as missing: no order disables the check.
         let delete = format!("DELETE FROM synapsor_writeback_receipts WHERE proposal_id = '{newest}'");
         place.target.execute(&delete)?;
         let third = place.approved("INV-3003", "goodwill")?;
         refused_as_lost(&place, &third, "INV-3003")?;
-        // Beside one that is lost, one that is there is refused, and neither is given up.
+        // The order names a lost effect and a present one: it is refused, and neither is given up.
         place
             .run(&[
                 "receipts", "give-up", "--source", SOURCE, &newest, &first, "--yes",
@@ -304,7 +304,7 @@ fn receipt_that_the_ledger_refuses_is_an_orphan() -> anyhow::Result<()> {
             &key,
         )?;
         receipt_row::insert(&place.target, &signed)?;
-        // A row of another deployment is counted, and raises no alarm.
+        // A row of another deployment is counted and raises no alarm.
         let other = SigningKey::from_seed(&zeroize::Zeroizing::new([5; 32]));
         let foreign = ProposalId::from_random([8; 10]);
         let foreign = receipt_row::applied(
@@ -365,7 +365,7 @@ fn archived_receipts_may_be_deleted_by_the_owner() -> anyhow::Result<()> {
             let again = ends(&place, 0, &["apply", &id])?;
             ensure!(again["status"] == json!("already_applied"), "{again}");
         }
-        // Behind the cut absence is a loss as before, and the cut moves back for nobody.
+        // After the cut, a missing receipt is a loss as before, and the cut never moves back.
         let delete = format!("DELETE FROM synapsor_writeback_receipts WHERE proposal_id = '{next}'");
         place.target.execute(&delete)?;
         let audited = ends(&place, EXIT_MISSING, &["receipts", "audit", "--all"])?;
@@ -386,7 +386,7 @@ fn archived_receipts_may_be_deleted_by_the_owner() -> anyhow::Result<()> {
     })
 }
 
-/// The words of a command, where quotes hold some together.
+/// Words of a command; quotes group words.
 fn words(line: &str) -> Vec<String> {
     let pieces = line.split('"').enumerate();
     let words = pieces.flat_map(|(at, piece)| {
@@ -421,7 +421,7 @@ fn commands_of_the_guide_are_understood() -> anyhow::Result<()> {
         }
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let ran = place.run(&words)?;
-        // What it comes to is for the other tests.
+        // Other tests check the results.
         ensure!(matches!(ran.exit, Some(0 | 1 | 4)), "{ran}");
         run += 1;
     }
@@ -429,7 +429,7 @@ fn commands_of_the_guide_are_understood() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A dump that was read into a new database has another identity, and lacks the newest receipts all the same.
+/// A dump restored into a new database has another identity and also lacks the newest receipts.
 #[test]
 fn backup_in_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
     let place = Workplace::new()?;
@@ -449,7 +449,7 @@ fn backup_in_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// No lift can end a row that is no freeze, so the refusal says who can.
+/// A lift cannot end a row that is not a freeze, so the refusal names who can.
 #[test]
 fn row_with_the_key_of_a_freeze_is_refused_with_what_to_do() -> anyhow::Result<()> {
     on_every_engine(|place| {

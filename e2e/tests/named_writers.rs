@@ -1,5 +1,5 @@
-//! `--writer` names the writers that are asked: a freeze, a lift or the doctor never passes one over in silence, also on
-//! the machine where the ledger runs.
+//! `--writer` names the writers to call: a freeze, a lift or the doctor never skips one silently, also on the
+//! ledger's machine.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::{INVOICE, Ran, Workplace};
 
-/// Where nothing listens.
+/// Address without a listener.
 const NOBODY: &str = "127.0.0.1:1";
 const TWO: &str = "127.0.0.1:1,127.0.0.1:2";
 const LIMIT: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ fn freeze_names_each_named_writer_that_does_not_answer() -> anyhow::Result<()> {
     let ran = place.run(&["writeback", "freeze", "--json", "--writer", NOBODY])?;
     ran.expect(6)?;
     assert!(names(&missing(&ran)?, NOBODY), "{ran}");
-    // The freeze is in force by the ledger; its end needs the named writer as well.
+    // The freeze is in force by the ledger; the lift needs the named writer as well.
     let ran = place.run(&["writeback", "unfreeze", "--json", "--writer", NOBODY])?;
     ran.expect(6)?;
     assert!(names(&missing(&ran)?, NOBODY), "{ran}");
@@ -74,7 +74,7 @@ fn freeze_at_a_named_writer_of_this_machine_is_confirmed_by_it() -> anyhow::Resu
     up.end(LIMIT)?.expect(0)
 }
 
-/// The address that the running writer left in its run file.
+/// Address of the running writer, from its run file.
 fn writer_address(place: &Workplace) -> anyhow::Result<String> {
     let entries = std::fs::read_dir(place.path(".synapsor/run"))?;
     let files = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
@@ -127,7 +127,7 @@ fn options_for_services_that_a_command_does_not_ask_are_refused() -> anyhow::Res
     place
         .run(&["propose", "--sample", "--ledger", NOBODY])?
         .expect_failure(2, "READER_REQUIRED", &["--reader"])?;
-    // A named service that the doctor cannot reach is no success, also without a look at the databases.
+    // A named service that the doctor cannot reach is a failure, also without database checks.
     for option in ["--reader", "--writer"] {
         let ran = place.run(&["writeback", "doctor", option, NOBODY])?;
         assert_ne!(ran.exit, Some(0), "{ran}");
@@ -167,7 +167,7 @@ fn reasons_that_the_ledger_refuses_are_refused_before_the_signature() -> anyhow:
     Ok(())
 }
 
-/// The doctor asks a writer that runs here too, also where this shell has every variable of its own.
+/// The doctor asks a writer that runs on this machine too, also if this shell has every variable itself.
 #[test]
 fn doctor_tells_what_keeps_a_running_writer_from_its_work() -> anyhow::Result<()> {
     let place = place()?;

@@ -1,4 +1,4 @@
-//! An exported story verified far away: no network, no state folder, nothing but the bundle and a trust file.
+//! Offline verification of an exported bundle: no network, no state directory, only the bundle and a trust file.
 
 use std::process::Command;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use synapsor_e2e::namespaces;
 const TRUST: &str = "synapsor.trust.json";
 const BUNDLE: &str = "replay.json";
 
-/// A folder with a bundle of an applied proposal and the trust file, and nothing else.
+/// Directory with only a bundle of an applied proposal and the trust file.
 fn far_away() -> anyhow::Result<Workplace> {
     let place = Workplace::new()?;
     place.approved(INVOICE, "goodwill")?;
@@ -25,7 +25,7 @@ fn far_away() -> anyhow::Result<Workplace> {
     Ok(away)
 }
 
-/// `bundle verify` in a network namespace in which not even loopback is up, where there can be one.
+/// Runs `bundle verify` in a network namespace without even a loopback, if the machine permits one.
 fn without_network(place: &Workplace, bundle: &str, trust: &str) -> anyhow::Result<Ran> {
     let arguments = ["bundle", "verify", bundle, "--trust", trust];
     let runner = Build::Plain.binary("synapsor-runner")?;
@@ -43,7 +43,7 @@ fn without_network(place: &Workplace, bundle: &str, trust: &str) -> anyhow::Resu
     Running::of(command, &arguments)?.end(Duration::from_secs(20))
 }
 
-/// A command line that puts what follows into an empty network namespace.
+/// Command that runs its arguments in an empty network namespace.
 fn isolated() -> anyhow::Result<Command> {
     let flag = if rustix::process::getuid().is_root() {
         "-n"
@@ -77,7 +77,7 @@ fn a_bundle_is_verified_without_network_and_without_state() -> anyhow::Result<()
     Ok(())
 }
 
-/// Flips one bit of the byte in the middle of a text.
+/// Flips one bit of the byte in the middle of a string.
 fn flipped(text: &str) -> String {
     let mut bytes = text.as_bytes().to_vec();
     let middle = bytes.len() / 2;
@@ -117,7 +117,7 @@ fn one_flipped_byte_in_any_record_is_exit_10() -> anyhow::Result<()> {
     without_network(&away, "edited.json", TRUST)?.expect(10)
 }
 
-/// The bundle with other records, written to `edited.json` and verified.
+/// Writes the bundle with other records to `edited.json` and verifies it.
 fn verify_with(away: &Workplace, bundle: &Json, records: Vec<Json>) -> anyhow::Result<Ran> {
     let mut edited = bundle.clone();
     edited["records"] = Json::Array(records);
@@ -145,7 +145,8 @@ fn a_record_in_another_place_is_exit_10() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Proofs of inclusion cannot tell that the end of a story was kept back; but no claim stands without its record.
+/// Inclusion proofs cannot reveal that the end of a history was withheld; but no claim is accepted without its
+/// record.
 #[test]
 fn no_claim_of_a_bundle_stands_without_the_record_that_it_rests_on() -> anyhow::Result<()> {
     let away = far_away()?;

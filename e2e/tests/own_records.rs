@@ -1,5 +1,5 @@
-//! What a gateway reads back of its agents' records, by hand: with its certificate and the reader's word, through
-//! the real reader and ledger, and nothing of anybody else.
+//! Records of agents that a gateway reads back, with its certificate and the reader's ticket, through the real
+//! reader and ledger, without records of other callers.
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use tonic::{Status, Streaming};
 const INVOICE: &str = "INV-3001";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A gateway's hands at its reader and at the ledger.
+/// A gateway's clients of its reader and of the ledger.
 struct Gateway {
     agents: AgentServiceClient<Channel>,
     records: AgentRecordServiceClient<Channel>,
@@ -59,7 +59,7 @@ impl Gateway {
         Ok(serde_json::from_slice(&answer.envelope_json)?)
     }
 
-    /// Proposes a waiver; gives the ids of the proposal and of its evidence.
+    /// Proposes a waiver; returns the ids of the proposal and of its evidence.
     async fn propose(&mut self, invoice: &str, reason: &str) -> anyhow::Result<(String, String)> {
         let arguments = json!({ "invoice_id": invoice, "reason": reason });
         let envelope = self.call("billing.propose_late_fee_waiver", arguments).await?;
@@ -139,7 +139,7 @@ async fn next(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<Mes
     message.and_then(|m| m.message).context("a message")
 }
 
-/// The next change, as proposal and state.
+/// Next state change, as proposal and state.
 async fn change(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<(String, String)> {
     match next(stream).await? {
         Message::Change(change) => Ok((change.proposal_id, change.state)),
@@ -147,7 +147,7 @@ async fn change(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<(
     }
 }
 
-/// Everything of a refusal that its caller gets to see.
+/// Full content of a refusal that the caller sees.
 fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> anyhow::Result<Vec<u8>> {
     let Err(status) = answer else {
         anyhow::bail!("{answer:?}");
@@ -215,7 +215,7 @@ async fn a_gateway_follows_its_proposal_from_the_first_word_to_the_receipt() -> 
             assert!(!text.contains(hidden), "{hidden}: {text}");
         }
     }
-    // What has been applied is not taken back.
+    // An applied proposal cannot be withdrawn.
     let late = gateway.withdraw(&ticket, &id).await?;
     assert_eq!(
         (late.withdrawn, late.state.as_str(), late.code.as_str()),
@@ -236,7 +236,7 @@ async fn what_an_agent_takes_back_is_never_applied_and_the_log_proves_who_did() 
         let subject = desk.subject(&stack.deployment, id).await?;
         desk.approve_and_order(&stack.deployment, &subject).await?;
     }
-    // Both wait for a writer; the one that waits longest is taken back before any comes.
+    // Both wait for a writer; the older one is withdrawn before a writer starts.
     let taken = gateway.withdraw(&ticket, &first).await?;
     assert_eq!((taken.withdrawn, taken.state.as_str()), (true, "canceled"));
     let before = stack.deployment.invoice(INVOICE)?;
@@ -273,7 +273,7 @@ async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()
     let mut gateway = Gateway::of(&stack)?;
     let acme = gateway.ticket().await?;
     let (theirs, their_evidence) = gateway.propose(INVOICE, "goodwill").await?;
-    // The same gateway, at a reader that works for somebody else.
+    // The same gateway, with a reader of another tenant.
     stack.reader.kill();
     stack.reader = reader(&stack.deployment, &stack.ledger.address, "globex")?;
     let mut gateway = Gateway::of(&stack)?;
@@ -290,7 +290,8 @@ async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()
     assert_eq!(told(gateway.evidence(&acme, &evidence).await)?, unknown);
     assert!(gateway.proposal(&acme, &theirs).await.is_ok());
 
-    // It cannot name the other tenant: what it signs itself is no ticket, and the reader's word cannot be bent.
+    // It cannot name the other tenant: its own signature makes no valid ticket, and the reader's ticket cannot be
+    // altered.
     let signed: DsseEnvelope = globex.clone().try_into()?;
     let mut forged: ContextTicket = signed.decode_unverified(ObjectKind::ContextTicket)?;
     forged.contexts[0].tenant = "acme".to_owned();
@@ -303,7 +304,7 @@ async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()
     bent.payload = String::from_utf8(bent.payload)?.replace("globex", "acme").into();
     let refused = gateway.proposal(&bent, &theirs).await.unwrap_err();
     assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
-    // A ticket that was lost is of no use to another gateway.
+    // A stolen ticket is useless to another gateway.
     let mut thief = AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some("client-2"))?);
     let request = wire::AgentRecordServiceGetProposalRequest {
         ticket: Some(acme),
@@ -314,7 +315,7 @@ async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()
     Ok(())
 }
 
-/// The gateway of what `up` has started, with a certificate of the same instance.
+/// Gateway of the processes that `up` started, with a certificate of the same instance.
 async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
     let state = |name: &str| place.path(".synapsor").join(name);
     let instance = std::fs::read_dir(state("certs"))?

@@ -1,5 +1,5 @@
-//! PostgreSQL behind a transaction pooler with two connections for everybody: reads, the whole writeback, nothing
-//! left in a session that belongs to others, and a pooler of statements refused.
+//! PostgreSQL behind a transaction pooler with two shared connections: reads, the complete writeback, no state
+//! left in shared connections, and a refused statement pooler.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -29,13 +29,13 @@ use tokio::task::JoinSet;
 
 const SERVER_CONNECTIONS: usize = 2;
 const LIMIT: Duration = Duration::from_secs(20);
-/// What a client may leave behind in a session that is not its own.
+/// State that a client may leave in a shared connection.
 const TRACES: &str = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN \
     ('statement_timeout', 'lock_timeout', 'search_path', 'TimeZone', 'DateStyle', 'bytea_output', 'row_security', \
      'default_transaction_read_only', 'idle_in_transaction_session_timeout', 'synchronous_commit') \
     UNION ALL SELECT count(*)::text FROM pg_prepared_statements";
 
-/// A running pooler; ends with the value.
+/// Running pooler; stops when it is dropped.
 struct Pooler {
     address: SocketAddr,
     process: Child,
@@ -43,7 +43,7 @@ struct Pooler {
 }
 
 impl Pooler {
-    /// For the accounts of these URLs.
+    /// Starts it for the accounts of these URLs.
     fn start(server: &Server, mode: &str, urls: [&str; 2]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("synapsor-pooler-")
@@ -69,7 +69,7 @@ impl Pooler {
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(std::fs::File::create(folder.path().join("log"))?);
         if rustix::process::geteuid().is_root() {
-            // It does not run as root; `daemon` owns nothing else.
+            // It does not run as root; `daemon` owns no other files.
             const DAEMON: u32 = 1;
             for path in [
                 folder.path().to_owned(),
@@ -89,7 +89,7 @@ impl Pooler {
         Ok(pooler)
     }
 
-    /// A URL that goes through it.
+    /// URL through the pooler.
     fn url(&self, server: &Server, url: &str) -> String {
         let through = url.replacen(server.address(), &self.address.to_string(), 1);
         format!("{through}?pgbouncer=true")
@@ -103,14 +103,14 @@ impl Drop for Pooler {
     }
 }
 
-/// A deployment whose processes know the pooler only.
+/// Deployment whose processes connect only to the pooler.
 struct Scene {
     deployment: Deployment,
     pooler: Pooler,
 }
 
 impl Scene {
-    /// `None` where there is no PostgreSQL or no pooler.
+    /// Returns `None` without PostgreSQL or a pooler.
     fn new(mode: &str) -> anyhow::Result<Option<Self>> {
         let Some(server) = Server::postgres()? else {
             return Ok(None);
@@ -161,7 +161,7 @@ impl Scene {
             .map_err(|failure| anyhow::anyhow!("{}", failure.code()))
     }
 
-    /// Somebody else's connection through the same pool.
+    /// Connection of another client through the same pool.
     async fn neighbour(&self, url: String) -> anyhow::Result<PgConnection> {
         let (url, _) = url.split_once('?').context("a parameter")?;
         let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);

@@ -1,17 +1,17 @@
-//! The proofs in their small form, with every run of the tests.
+//! Small form of the proofs, with every run of the tests.
 
 use serde_json::Value as Json;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::proofs::{self, Plan};
 
-/// The same choices in every run; the full proofs roll new ones.
+/// The same choices in every run; the full proofs use new seeds.
 const PLAN: Plan = Plan {
     small: true,
     seed: 20_260_401,
     engine: None,
 };
 
-/// Gives the summary.
+/// Returns the summary.
 async fn holds(name: &str) -> Json {
     let summary = proofs::run(name, PLAN).await.unwrap();
     assert_eq!(proofs::violations(&summary), 0, "{summary}");
@@ -39,7 +39,7 @@ async fn the_loop_connects_to_nothing_beyond_this_machine_and_no_failure_tells_a
 async fn a_crash_leaves_one_effect_or_none_and_a_receipt_that_says_which() {
     needs_failpoints();
     let summary = holds("crash").await;
-    // It may say that it holds only together with what it did not try.
+    // A passed proof must also list what it skipped.
     let is_said = |left_out: &Json| {
         left_out["what"]
             .as_str()

@@ -1,5 +1,5 @@
-//! The README keeps its promise: its SQLite block, run literally in an empty folder, ends with the row changed. The
-//! block that needs a server is run with the guide for one's own database.
+//! README example: its SQLite block, run literally in an empty directory, ends with the changed row. The block
+//! that needs a server runs with the guide for one's own database.
 
 use std::process::Command;
 

@@ -1,5 +1,5 @@
-//! Person and services on two machines, as far as the network goes: each in a network namespace of its own, joined
-//! by one cable. The person's side has addresses, a certificate and a signing key, and starts nothing.
+//! Operator and services on two machines: each in its own network namespace, joined by one virtual cable. The
+//! operator's side has addresses, a certificate and a signing key, and starts no process.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,7 +19,7 @@ const SERVICES_ADDRESS: &str = "10.213.47.1";
 const PERSON_ADDRESS: &str = "10.213.47.2";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Two network namespaces and the cable between them.
+/// Two network namespaces and the virtual cable between them.
 struct Cable {
     services: String,
     person: String,
@@ -79,7 +79,7 @@ impl Cable {
             ])?;
             ip(&["-n", space, "link", "set", end, "up"])?;
         }
-        // A machine reaches its own addresses over its loopback; the person's side does without one.
+        // A machine reaches its own addresses over its loopback; the operator's side has none.
         ip(&["-n", &cable.services, "link", "set", "lo", "up"])?;
         Ok(cable)
     }
@@ -93,7 +93,7 @@ impl Drop for Cable {
     }
 }
 
-/// The cable; `None` where it cannot be had and nobody demands it.
+/// Creates the cable; `None` if the machine does not permit it and the run does not require it.
 fn cable() -> anyhow::Result<Option<Cable>> {
     match Cable::lay() {
         Ok(cable) => Ok(Some(cable)),
@@ -107,7 +107,7 @@ fn cable() -> anyhow::Result<Option<Cable>> {
     }
 }
 
-/// The services' machine.
+/// Machine of the services.
 struct Services<'a> {
     place: &'a Workplace,
     cable: &'a Cable,
@@ -193,7 +193,7 @@ impl Services<'_> {
     }
 }
 
-/// The person's machine: its folder holds what was handed over, and no state folder.
+/// Machine of the operator: its directory holds the delivered files, and no state directory.
 struct Desk<'a> {
     place: Workplace,
     cable: &'a Cable,
@@ -227,10 +227,10 @@ impl Desk<'_> {
     }
 }
 
-/// A deployment's files: state, certificates and folders for the services.
+/// Files of a deployment: state, certificates and directories for the services.
 fn deployment() -> anyhow::Result<Workplace> {
     let place = Workplace::new()?;
-    // The first command founds the deployment; its ledger is not the one of this test.
+    // The first command creates the deployment; its ledger is not the one of this test.
     place.propose("INV-3002", "to found the state")?;
     for (role, name) in [
         ("ledger", "ledger"),
@@ -247,7 +247,7 @@ fn deployment() -> anyhow::Result<Workplace> {
     Ok(place)
 }
 
-/// What is handed to the person: three files of the certificate, the trust file and the signing key.
+/// Delivers to the operator: three files of the certificate, the trust file and the signing key.
 fn hand_over<'a>(
     from: &Workplace,
     cable: &'a Cable,
@@ -289,7 +289,7 @@ fn hand_over<'a>(
     })
 }
 
-/// An agent's call through a gateway beside the reader; returns the proposal's id.
+/// Calls as an agent through a gateway on the reader's machine; returns the proposal id.
 fn propose(services: &Services<'_>, reader: &Process) -> anyhow::Result<String> {
     let place = services.place;
     place.write(
@@ -384,7 +384,7 @@ fn the_loop_runs_between_two_machines_by_addresses_and_certificates() -> anyhow:
         json!(true)
     );
 
-    // Neither ledger nor state folder has come into being here; the log is remembered beside the trust file.
+    // No ledger and no state directory were created here; the checkpoint is pinned beside the trust file.
     let mut expected = [
         "alice.key",
         "alice.pem",

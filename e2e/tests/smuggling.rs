@@ -1,5 +1,5 @@
-//! Thirty ways to name another tenant, over both transports. None has an effect: a call for the other
-//! tenant's invoice finds nothing, a call for one's own is done as oneself, and the records say so.
+//! Thirty attempts to name another tenant, over both transports. None has an effect: a call for the other tenant's
+//! invoice finds nothing, a call for one's own runs as oneself, and the records confirm it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ const OWN: &str = "INV-3001";
 const FOREIGN: &str = "INV-9001";
 const OTHER: &str = "globex";
 
-/// One way: what is added to the arguments, to `_meta`, and to the headers.
+/// One attempt: additions to the arguments, to `_meta`, and to the headers.
 struct Way {
     arguments: Json,
     meta: Json,
@@ -93,7 +93,7 @@ fn request(id: u64, way: &Way, invoice: &str) -> Json {
 /// The result is for acme, or it is a refusal; never the other tenant's row.
 fn judge(way: usize, invoice: &str, answer: &Json) {
     let text = answer.to_string();
-    // The fee as a value: ids and digests are random hex, in which the same digits may stand.
+    // The fee as a value: ids and digests are random hex that may contain the same digits.
     let fee = [":7500", ": 7500"];
     assert!(
         !text.contains("Adventure Works") && !fee.iter().any(|fee| text.contains(fee)),
@@ -114,7 +114,7 @@ fn judge(way: usize, invoice: &str, answer: &Json) {
     }
 }
 
-/// Every evidence on file is for the tenant of the reader.
+/// Checks that all recorded evidence is for the reader's tenant.
 async fn records_name_only(stack: &Stack, tenant: &str) -> anyhow::Result<usize> {
     let mut events = EventServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
     let page = synapsor_proto::common::v1::PageRequest {
@@ -166,7 +166,7 @@ async fn a_tenant_smuggled_over_stdio_has_no_effect() -> anyhow::Result<()> {
     let mut gateway = Command::new(stack.deployment.build.binary("synapsor-gateway")?)
         .args(gateway_flags(&stack)?)
         .env_clear()
-        // A gateway's own environment names no tenant either.
+        // The gateway's own environment does not select a tenant either.
         .env("BILLING_TENANT", OTHER)
         .env("SYNAPSOR_TENANT_ID", OTHER)
         .stdin(Stdio::piped())

@@ -1,4 +1,4 @@
-//! What stops a writer: freeze, denies, two writers at once. And what never changes anything: a rehearsal.
+//! Actions that stop a writer: freezes, rejections, two concurrent writers. A dry run never changes anything.
 
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
@@ -61,7 +61,7 @@ impl Scene {
         )
     }
 
-    /// Approves and orders, and gives the order.
+    /// Approves and orders; returns the order.
     async fn order(&mut self) -> anyhow::Result<DsseEnvelope> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
@@ -128,7 +128,7 @@ impl Scene {
 async fn a_frozen_writer_writes_nothing_until_an_applier_signs_it_free() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     assert_eq!(scene.freeze(true, None).await, Ok(true));
-    // The freeze outlives the process.
+    // The freeze survives the process.
     scene.stack.start_writer(&[])?;
     scene.writer = WriterServiceClient::new(scene.stack.writer_as(Role::Operator, Some("alice"))?);
     let order = scene.order().await?;

@@ -1,5 +1,5 @@
-//! What stops writers, in its small form and in a program of its own: it measures times, and other proofs would be
-//! measured with it.
+//! Small form of the freeze and rejection proof, as a separate program: it measures times, and concurrent proofs
+//! would distort them.
 
 use synapsor_e2e::proofs::{self, Plan};
 

@@ -1,5 +1,5 @@
-//! A proposal as a task, from the call that files it to its end, as a client of 2026-07-28 and one with a session see
-//! it; people decide and apply with the command line.
+//! A proposal as a task, from the call that creates it to its end, for a client of 2026-07-28 and one with a
+//! session. Operators decide and apply with the CLI.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const INVOICE: &str = "INV-3001";
 const OTHER: &str = "INV-3002";
 
-/// What `up` has started, with an issuer beside it.
+/// Processes that `up` started, with a token issuer.
 struct Desk {
     place: Workplace,
     key: IssuerKey,
@@ -43,7 +43,7 @@ impl Desk {
         })
     }
 
-    /// Ends everything and starts it again.
+    /// Stops everything and starts it again.
     fn restart(self) -> anyhow::Result<Self> {
         self.up.signal(rustix::process::Signal::TERM)?;
         self.up.end(LIMIT)?;
@@ -57,7 +57,7 @@ impl Desk {
             .token(&claims("acme", principal, &format!("{READ} {PROPOSE}")))
     }
 
-    /// The task that a proposal of ann's becomes.
+    /// Task of a proposal by ann.
     async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let filed = self
             .door
@@ -82,7 +82,7 @@ impl Desk {
         Ok(task)
     }
 
-    /// The task once it is over, with the state of its proposal.
+    /// Finished task, with the state of its proposal.
     async fn end(&self, id: &str) -> anyhow::Result<(Json, String)> {
         let begun = std::time::Instant::now();
         loop {
@@ -159,7 +159,7 @@ async fn a_task_works_until_people_have_decided_and_every_step_is_told() -> anyh
     assert_eq!(envelope["source_database_changed"], json!(true), "{task}");
     assert_eq!(desk.place.invoice(INVOICE)?.0, 0);
 
-    // To a colleague it is no task at all, as is one that never was.
+    // A colleague gets the same answer as for a task that never existed.
     let ben = desk.token("ben");
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
         let other = door.ask(&ben, &Message::task(method, &id)).await?;
@@ -215,7 +215,7 @@ async fn a_task_ends_as_its_proposal_does_and_one_that_was_cancelled_is_never_ap
         .target
         .query_text(&format!("{receipts}'{cancelled}'"))?;
     assert_eq!(receipts, [[Some("0".to_owned())]]);
-    // Too late: nobody takes back what has ended, and the task stays what it is.
+    // A cancellation after the end has no effect, and the task keeps its state.
     let late = Message::task("tasks/cancel", &stale);
     assert_eq!(desk.door.ask(&desk.token("ann"), &late).await?.status, 200);
     assert_eq!(desk.task(&stale).await?["status"], json!("completed"));

@@ -1,4 +1,4 @@
-//! The main job through the real processes: an agent asks, a person signs, one row changes once.
+//! The main loop through the real processes: an agent proposes, an approver signs, one row changes once.
 
 use serde_json::json;
 use synapsor_domain::approval::DecisionKind;

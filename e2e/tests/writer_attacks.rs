@@ -1,5 +1,5 @@
-//! A ledger in the hands of an attacker presents papers to a real writer. Whatever is wrong with them, the
-//! writer names it and no byte of the target database changes; the same papers in order are applied.
+//! An attacker's ledger presents job inputs to a real writer. The writer refuses each invalid input with a
+//! specific code and changes no byte of the source database; it applies the same inputs when they are valid.
 
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::digest::Digest;
@@ -211,7 +211,7 @@ async fn an_approval_without_an_apply_order_changes_nothing() -> anyhow::Result<
     let mut papers = court.honest();
     papers.order = None;
     court.refuses(&papers, "expired").await?;
-    // An approval in the order's place is no order.
+    // An approval in place of the order is refused.
     let mut papers = court.honest();
     papers.order = Some(papers.decisions[0].clone());
     court.refuses(&papers, "malformed").await?;
@@ -341,7 +341,7 @@ async fn a_proposal_made_under_a_swapped_contract_changes_nothing() -> anyhow::R
         .await?
         .propose(INVOICE, "goodwill")
         .await?;
-    // The reviewer saw one contract; the writer's own says something else.
+    // The approver saw one contract; the writer's own contract differs.
     let stricter = std::fs::read_to_string(&contract)?.replace("\"billing_lead\"", "\"chief_of_billing\"");
     std::fs::write(&contract, stricter)?;
     let subject = Desk::open(&stack, "alice")?
@@ -365,7 +365,7 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
     let mut court = Court::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
-    // The attacker begins a new log: every proof in it is valid, and it is not the one that was witnessed.
+    // The attacker begins a new log: every proof in it is valid, and it does not extend the pinned checkpoint.
     *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::evil_ledger::Forge::default();
     let agent = Agent::over_stdio(&court.stack).await?;
     let id = agent.propose("INV-3002", "goodwill").await?;
@@ -383,14 +383,14 @@ async fn a_writer_that_was_killed_remembers_the_log_that_it_judged_by() -> anyho
     let bent = court.bent(|d| d.proposal_digest = Digest::of(ObjectKind::Proposal, b"{}"));
     court.refuses(&bent, "digest").await?;
     court.writer.kill();
-    // A new log again, for a new process with the memory of the old one.
+    // A new log again, for a new process with the pinned checkpoint of the old one.
     court.ledger = EvilLedger::start(court.deployment()).await?;
     court.writer = stack::writer(court.deployment(), &court.ledger.address, WRITER, &[])?;
     let papers = court.honest();
     court.refuses(&papers, "ledger_proof").await
 }
 
-/// Presents honest papers while the database is locked, lets a deny arrive by heartbeat, and unlocks.
+/// Presents valid inputs while the database is locked, delivers a rejection by heartbeat, and unlocks.
 async fn denied_under_way(court: &mut Court, deny: DsseEnvelope) -> anyhow::Result<AttemptReport> {
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
@@ -399,7 +399,7 @@ async fn denied_under_way(court: &mut Court, deny: DsseEnvelope) -> anyhow::Resu
     let mut heartbeats = court.ledger.heartbeats.clone();
     let papers = court.honest();
     let unlock = async {
-        // The second heartbeat is sent only after the first one's answer was worked on.
+        // The writer sends the second heartbeat only after it has processed the first response.
         heartbeats.wait_for(|count| *count >= 2).await?;
         anyhow::Ok(lock.execute_batch("ROLLBACK")?)
     };
@@ -449,7 +449,7 @@ async fn a_deny_that_nobody_signed_does_not_stop_an_attempt() -> anyhow::Result<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_whose_clock_went_back_writes_nothing() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
-    // What an earlier run of this writer had seen.
+    // Time that an earlier run of this writer had recorded.
     let later = synapsor_e2e::now() + Span::days(1);
     std::fs::write(
         deployment.path("writer-state/clock-high-water"),

@@ -1,5 +1,5 @@
-//! What a writer does when something moves under its hands: tables, versions, the database, the ledger. One
-//! effect or none, and an answer within seconds.
+//! Writer behavior while tables, versions, the database or the ledger change: one effect or none, and a result
+//! within seconds.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::stack::Stack;
 
-/// Doubt and lost reports have to be over well before this.
+/// Doubt and lost reports must be resolved well before this.
 const SOON: Duration = Duration::from_secs(10);
 
-/// A court whose invoices are guarded as `guard` says, in a database that was changed first.
+/// Harness whose invoices have the guard `guard`, in a database that was changed first.
 async fn court(guard: &str, change: &str) -> anyhow::Result<Court> {
     let deployment = Deployment::new(Build::Plain)?;
     let contract = std::fs::read_to_string(deployment.contract())?;
@@ -138,7 +138,7 @@ async fn a_version_that_the_database_was_to_move_and_did_not_is_a_failure() -> a
         report.message
     );
     assert_eq!(lazy.deployment().invoice(INVOICE)?, (5500, None, 7));
-    // The same promise kept, and the same table without the promise.
+    // Both apply: the trigger exists as the contract states, and a contract that states no trigger.
     let mut kept = court(guard, "").await?;
     assert_eq!(judged(&mut kept).await?.result, AttemptResult::Applied);
     let mut silent = court(r#"{ "column": "version" }"#, WITHOUT_TRIGGER).await?;
@@ -176,7 +176,7 @@ async fn a_conflict_s_receipt_names_the_version_that_was_found() -> anyhow::Resu
     Ok(())
 }
 
-/// A table of notes, a trigger that writes to it, and a table whose key follows the invoice's.
+/// Table of notes, a trigger that writes to it, and a table whose key follows the invoice's.
 const NOTES: &str = "CREATE TABLE notes (text TEXT) STRICT;
     CREATE TABLE lines (invoice_id TEXT REFERENCES invoices (id) ON UPDATE CASCADE) STRICT;";
 const NOTED: &str =
@@ -196,7 +196,7 @@ fn acknowledged(writes: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_code_writes_the_rows_that_the_approver_saw_and_no_other() -> anyhow::Result<()> {
     let elsewhere = format!("{NOTES} {NOTED};");
-    // Once for the update, once for that of the trigger that counts the version.
+    // One row for the update, one for the update of the trigger that increments the version.
     let two_rows = acknowledged(r#"[{ "table": "main.notes", "rows": 2 }]"#);
     let mut admitted = court(&two_rows, &elsewhere).await?;
     let document = review::document(&admitted.subject.proposal, admitted.subject.digest);
@@ -272,7 +272,7 @@ async fn a_table_altered_while_the_writer_waits_for_its_lock_is_refused() -> any
     let mut starts = court.ledger.starts.clone();
     let papers = court.honest();
     let alter = async {
-        // Announced: the checks are done, and the writer is about to wait for the lock or waits for it.
+        // Announced: the checks are done, and the writer waits for the lock or is about to.
         starts.wait_for(|count| *count >= 1).await?;
         lock.execute_batch("CREATE TRIGGER late AFTER UPDATE ON invoices BEGIN SELECT 1; END; COMMIT;")?;
         anyhow::Ok(())
@@ -364,7 +364,7 @@ async fn a_database_that_is_away_for_seconds_is_outlasted() -> anyhow::Result<()
     let log = court.writer.log.clone();
     let papers = court.honest();
     let back = async {
-        // Two tries have met nothing.
+        // Two attempts found no database.
         let failures = || {
             std::fs::read_to_string(&log)
                 .unwrap_or_default()
@@ -407,7 +407,7 @@ async fn nothing_is_tried_again_under_a_lease_that_has_run_out() -> anyhow::Resu
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::Result<()> {
     for (point, result) in [
-        // Committed; the answer did not come.
+        // Committed; the response did not arrive.
         ("after-commit:error", AttemptResult::AlreadyApplied),
         // Rolled back; the writer tries again.
         ("before-commit:error", AttemptResult::Applied),
@@ -428,7 +428,7 @@ async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::
     Ok(())
 }
 
-/// The writer may not see receipts for a while: that is no answer to whether its COMMIT took place.
+/// The writer cannot read receipts for a while: that is no answer to whether its COMMIT took place.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_but_a_receipt_ends_doubt() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Failpoints)?;

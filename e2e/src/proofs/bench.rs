@@ -1,5 +1,5 @@
-//! The workplace of the proofs that break things: processes, an agent, people, invoices of its own, and what can be
-//! seen of a case from outside, in the target database and in the ledger.
+//! Crash test harness: processes, an agent, operators, its own invoices, and the observable state of a case in the
+//! source database and in the ledger.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,14 +18,14 @@ use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order}
 use crate::process::Process;
 use crate::stack::{self, Stack};
 
-/// Invoices that one bench can use up.
+/// Number of invoices of one harness.
 const INVOICES: usize = 2_000;
 const LOOK: Duration = Duration::from_millis(5);
-/// Longer than a lease of a dead writer lasts.
+/// Longer than the lease of a killed writer.
 const SETTLED: Duration = Duration::from_secs(100);
 const REACHED: Duration = Duration::from_secs(30);
 const ORDERS_MAX: u32 = 5;
-/// The first calls after a restart of the ledger may meet the broken connection.
+/// The first calls after a restart of the ledger may use the broken connection.
 const TRIES_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -37,7 +37,7 @@ pub(super) struct Bench {
     used: usize,
 }
 
-/// One proposal on one invoice.
+/// One proposal for one invoice.
 #[derive(Debug, Clone)]
 pub(super) struct Case {
     pub(super) name: String,
@@ -47,7 +47,7 @@ pub(super) struct Case {
     pub(super) approval: DsseEnvelope,
 }
 
-/// What can be seen of a case.
+/// Observable state of a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) target: Target,
@@ -57,12 +57,12 @@ pub(super) struct Seen {
 }
 
 impl Bench {
-    /// Ledger and reader run; no writer does.
+    /// Starts ledger and reader, without a writer.
     pub(super) async fn new(deployment: Deployment, checker: Checker) -> anyhow::Result<Self> {
         Self::on(Stack::without_writer(deployment)?, checker).await
     }
 
-    /// The same on processes that run.
+    /// Creates the harness over running processes.
     pub(super) async fn on(stack: Stack, checker: Checker) -> anyhow::Result<Self> {
         let numbers: Vec<String> = (1..=INVOICES).map(invoice).collect();
         invoices::fill(&checker, &numbers)?;
@@ -77,18 +77,18 @@ impl Bench {
         })
     }
 
-    /// A fresh proposal and alice's approval of it, which is not yet sent.
+    /// Creates a proposal and alice's approval of it, which is not yet sent.
     pub(super) async fn proposed(&mut self, name: &str) -> anyhow::Result<Case> {
         self.used += 1;
         self.proposed_on(&invoice(self.used), name).await
     }
 
-    /// The same on an invoice that may have other proposals.
+    /// Creates the same for an invoice that may have other proposals.
     pub(super) async fn proposed_on(&mut self, invoice: &str, name: &str) -> anyhow::Result<Case> {
         self.proposed_by(PROPOSE, invoice, name).await
     }
 
-    /// The same by another tool that takes the same arguments.
+    /// Creates the same through another tool with the same arguments.
     pub(super) async fn proposed_by(
         &mut self,
         tool: &str,
@@ -121,7 +121,7 @@ impl Bench {
         })
     }
 
-    /// A fresh proposal, approved and ordered.
+    /// Creates a proposal, approves and orders it.
     pub(super) async fn ordered(&mut self, name: &str) -> anyhow::Result<Case> {
         let case = self.proposed(name).await?;
         self.desk.decide(&case.approval).await?;
@@ -129,14 +129,14 @@ impl Bench {
         Ok(case)
     }
 
-    /// A fresh apply order by alice.
+    /// Signs a new apply order by alice.
     pub(super) fn order(&self, case: &Case) -> DsseEnvelope {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
         seal_order(alice, &order(deployment, alice, &case.subject, &[&case.approval]))
     }
 
-    /// Waits for the end of a case, ordering it again whenever it was given back.
+    /// Waits for the end of a case; orders it again whenever its job was returned.
     pub(super) async fn end(&mut self, case: &Case) -> anyhow::Result<()> {
         let until = Instant::now() + SETTLED;
         let mut orders = 0;
@@ -159,12 +159,12 @@ impl Bench {
         }
     }
 
-    /// The state on file.
+    /// State of the proposal in the ledger.
     pub(super) async fn state(&mut self, case: &Case) -> anyhow::Result<String> {
         Ok(self.record(&case.proposal).await?.state)
     }
 
-    /// What is on file.
+    /// Record of the proposal in the ledger.
     async fn record(&mut self, proposal: &str) -> anyhow::Result<ProposalRecord> {
         let mut tries = 0;
         loop {
@@ -192,7 +192,7 @@ impl Bench {
         invoices::look(&self.checker, &case.invoice, &case.proposal, &case.name)
     }
 
-    /// A writer of this name with a crash point; `point` is `NAME:ACTION[:COUNT]`.
+    /// Starts a writer of this name with a crash point; `point` is `NAME:ACTION[:COUNT]`.
     pub(super) fn failing_writer(&self, name: &str, point: &str) -> anyhow::Result<Failing> {
         let log = self.stack.deployment.path(&format!("{name}.log"));
         let from = logged(&log);
@@ -205,7 +205,7 @@ impl Bench {
         self.writer_with(name, &[])
     }
 
-    /// A writer with some of its environment replaced.
+    /// Starts a writer with some of its environment variables replaced.
     pub(super) fn writer_with(&self, name: &str, extra: &[(&str, &str)]) -> anyhow::Result<Process> {
         stack::writer(&self.stack.deployment, &self.stack.ledger.address, name, extra)
     }
@@ -215,12 +215,12 @@ fn invoice(number: usize) -> String {
     format!("CR-{number:04}")
 }
 
-/// Where the next part of a log begins.
+/// Offset at which the next part of a log begins.
 pub(super) fn logged(log: &Path) -> u64 {
     std::fs::metadata(log).map_or(0, |m| m.len())
 }
 
-/// A writer that was told to die, hang or fail, and where its own part of the log begins.
+/// Writer with a crash point, and the offset of its own part of the log.
 pub(super) struct Failing {
     pub(super) process: Process,
     from: u64,
@@ -232,8 +232,8 @@ impl Failing {
     }
 }
 
-/// Waits until a crash point is reached, as the log says from a place on; a process that kills itself there has
-/// ended then.
+/// Waits until the log shows, from an offset on, that a crash point is reached. A process that kills itself there
+/// has exited then.
 pub(super) async fn reached(process: &mut Process, from: u64, action: Action) -> anyhow::Result<()> {
     let until = Instant::now() + REACHED;
     let from = usize::try_from(from)?;
@@ -257,11 +257,11 @@ pub(super) async fn reached(process: &mut Process, from: u64, action: Action) ->
     Ok(())
 }
 
-/// What a process is told to do at a crash point.
+/// Action of a process at a crash point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
     Kill,
-    /// Hangs, and is killed by somebody else.
+    /// Hangs until the harness kills it.
     Hang,
     Error,
 }

@@ -1,5 +1,5 @@
-//! The checker's own look at a target database, with its own connection and nothing of the code under test. Its
-//! statements are the proofs' own text; no value of anybody else is ever put into them.
+//! Independent check of a source database, with its own connection and no code under test. Its SQL is constant
+//! text of the proofs and contains no external values.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +16,7 @@ const BUSY: Duration = Duration::from_secs(10);
 /// Rows as text.
 pub(super) type Rows = Vec<Vec<Option<String>>>;
 
-/// One connection of the owner's, opened on first use.
+/// One connection of the owner, opened on first use.
 #[derive(Debug, Clone)]
 pub(super) enum Checker {
     Sqlite(Arc<Mutex<rusqlite::Connection>>),
@@ -30,7 +30,7 @@ impl Checker {
         Ok(Self::Sqlite(Arc::new(Mutex::new(connection))))
     }
 
-    /// To be called when the server was restarted: the next statement begins on a new connection.
+    /// Drops the connection after a server restart; the next statement opens a new one.
     pub(super) fn forget(&self) {
         match self {
             Self::Sqlite(_) => {}
@@ -38,7 +38,7 @@ impl Checker {
         }
     }
 
-    /// Runs one statement; gives its rows.
+    /// Runs one statement and returns its rows.
     pub(super) fn query(&self, sql: &str) -> anyhow::Result<Rows> {
         block_in_place(|| match self {
             Self::Sqlite(connection) => {

@@ -1,5 +1,5 @@
-//! What other sessions and a failing server do to a writer: rows and keys that are held, deadlocks, serializable
-//! neighbours, restarts. Whatever happens, an effect has its receipt, a receipt its effect, and everything ends.
+//! Contention proof: held rows and keys, deadlocks, serializable transactions and server restarts beside a writer.
+//! Every effect has its receipt, every receipt its effect, and every case ends.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::databases::Engine;
 use crate::process::Process;
 use crate::stack::WRITER;
 
-/// Longer than a writer waits for a lock, shorter than it is patient.
+/// Longer than the writer's lock timeout, shorter than its retry time.
 const BEYOND_A_TIMEOUT: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 15;
@@ -23,28 +23,28 @@ const WAITS: Duration = Duration::from_secs(20);
 const SERIES: usize = 24;
 const RESTARTS: i64 = 3;
 const RECEIPTS: &str = "synapsor_writeback_receipts";
-/// Every column of a receipt but its key.
+/// Every column of a receipt except its key.
 const REST: &str = "proposal_digest, outcome, reason, rows_affected, previous_version, new_version, fence, \
                     executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, executor_key, executor_sig";
 
-/// What happens to the writer.
+/// Fault that the writer meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scene {
-    /// The row is locked, and free before the writer stops waiting.
+    /// The row is locked, and released before the writer's lock timeout.
     RowHeldBriefly,
-    /// The row is locked for longer than the writer waits.
+    /// The row is locked for longer than the lock timeout.
     RowHeldLong,
-    /// The receipt's key is taken for longer than the writer waits, by somebody who then steps back.
+    /// Another transaction holds the receipt's key for longer than the lock timeout, then rolls back.
     KeyHeldLong,
-    /// Somebody holds the receipt's key and wants the row.
+    /// Another transaction holds the receipt's key and waits for the row.
     Deadlock,
     /// A serializable transaction has read the row and then writes it.
     Serializable,
-    /// The server is killed in the middle of a series of applies, again and again.
+    /// The server is killed repeatedly during a series of applies.
     Restarts,
 }
 
-/// Plays a scene on one engine; `None` where the machine has no such server. Gives the number of violations.
+/// Runs a scene on one engine; returns the number of violations, or `None` if the machine has no such server.
 pub async fn play(scene: Scene, engine: Engine) -> anyhow::Result<Option<u64>> {
     let servers = if scene == Scene::Restarts {
         Servers::Private
@@ -74,7 +74,7 @@ pub async fn play(scene: Scene, engine: Engine) -> anyhow::Result<Option<u64>> {
     Ok(Some(bout.findings.violations))
 }
 
-/// A writer and a session of somebody else.
+/// A writer and a rival database connection.
 struct Bout {
     bench: Bench,
     writer: Process,
@@ -104,7 +104,7 @@ impl Bout {
         self.rival.query("BEGIN")?;
         self.take_key(&key, &case)?;
         self.order(&case).await?;
-        // The row is changed by now, and its receipt waits.
+        // The writer has changed the row, and its receipt waits.
         self.writer_waits().await?;
         self.hold(&case, BEYOND_A_TIMEOUT).await?;
         self.rival.query("ROLLBACK")?;
@@ -117,7 +117,7 @@ impl Bout {
             let case = self.approved(name).await?;
             self.rival.query("BEGIN")?;
             if name != "deadlock" {
-                // MySQL ends the side that has changed less.
+                // MySQL aborts the transaction with fewer changes.
                 self.rival
                     .query("UPDATE invoices SET internal_note = 'rival' WHERE id LIKE 'INV-%'")?;
             }
@@ -128,7 +128,7 @@ impl Bout {
                 "UPDATE invoices SET internal_note = 'rival' WHERE id = '{}'",
                 case.invoice
             );
-            // Either side may be the one that is ended.
+            // The database may abort either transaction.
             match self.rival.query(&update) {
                 Ok(_) => drop(self.rival.query("ROLLBACK")?),
                 Err(_) => self.rival.forget(),
@@ -196,7 +196,7 @@ impl Bout {
         Ok(())
     }
 
-    /// A fresh proposal that alice has approved.
+    /// Creates a proposal that alice has approved.
     async fn approved(&mut self, name: &str) -> anyhow::Result<Case> {
         let case = self.bench.proposed(name).await?;
         self.bench.desk.decide(&case.approval).await?;
@@ -215,7 +215,7 @@ impl Bout {
             .await
     }
 
-    /// Lets time pass in which nothing may become visible.
+    /// Waits for a time during which no change may become visible.
     async fn hold(&mut self, case: &Case, time: Duration) -> anyhow::Result<()> {
         tokio::time::sleep(time).await;
         let seen = self.bench.look_at_target(case)?;
@@ -225,7 +225,7 @@ impl Bout {
         Ok(())
     }
 
-    /// The key of a receipt that is there.
+    /// Key of an existing receipt.
     async fn some_receipt(&mut self) -> anyhow::Result<String> {
         let case = self.approved("before").await?;
         self.order(&case).await?;
@@ -243,15 +243,15 @@ impl Bout {
         self.rival.query(&sql).map(drop)
     }
 
-    /// Waits until the writer's session waits for a lock.
+    /// Waits until the writer's connection waits for a lock.
     async fn writer_waits(&self) -> anyhow::Result<()> {
         if self.ground.engine == Engine::Postgres {
             let sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() \
                        AND wait_event_type = 'Lock'";
             return self.until(sql, 1, 1).await;
         }
-        // MySQL's list of locks stays as it is while somebody keeps looking; a statement that does not end is one
-        // that waits.
+        // MySQL does not refresh its list of locks while it is queried continuously; a statement that does not end
+        // is one that waits.
         let sql = "SELECT COUNT(*) FROM information_schema.processlist \
                    WHERE user = CONCAT(DATABASE(), '_w') AND command <> 'Sleep'";
         self.until(sql, 1, LOOKS).await
@@ -262,7 +262,7 @@ impl Bout {
             .await
     }
 
-    /// Until a number was at least so great for so many looks in a row.
+    /// Waits until a count was at least `least` for this many consecutive polls.
     async fn until(&self, sql: &str, least: i64, looks: u32) -> anyhow::Result<()> {
         let looking = async {
             let mut reached = 0;

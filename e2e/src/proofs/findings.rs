@@ -1,12 +1,12 @@
-//! What must hold of every case, whatever broke, and the list of what did not.
+//! Invariants of every case, whatever the fault, and the list of violations.
 
 use super::bench::{Bench, Case, Seen};
 
-/// What did not hold, printed as it is found.
+/// Violations, printed when they are found.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     pub(super) violations: u64,
-    /// Ended cases with what was seen of them, to be asked for again.
+    /// Ended cases and their observed state, for a later comparison.
     ended: Vec<(Case, Seen)>,
 }
 
@@ -25,7 +25,7 @@ impl Findings {
         }
     }
 
-    /// An ended case: one receipt, equal in both places, that tells the truth about the row.
+    /// Checks an ended case: one receipt, equal in source and ledger, that agrees with the row.
     pub(super) async fn ended(
         &mut self,
         bench: &mut Bench,
@@ -57,7 +57,8 @@ impl Findings {
         Ok(())
     }
 
-    /// Asks for every ended case again: nothing may have changed, and no new order may be taken. Gives their number.
+    /// Reads every ended case again: its state is unchanged, and the ledger rejects a new order. Returns the
+    /// number of cases.
     pub(super) async fn ask_again(&mut self, bench: &mut Bench) -> anyhow::Result<usize> {
         let ended = std::mem::take(&mut self.ended);
         let asked = ended.len();

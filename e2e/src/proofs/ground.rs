@@ -1,5 +1,5 @@
-//! What a proof runs on: an engine, a server of it where it has one, and a deployment with a database of its own.
-//! An engine whose server is missing is named in the summary, and fails the proof unless it was waived by name.
+//! Environment of a proof: an engine, its server if it has one, and a deployment with its own database. The
+//! summary names an engine whose server is missing; the proof fails unless the engine is waived by name.
 
 use std::pin::Pin;
 
@@ -16,19 +16,19 @@ use crate::deployment::Deployment;
 use crate::proxy::{Dialect, Proxy};
 use crate::target::Target;
 
-/// Engines in the order in which proofs take them.
+/// Engines in the order of the proofs.
 pub const ENGINES: [Engine; 4] = [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::Mariadb];
 
-/// Whose servers a proof uses.
+/// Origin of a proof's servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Servers {
-    /// Those of the whole run.
+    /// Servers of the whole run.
     Shared,
-    /// Its own, which it may kill.
+    /// The proof's own servers, which it may kill.
     Private,
 }
 
-/// An engine that is there.
+/// Available engine.
 #[derive(Debug)]
 pub(super) struct Ground {
     pub(super) engine: Engine,
@@ -36,10 +36,10 @@ pub(super) struct Ground {
     pub(super) private: Option<PrivateServer>,
 }
 
-/// How one proof runs on one engine.
+/// Run of one proof on one engine.
 pub(super) type OnEngine = Pin<Box<dyn Future<Output = anyhow::Result<Json>> + Send>>;
 
-/// Runs a proof on every engine of the plan; gives one summary around theirs.
+/// Runs a proof on every engine of the plan; returns one summary of all.
 pub(super) async fn on_every_engine(
     proof: &str,
     plan: Plan,
@@ -49,7 +49,7 @@ pub(super) async fn on_every_engine(
     on_engines(proof, plan, servers, &ENGINES, run).await
 }
 
-/// The same on engines of the proof's choice. A later PostgreSQL is never demanded, and goes with the first.
+/// Runs a proof on the given engines. PostgreSQL 18 is never required and runs together with PostgreSQL.
 pub(super) async fn on_engines(
     proof: &str,
     plan: Plan,
@@ -98,7 +98,7 @@ pub(super) async fn on_engines(
 }
 
 impl Ground {
-    /// `None`, said loudly, where the machine has no such server.
+    /// Returns `None`, with a notice, if the machine has no such server.
     pub(super) fn find(engine: Engine, servers: Servers) -> anyhow::Result<Option<Self>> {
         let mut ground = Self {
             engine,
@@ -118,12 +118,12 @@ impl Ground {
         Ok(ground.server.is_some().then_some(ground))
     }
 
-    /// The server; a file has none.
+    /// The server; `None` for a file.
     pub(super) fn server(&self) -> Option<&Server> {
         self.server.as_ref()
     }
 
-    /// A workplace in a deployment and a database of its own.
+    /// Creates a harness with its own deployment and database.
     pub(super) async fn bench(&self, build: Build) -> anyhow::Result<Bench> {
         let deployment = match &self.server {
             None => Deployment::new(build)?,
@@ -133,7 +133,7 @@ impl Ground {
         Bench::new(deployment, checker).await
     }
 
-    /// Another connection of the owner's to the deployment's database.
+    /// Opens another connection of the owner to the deployment's database.
     pub(super) fn checker(&self, deployment: &Deployment) -> anyhow::Result<Checker> {
         match &deployment.target {
             Target::File(path) => Checker::of_file(path),
@@ -141,7 +141,7 @@ impl Ground {
         }
     }
 
-    /// A proxy before the server; `None` where there is none.
+    /// Starts a proxy before the server; `None` for a file.
     pub(super) async fn proxy(&self) -> anyhow::Result<Option<Proxy>> {
         let Some(server) = &self.server else {
             return Ok(None);
@@ -157,11 +157,12 @@ impl Ground {
         Proxy::start(address, dialect).await.map(Some)
     }
 
-    /// The writer's URL with the proxy in the server's place.
+    /// The writer's URL with the proxy instead of the server.
     pub(super) fn through(&self, deployment: &Deployment, proxy: &Proxy) -> anyhow::Result<String> {
         let server = self.server.as_ref().context("a server")?;
         let url = deployment.database_url();
-        // The first login of an account may need TLS, into which a proxy cannot look; this is the first one.
+        // The first login of an account may need TLS, which a proxy cannot parse; this connection is the first
+        // login.
         block_in_place(|| Session::new(self.engine, url.clone()).execute("SELECT 1"))?;
         Ok(url.replacen(server.address(), &proxy.address.to_string(), 1))
     }

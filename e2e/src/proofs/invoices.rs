@@ -1,17 +1,17 @@
-//! The invoices that proofs use up, one proposal on each, and what the target database shows of them afterwards.
+//! Invoices of the proofs, one proposal each, and their observed state in the source database.
 
 use anyhow::Context as _;
 
 use super::checker::Checker;
 use super::journal;
 
-/// Version of an untouched invoice; each update that commits adds one.
+/// Version of an unchanged invoice; each committed update adds one.
 pub(super) const VERSION: i64 = 1;
 pub(super) const FEE: i64 = 900;
 /// Rows of one INSERT.
 const ROWS: usize = 200;
 
-/// What the target database shows of one proposal.
+/// Observed state of one proposal in the source database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Target {
     /// Committed updates of the row.
@@ -23,7 +23,7 @@ pub(super) struct Target {
     pub(super) receipt: Option<String>,
 }
 
-/// Adds untouched invoices and the journal's table.
+/// Inserts unchanged invoices and creates the journal's table.
 pub(super) fn fill(checker: &Checker, numbers: &[String]) -> anyhow::Result<()> {
     checker.query(journal::TABLE)?;
     for numbers in numbers.chunks(ROWS) {
@@ -32,7 +32,7 @@ pub(super) fn fill(checker: &Checker, numbers: &[String]) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The statement that adds untouched invoices.
+/// Builds the statement that inserts unchanged invoices.
 pub(super) fn insert(numbers: &[String]) -> String {
     let rows: Vec<String> = numbers
         .iter()
@@ -44,10 +44,10 @@ pub(super) fn insert(numbers: &[String]) -> String {
     )
 }
 
-/// One invoice and the receipt of the proposal that was made on it, whose reason is `reason`.
+/// Reads one invoice and the receipt of its proposal, whose reason is `reason`.
 pub(super) fn look(checker: &Checker, invoice: &str, proposal: &str, reason: &str) -> anyhow::Result<Target> {
     let noted = "(SELECT COUNT(*) FROM effect_journal j WHERE j.invoice = i.id";
-    // One statement, so that nobody moves an effect into the journal between two looks.
+    // One statement, so that the journal cannot move an effect between two reads.
     let sql = format!(
         "SELECT i.version - {VERSION}, CASE WHEN i.late_fee_cents = 0 AND i.waiver_reason = '{reason}' THEN 1 ELSE 0 END, \
          {noted}), {noted} AND j.reason = '{reason}') FROM invoices i WHERE i.id = '{invoice}'"

@@ -1,6 +1,6 @@
-//! An append-only list of every effect. Beside the writers somebody sets each changed row back to what it was, to
-//! the version, and notes the effect in the same transaction: whoever writes a second time finds row and guard just
-//! as they were reviewed, so that nothing but the receipt keeps an effect from being there twice.
+//! Append-only journal of every effect. Beside the writers, a background task restores each changed row including
+//! its version, and records the effect in the same transaction. A second write then finds row and guard as they
+//! were reviewed, so that only the receipt prevents a second effect.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::invoices::{FEE, VERSION};
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The running watcher.
+/// Running background task.
 #[derive(Debug)]
 pub(super) struct Journal {
     stop: CancellationToken,
@@ -21,7 +21,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Starts to watch invoices whose number begins with `prefix`.
+    /// Starts to monitor invoices whose number begins with `prefix`.
     pub(super) fn watch(checker: Checker, prefix: &str) -> Self {
         let stop = CancellationToken::new();
         let (stopped, prefix) = (stop.clone(), prefix.to_owned());
@@ -30,20 +30,20 @@ impl Journal {
                 sweep(&checker, &prefix)?;
                 tokio::time::sleep(LOOK).await;
             }
-            // Nobody writes any more.
+            // No writer runs any more.
             sweep(&checker, &prefix)
         });
         Self { stop, watching }
     }
 
-    /// Ends after a last look.
+    /// Stops after a final sweep.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         self.stop.cancel();
         self.watching.await.context("the journal's task")?
     }
 }
 
-/// The table of the effects.
+/// Table of the effects.
 pub(super) const TABLE: &str =
     "CREATE TABLE effect_journal (invoice VARCHAR(64) NOT NULL, reason VARCHAR(300))";
 
@@ -59,7 +59,8 @@ fn sweep(checker: &Checker, prefix: &str) -> anyhow::Result<()> {
             ""
         }
         Checker::Server(_) => {
-            // At a higher level MySQL locks what it only looks at. PostgreSQL has this level anyway.
+            // At a higher isolation level MySQL locks rows that it only reads. PostgreSQL has this level by
+            // default.
             checker.query("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
             checker.query("BEGIN")?;
             " FOR UPDATE SKIP LOCKED"

@@ -1,5 +1,5 @@
-//! Long proofs over the real processes. Each gives one JSON object with the number of its violations; everything
-//! on the way is printed only when something does not hold.
+//! Long proofs over the real processes. Each returns one JSON object with its number of violations; other output
+//! is printed only for a violation.
 
 mod bench;
 mod checker;
@@ -24,7 +24,7 @@ use serde_json::{Value as Json, json};
 
 use crate::databases::Engine;
 
-/// Every proof, in the order in which they run.
+/// Every proof, in the order of a full run.
 pub const NAMES: [&str; 9] = [
     "wall",
     "quiet",
@@ -37,18 +37,18 @@ pub const NAMES: [&str; 9] = [
     "tamper",
 ];
 
-/// How a proof runs.
+/// Options of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {
-    /// The short form for every test run; not the full number of cases.
+    /// Runs the short form of every test run, with fewer cases.
     pub small: bool,
-    /// Where the random choices start.
+    /// Seed of the random choices.
     pub seed: u64,
-    /// Only on this engine, for those that run on several.
+    /// Restricts proofs of several engines to this one.
     pub engine: Option<Engine>,
 }
 
-/// Runs one proof; gives its summary, also when something kept it from its end.
+/// Runs one proof; returns its summary, also if an error ended it early.
 pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
     let summary = match name {
         "wall" => Box::pin(wall::run(plan)).await,
@@ -68,7 +68,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
     }))
 }
 
-/// Runs all; gives one object around their summaries.
+/// Runs all proofs; returns one object with their summaries.
 pub async fn run_all(plan: Plan) -> anyhow::Result<Json> {
     let mut proofs = Vec::new();
     for name in NAMES {
@@ -79,7 +79,7 @@ pub async fn run_all(plan: Plan) -> anyhow::Result<Json> {
     Ok(json!({ "violations": violations, "skipped": skipped, "proofs": proofs }))
 }
 
-/// What a summary left out.
+/// Cases that a summary reports as skipped.
 fn skipped(summary: &Json) -> impl Iterator<Item = &Json> {
     summary
         .get("skipped")
@@ -88,12 +88,12 @@ fn skipped(summary: &Json) -> impl Iterator<Item = &Json> {
         .flatten()
 }
 
-/// Whether a summary left something out that nobody waived.
+/// Checks that a summary skipped nothing except waived engines.
 pub fn is_complete(summary: &Json) -> bool {
     skipped(summary).all(|skipped| skipped.get("is_waived") != Some(&json!(false)))
 }
 
-/// What a summary counts, or lists, as not holding.
+/// Number of violations that a summary counts or lists.
 pub fn violations(summary: &Json) -> u64 {
     match summary.get("violations") {
         Some(Json::Array(all)) => u64::try_from(all.len()).unwrap_or(u64::MAX),
@@ -102,7 +102,7 @@ pub fn violations(summary: &Json) -> u64 {
     }
 }
 
-/// Random numbers that a seed repeats; good enough to choose cases, and nothing else.
+/// Reproducible random numbers from a seed; suitable for the choice of cases only.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
 
@@ -120,13 +120,13 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `end`, which is not 0.
+    /// Returns a number below `end`, which is not 0.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).expect("a size fits");
         usize::try_from(self.roll() % end).expect("below a size")
     }
 
-    /// One of these, which are not none.
+    /// Picks an element of a non-empty slice.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }

@@ -1,4 +1,4 @@
-//! The property tests of the engines, quoting and round trips of values, with as many cases as a proof asks for.
+//! Property tests of the engines, quoting and round trips of values, with the number of cases of a proof.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use super::Plan;
 
 const CASES: u32 = 10_000;
 const CASES_SMALL: u32 = 500;
-/// What the names of these tests have in common.
+/// Common part of the names of these tests.
 const NAMES: &str = "propert";
 
 pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
@@ -32,7 +32,7 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
     let output = block_in_place(|| command.output()).context("starting cargo")?;
     let told = String::from_utf8_lossy(&output.stdout);
     let (passed, failed) = (count(&told, "passed"), count(&told, "failed"));
-    // A run without tests, or one that was cut off, shows nothing.
+    // A run without tests, or an interrupted run, proves nothing.
     let violations = failed.max(u64::from(!output.status.success() || passed == 0));
     if violations > 0 {
         println!(
@@ -49,7 +49,7 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
     }))
 }
 
-/// The sum of one number over the lines `test result: ok. 3 passed; 0 failed; …`.
+/// Sums one number over the lines `test result: ok. 3 passed; 0 failed; …`.
 fn count(told: &str, what: &str) -> u64 {
     let results = told.lines().filter(|line| line.starts_with("test result:"));
     let counts = results.filter_map(|line| {

@@ -1,4 +1,4 @@
-//! Tokens that open nothing, each with the status that is documented, and none of them makes a process ask anybody.
+//! Invalid tokens, each with its documented status; none of them causes a request to an external server.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use crate::traces::Shown;
 const HALF_MINUTE: Duration = Duration::from_secs(30);
 const HOUR: i64 = 3_600;
 
-/// What an attacker makes of the issuer's key set, a token of their own, and an address.
+/// Forged tokens from the issuer's key set, a valid token of the attacker, and an address.
 struct Forge<'a> {
     key: &'a IssuerKey,
     foreign: IssuerKey,
@@ -47,7 +47,7 @@ impl Forge<'_> {
         self.key.header()
     }
 
-    /// A token of the attacker's key under the issuer's name for its own.
+    /// Token signed by the attacker's key under the issuer's key id.
     fn under(&self, header: &Json) -> String {
         self.foreign.token_under(header, &good())
     }
@@ -102,7 +102,7 @@ impl Forge<'_> {
     fn headers(&self) -> Vec<Attack> {
         let (url, own) = (format!("http://{}/keys", self.trap), self.foreign.jwk());
         let signed = |name: &str, value: Json| {
-            // The issuer's own signature is right: what is refused is the member.
+            // The issuer's own signature is valid: the gateway rejects the header member.
             let header = with(self.header(), name, value.clone());
             attack(format!("{name} {value}"), self.key.token_under(&header, &good()))
         };
@@ -251,7 +251,7 @@ fn refused(name: &str, answer: &Reply, status: u16, shown: &Shown) {
     assert_eq!(shown.found_in(text.as_bytes()), None, "{name}: {answer:?}");
 }
 
-/// A good token in places where none may be.
+/// A valid token in locations where no token is allowed.
 async fn misplaced(door: &Door, token: &str, shown: &Shown) -> anyhow::Result<()> {
     let bearer = format!("Bearer {token}");
     let joined = format!("{bearer}, {bearer}");
@@ -340,7 +340,7 @@ async fn no_forged_bent_or_foreign_token_opens_anything_or_makes_anybody_be_aske
     assert!(attacks.len() >= 70, "{}", attacks.len());
     misplaced(&door, &token, &shown).await?;
 
-    // The one with the right to be here still is.
+    // The authorized caller still has access.
     let filed = door
         .ask(&token, &Message::propose(ACME.invoices[0], "goodwill"))
         .await?;

@@ -1,5 +1,5 @@
-//! Callers with access tokens at the real processes: what tells clients where tokens come from, what a token opens,
-//! how keys are changed, and every token that opens nothing.
+//! Access tokens at the real processes: metadata for clients, permissions of a token, key rotation, and every
+//! invalid token.
 
 mod attacks;
 mod metadata;

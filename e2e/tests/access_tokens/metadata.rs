@@ -1,4 +1,4 @@
-//! What a client without a token, or with the wrong one, is told: whose tokens open, and which.
+//! Metadata and challenges for a client without a token or with the wrong one: the issuer and the required scopes.
 
 use serde_json::json;
 use synapsor_e2e::door::Message;

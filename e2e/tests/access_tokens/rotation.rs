@@ -1,4 +1,4 @@
-//! Keys that an issuer adds and withdraws, in a file and at an address, while everything runs.
+//! Keys that an issuer adds and withdraws, in a file and at a URL, while the processes run.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ async fn sees_rows(door: &Door, key: &IssuerKey) -> anyhow::Result<bool> {
     Ok(answer.body.contains(ACME.canary))
 }
 
-/// Asks until a token of this key opens; how often the gateway and the reader look again is theirs to limit.
+/// Repeats a call until a token of this key is accepted; gateway and reader limit how often they fetch keys.
 async fn until_it_opens(door: &Door, key: &IssuerKey) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !sees_rows(door, key).await? {
@@ -47,7 +47,7 @@ async fn a_key_in_the_file_is_found_by_its_first_tokens_and_a_withdrawn_one_open
         "the old key is still there"
     );
     publish(&file, &[&next])?;
-    // The gateway may still know the old key; the reader reads the file at each call.
+    // The gateway may still cache the old key; the reader reads the file at each call.
     assert!(!sees_rows(&door, &tenants.key).await?);
     assert!(sees_rows(&door, &next).await?);
     Ok(())
@@ -80,7 +80,7 @@ async fn a_key_at_the_address_is_found_and_the_issuer_is_asked_once_in_half_a_mi
 async fn while_the_issuer_cannot_be_asked_nothing_is_opened_and_the_client_may_try_again()
 -> anyhow::Result<()> {
     let key = IssuerKey::ed25519("k1")?;
-    // Nobody listens there any more.
+    // Nothing listens there any more.
     let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let tenants = Tenants::fetching(&format!("http://{gone}/keys"), key)?;
     let door = tenants.door();

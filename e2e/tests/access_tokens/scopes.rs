@@ -1,4 +1,4 @@
-//! What tokens open: each tenant its own rows, each scope its own calls.
+//! Permissions of tokens: each tenant its own rows, each scope its own calls.
 
 use serde_json::json;
 use synapsor_e2e::door::Message;
@@ -57,7 +57,7 @@ async fn scopes_open_their_own_calls_and_a_list_needs_none() -> anyhow::Result<(
         Message::task("tasks/get", "wrp_ffffffffffffffffffff"),
         Message::task("tasks/cancel", "wrp_ffffffffffffffffffff"),
     );
-    // The same token with all kinds of calls; 404 and the like are MCP's errors in an answer of 200.
+    // The same token with every kind of call; 404 and similar errors are MCP errors in a response of 200.
     let propose = Message::propose(ACME.invoices[0], "goodwill");
     for (scope, reads, proposes) in [
         ("", false, false),
@@ -127,7 +127,7 @@ async fn neither_a_tools_other_name_nor_a_session_widens_a_scope() -> anyhow::Re
                 "{mode}: {name}"
             );
         }
-        // A session that was opened with a wider token is no wider than the token of the message.
+        // A session that a token with more scopes opened grants no more than the token of the message.
         let wide = tenants.token(ACME, "ann");
         let opened = door.open_session(&wide).await?;
         let propose = Message::propose(ACME.invoices[0], "goodwill");

@@ -1,13 +1,13 @@
-//! Where a token may not be found again: sixteen characters of it in a row are enough to count as a trace.
+//! Search for traces of a token: sixteen consecutive characters count as a trace.
 
 use std::collections::HashSet;
 
-/// Characters in a row that count.
+/// Number of consecutive characters that count.
 const WINDOW: usize = 16;
-/// Rows of fewer different bytes, such as zeros in base64, are found anywhere.
+/// Sequences with fewer distinct bytes, such as zeros in base64, occur anywhere.
 const DIFFERENT_MIN: usize = 6;
 
-/// Tokens that were shown, and every piece of them.
+/// Tokens that clients sent, and every piece of them.
 #[derive(Default)]
 pub(crate) struct Shown(HashSet<Vec<u8>>);
 
@@ -18,7 +18,7 @@ impl Shown {
         self.0.extend(telling.map(<[u8]>::to_vec));
     }
 
-    /// A piece of a token that stands in `text`.
+    /// Returns a piece of a token that occurs in `text`.
     pub(crate) fn found_in(&self, text: &[u8]) -> Option<String> {
         let found = text.windows(WINDOW).find(|piece| self.0.contains(*piece));
         found.map(|piece| String::from_utf8_lossy(piece).into_owned())

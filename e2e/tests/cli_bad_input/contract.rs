@@ -1,4 +1,4 @@
-//! What a contract or its variables can be wrong in.
+//! Invalid contracts and contract variables.
 
 use anyhow::ensure;
 use serde_json::json;

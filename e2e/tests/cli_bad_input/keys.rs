@@ -1,4 +1,4 @@
-//! Keys, trust files and confirmations that do not fit: nothing is signed.
+//! Invalid keys, trust files and confirmations: nothing is signed.
 
 use anyhow::Context as _;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! Everything that a user can get wrong: each time a stable code, the place, a way out, the documented exit code,
-//! and nothing half-written.
+//! User errors in the CLI: each gives a stable code, the location, a fix and the documented exit code, and leaves
+//! no partial files.
 
 mod contract;
 mod keys;
@@ -27,7 +27,7 @@ fn mode(path: &Path, bits: u32) -> anyhow::Result<()> {
     )?)
 }
 
-/// Runs a command that must fail like this and leave the folder as it was.
+/// Runs a command that must fail with these values and leave the directory unchanged.
 fn fails(
     place: &Workplace,
     arguments: &[&str],
@@ -49,7 +49,7 @@ fn bound(place: &Workplace, arguments: &[&str]) -> anyhow::Result<Ran> {
     Running::of(place.bound_command(arguments)?, arguments)?.end(Duration::from_secs(60))
 }
 
-/// The state of the newest proposal.
+/// State of the newest proposal.
 fn state(place: &Workplace) -> anyhow::Result<String> {
     let shown = place.json(&["proposals", "show", "latest"])?;
     Ok(shown["state"].as_str().context("a state")?.to_owned())
@@ -61,7 +61,7 @@ fn edit_trust(place: &Workplace, edit: impl Fn(&mut Json)) -> anyhow::Result<()>
     place.write(TRUST, &trust.to_string())
 }
 
-/// A command that keeps the ledger of the folder running.
+/// Command that keeps the ledger of the directory running.
 fn keep_ledger(place: &Workplace) -> anyhow::Result<Running> {
     let mut follower = place.start(&["events", "tail", "--follow", "--json"])?;
     follower.until_printed(Duration::from_secs(20), |printed| {

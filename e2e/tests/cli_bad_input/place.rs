@@ -1,4 +1,4 @@
-//! Wrong folders, closed folders, taken ports and words that are no command.
+//! Wrong directories, unwritable directories, ports in use and unknown commands.
 
 use std::net::TcpListener;
 

@@ -1,4 +1,4 @@
-//! Services that are not there, and Ctrl-C while they are.
+//! Unavailable services, and Ctrl-C while services run.
 
 use std::time::Duration;
 
@@ -105,7 +105,7 @@ fn ctrl_c_during_apply_ends_the_waiting_and_leaves_one_effect_or_none() -> anyho
     let place = Workplace::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     let (_, _, version) = place.invoice(INVOICE)?;
-    // The writer cannot go on while somebody else writes.
+    // The writer waits while another connection writes.
     let blocker = rusqlite::Connection::open(place.path("billing.db"))?;
     blocker.execute_batch("BEGIN EXCLUSIVE")?;
     let apply = place.start(&["apply", &id, "--wait", "60"])?;

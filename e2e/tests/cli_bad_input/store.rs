@@ -1,4 +1,4 @@
-//! A ledger's store that is locked, gone, foreign, emptied or on a full disk.
+//! Ledger store that is locked, missing, foreign, emptied or on a full disk.
 
 use std::path::Path;
 use std::time::Duration;
@@ -86,7 +86,7 @@ fn a_store_that_is_no_ledger_is_named_and_left_alone() -> anyhow::Result<()> {
         .run(&["propose", PROPOSE, "--sample"])?
         .expect_failure(10, "STORE_TAMPERED", &["local.db"])?;
     assert_eq!(std::fs::read_to_string(place.path(STORE))?, garbage);
-    // Somebody else's database is not taken over either.
+    // The ledger does not take over a database of another program either.
     std::fs::copy(place.path("billing.db"), place.path(STORE))?;
     let before = std::fs::read(place.path(STORE))?;
     place
@@ -114,7 +114,7 @@ fn an_emptied_store_is_a_log_that_was_rolled_back() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A small file system of its own, gone with the test.
+/// Small separate file system that is removed with the test.
 struct SmallDisk<'a>(&'a Path);
 
 impl Drop for SmallDisk<'_> {
@@ -145,7 +145,7 @@ fn a_full_disk_under_the_ledger_stops_proposals_and_loses_nothing() -> anyhow::R
     let _disk = SmallDisk(&folder);
     let id = place.approved(INVOICE, "goodwill")?;
     let filler = folder.join("filler");
-    // As much as fits: writing ends with the error that the ledger will meet.
+    // Fills the disk: the last write fails with the error that the ledger will get.
     ensure!(
         std::fs::write(&filler, vec![0; 8 * 1024 * 1024]).is_err(),
         "the disk is not full"

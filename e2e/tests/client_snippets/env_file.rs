@@ -1,5 +1,5 @@
-//! `--env-file` wherever a command starts something: read when it is closed to others, refused when it is not, and
-//! never stronger than what is set already.
+//! `--env-file` of every command that starts processes: it is read if it is private, rejected otherwise, and never
+//! overrides variables that are set already.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -90,7 +90,7 @@ fn a_file_that_is_open_or_cannot_be_meant_stops_every_start() -> anyhow::Result<
     Ok(())
 }
 
-/// With `up` each child gets its own part of the file, and the gateway none of the database's.
+/// With `up` each child gets its own part of the file, and the gateway no database variable.
 #[test]
 fn children_of_up_get_their_own_part_of_the_file() -> anyhow::Result<()> {
     let place = project()?;

@@ -1,4 +1,4 @@
-//! The client's file: written, looked at and cleaned up, with everything of the user's as it was.
+//! Client configuration files: the CLI writes, checks and cleans them and preserves the user's content.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -27,7 +27,7 @@ fn backups(place: &Workplace, folder: &str) -> anyhow::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Client, its file in the project, and what the user has there.
+/// Client, its file in the project, and the user's content there.
 fn cases(place: &Workplace) -> anyhow::Result<[(&'static str, String, &'static str); 2]> {
     fs::create_dir(place.path(".cursor"))?;
     fs::create_dir(place.path("home/.codex"))?;
@@ -109,7 +109,7 @@ fn writing_keeps_the_user_s_file_and_taking_out_gives_it_back() -> anyhow::Resul
     Ok(())
 }
 
-/// The whole-line and trailing comments of the cases above.
+/// Removes the whole-line and trailing comments of the cases above.
 fn without_comments(client: &str, text: &str) -> String {
     if client == "codex" {
         return text.to_owned();
@@ -119,7 +119,7 @@ fn without_comments(client: &str, text: &str) -> String {
             .map_or(line.to_owned(), |at| line[..at].to_owned())
     };
     let text: String = text.lines().map(line).collect();
-    // What is left of trailing commas.
+    // Removes the remaining trailing commas.
     let mut plain = text.replace(' ', "");
     while plain.contains(",}") {
         plain = plain.replace(",}", "}");
@@ -127,7 +127,7 @@ fn without_comments(client: &str, text: &str) -> String {
     plain
 }
 
-/// A fresh file of each client that has a place of its own, used by that client.
+/// Writes a fresh file of each client with a file of its own, and uses it as that client does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_was_written_starts_a_session() -> anyhow::Result<()> {
     let place = project()?;

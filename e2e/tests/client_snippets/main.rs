@@ -1,5 +1,5 @@
-//! What `mcp config` prints and writes, used as each client uses it: by clients that inherit no shell, with variables
-//! from an env file and a token that stands in no file.
+//! Output of `mcp config`, used as each client uses it: by clients without a shell environment, with variables
+//! from an env file and a token that no file contains.
 
 mod env_file;
 mod files;

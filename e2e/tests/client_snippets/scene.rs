@@ -1,5 +1,5 @@
-//! A project folder as a user has it who works with a desktop client: a contract, a database, an env file, and a
-//! shell that has set nothing but HOME and PATH.
+//! Project directory of a desktop-client user: a contract, a database, an env file, and a shell that has set only
+//! HOME and PATH.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,7 +14,7 @@ pub(crate) const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 pub(crate) const TOKEN: &str = "a-long-random-text-of-a-test";
 pub(crate) const ENV_FILE: &str = "app.env";
 
-/// All clients with a file of JSON or TOML, each with the transports that it takes.
+/// All clients with a JSON or TOML file, each with its supported transports.
 pub(crate) const CLIENTS: [(&str, &[&str]); 7] = [
     ("generic", &["stdio"]),
     ("generic-http", &["streamable-http"]),
@@ -25,7 +25,7 @@ pub(crate) const CLIENTS: [(&str, &[&str]); 7] = [
     ("codex", &["stdio", "streamable-http"]),
 ];
 
-/// The folder; its variables are in the env file and not in the shell.
+/// Creates the directory; its variables are in the env file and not in the shell.
 pub(crate) fn project() -> anyhow::Result<Workplace> {
     let mut place = Workplace::new()?;
     let variables: String = place
@@ -43,14 +43,14 @@ pub(crate) fn project() -> anyhow::Result<Workplace> {
     Ok(place)
 }
 
-/// What a desktop client gives to what it starts.
+/// Environment that a desktop client gives to its child processes.
 pub(crate) fn desktop(place: &Workplace) -> anyhow::Result<Vec<(String, String)>> {
     let path = format!("{}:/usr/bin:/bin", Build::Plain.folder()?.display());
     let home = place.path("home").display().to_string();
     Ok(vec![("PATH".to_owned(), path), ("HOME".to_owned(), home)])
 }
 
-/// What stands for one server in a client's file.
+/// Entry of one server in a client's file.
 #[derive(Debug)]
 pub(crate) struct Server {
     client: String,
@@ -59,7 +59,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Reads a file, or a snippet, as the client reads it.
+    /// Parses a file or a snippet as the client does.
     pub(crate) fn read(client: &str, text: &str) -> anyhow::Result<Self> {
         let whole: Json = if client == "codex" {
             let document: toml_edit::DocumentMut = text.parse()?;
@@ -81,7 +81,7 @@ impl Server {
         })
     }
 
-    /// The command that the client starts, in the folder in which it does.
+    /// Command that the client starts, in the client's working directory.
     pub(crate) fn command(&self, place: &Workplace) -> anyhow::Result<tokio::process::Command> {
         let word = |value: &Json| {
             let text = value.as_str().context("a text")?;
@@ -92,14 +92,14 @@ impl Server {
             words.push(word(argument)?);
         }
         let folder = match self.client.as_str() {
-            // Each starts servers where it likes; what it likes is not the project.
+            // Each client starts servers in its own working directory, which is not the project.
             "claude-desktop" | "codex" | "cursor" | "vscode" => place.path("home"),
             _ => place.folder().to_owned(),
         };
         Ok(desktop_command(place, &words, folder)?.into())
     }
 
-    /// The URL, and the value of the Authorization header that the client sends.
+    /// URL, and value of the Authorization header that the client sends.
     pub(crate) fn url_and_header(&self, place: &Workplace) -> anyhow::Result<(String, String)> {
         let url = self.entry["url"].as_str().context("a URL")?.to_owned();
         let header = if self.client == "codex" {
@@ -114,7 +114,7 @@ impl Server {
         Ok((url, header))
     }
 
-    /// `${…}` as this client replaces it, and nothing that it would not replace.
+    /// Replaces `${…}` exactly where this client does.
     fn expanded(&self, place: &Workplace, text: &str) -> anyhow::Result<String> {
         let mut out = String::new();
         let mut rest = text;
@@ -135,7 +135,7 @@ impl Server {
         Ok(out + rest)
     }
 
-    /// The answer to a question of the file, if it is asked and its answer is hidden.
+    /// Answer to an input prompt of the file, if the prompt exists and hides its input.
     fn asked(&self, id: &str) -> anyhow::Result<String> {
         let mut inputs = self.inputs.as_array().into_iter().flatten();
         let input = inputs
@@ -149,14 +149,14 @@ impl Server {
     }
 }
 
-/// A command with the environment of a desktop client.
+/// Command with the environment of a desktop client.
 pub(crate) fn desktop_command(
     place: &Workplace,
     words: &[String],
     folder: PathBuf,
 ) -> anyhow::Result<std::process::Command> {
     let environment = desktop(place)?;
-    // The search for the program is the client's, along the client's PATH.
+    // The client searches the program along its own PATH.
     let program = if words[0].contains('/') {
         PathBuf::from(&words[0])
     } else {
@@ -171,7 +171,7 @@ pub(crate) fn desktop_command(
     Ok(command)
 }
 
-/// The client's own environment has the token and nothing else.
+/// The client's own environment contains only the token.
 fn variable(name: &str) -> anyhow::Result<String> {
     anyhow::ensure!(name == TOKEN_ENV, "the client has no variable {name}");
     Ok(TOKEN.to_owned())

@@ -1,4 +1,4 @@
-//! No secret and no tenant ever stands in what is printed or written for a client.
+//! Checks that output and files for clients contain no secret and no tenant.
 
 use anyhow::ensure;
 use synapsor_e2e::cli::Workplace;
@@ -7,7 +7,7 @@ use crate::scene::{CLIENTS, ENV_FILE, TOKEN_ENV, project};
 
 const CANARY: &str = "CANARY";
 
-/// The project with something recognisable wherever a secret or a tenant could come from.
+/// Project with a recognizable value in every possible source of a secret or a tenant.
 fn planted() -> anyhow::Result<Workplace> {
     let mut place = project()?;
     for name in [

@@ -44,7 +44,7 @@ async fn the_command_of_every_stdio_snippet_starts_a_session_with_a_desktop_clie
         gateway_knows_no_secret(&place)?;
         agent.close().await;
     }
-    // Whatever folder a client started it in, there is one state folder, and it is the project's.
+    // There is one state directory, the project's, independent of the client's working directory.
     ensure!(place.path(".synapsor").is_dir() && !place.path("home/.synapsor").exists());
     Ok(())
 }
@@ -59,7 +59,7 @@ fn gateway_knows_no_secret(place: &Workplace) -> anyhow::Result<()> {
     ensure!(gateways.peek().is_some(), "no gateway among {all:?}");
     for (pid, line) in gateways {
         ensure!(!line.contains(ENV_FILE), "{line}");
-        // Closed to everybody but root.
+        // Readable only by root.
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let environment = String::from_utf8_lossy(&environment);
         ensure!(
@@ -98,7 +98,7 @@ async fn alias_modes_of_a_snippet_reach_the_list_and_either_name_is_taken() -> a
     Ok(())
 }
 
-/// The bytes that `tools list` counts are those that a client gets.
+/// The bytes that `tools list` counts are the bytes that a client gets.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cost_that_is_told_is_the_size_of_what_a_client_gets() -> anyhow::Result<()> {
     let place = project()?;
@@ -123,7 +123,7 @@ async fn the_cost_that_is_told_is_the_size_of_what_a_client_gets() -> anyhow::Re
     Ok(())
 }
 
-/// A server that runs until it is dropped.
+/// Server that runs until it is dropped.
 struct Served {
     _running: Ended,
 }
@@ -137,7 +137,7 @@ impl Drop for Ended {
     }
 }
 
-/// Starts the command that was printed with a snippet, from the project's folder.
+/// Starts the command that was printed with a snippet, from the project's directory.
 fn served(place: &Workplace, printed: &Json) -> anyhow::Result<Served> {
     let launch = &printed["server_command"];
     let mut words = vec![launch["command"].as_str().context("a command")?.to_owned()];
@@ -204,7 +204,7 @@ async fn url_and_header_of_every_http_snippet_reach_the_server_that_is_printed_b
     Ok(())
 }
 
-/// Stands in for the SDK's classes: shows what the program hands to them.
+/// Stub of the SDK's classes: prints the values that the program passes to them.
 const STUB: &str = "import json\n\n\nclass MCPServerStreamableHttp:\n    def __init__(self, name, params):\n        self.name, self.params = name, params\n\n    async def __aenter__(self):\n        print(json.dumps({'name': self.name, **self.params}))\n        return self\n\n    async def __aexit__(self, *error):\n        return None\n";
 const STUB_TOP: &str = "class Agent:\n    def __init__(self, name, instructions, mcp_servers):\n        self.mcp_servers = mcp_servers\n\n\nclass Runner:\n    @staticmethod\n    async def run(agent, question):\n        assert len(agent.mcp_servers) == 1\n        return type('Result', (), {'final_output': 'done'})\n";
 

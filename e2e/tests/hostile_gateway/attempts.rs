@@ -1,10 +1,10 @@
-//! The count of what was tried, and the search for what may not be in any answer.
+//! Counts the attempts and searches every response for forbidden content.
 
 use std::collections::BTreeSet;
 
 use tonic::{Code, Status};
 
-/// What says nothing of whether an attempt would have been let through.
+/// Codes that do not show whether the server would have accepted the attempt.
 const PASSING: [Code; 5] = [
     Code::Unavailable,
     Code::DeadlineExceeded,
@@ -13,7 +13,7 @@ const PASSING: [Code; 5] = [
     Code::Unknown,
 ];
 
-/// Attempts, each under a name of its own.
+/// Attempts, each with a unique name.
 pub(crate) struct Attempts {
     names: BTreeSet<String>,
     canaries: Vec<String>,
@@ -31,14 +31,14 @@ impl Attempts {
         self.names.len()
     }
 
-    /// An attempt that the server has to refuse.
+    /// Records an attempt that the server must refuse.
     pub(crate) fn refused<T: AsRef<[u8]>>(&mut self, name: &str, answer: Result<T, Status>) -> Status {
         let status = self.checked(name, answer);
         assert!(self.names.insert(name.to_owned()), "{name} counts once");
         status
     }
 
-    /// The same for what does not count: it is there to be compared with, or one of many of its kind.
+    /// Records a response that does not count as an attempt: a baseline, or one of many of its kind.
     pub(crate) fn checked<T: AsRef<[u8]>>(&self, name: &str, answer: Result<T, Status>) -> Status {
         match answer {
             Ok(answer) => panic!("{name} succeeded: {}", String::from_utf8_lossy(answer.as_ref())),
@@ -54,7 +54,7 @@ impl Attempts {
         }
     }
 
-    /// An answer that may come, with nothing in it that may not.
+    /// Checks that a permitted response contains nothing forbidden.
     pub(crate) fn shows_nothing(&self, name: &str, answer: &[u8]) {
         let text = String::from_utf8_lossy(answer);
         for canary in &self.canaries {

@@ -1,5 +1,5 @@
-//! Calls at the reader: without a token, with tokens that are none, and with a good one beside the name of another
-//! tenant in every place where a name can be put.
+//! Calls at the reader: without a token, with invalid tokens, and with a valid one beside the name of another
+//! tenant in every field that can hold a name.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ use crate::hands::{Hands, of_answer};
 const LOOK: &str = "billing.inspect_invoice";
 const CHANGE: &str = "billing.propose_late_fee_waiver";
 
-/// The request of a call with fields that no version of the protocol has.
+/// Request of a call with fields that no protocol version defines.
 #[derive(Clone, PartialEq, prost::Message)]
 struct CallAndMore {
     #[prost(string, tag = "1")]
@@ -65,7 +65,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
     Ok(())
 }
 
-/// What somebody without the other tenant's token can make of what they have.
+/// Tokens that an attacker without the other tenant's token can construct.
 fn bad_tokens(scene: &Scene) -> anyhow::Result<Vec<(&'static str, String)>> {
     let (key, mut foreign) = (&scene.tenants.key, IssuerKey::ed25519("k9")?);
     let scope = format!("{READ} {PROPOSE}");
@@ -109,7 +109,7 @@ fn bad_tokens(scene: &Scene) -> anyhow::Result<Vec<(&'static str, String)>> {
     ])
 }
 
-/// A good token, and the other tenant's name or id wherever there is room for one.
+/// A valid token, and the other tenant's name or id in every possible field.
 async fn named_elsewhere(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) {
     let (token, theirs) = (scene.token.clone(), GLOBEX.invoices[0]);
     let plain = json!({ "invoice_id": theirs }).to_string();

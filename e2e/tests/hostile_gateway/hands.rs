@@ -1,4 +1,4 @@
-//! The gateway's certificate in the hands of somebody else.
+//! Attacker with the gateway's certificate.
 
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
@@ -17,14 +17,14 @@ use tonic::{Request, Status};
 
 use crate::Scene;
 
-/// Channels to all three, under the files that the running gateway uses.
+/// Channels to reader, ledger and writer, with the files of the running gateway.
 pub(crate) struct Hands {
     pub(crate) reader: Channel,
     pub(crate) ledger: Channel,
     pub(crate) writer: Channel,
 }
 
-/// The ways to ask for a record, or to end it.
+/// Methods that read or end a record.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Proposal,
@@ -63,7 +63,7 @@ impl Hands {
         })
     }
 
-    /// One call; a failure in the envelope counts as a refusal.
+    /// One call; an error in the envelope counts as a refusal.
     pub(crate) async fn call(
         &mut self,
         token: &str,
@@ -108,7 +108,7 @@ impl Hands {
         ticket.ok_or_else(|| Status::internal("no ticket"))
     }
 
-    /// Asks the ledger for a record under a ticket; gives what it shows.
+    /// Requests a record from the ledger with a ticket; returns the response.
     pub(crate) async fn ask(
         &mut self,
         way: Way,
@@ -160,7 +160,7 @@ impl Hands {
     }
 }
 
-/// What a call shows, or why it was refused.
+/// Content of a response, or the reason of its refusal.
 pub(crate) fn of_answer(answer: CallCapabilityResponse) -> Result<Vec<u8>, Status> {
     if !answer.is_error {
         return Ok(answer.envelope_json);

@@ -1,6 +1,6 @@
-//! A gateway that was taken over: a program with the real gateway's certificate, one caller's good token and all the
-//! time in the world, which dials reader, ledger and writer by itself. It may do what that caller may do, and nothing
-//! of what it tries beyond that succeeds, changes a byte of the database, or shows it anything of another tenant.
+//! A compromised gateway: a program with the real gateway's certificate and one caller's valid token, which
+//! connects to reader, ledger and writer itself. It may do what that caller may do. Every attempt beyond that
+//! fails, changes no byte of the database, and discloses nothing of another tenant.
 
 mod attempts;
 mod calls;
@@ -16,18 +16,18 @@ use synapsor_e2e::tenants::{ACME, Filed, GLOBEX, Tenants};
 use attempts::Attempts;
 use hands::Hands;
 
-/// Stands in the victim's proposal and nowhere else.
+/// Occurs only in the victim's proposal.
 const REASON: &str = "CANARY-REASON-77ab";
 const ATTEMPTS_MIN: usize = 60;
 
-/// What the attempts are aimed at.
+/// Targets of the attempts.
 struct Scene {
     tenants: Tenants,
-    /// The only token that the gateway was ever shown and that is still good: of ann at acme.
+    /// The only valid token that the gateway ever received: of ann at acme.
     token: String,
-    /// Of the other tenant.
+    /// Records of the other tenant.
     victim: Filed,
-    /// Of another principal of the caller's own tenant.
+    /// Records of another principal in the caller's own tenant.
     colleague: Filed,
     own: Filed,
 }
@@ -62,7 +62,7 @@ async fn a_gateway_that_was_taken_over_gets_no_further_than_its_callers_token() 
         "zoe",
     ];
     let mut attempts = Attempts::new(&canaries.map(str::to_owned));
-    // It does work with the token, so that what follows is refused for what it is.
+    // The token is valid, so later refusals have no other cause.
     let own = hands
         .call(
             &scene.token,

@@ -1,4 +1,4 @@
-//! The caller's own good ticket, and every record that is not theirs by every method.
+//! The caller's own valid ticket with every foreign record and every method.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::hands::{Hands, Way};
 const LIMIT: Duration = Duration::from_secs(20);
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
 
-/// Everything of a refusal that whoever asked gets to see.
+/// Full content of a refusal that the caller sees.
 fn told(status: &Status) -> Vec<u8> {
     let said = format!("{:?} {}", status.code(), status.message());
     [said.as_bytes(), status.details()].concat()
@@ -56,12 +56,12 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
         let answer = hands.ask(Way::Proposal, Some(ticket.clone()), id).await;
         attempts.refused(&format!("Proposal {id:?}"), answer);
     }
-    // A colleague's proposal may be read within the tenant, and taken back by nobody but the colleague.
+    // A colleague's proposal is readable within the tenant, and only the colleague may withdraw it.
     let colleague = &scene.colleague.proposal;
     let answer = hands.ask(Way::Withdraw, Some(ticket.clone()), colleague).await;
     let status = attempts.refused("withdraw a colleague's proposal", answer);
     assert_eq!(from_status(&status).code, "RECORD_NOT_FOUND", "{status:?}");
-    // A token that only reads does not let its gateway take back what its own bearer proposed.
+    // A read-only token does not let its gateway withdraw a proposal of the same bearer.
     let reads = scene.tenants.token_for(ACME, "ann", READ);
     let ticket_that_reads = hands.ticket(&reads).await?;
     let own = &scene.own.proposal;
@@ -75,7 +75,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
     watch(scene, hands, attempts, ticket).await
 }
 
-/// A watch from the log's beginning, while the other tenant goes on working.
+/// A watch from the beginning of the log, while the other tenant continues to work.
 async fn watch(
     scene: &Scene,
     hands: &mut Hands,

@@ -1,4 +1,5 @@
-//! Everything that is not the gateway's: approval, apply, leases, settling, filing, logs, schemas, previews, freezes.
+//! All services that the gateway may not use: approval, apply, leases, settlement, submission, logs, schemas, dry
+//! runs, freezes.
 
 use synapsor_chassis::identity::Role;
 use synapsor_e2e::access::{all_rpcs, call, call_with, is_allowed};
@@ -40,13 +41,13 @@ fn closed(attempts: &mut Attempts, name: &str, answer: Result<(), Status>) {
     is_closed(name, &attempts.refused(name, answer.map(|()| "an answer")));
 }
 
-/// Whoever knocks at a service that is not theirs learns that, whatever is in their message.
+/// A caller without access to a service gets that refusal, independent of its message.
 fn is_closed(name: &str, status: &Status) {
     let is_closed = matches!(status.code(), Code::PermissionDenied | Code::Unauthenticated);
     assert!(is_closed, "{name}: {status:?}");
 }
 
-/// Something in the form of a signed object.
+/// Message in the form of a signed object.
 fn signed(about: &str) -> DsseEnvelope {
     DsseEnvelope {
         payload_type: "application/vnd.synapsor.decision.v1+json".to_owned(),

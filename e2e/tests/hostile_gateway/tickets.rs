@@ -1,4 +1,4 @@
-//! Tickets that no reader gave to this gateway for this caller: forged, edited, of somebody else, of yesterday.
+//! Tickets that no reader issued to this gateway for this caller: forged, edited, of another caller, expired.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::context_ticket::ContextTicket;
@@ -24,7 +24,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
     all.extend(unsigned(&good)?);
     all.extend(signed(scene, &good)?);
     for (number, (name, ticket)) in all.into_iter().enumerate() {
-        // The ways take turns, so that each meets several kinds.
+        // The methods alternate, so that each gets several kinds.
         let way = Way::ALL[number % Way::ALL.len()];
         let id = match way {
             Way::Evidence => &scene.own.evidence,
@@ -41,7 +41,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
     Ok(())
 }
 
-/// The reader's own ticket with one field changed, under the reader's signature.
+/// The reader's own ticket with one altered field, under the reader's signature.
 fn edited(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::DsseEnvelope)>> {
     let payload: Json = serde_json::from_slice(&good.payload)?;
     let later = json!((now() + Span::days(1)).to_string());
@@ -72,7 +72,7 @@ fn edited(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::Ds
     Ok(all)
 }
 
-/// Signatures that are missing, doubled, bent or of a key that nobody trusts.
+/// Signatures that are missing, duplicated, altered or of an untrusted key.
 fn unsigned(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::DsseEnvelope)>> {
     let own = SigningKey::from_seed(&zeroize::Zeroizing::new([7; 32]));
     let ticket: ContextTicket =
@@ -118,7 +118,7 @@ fn unsigned(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::
     ])
 }
 
-/// Tickets that a reader really could have signed: for another gateway, earlier, or elsewhere.
+/// Tickets with a genuine reader signature: for another gateway, earlier, or in another deployment.
 fn signed(scene: &Scene, good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::DsseEnvelope)>> {
     let deployment = &scene.tenants.stack.deployment;
     let ticket: ContextTicket =

@@ -1,4 +1,4 @@
-//! What holds for old records on every engine.
+//! Checks of old records on every engine.
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value as Json;
@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 use crate::TRUST;
 use crate::scene::Scene;
 
-/// Rows with a proposal that has ended, its state, the exit code of another `apply`, and the row since.
+/// Rows whose proposal has ended, its state, the exit code of another `apply`, and the row's content.
 const ENDED: &[(&str, &str, i32, (&str, &str))] = &[
     ("INV-APPLIED", "applied", 0, ("0", "8")),
     ("CR-APPLIED", "applied", 0, ("goodwill", "2")),
@@ -14,7 +14,7 @@ const ENDED: &[(&str, &str, i32, (&str, &str))] = &[
     ("INV-TOMBSTONE", "canceled", 4, ("1900", "1")),
     ("INV-REJECTED", "rejected", 4, ("1200", "1")),
 ];
-/// Rows with an order that no writer has seen, and the row after it was applied once. A trigger counts the version
+/// Rows with an order that no writer has received, and the row after one apply. A trigger increments the version
 /// of the first, the writer that of the second.
 const ORDERED: &[(&str, (&str, &str))] = &[("INV-ORDERED", ("0", "6")), ("CR-ORDERED", ("goodwill", "2"))];
 

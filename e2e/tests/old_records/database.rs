@@ -1,5 +1,5 @@
-//! The target database of old records: a copy of the file, or a server that is the old one to whoever signed its
-//! identity, with the rows of that day and under its clock.
+//! Source database of old records: a copy of the file, or a server with the recorded database identity, with the
+//! original rows and under the original clock.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use synapsor_e2e::databases::{Engine, PrivateServer, Session, Variables};
 use synapsor_e2e::faketime::FakedClock;
 use synapsor_e2e::target::{Rows, Target};
 
-/// What accounts and database are called, and the password.
+/// Name of the accounts and the database, and the password.
 const NAME: &str = "old_records";
 const PASSWORD: &str = "old-records";
 
@@ -19,13 +19,14 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// A copy of the file of the records in `source`.
+    /// Copies the file of the records in `source`.
     pub(crate) fn file(source: &Path, copy: &Path) -> anyhow::Result<Self> {
         super::scene::copy(&source.join("billing.db"), copy)?;
         Ok(Self::File(Target::File(copy.to_owned())))
     }
 
-    /// A server with the statements and rows of `source`. `None` where the machine has no such server.
+    /// Creates a server with the statements and rows of `source`. Returns `None` if the machine has no such
+    /// server.
     pub(crate) fn server(engine: Engine, source: &Path, clock: &FakedClock) -> anyhow::Result<Option<Self>> {
         let text = |name: &str| std::fs::read_to_string(source.join(name)).with_context(|| name.to_owned());
         let mut variables = Variables {
@@ -33,7 +34,7 @@ impl Database {
             server: clock.variables(),
         };
         if engine == Engine::Postgres {
-            // The identifier of a cluster is made of these.
+            // The identifier of a cluster is derived from these.
             let pairs = text("initialise_with")?;
             let pairs = pairs.split_whitespace().filter_map(|pair| pair.split_once('='));
             variables.initialise = pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
@@ -48,7 +49,7 @@ impl Database {
             server.start_again()?;
         }
         let session = server.server().session();
-        // No database is made in a transaction, and several statements in one text are one.
+        // A database cannot be created in a transaction, and several statements in one string are one.
         for statement in text("accounts.sql")?.split(";\n") {
             if !statement.trim().is_empty() {
                 session.execute(statement)?;
@@ -68,7 +69,7 @@ impl Database {
         Ok(Some(Self::Server { server, owner }))
     }
 
-    /// What the reader and the writer are given.
+    /// URLs of the reader and the writer.
     pub(crate) fn urls(&self) -> [String; 2] {
         match self {
             Self::File(target) => [target.read_url(), target.write_url()],
@@ -86,7 +87,7 @@ impl Database {
         }
     }
 
-    /// Two texts of one row.
+    /// Two text values of one row.
     pub(crate) fn pair(&self, sql: &str) -> anyhow::Result<(String, String)> {
         let row = self.query_text(sql)?.into_iter().next();
         match row.map(<[Option<String>; 2]>::try_from) {

@@ -1,6 +1,6 @@
-//! Stores, proposals, decisions, apply orders and receipts that the release before this one left behind, verified
-//! and applied by the binaries of today. `fixtures/old_records/make.sh` made them; the processes run under the clock
-//! of that day, since approvals and orders have ended by now.
+//! Stores, proposals, decisions, apply orders and receipts of the previous release, verified and applied by the
+//! current binaries. `fixtures/old_records/make.sh` created them; the processes run under the clock of that day,
+//! because approvals and orders have expired by now.
 
 mod checks;
 mod database;
@@ -18,7 +18,7 @@ pub(crate) const TRUST: &str = "state/synapsor.trust.json";
 
 type Check = fn(&Scene) -> anyhow::Result<()>;
 
-/// Each check on records of its own; servers take long to start and get all checks on one.
+/// Runs each check on its own records; servers start slowly and run all checks on one.
 fn hold(engine: Engine, checks: &[Check]) -> anyhow::Result<()> {
     if let Some(scene) = Scene::of(engine)? {
         for check in checks {
@@ -37,7 +37,7 @@ const ALL: &[Check] = &[
 
 #[test]
 fn old_bundles_verify_without_a_state_directory() -> anyhow::Result<()> {
-    // Under the clock of today: what was genuine stays genuine.
+    // Under the current clock: genuine records stay genuine.
     for engine in [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::Mariadb] {
         bundles_verify(&Path::new(RECORDS).join(engine.name())).with_context(|| engine.name())?;
     }
@@ -95,8 +95,8 @@ fn old_records_hold_on_mysql() -> anyhow::Result<()> {
     hold(Engine::Mysql, ALL)
 }
 
-/// The ledger refused this rejection, since an attempt had started, and the database was locked: only the writer
-/// remembers it.
+/// The ledger refused this rejection, because an attempt had started, and the database was locked: only the writer
+/// stored it.
 #[test]
 fn rejection_known_to_the_old_writer_alone_still_refuses() -> anyhow::Result<()> {
     let Some(scene) = Scene::of(Engine::Sqlite)? else {

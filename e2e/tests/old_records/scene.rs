@@ -1,4 +1,4 @@
-//! A copy of the records of one engine, with the commands of today under the clock of their making.
+//! Copy of the records of one engine, with the current commands under the clock of the records' creation.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,18 +14,18 @@ use synapsor_e2e::faketime::FakedClock;
 use crate::database::Database;
 
 pub(crate) const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/old_records");
-/// For what a writer does by itself.
+/// Time limit of the writer's background work.
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
     pub(crate) place: Workplace,
     database: Database,
-    /// Ids of the proposals by the row that each is about.
+    /// Ids of the proposals by row.
     proposals: Json,
 }
 
 impl Scene {
-    /// `None` where the machine cannot have another clock, or has no such server.
+    /// Returns `None` if the machine has no libfaketime or no such server.
     pub(crate) fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
         let source = PathBuf::from(RECORDS).join(engine.name());
         let made: Json = serde_json::from_slice(&std::fs::read(source.join("made.json"))?)?;
@@ -37,7 +37,7 @@ impl Scene {
         for part in ["state", "bundles", "synapsor.runner.json"] {
             copy(&source.join(part), &place.path(part))?;
         }
-        // A state folder has these too, and they are empty as long as nothing runs.
+        // A state directory contains these as well; they are empty while nothing runs.
         for folder in ["state/logs", "state/run"] {
             synapsor_chassis::files::create_private_dir(&place.path(folder))?;
         }
@@ -68,7 +68,7 @@ impl Scene {
         }))
     }
 
-    /// The proposal about a row.
+    /// Proposal id of a row.
     pub(crate) fn id(&self, row: &str) -> anyhow::Result<&str> {
         self.proposals[row]
             .as_str()
@@ -79,13 +79,13 @@ impl Scene {
         self.place.run(&["apply", self.id(row)?])
     }
 
-    /// The state of the proposal about a row, as the ledger has it.
+    /// Ledger state of the proposal of a row.
     pub(crate) fn state(&self, row: &str) -> anyhow::Result<String> {
         let shown = self.place.json(&["proposals", "show", self.id(row)?])?;
         Ok(shown["state"].as_str().context("a state")?.to_owned())
     }
 
-    /// One row of the target database: the value that proposals change, and the version.
+    /// One row of the source database: the value that proposals change, and the version.
     pub(crate) fn row(&self, row: &str) -> anyhow::Result<(String, String)> {
         let sql = if row.starts_with("CR-") {
             format!("SELECT coalesce(comment, '-'), version FROM credits WHERE number = '{row}'")
@@ -95,7 +95,7 @@ impl Scene {
         self.database.pair(&sql)
     }
 
-    /// Outcomes of the receipts about a row in the target database.
+    /// Outcomes of the receipts of a row in the source database.
     pub(crate) fn receipts(&self, row: &str) -> anyhow::Result<Vec<String>> {
         let id = self.id(row)?;
         let sql = format!("SELECT outcome FROM synapsor_writeback_receipts WHERE proposal_id = '{id}'");
@@ -103,7 +103,7 @@ impl Scene {
         Ok(rows.into_iter().flatten().flatten().collect())
     }
 
-    /// The kinds of the log's events about a row, in order.
+    /// Event kinds of a row in the log, in order.
     pub(crate) fn events(&self, row: &str) -> anyhow::Result<Vec<String>> {
         let ran = self
             .place
@@ -115,7 +115,7 @@ impl Scene {
         kinds.collect()
     }
 
-    /// Runs ledger, reader and writer until every row's proposal has a receipt in the target database.
+    /// Runs ledger, reader and writer until every row's proposal has a receipt in the source database.
     pub(crate) fn serve_until_recorded(&self, rows: &[&str]) -> anyhow::Result<()> {
         let services = self.place.start(&["up"])?;
         until(LIMIT, || {
@@ -131,7 +131,7 @@ impl Scene {
     }
 }
 
-/// Copies a file or a folder, private to this user: what is committed has lost that.
+/// Copies a file or a directory, private to this user: committed fixtures have lost these permissions.
 pub(crate) fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
     let mode = if from.is_dir() {
         std::fs::create_dir(to)?;

@@ -1,5 +1,5 @@
-//! `writeback doctor`: each thing that is missing or too much has a code and the statement that mends it, and
-//! running that statement does.
+//! `writeback doctor`: each missing or excessive right has a code and a statement, and running that statement
+//! fixes the finding.
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
@@ -8,7 +8,7 @@ use synapsor_e2e::databases::Engine;
 
 use crate::shop::{self, ENGINES, Shop};
 
-/// The findings of one role, worst first.
+/// Findings of one role, worst first.
 fn findings(checked: &Json, role: usize) -> Vec<Json> {
     let part = &checked["roles"][role];
     let of_sources = part["sources"].as_array().into_iter().flatten();
@@ -297,7 +297,7 @@ fn without_a_look_at_the_database_only_variables_are_checked() -> anyhow::Result
         json!("VARIABLE_MISSING"),
         "{checked}"
     );
-    // One variable for both is no credential of the writer's own.
+    // With one variable for both, the writer has no separate credential.
     let contract = shop::published(Engine::Postgres).1;
     shop.place.write(
         "synapsor.runner.json",

@@ -1,4 +1,5 @@
-//! The example shop: its SQL says what the product prints, and with nothing but that the whole loop works.
+//! Example shop: its SQL equals the SQL that the product prints, and this SQL alone is enough for the complete
+//! loop.
 
 use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::Workplace;
@@ -44,7 +45,7 @@ fn the_loop(shop: &Shop) -> anyhow::Result<()> {
     let place = &shop.place;
     let checked = place.json(&["writeback", "doctor", "--check-db"])?;
     assert_eq!(checked["ok"], json!(true));
-    // A test server may be set up to be fast and forgetful; its roles must have exactly their rights.
+    // A test server may run with durability off; its roles must have exactly their rights.
     let text = checked.to_string();
     assert_eq!(
         text.matches("\"warning\"").count(),
@@ -92,7 +93,7 @@ fn the_loop(shop: &Shop) -> anyhow::Result<()> {
     place.ok(&["apply", &first])?;
     assert_eq!(shop.order("SO-1001", "ship_street")?, "Neue Gasse 9");
     assert_eq!(shop.order("SO-1001", "version")?, "2");
-    // Once only, and what was seen before is a conflict now.
+    // A repeated apply has no effect; the other proposal has a stale before-image and is a conflict.
     place.ok(&["apply", &first])?;
     place.run(&["apply", second])?.expect(3)?;
     assert_eq!(shop.order("SO-1001", "version")?, "2");

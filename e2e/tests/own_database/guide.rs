@@ -1,4 +1,4 @@
-//! The README's section and the guide for one's own database: their shell blocks, run in order as they stand.
+//! Shell blocks of the README section and the guide for one's own database, run unchanged and in order.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ fn shell_blocks(markdown: &str) -> Vec<&str> {
     blocks
 }
 
-/// A folder and an empty PostgreSQL database with the variables that the pages speak of; `None` without a server.
+/// Directory and empty PostgreSQL database with the variables of these pages; `None` without a server.
 fn ready() -> anyhow::Result<Option<(Workplace, Database)>> {
     let Some(server) = Server::postgres()? else {
         return Ok(None);
@@ -35,7 +35,7 @@ fn ready() -> anyhow::Result<Option<(Workplace, Database)>> {
     Ok(Some((place, database)))
 }
 
-/// Runs the blocks in one shell, with roles of this test's own.
+/// Runs the blocks in one shell, with roles of this test.
 fn run(place: &Workplace, database: &Database, blocks: &[&str]) -> anyhow::Result<String> {
     let psql = program("psql")?;
     let folder = psql.parent().unwrap_or(Path::new("/usr/bin"));

@@ -1,4 +1,4 @@
-//! `init`: a contract from the catalogue that validates, applies, and never overwrites what is there.
+//! `init`: a contract from the schema catalog that validates, applies, and never overwrites existing files.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -9,7 +9,7 @@ use synapsor_e2e::databases::Engine;
 
 use crate::shop::{self, ENGINES, Shop};
 
-/// `init` for the shop's table.
+/// `init` arguments for the shop's table.
 fn arguments(shop: &Shop) -> Vec<String> {
     let table = format!("{}.orders", shop.schema());
     [
@@ -66,7 +66,8 @@ fn a_drafted_contract_validates_and_its_proposal_is_applied() -> anyhow::Result<
         place
             .ok(&["writeback", "doctor", "--check-db"])
             .or_else(|error| {
-                // The example keeps its receipts in a schema of its own; a drafted contract keeps them in the default one.
+                // The example keeps its receipts in a separate schema; a drafted contract keeps them in the
+                // default one.
                 anyhow::ensure!(engine.in_contract() == contract::EngineKind::Postgres, error);
                 let database = shop.database.as_ref().context("a server's database")?;
                 let role = shop::renamed("orders_writer", database);

@@ -1,4 +1,4 @@
-//! `inspect`: facts of the catalogue in the published form, and failures that never show a URL.
+//! `inspect`: schema catalog in the published form, and failures that never show a URL.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn names(list: &Json) -> Vec<&str> {
         .collect()
 }
 
-/// Tables whose catalogue is easily misread.
+/// Tables whose schema catalog is easily misread.
 fn tricky(engine: Engine) -> &'static str {
     match engine.in_contract() {
         contract::EngineKind::Postgres => {
@@ -201,7 +201,7 @@ fn a_wrong_password_and_an_unknown_schema_are_refused_in_words() -> anyhow::Resu
         shop.place
             .run(&["inspect", "--from-env", "DB", "--schema", "no_such"])?
             .expect_failure(1, "SOURCE_OBJECT_NOT_FOUND", &["DB"])?;
-        // A server that trusts this machine takes every password; an account that is not there is refused anywhere.
+        // A server that trusts this machine accepts every password; every server rejects a missing account.
         let bad = good.replacen(&shop::renamed("orders_reader", database), CANARY, 1);
         shop.place.set("DB", &bad);
         let ran = shop.place.run(&["inspect", "--from-env", "DB"])?;

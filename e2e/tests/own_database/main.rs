@@ -1,5 +1,5 @@
-//! One's own database, from a look at its catalogue to an applied change, through the command line alone and on every
-//! engine: `inspect`, `init`, `writeback migration`, `grants` and `doctor`, and the example shop.
+//! A user's own database, from the inspection to an applied change, through the CLI alone and on every engine:
+//! `inspect`, `init`, `writeback migration`, `grants` and `doctor`, and the example shop.
 
 mod doctor;
 mod example;

@@ -1,4 +1,4 @@
-//! The example shop in a database of a test's own: its SQL as published, under names that nobody else has.
+//! Example shop in a test database: its published SQL with unique names.
 
 use std::process::Command;
 
@@ -17,16 +17,16 @@ pub const ENGINES: [Engine; 5] = [
 ];
 const PASSWORD: &str = "not-a-secret-7";
 
-/// A user's folder with the contract of the example and its variables, and the database behind it.
+/// User directory with the contract and the variables of the example, and its database.
 #[derive(Debug)]
 pub struct Shop {
     pub place: Workplace,
     pub engine: Engine,
-    /// Absent for SQLite, whose database is the file `orders.db`.
+    /// `None` for SQLite, whose database is the file `orders.db`.
     pub database: Option<Database>,
 }
 
-/// SQL and contract of an engine, as published.
+/// Published SQL and contract of an engine.
 pub fn published(engine: Engine) -> (&'static str, &'static str) {
     match engine.in_contract() {
         contract::EngineKind::Postgres => (
@@ -44,7 +44,7 @@ pub fn published(engine: Engine) -> (&'static str, &'static str) {
     }
 }
 
-/// The shop on a server; `None`, said loudly, where there is none.
+/// Creates the shop on a server; `None`, with a notice, if there is none.
 pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
     let mut place = Workplace::empty()?;
     place.set("ORDERS_SHOP", "nord");
@@ -89,7 +89,7 @@ pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
     }))
 }
 
-/// The URL of an account in the test's database.
+/// URL of an account in the test's database.
 pub fn url(database: &Database, role: &str) -> String {
     let scheme = match database.engine().in_contract() {
         contract::EngineKind::Mysql => "mysql",
@@ -99,7 +99,7 @@ pub fn url(database: &Database, role: &str) -> String {
     format!("{scheme}://{role}:{PASSWORD}@{address}/{name}")
 }
 
-/// Published text with accounts, and on MySQL the database, of this test's own.
+/// Published text with this test's accounts and, on MySQL, its database.
 pub fn renamed(text: &str, database: &Database) -> String {
     let name = database.name();
     let mut text = text.to_owned();
@@ -127,7 +127,7 @@ pub fn renamed(text: &str, database: &Database) -> String {
 }
 
 impl Shop {
-    /// Where the orders are, as statements name it.
+    /// Qualified name of the orders table in SQL.
     pub fn table(&self) -> &'static str {
         match self.engine.in_contract() {
             contract::EngineKind::Postgres => "shop.orders",
@@ -135,7 +135,7 @@ impl Shop {
         }
     }
 
-    /// The schema of the contract.
+    /// Schema of the contract.
     pub fn schema(&self) -> &str {
         match (&self.database, self.engine.in_contract()) {
             (Some(database), contract::EngineKind::Mysql) => database.name(),
@@ -144,7 +144,7 @@ impl Shop {
         }
     }
 
-    /// Runs the owner's statements.
+    /// Runs statements as the owner.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         match &self.database {
             Some(database) => database.execute(sql),
@@ -155,7 +155,7 @@ impl Shop {
         }
     }
 
-    /// One value of one order, in the owner's view.
+    /// One value of one order, as the owner sees it.
     pub fn order(&self, number: &str, column: &str) -> anyhow::Result<String> {
         let sql = format!(
             "SELECT {column} FROM {} WHERE order_number = '{number}'",
@@ -176,7 +176,8 @@ impl Shop {
     }
 }
 
-/// Runs a shell script of the documentation in the user's folder, with our binaries and those of `more` on its path.
+/// Runs a shell script of the documentation in the user's directory, with our binaries and those of `more` on its
+/// path.
 pub fn shell(place: &Workplace, script: &str, more: &[&std::path::Path]) -> anyhow::Result<String> {
     let mut path = Build::Plain.folder()?.display().to_string();
     for folder in more {

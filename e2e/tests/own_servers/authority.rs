@@ -1,4 +1,4 @@
-//! Certificates of a test's own: authorities, and leaves that are right or wrong in one way each.
+//! Certificates of the tests: authorities, and leaves that are valid or invalid in one way each.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::Path;
@@ -9,29 +9,29 @@ use rcgen::{
     KeyUsagePurpose, date_time_ymd,
 };
 
-/// An authority.
+/// Certificate authority.
 pub(crate) struct Authority {
     pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
-/// A certificate with its key, both PEM.
+/// Certificate with its key, both PEM.
 pub(crate) struct Leaf {
-    /// The certificate of its authority.
+    /// Certificate of its authority.
     pub(crate) issuer: String,
     pub(crate) certificate: String,
     pub(crate) key: String,
 }
 
-/// How long a certificate is valid.
+/// Validity period of a certificate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Age {
     Valid,
-    /// For as long as [`BRIEFLY`].
+    /// Valid for [`BRIEFLY`].
     Brief,
 }
 
-/// Long enough for a server to take a certificate: some refuse one that has expired.
+/// Long enough for a server to load a certificate: some refuse an expired one.
 pub(crate) const BRIEFLY: Duration = Duration::from_secs(2);
 
 fn now_since_1970() -> Duration {
@@ -62,7 +62,7 @@ impl Authority {
         })
     }
 
-    /// A certificate for servers of these names and addresses, good for clients too.
+    /// Issues a certificate for servers with these names and addresses, also valid for clients.
     pub(crate) fn leaf(&self, names: &[&str], age: Age) -> anyhow::Result<Leaf> {
         let key = KeyPair::generate()?;
         let mut params = params(names, age)?;
@@ -81,7 +81,7 @@ impl Authority {
     }
 }
 
-/// A certificate that speaks for itself.
+/// Issues a self-signed certificate.
 pub(crate) fn self_signed(names: &[&str]) -> anyhow::Result<Leaf> {
     let key = KeyPair::generate()?;
     let certificate = params(names, Age::Valid)?.self_signed(&key)?.pem();
@@ -92,7 +92,7 @@ pub(crate) fn self_signed(names: &[&str]) -> anyhow::Result<Leaf> {
     })
 }
 
-/// Writes a file that the owner of its folder, and nobody else, can read.
+/// Writes a file that only the owner of its directory can read.
 pub(crate) fn write_for_owner(path: &Path, text: &str) -> anyhow::Result<()> {
     let folder = std::fs::metadata(path.parent().unwrap_or(Path::new(".")))?;
     std::fs::write(path, text)?;

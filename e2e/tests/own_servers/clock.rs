@@ -1,4 +1,4 @@
-//! A database whose clock is not the writer's: the real writer refuses, and changes nothing.
+//! Database whose clock differs from the writer's: the real writer refuses and changes nothing.
 
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::court::Court;
@@ -34,8 +34,8 @@ pub(crate) async fn a_database_with_another_clock_is_not_written(scene: &Scene) 
     court.applies_honest_papers().await
 }
 
-/// MySQL and MariaDB let a session have a time of its own; the writer reads and writes by the server's. A server with
-/// another clock is met by the proof `switches`, which steps the writer's.
+/// MySQL and MariaDB let a session have its own time; the writer uses the server's. The proof `switches`, which
+/// steps the writer's clock, covers a server with another clock.
 async fn the_clock_of_a_session_is_the_servers(scene: &Scene) -> anyhow::Result<()> {
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
     let mut court = Court::with(deployment, &[]).await?;
@@ -50,7 +50,7 @@ async fn the_clock_of_a_session_is_the_servers(scene: &Scene) -> anyhow::Result<
     applied
 }
 
-/// A connection of MySQL keeps the time that it was opened with.
+/// A MySQL connection keeps the time that it was opened with.
 fn forget_connections(scene: &Scene, court: &Court) -> anyhow::Result<()> {
     let Target::Server { roles, .. } = &court.deployment().target else {
         anyhow::bail!("a server has the target");

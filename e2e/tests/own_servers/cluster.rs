@@ -1,4 +1,4 @@
-//! A server that says that it is a node of a cluster.
+//! Server that reports that it is a node of a cluster.
 
 use anyhow::ensure;
 use serde_json::json;
@@ -7,7 +7,7 @@ use synapsor_source::EngineErrorKind;
 
 use crate::scene::{READ_URL, WRITE_URL, open, open_writer, open_writer_source, plan, tables, told};
 
-/// It is a cluster of one, without the library that would find others; the server says the same of itself.
+/// It is a cluster of one node, without the library that finds others; the server reports the same about itself.
 pub(crate) async fn a_node_of_a_cluster_is_written_only_where_its_owner_says_so() -> anyhow::Result<()> {
     let Some(server) = PrivateServer::start(Engine::Mariadb, &["--wsrep-on=ON"])? else {
         return Ok(());

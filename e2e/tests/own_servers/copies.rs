@@ -1,4 +1,4 @@
-//! Databases that look like the one of a proposal and are another: one beside it on the same server, a standby, a
+//! Databases that look like the one of a proposal and are different: another one on the same server, a standby, a
 //! copy of the server's files.
 
 use std::path::Path;
@@ -16,7 +16,7 @@ async fn identity(engine: Engine, url: &str) -> anyhow::Result<String> {
     reader.identity().await.map_err(told)
 }
 
-/// What a writer would compare with the proposal.
+/// Identity values that a writer compares with the proposal.
 async fn begun(engine: Engine, url: &str) -> anyhow::Result<String> {
     let writer = open_writer(engine, None, &[(WRITE_URL, url)])?;
     writer.try_begin().await.map_err(told)
@@ -43,7 +43,7 @@ pub(crate) async fn a_restored_copy_beside_it_is_another_database(scene: &Scene)
             }
         }
         Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
-            // A database is copied while nobody uses it.
+            // PostgreSQL copies a database only while it has no connections.
             scene.database.close();
             let others = format!(
                 "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
@@ -58,7 +58,7 @@ pub(crate) async fn a_restored_copy_beside_it_is_another_database(scene: &Scene)
     Ok(())
 }
 
-/// The server's files, taken while it stands still, and started as a server of their own.
+/// Copies the files of the stopped server and starts them as a separate server.
 pub(crate) async fn a_copy_of_the_servers_files_is_another_database(scene: &Scene) -> anyhow::Result<()> {
     let own = begun(scene.engine, &scene.roles.write_url).await?;
     scene.database.close();

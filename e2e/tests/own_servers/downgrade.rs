@@ -1,4 +1,5 @@
-//! Somebody between client and server who says that the server has no TLS, and listens to what comes then.
+//! TLS downgrade attacker between client and server, who reports that the server has no TLS and records the
+//! client's messages.
 
 use std::net::SocketAddr;
 
@@ -8,9 +9,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// The bit of a MySQL greeting that offers TLS, in the second of its bytes of capabilities.
+/// Bit of a MySQL greeting that offers TLS, in the second of its capability bytes.
 const OFFERS_TLS: u8 = 0x08;
-/// What PostgreSQL's clients ask first.
+/// First message of PostgreSQL clients.
 const TLS_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 pub(crate) struct Downgrade {
@@ -49,7 +50,7 @@ impl Downgrade {
         })
     }
 
-    /// What each client said after it had been told that there is no TLS.
+    /// Bytes that each client sent after the attacker denied TLS.
     pub(crate) async fn heard(self) -> anyhow::Result<Vec<Vec<u8>>> {
         self.stop.cancel();
         self.listening.await?
@@ -66,7 +67,7 @@ async fn postgres(mut client: TcpStream) -> anyhow::Result<Vec<u8>> {
     rest(client).await
 }
 
-/// The server's own greeting, without its offer.
+/// Sends the server's own greeting without its TLS offer.
 async fn mysql(mut client: TcpStream, server: &str) -> anyhow::Result<Vec<u8>> {
     let mut server = TcpStream::connect(server).await?;
     let mut header = [0; 4];
@@ -74,7 +75,7 @@ async fn mysql(mut client: TcpStream, server: &str) -> anyhow::Result<Vec<u8>> {
     let mut greeting = vec![0; usize::from(header[0]) + (usize::from(header[1]) << 8)];
     server.read_exact(&mut greeting).await?;
     let version_end = greeting.iter().position(|b| *b == 0).unwrap_or(0);
-    // After the version: the connection's number, eight bytes of salt and a zero.
+    // After the version: connection id, eight bytes of salt and a zero.
     let capabilities = version_end + 1 + 4 + 8 + 1;
     greeting[capabilities + 1] &= !OFFERS_TLS;
     client.write_all(&header).await?;
@@ -84,7 +85,7 @@ async fn mysql(mut client: TcpStream, server: &str) -> anyhow::Result<Vec<u8>> {
 
 async fn rest(mut client: TcpStream) -> anyhow::Result<Vec<u8>> {
     let mut heard = Vec::new();
-    // A client that cuts the connection has said nothing either.
+    // A client that closes the connection has sent nothing either.
     let _ = client.read_to_end(&mut heard).await;
     Ok(heard)
 }

@@ -1,5 +1,5 @@
-//! What only servers of a test's own can show: certificates that are wrong or change, passwords that change,
-//! copies of a database, standbys, clocks that are wrong. One server of each kind, which the checks take in turn.
+//! Checks that need a server of their own: invalid or rotated certificates, rotated passwords, copies of a
+//! database, standbys, wrong clocks. The checks share one server of each kind in sequence.
 
 mod authority;
 mod clock;
@@ -18,7 +18,7 @@ use synapsor_e2e::databases::Engine;
 type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 type Check = (&'static str, for<'a> fn(&'a Scene) -> Running<'a>);
 
-/// On every server.
+/// Checks on every server.
 const CHECKS: &[Check] = &[
     ("the right authority is accepted, by name and by file", |s| {
         Box::pin(tls::the_right_authority_is_accepted_by_name_and_by_file(s))

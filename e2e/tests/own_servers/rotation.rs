@@ -1,5 +1,5 @@
-//! Passwords and authorities that change in their files: what is opened from then on uses the new ones, what is
-//! under way ends as it began.
+//! Passwords and authorities that change in their files: new connections use the new ones, and running work ends
+//! unchanged.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::authority::{Age, Authority, write_for_owner};
 use crate::scene::{NAMES, Scene, sessions_of, told, until_it};
 use crate::tls::refused;
 
-/// A URL in a file, and the account behind it.
+/// URL in a file, and its account.
 struct Login<'a> {
     scene: &'a Scene,
     role: &'a str,

@@ -1,5 +1,5 @@
-//! A server of the test's own with certificates that can be changed while it runs, a database in it with accounts
-//! of few rights, and engines that are opened as the executor opens them.
+//! Server with certificates that can change while it runs, a database with least-privilege accounts, and engines
+//! that are opened as the executor opens them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::authority::{Age, Authority, Leaf, write_for_owner};
 
 pub(crate) const READ_URL: &str = "BILLING_READ_URL";
 pub(crate) const WRITE_URL: &str = "BILLING_WRITE_URL";
-/// The names under which the tests reach the server.
+/// Names under which the tests reach the server.
 pub(crate) const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Variables of a process.
+/// Environment variables of a process.
 pub(crate) type Variables<'a> = &'a [(&'a str, &'a str)];
 
 pub(crate) struct Scene {
@@ -36,7 +36,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// `None` where the machine has no such server.
+    /// Returns `None` if the machine has no such server.
     pub(crate) fn new(engine: Engine) -> anyhow::Result<Option<Self>> {
         let authority = Authority::new("authority of a test")?;
         let leaf = authority.leaf(&NAMES, Age::Valid)?;
@@ -54,15 +54,15 @@ impl Scene {
         }))
     }
 
-    /// Lets the server show this certificate to whoever connects from now on.
+    /// Makes the server present this certificate to new connections.
     pub(crate) fn present(&self, leaf: &Leaf) -> anyhow::Result<()> {
-        // Some servers look whether they would believe themselves.
+        // Some servers verify their own certificate.
         write_for_owner(&self.server.folder().join("ca.pem"), &leaf.issuer)?;
         write_leaf(self.server.folder(), leaf)?;
         self.reload()
     }
 
-    /// Makes the server read its settings and certificates again, and waits until new sessions have them.
+    /// Makes the server reload its settings and certificates, and waits until new connections use them.
     pub(crate) fn reload(&self) -> anyhow::Result<()> {
         let owner = self.server.server().session();
         match self.engine {
@@ -70,7 +70,7 @@ impl Scene {
             Engine::Mariadb => owner.execute("FLUSH SSL"),
             Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
                 let mark = synapsor_chassis::random::hex_id(8);
-                // The server knows a setting of no module only after its use.
+                // The server reports a setting of an unknown module only after its first use.
                 owner.execute(&format!("SET synapsor.mark = '{mark}'"))?;
                 owner.execute(&format!("ALTER SYSTEM SET synapsor.mark = '{mark}'"))?;
                 owner.execute("SELECT pg_reload_conf()")?;
@@ -82,7 +82,7 @@ impl Scene {
         }
     }
 
-    /// An engine as the executor opens it, from a contract with these TLS settings and a process with these
+    /// Opens an engine as the executor does, from a contract with these TLS settings and a process with these
     /// variables.
     pub(crate) fn open(
         &self,
@@ -92,7 +92,7 @@ impl Scene {
         open(self.engine, ssl, variables)
     }
 
-    /// A writer's database with a URL by its variable.
+    /// Opens a writer's database with a URL in its variable.
     pub(crate) fn writer(
         &self,
         ssl: Option<Json>,
@@ -101,7 +101,7 @@ impl Scene {
         open_writer(self.engine, ssl, variables)
     }
 
-    /// A reader's engine with a URL by its variable.
+    /// Opens a reader's engine with a URL in its variable.
     pub(crate) fn reader(
         &self,
         ssl: Json,
@@ -117,13 +117,13 @@ impl Scene {
         plan(&self.database)
     }
 
-    /// The server's numbers of the sessions of a role.
+    /// Server ids of the connections of a role.
     pub(crate) fn sessions_of(&self, role: &str) -> anyhow::Result<Vec<String>> {
         sessions_of(&self.database.session(), self.engine, role)
     }
 }
 
-/// A database with one row of `items`, and its accounts.
+/// Creates a database with one row of `items`, and its accounts.
 pub(crate) fn tables(server: &PrivateServer) -> anyhow::Result<(Database, Roles)> {
     let database = server.server().database()?;
     database.execute(
@@ -140,7 +140,7 @@ pub(crate) fn tables(server: &PrivateServer) -> anyhow::Result<(Database, Roles)
     Ok((database, roles))
 }
 
-/// The one row of `items`.
+/// Plan of the one row of `items`.
 pub(crate) fn plan(database: &Database) -> RowPlan {
     RowPlan {
         schema: database.schema().to_owned(),
@@ -179,7 +179,7 @@ pub(crate) fn open(
     opened.map_err(|failure| anyhow::anyhow!("{}: {failure}", failure.code()))
 }
 
-/// A writer's database as the executor opens it.
+/// Opens a writer's database as the executor does.
 pub(crate) fn open_writer(
     engine: Engine,
     ssl: Option<Json>,
@@ -189,7 +189,7 @@ pub(crate) fn open_writer(
     open_writer_source(engine, &more, variables)
 }
 
-/// The same with more fields of the source.
+/// Opens the same with more fields of the source.
 pub(crate) fn open_writer_source(
     engine: Engine,
     more: &Json,
@@ -215,7 +215,7 @@ fn contract(engine: Engine, more: &Json, variables: Variables<'_>) -> anyhow::Re
     Ok((checked.contract, EnvVars::fixed(variables.iter().copied())))
 }
 
-/// Files and options that a server starts with.
+/// Writes files and returns options for the server's start.
 pub(crate) fn prepare(
     engine: Engine,
     folder: &Path,
@@ -248,12 +248,12 @@ fn write_leaf(folder: &Path, leaf: &Leaf) -> anyhow::Result<()> {
     write_for_owner(&folder.join("server.key"), &leaf.key)
 }
 
-/// An engine's error with what it keeps for the log.
+/// An engine's error with its log details.
 pub(crate) fn told(error: EngineError) -> anyhow::Error {
     anyhow::anyhow!("{error}: {}", error.detail)
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) fn until(mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let end = Instant::now() + LIMIT;
     while !holds()? {
@@ -263,7 +263,7 @@ pub(crate) fn until(mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::
     Ok(())
 }
 
-/// The same of something that is waited for.
+/// Waits until an asynchronous condition holds.
 pub(crate) async fn until_it(
     what: &str,
     mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,

@@ -1,5 +1,4 @@
-//! Which servers are believed: by their authority, their name and their time; and that a refused one learns
-//! nothing.
+//! TLS verification of servers by authority, name and validity; a rejected server learns nothing.
 
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use crate::authority::{Age, Authority, BRIEFLY, self_signed, write_for_owner};
 use crate::downgrade::Downgrade;
 use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, told};
 
-/// Refused at connecting: as a database that is not there, and without a word of it.
+/// Refused when connecting: reported as an unavailable database, without the server's message.
 pub(crate) async fn refused(engine: &dyn synapsor_source::Engine, secret: &str) -> anyhow::Result<()> {
     match engine.identity().await {
         Ok(_) => anyhow::bail!("connected"),
@@ -125,7 +124,7 @@ pub(crate) async fn the_machines_own_authorities_do_not_know_the_server(scene: &
     refused(reader.as_ref(), password(&scene.roles.read_url)).await
 }
 
-/// Somebody in between says that the server has no TLS: there is no login, in plain or otherwise.
+/// An attacker in the middle denies TLS: there is no login, in plain text or otherwise.
 pub(crate) async fn a_downgrade_hears_no_login(scene: &Scene) -> anyhow::Result<()> {
     let ca = ("DB_CA", scene.authority.pem.as_str());
     for mode in ["verify-ca", "verify-full"] {
@@ -145,7 +144,7 @@ pub(crate) async fn a_downgrade_hears_no_login(scene: &Scene) -> anyhow::Result<
     Ok(())
 }
 
-/// Without a demand of the contract the address decides, and the contract cannot ask for less.
+/// Without a setting in the contract the address decides, and the contract cannot require less.
 pub(crate) async fn plain_text_is_for_this_machine_only(scene: &Scene) -> anyhow::Result<()> {
     let far = scene.roles.read_url.replacen("127.0.0.1", "db.example.test", 1);
     let secret = password(&far);
@@ -196,7 +195,7 @@ pub(crate) async fn a_client_certificate_is_shown_where_it_is_demanded(scene: &S
     let more = [ca, ("DB_CERT_FILE", cert.as_str()), ("DB_KEY_FILE", key.as_str())];
     let reader = scene.reader(ssl.clone(), &url, &more)?;
     reader.identity().await.map_err(told)?;
-    // A key that others can read is none.
+    // A key that other users can read is rejected.
     files::write_atomic(
         std::path::Path::new(&key),
         known.key.as_bytes(),

@@ -1,4 +1,4 @@
-//! An id of the other tenant, and one that nobody has: the same answer, byte for byte.
+//! An id of the other tenant and an unknown one get the same response, byte for byte.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! A few hundred calls of each tenant at once, in both eras, with the other's ids among them.
+//! Several hundred concurrent calls of each tenant, in both protocol revisions, with ids of the other tenant among
+//! them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,11 +9,11 @@ use synapsor_e2e::tenants::{ACME, GLOBEX, Tenant, Tenants};
 
 use crate::{RATE, ask};
 
-/// Of each tenant, every second one in a session.
+/// Workers per tenant, half of them in a session.
 const WORKERS: usize = 6;
 const ROUNDS: usize = 12;
 
-/// Ids that each tenant has been given so far.
+/// Ids that each tenant has received so far.
 type Known = Arc<Mutex<Vec<String>>>;
 
 fn add(known: &Known, id: String) {
@@ -39,7 +40,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// One request, whose answer has nothing of the other tenant in it.
+    /// Sends one request and checks that the response contains nothing of the other tenant.
     async fn ask(&mut self, message: &Message) -> anyhow::Result<Reply> {
         let reply = ask(&self.door, &self.token, self.session.as_deref(), message).await?;
         ensure!(reply.status == 200, "{message:?}: {reply:?}");
@@ -66,7 +67,7 @@ impl Worker {
         add(&self.known[0], evidence.clone());
         let shown = self.ask(&Message::read(&uri("evidence", &evidence))).await?;
         ensure!(shown.body.contains(self.own.canary), "{shown:?}");
-        // Few different ones, so that both what is new and what is open already is answered.
+        // Few distinct reasons, so that both new and already open proposals occur.
         let reason = format!("{} {}", self.own.canary, number % 3);
         let filed = self.ask(&Message::propose(second, &reason)).await?;
         let proposal = match &self.session {
@@ -92,7 +93,7 @@ impl Worker {
             return Ok(());
         };
         for kind in ["proposals", "evidence", "replay"] {
-            // Not scanned for the id, which is in the question.
+            // The response is not scanned for the id, which is in the request.
             let message = Message::read(&uri(kind, &id));
             let reply = ask(&self.door, &self.token, self.session.as_deref(), &message).await?;
             ensure!(reply.body.contains("no such record"), "{reply:?}");

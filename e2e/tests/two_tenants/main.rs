@@ -1,5 +1,5 @@
-//! Two tenants with a token each on one gateway: under load, in sessions and without, neither ever sees anything of
-//! the other, nor learns whether something of the other exists.
+//! Two tenants with a token each on one gateway: under load, with and without sessions. Neither sees records of
+//! the other, nor learns whether a record of the other exists.
 
 mod ids;
 mod load;
@@ -9,10 +9,10 @@ use synapsor_e2e::door::{Door, Message, Reply};
 
 /// Fast enough for every test here.
 const RATE: [&str; 2] = ["--rate-per-second", "100000"];
-/// An id of the form that proposals have, and of none.
+/// Id in the form of a proposal id that does not exist.
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
 
-/// Everything of an answer but the time of day and the number that an event has in its own session.
+/// Full response except the time of day and the event's number in its session.
 fn bytes(mut reply: Reply) -> String {
     reply.headers.remove("date");
     let mut body = reply.body;
@@ -27,7 +27,7 @@ fn bytes(mut reply: Reply) -> String {
     format!("{} {:?} {body}", reply.status, reply.headers)
 }
 
-/// A request, in a session if one is named.
+/// Sends a request, in a session if one is named.
 async fn ask(door: &Door, token: &str, session: Option<&str>, message: &Message) -> anyhow::Result<Reply> {
     match session {
         Some(session) => door.ask_in(token, session, message).await,

@@ -1,4 +1,4 @@
-//! A session belongs to the caller that opened it; to everybody else it does not exist.
+//! A session belongs to the caller that opened it; for every other caller it does not exist.
 
 use std::time::Duration;
 
@@ -44,13 +44,13 @@ async fn a_session_with_another_callers_token_is_as_unknown_as_one_that_never_wa
     }
     let still = door.ask_in(&owner, &session, &read).await?;
     assert!(still.body.contains(ACME.canary), "{still:?}");
-    // A fresh token of the same caller is as good as the old one.
+    // A new token of the same caller is accepted as well.
     let renewed = door.ask_in(&tenants.token(ACME, "ann"), &session, &read).await?;
     assert!(renewed.body.contains(ACME.canary), "{renewed:?}");
     Ok(())
 }
 
-/// Subscribes, or ends that, outside of any session that is the caller's.
+/// Subscribes or unsubscribes outside the caller's own sessions.
 async fn outside(
     door: &Door,
     token: &str,
@@ -93,7 +93,7 @@ async fn subscriptions_are_of_the_callers_own_sessions_only() -> anyhow::Result<
         )
         .await?;
     assert!(subscribed.body.contains("result"), "{subscribed:?}");
-    // Nobody else ends it or makes it hear more, with the session's id or without any.
+    // No other caller ends it or adds a subscription, with the session's id or without one.
     for session in [session.as_str(), ""] {
         for method in ["resources/unsubscribe", "resources/subscribe"] {
             let said = outside(&door, &other, method, &address, session).await?;

@@ -1,5 +1,5 @@
-//! Many writers, each with every job many times, all at once: every proposal has exactly one effect, everybody tells
-//! the same of it, and of rivals for one row exactly one wins.
+//! Concurrency proof: many writers get every job many times, concurrently. Every proposal has exactly one effect,
+//! all reports agree, and exactly one of the rivals for one row succeeds.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,20 +21,20 @@ use crate::generous_ledger::{GenerousLedger, Said};
 use crate::operator::{decision, seal_decision};
 use crate::stack;
 
-/// Rivals for one row.
+/// Rival proposals for one row.
 const RIVALS: usize = 5;
-/// A liveness limit: four engines at once on two processors take a quarter of an hour.
+/// Liveness limit: four engines at once on two processors take a quarter of an hour.
 const ALL_DONE: Duration = Duration::from_secs(2_400);
 
-/// How many of everything.
+/// Sizes of a run.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     writers: usize,
-    /// How often each writer gets each job.
+    /// Number of times that each writer gets each job.
     duplicates: usize,
-    /// Proposals on a row of their own.
+    /// Proposals with their own row.
     proposals: usize,
-    /// Rows that rivals want.
+    /// Rows with rival proposals.
     contested: usize,
 }
 
@@ -59,10 +59,10 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     .await
 }
 
-/// What everybody works on.
+/// Proposals that all writers process.
 struct Work {
     alone: Vec<Case>,
-    /// By row.
+    /// Grouped by row.
     rivals: Vec<Vec<Case>>,
     papers: Vec<(ProposalId, Papers)>,
 }
@@ -127,8 +127,8 @@ async fn work(bench: &mut Bench, size: Size) -> anyhow::Result<Work> {
     Ok(work)
 }
 
-/// What the writers are given. The ledger that knows the proposal is told to close it, so that there is room for
-/// the next one; these writers never ask that ledger.
+/// Signed job inputs for the writers. The ledger that holds the proposal closes it, so that the agent may open the
+/// next one; these writers never use that ledger.
 async fn signed(bench: &mut Bench, case: &Case) -> anyhow::Result<(ProposalId, Papers)> {
     let deployment = &bench.stack.deployment;
     let alice = deployment.person("alice");
@@ -145,7 +145,7 @@ async fn signed(bench: &mut Bench, case: &Case) -> anyhow::Result<(ProposalId, P
     Ok((case.subject.proposal.id.clone(), papers))
 }
 
-/// Counts the effects in the target: one of each proposal, one on each contested row.
+/// Counts the effects in the source: one per proposal, one per contested row.
 fn effects(checker: &Checker, findings: &mut Findings, work: &Work) -> anyhow::Result<i64> {
     let total = checker.number("SELECT COUNT(*) FROM effect_journal")?;
     if usize::try_from(total)? != work.alone.len() {
@@ -165,7 +165,7 @@ fn effects(checker: &Checker, findings: &mut Findings, work: &Work) -> anyhow::R
     Ok(total)
 }
 
-/// Compares what the writers said with each other and with the target. Gives how often each result was told.
+/// Compares the reports of all writers with each other and with the source. Returns the count of each result.
 fn everybody_agrees(
     bench: &Bench,
     findings: &mut Findings,
@@ -207,7 +207,7 @@ fn everybody_agrees(
     Ok(tally)
 }
 
-/// One receipt for everybody, the one in the target, and at most one writer that wrote. Gives its outcome.
+/// Checks that all reports carry the receipt of the source and that at most one writer wrote. Returns its outcome.
 fn agreed(
     bench: &Bench,
     findings: &mut Findings,

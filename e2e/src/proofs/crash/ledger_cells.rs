@@ -1,5 +1,5 @@
-//! The ledger crashes before and after the commit of each batch of a proposal's way: decision, order, lease, start
-//! and settlement. The writer lives on and finds the ledger again at the same address.
+//! Ledger crashes before and after the commit of each batch of a proposal: decision, order, lease, start and
+//! settlement. The writer keeps running and reconnects to the ledger at the same address.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::proofs::bench::{Action, Bench, Case, logged, reached};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
-/// Batches after a start of the ledger, whose own record is the first one.
+/// Batches after a start of the ledger, whose own log entry is the first one.
 const BATCHES: [&str; 5] = ["decision", "order", "lease", "start", "settlement"];
-/// State, announced, leased: what the store holds before each batch, and after the last one.
+/// State, announced, leased: content of the store before each batch, and after the last one.
 const STEPS: [(&str, bool, bool); 6] = [
     ("pending_review", false, false),
     ("approved", false, false),
@@ -23,7 +23,7 @@ const STEPS: [(&str, bool, bool); 6] = [
     ("applied", true, false),
 ];
 
-/// Which batch is cut off, and how.
+/// Batch that the crash interrupts, and how.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     batch: usize,
@@ -46,7 +46,7 @@ impl Cell {
         )
     }
 
-    /// What the store holds right after the crash.
+    /// Content of the store right after the crash.
     fn left(self) -> (&'static str, bool, bool) {
         STEPS[self.batch + usize::from(self.is_committed)]
     }
@@ -63,7 +63,8 @@ fn cells(small: bool) -> Vec<Cell> {
             }));
         }
     }
-    // The small run asks what matters most: an answer lost after the commit, at both ends of the way.
+    // The small run covers the most important cases: a response lost after the commit, for the first and the last
+    // batch.
     cells.retain(|c| !small || (c.is_committed && c.action == Action::Kill && matches!(c.batch, 1 | 4)));
     cells
 }
@@ -92,7 +93,7 @@ async fn crash(bench: &mut Bench, findings: &mut Findings, case: &Case, cell: Ce
         .restart_ledger_in_place(&[("SYNAPSOR_FAILPOINT", &cell.wanted())])?;
     let (decide, apply) = (random::hex_id(32), random::hex_id(32));
     let order = bench.order(case);
-    // A person's command asks again under the same request id until it is answered.
+    // The CLI retries under the same request id until it gets a response.
     let mut desk = bench.desk.clone();
     let approval = case.approval.clone();
     let asking = tokio::spawn(async move {
@@ -125,7 +126,7 @@ async fn give_up(tries: &mut u32, refusal: PublicError) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// State, announced, leased, as the file says while no ledger runs.
+/// State, announced, leased, read from the file while no ledger runs.
 fn left(bench: &Bench, case: &Case) -> anyhow::Result<(String, bool, bool)> {
     let store = rusqlite::Connection::open(bench.stack.deployment.store())?;
     let sql = "SELECT state, started, EXISTS (SELECT 1 FROM leases l WHERE l.proposal_id = p.proposal_id \

@@ -1,5 +1,5 @@
-//! Crashes at every named point of writer and ledger, and at random moments: one effect or none, a receipt that
-//! tells the truth, and a record that says the same, whenever and whoever asks.
+//! Crash proof: crashes at every named point of writer and ledger, and at random times. Afterwards there is one
+//! effect or none, a receipt that agrees with the row, and a ledger record that agrees with both.
 
 mod ledger_cells;
 mod random_kills;
@@ -29,12 +29,12 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     .await
 }
 
-/// How much of one kind of crash was tried.
+/// Coverage of one kind of crash.
 #[derive(Debug)]
 struct Ran {
     what: &'static str,
     number: usize,
-    /// What the full size tries.
+    /// Number of cases in the full size.
     of: usize,
 }
 
@@ -43,7 +43,7 @@ impl Ran {
         Self { what, number, of }
     }
 
-    /// What the small size left out.
+    /// Cases that the small size omits.
     fn left_out(&self) -> Option<Json> {
         let Self { what, number, of } = self;
         (number < of).then(|| json!({ "what": what, "ran": number, "of": of, "reason": "--small" }))
@@ -63,7 +63,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     let revoked = revoked::run(&mut bench, &mut findings, plan.small).await?;
     tell(&revoked);
     cells.push(revoked);
-    // The ledger's crashes have nothing to do with the target's engine.
+    // The ledger's crashes do not depend on the source's engine.
     if ground.engine == Engine::Sqlite {
         let ledger = ledger_cells::run(&mut bench, &mut findings, plan.small).await?;
         tell(&ledger);
@@ -93,8 +93,8 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     }))
 }
 
-/// After everything: another start of the ledger and a writer, the same outcomes, and a log that verifies. Gives the
-/// number of proposals.
+/// Final check: after another start of the ledger and a writer the outcomes are the same and the log verifies.
+/// Returns the number of proposals.
 pub(super) async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<usize> {
     bench.stack.restart_ledger_in_place(&[])?;
     let writer = bench.writer(crate::stack::WRITER)?;

@@ -1,4 +1,4 @@
-//! `kill -9` of the writer at random moments under a stream of proposals, with the binaries that users run.
+//! `kill -9` of the writer at random times under a stream of proposals, with the binaries that users run.
 
 use std::time::{Duration, Instant};
 
@@ -12,11 +12,11 @@ use crate::stack::WRITER;
 
 const KILLS: usize = 200;
 const KILLS_SMALL: usize = 10;
-/// Proposals that wait or run at once.
+/// Concurrently open proposals.
 const OPEN: usize = 8;
 /// Orders between two kills.
 const ORDERS: usize = 3;
-/// The longest life, in times of what one writeback takes on this machine from the start of the writer on.
+/// Maximum lifetime of a writer, as a multiple of the time of one writeback after a writer start on this machine.
 const LIVES: u32 = 3;
 
 pub(super) async fn run(
@@ -59,7 +59,7 @@ pub(super) async fn run(
     Ok(Ran::new("random kills of the writer", kills, KILLS))
 }
 
-/// How long a writer that was not killed takes.
+/// Measures the time that a writer needs without a kill.
 async fn one_writeback(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<Duration> {
     let case = bench.ordered("no kill").await?;
     let writer = bench.writer(WRITER)?;
@@ -71,7 +71,7 @@ async fn one_writeback(bench: &mut Bench, findings: &mut Findings) -> anyhow::Re
     Ok(took)
 }
 
-/// Checks what has ended and orders again what was given back.
+/// Checks ended cases and orders returned ones again.
 async fn still_open(
     bench: &mut Bench,
     findings: &mut Findings,

@@ -1,12 +1,12 @@
-//! A writer dies in the middle, and the one who approved is revoked before it starts again: the proposal must be
-//! ended by a receipt without effect, and that ending crashes as well, at each of its points.
+//! A writer crashes in mid-attempt, and the approver is revoked before the restart. A receipt without effect must
+//! end the proposal, and this step crashes as well, at each of its points.
 
 use super::Ran;
 use crate::proofs::bench::{Action, Bench};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
-/// Points of an ending without effect, in their order.
+/// Crash points of an ending without effect, in order.
 const POINTS: [&str; 8] = [
     "before-begin",
     "after-begin",
@@ -43,7 +43,7 @@ async fn ended_without_effect(
         .await?;
     first.reached(Action::Kill).await?;
     revoke(bench, true)?;
-    // The reached point is that of the ending: the receipt of the first attempt was never written.
+    // The reached point belongs to the ending: the first attempt never wrote its receipt.
     let mut second = bench.failing_writer(WRITER, &format!("{point}:{}", action.as_str()))?;
     second.reached(action).await?;
     let last = if action == Action::Error {
@@ -60,7 +60,7 @@ async fn ended_without_effect(
         .await
 }
 
-/// What has committed stays, whoever is revoked afterwards.
+/// A committed change stays, whichever operator is revoked afterwards.
 async fn committed_before(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<()> {
     let mut first = bench.failing_writer(WRITER, "after-commit:kill")?;
     let case = bench.ordered("revoked after the commit").await?;

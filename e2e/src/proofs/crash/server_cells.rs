@@ -1,5 +1,5 @@
-//! `kill -9` of the database server while a writer stands between its UPDATE and the end of its COMMIT. The server
-//! starts again, and the writer goes on with what is left of its connection, or dies as well.
+//! `kill -9` of the database server while a writer is halted between its UPDATE and the end of its COMMIT. The
+//! server restarts, and the writer continues on its broken connection or is killed as well.
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::task::block_in_place;
@@ -10,7 +10,7 @@ use crate::proofs::bench::{Action, Bench};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
-/// Points with a transaction open, and the one right after the COMMIT was answered.
+/// Points with an open transaction, and the one right after the response to COMMIT.
 const POINTS: [&str; 4] = ["after-update", "after-receipt", "before-commit", "after-commit"];
 const COMMITTED: &str = "after-commit";
 const ROUNDS: usize = 3;
@@ -20,7 +20,7 @@ const SMALL: [(&str, Writer); 2] = [
     ("after-commit", Writer::GoesOn),
 ];
 
-/// What becomes of the writer.
+/// Fate of the writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
     GoesOn,

@@ -1,4 +1,5 @@
-//! Every crash point of the writer × dies, hangs and is killed, fails × the same writer goes on, or another one.
+//! Every crash point of the writer × exits, hangs and is killed, fails × the same writer restarts, or another one
+//! takes over.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use crate::proofs::bench::{Action, Bench, Case};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
-/// Points of one writeback in their order.
+/// Crash points of one writeback in order.
 const POINTS: [&str; 21] = [
     "lease-received",
     "before-authorize",
@@ -31,9 +32,9 @@ const POINTS: [&str; 21] = [
     "after-report",
     "attempt-ended",
 ];
-/// From here on the transaction has committed.
+/// From this point on the transaction has committed.
 const COMMITTED_FROM: &str = "after-commit";
-/// The points of the small run, each with the action that says most about it.
+/// Points of the small run, each with its most informative action.
 const SMALL: [(&str, Action); 12] = [
     ("before-authorize", Action::Kill),
     ("after-start", Action::Error),
@@ -48,15 +49,16 @@ const SMALL: [(&str, Action); 12] = [
     ("after-commit", Action::Error),
     ("before-report", Action::Kill),
 ];
-/// A dead writer's work is given to the next one so soon after; what that one meets is no longer its own cell.
+/// The ledger assigns a killed writer's job to the next writer after this time; the cell would then no longer be
+/// separate.
 const ABANDONED: Duration = Duration::from_secs(5);
-/// Cells of one round begin within this time, so that most of them also end before that.
+/// The cells of one round begin within this time, so that most of them also end within the lease time.
 const ROUND: Duration = Duration::from_secs(3);
-/// Open proposals of one agent are limited; these leave room.
+/// Open proposals of one agent are limited; this number stays below the limit.
 const CELLS_PER_ROUND: usize = 30;
 const OTHER: &str = "writer-2";
 
-/// A point and what happens there.
+/// A crash point and its action.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     point: &'static str,
@@ -92,7 +94,7 @@ fn cells(small: bool) -> Vec<Cell> {
     POINTS.into_iter().flat_map(every).collect()
 }
 
-/// With the same writer, and with another one, for which the small run has no time.
+/// Runs the cells with the same writer, and with another one; the small run omits the latter.
 pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<[Ran; 2]> {
     let (all, cells) = (cells(false).len(), cells(small));
     for cell in &cells {
@@ -113,7 +115,7 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
     ])
 }
 
-/// The writer crashes; the same one starts again and gets its leases granted anew.
+/// The writer crashes; the same writer restarts and gets its leases again.
 async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> anyhow::Result<()> {
     let mut failing = bench.failing_writer(WRITER, &cell.wanted())?;
     let case = bench.ordered(&cell.name("same writer")).await?;
@@ -130,8 +132,8 @@ async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> 
     findings.ended(bench, case, "applied", "applied").await
 }
 
-/// Each cell has a writer of its own that crashes; another one takes over when their leases have run out. Gives
-/// the cells that did not fit into this round.
+/// Each cell has its own crashing writer; another writer takes over when the leases have expired. Returns the
+/// cells that did not fit into this round.
 async fn other_writer<'a>(
     bench: &mut Bench,
     findings: &mut Findings,
@@ -152,7 +154,7 @@ async fn other_writer<'a>(
         drop(failing);
         cases.push(case.clone());
         if since_first() > ABANDONED {
-            // Ended with the others, and repeated in the next round.
+            // It ends with the others and is repeated in the next round.
             break;
         }
         if cell.action != Action::Error {
@@ -173,7 +175,7 @@ async fn other_writer<'a>(
     Ok(rest)
 }
 
-/// Right after the crash: effect and receipt are there together or not at all, as the point says.
+/// Right after the crash, effect and receipt exist together or not at all, depending on the point.
 fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
     let seen = bench.look_at_target(case)?;
     let committed = cell.has_committed();

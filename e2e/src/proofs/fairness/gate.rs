@@ -1,5 +1,5 @@
-//! A database server's address that accepts connections and says nothing until it is opened. What was accepted before
-//! stays silent for good, as behind a network that has lost it.
+//! Proxy of a database server that accepts connections without a response until it is opened. Connections accepted
+//! before that stay silent, as after a network loss.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ struct State {
     accepted: AtomicUsize,
 }
 
-/// The running gate.
+/// Running gate.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) address: SocketAddr,
@@ -46,12 +46,12 @@ impl Gate {
         Ok(gate)
     }
 
-    /// Passes on every connection from now on.
+    /// Forwards every later connection.
     pub(super) fn open(&self) {
         self.state.is_open.store(true, Ordering::SeqCst);
     }
 
-    /// Connections that were accepted so far.
+    /// Number of accepted connections so far.
     pub(super) fn accepted(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
@@ -68,6 +68,6 @@ async fn pass(mut client: TcpStream, server: SocketAddr) {
         return;
     };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    // The end of a connection is nothing to report.
+    // The end of a connection is not an error.
     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
 }

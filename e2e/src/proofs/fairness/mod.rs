@@ -1,4 +1,4 @@
-//! Sources, rows and tenants that keep a writer waiting, and what that costs the others: nothing that can be measured.
+//! Fairness proof: blocked sources, rows and tenants do not measurably delay the others.
 
 mod gate;
 mod scene;
@@ -13,36 +13,36 @@ use self::gate::Gate;
 use self::scene::{Approved, Scene, WORKING};
 use crate::databases::Server;
 
-/// What other sources' hanging may add to the time of an apply: a fifth.
+/// Maximum slowdown of an apply by other, hanging sources: one fifth.
 const SLOWER_MAX: f64 = 1.2;
-/// From the moment a source is back to its first receipt.
+/// Maximum time from a source's recovery to its first receipt.
 const BACK_MAX: Duration = Duration::from_secs(2);
-/// How long applies on free rows may take beside rows that are locked: less than one wait for a lock.
+/// Maximum time of applies on free rows beside locked rows: less than one lock timeout.
 const BESIDE_MAX: Duration = Duration::from_millis(1_900);
-/// Series of which the best counts: the machine has other things to do as well.
+/// Number of series, of which the best counts, because the machine runs other work as well.
 const SERIES: usize = 3;
 const LOOK: Duration = Duration::from_millis(5);
 const WAITS: Duration = Duration::from_secs(30);
 
-/// How much of it there is.
+/// Size of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Size {
-    /// Sources that hang.
+    /// Hanging sources.
     pub hanging: usize,
-    /// Proposals that wait for each of them.
+    /// Waiting proposals of each hanging source.
     pub waiting: usize,
     /// Applies on the working source in one series.
     pub applies: usize,
 }
 
 impl Size {
-    /// For every test run.
+    /// Size for every test run.
     pub const SMALL: Self = Self {
         hanging: 16,
         waiting: 3,
         applies: 8,
     };
-    /// For the proof.
+    /// Size for the proof.
     pub const FULL: Self = Self {
         hanging: 16,
         waiting: 30,
@@ -50,8 +50,8 @@ impl Size {
     };
 }
 
-/// Sources that hang beside one that works: its applies take less than 1.2 times as long as without them, and a
-/// source that comes back is served within two seconds. `None` where the machine has no PostgreSQL.
+/// Runs hanging sources beside a working one. Its applies take less than 1.2 times as long as without them, and a
+/// recovered source is served within two seconds. Returns `None` if the machine has no PostgreSQL.
 pub async fn hanging_sources(size: Size) -> anyhow::Result<Option<Json>> {
     let Some(server) = Server::postgres()? else {
         return Ok(None);
@@ -68,7 +68,7 @@ pub async fn hanging_sources(size: Size) -> anyhow::Result<Option<Json>> {
         hanging.push(scene.approved(source, size.waiting).await?);
     }
     scene.start_writer()?;
-    // The first apply opens connections and reads the catalog; neither is what is measured.
+    // The first apply opens connections and reads the schema catalog; neither is part of the measurement.
     let first = scene.approved(WORKING, 1).await?;
     scene.apply_each(first).await?;
     let mut took_alone = Duration::MAX;
@@ -101,7 +101,7 @@ pub async fn hanging_sources(size: Size) -> anyhow::Result<Option<Json>> {
     })))
 }
 
-/// Every hanging source has met the writer.
+/// Waits until the writer has tried every hanging source.
 async fn all_hang(gates: &[Gate]) -> anyhow::Result<()> {
     let until = Instant::now() + WAITS;
     while gates.iter().any(|gate| gate.accepted() == 0) {
@@ -111,11 +111,11 @@ async fn all_hang(gates: &[Gate]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens one source after it has been tried long enough to count as away; gives the time to its first receipt.
+/// Opens one source after the writer treats it as unavailable; returns the time to its first receipt.
 async fn comes_back(scene: &mut Scene, ordered: &[Approved]) -> anyhow::Result<Duration> {
     let gate = scene.gates.first().context("a gate")?;
     let until = Instant::now() + WAITS;
-    // Probes go on while attempts wait: more connections than attempts that were ever at it.
+    // Health probes continue while attempts wait, so that there are more connections than concurrent attempts.
     while gate.accepted() < 12 {
         ensure!(Instant::now() < until, "nobody looks whether the source is back");
         sleep(LOOK).await;
@@ -127,7 +127,7 @@ async fn comes_back(scene: &mut Scene, ordered: &[Approved]) -> anyhow::Result<D
     Ok(start.elapsed())
 }
 
-/// Many proposals on one locked row, beside proposals on free rows of the same source.
+/// Runs many proposals on one locked row beside proposals on free rows of the same source.
 pub async fn one_locked_row(on_the_row: usize) -> anyhow::Result<Option<Json>> {
     let Some(server) = Server::postgres()? else {
         return Ok(None);
@@ -163,7 +163,7 @@ pub async fn one_locked_row(on_the_row: usize) -> anyhow::Result<Option<Json>> {
     ))
 }
 
-/// A tenant whose rows are all locked, beside another tenant of the same source.
+/// Runs a tenant whose rows are all locked beside another tenant of the same source.
 pub async fn two_tenants(locked: usize) -> anyhow::Result<Option<Json>> {
     let Some(server) = Server::postgres()? else {
         return Ok(None);
@@ -183,7 +183,7 @@ pub async fn two_tenants(locked: usize) -> anyhow::Result<Option<Json>> {
     scene.apply_each(first).await?;
     let lock = scene.lock(&rows)?;
     scene.order(&stuck).await?;
-    // Every slot of the source is taken by the first tenant.
+    // The first tenant takes every slot of the source.
     scene.waits_for_locks(8).await?;
     let mut worst = Duration::ZERO;
     for one in other {

@@ -1,4 +1,4 @@
-//! Processes whose contract has one source that works and others behind gates, all on the same tables.
+//! Processes whose contract has one working source and others behind gates, all on the same tables.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +17,13 @@ use crate::deployment::Deployment;
 use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
 use crate::stack::{self, Stack};
 
-/// Number of the source that works.
+/// Index of the working source.
 pub(super) const WORKING: usize = 0;
-/// Rows that a scene can use up, for each tenant.
+/// Rows of each tenant in a scene.
 const ROWS: usize = 1_500;
-/// Proposals that a tenant may have open: more than any scene makes.
+/// Maximum open proposals of a tenant: more than any scene creates.
 const OPEN_MAX: u32 = 5_000;
-/// How long one apply may take at all.
+/// Maximum time of one apply.
 const APPLIED: Duration = Duration::from_secs(60);
 
 pub(super) struct Scene {
@@ -35,7 +35,7 @@ pub(super) struct Scene {
     used: usize,
 }
 
-/// A proposal that alice has approved.
+/// Proposal that alice has approved.
 #[derive(Debug, Clone)]
 pub(super) struct Approved {
     pub(super) source: usize,
@@ -45,7 +45,7 @@ pub(super) struct Approved {
 }
 
 impl Scene {
-    /// Ledger and reader run; no writer does.
+    /// Starts ledger and reader, without a writer.
     pub(super) async fn new(server: &Server, hanging: usize) -> anyhow::Result<Self> {
         let deployment = Deployment::on(Build::Plain, server)?;
         std::fs::write(
@@ -75,7 +75,7 @@ impl Scene {
         })
     }
 
-    /// Makes later proposals those of another tenant.
+    /// Creates later proposals for another tenant.
     pub(super) async fn become_tenant(&mut self, tenant: &str) -> anyhow::Result<()> {
         let ledger = self.stack.ledger.address.clone();
         self.stack.reader.kill();
@@ -86,7 +86,7 @@ impl Scene {
         Ok(())
     }
 
-    /// A writer that reaches each hanging source through its gate.
+    /// Starts a writer that reaches each hanging source through its gate.
     pub(super) fn start_writer(&mut self) -> anyhow::Result<()> {
         let url = self.stack.deployment.database_url();
         let server = self.server_of(&url)?;
@@ -113,7 +113,7 @@ impl Scene {
         row(&self.tenant, self.used)
     }
 
-    /// Fresh proposals on rows of their own, approved and not ordered.
+    /// Creates proposals, each on its own row, approved and not ordered.
     pub(super) async fn approved(&mut self, source: usize, count: usize) -> anyhow::Result<Vec<Approved>> {
         let mut all = Vec::new();
         for _ in 0..count {
@@ -123,7 +123,7 @@ impl Scene {
         Ok(all)
     }
 
-    /// A fresh proposal on one row.
+    /// Creates a proposal for one row.
     pub(super) async fn approved_on(&mut self, source: usize, row: &str) -> anyhow::Result<Approved> {
         let reason = synapsor_chassis::random::hex_id(12);
         let arguments = json!({ "invoice_id": row, "reason": reason });
@@ -156,7 +156,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Orders each and waits for its receipt before the next; gives the time of all.
+    /// Orders each proposal and waits for its receipt before the next; returns the total time.
     pub(super) async fn apply_each(&mut self, all: Vec<Approved>) -> anyhow::Result<Duration> {
         let start = Instant::now();
         for one in all {
@@ -179,7 +179,7 @@ impl Scene {
         }
     }
 
-    /// Waits until one of these is applied.
+    /// Waits until one of these proposals is applied.
     pub(super) async fn first_applied(&mut self, any: &[&Approved]) -> anyhow::Result<()> {
         let until = Instant::now() + WAITS;
         loop {
@@ -193,7 +193,7 @@ impl Scene {
         }
     }
 
-    /// Locks rows until the session rolls back.
+    /// Locks rows until the connection rolls back.
     pub(super) fn lock(&self, rows: &[String]) -> anyhow::Result<Session> {
         let session = self.owner()?;
         let ids: Vec<String> = rows.iter().map(|row| format!("'{row}'")).collect();
@@ -205,7 +205,7 @@ impl Scene {
         Ok(session)
     }
 
-    /// Waits until so many sessions of the writer wait for a lock.
+    /// Waits until this many connections of the writer wait for a lock.
     pub(super) async fn waits_for_locks(&self, count: i64) -> anyhow::Result<()> {
         let until = Instant::now() + WAITS;
         while self.waiting_sessions()? < count {
@@ -257,7 +257,7 @@ fn write_variable(source: usize) -> String {
     format!("HANGING_{source:02}_WRITE_URL")
 }
 
-/// The contract with more sources, each with the proposal of the first.
+/// Extends the contract with more sources, each with the proposal capability of the first.
 fn with_sources(contract: &str, count: usize) -> anyhow::Result<String> {
     let mut contract: Json = serde_json::from_str(contract)?;
     let first = contract["sources"]["billing_db"].clone();

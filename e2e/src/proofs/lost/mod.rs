@@ -1,5 +1,5 @@
-//! COMMITs that get lost between a writer and its database server, on the way there or on the way back: the verdict
-//! is what happened to the row, the effect is there once, and it does not take long to know.
+//! Lost-commit proof: COMMITs or their responses get lost between a writer and its database server. The outcome
+//! agrees with the row, the effect exists once, and the result is known within a time limit.
 
 use std::time::{Duration, Instant};
 
@@ -17,22 +17,22 @@ use crate::stack::WRITER;
 
 const LOSSES: usize = 200;
 const LOSSES_SMALL: usize = 20;
-/// Proposals at once; open proposals of one agent are limited.
+/// Concurrent proposals; open proposals of one agent are limited.
 const BATCH: usize = 40;
-/// Every so many losses leave both sides waiting instead of cutting the connection.
+/// Interval of losses that leave both sides waiting instead of closing the connection.
 const HELD_EVERY: usize = 4;
-/// From the loss to a final state: the middle one, and the last one.
+/// Time from the loss to a final state: median and maximum.
 const MEDIAN_MAX: Duration = Duration::from_secs(15);
 const ALL_MAX: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(50);
 const GIVEN_UP: Duration = Duration::from_secs(150);
 
-/// Which way the loss happens.
+/// Direction of the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// COMMIT arrived, its answer does not.
+    /// COMMIT arrives, its response does not.
     Answer,
-    /// COMMIT itself does not arrive.
+    /// COMMIT does not arrive.
     Commit,
 }
 
@@ -99,7 +99,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     Ok(json!({ "losses": losses * Way::ALL.len(), "violations": findings.violations, "ways": ways }))
 }
 
-/// Loses one COMMIT of each of these proposals; gives how long each took to end.
+/// Loses one COMMIT of each of these proposals; returns the time until each ended.
 async fn batch(
     bench: &mut Bench,
     findings: &mut Findings,
@@ -144,7 +144,7 @@ async fn batch(
     Ok(times)
 }
 
-/// Orders again what was given back.
+/// Orders a returned job again.
 async fn has_ended(bench: &mut Bench, case: &Case) -> anyhow::Result<bool> {
     let state: ProposalState = bench.state(case).await?.parse()?;
     if state == ProposalState::Approved {

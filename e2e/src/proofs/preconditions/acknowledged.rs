@@ -1,5 +1,5 @@
-//! Code that a contract acknowledges, with an entry for each definition as `writeback doctor` prints it: it may run,
-//! and still nothing is committed but the approved change.
+//! Database code that a contract acknowledges, with an entry for each definition as `writeback doctor` prints it.
+//! The code may run, and still only the approved change is committed.
 
 use std::process::Command;
 use std::time::Duration;
@@ -54,7 +54,7 @@ pub(super) fn acknowledge(
     Ok(made)
 }
 
-/// The entries that the command prints for the tables as they are.
+/// Entries that the command prints for the current tables.
 fn entries(deployment: &Deployment) -> anyhow::Result<Vec<Json>> {
     let arguments = ["writeback", "doctor", "--check-db", "--json"];
     let mut command = Command::new(deployment.build.binary("synapsor-runner")?);
@@ -80,7 +80,7 @@ fn entries(deployment: &Deployment) -> anyhow::Result<Vec<Json>> {
         .collect()
 }
 
-/// The entries in a report, wherever they are; each once, though every capability of the table lacks it.
+/// Collects the entries in a report; each once, although every capability of the table lacks it.
 fn collect(report: &Json, found: &mut Vec<String>) {
     match report {
         Json::Object(members) => {

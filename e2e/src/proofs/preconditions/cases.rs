@@ -1,4 +1,4 @@
-//! The definitions that an owner puts on the tables: the data of which the tests of the write core read the same.
+//! Definitions that an owner creates on the tables; the tests of the writeback code read the same data.
 
 use super::sqlite_cases::{self, SqliteCase};
 use crate::databases::Engine;
@@ -7,17 +7,17 @@ const POSTGRES: &str = include_str!("../../../fixtures/preconditions/postgres.sq
 const MYSQL: &str = include_str!("../../../fixtures/preconditions/mysql.sql");
 const MYSQL_ONLY: &str = include_str!("../../../fixtures/preconditions/mysql-only.sql");
 const MARIADB_ONLY: &str = include_str!("../../../fixtures/preconditions/mariadb-only.sql");
-/// The integer column that a change sets.
+/// Integer column that a change sets.
 const FEE: &str = "late_fee_cents";
 
-/// What one case is about.
+/// Kind of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CaseKind {
-    /// The receipt table does not have its form.
+    /// The receipt table does not match the migration.
     Receipts,
     /// Code on the target that the contract does not acknowledge.
     Code,
-    /// Stays admitted.
+    /// Remains permitted.
     Harmless,
 }
 
@@ -37,12 +37,12 @@ pub(super) struct Case {
     pub(super) kind: CaseKind,
     pub(super) name: String,
     pub(super) sql: String,
-    /// Whether the last check before COMMIT must stop the same code when the contract acknowledges it.
+    /// Whether the last check before COMMIT must reject the same code when the contract acknowledges it.
     pub(super) is_stopped_last: bool,
 }
 
 impl Case {
-    /// The statements with the names of one database.
+    /// Statements with the names of one database.
     pub(super) fn on(&self, writer: &str, database: &str) -> Self {
         let sql = self.sql.replace("{writer}", writer).replace("{db}", database);
         Self { sql, ..self.clone() }
@@ -71,7 +71,7 @@ pub(super) fn all(engine: Engine) -> Vec<Case> {
     found
 }
 
-/// `KIND: NAME` or `KIND: NAME => FINDING`.
+/// Parses `KIND: NAME` or `KIND: NAME => FINDING`.
 fn headed(head: &str) -> Option<Case> {
     let (kind, name) = head.split_once(": ")?;
     let kind = match kind {
@@ -102,7 +102,7 @@ fn sqlite() -> Vec<Case> {
         kind,
         name: format!("{}: {}", case.kind, case.name),
         sql: case.sql.to_owned(),
-        // The rows that these write elsewhere are counted.
+        // The check counts rows that these write to other tables.
         is_stopped_last: kind == CaseKind::Code && case.kind == "other table",
     };
     kinds
@@ -111,7 +111,7 @@ fn sqlite() -> Vec<Case> {
         .collect()
 }
 
-/// So many of each kind, spread over all of them; the same in every run.
+/// Sample of each kind, evenly distributed; the same in every run.
 pub(super) fn sample(cases: &[Case], each: usize) -> Vec<Case> {
     [CaseKind::Receipts, CaseKind::Code, CaseKind::Harmless]
         .into_iter()

@@ -1,5 +1,5 @@
-//! The cells of one definition: it comes under a running writer, before a writer starts, and in the middle of a
-//! transaction; then it goes, and everything is applied.
+//! Cells of one definition. It is created under a running writer, before a writer starts, and during a
+//! transaction; then it is dropped, and all open proposals are applied.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::scene::{Approved, Scene};
 use super::tally::Moment;
 use crate::agent::PROPOSE;
 
-/// Points of a transaction between its lock and the receipt's INSERT.
+/// Crash points of a transaction between its lock and the receipt's INSERT.
 const BETWEEN: [&str; 8] = [
     "after-lock",
     "after-receipt-lookup",
@@ -24,19 +24,19 @@ const BETWEEN: [&str; 8] = [
     "after-side-effects",
     "before-receipt",
 ];
-/// The points that follow, up to COMMIT.
+/// Later points, up to COMMIT.
 const BEYOND: [&str; 2] = ["after-receipt", "before-commit"];
 
-/// For so long a reader proposes from its own view of a table, and a little more.
+/// Maximum age of a reader's cached table view, plus a margin.
 const VIEW_AGE: Duration = Duration::from_millis(2_200);
 
-/// All cells of a workplace, one definition after the other.
+/// All cells of a harness, one definition after the other.
 pub(super) struct Cells {
     pub(super) scene: Scene,
     pub(super) judged: Judged,
-    /// The number of the next set of invoices.
+    /// Index of the next set of invoices.
     next: usize,
-    /// Definitions that the server does not take on a table with the receipts that are there.
+    /// Definitions that the server does not accept on a table with the present receipts.
     without_receipts: BTreeSet<String>,
 }
 
@@ -52,7 +52,7 @@ impl Cells {
         Ok(this)
     }
 
-    /// A definition under a running writer, for the next proposal, and before a writer starts.
+    /// Creates a definition under a running writer, for the next proposal, and before a writer starts.
     pub(super) async fn standing(&mut self, case: &Case) {
         let mut open = Vec::new();
         if let Err(error) = self.try_standing(case, &mut open).await {
@@ -94,7 +94,7 @@ impl Cells {
         Ok(())
     }
 
-    /// A definition that the contract acknowledges, and the next proposal after it is gone.
+    /// Creates a definition that the contract acknowledges, and applies the next proposal after it is dropped.
     pub(super) async fn acknowledged(&mut self, case: &Case, tool: &str) {
         let mut open = Vec::new();
         if let Err(error) = self.try_acknowledged((case, tool), &mut open).await {
@@ -133,7 +133,7 @@ impl Cells {
         }
     }
 
-    /// The code has left nothing behind on the writer's connections.
+    /// Checks that the code left no state on the writer's connections.
     async fn try_next(&mut self, case: &Case) -> anyhow::Result<()> {
         tokio::time::sleep(VIEW_AGE).await;
         let approved = self.propose_on_good_tables(case, 1).await?;
@@ -141,7 +141,7 @@ impl Cells {
             .await
     }
 
-    /// Makes a definition while no transaction is open; without the receipts where it cannot be made with them.
+    /// Creates a definition while no transaction is open; without the receipts if it cannot be created with them.
     fn define(&mut self, case: &Case) -> anyhow::Result<()> {
         let made = self.scene.tables.as_owner(&self.sql(case));
         let is_made = match made {
@@ -167,13 +167,13 @@ impl Cells {
         }
     }
 
-    /// A definition that comes while the writer is halted before the receipt's INSERT.
+    /// Creates a definition while the writer is halted before the receipt's INSERT.
     pub(super) async fn between(&mut self, number: usize, case: &Case) {
         self.halted(case, BETWEEN[number % BETWEEN.len()], Moment::Between)
             .await;
     }
 
-    /// A definition that comes at every point between lock and COMMIT.
+    /// Creates a definition at every point between lock and COMMIT.
     pub(super) async fn every_point(&mut self, case: &Case) {
         for point in BETWEEN.into_iter().chain(BEYOND) {
             self.halted(case, point, Moment::EveryPoint).await;
@@ -207,7 +207,7 @@ impl Cells {
         let order = self.scene.order(&approved).await?;
         let halted = self.scene.is_halted(point).await;
         let made = halted.and_then(|()| self.scene.tables.as_owner(&self.sql(case)));
-        // What the definition itself wrote is no work of the writer.
+        // The writer is not responsible for rows that the definition itself wrote.
         let damaged = self.scene.state();
         self.scene.go_on()?;
         let ended = self.scene.ended(&approved, &order).await?;
@@ -215,7 +215,8 @@ impl Cells {
         let expected = match (is_made, case.kind) {
             (_, CaseKind::Harmless) => Expected::Either,
             (false, _) => Expected::Applied,
-            // The receipt is there and the last look is over: what comes now runs in no transaction of the writer.
+            // The receipt is present and the last check has passed: later definitions run in no transaction of the
+            // writer.
             (true, _) if BEYOND.contains(&point) => Expected::Either,
             (true, _) => Expected::Refused,
         };
@@ -226,7 +227,7 @@ impl Cells {
         Ok(())
     }
 
-    /// Makes good tables again and applies what is open.
+    /// Restores the tables and applies open proposals.
     async fn repair(&mut self, case: &Case, open: Vec<Approved>) {
         if let Err(error) = self.try_repair(case, open).await {
             self.judged.failed(case, Moment::Repaired, &error);
@@ -234,7 +235,7 @@ impl Cells {
     }
 
     async fn try_repair(&mut self, case: &Case, open: Vec<Approved>) -> anyhow::Result<()> {
-        // On a damaged table that cannot be read, nothing was applied since the last time.
+        // If the damaged table is unreadable, no proposal was applied since the last time.
         if self.scene.tables.keep_receipts().is_err() {
             self.judged.tally.unreadable += 1;
         }
@@ -248,7 +249,7 @@ impl Cells {
                 continue;
             }
             let ended = self.scene.apply(&approved).await?;
-            // A proposal that was made from the damaged table may stay refused.
+            // A proposal that was created from the damaged table may remain refused.
             let what = (case, Moment::Repaired, Expected::Either);
             let is_applied = self
                 .judged
@@ -278,7 +279,7 @@ impl Cells {
         Ok(())
     }
 
-    /// The reader may still have the view of the table that was damaged before.
+    /// The reader may still have a cached view of the damaged table.
     async fn propose_on_good_tables(&mut self, case: &Case, row: usize) -> anyhow::Result<Approved> {
         if let Ok(approved) = self.propose(case, row).await? {
             return Ok(approved);
@@ -304,7 +305,7 @@ impl Cells {
         self.scene.approved(tool, invoice, &reason).await
     }
 
-    /// The invoices of the next definition.
+    /// Invoices of the next definition.
     fn invoices(&self) -> Vec<String> {
         (0..3).map(|row| format!("PC-{:04}-{row}", self.next)).collect()
     }

@@ -1,4 +1,4 @@
-//! What must hold of every attempt: one row, one receipt, one outcome, and a refusal that has a name.
+//! Invariants of every attempt: one row, one receipt, one outcome, and a refusal with a specific reason.
 
 use super::cases::Case;
 use super::scene::{Approved, Ended, Scene};
@@ -6,21 +6,21 @@ use super::state::State;
 use super::tally::{Moment, Tally};
 use crate::proofs::findings::Findings;
 
-/// Ends that name their reason. A conflict is one: the owner's definition may have changed the row itself.
+/// Results that name their reason. A conflict is one: the owner's definition may have changed the row itself.
 const NAMED: [&str; 3] = ["refused:", "failed:", "conflict:"];
-/// A refusal by the database that no check of the writer named.
+/// Database refusals that no check of the writer named.
 const GENERIC: [&str; 2] = ["refused:database", "refused:"];
 
-/// What is right.
+/// Expected result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Expected {
     Refused,
     Applied,
-    /// Either; the row, the receipt and the outcome agree.
+    /// Either one; the row, the receipt and the outcome agree.
     Either,
 }
 
-/// What was found, and how much was tried.
+/// Violations, and the number of attempts.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
     pub(super) findings: Findings,
@@ -28,20 +28,20 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Adds what was found elsewhere.
+    /// Adds the counts of another judge.
     pub(super) fn add(&mut self, other: &Self) {
         self.findings.violations += other.findings.violations;
         self.tally.add_all(&other.tally);
     }
 
-    /// A definition that could not be made, a writer that did not start: nothing was proven.
+    /// Records a definition that could not be created or a writer that did not start: the cell proves nothing.
     pub(super) fn failed(&mut self, case: &Case, moment: Moment, error: &anyhow::Error) {
         self.tally.add(moment, case.kind, "not tried");
         let name = format!("{} {}", case.name, moment.name());
         self.findings.violated(&name, &format!("{error:#}"));
     }
 
-    /// The reader refused to propose.
+    /// Records that the reader refused the proposal.
     pub(super) fn not_proposed(&mut self, case: &Case, moment: Moment, code: &str) {
         self.tally.add(moment, case.kind, code);
     }
@@ -62,7 +62,7 @@ impl Judged {
         match expected {
             Expected::Applied if !is_applied => wrong.push("it was not applied"),
             Expected::Refused if is_applied => wrong.push("it was applied"),
-            // What acknowledged code does may fail by itself, as at a unique key elsewhere.
+            // Acknowledged code may fail by itself, for example at a unique key of another table.
             _ if moment == Moment::Acknowledged && is_named => {}
             _ if !is_applied && (!is_named || GENERIC.contains(&ended.result.as_str())) => {
                 wrong.push("the refusal has no name");
@@ -118,7 +118,7 @@ fn differences(approved: &Approved, ended: &Ended, before: &State, after: &State
     }
     let lost = before.receipts.difference(&after.receipts).count();
     let new: Vec<_> = after.receipts.difference(&before.receipts).collect();
-    // The tombstone of a proposal that was rejected may come later.
+    // The tombstone of a rejected proposal may be written later.
     let is_own = |(proposal, outcome): &(String, String)| {
         *proposal == approved.id || outcome.starts_with("tombstoned:")
     };

@@ -1,6 +1,7 @@
-//! Receipt tables that are not the migration's, and code on the target that nobody acknowledged, all made by an owner
-//! who is no superuser, against the real processes: the row is as it was or as approved, a receipt says which, and
-//! every refusal has a name. Definitions that only set columns of their own row stay admitted.
+//! Preconditions proof: receipt tables that differ from the migration, and unacknowledged code on the target,
+//! created by an owner without superuser rights, against the real processes. The row is as before or as approved,
+//! a receipt records which, and every refusal has a specific reason. Definitions that only set columns of their
+//! own row remain permitted.
 
 mod acknowledged;
 mod cases;
@@ -31,7 +32,7 @@ use crate::fixture::Fixture;
 
 /// Definitions of each kind in the small form.
 const SAMPLE: usize = 3;
-/// Definitions of each kind that come at every point.
+/// Definitions of each kind that are created at every point.
 const AT_EVERY_POINT: usize = 2;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
@@ -50,7 +51,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     } else {
         all.clone()
     };
-    // Deployments side by side: each waits more than it works.
+    // Deployments run concurrently, because each mostly waits.
     let (standing, between, acknowledged) = tokio::join!(
         standing(&ground, &chosen),
         between(&ground, &all, &chosen, plan),
@@ -73,7 +74,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     }))
 }
 
-/// Definitions that are there before a proposal, an attempt or a writer.
+/// Definitions that exist before a proposal, an attempt or a writer.
 async fn standing(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
     let (deployment, tables) = deployed(ground)?;
     let chosen = renamed(chosen, &tables);
@@ -84,7 +85,7 @@ async fn standing(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
     Ok(cells.judged)
 }
 
-/// Definitions that come in the middle of a transaction.
+/// Definitions that are created during a transaction.
 async fn between(ground: &Ground, all: &[Case], chosen: &[Case], plan: Plan) -> anyhow::Result<Judged> {
     let (deployment, tables) = deployed(ground)?;
     let is_damage = |case: &&Case| case.kind != CaseKind::Harmless;
@@ -114,7 +115,7 @@ async fn acknowledged(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged
     Ok(cells.judged)
 }
 
-/// A deployment whose tables belong to an owner of their own.
+/// Creates a deployment whose tables have a separate owner.
 fn deployed(ground: &Ground) -> anyhow::Result<(Deployment, Tables)> {
     let fixture = Fixture::billing();
     let deployment = match ground.server() {

@@ -1,4 +1,4 @@
-//! The owner of the tables: an account that may define whatever it likes on them and has no other power.
+//! Owner of the tables: an account with all rights on them and no others.
 
 use anyhow::Context as _;
 use std::time::Duration;
@@ -7,13 +7,13 @@ use crate::databases::{Engine, Session};
 use crate::deployment::Deployment;
 use crate::target::Target;
 
-/// For how long the owner waits for locks.
+/// Lock timeout of the owner.
 const WAITS: Duration = Duration::from_millis(300);
 
 pub(super) struct Owner {
     engine: Engine,
     role: String,
-    /// A URL, or the path of a file.
+    /// URL, or path of a file.
     place: String,
 }
 
@@ -30,7 +30,7 @@ impl Owner {
         let (role, place) = database.role("o")?;
         let name = database.name();
         match engine {
-            // An owner without further rights may define functions on a server with a binary log only so.
+            // An owner without further privileges needs this to define functions on a server with a binary log.
             Engine::Mysql | Engine::Mariadb => database.execute(&format!(
                 "SET GLOBAL log_bin_trust_function_creators = 1; GRANT ALL ON {name}.* TO '{role}'@'%'"
             ))?,
@@ -45,12 +45,12 @@ impl Owner {
         &self.role
     }
 
-    /// Where the tables are, if they are in a file.
+    /// Path of the tables' file, if there is one.
     pub(super) fn file(&self) -> &str {
         &self.place
     }
 
-    /// Runs statements on a connection of their own; `false` if locks kept them waiting.
+    /// Runs statements on a new connection; returns `false` if a lock blocked them.
     pub(super) fn run(&self, sql: &str) -> anyhow::Result<bool> {
         let waits = WAITS.as_millis();
         let before = match self.engine {
@@ -58,7 +58,7 @@ impl Owner {
             Engine::Postgres | Engine::Postgres18 => {
                 format!("SET lock_timeout = '{waits}ms'; SET search_path = public;")
             }
-            // Whole seconds, of which one is the least.
+            // The unit is whole seconds, at least one.
             Engine::Mysql | Engine::Mariadb => {
                 "SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1;".to_owned()
             }

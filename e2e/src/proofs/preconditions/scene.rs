@@ -1,4 +1,4 @@
-//! The processes of the proof, an agent that proposes, alice who approves and orders, and a writer that the proof
+//! Processes of the proof: an agent that proposes, alice who approves and orders, and a writer that the proof
 //! halts at named points.
 
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use crate::stack::{self, Stack, WRITER};
 
 const LOOK: Duration = Duration::from_millis(5);
 const REACHED: Duration = Duration::from_secs(20);
-/// Longer than a writer tries what can be tried again.
+/// Longer than a writer retries.
 const ENDED: Duration = Duration::from_secs(60);
 
 pub(super) struct Scene {
@@ -32,27 +32,27 @@ pub(super) struct Scene {
     desk: Desk,
     agent: Agent,
     writer: Process,
-    /// The file that names the point at which the writer halts next.
+    /// File that names the point at which the writer halts next.
     halt: PathBuf,
 }
 
-/// One approved proposal on one invoice.
+/// One approved proposal for one invoice.
 #[derive(Debug, Clone)]
 pub(super) struct Approved {
     pub(super) id: String,
     pub(super) invoice: String,
-    /// The value that the agent chose.
+    /// Value from the agent.
     pub(super) reason: String,
     subject: Subject,
     approval: DsseEnvelope,
 }
 
-/// How the answer to an order came out.
+/// Outcome of an order.
 #[derive(Debug, Clone)]
 pub(super) struct Ended {
-    /// The result of the attempt, as `applied` or `refused:receipt_table`.
+    /// Result of the attempt, for example `applied` or `refused:receipt_table`.
     pub(super) result: String,
-    /// The proposal's state in the ledger.
+    /// State of the proposal in the ledger.
     pub(super) state: String,
 }
 
@@ -71,14 +71,14 @@ impl Scene {
         })
     }
 
-    /// Ends the writer the hard way and starts it again.
+    /// Kills the writer and starts it again.
     pub(super) fn restart_writer(&mut self) -> anyhow::Result<()> {
         self.writer.kill();
         self.writer = start_writer(&self.stack, &self.halt)?;
         Ok(())
     }
 
-    /// A fresh proposal that alice has approved, or the code with which the reader refused it.
+    /// Creates a proposal that alice has approved, or returns the code with which the reader refused it.
     pub(super) async fn approved(
         &mut self,
         tool: &str,
@@ -109,13 +109,13 @@ impl Scene {
         }))
     }
 
-    /// Orders a proposal and waits for what comes of it.
+    /// Orders a proposal and waits for the result.
     pub(super) async fn apply(&mut self, approved: &Approved) -> anyhow::Result<Ended> {
         let order = self.order(approved).await?;
         self.ended(approved, &order).await
     }
 
-    /// Sends a fresh apply order.
+    /// Sends a new apply order.
     pub(super) async fn order(&mut self, approved: &Approved) -> anyhow::Result<DsseEnvelope> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
@@ -127,7 +127,7 @@ impl Scene {
         Ok(order)
     }
 
-    /// Waits for the report of the attempt that answers an order.
+    /// Waits for the report of the attempt for an order.
     pub(super) async fn ended(&mut self, approved: &Approved, order: &DsseEnvelope) -> anyhow::Result<Ended> {
         let digest = Some(Digest::of(ObjectKind::ApplyOrder, &order.payload));
         let until = Instant::now() + ENDED;
@@ -156,13 +156,13 @@ impl Scene {
         }
     }
 
-    /// Whether the ledger knows how a proposal ended.
+    /// Checks whether the ledger has a final state of a proposal.
     pub(super) async fn is_ended(&mut self, approved: &Approved) -> anyhow::Result<bool> {
         let state: ProposalState = self.desk.state(&approved.id).await?.parse()?;
         Ok(state.is_terminal())
     }
 
-    /// Rejects what is still open, so that the ledger takes more proposals of the agent, and waits for the tombstone.
+    /// Rejects an open proposal, so that the agent may create more, and waits for the tombstone.
     pub(super) async fn reject(&mut self, approved: &Approved) -> anyhow::Result<()> {
         let deployment = &self.stack.deployment;
         let alice = deployment.person("alice");
@@ -175,14 +175,14 @@ impl Scene {
         Ok(())
     }
 
-    /// Lets the writer stop when it comes to a point the next time.
+    /// Makes the writer halt when it next reaches a point.
     pub(super) fn halt_at(&self, point: &str) -> anyhow::Result<()> {
         let new = self.halt.with_extension("new");
         std::fs::write(&new, format!("{point}:stop"))?;
         Ok(std::fs::rename(new, &self.halt)?)
     }
 
-    /// Waits until the writer has stopped.
+    /// Waits until the writer has halted.
     pub(super) async fn is_halted(&self, point: &str) -> anyhow::Result<()> {
         let until = Instant::now() + REACHED;
         let status = format!("/proc/{}/stat", self.writer.pid());
@@ -211,7 +211,7 @@ impl Scene {
         State::read(&self.tables)
     }
 
-    /// The end of the writer's log, for what cannot be explained otherwise.
+    /// End of the writer's log, for unexplained failures.
     pub(super) fn log(&self) -> String {
         let text = self.writer.log_text();
         let lines: Vec<&str> = text.lines().rev().take(12).collect();

@@ -1,14 +1,14 @@
-//! Damaged receipt tables, damaging triggers and harmless triggers of SQLite, as data: the proof runs the real
-//! processes over them, the conformance tests the write core.
+//! SQLite cases as data: damaged receipt tables, damaging triggers and harmless triggers. The proof runs the real
+//! processes on them, and the conformance tests run the writeback code.
 //!
-//! Every case works on a table `invoices` with at least `id` (its key), `status` and `version`, and on the receipt
-//! table of the migration under its default name.
+//! Every case uses a table `invoices` with at least `id` (its key), `status` and `version`, and the receipt table
+//! of the migration with its default name.
 
-/// One definition of the owner of the file.
+/// Definition by the owner of the file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SqliteCase {
     pub(crate) name: &'static str,
-    /// What kind of damage it is, for counting.
+    /// Kind of damage, for statistics.
     pub(crate) kind: &'static str,
     pub(crate) sql: &'static str,
 }
@@ -17,7 +17,7 @@ const fn case(name: &'static str, kind: &'static str, sql: &'static str) -> Sqli
     SqliteCase { name, kind, sql }
 }
 
-/// Receipt tables that are not the migration's.
+/// Receipt tables that differ from the migration.
 pub(crate) const RECEIPT_TABLES: &[SqliteCase] = &[
     case(
         "no types",
@@ -204,7 +204,7 @@ pub(crate) const RECEIPT_TABLES: &[SqliteCase] = &[
     ),
 ];
 
-/// Triggers that do more than set columns of the row, or set another value than the approved one.
+/// Triggers that do more than set columns of the row, or set a value other than the approved one.
 pub(crate) const DAMAGING_TRIGGERS: &[SqliteCase] = &[
     case(
         "writes a journal",
@@ -328,7 +328,7 @@ pub(crate) const DAMAGING_TRIGGERS: &[SqliteCase] = &[
     ),
 ];
 
-/// Triggers that only set columns of their own row, or only raise errors that do not arise.
+/// Triggers that only set columns of their own row, or only raise errors that do not occur.
 pub(crate) const HARMLESS_TRIGGERS: &[SqliteCase] = &[
     case(
         "time of the change",

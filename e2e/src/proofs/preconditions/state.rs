@@ -1,4 +1,5 @@
-//! What the owner sees of the tables: the invoices, every receipt wherever its table went, and all other rows.
+//! Content of the tables as the owner sees it: the invoices, every receipt in whichever table it is, and all other
+//! rows.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use crate::proofs::checker::Rows;
 const INVOICES: &str =
     "id, tenant_id, customer_name, status, late_fee_cents, waiver_reason, internal_note, version";
 
-/// Everything that a wrong write could have changed.
+/// All data that a wrong write could change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct State {
     pub(super) invoices: Rows,
@@ -19,7 +20,7 @@ pub(super) struct State {
     pub(super) rest: Vec<String>,
 }
 
-/// A table of the owner's, with its schema where it has one.
+/// Table of the owner, with its schema if it has one.
 struct Table {
     name: String,
     place: String,
@@ -52,14 +53,14 @@ impl State {
         })
     }
 
-    /// The cells of one invoice.
+    /// Cells of one invoice.
     pub(super) fn invoice(&self, id: &str) -> Option<&Vec<Option<String>>> {
         self.invoices
             .iter()
             .find(|row| row.first().is_some_and(|cell| cell.as_deref() == Some(id)))
     }
 
-    /// The outcome in the receipt of a proposal.
+    /// Outcome in the receipt of a proposal.
     pub(super) fn outcome(&self, proposal: &str) -> Option<&str> {
         self.receipts
             .iter()
@@ -67,7 +68,7 @@ impl State {
             .map(|(_, outcome)| outcome.as_str())
     }
 
-    /// What is different afterwards, and the invoice of the proposal, for a person to read.
+    /// Readable list of the differences, with the invoice of the proposal.
     pub(super) fn changes(&self, after: &Self, invoice: &str) -> String {
         let new: Vec<_> = after.receipts.difference(&self.receipts).collect();
         let gone = self.receipts.difference(&after.receipts).count();
@@ -86,7 +87,7 @@ impl State {
         )
     }
 
-    /// The invoice as a waiver for this reason leaves it.
+    /// The invoice after a waiver with this reason.
     pub(super) fn waived(before: &[Option<String>], reason: &str) -> Vec<Option<String>> {
         let mut after = before.to_vec();
         after[4] = Some("0".to_owned());

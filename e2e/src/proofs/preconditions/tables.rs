@@ -1,5 +1,5 @@
-//! The invoices and the receipt table of one deployment: made again for each case, and damaged by their owner, an
-//! account that is no superuser.
+//! Invoices and receipt table of one deployment: recreated for each case and damaged by their owner, an account
+//! without superuser rights.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -30,7 +30,7 @@ const WRITES: [&str; 3] = ["late_fee_cents", "waiver_reason", "version"];
 const CHUNK: usize = 100;
 const BUSY: Duration = Duration::from_secs(10);
 
-/// The tables, and the receipts that they must have whenever they are made again.
+/// The tables, and the receipts that they must contain whenever they are recreated.
 pub(super) struct Tables {
     pub(super) engine: Engine,
     pub(super) schema: String,
@@ -40,10 +40,10 @@ pub(super) struct Tables {
     admin: Checker,
     grants: String,
     receipts: String,
-    /// What the database calls itself, where a table of the migration keeps it.
+    /// Identity of the database, if a table of the migration stores it.
     identity: Option<String>,
     kept: BTreeSet<String>,
-    /// The receipts as values of an INSERT.
+    /// Receipts as values of an INSERT.
     values: Vec<String>,
 }
 
@@ -93,7 +93,7 @@ impl Tables {
         })
     }
 
-    /// A table as a statement names it.
+    /// Qualified name of a table in SQL.
     pub(super) fn place(&self, table: &str) -> String {
         format!("{}.{}", self.engine.quote(&self.schema), self.engine.quote(table))
     }
@@ -103,12 +103,12 @@ impl Tables {
         self.admin.query(sql)
     }
 
-    /// Runs statements as the owner; `false` if locks of others kept them waiting.
+    /// Runs statements as the owner; returns `false` if locks blocked them.
     pub(super) fn as_owner(&self, sql: &str) -> anyhow::Result<bool> {
         block_in_place(|| self.owner.run(sql))
     }
 
-    /// Keeps the receipts that came since the last time. The table has its form.
+    /// Saves the receipts since the last call. The table matches the migration.
     pub(super) fn keep_receipts(&mut self) -> anyhow::Result<()> {
         let place = self.place(RECEIPT_TABLE);
         let names = self.query(&format!("SELECT proposal_id FROM {place}"))?;
@@ -125,8 +125,8 @@ impl Tables {
         Ok(())
     }
 
-    /// Puts the receipts back that a definition needed away, as far as the table takes them: the newest first, without
-    /// which nothing is written whatever else is wrong.
+    /// Restores the receipts that a definition required to be removed, as far as the table accepts them. The
+    /// newest comes first, because no writer writes without it.
     pub(super) fn put_receipts_back(&self) {
         let insert = |values: &[String]| {
             let sql = format!("INSERT INTO {RECEIPT_TABLE} VALUES {}", values.join(", "));
@@ -152,7 +152,7 @@ impl Tables {
         format!("'{text}'")
     }
 
-    /// Makes everything again in its first form, with these invoices untouched and every receipt.
+    /// Recreates all tables in their first form, with these invoices unchanged and every receipt.
     pub(super) fn reset(&self, invoices: &[String]) -> anyhow::Result<()> {
         let made = self.made(invoices);
         match self.engine {
@@ -168,7 +168,7 @@ impl Tables {
                 .map(drop)
             }
             Engine::Mysql | Engine::Mariadb => {
-                // The migration keeps an identity that is there, so that nobody meets another one in between.
+                // The migration keeps an existing identity, so that no process reads a different one meanwhile.
                 let (schema, identity) = (&self.schema, self.identity.as_deref().unwrap_or_default());
                 self.query(&format!(
                     "DROP DATABASE IF EXISTS {schema}; CREATE DATABASE {schema} CHARACTER SET utf8mb4; USE {schema};
@@ -183,7 +183,7 @@ impl Tables {
         }
     }
 
-    /// The statements that make both tables.
+    /// Statements that create both tables.
     fn made(&self, invoices: &[String]) -> String {
         let (ty, ending) = match self.engine {
             Engine::Sqlite => (["TEXT", "INTEGER"], " STRICT"),
@@ -214,7 +214,7 @@ impl Tables {
         sql
     }
 
-    /// Drops every object of the file, which stays the same file.
+    /// Drops every object of the file and keeps the file itself.
     fn reset_file(&self, made: &str) -> anyhow::Result<()> {
         const NEXT: &str = "SELECT type, name FROM sqlite_schema WHERE type IN ('trigger', 'view', 'table') AND \
              name NOT LIKE 'sqlite@_%' ESCAPE '@' ORDER BY type <> 'trigger', type <> 'view', \

@@ -1,4 +1,4 @@
-//! The table of results: for each moment and kind of definition, how many were tried and how each ended.
+//! Table of results: the number of attempts and their ends, by moment and kind of definition.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use serde_json::{Value as Json, json};
 
 use super::cases::CaseKind;
 
-/// When the definition came.
+/// Moment at which the definition is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Moment {
     /// Under a writer that had applied before.
     Running,
-    /// As [`Moment::Running`], and the proposal was made afterwards.
+    /// As [`Moment::Running`], with a proposal that was created afterwards.
     Next,
     /// Before the writer started.
     Before,
@@ -21,7 +21,7 @@ pub(super) enum Moment {
     EveryPoint,
     /// The contract acknowledges the code.
     Acknowledged,
-    /// The definition is gone again.
+    /// The definition is dropped again.
     Repaired,
 }
 
@@ -39,12 +39,12 @@ impl Moment {
     }
 }
 
-/// Ends by moment and kind.
+/// Counts of ends by moment and kind.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     ends: BTreeMap<String, BTreeMap<String, usize>>,
     pub(super) cells: usize,
-    /// Receipt tables that not even their owner can read as receipts.
+    /// Receipt tables that even their owner cannot read.
     pub(super) unreadable: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Failures of MCP, over stdio and over HTTP: every byte of every answer is kept.
+//! MCP failures over stdio and over HTTP; every byte of every response is kept.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,7 +18,7 @@ const ERRORS: &str = "mcp-serve.stderr";
 const READ: &str = "billing.inspect_invoice";
 const PROPOSE: &str = "billing.propose_late_fee_waiver";
 
-/// A name, and the message that must be refused.
+/// Name, and the message that must be refused.
 fn wrong() -> Vec<(&'static str, Json)> {
     let request =
         |method: &str, params: Json| json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params });
@@ -84,7 +84,7 @@ fn read(id: u64) -> Json {
     json!({ "jsonrpc": "2.0", "id": id, "method": "tools/call", "params": params })
 }
 
-/// `mcp serve` on pipes.
+/// `mcp serve` over pipes.
 struct Pipes {
     child: Child,
     input: ChildStdin,
@@ -127,7 +127,7 @@ impl Pipes {
         Ok(this)
     }
 
-    /// Sends a line and reads until the answer with this id.
+    /// Sends a line and reads until the response with this id.
     fn exchange(&mut self, line: &str, id: u64) -> anyhow::Result<Json> {
         self.exchange_until(line, |answer| answer["id"] == json!(id))
     }
@@ -177,7 +177,7 @@ pub(super) fn over_stdio(scene: &mut Scene) -> anyhow::Result<()> {
     .into_iter()
     .enumerate()
     {
-        // Whatever it makes of the line, it goes on to the next one.
+        // The gateway continues with the next line after any line.
         writeln!(gateway.input, "{line}")?;
         let id = 20 + number as u64;
         let answer = gateway.exchange(&read(id).to_string(), id)?;
@@ -187,7 +187,7 @@ pub(super) fn over_stdio(scene: &mut Scene) -> anyhow::Result<()> {
     gateway.end(scene)?;
 
     let mut gateway = Pipes::start(scene)?;
-    // A line that is not read to its end has no id to answer to.
+    // A line that is not read completely has no id for the response.
     let large = read(9).to_string().replace(INVOICE, &"x".repeat(TOO_LARGE_BYTES));
     let answer = gateway.exchange_until(&large, |answer| {
         answer["id"] == json!(9) || answer["id"].is_null()
@@ -200,7 +200,7 @@ pub(super) fn over_stdio(scene: &mut Scene) -> anyhow::Result<()> {
     gateway.end(scene)
 }
 
-/// One POST with what a client sends, changed in one way.
+/// One POST of a client, changed in one way.
 struct Post<'a> {
     name: &'a str,
     token: Option<&'a str>,
@@ -284,7 +284,7 @@ pub(super) async fn over_http(scene: &mut Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A read over HTTP while something else is broken.
+/// Reads over HTTP while another component is broken.
 pub(super) async fn read_fails(scene: &mut Scene, why: &str) -> anyhow::Result<()> {
     let token = scene.token.clone();
     let post = Post {
@@ -314,7 +314,7 @@ async fn send(scene: &mut Scene, address: &str, post: &Post<'_>) -> anyhow::Resu
     }
     let answer = match request.header(name, value).body(post.body.clone()).send().await {
         Ok(answer) => answer,
-        // A server that has read enough may hang up.
+        // A server that has read enough may close the connection.
         Err(error) => return Ok((false, format!("{error:?}"))),
     };
     let (status, headers) = (answer.status(), format!("{:?}", answer.headers()));

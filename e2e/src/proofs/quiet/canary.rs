@@ -1,4 +1,4 @@
-//! Canaries: values that must not come out, the shapes in which they could, and the scan for them.
+//! Canaries: secret values, their possible encodings, and the scan for them.
 
 use std::path::Path;
 
@@ -7,15 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use synapsor_chassis::random;
 
-/// A secret and everything that would betray it.
+/// A secret and all strings that would disclose it.
 #[derive(Debug)]
 pub(super) struct Canary {
     pub(super) name: String,
-    /// Texts of one character per byte, as [`scan`] compares them.
+    /// Strings of one character per byte, as [`scan`] compares them.
     needles: Vec<String>,
 }
 
-/// A random text that occurs nowhere else.
+/// A random string that occurs nowhere else.
 pub(super) fn text(kind: &str) -> String {
     format!("cnry{kind}{}", random::hex_id(24))
 }
@@ -30,7 +30,7 @@ impl Canary {
         canary
     }
 
-    /// The private half of keys in PEM files; the public half is no secret.
+    /// Private parts of keys in PEM files; the public part is not a secret.
     pub(super) fn of_keys(name: &str, files: &[std::path::PathBuf]) -> anyhow::Result<Self> {
         let mut canary = Self {
             name: name.to_owned(),
@@ -40,7 +40,7 @@ impl Canary {
             let pem = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
             let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
             let der = STANDARD.decode(body.trim())?;
-            // An Ed25519 key in PKCS#8: 16 bytes of frame, then the seed.
+            // An Ed25519 key in PKCS#8: 16 bytes of header, then the seed.
             let seed = der.get(16..48).context("an Ed25519 key")?;
             canary
                 .needles
@@ -81,7 +81,7 @@ impl Canary {
     }
 }
 
-/// Base64 of the secret as it would look inside something longer: without the characters that its neighbours shape.
+/// Base64 of the secret inside a longer value: without the characters that depend on adjacent bytes.
 fn aligned(secret: &[u8], alignment: usize, engine: &base64::engine::GeneralPurpose) -> String {
     let padded = [vec![0; alignment], secret.to_vec()].concat();
     let encoded = engine.encode(&padded);
@@ -94,15 +94,15 @@ fn latin(bytes: &[u8]) -> String {
     bytes.iter().map(|b| char::from(*b)).collect()
 }
 
-/// Everything that came out, each part with where it came from.
+/// All output, each part with its origin.
 #[derive(Debug, Default)]
 pub(super) struct Capture {
     parts: Vec<(String, Vec<u8>)>,
 }
 
-/// The canary of the path in the source's URL.
+/// Canary in the path of the source's URL.
 pub(super) const URL_PATH: &str = "the URL's path";
-/// Where the writer remembers, in its own state directory, in which file each SQLite database was seen.
+/// The writer's own state file that records the file identity of each SQLite database.
 const SEEN_FILES: &str = "/source-files.json";
 
 impl Capture {
@@ -110,7 +110,7 @@ impl Capture {
         self.parts.push((from.into(), bytes.into()));
     }
 
-    /// Takes in a file, or every file below a folder that `wanted` lets in.
+    /// Adds a file, or every file below a directory that `wanted` accepts.
     pub(super) fn add_files(&mut self, path: &Path, wanted: &dyn Fn(&Path) -> bool) -> anyhow::Result<()> {
         if !wanted(path) {
             return Ok(());
@@ -129,7 +129,7 @@ impl Capture {
         self.parts.iter().map(|(_, bytes)| bytes.len()).sum()
     }
 
-    /// Canary and place of every hit.
+    /// Returns canary and location of every match.
     pub(super) fn scan(&self, canaries: &[Canary]) -> Vec<String> {
         let mut hits = Vec::new();
         for (from, bytes) in &self.parts {

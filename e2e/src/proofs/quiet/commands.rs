@@ -1,4 +1,4 @@
-//! Failures of the command line: wrong arguments, files, variables, permissions and states.
+//! CLI failures: wrong arguments, files, variables, permissions and states.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::deployment::CONTRACT;
 
 const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", "call.json"];
 
-/// Arguments that cannot be right. None of these needs a service.
+/// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
     let wrong: [&[&str]; 24] = [
         &["frobnicate"],
@@ -59,7 +59,7 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Contracts that are cut off or say nonsense, keys that are no keys, trust files that are broken.
+/// Truncated or malformed contracts, invalid keys and broken trust files.
 pub(super) fn files(scene: &mut Scene) -> anyhow::Result<()> {
     let lines: Vec<&str> = CONTRACT.lines().collect();
     for cut in [1, lines.len() / 4, lines.len() / 2, lines.len() - 1] {
@@ -98,7 +98,7 @@ pub(super) fn files(scene: &mut Scene) -> anyhow::Result<()> {
     let key = std::fs::read_to_string(scene.state("keys/operator-alice.pem"))?;
     let other = scene.state("keys/writer.pem");
     let other = other.to_str().context("a plain path")?;
-    // A key that is whole but of somebody else, cut off, open to others, and a folder.
+    // A valid key of another operator, a truncated key, a key readable by others, and a directory.
     let approve = |path: &'static str| ["proposals", "approve", "latest", "--yes", "--signing-key", path];
     scene.fails(
         &["proposals", "approve", "latest", "--yes", "--signing-key", other],
@@ -147,7 +147,7 @@ pub(super) fn files(scene: &mut Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Variables that are missing or say where nothing is, with secrets in them.
+/// Variables that are missing or name a nonexistent location, with secrets in them.
 pub(super) fn variables(scene: &mut Scene) -> anyhow::Result<()> {
     scene.fails(&READ, &[("BILLING_READ_URL", None)])?;
     scene.fails(&READ, &[("BILLING_TENANT", None)])?;
@@ -179,7 +179,7 @@ pub(super) fn variables(scene: &mut Scene) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Services that are not there, or that certificates do not open.
+/// Services that are unavailable, or whose certificates do not authenticate.
 pub(super) fn remote(scene: &mut Scene) -> anyhow::Result<()> {
     scene.ok(&["certs", "issue", "operator", "alice", "--out", "issued"])?;
     scene.ok(&["certs", "issue", "gateway", "elsewhere", "--out", "issued"])?;
@@ -211,7 +211,7 @@ pub(super) fn remote(scene: &mut Scene) -> anyhow::Result<()> {
     scene.fails(&missing, &[])
 }
 
-/// A database that is locked, a row that changed, an approval too little.
+/// A locked database, a changed row, a missing approval.
 pub(super) fn writeback(scene: &mut Scene, applied: &str) -> anyhow::Result<()> {
     scene.fails(&["proposals", "approve", applied, "--yes"], &[])?;
     let stale = scene.place.propose("INV-3002", "goodwill")?;
@@ -232,7 +232,7 @@ pub(super) fn writeback(scene: &mut Scene, applied: &str) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// The state folder itself is wrong, and at last somebody edits the store. Nothing runs any more.
+/// Invalid state directories, and finally an edited store. No process runs any more.
 pub(super) fn state(scene: &mut Scene) -> anyhow::Result<()> {
     scene.place.wait_until_alone(Duration::from_secs(30))?;
     let state = scene.place.path(".synapsor");

@@ -1,4 +1,4 @@
-//! Silence: the loop connects to nothing beyond this machine, and no secret comes out through any failure.
+//! Leakage proof: the loop connects only to this machine, and no failure discloses a secret.
 
 mod agents;
 mod canary;
@@ -17,7 +17,7 @@ use crate::cli::until;
 use crate::namespaces;
 use scene::Scene;
 
-/// Fewer provoked failures than this prove nothing.
+/// Fewer provoked failures prove nothing.
 const FAILURES_MIN: usize = 40;
 const CANARIES: usize = 12;
 const BACK: Duration = Duration::from_secs(30);
@@ -98,7 +98,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     }))
 }
 
-/// The loop once, and then everything that can go wrong.
+/// Runs the loop once, then provokes every failure.
 async fn provoke(scene: &mut Scene) -> anyhow::Result<()> {
     scene.start()?;
     let applied = scene.do_the_loop()?;
@@ -116,7 +116,7 @@ async fn provoke(scene: &mut Scene) -> anyhow::Result<()> {
     scene.collect()
 }
 
-/// A database that is gone or no database, and a ledger that is killed under a reader.
+/// A missing or invalid database, and a ledger that is killed under a reader.
 async fn broken_neighbours(scene: &mut Scene) -> anyhow::Result<()> {
     let (database, away) = (scene.database.clone(), scene.place.path("away.db"));
     std::fs::rename(&database, &away)?;
@@ -131,7 +131,7 @@ async fn broken_neighbours(scene: &mut Scene) -> anyhow::Result<()> {
     let pid = pid.and_then(rustix::process::Pid::from_raw).context("a pid")?;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
     agents::read_fails(scene, "HTTP: the ledger is killed").await?;
-    // The supervisor starts another one; what follows needs it.
+    // The supervisor starts a new one, which the next steps need.
     until(BACK, || {
         Ok(scene.place.run(&["proposals", "list"])?.exit == Some(0))
     })

@@ -1,4 +1,5 @@
-//! gRPC: every RPC with nothing, with garbage and by the wrong caller, and those that show records by the right one.
+//! gRPC failures: every RPC with an empty message, with invalid bytes and by an unauthorized caller, and record
+//! RPCs by the authorized one.
 
 use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _};
@@ -39,7 +40,7 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
                 let (path, allowed) = (rpc.path(), is_allowed(caller, &rpc.service, served));
                 let from = format!("{path} by the {caller}");
                 for message in [&b""[..], GARBAGE] {
-                    // A lease stream stays open, and takes the jobs of the real writer with it.
+                    // A lease stream stays open and takes jobs from the real writer.
                     if allowed && rpc.name == "Lease" && message.is_empty() {
                         continue;
                     }
@@ -63,7 +64,7 @@ pub(super) async fn all(scene: &mut Scene, proposal: &str) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The instance of the services that `up` started, from the names of their certificates.
+/// Instance of the services that `up` started, from the names of their certificates.
 fn own_instance(scene: &Scene) -> anyhow::Result<String> {
     for entry in std::fs::read_dir(scene.state("certs"))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -74,7 +75,7 @@ fn own_instance(scene: &Scene) -> anyhow::Result<String> {
     anyhow::bail!("no certificate of a gateway")
 }
 
-/// Requests that are answered with records.
+/// Requests whose responses contain records.
 fn records(
     caller: Role,
     served: Role,
@@ -151,7 +152,7 @@ fn records(
     }
 }
 
-/// Everything of an answer that a caller gets to see.
+/// All bytes of a response that a caller sees.
 fn bytes(answer: &Result<Vec<u8>, Status>) -> Vec<u8> {
     match answer {
         Ok(bytes) => bytes.clone(),
@@ -179,7 +180,7 @@ async fn call(channel: &Channel, path: &str, message: &[u8]) -> Result<Vec<u8>, 
     Ok(all)
 }
 
-/// Messages as the bytes that they are.
+/// Codec of raw message bytes.
 #[derive(Debug, Clone, Copy)]
 struct Raw;
 

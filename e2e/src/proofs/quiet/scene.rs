@@ -1,5 +1,5 @@
-//! A user's folder with secrets in every place that has one, a watcher of everything that its processes say, and
-//! the loop done once in it.
+//! A user's directory with a secret in every location that holds one, a watcher of all process output, and one run
+//! of the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -25,19 +25,19 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(10);
 const LOOKS_PER_LISTING: u32 = 5;
 
-/// Everything that the failures happen to.
+/// Environment of the failures.
 #[derive(Debug)]
 pub(super) struct Scene {
     pub(super) place: Workplace,
     pub(super) database: PathBuf,
     pub(super) token: String,
-    /// Stands as user, password and parameter in URLs that cannot work.
+    /// User, password and parameter in URLs that cannot work.
     pub(super) url_secret: String,
     pub(super) alias: String,
     pub(super) canaries: Vec<Canary>,
     pub(super) capture: Capture,
     pub(super) provoked: usize,
-    /// What should have failed and did not.
+    /// Commands that should have failed and did not.
     pub(super) wrong: Vec<String>,
     up: Option<Running>,
     processes: Vec<Json>,
@@ -93,7 +93,7 @@ impl Scene {
             processes: Vec::new(),
             watcher,
         };
-        // The first command founds the state folder, and with it the trust file and the keys.
+        // The first command creates the state directory with the trust file and the keys.
         scene.ok(&["smoke", "call", "billing.inspect_invoice", "--input", "call.json"])?;
         scene.name_a_person()?;
         Ok(scene)
@@ -114,7 +114,7 @@ impl Scene {
         )?)
     }
 
-    /// Starts the services, and takes in their keys as canaries.
+    /// Starts the services and adds their keys as canaries.
     pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let mut up = self.place.start(&["up", "--serve", "--port", "0", "--json"])?;
         up.until_printed(START, |out| serde_json::from_str::<Json>(out).is_ok())?;
@@ -143,7 +143,7 @@ impl Scene {
         Ok(())
     }
 
-    /// What `up` said about a process.
+    /// Report of `up` about a process.
     pub(super) fn process(&self, name: &str) -> anyhow::Result<&Json> {
         self.processes
             .iter()
@@ -158,7 +158,7 @@ impl Scene {
             .to_owned())
     }
 
-    /// The services' end, and everything that they leave behind.
+    /// Stops the services and collects all files that they leave.
     pub(super) fn end(&mut self) -> anyhow::Result<()> {
         if let Some(up) = self.up.take() {
             up.signal(rustix::process::Signal::TERM)?;
@@ -168,10 +168,10 @@ impl Scene {
         Ok(())
     }
 
-    /// Takes in the files and what the watcher saw.
+    /// Collects the files and the watcher's output.
     pub(super) fn collect(&mut self) -> anyhow::Result<()> {
         let state = self.place.path(".synapsor");
-        // These files are the places where keys and names belong.
+        // Keys and names belong in these files.
         let own = ["keys", "ca", "certs"].map(|name| state.join(name));
         let wanted = |path: &Path| {
             let is_trust = path
@@ -187,7 +187,7 @@ impl Scene {
         self.watcher.end(&mut self.capture)
     }
 
-    /// Fails when the scan would not find some canary in the very place where it lies.
+    /// Fails if the scan does not find a canary at its known location.
     pub(super) fn find_all_where_they_belong(&self) -> anyhow::Result<()> {
         let mut places = Capture::default();
         let lies_there = |path: &Path| {
@@ -208,13 +208,13 @@ impl Scene {
         Ok(())
     }
 
-    /// Takes in what a command printed.
+    /// Collects the output of a command.
     pub(super) fn take(&mut self, name: &str, ran: &Ran) {
         self.capture.add(format!("{name}, stdout"), ran.stdout.clone());
         self.capture.add(format!("{name}, stderr"), ran.stderr.clone());
     }
 
-    /// A command that succeeds.
+    /// Runs a command that must succeed.
     pub(super) fn ok(&mut self, arguments: &[&str]) -> anyhow::Result<Ran> {
         let ran = self.place.run(arguments)?;
         self.take(&arguments.join(" "), &ran);
@@ -222,7 +222,7 @@ impl Scene {
         Ok(ran)
     }
 
-    /// A command that must fail, with other variables for once; `None` takes one away.
+    /// Runs a command that must fail, with changed variables; `None` removes one.
     pub(super) fn fails(
         &mut self,
         arguments: &[&str],
@@ -242,7 +242,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Counts a failure, or notes that it was none.
+    /// Counts a failure, or records an unexpected success.
     pub(super) fn failed(&mut self, name: &str, is_failure: bool, said: &str) {
         if is_failure {
             self.provoked += 1;
@@ -251,7 +251,7 @@ impl Scene {
         }
     }
 
-    /// The loop, and every way to look at its records. Gives the applied proposal.
+    /// Runs the loop and every command that shows its records. Returns the applied proposal.
     pub(super) fn do_the_loop(&mut self) -> anyhow::Result<String> {
         let id = self.place.propose(INVOICE, "goodwill")?;
         for arguments in [
@@ -279,7 +279,7 @@ impl Scene {
     }
 }
 
-/// Looks at logs before they are removed and at command lines while they run.
+/// Reads logs before they are removed and command lines while they run.
 #[derive(Debug)]
 struct Watcher {
     stop: Arc<AtomicBool>,
@@ -341,7 +341,7 @@ impl Watcher {
 }
 
 impl Watched {
-    /// A log is read at the end through the handle, also when its name is gone by then.
+    /// A log is read at the end through its handle, even if its name has been removed.
     fn look_at_logs(&mut self, folder: &Path) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();

@@ -1,5 +1,5 @@
-//! The whole loop under `strace`, in a network namespace that has only a loopback where that is permitted: every
-//! connection of every process, and where it goes.
+//! The complete loop under `strace`, in a network namespace with only a loopback if that is permitted: every
+//! connection of every process and its destination.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -10,18 +10,18 @@ use serde_json::Value as Json;
 use crate::account;
 use crate::binaries::Build;
 
-/// What the system calls told.
+/// Findings from the system calls.
 #[derive(Debug, Default)]
 pub(super) struct Traced {
     pub(super) calls: usize,
     pub(super) to_loopback: usize,
     pub(super) local: usize,
-    /// Lines that go further, or that cannot be told.
+    /// Lines with a remote or an unknown destination.
     pub(super) beyond: Vec<String>,
     pub(super) is_isolated: bool,
 }
 
-/// Whether `strace` is there; root fetches it from the distribution when it is not.
+/// Checks for `strace`; root installs it from the distribution if it is missing.
 pub(super) fn has_strace(may_install: bool) -> bool {
     if runs(Command::new("strace").arg("-V")) {
         return true;
@@ -59,7 +59,7 @@ pub(super) fn demo(folder: &Path) -> anyhow::Result<Traced> {
         "trace=connect,sendto,sendmsg,sendmmsg",
         "-o",
     ];
-    // A shell brings the loopback up; what follows is passed as arguments and never read as shell text.
+    // A shell enables the loopback; the rest is passed as arguments and never parsed as shell text.
     let script = "ip link set lo up && exec \"$@\"";
     let mut isolated = Command::new("unshare");
     isolated.args(namespace());
@@ -108,7 +108,7 @@ pub(super) fn demo(folder: &Path) -> anyhow::Result<Traced> {
     Ok(traced)
 }
 
-/// Root has its namespaces; everybody else first becomes root of a namespace of users, if the system permits.
+/// Root may create namespaces; other users first become root of a user namespace, if the system permits it.
 fn namespace() -> &'static [&'static str] {
     if account::is_root() {
         &["--net", "--"]
@@ -131,7 +131,8 @@ fn judge(log: &str) -> Traced {
     traced
 }
 
-/// `Some(true)` for a loopback address, `Some(false)` for a local socket, `None` for a call without an address.
+/// Returns `Some(true)` for a loopback address, `Some(false)` for a local socket, `None` for a call without an
+/// address.
 fn place(line: &str) -> anyhow::Result<Option<bool>> {
     let is_resumed = line.contains("resumed>");
     if !line.contains("sa_family=") {

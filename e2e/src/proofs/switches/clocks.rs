@@ -1,5 +1,5 @@
-//! Steps of one clock and of several, forwards, backwards and beyond what a certificate lives: nothing is applied
-//! past its deadline, nothing that is open ends for good, and everything works again when the step has ended.
+//! Clock steps of one process and of several: forwards, backwards and beyond the lifetime of a certificate. No
+//! order is applied after its deadline, no open proposal ends for good, and everything works again after the step.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,17 +20,17 @@ use crate::proofs::findings::Findings;
 use crate::proofs::ground::Ground;
 use crate::stack::WRITER;
 
-/// The ledger looks for what has expired once a minute.
+/// The ledger checks for expired items once a minute.
 const STEP_LASTS: Duration = Duration::from_secs(65);
 const STEP_LASTS_SMALL: Duration = Duration::from_secs(5);
 const RESUMED: Duration = Duration::from_secs(30);
-/// The life of an order that is left to expire.
+/// Lifetime of an order that expires in the test.
 const LIFE: Duration = Duration::from_secs(4);
 const TWO_HOURS: i64 = 2 * 60 * 60;
-/// From 2026 it is past the year 2038, where 32 bits end.
+/// From 2026 this is past the year 2038, where 32-bit timestamps overflow.
 const TO_2038: i64 = 12 * 366 * 24 * 60 * 60;
 
-/// Whose clock steps. SQLite's is the writer's.
+/// Process whose clock steps. SQLite uses the writer's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Writer,
@@ -51,7 +51,7 @@ const STEPS: [(i64, &str); 3] = [
     (TO_2038, "to 2038"),
 ];
 
-/// Gives the number of cells; `None` where there is no libfaketime.
+/// Returns the number of cells; `None` without libfaketime.
 pub(super) async fn run(
     ground: &Arc<Ground>,
     findings: &mut Findings,
@@ -59,10 +59,10 @@ pub(super) async fn run(
 ) -> anyhow::Result<Option<usize>> {
     let mut cells = 0;
     for (seconds, name) in STEPS {
-        // Side by side: a step is mostly waiting.
+        // Concurrently: a step is mostly waiting.
         let mut running = JoinSet::new();
         for whose in [Whose::Writer, Whose::Ledger, Whose::Both] {
-            // The ledger's own steps have nothing to do with the engine; the short form tries them on SQLite.
+            // The ledger's own steps do not depend on the engine; the short form runs them on SQLite.
             let is_own = (whose == Whose::Writer) == (ground.engine != Engine::Sqlite);
             if !small || (is_own && seconds == TWO_HOURS) {
                 running.spawn(cell(Arc::clone(ground), Step { whose, seconds, name }, small));
@@ -92,7 +92,7 @@ async fn cell(ground: Arc<Ground>, step: Step, small: bool) -> anyhow::Result<Op
     Ok(Some(findings))
 }
 
-/// A ledger and a writer that run under clocks of their own.
+/// A ledger and a writer under separate clocks.
 struct Stepping {
     scene: Scene,
     ledger: SteppedClock,
@@ -160,7 +160,7 @@ impl Stepping {
         self.applies(findings, &restarted).await
     }
 
-    /// A clock that is set back does not bring an order back whose time is over.
+    /// Checks that a clock set back does not revive an expired order.
     async fn revive(&mut self, findings: &mut Findings, ground: &Ground) -> anyhow::Result<()> {
         let _writer = self.start_writer()?;
         let before = self.scene.approved("before an order expires").await?;
@@ -170,7 +170,7 @@ impl Stepping {
         let alice = deployment.person("alice");
         let mut short = order(deployment, alice, &case.subject, &[&case.approval]);
         short.expires_at = now() + Span::seconds(i64::try_from(LIFE.as_secs())?);
-        // The writer has the order in time and tries until its time is over.
+        // The writer has the order in time and retries until the deadline.
         let lock = ReceiptLock::take(ground, deployment)?;
         let desk = &mut self.scene.bench.desk;
         desk.request_apply(&seal_order(alice, &short)).await?;
@@ -183,7 +183,7 @@ impl Stepping {
         Ok(())
     }
 
-    /// Orders a case, again when it was given back, until it is applied.
+    /// Orders a case, again if its job was returned, until it is applied.
     async fn applies(&mut self, findings: &mut Findings, case: &Case) -> anyhow::Result<()> {
         let pause = Duration::from_secs(2);
         for _ in 0..RESUMED.as_secs() / pause.as_secs() {

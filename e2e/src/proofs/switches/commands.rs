@@ -1,4 +1,4 @@
-//! The commands of an operator who stops and resumes writers of a deployment.
+//! CLI commands of an operator who freezes and resumes writers of a deployment.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::stack::Stack;
 const PERSON: &str = "alice";
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Alice at the command line.
+/// Alice with the CLI.
 pub(super) struct Commands {
     runner: PathBuf,
     flags: Vec<String>,
@@ -48,7 +48,7 @@ impl Commands {
         })
     }
 
-    /// One command that may ask this writer.
+    /// Runs one command that may call this writer.
     pub(super) fn run(&self, writer: &Process, arguments: &[&str]) -> anyhow::Result<Ran> {
         let mut command = Command::new(&self.runner);
         command.args(&self.flags).args(["--writer", &writer.address]);

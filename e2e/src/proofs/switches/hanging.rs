@@ -1,5 +1,5 @@
-//! Sixteen sources that hang and one that works: its applies take as long as alone, and a source that comes back is
-//! served at once.
+//! Sixteen hanging sources and a working one: its applies take as long as without them, and a recovered source is
+//! served immediately.
 
 use std::time::{Duration, Instant};
 
@@ -13,17 +13,17 @@ use crate::proofs::findings::Findings;
 use crate::proofs::ground::Ground;
 
 const SOURCES: usize = 16;
-/// Applies of one measurement; open proposals of one agent are limited, and those that hang are open.
+/// Applies of one measurement; open proposals of one agent are limited, and the hanging ones are open.
 const APPLIES: usize = 15;
-/// On a machine that others use as well, the best of so many measurements counts.
+/// Number of measurements, of which the best counts, because the machine may be shared.
 const ROUNDS: usize = 4;
 const ROUNDS_SMALL: usize = 1;
 const TIMES_MAX: f64 = 1.2;
-/// A source that delays another one does it by seconds, and what else a machine does during its tests by less.
+/// A delay by another source takes seconds; other load on the machine during its tests causes less.
 const TIMES_MAX_SMALL: f64 = 3.0;
 const COMES_BACK: Duration = Duration::from_secs(2);
 const COMES_BACK_SMALL: Duration = Duration::from_secs(5);
-/// In which hanging sources take whatever they get.
+/// Time in which the writer takes every job of the hanging sources.
 const TAKEN: Duration = Duration::from_secs(3);
 const APPLIED: Duration = Duration::from_secs(60);
 
@@ -68,7 +68,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -
             source.come_back()?;
         }
         let began = Instant::now();
-        // Given back to its applier by now, or still on its way: an order does no harm.
+        // The job is returned by now or still in progress; another order is harmless.
         scene.order(case).await;
         let applied = source.is_applied(&scene, case, APPLIED).await?;
         let took = began.elapsed();
@@ -91,8 +91,8 @@ fn times(beside: Duration, alone: Duration) -> f64 {
     beside.as_secs_f64() / alone.as_secs_f64()
 }
 
-/// The middle time of an apply in the quickest of some rounds, with the jobs of `stuck` ordered again before each: what
-/// hangs for long goes back to its applier.
+/// Median time of an apply in the fastest of some rounds. The jobs of `stuck` are ordered again before each round,
+/// because a job that hangs for long is returned.
 async fn best(
     scene: &mut Scene,
     name: &str,

@@ -1,11 +1,11 @@
-//! A target database that takes no receipts for a while, and with SQLite nothing else either.
+//! Lock that makes a source database reject receipts for a while, and every other write with SQLite.
 
 use crate::databases::Engine;
 use crate::deployment::Deployment;
 use crate::proofs::checker::Checker;
 use crate::proofs::ground::Ground;
 
-/// The lock, until it is dropped or ended.
+/// The lock, until it is dropped or released.
 pub(super) struct ReceiptLock {
     session: Checker,
     unlock: &'static str,

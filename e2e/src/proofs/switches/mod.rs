@@ -1,5 +1,5 @@
-//! What stops writers holds, whatever becomes of their disks, their number and their clocks; and what hangs stops
-//! nothing else.
+//! Proof of freezes and rejections: they hold with any state of disks, number of writers and clocks. A hanging
+//! source stops no other source.
 
 mod clocks;
 mod commands;
@@ -21,7 +21,7 @@ use super::findings::Findings;
 use super::ground::{self, ENGINES, Ground, Servers};
 use crate::databases::Engine;
 
-/// Where the small form measures: a file, and a server.
+/// Engines that the small form measures: a file, and a server.
 const MEASURED_SMALL: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
@@ -29,7 +29,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
         Box::pin(on_engine(ground, plan))
     })
     .await?;
-    // Times are measured when nothing else runs.
+    // Times are measured while nothing else runs.
     let mut violations = super::violations(&summary);
     let engines = if plan.small {
         if let Some(skipped) = summary["skipped"].as_array_mut() {
@@ -58,7 +58,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     Ok(summary)
 }
 
-/// What a part gives; an error of it keeps no other part from running.
+/// Result of a part; an error does not stop the other parts.
 fn ended<T: Default>(part: &str, ran: anyhow::Result<T>, findings: &mut Findings) -> T {
     ran.unwrap_or_else(|error| {
         findings.violated(part, &format!("did not come to its end: {error:#}"));

@@ -1,4 +1,4 @@
-//! Very many rejections: the first of them, which met a locked database, is still known to the last.
+//! Large number of rejections: the first of them, which met a locked database, is still in force after the last.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ use crate::stack::{self, WRITER};
 const REJECTIONS: usize = 20_000;
 const REJECTIONS_SMALL: usize = 400;
 const AT_ONCE: usize = 16;
-/// After every lock that a rejection can meet has timed out.
+/// Longer than every lock timeout of a rejection.
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -> anyhow::Result<Json> {
@@ -65,7 +65,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -
     Ok(json!({ "rejections": number, "ms": milliseconds }))
 }
 
-/// Rejects proposals that the reader's key signs for this; gives the first error.
+/// Rejects generated proposals that the reader's key signs; returns the first error.
 async fn reject_many(
     scene: &Scene,
     like: &Proposal,
@@ -96,8 +96,8 @@ async fn reject(channel: Channel, request: RejectRequest) -> Option<String> {
     }
 }
 
-/// Another proposal like this one, and alice's rejection of it. The numbers are behind every real one, so that a
-/// list that forgets the lowest forgets a real one first.
+/// Builds another proposal like this one and alice's rejection of it. The ids sort after every real one, so that a
+/// list that evicts the lowest id evicts a real one first.
 fn rejection(scene: &Scene, like: &Proposal) -> anyhow::Result<RejectRequest> {
     let deployment = &scene.bench.stack.deployment;
     let mut proposal = like.clone();

@@ -1,4 +1,4 @@
-//! What the cells share: a workplace, the list of what did not hold, and the looks at a row that may not change.
+//! Shared parts of the cells: a harness, the list of violations, and checks that a row does not change.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::proofs::findings::Findings;
 use crate::proofs::ground::Ground;
 use crate::stack;
 
-/// In this time a writer that takes work has applied an order many times over.
+/// A running writer applies an order many times over in this time.
 const QUIET: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_millis(5);
 const PROBE: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ impl Scene {
         Ok(Self { bench, commands })
     }
 
-    /// A fresh proposal that alice has approved.
+    /// Creates a proposal that alice has approved.
     pub(super) async fn approved(&mut self, name: &str) -> anyhow::Result<Case> {
         let case = self.bench.proposed(name).await?;
         self.bench.desk.decide(&case.approval).await?;
@@ -50,7 +50,7 @@ impl Scene {
         let _ = self.bench.desk.request_apply(&order).await;
     }
 
-    /// Orders cases and holds the writers to leaving them alone.
+    /// Orders cases and checks that the writers do not apply them.
     pub(super) async fn stays_untouched(
         &mut self,
         findings: &mut Findings,
@@ -69,7 +69,7 @@ impl Scene {
         Ok(())
     }
 
-    /// Whether a condition on the target's row holds within a time.
+    /// Checks whether a condition on the source row becomes true within a time.
     pub(super) async fn within(
         &self,
         time: Duration,
@@ -88,7 +88,7 @@ impl Scene {
         }
     }
 
-    /// Gives alice's signed rejection of a case to one writer, past the ledger.
+    /// Sends alice's signed rejection of a case directly to one writer, without the ledger.
     pub(super) async fn reject_at(&self, writer: &Process, case: &Case) -> Result<RejectEffect, String> {
         let deployment = &self.bench.stack.deployment;
         let alice = deployment.person("alice");
@@ -104,7 +104,7 @@ impl Scene {
             .map_err(|status| synapsor_proto::status::from_status(&status).code.into_owned())
     }
 
-    /// Whether a writer says that it serves.
+    /// Checks whether a writer reports that it serves.
     pub(super) async fn is_healthy(&self, writer: &Process) -> anyhow::Result<bool> {
         let endpoint = Endpoint::new(Role::Writer, &writer.address);
         Ok(grpc_channel::is_serving(&self.channel(writer)?, &endpoint, PROBE).await?)

@@ -1,5 +1,5 @@
-//! A deployment with many sources that can hang, each by itself: with SQLite a file that somebody locks, with a
-//! server a connection on which nothing passes any more.
+//! Deployment with many sources that can hang separately: a locked file with SQLite, a stalled connection with a
+//! server.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::stack::{Stack, WRITER};
 use crate::stall::Stall;
 use crate::target::Target;
 
-/// The source of every other proof, which works here too.
+/// Source of the other proofs, which works here too.
 pub(super) const WORKING: &str = "billing_db";
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -31,11 +31,11 @@ pub(super) struct Hanging {
     pub(super) sources: Vec<Source>,
 }
 
-/// One source that can hang.
+/// Source that can hang.
 pub(super) struct Source {
     pub(super) name: String,
     pub(super) tool: String,
-    /// The invoices of its proposals.
+    /// Invoices of its proposals.
     pub(super) invoices: [String; 2],
     way: Way,
 }
@@ -43,7 +43,7 @@ pub(super) struct Source {
 enum Way {
     /// The file, and the lock on it.
     File(Checker),
-    /// The connections to the server.
+    /// Connections to the server.
     Server(Stall),
 }
 
@@ -68,7 +68,7 @@ impl Source {
         }
     }
 
-    /// Whether its proposal was applied within a time.
+    /// Checks whether its proposal was applied within a time.
     pub(super) async fn is_applied(
         &self,
         scene: &Scene,
@@ -90,7 +90,7 @@ impl Source {
     }
 }
 
-/// The deployment with `number` more sources, and a writer that reaches all of them.
+/// Creates the deployment with `number` more sources, and a writer that reaches all of them.
 pub(super) async fn set(ground: &Ground, number: usize) -> anyhow::Result<Hanging> {
     let names: Vec<String> = (1..=number).map(|n| format!("hanging_{n:02}")).collect();
     let deployment = match ground.server() {
@@ -159,7 +159,7 @@ fn contract(text: &str) -> anyhow::Result<Json> {
     Ok(serde_json::from_str(text)?)
 }
 
-/// The contract with a copy of the working source, and of the capability that proposes, for each name.
+/// Extends the contract with a copy of the working source, and of the proposing capability, for each name.
 fn with_sources(contract: &Json, names: &[String]) -> Json {
     let mut contract = contract.clone();
     let source = contract["sources"][WORKING].clone();
@@ -181,7 +181,7 @@ fn with_sources(contract: &Json, names: &[String]) -> Json {
     contract
 }
 
-/// A sample file of its own.
+/// Creates a separate sample file.
 fn file(deployment: &Deployment, name: &str) -> anyhow::Result<(Way, String, String)> {
     let path = deployment.path(&format!("{name}.db"));
     let made = Command::new(Build::Plain.binary("synapsor-executor")?)
@@ -195,7 +195,7 @@ fn file(deployment: &Deployment, name: &str) -> anyhow::Result<(Way, String, Str
     Ok((Way::File(Checker::of_file(&path)?), url.clone(), url))
 }
 
-/// The one database, through a connection that can fall silent.
+/// The shared database, through a connection that can stall.
 async fn server(ground: &Ground, deployment: &Deployment) -> anyhow::Result<(Way, String, String)> {
     let server = ground.server().context("a server")?;
     let stall = Stall::start(
@@ -206,7 +206,7 @@ async fn server(ground: &Ground, deployment: &Deployment) -> anyhow::Result<(Way
     )
     .await?;
     let url = deployment.database_url();
-    // The first login of an account may need TLS, into which a proxy cannot look; this is the first one.
+    // The first login of an account may need TLS, which a proxy cannot parse; this connection is the first login.
     block_in_place(|| crate::databases::Session::new(ground.engine, url.clone()).execute("SELECT 1"))?;
     let through = url.replacen(server.address(), &stall.address.to_string(), 1);
     Ok((Way::Server(stall), deployment.target.read_url(), through))

@@ -1,5 +1,5 @@
-//! A state directory that cannot be written: read-only, or on a disk that is full. What is refused once is not
-//! reported as done the second time, a stop holds at once, and what was reported as done holds after a restart.
+//! State directory that cannot be written: read-only, or on a full disk. A refused command is not reported as done
+//! when it is repeated. A stop holds immediately, and a stop that was reported as done holds after a restart.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::stack::{self, WRITER};
 const LIMIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What happens to the directory.
+/// Fault of the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Damage {
     ReadOnly,
@@ -38,7 +38,7 @@ impl Damage {
     }
 }
 
-/// Gives the number of cells; `None` where this machine has no mount namespaces.
+/// Returns the number of cells; `None` without mount namespaces.
 pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Result<Option<usize>> {
     if let Err(reason) = namespaces::try_mount() {
         namespaces::missing("state directories that cannot be written", &reason)?;
@@ -89,7 +89,7 @@ async fn reject(ground: &Ground, findings: &mut Findings, damage: Damage) -> any
     let writer = disk.writer(&scene)?;
     let case = scene.approved(&name).await?;
     disk.break_it()?;
-    // Where the target database takes no tombstone, the directory is all that there is.
+    // If the source database accepts no tombstone, the directory is the only storage.
     let lock = ReceiptLock::take(ground, &scene.bench.stack.deployment)?;
     let first = scene.reject_at(&writer, &case).await;
     let second = scene.reject_at(&writer, &case).await;
@@ -118,10 +118,10 @@ async fn reject(ground: &Ground, findings: &mut Findings, damage: Damage) -> any
     Ok(())
 }
 
-/// A file system of the writer's own over its state directory.
+/// Separate file system over the writer's state directory.
 struct Disk {
     state: PathBuf,
-    /// What the script is told, and what it tells, by files in here.
+    /// Directory of the files that signal to and from the script.
     signals: PathBuf,
     damage: Damage,
 }
@@ -138,7 +138,7 @@ impl Disk {
         Ok(this)
     }
 
-    /// The writer inside; the script becomes the writer, so that its process is the writer's.
+    /// Starts the writer inside; the script executes the writer, so that both have the same pid.
     fn writer(&self, scene: &Scene) -> anyhow::Result<Process> {
         let text = |path: &Path| path.display().to_string();
         let mut prefix = namespaces::unshare_mounts();
@@ -161,7 +161,7 @@ impl Disk {
         self.wait_for("break.done")
     }
 
-    /// Puts what the writer left there into the directory below; it has ended by now.
+    /// Copies the writer's files into the directory below; the writer has exited by now.
     fn keep(&self) -> anyhow::Result<()> {
         self.wait_for("ended")?;
         copy_all(&self.signals.join("kept"), &self.state)
@@ -177,7 +177,7 @@ impl Disk {
     }
 }
 
-/// Copies the files of a directory and of those in it.
+/// Copies the files of a directory and of its subdirectories.
 fn copy_all(from: &Path, to: &Path) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let (entry, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;

@@ -1,7 +1,8 @@
-//! The script between `unshare` and a writer: a small file system over the state directory, broken on a signal.
+//! Script between `unshare` and a writer: mounts a small file system over the state directory and breaks it on a
+//! signal.
 
-/// `sh -c TEXT sh STATE SIGNALS DAMAGE WRITER ARGUMENT...`. Copies are kept whenever something changes, because the
-/// file system goes with its last process.
+/// `sh -c TEXT sh STATE SIGNALS DAMAGE WRITER ARGUMENT...`. It saves copies at every change, because the file
+/// system disappears with its last process.
 pub(super) const TEXT: &str = r#"
 state=$1 signals=$2 damage=$3
 shift 3

@@ -1,4 +1,4 @@
-//! Two writers: one directory takes one of them, and what stops one of them stops the deployment.
+//! Two writers: a state directory accepts one of them, and a freeze at one of them stops the deployment.
 
 use std::os::unix::fs::symlink;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::stack::WRITER;
 
 const SECOND: &str = "writer-2";
 const THIRD: &str = "writer-3";
-/// Orders at a time: with two writers that take turns, each gets some.
+/// Concurrent orders: with two writers, each gets some.
 const ORDERS: usize = 4;
-/// From a lock that ends to the tombstone.
+/// Time from the release of a lock to the tombstone.
 const TOMBSTONED: Duration = Duration::from_secs(10);
 const RESUMED: Duration = Duration::from_secs(30);
 
@@ -26,7 +26,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Res
     Ok(3)
 }
 
-/// A second writer on the state directory of a running one does not start.
+/// Checks that a second writer on the state directory of a running one does not start.
 async fn one_directory(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
     let scene = Scene::new(ground).await?;
     let deployment = &scene.bench.stack.deployment;
@@ -41,7 +41,8 @@ async fn one_directory(ground: &Ground, findings: &mut Findings) -> anyhow::Resu
     Ok(())
 }
 
-/// One reachable writer stops the others, restarted ones and new ones included, until an applier lifts it.
+/// Checks that a freeze at one reachable writer stops the others, restarted and new ones included, until an
+/// applier lifts it.
 async fn freeze(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
     let name = "freeze with two writers";
     let mut scene = Scene::new(ground).await?;
@@ -82,7 +83,7 @@ async fn freeze(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// A rejection that met a locked database becomes a tombstone when the lock has ended, by itself.
+/// Checks that a rejection at a locked database becomes a tombstone after the lock ends, without another command.
 async fn blocked_rejection(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
     let mut scene = Scene::new(ground).await?;
     let (first, _second) = (scene.bench.writer(WRITER)?, scene.bench.writer(SECOND)?);

@@ -1,5 +1,5 @@
-//! Edits of single stored values by SQL, with the triggers taken away for the moment and put back exactly as they
-//! were, so that the edit itself is what must be noticed.
+//! Edits of single stored values by SQL. The triggers are removed for the edit and restored exactly, so that only
+//! the edit itself can be detected.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use rusqlite::{Connection, params_from_iter};
 use super::judge::RECORDS;
 use crate::proofs::Dice;
 
-/// Tables of the truth are drawn this often for each time that a view is.
+/// Event tables are chosen this many times as often as view tables.
 const TRUTH_WEIGHT: usize = 3;
 const TRUTH: usize = 4;
-/// Some values cannot be stored where the dice put them.
+/// Some random values cannot be stored in the chosen column.
 const TRIES_MAX: usize = 1_000;
 
-/// Opens a store for an attacker: no triggers, no foreign keys, no checks.
+/// Opens a store as an attacker: no triggers, no foreign keys, no checks.
 pub(super) fn attack(
     path: &Path,
     work: impl FnOnce(&Connection) -> anyhow::Result<String>,
@@ -43,7 +43,7 @@ pub(super) fn attack(
     Ok(what)
 }
 
-/// Changes one random value; says which.
+/// Changes one random value; returns its description.
 pub(super) fn edit_one_value(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
     for _ in 0..TRIES_MAX {
         let place = dice.below(TRUTH * TRUTH_WEIGHT + RECORDS.len() - TRUTH);
@@ -84,7 +84,7 @@ fn try_table(store: &Connection, table: &str, dice: &mut Dice) -> anyhow::Result
         condition.join(" AND ")
     );
     let parameters = std::iter::once(&new).chain(keys.map(|(_, value)| value));
-    // A value that the table cannot take (another kind, a duplicate) is no edit.
+    // A value that the table rejects (another type, a duplicate) is not an edit.
     match store.execute(&sql, params_from_iter(parameters)) {
         Ok(1) => Ok(Some(format!(
             "{table}.{column}: {} -> {}",
@@ -135,7 +135,7 @@ fn changed(value: &Value, dice: &mut Dice) -> Value {
     }
 }
 
-/// Flips bits of one byte, or takes the last byte away, or adds one.
+/// Flips bits of one byte, removes the last byte, or appends one.
 fn changed_bytes(bytes: &[u8], dice: &mut Dice, bit: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     match dice.below(8) {

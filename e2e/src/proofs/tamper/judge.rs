@@ -1,4 +1,4 @@
-//! Whether anybody notices: the check at start, the full verification, and the witnesses, in this order.
+//! Detection of tampering by the check at start, the full verification, and the pinned checkpoints, in this order.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use synapsor_ledger::store::{Store, StoreError, verify_file};
 use super::original::Original;
 use super::tree::Nodes;
 
-/// Tables whose rows are the records: the truth, and the views that follow from it.
+/// Tables whose rows are the records: the events, and the views derived from them.
 pub(super) const RECORDS: [&str; 13] = [
     "events",
     "bodies",
@@ -27,7 +27,7 @@ pub(super) const RECORDS: [&str; 13] = [
     "audit",
 ];
 
-/// What is needed to look at a store as its owner.
+/// Inputs for checking a store as its owner.
 pub(super) struct Judge {
     origin: String,
     key_pem: String,
@@ -35,7 +35,7 @@ pub(super) struct Judge {
     witnesses: Vec<PinnedCheckpoint>,
 }
 
-/// Who noticed, and what they said.
+/// Detecting check, and its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Alarm {
     pub(super) by: By,
@@ -64,12 +64,12 @@ impl Judge {
         &self.origin
     }
 
-    /// The ledger's key, which a thief has as well.
+    /// The ledger's key, which an attacker holds as well.
     pub(super) fn key(&self) -> SigningKey {
         SigningKey::from_pem(&self.key_pem).expect("a key that was written by its owner")
     }
 
-    /// The first alarm about a store.
+    /// Returns the first detection for a store.
     pub(super) fn alarm(&self, path: &Path) -> Option<Alarm> {
         let store = |by, error: StoreError| Alarm {
             by,
@@ -92,7 +92,7 @@ impl Judge {
             .find_map(|witness| self.witnessed(witness, path, &report.note).err().map(says))
     }
 
-    /// What one witness says to the newest checkpoint, given the best proof that the store can offer.
+    /// Checks the newest checkpoint against one pinned checkpoint, with the best proof that the store can offer.
     fn witnessed(&self, witness: &PinnedCheckpoint, path: &Path, note: &str) -> Result<(), String> {
         let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_owned())?;
         let proof = if witness.needs_proof(new.size) {

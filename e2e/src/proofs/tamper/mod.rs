@@ -1,5 +1,5 @@
-//! A ledger's store in hostile hands: every edit of a value, every attack on the shape and every flipped byte is
-//! reported or changes no record, and a store that nobody touched never raises an alarm.
+//! Tamper proof: every edit of a value, every structural attack and every flipped byte of a ledger's store is
+//! detected or changes no record. An unmodified store never causes a detection.
 
 mod edits;
 mod judge;
@@ -21,14 +21,14 @@ use judge::Judge;
 use original::Original;
 use structural::Attack;
 
-/// How many of each.
+/// Number of cases of each kind.
 struct Numbers {
     proposals: usize,
     edits: usize,
     structural: usize,
     bytes: usize,
     restarts: usize,
-    /// Of the edits, so many are shown to the real process as well, and so many clean restarts are its.
+    /// Number of edits that the real process checks as well, and of its clean restarts.
     process_edits: usize,
     process_restarts: usize,
 }
@@ -53,7 +53,7 @@ const SMALL: Numbers = Numbers {
 };
 const OLDER_COPIES: usize = 10;
 
-/// Everything that the cases share.
+/// Shared data of the cases.
 struct Scene {
     original: Original,
     judge: Judge,
@@ -61,7 +61,7 @@ struct Scene {
     seed: u64,
 }
 
-/// One case: carries itself out at a path, and fails when it does not hold.
+/// One case: runs at a path, and fails on a violation.
 type Case = fn(&Scene, usize, &Path) -> anyhow::Result<()>;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
@@ -109,7 +109,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     Ok(summary)
 }
 
-/// Runs the cases of one part on all cores; gives the number that did not hold.
+/// Runs the cases of one part on all cores; returns the number of violations.
 fn all(scene: &Scene, name: &str, count: usize, case: Case) -> usize {
     let (next, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
@@ -119,7 +119,7 @@ fn all(scene: &Scene, name: &str, count: usize, case: Case) -> usize {
                 return;
             }
             let path = scene.original.deployment.path(&format!("{name}-{number}.db"));
-            // A panic on hostile bytes is a violation like any other.
+            // A panic on malicious bytes is a violation as well.
             let held = catch_unwind(AssertUnwindSafe(|| case(scene, number, &path)));
             if let Err(error) = held.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) {
                 println!("VIOLATION {name} {number}: {error:#}");
@@ -137,14 +137,14 @@ fn all(scene: &Scene, name: &str, count: usize, case: Case) -> usize {
 }
 
 impl Scene {
-    /// The same dice for the same case, whichever thread draws it.
+    /// The same random numbers for the same case, independent of the thread.
     fn dice(&self, part: u64, number: usize) -> Dice {
         let mut dice = Dice::new(self.seed ^ (part << 48) ^ number as u64);
         dice.roll();
         dice
     }
 
-    /// One edit of a value on a copy at `path`.
+    /// Makes one edit of a value on a copy at `path`.
     fn edit(&self, number: usize, path: &Path) -> anyhow::Result<String> {
         std::fs::copy(&self.original.file, path)?;
         let mut dice = self.dice(1, number);
@@ -168,7 +168,7 @@ fn attacked(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
         .judge
         .alarm(path)
         .with_context(|| format!("nobody noticed: {what}"))?;
-    // A forgery that the store itself gives away is a weaker one than this proof wants to make.
+    // A forgery that the store itself reveals is weaker than this proof requires.
     ensure!(
         attack.only().is_none_or(|by| by == alarm.by),
         "{what}: a poor forgery, {alarm:?}"
@@ -203,7 +203,7 @@ fn untouched(scene: &Scene, _number: usize, path: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Takes a store and what belongs to it away.
+/// Removes a store and its side files.
 fn remove(path: &Path) {
     for ending in ["", "-wal", "-shm", ".lock"] {
         let mut name = path.as_os_str().to_owned();

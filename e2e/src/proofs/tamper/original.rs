@@ -1,5 +1,5 @@
-//! The store that gets tampered with: written by the real processes, with older copies of itself on the way, and
-//! with what the command line and the writer remember of it.
+//! Store for the tampering: written by the real processes, with older copies of itself and the pinned checkpoints
+//! of the CLI and the writer.
 
 use std::path::{Path, PathBuf};
 
@@ -17,20 +17,20 @@ use crate::deployment::Deployment;
 use crate::operator::{Desk, decision, seal_decision};
 use crate::stack::Stack;
 
-/// A finished store, alone in its deployment: no process runs on it.
+/// A finished store in its own deployment, without a running process.
 pub(super) struct Original {
     pub(super) deployment: Deployment,
-    /// The whole store in one file.
+    /// The complete store in one file.
     pub(super) file: PathBuf,
-    /// The same store at earlier times, each whole and genuine, oldest first.
+    /// The same store at earlier times, each complete and genuine, oldest first.
     pub(super) older: Vec<PathBuf>,
-    /// What the command line and the writer remember.
+    /// Pinned checkpoints of the CLI and the writer.
     pub(super) witnesses: Vec<PinnedCheckpoint>,
     pub(super) events: u64,
 }
 
 impl Original {
-    /// Proposals of every fate, and reads, until `proposals` are made.
+    /// Creates proposals with every outcome, and reads, until there are `proposals` of them.
     pub(super) async fn make(proposals: usize, copies: usize) -> anyhow::Result<Self> {
         let stack = Stack::start(Deployment::new(Build::Plain)?)?;
         fill_database(&stack.deployment, proposals)?;
@@ -128,7 +128,7 @@ async fn one_proposal(stack: &Stack, agent: &Agent, desk: &mut Desk, number: usi
     Ok(())
 }
 
-/// What a command of the operator would keep as its witness now.
+/// Checkpoint that a command of the operator would pin now.
 async fn last_seen(stack: &Stack) -> anyhow::Result<PinnedCheckpoint> {
     let trust = stack.deployment.trust()?;
     let mut client = TransparencyServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
@@ -143,7 +143,7 @@ async fn last_seen(stack: &Stack) -> anyhow::Result<PinnedCheckpoint> {
     Ok(witness)
 }
 
-/// Copies a store that is in use, as one consistent file.
+/// Copies a store that is in use as one consistent file.
 fn copy_whole(from: &Path, to: &Path) -> anyhow::Result<()> {
     let connection = Connection::open(from)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
@@ -151,7 +151,7 @@ fn copy_whole(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Moves what still stands in the write-ahead log into the file itself.
+/// Moves the content of the write-ahead log into the file itself.
 pub(super) fn fold_log_in(path: &Path) -> anyhow::Result<()> {
     let connection = Connection::open(path)?;
     connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;

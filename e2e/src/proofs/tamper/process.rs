@@ -1,4 +1,4 @@
-//! The same questions put to the real ledger process: does it start, and what does its verification answer?
+//! The same checks with the real ledger process: whether it starts, and the result of its verification.
 
 use synapsor_chassis::identity::Role;
 use synapsor_domain::log::{ConsistencyProof, PinnedCheckpoint, verify_checkpoint};
@@ -8,7 +8,7 @@ use synapsor_proto::ledger::v1::{VerifyStoreRequest, VerifyStoreResponse};
 use super::{Scene, remove};
 use crate::stack;
 
-/// Shows edited stores to the process; gives the number that nobody noticed.
+/// Starts the process on edited stores; returns the number of undetected edits.
 pub(super) async fn edits(scene: &Scene, count: usize) -> anyhow::Result<usize> {
     let store = scene.original.deployment.store();
     let mut wrong = 0;
@@ -23,7 +23,8 @@ pub(super) async fn edits(scene: &Scene, count: usize) -> anyhow::Result<usize> 
     Ok(wrong)
 }
 
-/// Starts the process on the untouched store, each time where the last one left it; gives the number of alarms.
+/// Starts the process on the unmodified store, each time as the last run left it; returns the number of
+/// detections.
 pub(super) async fn restarts(scene: &Scene, count: usize) -> anyhow::Result<usize> {
     let store = scene.original.deployment.store();
     remove(&store);
@@ -76,7 +77,7 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
     Ok(None)
 }
 
-/// What a command line makes of the answer: findings, or a checkpoint that its witness does not accept.
+/// Result of a CLI check of the response: findings, or a checkpoint that does not extend the pinned one.
 fn judged(
     scene: &Scene,
     mut witness: PinnedCheckpoint,

@@ -1,5 +1,5 @@
-//! Attacks on the shape of the log. The strongest are made with the ledger's own key, so that the store is sound in
-//! itself and only those who remember an earlier checkpoint can tell.
+//! Structural attacks on the log. The strongest use the ledger's own key, so that the store is consistent in
+//! itself and only an earlier pinned checkpoint can detect them.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use super::original::Original;
 use super::tree::make_anew;
 use crate::proofs::Dice;
 
-/// What is done to the shape.
+/// Kind of structural attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attack {
     OlderFile,
@@ -41,7 +41,7 @@ impl Attack {
         Self::EventAdded,
     ];
 
-    /// Who must be the one to notice, if nobody else can.
+    /// The only check that can detect it, if there is just one.
     pub(super) const fn only(self) -> Option<By> {
         match self {
             Self::OlderFile | Self::Fork | Self::LongerFork => Some(By::Witness),
@@ -49,7 +49,7 @@ impl Attack {
         }
     }
 
-    /// Carries it out on a copy of the original at `path`; says what was done.
+    /// Runs the attack on a copy of the original at `path`; returns a description.
     pub(super) fn carry_out(
         self,
         path: &Path,
@@ -94,7 +94,7 @@ impl Attack {
     }
 }
 
-/// Back to a genuine earlier checkpoint, in all that the signature covers.
+/// Cuts the log back to a genuine earlier checkpoint, in all data that the signature covers.
 fn cut_tail(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
     let sizes: Vec<i64> = store
         .prepare("SELECT size FROM checkpoints WHERE size < (SELECT max(size) FROM checkpoints)")?
@@ -125,7 +125,7 @@ fn swap(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String
     Ok(format!("events {left} and {right} swapped"))
 }
 
-/// An event that says that somebody else sent it; no view shows that.
+/// Replaces the sender of an event; no view shows it.
 fn another_actor(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String> {
     let seq = i64::try_from(dice.below(usize::try_from(size)?))?;
     let bytes: Vec<u8> =
@@ -139,7 +139,7 @@ fn another_actor(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Resu
     Ok(format!("forked at event {seq}"))
 }
 
-/// One more start of the ledger, as the ledger itself would write it.
+/// Appends one more start of the ledger, in the ledger's own format.
 fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
     let salt = [7_u8; 32];
     let (bytes, body): (Vec<u8>, Vec<u8>) = store.query_row(
@@ -172,7 +172,7 @@ fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Any record but a checkpoint: those in between say nothing that the newest does not.
+/// Deletes any record except a checkpoint: the newest checkpoint makes earlier ones redundant.
 fn row_gone(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
     loop {
         let table = *dice.pick(&RECORDS);

@@ -1,4 +1,4 @@
-//! The stored tree as a thief of the ledger key sees it: read for proofs, and made anew over forged events.
+//! The stored tree as an attacker with the ledger key uses it: read for proofs, and rebuilt over forged events.
 
 use anyhow::Context as _;
 use rusqlite::{Connection, params};
@@ -26,7 +26,7 @@ impl Nodes {
         Ok(Self(nodes.collect::<Result<_, _>>()?))
     }
 
-    /// The proof that the ledger would give for this growth, or the best that these nodes allow.
+    /// The ledger's consistency proof for these sizes, or the best one that these nodes allow.
     pub(super) fn consistency(&self, old: u64, new: u64) -> anyhow::Result<ConsistencyProof> {
         let path = tlog::prove_tree(new, old, self).map_err(|_| anyhow::anyhow!("no such proof"))?;
         Ok(ConsistencyProof::new(
@@ -37,7 +37,7 @@ impl Nodes {
     }
 }
 
-/// Makes leaves and tree fit the events as they stand, and signs every checkpoint anew; `size` events are there.
+/// Rebuilds leaves and tree from the current events and signs every checkpoint again; there are `size` events.
 pub(super) fn make_anew(store: &Connection, size: u64, origin: &str, key: &SigningKey) -> anyhow::Result<()> {
     let mut nodes = Nodes(Vec::new());
     for seq in 0..size {

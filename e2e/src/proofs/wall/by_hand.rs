@@ -1,4 +1,4 @@
-//! The processes started one by one, as a service manager would, with a gateway over HTTP.
+//! Processes started one by one, as a service manager does, with a gateway over HTTP.
 
 use anyhow::ensure;
 use serde_json::json;
@@ -70,7 +70,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     Ok(())
 }
 
-/// Has a proposal ordered while nobody can write to the database.
+/// Orders a proposal while writes to the database are locked.
 async fn order(stack: &Stack, proposal: &str) -> anyhow::Result<Gate> {
     let mut desk = Desk::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, proposal).await?;

@@ -1,4 +1,4 @@
-//! What can be seen of a running process from outside: names of variables, open files, and where it listens.
+//! Inspection of a running process from outside: names of variables, open files, and listening addresses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use anyhow::Context as _;
 
 use crate::account;
 
-/// A process to look at, and what its supervisor says about its variables.
+/// Process to inspect, and its variables according to its supervisor.
 #[derive(Debug, Clone)]
 pub(super) struct Subject {
     pub(super) name: String,
@@ -19,7 +19,7 @@ pub(super) struct Subject {
     pub(super) reported: Vec<String>,
 }
 
-/// Where things are, to tell open files apart.
+/// Known locations, for the classification of open files.
 #[derive(Debug)]
 pub(super) struct Places {
     pub(super) folder: PathBuf,
@@ -27,22 +27,22 @@ pub(super) struct Places {
     pub(super) store: PathBuf,
 }
 
-/// What an open descriptor is.
+/// Kind of an open descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Database,
-    /// SQLite's files beside the database; in WAL mode whoever reads maps and locks them too.
+    /// SQLite's files beside the database; in WAL mode a reader maps and locks them too.
     DatabaseSide,
     Store,
     Certificate,
     Log,
-    /// Another file of the deployment's folder, such as a lock.
+    /// Another file of the deployment's directory, such as a lock.
     Own,
     Socket,
     Pipe,
     Event,
     Device,
-    /// Handed down by whoever runs the proof, such as a shell with a file open: this process has it as well.
+    /// Inherited from the caller of the proof, for example a shell with an open file: this process has it as well.
     Inherited,
     Other,
 }
@@ -54,16 +54,16 @@ pub(super) struct OpenFile {
     pub(super) is_writable: bool,
 }
 
-/// One look. Files and listeners are `None` where they cannot be seen.
+/// One inspection. Files and listeners are `None` if they cannot be read.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) name: String,
     pub(super) pid: u32,
     pub(super) address: String,
     pub(super) variables: Vec<String>,
-    /// Whether the variables come from the kernel; else the supervisor says so.
+    /// Whether the variables come from the kernel; otherwise from the supervisor.
     pub(super) is_from_kernel: bool,
-    /// Names of variables whose value looks like the URL of a database.
+    /// Names of variables whose value looks like a database URL.
     pub(super) urls: Vec<String>,
     pub(super) files: Option<Vec<OpenFile>>,
     pub(super) listeners: Option<Vec<SocketAddr>>,
@@ -170,12 +170,12 @@ fn read_variables(seen: &mut Seen, environ: &[u8]) {
     seen.variables.sort();
 }
 
-/// Every descriptor, and the inodes of those that are sockets.
+/// Every descriptor, and the inodes of sockets.
 fn open_files(proc: &Path, places: &Places) -> anyhow::Result<(Vec<OpenFile>, Vec<u64>)> {
     let (mut files, mut inodes) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(proc.join("fd"))? {
         let entry = entry?;
-        // A descriptor can be closed between the listing and the look.
+        // A descriptor can be closed between the listing and this call.
         let Ok(target) = fs::read_link(entry.path()) else {
             continue;
         };
@@ -228,7 +228,7 @@ fn kind_of(target: &str, places: &Places) -> Kind {
     }
 }
 
-/// What this process leaves open for those that it starts.
+/// Files that this process leaves open for its children.
 fn handed_down() -> Vec<String> {
     const CLOSE_ON_EXEC: u32 = 0o2_000_000;
     let mut found = Vec::new();
@@ -241,7 +241,7 @@ fn handed_down() -> Vec<String> {
     found
 }
 
-/// How a descriptor was opened.
+/// Flags of an open descriptor.
 fn flags(info: &str) -> Option<u32> {
     let octal = info.lines().find_map(|l| l.strip_prefix("flags:"))?;
     u32::from_str_radix(octal.trim(), 8).ok()
@@ -270,7 +270,7 @@ fn listeners(proc: &Path, inodes: &[u64]) -> anyhow::Result<Vec<SocketAddr>> {
     Ok(found)
 }
 
-/// The kernel prints addresses as words of the machine's byte order.
+/// The kernel prints addresses as words in the machine's byte order.
 fn address(text: &str) -> Option<SocketAddr> {
     let (ip, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;

@@ -1,5 +1,5 @@
-//! The wall between the processes: what each of them holds, who may call what, what one can see of another, and
-//! that an approved change does not depend on the processes that face the model.
+//! Isolation proof: the resources of each process, the permitted calls, the visibility between processes, and that
+//! an approved change does not depend on the processes that serve the model.
 
 mod by_hand;
 mod look;
@@ -19,7 +19,7 @@ use crate::account::{self, Account};
 use crate::cli::until;
 use look::{Places, Seen, Subject};
 
-/// Everything that has to be in place while a process waits for a lock of ours.
+/// Time in which a process must reach the lock that the proof holds.
 const LOOK_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) async fn run(_plan: Plan) -> anyhow::Result<Json> {
@@ -39,7 +39,7 @@ pub(super) async fn run(_plan: Plan) -> anyhow::Result<Json> {
     }))
 }
 
-/// What was looked at and what did not hold.
+/// Checks and violations.
 #[derive(Debug, Default)]
 struct Report {
     checks: usize,
@@ -62,8 +62,8 @@ impl Report {
     }
 }
 
-/// A lock on the database that lets everybody read and nobody write: a writer that applies waits here, with the
-/// database open.
+/// Lock on the database that permits reads and blocks writes: an applying writer waits here, with the database
+/// open.
 struct Gate {
     connection: rusqlite::Connection,
 }
@@ -81,7 +81,7 @@ impl Gate {
     }
 }
 
-/// Looks at every process at the moment at which the writer has the database open, if such a look is possible.
+/// Inspects every process while the writer has the database open, if that is possible.
 fn look_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<Vec<Seen>> {
     let mut seen = Vec::new();
     if !account::is_root() {

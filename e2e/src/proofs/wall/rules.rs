@@ -1,4 +1,4 @@
-//! What each process may hold, judged from a look at all of them.
+//! Rules of the resources that each process may hold, checked on an inspection of all.
 
 use super::Report;
 use super::look::{Kind, Seen};
@@ -7,12 +7,12 @@ const READ_URL: &str = "BILLING_READ_URL";
 const WRITE_URL: &str = "BILLING_WRITE_URL";
 const CONTEXT: [&str; 2] = ["BILLING_TENANT", "BILLING_PRINCIPAL"];
 const LOGS: [&str; 2] = ["SYNAPSOR_LOG_LEVEL", "SYNAPSOR_LOG_FORMAT"];
-/// The variable with the token of the agent's side.
+/// Variable with the static token of the MCP endpoint.
 pub(super) const TOKEN: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
-/// The four, in the order in which they are printed.
+/// The four processes, in output order.
 pub(super) const NAMES: [&str; 4] = ["gateway", "reader", "writer", "ledger"];
 
-/// Names that a process may have, and those without which the look would have proved nothing.
+/// Permitted names of a process, and the required ones, without which the inspection proves nothing.
 fn variables(name: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     let mut needed = match name {
         "gateway" => vec![TOKEN],
@@ -29,7 +29,7 @@ fn variables(name: &str) -> (Vec<&'static str>, Vec<&'static str>) {
     (may, needed)
 }
 
-/// Judges the processes of one deployment, `scene` being how it was started.
+/// Checks the processes of one deployment; `scene` names how it was started.
 pub(super) fn judge(scene: &str, all: &[Seen], report: &mut Report) {
     println!("wall: {scene}");
     for seen in all {
@@ -114,7 +114,7 @@ fn files(about: &str, seen: &Seen, report: &mut Report) {
             | Kind::Inherited => {}
         }
     }
-    // Without these the looks above would hold for processes that do nothing.
+    // Without these, the checks above would also pass for idle processes.
     report.check(
         !writes || seen.can_write_database(),
         format!("{about}: was not seen with the database"),

@@ -1,4 +1,4 @@
-//! What a process with the gateway's credentials sees of the other processes of its user: nothing.
+//! Checks that a process with the gateway's credentials can read nothing of other processes of its user.
 
 use std::process::{Command, Stdio};
 
@@ -6,10 +6,10 @@ use super::Report;
 use super::look::Subject;
 use crate::account::Account;
 
-/// Windows that the kernel has into a process of the same user, and the program that looks through each.
+/// Kernel interfaces to a process of the same user, and the program that reads each.
 const WINDOWS: [(&str, &str); 4] = [("cat", "environ"), ("cat", "maps"), ("cat", "auxv"), ("ls", "fd")];
 
-/// Tries every window of every process as the user that all of them run as.
+/// Tries every interface of every process as the user that all of them run as.
 pub(super) fn probe(
     scene: &str,
     subjects: &[Subject],
@@ -48,7 +48,7 @@ pub(super) fn probe(
     Ok(())
 }
 
-/// Whether the program succeeded, and what it printed on both streams.
+/// Runs a program; returns whether it succeeded, and its output on both streams.
 fn look(account: &Account, program: &str, pid: u32, window: &str) -> anyhow::Result<(bool, String)> {
     let mut command = Command::new(program);
     command

@@ -6,7 +6,7 @@ use super::Report;
 use crate::access::{all_rpcs, call, instance_of, is_allowed, is_let_in, served_by};
 use crate::stack::{Stack, channel};
 
-/// Words that an RPC of the writer must not begin with: what is written is pulled from the ledger by the writer.
+/// Verbs with which an RPC of the writer must not begin: the writer pulls its jobs from the ledger.
 const WRITING: [&str; 14] = [
     "Apply", "Execute", "Write", "Update", "Insert", "Delete", "Commit", "Run", "Set", "Put", "Call",
     "Submit", "Approve", "Settle",

@@ -1,4 +1,4 @@
-//! The processes as `up --serve` starts them, driven by the command line.
+//! Processes as `up --serve` starts them, driven by the CLI.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ const START: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 const END: Duration = Duration::from_secs(60);
 
-/// `up` with what it said about its children.
+/// `up` and its report about its children.
 struct Up<'a> {
     place: &'a Workplace,
     account: &'a Account,
@@ -80,7 +80,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     up.end()
 }
 
-/// The agent connects again to a gateway that is being started again.
+/// Connects the agent again to a restarting gateway.
 async fn again(address: &str) -> anyhow::Result<Agent> {
     let end = Instant::now() + START;
     loop {
@@ -126,7 +126,7 @@ impl<'a> Up<'a> {
             .with_context(|| format!("{name} runs"))
     }
 
-    /// Approves a proposal and starts `apply` while nobody can write to the database.
+    /// Approves a proposal and starts `apply` while writes to the database are locked.
     fn order(&mut self, proposal: &str) -> anyhow::Result<(Gate, Running)> {
         let approve = ["proposals", "approve", proposal, "--yes"];
         let ran = Running::of(command(self.place, self.account, &approve)?, &approve)?.end(END)?;
@@ -138,7 +138,7 @@ impl<'a> Up<'a> {
     }
 
     fn end(self) -> anyhow::Result<()> {
-        // It has ended by itself if its gateway was killed.
+        // It has exited by itself if its gateway was killed.
         let _ = self.running.signal(rustix::process::Signal::TERM);
         self.running.end(END)?;
         Ok(())
