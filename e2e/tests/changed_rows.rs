@@ -35,7 +35,7 @@ fn findings(place: &Workplace, exit: i32) -> anyhow::Result<Vec<Json>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn row_that_changes_inside_commit_is_never_applied() -> anyhow::Result<()> {
+async fn row_changed_inside_commit_is_never_applied() -> anyhow::Result<()> {
     let Some(server) = Server::of(Engine::Postgres)? else {
         return Ok(());
     };

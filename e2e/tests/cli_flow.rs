@@ -20,7 +20,7 @@ fn events(place: &Workplace) -> anyhow::Result<Vec<Json>> {
 }
 
 #[test]
-fn contract_and_tools_are_shown_without_a_state_folder() -> anyhow::Result<()> {
+fn contract_and_tools_need_no_state_directory() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let before = place.listing()?;
     let valid = place.json(&["config", "validate"])?;
@@ -52,7 +52,7 @@ fn contract_and_tools_are_shown_without_a_state_folder() -> anyhow::Result<()> {
 }
 
 #[test]
-fn foreign_text_of_a_contract_reaches_the_terminal_as_ascii() -> anyhow::Result<()> {
+fn contract_text_is_printed_as_ascii() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let contract = std::fs::read_to_string(place.path("synapsor.runner.json"))?;
     place.write(
@@ -66,7 +66,7 @@ fn foreign_text_of_a_contract_reaches_the_terminal_as_ascii() -> anyhow::Result<
 }
 
 #[test]
-fn a_call_becomes_one_changed_row_by_commands_alone() -> anyhow::Result<()> {
+fn cli_commands_change_one_row() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let (_, _, version) = place.invoice(INVOICE)?;
     let id = place.propose(INVOICE, "goodwill")?;
@@ -161,7 +161,7 @@ fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_stale_row_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
+fn stale_row_is_a_conflict_without_a_write() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.approved(INVOICE, "goodwill")?;
     let database = rusqlite::Connection::open(place.path("billing.db"))?;
@@ -181,7 +181,7 @@ fn a_stale_row_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_rehearsal_changes_nothing_in_database_and_ledger() -> anyhow::Result<()> {
+fn dry_run_changes_no_database_and_no_ledger() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.approved(INVOICE, "goodwill")?;
     // The writer creates the receipt table; it exists before the comparison.
@@ -201,7 +201,7 @@ fn a_rehearsal_changes_nothing_in_database_and_ledger() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_rejected_proposal_is_never_applied() -> anyhow::Result<()> {
+fn rejected_proposal_is_never_applied() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.propose(INVOICE, "goodwill")?;
     let rejected = place.json(&[
@@ -222,7 +222,7 @@ fn a_rejected_proposal_is_never_applied() -> anyhow::Result<()> {
 }
 
 #[test]
-fn prefix_short_code_and_latest_name_the_same_proposal() -> anyhow::Result<()> {
+fn prefix_short_code_and_latest_are_equivalent() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let first = place.propose(INVOICE, "goodwill")?;
     let shown = place.json(&["proposals", "show", &first])?;
@@ -262,7 +262,7 @@ fn subcommands(help: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_command_gives_an_example_and_its_exit_codes() -> anyhow::Result<()> {
+fn command_help_has_example_and_exit_codes() -> anyhow::Result<()> {
     let place = Workplace::empty()?;
     let (mut open, mut leaves) = (vec![Vec::<String>::new()], 0);
     while let Some(words) = open.pop() {
@@ -292,7 +292,7 @@ fn every_command_gives_an_example_and_its_exit_codes() -> anyhow::Result<()> {
 }
 
 #[test]
-fn json_is_exactly_one_object_on_stdout() -> anyhow::Result<()> {
+fn json_output_is_exactly_one_object() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     place.write("read.json", &json!({ "invoice_id": INVOICE }).to_string())?;
@@ -336,7 +336,7 @@ fn json_is_exactly_one_object_on_stdout() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_demonstration_states_its_facts() -> anyhow::Result<()> {
+fn demo_prints_its_facts() -> anyhow::Result<()> {
     let place = Workplace::empty()?;
     let facts = place.json(&["demo"])?;
     let expected = json!({
@@ -382,7 +382,7 @@ fn the_demonstration_states_its_facts() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_demonstration_told_to_a_person_names_every_step_and_ends_soon() -> anyhow::Result<()> {
+fn demo_text_names_every_step_within_time_limit() -> anyhow::Result<()> {
     let place = Workplace::empty()?;
     let begun = std::time::Instant::now();
     let text = place.ok(&["demo", "--quick"])?.stdout;
@@ -402,7 +402,7 @@ fn the_demonstration_told_to_a_person_names_every_step_and_ends_soon() -> anyhow
 }
 
 #[test]
-fn up_dry_run_checks_and_makes_nothing() -> anyhow::Result<()> {
+fn up_dry_run_checks_and_creates_nothing() -> anyhow::Result<()> {
     let mut place = Workplace::new()?;
     let before = place.listing()?;
     let checked = place.json(&["up", "--dry-run"])?;
@@ -420,7 +420,7 @@ fn up_dry_run_checks_and_makes_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
-fn two_commands_at_once_in_a_fresh_folder_share_one_deployment() -> anyhow::Result<()> {
+fn concurrent_first_commands_share_one_deployment() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let call = |invoice: &str| json!({ "invoice_id": invoice, "reason": "goodwill" }).to_string();
     place.write("a.json", &call("INV-3001"))?;
@@ -450,7 +450,7 @@ fn two_commands_at_once_in_a_fresh_folder_share_one_deployment() -> anyhow::Resu
 }
 
 #[test]
-fn commands_leave_no_process_behind() -> anyhow::Result<()> {
+fn commands_leave_no_process_running() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.approved(INVOICE, "goodwill")?;
     place.ok(&["apply", "latest"])?;
@@ -458,7 +458,7 @@ fn commands_leave_no_process_behind() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_killed_supervisor_leaves_no_process_behind() -> anyhow::Result<()> {
+fn killed_supervisor_leaves_no_process() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let mut command = place.command(&["mcp", "serve"])?;
     // The client's end of stdin stays open: only the supervisor's exit can end the others.

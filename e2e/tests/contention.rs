@@ -21,31 +21,31 @@ async fn holds(scene: Scene) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_held_for_a_moment_is_written_when_it_is_free() {
+async fn briefly_locked_row_is_written_after_release() {
     holds(Scene::RowHeldBriefly).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_timeout_writes_nothing_and_the_row_is_written_when_it_is_free() {
+async fn lock_timeout_writes_nothing_until_release() {
     holds(Scene::RowHeldLong).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_receipt_that_times_out_takes_its_effect_with_it() {
+async fn receipt_timeout_rolls_back_the_effect() {
     holds(Scene::KeyHeldLong).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadlock_ends_in_one_effect_with_its_receipt() {
+async fn deadlock_ends_with_one_effect_and_receipt() {
     holds(Scene::Deadlock).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_serializable_neighbour_costs_no_effect_and_doubles_none() {
+async fn serializable_rival_leaves_exactly_one_effect() {
     holds(Scene::Serializable).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn restarts_of_the_server_cost_no_effect_and_double_none() {
+async fn server_restarts_leave_exactly_one_effect() {
     holds(Scene::Restarts).await;
 }

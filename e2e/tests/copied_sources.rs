@@ -47,7 +47,7 @@ async fn attempt(stack: &Stack, id: &str) -> anyhow::Result<AttemptResult> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn copy_of_a_file_beside_it_is_not_written() -> anyhow::Result<()> {
+async fn copied_sqlite_file_is_not_written() -> anyhow::Result<()> {
     let deployment = Deployment::with_contract(Build::Plain, &contract()?)?;
     let copy = deployment.path("copy.db");
     deployment

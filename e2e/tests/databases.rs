@@ -13,7 +13,7 @@ fn target(schema: &str) -> GrantTarget {
     }
 }
 
-fn roles_have_their_rights_and_no_others(engine: Engine) -> anyhow::Result<()> {
+fn roles_have_exactly_their_rights(engine: Engine) -> anyhow::Result<()> {
     let Some(server) = Server::of(engine)? else {
         return Ok(());
     };
@@ -46,23 +46,23 @@ fn roles_have_their_rights_and_no_others(engine: Engine) -> anyhow::Result<()> {
 }
 
 #[test]
-fn roles_of_postgres_have_their_rights_and_no_others() -> anyhow::Result<()> {
-    roles_have_their_rights_and_no_others(Engine::Postgres)?;
-    roles_have_their_rights_and_no_others(Engine::Postgres18)
+fn postgres_roles_have_exactly_their_rights() -> anyhow::Result<()> {
+    roles_have_exactly_their_rights(Engine::Postgres)?;
+    roles_have_exactly_their_rights(Engine::Postgres18)
 }
 
 #[test]
-fn roles_of_mysql_have_their_rights_and_no_others() -> anyhow::Result<()> {
-    roles_have_their_rights_and_no_others(Engine::Mysql)
+fn mysql_roles_have_exactly_their_rights() -> anyhow::Result<()> {
+    roles_have_exactly_their_rights(Engine::Mysql)
 }
 
 #[test]
-fn roles_of_mariadb_have_their_rights_and_no_others() -> anyhow::Result<()> {
-    roles_have_their_rights_and_no_others(Engine::Mariadb)
+fn mariadb_roles_have_exactly_their_rights() -> anyhow::Result<()> {
+    roles_have_exactly_their_rights(Engine::Mariadb)
 }
 
 #[test]
-fn a_database_is_gone_with_its_roles_when_it_is_dropped() -> anyhow::Result<()> {
+fn dropped_database_removes_its_roles() -> anyhow::Result<()> {
     for &engine in Engine::SERVERS {
         let Some(server) = Server::of(engine)? else {
             continue;
@@ -79,7 +79,7 @@ fn a_database_is_gone_with_its_roles_when_it_is_dropped() -> anyhow::Result<()> 
     Ok(())
 }
 
-fn what_was_committed_outlives_a_kill(engine: Engine) -> anyhow::Result<()> {
+fn committed_rows_survive_a_kill(engine: Engine) -> anyhow::Result<()> {
     let Some(private) = PrivateServer::start(engine, &[])? else {
         return Ok(());
     };
@@ -99,16 +99,16 @@ fn what_was_committed_outlives_a_kill(engine: Engine) -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_was_committed_outlives_a_kill_of_postgres() -> anyhow::Result<()> {
-    what_was_committed_outlives_a_kill(Engine::Postgres)
+fn committed_rows_survive_a_kill_of_postgres() -> anyhow::Result<()> {
+    committed_rows_survive_a_kill(Engine::Postgres)
 }
 
 #[test]
-fn what_was_committed_outlives_a_kill_of_mysql() -> anyhow::Result<()> {
-    what_was_committed_outlives_a_kill(Engine::Mysql)
+fn committed_rows_survive_a_kill_of_mysql() -> anyhow::Result<()> {
+    committed_rows_survive_a_kill(Engine::Mysql)
 }
 
 #[test]
-fn what_was_committed_outlives_a_kill_of_mariadb() -> anyhow::Result<()> {
-    what_was_committed_outlives_a_kill(Engine::Mariadb)
+fn committed_rows_survive_a_kill_of_mariadb() -> anyhow::Result<()> {
+    committed_rows_survive_a_kill(Engine::Mariadb)
 }

@@ -70,7 +70,7 @@ fn failed(reason: &str) -> AttemptResult {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_hides_the_row_from_updates_is_a_conflict() -> anyhow::Result<()> {
+async fn policy_hiding_the_row_from_updates_is_a_conflict() -> anyhow::Result<()> {
     on_postgres(
         "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY;
          CREATE POLICY look ON invoices FOR SELECT USING (true);
@@ -108,7 +108,7 @@ async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_could_run_inside_the_commit_is_refused() -> anyhow::Result<()> {
+async fn rejects_trigger_that_may_run_inside_commit() -> anyhow::Result<()> {
     refused_after_the_review(
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
            $$ BEGIN INSERT INTO public.journal VALUES (new.id); RETURN NULL; END $$;
@@ -122,7 +122,7 @@ async fn a_trigger_that_could_run_inside_the_commit_is_refused() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_calls_what_nobody_acknowledged_writes_nothing() -> anyhow::Result<()> {
+async fn trigger_calling_unacknowledged_code_writes_nothing() -> anyhow::Result<()> {
     refused_after_the_review(
         "CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN new.waiver_reason := lower('Something Else'); RETURN new; END $$;
@@ -132,7 +132,7 @@ async fn a_trigger_that_calls_what_nobody_acknowledged_writes_nothing() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_rewrites_what_was_reviewed_writes_nothing() -> anyhow::Result<()> {
+async fn trigger_rewriting_reviewed_values_writes_nothing() -> anyhow::Result<()> {
     // In the closed form, so that the code is permitted: the writer compares the row after the UPDATE.
     on_postgres(
         "CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS
@@ -144,7 +144,7 @@ async fn a_trigger_that_rewrites_what_was_reviewed_writes_nothing() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_suppresses_the_update_is_never_applied() -> anyhow::Result<()> {
+async fn trigger_suppressing_the_update_is_never_applied() -> anyhow::Result<()> {
     refused_after_the_review(
         "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
          CREATE TRIGGER nothing BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION nothing();",
@@ -213,7 +213,7 @@ fn deleted_and_inserted_again(holder: &Session, version: i64) -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_deleted_and_inserted_again_during_the_wait_is_the_row_that_is_there() -> anyhow::Result<()> {
+async fn row_reinserted_during_lock_wait_is_compared() -> anyhow::Result<()> {
     for engine in SERVERS {
         let same = while_the_row_is_held(engine, |holder, _, _| deleted_and_inserted_again(holder, 7));
         if let Some((court, result)) = same.await? {
@@ -236,7 +236,7 @@ async fn a_row_deleted_and_inserted_again_during_the_wait_is_the_row_that_is_the
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_ended_in_the_middle_costs_no_effect_and_doubles_none() -> anyhow::Result<()> {
+async fn broken_connection_leaves_exactly_one_effect() -> anyhow::Result<()> {
     for engine in SERVERS {
         let ended = while_the_row_is_held(engine, |_, owner, sessions| {
             for session in sessions {
@@ -273,7 +273,7 @@ async fn a_connection_ended_in_the_middle_costs_no_effect_and_doubles_none() -> 
 
 /// A table from another copy of the database is not the reviewed one.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_at_another_database_refuses_and_writes_nothing() -> anyhow::Result<()> {
+async fn writer_on_another_database_writes_nothing() -> anyhow::Result<()> {
     for engine in SERVERS {
         let Some(server) = Server::of(engine)? else {
             continue;
@@ -335,7 +335,7 @@ fn tests() -> anyhow::Result<String> {
 }
 
 #[test]
-fn every_trap_of_the_published_list_has_its_test() -> anyhow::Result<()> {
+fn every_documented_trap_has_its_test() -> anyhow::Result<()> {
     let list = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/engine-traps.md");
     let (list, tests) = (std::fs::read_to_string(list)?, tests()?);
     let mut traps = 0;
@@ -363,7 +363,7 @@ fn every_trap_of_the_published_list_has_its_test() -> anyhow::Result<()> {
 /// The receipt of a conflict is committed, and database code that ran at the row lock must not be committed with
 /// it.
 #[test]
-fn what_code_did_at_the_lock_is_not_committed_with_a_conflict() -> anyhow::Result<()> {
+fn code_run_at_the_lock_is_not_committed_by_a_conflict() -> anyhow::Result<()> {
     let Some(server) = Server::of(Engine::Postgres)? else {
         return Ok(());
     };

@@ -61,7 +61,7 @@ async fn signed(stack: &Stack, id: &str) -> anyhow::Result<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_gets_one_row_changed_once_a_person_has_signed() -> anyhow::Result<()> {
+async fn agent_changes_one_row_after_an_approval() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let read = agent.inspect(INVOICE).await?;
@@ -84,7 +84,7 @@ async fn an_agent_gets_one_row_changed_once_a_person_has_signed() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_retry_changes_nothing_and_the_records_tell_the_story() -> anyhow::Result<()> {
+async fn retry_changes_nothing_and_records_show_it() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let place = Workplace::over(server.database()?, &Fixture::billing())?;
         place.ok(&["config", "validate"])?;
@@ -114,7 +114,7 @@ async fn a_retry_changes_nothing_and_the_records_tell_the_story() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_changed_in_an_accent_only_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
+async fn changed_accent_is_a_conflict_without_a_write() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let id = agent.propose(INVOICE, "goodwill").await?;
@@ -131,7 +131,7 @@ async fn a_row_that_changed_in_an_accent_only_is_a_conflict_and_nothing_is_writt
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_changed_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
+async fn changed_version_is_a_conflict_without_a_write() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let place = Workplace::over(server.database()?, &Fixture::billing())?;
         let id = place.approved(INVOICE, "goodwill")?;
@@ -150,7 +150,7 @@ async fn a_version_that_changed_is_a_conflict_and_nothing_is_written() -> anyhow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_without_a_version_is_guarded_by_all_that_was_shown() -> anyhow::Result<()> {
+async fn weak_guard_covers_all_visible_columns() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let amount = |number: &str| json!({ "number": number, "amount": 12.75, "comment": "settled" });
@@ -179,7 +179,7 @@ async fn a_row_without_a_version_is_guarded_by_all_that_was_shown() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_of_change_guards_by_the_microsecond_and_moves_with_the_write() -> anyhow::Result<()> {
+async fn timestamp_guard_uses_microseconds_and_advances() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let target = &stack.deployment.target;
@@ -214,7 +214,7 @@ async fn a_time_of_change_guards_by_the_microsecond_and_moves_with_the_write() -
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_or_a_tenant_that_only_looks_the_same_finds_nothing() -> anyhow::Result<()> {
+async fn collation_equal_key_or_tenant_finds_nothing() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let (stack, agent) = scene(&server).await?;
         for id in [
@@ -246,7 +246,7 @@ async fn a_key_or_a_tenant_that_only_looks_the_same_finds_nothing() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_that_the_column_would_change_is_refused_before_anybody_is_asked() -> anyhow::Result<()> {
+async fn rejects_value_that_the_column_would_alter() -> anyhow::Result<()> {
     on_every_server(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let before = stack.deployment.dump()?;

@@ -11,16 +11,16 @@ fn holds(figures: Option<Json>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sixteen_hanging_sources_do_not_delay_a_working_one() {
+async fn hanging_sources_do_not_delay_a_working_source() {
     holds(hanging_sources(Size::SMALL).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_locked_row_holds_one_slot_however_many_wait_for_it() {
+async fn locked_row_uses_one_slot_for_all_waiting_jobs() {
     holds(one_locked_row(45).await.unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_whose_rows_are_locked_does_not_delay_another() {
+async fn locked_tenant_does_not_delay_another_tenant() {
     holds(two_tenants(24).await.unwrap());
 }

@@ -59,7 +59,7 @@ async fn compare(name: &str, door: &Door, token: &str, pair: [&Message; 2]) -> a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_others_ids_take_as_long_as_unknown_ones() -> anyhow::Result<()> {
+async fn foreign_ids_take_as_long_as_unknown_ids() -> anyhow::Result<()> {
     let tenants = Tenants::start(&["--rate-per-second", "100000"])?;
     let (door, token) = (tenants.door(), tenants.token(ACME, "ann"));
     let victim = tenants.token(GLOBEX, "zoe");

@@ -87,7 +87,7 @@ fn findings(court: &Court) -> anyhow::Result<Vec<ReceiptFinding>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn source_without_its_newest_receipt_is_not_written() -> anyhow::Result<()> {
+async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let receipt = applied(&mut court).await?;
     lose(&mut court)?;
@@ -131,7 +131,7 @@ async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn newest_receipt_that_no_writer_signed_says_nothing() -> anyhow::Result<()> {
+async fn unsigned_newest_receipt_is_ignored() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let mut receipt: Receipt = applied(&mut court)
         .await?
@@ -145,7 +145,7 @@ async fn newest_receipt_that_no_writer_signed_says_nothing() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn comparison_reports_lost_receipts_that_a_writer_signed() -> anyhow::Result<()> {
+async fn comparison_reports_lost_signed_receipts() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let receipt = applied(&mut court).await?;
     let mut other: Receipt = receipt.decode_unverified(ObjectKind::Receipt)?;
@@ -230,7 +230,7 @@ fn plant(court: &Court, envelope: &DsseEnvelope) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn receipt_of_another_database_does_not_count() -> anyhow::Result<()> {
+async fn receipt_of_another_database_is_ignored() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     planted(&court, &court.deployment().writer_key, "sqlite:another-one")?;
     let report = judged(&mut court).await?;
@@ -239,7 +239,7 @@ async fn receipt_of_another_database_does_not_count() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn receipt_of_a_retired_key_counts_by_an_order_only() -> anyhow::Result<()> {
+async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let old = SigningKey::from_seed(&[9; 32].into());
     court.change_trust(|trust| {
@@ -279,7 +279,7 @@ async fn receipt_of_a_retired_key_counts_by_an_order_only() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writer_that_ends_does_not_wait_for_an_absent_source() -> anyhow::Result<()> {
+async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let database = court.deployment().database();
     std::fs::rename(&database, database.with_extension("away"))?;

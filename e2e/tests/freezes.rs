@@ -142,7 +142,7 @@ fn receipts(stack: &Stack) -> anyhow::Result<Vec<(String, String)>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn freeze_at_one_writer_stops_both_and_the_lift_resumes_both() -> anyhow::Result<()> {
+async fn freeze_at_one_writer_stops_both_until_the_lift() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let _second = stack::writer(&stack.deployment, &stack.ledger.address, "writer-2", &[])?;
     let subjects = proposals(&stack, &INVOICES).await?;
@@ -187,7 +187,7 @@ async fn freeze_at_one_writer_stops_both_and_the_lift_resumes_both() -> anyhow::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn writer_that_does_not_confirm_is_named_with_the_time_that_is_left() -> anyhow::Result<()> {
+async fn unconfirmed_writer_is_named_with_remaining_time() -> anyhow::Result<()> {
     let mut stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let subjects = proposals(&stack, &INVOICES[..1]).await?;
     let address = address(stack.writer.as_ref())?;
@@ -254,12 +254,12 @@ async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ledger_that_withholds_a_freeze_applies_nothing_on_sqlite() -> anyhow::Result<()> {
+async fn withheld_freeze_still_stops_writers_on_sqlite() -> anyhow::Result<()> {
     withheld(Deployment::new(Build::Plain)?).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ledger_that_withholds_a_freeze_applies_nothing_on_servers() -> anyhow::Result<()> {
+async fn withheld_freeze_still_stops_writers_on_servers() -> anyhow::Result<()> {
     for &engine in Engine::SERVERS {
         if let Some(server) = Server::of(engine)? {
             withheld(Deployment::on(Build::Plain, &server)?)
@@ -271,7 +271,7 @@ async fn ledger_that_withholds_a_freeze_applies_nothing_on_servers() -> anyhow::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lift_is_not_replayed_and_needs_an_applier_and_the_clock() -> anyhow::Result<()> {
+async fn lift_rejects_replay_non_applier_and_wrong_clock() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let address = address(stack.writer.as_ref())?;
     let deployment = &stack.deployment;
@@ -311,7 +311,7 @@ fn start_without_state(stack: &mut Stack) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn freeze_whose_signer_left_holds_until_a_lift_names_it() -> anyhow::Result<()> {
+async fn freeze_of_a_removed_signer_holds_until_lifted() -> anyhow::Result<()> {
     let mut stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let subjects = proposals(&stack, &INVOICES[..3]).await?;
     let bob = stack.deployment.person("bob");
@@ -351,7 +351,7 @@ async fn freeze_whose_signer_left_holds_until_a_lift_names_it() -> anyhow::Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stops_count_whatever_the_clocks_say() -> anyhow::Result<()> {
+async fn freezes_hold_with_any_clock() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let address = address(stack.writer.as_ref())?;
     let deployment = &stack.deployment;
@@ -381,7 +381,7 @@ async fn stops_count_whatever_the_clocks_say() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn order_of_who_knew_of_a_freeze_is_refused_by_a_writer_that_does_not() -> anyhow::Result<()> {
+async fn rejects_order_whose_signer_saw_an_unknown_freeze() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let alice = court.person("alice");
     let (_, digest) = seal_freeze(alice, &freeze(court.deployment(), alice));
@@ -391,7 +391,7 @@ async fn order_of_who_knew_of_a_freeze_is_refused_by_a_writer_that_does_not() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unsigned_freeze_stops_one_writer_and_is_reported_as_that() -> anyhow::Result<()> {
+async fn unsigned_freeze_stops_one_writer_and_is_reported() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let address = address(stack.writer.as_ref())?;
     let alice = stack.deployment.person("alice");

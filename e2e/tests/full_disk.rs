@@ -97,7 +97,7 @@ async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_on_a_full_disk_answers_what_it_holds() -> anyhow::Result<()> {
+async fn ledger_on_a_full_disk_serves_its_records() -> anyhow::Result<()> {
     if let Err(reason) = namespaces::try_mount() {
         return namespaces::missing("a ledger on a full disk", &reason);
     }
@@ -108,7 +108,7 @@ async fn a_ledger_on_a_full_disk_answers_what_it_holds() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn start_on_a_full_disk_is_recorded_once_there_is_room() -> anyhow::Result<()> {
+async fn start_on_a_full_disk_is_recorded_after_recovery() -> anyhow::Result<()> {
     if let Err(reason) = namespaces::try_mount() {
         return namespaces::missing("a ledger on a full disk", &reason);
     }

@@ -9,7 +9,7 @@ use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::stack::{INSTANCE, Stack, channel};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_identity_reaches_exactly_its_services() -> anyhow::Result<()> {
+async fn identity_reaches_exactly_its_services() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let writer = stack.writer.as_ref().expect("a writer");
     let addresses = [
@@ -46,7 +46,7 @@ async fn every_identity_reaches_exactly_its_services() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_client_s_gateway_cannot_use_my_reader() -> anyhow::Result<()> {
+async fn reader_rejects_gateway_of_another_instance() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let path = "/synapsor.executor.v1.AgentService/GetCatalog";
     let mine = call(&stack.reader_as(Role::Gateway, Some(INSTANCE))?, path).await;
@@ -57,7 +57,7 @@ async fn another_client_s_gateway_cannot_use_my_reader() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_certificate_of_another_deployment_opens_nothing() -> anyhow::Result<()> {
+async fn rejects_certificate_of_another_deployment() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let other = Deployment::new(Build::Plain)?;
     let foreign = channel(
@@ -73,7 +73,7 @@ async fn a_certificate_of_another_deployment_opens_nothing() -> anyhow::Result<(
 }
 
 #[test]
-fn no_rpc_of_the_writer_applies_anything() {
+fn writer_has_no_rpc_that_applies() {
     let rpcs: Vec<_> = all_rpcs()
         .into_iter()
         .filter(|rpc| rpc.service.ends_with("WriterService"))

@@ -11,7 +11,7 @@ const START: Duration = Duration::from_secs(60);
 const END: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_signal_ends_the_proofs_and_every_process_below_them() -> anyhow::Result<()> {
+fn signal_ends_proofs_and_all_descendants() -> anyhow::Result<()> {
     for signal in [Signal::INT, Signal::TERM] {
         let arguments = ["quiet", "--small"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_prove"));

@@ -44,7 +44,7 @@ fn ledger_findings(place: &Workplace) -> anyhow::Result<Vec<String>> {
 }
 
 #[test]
-fn receipts_from_before_the_retirement_count_as_before() -> anyhow::Result<()> {
+fn receipts_from_before_key_retirement_stay_valid() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.approved("INV-3001", "goodwill")?;
     ends(&place, 0, &["apply", &id])?;

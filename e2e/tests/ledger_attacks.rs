@@ -41,7 +41,7 @@ fn lease_request() -> wire::LeaseJobsRequest {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
+async fn rejects_guessed_lease_token() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let (mut desk, subject) = proposed(&stack).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
@@ -81,7 +81,7 @@ async fn a_guessed_lease_token_opens_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::Result<()> {
+async fn rejects_unattested_proposal_and_altered_evidence() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let (_, subject) = proposed(&stack).await?;
     let mut intake = IntakeServiceClient::new(stack.ledger_as(Role::Reader, Some("client-1"))?);
@@ -121,7 +121,7 @@ async fn an_unattested_proposal_and_altered_evidence_are_not_filed() -> anyhow::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn decisions_and_orders_that_do_not_verify_are_not_filed() -> anyhow::Result<()> {
+async fn rejects_unverifiable_decisions_and_orders() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let (mut desk, subject) = proposed(&stack).await?;
     let deployment = &stack.deployment;
@@ -154,7 +154,7 @@ async fn decisions_and_orders_that_do_not_verify_are_not_filed() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
+async fn rejects_report_without_the_writers_signature() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let (mut desk, subject) = proposed(&stack).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
@@ -191,7 +191,7 @@ async fn a_writer_s_word_counts_only_under_its_key() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_edited_ledger_row_is_reported_at_the_next_start() -> anyhow::Result<()> {
+async fn edited_ledger_row_is_reported_at_next_start() -> anyhow::Result<()> {
     let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     proposed(&stack).await?;
     stack.ledger.kill();
@@ -216,7 +216,7 @@ async fn an_edited_ledger_row_is_reported_at_the_next_start() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_was_rolled_back_is_refused_by_the_writer_that_remembers() -> anyhow::Result<()> {
+async fn writer_rejects_rolled_back_ledger() -> anyhow::Result<()> {
     let mut stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let copy = stack.deployment.path("older.db");
     stack.restart_ledger(&[])?;

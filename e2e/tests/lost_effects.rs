@@ -131,7 +131,7 @@ fn findings(place: &Workplace, code: &str) -> anyhow::Result<Vec<String>> {
 }
 
 #[test]
-fn restored_database_shows_before_the_next_write() -> anyhow::Result<()> {
+fn restored_database_is_detected_before_next_write() -> anyhow::Result<()> {
     on_every_engine(|place| {
         let before = [place.invoice("INV-3001")?, place.invoice("INV-3002")?];
         let lost = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
@@ -189,7 +189,7 @@ fn restored_database_shows_before_the_next_write() -> anyhow::Result<()> {
 }
 
 #[test]
-fn copy_of_a_file_from_before_is_a_lost_effect() -> anyhow::Result<()> {
+fn restored_sqlite_file_is_a_lost_effect() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let first = applied(&place, "INV-3001")?;
     back_up(&place)?;
@@ -215,7 +215,7 @@ fn copy_of_a_file_from_before_is_a_lost_effect() -> anyhow::Result<()> {
 }
 
 #[test]
-fn receipt_that_is_there_is_not_given_up() -> anyhow::Result<()> {
+fn present_receipt_cannot_be_given_up() -> anyhow::Result<()> {
     on_every_engine(|place| {
         let first = applied(&place, "INV-3001")?;
         let newest = applied(&place, "INV-3002")?;
@@ -243,7 +243,7 @@ fn receipt_that_is_there_is_not_given_up() -> anyhow::Result<()> {
 }
 
 #[test]
-fn orders_about_receipts_name_a_source_of_the_contract() -> anyhow::Result<()> {
+fn receipt_orders_name_a_source_of_the_contract() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = applied(&place, "INV-3001")?;
     for source in ["typo", ""] {
@@ -275,7 +275,7 @@ fn orders_about_receipts_name_a_source_of_the_contract() -> anyhow::Result<()> {
 }
 
 #[test]
-fn effects_that_come_back_are_no_longer_missing() -> anyhow::Result<()> {
+fn returned_effects_are_no_longer_missing() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     applied(&place, "INV-3001")?;
     let lost = applied(&place, "INV-3002")?;
@@ -291,7 +291,7 @@ fn effects_that_come_back_are_no_longer_missing() -> anyhow::Result<()> {
 }
 
 #[test]
-fn receipt_that_the_ledger_refuses_is_an_orphan() -> anyhow::Result<()> {
+fn receipt_refused_by_the_ledger_is_an_orphan() -> anyhow::Result<()> {
     on_every_engine(|place| {
         applied(&place, "INV-3001")?;
         let pem = std::fs::read_to_string(place.path(".synapsor/keys/writer.pem"))?;
@@ -338,7 +338,7 @@ fn receipt_that_the_ledger_refuses_is_an_orphan() -> anyhow::Result<()> {
 }
 
 #[test]
-fn archived_receipts_may_be_deleted_by_the_owner() -> anyhow::Result<()> {
+fn owner_may_delete_archived_receipts() -> anyhow::Result<()> {
     on_every_engine(|place| {
         let old = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
         let cut = synapsor_e2e::now().to_string();
@@ -400,7 +400,7 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
-fn commands_of_the_guide_are_understood() -> anyhow::Result<()> {
+fn commands_in_the_guide_are_valid() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let ids = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
     let guide = include_str!("../../docs/lost-effects.md");
@@ -431,7 +431,7 @@ fn commands_of_the_guide_are_understood() -> anyhow::Result<()> {
 
 /// A dump restored into a new database has another identity and also lacks the newest receipts.
 #[test]
-fn backup_in_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
+fn backup_restored_to_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     applied(&place, "INV-3001")?;
     back_up(&place)?;
@@ -451,7 +451,7 @@ fn backup_in_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
 
 /// A lift cannot end a row that is not a freeze, so the refusal names who can.
 #[test]
-fn row_with_the_key_of_a_freeze_is_refused_with_what_to_do() -> anyhow::Result<()> {
+fn row_with_a_freeze_key_is_refused_with_a_fix() -> anyhow::Result<()> {
     on_every_engine(|place| {
         let id = place.approved("INV-3001", "goodwill")?;
         place.target.execute(

@@ -31,7 +31,7 @@ fn names(missing: &[String], address: &str) -> bool {
 }
 
 #[test]
-fn freeze_names_each_named_writer_that_does_not_answer() -> anyhow::Result<()> {
+fn freeze_lists_named_writers_that_do_not_answer() -> anyhow::Result<()> {
     let place = place()?;
     let ran = place.run(&["writeback", "freeze", "--json", "--writer", NOBODY])?;
     ran.expect(6)?;
@@ -56,7 +56,7 @@ fn freeze_names_each_named_writer_that_does_not_answer() -> anyhow::Result<()> {
 }
 
 #[test]
-fn freeze_at_a_named_writer_of_this_machine_is_confirmed_by_it() -> anyhow::Result<()> {
+fn local_named_writer_confirms_a_freeze() -> anyhow::Result<()> {
     let place = place()?;
     let mut up = place.start(&["up"])?;
     up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
@@ -88,7 +88,7 @@ fn writer_address(place: &Workplace) -> anyhow::Result<String> {
 }
 
 #[test]
-fn addresses_that_are_none_are_refused_before_anything_is_signed() -> anyhow::Result<()> {
+fn rejects_invalid_addresses_before_signing() -> anyhow::Result<()> {
     let place = place()?;
     for address in ["garbage", "127.0.0.1:1,", "127.0.0.1:0", ":7443", ","] {
         for command in [
@@ -108,7 +108,7 @@ fn addresses_that_are_none_are_refused_before_anything_is_signed() -> anyhow::Re
 }
 
 #[test]
-fn options_for_services_that_a_command_does_not_ask_are_refused() -> anyhow::Result<()> {
+fn rejects_options_of_unused_services() -> anyhow::Result<()> {
     let place = place()?;
     for command in [
         &["up"][..],
@@ -136,7 +136,7 @@ fn options_for_services_that_a_command_does_not_ask_are_refused() -> anyhow::Res
 }
 
 #[test]
-fn reasons_that_the_ledger_refuses_are_refused_before_the_signature() -> anyhow::Result<()> {
+fn rejects_invalid_reasons_before_signing() -> anyhow::Result<()> {
     let place = place()?;
     let reason = "see https://user:SECRETPW@wiki.example/x";
     for command in [
@@ -169,7 +169,7 @@ fn reasons_that_the_ledger_refuses_are_refused_before_the_signature() -> anyhow:
 
 /// The doctor asks a writer that runs on this machine too, also if this shell has every variable itself.
 #[test]
-fn doctor_tells_what_keeps_a_running_writer_from_its_work() -> anyhow::Result<()> {
+fn doctor_reports_what_blocks_a_running_writer() -> anyhow::Result<()> {
     let place = place()?;
     let mut up = place.start(&["up"])?;
     up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;

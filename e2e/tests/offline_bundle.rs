@@ -65,7 +65,7 @@ fn isolated() -> anyhow::Result<Command> {
 }
 
 #[test]
-fn a_bundle_is_verified_without_network_and_without_state() -> anyhow::Result<()> {
+fn bundle_verifies_without_network_and_state() -> anyhow::Result<()> {
     let away = far_away()?;
     let ran = without_network(&away, BUNDLE, TRUST)?;
     ran.expect(0)?;
@@ -97,7 +97,7 @@ fn flip(bundle: &Json, pointer: &str) -> anyhow::Result<Json> {
 }
 
 #[test]
-fn one_flipped_byte_in_any_record_is_exit_10() -> anyhow::Result<()> {
+fn flipped_byte_in_a_record_is_exit_10() -> anyhow::Result<()> {
     let away = far_away()?;
     let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
     let records = bundle["records"].as_array().context("records")?.len();
@@ -126,7 +126,7 @@ fn verify_with(away: &Workplace, bundle: &Json, records: Vec<Json>) -> anyhow::R
 }
 
 #[test]
-fn a_record_in_another_place_is_exit_10() -> anyhow::Result<()> {
+fn record_at_another_index_is_exit_10() -> anyhow::Result<()> {
     let away = far_away()?;
     let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
     let records = bundle["records"].as_array().context("records")?;
@@ -148,7 +148,7 @@ fn a_record_in_another_place_is_exit_10() -> anyhow::Result<()> {
 /// Inclusion proofs cannot reveal that the end of a history was withheld; but no claim is accepted without its
 /// record.
 #[test]
-fn no_claim_of_a_bundle_stands_without_the_record_that_it_rests_on() -> anyhow::Result<()> {
+fn bundle_claim_without_its_record_is_rejected() -> anyhow::Result<()> {
     let away = far_away()?;
     let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
     let records = bundle["records"].as_array().context("records")?;
@@ -176,7 +176,7 @@ fn no_claim_of_a_bundle_stands_without_the_record_that_it_rests_on() -> anyhow::
 }
 
 #[test]
-fn another_deployments_trust_file_says_why_it_does_not_fit() -> anyhow::Result<()> {
+fn trust_file_of_another_deployment_is_explained() -> anyhow::Result<()> {
     let (away, other) = (far_away()?, far_away()?);
     std::fs::copy(other.path(TRUST), away.path("other.json"))?;
     let ran = without_network(&away, BUNDLE, "other.json")?;

@@ -157,7 +157,7 @@ fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> anyhow::Result<Vec<u8>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_follows_its_proposal_from_the_first_word_to_the_receipt() -> anyhow::Result<()> {
+async fn gateway_follows_its_proposal_to_the_receipt() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let mut gateway = Gateway::of(&stack)?;
     let ticket = gateway.ticket().await?;
@@ -225,7 +225,7 @@ async fn a_gateway_follows_its_proposal_from_the_first_word_to_the_receipt() -> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_agent_takes_back_is_never_applied_and_the_log_proves_who_did() -> anyhow::Result<()> {
+async fn withdrawn_proposal_is_never_applied_and_is_logged() -> anyhow::Result<()> {
     let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let mut gateway = Gateway::of(&stack)?;
     let ticket = gateway.ticket().await?;
@@ -268,7 +268,7 @@ async fn what_an_agent_takes_back_is_never_applied_and_the_log_proves_who_did() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_of_one_tenant_finds_nothing_of_another() -> anyhow::Result<()> {
+async fn gateway_finds_nothing_of_another_tenant() -> anyhow::Result<()> {
     let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let mut gateway = Gateway::of(&stack)?;
     let acme = gateway.ticket().await?;
@@ -342,7 +342,7 @@ async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_show_what_an_agent_took_back() -> anyhow::Result<()> {
+async fn commands_show_withdrawn_proposals() -> anyhow::Result<()> {
     let mut place = Workplace::new()?;
     place.set("SYNAPSOR_RUNNER_HTTP_TOKEN", "a-token-of-this-test");
     let mut services = place.start(&["up", "--serve", "--port", "0", "--json"])?;

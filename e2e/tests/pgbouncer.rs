@@ -188,7 +188,7 @@ fn plan(table: &str, id: &str, columns: &[&str]) -> RowPlan {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_whole_loop_runs_through_a_transaction_pooler() -> anyhow::Result<()> {
+async fn loop_runs_through_a_transaction_pooler() -> anyhow::Result<()> {
     let Some(Scene { deployment, pooler }) = Scene::new("transaction")? else {
         return Ok(());
     };
@@ -216,7 +216,7 @@ async fn the_whole_loop_runs_through_a_transaction_pooler() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_read_and_write_over_two_connections_and_leave_nothing_in_them() -> anyhow::Result<()> {
+async fn pooled_connections_keep_no_client_state() -> anyhow::Result<()> {
     let Some(scene) = Scene::new("transaction")? else {
         return Ok(());
     };
@@ -257,7 +257,7 @@ async fn many_read_and_write_over_two_connections_and_leave_nothing_in_them() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_that_nobody_waits_for_stops_behind_a_pooler() -> anyhow::Result<()> {
+async fn abandoned_read_stops_behind_a_pooler() -> anyhow::Result<()> {
     let Some(scene) = Scene::new("transaction")? else {
         return Ok(());
     };
@@ -293,7 +293,7 @@ async fn a_read_that_nobody_waits_for_stops_behind_a_pooler() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pooler_of_statements_is_refused() -> anyhow::Result<()> {
+async fn rejects_statement_pooler() -> anyhow::Result<()> {
     let Some(scene) = Scene::new("statement")? else {
         return Ok(());
     };

@@ -26,17 +26,17 @@ fn needs_failpoints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_process_holds_or_reaches_what_belongs_to_another() {
+async fn process_reaches_no_resource_of_another() {
     holds("wall").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_loop_connects_to_nothing_beyond_this_machine_and_no_failure_tells_a_secret() {
+async fn loop_stays_local_and_failures_leak_no_secret() {
     holds("quiet").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_leaves_one_effect_or_none_and_a_receipt_that_says_which() {
+async fn crash_leaves_one_effect_or_none_with_a_receipt() {
     needs_failpoints();
     let summary = holds("crash").await;
     // A passed proof must also list what it skipped.
@@ -53,28 +53,28 @@ async fn a_crash_leaves_one_effect_or_none_and_a_receipt_that_says_which() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_commit_or_answer_never_leads_to_a_wrong_verdict() {
+async fn lost_commit_or_response_gives_the_right_outcome() {
     holds("lost").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_but_the_approved_change_is_committed_whatever_an_owner_defines() {
+async fn only_the_approved_change_is_committed() {
     needs_failpoints();
     holds("preconditions").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_with_the_same_jobs_have_one_effect_each() {
+async fn duplicate_jobs_have_one_effect_per_proposal() {
     holds("concurrency").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_tampering_with_the_store_is_reported_and_nothing_else_is() {
+async fn exactly_the_store_tampering_is_reported() {
     holds("tamper").await;
 }
 
 #[test]
-fn only_the_build_for_the_proofs_can_be_told_to_crash() {
+fn only_the_proof_build_has_crash_points() {
     needs_failpoints();
     let has_switch = |build: Build, name: &str| {
         let binary = std::fs::read(build.binary(name).unwrap()).unwrap();

@@ -20,7 +20,7 @@ fn shell_blocks(markdown: &str) -> Vec<&str> {
 }
 
 #[test]
-fn the_readme_s_own_database_section_works_as_it_stands() -> anyhow::Result<()> {
+fn readme_sqlite_section_works_unchanged() -> anyhow::Result<()> {
     let blocks = shell_blocks(README);
     assert_eq!(
         blocks.len(),

@@ -327,7 +327,7 @@ fn propose(services: &Services<'_>, reader: &Process) -> anyhow::Result<String> 
 }
 
 #[test]
-fn the_loop_runs_between_two_machines_by_addresses_and_certificates() -> anyhow::Result<()> {
+fn loop_runs_between_two_machines() -> anyhow::Result<()> {
     let Some(cable) = cable()? else { return Ok(()) };
     let place = deployment()?;
     let services = Services {

@@ -136,7 +136,7 @@ async fn records_name_only(stack: &Stack, tenant: &str) -> anyhow::Result<usize>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_smuggled_over_http_has_no_effect() -> anyhow::Result<()> {
+async fn tenant_smuggled_over_http_has_no_effect() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let gateway = http_gateway(&stack, TOKEN)?;
     let http = synapsor_e2e::agent::http_client();
@@ -161,7 +161,7 @@ async fn a_tenant_smuggled_over_http_has_no_effect() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_smuggled_over_stdio_has_no_effect() -> anyhow::Result<()> {
+async fn tenant_smuggled_over_stdio_has_no_effect() -> anyhow::Result<()> {
     let stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let mut gateway = Command::new(stack.deployment.build.binary("synapsor-gateway")?)
         .args(gateway_flags(&stack)?)

@@ -125,7 +125,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_writer_writes_nothing_until_an_applier_signs_it_free() -> anyhow::Result<()> {
+async fn frozen_writer_writes_nothing_until_the_lift() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     assert_eq!(scene.freeze(true, None).await, Ok(true));
     // The freeze survives the process.
@@ -156,7 +156,7 @@ async fn a_frozen_writer_writes_nothing_until_an_applier_signs_it_free() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deny_at_the_writer_kills_an_approved_proposal_for_good() -> anyhow::Result<()> {
+async fn rejection_at_the_writer_ends_an_approved_proposal() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let before = scene.stack.deployment.invoice(INVOICE)?;
     assert_eq!(scene.denied().await?, RejectEffect::Tombstoned);
@@ -173,7 +173,7 @@ async fn a_deny_at_the_writer_kills_an_approved_proposal_for_good() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deny_after_the_fact_says_how_it_had_ended() -> anyhow::Result<()> {
+async fn rejection_after_the_end_reports_the_outcome() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     scene.order().await?;
     let id = scene.subject.proposal.id.to_string();
@@ -184,7 +184,7 @@ async fn a_deny_after_the_fact_says_how_it_had_ended() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
+async fn unsigned_rejection_stops_nothing() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let deny = decision(
         &scene.stack.deployment,
@@ -206,7 +206,7 @@ async fn a_deny_nobody_signed_stops_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
+async fn dry_run_changes_no_data() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let before = scene.stack.deployment.dump()?;
     let request = || wire::DryRunRequest {
@@ -231,7 +231,7 @@ async fn a_rehearsal_changes_nothing_anywhere() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_writers_on_the_same_work_have_one_effect() -> anyhow::Result<()> {
+async fn two_writers_with_the_same_job_have_one_effect() -> anyhow::Result<()> {
     let mut scene = Scene::set().await?;
     let _second = stack::writer(
         &scene.stack.deployment,

@@ -10,7 +10,7 @@ const PLAN: Plan = Plan {
 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stops_hold_and_what_hangs_stops_nothing_else() {
+async fn freezes_hold_and_hanging_sources_stop_no_others() {
     let summary = proofs::run("switches", PLAN).await.unwrap();
     assert_eq!(proofs::violations(&summary), 0, "{summary}");
 }

@@ -121,7 +121,7 @@ fn up(place: &Workplace) -> anyhow::Result<(Running, Door)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_works_until_people_have_decided_and_every_step_is_told() -> anyhow::Result<()> {
+async fn task_works_until_decided_and_notifies_each_step() -> anyhow::Result<()> {
     let desk = Desk::open().await?;
     let (ann, door) = (desk.token("ann"), &desk.door);
     let id = desk.propose(INVOICE, "goodwill").await?;
@@ -173,8 +173,7 @@ async fn a_task_works_until_people_have_decided_and_every_step_is_told() -> anyh
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_ends_as_its_proposal_does_and_one_that_was_cancelled_is_never_applied() -> anyhow::Result<()>
-{
+async fn canceled_task_is_never_applied() -> anyhow::Result<()> {
     let desk = Desk::open().await?;
     let before = desk.place.invoice(OTHER)?;
     let rejected = desk.propose(OTHER, "first").await?;
@@ -223,7 +222,7 @@ async fn a_task_ends_as_its_proposal_does_and_one_that_was_cancelled_is_never_ap
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_outlives_every_process() -> anyhow::Result<()> {
+async fn task_survives_a_restart_of_every_process() -> anyhow::Result<()> {
     let desk = Desk::open().await?;
     let id = desk.propose(INVOICE, "goodwill").await?;
     let before = desk.task(&id).await?;

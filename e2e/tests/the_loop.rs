@@ -49,14 +49,14 @@ async fn agent_loop(stack: &Stack, agent: &Agent) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_over_stdio_gets_one_row_changed_once_a_person_has_signed() -> anyhow::Result<()> {
+async fn stdio_agent_changes_one_row_after_an_approval() -> anyhow::Result<()> {
     let stack = stack().await?;
     let agent = Agent::over_stdio(&stack).await?;
     agent_loop(&stack, &agent).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_over_http_gets_the_same() -> anyhow::Result<()> {
+async fn http_agent_changes_one_row_after_an_approval() -> anyhow::Result<()> {
     let stack = stack().await?;
     let gateway = http_gateway(&stack, TOKEN)?;
     let agent = Agent::over_http(&gateway, TOKEN).await?;
@@ -64,7 +64,7 @@ async fn an_agent_over_http_gets_the_same() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_tool_approves_applies_or_speaks_sql_and_none_takes_a_tenant() -> anyhow::Result<()> {
+async fn tools_have_no_approval_sql_or_tenant_argument() -> anyhow::Result<()> {
     let stack = stack().await?;
     let agent = Agent::over_stdio(&stack).await?;
     let list = agent.tool_list().await?;
@@ -93,7 +93,7 @@ async fn no_tool_approves_applies_or_speaks_sql_and_none_takes_a_tenant() -> any
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_changed_after_the_proposal_is_a_conflict_and_nothing_is_written() -> anyhow::Result<()> {
+async fn row_changed_after_proposal_is_a_conflict() -> anyhow::Result<()> {
     let stack = stack().await?;
     let agent = Agent::over_stdio(&stack).await?;
     let id = agent.propose(INVOICE, "goodwill").await?;
@@ -112,7 +112,7 @@ async fn a_row_that_changed_after_the_proposal_is_a_conflict_and_nothing_is_writ
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gateway_and_reader_gone_an_ordered_proposal_is_still_applied() -> anyhow::Result<()> {
+async fn ordered_proposal_is_applied_without_gateway_and_reader() -> anyhow::Result<()> {
     let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let agent = Agent::over_stdio(&stack).await?;
     let id = agent.propose(INVOICE, "goodwill").await?;
@@ -127,7 +127,7 @@ async fn gateway_and_reader_gone_an_ordered_proposal_is_still_applied() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_writer_gone_reads_and_proposals_go_on() -> anyhow::Result<()> {
+async fn reads_and_proposals_continue_without_writer() -> anyhow::Result<()> {
     let mut stack = stack().await?;
     if let Some(writer) = &mut stack.writer {
         writer.kill();
@@ -139,7 +139,7 @@ async fn the_writer_gone_reads_and_proposals_go_on() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_ledger_gone_no_row_is_returned() -> anyhow::Result<()> {
+async fn no_row_is_returned_without_ledger() -> anyhow::Result<()> {
     let mut stack = stack().await?;
     let agent = Agent::over_stdio(&stack).await?;
     stack.ledger.kill();
@@ -155,7 +155,7 @@ async fn the_ledger_gone_no_row_is_returned() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proposal_needs_as_many_persons_as_its_quorum() -> anyhow::Result<()> {
+async fn proposal_needs_its_quorum_of_approvers() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
     let contract = std::fs::read_to_string(deployment.contract())?;
     let two = contract.replace(
@@ -201,7 +201,7 @@ async fn a_proposal_needs_as_many_persons_as_its_quorum() -> anyhow::Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_proposal_is_never_applied_and_may_be_proposed_anew() -> anyhow::Result<()> {
+async fn rejected_change_may_be_proposed_again() -> anyhow::Result<()> {
     let stack = stack().await?;
     let deployment = &stack.deployment;
     let agent = Agent::over_stdio(&stack).await?;

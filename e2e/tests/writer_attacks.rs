@@ -17,7 +17,7 @@ use synapsor_e2e::operator::{Desk, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_forged_approval_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_forged_approval() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     // Signed by the ledger's key under alice's name, and with alice's key id over another key's signature.
     let alice = court.person("alice").key.key_id();
@@ -36,7 +36,7 @@ async fn a_forged_approval_changes_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unsigned_or_doubly_signed_approval_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_unsigned_or_doubly_signed_approval() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let mut unsigned = court.honest();
     unsigned.decisions[0].signatures.clear();
@@ -48,7 +48,7 @@ async fn an_unsigned_or_doubly_signed_approval_changes_nothing() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_for_another_digest_or_contract_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_approval_for_another_digest_or_contract() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let other = Digest::of(ObjectKind::Proposal, b"{}");
     court
@@ -67,7 +67,7 @@ async fn an_approval_for_another_digest_or_contract_changes_nothing() -> anyhow:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_replayed_for_another_proposal_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_approval_replayed_for_another_proposal() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let agent = Agent::over_stdio(&court.stack).await?;
     let other = agent.propose(INVOICE, "another reason").await?;
@@ -80,7 +80,7 @@ async fn an_approval_replayed_for_another_proposal_changes_nothing() -> anyhow::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn papers_replayed_after_they_were_applied_change_nothing_again() -> anyhow::Result<()> {
+async fn replayed_job_after_apply_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
@@ -93,7 +93,7 @@ async fn papers_replayed_after_they_were_applied_change_nothing_again() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_decision_with_duplicate_keys_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_decision_with_duplicate_keys() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let alice = court.person("alice");
     let honest = court.honest().decisions.remove(0);
@@ -123,7 +123,7 @@ async fn a_decision_with_duplicate_keys_changes_nothing() -> anyhow::Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_expired_postdated_or_overlong_approval_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_expired_postdated_or_overlong_approval() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let now = synapsor_e2e::now();
     let expired = court.bent(|d| {
@@ -140,7 +140,7 @@ async fn an_expired_postdated_or_overlong_approval_changes_nothing() -> anyhow::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_for_another_audience_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_approval_for_another_audience() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     court
         .refuses(
@@ -163,7 +163,7 @@ async fn an_approval_for_another_audience_changes_nothing() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_applied_stays_applied_when_its_operator_is_revoked() -> anyhow::Result<()> {
+async fn applied_change_stays_after_operator_revocation() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
@@ -173,7 +173,7 @@ async fn what_was_applied_stays_applied_when_its_operator_is_revoked() -> anyhow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_revoked_after_signing_counts_no_more() -> anyhow::Result<()> {
+async fn rejects_approval_of_a_revoked_operator() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.honest();
     court.change_trust(|t| t.operators[0].revoked = true)?;
@@ -187,7 +187,7 @@ async fn an_operator_revoked_after_signing_counts_no_more() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_without_the_role_cannot_approve_and_none_can_claim_one() -> anyhow::Result<()> {
+async fn rejects_approval_without_or_with_a_claimed_role() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let carol = court.person("carol");
     let claimed = decision(court.deployment(), carol, &court.subject, DecisionKind::Approve);
@@ -206,7 +206,7 @@ async fn an_operator_without_the_role_cannot_approve_and_none_can_claim_one() ->
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_approval_without_an_apply_order_changes_nothing() -> anyhow::Result<()> {
+async fn approval_without_apply_order_changes_nothing() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let mut papers = court.honest();
     papers.order = None;
@@ -224,7 +224,7 @@ async fn an_approval_without_an_apply_order_changes_nothing() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_order_counts_on_exactly_the_decisions_it_lists() -> anyhow::Result<()> {
+async fn order_uses_exactly_its_listed_decisions() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
     let more = seal_decision(
@@ -244,7 +244,7 @@ async fn an_order_counts_on_exactly_the_decisions_it_lists() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deny_wins_over_every_approval() -> anyhow::Result<()> {
+async fn rejection_overrides_every_approval() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
     let mut deny = decision(court.deployment(), bob, &court.subject, DecisionKind::Reject);
@@ -257,7 +257,7 @@ async fn a_deny_wins_over_every_approval() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_approves_their_own_request_when_duties_are_separated() -> anyhow::Result<()> {
+async fn separation_of_duties_rejects_self_approval() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     court.change_trust(|t| {
         t.separation_of_duties = Some(SeparationOfDuties::Required);
@@ -274,7 +274,7 @@ async fn nobody_approves_their_own_request_when_duties_are_separated() -> anyhow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unattested_or_altered_proposal_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_unattested_or_altered_proposal() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let mut unattested = court.honest();
     unattested.proposal = DsseEnvelope::sign(
@@ -294,7 +294,7 @@ async fn an_unattested_or_altered_proposal_changes_nothing() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proposal_that_the_contract_does_not_make_of_its_arguments_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let other_amount = court.rewritten(|p| p.set[0].value = Value::int(-100));
     court.refuses(&other_amount, "plan_mismatch").await?;
@@ -316,7 +316,7 @@ async fn a_proposal_that_the_contract_does_not_make_of_its_arguments_changes_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_false_before_image_ends_as_a_conflict() -> anyhow::Result<()> {
+async fn false_before_image_is_a_conflict() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.rewritten(|p| {
         let name = p
@@ -333,7 +333,7 @@ async fn a_false_before_image_ends_as_a_conflict() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proposal_made_under_a_swapped_contract_changes_nothing() -> anyhow::Result<()> {
+async fn rejects_proposal_of_a_swapped_contract() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
     let contract = deployment.contract();
     let stack = Stack::without_writer(deployment)?;
@@ -361,7 +361,7 @@ async fn a_proposal_made_under_a_swapped_contract_changes_nothing() -> anyhow::R
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Result<()> {
+async fn rejects_log_with_another_history() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
@@ -378,7 +378,7 @@ async fn a_log_with_another_history_is_refused_whatever_it_holds() -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_that_was_killed_remembers_the_log_that_it_judged_by() -> anyhow::Result<()> {
+async fn killed_writer_keeps_its_pinned_checkpoint() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bent = court.bent(|d| d.proposal_digest = Digest::of(ObjectKind::Proposal, b"{}"));
     court.refuses(&bent, "digest").await?;
@@ -409,7 +409,7 @@ async fn denied_under_way(court: &mut Court, deny: DsseEnvelope) -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_deny_stops_an_attempt_that_is_under_way() -> anyhow::Result<()> {
+async fn signed_rejection_stops_a_running_attempt() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
     let deny = seal_decision(
@@ -436,7 +436,7 @@ async fn a_signed_deny_stops_an_attempt_that_is_under_way() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deny_that_nobody_signed_does_not_stop_an_attempt() -> anyhow::Result<()> {
+async fn unsigned_rejection_does_not_stop_an_attempt() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let bob = court.person("bob");
     let body = decision(court.deployment(), bob, &court.subject, DecisionKind::Reject);
@@ -447,7 +447,7 @@ async fn a_deny_that_nobody_signed_does_not_stop_an_attempt() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writer_whose_clock_went_back_writes_nothing() -> anyhow::Result<()> {
+async fn writer_with_clock_set_back_writes_nothing() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
     // Time that an earlier run of this writer had recorded.
     let later = synapsor_e2e::now() + Span::days(1);
@@ -460,7 +460,7 @@ async fn a_writer_whose_clock_went_back_writes_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shadow_proposal_is_never_written_whoever_approved_it() -> anyhow::Result<()> {
+async fn shadow_proposal_is_never_written() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let shadow = court.rewritten(|p| p.mode = synapsor_domain::proposal::ProposalMode::Shadow);
     court.refuses(&shadow, "contract").await?;
@@ -468,7 +468,7 @@ async fn a_shadow_proposal_is_never_written_whoever_approved_it() -> anyhow::Res
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proposal_for_a_handler_that_cannot_run_is_not_written_directly() -> anyhow::Result<()> {
+async fn unavailable_handler_causes_no_direct_write() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
     let handler = "\"executors\": { \"billing_app\": { \"type\": \"http_handler\", \"url_env\": \"BILLING_APP_URL\" } },\n  \"capabilities\"";
     let contract = std::fs::read_to_string(deployment.contract())?

@@ -59,7 +59,7 @@ const WITH_TIME: &str = "DROP TRIGGER invoices_version;
     ALTER TABLE invoices ADD COLUMN changed_at TEXT NOT NULL DEFAULT '2026-01-02 03:04:05.678';";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_writer_counts_the_version_where_nobody_else_does() -> anyhow::Result<()> {
+async fn writer_increments_version_without_a_trigger() -> anyhow::Result<()> {
     let mut court = court(COUNTED, WITHOUT_TRIGGER).await?;
     assert_eq!(find(&court.subject.proposal.set, "version"), Some(&Value::int(8)));
     let report = judged(&mut court).await?;
@@ -74,7 +74,7 @@ async fn the_writer_counts_the_version_where_nobody_else_does() -> anyhow::Resul
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_the_writer_counts_is_not_the_model_s_business() -> anyhow::Result<()> {
+async fn rejects_model_value_for_writer_managed_version() -> anyhow::Result<()> {
     let court = court(COUNTED, WITHOUT_TRIGGER).await?;
     let agent = Agent::over_stdio(&court.stack).await?;
     let arguments = serde_json::json!({"invoice_id": INVOICE, "reason": "goodwill"});
@@ -92,7 +92,7 @@ async fn a_version_that_the_writer_counts_is_not_the_model_s_business() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_writer_sets_the_time_where_that_is_the_version() -> anyhow::Result<()> {
+async fn writer_sets_the_timestamp_version() -> anyhow::Result<()> {
     let mut court = court(TIMED, WITH_TIME).await?;
     let (subject, digest) = (&court.subject.proposal, court.subject.digest);
     let document = review::document(subject, digest);
@@ -110,7 +110,7 @@ async fn the_writer_sets_the_time_where_that_is_the_version() -> anyhow::Result<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_is_set_back_is_a_failure_and_nothing_is_written() -> anyhow::Result<()> {
+async fn version_set_back_fails_without_a_write() -> anyhow::Result<()> {
     let back = "DROP TRIGGER invoices_version;
         CREATE TRIGGER back AFTER UPDATE OF version ON invoices WHEN new.version > old.version
         BEGIN UPDATE invoices SET version = old.version WHERE id = new.id; END;";
@@ -127,7 +127,7 @@ async fn a_version_that_is_set_back_is_a_failure_and_nothing_is_written() -> any
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_version_that_the_database_was_to_move_and_did_not_is_a_failure() -> anyhow::Result<()> {
+async fn unmoved_db_managed_version_fails() -> anyhow::Result<()> {
     let guard = r#"{ "column": "version" }, "db_managed": ["version"]"#;
     let mut lazy = court(guard, WITHOUT_TRIGGER).await?;
     let report = judged(&mut lazy).await?;
@@ -147,7 +147,7 @@ async fn a_version_that_the_database_was_to_move_and_did_not_is_a_failure() -> a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_time_that_does_not_move_is_tried_again_and_then_given_back() -> anyhow::Result<()> {
+async fn unmoved_timestamp_is_retried_then_returned() -> anyhow::Result<()> {
     let stopped = format!(
         "{WITH_TIME} CREATE TRIGGER stopped AFTER UPDATE OF changed_at ON invoices
          WHEN new.changed_at > old.changed_at
@@ -162,7 +162,7 @@ async fn a_time_that_does_not_move_is_tried_again_and_then_given_back() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_s_receipt_names_the_version_that_was_found() -> anyhow::Result<()> {
+async fn conflict_receipt_names_the_found_version() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let sql = "UPDATE invoices SET version = 41 WHERE id = ?1";
     court.deployment().open_database()?.execute(sql, [INVOICE])?;
@@ -194,7 +194,7 @@ fn acknowledged(writes: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_writes_the_rows_that_the_approver_saw_and_no_other() -> anyhow::Result<()> {
+async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
     let elsewhere = format!("{NOTES} {NOTED};");
     // One row for the update, one for the update of the trigger that increments the version.
     let two_rows = acknowledged(r#"[{ "table": "main.notes", "rows": 2 }]"#);
@@ -235,7 +235,7 @@ async fn acknowledged_code_writes_the_rows_that_the_approver_saw_and_no_other() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_that_nobody_acknowledged_is_refused_when_it_is_proposed_and_by_name() -> anyhow::Result<()> {
+async fn rejects_unacknowledged_code_at_proposal_time() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Plain)?;
     deployment
         .open_database()?
@@ -253,7 +253,7 @@ async fn code_that_nobody_acknowledged_is_refused_when_it_is_proposed_and_by_nam
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_altered_after_the_proposal_is_refused_before_a_transaction_begins() -> anyhow::Result<()> {
+async fn rejects_schema_drift_before_the_transaction() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let change = "ALTER TABLE invoices ADD COLUMN colour TEXT;";
     court.deployment().open_database()?.execute_batch(change)?;
@@ -265,7 +265,7 @@ async fn a_table_altered_after_the_proposal_is_refused_before_a_transaction_begi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_altered_while_the_writer_waits_for_its_lock_is_refused() -> anyhow::Result<()> {
+async fn rejects_schema_drift_during_the_lock_wait() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
@@ -286,7 +286,7 @@ async fn a_table_altered_while_the_writer_waits_for_its_lock_is_refused() -> any
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trust_file_changed_while_the_writer_waits_for_its_lock_counts() -> anyhow::Result<()> {
+async fn trust_file_change_during_lock_wait_applies() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
@@ -310,7 +310,7 @@ async fn a_trust_file_changed_while_the_writer_waits_for_its_lock_counts() -> an
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trust_file_broken_while_the_writer_waits_for_its_lock_is_named() -> anyhow::Result<()> {
+async fn broken_trust_file_during_lock_wait_is_named() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
@@ -337,7 +337,7 @@ async fn a_trust_file_broken_while_the_writer_waits_for_its_lock_is_named() -> a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_report_that_the_ledger_did_not_hear_is_told_again_at_once() -> anyhow::Result<()> {
+async fn lost_report_is_resent_at_once() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     court.ledger.deaf.settles.store(5, Ordering::SeqCst);
     let began = Instant::now();
@@ -348,7 +348,7 @@ async fn a_report_that_the_ledger_did_not_hear_is_told_again_at_once() -> anyhow
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_announcement_that_the_ledger_did_not_hear_is_made_again() -> anyhow::Result<()> {
+async fn lost_announcement_is_resent() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     court.ledger.deaf.starts.store(2, Ordering::SeqCst);
     let report = judged(&mut court).await?;
@@ -357,7 +357,7 @@ async fn an_announcement_that_the_ledger_did_not_hear_is_made_again() -> anyhow:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_is_away_for_seconds_is_outlasted() -> anyhow::Result<()> {
+async fn short_database_outage_is_retried() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let (there, away) = (court.deployment().database(), court.deployment().path("away.db"));
     std::fs::rename(&there, &away)?;
@@ -384,7 +384,7 @@ async fn a_database_that_is_away_for_seconds_is_outlasted() -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_tried_again_under_a_lease_that_has_run_out() -> anyhow::Result<()> {
+async fn expired_lease_allows_no_retry() -> anyhow::Result<()> {
     let mut court = Court::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
@@ -405,7 +405,7 @@ async fn nothing_is_tried_again_under_a_lease_that_has_run_out() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::Result<()> {
+async fn lost_commit_response_is_resolved_within_seconds() -> anyhow::Result<()> {
     for (point, result) in [
         // Committed; the response did not arrive.
         ("after-commit:error", AttemptResult::AlreadyApplied),
@@ -430,7 +430,7 @@ async fn a_commit_whose_answer_was_lost_is_resolved_within_seconds() -> anyhow::
 
 /// The writer cannot read receipts for a while: that is no answer to whether its COMMIT took place.
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_but_a_receipt_ends_doubt() -> anyhow::Result<()> {
+async fn only_a_receipt_resolves_doubt() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Failpoints)?;
     let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", "after-commit:error")]).await?;
     let database = court.deployment().open_database()?;

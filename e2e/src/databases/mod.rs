@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_of_a_role_keeps_the_server_and_nothing_of_the_owner() {
+    fn role_url_keeps_only_the_server_of_the_owner_url() {
         let server = Server {
             engine: Engine::Mariadb,
             url: "mysql://root:secret@127.0.0.1:3307/mysql?ssl-mode=DISABLED".to_owned(),

@@ -64,7 +64,7 @@ mod tests {
     use super::count;
 
     #[test]
-    fn the_numbers_of_every_result_line_are_added_up() {
+    fn counts_of_all_result_lines_are_summed() {
         let told =
             "test result: ok. 3 passed; 0 failed; 1 ignored\nx\ntest result: FAILED. 4 passed; 2 failed;";
         assert_eq!((count(told, "passed"), count(told, "failed")), (7, 2));

@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_of_postgres_is_seen_in_either_form() {
+    fn postgres_commit_is_detected_in_both_forms() {
         let mut client = started();
         assert_eq!(client.understand(&postgres(b'Q', b"COMMIT\0")), Meaning::Commit);
         assert_eq!(
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_of_mysql_is_seen_and_half_a_message_is_not_taken_for_one() {
+    fn mysql_commit_needs_a_complete_message() {
         let mut client = Client::new(Dialect::Mysql);
         assert_eq!(
             client.understand(&[4, 0, 0, 1, 0x8d, 0xa2, 0x3a, 0]),
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_on_in_tls_passes_unread() {
+    fn tls_traffic_passes_unparsed() {
         let mut client = Client::new(Dialect::Mysql);
         client.understand(&[4, 0, 0, 1, 0x8d, 0xaa, 0x3a, 0]);
         assert_eq!(client.message(&[22, 3, 1]), Some(3));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proposal_that_was_spoken_of_last_is_known() {
+    fn last_mentioned_proposal_is_recorded() {
         let mut client = started();
         client.understand(&postgres(b'B', b"\0s\0..wrp_0123456789abcdef0123.."));
         client.understand(&postgres(b'Q', b"COMMIT\0"));

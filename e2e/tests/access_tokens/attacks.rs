@@ -306,7 +306,7 @@ async fn misplaced(door: &Door, token: &str, shown: &Shown) -> anyhow::Result<()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_forged_bent_or_foreign_token_opens_anything_or_makes_anybody_be_asked() -> anyhow::Result<()> {
+async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()> {
     let key = IssuerKey::ed25519("k1")?;
     let served = ServedKeys::start(&[&key]).await?;
     let begun = Instant::now();
@@ -356,7 +356,7 @@ async fn no_forged_bent_or_foreign_token_opens_anything_or_makes_anybody_be_aske
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_has_no_tenant_opens_no_row() -> anyhow::Result<()> {
+async fn rejects_token_without_tenant() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     let scope = format!("{READ} {PROPOSE}");
@@ -398,7 +398,7 @@ async fn a_token_that_has_no_tenant_opens_no_row() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_client_says_of_its_tenant_beside_its_token_counts_for_nothing() -> anyhow::Result<()> {
+async fn tenant_outside_the_token_is_ignored() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     let bearer = format!("Bearer {}", tenants.token(ACME, "ann"));

@@ -9,7 +9,7 @@ const HOUR: i64 = 3_600;
 const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protected-resource/mcp";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn metadata_needs_no_token_and_names_issuer_resource_and_scopes() -> anyhow::Result<()> {
+async fn metadata_without_token_names_issuer_and_scopes() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     for path in [
@@ -31,7 +31,7 @@ async fn metadata_needs_no_token_and_names_issuer_resource_and_scopes() -> anyho
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn refusals_say_where_a_token_comes_from_and_what_it_lacks() -> anyhow::Result<()> {
+async fn refusals_name_the_issuer_and_the_missing_scope() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     let read = Message::inspect(ACME.invoices[0]);

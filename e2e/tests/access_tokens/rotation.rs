@@ -33,8 +33,7 @@ async fn until_it_opens(door: &Door, key: &IssuerKey) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_in_the_file_is_found_by_its_first_tokens_and_a_withdrawn_one_opens_nothing_at_once()
--> anyhow::Result<()> {
+async fn key_file_change_takes_effect_at_once() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let (door, file) = (tenants.door(), keys_file(&tenants.stack.deployment));
     assert!(sees_rows(&door, &tenants.key).await?);
@@ -54,7 +53,7 @@ async fn a_key_in_the_file_is_found_by_its_first_tokens_and_a_withdrawn_one_open
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_at_the_address_is_found_and_the_issuer_is_asked_once_in_half_a_minute() -> anyhow::Result<()> {
+async fn key_url_is_fetched_at_most_every_thirty_seconds() -> anyhow::Result<()> {
     let first = IssuerKey::ed25519("k1")?;
     let served = ServedKeys::start(&[&first]).await?;
     let tenants = Tenants::fetching(&served.url, first)?;
@@ -77,8 +76,7 @@ async fn a_key_at_the_address_is_found_and_the_issuer_is_asked_once_in_half_a_mi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_issuer_cannot_be_asked_nothing_is_opened_and_the_client_may_try_again()
--> anyhow::Result<()> {
+async fn unreachable_issuer_gives_a_retryable_refusal() -> anyhow::Result<()> {
     let key = IssuerKey::ed25519("k1")?;
     // Nothing listens there any more.
     let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;

@@ -6,7 +6,7 @@ use synapsor_e2e::issuer::{self, IssuerKey, PROPOSE, READ};
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants, keys_file};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_tenant_reads_and_proposes_over_its_own_rows_only() -> anyhow::Result<()> {
+async fn tenant_reads_and_proposes_only_own_rows() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     for (own, other) in [(ACME, GLOBEX), (GLOBEX, ACME)] {
@@ -45,7 +45,7 @@ async fn each_tenant_reads_and_proposes_over_its_own_rows_only() -> anyhow::Resu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn scopes_open_their_own_calls_and_a_list_needs_none() -> anyhow::Result<()> {
+async fn scopes_permit_their_calls_and_list_needs_none() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     let (list, read) = (
@@ -89,7 +89,7 @@ async fn scopes_open_their_own_calls_and_a_list_needs_none() -> anyhow::Result<(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_algorithm_on_the_list_is_good() -> anyhow::Result<()> {
+async fn every_listed_algorithm_is_accepted() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
     let door = tenants.door();
     let keys = [
@@ -108,7 +108,7 @@ async fn every_algorithm_on_the_list_is_good() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn neither_a_tools_other_name_nor_a_session_widens_a_scope() -> anyhow::Result<()> {
+async fn alias_or_session_does_not_extend_a_scope() -> anyhow::Result<()> {
     for mode in ["canonical", "openai", "both"] {
         let tenants = Tenants::start(&["--alias-mode", mode])?;
         let door = tenants.door();

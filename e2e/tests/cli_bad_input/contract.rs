@@ -7,7 +7,7 @@ use synapsor_e2e::cli::{PROPOSE, Workplace};
 use super::{CONTRACT, bound, fails, mode};
 
 #[test]
-fn a_missing_contract_is_named() -> anyhow::Result<()> {
+fn missing_contract_is_named() -> anyhow::Result<()> {
     let place = Workplace::empty()?;
     let commands: [&[&str]; 6] = [
         &["config", "validate"],
@@ -30,7 +30,7 @@ fn a_missing_contract_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_contract_that_cannot_be_read_is_named() -> anyhow::Result<()> {
+fn unreadable_contract_is_named() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     mode(&place.path(CONTRACT), 0o000)?;
     bound(&place, &["config", "validate"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
@@ -41,7 +41,7 @@ fn a_contract_that_cannot_be_read_is_named() -> anyhow::Result<()> {
 }
 
 #[test]
-fn every_problem_of_a_contract_is_shown_at_once_with_its_path() -> anyhow::Result<()> {
+fn all_contract_errors_are_listed_with_paths() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let text = std::fs::read_to_string(place.path(CONTRACT))?;
     let text = text.replacen("\"version\": 1,", "\"version\": 1, \"colour\": true,", 1);
@@ -84,7 +84,7 @@ fn every_problem_of_a_contract_is_shown_at_once_with_its_path() -> anyhow::Resul
 }
 
 #[test]
-fn a_missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
+fn missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
     for name in ["BILLING_READ_URL", "BILLING_TENANT", "BILLING_PRINCIPAL"] {
         let mut place = Workplace::new()?;
         let commands: [&[&str]; 4] = [
@@ -119,7 +119,7 @@ fn a_missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_database_without_the_table_is_refused_without_its_words() -> anyhow::Result<()> {
+fn missing_table_hides_database_error_text() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     std::fs::remove_file(place.path("billing.db"))?;
     place.write("billing.db", "")?;
@@ -135,7 +135,7 @@ fn a_database_without_the_table_is_refused_without_its_words() -> anyhow::Result
 }
 
 #[test]
-fn a_contract_of_access_tokens_is_served_over_http_to_their_bearers_only() -> anyhow::Result<()> {
+fn access_token_contract_is_served_only_over_http() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let mut contract: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path(CONTRACT))?)?;
     let values = json!({"issuer": "https://id.example.com", "audience": "https://mcp.example.com/mcp"});

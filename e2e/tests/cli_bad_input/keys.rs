@@ -7,7 +7,7 @@ use synapsor_e2e::cli::{INVOICE, PERSON, PROPOSE, Workplace};
 use super::{ALONE, TRUST, edit_trust, fails, mode, state};
 
 #[test]
-fn a_key_that_the_trust_file_does_not_know_signs_nothing() -> anyhow::Result<()> {
+fn key_missing_in_trust_file_signs_nothing() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.ok(&[
@@ -54,7 +54,7 @@ fn a_key_that_the_trust_file_does_not_know_signs_nothing() -> anyhow::Result<()>
 }
 
 #[test]
-fn a_key_that_others_can_read_signs_nothing() -> anyhow::Result<()> {
+fn key_readable_by_others_signs_nothing() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     let key = place.path(".synapsor/keys/operator-alice.pem");
@@ -72,7 +72,7 @@ fn a_key_that_others_can_read_signs_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_nobody_approved_or_confirmed_is_not_done() -> anyhow::Result<()> {
+fn unapproved_or_unconfirmed_command_does_nothing() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.propose(INVOICE, "goodwill")?;
     let before = place.invoice(INVOICE)?;
@@ -99,7 +99,7 @@ fn what_nobody_approved_or_confirmed_is_not_done() -> anyhow::Result<()> {
 }
 
 #[test]
-fn outside_dev_yes_needs_the_code_of_a_named_proposal() -> anyhow::Result<()> {
+fn yes_outside_dev_needs_the_code_of_a_proposal() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose("INV-3002", "to found the state")?;
     place.wait_until_alone(ALONE)?;
@@ -138,7 +138,7 @@ fn outside_dev_yes_needs_the_code_of_a_named_proposal() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_damaged_trust_file_is_named_and_stops_everything() -> anyhow::Result<()> {
+fn damaged_trust_file_is_named_and_stops_commands() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.wait_until_alone(ALONE)?;

@@ -7,7 +7,7 @@ use synapsor_e2e::cli::{PROPOSE, Workplace};
 use super::{ALONE, bound, fails, mode};
 
 #[test]
-fn a_port_in_use_is_named_and_nothing_keeps_running() -> anyhow::Result<()> {
+fn port_in_use_is_named_and_no_process_remains() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
@@ -22,7 +22,7 @@ fn a_port_in_use_is_named_and_nothing_keeps_running() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_folder_that_cannot_be_written_gets_no_half_made_state() -> anyhow::Result<()> {
+fn unwritable_directory_gets_no_partial_state() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let before = place.listing()?;
     mode(place.folder(), 0o555)?;
@@ -37,7 +37,7 @@ fn a_folder_that_cannot_be_written_gets_no_half_made_state() -> anyhow::Result<(
 }
 
 #[test]
-fn a_command_in_the_wrong_folder_founds_nothing() -> anyhow::Result<()> {
+fn find_in_wrong_directory_creates_nothing() -> anyhow::Result<()> {
     for place in [Workplace::empty()?, Workplace::new()?] {
         let commands: [&[&str]; 14] = [
             &["proposals", "list"],
@@ -70,7 +70,7 @@ fn a_command_in_the_wrong_folder_founds_nothing() -> anyhow::Result<()> {
 }
 
 #[test]
-fn what_is_not_a_command_or_an_option_is_exit_2_with_a_suggestion() -> anyhow::Result<()> {
+fn unknown_command_is_exit_2_with_a_suggestion() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let cases: [(&[&str], &str); 5] = [
         (&["aply"], "apply"),

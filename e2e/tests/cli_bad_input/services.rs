@@ -10,7 +10,7 @@ use synapsor_e2e::cli::{INVOICE, PERSON, Workplace, until};
 use super::{ALONE, fails};
 
 #[test]
-fn without_a_writer_an_order_stays_filed_and_nothing_is_written() -> anyhow::Result<()> {
+fn order_without_writer_is_kept_and_not_applied() -> anyhow::Result<()> {
     let mut place = Workplace::new()?;
     let url = place
         .environment
@@ -39,7 +39,7 @@ fn without_a_writer_an_order_stays_filed_and_nothing_is_written() -> anyhow::Res
 }
 
 #[test]
-fn a_ledger_that_does_not_answer_is_exit_6() -> anyhow::Result<()> {
+fn unreachable_ledger_is_exit_6() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.ok(&["certs", "issue", "operator", PERSON, "--out", "certs"])?;
@@ -79,7 +79,7 @@ fn a_ledger_that_does_not_answer_is_exit_6() -> anyhow::Result<()> {
 }
 
 #[test]
-fn ctrl_c_ends_up_and_everything_that_it_started() -> anyhow::Result<()> {
+fn ctrl_c_ends_up_and_all_its_children() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let mut up = place.start(&["up"])?;
     up.until_printed(Duration::from_secs(30), |printed| {
@@ -101,7 +101,7 @@ fn ctrl_c_ends_up_and_everything_that_it_started() -> anyhow::Result<()> {
 }
 
 #[test]
-fn ctrl_c_during_apply_ends_the_waiting_and_leaves_one_effect_or_none() -> anyhow::Result<()> {
+fn ctrl_c_during_apply_leaves_one_effect_or_none() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     let (_, _, version) = place.invoice(INVOICE)?;

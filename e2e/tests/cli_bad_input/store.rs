@@ -12,7 +12,7 @@ use synapsor_e2e::cli::{INVOICE, PROPOSE, Running, Workplace};
 use super::{ALONE, STORE, TRUST, keep_ledger, mode};
 
 #[test]
-fn a_store_has_one_ledger() -> anyhow::Result<()> {
+fn store_accepts_only_one_ledger() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     let follower = keep_ledger(&place)?;
@@ -45,7 +45,7 @@ fn a_store_has_one_ledger() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_store_that_vanishes_under_a_ledger_stops_everything_that_would_write() -> anyhow::Result<()> {
+fn removed_store_stops_all_writes() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     let before = place.invoice(INVOICE)?;
@@ -70,7 +70,7 @@ fn a_store_that_vanishes_under_a_ledger_stops_everything_that_would_write() -> a
 }
 
 #[test]
-fn a_store_that_is_no_ledger_is_named_and_left_alone() -> anyhow::Result<()> {
+fn foreign_store_is_named_and_left_unchanged() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.wait_until_alone(ALONE)?;
@@ -97,7 +97,7 @@ fn a_store_that_is_no_ledger_is_named_and_left_alone() -> anyhow::Result<()> {
 }
 
 #[test]
-fn an_emptied_store_is_a_log_that_was_rolled_back() -> anyhow::Result<()> {
+fn emptied_store_is_reported_as_rollback() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.ok(&["proposals", "list"])?;
@@ -127,7 +127,7 @@ impl Drop for SmallDisk<'_> {
 }
 
 #[test]
-fn a_full_disk_under_the_ledger_stops_proposals_and_loses_nothing() -> anyhow::Result<()> {
+fn full_ledger_disk_stops_proposals_and_loses_nothing() -> anyhow::Result<()> {
     let place = Workplace::new()?;
     let folder = place.path(".synapsor");
     std::fs::create_dir(&folder)?;

@@ -14,7 +14,7 @@ use crate::scene::{ENV_FILE, TOKEN, project};
 const UP: Duration = Duration::from_secs(30);
 
 #[test]
-fn calls_proposals_and_applies_take_their_variables_from_the_file() -> anyhow::Result<()> {
+fn commands_take_variables_from_the_env_file() -> anyhow::Result<()> {
     let place = project()?;
     place.write(
         "call.json",
@@ -33,7 +33,7 @@ fn calls_proposals_and_applies_take_their_variables_from_the_file() -> anyhow::R
 }
 
 #[test]
-fn what_the_shell_has_set_wins_over_the_file() -> anyhow::Result<()> {
+fn shell_variables_override_the_env_file() -> anyhow::Result<()> {
     let mut place = project()?;
     place.write("call.json", &json!({ "invoice_id": INVOICE }).to_string())?;
     let call = [
@@ -60,7 +60,7 @@ fn what_the_shell_has_set_wins_over_the_file() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_file_that_is_open_or_cannot_be_meant_stops_every_start() -> anyhow::Result<()> {
+fn readable_or_invalid_env_file_stops_every_start() -> anyhow::Result<()> {
     let place = project()?;
     let path = place.path(ENV_FILE);
     let starts: [&[&str]; 5] = [
@@ -92,7 +92,7 @@ fn a_file_that_is_open_or_cannot_be_meant_stops_every_start() -> anyhow::Result<
 
 /// With `up` each child gets its own part of the file, and the gateway no database variable.
 #[test]
-fn children_of_up_get_their_own_part_of_the_file() -> anyhow::Result<()> {
+fn children_of_up_get_their_part_of_the_env_file() -> anyhow::Result<()> {
     let place = project()?;
     let mut up = place.start(&["up", "--serve", "--port", "0", "--json", "--env-file", ENV_FILE])?;
     up.until_printed(UP, |text| serde_json::from_str::<Json>(text).is_ok())?;

@@ -38,7 +38,7 @@ fn cases(place: &Workplace) -> anyhow::Result<[(&'static str, String, &'static s
 }
 
 #[test]
-fn writing_keeps_the_user_s_file_and_taking_out_gives_it_back() -> anyhow::Result<()> {
+fn config_write_and_removal_keep_user_content() -> anyhow::Result<()> {
     let place = project()?;
     for (client, name, before) in cases(&place)? {
         let folder = name.rsplit_once('/').context("a folder")?.0;
@@ -129,7 +129,7 @@ fn without_comments(client: &str, text: &str) -> String {
 
 /// Writes a fresh file of each client with a file of its own, and uses it as that client does.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_was_written_starts_a_session() -> anyhow::Result<()> {
+async fn written_client_file_starts_a_session() -> anyhow::Result<()> {
     let place = project()?;
     fs::create_dir_all(place.path("home/.config/Claude"))?;
     for (client, name) in [
@@ -161,7 +161,7 @@ async fn a_file_that_was_written_starts_a_session() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_file_that_cannot_be_changed_safely_is_left_as_it_is() -> anyhow::Result<()> {
+fn unsafe_client_file_is_left_unchanged() -> anyhow::Result<()> {
     let place = project()?;
     let write = [
         "mcp",
@@ -204,7 +204,7 @@ fn a_file_that_cannot_be_changed_safely_is_left_as_it_is() -> anyhow::Result<()>
 }
 
 #[test]
-fn what_no_file_can_hold_is_said_before_anything_is_touched() -> anyhow::Result<()> {
+fn unsupported_options_fail_before_any_write() -> anyhow::Result<()> {
     let place = project()?;
     for (arguments, code) in [
         (&["openai-agents", "--write", "--yes"][..], "CLIENT_HAS_NO_FILE"),

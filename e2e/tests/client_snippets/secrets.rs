@@ -37,7 +37,7 @@ fn planted() -> anyhow::Result<Workplace> {
 }
 
 #[test]
-fn no_secret_and_no_tenant_stands_in_any_snippet_or_file() -> anyhow::Result<()> {
+fn snippets_contain_no_secret_and_no_tenant() -> anyhow::Result<()> {
     let place = planted()?;
     let all = CLIENTS
         .iter()
@@ -82,7 +82,7 @@ fn no_secret_and_no_tenant_stands_in_any_snippet_or_file() -> anyhow::Result<()>
 }
 
 #[test]
-fn a_secret_in_the_place_of_a_name_or_a_url_is_refused_and_not_repeated() -> anyhow::Result<()> {
+fn rejects_secret_as_name_or_url_without_echo() -> anyhow::Result<()> {
     let place = project()?;
     let http = ["mcp", "config", "cursor", "--transport", "streamable-http"];
     for (more, code) in [

@@ -26,8 +26,7 @@ const CANONICAL: [&str; 2] = [READ, "billing.propose_late_fee_waiver"];
 const ALIASES: [&str; 2] = [READ_ALIAS, "billing__propose_late_fee_waiver"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_command_of_every_stdio_snippet_starts_a_session_with_a_desktop_client_s_environment()
--> anyhow::Result<()> {
+async fn stdio_snippet_starts_a_session_in_desktop_environment() -> anyhow::Result<()> {
     let place = project()?;
     for (client, _) in CLIENTS
         .iter()
@@ -71,7 +70,7 @@ fn gateway_knows_no_secret(place: &Workplace) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alias_modes_of_a_snippet_reach_the_list_and_either_name_is_taken() -> anyhow::Result<()> {
+async fn alias_mode_of_a_snippet_reaches_the_tool_list() -> anyhow::Result<()> {
     let place = project()?;
     for (mode, listed) in [
         ("openai", ALIASES.to_vec()),
@@ -100,7 +99,7 @@ async fn alias_modes_of_a_snippet_reach_the_list_and_either_name_is_taken() -> a
 
 /// The bytes that `tools list` counts are the bytes that a client gets.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_cost_that_is_told_is_the_size_of_what_a_client_gets() -> anyhow::Result<()> {
+async fn reported_cost_equals_the_response_size() -> anyhow::Result<()> {
     let place = project()?;
     for mode in ["canonical", "both"] {
         let told = place.json(&["tools", "list", "--alias-mode", mode])?;
@@ -172,8 +171,7 @@ async fn reads_over_http(url: &str, header: &str, listed: &[&str]) -> anyhow::Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn url_and_header_of_every_http_snippet_reach_the_server_that_is_printed_beside_it()
--> anyhow::Result<()> {
+async fn http_snippet_connects_to_its_printed_server() -> anyhow::Result<()> {
     let place = project()?;
     for (client, _) in CLIENTS
         .iter()
@@ -209,8 +207,7 @@ const STUB: &str = "import json\n\n\nclass MCPServerStreamableHttp:\n    def __i
 const STUB_TOP: &str = "class Agent:\n    def __init__(self, name, instructions, mcp_servers):\n        self.mcp_servers = mcp_servers\n\n\nclass Runner:\n    @staticmethod\n    async def run(agent, question):\n        assert len(agent.mcp_servers) == 1\n        return type('Result', (), {'final_output': 'done'})\n";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_program_for_the_agents_sdk_connects_to_the_server_that_is_printed_beside_it()
--> anyhow::Result<()> {
+async fn agents_sdk_snippet_connects_to_its_printed_server() -> anyhow::Result<()> {
     let place = project()?;
     let port = free_port()?;
     let arguments = [

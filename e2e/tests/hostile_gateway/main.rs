@@ -49,7 +49,7 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_gateway_that_was_taken_over_gets_no_further_than_its_callers_token() -> anyhow::Result<()> {
+async fn compromised_gateway_is_limited_to_its_callers_token() -> anyhow::Result<()> {
     let scene = Scene::start().await?;
     let deployment = &scene.tenants.stack.deployment;
     let before = deployment.dump()?;

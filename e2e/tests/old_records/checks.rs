@@ -51,7 +51,7 @@ pub(crate) fn store_verifies_and_shows_its_records(scene: &Scene) -> anyhow::Res
     Ok(())
 }
 
-pub(crate) fn ended_proposals_stay_what_they_are(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) fn ended_proposals_keep_their_state(scene: &Scene) -> anyhow::Result<()> {
     for (row, state, exit, after) in ENDED {
         let receipts = scene.receipts(row)?;
         scene

@@ -31,7 +31,7 @@ fn hold(engine: Engine, checks: &[Check]) -> anyhow::Result<()> {
 const ALL: &[Check] = &[
     checks::orders_are_applied_once,
     checks::approvals_and_proposals_are_ordered_and_applied,
-    checks::ended_proposals_stay_what_they_are,
+    checks::ended_proposals_keep_their_state,
     checks::store_verifies_and_shows_its_records,
 ];
 
@@ -63,13 +63,13 @@ fn bundles_verify(folder: &Path) -> anyhow::Result<()> {
 }
 
 #[test]
-fn old_store_verifies_and_its_records_are_shown() -> anyhow::Result<()> {
+fn old_store_verifies_and_shows_its_records() -> anyhow::Result<()> {
     hold(Engine::Sqlite, &[checks::store_verifies_and_shows_its_records])
 }
 
 #[test]
-fn ended_proposals_stay_what_they_are() -> anyhow::Result<()> {
-    hold(Engine::Sqlite, &[checks::ended_proposals_stay_what_they_are])
+fn ended_proposals_keep_their_state() -> anyhow::Result<()> {
+    hold(Engine::Sqlite, &[checks::ended_proposals_keep_their_state])
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn old_records_hold_on_mysql() -> anyhow::Result<()> {
 /// The ledger refused this rejection, because an attempt had started, and the database was locked: only the writer
 /// stored it.
 #[test]
-fn rejection_known_to_the_old_writer_alone_still_refuses() -> anyhow::Result<()> {
+fn rejection_known_only_to_the_old_writer_holds() -> anyhow::Result<()> {
     let Some(scene) = Scene::of(Engine::Sqlite)? else {
         return Ok(());
     };

@@ -36,7 +36,7 @@ fn revoke(shop: &Shop, what: &str, from: &str) -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_right_that_is_missing_is_named_with_the_statement_that_gives_it() -> anyhow::Result<()> {
+fn missing_right_is_named_with_its_grant() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         let receipts = match engine.in_contract() {
@@ -67,7 +67,7 @@ fn a_right_that_is_missing_is_named_with_the_statement_that_gives_it() -> anyhow
 }
 
 #[test]
-fn a_column_that_the_reader_may_not_read_is_named_with_the_statement_that_lets_it() -> anyhow::Result<()> {
+fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         // A visible column, the guard, the tenant and the key.
@@ -109,7 +109,7 @@ fn a_column_that_the_reader_may_not_read_is_named_with_the_statement_that_lets_i
 }
 
 #[test]
-fn a_reader_without_any_right_on_a_table_is_told_of_every_column() -> anyhow::Result<()> {
+fn reader_without_rights_lists_every_column() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         revoke(
@@ -136,7 +136,7 @@ fn a_reader_without_any_right_on_a_table_is_told_of_every_column() -> anyhow::Re
 }
 
 #[test]
-fn rights_that_are_too_broad_are_warnings() -> anyhow::Result<()> {
+fn excessive_rights_are_warnings() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         let database = shop.database.as_ref().context("a server's database")?;
@@ -162,7 +162,7 @@ fn rights_that_are_too_broad_are_warnings() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_missing_receipt_table_is_a_problem_with_its_migration() -> anyhow::Result<()> {
+fn missing_receipt_table_is_reported_with_migration() -> anyhow::Result<()> {
     for engine in ENGINES {
         let Some(shop) = shop::open(engine)? else { continue };
         let receipts = match engine.in_contract() {
@@ -183,7 +183,7 @@ fn a_missing_receipt_table_is_a_problem_with_its_migration() -> anyhow::Result<(
 }
 
 #[test]
-fn table_that_no_proposal_can_be_about_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
+fn unusable_table_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
     for engine in ENGINES {
         let Some(shop) = shop::open(engine)? else { continue };
         let (statements, word): (&[&str], &str) = match engine.in_contract() {
@@ -233,7 +233,7 @@ fn table_that_no_proposal_can_be_about_is_named_by_doctor_and_refusal() -> anyho
 }
 
 #[test]
-fn triggers_that_no_update_sets_off_are_no_side_effect() -> anyhow::Result<()> {
+fn triggers_not_fired_by_updates_are_no_side_effect() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(shop) = shop::open(engine)? else { continue };
         let (make, update): (&[&str], &str) = match engine.in_contract() {
@@ -267,7 +267,7 @@ fn triggers_that_no_update_sets_off_are_no_side_effect() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_database_that_is_away_is_no_problem_of_its_rights() -> anyhow::Result<()> {
+fn unavailable_database_is_not_a_rights_finding() -> anyhow::Result<()> {
     let Some(mut shop) = shop::open(Engine::Postgres)? else {
         return Ok(());
     };
@@ -284,7 +284,7 @@ fn a_database_that_is_away_is_no_problem_of_its_rights() -> anyhow::Result<()> {
 }
 
 #[test]
-fn without_a_look_at_the_database_only_variables_are_checked() -> anyhow::Result<()> {
+fn offline_doctor_checks_only_variables() -> anyhow::Result<()> {
     let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
     let fine = shop.place.ok(&["writeback", "doctor"])?;
     assert!(fine.stdout.contains("--check-db"), "{fine}");
@@ -313,7 +313,7 @@ fn without_a_look_at_the_database_only_variables_are_checked() -> anyhow::Result
 }
 
 #[test]
-fn statements_need_a_role_an_engine_and_plain_names() -> anyhow::Result<()> {
+fn statements_need_role_engine_and_plain_names() -> anyhow::Result<()> {
     let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
     let place = &shop.place;
     place

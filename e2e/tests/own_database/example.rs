@@ -8,7 +8,7 @@ use synapsor_e2e::databases::Engine;
 use crate::shop::{self, ENGINES, Shop};
 
 #[test]
-fn the_example_s_statements_are_those_that_the_product_prints() -> anyhow::Result<()> {
+fn example_sql_equals_the_printed_sql() -> anyhow::Result<()> {
     let place = Workplace::empty()?;
     for engine in [Engine::Postgres, Engine::Mysql, Engine::Sqlite] {
         let (sql, contract) = shop::published(engine);
@@ -107,7 +107,7 @@ fn the_loop(shop: &Shop) -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_example_runs_the_whole_loop_with_the_printed_rights_alone() -> anyhow::Result<()> {
+fn example_runs_the_loop_with_printed_rights() -> anyhow::Result<()> {
     for engine in ENGINES {
         if let Some(shop) = shop::open(engine)? {
             the_loop(&shop).map_err(|error| error.context(engine.name()))?;

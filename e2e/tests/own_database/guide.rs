@@ -43,7 +43,7 @@ fn run(place: &Workplace, database: &Database, blocks: &[&str]) -> anyhow::Resul
 }
 
 #[test]
-fn the_readme_s_postgres_section_works_as_it_stands() -> anyhow::Result<()> {
+fn readme_postgres_section_works_unchanged() -> anyhow::Result<()> {
     let Some((place, database)) = ready()? else {
         return Ok(());
     };
@@ -60,7 +60,7 @@ fn the_readme_s_postgres_section_works_as_it_stands() -> anyhow::Result<()> {
 }
 
 #[test]
-fn the_guide_works_as_it_stands() -> anyhow::Result<()> {
+fn database_guide_works_unchanged() -> anyhow::Result<()> {
     let Some((place, database)) = ready()? else {
         return Ok(());
     };

@@ -47,7 +47,7 @@ fn words(arguments: &[String]) -> Vec<&str> {
 }
 
 #[test]
-fn a_drafted_contract_validates_and_its_proposal_is_applied() -> anyhow::Result<()> {
+fn drafted_contract_validates_and_applies() -> anyhow::Result<()> {
     for engine in ENGINES {
         let Some(shop) = shop::open(engine)? else { continue };
         let place = &shop.place;
@@ -86,7 +86,7 @@ fn a_drafted_contract_validates_and_its_proposal_is_applied() -> anyhow::Result<
 }
 
 #[test]
-fn existing_files_are_kept_unless_force_is_given() -> anyhow::Result<()> {
+fn init_keeps_existing_files_without_force() -> anyhow::Result<()> {
     let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
     let (place, init) = (&shop.place, arguments(&shop));
     let before = std::fs::read(place.path("synapsor.runner.json"))?;
@@ -109,7 +109,7 @@ fn existing_files_are_kept_unless_force_is_given() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_saved_inspection_and_answers_do_as_well_as_the_database() -> anyhow::Result<()> {
+fn saved_inspection_replaces_the_database() -> anyhow::Result<()> {
     let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
     let saved = shop
         .place
@@ -151,7 +151,7 @@ fn a_saved_inspection_and_answers_do_as_well_as_the_database() -> anyhow::Result
 }
 
 #[test]
-fn what_this_version_does_not_write_is_refused_in_words() -> anyhow::Result<()> {
+fn unsupported_schema_is_refused_with_a_message() -> anyhow::Result<()> {
     let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
     let place = &shop.place;
     for wrong in [

@@ -58,7 +58,7 @@ fn tricky(engine: Engine) -> &'static str {
 }
 
 #[test]
-fn the_catalogue_is_shown_as_it_is() -> anyhow::Result<()> {
+fn inspect_shows_the_schema_catalog() -> anyhow::Result<()> {
     for engine in ENGINES {
         let Some(shop) = shop::open(engine)? else { continue };
         let sql = tricky(engine);
@@ -145,7 +145,7 @@ fn the_catalogue_is_shown_as_it_is() -> anyhow::Result<()> {
 }
 
 #[test]
-fn nothing_is_shown_of_a_url_that_does_not_work() -> anyhow::Result<()> {
+fn failing_url_is_never_printed() -> anyhow::Result<()> {
     let mut place = Workplace::empty()?;
     place
         .run(&["inspect"])?
@@ -190,7 +190,7 @@ fn nothing_is_shown_of_a_url_that_does_not_work() -> anyhow::Result<()> {
 }
 
 #[test]
-fn a_wrong_password_and_an_unknown_schema_are_refused_in_words() -> anyhow::Result<()> {
+fn wrong_password_and_unknown_schema_are_explained() -> anyhow::Result<()> {
     for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
         let Some(mut shop) = shop::open(engine)? else {
             continue;
@@ -212,7 +212,7 @@ fn a_wrong_password_and_an_unknown_schema_are_refused_in_words() -> anyhow::Resu
 }
 
 #[test]
-fn an_interruption_ends_the_wait_for_a_server_that_says_nothing() -> anyhow::Result<()> {
+fn interrupt_ends_the_wait_for_a_silent_server() -> anyhow::Result<()> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
     let mut place = Workplace::empty()?;
     place.set(
@@ -234,7 +234,7 @@ fn an_interruption_ends_the_wait_for_a_server_that_says_nothing() -> anyhow::Res
 }
 
 #[test]
-fn running_services_answer_an_operator_who_has_no_url() -> anyhow::Result<()> {
+fn running_services_inspect_without_a_url() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
     let place = Workplace::empty()?;
     let leaf = stack.deployment.leaf(Role::Operator, Some("alice"))?;

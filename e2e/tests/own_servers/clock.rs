@@ -11,9 +11,9 @@ use crate::scene::{Scene, sessions_of};
 /// A little more than the writer allows, in seconds.
 const APART: u32 = 180;
 
-pub(crate) async fn a_database_with_another_clock_is_not_written(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn database_with_another_clock_is_not_written(scene: &Scene) -> anyhow::Result<()> {
     if matches!(scene.engine, Engine::Mysql | Engine::Mariadb) {
-        return the_clock_of_a_session_is_the_servers(scene).await;
+        return session_clock_is_the_server_clock(scene).await;
     }
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
     let mut court = Court::with(deployment, &[]).await?;
@@ -36,7 +36,7 @@ pub(crate) async fn a_database_with_another_clock_is_not_written(scene: &Scene) 
 
 /// MySQL and MariaDB let a session have its own time; the writer uses the server's. The proof `switches`, which
 /// steps the writer's clock, covers a server with another clock.
-async fn the_clock_of_a_session_is_the_servers(scene: &Scene) -> anyhow::Result<()> {
+async fn session_clock_is_the_server_clock(scene: &Scene) -> anyhow::Result<()> {
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
     let mut court = Court::with(deployment, &[]).await?;
     let owner = scene.server.server().session();

@@ -8,7 +8,7 @@ use synapsor_source::EngineErrorKind;
 use crate::scene::{READ_URL, WRITE_URL, open, open_writer, open_writer_source, plan, tables, told};
 
 /// It is a cluster of one node, without the library that finds others; the server reports the same about itself.
-pub(crate) async fn a_node_of_a_cluster_is_written_only_where_its_owner_says_so() -> anyhow::Result<()> {
+pub(crate) async fn cluster_node_is_written_only_if_configured() -> anyhow::Result<()> {
     let Some(server) = PrivateServer::start(Engine::Mariadb, &["--wsrep-on=ON"])? else {
         return Ok(());
     };

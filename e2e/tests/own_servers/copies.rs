@@ -22,7 +22,7 @@ async fn begun(engine: Engine, url: &str) -> anyhow::Result<String> {
     writer.try_begin().await.map_err(told)
 }
 
-pub(crate) async fn a_restored_copy_beside_it_is_another_database(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn restored_copy_on_the_server_is_another_database(scene: &Scene) -> anyhow::Result<()> {
     let own = begun(scene.engine, &scene.roles.write_url).await?;
     ensure!(identity(scene.engine, &scene.roles.read_url).await? == own);
     let (name, copy) = (scene.database.name(), format!("{}_copy", scene.database.name()));
@@ -59,7 +59,7 @@ pub(crate) async fn a_restored_copy_beside_it_is_another_database(scene: &Scene)
 }
 
 /// Copies the files of the stopped server and starts them as a separate server.
-pub(crate) async fn a_copy_of_the_servers_files_is_another_database(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn copied_server_files_are_another_database(scene: &Scene) -> anyhow::Result<()> {
     let own = begun(scene.engine, &scene.roles.write_url).await?;
     scene.database.close();
     scene.server.stop()?;
@@ -81,7 +81,7 @@ pub(crate) async fn a_copy_of_the_servers_files_is_another_database(scene: &Scen
     let write_url = scene.roles.write_url.replacen(here, there, 1);
     let read_url = scene.roles.read_url.replacen(here, there, 1);
     if scene.engine == Engine::Postgres {
-        a_standby_is_not_written(scene, &write_url).await?;
+        standby_is_not_written(scene, &write_url).await?;
         ensure!(
             identity(scene.engine, &read_url).await? != own,
             "a standby says the same"
@@ -103,7 +103,7 @@ pub(crate) async fn a_copy_of_the_servers_files_is_another_database(scene: &Scen
     Ok(())
 }
 
-async fn a_standby_is_not_written(scene: &Scene, url: &str) -> anyhow::Result<()> {
+async fn standby_is_not_written(scene: &Scene, url: &str) -> anyhow::Result<()> {
     let writer = scene.writer(None, &[(WRITE_URL, url)])?;
     let error = writer.try_begin().await.err().context("a standby was begun on")?;
     ensure!(

@@ -67,7 +67,7 @@ fn change_of_password(engine: Engine, role: &str, password: &str) -> String {
     }
 }
 
-pub(crate) async fn a_changed_password_is_used_without_a_restart(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn changed_password_is_used_without_a_restart(scene: &Scene) -> anyhow::Result<()> {
     let login = Login::new(scene, &scene.roles.reader, &scene.roles.read_url)?;
     let file = login.file().display().to_string();
     let reader = scene.open(None, &[("BILLING_READ_URL_FILE", &file)])?;
@@ -108,7 +108,7 @@ fn password(url: &str) -> &str {
     login.rsplit(':').next().unwrap_or_default()
 }
 
-pub(crate) async fn a_changed_password_is_used_for_writing(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn changed_password_is_used_for_writing(scene: &Scene) -> anyhow::Result<()> {
     let login = Login::new(scene, &scene.roles.writer, &scene.roles.write_url)?;
     let file = login.file().display().to_string();
     let writer = scene.writer(None, &[("BILLING_WRITE_URL_FILE", &file)])?;
@@ -125,7 +125,7 @@ pub(crate) async fn a_changed_password_is_used_for_writing(scene: &Scene) -> any
     login.change_password(password(login.url))
 }
 
-pub(crate) async fn a_changed_authority_is_used_without_a_restart(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn changed_authority_is_used_without_a_restart(scene: &Scene) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("ca.pem");
     let write = |pem: &str| files::write_atomic(&file, pem.as_bytes(), files::MODE_PUBLIC);
@@ -159,7 +159,7 @@ pub(crate) async fn a_changed_authority_is_used_without_a_restart(scene: &Scene)
 }
 
 /// Through the real processes: the writer waits for a row while its password changes.
-pub(crate) async fn a_running_writer_outlives_a_change_of_its_password(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn running_writer_survives_a_password_change(scene: &Scene) -> anyhow::Result<()> {
     let mut stack = Stack::without_writer(Deployment::on(Build::Plain, scene.server.server())?)?;
     let Target::Server { database, roles } = &stack.deployment.target else {
         anyhow::bail!("a server has the target");

@@ -36,7 +36,7 @@ fn password(url: &str) -> &str {
     login.rsplit(':').next().unwrap_or_default()
 }
 
-pub(crate) async fn the_right_authority_is_accepted_by_name_and_by_file(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn right_authority_is_accepted_by_name_and_by_file(scene: &Scene) -> anyhow::Result<()> {
     let ssl = json!({ "mode": "verify-full", "ca_env": "DB_CA" });
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("ca.pem");
@@ -59,7 +59,7 @@ pub(crate) async fn the_right_authority_is_accepted_by_name_and_by_file(scene: &
     Ok(())
 }
 
-pub(crate) async fn a_wrong_certificate_is_refused(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn rejects_wrong_server_certificate(scene: &Scene) -> anyhow::Result<()> {
     let stranger = Authority::new("another authority")?;
     let ssl = json!({ "mode": "verify-full", "ca_env": "DB_CA" });
     let good = scene.authority.leaf(&NAMES, Age::Valid)?;
@@ -91,7 +91,7 @@ pub(crate) async fn a_wrong_certificate_is_refused(scene: &Scene) -> anyhow::Res
     Ok(())
 }
 
-pub(crate) async fn an_expired_certificate_is_refused(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn rejects_expired_server_certificate(scene: &Scene) -> anyhow::Result<()> {
     scene.present(&scene.authority.leaf(&NAMES, Age::Brief)?)?;
     let ca = ("DB_CA", scene.authority.pem.as_str());
     // Valid to the end of its last second.
@@ -104,7 +104,7 @@ pub(crate) async fn an_expired_certificate_is_refused(scene: &Scene) -> anyhow::
     scene.present(&scene.authority.leaf(&NAMES, Age::Valid)?)
 }
 
-pub(crate) async fn verify_ca_accepts_another_name_and_nothing_else(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn verify_ca_skips_only_the_name_check(scene: &Scene) -> anyhow::Result<()> {
     let ssl = json!({ "mode": "verify-ca", "ca_env": "DB_CA" });
     let ca = ("DB_CA", scene.authority.pem.as_str());
     let stranger = Authority::new("another authority")?;
@@ -119,13 +119,13 @@ pub(crate) async fn verify_ca_accepts_another_name_and_nothing_else(scene: &Scen
     scene.present(&scene.authority.leaf(&NAMES, Age::Valid)?)
 }
 
-pub(crate) async fn the_machines_own_authorities_do_not_know_the_server(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn system_authorities_do_not_trust_the_server(scene: &Scene) -> anyhow::Result<()> {
     let reader = scene.reader(json!({ "mode": "verify-full" }), &scene.roles.read_url, &[])?;
     refused(reader.as_ref(), password(&scene.roles.read_url)).await
 }
 
 /// An attacker in the middle denies TLS: there is no login, in plain text or otherwise.
-pub(crate) async fn a_downgrade_hears_no_login(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn tls_downgrade_receives_no_login(scene: &Scene) -> anyhow::Result<()> {
     let ca = ("DB_CA", scene.authority.pem.as_str());
     for mode in ["verify-ca", "verify-full"] {
         let between = Downgrade::start(scene.engine, scene.server.server().address()).await?;
@@ -145,7 +145,7 @@ pub(crate) async fn a_downgrade_hears_no_login(scene: &Scene) -> anyhow::Result<
 }
 
 /// Without a setting in the contract the address decides, and the contract cannot require less.
-pub(crate) async fn plain_text_is_for_this_machine_only(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn plain_text_is_limited_to_loopback(scene: &Scene) -> anyhow::Result<()> {
     let far = scene.roles.read_url.replacen("127.0.0.1", "db.example.test", 1);
     let secret = password(&far);
     for ssl in [Some(json!({ "mode": "disable" })), None] {
@@ -164,7 +164,7 @@ pub(crate) async fn plain_text_is_for_this_machine_only(scene: &Scene) -> anyhow
     Ok(())
 }
 
-pub(crate) async fn a_client_certificate_is_shown_where_it_is_demanded(scene: &Scene) -> anyhow::Result<()> {
+pub(crate) async fn client_certificate_is_sent_on_request(scene: &Scene) -> anyhow::Result<()> {
     let (role, url) = scene.database.role("c")?;
     grant_and_demand(scene, &role)?;
     let plain = json!({ "mode": "verify-full", "ca_env": "DB_CA" });

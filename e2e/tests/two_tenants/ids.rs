@@ -11,7 +11,7 @@ use crate::{RATE, UNKNOWN, ask, bytes};
 const LIMIT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_others_ids_and_unknown_ones_are_answered_with_the_same_bytes() -> anyhow::Result<()> {
+async fn foreign_and_unknown_ids_get_identical_responses() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
     let door = tenants.door();
     let (asker, victim) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
@@ -75,7 +75,7 @@ async fn the_others_ids_and_unknown_ones_are_answered_with_the_same_bytes() -> a
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_listens_to_the_others_proposal_hears_as_much_as_of_one_that_nobody_has() -> anyhow::Result<()> {
+async fn foreign_subscription_behaves_as_an_unknown_one() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
     let door = tenants.door();
     let (asker, victim) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));

@@ -104,7 +104,7 @@ impl Worker {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_calls_at_once_show_each_tenant_nothing_of_the_other() -> anyhow::Result<()> {
+async fn concurrent_calls_show_nothing_of_another_tenant() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
     let (door, known) = (tenants.door(), [Known::default(), Known::default()]);
     let mut running = Vec::new();

@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 const NO_SESSION: &str = "ffffffffffffffffffffffffffffffffffffffff";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_with_another_callers_token_is_as_unknown_as_one_that_never_was() -> anyhow::Result<()> {
+async fn foreign_session_looks_like_an_unknown_one() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
     let door = tenants.door();
     let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
@@ -77,7 +77,7 @@ async fn outside(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn subscriptions_are_of_the_callers_own_sessions_only() -> anyhow::Result<()> {
+async fn subscriptions_belong_to_own_sessions_only() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
     let door = tenants.door();
     let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));

@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_engine_has_the_cases_that_the_proof_promises() {
+    fn every_engine_has_the_documented_cases() {
         for engine in [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::Mariadb] {
             let cases = all(engine);
             let count = |kind| cases.iter().filter(|case| case.kind == kind).count();

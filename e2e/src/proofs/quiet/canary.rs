@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_is_found_in_every_shape_and_its_absence_is_believed() {
+    fn secret_is_found_in_every_encoding() {
         let secret = text("test");
         let canary = [Canary::of_text("test", &secret)];
         let long = format!("x{secret}yz");

@@ -175,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_beyond_loopback_are_told_apart() {
+    fn remote_addresses_are_distinguished() {
         let inside = [
             r#"12 connect(9, {sa_family=AF_INET, sin_port=htons(42), sin_addr=inet_addr("127.0.0.1")}, 16) = -1"#,
             r#"12 connect(9, {sa_family=AF_UNIX, sun_path=""...}, 16) = 0"#,

@@ -195,12 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn a_wall_that_stands_is_no_violation() {
+    fn isolated_processes_are_no_violation() {
         assert_eq!(violations(|_| {}), 0);
     }
 
     #[test]
-    fn every_hole_is_a_violation() {
+    fn every_isolation_breach_is_a_violation() {
         let outside = || "0.0.0.0:4000".parse().unwrap();
         let holes: [fn(&mut Vec<Seen>); 9] = [
             |all| all[0].variables.push(READ_URL.to_owned()),
