@@ -21,7 +21,7 @@ impl Build {
         // target/debug/deps/test or target/debug/prove
         let mut folder = own.parent().context("a folder")?;
         if folder.file_name().is_some_and(|n| n == "deps") {
-            folder = folder.parent().context("a folder above deps")?;
+            folder = folder.parent().context("a directory above deps")?;
         }
         let folder = match self {
             Self::Plain => folder.to_owned(),

@@ -334,7 +334,7 @@ impl Running {
         let (stdout, stderr) = self.printed()?;
         if ended.is_err() {
             bail!(
-                "`{}` still ran after {within:?}:\n{stdout}\n{stderr}",
+                "`{}` still runs after {within:?}:\n{stdout}\n{stderr}",
                 self.arguments
             );
         }
@@ -350,7 +350,7 @@ impl Running {
 impl Ran {
     /// Requires this exit code; otherwise fails with the full output.
     pub fn expect(&self, exit: i32) -> anyhow::Result<()> {
-        ensure!(self.exit == Some(exit), "not exit {exit}: {self}");
+        ensure!(self.exit == Some(exit), "exit code is not {exit}: {self}");
         Ok(())
     }
 
@@ -366,7 +366,7 @@ impl Ran {
         }
         ensure!(
             self.stderr.lines().any(|line| line.starts_with("fix: ")),
-            "no way out: {self}"
+            "no fix line: {self}"
         );
         ensure!(!self.stderr.contains("panicked"), "{self}");
         Ok(())
@@ -374,9 +374,9 @@ impl Ran {
 
     /// Parses stdout as exactly one JSON object.
     pub fn object(&self) -> anyhow::Result<Json> {
-        let value: Json =
-            serde_json::from_str(&self.stdout).with_context(|| format!("not one JSON value: {self}"))?;
-        ensure!(value.is_object(), "not an object: {self}");
+        let value: Json = serde_json::from_str(&self.stdout)
+            .with_context(|| format!("output is not one JSON value: {self}"))?;
+        ensure!(value.is_object(), "output is not an object: {self}");
         Ok(value)
     }
 }
@@ -401,7 +401,7 @@ pub fn until(within: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) 
     let end = Instant::now() + within;
     while !holds()? {
         ensure!(!interrupt::is_told(), "interrupted");
-        ensure!(Instant::now() < end, "not within {within:?}");
+        ensure!(Instant::now() < end, "condition not met within {within:?}");
         std::thread::sleep(LOOK);
     }
     Ok(())

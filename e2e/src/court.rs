@@ -110,7 +110,7 @@ impl Court {
         assert_eq!(
             self.deployment().dump()?,
             self.before,
-            "the target changed on a refusal"
+            "the source changed on a refusal"
         );
         Ok(())
     }

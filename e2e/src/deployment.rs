@@ -162,7 +162,7 @@ impl Deployment {
         self.people
             .iter()
             .find(|p| p.name == name)
-            .expect("a person of the deployment")
+            .expect("operator of the deployment")
     }
 
     /// Default trust file of a test.
@@ -275,7 +275,7 @@ impl Deployment {
             .into_iter()
             .map(|row| match <[Option<String>; 2]>::try_from(row) {
                 Ok([Some(proposal), Some(outcome)]) => Ok((proposal, outcome)),
-                other => bail!("a receipt without id or outcome: {other:?}"),
+                other => bail!("receipt without id or outcome: {other:?}"),
             });
         pairs.collect()
     }

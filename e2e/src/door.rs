@@ -326,7 +326,7 @@ impl Events {
         };
         tokio::time::timeout(within, next)
             .await
-            .context("nothing came in time")?
+            .context("no message in time")?
     }
 
     /// Returns the URI of the next resource that is reported as updated.

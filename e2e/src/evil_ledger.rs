@@ -41,7 +41,7 @@ impl tlog::HashReader for Hashes<'_> {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<tlog::Hash>, tlog::Error> {
         Ok(indexes
             .iter()
-            .map(|i| self.0[usize::try_from(*i).expect("a small log")])
+            .map(|i| self.0[usize::try_from(*i).expect("log size fits")])
             .collect())
     }
 }
@@ -60,10 +60,10 @@ impl Forge {
             body_digest: body_commitment(&salt, &body),
             trace_id: None,
         };
-        let bytes = canonical::encode(&event).expect("an event has a canonical form");
+        let bytes = canonical::encode(&event).expect("event has a canonical form");
         let leaf = tlog::record_hash(&bytes);
         let more =
-            tlog::stored_hashes_for_record_hash(seq, leaf, &Hashes(&self.hashes)).expect("a small log");
+            tlog::stored_hashes_for_record_hash(seq, leaf, &Hashes(&self.hashes)).expect("log size fits");
         self.hashes.extend(more);
         self.events.push((bytes, salt, body));
         seq
@@ -75,19 +75,19 @@ impl Forge {
 
     pub fn root(&self) -> [u8; 32] {
         tlog::tree_hash(self.size(), &Hashes(&self.hashes))
-            .expect("a small log")
+            .expect("log size fits")
             .0
     }
 
     pub fn note(&self, origin: &str, key: &SigningKey) -> String {
-        sign_checkpoint(origin, self.size(), &self.root(), key).expect("a small log")
+        sign_checkpoint(origin, self.size(), &self.root(), key).expect("log size fits")
     }
 
     pub fn record(&self, seq: u64) -> ProvenEntry {
         let (event_bytes, body_salt, body) = self.events[usize::try_from(seq).expect("small")].clone();
-        let proof = tlog::prove_record(self.size(), seq, &Hashes(&self.hashes)).expect("a record of the log");
+        let proof = tlog::prove_record(self.size(), seq, &Hashes(&self.hashes)).expect("log entry exists");
         let hashes = proof.into_iter().map(|h| h.0).collect();
-        let proof = InclusionProof::new(seq, self.size(), hashes).expect("a proof of the log");
+        let proof = InclusionProof::new(seq, self.size(), hashes).expect("log proof exists");
         ProvenEntry {
             event_bytes,
             body_salt,
@@ -168,7 +168,7 @@ impl Deaf {
     fn refuses(calls: &AtomicU32) -> Result<(), Status> {
         let counted = calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match counted {
-            Ok(_) => Err(Status::unavailable("gone for a moment")),
+            Ok(_) => Err(Status::unavailable("temporarily unavailable")),
             Err(_) => Ok(()),
         }
     }
@@ -243,8 +243,8 @@ impl EvilLedger {
     ) -> anyhow::Result<AttemptReport> {
         let id = proposal_id(&papers.proposal);
         let job = {
-            let mut forge = self.forge.lock().expect("no panic in the forge");
-            let body = |e: &DsseEnvelope| e.to_bytes().expect("an envelope has a byte form");
+            let mut forge = self.forge.lock().expect("fake log lock is not poisoned");
+            let body = |e: &DsseEnvelope| e.to_bytes().expect("envelope has a byte form");
             let proposal = forge.append(EventKind::ProposalCreated, &id, body(&papers.proposal));
             let decisions: Vec<u64> = papers
                 .decisions
@@ -276,10 +276,7 @@ impl EvilLedger {
 
     /// Hands over a job unchanged.
     pub async fn present_job(&mut self, job: wire::Job) -> anyhow::Result<AttemptReport> {
-        self.jobs
-            .send(job)
-            .await
-            .context("the writer's stream is closed")?;
+        self.jobs.send(job).await.context("writer stream closed")?;
         self.next_report().await
     }
 
@@ -287,7 +284,7 @@ impl EvilLedger {
     pub async fn next_report(&mut self) -> anyhow::Result<AttemptReport> {
         let report = tokio::time::timeout(Duration::from_secs(20), self.reports.recv()).await;
         report
-            .context("the writer did not report")?
+            .context("writer sent no report")?
             .context("the ledger ended")
     }
 }

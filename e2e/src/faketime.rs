@@ -145,7 +145,7 @@ fn library() -> anyhow::Result<Option<PathBuf>> {
         Ok(library) => Ok(Some(library)),
         Err(reason) => {
             if std::env::var_os(DEMAND).is_some_and(|value| value == "required") {
-                bail!("{DEMAND} is `required`, and there is no libfaketime: {reason:#}");
+                bail!("{DEMAND} is `required`, and libfaketime is missing: {reason:#}");
             }
             left_out(format_args!("processes under another clock: {reason:#}"));
             Ok(None)

@@ -98,13 +98,13 @@ impl Fixture {
 }
 
 fn json(text: &str) -> Json {
-    serde_json::from_str(text).expect("a fixture is JSON")
+    serde_json::from_str(text).expect("fixture is JSON")
 }
 
 fn capabilities(contract: &mut Json) -> &mut Vec<Json> {
     contract["capabilities"]
         .as_array_mut()
-        .expect("a contract has capabilities")
+        .expect("contract has capabilities")
 }
 
 fn list(node: &Json) -> impl Iterator<Item = &Json> {

@@ -148,7 +148,7 @@ impl Drop for GenerousLedger {
 /// One job per proposal, all proven under the same checkpoint.
 fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::Job> {
     let mut forge = Forge::default();
-    let body = |e: &DsseEnvelope| e.to_bytes().expect("an envelope has a byte form");
+    let body = |e: &DsseEnvelope| e.to_bytes().expect("envelope has a byte form");
     let places: Vec<_> = papers
         .iter()
         .map(|(id, papers)| {
@@ -227,7 +227,7 @@ impl WritebackService for Service {
         let (queue, receiver) = mpsc::channel(1);
         let (jobs, times, heard) = (Arc::clone(&self.jobs), self.times, Arc::clone(&self.heard));
         tokio::spawn(async move {
-            // A stream can break under load: on the next one come the jobs that this writer has not answered.
+            // A stream can break under load; the next one carries the jobs that this writer has not answered.
             for (index, fence) in sequence(&jobs, times, &writer) {
                 let mut job = jobs[index].clone();
                 let proposal = heard.proposals[index].clone();

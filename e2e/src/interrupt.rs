@@ -68,7 +68,7 @@ fn listen(interrupted: CancellationToken) -> anyhow::Result<()> {
             }
         });
         IS_TOLD.store(true, Ordering::Relaxed);
-        eprintln!("interrupted: every process is ended, and what is said of them from here on is no finding");
+        eprintln!("interrupted: every process is ended; later messages about them are not findings");
         interrupted.cancel();
         kill_descendants();
         thread::sleep(LAST);

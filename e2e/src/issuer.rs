@@ -141,7 +141,7 @@ impl IssuerKey {
 }
 
 fn unusable(error: impl Display) -> anyhow::Error {
-    anyhow!("a key cannot be used: {error}")
+    anyhow!("invalid key: {error}")
 }
 
 /// Encodes one part of a token.
@@ -231,7 +231,7 @@ impl Trap {
         match self.listener.accept() {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error).context("looking into the trap"),
+            Err(error) => Err(error).context("reading the trap's socket"),
         }
     }
 }

@@ -186,26 +186,26 @@ pub fn receipt_order(
         nonce: random::hex_id(32),
         reason: None,
     };
-    DsseEnvelope::sign(ObjectKind::ReceiptOrder, &order, &person.key).expect("an order has a canonical form")
+    DsseEnvelope::sign(ObjectKind::ReceiptOrder, &order, &person.key).expect("order has a canonical form")
 }
 
 pub fn seal_freeze(person: &Person, freeze: &Freeze) -> (DsseEnvelope, Digest) {
     let envelope =
-        DsseEnvelope::sign(ObjectKind::Freeze, freeze, &person.key).expect("a freeze has a canonical form");
+        DsseEnvelope::sign(ObjectKind::Freeze, freeze, &person.key).expect("freeze has a canonical form");
     let digest = Digest::of(ObjectKind::Freeze, &envelope.payload);
     (envelope, digest)
 }
 
 pub fn seal_lift(person: &Person, lift: &Unfreeze) -> DsseEnvelope {
-    DsseEnvelope::sign(ObjectKind::Unfreeze, lift, &person.key).expect("a lift has a canonical form")
+    DsseEnvelope::sign(ObjectKind::Unfreeze, lift, &person.key).expect("lift has a canonical form")
 }
 
 pub fn seal_decision(person: &Person, decision: &Decision) -> DsseEnvelope {
-    DsseEnvelope::sign(ObjectKind::Decision, decision, &person.key).expect("a decision has a canonical form")
+    DsseEnvelope::sign(ObjectKind::Decision, decision, &person.key).expect("decision has a canonical form")
 }
 
 pub fn seal_order(person: &Person, order: &ApplyOrder) -> DsseEnvelope {
-    DsseEnvelope::sign(ObjectKind::ApplyOrder, order, &person.key).expect("an order has a canonical form")
+    DsseEnvelope::sign(ObjectKind::ApplyOrder, order, &person.key).expect("order has a canonical form")
 }
 
 /// Operator with a connection to the ledger's review service.
@@ -343,12 +343,12 @@ impl Desk {
                 if wanted(&record) {
                     return anyhow::Ok(record);
                 }
-                tail.message().await?.context("the tail ended")?;
+                tail.message().await?.context("log stream ended")?;
             }
         };
         tokio::time::timeout(std::time::Duration::from_secs(90), wait)
             .await
-            .context("the outcome did not come")?
+            .context("outcome timed out")?
     }
 
     /// Final state of a proposal.

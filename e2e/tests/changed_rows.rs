@@ -63,10 +63,7 @@ async fn row_changed_inside_commit_is_never_applied() -> anyhow::Result<()> {
         ensure!(refused["result"] == json!(REFUSED), "{refused}");
         let fix = refused["fix"].as_str().unwrap_or_default();
         ensure!(fix.contains("receipts adopt"), "{refused}");
-        ensure!(
-            place.invoice("INV-3001")?.0 == CHANGED_FEE,
-            "the change is not there"
-        );
+        ensure!(place.invoice("INV-3001")?.0 == CHANGED_FEE, "change is missing");
         ensure!(events(&place)? == 1, "one event");
         let found = findings(&place, 1)?;
         ensure!(
@@ -78,7 +75,7 @@ async fn row_changed_inside_commit_is_never_applied() -> anyhow::Result<()> {
         place.wait_until_alone(ALONE)?;
         let again = apply(&place, &id, 4)?;
         ensure!(again["result"] == json!(REFUSED), "{again}");
-        ensure!(events(&place)? == 1, "a second event of one incident");
+        ensure!(events(&place)? == 1, "duplicate event of one incident");
         // Other proposals continue.
         let other = place.approved("INV-3002", "goodwill")?;
         ensure!(

@@ -217,7 +217,11 @@ fn rejected_proposal_is_never_applied() -> anyhow::Result<()> {
         .run(&["apply", &id])?
         .expect_failure(4, "PROPOSAL_NOT_APPROVED", &["rejected"])?;
     place.run(&["proposals", "approve", &id, "--yes"])?.expect(4)?;
-    assert_ne!(place.propose(INVOICE, "goodwill")?, id, "it may be proposed anew");
+    assert_ne!(
+        place.propose(INVOICE, "goodwill")?,
+        id,
+        "it may be proposed again"
+    );
     Ok(())
 }
 
@@ -376,7 +380,7 @@ fn demo_prints_its_facts() -> anyhow::Result<()> {
     assert_eq!(
         place.listing()?,
         Vec::<String>::new(),
-        "the demonstration has a folder of its own"
+        "the demo created files in the working directory"
     );
     Ok(())
 }

@@ -40,7 +40,7 @@ fn roles_have_exactly_their_rights(engine: Engine) -> anyhow::Result<()> {
     let impostor = Session::new(engine, wrong);
     assert!(
         impostor.execute("SELECT 1").is_err(),
-        "{engine} let a wrong password in"
+        "{engine} accepted a wrong password"
     );
     Ok(())
 }

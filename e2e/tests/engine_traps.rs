@@ -56,7 +56,7 @@ async fn on_postgres(change: &str, expected: AttemptResult) -> anyhow::Result<()
             .deployment()
             .target
             .query_text("SELECT count(*) FROM journal")?;
-        assert_eq!(lines[0][0].as_deref(), Some("0"), "something else was written");
+        assert_eq!(lines[0][0].as_deref(), Some("0"), "other data was written");
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
     assert_eq!(court.deployment().receipts()?, [], "a receipt was written");
     let journal = "SELECT count(*) FROM journal";
     let lines = court.deployment().target.query_text(journal)?;
-    assert_eq!(lines[0][0].as_deref(), Some("0"), "something else was written");
+    assert_eq!(lines[0][0].as_deref(), Some("0"), "other data was written");
     Ok(())
 }
 

@@ -172,7 +172,7 @@ async fn comparison_reports_lost_signed_receipts() -> anyhow::Result<()> {
     assert_eq!(
         court.deployment().dump()?,
         court.before,
-        "the comparison wrote something"
+        "the comparison wrote data"
     );
     Ok(())
 }

@@ -405,7 +405,7 @@ async fn unsigned_freeze_stops_one_writer_and_is_reported() -> anyhow::Result<()
     assert_eq!(
         stack.deployment.receipts()?,
         [],
-        "nobody signed what other writers would find"
+        "an unsigned freeze left a receipt"
     );
     let (exit, shown) = cli(&stack, alice, &address, &["writeback", "unfreeze"])?;
     assert_eq!(exit, Some(0), "{shown}");

@@ -68,7 +68,7 @@ async fn rejects_certificate_of_another_deployment() -> anyhow::Result<()> {
         &stack.ledger.address,
     )?;
     let answer = call(&foreign, "/synapsor.ledger.v1.ReviewService/ListProposals").await;
-    assert!(answer.is_err(), "a foreign authority was believed");
+    assert!(answer.is_err(), "certificate of a foreign authority was accepted");
     Ok(())
 }
 

@@ -91,7 +91,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
         );
         let fix = refused["fix"].as_str().unwrap_or_default();
         ensure!(fix.contains("receipts adopt"), "{refused}");
-        ensure!(place.target.dump()? == before, "something was written");
+        ensure!(place.target.dump()? == before, "database was written");
     }
     let alarms = place.ok(&["events", "tail", "--kind", "receipt_alarm", "--json"])?;
     assert_eq!(alarms.stdout.lines().count(), 1, "{alarms}");
@@ -105,7 +105,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
         Some(0) => ensure!(again.object()?["status"] == json!("already_applied"), "{again}"),
         _ => ensure!(again.stderr.contains("has ended as `applied`"), "{again}"),
     }
-    ensure!(place.target.dump()? == before, "something was written");
+    ensure!(place.target.dump()? == before, "database was written");
     let shown = ends(&place, 0, &["proposals", "show", &id])?;
     ensure!(shown.to_string().contains("applied"), "{shown}");
     // The bundle contains the order, without which the receipt of a retired key does not count.

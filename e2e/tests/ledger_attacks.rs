@@ -184,7 +184,7 @@ async fn rejects_report_without_the_writers_signature() -> anyhow::Result<()> {
     };
     assert!(
         holder.finish_attempt(request).await.is_err(),
-        "a report under another key was believed"
+        "report under another key was accepted"
     );
     assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_worker");
     Ok(())

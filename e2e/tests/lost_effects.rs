@@ -96,7 +96,7 @@ fn refused_as_lost(place: &Workplace, id: &str, invoice: &str) -> anyhow::Result
         fix.contains("receipts audit") && fix.contains("receipts give-up"),
         "{refused}"
     );
-    ensure!(place.invoice(invoice)? == before, "the row was touched");
+    ensure!(place.invoice(invoice)? == before, "row was changed");
     Ok(())
 }
 
@@ -139,7 +139,7 @@ fn restored_database_is_detected_before_next_write() -> anyhow::Result<()> {
         ensure!(fine["sources"][0]["compared"].as_u64() >= Some(2), "{fine}");
         ensure!(
             findings(&place, "EFFECT_LOST")?.is_empty(),
-            "doctor found nothing wrong"
+            "doctor found no problem"
         );
 
         undo(&place, &lost[0], "INV-3001", &before[0])?;
@@ -163,7 +163,7 @@ fn restored_database_is_detected_before_next_write() -> anyhow::Result<()> {
         ends(&place, EXIT_MISSING, &["receipts", "audit"])?;
         ensure!(
             events(&place, "effect_lost")? == recorded,
-            "a second event of one incident"
+            "duplicate event of one incident"
         );
 
         let order = ends(
@@ -235,7 +235,7 @@ fn present_receipt_cannot_be_given_up() -> anyhow::Result<()> {
                 "receipts", "give-up", "--source", SOURCE, &newest, &first, "--yes",
             ])?
             .expect_failure(4, "RECEIPT_NOT_LOST", &[&first])?;
-        ensure!(events(&place, "receipts_ordered")? == 0, "something was signed");
+        ensure!(events(&place, "receipts_ordered")? == 0, "an object was signed");
         place.ok(&["receipts", "give-up", "--source", SOURCE, &newest, "--yes"])?;
         ensure!(ends(&place, 0, &["apply", &third])?["status"] == json!("applied"));
         Ok(())
@@ -270,7 +270,7 @@ fn receipt_orders_name_a_source_of_the_contract() -> anyhow::Result<()> {
             .run(command)?
             .expect_failure(2, "INLINE_URL_REFUSED", &["--source"])?;
     }
-    ensure!(events(&place, "receipts_ordered")? == 0, "something was signed");
+    ensure!(events(&place, "receipts_ordered")? == 0, "an object was signed");
     Ok(())
 }
 

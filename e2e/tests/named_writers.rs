@@ -48,7 +48,7 @@ fn freeze_lists_named_writers_that_do_not_answer() -> anyhow::Result<()> {
     assert_eq!(
         ran.object()?["writers"],
         json!([]),
-        "another writer was asked: {ran}"
+        "another writer was called: {ran}"
     );
     place
         .run(&["writeback", "unfreeze", "--writer", NOBODY])?

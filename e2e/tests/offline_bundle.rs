@@ -73,7 +73,7 @@ fn bundle_verifies_without_network_and_state() -> anyhow::Result<()> {
         ran.stdout.contains("Verified: ") && ran.stdout.contains("`applied`"),
         "{ran}"
     );
-    assert_eq!(away.listing()?, [BUNDLE, TRUST], "something was left behind");
+    assert_eq!(away.listing()?, [BUNDLE, TRUST], "files were left");
     Ok(())
 }
 
@@ -90,9 +90,11 @@ fn flip(bundle: &Json, pointer: &str) -> anyhow::Result<Json> {
     let place = edited
         .pointer_mut(pointer)
         .with_context(|| format!("{pointer} in the bundle"))?;
-    let text = place.as_str().with_context(|| format!("{pointer} is a text"))?;
+    let text = place
+        .as_str()
+        .with_context(|| format!("{pointer} is not a string"))?;
     *place = json!(flipped(text));
-    ensure!(edited != *bundle, "nothing was flipped at {pointer}");
+    ensure!(edited != *bundle, "no byte was flipped at {pointer}");
     Ok(edited)
 }
 
@@ -101,7 +103,7 @@ fn flipped_byte_in_a_record_is_exit_10() -> anyhow::Result<()> {
     let away = far_away()?;
     let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
     let records = bundle["records"].as_array().context("records")?.len();
-    assert!(records >= 6, "a story of {records} records");
+    assert!(records >= 6, "bundle with {records} records");
     let mut pointers = vec!["/checkpoint".to_owned(), "/origin".to_owned()];
     for record in 0..records {
         for field in ["event", "body", "body_salt", "proof/hashes/0"] {

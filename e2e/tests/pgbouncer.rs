@@ -279,7 +279,7 @@ async fn abandoned_read_stops_behind_a_pooler() -> anyhow::Result<()> {
         });
         until(LIMIT, || Ok(owner.value(&asleep)? == "1")).context("the read began")?;
         waiting.abort();
-        until(Duration::from_secs(4), || Ok(owner.value(&asleep)? == "0")).context("the read goes on")?;
+        until(Duration::from_secs(4), || Ok(owner.value(&asleep)? == "0")).context("read continues")?;
     }
     let row = plan("invoices", "P-1", &["late_fee_cents"]);
     for _ in 0..2 * SERVER_CONNECTIONS {

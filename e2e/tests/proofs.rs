@@ -88,7 +88,7 @@ fn only_the_proof_build_has_crash_points() {
         );
         assert!(
             !has_switch(Build::Plain, name),
-            "the plain {name} can be told to crash"
+            "the plain {name} has crash points"
         );
     }
 }

@@ -25,7 +25,7 @@ fn readme_sqlite_section_works_unchanged() -> anyhow::Result<()> {
     assert_eq!(
         blocks.len(),
         2,
-        "the README has another number of shell blocks than this test knows"
+        "README has another number of shell blocks than this test expects"
     );
     let folder = tempfile::tempdir()?;
     let path = format!("{}:/usr/bin:/bin", Build::Plain.folder()?.display());

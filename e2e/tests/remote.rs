@@ -215,7 +215,7 @@ impl Desk<'_> {
         let ran = started.end(LIMIT)?;
         ensure!(
             self.place.processes()?.is_empty(),
-            "something runs at the person's side: {ran}"
+            "a process runs on the operator's side: {ran}"
         );
         Ok(ran)
     }

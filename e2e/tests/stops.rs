@@ -166,7 +166,10 @@ async fn rejection_at_the_writer_ends_an_approved_proposal() -> anyhow::Result<(
         [(id.clone(), "tombstoned:denied".to_owned())]
     );
     assert_eq!(scene.desk.outcome(&scene.stack, &id).await?, "canceled");
-    assert!(scene.order().await.is_err(), "a killed proposal took an order");
+    assert!(
+        scene.order().await.is_err(),
+        "a rejected proposal accepted an order"
+    );
     assert_eq!(scene.denied().await?, RejectEffect::AlreadyFinal);
     assert_eq!(scene.stack.deployment.invoice(INVOICE)?, before);
     Ok(())

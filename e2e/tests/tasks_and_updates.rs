@@ -92,7 +92,7 @@ impl Desk {
                 let state = state.and_then(Json::as_str).unwrap_or_default().to_owned();
                 return Ok((task, state));
             }
-            anyhow::ensure!(begun.elapsed() < LIMIT, "it still works: {task}");
+            anyhow::ensure!(begun.elapsed() < LIMIT, "task is still working: {task}");
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -183,7 +183,7 @@ async fn proposal_needs_its_quorum_of_approvers() -> anyhow::Result<()> {
     assert_eq!(
         desk.decide(&again).await?,
         "pending_review",
-        "one person counts once"
+        "one operator counted twice"
     );
     let early = seal_order(alice, &order(deployment, alice, &subject, &[&first]));
     assert_eq!(

@@ -324,7 +324,7 @@ async fn false_before_image_is_a_conflict() -> anyhow::Result<()> {
             .iter_mut()
             .find(|c| c.column == "customer_name")
             .expect("a visible column");
-        name.value = Value::text("Somebody Else");
+        name.value = Value::text("Another Customer");
     });
     let report = court.judge(&papers).await?;
     assert_eq!(report.result, AttemptResult::Conflict("row_changed".to_owned()));

@@ -400,7 +400,7 @@ async fn expired_lease_allows_no_retry() -> anyhow::Result<()> {
         .log_text()
         .matches("database error during a writeback")
         .count();
-    assert_eq!(tries, 1, "the lease was over before the first try had ended");
+    assert_eq!(tries, 1, "number of tries under the expired lease");
     Ok(())
 }
 

@@ -146,12 +146,12 @@ fn block_on<T: Send + 'static>(
             .worker_threads(1)
             .enable_all()
             .build()
-            .expect("a runtime can be made")
+            .expect("runtime starts")
     });
     let (tell, told) = mpsc::channel();
     runtime.spawn(async move {
         let result = tokio::time::timeout(LIMIT, work).await;
-        let _ = tell.send(result.context("no answer in a minute").flatten());
+        let _ = tell.send(result.context("no response within a minute").flatten());
     });
-    told.recv().context("the work ended without an answer")?
+    told.recv().context("work ended without a result")?
 }

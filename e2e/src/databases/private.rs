@@ -71,7 +71,7 @@ impl PrivateServer {
                 variables,
                 server: Server { engine, url },
             })),
-            Err(reason) => missing(engine, &format!("a server of a test's own: {reason:#}")).map(|()| None),
+            Err(reason) => missing(engine, &format!("server for a single test: {reason:#}")).map(|()| None),
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn run(scene: &mut Scene, rows: &Rows, count: u64) -> anyhow::R
     let processes = scene.processes();
     let before = Usage::now(&processes)?;
     let events = tokio::time::timeout(LIMIT, follow(scene, from, count)).await;
-    let (calls, ends) = events.context("the receipts did not come in time")??;
+    let (calls, ends) = events.context("receipts timed out")??;
     let took = start.elapsed();
     let used = before.since(&processes, count)?;
     scene.stack.writer = None;
@@ -66,7 +66,7 @@ async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
     }
     let mut deciding = JoinSet::new();
     while let Some(proposed) = proposing.join_next().await {
-        let (mut desk, subjects) = proposed?.context("proposing what is applied")?;
+        let (mut desk, subjects) = proposed?.context("proposing the applied changes")?;
         let alice = deployment.person("alice");
         let signed = subjects.iter().map(|subject| {
             let approval = seal_decision(
@@ -86,7 +86,7 @@ async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
         });
     }
     while let Some(decided) = deciding.join_next().await {
-        decided?.context("ordering what is applied")?;
+        decided?.context("ordering the applied changes")?;
     }
     Ok(())
 }
@@ -114,7 +114,7 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
     let mut started: HashMap<ProposalId, Timestamp> = HashMap::new();
     let (mut calls, mut ends, mut ended) = (Calls::default(), HashMap::new(), 0);
     while ended < count {
-        let event = tail.message().await?.context("the tail ended")?;
+        let event = tail.message().await?.context("log stream ended")?;
         let record: EventRecord = canonical::decode(&event.event)?;
         let Some(id) = record.proposal_id else { continue };
         match record.kind {
@@ -123,7 +123,7 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
             }
             EventKind::WritebackApplied => {
                 ended += 1;
-                let begun = started.get(&id).context("an announced attempt")?;
+                let begun = started.get(&id).context("attempt without announcement")?;
                 let took = record.at.as_unix_millis() - begun.as_unix_millis();
                 calls.good(Duration::from_millis(took.unsigned_abs()));
             }
@@ -132,7 +132,7 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
                 calls.bad(&anyhow::anyhow!("{}", record.kind));
             }
             other => {
-                ensure!(other != EventKind::ReceiptAlarm, "a receipt raised an alarm");
+                ensure!(other != EventKind::ReceiptAlarm, "receipt raised an alarm");
                 *ends.entry(other.to_string()).or_insert(0) += 1;
             }
         }

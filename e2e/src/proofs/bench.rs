@@ -148,7 +148,7 @@ impl Bench {
             if state == ProposalState::Approved {
                 orders += 1;
                 if orders > ORDERS_MAX {
-                    bail!("{}: given back after every order", case.name);
+                    bail!("{}: returned after every order", case.name);
                 }
                 self.desk.request_apply(&self.order(case)).await?;
             }
@@ -239,7 +239,7 @@ pub(super) async fn reached(process: &mut Process, from: u64, action: Action) ->
     let from = usize::try_from(from)?;
     loop {
         let log = std::fs::read(&process.log)?;
-        let own = log.get(from..).context("the log only grows")?;
+        let own = log.get(from..).context("log is append-only")?;
         if String::from_utf8_lossy(own).contains("a crash point is reached") {
             break;
         }

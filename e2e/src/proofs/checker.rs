@@ -53,7 +53,7 @@ impl Checker {
     pub(super) fn number(&self, sql: &str) -> anyhow::Result<i64> {
         let row = self.query(sql)?.into_iter().next().unwrap_or_default();
         let number = row.into_iter().next().flatten();
-        Ok(number.with_context(|| format!("no number: {sql}"))?.parse()?)
+        Ok(number.with_context(|| format!("not a number: {sql}"))?.parse()?)
     }
 }
 

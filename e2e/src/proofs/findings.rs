@@ -38,14 +38,14 @@ impl Findings {
         let told = target.outcome.as_deref();
         self.check(target.effects <= 1, &case, "more than one effect", &seen);
         let is_true = (told == Some("applied")) == (target.effects == 1) && target.is_as_proposed;
+        self.check(is_true, &case, "source receipt does not match the row", &seen);
+        let is_same = target.receipt == seen.ledger_receipt;
         self.check(
-            is_true,
+            is_same,
             &case,
-            "the receipt in the target is not what happened to the row",
+            "ledger receipt differs from the source receipt",
             &seen,
         );
-        let is_same = target.receipt == seen.ledger_receipt;
-        self.check(is_same, &case, "the ledger's receipt is not the target's", &seen);
         let is_expected = told == Some(outcome) && seen.state == state;
         self.check(
             is_expected,
@@ -64,12 +64,17 @@ impl Findings {
         let asked = ended.len();
         for (case, before) in ended {
             let refused = bench.desk.request_apply(&bench.order(&case)).await.is_err();
-            self.check(refused, &case, "an ended proposal took another order", &before);
+            self.check(
+                refused,
+                &case,
+                "an ended proposal accepted another order",
+                &before,
+            );
             let now = bench.look(&case).await?;
             self.check(
                 now == before,
                 &case,
-                "asked again, the outcome is another one",
+                "outcome changed on a later read",
                 &(before, &now),
             );
         }

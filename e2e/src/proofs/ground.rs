@@ -150,10 +150,7 @@ impl Ground {
             Engine::Postgres | Engine::Postgres18 => Dialect::Postgres,
             Engine::Sqlite | Engine::Mysql | Engine::Mariadb => Dialect::Mysql,
         };
-        let address = server
-            .address()
-            .parse()
-            .context("the server's address is a number")?;
+        let address = server.address().parse().context("server address is numeric")?;
         Proxy::start(address, dialect).await.map(Some)
     }
 

@@ -68,7 +68,7 @@ fn sweep(checker: &Checker, prefix: &str) -> anyhow::Result<()> {
     };
     for row in checker.query(&format!("{changed}{lock}"))? {
         let mut row = row.into_iter();
-        let id = row.next().flatten().context("an invoice has a number")?;
+        let id = row.next().flatten().context("invoice has a number")?;
         let reason = row
             .next()
             .flatten()

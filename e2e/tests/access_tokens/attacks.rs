@@ -221,8 +221,8 @@ impl Forge<'_> {
                 format!("{header}.{bent}.{signature}"),
             ),
             attack("9 KiB", long),
-            attack("a member that stands twice", self.key.token(&twice)),
-            attack("a text for claims", self.key.token(&json!("acme"))),
+            attack("a duplicate member", self.key.token(&twice)),
+            attack("a string for claims", self.key.token(&json!("acme"))),
             attack("a list for claims", self.key.token(&json!([good()]))),
             attack("no token at all", "x".to_owned()),
             attack("dots", "..".to_owned()),
@@ -336,7 +336,7 @@ async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()>
     for (name, token) in &attacks {
         refused(name, &door.ask(token, &read).await?, 401, &shown);
     }
-    println!("{} tokens, none of which opens anything", attacks.len());
+    println!("{} tokens, all of them rejected", attacks.len());
     assert!(attacks.len() >= 70, "{}", attacks.len());
     misplaced(&door, &token, &shown).await?;
 
@@ -346,7 +346,7 @@ async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()>
         .await?;
     assert_eq!(filed.status, 200, "{filed:?}");
     assert_eq!(shown.found_in(filed.text().as_bytes()), None);
-    assert!(!trap.was_sprung()?, "an address of a token was asked");
+    assert!(!trap.was_sprung()?, "a token's address received a connection");
     let most = 1 + begun.elapsed().as_secs() / HALF_MINUTE.as_secs();
     assert!(served.asked() as u64 <= most, "{} of {most}", served.asked());
     for (path, bytes) in tenants.written()? {

@@ -25,7 +25,7 @@ async fn until_it_opens(door: &Door, key: &IssuerKey) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !sees_rows(door, key).await? {
         if begun.elapsed() > LIMIT {
-            bail!("the new key opens nothing after {LIMIT:?}");
+            bail!("new key is still rejected after {LIMIT:?}");
         }
         tokio::time::sleep(LOOK).await;
     }
@@ -43,7 +43,7 @@ async fn key_file_change_takes_effect_at_once() -> anyhow::Result<()> {
     until_it_opens(&door, &next).await?;
     assert!(
         sees_rows(&door, &tenants.key).await?,
-        "the old key is still there"
+        "the old key is rejected while it is published"
     );
     publish(&file, &[&next])?;
     // The gateway may still cache the old key; the reader reads the file at each call.
@@ -64,7 +64,7 @@ async fn key_url_is_fetched_at_most_every_thirty_seconds() -> anyhow::Result<()>
     until_it_opens(&door, &next).await?;
     assert!(
         !sees_rows(&door, &tenants.key).await?,
-        "a key that was taken away"
+        "a withdrawn key is accepted"
     );
     let most = 1 + begun.elapsed().as_secs() / HALF_MINUTE.as_secs();
     assert!(

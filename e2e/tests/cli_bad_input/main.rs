@@ -37,11 +37,7 @@ fn fails(
 ) -> anyhow::Result<()> {
     let before = place.listing()?;
     place.run(arguments)?.expect_failure(exit, code, places)?;
-    ensure!(
-        place.listing()? == before,
-        "`{}` left something behind",
-        arguments.join(" ")
-    );
+    ensure!(place.listing()? == before, "`{}` left files", arguments.join(" "));
     Ok(())
 }
 

@@ -74,7 +74,7 @@ fn unreachable_ledger_is_exit_6() -> anyhow::Result<()> {
     let ran = place.run(&[&["proposals", "list"][..], &remote].concat())?;
     assert!(ran.exit == Some(1) || ran.exit == Some(2), "{ran}");
     assert!(ran.stderr.contains("alice.pem"), "{ran}");
-    assert_eq!(place.processes()?, [], "something was started");
+    assert_eq!(place.processes()?, [], "a process was started");
     Ok(())
 }
 

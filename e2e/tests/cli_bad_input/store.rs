@@ -148,7 +148,7 @@ fn full_ledger_disk_stops_proposals_and_loses_nothing() -> anyhow::Result<()> {
     // Fills the disk: the last write fails with the error that the ledger will get.
     ensure!(
         std::fs::write(&filler, vec![0; 8 * 1024 * 1024]).is_err(),
-        "the disk is not full"
+        "disk is not full"
     );
     let before = place.invoice(INVOICE)?;
     let mut refused = 0;
@@ -162,7 +162,7 @@ fn full_ledger_disk_stops_proposals_and_loses_nothing() -> anyhow::Result<()> {
         ensure!(ran.exit.is_some() && !ran.stderr.contains("panicked"), "{ran}");
         refused += i32::from(ran.exit != Some(0));
     }
-    assert!(refused > 0, "a full disk stopped nothing");
+    assert!(refused > 0, "full disk stopped no proposal");
     let ran = place.run(&["apply", &id])?;
     ensure!(ran.exit != Some(0) || place.invoice(INVOICE)? != before, "{ran}");
     std::fs::remove_file(&filler)?;

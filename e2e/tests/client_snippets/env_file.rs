@@ -86,7 +86,7 @@ fn readable_or_invalid_env_file_stops_every_start() -> anyhow::Result<()> {
         ensure!(!ran.stderr.contains("SEKRIT"), "{ran}");
         place.write(ENV_FILE, &good)?;
     }
-    assert_eq!(place.listing()?, before, "something was made");
+    assert_eq!(place.listing()?, before, "files were created");
     Ok(())
 }
 

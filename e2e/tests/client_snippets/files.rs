@@ -57,7 +57,11 @@ fn config_write_and_removal_keep_user_content() -> anyhow::Result<()> {
         place
             .run(&with(&["--write"]))?
             .expect_failure(2, "CONFIRMATION_REQUIRED", &[])?;
-        assert_eq!(fs::read_to_string(&path)?, before, "nobody agreed");
+        assert_eq!(
+            fs::read_to_string(&path)?,
+            before,
+            "an unconfirmed write changed the file"
+        );
         assert_eq!(place.run(&with(&["--status"]))?.exit, Some(1));
 
         let written = place.json(&with(&["--write", "--yes"]))?;
@@ -66,7 +70,7 @@ fn config_write_and_removal_keep_user_content() -> anyhow::Result<()> {
         for line in before.lines() {
             ensure!(
                 after.lines().any(|found| found == line),
-                "{line:?} is lost in\n{after}"
+                "{line:?} is missing in\n{after}"
             );
         }
         Server::read(client, &without_comments(client, &after))?;
@@ -152,7 +156,7 @@ async fn written_client_file_starts_a_session() -> anyhow::Result<()> {
             "--yes",
         ])?;
         let text = fs::read_to_string(place.path(name)).with_context(|| name.to_owned())?;
-        assert_eq!(mode_of(&place.path(name))?, 0o600, "a new file is closed");
+        assert_eq!(mode_of(&place.path(name))?, 0o600, "a new file is private");
         let agent = Agent::launched(Server::read(client, &text)?.command(&place)?).await?;
         assert_eq!(agent.inspect("INV-3001").await?["ok"], json!(true));
         agent.close().await;

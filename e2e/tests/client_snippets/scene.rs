@@ -173,7 +173,7 @@ pub(crate) fn desktop_command(
 
 /// The client's own environment contains only the token.
 fn variable(name: &str) -> anyhow::Result<String> {
-    anyhow::ensure!(name == TOKEN_ENV, "the client has no variable {name}");
+    anyhow::ensure!(name == TOKEN_ENV, "client has no variable {name}");
     Ok(TOKEN.to_owned())
 }
 

@@ -162,7 +162,7 @@ async fn reads_over_http(url: &str, header: &str, listed: &[&str]) -> anyhow::Re
     let token = header.strip_prefix("Bearer ").context("a bearer token")?;
     ensure!(
         Agent::at_url(url, "another-token").await.is_err(),
-        "any token is good"
+        "every token is accepted"
     );
     let agent = Agent::at_url(url, token).await?;
     reads(&agent, listed, listed[0]).await?;

@@ -95,7 +95,7 @@ fn bad_tokens(scene: &Scene) -> anyhow::Result<Vec<(&'static str, String)>> {
         ("a forged token of an unknown key", own_kid),
         ("an unsigned token", format!("{}.{}.", part(&none), part(&wanted))),
         (
-            "a bent token",
+            "an altered token",
             format!(
                 "{header}.{}.{signature}",
                 URL_SAFE_NO_PAD.encode(wanted.to_string())
@@ -143,10 +143,7 @@ async fn named_elsewhere(scene: &Scene, hands: &mut Hands, attempts: &mut Attemp
         "{{\"invoice_id\":\"{}\",\"invoice_id\":\"{theirs}\"}}",
         ACME.invoices[0]
     );
-    attempts.refused(
-        "an argument that stands twice",
-        hands.call(&token, LOOK, &twice).await,
-    );
+    attempts.refused("a duplicate argument", hands.call(&token, LOOK, &twice).await);
     for capability in [
         "globex/billing.inspect_invoice",
         "globex.billing.inspect_invoice",

@@ -38,7 +38,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
     ];
     for (number, (way, id)) in asked.into_iter().enumerate() {
         let unknown = hands.ask(way, Some(ticket.clone()), UNKNOWN).await;
-        let unknown = attempts.checked("a record that nobody has", unknown);
+        let unknown = attempts.checked("an unknown record", unknown);
         let answer = hands.ask(way, Some(ticket.clone()), id).await;
         let name = format!("{way:?} of the other tenant's, {number}");
         let status = attempts.refused(&name, answer);

@@ -63,7 +63,7 @@ fn edited(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::Ds
     let mut all = Vec::new();
     for (field, value) in changes {
         let mut bent = payload.clone();
-        anyhow::ensure!(bent[field] != value, "{field} is what it was");
+        anyhow::ensure!(bent[field] != value, "{field} is unchanged");
         bent[field] = value;
         let mut ticket = good.clone();
         ticket.payload = bent.to_string().into_bytes();
@@ -93,11 +93,11 @@ fn unsigned(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::
         ("of its own key under the reader's name".to_owned(), as_the_reader),
         ("without a signature".to_owned(), with(&|t| t.signatures.clear())),
         (
-            "with the signature twice".to_owned(),
+            "with a duplicate signature".to_owned(),
             with(&|t| t.signatures.push(t.signatures[0].clone())),
         ),
         (
-            "with a bent signature".to_owned(),
+            "with an altered signature".to_owned(),
             with(&|t| t.signatures[0].sig[0] ^= 1),
         ),
         (

@@ -76,7 +76,7 @@ pub(crate) fn orders_are_applied_once(scene: &Scene) -> anyhow::Result<()> {
         assert_eq!(scene.state(row)?, "applied", "{row}");
         let orders = scene.events(row)?;
         let orders = orders.iter().filter(|kind| *kind == "apply_requested").count();
-        assert_eq!(orders, 1, "{row}: the old order was enough");
+        assert_eq!(orders, 1, "{row}: another order was recorded");
         scene.apply(row)?.expect(0)?;
         assert_eq!(scene.row(row)?, pair(*after), "{row}: a second apply");
     }

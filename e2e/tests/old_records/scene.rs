@@ -72,7 +72,7 @@ impl Scene {
     pub(crate) fn id(&self, row: &str) -> anyhow::Result<&str> {
         self.proposals[row]
             .as_str()
-            .with_context(|| format!("no proposal about {row}"))
+            .with_context(|| format!("no proposal for {row}"))
     }
 
     pub(crate) fn apply(&self, row: &str) -> anyhow::Result<Ran> {

@@ -285,7 +285,7 @@ fn unavailable_database_is_not_a_rights_finding() -> anyhow::Result<()> {
 
 #[test]
 fn offline_doctor_checks_only_variables() -> anyhow::Result<()> {
-    let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
     let fine = shop.place.ok(&["writeback", "doctor"])?;
     assert!(fine.stdout.contains("--check-db"), "{fine}");
     shop.place.unset("ORDERS_WRITE_URL");
@@ -314,7 +314,7 @@ fn offline_doctor_checks_only_variables() -> anyhow::Result<()> {
 
 #[test]
 fn statements_need_role_engine_and_plain_names() -> anyhow::Result<()> {
-    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
     let place = &shop.place;
     place
         .run(&["writeback", "grants", "--engine", "postgres"])?

@@ -69,7 +69,7 @@ fn database_guide_works_unchanged() -> anyhow::Result<()> {
     place.write("examples/orders/postgres.sql", &shop::renamed(sql, &database))?;
     place.write("examples/orders/postgres.runner.json", contract)?;
     let blocks = shell_blocks(GUIDE);
-    assert!(blocks.len() >= 7, "the guide has lost commands");
+    assert!(blocks.len() >= 7, "guide lacks commands");
     let out = run(&place, &database, &blocks)?;
     assert!(out.contains("Applied: one row changed, once"), "{out}");
     let row = database.value("SELECT status || version FROM shop.orders WHERE order_number = 'SO-1001'")?;

@@ -87,7 +87,7 @@ fn drafted_contract_validates_and_applies() -> anyhow::Result<()> {
 
 #[test]
 fn init_keeps_existing_files_without_force() -> anyhow::Result<()> {
-    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
     let (place, init) = (&shop.place, arguments(&shop));
     let before = std::fs::read(place.path("synapsor.runner.json"))?;
     place
@@ -98,7 +98,7 @@ fn init_keeps_existing_files_without_force() -> anyhow::Result<()> {
     assert_eq!(std::fs::read(place.path("synapsor.runner.json"))?, before);
     assert!(!place.path(".env.example").exists());
     let told = place.json(&[&words(&init)[..], &["--output", "other/contract.json"]].concat());
-    assert!(told.is_err(), "a folder that is not there");
+    assert!(told.is_err(), "a missing directory was accepted");
     let told = place.json(&[&words(&init)[..], &["--force"]].concat())?;
     assert_eq!(
         (&told["written"], &told["proposal_tool"]),
@@ -110,7 +110,7 @@ fn init_keeps_existing_files_without_force() -> anyhow::Result<()> {
 
 #[test]
 fn saved_inspection_replaces_the_database() -> anyhow::Result<()> {
-    let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
     let saved = shop
         .place
         .ok(&["inspect", "--from-env", "ORDERS_READ_URL", "--json"])?
@@ -152,7 +152,7 @@ fn saved_inspection_replaces_the_database() -> anyhow::Result<()> {
 
 #[test]
 fn unsupported_schema_is_refused_with_a_message() -> anyhow::Result<()> {
-    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always there")?;
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
     let place = &shop.place;
     for wrong in [
         &["--wizard"][..],

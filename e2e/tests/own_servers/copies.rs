@@ -84,21 +84,21 @@ pub(crate) async fn copied_server_files_are_another_database(scene: &Scene) -> a
         standby_is_not_written(scene, &write_url).await?;
         ensure!(
             identity(scene.engine, &read_url).await? != own,
-            "a standby says the same"
+            "standby reports the same identity"
         );
         promote(&copy.server().session())?;
     }
     ensure!(
         begun(scene.engine, &write_url).await? != own,
-        "the copy says the same"
+        "copy reports the same identity"
     );
     ensure!(
         identity(scene.engine, &read_url).await? != own,
-        "the copy says the same"
+        "copy reports the same identity"
     );
     ensure!(
         begun(scene.engine, &scene.roles.write_url).await? == own,
-        "the first says something else after its restart"
+        "original reports another identity after its restart"
     );
     Ok(())
 }

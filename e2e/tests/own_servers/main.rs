@@ -29,28 +29,28 @@ const CHECKS: &[Check] = &[
     ("an expired certificate is refused", |s| {
         Box::pin(tls::rejects_expired_server_certificate(s))
     }),
-    ("verify-ca accepts another name and nothing else", |s| {
+    ("verify-ca skips only the name check", |s| {
         Box::pin(tls::verify_ca_skips_only_the_name_check(s))
     }),
-    ("the machine's own authorities do not know the server", |s| {
+    ("system authorities do not trust the server", |s| {
         Box::pin(tls::system_authorities_do_not_trust_the_server(s))
     }),
-    ("a downgrade hears no login", |s| {
+    ("tls downgrade receives no login", |s| {
         Box::pin(tls::tls_downgrade_receives_no_login(s))
     }),
-    ("plain text is for this machine only", |s| {
+    ("plain text is limited to loopback", |s| {
         Box::pin(tls::plain_text_is_limited_to_loopback(s))
     }),
-    ("a client certificate is shown where it is demanded", |s| {
+    ("client certificate is sent on request", |s| {
         Box::pin(tls::client_certificate_is_sent_on_request(s))
     }),
     ("a changed password is used without a restart", |s| {
         Box::pin(rotation::changed_password_is_used_without_a_restart(s))
     }),
-    ("a change of password drops no write under way", |s| {
+    ("password change drops no running write", |s| {
         Box::pin(rotation::changed_password_is_used_for_writing(s))
     }),
-    ("a running writer outlives a change of its password", |s| {
+    ("running writer survives a password change", |s| {
         Box::pin(rotation::running_writer_survives_a_password_change(s))
     }),
     ("a changed authority is used without a restart", |s| {
@@ -59,7 +59,7 @@ const CHECKS: &[Check] = &[
     ("a database with another clock is not written", |s| {
         Box::pin(clock::database_with_another_clock_is_not_written(s))
     }),
-    ("a restored copy beside it is another database", |s| {
+    ("restored copy on the same server is another database", |s| {
         Box::pin(copies::restored_copy_on_the_server_is_another_database(s))
     }),
     ("a copy of the server's files is another database", |s| {
@@ -77,7 +77,7 @@ async fn run_all(engine: Engine) -> anyhow::Result<()> {
             failed.push(format!("{name}: {error:#}"));
         }
     }
-    assert!(failed.is_empty(), "what does not hold on {engine}: {failed:#?}");
+    assert!(failed.is_empty(), "failed checks on {engine}: {failed:#?}");
     Ok(())
 }
 

@@ -257,7 +257,7 @@ pub(crate) fn told(error: EngineError) -> anyhow::Error {
 pub(crate) fn until(mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let end = Instant::now() + LIMIT;
     while !holds()? {
-        ensure!(Instant::now() < end, "not within {LIMIT:?}");
+        ensure!(Instant::now() < end, "condition not met within {LIMIT:?}");
         std::thread::sleep(Duration::from_millis(30));
     }
     Ok(())
@@ -270,7 +270,7 @@ pub(crate) async fn until_it(
 ) -> anyhow::Result<()> {
     let end = Instant::now() + LIMIT;
     while !holds().await.with_context(|| what.to_owned())? {
-        ensure!(Instant::now() < end, "not within {LIMIT:?}: {what}");
+        ensure!(Instant::now() < end, "condition not met within {LIMIT:?}: {what}");
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     Ok(())

@@ -83,7 +83,7 @@ pub(crate) async fn rejects_wrong_server_certificate(scene: &Scene) -> anyhow::R
             .map_err(|e| e.context(*what))?;
         let variables = [(WRITE_URL, scene.roles.write_url.as_str()), ca];
         let writer = scene.writer(Some(ssl.clone()), &variables)?;
-        ensure!(writer.try_begin().await.is_err(), "a writer began with {what}");
+        ensure!(writer.try_begin().await.is_err(), "a writer started with {what}");
     }
     scene.present(&good)?;
     let reader = scene.reader(ssl, &scene.roles.read_url, &[ca])?;
@@ -138,7 +138,7 @@ pub(crate) async fn tls_downgrade_receives_no_login(scene: &Scene) -> anyhow::Re
         let writer = scene.writer(Some(ssl), &variables)?;
         ensure!(writer.try_begin().await.is_err());
         let heard = between.heard().await?;
-        ensure!(heard.len() >= 2, "nobody came: the proxy was not tested");
+        ensure!(heard.len() >= 2, "no client connected: the proxy was not tested");
         ensure!(heard.iter().all(Vec::is_empty), "heard {heard:?}");
     }
     Ok(())
@@ -185,7 +185,7 @@ pub(crate) async fn client_certificate_is_sent_on_request(scene: &Scene) -> anyh
     let reader = scene.reader(ssl.clone(), &url, &more)?;
     ensure!(
         reader.identity().await.is_err(),
-        "a stranger's certificate was taken"
+        "a foreign client certificate was accepted"
     );
     let folder = tempfile::tempdir()?;
     let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
@@ -202,7 +202,7 @@ pub(crate) async fn client_certificate_is_sent_on_request(scene: &Scene) -> anyh
         files::MODE_PUBLIC,
     )?;
     let refusal = scene.reader(ssl, &url, &more);
-    ensure!(refusal.is_err(), "an open key file was read");
+    ensure!(refusal.is_err(), "a key file readable by others was accepted");
     Ok(())
 }
 

@@ -111,7 +111,7 @@ async fn foreign_subscription_behaves_as_an_unknown_one() -> anyhow::Result<()> 
         assert_eq!(
             events.updated(LIMIT).await?,
             own_uri,
-            "the other's came first and is not told"
+            "an event of the other tenant was sent"
         );
     }
     Ok(())

@@ -84,7 +84,7 @@ impl Fixtures {
     fn tell(&self, change: Change) -> CallToolResponse {
         // There may be no subscriber.
         let _ = self.changes.send(change);
-        said("told").into()
+        said("notified").into()
     }
 }
 

@@ -160,7 +160,12 @@ fn effects(checker: &Checker, findings: &mut Findings, work: &Work) -> anyhow::R
             case.invoice, case.name
         );
         let noted = checker.number(&sql)?;
-        findings.check(noted == 1, case, "it is not in the journal exactly once", &noted);
+        findings.check(
+            noted == 1,
+            case,
+            "journal does not contain it exactly once",
+            &noted,
+        );
     }
     Ok(total)
 }
@@ -193,14 +198,14 @@ fn everybody_agrees(
             let outcome = agreed(bench, findings, case, told(case))?;
             winners += usize::from(outcome.as_deref() == Some("applied"));
             let is_an_end = matches!(outcome.as_deref(), Some("applied" | "conflict"));
-            findings.check(is_an_end, case, "a rival neither won nor lost", &outcome);
+            findings.check(is_an_end, case, "rival neither succeeded nor failed", &outcome);
         }
         let target = bench.look_at_target(&rivals[0])?;
         let is_one = winners == 1 && target.effects == 1;
         findings.check(
             is_one,
             &rivals[0],
-            "not exactly one rival won",
+            "number of successful rivals is not one",
             &(winners, target),
         );
     }
@@ -219,7 +224,7 @@ fn agreed(
     findings.check(
         said.iter().all(is_same),
         case,
-        "a writer told of another receipt",
+        "a writer reported another receipt",
         &target,
     );
     let wrote = said.iter().filter(|s| s.report.result == AttemptResult::Applied);
@@ -230,7 +235,7 @@ fn agreed(
     findings.check(
         odd.is_empty(),
         case,
-        "a writer told of no receipt and of no reason to wait",
+        "a writer reported neither a receipt nor a reason to wait",
         &odd,
     );
     Ok(target.outcome)

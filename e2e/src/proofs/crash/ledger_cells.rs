@@ -111,7 +111,7 @@ async fn crash(bench: &mut Bench, findings: &mut Findings, case: &Case, cell: Ce
         bench.stack.ledger.kill();
         let left = left(bench, case)?;
         let fits = (left.0.as_str(), left.1, left.2) == cell.left();
-        findings.check(fits, case, "the store does not fit the crash point", &left);
+        findings.check(fits, case, "store content does not match the crash point", &left);
         bench.stack.restart_ledger_in_place(&[])?;
     }
     asking.await?

@@ -107,7 +107,7 @@ pub(super) async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> an
         .into_inner();
     ensure!(
         answer.records_checked > 0 || !answer.findings.is_empty(),
-        "the verification looked at nothing"
+        "verification checked nothing"
     );
     for finding in answer.findings {
         findings.violated("the log", &finding);

@@ -69,7 +69,7 @@ async fn cell(
     findings.check(
         fits,
         &case,
-        "effect and receipt do not fit the point of the kill",
+        "effect and receipt do not match the point of the kill",
         &seen,
     );
     let process = match writer {

@@ -180,6 +180,11 @@ fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cel
     let seen = bench.look_at_target(case)?;
     let committed = cell.has_committed();
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
-    findings.check(fits, case, "effect and receipt do not fit the crash point", &seen);
+    findings.check(
+        fits,
+        case,
+        "effect and receipt do not match the crash point",
+        &seen,
+    );
     Ok(())
 }

@@ -91,7 +91,7 @@ pub async fn hanging_sources(size: Size) -> anyhow::Result<Option<Json>> {
         ));
     }
     if back >= BACK_MAX {
-        violations.push(format!("a source that came back waited {back:?}"));
+        violations.push(format!("recovered source waited {back:?}"));
     }
     Ok(Some(json!({
         "violations": violations,
@@ -105,7 +105,7 @@ pub async fn hanging_sources(size: Size) -> anyhow::Result<Option<Json>> {
 async fn all_hang(gates: &[Gate]) -> anyhow::Result<()> {
     let until = Instant::now() + WAITS;
     while gates.iter().any(|gate| gate.accepted() == 0) {
-        ensure!(Instant::now() < until, "a source was never tried");
+        ensure!(Instant::now() < until, "writer never tried a source");
         sleep(LOOK).await;
     }
     Ok(())
@@ -117,7 +117,10 @@ async fn comes_back(scene: &mut Scene, ordered: &[Approved]) -> anyhow::Result<D
     let until = Instant::now() + WAITS;
     // Health probes continue while attempts wait, so that there are more connections than concurrent attempts.
     while gate.accepted() < 12 {
-        ensure!(Instant::now() < until, "nobody looks whether the source is back");
+        ensure!(
+            Instant::now() < until,
+            "writer does not probe the unavailable source"
+        );
         sleep(LOOK).await;
     }
     let start = Instant::now();

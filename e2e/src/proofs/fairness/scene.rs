@@ -188,7 +188,7 @@ impl Scene {
                     return Ok(());
                 }
             }
-            ensure!(Instant::now() < until, "none was applied in {WAITS:?}");
+            ensure!(Instant::now() < until, "none was applied within {WAITS:?}");
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -209,7 +209,7 @@ impl Scene {
     pub(super) async fn waits_for_locks(&self, count: i64) -> anyhow::Result<()> {
         let until = Instant::now() + WAITS;
         while self.waiting_sessions()? < count {
-            ensure!(Instant::now() < until, "the writer waits for no lock");
+            ensure!(Instant::now() < until, "writer does not wait for a lock");
             tokio::time::sleep(LOOK).await;
         }
         Ok(())

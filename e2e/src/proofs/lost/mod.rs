@@ -126,7 +126,7 @@ async fn batch(
             if has_ended(bench, &case).await? {
                 match proxy.lost(&case.proposal) {
                     Some(lost) => times.push(lost.elapsed()),
-                    None => findings.violated(&case.name, "no COMMIT of it was lost"),
+                    None => findings.violated(&case.name, "none of its COMMITs was lost"),
                 }
                 findings.ended(bench, case, "applied", "applied").await?;
             } else {

@@ -152,7 +152,7 @@ impl Cells {
             }
             Err(error) => return Err(error),
         };
-        anyhow::ensure!(is_made, "the definition waits for a lock of an idle writer");
+        anyhow::ensure!(is_made, "definition waits for a lock of an idle writer");
         if case.kind == CaseKind::Receipts && self.scene.state()?.receipts.is_empty() {
             self.scene.tables.put_receipts_back();
         }

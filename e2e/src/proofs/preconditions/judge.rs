@@ -110,11 +110,11 @@ fn differences(approved: &Approved, ended: &Ended, before: &State, after: &State
     }
     let is_applied = after.outcome(&approved.id) == Some("applied");
     if is_effect != is_applied {
-        wrong.push("effect and receipt do not fit each other");
+        wrong.push("effect and receipt do not match");
     }
     let is_reported = matches!(ended.result.as_str(), "applied" | "already_applied");
     if is_applied != is_reported || is_applied != (ended.state == "applied") {
-        wrong.push("the ledger says something else than the receipt");
+        wrong.push("ledger state differs from the receipt");
     }
     let lost = before.receipts.difference(&after.receipts).count();
     let new: Vec<_> = after.receipts.difference(&before.receipts).collect();

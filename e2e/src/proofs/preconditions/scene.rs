@@ -89,7 +89,8 @@ impl Scene {
         let answer = self.agent.call(tool, arguments).await?;
         let Some(id) = answer.pointer("/proposal/id").and_then(Json::as_str) else {
             let code = answer.pointer("/error/code").and_then(Json::as_str);
-            let code = code.with_context(|| format!("neither a proposal nor a code: {answer}"))?;
+            let code =
+                code.with_context(|| format!("response has neither a proposal nor a code: {answer}"))?;
             return Ok(Err(code.to_owned()));
         };
         let deployment = &self.stack.deployment;

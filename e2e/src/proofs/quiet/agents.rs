@@ -54,7 +54,7 @@ fn wrong() -> Vec<(&'static str, Json)> {
             call(READ, json!({ "invoice_id": INVOICE, "tenant_id": "globex" })),
         ),
         (
-            "somebody else's row",
+            "another tenant's row",
             call(READ, json!({ "invoice_id": "INV-9001" })),
         ),
         (
@@ -181,7 +181,7 @@ pub(super) fn over_stdio(scene: &mut Scene) -> anyhow::Result<()> {
         writeln!(gateway.input, "{line}")?;
         let id = 20 + number as u64;
         let answer = gateway.exchange(&read(id).to_string(), id)?;
-        ensure!(!is_refused(&answer), "a read after {name}: {answer}");
+        ensure!(!is_refused(&answer), "read after {name} failed: {answer}");
         scene.failed(&format!("stdio: {name}"), true, "");
     }
     gateway.end(scene)?;
@@ -279,7 +279,7 @@ pub(super) async fn over_http(scene: &mut Scene) -> anyhow::Result<()> {
     let (ok, answer) = send(scene, &address, &plain("a read")).await?;
     ensure!(
         ok && serde_json::from_str(&answer).is_ok_and(|a| !is_refused(&a)),
-        "a good read: {answer}"
+        "valid read failed: {answer}"
     );
     Ok(())
 }

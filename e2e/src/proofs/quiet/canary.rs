@@ -47,7 +47,7 @@ impl Canary {
                 .push(body.get(24..60).context("a body")?.to_owned());
             canary.add(seed);
         }
-        anyhow::ensure!(!canary.needles.is_empty(), "no key for the canary {name}");
+        anyhow::ensure!(!canary.needles.is_empty(), "missing key for the canary {name}");
         Ok(canary)
     }
 

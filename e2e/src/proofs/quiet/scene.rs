@@ -106,7 +106,7 @@ impl Scene {
     fn name_a_person(&self) -> anyhow::Result<()> {
         let path = self.state("synapsor.trust.json");
         let mut trust: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
-        trust["aliases"] = json!({ "somebody-else": self.alias });
+        trust["aliases"] = json!({ "another-operator": self.alias });
         Ok(files::write_atomic(
             &path,
             &serde_json::to_vec_pretty(&trust)?,
@@ -203,7 +203,7 @@ impl Scene {
             let is_found = found
                 .iter()
                 .any(|hit| hit.starts_with(&format!("{} in ", canary.name)));
-            ensure!(is_found, "the scan does not find {} where it lies", canary.name);
+            ensure!(is_found, "scan does not find {} at its location", canary.name);
         }
         Ok(())
     }
@@ -326,7 +326,7 @@ impl Watcher {
             .map_err(|_| anyhow::anyhow!("the watcher panicked"))?;
         ensure!(
             watched.logs.len() > 3 && watched.lines.len() > 5,
-            "the watcher saw nothing"
+            "watcher recorded nothing"
         );
         for (path, mut file) in watched.logs {
             let mut bytes = Vec::new();

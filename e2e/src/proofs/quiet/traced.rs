@@ -85,24 +85,19 @@ pub(super) fn demo(folder: &Path) -> anyhow::Result<Traced> {
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TMPDIR", folder);
-    let output = command
-        .output()
-        .context("running the demonstration under strace")?;
+    let output = command.output().context("running the demo under strace")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "the demonstration failed under strace: {said}"
-    );
+    ensure!(output.status.success(), "demo failed under strace: {said}");
     let facts: Json = serde_json::from_slice(&output.stdout)?;
     ensure!(
         facts["ok"] == Json::Bool(true),
-        "the demonstration went otherwise: {facts}"
+        "demo returned other facts: {facts}"
     );
     let mut traced = judge(&std::fs::read_to_string(&log)?);
     traced.is_isolated = is_isolated;
     ensure!(
         traced.to_loopback >= 4,
-        "the trace saw {} connections to loopback only: it is blind",
+        "trace recorded only {} loopback connections: tracing does not work",
         traced.to_loopback
     );
     Ok(traced)
@@ -161,7 +156,7 @@ fn place(line: &str) -> anyhow::Result<Option<bool>> {
     };
     match address {
         Ok(ip) if ip.is_loopback() => Ok(Some(true)),
-        _ => bail!("an address beyond loopback"),
+        _ => bail!("non-loopback address"),
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -
     let first = scene.approved("the first rejection of many").await?;
     let lock = ReceiptLock::take(ground, &scene.bench.stack.deployment)?;
     if let Err(code) = scene.reject_at(&writer, &first).await {
-        findings.violated(&first.name, &format!("not taken: {code}"));
+        findings.violated(&first.name, &format!("not accepted: {code}"));
     }
     lock.end()?;
     let number = if small { REJECTIONS_SMALL } else { REJECTIONS };
@@ -48,7 +48,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -
     let began = Instant::now();
     let refused = reject_many(&scene, &first.subject.proposal, &channel, number).await?;
     if let Some(code) = &refused {
-        findings.violated("many rejections", &format!("one was not taken: {code}"));
+        findings.violated("many rejections", &format!("one was not accepted: {code}"));
     }
     let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     drop(writer);
@@ -57,10 +57,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -
             let why = "applied although it was rejected before many others";
             scene.stays_untouched(findings, &[&first], why).await?;
         }
-        Err(error) => findings.violated(
-            "many rejections",
-            &format!("the writer does not start again: {error:#}"),
-        ),
+        Err(error) => findings.violated("many rejections", &format!("writer does not restart: {error:#}")),
     }
     Ok(json!({ "rejections": number, "ms": milliseconds }))
 }
@@ -92,7 +89,7 @@ async fn reject(channel: Channel, request: RejectRequest) -> Option<String> {
     match tokio::time::timeout(LIMIT, writer.reject(request)).await {
         Ok(Ok(_)) => None,
         Ok(Err(status)) => Some(synapsor_proto::status::from_status(&status).code.into_owned()),
-        Err(_) => Some(format!("no answer in {LIMIT:?}")),
+        Err(_) => Some(format!("no response within {LIMIT:?}")),
     }
 }
 

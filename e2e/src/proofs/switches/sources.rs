@@ -198,13 +198,7 @@ fn file(deployment: &Deployment, name: &str) -> anyhow::Result<(Way, String, Str
 /// The shared database, through a connection that can stall.
 async fn server(ground: &Ground, deployment: &Deployment) -> anyhow::Result<(Way, String, String)> {
     let server = ground.server().context("a server")?;
-    let stall = Stall::start(
-        server
-            .address()
-            .parse()
-            .context("the server's address is a number")?,
-    )
-    .await?;
+    let stall = Stall::start(server.address().parse().context("server address is numeric")?).await?;
     let url = deployment.database_url();
     // The first login of an account may need TLS, which a proxy cannot parse; this connection is the first login.
     block_in_place(|| crate::databases::Session::new(ground.engine, url.clone()).execute("SELECT 1"))?;

@@ -69,7 +69,7 @@ async fn freeze(ground: &Ground, findings: &mut Findings, damage: Damage) -> any
         .stays_untouched(findings, &[&case], "applied although a freeze was asked for")
         .await?;
     if scene.is_healthy(&writer).await? {
-        findings.violated(&name, "the writer calls itself healthy");
+        findings.violated(&name, "writer reports itself as healthy");
     }
     drop(writer);
     disk.keep()?;
@@ -104,7 +104,7 @@ async fn reject(ground: &Ground, findings: &mut Findings, damage: Damage) -> any
         .stays_untouched(findings, &[&case], "applied although it was rejected")
         .await?;
     if scene.is_healthy(&writer).await? {
-        findings.violated(&name, "the writer calls itself healthy");
+        findings.violated(&name, "writer reports itself as healthy");
     }
     drop(writer);
     disk.keep()?;
@@ -170,7 +170,10 @@ impl Disk {
     fn wait_for(&self, name: &str) -> anyhow::Result<()> {
         let until = Instant::now() + LIMIT;
         while !self.signals.join(name).exists() {
-            ensure!(Instant::now() < until, "{name}: not within {LIMIT:?}");
+            ensure!(
+                Instant::now() < until,
+                "{name}: condition not met within {LIMIT:?}"
+            );
             std::thread::sleep(LOOK);
         }
         Ok(())

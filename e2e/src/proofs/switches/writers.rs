@@ -92,7 +92,7 @@ async fn blocked_rejection(ground: &Ground, findings: &mut Findings) -> anyhow::
     let answer = scene.reject_at(&first, &case).await;
     lock.end()?;
     if answer.is_err() {
-        findings.violated(&case.name, &format!("not taken: {answer:?}"));
+        findings.violated(&case.name, &format!("not accepted: {answer:?}"));
     }
     let tombstone = ReceiptOutcome::Rejected.to_string();
     let is_tombstoned = scene

@@ -66,7 +66,7 @@ impl Judge {
 
     /// The ledger's key, which an attacker holds as well.
     pub(super) fn key(&self) -> SigningKey {
-        SigningKey::from_pem(&self.key_pem).expect("a key that was written by its owner")
+        SigningKey::from_pem(&self.key_pem).expect("key file of the owner")
     }
 
     /// Returns the first detection for a store.

@@ -121,7 +121,7 @@ fn all(scene: &Scene, name: &str, count: usize, case: Case) -> usize {
             let path = scene.original.deployment.path(&format!("{name}-{number}.db"));
             // A panic on malicious bytes is a violation as well.
             let held = catch_unwind(AssertUnwindSafe(|| case(scene, number, &path)));
-            if let Err(error) = held.unwrap_or_else(|_| Err(anyhow::anyhow!("it panicked"))) {
+            if let Err(error) = held.unwrap_or_else(|_| Err(anyhow::anyhow!("case panicked"))) {
                 println!("VIOLATION {name} {number}: {error:#}");
                 wrong.fetch_add(1, Ordering::SeqCst);
             }
@@ -156,7 +156,7 @@ fn edited(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
     let what = scene.edit(number, path)?;
     match scene.judge.alarm(path) {
         Some(_) => Ok(()),
-        None => bail!("nobody noticed {what}"),
+        None => bail!("not detected: {what}"),
     }
 }
 
@@ -167,11 +167,11 @@ fn attacked(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
     let alarm = scene
         .judge
         .alarm(path)
-        .with_context(|| format!("nobody noticed: {what}"))?;
+        .with_context(|| format!("not detected: {what}"))?;
     // A forgery that the store itself reveals is weaker than this proof requires.
     ensure!(
         attack.only().is_none_or(|by| by == alarm.by),
-        "{what}: a poor forgery, {alarm:?}"
+        "{what}: another check detected the forgery, {alarm:?}"
     );
     Ok(())
 }
@@ -186,11 +186,11 @@ fn flipped(scene: &Scene, number: usize, path: &Path) -> anyhow::Result<()> {
     if scene.judge.alarm(path).is_some() {
         return Ok(());
     }
-    let records =
-        judge::records(path).with_context(|| format!("byte {at} ^ {mask:#x}, unreadable without alarm"))?;
+    let records = judge::records(path)
+        .with_context(|| format!("byte {at} ^ {mask:#x}: store unreadable, but not detected"))?;
     ensure!(
         records == scene.records,
-        "byte {at} ^ {mask:#x} changed a record, and nobody noticed"
+        "byte {at} ^ {mask:#x} changed a record, but not detected"
     );
     Ok(())
 }
@@ -199,7 +199,7 @@ fn untouched(scene: &Scene, _number: usize, path: &Path) -> anyhow::Result<()> {
     std::fs::copy(&scene.original.file, path)?;
     match scene.judge.alarm(path) {
         None => Ok(()),
-        Some(alarm) => bail!("a false alarm: {alarm:?}"),
+        Some(alarm) => bail!("false detection: {alarm:?}"),
     }
 }
 

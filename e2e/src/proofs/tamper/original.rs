@@ -57,10 +57,11 @@ impl Original {
         ledger.kill();
         let origin = deployment.trust()?.ledger_origin();
         let remembered = std::fs::read(deployment.path("writer-state/writer.witness"))?;
-        let of_writer = PinnedCheckpoint::from_bytes(&remembered).context("the writer's witness")?;
+        let of_writer =
+            PinnedCheckpoint::from_bytes(&remembered).context("pinned checkpoint of the writer")?;
         ensure!(
             of_writer.origin == origin && of_writer.size > 0,
-            "the writer has seen nothing"
+            "writer has pinned no checkpoint"
         );
         let file = deployment.path("original.db");
         fold_log_in(&deployment.store())?;

@@ -16,7 +16,7 @@ pub(super) async fn edits(scene: &Scene, count: usize) -> anyhow::Result<usize> 
         remove(&store);
         let what = scene.edit(number, &store)?;
         if alarm(scene).await?.is_none() {
-            println!("VIOLATION process edit {number}: nobody noticed {what}");
+            println!("VIOLATION process edit {number}: not detected: {what}");
             wrong += 1;
         }
     }

@@ -62,14 +62,14 @@ impl Attack {
             Self::OlderFile => {
                 let older = dice.pick(&original.older);
                 std::fs::copy(older, path)?;
-                Ok(format!("{} put back", older.display()))
+                Ok(format!("restored {}", older.display()))
             }
             Self::CutTail => attack(path, |store| cut_tail(store, dice)),
             Self::Swap => attack(path, |store| swap(store, size, dice)),
             Self::SwapSigned => attack(path, |store| {
                 let what = swap(store, size, dice)?;
                 make_anew(store, size, judge.origin(), &judge.key())?;
-                Ok(format!("{what}, signed anew"))
+                Ok(format!("{what}, signed again"))
             }),
             Self::Fork => attack(path, |store| {
                 let what = another_actor(store, size, dice)?;
@@ -150,7 +150,7 @@ fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
     let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
     anyhow::ensure!(
         event.kind == EventKind::LedgerStarted,
-        "the first event is another one"
+        "first event is not a ledger start"
     );
     event.seq = seq;
     event.body_digest = body_commitment(&salt, &body);

@@ -28,7 +28,7 @@ impl Nodes {
 
     /// The ledger's consistency proof for these sizes, or the best one that these nodes allow.
     pub(super) fn consistency(&self, old: u64, new: u64) -> anyhow::Result<ConsistencyProof> {
-        let path = tlog::prove_tree(new, old, self).map_err(|_| anyhow::anyhow!("no such proof"))?;
+        let path = tlog::prove_tree(new, old, self).map_err(|_| anyhow::anyhow!("proof does not exist"))?;
         Ok(ConsistencyProof::new(
             old,
             new,
@@ -52,7 +52,7 @@ pub(super) fn make_anew(store: &Connection, size: u64, origin: &str, key: &Signi
         )?;
         let more = tlog::stored_hashes_for_record_hash(seq, leaf, &nodes)
             .ok()
-            .context("a whole tree")?;
+            .context("complete tree")?;
         nodes.0.extend(more);
     }
     store.execute("DELETE FROM nodes", [])?;
@@ -73,7 +73,7 @@ pub(super) fn make_anew(store: &Connection, size: u64, origin: &str, key: &Signi
 }
 
 fn sign(store: &Connection, nodes: &Nodes, size: u64, origin: &str, key: &SigningKey) -> anyhow::Result<()> {
-    let root = tlog::tree_hash(size, nodes).ok().context("a whole tree")?.0;
+    let root = tlog::tree_hash(size, nodes).ok().context("complete tree")?.0;
     let note = sign_checkpoint(origin, size, &root, key)?;
     store.execute(
         "INSERT INTO checkpoints (size, root, note) VALUES (?1, ?2, ?3) \

@@ -52,7 +52,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     let agent = Agent::over_http(&gateway, TOKEN).await?;
     ensure!(
         agent.inspect("INV-3004").await?["ok"] == json!(true),
-        "reads work again"
+        "reads do not work again"
     );
     if let Some(writer) = &mut stack.writer {
         writer.kill();
@@ -60,12 +60,12 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     let read = agent.inspect("INV-3004").await?;
     report.check(
         read["ok"] == json!(true),
-        format!("{SCENE}: the writer killed, reads go on: {read}"),
+        format!("{SCENE}: with the writer killed, reads continue: {read}"),
     );
     let proposed = agent.propose("INV-3004", "goodwill").await;
     report.check(
         proposed.is_ok(),
-        format!("{SCENE}: the writer killed, proposals go on: {proposed:?}"),
+        format!("{SCENE}: with the writer killed, proposals continue: {proposed:?}"),
     );
     Ok(())
 }

@@ -94,7 +94,7 @@ fn look_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<
             .collect::<anyhow::Result<Vec<_>>>()?;
         Ok(seen.iter().any(|s| s.name == "writer" && s.can_write_database()))
     })
-    .context("the writer never opened the database")?;
+    .context("writer never opened the database")?;
     Ok(seen)
 }
 

@@ -66,7 +66,7 @@ fn writer_has_no_write(report: &mut Report) {
         let writes = WRITING.iter().any(|word| rpc.name.starts_with(word));
         report.check(
             !writes,
-            format!("the writer serves {}, which sounds like a write", rpc.path()),
+            format!("the writer serves {}, whose name implies a write", rpc.path()),
         );
     }
 }

@@ -65,7 +65,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     let read = agent.inspect("INV-3004").await?;
     report.check(
         read["ok"] == json!(true),
-        format!("{SCENE}: gateway and reader are back, reads go on: {read}"),
+        format!("{SCENE}: gateway and reader are restarted, reads continue: {read}"),
     );
 
     up.end()?;
@@ -75,7 +75,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     let read = agent.inspect("INV-3004").await?;
     report.check(
         read["ok"] == json!(true),
-        format!("{SCENE}: the writer killed, reads go on: {read}"),
+        format!("{SCENE}: with the writer killed, reads continue: {read}"),
     );
     up.end()
 }
