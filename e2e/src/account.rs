@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use crate::binaries::Build;
 
-/// User `nobody`, which owns only the files that a test gives it.
+/// Uid of the unprivileged system account, which owns only the files that a test gives it.
 const ORDINARY: u32 = 65_534;
 const BINARIES: [&str; 4] = [
     "synapsor-runner",
@@ -30,7 +30,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// Returns an ordinary user: the current one, or `nobody` when this process is root.
+    /// Returns an ordinary user: the current one, or the unprivileged account when this process is root.
     pub fn ordinary() -> anyhow::Result<Self> {
         if !is_root() {
             return Ok(Self::default());

@@ -19,7 +19,7 @@ impl Build {
     pub fn folder(self) -> anyhow::Result<PathBuf> {
         let own = std::env::current_exe().context("the test's own path")?;
         // target/debug/deps/test or target/debug/prove
-        let mut folder = own.parent().context("a folder")?;
+        let mut folder = own.parent().context("a parent directory")?;
         if folder.file_name().is_some_and(|n| n == "deps") {
             folder = folder.parent().context("a directory above deps")?;
         }

@@ -42,7 +42,7 @@ pub struct Deployment {
     pub reader_key: SigningKey,
     pub writer_key: SigningKey,
     pub ledger_key: SigningKey,
-    /// alice: billing_lead and applier; bob: billing_lead; carol: no role with rights.
+    /// alice: billing_lead and applier; bob: billing_lead; carol: viewer only.
     pub people: Vec<Person>,
     pub build: Build,
     /// Database with the invoices.

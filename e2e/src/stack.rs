@@ -201,7 +201,7 @@ pub fn ledger_at(deployment: &Deployment, address: &str, extra: &[(&str, &str)])
     wrapped_ledger(deployment, address, &[], extra)
 }
 
-/// Starts it through a wrapper command that executes the ledger; `wrapper` precedes the ledger's own arguments.
+/// Starts it through a wrapper command that executes the ledger; the command precedes the ledger's own arguments.
 pub fn wrapped_ledger(
     deployment: &Deployment,
     address: &str,
@@ -288,7 +288,7 @@ pub fn writer(
     wrapped_writer(deployment, ledger, (name, &[]), extra)
 }
 
-/// Starts it through a wrapper command that executes the writer; `wrapper` precedes the writer's own arguments.
+/// Starts it through a wrapper command that executes the writer; the command precedes the writer's own arguments.
 pub fn wrapped_writer(
     deployment: &Deployment,
     ledger: &str,

@@ -138,7 +138,7 @@ async fn unmoved_db_managed_version_fails() -> anyhow::Result<()> {
         report.message
     );
     assert_eq!(lazy.deployment().invoice(INVOICE)?, (5500, None, 7));
-    // Both apply: the trigger exists as the contract states, and a contract that states no trigger.
+    // Both are applied: one table has the required trigger, the other contract requires none.
     let mut kept = court(guard, "").await?;
     assert_eq!(judged(&mut kept).await?.result, AttemptResult::Applied);
     let mut silent = court(r#"{ "column": "version" }"#, WITHOUT_TRIGGER).await?;

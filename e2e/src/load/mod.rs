@@ -54,7 +54,7 @@ impl Default for Plan {
     }
 }
 
-/// Runs the plan. `tell` receives each measurement when it ends.
+/// Runs the plan and reports each measurement when it ends.
 pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
     let scene = Scene::start(plan.on_sqlite, plan.with_access_tokens)?;
     let mut run = Run {

@@ -41,7 +41,7 @@ fn cases(place: &Workplace) -> anyhow::Result<[(&'static str, String, &'static s
 fn config_write_and_removal_keep_user_content() -> anyhow::Result<()> {
     let place = project()?;
     for (client, name, before) in cases(&place)? {
-        let folder = name.rsplit_once('/').context("a folder")?.0;
+        let folder = name.rsplit_once('/').context("a parent directory")?.0;
         place.write(&name, before)?;
         let path = place.path(&name);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o664))?;

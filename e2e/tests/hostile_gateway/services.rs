@@ -130,7 +130,7 @@ async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &D
         ..Default::default()
     };
     let answer = call_with(&hands.ledger, &path("WritebackService/LeaseJobs"), lease).await;
-    closed(attempts, "lease work", answer);
+    closed(attempts, "lease jobs", answer);
     let settle = ledger::FinishAttemptRequest {
         proposal_id: id.to_owned(),
         attempt: Some(signed.clone()),
@@ -138,7 +138,7 @@ async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &D
         ..Default::default()
     };
     let answer = call_with(&hands.ledger, &path("WritebackService/FinishAttempt"), settle).await;
-    closed(attempts, "settle a proposal", answer);
+    closed(attempts, "settle a job", answer);
 }
 
 async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &DsseEnvelope) {
@@ -147,13 +147,13 @@ async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &DsseEnvelope) 
         proposal: Some(signed.clone()),
     };
     let answer = call_with(&hands.writer, &path("WriterService/DryRun"), preview).await;
-    closed(attempts, "preview a proposal", answer);
+    closed(attempts, "dry-run a proposal", answer);
     let deny = executor::RejectRequest {
         proposal: Some(signed.clone()),
         decision: Some(signed.clone()),
     };
     let answer = call_with(&hands.writer, &path("WriterService/Reject"), deny).await;
-    closed(attempts, "deny a proposal at the writer", answer);
+    closed(attempts, "reject a proposal at the writer", answer);
     for frozen in [true, false] {
         let freeze = executor::SetFrozenRequest {
             frozen,

@@ -165,7 +165,7 @@ pub(crate) fn requests<'a>(wanted: impl IntoIterator<Item = (&'a str, Json)>) ->
     wanted
         .into_iter()
         .map(|(key, request)| {
-            let request = serde_json::from_value(request).expect("a request of ours is one of MCP");
+            let request = serde_json::from_value(request).expect("valid MCP request");
             (key.to_owned(), request)
         })
         .collect()

@@ -206,5 +206,5 @@ fn unknown() -> ErrorData {
 fn now() -> String {
     OffsetDateTime::now_utc()
         .format(&Rfc3339)
-        .expect("a time of now has that form")
+        .expect("current time is representable")
 }

@@ -115,7 +115,7 @@ pub(super) fn files(scene: &mut Scene) -> anyhow::Result<()> {
     scene.fails(&approve("."), &[])?;
 
     let trust = std::fs::read_to_string(scene.state("synapsor.trust.json"))?;
-    let at = trust.find(&scene.alias).context("the person")?;
+    let at = trust.find(&scene.alias).context("operator alias")?;
     let broken = [
         trust[..at + scene.alias.len() / 2].to_owned(),
         trust.replacen(

@@ -76,7 +76,7 @@ impl Scene {
             Canary::of_text("the kept-out column", &column),
             Canary::of_text("an unrelated variable", &first),
             Canary::of_text("another unrelated variable", &second),
-            Canary::of_text("a person of the trust file", &alias),
+            Canary::of_text("an operator of the trust file", &alias),
         ];
         let watcher = Watcher::start(place.path(".synapsor/logs"));
         let mut scene = Self {

@@ -28,7 +28,7 @@ struct Numbers {
     structural: usize,
     bytes: usize,
     restarts: usize,
-    /// Number of edits that the real process checks as well, and of its clean restarts.
+    /// Number of edits that the real process checks as well, then of its clean restarts.
     process_edits: usize,
     process_restarts: usize,
 }
