@@ -52,7 +52,7 @@ const SMALL: [(&str, Action); 12] = [
 /// The ledger assigns a killed writer's job to the next writer after this time; the cell would then no longer be
 /// separate.
 const ABANDONED: Duration = Duration::from_secs(5);
-/// The cells of one round begin within this time, so that most of them also end within the lease time.
+/// The cells of one round begin within this time, so that most of them end before [`ABANDONED`].
 const ROUND: Duration = Duration::from_secs(3);
 /// Open proposals of one agent are limited; this number stays below the limit.
 const CELLS_PER_ROUND: usize = 30;
