@@ -382,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_another_process_remembered_is_not_forgotten() {
+    fn pin_of_another_process_is_preserved() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("reader.witness");
         let file = CheckpointPinFile::load(path.clone(), "synapsor/x").unwrap();
@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_believed_only_if_it_proves_growth() {
+    fn rejects_response_without_consistency_proof() {
         let (_folder, file) = seen_one();
         let before = file.seen();
         let follow = |size, root: &TreeHash, proofs: &[wire::ConsistencyProof]| {
@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_of_a_fork_is_not_believed_because_it_was_overtaken() {
+    fn rejects_overtaken_response_of_a_fork() {
         let (_folder, file) = seen_one();
         let before = file.seen();
         file.verify_response_checkpoint(&before, &note(2, &root(TWO)), &from_one_to_two(b"b"), &trust())
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_seen_is_on_file_after_a_while_and_at_the_end() {
+    async fn pin_file_is_written_after_interval_and_at_end() {
         let (folder, file) = seen_one();
         let path = folder.path().join("reader.witness");
         let on_file = || {

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(10);
 
 /// Directory of a user, and the environment variables of the user's shell.
 #[derive(Debug)]
-pub struct Workplace {
+pub struct CliFixture {
     folder: tempfile::TempDir,
     /// Database of the user.
     pub target: Target,
@@ -42,7 +42,7 @@ pub struct Workplace {
 
 /// Finished command.
 #[derive(Debug)]
-pub struct Ran {
+pub struct CommandOutput {
     pub arguments: String,
     /// `None` after a signal.
     pub exit: Option<i32>,
@@ -59,7 +59,7 @@ pub struct Running {
     stderr: File,
 }
 
-impl Workplace {
+impl CliFixture {
     /// Creates a directory with the sample database, the test contract and all its variables.
     pub fn new() -> anyhow::Result<Self> {
         let mut place = Self::empty()?;
@@ -185,12 +185,12 @@ impl Workplace {
     }
 
     /// Runs a command until it ends.
-    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+    pub fn run(&self, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
         self.start(arguments)?.end(LIMIT)
     }
 
     /// Runs a command that must succeed.
-    pub fn ok(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+    pub fn ok(&self, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
         let ran = self.run(arguments)?;
         ran.expect(0)?;
         Ok(ran)
@@ -273,7 +273,7 @@ impl Workplace {
 }
 
 /// Kills processes that commands left running: a ledger continues for some seconds after its last client.
-impl Drop for Workplace {
+impl Drop for CliFixture {
     fn drop(&mut self) {
         for (pid, _) in self.processes().unwrap_or_default() {
             let pid = rustix::process::Pid::from_raw(pid);
@@ -325,7 +325,7 @@ impl Running {
     }
 
     /// Waits for the command to end.
-    pub fn end(mut self, within: Duration) -> anyhow::Result<Ran> {
+    pub fn end(mut self, within: Duration) -> anyhow::Result<CommandOutput> {
         let ended = until(within, || Ok(self.child.try_wait()?.is_some()));
         if ended.is_err() {
             self.child.kill()?;
@@ -338,7 +338,7 @@ impl Running {
                 self.arguments
             );
         }
-        Ok(Ran {
+        Ok(CommandOutput {
             arguments: self.arguments.clone(),
             exit: status.code(),
             stdout,
@@ -347,7 +347,7 @@ impl Running {
     }
 }
 
-impl Ran {
+impl CommandOutput {
     /// Requires this exit code; otherwise fails with the full output.
     pub fn expect(&self, exit: i32) -> anyhow::Result<()> {
         ensure!(self.exit == Some(exit), "exit code is not {exit}: {self}");
@@ -381,7 +381,7 @@ impl Ran {
     }
 }
 
-impl std::fmt::Display for Ran {
+impl std::fmt::Display for CommandOutput {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             arguments,

@@ -6,17 +6,16 @@ pub mod account;
 pub mod agent;
 pub mod binaries;
 pub mod cli;
-pub mod court;
 pub mod databases;
 pub mod deployment;
-pub mod door;
-pub mod evil_ledger;
+pub mod duplicating_ledger;
 pub mod faketime;
 pub mod fixture;
-pub mod generous_ledger;
+pub mod hostile_ledger;
 pub mod interrupt;
 pub mod issuer;
 pub mod load;
+pub mod mcp_http;
 pub mod namespaces;
 pub mod operator;
 pub mod process;
@@ -27,6 +26,7 @@ pub mod stack;
 pub mod stall;
 pub mod target;
 pub mod tenants;
+pub mod writer_harness;
 
 use synapsor_domain::timestamp::Timestamp;
 

@@ -210,11 +210,11 @@ pub fn seal_order(person: &Person, order: &ApplyOrder) -> DsseEnvelope {
 
 /// Operator with a connection to the ledger's review service.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct OperatorClient {
     client: ReviewServiceClient<Channel>,
 }
 
-impl Desk {
+impl OperatorClient {
     pub fn open(stack: &Stack, person: &str) -> anyhow::Result<Self> {
         Ok(Self {
             client: ReviewServiceClient::new(stack.ledger_as(Role::Operator, Some(person))?),

@@ -7,8 +7,8 @@ use serde_json::{Value as Json, json};
 
 use crate::binaries::Build;
 use crate::deployment::{CONTRACT, Deployment};
-use crate::door::{Door, Message};
 use crate::issuer::{self, AUDIENCE, ISSUER, IssuerKey, PROPOSE, READ};
+use crate::mcp_http::{McpHttpClient, Message};
 use crate::process::Process;
 use crate::stack::{Stack, ledger, token_gateway, token_reader};
 
@@ -114,8 +114,8 @@ impl Tenants {
         Ok(Self { stack, gateway, key })
     }
 
-    pub fn door(&self) -> Door {
-        Door::at(&self.gateway.address)
+    pub fn door(&self) -> McpHttpClient {
+        McpHttpClient::at(&self.gateway.address)
     }
 
     /// Token of a principal with all scopes.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use serde_json::{Value as Json, json};
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Engine, Server, Session};
 use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::proxy::{Dialect, Proxy};
@@ -16,19 +16,19 @@ const REFUSED: &str = "refused:row_changed_in_commit";
 const ALONE: Duration = Duration::from_secs(30);
 const CHANGED_FEE: i64 = 777;
 
-fn apply(place: &Workplace, id: &str, exit: i32) -> anyhow::Result<Json> {
+fn apply(place: &CliFixture, id: &str, exit: i32) -> anyhow::Result<Json> {
     let ran = place.run(&["apply", id, "--json"])?;
     ran.expect(exit)?;
     ran.object()
 }
 
-fn events(place: &Workplace) -> anyhow::Result<usize> {
+fn events(place: &CliFixture) -> anyhow::Result<usize> {
     let ran = place.ok(&["events", "tail", "--kind", "row_changed_in_commit", "--json"])?;
     Ok(ran.stdout.lines().filter(|line| !line.is_empty()).count())
 }
 
 /// Findings of the doctor in the ledger.
-fn findings(place: &Workplace, exit: i32) -> anyhow::Result<Vec<Json>> {
+fn findings(place: &CliFixture, exit: i32) -> anyhow::Result<Vec<Json>> {
     let ran = place.run(&["writeback", "doctor", "--json"])?;
     ran.expect(exit)?;
     Ok(ran.object()?["ledger"].as_array().cloned().unwrap_or_default())
@@ -41,7 +41,7 @@ async fn row_changed_inside_commit_is_never_applied() -> anyhow::Result<()> {
     };
     let proxy = Proxy::start(server.address().parse()?, Dialect::Postgres).await?;
     tokio::task::block_in_place(|| {
-        let mut place = Workplace::over(server.database()?, &Fixture::billing())?;
+        let mut place = CliFixture::over(server.database()?, &Fixture::billing())?;
         let url = place.target.write_url();
         // The first login of an account may need TLS, which a proxy cannot parse; this connection is the first
         // login.

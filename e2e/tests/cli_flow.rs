@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
-use synapsor_e2e::cli::{INVOICE, PERSON, PROPOSE, Ran, Workplace, until};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, INVOICE, PERSON, PROPOSE, until};
 use synapsor_e2e::deployment::dump;
 
 /// After its last client a ledger continues for 5 s; every other process ends at once.
 const ALONE: Duration = Duration::from_secs(10);
 
-fn events(place: &Workplace) -> anyhow::Result<Vec<Json>> {
+fn events(place: &CliFixture) -> anyhow::Result<Vec<Json>> {
     let ran = place.ok(&["events", "tail", "--json", "--details"])?;
     ran.stdout
         .lines()
@@ -21,7 +21,7 @@ fn events(place: &Workplace) -> anyhow::Result<Vec<Json>> {
 
 #[test]
 fn contract_and_tools_need_no_state_directory() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let before = place.listing()?;
     let valid = place.json(&["config", "validate"])?;
     assert_eq!(
@@ -53,7 +53,7 @@ fn contract_and_tools_need_no_state_directory() -> anyhow::Result<()> {
 
 #[test]
 fn contract_text_is_printed_as_ascii() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let contract = std::fs::read_to_string(place.path("synapsor.runner.json"))?;
     place.write(
         "synapsor.runner.json",
@@ -67,7 +67,7 @@ fn contract_text_is_printed_as_ascii() -> anyhow::Result<()> {
 
 #[test]
 fn cli_commands_change_one_row() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let (_, _, version) = place.invoice(INVOICE)?;
     let id = place.propose(INVOICE, "goodwill")?;
     assert_eq!(
@@ -98,7 +98,7 @@ fn cli_commands_change_one_row() -> anyhow::Result<()> {
     records_tell_the_story(&place, &id)
 }
 
-fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
+fn records_tell_the_story(place: &CliFixture, id: &str) -> anyhow::Result<()> {
     let story = place.json(&["replay", "show", id])?;
     assert_eq!(story["replay"]["state"], json!("applied"), "{story}");
     let text = place.ok(&["replay", "show", "latest"])?.stdout;
@@ -162,7 +162,7 @@ fn records_tell_the_story(place: &Workplace, id: &str) -> anyhow::Result<()> {
 
 #[test]
 fn stale_row_is_a_conflict_without_a_write() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.approved(INVOICE, "goodwill")?;
     let database = rusqlite::Connection::open(place.path("billing.db"))?;
     database.execute(
@@ -182,7 +182,7 @@ fn stale_row_is_a_conflict_without_a_write() -> anyhow::Result<()> {
 
 #[test]
 fn dry_run_changes_no_database_and_no_ledger() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.approved(INVOICE, "goodwill")?;
     // The writer creates the receipt table; it exists before the comparison.
     let before = (dump(&place.path("billing.db"))?, events(&place)?);
@@ -202,7 +202,7 @@ fn dry_run_changes_no_database_and_no_ledger() -> anyhow::Result<()> {
 
 #[test]
 fn rejected_proposal_is_never_applied() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = place.propose(INVOICE, "goodwill")?;
     let rejected = place.json(&[
         "proposals",
@@ -227,7 +227,7 @@ fn rejected_proposal_is_never_applied() -> anyhow::Result<()> {
 
 #[test]
 fn prefix_short_code_and_latest_are_equivalent() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let first = place.propose(INVOICE, "goodwill")?;
     let shown = place.json(&["proposals", "show", &first])?;
     let code = shown["short_code"].as_str().context("a short code")?.to_owned();
@@ -267,7 +267,7 @@ fn subcommands(help: &str) -> Vec<String> {
 
 #[test]
 fn command_help_has_example_and_exit_codes() -> anyhow::Result<()> {
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     let (mut open, mut leaves) = (vec![Vec::<String>::new()], 0);
     while let Some(words) = open.pop() {
         let arguments: Vec<&str> = words.iter().map(String::as_str).chain(["--help"]).collect();
@@ -297,7 +297,7 @@ fn command_help_has_example_and_exit_codes() -> anyhow::Result<()> {
 
 #[test]
 fn json_output_is_exactly_one_object() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     place.write("read.json", &json!({ "invoice_id": INVOICE }).to_string())?;
     let commands: [&[&str]; 21] = [
@@ -341,7 +341,7 @@ fn json_output_is_exactly_one_object() -> anyhow::Result<()> {
 
 #[test]
 fn demo_prints_its_facts() -> anyhow::Result<()> {
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     let facts = place.json(&["demo"])?;
     let expected = json!({
         "ok": true, "proposal_state": "applied", "source_changed_before_approval": false,
@@ -387,7 +387,7 @@ fn demo_prints_its_facts() -> anyhow::Result<()> {
 
 #[test]
 fn demo_text_names_every_step_within_time_limit() -> anyhow::Result<()> {
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     let begun = std::time::Instant::now();
     let text = place.ok(&["demo", "--quick"])?.stdout;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
@@ -407,7 +407,7 @@ fn demo_text_names_every_step_within_time_limit() -> anyhow::Result<()> {
 
 #[test]
 fn up_dry_run_checks_and_creates_nothing() -> anyhow::Result<()> {
-    let mut place = Workplace::new()?;
+    let mut place = CliFixture::new()?;
     let before = place.listing()?;
     let checked = place.json(&["up", "--dry-run"])?;
     assert_eq!(
@@ -425,14 +425,14 @@ fn up_dry_run_checks_and_creates_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn concurrent_first_commands_share_one_deployment() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let call = |invoice: &str| json!({ "invoice_id": invoice, "reason": "goodwill" }).to_string();
     place.write("a.json", &call("INV-3001"))?;
     place.write("b.json", &call("INV-3002"))?;
     let start = |input| place.start(&["propose", PROPOSE, "--json", "--input", input]);
     let (a, b) = (start("a.json")?, start("b.json")?);
     for running in [a, b] {
-        let ran: Ran = running.end(Duration::from_secs(60))?;
+        let ran: CommandOutput = running.end(Duration::from_secs(60))?;
         ran.expect(0)?;
     }
     let listed = place.json(&["proposals", "list"])?;
@@ -455,7 +455,7 @@ fn concurrent_first_commands_share_one_deployment() -> anyhow::Result<()> {
 
 #[test]
 fn commands_leave_no_process_running() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.approved(INVOICE, "goodwill")?;
     place.ok(&["apply", "latest"])?;
     place.wait_until_alone(ALONE)
@@ -463,7 +463,7 @@ fn commands_leave_no_process_running() -> anyhow::Result<()> {
 
 #[test]
 fn killed_supervisor_leaves_no_process() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let mut command = place.command(&["mcp", "serve"])?;
     // The client's end of stdin stays open: only the supervisor's exit can end the others.
     let mut supervisor = command

@@ -8,7 +8,7 @@ use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::{self, CONTRACT, Deployment};
-use synapsor_e2e::operator::{Desk, decision, order, seal_decision, seal_order};
+use synapsor_e2e::operator::{OperatorClient, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::Stack;
 
 const ORIGINAL: &str = "billing_db";
@@ -34,7 +34,7 @@ fn contract() -> anyhow::Result<String> {
 /// Approves and orders a proposal; returns the writer's report.
 async fn attempt(stack: &Stack, id: &str) -> anyhow::Result<AttemptResult> {
     let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let subject = desk.subject(deployment, id).await?;
     let approval = seal_decision(
         alice,

@@ -9,12 +9,12 @@ use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::Workplace;
-use synapsor_e2e::court::{Court, INVOICE};
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Engine, Server, Session};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::target::Target;
+use synapsor_e2e::writer_harness::{INVOICE, WriterHarness};
 
 const LIMIT: Duration = Duration::from_secs(20);
 /// MySQL does not refresh its list of transactions for queries more often than ten times a second.
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(150);
 const SERVERS: [Engine; 3] = [Engine::Postgres, Engine::Mysql, Engine::Mariadb];
 
 /// Harness over a database that its owner changed first; `None` if there is no such server.
-async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<Court>> {
+async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<WriterHarness>> {
     let Some(server) = Server::of(engine)? else {
         return Ok(None);
     };
@@ -30,7 +30,7 @@ async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<Court>> {
     if !change.is_empty() {
         deployment.target.execute(change)?;
     }
-    Ok(Some(Court::with(deployment, &[]).await?))
+    Ok(Some(WriterHarness::with(deployment, &[]).await?))
 }
 
 /// Runs valid job inputs on PostgreSQL after a change by the owner. Only receipts may differ unless the row was
@@ -172,7 +172,7 @@ fn waiting(engine: Engine, owner: &Session, role: &str) -> anyhow::Result<Vec<St
 async fn while_the_row_is_held(
     engine: Engine,
     meanwhile: impl Fn(&Session, &Session, &[String]) -> anyhow::Result<()>,
-) -> anyhow::Result<Option<(Court, AttemptResult)>> {
+) -> anyhow::Result<Option<(WriterHarness, AttemptResult)>> {
     let Some(mut court) = court(engine, "").await? else {
         return Ok(None);
     };
@@ -258,7 +258,7 @@ async fn broken_connection_leaves_exactly_one_effect() -> anyhow::Result<()> {
                 [],
                 "{engine}: no effect, no receipt"
             );
-            court.applies_honest_papers().await?;
+            court.expect_valid_job_applied().await?;
         } else {
             assert_eq!(result, AttemptResult::Applied, "{engine}");
         }
@@ -292,7 +292,7 @@ async fn writer_on_another_database_writes_nothing() -> anyhow::Result<()> {
             database.execute(&format!("GRANT ALL ON {name}.* TO '{role}'@'%'"))?;
         }
         let before = other.dump()?;
-        let mut court = Court::with(deployment, &[("BILLING_WRITE_URL", &url)]).await?;
+        let mut court = WriterHarness::with(deployment, &[("BILLING_WRITE_URL", &url)]).await?;
         let papers = court.honest();
         court
             .refuses(&papers, "source")
@@ -367,7 +367,7 @@ fn code_run_at_the_lock_is_not_committed_by_a_conflict() -> anyhow::Result<()> {
     let Some(server) = Server::of(Engine::Postgres)? else {
         return Ok(());
     };
-    let place = Workplace::over(server.database()?, &Fixture::billing())?;
+    let place = CliFixture::over(server.database()?, &Fixture::billing())?;
     // A running writer has cached the earlier table.
     let mut up = place.start(&["up"])?;
     up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
@@ -396,7 +396,7 @@ fn damaged_receipt_table_runs_no_code_for_rejection_and_freeze() -> anyhow::Resu
     let Some(server) = Server::of(Engine::Postgres)? else {
         return Ok(());
     };
-    let place = Workplace::over(server.database()?, &Fixture::billing())?;
+    let place = CliFixture::over(server.database()?, &Fixture::billing())?;
     let mut up = place.start(&["up"])?;
     up.until_printed(LIMIT, |printed| printed.contains("Press Ctrl-C to stop"))?;
     let first = place.approved("INV-3001", "goodwill")?;

@@ -7,11 +7,11 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Engine, Server};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::fixture::Fixture;
-use synapsor_e2e::operator::Desk;
+use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::stack::Stack;
 
 const INVOICE: &str = "INV-3001";
@@ -54,7 +54,7 @@ async fn propose(agent: &Agent, tool: &str, arguments: Json) -> anyhow::Result<S
 
 /// Signs as alice and waits for the end.
 async fn signed(stack: &Stack, id: &str) -> anyhow::Result<String> {
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, id).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     desk.outcome(stack, id).await
@@ -86,7 +86,7 @@ async fn agent_changes_one_row_after_an_approval() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_changes_nothing_and_records_show_it() -> anyhow::Result<()> {
     on_every_server(|server| async move {
-        let place = Workplace::over(server.database()?, &Fixture::billing())?;
+        let place = CliFixture::over(server.database()?, &Fixture::billing())?;
         place.ok(&["config", "validate"])?;
         let id = place.approved(INVOICE, "goodwill")?;
         assert_eq!(place.json(&["apply", &id])?["status"], json!("applied"));
@@ -133,7 +133,7 @@ async fn changed_accent_is_a_conflict_without_a_write() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_version_is_a_conflict_without_a_write() -> anyhow::Result<()> {
     on_every_server(|server| async move {
-        let place = Workplace::over(server.database()?, &Fixture::billing())?;
+        let place = CliFixture::over(server.database()?, &Fixture::billing())?;
         let id = place.approved(INVOICE, "goodwill")?;
         let change = format!("UPDATE invoices SET version = version + 1 WHERE id = '{INVOICE}'");
         place.target.execute(&change)?;

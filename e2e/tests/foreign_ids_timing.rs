@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use synapsor_e2e::door::{Door, Message, uri};
+use synapsor_e2e::mcp_http::{McpHttpClient, Message, uri};
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
 
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
@@ -15,7 +15,7 @@ const PERCENT_MAX: u128 = 5;
 /// Other programs may use the machine.
 const MEASUREMENTS_MAX: usize = 3;
 
-async fn timed(door: &Door, token: &str, message: &Message) -> anyhow::Result<Duration> {
+async fn timed(door: &McpHttpClient, token: &str, message: &Message) -> anyhow::Result<Duration> {
     let begun = Instant::now();
     let answer = door.ask(token, message).await?;
     let took = begun.elapsed();
@@ -29,7 +29,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 /// Medians of both ids, requested alternately on one connection; the order changes with each pair.
-async fn medians(door: &Door, token: &str, pair: [&Message; 2]) -> anyhow::Result<[Duration; 2]> {
+async fn medians(door: &McpHttpClient, token: &str, pair: [&Message; 2]) -> anyhow::Result<[Duration; 2]> {
     let mut times = [Vec::with_capacity(PAIRS), Vec::with_capacity(PAIRS)];
     for number in 0..WARM_UP + PAIRS {
         let first = number % 2;
@@ -44,7 +44,7 @@ async fn medians(door: &Door, token: &str, pair: [&Message; 2]) -> anyhow::Resul
 }
 
 /// Measures until the medians are close together.
-async fn compare(name: &str, door: &Door, token: &str, pair: [&Message; 2]) -> anyhow::Result<()> {
+async fn compare(name: &str, door: &McpHttpClient, token: &str, pair: [&Message; 2]) -> anyhow::Result<()> {
     for measurement in 1..=MEASUREMENTS_MAX {
         let [of_other, of_none] = medians(door, token, pair).await?;
         let apart = of_other.abs_diff(of_none);

@@ -16,9 +16,9 @@ use synapsor_domain::writeback::{
 };
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::cli::until;
-use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::now;
-use synapsor_e2e::operator::{Desk, receipt_order};
+use synapsor_e2e::operator::{OperatorClient, receipt_order};
+use synapsor_e2e::writer_harness::{INVOICE, WriterHarness};
 use synapsor_source::StoredReceipt;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ fn refused(reason: &str) -> AttemptResult {
     AttemptResult::Refused(reason.to_owned())
 }
 
-async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
+async fn judged(court: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
     let papers = court.honest();
     let mut report = court.judge(&papers).await?;
     // The reconciler reports receipts of other proposals meanwhile.
@@ -39,13 +39,13 @@ async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
 }
 
 /// Applies the first proposal and creates a second one in the harness; returns the receipt of the first.
-async fn applied(court: &mut Court) -> anyhow::Result<DsseEnvelope> {
+async fn applied(court: &mut WriterHarness) -> anyhow::Result<DsseEnvelope> {
     let report = judged(court).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     let settled = court.ledger.receipts.settled.lock().expect("no panic").clone();
     let agent = Agent::over_stdio(&court.stack).await?;
     let id = agent.propose(OTHER_INVOICE, "goodwill").await?;
-    court.subject = Desk::open(&court.stack, "alice")?
+    court.subject = OperatorClient::open(&court.stack, "alice")?
         .subject(&court.stack.deployment, &id)
         .await?;
     court.before = court.deployment().dump()?;
@@ -60,14 +60,14 @@ fn named(receipt: &DsseEnvelope) -> anyhow::Result<ReceiptRef> {
     })
 }
 
-fn lose(court: &mut Court) -> anyhow::Result<()> {
+fn lose(court: &mut WriterHarness) -> anyhow::Result<()> {
     let delete = "DELETE FROM synapsor_writeback_receipts";
     court.deployment().open_database()?.execute_batch(delete)?;
     court.before = court.deployment().dump()?;
     Ok(())
 }
 
-fn sign(court: &Court, action: ReceiptAction, receipt: &DsseEnvelope) -> anyhow::Result<()> {
+fn sign(court: &WriterHarness, action: ReceiptAction, receipt: &DsseEnvelope) -> anyhow::Result<()> {
     let named = named(receipt)?;
     let source = court.subject.proposal.source.id.as_str();
     let alice = court.person("alice");
@@ -77,7 +77,7 @@ fn sign(court: &Court, action: ReceiptAction, receipt: &DsseEnvelope) -> anyhow:
     Ok(())
 }
 
-fn findings(court: &Court) -> anyhow::Result<Vec<ReceiptFinding>> {
+fn findings(court: &WriterHarness) -> anyhow::Result<Vec<ReceiptFinding>> {
     let trust = court.deployment().trust()?;
     let findings = court.ledger.receipts.findings.lock().expect("no panic");
     let verified = findings
@@ -88,7 +88,7 @@ fn findings(court: &Court) -> anyhow::Result<Vec<ReceiptFinding>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let receipt = applied(&mut court).await?;
     lose(&mut court)?;
     let report = judged(&mut court).await?;
@@ -115,7 +115,7 @@ async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let identity = court.subject.proposal.source.fingerprint.clone();
     // A receipt of another writer, which this one does not know.
     let id = ProposalId::from_random(random::bytes());
@@ -132,7 +132,7 @@ async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unsigned_newest_receipt_is_ignored() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let mut receipt: Receipt = applied(&mut court)
         .await?
         .decode_unverified(ObjectKind::Receipt)?;
@@ -146,7 +146,7 @@ async fn unsigned_newest_receipt_is_ignored() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn comparison_reports_lost_signed_receipts() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let receipt = applied(&mut court).await?;
     let mut other: Receipt = receipt.decode_unverified(ObjectKind::Receipt)?;
     other.proposal_id = court.subject.proposal.id.clone();
@@ -178,13 +178,18 @@ async fn comparison_reports_lost_signed_receipts() -> anyhow::Result<()> {
 }
 
 /// Inserts a receipt of the harness's proposal as another database user.
-fn planted(court: &Court, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
+fn planted(court: &WriterHarness, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
     let envelope = claimed(court, court.subject.proposal.id.clone(), key, identity)?;
     plant(court, &envelope)?;
     Ok(envelope)
 }
 
-fn claimed(court: &Court, id: ProposalId, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
+fn claimed(
+    court: &WriterHarness,
+    id: ProposalId,
+    key: &SigningKey,
+    identity: &str,
+) -> anyhow::Result<DsseEnvelope> {
     let receipt = Receipt {
         v: 1,
         proposal_id: id,
@@ -206,7 +211,7 @@ fn claimed(court: &Court, id: ProposalId, key: &SigningKey, identity: &str) -> a
     Ok(DsseEnvelope::sign(ObjectKind::Receipt, &receipt, key)?)
 }
 
-fn plant(court: &Court, envelope: &DsseEnvelope) -> anyhow::Result<()> {
+fn plant(court: &WriterHarness, envelope: &DsseEnvelope) -> anyhow::Result<()> {
     let row = StoredReceipt::from_envelope(envelope)?;
     court.deployment().open_database()?.execute(
         "INSERT INTO synapsor_writeback_receipts (proposal_id, proposal_digest, outcome, reason, rows_affected, fence, \
@@ -231,7 +236,7 @@ fn plant(court: &Court, envelope: &DsseEnvelope) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipt_of_another_database_is_ignored() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     planted(&court, &court.deployment().writer_key, "sqlite:another-one")?;
     let report = judged(&mut court).await?;
     assert_eq!(report.result, refused("receipt_identity"), "{}", report.message);
@@ -240,7 +245,7 @@ async fn receipt_of_another_database_is_ignored() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let old = SigningKey::from_seed(&[9; 32].into());
     court.change_trust(|trust| {
         trust.writers.push(ServiceKey {
@@ -280,7 +285,7 @@ async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let database = court.deployment().database();
     std::fs::rename(&database, database.with_extension("away"))?;
     let papers = court.honest();

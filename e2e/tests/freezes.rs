@@ -15,14 +15,14 @@ use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::until;
-use synapsor_e2e::court::Court;
 use synapsor_e2e::databases::{Engine, Server};
 use synapsor_e2e::deployment::{Deployment, Person};
 use synapsor_e2e::operator::{
-    Desk, Subject, freeze, lift, seal_decision, seal_freeze, seal_lift, seal_order,
+    OperatorClient, Subject, freeze, lift, seal_decision, seal_freeze, seal_lift, seal_order,
 };
 use synapsor_e2e::process::Process;
 use synapsor_e2e::stack::{self, Stack, WRITER};
+use synapsor_e2e::writer_harness::WriterHarness;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use synapsor_proto::status::from_status;
@@ -94,7 +94,7 @@ async fn ask(
 
 async fn proposals(stack: &Stack, invoices: &[&str]) -> anyhow::Result<Vec<Subject>> {
     let agent = Agent::over_stdio(stack).await?;
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let mut subjects = Vec::new();
     for invoice in invoices {
         let id = agent.propose(invoice, "goodwill").await?;
@@ -107,7 +107,7 @@ async fn proposals(stack: &Stack, invoices: &[&str]) -> anyhow::Result<Vec<Subje
 async fn ordered(stack: &Stack, subject: &Subject) -> anyhow::Result<DsseEnvelope> {
     use synapsor_domain::approval::DecisionKind;
     let (deployment, alice) = (&stack.deployment, stack.deployment.person("alice"));
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let approval = synapsor_e2e::operator::decision(deployment, alice, subject, DecisionKind::Approve);
     let approval = seal_decision(alice, &approval);
     desk.decide(&approval).await?;
@@ -119,7 +119,7 @@ async fn ordered(stack: &Stack, subject: &Subject) -> anyhow::Result<DsseEnvelop
 
 async fn refused_as_frozen(stack: &Stack, subject: &Subject) -> anyhow::Result<()> {
     let order = ordered(stack, subject).await?;
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let report = desk.attempt(stack, subject.proposal.id.as_str(), &order).await?;
     assert_eq!(report.result, AttemptResult::Refused("frozen".to_owned()));
     Ok(())
@@ -127,7 +127,7 @@ async fn refused_as_frozen(stack: &Stack, subject: &Subject) -> anyhow::Result<(
 
 async fn applied(stack: &Stack, subject: &Subject) -> anyhow::Result<()> {
     let order = ordered(stack, subject).await?;
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let report = desk.attempt(stack, subject.proposal.id.as_str(), &order).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
@@ -177,7 +177,7 @@ async fn freeze_at_one_writer_stops_both_until_the_lift() -> anyhow::Result<()> 
     let alice = stack.deployment.person("alice");
     let (exit, shown) = cli(&stack, alice, &first, &["writeback", "unfreeze"])?;
     assert_eq!(exit, Some(0), "{shown}");
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     for subject in &subjects {
         ordered(&stack, subject).await?;
         let outcome = desk.outcome(&stack, subject.proposal.id.as_str()).await?;
@@ -203,7 +203,7 @@ async fn unconfirmed_writer_is_named_with_remaining_time() -> anyhow::Result<()>
     assert!(shown["ordered_until"].is_string(), "{shown}");
     // A writer that starts later fetches the freezes in force before its first job.
     stack.start_writer(&[])?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let id = subjects[0].proposal.id.to_string();
     let released = |r: &synapsor_proto::ledger::v1::ProposalRecord| r.attempt.is_some();
     desk.until(&stack, &id, released).await?;
@@ -213,7 +213,7 @@ async fn unconfirmed_writer_is_named_with_remaining_time() -> anyhow::Result<()>
 
 /// A freeze that one writer accepted stops another writer from which a hostile ledger withholds it.
 async fn withheld(deployment: Deployment) -> anyhow::Result<()> {
-    let mut court = Court::with(deployment, &[]).await?;
+    let mut court = WriterHarness::with(deployment, &[]).await?;
     let deployment = court.deployment();
     // Another writer of the deployment accepts the freeze directly, without the ledger.
     let second = stack::writer(deployment, &court.stack.ledger.address, "writer-2", &[])?;
@@ -235,7 +235,7 @@ async fn withheld(deployment: Deployment) -> anyhow::Result<()> {
         ask(&court.stack, &court.writer.address, None, Some(&lifted)).await,
         Ok(false)
     );
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Result<String> {
@@ -375,19 +375,19 @@ async fn freezes_hold_with_any_clock() -> anyhow::Result<()> {
     rejection.issued_at = synapsor_e2e::now() + Span::minutes(120);
     rejection.not_before = rejection.issued_at;
     let rejection = seal_decision(carol, &rejection);
-    let state = Desk::open(&stack, "alice")?.decide(&rejection).await;
+    let state = OperatorClient::open(&stack, "alice")?.decide(&rejection).await;
     assert_eq!(state.map_err(|r| r.code.to_string()), Ok("rejected".to_owned()));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_order_whose_signer_saw_an_unknown_freeze() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let alice = court.person("alice");
     let (_, digest) = seal_freeze(alice, &freeze(court.deployment(), alice));
-    let knowing = court.bent(|decision| decision.known_switch = Some(digest));
+    let knowing = court.with_altered_decision(|decision| decision.known_switch = Some(digest));
     court.refuses(&knowing, "switches_behind").await?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,13 +7,13 @@ use synapsor_chassis::files;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::signing::{ObjectKind, SigningKey};
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::receipt_row;
 
 const WRITER_KEY: &str = ".synapsor/keys/writer.pem";
 
 /// Gives the writer another key and retires the previous one, which is returned.
-fn rotate_writer_key(place: &Workplace) -> anyhow::Result<SigningKey> {
+fn rotate_writer_key(place: &CliFixture) -> anyhow::Result<SigningKey> {
     let path = place.path(WRITER_KEY);
     let old = SigningKey::from_pem(&std::fs::read_to_string(&path)?)?;
     let new = SigningKey::from_seed(&zeroize::Zeroizing::new([6; 32]));
@@ -28,7 +28,7 @@ fn rotate_writer_key(place: &Workplace) -> anyhow::Result<SigningKey> {
     Ok(old)
 }
 
-fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
+fn ends(place: &CliFixture, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
     let mut arguments = arguments.to_vec();
     arguments.push("--json");
     let ran = place.run(&arguments)?;
@@ -36,7 +36,7 @@ fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json
     ran.object()
 }
 
-fn ledger_findings(place: &Workplace) -> anyhow::Result<Vec<String>> {
+fn ledger_findings(place: &CliFixture) -> anyhow::Result<Vec<String>> {
     let shown = place.run(&["writeback", "doctor", "--json"])?.object()?;
     let all = shown["ledger"].as_array().with_context(|| shown.to_string())?;
     let codes = all.iter().filter_map(|finding| finding["code"].as_str());
@@ -45,7 +45,7 @@ fn ledger_findings(place: &Workplace) -> anyhow::Result<Vec<String>> {
 
 #[test]
 fn receipts_from_before_key_retirement_stay_valid() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = place.approved("INV-3001", "goodwill")?;
     ends(&place, 0, &["apply", &id])?;
     rotate_writer_key(&place)?;
@@ -63,7 +63,7 @@ fn receipts_from_before_key_retirement_stay_valid() -> anyhow::Result<()> {
 
 #[test]
 fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let first = place.approved("INV-3001", "goodwill")?;
     ends(&place, 0, &["apply", &first])?;
     let old = rotate_writer_key(&place)?;
@@ -117,7 +117,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
 }
 
 /// Signed proposal, from a bundle of its records.
-fn proposal(place: &Workplace, id: &str) -> anyhow::Result<synapsor_domain::signing::DsseEnvelope> {
+fn proposal(place: &CliFixture, id: &str) -> anyhow::Result<synapsor_domain::signing::DsseEnvelope> {
     use synapsor_domain::replay::{Entry, EventBody, ProofBundle};
     place.ok(&["ledger", "prove", id, "--output", "open.json"])?;
     let bundle = ProofBundle::from_bytes(&std::fs::read(place.path("open.json"))?)?;

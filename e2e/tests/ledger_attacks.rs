@@ -9,7 +9,7 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::Deployment;
-use synapsor_e2e::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use synapsor_e2e::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
@@ -18,12 +18,12 @@ use synapsor_proto::status::from_status;
 
 const INVOICE: &str = "INV-3001";
 
-async fn proposed(stack: &Stack) -> anyhow::Result<(Desk, Subject)> {
+async fn proposed(stack: &Stack) -> anyhow::Result<(OperatorClient, Subject)> {
     let id = Agent::over_stdio(stack)
         .await?
         .propose(INVOICE, "goodwill")
         .await?;
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     Ok((desk, subject))
 }

@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::signing::SigningKey;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Engine, Server};
 use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::receipt_row;
@@ -16,19 +16,19 @@ const EXIT_MISSING: i32 = 13;
 const EXIT_ORPHAN: i32 = 14;
 
 /// Runs a test on SQLite and on every available server, to the end on each, and names those on which it failed.
-fn on_every_engine(test: impl Fn(Workplace) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn on_every_engine(test: impl Fn(CliFixture) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut failures = Vec::new();
-    let mut run = |engine: Engine, place: anyhow::Result<Workplace>| {
+    let mut run = |engine: Engine, place: anyhow::Result<CliFixture>| {
         if let Err(error) = place.and_then(&test) {
             failures.push(format!("{engine}: {error:#}"));
         }
     };
-    run(Engine::Sqlite, Workplace::new());
+    run(Engine::Sqlite, CliFixture::new());
     for &engine in Engine::SERVERS {
         if let Some(server) = Server::of(engine)? {
             let place = server
                 .database()
-                .and_then(|database| Workplace::over(database, &Fixture::billing()));
+                .and_then(|database| CliFixture::over(database, &Fixture::billing()));
             run(engine, place);
         }
     }
@@ -36,7 +36,7 @@ fn on_every_engine(test: impl Fn(Workplace) -> anyhow::Result<()>) -> anyhow::Re
     Ok(())
 }
 
-fn applied(place: &Workplace, invoice: &str) -> anyhow::Result<String> {
+fn applied(place: &CliFixture, invoice: &str) -> anyhow::Result<String> {
     let id = place.approved(invoice, "goodwill")?;
     let done = place.json(&["apply", &id])?;
     ensure!(done["status"] == json!("applied"), "{done}");
@@ -45,7 +45,7 @@ fn applied(place: &Workplace, invoice: &str) -> anyhow::Result<String> {
 
 /// State after a restored backup: neither the receipt nor its effect.
 fn undo(
-    place: &Workplace,
+    place: &CliFixture,
     id: &str,
     invoice: &str,
     before: &(i64, Option<String>, i64),
@@ -64,13 +64,13 @@ fn undo(
 }
 
 /// Copies the current database file.
-fn back_up(place: &Workplace) -> anyhow::Result<()> {
+fn back_up(place: &CliFixture) -> anyhow::Result<()> {
     let copy = place.path("backup.db");
     place.target.execute(&format!("VACUUM INTO '{}'", copy.display()))
 }
 
 /// Restores the copy, as from a backup.
-fn restore(place: &Workplace) -> anyhow::Result<()> {
+fn restore(place: &CliFixture) -> anyhow::Result<()> {
     for rest in ["billing.db-wal", "billing.db-shm"] {
         let _ = std::fs::remove_file(place.path(rest));
     }
@@ -79,7 +79,7 @@ fn restore(place: &Workplace) -> anyhow::Result<()> {
 }
 
 /// Runs a command with this expected exit code and returns its JSON.
-fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
+fn ends(place: &CliFixture, exit: i32, arguments: &[&str]) -> anyhow::Result<Json> {
     let mut arguments = arguments.to_vec();
     arguments.push("--json");
     let ran = place.run(&arguments)?;
@@ -87,7 +87,7 @@ fn ends(place: &Workplace, exit: i32, arguments: &[&str]) -> anyhow::Result<Json
     ran.object()
 }
 
-fn refused_as_lost(place: &Workplace, id: &str, invoice: &str) -> anyhow::Result<()> {
+fn refused_as_lost(place: &CliFixture, id: &str, invoice: &str) -> anyhow::Result<()> {
     let before = place.invoice(invoice)?;
     let refused = ends(place, 4, &["apply", id])?;
     ensure!(refused["result"] == json!("refused:effect_lost"), "{refused}");
@@ -111,13 +111,13 @@ fn ids(shown: &Json, list: &str) -> Vec<String> {
     ids
 }
 
-fn events(place: &Workplace, kind: &str) -> anyhow::Result<usize> {
+fn events(place: &CliFixture, kind: &str) -> anyhow::Result<usize> {
     let ran = place.ok(&["events", "tail", "--kind", kind, "--json"])?;
     Ok(ran.stdout.lines().filter(|line| !line.is_empty()).count())
 }
 
 /// Findings of the ledger with this code.
-fn findings(place: &Workplace, code: &str) -> anyhow::Result<Vec<String>> {
+fn findings(place: &CliFixture, code: &str) -> anyhow::Result<Vec<String>> {
     let ran = place.run(&["writeback", "doctor", "--json"])?;
     let shown = ran.object()?;
     let all = shown["ledger"].as_array().with_context(|| shown.to_string())?;
@@ -190,7 +190,7 @@ fn restored_database_is_detected_before_next_write() -> anyhow::Result<()> {
 
 #[test]
 fn restored_sqlite_file_is_a_lost_effect() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let first = applied(&place, "INV-3001")?;
     back_up(&place)?;
     let second = applied(&place, "INV-3002")?;
@@ -244,7 +244,7 @@ fn present_receipt_cannot_be_given_up() -> anyhow::Result<()> {
 
 #[test]
 fn receipt_orders_name_a_source_of_the_contract() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = applied(&place, "INV-3001")?;
     for source in ["typo", ""] {
         let before = ["--before", "2020-01-01", "--yes"];
@@ -276,7 +276,7 @@ fn receipt_orders_name_a_source_of_the_contract() -> anyhow::Result<()> {
 
 #[test]
 fn returned_effects_are_no_longer_missing() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     applied(&place, "INV-3001")?;
     let lost = applied(&place, "INV-3002")?;
     back_up(&place)?;
@@ -401,7 +401,7 @@ fn words(line: &str) -> Vec<String> {
 
 #[test]
 fn commands_in_the_guide_are_valid() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let ids = [applied(&place, "INV-3001")?, applied(&place, "INV-3002")?];
     let guide = include_str!("../../docs/lost-effects.md");
     let mut run = 0;
@@ -432,7 +432,7 @@ fn commands_in_the_guide_are_valid() -> anyhow::Result<()> {
 /// A dump restored into a new database has another identity and also lacks the newest receipts.
 #[test]
 fn backup_restored_to_a_new_database_is_a_lost_effect() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     applied(&place, "INV-3001")?;
     back_up(&place)?;
     let second = applied(&place, "INV-3002")?;

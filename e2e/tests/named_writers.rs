@@ -6,20 +6,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_json::{Value as Json, json};
-use synapsor_e2e::cli::{INVOICE, Ran, Workplace};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, INVOICE};
 
 /// Address without a listener.
 const NOBODY: &str = "127.0.0.1:1";
 const TWO: &str = "127.0.0.1:1,127.0.0.1:2";
 const LIMIT: Duration = Duration::from_secs(30);
 
-fn place() -> anyhow::Result<Workplace> {
-    let place = Workplace::new()?;
+fn place() -> anyhow::Result<CliFixture> {
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     Ok(place)
 }
 
-fn missing(ran: &Ran) -> anyhow::Result<Vec<String>> {
+fn missing(ran: &CommandOutput) -> anyhow::Result<Vec<String>> {
     let shown = ran.object()?;
     let all = shown["missing"].as_array().context("missing")?;
     let names = all.iter().filter_map(|missing| missing["writer"].as_str());
@@ -75,7 +75,7 @@ fn local_named_writer_confirms_a_freeze() -> anyhow::Result<()> {
 }
 
 /// Address of the running writer, from its run file.
-fn writer_address(place: &Workplace) -> anyhow::Result<String> {
+fn writer_address(place: &CliFixture) -> anyhow::Result<String> {
     let entries = std::fs::read_dir(place.path(".synapsor/run"))?;
     let files = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
     let is_writer = |path: &std::path::PathBuf| {

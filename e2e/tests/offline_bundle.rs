@@ -6,18 +6,18 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::{INVOICE, Ran, Running, Workplace};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, INVOICE, Running};
 use synapsor_e2e::namespaces;
 
 const TRUST: &str = "synapsor.trust.json";
 const BUNDLE: &str = "replay.json";
 
 /// Directory with only a bundle of an applied proposal and the trust file.
-fn far_away() -> anyhow::Result<Workplace> {
-    let place = Workplace::new()?;
+fn far_away() -> anyhow::Result<CliFixture> {
+    let place = CliFixture::new()?;
     place.approved(INVOICE, "goodwill")?;
     place.ok(&["apply", "latest"])?;
-    let away = Workplace::empty()?;
+    let away = CliFixture::empty()?;
     let output = away.path(BUNDLE).display().to_string();
     place.ok(&["replay", "export", "latest", "--output", &output])?;
     std::fs::copy(place.path(".synapsor").join(TRUST), away.path(TRUST))?;
@@ -26,7 +26,7 @@ fn far_away() -> anyhow::Result<Workplace> {
 }
 
 /// Runs `bundle verify` in a network namespace without even a loopback, if the machine permits one.
-fn without_network(place: &Workplace, bundle: &str, trust: &str) -> anyhow::Result<Ran> {
+fn without_network(place: &CliFixture, bundle: &str, trust: &str) -> anyhow::Result<CommandOutput> {
     let arguments = ["bundle", "verify", bundle, "--trust", trust];
     let runner = Build::Plain.binary("synapsor-runner")?;
     let mut command = match isolated() {
@@ -120,7 +120,7 @@ fn flipped_byte_in_a_record_is_exit_10() -> anyhow::Result<()> {
 }
 
 /// Writes the bundle with other records to `edited.json` and verifies it.
-fn verify_with(away: &Workplace, bundle: &Json, records: Vec<Json>) -> anyhow::Result<Ran> {
+fn verify_with(away: &CliFixture, bundle: &Json, records: Vec<Json>) -> anyhow::Result<CommandOutput> {
     let mut edited = bundle.clone();
     edited["records"] = Json::Array(records);
     away.write("edited.json", &format!("{edited}\n"))?;

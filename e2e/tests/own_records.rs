@@ -14,9 +14,9 @@ use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::replay::{ProofBundle, verify_bundle};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::{Workplace, until};
+use synapsor_e2e::cli::{CliFixture, until};
 use synapsor_e2e::deployment::Deployment;
-use synapsor_e2e::operator::Desk;
+use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::stack::{INSTANCE, Stack, reader};
 use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
@@ -163,7 +163,7 @@ async fn gateway_follows_its_proposal_to_the_receipt() -> anyhow::Result<()> {
     let ticket = gateway.ticket().await?;
     let mut watch = gateway.watch(&ticket).await?;
     let (id, evidence) = gateway.propose(INVOICE, "goodwill").await?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     assert_eq!(desk.outcome(&stack, &id).await?, "applied");
@@ -231,7 +231,7 @@ async fn withdrawn_proposal_is_never_applied_and_is_logged() -> anyhow::Result<(
     let ticket = gateway.ticket().await?;
     let (first, _) = gateway.propose(INVOICE, "goodwill").await?;
     let (second, _) = gateway.propose("INV-3002", "goodwill").await?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     for id in [&first, &second] {
         let subject = desk.subject(&stack.deployment, id).await?;
         desk.approve_and_order(&stack.deployment, &subject).await?;
@@ -316,7 +316,7 @@ async fn gateway_finds_nothing_of_another_tenant() -> anyhow::Result<()> {
 }
 
 /// Gateway of the processes that `up` started, with a certificate of the same instance.
-async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
+async fn beside_up(place: &CliFixture, up: &Json) -> anyhow::Result<Gateway> {
     let state = |name: &str| place.path(".synapsor").join(name);
     let instance = std::fs::read_dir(state("certs"))?
         .filter_map(Result::ok)
@@ -343,7 +343,7 @@ async fn beside_up(place: &Workplace, up: &Json) -> anyhow::Result<Gateway> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_show_withdrawn_proposals() -> anyhow::Result<()> {
-    let mut place = Workplace::new()?;
+    let mut place = CliFixture::new()?;
     place.set("SYNAPSOR_RUNNER_HTTP_TOKEN", "a-token-of-this-test");
     let mut services = place.start(&["up", "--serve", "--port", "0", "--json"])?;
     services.until_printed(LIMIT, |out| serde_json::from_str::<Json>(out).is_ok())?;

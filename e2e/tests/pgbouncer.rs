@@ -20,7 +20,7 @@ use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::until;
 use synapsor_e2e::databases::{Engine, Server, missing, program};
 use synapsor_e2e::deployment::Deployment;
-use synapsor_e2e::operator::Desk;
+use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
 use synapsor_engine::{Credential, EngineConfig};
@@ -194,7 +194,7 @@ async fn loop_runs_through_a_transaction_pooler() -> anyhow::Result<()> {
     };
     let stack = Stack::start(deployment)?;
     let agent = Agent::over_stdio(&stack).await?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let mut proposals = Vec::new();
     for n in 1..=12 {
         proposals.push(agent.propose(&format!("P-{n}"), "goodwill").await?);

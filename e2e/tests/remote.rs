@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::random;
 use synapsor_e2e::account::Account;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::{INVOICE, PERSON, PROPOSE, Ran, Running, Workplace};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, INVOICE, PERSON, PROPOSE, Running};
 use synapsor_e2e::namespaces;
 use synapsor_e2e::process::{Launch, Process};
 
@@ -109,7 +109,7 @@ fn cable() -> anyhow::Result<Option<Cable>> {
 
 /// Machine of the services.
 struct Services<'a> {
-    place: &'a Workplace,
+    place: &'a CliFixture,
     cable: &'a Cable,
 }
 
@@ -195,13 +195,13 @@ impl Services<'_> {
 
 /// Machine of the operator: its directory holds the delivered files, and no state directory.
 struct Desk<'a> {
-    place: Workplace,
+    place: CliFixture,
     cable: &'a Cable,
     remote: Vec<String>,
 }
 
 impl Desk<'_> {
-    fn run(&self, arguments: &[&str]) -> anyhow::Result<Ran> {
+    fn run(&self, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
         let mut command = Command::new(IP);
         command
             .args(["netns", "exec", &self.cable.person])
@@ -228,8 +228,8 @@ impl Desk<'_> {
 }
 
 /// Files of a deployment: state, certificates and directories for the services.
-fn deployment() -> anyhow::Result<Workplace> {
-    let place = Workplace::new()?;
+fn deployment() -> anyhow::Result<CliFixture> {
+    let place = CliFixture::new()?;
     // The first command creates the deployment; its ledger is not the one of this test.
     place.propose("INV-3002", "to found the state")?;
     for (role, name) in [
@@ -249,12 +249,12 @@ fn deployment() -> anyhow::Result<Workplace> {
 
 /// Delivers to the operator: three files of the certificate, the trust file and the signing key.
 fn hand_over<'a>(
-    from: &Workplace,
+    from: &CliFixture,
     cable: &'a Cable,
     ledger: &Process,
     writer: &Process,
 ) -> anyhow::Result<Desk<'a>> {
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     let (cert, key) = (format!("certs/{PERSON}.pem"), format!("certs/{PERSON}.key"));
     let sign = format!(".synapsor/keys/operator-{PERSON}.pem");
     for (file, name) in [

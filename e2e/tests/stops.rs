@@ -10,7 +10,7 @@ use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::{Deployment, Person};
-use synapsor_e2e::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use synapsor_e2e::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::RejectEffect;
@@ -22,7 +22,7 @@ const INVOICE: &str = "INV-3001";
 
 struct Scene {
     stack: Stack,
-    desk: Desk,
+    desk: OperatorClient,
     subject: Subject,
     writer: WriterServiceClient<Channel>,
 }
@@ -34,7 +34,7 @@ impl Scene {
             .await?
             .propose(INVOICE, "goodwill")
             .await?;
-        let mut desk = Desk::open(&stack, "alice")?;
+        let mut desk = OperatorClient::open(&stack, "alice")?;
         let subject = desk.subject(&stack.deployment, &id).await?;
         let writer = WriterServiceClient::new(stack.writer_as(Role::Operator, Some("alice"))?);
         Ok(Self {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
-use synapsor_e2e::cli::{Running, Workplace, until};
-use synapsor_e2e::door::{Door, Events, Message, uri};
+use synapsor_e2e::cli::{CliFixture, Running, until};
 use synapsor_e2e::issuer::{IssuerKey, PROPOSE, READ, ServedKeys, claims};
+use synapsor_e2e::mcp_http::{Events, McpHttpClient, Message, uri};
 use synapsor_e2e::tenants;
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -17,18 +17,18 @@ const OTHER: &str = "INV-3002";
 
 /// Processes that `up` started, with a token issuer.
 struct Desk {
-    place: Workplace,
+    place: CliFixture,
     key: IssuerKey,
     _issuer: ServedKeys,
     up: Running,
-    door: Door,
+    door: McpHttpClient,
 }
 
 impl Desk {
     async fn open() -> anyhow::Result<Self> {
         let key = IssuerKey::ed25519("k1")?;
         let issuer = ServedKeys::start(&[&key]).await?;
-        let mut place = Workplace::new()?;
+        let mut place = CliFixture::new()?;
         place.write("synapsor.runner.json", &tenants::contract(Some(&issuer.url)))?;
         for name in ["BILLING_TENANT", "BILLING_PRINCIPAL"] {
             place.unset(name);
@@ -107,7 +107,7 @@ impl Desk {
     }
 }
 
-fn up(place: &Workplace) -> anyhow::Result<(Running, Door)> {
+fn up(place: &CliFixture) -> anyhow::Result<(Running, McpHttpClient)> {
     let mut up = place.start(&["up", "--serve", "--port", "0", "--json"])?;
     up.until_printed(LIMIT, |out| serde_json::from_str::<Json>(out).is_ok())?;
     let told: Json = serde_json::from_str(&up.printed()?.0)?;
@@ -117,7 +117,7 @@ fn up(place: &Workplace) -> anyhow::Result<(Running, Door)> {
         .find(|process| process["name"] == json!("gateway"))
         .and_then(|process| process["address"].as_str())
         .with_context(|| format!("no gateway: {told}"))?;
-    Ok((up, Door::at(gateway)))
+    Ok((up, McpHttpClient::at(gateway)))
 }
 
 #[tokio::test(flavor = "multi_thread")]

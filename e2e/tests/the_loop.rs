@@ -5,7 +5,7 @@ use synapsor_domain::approval::DecisionKind;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::Deployment;
-use synapsor_e2e::operator::{Desk, decision, order, seal_decision, seal_order};
+use synapsor_e2e::operator::{OperatorClient, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{Stack, http_gateway};
 
 const INVOICE: &str = "INV-3001";
@@ -36,7 +36,7 @@ async fn agent_loop(stack: &Stack, agent: &Agent) -> anyhow::Result<()> {
         "the same open proposal is returned"
     );
 
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     assert_eq!(desk.outcome(stack, &id).await?, "applied");
@@ -102,7 +102,7 @@ async fn row_changed_after_proposal_is_a_conflict() -> anyhow::Result<()> {
         [INVOICE],
     )?;
     let before = stack.deployment.invoice(INVOICE)?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     assert_eq!(desk.outcome(&stack, &id).await?, "conflict");
@@ -116,7 +116,7 @@ async fn ordered_proposal_is_applied_without_gateway_and_reader() -> anyhow::Res
     let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
     let agent = Agent::over_stdio(&stack).await?;
     let id = agent.propose(INVOICE, "goodwill").await?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &id).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     agent.close().await;
@@ -169,7 +169,7 @@ async fn proposal_needs_its_quorum_of_approvers() -> anyhow::Result<()> {
         .await?
         .propose(INVOICE, "goodwill")
         .await?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let subject = desk.subject(deployment, &id).await?;
     let (alice, bob) = (deployment.person("alice"), deployment.person("bob"));
     let sign = |person| {
@@ -206,7 +206,7 @@ async fn rejected_change_may_be_proposed_again() -> anyhow::Result<()> {
     let deployment = &stack.deployment;
     let agent = Agent::over_stdio(&stack).await?;
     let id = agent.propose(INVOICE, "goodwill").await?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let subject = desk.subject(deployment, &id).await?;
     let alice = deployment.person("alice");
     let deny = seal_decision(

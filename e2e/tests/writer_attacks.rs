@@ -10,15 +10,15 @@ use synapsor_domain::value::Value;
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::deployment::Deployment;
-use synapsor_e2e::evil_ledger::EvilLedger;
-use synapsor_e2e::operator::{Desk, decision, order, seal_decision, seal_order};
+use synapsor_e2e::hostile_ledger::HostileLedger;
+use synapsor_e2e::operator::{OperatorClient, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
+use synapsor_e2e::writer_harness::{INVOICE, WriterHarness};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_forged_approval() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     // Signed by the ledger's key under alice's name, and with alice's key id over another key's signature.
     let alice = court.person("alice").key.key_id();
     let body = decision(
@@ -32,12 +32,12 @@ async fn rejects_forged_approval() -> anyhow::Result<()> {
     let mut renamed = forged;
     renamed.signatures[0].keyid = alice;
     court.refuses(&court.papers(renamed), "signature").await?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_unsigned_or_doubly_signed_approval() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let mut unsigned = court.honest();
     unsigned.decisions[0].signatures.clear();
     court.refuses(&unsigned, "key").await?;
@@ -49,29 +49,41 @@ async fn rejects_unsigned_or_doubly_signed_approval() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_approval_for_another_digest_or_contract() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let other = Digest::of(ObjectKind::Proposal, b"{}");
     court
-        .refuses(&court.bent(|d| d.proposal_digest = other), "digest")
+        .refuses(
+            &court.with_altered_decision(|d| d.proposal_digest = other),
+            "digest",
+        )
         .await?;
     court
-        .refuses(&court.bent(|d| d.contract_digest = other), "digest")
+        .refuses(
+            &court.with_altered_decision(|d| d.contract_digest = other),
+            "digest",
+        )
         .await?;
     court
-        .refuses(&court.bent(|d| d.render.digest = other), "render")
+        .refuses(
+            &court.with_altered_decision(|d| d.render.digest = other),
+            "render",
+        )
         .await?;
     court
-        .refuses(&court.bent(|d| d.render.renderer = "cli/0".to_owned()), "render")
+        .refuses(
+            &court.with_altered_decision(|d| d.render.renderer = "cli/0".to_owned()),
+            "render",
+        )
         .await?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_approval_replayed_for_another_proposal() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let agent = Agent::over_stdio(&court.stack).await?;
     let other = agent.propose(INVOICE, "another reason").await?;
-    let other = Desk::open(&court.stack, "alice")?
+    let other = OperatorClient::open(&court.stack, "alice")?
         .subject(court.deployment(), &other)
         .await?;
     let mut papers = court.honest();
@@ -81,7 +93,7 @@ async fn rejects_approval_replayed_for_another_proposal() -> anyhow::Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn replayed_job_after_apply_changes_nothing() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
     let after = court.deployment().dump()?;
@@ -94,7 +106,7 @@ async fn replayed_job_after_apply_changes_nothing() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_decision_with_duplicate_keys() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let alice = court.person("alice");
     let honest = court.honest().decisions.remove(0);
     let text = String::from_utf8(honest.payload)?;
@@ -124,39 +136,39 @@ async fn rejects_decision_with_duplicate_keys() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_expired_postdated_or_overlong_approval() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let now = synapsor_e2e::now();
-    let expired = court.bent(|d| {
+    let expired = court.with_altered_decision(|d| {
         d.issued_at = now + Span::minutes(-20);
         d.not_before = d.issued_at;
         d.expires_at = now + Span::seconds(-1);
     });
     court.refuses(&expired, "expired").await?;
-    let postdated = court.bent(|d| d.not_before = now + Span::minutes(5));
+    let postdated = court.with_altered_decision(|d| d.not_before = now + Span::minutes(5));
     court.refuses(&postdated, "future").await?;
-    let overlong = court.bent(|d| d.expires_at = now + Span::days(2));
+    let overlong = court.with_altered_decision(|d| d.expires_at = now + Span::days(2));
     court.refuses(&overlong, "expired").await?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_approval_for_another_audience() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     court
         .refuses(
-            &court.bent(|d| d.audience.environment = DeploymentEnvironment::Production),
+            &court.with_altered_decision(|d| d.audience.environment = DeploymentEnvironment::Production),
             "audience",
         )
         .await?;
     court
         .refuses(
-            &court.bent(|d| d.audience.deployment_id = "other".to_owned()),
+            &court.with_altered_decision(|d| d.audience.deployment_id = "other".to_owned()),
             "audience",
         )
         .await?;
     court
         .refuses(
-            &court.bent(|d| d.audience.source_id = "other".to_owned()),
+            &court.with_altered_decision(|d| d.audience.source_id = "other".to_owned()),
             "audience",
         )
         .await
@@ -164,7 +176,7 @@ async fn rejects_approval_for_another_audience() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn applied_change_stays_after_operator_revocation() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
     court.change_trust(|t| t.operators[0].revoked = true)?;
@@ -174,7 +186,7 @@ async fn applied_change_stays_after_operator_revocation() -> anyhow::Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_approval_of_a_revoked_operator() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let papers = court.honest();
     court.change_trust(|t| t.operators[0].revoked = true)?;
     court.refuses(&papers, "key").await?;
@@ -183,21 +195,27 @@ async fn rejects_approval_of_a_revoked_operator() -> anyhow::Result<()> {
     court.change_trust(|t| drop(t.operators.remove(0)))?;
     court.refuses(&papers, "key").await?;
     court.change_trust(|_| {})?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_approval_without_or_with_a_claimed_role() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let carol = court.person("carol");
     let claimed = decision(court.deployment(), carol, &court.subject, DecisionKind::Approve);
     let papers = court.papers(seal_decision(carol, &claimed));
     court.refuses(&papers, "role").await?;
     court
-        .refuses(&court.bent(|d| d.approver.role = "viewer".to_owned()), "role")
+        .refuses(
+            &court.with_altered_decision(|d| d.approver.role = "viewer".to_owned()),
+            "role",
+        )
         .await?;
     court
-        .refuses(&court.bent(|d| d.approver.person = "bob".to_owned()), "key")
+        .refuses(
+            &court.with_altered_decision(|d| d.approver.person = "bob".to_owned()),
+            "key",
+        )
         .await?;
     court.change_trust(|t| t.operators[0].tenants = vec!["globex".to_owned()])?;
     court.refuses(&court.honest(), "role").await?;
@@ -207,7 +225,7 @@ async fn rejects_approval_without_or_with_a_claimed_role() -> anyhow::Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn approval_without_apply_order_changes_nothing() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let mut papers = court.honest();
     papers.order = None;
     court.refuses(&papers, "expired").await?;
@@ -225,7 +243,7 @@ async fn approval_without_apply_order_changes_nothing() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_uses_exactly_its_listed_decisions() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let bob = court.person("bob");
     let more = seal_decision(
         bob,
@@ -245,7 +263,7 @@ async fn order_uses_exactly_its_listed_decisions() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejection_overrides_every_approval() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let bob = court.person("bob");
     let mut deny = decision(court.deployment(), bob, &court.subject, DecisionKind::Reject);
     deny.issued_at = synapsor_e2e::now() + Span::days(-3);
@@ -258,7 +276,7 @@ async fn rejection_overrides_every_approval() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn separation_of_duties_rejects_self_approval() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     court.change_trust(|t| {
         t.separation_of_duties = Some(SeparationOfDuties::Required);
         t.aliases.insert("support-agent".to_owned(), "alice".to_owned());
@@ -270,12 +288,12 @@ async fn separation_of_duties_rejects_self_approval() -> anyhow::Result<()> {
     })?;
     court.refuses(&court.honest(), "sod").await?;
     court.change_trust(|t| t.separation_of_duties = Some(SeparationOfDuties::Required))?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_unattested_or_altered_proposal() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let mut unattested = court.honest();
     unattested.proposal = DsseEnvelope::sign(
         ObjectKind::Proposal,
@@ -295,7 +313,7 @@ async fn rejects_unattested_or_altered_proposal() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let other_amount = court.rewritten(|p| p.set[0].value = Value::int(-100));
     court.refuses(&other_amount, "plan_mismatch").await?;
     let other_column = court.rewritten(|p| p.set[0].column = "status".to_owned());
@@ -312,12 +330,12 @@ async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()
     court.refuses(&other_effects, "plan_mismatch").await?;
     let other_database = court.rewritten(|p| p.source.fingerprint = "sqlite:elsewhere".to_owned());
     court.refuses(&other_database, "source").await?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn false_before_image_is_a_conflict() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let papers = court.rewritten(|p| {
         let name = p
             .before
@@ -344,13 +362,13 @@ async fn rejects_proposal_of_a_swapped_contract() -> anyhow::Result<()> {
     // The approver saw one contract; the writer's own contract differs.
     let stricter = std::fs::read_to_string(&contract)?.replace("\"billing_lead\"", "\"chief_of_billing\"");
     std::fs::write(&contract, stricter)?;
-    let subject = Desk::open(&stack, "alice")?
+    let subject = OperatorClient::open(&stack, "alice")?
         .subject(&stack.deployment, &id)
         .await?;
-    let ledger = EvilLedger::start(&stack.deployment).await?;
+    let ledger = HostileLedger::start(&stack.deployment).await?;
     let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, &[])?;
     let before = stack.deployment.dump()?;
-    let mut court = Court {
+    let mut court = WriterHarness {
         stack,
         ledger,
         subject,
@@ -362,14 +380,14 @@ async fn rejects_proposal_of_a_swapped_contract() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_log_with_another_history() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let papers = court.honest();
     assert_eq!(court.judge(&papers).await?.result, AttemptResult::Applied);
     // The attacker begins a new log: every proof in it is valid, and it does not extend the pinned checkpoint.
-    *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::evil_ledger::Forge::default();
+    *court.ledger.forge.lock().expect("no panic") = synapsor_e2e::hostile_ledger::FakeLog::default();
     let agent = Agent::over_stdio(&court.stack).await?;
     let id = agent.propose("INV-3002", "goodwill").await?;
-    court.subject = Desk::open(&court.stack, "alice")?
+    court.subject = OperatorClient::open(&court.stack, "alice")?
         .subject(court.deployment(), &id)
         .await?;
     court.before = court.deployment().dump()?;
@@ -379,19 +397,19 @@ async fn rejects_log_with_another_history() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_writer_keeps_its_pinned_checkpoint() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
-    let bent = court.bent(|d| d.proposal_digest = Digest::of(ObjectKind::Proposal, b"{}"));
+    let mut court = WriterHarness::open().await?;
+    let bent = court.with_altered_decision(|d| d.proposal_digest = Digest::of(ObjectKind::Proposal, b"{}"));
     court.refuses(&bent, "digest").await?;
     court.writer.kill();
     // A new log again, for a new process with the pinned checkpoint of the old one.
-    court.ledger = EvilLedger::start(court.deployment()).await?;
+    court.ledger = HostileLedger::start(court.deployment()).await?;
     court.writer = stack::writer(court.deployment(), &court.ledger.address, WRITER, &[])?;
     let papers = court.honest();
     court.refuses(&papers, "ledger_proof").await
 }
 
 /// Presents valid inputs while the database is locked, delivers a rejection by heartbeat, and unlocks.
-async fn denied_under_way(court: &mut Court, deny: DsseEnvelope) -> anyhow::Result<AttemptReport> {
+async fn denied_under_way(court: &mut WriterHarness, deny: DsseEnvelope) -> anyhow::Result<AttemptReport> {
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     court.ledger.lease_ms = 300;
@@ -410,7 +428,7 @@ async fn denied_under_way(court: &mut Court, deny: DsseEnvelope) -> anyhow::Resu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signed_rejection_stops_a_running_attempt() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let bob = court.person("bob");
     let deny = seal_decision(
         bob,
@@ -437,7 +455,7 @@ async fn signed_rejection_stops_a_running_attempt() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unsigned_rejection_does_not_stop_an_attempt() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let bob = court.person("bob");
     let body = decision(court.deployment(), bob, &court.subject, DecisionKind::Reject);
     let forged = DsseEnvelope::sign(ObjectKind::Decision, &body, &court.deployment().ledger_key)?;
@@ -455,16 +473,16 @@ async fn writer_with_clock_set_back_writes_nothing() -> anyhow::Result<()> {
         deployment.path("writer-state/clock-high-water"),
         later.to_string(),
     )?;
-    let mut court = Court::with(deployment, &[]).await?;
+    let mut court = WriterHarness::with(deployment, &[]).await?;
     court.refuses(&court.honest(), "clock").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shadow_proposal_is_never_written() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let shadow = court.rewritten(|p| p.mode = synapsor_domain::proposal::ProposalMode::Shadow);
     court.refuses(&shadow, "contract").await?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -475,6 +493,6 @@ async fn unavailable_handler_causes_no_direct_write() -> anyhow::Result<()> {
         .replacen("\"capabilities\"", handler, 1)
         .replace("\"patch\":", "\"executor\": \"billing_app\", \"patch\":");
     std::fs::write(deployment.contract(), contract)?;
-    let mut court = Court::with(deployment, &[]).await?;
+    let mut court = WriterHarness::with(deployment, &[]).await?;
     court.refuses(&court.honest(), "executor_unavailable").await
 }

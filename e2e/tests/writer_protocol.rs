@@ -13,24 +13,24 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::until;
-use synapsor_e2e::court::{Court, INVOICE};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::stack::Stack;
+use synapsor_e2e::writer_harness::{INVOICE, WriterHarness};
 
 /// Doubt and lost reports must be resolved well before this.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Harness whose invoices have the guard `guard`, in a database that was changed first.
-async fn court(guard: &str, change: &str) -> anyhow::Result<Court> {
+async fn court(guard: &str, change: &str) -> anyhow::Result<WriterHarness> {
     let deployment = Deployment::new(Build::Plain)?;
     let contract = std::fs::read_to_string(deployment.contract())?;
     let contract = contract.replace(r#"{ "column": "version" }"#, guard);
     std::fs::write(deployment.contract(), contract)?;
     deployment.open_database()?.execute_batch(change)?;
-    Court::with(deployment, &[]).await
+    WriterHarness::with(deployment, &[]).await
 }
 
-async fn judged(court: &mut Court) -> anyhow::Result<AttemptReport> {
+async fn judged(court: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
     let papers = court.honest();
     court.judge(&papers).await
 }
@@ -43,7 +43,7 @@ fn failed(reason: &str) -> AttemptResult {
 }
 
 /// One column of one receipt.
-fn receipt(court: &Court, column: &str) -> anyhow::Result<Option<String>> {
+fn receipt(court: &WriterHarness, column: &str) -> anyhow::Result<Option<String>> {
     let sql = format!("SELECT {column} FROM synapsor_writeback_receipts");
     let found = court
         .deployment()
@@ -163,7 +163,7 @@ async fn unmoved_timestamp_is_retried_then_returned() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conflict_receipt_names_the_found_version() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let sql = "UPDATE invoices SET version = 41 WHERE id = ?1";
     court.deployment().open_database()?.execute(sql, [INVOICE])?;
     let report = judged(&mut court).await?;
@@ -217,7 +217,7 @@ async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
     );
     let report = judged(&mut admitted).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
-    let noted = |court: &Court| -> anyhow::Result<i64> {
+    let noted = |court: &WriterHarness| -> anyhow::Result<i64> {
         let sql = "SELECT count(*) FROM notes";
         Ok(court
             .deployment()
@@ -254,7 +254,7 @@ async fn rejects_unacknowledged_code_at_proposal_time() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_schema_drift_before_the_transaction() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let change = "ALTER TABLE invoices ADD COLUMN colour TEXT;";
     court.deployment().open_database()?.execute_batch(change)?;
     court.before = court.deployment().dump()?;
@@ -266,7 +266,7 @@ async fn rejects_schema_drift_before_the_transaction() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_schema_drift_during_the_lock_wait() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     let mut starts = court.ledger.starts.clone();
@@ -287,7 +287,7 @@ async fn rejects_schema_drift_during_the_lock_wait() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trust_file_change_during_lock_wait_applies() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     let mut starts = court.ledger.starts.clone();
@@ -311,7 +311,7 @@ async fn trust_file_change_during_lock_wait_applies() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_trust_file_during_lock_wait_is_named() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     let mut starts = court.ledger.starts.clone();
@@ -338,7 +338,7 @@ async fn broken_trust_file_during_lock_wait_is_named() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_report_is_resent_at_once() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     court.ledger.deaf.settles.store(5, Ordering::SeqCst);
     let began = Instant::now();
     let report = judged(&mut court).await?;
@@ -349,7 +349,7 @@ async fn lost_report_is_resent_at_once() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_announcement_is_resent() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     court.ledger.deaf.starts.store(2, Ordering::SeqCst);
     let report = judged(&mut court).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -358,7 +358,7 @@ async fn lost_announcement_is_resent() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn short_database_outage_is_retried() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let (there, away) = (court.deployment().database(), court.deployment().path("away.db"));
     std::fs::rename(&there, &away)?;
     let log = court.writer.log.clone();
@@ -385,7 +385,7 @@ async fn short_database_outage_is_retried() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_lease_allows_no_retry() -> anyhow::Result<()> {
-    let mut court = Court::open().await?;
+    let mut court = WriterHarness::open().await?;
     let lock = court.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     court.ledger.lease_ms = 300;
@@ -414,7 +414,7 @@ async fn lost_commit_response_is_resolved_within_seconds() -> anyhow::Result<()>
         ("after-update:error", AttemptResult::Applied),
     ] {
         let deployment = Deployment::new(Build::Failpoints)?;
-        let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", point)]).await?;
+        let mut court = WriterHarness::with(deployment, &[("SYNAPSOR_FAILPOINT", point)]).await?;
         let began = Instant::now();
         let report = judged(&mut court).await?;
         assert_eq!(report.result, result, "{point}: {}", report.message);
@@ -432,7 +432,7 @@ async fn lost_commit_response_is_resolved_within_seconds() -> anyhow::Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_receipt_resolves_doubt() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Failpoints)?;
-    let mut court = Court::with(deployment, &[("SYNAPSOR_FAILPOINT", "after-commit:error")]).await?;
+    let mut court = WriterHarness::with(deployment, &[("SYNAPSOR_FAILPOINT", "after-commit:error")]).await?;
     let database = court.deployment().open_database()?;
     let log = court.writer.log.clone();
     let (doubt, mut doubts) = (Arc::clone(&court.ledger.doubt), court.ledger.doubts.clone());

@@ -148,7 +148,7 @@ async fn code(callers: &CallerAuthenticator, token: &str) -> String {
 }
 
 #[tokio::test]
-async fn keys_of_a_file_are_read_again_when_it_changes() {
+async fn key_file_is_reloaded_when_it_changes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let (old, new) = (Key::new("old"), Key::new("new"));
@@ -180,7 +180,7 @@ async fn keys_of_a_file_are_read_again_when_it_changes() {
 }
 
 #[tokio::test]
-async fn a_process_that_cannot_check_tokens_does_not_start() {
+async fn rejects_start_without_token_keys() {
     let clock = Arc::new(ManualClock::at(NOW_MS));
     let folder = tempfile::tempdir().unwrap();
     let start = |contract: &Contract, file| {
@@ -198,7 +198,7 @@ async fn a_process_that_cannot_check_tokens_does_not_start() {
 }
 
 #[tokio::test]
-async fn fetched_keys_are_kept_and_a_token_cannot_make_the_issuer_be_asked_often() {
+async fn fetched_keys_are_cached_and_tokens_cannot_force_fetches() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let issuer = Issuer::start(ok(&Key::set(&[&old]))).await;
     let clock = Arc::new(ManualClock::at(NOW_MS));
@@ -227,7 +227,7 @@ async fn fetched_keys_are_kept_and_a_token_cannot_make_the_issuer_be_asked_often
 }
 
 #[tokio::test]
-async fn an_issuer_that_answers_badly_opens_nothing_and_stops_known_keys_only_after_an_hour() {
+async fn faulty_issuer_invalidates_cached_keys_after_an_hour() {
     let key = Key::new("k");
     let good = ok(&Key::set(&[&key]));
     let huge = ok(&format!("{{\"keys\":[{}]}}", " ".repeat(300_000)));
@@ -256,7 +256,7 @@ async fn an_issuer_that_answers_badly_opens_nothing_and_stops_known_keys_only_af
 }
 
 #[tokio::test]
-async fn scopes_open_reads_and_proposals_apart() {
+async fn read_and_propose_scopes_are_independent() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("keys.json");
     let key = Key::new("k");

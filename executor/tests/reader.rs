@@ -172,7 +172,7 @@ async fn call(fixture: &Fixture, capability: &str, arguments: &str) -> (Json, St
 }
 
 #[tokio::test]
-async fn without_a_ledger_no_row_is_answered() {
+async fn read_without_ledger_returns_no_row() {
     let fixture = reader(false);
     for capability in ["billing.inspect", "billing.waive"] {
         let (envelope, code) = call(&fixture, capability, r#"{"invoice_id": "INV-3001"}"#).await;
@@ -185,7 +185,7 @@ async fn without_a_ledger_no_row_is_answered() {
 }
 
 #[tokio::test]
-async fn a_refusal_that_cannot_be_filed_is_answered_as_unavailable() {
+async fn rejection_that_cannot_be_recorded_reports_unavailable() {
     let fixture = reader(false);
     for (capability, arguments) in [
         ("billing.drop_table", "{}"),
@@ -203,7 +203,7 @@ async fn a_refusal_that_cannot_be_filed_is_answered_as_unavailable() {
 }
 
 #[tokio::test]
-async fn a_caller_without_an_identity_gets_no_answer() {
+async fn rejects_call_without_peer_identity() {
     let fixture = reader(false);
     let request = Request::new(CallCapabilityRequest::default());
     assert!(fixture.rpc.call_capability(request).await.is_err());
@@ -227,7 +227,7 @@ fn trust_of(fixture: &Fixture) -> TrustFile {
 }
 
 #[tokio::test]
-async fn a_ticket_speaks_for_the_readers_own_context_and_for_the_gateway_that_asked() {
+async fn ticket_names_the_reader_context_and_requesting_gateway() {
     let fixture = reader(false);
     let before = Timestamp::from_unix_millis(SystemClock.now_ms());
     let (signed, expires_at_ms) = ticket(&fixture, "g-1").await.unwrap();
@@ -254,7 +254,7 @@ async fn a_ticket_speaks_for_the_readers_own_context_and_for_the_gateway_that_as
 }
 
 #[tokio::test]
-async fn contexts_that_are_not_bound_are_left_out_and_equal_ones_count_once() {
+async fn ticket_omits_unbound_contexts_and_merges_equal_ones() {
     let text = CONTRACT
         .replace(
             r#""trusted_context": {"provider": "environment", "values": {"tenant_id_env": "TENANT", "principal_env": "PRINCIPAL"}},"#,
@@ -288,20 +288,20 @@ async fn contexts_that_are_not_bound_are_left_out_and_equal_ones_count_once() {
 }
 
 #[tokio::test]
-async fn a_caller_without_an_identity_gets_no_ticket() {
+async fn rejects_ticket_request_without_peer_identity() {
     let request = Request::new(IssueContextTicketRequest::default());
     assert!(reader(false).rpc.issue_context_ticket(request).await.is_err());
 }
 
 #[tokio::test]
-async fn a_read_only_reader_lets_nothing_be_taken_back() {
+async fn read_only_reader_ticket_does_not_permit_withdrawal() {
     let (signed, _) = ticket(&reader(true), "g-1").await.unwrap();
     let ticket: ContextTicket = signed.decode_unverified(ObjectKind::ContextTicket).unwrap();
     assert!(!ticket.may_withdraw && ticket.kinds == RecordKind::ALL);
 }
 
 #[tokio::test]
-async fn a_read_only_reader_lists_no_proposal_tool() {
+async fn read_only_reader_lists_no_proposal_tool() {
     for (read_only, tools, mode) in [(false, 2, "review"), (true, 1, "read_only")] {
         let catalog = reader(read_only)
             .rpc
@@ -317,7 +317,7 @@ async fn a_read_only_reader_lists_no_proposal_tool() {
 }
 
 #[test]
-fn each_role_refuses_the_other_roles_credential() {
+fn rejects_credential_of_the_other_role() {
     let contract = contract();
     let check =
         |role, name: &str| refuse_foreign_credentials(role, &contract, &EnvVars::fixed([(name, "x")]));
@@ -338,7 +338,7 @@ fn each_role_refuses_the_other_roles_credential() {
 }
 
 #[test]
-fn a_trust_file_that_others_can_write_is_refused_and_a_changed_one_is_read_again() {
+fn rejects_writable_trust_file_and_reloads_changed_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trust.json");
     let store = TrustFileCache::new(&path);
@@ -364,7 +364,7 @@ fn a_trust_file_that_others_can_write_is_refused_and_a_changed_one_is_read_again
 }
 
 #[tokio::test]
-async fn reading_leaves_the_database_as_it_was() {
+async fn read_does_not_change_the_database() {
     let fixture = reader(false);
     let bytes = || std::fs::read(Fixture::database(fixture.folder.path())).unwrap();
     let before = bytes();

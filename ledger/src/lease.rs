@@ -24,7 +24,7 @@ use crate::decide::relevant;
 use crate::store::leases::{self, LeaseRow};
 use crate::store::listeners::Topic;
 use crate::store::proposals::{self, ProposalRow};
-use crate::store::queue::{self, Bounds};
+use crate::store::queue::{self, QueueBounds};
 use crate::store::{
     Committed, NewEvent, ParsedBody, ReadTransaction, StoreError, StoreTxError, WriteTransaction, events,
     log, receipts, records,
@@ -59,7 +59,7 @@ const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Terms of a writer's lease stream.
 #[derive(Debug, Clone)]
-pub(crate) struct LeaseTerms {
+pub(crate) struct LeaseTimes {
     pub(crate) writer: String,
     pub(crate) sources: Vec<String>,
     /// Maximum number of jobs at a time, 1 to [`CAPACITY_MAX`].
@@ -128,7 +128,7 @@ struct StreamGuard<'a> {
 
 impl Streams {
     /// Opens the stream of a writer; it supersedes an older stream of the same certificate.
-    fn enter(&self, terms: &LeaseTerms) -> StreamGuard<'_> {
+    fn enter(&self, terms: &LeaseTimes) -> StreamGuard<'_> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let older = open.remove(&terms.writer);
         let generation = older.as_ref().map_or(1, |stream| stream.generation + 1);
@@ -188,7 +188,7 @@ impl Ledger {
     /// Serves one lease stream until the writer disconnects, a newer stream supersedes it, or `stop`.
     pub(crate) async fn serve_leases(
         &self,
-        terms: LeaseTerms,
+        terms: LeaseTimes,
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: CancellationToken,
     ) {
@@ -211,7 +211,7 @@ impl Ledger {
 
     async fn stream(
         &self,
-        terms: &LeaseTerms,
+        terms: &LeaseTimes,
         place: &StreamGuard<'_>,
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: &CancellationToken,
@@ -272,7 +272,7 @@ impl Ledger {
     /// Sends the freezes and rejections not yet sent on this stream; returns false when the stream must end.
     async fn tell_stops(
         &self,
-        terms: &LeaseTerms,
+        terms: &LeaseTimes,
         told: &mut ToldStops,
         out: &mpsc::Sender<Result<Leased, PublicError>>,
     ) -> bool {
@@ -297,7 +297,7 @@ impl Ledger {
     }
 
     /// Ends the leases that an earlier stream of this writer was granted.
-    async fn take_back(&self, terms: &LeaseTerms, generation: u64) -> Result<(), StoreTxError> {
+    async fn take_back(&self, terms: &LeaseTimes, generation: u64) -> Result<(), StoreTxError> {
         let (streams, writer) = (self.streams.clone(), terms.writer.clone());
         self.write(move |step| {
             if streams.is_current(&writer, generation) {
@@ -312,7 +312,7 @@ impl Ledger {
     /// Grants waiting jobs that fit the writer's capacity, one source after the other.
     async fn grant(
         &self,
-        terms: &LeaseTerms,
+        terms: &LeaseTimes,
         generation: u64,
         turns: &mut Turns,
         known: u64,
@@ -456,7 +456,7 @@ fn start_body(
 /// round-robin position after them.
 fn waiting(
     reader: &ReadTransaction<'_>,
-    terms: &LeaseTerms,
+    terms: &LeaseTimes,
     mut turns: Turns,
     now: Timestamp,
 ) -> Result<(Vec<ProposalId>, Turns), StoreTxError> {
@@ -465,7 +465,7 @@ fn waiting(
     let capacity = usize::try_from(terms.capacity.min(CAPACITY_MAX)).unwrap_or(usize::MAX);
     let left = capacity.saturating_sub(own).min(GRANTS_MAX);
     let per_source = terms.capacity_per_source.min(CAPACITY_PER_SOURCE_MAX);
-    let bounds = Bounds::of(usize::try_from(per_source).unwrap_or(usize::MAX));
+    let bounds = QueueBounds::of(usize::try_from(per_source).unwrap_or(usize::MAX));
     let mut sources = VecDeque::new();
     for source in terms.in_turn(turns.source.as_deref()) {
         let held = held.remove(source).unwrap_or_default();
@@ -493,7 +493,7 @@ fn waiting(
     Ok((given, turns))
 }
 
-impl LeaseTerms {
+impl LeaseTimes {
     /// Returns the sources, starting after the last one served.
     fn in_turn(&self, last: Option<&str>) -> impl Iterator<Item = &str> {
         let at = self

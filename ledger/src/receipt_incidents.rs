@@ -18,15 +18,15 @@ pub(crate) const SOURCE_RECEIPTS_MAX: u32 = 500;
 
 /// Receipts that a source must hold, newest first.
 #[derive(Debug, Default)]
-pub(crate) struct SourceReceipts {
-    pub(crate) receipts: Vec<SourceReceipt>,
+pub(crate) struct LedgerReceiptPage {
+    pub(crate) receipts: Vec<LedgerReceipt>,
     /// The position before which the next page begins.
     pub(crate) next_before: Option<u64>,
     pub(crate) archived_before: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-pub(crate) struct SourceReceipt {
+pub(crate) struct LedgerReceipt {
     pub(crate) seq: u64,
     pub(crate) signed: DsseEnvelope,
     pub(crate) is_lost: bool,
@@ -39,7 +39,7 @@ impl Ledger {
         source: String,
         before: Option<u64>,
         limit: u32,
-    ) -> Result<SourceReceipts, StoreTxError> {
+    ) -> Result<LedgerReceiptPage, StoreTxError> {
         self.store
             .read(move |reader| page(reader, &source, before, limit))
             .await
@@ -80,7 +80,7 @@ fn page(
     source: &str,
     before: Option<u64>,
     limit: u32,
-) -> Result<SourceReceipts, StoreTxError> {
+) -> Result<LedgerReceiptPage, StoreTxError> {
     let conn = reader.conn();
     let (rows, mut next_before) = receipts::expected(conn, source, before, limit)?;
     let (mut found, mut bytes) = (Vec::with_capacity(rows.len()), 0);
@@ -91,13 +91,13 @@ fn page(
             next_before = Some(row.seq + 1);
             break;
         }
-        found.push(SourceReceipt {
+        found.push(LedgerReceipt {
             seq: row.seq,
             signed,
             is_lost: row.is_lost,
         });
     }
-    Ok(SourceReceipts {
+    Ok(LedgerReceiptPage {
         receipts: found,
         next_before,
         archived_before: receipts::archived_before(conn, source)?,

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_login_that_is_refused_is_no_server_that_is_away() {
+    fn rejected_login_differs_from_unreachable_server() {
         let of = |detail: &str| explain(&EngineError::new(EngineErrorKind::Unavailable, detail));
         assert_eq!(
             (of("sqlstate 28P01").code, of("sqlstate 28P01").is_away),

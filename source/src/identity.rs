@@ -36,7 +36,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_without_every_part_equals_only_itself() {
+    fn incomplete_identity_equals_only_itself() {
         for part in ["postgres:7431", "postgres:7431:00000001", "postgres:", ""] {
             assert!(is_same_database(part, part));
             assert!(

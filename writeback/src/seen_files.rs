@@ -165,7 +165,7 @@ mod tests {
     const COPIED: &str = "refused:source_copied";
 
     #[tokio::test]
-    async fn copy_beside_the_original_is_refused() {
+    async fn rejects_a_copy_beside_the_original() {
         let mut scene = Scene::new();
         scene.copy("app.db", "copy.db");
         assert_eq!(scene.open("app.db").await, Ok(()));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn unreadable_original_counts_as_alive() {
+    async fn unreadable_original_counts_as_existing() {
         let scene = Scene::new();
         scene.copy("app.db", "copy.db");
         assert_eq!(scene.open("app.db").await, Ok(()));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn record_that_is_not_understood_stops_the_start() {
+    fn malformed_record_prevents_the_start() {
         let folder = tempfile::tempdir().unwrap();
         for bytes in ["", "{", r#"{"sqlite:1":{"path":"/a"}}"#] {
             fs::write(folder.path().join(FILE), bytes).unwrap();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn place_that_cannot_be_recorded_is_refused_every_time() {
+    async fn unrecordable_path_is_rejected_every_time() {
         let mut scene = Scene::new();
         // No file can be put in the place of a directory that is not empty, not even by root.
         let record = scene.folder.path().join(FILE);

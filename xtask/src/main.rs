@@ -4,6 +4,7 @@ mod boundaries;
 mod failpoints;
 mod prove;
 mod schemas;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,7 @@ usage: cargo xtask COMMAND
   prove [NAME] [--small] [--engine NAME] [--seed N]
                                       run one long proof, or all; prints one JSON object at the end
   schemas [--check]                   write schemas/, or list its stale files
+  tidy [--update | --list]            check the language of the tree against xtask/tidy.toml
 ";
 
 fn main() -> ExitCode {
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         Some((&"failpoints", rest)) => failpoints::run(rest),
         Some((&"prove", rest)) => prove::run(rest),
         Some((&"schemas", rest)) => schemas::run(rest),
+        Some((&"tidy", rest)) => tidy::run(rest),
         _ => {
             eprint!("{MENU}");
             return ExitCode::from(2);

@@ -81,7 +81,7 @@ pub(crate) struct ProposalPage {
 
 /// Result of a submitted decision.
 #[derive(Debug)]
-pub(crate) struct Decided {
+pub(crate) struct RecordedDecision {
     pub(crate) state: ProposalState,
     pub(crate) approvals: u32,
     pub(crate) quorum: u32,
@@ -108,7 +108,7 @@ pub(crate) struct LedgerSwitches {
 
 /// A receipt on which a source and the log disagree, as the ledger claims.
 #[derive(Debug, Clone)]
-pub(crate) struct Incident {
+pub(crate) struct ReceiptIncident {
     pub(crate) source: String,
     pub(crate) kind: String,
     pub(crate) named: ReceiptRef,
@@ -117,7 +117,7 @@ pub(crate) struct Incident {
 /// One page of open incidents.
 #[derive(Debug)]
 pub(crate) struct IncidentPage {
-    pub(crate) incidents: Vec<Incident>,
+    pub(crate) incidents: Vec<ReceiptIncident>,
     pub(crate) next_page_token: String,
     /// Total number of open incidents.
     pub(crate) open: u64,
@@ -125,7 +125,7 @@ pub(crate) struct IncidentPage {
 
 /// A recorded receipt order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct RecordedOrder {
+pub(crate) struct ReceiptOrderResult {
     pub(crate) seq: u64,
     /// Number of receipts that it covers.
     pub(crate) receipts: u64,
@@ -255,7 +255,7 @@ impl LedgerClient {
         shown(answer).map_err(malformed_response)
     }
 
-    pub(crate) async fn decide(&mut self, decision: &DsseEnvelope) -> Result<Decided, ExitError> {
+    pub(crate) async fn decide(&mut self, decision: &DsseEnvelope) -> Result<RecordedDecision, ExitError> {
         let message = wire::SubmitDecisionRequest {
             request_id: request_id(),
             decision: Some(decision.into()),
@@ -265,7 +265,7 @@ impl LedgerClient {
         })
         .await?;
         let state = answer.state.parse().map_err(malformed_response)?;
-        Ok(Decided {
+        Ok(RecordedDecision {
             state,
             approvals: answer.approvals,
             quorum: answer.quorum,
@@ -303,7 +303,7 @@ impl LedgerClient {
     pub(crate) async fn submit_receipt_order(
         &mut self,
         signed: &DsseEnvelope,
-    ) -> Result<RecordedOrder, ExitError> {
+    ) -> Result<ReceiptOrderResult, ExitError> {
         let message = wire::SubmitReceiptOrderRequest {
             signed: Some(signed.into()),
         };
@@ -311,7 +311,7 @@ impl LedgerClient {
             self.review.submit_receipt_order(m).await
         })
         .await?;
-        Ok(RecordedOrder {
+        Ok(ReceiptOrderResult {
             seq: answer.seq,
             receipts: answer.receipts,
         })
@@ -335,7 +335,7 @@ impl LedgerClient {
         })
         .await?;
         let incidents = answer.incidents.into_iter().map(|incident| {
-            Ok(Incident {
+            Ok(ReceiptIncident {
                 named: super::receipt_ref(&incident.proposal_id, &incident.receipt_digest)?,
                 source: incident.source_id,
                 kind: incident.kind,

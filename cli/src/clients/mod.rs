@@ -18,12 +18,12 @@ use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
 pub(crate) use ledger::{
-    EvidenceQuery, FoundEvidence, Incident, LedgerClient, LedgerSwitches, ProposalQuery, ProposalRecord,
-    ProposalWithProofs,
+    EvidenceQuery, FoundEvidence, LedgerClient, LedgerSwitches, ProposalQuery, ProposalRecord,
+    ProposalWithProofs, ReceiptIncident,
 };
 pub(crate) use reader::SchemaClient;
 pub(crate) use tail::{EventQuery, EventStream};
-pub(crate) use writer::{AuditPage, DenyEffect, Preview, SwitchAnswer, Times, WriterClient};
+pub(crate) use writer::{AuditedPage, DenyEffect, Preview, SwitchAnswer, Times, WriterClient};
 
 /// Exit code of a rejected or unapproved request.
 pub(crate) const EXIT_REFUSED: u8 = 4;

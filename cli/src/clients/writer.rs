@@ -96,7 +96,7 @@ pub(crate) struct SwitchAnswer {
 
 /// One page of a comparison of receipts.
 #[derive(Debug)]
-pub(crate) struct AuditPage {
+pub(crate) struct AuditedPage {
     pub(crate) compared: u64,
     pub(crate) lost: Vec<ReceiptRef>,
     pub(crate) orphans: Vec<ReceiptRef>,
@@ -113,7 +113,7 @@ pub(crate) struct AuditPage {
 
 /// Receipts of one key that a writer submitted to the ledger.
 #[derive(Debug)]
-pub(crate) struct ReportedReceipts {
+pub(crate) struct ReceiptReport {
     pub(crate) sources: Vec<wire::ReportedReceipts>,
     /// The key with which the writer itself signs.
     pub(crate) signing_key: String,
@@ -144,7 +144,7 @@ impl WriterClient {
     }
 
     /// Makes the writer submit every receipt of one writer key to the ledger again.
-    pub(crate) async fn report_receipts(&mut self, key: &KeyId) -> Result<ReportedReceipts, ExitError> {
+    pub(crate) async fn report_receipts(&mut self, key: &KeyId) -> Result<ReceiptReport, ExitError> {
         let message = wire::ReportReceiptsRequest {
             key_id: key.to_string(),
         };
@@ -152,7 +152,7 @@ impl WriterClient {
             self.client.report_receipts(m).await
         })
         .await?;
-        Ok(ReportedReceipts {
+        Ok(ReceiptReport {
             sources: answer.sources,
             signing_key: answer.signing_key,
             frozen: answer.frozen,
@@ -166,7 +166,7 @@ impl WriterClient {
         source: &str,
         before_seq: u64,
         source_page: &str,
-    ) -> Result<AuditPage, ExitError> {
+    ) -> Result<AuditedPage, ExitError> {
         let message = wire::AuditReceiptsRequest {
             source_id: source.to_owned(),
             before_seq,
@@ -176,7 +176,7 @@ impl WriterClient {
             self.client.audit_receipts(m).await
         })
         .await?;
-        Ok(AuditPage {
+        Ok(AuditedPage {
             compared: answer.compared,
             lost: audited(answer.lost)?,
             orphans: audited(answer.orphans)?,

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
 
 async fn work(args: &Args, session: &mut LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let reference = args.named.as_deref().unwrap_or(&args.proposal);
-    let looked = workflows::look(session, reference).await?;
+    let looked = workflows::fetch_proposal_by_reference(session, reference).await?;
     if args.dry_run {
         let preview = workflows::preview(session, context, &looked).await?;
         return rehearsed(&looked, &preview, context);

@@ -55,7 +55,7 @@ async fn tail(args: &TailArgs, session: &LedgerConnection, context: &Context) ->
     workflows::check_log(session).await?;
     let proposal_id = match args.proposal.as_deref() {
         None => String::new(),
-        Some(reference) => workflows::look(session, reference)
+        Some(reference) => workflows::fetch_proposal_by_reference(session, reference)
             .await?
             .attested
             .proposal()

@@ -25,7 +25,7 @@ const VISIBLE_SHOWN: usize = 12;
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(super) database: Database,
+    pub(super) database: DatabaseArgs,
     /// Only tables of this schema
     #[arg(long, value_name = "NAME")]
     schema: Option<String>,
@@ -39,7 +39,7 @@ pub(crate) struct Args {
 
 /// Options of every command that inspects a database before a contract exists.
 #[derive(Debug, ClapArgs)]
-pub(crate) struct Database {
+pub(crate) struct DatabaseArgs {
     /// Variable that holds the URL (or, as NAME_FILE, the path of its file) [default:
     /// SYNAPSOR_DATABASE_READ_URL]
     #[arg(long, value_name = "NAME", aliases = ["url-env", "database-url-env"])]
@@ -53,7 +53,7 @@ pub(crate) struct Database {
     from: Option<String>,
 }
 
-impl Database {
+impl DatabaseArgs {
     /// Returns the variable name.
     pub(super) fn variable(&self) -> &str {
         self.from_env.as_deref().unwrap_or(READ_URL_ENV)

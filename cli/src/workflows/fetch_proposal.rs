@@ -91,7 +91,10 @@ impl ProposalView {
 }
 
 /// Fetches and verifies a proposal by id, prefix, short code or `latest`.
-pub(crate) async fn look(session: &LedgerConnection, reference: &str) -> Result<ProposalView, ExitError> {
+pub(crate) async fn fetch_proposal_by_reference(
+    session: &LedgerConnection,
+    reference: &str,
+) -> Result<ProposalView, ExitError> {
     check_reference(reference)?;
     let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), session.trust()).await?;
     let shown = LedgerClient::of(session)

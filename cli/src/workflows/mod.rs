@@ -15,7 +15,9 @@ mod switches;
 
 pub(crate) use apply::{ApplyOutcome, Status, apply, preview};
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
-pub(crate) use fetch_proposal::{IneffectiveDecision, ProposalView, SignedReceipt, look};
+pub(crate) use fetch_proposal::{
+    IneffectiveDecision, ProposalView, SignedReceipt, fetch_proposal_by_reference,
+};
 pub(crate) use ledger::{check_log, verify_ledger};
 pub(crate) use ledger_state::{LedgerState, ledger_state};
 pub(crate) use receipt_audit::{

@@ -7,7 +7,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 
 use crate::Context;
-use crate::clients::{AuditPage, WriterClient};
+use crate::clients::{AuditedPage, WriterClient};
 use crate::connection::LedgerConnection;
 
 /// Exit code: a source lacks receipts that the ledger holds.
@@ -47,7 +47,7 @@ impl AuditedSource {
         }
     }
 
-    fn add(&mut self, page: AuditPage) {
+    fn add(&mut self, page: AuditedPage) {
         self.compared += page.compared;
         self.lost.extend(page.lost);
         self.orphans.extend(page.orphans);

@@ -12,8 +12,8 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::APPLIER;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 
-use super::{check_reason, look, now};
-use crate::clients::{EXIT_REFUSED, Incident, LedgerClient, refused};
+use super::{check_reason, fetch_proposal_by_reference, now};
+use crate::clients::{EXIT_REFUSED, LedgerClient, ReceiptIncident, refused};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::safe;
@@ -48,7 +48,7 @@ pub(crate) async fn incidents(
     session: &LedgerConnection,
     source: &str,
     kind: &str,
-) -> Result<(Vec<Incident>, u64), ExitError> {
+) -> Result<(Vec<ReceiptIncident>, u64), ExitError> {
     let mut ledger = LedgerClient::of(session);
     let (mut found, mut token) = (Vec::new(), String::new());
     loop {
@@ -69,7 +69,7 @@ pub(crate) async fn held_receipts(
 ) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let mut found = BTreeSet::new();
     for reference in proposals {
-        let looked = look(session, reference).await?;
+        let looked = fetch_proposal_by_reference(session, reference).await?;
         let proposal = looked.attested.proposal();
         if proposal.source.id != source {
             let text = format!(

@@ -22,7 +22,7 @@ use super::calls::{Ask, Client, Door, Rows};
 use super::figures::Calls;
 use super::scene::Scene;
 use super::usage::Usage;
-use crate::operator::{Desk, decision, order, seal_decision, seal_order};
+use crate::operator::{OperatorClient, decision, order, seal_decision, seal_order};
 
 /// Operators that decide concurrently, so that preparation does not take longer than the measurement.
 const DESKS: u64 = 16;
@@ -53,7 +53,7 @@ async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
     let mut proposing = JoinSet::new();
     for desk in 0..DESKS {
         let mut client = Client::connect(scene, Door::Mcp, Ask::Propose, rows.clone()).await?;
-        let mut alice = Desk::open(&scene.stack, "alice")?;
+        let mut alice = OperatorClient::open(&scene.stack, "alice")?;
         let share = count / DESKS + u64::from(desk < count % DESKS);
         proposing.spawn(async move {
             let mut subjects = Vec::new();
@@ -144,6 +144,6 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
 pub(super) async fn some_proposal(scene: &Scene, rows: &Rows) -> anyhow::Result<Proposal> {
     let mut client = Client::connect(scene, Door::Mcp, Ask::Propose, rows.clone()).await?;
     let id = client.propose().await?;
-    let mut desk = Desk::open(&scene.stack, "alice")?;
+    let mut desk = OperatorClient::open(&scene.stack, "alice")?;
     Ok(desk.unverified(&id).await?.proposal)
 }

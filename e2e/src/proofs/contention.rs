@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::task::block_in_place;
 
-use super::bench::{Bench, Case};
 use super::checker::Checker;
+use super::crash_harness::{Case, CrashHarness};
 use super::findings::Findings;
-use super::ground::{Ground, Servers};
+use super::proof_env::{ProofEnv, Servers};
 use crate::binaries::Build;
 use crate::databases::Engine;
 use crate::process::Process;
@@ -51,7 +51,7 @@ pub async fn play(scene: Scene, engine: Engine) -> anyhow::Result<Option<u64>> {
     } else {
         Servers::Shared
     };
-    let Some(ground) = Ground::find(engine, servers)? else {
+    let Some(ground) = ProofEnv::find(engine, servers)? else {
         return Ok(None);
     };
     let bench = ground.bench(Build::Plain).await?;
@@ -76,11 +76,11 @@ pub async fn play(scene: Scene, engine: Engine) -> anyhow::Result<Option<u64>> {
 
 /// A writer and a rival database connection.
 struct Bout {
-    bench: Bench,
+    bench: CrashHarness,
     writer: Process,
     rival: Checker,
     findings: Findings,
-    ground: Ground,
+    ground: ProofEnv,
 }
 
 impl Bout {

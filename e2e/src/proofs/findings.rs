@@ -1,6 +1,6 @@
 //! Invariants of every case, whatever the fault, and the list of violations.
 
-use super::bench::{Bench, Case, Seen};
+use super::crash_harness::{Case, CrashHarness, Seen};
 
 /// Violations, printed when they are found.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ impl Findings {
     /// Checks an ended case: one receipt, equal in source and ledger, that agrees with the row.
     pub(super) async fn ended(
         &mut self,
-        bench: &mut Bench,
+        bench: &mut CrashHarness,
         case: Case,
         outcome: &str,
         state: &str,
@@ -59,7 +59,7 @@ impl Findings {
 
     /// Reads every ended case again: its state is unchanged, and the ledger rejects a new order. Returns the
     /// number of cases.
-    pub(super) async fn ask_again(&mut self, bench: &mut Bench) -> anyhow::Result<usize> {
+    pub(super) async fn ask_again(&mut self, bench: &mut CrashHarness) -> anyhow::Result<usize> {
         let ended = std::mem::take(&mut self.ended);
         let asked = ended.len();
         for (case, before) in ended {

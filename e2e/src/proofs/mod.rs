@@ -1,23 +1,23 @@
 //! Long proofs over the real processes. Each returns one JSON object with its number of violations; other output
 //! is printed only for a violation.
 
-mod bench;
 mod checker;
 pub mod concurrency;
 pub mod contention;
 pub mod crash;
+mod crash_harness;
 pub mod fairness;
 mod findings;
-pub mod ground;
 mod invoices;
+pub mod isolation;
 mod journal;
+pub mod leakage;
 pub mod lost;
 pub mod preconditions;
+pub mod proof_env;
 pub mod properties;
-pub mod quiet;
 pub mod switches;
 pub mod tamper;
-pub mod wall;
 
 use anyhow::bail;
 use serde_json::{Value as Json, json};
@@ -51,8 +51,8 @@ pub struct Plan {
 /// Runs one proof; returns its summary, also if an error ended it early.
 pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
     let summary = match name {
-        "wall" => Box::pin(wall::run(plan)).await,
-        "quiet" => Box::pin(quiet::run(plan)).await,
+        "wall" => Box::pin(isolation::run(plan)).await,
+        "quiet" => Box::pin(leakage::run(plan)).await,
         "crash" => Box::pin(crash::run(plan)).await,
         "lost" => Box::pin(lost::run(plan)).await,
         "preconditions" => Box::pin(preconditions::run(plan)).await,
@@ -104,9 +104,9 @@ pub fn violations(summary: &Json) -> u64 {
 
 /// Reproducible random numbers from a seed; suitable for the choice of cases only.
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub struct SeededRng(u64);
 
-impl Dice {
+impl SeededRng {
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::hmac;
 use serde_json::{Value as Json, json};
-use synapsor_e2e::door::{Door, Message, Reply, SESSIONLESS};
 use synapsor_e2e::issuer::{AUDIENCE, IssuerKey, PROPOSE, READ, ServedKeys, Trap, claims, part};
+use synapsor_e2e::mcp_http::{McpHttpClient, Message, Reply, SESSIONLESS};
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
 
 use crate::traces::Shown;
@@ -252,7 +252,7 @@ fn refused(name: &str, answer: &Reply, status: u16, shown: &Shown) {
 }
 
 /// A valid token in locations where no token is allowed.
-async fn misplaced(door: &Door, token: &str, shown: &Shown) -> anyhow::Result<()> {
+async fn misplaced(door: &McpHttpClient, token: &str, shown: &Shown) -> anyhow::Result<()> {
     let bearer = format!("Bearer {token}");
     let joined = format!("{bearer}, {bearer}");
     let cookie = format!("access_token={token}; authorization=Bearer {token}");

@@ -1,8 +1,8 @@
 //! Metadata and challenges for a client without a token or with the wrong one: the issuer and the required scopes.
 
 use serde_json::json;
-use synapsor_e2e::door::Message;
 use synapsor_e2e::issuer::{AUDIENCE, ISSUER, PROPOSE, READ, claims};
+use synapsor_e2e::mcp_http::Message;
 use synapsor_e2e::tenants::{ACME, Tenants};
 
 const HOUR: i64 = 3_600;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
-use synapsor_e2e::door::{Door, Message};
 use synapsor_e2e::issuer::{IssuerKey, READ, ServedKeys, claims, publish};
+use synapsor_e2e::mcp_http::{McpHttpClient, Message};
 use synapsor_e2e::tenants::{ACME, Tenants, keys_file};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -15,13 +15,13 @@ fn token(key: &IssuerKey) -> String {
     key.token(&claims(ACME.name, "ann", READ))
 }
 
-async fn sees_rows(door: &Door, key: &IssuerKey) -> anyhow::Result<bool> {
+async fn sees_rows(door: &McpHttpClient, key: &IssuerKey) -> anyhow::Result<bool> {
     let answer = door.ask(&token(key), &Message::inspect(ACME.invoices[0])).await?;
     Ok(answer.body.contains(ACME.canary))
 }
 
 /// Repeats a call until a token of this key is accepted; gateway and reader limit how often they fetch keys.
-async fn until_it_opens(door: &Door, key: &IssuerKey) -> anyhow::Result<()> {
+async fn until_it_opens(door: &McpHttpClient, key: &IssuerKey) -> anyhow::Result<()> {
     let begun = Instant::now();
     while !sees_rows(door, key).await? {
         if begun.elapsed() > LIMIT {

@@ -1,8 +1,8 @@
 //! Permissions of tokens: each tenant its own rows, each scope its own calls.
 
 use serde_json::json;
-use synapsor_e2e::door::Message;
 use synapsor_e2e::issuer::{self, IssuerKey, PROPOSE, READ};
+use synapsor_e2e::mcp_http::Message;
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants, keys_file};
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,13 +2,13 @@
 
 use anyhow::ensure;
 use serde_json::json;
-use synapsor_e2e::cli::{PROPOSE, Workplace};
+use synapsor_e2e::cli::{CliFixture, PROPOSE};
 
 use super::{CONTRACT, bound, fails, mode};
 
 #[test]
 fn missing_contract_is_named() -> anyhow::Result<()> {
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     let commands: [&[&str]; 6] = [
         &["config", "validate"],
         &["tools", "preview"],
@@ -31,7 +31,7 @@ fn missing_contract_is_named() -> anyhow::Result<()> {
 
 #[test]
 fn unreadable_contract_is_named() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     mode(&place.path(CONTRACT), 0o000)?;
     bound(&place, &["config", "validate"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
     bound(&place, &["up"])?.expect_failure(1, "FILE_PERMISSION_DENIED", &[CONTRACT])?;
@@ -42,7 +42,7 @@ fn unreadable_contract_is_named() -> anyhow::Result<()> {
 
 #[test]
 fn all_contract_errors_are_listed_with_paths() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let text = std::fs::read_to_string(place.path(CONTRACT))?;
     let text = text.replacen("\"version\": 1,", "\"version\": 1, \"colour\": true,", 1);
     place.write(
@@ -86,7 +86,7 @@ fn all_contract_errors_are_listed_with_paths() -> anyhow::Result<()> {
 #[test]
 fn missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
     for name in ["BILLING_READ_URL", "BILLING_TENANT", "BILLING_PRINCIPAL"] {
-        let mut place = Workplace::new()?;
+        let mut place = CliFixture::new()?;
         let commands: [&[&str]; 4] = [
             &["up"],
             &["mcp", "serve"],
@@ -106,7 +106,7 @@ fn missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
         place.set(name, "");
         fails(&place, &["up"], 2, "ENV_MISSING", &[name])?;
     }
-    let mut place = Workplace::new()?;
+    let mut place = CliFixture::new()?;
     place.unset("BILLING_WRITE_URL");
     fails(&place, &["up"], 2, "ENV_MISSING", &["BILLING_WRITE_URL"])?;
     fails(
@@ -120,7 +120,7 @@ fn missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
 
 #[test]
 fn missing_table_hides_database_error_text() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     std::fs::remove_file(place.path("billing.db"))?;
     place.write("billing.db", "")?;
     let ran = place.run(&["propose", PROPOSE, "--sample"])?;
@@ -136,7 +136,7 @@ fn missing_table_hides_database_error_text() -> anyhow::Result<()> {
 
 #[test]
 fn access_token_contract_is_served_only_over_http() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let mut contract: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path(CONTRACT))?)?;
     let values = json!({"issuer": "https://id.example.com", "audience": "https://mcp.example.com/mcp"});
     contract["trusted_context"] = json!({"provider": "http_claims", "values": values});

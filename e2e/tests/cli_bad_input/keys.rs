@@ -2,13 +2,13 @@
 
 use anyhow::Context as _;
 use serde_json::json;
-use synapsor_e2e::cli::{INVOICE, PERSON, PROPOSE, Workplace};
+use synapsor_e2e::cli::{CliFixture, INVOICE, PERSON, PROPOSE};
 
 use super::{ALONE, TRUST, edit_trust, fails, mode, state};
 
 #[test]
 fn key_missing_in_trust_file_signs_nothing() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.ok(&[
         "operator",
@@ -55,7 +55,7 @@ fn key_missing_in_trust_file_signs_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn key_readable_by_others_signs_nothing() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     let key = place.path(".synapsor/keys/operator-alice.pem");
     mode(&key, 0o644)?;
@@ -73,7 +73,7 @@ fn key_readable_by_others_signs_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn unapproved_or_unconfirmed_command_does_nothing() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = place.propose(INVOICE, "goodwill")?;
     let before = place.invoice(INVOICE)?;
     place.run(&["apply", "latest"])?.expect_failure(
@@ -100,7 +100,7 @@ fn unapproved_or_unconfirmed_command_does_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn yes_outside_dev_needs_the_code_of_a_proposal() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose("INV-3002", "to found the state")?;
     place.wait_until_alone(ALONE)?;
     edit_trust(&place, |trust| trust["environment"] = json!("production"))?;
@@ -139,7 +139,7 @@ fn yes_outside_dev_needs_the_code_of_a_proposal() -> anyhow::Result<()> {
 
 #[test]
 fn damaged_trust_file_is_named_and_stops_commands() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.wait_until_alone(ALONE)?;
     for garbage in ["", "garbage", "{}", "{\"version\": 1, \"version\": 1}"] {

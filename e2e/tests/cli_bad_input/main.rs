@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value as Json;
-use synapsor_e2e::cli::{Ran, Running, Workplace};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, Running};
 
 const ALONE: Duration = Duration::from_secs(15);
 const CONTRACT: &str = "synapsor.runner.json";
@@ -29,7 +29,7 @@ fn mode(path: &Path, bits: u32) -> anyhow::Result<()> {
 
 /// Runs a command that must fail with these values and leave the directory unchanged.
 fn fails(
-    place: &Workplace,
+    place: &CliFixture,
     arguments: &[&str],
     exit: i32,
     code: &str,
@@ -41,24 +41,24 @@ fn fails(
     Ok(())
 }
 
-fn bound(place: &Workplace, arguments: &[&str]) -> anyhow::Result<Ran> {
+fn bound(place: &CliFixture, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
     Running::of(place.bound_command(arguments)?, arguments)?.end(Duration::from_secs(60))
 }
 
 /// State of the newest proposal.
-fn state(place: &Workplace) -> anyhow::Result<String> {
+fn state(place: &CliFixture) -> anyhow::Result<String> {
     let shown = place.json(&["proposals", "show", "latest"])?;
     Ok(shown["state"].as_str().context("a state")?.to_owned())
 }
 
-fn edit_trust(place: &Workplace, edit: impl Fn(&mut Json)) -> anyhow::Result<()> {
+fn edit_trust(place: &CliFixture, edit: impl Fn(&mut Json)) -> anyhow::Result<()> {
     let mut trust: Json = serde_json::from_slice(&std::fs::read(place.path(TRUST))?)?;
     edit(&mut trust);
     place.write(TRUST, &trust.to_string())
 }
 
 /// Command that keeps the ledger of the directory running.
-fn keep_ledger(place: &Workplace) -> anyhow::Result<Running> {
+fn keep_ledger(place: &CliFixture) -> anyhow::Result<Running> {
     let mut follower = place.start(&["events", "tail", "--follow", "--json"])?;
     follower.until_printed(Duration::from_secs(20), |printed| {
         printed.contains("ledger_started")

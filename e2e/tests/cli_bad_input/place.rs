@@ -2,13 +2,13 @@
 
 use std::net::TcpListener;
 
-use synapsor_e2e::cli::{PROPOSE, Workplace};
+use synapsor_e2e::cli::{CliFixture, PROPOSE};
 
 use super::{ALONE, bound, fails, mode};
 
 #[test]
 fn port_in_use_is_named_and_no_process_remains() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let taken = TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?.port().to_string();
     let ran = place.run(&["mcp", "serve-streamable-http", "--dev-no-auth", "--port", &port])?;
@@ -23,7 +23,7 @@ fn port_in_use_is_named_and_no_process_remains() -> anyhow::Result<()> {
 
 #[test]
 fn unwritable_directory_gets_no_partial_state() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let before = place.listing()?;
     mode(place.folder(), 0o555)?;
     for command in [&["propose", PROPOSE, "--sample"][..], &["up"], &["mcp", "serve"]] {
@@ -38,7 +38,7 @@ fn unwritable_directory_gets_no_partial_state() -> anyhow::Result<()> {
 
 #[test]
 fn find_in_wrong_directory_creates_nothing() -> anyhow::Result<()> {
-    for place in [Workplace::empty()?, Workplace::new()?] {
+    for place in [CliFixture::empty()?, CliFixture::new()?] {
         let commands: [&[&str]; 14] = [
             &["proposals", "list"],
             &["proposals", "show", "latest"],
@@ -71,7 +71,7 @@ fn find_in_wrong_directory_creates_nothing() -> anyhow::Result<()> {
 
 #[test]
 fn unknown_command_is_exit_2_with_a_suggestion() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let cases: [(&[&str], &str); 5] = [
         (&["aply"], "apply"),
         (&["proposals", "lst"], "list"),

@@ -5,13 +5,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use rustix::process::Signal;
 use serde_json::json;
-use synapsor_e2e::cli::{INVOICE, PERSON, Workplace, until};
+use synapsor_e2e::cli::{CliFixture, INVOICE, PERSON, until};
 
 use super::{ALONE, fails};
 
 #[test]
 fn order_without_writer_is_kept_and_not_applied() -> anyhow::Result<()> {
-    let mut place = Workplace::new()?;
+    let mut place = CliFixture::new()?;
     let url = place
         .environment
         .iter()
@@ -40,7 +40,7 @@ fn order_without_writer_is_kept_and_not_applied() -> anyhow::Result<()> {
 
 #[test]
 fn unreachable_ledger_is_exit_6() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.ok(&["certs", "issue", "operator", PERSON, "--out", "certs"])?;
     place.wait_until_alone(ALONE)?;
@@ -80,7 +80,7 @@ fn unreachable_ledger_is_exit_6() -> anyhow::Result<()> {
 
 #[test]
 fn ctrl_c_ends_up_and_all_its_children() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let mut up = place.start(&["up"])?;
     up.until_printed(Duration::from_secs(30), |printed| {
         printed.contains("Press Ctrl-C to stop")
@@ -102,7 +102,7 @@ fn ctrl_c_ends_up_and_all_its_children() -> anyhow::Result<()> {
 
 #[test]
 fn ctrl_c_during_apply_leaves_one_effect_or_none() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     let (_, _, version) = place.invoice(INVOICE)?;
     // The writer waits while another connection writes.

@@ -7,13 +7,13 @@ use anyhow::ensure;
 use rustix::process::Signal;
 use serde_json::json;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::{INVOICE, PROPOSE, Running, Workplace};
+use synapsor_e2e::cli::{CliFixture, INVOICE, PROPOSE, Running};
 
 use super::{ALONE, STORE, TRUST, keep_ledger, mode};
 
 #[test]
 fn store_accepts_only_one_ledger() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     let follower = keep_ledger(&place)?;
     place.ok(&["certs", "issue", "ledger", "ledger", "--out", "certs"])?;
@@ -46,7 +46,7 @@ fn store_accepts_only_one_ledger() -> anyhow::Result<()> {
 
 #[test]
 fn removed_store_stops_all_writes() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let id = place.approved(INVOICE, "goodwill")?;
     let before = place.invoice(INVOICE)?;
     let follower = keep_ledger(&place)?;
@@ -71,7 +71,7 @@ fn removed_store_stops_all_writes() -> anyhow::Result<()> {
 
 #[test]
 fn foreign_store_is_named_and_left_unchanged() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.wait_until_alone(ALONE)?;
     for ending in ["-wal", "-shm"] {
@@ -98,7 +98,7 @@ fn foreign_store_is_named_and_left_unchanged() -> anyhow::Result<()> {
 
 #[test]
 fn emptied_store_is_reported_as_rollback() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     place.propose(INVOICE, "goodwill")?;
     place.ok(&["proposals", "list"])?;
     place.wait_until_alone(ALONE)?;
@@ -128,7 +128,7 @@ impl Drop for SmallDisk<'_> {
 
 #[test]
 fn full_ledger_disk_stops_proposals_and_loses_nothing() -> anyhow::Result<()> {
-    let place = Workplace::new()?;
+    let place = CliFixture::new()?;
     let folder = place.path(".synapsor");
     std::fs::create_dir(&folder)?;
     mode(&folder, 0o700)?;

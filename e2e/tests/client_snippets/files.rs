@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 use synapsor_e2e::agent::Agent;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 
 use crate::scene::{ENV_FILE, Server, project};
 
@@ -18,7 +18,7 @@ fn mode_of(path: &PathBuf) -> anyhow::Result<u32> {
     Ok(fs::metadata(path)?.permissions().mode() & 0o7777)
 }
 
-fn backups(place: &Workplace, folder: &str) -> anyhow::Result<Vec<PathBuf>> {
+fn backups(place: &CliFixture, folder: &str) -> anyhow::Result<Vec<PathBuf>> {
     let entries = fs::read_dir(place.path(folder))?.map(|entry| Ok(entry?.path()));
     let all: Vec<PathBuf> = entries.collect::<anyhow::Result<_>>()?;
     Ok(all
@@ -28,7 +28,7 @@ fn backups(place: &Workplace, folder: &str) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 /// Client, its file in the project, and the user's content there.
-fn cases(place: &Workplace) -> anyhow::Result<[(&'static str, String, &'static str); 2]> {
+fn cases(place: &CliFixture) -> anyhow::Result<[(&'static str, String, &'static str); 2]> {
     fs::create_dir(place.path(".cursor"))?;
     fs::create_dir(place.path("home/.codex"))?;
     Ok([

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use serde_json::Value as Json;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 
 pub(crate) const TOKEN_ENV: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 pub(crate) const TOKEN: &str = "a-long-random-text-of-a-test";
@@ -26,8 +26,8 @@ pub(crate) const CLIENTS: [(&str, &[&str]); 7] = [
 ];
 
 /// Creates the directory; its variables are in the env file and not in the shell.
-pub(crate) fn project() -> anyhow::Result<Workplace> {
-    let mut place = Workplace::new()?;
+pub(crate) fn project() -> anyhow::Result<CliFixture> {
+    let mut place = CliFixture::new()?;
     let variables: String = place
         .environment
         .iter()
@@ -44,7 +44,7 @@ pub(crate) fn project() -> anyhow::Result<Workplace> {
 }
 
 /// Environment that a desktop client gives to its child processes.
-pub(crate) fn desktop(place: &Workplace) -> anyhow::Result<Vec<(String, String)>> {
+pub(crate) fn desktop(place: &CliFixture) -> anyhow::Result<Vec<(String, String)>> {
     let path = format!("{}:/usr/bin:/bin", Build::Plain.folder()?.display());
     let home = place.path("home").display().to_string();
     Ok(vec![("PATH".to_owned(), path), ("HOME".to_owned(), home)])
@@ -82,7 +82,7 @@ impl Server {
     }
 
     /// Command that the client starts, in the client's working directory.
-    pub(crate) fn command(&self, place: &Workplace) -> anyhow::Result<tokio::process::Command> {
+    pub(crate) fn command(&self, place: &CliFixture) -> anyhow::Result<tokio::process::Command> {
         let word = |value: &Json| {
             let text = value.as_str().context("a text")?;
             self.expanded(place, text)
@@ -100,7 +100,7 @@ impl Server {
     }
 
     /// URL, and value of the Authorization header that the client sends.
-    pub(crate) fn url_and_header(&self, place: &Workplace) -> anyhow::Result<(String, String)> {
+    pub(crate) fn url_and_header(&self, place: &CliFixture) -> anyhow::Result<(String, String)> {
         let url = self.entry["url"].as_str().context("a URL")?.to_owned();
         let header = if self.client == "codex" {
             let name = self.entry["bearer_token_env_var"]
@@ -115,7 +115,7 @@ impl Server {
     }
 
     /// Replaces `${…}` exactly where this client does.
-    fn expanded(&self, place: &Workplace, text: &str) -> anyhow::Result<String> {
+    fn expanded(&self, place: &CliFixture, text: &str) -> anyhow::Result<String> {
         let mut out = String::new();
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
@@ -151,7 +151,7 @@ impl Server {
 
 /// Command with the environment of a desktop client.
 pub(crate) fn desktop_command(
-    place: &Workplace,
+    place: &CliFixture,
     words: &[String],
     folder: PathBuf,
 ) -> anyhow::Result<std::process::Command> {

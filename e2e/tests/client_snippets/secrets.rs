@@ -1,14 +1,14 @@
 //! Checks that output and files for clients contain no secret and no tenant.
 
 use anyhow::ensure;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 
 use crate::scene::{CLIENTS, ENV_FILE, TOKEN_ENV, project};
 
 const CANARY: &str = "CANARY";
 
 /// Project with a recognizable value in every possible source of a secret or a tenant.
-fn planted() -> anyhow::Result<Workplace> {
+fn planted() -> anyhow::Result<CliFixture> {
     let mut place = project()?;
     for name in [
         "BILLING_READ_URL",

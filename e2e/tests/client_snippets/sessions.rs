@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
-use synapsor_e2e::cli::{INVOICE, Running, Workplace, until};
+use synapsor_e2e::cli::{CliFixture, INVOICE, Running, until};
 
 use crate::scene::{CLIENTS, ENV_FILE, Server, TOKEN, TOKEN_ENV, desktop_command, project};
 
@@ -49,7 +49,7 @@ async fn stdio_snippet_starts_a_session_in_desktop_environment() -> anyhow::Resu
 }
 
 /// The gateway has no path of the env file, and none of its variables.
-fn gateway_knows_no_secret(place: &Workplace) -> anyhow::Result<()> {
+fn gateway_knows_no_secret(place: &CliFixture) -> anyhow::Result<()> {
     let all = place.processes()?;
     let mut gateways = all
         .iter()
@@ -137,7 +137,7 @@ impl Drop for Ended {
 }
 
 /// Starts the command that was printed with a snippet, from the project's directory.
-fn served(place: &Workplace, printed: &Json) -> anyhow::Result<Served> {
+fn served(place: &CliFixture, printed: &Json) -> anyhow::Result<Served> {
     let launch = &printed["server_command"];
     let mut words = vec![launch["command"].as_str().context("a command")?.to_owned()];
     for word in launch["args"].as_array().context("arguments")? {

@@ -12,7 +12,7 @@ use tonic_prost::ProstCodec;
 
 use crate::Scene;
 use crate::attempts::Attempts;
-use crate::hands::{Hands, of_answer};
+use crate::hands::{StolenGateway, of_answer};
 
 const LOOK: &str = "billing.inspect_invoice";
 const CHANGE: &str = "billing.propose_late_fee_waiver";
@@ -36,7 +36,11 @@ struct CallAndMore {
     principal: String,
 }
 
-pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    scene: &Scene,
+    hands: &mut StolenGateway,
+    attempts: &mut Attempts,
+) -> anyhow::Result<()> {
     for (name, token) in bad_tokens(scene)? {
         let own = json!({"invoice_id": ACME.invoices[0]}).to_string();
         attempts.refused(&format!("read with {name}"), hands.call(&token, LOOK, &own).await);
@@ -110,7 +114,7 @@ fn bad_tokens(scene: &Scene) -> anyhow::Result<Vec<(&'static str, String)>> {
 }
 
 /// A valid token, and the other tenant's name or id in every possible field.
-async fn named_elsewhere(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) {
+async fn named_elsewhere(scene: &Scene, hands: &mut StolenGateway, attempts: &mut Attempts) {
     let (token, theirs) = (scene.token.clone(), GLOBEX.invoices[0]);
     let plain = json!({ "invoice_id": theirs }).to_string();
     let change = json!({"invoice_id": theirs, "reason": "x"}).to_string();

@@ -18,7 +18,7 @@ use tonic::{Request, Status};
 use crate::Scene;
 
 /// Channels to reader, ledger and writer, with the files of the running gateway.
-pub(crate) struct Hands {
+pub(crate) struct StolenGateway {
     pub(crate) reader: Channel,
     pub(crate) ledger: Channel,
     pub(crate) writer: Channel,
@@ -44,7 +44,7 @@ impl Way {
     ];
 }
 
-impl Hands {
+impl StolenGateway {
     pub(crate) fn of(scene: &Scene) -> anyhow::Result<Self> {
         let stack = &scene.tenants.stack;
         let file = |name: String| stack.deployment.path("certificates").join(name);

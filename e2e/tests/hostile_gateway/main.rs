@@ -10,11 +10,11 @@ mod services;
 mod tickets;
 
 use serde_json::json;
-use synapsor_e2e::operator::Desk;
+use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::tenants::{ACME, Filed, GLOBEX, Tenants};
 
 use attempts::Attempts;
-use hands::Hands;
+use hands::StolenGateway;
 
 /// Occurs only in the victim's proposal.
 const REASON: &str = "CANARY-REASON-77ab";
@@ -53,7 +53,7 @@ async fn compromised_gateway_is_limited_to_its_callers_token() -> anyhow::Result
     let scene = Scene::start().await?;
     let deployment = &scene.tenants.stack.deployment;
     let before = deployment.dump()?;
-    let mut hands = Hands::of(&scene)?;
+    let mut hands = StolenGateway::of(&scene)?;
     let canaries = [
         GLOBEX.canary,
         REASON,
@@ -81,7 +81,7 @@ async fn compromised_gateway_is_limited_to_its_callers_token() -> anyhow::Result
     assert!(attempts.count() >= ATTEMPTS_MIN, "{}", attempts.count());
     assert_eq!(deployment.dump()?, before, "a byte of the database changed");
     assert!(deployment.receipts()?.is_empty());
-    let mut desk = Desk::open(&scene.tenants.stack, "alice")?;
+    let mut desk = OperatorClient::open(&scene.tenants.stack, "alice")?;
     for filed in [&scene.victim, &scene.colleague, &scene.own] {
         assert_eq!(desk.state(&filed.proposal).await?, "pending_review");
     }

@@ -12,7 +12,7 @@ use tonic::Status;
 
 use crate::Scene;
 use crate::attempts::Attempts;
-use crate::hands::{Hands, Way};
+use crate::hands::{StolenGateway, Way};
 
 const LIMIT: Duration = Duration::from_secs(20);
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
@@ -23,7 +23,11 @@ fn told(status: &Status) -> Vec<u8> {
     [said.as_bytes(), status.details()].concat()
 }
 
-pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    scene: &Scene,
+    hands: &mut StolenGateway,
+    attempts: &mut Attempts,
+) -> anyhow::Result<()> {
     let ticket = hands.ticket(&scene.token).await?;
     let (proposal, evidence) = (&scene.victim.proposal, &scene.victim.evidence);
     let replay = format!("replay_{proposal}");
@@ -78,7 +82,7 @@ pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempt
 /// A watch from the beginning of the log, while the other tenant continues to work.
 async fn watch(
     scene: &Scene,
-    hands: &mut Hands,
+    hands: &mut StolenGateway,
     attempts: &Attempts,
     ticket: synapsor_proto::common::v1::DsseEnvelope,
 ) -> anyhow::Result<()> {

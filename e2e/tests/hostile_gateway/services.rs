@@ -10,12 +10,12 @@ use tonic::{Code, Status};
 
 use crate::Scene;
 use crate::attempts::Attempts;
-use crate::hands::Hands;
+use crate::hands::StolenGateway;
 
 const LEDGER: &str = "/synapsor.ledger.v1";
 const EXECUTOR: &str = "/synapsor.executor.v1";
 
-pub(crate) async fn run(scene: &Scene, hands: &Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+pub(crate) async fn run(scene: &Scene, hands: &StolenGateway, attempts: &mut Attempts) -> anyhow::Result<()> {
     for (role, channel) in [
         (Role::Reader, &hands.reader),
         (Role::Ledger, &hands.ledger),
@@ -59,7 +59,7 @@ fn signed(about: &str) -> DsseEnvelope {
     }
 }
 
-async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &DsseEnvelope) {
+async fn reviews(hands: &StolenGateway, attempts: &mut Attempts, id: &str, signed: &DsseEnvelope) {
     let path = |method: &str| format!("{LEDGER}.{method}");
     let list = ledger::ListProposalsRequest {
         tenant: "globex".to_owned(),
@@ -106,7 +106,7 @@ async fn reviews(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &Dsse
     closed(attempts, "follow the log", answer);
 }
 
-async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &DsseEnvelope) {
+async fn writebacks(hands: &StolenGateway, attempts: &mut Attempts, id: &str, signed: &DsseEnvelope) {
     let path = |method: &str| format!("{LEDGER}.{method}");
     let proposal = ledger::ProposalCall {
         proposal: Some(signed.clone()),
@@ -141,7 +141,7 @@ async fn writebacks(hands: &Hands, attempts: &mut Attempts, id: &str, signed: &D
     closed(attempts, "settle a job", answer);
 }
 
-async fn writers(hands: &Hands, attempts: &mut Attempts, signed: &DsseEnvelope) {
+async fn writers(hands: &StolenGateway, attempts: &mut Attempts, signed: &DsseEnvelope) {
     let path = |method: &str| format!("{EXECUTOR}.{method}");
     let preview = executor::DryRunRequest {
         proposal: Some(signed.clone()),

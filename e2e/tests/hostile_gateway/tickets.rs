@@ -10,9 +10,13 @@ use synapsor_proto::status::from_status;
 
 use crate::Scene;
 use crate::attempts::Attempts;
-use crate::hands::{Hands, Way};
+use crate::hands::{StolenGateway, Way};
 
-pub(crate) async fn run(scene: &Scene, hands: &mut Hands, attempts: &mut Attempts) -> anyhow::Result<()> {
+pub(crate) async fn run(
+    scene: &Scene,
+    hands: &mut StolenGateway,
+    attempts: &mut Attempts,
+) -> anyhow::Result<()> {
     let good = hands.ticket(&scene.token).await?;
     assert!(
         hands

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use checks::pair;
 use scene::{RECORDS, Scene};
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::Engine;
 
 pub(crate) const TRUST: &str = "state/synapsor.trust.json";
@@ -45,7 +45,7 @@ fn old_bundles_verify_without_a_state_directory() -> anyhow::Result<()> {
 }
 
 fn bundles_verify(folder: &Path) -> anyhow::Result<()> {
-    let away = Workplace::empty()?;
+    let away = CliFixture::empty()?;
     scene::copy(&folder.join("bundles"), &away.path("bundles"))?;
     scene::copy(&folder.join(TRUST), &away.path("trust.json"))?;
     for (name, state) in [

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde_json::Value as Json;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_e2e::cli::{Ran, Workplace, until};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, until};
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::faketime::FakedClock;
 
@@ -18,7 +18,7 @@ pub(crate) const RECORDS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/
 const LIMIT: Duration = Duration::from_secs(30);
 
 pub(crate) struct Scene {
-    pub(crate) place: Workplace,
+    pub(crate) place: CliFixture,
     database: Database,
     /// Ids of the proposals by row.
     proposals: Json,
@@ -33,7 +33,7 @@ impl Scene {
         let Some(clock) = FakedClock::starting_at(made_at)? else {
             return Ok(None);
         };
-        let mut place = Workplace::empty()?;
+        let mut place = CliFixture::empty()?;
         for part in ["state", "bundles", "synapsor.runner.json"] {
             copy(&source.join(part), &place.path(part))?;
         }
@@ -75,7 +75,7 @@ impl Scene {
             .with_context(|| format!("no proposal for {row}"))
     }
 
-    pub(crate) fn apply(&self, row: &str) -> anyhow::Result<Ran> {
+    pub(crate) fn apply(&self, row: &str) -> anyhow::Result<CommandOutput> {
         self.place.run(&["apply", self.id(row)?])
     }
 

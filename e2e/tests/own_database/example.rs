@@ -2,14 +2,14 @@
 //! loop.
 
 use serde_json::{Value as Json, json};
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::Engine;
 
 use crate::shop::{self, ENGINES, Shop};
 
 #[test]
 fn example_sql_equals_the_printed_sql() -> anyhow::Result<()> {
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     for engine in [Engine::Postgres, Engine::Mysql, Engine::Sqlite] {
         let (sql, contract) = shop::published(engine);
         place.write("synapsor.runner.json", contract)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Database, Server, program};
 
 use crate::shop;
@@ -24,19 +24,19 @@ fn shell_blocks(markdown: &str) -> Vec<&str> {
 }
 
 /// Directory and empty PostgreSQL database with the variables of these pages; `None` without a server.
-fn ready() -> anyhow::Result<Option<(Workplace, Database)>> {
+fn ready() -> anyhow::Result<Option<(CliFixture, Database)>> {
     let Some(server) = Server::postgres()? else {
         return Ok(None);
     };
     let database = server.database()?;
-    let mut place = Workplace::empty()?;
+    let mut place = CliFixture::empty()?;
     place.set("OWNER_URL", &database.owner_url());
     place.set("DATABASE", &format!("{}/{}", server.address(), database.name()));
     Ok(Some((place, database)))
 }
 
 /// Runs the blocks in one shell, with roles of this test.
-fn run(place: &Workplace, database: &Database, blocks: &[&str]) -> anyhow::Result<String> {
+fn run(place: &CliFixture, database: &Database, blocks: &[&str]) -> anyhow::Result<String> {
     let psql = program("psql")?;
     let folder = psql.parent().unwrap_or(Path::new("/usr/bin"));
     shop::shell(place, &shop::renamed(&blocks.join("\n"), database), &[folder])

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::identity::Role;
 use synapsor_domain::contract;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::stack::Stack;
@@ -146,7 +146,7 @@ fn inspect_shows_the_schema_catalog() -> anyhow::Result<()> {
 
 #[test]
 fn failing_url_is_never_printed() -> anyhow::Result<()> {
-    let mut place = Workplace::empty()?;
+    let mut place = CliFixture::empty()?;
     place
         .run(&["inspect"])?
         .expect_failure(2, "SECRET_MISSING", &["SYNAPSOR_DATABASE_READ_URL"])?;
@@ -214,7 +214,7 @@ fn wrong_password_and_unknown_schema_are_explained() -> anyhow::Result<()> {
 #[test]
 fn interrupt_ends_the_wait_for_a_silent_server() -> anyhow::Result<()> {
     let silent = std::net::TcpListener::bind("127.0.0.1:0")?;
-    let mut place = Workplace::empty()?;
+    let mut place = CliFixture::empty()?;
     place.set(
         "DB",
         &format!("postgres://u:{CANARY}@{}/d?sslmode=disable", silent.local_addr()?),
@@ -236,7 +236,7 @@ fn interrupt_ends_the_wait_for_a_silent_server() -> anyhow::Result<()> {
 #[test]
 fn running_services_inspect_without_a_url() -> anyhow::Result<()> {
     let stack = Stack::start(Deployment::new(Build::Plain)?)?;
-    let place = Workplace::empty()?;
+    let place = CliFixture::empty()?;
     let leaf = stack.deployment.leaf(Role::Operator, Some("alice"))?;
     let path = |path: &std::path::Path| path.display().to_string();
     let (ca, cert, key) = (path(&leaf.ca), path(&leaf.cert), path(&leaf.key));

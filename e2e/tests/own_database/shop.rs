@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use synapsor_domain::contract;
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::Workplace;
+use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Database, Engine, Server};
 
 pub const ENGINES: [Engine; 5] = [
@@ -20,7 +20,7 @@ const PASSWORD: &str = "not-a-secret-7";
 /// User directory with the contract and the variables of the example, and its database.
 #[derive(Debug)]
 pub struct Shop {
-    pub place: Workplace,
+    pub place: CliFixture,
     pub engine: Engine,
     /// `None` for SQLite, whose database is the file `orders.db`.
     pub database: Option<Database>,
@@ -46,7 +46,7 @@ pub fn published(engine: Engine) -> (&'static str, &'static str) {
 
 /// Creates the shop on a server; `None`, with a notice, if there is none.
 pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
-    let mut place = Workplace::empty()?;
+    let mut place = CliFixture::empty()?;
     place.set("ORDERS_SHOP", "nord");
     place.set("ORDERS_AGENT", "support-agent");
     let (sql, contract) = published(engine);
@@ -178,7 +178,7 @@ impl Shop {
 
 /// Runs a shell script of the documentation in the user's directory, with our binaries and those of `more` on its
 /// path.
-pub fn shell(place: &Workplace, script: &str, more: &[&std::path::Path]) -> anyhow::Result<String> {
+pub fn shell(place: &CliFixture, script: &str, more: &[&std::path::Path]) -> anyhow::Result<String> {
     let mut path = Build::Plain.folder()?.display().to_string();
     for folder in more {
         path = format!("{path}:{}", folder.display());

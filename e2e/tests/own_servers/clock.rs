@@ -1,10 +1,10 @@
 //! Database whose clock differs from the writer's: the real writer refuses and changes nothing.
 
 use synapsor_e2e::binaries::Build;
-use synapsor_e2e::court::Court;
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::target::Target;
+use synapsor_e2e::writer_harness::WriterHarness;
 
 use crate::scene::{Scene, sessions_of};
 
@@ -16,7 +16,7 @@ pub(crate) async fn database_with_another_clock_is_not_written(scene: &Scene) ->
         return session_clock_is_the_server_clock(scene).await;
     }
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
-    let mut court = Court::with(deployment, &[]).await?;
+    let mut court = WriterHarness::with(deployment, &[]).await?;
     for sign in ["-", "+"] {
         court.deployment().target.execute(&format!(
             "SET allow_system_table_mods = on;
@@ -31,27 +31,27 @@ pub(crate) async fn database_with_another_clock_is_not_written(scene: &Scene) ->
          CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
            $$ SELECT pg_catalog.statement_timestamp() $$",
     )?;
-    court.applies_honest_papers().await
+    court.expect_valid_job_applied().await
 }
 
 /// MySQL and MariaDB let a session have its own time; the writer uses the server's. The proof `switches`, which
 /// steps the writer's clock, covers a server with another clock.
 async fn session_clock_is_the_server_clock(scene: &Scene) -> anyhow::Result<()> {
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
-    let mut court = Court::with(deployment, &[]).await?;
+    let mut court = WriterHarness::with(deployment, &[]).await?;
     let owner = scene.server.server().session();
     owner.execute(&format!(
         "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() + {APART}'"
     ))?;
     forget_connections(scene, &court)?;
-    let applied = court.applies_honest_papers().await;
+    let applied = court.expect_valid_job_applied().await;
     owner.execute("SET GLOBAL init_connect = ''")?;
     forget_connections(scene, &court)?;
     applied
 }
 
 /// A MySQL connection keeps the time that it was opened with.
-fn forget_connections(scene: &Scene, court: &Court) -> anyhow::Result<()> {
+fn forget_connections(scene: &Scene, court: &WriterHarness) -> anyhow::Result<()> {
     let Target::Server { roles, .. } = &court.deployment().target else {
         anyhow::bail!("a server has the target");
     };

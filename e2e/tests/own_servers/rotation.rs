@@ -10,7 +10,7 @@ use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::deployment::Deployment;
-use synapsor_e2e::operator::Desk;
+use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
 
@@ -179,7 +179,7 @@ pub(crate) async fn running_writer_survives_a_password_change(scene: &Scene) -> 
 
     owner.execute("BEGIN")?;
     owner.execute("UPDATE invoices SET internal_note = 'held' WHERE id = 'INV-3001'")?;
-    let mut desk = Desk::open(&stack, "alice")?;
+    let mut desk = OperatorClient::open(&stack, "alice")?;
     let subject = desk.subject(&stack.deployment, &first).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     let watcher = scene.server.server().session();

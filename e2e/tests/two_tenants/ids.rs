@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use synapsor_e2e::door::{Events, Message, uri};
+use synapsor_e2e::mcp_http::{Events, Message, uri};
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
 
 use crate::{RATE, UNKNOWN, ask, bytes};

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::ensure;
-use synapsor_e2e::door::{Door, Message, Reply, uri};
+use synapsor_e2e::mcp_http::{McpHttpClient, Message, Reply, uri};
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenant, Tenants};
 
 use crate::{RATE, ask};
@@ -30,7 +30,7 @@ fn newest(known: &Known) -> Option<String> {
 
 /// One client of a tenant.
 struct Worker {
-    door: Door,
+    door: McpHttpClient,
     token: String,
     session: Option<String>,
     own: Tenant,

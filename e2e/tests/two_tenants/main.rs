@@ -5,7 +5,7 @@ mod ids;
 mod load;
 mod sessions;
 
-use synapsor_e2e::door::{Door, Message, Reply};
+use synapsor_e2e::mcp_http::{McpHttpClient, Message, Reply};
 
 /// Fast enough for every test here.
 const RATE: [&str; 2] = ["--rate-per-second", "100000"];
@@ -28,7 +28,12 @@ fn bytes(mut reply: Reply) -> String {
 }
 
 /// Sends a request, in a session if one is named.
-async fn ask(door: &Door, token: &str, session: Option<&str>, message: &Message) -> anyhow::Result<Reply> {
+async fn ask(
+    door: &McpHttpClient,
+    token: &str,
+    session: Option<&str>,
+    message: &Message,
+) -> anyhow::Result<Reply> {
     match session {
         Some(session) => door.ask_in(token, session, message).await,
         None => door.ask(token, message).await,

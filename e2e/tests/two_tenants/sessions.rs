@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use synapsor_e2e::door::{Door, Events, LEGACY, Message, SESSIONLESS, uri};
+use synapsor_e2e::mcp_http::{Events, LEGACY, McpHttpClient, Message, SESSIONLESS, uri};
 use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants};
 
 use crate::{RATE, UNKNOWN, bytes};
@@ -52,7 +52,7 @@ async fn foreign_session_looks_like_an_unknown_one() -> anyhow::Result<()> {
 
 /// Subscribes or unsubscribes outside the caller's own sessions.
 async fn outside(
-    door: &Door,
+    door: &McpHttpClient,
     token: &str,
     method: &str,
     address: &str,

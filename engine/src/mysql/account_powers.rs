@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_a_writer_put_it_above_nothing() {
+    fn writer_rights_do_not_bypass_checks() {
         for line in [
             "GRANT USAGE ON *.* TO `w`@`%`",
             "GRANT PROCESS ON *.* TO `w`@`%`",
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn rights_of_an_owner_or_administrator_are_named() {
+    fn owner_and_administrator_rights_are_named() {
         for (line, power) in [
             (
                 "GRANT ALL PRIVILEGES ON *.* TO `w`@`%` IDENTIFIED BY PASSWORD '*1F' WITH GRANT OPTION",

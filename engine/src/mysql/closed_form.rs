@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn body_that_only_sets_its_row_is_closed_and_no_other() {
+    fn only_bodies_that_set_their_own_row_are_closed() {
         for body in HARMLESS {
             assert!(is_closed(&trigger(body)), "{body}");
         }
@@ -446,7 +446,7 @@ mod tests {
     }
 
     #[test]
-    fn saved_mode_charset_timing_and_event_decide_too() {
+    fn closed_form_depends_on_mode_charset_timing_and_event() {
         let body = HARMLESS[0];
         for mode in [
             "ANSI_QUOTES",
@@ -498,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn deep_nesting_ends() {
+    fn deep_nesting_is_rejected_without_overflow() {
         let deep = format!("SET NEW.a = {}1{}", "(".repeat(500), ")".repeat(500));
         assert!(!is_closed(&trigger(&deep)));
         let deep = format!(

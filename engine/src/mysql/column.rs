@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn declared_types_are_read_as_the_servers_write_them() {
+    fn parses_declared_types_as_printed_by_servers() {
         let of = |declared: &str| ColumnType::of(&column(declared, None));
         assert_eq!(of("bigint(20) unsigned"), integer(64, true));
         assert_eq!(of("int(5) unsigned zerofill"), integer(32, true));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_set_holds_what_it_has_letters_for() {
+    fn charset_accepts_only_its_own_characters() {
         let holds = |collation: &str, text: &str| {
             let ColumnType::Text { charset, .. } = ColumnType::of(&column("varchar(9)", Some(collation)))
             else {

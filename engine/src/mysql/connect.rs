@@ -365,7 +365,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_told_apart_and_old_ones_refused() {
+    fn server_products_are_detected_and_old_ones_rejected() {
         assert_eq!(
             product("9.7.4-2").unwrap(),
             (Flavor::Mysql, "MySQL 9.7.4".to_owned())
@@ -387,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_of_a_url_cannot_weaken_a_session() {
+    fn url_parameters_cannot_weaken_a_session() {
         assert_eq!(parameters("mysql://h/d").unwrap(), None);
         assert_eq!(
             parameters("mysql://h/d?ssl-mode=VERIFY_IDENTITY").unwrap(),
@@ -407,7 +407,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_is_what_cannot_leave_the_machine() {
+    fn only_local_addresses_are_loopback() {
         for near in ["localhost", "127.0.0.1", "127.8.9.1", "::1", "[::1]"] {
             assert!(is_loopback(near), "{near}");
         }

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_those_of_the_calendar() {
+    fn only_calendar_dates_are_accepted() {
         for real in [
             "2026-01-02",
             "2024-02-29",
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_get_exactly_their_digits() {
+    fn timestamps_get_exactly_their_digits() {
         let shown = |text, digits| date_time(text, digits);
         assert_eq!(
             shown("2026-01-02T03:04:05.12", 3).unwrap(),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn times_reach_as_far_as_the_servers() {
+    fn time_range_equals_the_servers() {
         assert_eq!(time("-838:59:59", 0).unwrap(), "-838:59:59");
         assert_eq!(time("03:04:05.1", 6).unwrap(), "03:04:05.100000");
         for text in [

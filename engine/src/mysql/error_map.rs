@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_can_be_tried_again_is_told_from_what_cannot() {
+    fn retryable_errors_are_distinguished() {
         for (number, expected) in [
             (1205, EngineErrorKind::Busy),
             (1213, EngineErrorKind::Busy),
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_drivers_text_remains() {
+    fn driver_text_is_dropped() {
         let error = Error::Configuration("mysql://root:secret@host".into());
         assert!(!map_driver_error(&error).detail.contains("secret"));
         let error = Error::Io(std::io::Error::other("secret"));

@@ -303,7 +303,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_that_are_not_the_servers_own_are_listed() {
+    fn user_defined_functions_are_listed() {
         for (text, functions) in [
             ("(`fee` >= 0) and (char_length(`status`) < 64)", vec![]),
             ("`status` in (_utf8mb4\\'open\\',_utf8mb4\\'paid\\')", vec![]),

@@ -530,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn table_of_the_migration_has_no_difference() {
+    fn migration_table_has_no_difference() {
         for printed in printed() {
             assert_eq!(found(&printed), []);
             for harmless in [
@@ -551,7 +551,7 @@ mod tests {
     }
 
     #[test]
-    fn identity_table_has_a_form_of_its_own() {
+    fn identity_table_is_compared_with_its_own_form() {
         for tinyint in ["tinyint", "tinyint(4)"] {
             let printed = format!(
                 "CREATE TABLE `synapsor_database_identity` (\n  `id` {tinyint} NOT NULL,\n  `instance` varchar(64) COLLATE \
@@ -575,7 +575,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_part_is_a_difference_with_its_statement() {
+    fn differences_name_their_fix_statement() {
         for printed in printed() {
             for (from, to, statement) in DAMAGED {
                 let bad = printed.replace(from, to);

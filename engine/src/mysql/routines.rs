@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_beside_comments_are_hidden() {
+    fn names_beside_comments_are_ambiguous() {
         for text in [
             "SET @a = other/**/.f(1)",
             "SET @a = other. /* x */ f(1)",

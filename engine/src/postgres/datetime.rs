@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_comes_out_in_the_servers_form_or_not_at_all() {
+    fn timestamps_are_normalized_or_rejected() {
         for (text, expected) in [
             ("2026-01-31 13:05:59", Some("2026-01-31 13:05:59")),
             ("2026-01-31T13:05:59.123000", Some("2026-01-31 13:05:59.123")),

@@ -66,7 +66,7 @@ mod tests {
     use super::with_warnings;
 
     #[tokio::test]
-    async fn a_warning_of_the_server_is_told_and_nothing_else_is() {
+    async fn only_server_warnings_are_reported() {
         let (done, is_warned) = with_warnings(async { 7 }).await;
         assert_eq!((done, is_warned), (7, false));
         let quiet = async {

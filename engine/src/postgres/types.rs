@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_type_has_one_family_and_a_name_without_modifiers() {
+    fn declared_types_map_to_a_family_and_a_bare_name() {
         for (declared, family, cast) in [
             ("numeric(10,2)", Family::Numeric(Some((10, 2))), "numeric"),
             ("numeric(3,-2)", Family::Numeric(Some((3, -2))), "numeric"),

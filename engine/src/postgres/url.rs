@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_is_read_and_decoded() {
+    fn all_url_parts_are_parsed_and_decoded() {
         let parsed =
             url("postgres://ro%40le:p%3Aw%2F@db.example:6543/app%20db?sslmode=verify-full&pgbouncer=true");
         assert_eq!(
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_refused_without_showing_it() {
+    fn rejects_unknown_url_parts_without_printing_them() {
         for text in [
             "mysql://u:secret@h/d",
             "postgres://h/d",
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_this_machine_the_certificate_is_always_checked() {
+    fn remote_certificates_are_always_verified() {
         let mode = |text: &str, contract| url(text).tls(contract);
         for host in ["127.0.0.1", "127.8.8.8", "[::1]", "localhost", "%2Frun"] {
             let text = format!("postgres://u@{host}/d");

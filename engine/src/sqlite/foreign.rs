@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_closed_unless_they_cannot_be_evaluated() {
+    fn evaluable_expressions_are_closed() {
         let is_never = |sql: &str| forms(sql).iter().any(|form| matches!(form, CodeForm::Never(_)));
         for fine in [
             "CREATE INDEX i ON invoices (lower(status)) WHERE version > 1;",
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn receipt_tables_that_are_not_the_migrations_are_named() {
+    fn foreign_receipt_tables_are_named() {
         assert_eq!(
             receipts::problems(&database(""), RECEIPTS).unwrap(),
             Vec::<String>::new()

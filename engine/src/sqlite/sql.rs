@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_comments_and_case_are_no_difference() {
+    fn blanks_comments_and_case_are_ignored() {
         let plain = words("CREATE TABLE t (a TEXT NOT NULL)");
         for same in [
             "create\n table  t(A text not/* why */null)",
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_decide_what_a_token_is() {
+    fn quotes_decide_the_kind_of_token() {
         assert_eq!(
             words("'it''s' \"A\"\"b\" `c` [d] x'00' 1.5e3"),
             [
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn functions_are_names_before_brackets() {
+    fn names_before_brackets_are_functions() {
         let called = |sql: &str| functions(&words(sql));
         assert_eq!(
             called("SELECT lower (a), \"f\"(b) WHERE x IN (1) AND NOT (y)"),

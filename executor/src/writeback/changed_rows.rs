@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn list_that_is_not_understood_stops_the_start() {
+    fn rejects_start_with_malformed_changed_row_list() {
         let dir = tempfile::tempdir().unwrap();
         for bytes in ["", "[", "{}", r#"[{"proposal_id":"wrp_1"}]"#] {
             std::fs::write(dir.path().join(FILE), bytes).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn changed_row_counts_although_it_cannot_be_written() {
+    async fn changed_row_counts_when_list_is_not_writable() {
         let dir = tempfile::tempdir().unwrap();
         let receipt = ReceiptRef {
             proposal_id: format!("wrp_{}", "01".repeat(10)).parse().unwrap(),

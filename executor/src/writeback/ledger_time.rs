@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ledger_time_passes_with_monotonic_clock_only() {
+    fn ledger_time_advances_with_monotonic_clock_only() {
         let clock = Arc::new(ManualClock::at(1_000));
         let time = LedgerTime::new(clock.clone());
         time.learn(0);

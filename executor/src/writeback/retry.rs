@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn five_transactions_at_most() {
+    fn retry_budget_allows_five_transactions() {
         let now = Instant::now();
         let mut patience = RetryBudget::begin(now);
         let pauses: Vec<_> = std::iter::from_fn(|| patience.next(BackoffClass::Contention, now)).collect();
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_begins_after_half_a_minute() {
+    fn no_transaction_begins_after_thirty_seconds() {
         let now = Instant::now();
         let mut patience = RetryBudget::begin(now);
         assert!(patience.next(BackoffClass::Outage, now).is_some());
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_of_some_seconds_is_outlasted() {
+    fn retries_outlast_a_short_outage() {
         for _ in 0..50 {
             let now = Instant::now();
             let mut patience = RetryBudget::begin(now);
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_for_the_clock_lasts_over_a_second() {
+    fn clock_tick_pause_exceeds_one_second() {
         for tries in 0..4 {
             assert!(pause(tries, BackoffClass::Tick) > Duration::from_secs(1));
         }
     }
 
     #[test]
-    fn doubt_is_resolved_for_a_minute_with_a_second_between_tries() {
+    fn in_doubt_retries_last_one_minute() {
         let mut now = Instant::now();
         let mut patience = RetryBudget::begin(now);
         for _ in 0..4 {

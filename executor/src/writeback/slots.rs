@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_take_turns_at_the_slots() {
+    fn slots_rotate_between_tenants() {
         let slots = Slots::new(1);
         let mut held = vec![
             poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap(),
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tenant_that_holds_all_it_may_leaves_a_slot_for_another() {
+    fn tenant_at_its_limit_leaves_a_slot_for_another() {
         let slots = Slots::new(2);
         let acme = [(); 2].map(|()| poll(&mut wants(&slots, "acme", Need::Ordinary)).unwrap());
         let mut third = wants(&slots, "acme", Need::Ordinary);
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_in_doubt_has_a_slot_when_all_others_are_taken() {
+    fn in_doubt_attempt_gets_the_reserved_slot() {
         let slots = Slots::new(1);
         let ordinary = ["acme", "globex"].map(|t| poll(&mut wants(&slots, t, Need::Ordinary)).unwrap());
         let mut third = wants(&slots, "initech", Need::Ordinary);
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_that_nobody_waits_for_any_more_goes_to_the_next() {
+    fn slot_of_a_dropped_waiter_goes_to_the_next() {
         let slots = Slots::new(1);
         let held = ["acme", "globex"].map(|t| poll(&mut wants(&slots, t, Need::Ordinary)).unwrap());
         let mut gone = wants(&slots, "initech", Need::Ordinary);

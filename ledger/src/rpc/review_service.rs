@@ -18,7 +18,7 @@ use super::page::Page;
 use super::{LedgerServices, caller, envelope, non_empty, refuse};
 use crate::error::status_of;
 use crate::store::proposals::{self, ProposalFilter, ProposalRow};
-use crate::store::receipts::{self, Incident};
+use crate::store::receipts::{self, IncidentRow};
 use crate::store::{ReadTransaction, StoreTxError, agents, events, log, records};
 
 #[tonic::async_trait]
@@ -185,7 +185,7 @@ impl ReviewService for LedgerServices {
             .read(move |reader| {
                 let filter = (source.as_deref(), kind.as_deref());
                 let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.look())?;
-                let shown = |row: &Incident| Ok::<_, StoreTxError>((incident(row), 256));
+                let shown = |row: &IncidentRow| Ok::<_, StoreTxError>((incident(row), 256));
                 let filled = page.fill(rows, |row| row.place, shown)?;
                 Ok((receipts::open_count(reader.conn())?, filled))
             })
@@ -212,7 +212,7 @@ fn adopted(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<Option<u64
     Ok(receipts::adopted(conn, &row.source_id, &named)?)
 }
 
-fn incident(row: &Incident) -> wire::ReceiptIncident {
+fn incident(row: &IncidentRow) -> wire::ReceiptIncident {
     wire::ReceiptIncident {
         seq: row.seq(),
         source_id: row.source.clone(),

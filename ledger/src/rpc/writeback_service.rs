@@ -20,9 +20,9 @@ use super::{LedgerServices, caller, envelope, refuse};
 use crate::error::status_of;
 use crate::finish_attempt::{FinishedAttempt, UNFINISHED_MAX};
 use crate::lease::{
-    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseTerms, Leased, SOURCES_MAX,
+    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseTimes, Leased, SOURCES_MAX,
 };
-use crate::receipt_incidents::{SOURCE_RECEIPTS_MAX, SourceReceipt};
+use crate::receipt_incidents::{LedgerReceipt, SOURCE_RECEIPTS_MAX};
 
 /// Maximum number of proposals in one request for orders.
 const ORDERS_OF_MAX: usize = 500;
@@ -52,7 +52,7 @@ impl WritebackService for LedgerServices {
             )));
         }
         let sources = sources(message.source_ids)?;
-        let terms = LeaseTerms {
+        let terms = LeaseTimes {
             writer: caller.identity,
             capacity: message.capacity,
             capacity_per_source: match message.capacity_per_source {
@@ -275,7 +275,7 @@ impl WritebackService for LedgerServices {
     }
 }
 
-fn source_receipt(found: SourceReceipt) -> wire::SourceReceipt {
+fn source_receipt(found: LedgerReceipt) -> wire::SourceReceipt {
     wire::SourceReceipt {
         seq: found.seq,
         receipt: Some(found.signed.into()),

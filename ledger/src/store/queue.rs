@@ -11,7 +11,7 @@ use super::error::StoreError;
 
 /// Limits for the proposals of one source that a writer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub(crate) struct QueueBounds {
     /// Limit for all proposals.
     pub(crate) all: usize,
     /// Limit for proposals that are not in doubt; keeps capacity free for an attempt in doubt.
@@ -22,7 +22,7 @@ pub(crate) struct Bounds {
     pub(crate) in_doubt: usize,
 }
 
-impl Bounds {
+impl QueueBounds {
     /// Returns the limits of a writer that takes `all` proposals of a source at a time.
     pub(crate) fn of(all: usize) -> Self {
         Self {
@@ -58,7 +58,7 @@ impl Held {
         self.ordinary() + self.in_doubt
     }
 
-    fn left(&self, bounds: Bounds) -> usize {
+    fn left(&self, bounds: QueueBounds) -> usize {
         bounds.all.saturating_sub(self.own())
     }
 }
@@ -111,7 +111,7 @@ pub(crate) fn next_of_source(
     conn: &Connection,
     (source, after): (&str, Option<&str>),
     held: &Held,
-    bounds: Bounds,
+    bounds: QueueBounds,
     now: Timestamp,
 ) -> Result<Vec<Given>, StoreError> {
     let left = held.left(bounds);

@@ -24,7 +24,7 @@ const ORDERS_PER_RECEIPT: u32 = 4;
 
 /// A settled receipt of one source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SourceReceipt {
+pub(crate) struct SourceReceiptRow {
     pub(crate) seq: u64,
     /// Whether it is recorded as lost, with no order that ended this.
     pub(crate) is_lost: bool,
@@ -79,7 +79,7 @@ pub(crate) fn expected(
     source: &str,
     before: Option<u64>,
     limit: u32,
-) -> Result<(Vec<SourceReceipt>, Option<u64>), StoreError> {
+) -> Result<(Vec<SourceReceiptRow>, Option<u64>), StoreError> {
     let cut = archived_before(conn, source)?.map_or(i64::MIN, Timestamp::as_unix_millis);
     let mut query = conn.prepare_cached(
         "SELECT r.seq, r.created_at >= ?3, EXISTS (SELECT 1 FROM receipt_incidents i INDEXED BY receipt_incidents_lost \
@@ -94,7 +94,7 @@ pub(crate) fn expected(
         let seq = from_sql(row.get(0)?)?;
         scanned += 1;
         if row.get::<_, bool>(1)? {
-            found.push(SourceReceipt {
+            found.push(SourceReceiptRow {
                 seq,
                 is_lost: row.get(2)?,
             });
@@ -241,7 +241,7 @@ fn must_be_there(conn: &Connection, source: &str, seq: u64) -> Result<bool, Stor
 
 /// An open incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Incident {
+pub(crate) struct IncidentRow {
     pub(crate) place: u64,
     pub(crate) kind: String,
     pub(crate) source: String,
@@ -251,7 +251,7 @@ pub(crate) struct Incident {
     pub(crate) at_ms: i64,
 }
 
-impl Incident {
+impl IncidentRow {
     /// Returns the event that recorded it.
     pub(crate) const fn seq(&self) -> u64 {
         self.place / PLACES_PER_EVENT
@@ -264,7 +264,7 @@ pub(crate) fn open_incidents(
     (source, kind): (Option<&str>, Option<&str>),
     before: Option<u64>,
     limit: u32,
-) -> Result<Vec<Incident>, StoreError> {
+) -> Result<Vec<IncidentRow>, StoreError> {
     let mut query = conn.prepare_cached(
         "SELECT i.place, i.kind, i.source_id, i.proposal_id, i.receipt_digest, e.at \
          FROM receipt_incidents i INDEXED BY receipt_incidents_open JOIN event_index e ON e.seq = i.place / 1024 \
@@ -284,7 +284,7 @@ pub(crate) fn open_incidents(
     })?;
     rows.map(|row| {
         let (place, kind, source, proposal_id, receipt_digest, at_ms) = row?;
-        Ok(Incident {
+        Ok(IncidentRow {
             place: from_sql(place)?,
             kind,
             source,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::finish_attempt::FinishedAttempt;
-use crate::lease::{JobGrant, LeaseTerms, Leased};
+use crate::lease::{JobGrant, LeaseTimes, Leased};
 use crate::store::StoreTxError;
 use crate::store::listeners::Topic;
 use crate::test_kit::{
@@ -27,7 +27,7 @@ pub(super) type Jobs = mpsc::Receiver<Result<Leased, PublicError>>;
 
 pub(super) fn open(world: &TestLedger, writer: &str, capacity: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(4);
-    let terms = LeaseTerms {
+    let terms = LeaseTimes {
         writer: writer.into(),
         sources: vec!["main".into()],
         capacity,
@@ -299,7 +299,7 @@ async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
 
 fn two_sources(world: &TestLedger, capacity_per_source: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(1);
-    let terms = LeaseTerms {
+    let terms = LeaseTimes {
         writer: WRITER.into(),
         sources: vec!["main".into(), "crm".into()],
         capacity: 2 * capacity_per_source,

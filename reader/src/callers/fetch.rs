@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_public_machines_are_asked() {
+    fn only_public_addresses_are_fetched() {
         for address in [
             "0.0.0.0",
             "10.0.0.1",
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_that_must_not_be_asked_are_refused_before_anything_is_sent() {
+    fn rejects_forbidden_issuer_addresses_before_sending() {
         synapsor_chassis::harden::choose_tls_provider();
         for url in [
             "http://id.example.com/keys",
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_that_leads_to_this_machine_is_not_asked() {
+    async fn rejects_issuer_name_that_resolves_to_loopback() {
         synapsor_chassis::harden::choose_tls_provider();
         let fetcher = Fetcher::new("https://localhost/keys", DeploymentEnvironment::Production).unwrap();
         let refusal = fetcher.fetch().await.unwrap_err();

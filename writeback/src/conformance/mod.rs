@@ -66,7 +66,7 @@ async fn postgres_conforms() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_later_postgres_conforms() {
+async fn later_postgres_conforms() {
     if is_there(LATER_POSTGRES) {
         run_all(|| postgres::fresh(LATER_POSTGRES)).await;
     }
@@ -87,7 +87,7 @@ async fn mariadb_conforms() {
 }
 
 #[test]
-fn every_behaviour_has_a_name_of_its_own() {
+fn behaviour_names_are_unique() {
     let mut names: Vec<_> = ALL.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     names.dedup();

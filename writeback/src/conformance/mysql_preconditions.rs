@@ -292,12 +292,12 @@ async fn rejects_every_damaged_receipt_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_code_that_nobody_acknowledged() {
+async fn rejects_unacknowledged_code() {
     refuses_all(CaseKind::Code).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn code_that_nobody_acknowledged_never_runs() {
+async fn unacknowledged_code_never_runs() {
     let nobody = Acknowledged::default();
     for owned in Owned::both() {
         for (table, event) in [("invoices", "BEFORE UPDATE"), (RECEIPT_TABLE, "BEFORE INSERT")] {
@@ -318,7 +318,7 @@ async fn code_that_nobody_acknowledged_never_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damage_to_receipts_waits_for_the_writer() {
+async fn receipt_table_changes_wait_for_the_writer() {
     waits_under_the_lock(CaseKind::Receipts).await;
 }
 
@@ -350,7 +350,7 @@ async fn admits_harmless_definitions() {
 
 /// Code that a contract acknowledged steers nothing, hides nothing and leaves nothing for the next proposal.
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_steers_and_hides_nothing() {
+async fn acknowledged_code_cannot_alter_or_hide_results() {
     let mut wrong = Vec::new();
     for owned in Owned::both() {
         for case in owned.of_kind(CaseKind::Code) {
@@ -381,7 +381,7 @@ async fn acknowledged_code_steers_and_hides_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_writes_declared_rows_and_no_more() {
+async fn acknowledged_code_writes_only_declared_rows() {
     let journal = "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
         CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW INSERT INTO journal VALUES ('x'), ('y');";
     for owned in Owned::both() {
@@ -426,7 +426,7 @@ impl Owned {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_view_in_place_of_a_table_is_never_read() {
+async fn view_that_replaces_a_table_is_never_read() {
     for owned in Owned::both() {
         let (plan, nobody) = (invoice(&owned.db), Acknowledged::default());
         for table in ["synapsor_database_identity", "invoices", RECEIPT_TABLE] {
@@ -453,7 +453,7 @@ async fn a_view_in_place_of_a_table_is_never_read() {
 
 /// The view comes after the table was judged and before it was read.
 #[tokio::test(flavor = "multi_thread")]
-async fn code_that_ran_at_a_read_ends_connection_and_attempt() {
+async fn code_during_a_read_ends_connection_and_attempt() {
     for owned in Owned::both() {
         let (plan, nobody) = (invoice(&owned.db), Acknowledged::default());
         for has_target in [true, false] {
@@ -478,7 +478,7 @@ async fn code_that_ran_at_a_read_ends_connection_and_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_read_of_a_view_leaves_nothing_behind() {
+async fn view_read_leaves_no_state_behind() {
     for owned in Owned::both() {
         owned.reset();
         owned.db.execute(
@@ -499,7 +499,7 @@ async fn a_read_of_a_view_leaves_nothing_behind() {
 
 /// Nothing was updated: the receipt is the one row that a conflict may commit, whatever the contract acknowledges.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conflict_commits_no_row_but_its_receipt() {
+async fn conflict_commits_only_its_receipt() {
     for owned in Owned::both() {
         let schema = owned.database.schema();
         for (more, is_fine) in [("", true), ("INSERT INTO journal VALUES ('more');", false)] {
@@ -539,7 +539,7 @@ async fn a_conflict_commits_no_row_but_its_receipt() {
 
 /// Whatever a pooled connection was left with, a transaction begins without it.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_changed_connection_is_replaced() {
+async fn changed_connection_is_replaced() {
     let nobody = Acknowledged::default();
     for owned in Owned::both() {
         let schema = owned.database.schema();
@@ -581,7 +581,7 @@ async fn a_changed_connection_is_replaced() {
 
 /// An acknowledgement holds as long as nothing that the code calls becomes another one.
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_covers_what_it_calls() {
+async fn acknowledgement_covers_called_routines() {
     let made = "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
         CREATE PROCEDURE deep(x BIGINT) INSERT INTO journal VALUES ('x');
         CREATE FUNCTION note(x BIGINT, y BIGINT) RETURNS BIGINT MODIFIES SQL DATA BEGIN CALL deep(x); RETURN x; END;
@@ -648,7 +648,7 @@ async fn acknowledged_code_covers_what_it_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_above_the_checks_is_named() {
+async fn account_above_the_checks_is_named() {
     for owned in Owned::both() {
         let (name, account) = (owned.database.schema(), owned.database.account('w'));
         for (right, on, power) in [
@@ -702,7 +702,7 @@ async fn an_account_above_the_checks_is_named() {
 }
 
 #[test]
-fn every_case_has_a_name_of_its_own() {
+fn case_names_are_unique() {
     for more in [CASES_MYSQL, CASES_MARIADB] {
         let cases = [cases(CASES, "fee", ""), cases(more, "fee", "")].concat();
         let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();

@@ -49,7 +49,7 @@ async fn set(db: &Db, transaction: &mut dyn Transaction, plan: &RowPlan, new: Co
 }
 
 #[tokio::test]
-async fn a_text_column_never_meets_a_number() {
+async fn text_column_is_never_compared_with_a_number() {
     for server in servers() {
         let database = made(
             server,
@@ -72,7 +72,7 @@ async fn a_text_column_never_meets_a_number() {
 }
 
 #[tokio::test]
-async fn accents_case_and_blanks_make_another_tenant() {
+async fn accents_case_and_blanks_distinguish_tenants() {
     for server in servers() {
         let database = made(
             server,
@@ -104,7 +104,7 @@ async fn accents_case_and_blanks_make_another_tenant() {
 }
 
 #[tokio::test]
-async fn numbers_are_refused_before_the_server_rounds_or_clips_them() {
+async fn rejects_numbers_that_the_server_would_round_or_clip() {
     for server in servers() {
         let database = made(
             server,
@@ -139,7 +139,7 @@ async fn numbers_are_refused_before_the_server_rounds_or_clips_them() {
 }
 
 #[tokio::test]
-async fn a_change_to_the_same_values_still_matches() {
+async fn change_to_equal_values_matches_its_row() {
     for server in servers() {
         let db: Db = server.fresh();
         db.set_up(Fixture::Invoices);
@@ -159,7 +159,7 @@ async fn a_change_to_the_same_values_still_matches() {
 }
 
 #[tokio::test]
-async fn a_moment_of_whole_seconds_does_not_move_within_one() {
+async fn whole_second_version_waits_for_the_next_tick() {
     for server in servers() {
         let database = made(
             server,
@@ -189,7 +189,7 @@ async fn a_moment_of_whole_seconds_does_not_move_within_one() {
 }
 
 #[tokio::test]
-async fn zero_dates_are_read_as_they_are_and_never_written() {
+async fn zero_dates_are_read_unchanged_and_never_written() {
     for server in servers() {
         let database = made(
             server,
@@ -239,7 +239,7 @@ async fn zero_dates_are_read_as_they_are_and_never_written() {
 }
 
 #[tokio::test]
-async fn json_is_read_as_what_each_server_keeps() {
+async fn json_is_read_as_each_server_stores_it() {
     for server in servers() {
         let database = made(
             server,
@@ -268,7 +268,7 @@ async fn json_is_read_as_what_each_server_keeps() {
 }
 
 #[tokio::test]
-async fn a_table_without_transactions_is_told() {
+async fn table_without_transactions_is_reported() {
     for server in servers() {
         let database = made(
             server,
@@ -285,7 +285,7 @@ async fn a_table_without_transactions_is_told() {
 }
 
 #[tokio::test]
-async fn a_receipt_that_waits_too_long_takes_the_change_with_it() {
+async fn receipt_timeout_rolls_the_change_back() {
     for server in servers() {
         let db: Db = server.fresh();
         db.set_up(Fixture::Invoices);
@@ -318,7 +318,7 @@ async fn a_receipt_that_waits_too_long_takes_the_change_with_it() {
 }
 
 #[tokio::test]
-async fn a_connection_that_is_killed_in_the_middle_commits_nothing() {
+async fn killed_connection_commits_nothing() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -342,7 +342,7 @@ async fn a_connection_that_is_killed_in_the_middle_commits_nothing() {
 }
 
 #[tokio::test]
-async fn an_interrupted_read_is_no_answer() {
+async fn interrupted_read_returns_an_error() {
     for server in servers() {
         let database = made(
             server,
@@ -362,7 +362,7 @@ async fn an_interrupted_read_is_no_answer() {
 }
 
 #[tokio::test]
-async fn accounts_of_few_rights_see_the_same_table() {
+async fn limited_accounts_read_the_same_shape() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -387,7 +387,7 @@ async fn accounts_of_few_rights_see_the_same_table() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_seen_counts_as_unobservable() {
+async fn hidden_triggers_count_as_unobservable() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -409,7 +409,7 @@ async fn what_cannot_be_seen_counts_as_unobservable() {
 }
 
 #[tokio::test]
-async fn the_check_finds_missing_and_excessive_rights() {
+async fn preflight_finds_missing_and_excessive_rights() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -459,7 +459,7 @@ async fn the_check_finds_missing_and_excessive_rights() {
 }
 
 #[tokio::test]
-async fn a_lock_of_somebody_else_is_waited_for_only_shortly() {
+async fn foreign_lock_is_awaited_only_briefly() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -479,7 +479,7 @@ async fn a_lock_of_somebody_else_is_waited_for_only_shortly() {
 }
 
 #[tokio::test]
-async fn a_way_to_the_server_that_counts_changed_rows_is_refused() {
+async fn rejects_a_connection_that_counts_changed_rows() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -518,7 +518,7 @@ async fn proxied(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_became_another_one_writes_nothing_and_claims_nothing() {
+async fn replaced_connection_neither_writes_nor_reports_success() {
     for server in servers() {
         let database = server.fresh();
         let db = with(&database);
@@ -567,7 +567,7 @@ async fn a_connection_that_became_another_one_writes_nothing_and_claims_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_says_it_is_read_only_is_not_written() {
+async fn read_only_server_is_not_written() {
     for server in servers() {
         let database = server.fresh();
         let (engine, proxy) = proxied(&database, "@@innodb_read_only", "1                 ").await;

@@ -8,7 +8,7 @@ use super::postgres_preconditions::Owned;
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_acknowledged_code_deferred_is_checked_before_commit() {
+async fn deferred_work_is_checked_before_commit() {
     let Some(owned) = Owned::new(URL) else { return };
     let journal = "CREATE TABLE lines (line text PRIMARY KEY);
         INSERT INTO lines VALUES ('known');
@@ -73,12 +73,12 @@ const EXPRESSION: &str = "CREATE TABLE journal (line bigint);
     ALTER TABLE journal ADD EXCLUDE USING btree (f(line) WITH =) DEFERRABLE INITIALLY DEFERRED;";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deferrable_checks_that_run_code_of_others_are_refused() {
+async fn rejects_deferrable_checks_that_run_foreign_code() {
     refuses_deferrable_checks(URL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deferrable_checks_that_run_code_of_others_are_refused_on_a_later_server() {
+async fn rejects_deferrable_foreign_code_on_a_later_server() {
     refuses_deferrable_checks(LATER_POSTGRES).await;
 }
 
@@ -102,7 +102,7 @@ async fn refuses_deferrable_checks(variable: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expression_of_a_deferrable_constraint_is_never_admitted() {
+async fn deferrable_constraint_expression_is_rejected() {
     let Some(owned) = Owned::new(URL) else { return };
     let function = "CREATE FUNCTION f(n bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT n';
         ALTER TABLE invoices ADD EXCLUDE USING btree (f(version) WITH =)";

@@ -303,22 +303,22 @@ async fn rejects_receipt_tables_damaged_under_the_lock_on_a_later_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_code_that_nobody_acknowledged() {
+async fn rejects_unacknowledged_code() {
     refuses_all(URL, CaseKind::Code).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_code_that_nobody_acknowledged_on_a_later_server() {
+async fn rejects_unacknowledged_code_on_a_later_server() {
     refuses_all(LATER_POSTGRES, CaseKind::Code).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_code_that_came_under_the_lock() {
+async fn rejects_code_created_under_the_lock() {
     refuses_all_under_the_lock(URL, CaseKind::Code).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_code_that_came_under_the_lock_on_a_later_server() {
+async fn rejects_code_created_under_the_lock_on_a_later_server() {
     refuses_all_under_the_lock(LATER_POSTGRES, CaseKind::Code).await;
 }
 
@@ -333,17 +333,17 @@ async fn admits_harmless_definitions_on_a_later_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_steers_and_hides_nothing() {
+async fn acknowledged_code_cannot_alter_or_hide_results() {
     stops_acknowledged_code(URL).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_steers_and_hides_nothing_on_a_later_server() {
+async fn acknowledged_code_cannot_alter_results_on_a_later_server() {
     stops_acknowledged_code(LATER_POSTGRES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledged_code_writes_declared_rows_and_no_more() {
+async fn acknowledged_code_writes_only_declared_rows() {
     let Some(owned) = Owned::new(URL) else { return };
     let journal = "CREATE TABLE journal (n bigserial PRIMARY KEY, line text);
         CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN
@@ -365,7 +365,7 @@ async fn acknowledged_code_writes_declared_rows_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_above_the_checks_is_named() {
+async fn account_above_the_checks_is_named() {
     let Some(owned) = Owned::new(URL) else { return };
     let (writer, owner) = (owned.postgres.writer_role(), owned.postgres.owner_role());
     let powers = async || {
@@ -411,7 +411,7 @@ async fn an_account_above_the_checks_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_statement_of_a_writeback_reads_a_whole_table() {
+async fn writeback_statements_never_scan_a_table() {
     let Some(owned) = Owned::new(URL) else { return };
     owned.reset();
     owned.postgres.alter(
@@ -449,7 +449,7 @@ async fn no_statement_of_a_writeback_reads_a_whole_table() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_changes_after_the_last_check_is_an_alarm() {
+async fn row_change_after_the_last_check_raises_an_alarm() {
     let Some(owned) = Owned::new(URL) else { return };
     let plan = invoice(&owned.db);
     for (is_changed, fee) in [(false, "0"), (true, "777")] {
@@ -477,7 +477,7 @@ async fn a_row_that_changes_after_the_last_check_is_an_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_on_which_foreign_code_ran_is_closed() {
+async fn connection_that_ran_foreign_code_is_closed() {
     let Some(owned) = Owned::new(URL) else { return };
     let connections = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'",

@@ -59,7 +59,7 @@ async fn updated(db: &Db) -> (Box<dyn Transaction>, Acknowledged) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_that_replaces_prepared_statements_is_refused() {
+async fn rejects_a_trigger_that_replaces_prepared_statements() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(&format!("{REPLACING}; {TRIGGER}; {ON}"));
     let (mut transaction, allowed) = updated(&db).await;
@@ -77,7 +77,7 @@ async fn a_trigger_that_replaces_prepared_statements_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn statements_that_are_replaced_during_the_last_look_commit_nothing() {
+async fn statements_replaced_in_the_last_check_commit_nothing() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(&format!("{REPLACING}; {POLICY}"));
     let (mut transaction, allowed) = updated(&db).await;
@@ -95,7 +95,7 @@ async fn statements_that_are_replaced_during_the_last_look_commit_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_with_replaced_statements_is_not_used_again() {
+async fn connection_with_replaced_statements_is_not_reused() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(&format!("{REPLACING}; {POLICY}"));
     let writer = db.writer();
@@ -122,7 +122,7 @@ async fn a_connection_with_replaced_statements_is_not_used_again() {
 
 /// What the code of one table's owner did to the session of a read reaches no later read.
 #[tokio::test(flavor = "multi_thread")]
-async fn code_that_runs_with_a_read_changes_no_later_read() {
+async fn code_during_a_read_cannot_change_later_reads() {
     for code in [
         "PERFORM public.replace_statements()",
         "PERFORM pg_catalog.set_config('TimeZone', 'Asia/Tokyo', false)",

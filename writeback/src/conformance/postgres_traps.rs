@@ -44,7 +44,7 @@ async fn found(db: &Db) -> Vec<Finding> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_right_is_named_with_its_grant() {
+async fn missing_right_is_reported_with_its_grant() {
     let Some((postgres, db)) = invoices() else { return };
     let role = postgres.writer_role();
     let grant = format!("GRANT UPDATE (\"fee\") ON \"public\".\"invoices\" TO \"{role}\";");
@@ -71,7 +71,7 @@ async fn a_missing_right_is_named_with_its_grant() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_too_many_is_named_with_its_revoke() {
+async fn excessive_right_is_reported_with_its_revoke() {
     let Some((postgres, db)) = invoices() else { return };
     let role = postgres.writer_role();
     postgres.alter(&format!(
@@ -88,7 +88,7 @@ async fn a_right_too_many_is_named_with_its_revoke() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_was_made_read_only_is_not_written() {
+async fn read_only_database_is_not_written() {
     let Some((postgres, db)) = invoices() else { return };
     let role = postgres.writer_role();
     postgres.alter(&format!(
@@ -99,7 +99,7 @@ async fn a_database_that_was_made_read_only_is_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_row_security_hides_from_updates_is_seen_but_not_locked() {
+async fn row_hidden_from_updates_is_read_but_not_locked() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(
         "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY; CREATE POLICY seen ON invoices FOR SELECT USING (true); \
@@ -118,7 +118,7 @@ async fn a_row_that_row_security_hides_from_updates_is_seen_but_not_locked() {
 const JOURNAL: &str = "CREATE TABLE journal (line text); INSERT INTO journal VALUES ('x')";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deferred_trigger_that_appears_before_the_update_is_seen_before_the_commit() {
+async fn new_deferred_trigger_is_detected_before_commit() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(JOURNAL);
     let mut transaction = begin(&db).await.transaction;
@@ -148,7 +148,7 @@ async fn a_deferred_trigger_that_appears_before_the_update_is_seen_before_the_co
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_that_a_trigger_empties_is_seen() {
+async fn table_truncated_by_a_trigger_is_detected() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(JOURNAL);
     postgres.execute(
@@ -165,7 +165,7 @@ async fn a_table_that_a_trigger_empties_is_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_that_writes_while_the_row_is_locked_is_seen_before_the_update() {
+async fn policy_write_during_the_lock_is_detected_before_update() {
     let Some((postgres, db)) = invoices() else { return };
     postgres.execute(JOURNAL);
     postgres.execute(
@@ -190,7 +190,7 @@ async fn a_policy_that_writes_while_the_row_is_locked_is_seen_before_the_update(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_is_inserted_anew_during_the_wait_is_found_by_a_second_look() {
+async fn row_reinserted_during_the_wait_is_found_by_a_second_read() {
     let Some((postgres, db)) = invoices() else { return };
     let held = postgres.hold(
         "BEGIN; DELETE FROM invoices WHERE id = 'INV-1'; \
@@ -217,7 +217,7 @@ async fn a_row_that_is_inserted_anew_during_the_wait_is_found_by_a_second_look()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_does_not_count_changes_is_not_written() {
+async fn server_without_change_counts_is_not_written() {
     let Some((postgres, db)) = invoices() else { return };
     let role = postgres.writer_role();
     postgres.alter(&format!("ALTER ROLE {role} SET track_counts = off"));
@@ -228,7 +228,7 @@ async fn a_server_that_does_not_count_changes_is_not_written() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_writeback_is_durable_whatever_its_role_is_set_to() {
+async fn writeback_is_durable_under_any_role_setting() {
     let Some((postgres, db)) = invoices() else { return };
     let role = postgres.writer_role();
     postgres.alter(&format!(
@@ -259,7 +259,7 @@ async fn proxied(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_that_ends_in_a_rollback_is_no_commit() {
+async fn commit_that_ends_in_a_rollback_is_in_doubt() {
     let Some((postgres, db)) = invoices() else { return };
     let (engine, proxy) = proxied(&postgres, Access::Write, "COMMIT;", "ABORT; ").await;
     let mut transaction = engine.begin().await.unwrap().transaction;
@@ -274,7 +274,7 @@ async fn a_commit_that_ends_in_a_rollback_is_no_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_became_another_one_writes_nothing() {
+async fn replaced_connection_writes_nothing() {
     let Some((postgres, db)) = invoices() else { return };
     let (engine, proxy) = proxied(
         &postgres,
@@ -310,7 +310,7 @@ async fn a_connection_that_became_another_one_writes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_for_reading_that_could_write_is_not_used() {
+async fn writable_read_connection_is_not_used() {
     let Some((postgres, db)) = invoices() else { return };
     let setting = (
         "default_transaction_read_only=on",

@@ -48,7 +48,7 @@ pub(crate) fn cases(text: &'static str, fee: &str, writer: &str) -> Vec<Case> {
 }
 
 #[test]
-fn every_case_has_a_name_of_its_own() {
+fn case_names_are_unique() {
     let text = include_str!("../../../e2e/fixtures/preconditions/postgres.sql");
     let cases = cases(text, "fee", "writer");
     let mut names: Vec<_> = cases.iter().map(|case| case.name).collect();

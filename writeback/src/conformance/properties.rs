@@ -17,13 +17,13 @@ const CASES: u32 = 500;
 const CASES_PER_TRANSACTION: usize = 50;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn names_and_values_pass_through_sqlite() {
+async fn names_and_values_round_trip_on_sqlite() {
     what_fits_reads_back(sqlite::fresh()).await;
     names_are_quoted(sqlite::fresh()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn names_and_values_pass_through_postgres() {
+async fn names_and_values_round_trip_on_postgres() {
     const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
     if is_there(URL) {
         what_fits_reads_back(postgres::fresh(URL)).await;
@@ -32,7 +32,7 @@ async fn names_and_values_pass_through_postgres() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn names_and_values_pass_through_mysql() {
+async fn names_and_values_round_trip_on_mysql() {
     if mysql::MYSQL.is_there() {
         what_fits_reads_back(mysql::MYSQL.fresh()).await;
         names_are_quoted(mysql::MYSQL.fresh()).await;
@@ -40,7 +40,7 @@ async fn names_and_values_pass_through_mysql() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn names_and_values_pass_through_mariadb() {
+async fn names_and_values_round_trip_on_mariadb() {
     if mysql::MARIADB.is_there() {
         what_fits_reads_back(mysql::MARIADB.fresh()).await;
         names_are_quoted(mysql::MARIADB.fresh()).await;

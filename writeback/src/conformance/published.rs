@@ -11,7 +11,7 @@ fn rendered() -> String {
     let mut text = format!(
         "# Engine conformance\n\nWhat every database engine of this program does, and is tested for against a real \
          server: {} behaviours.\nAn engine is finished when the list is green. This file is written by the test \
-         `the_published_list_is_the_one_that_is_run` in\n`writeback/src/conformance`; the behaviours are in the files \
+         `published_list_is_current` in\n`writeback/src/conformance`; the behaviours are in the files \
          beside it.\n\n| Behaviour | {} |\n|---|{}\n",
         ALL.len(),
         ENGINES.join(" | "),
@@ -24,7 +24,7 @@ fn rendered() -> String {
 }
 
 #[test]
-fn the_published_list_is_the_one_that_is_run() {
+fn published_list_is_current() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/engine-conformance.md");
     let wanted = rendered();
     if std::fs::read_to_string(&path).ok().as_deref() != Some(&wanted) {

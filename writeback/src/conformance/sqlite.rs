@@ -309,7 +309,7 @@ fn refused(url: &str) -> String {
 }
 
 #[test]
-fn urls_that_name_no_plain_existing_file_are_refused_without_showing_them() {
+fn rejects_urls_without_a_regular_file_and_hides_them() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| format!("sqlite://{}/{name}", folder.path().display());
     for url in [
@@ -337,7 +337,7 @@ fn urls_that_name_no_plain_existing_file_are_refused_without_showing_them() {
 }
 
 #[tokio::test]
-async fn the_store_of_a_ledger_is_no_source() {
+async fn ledger_store_is_rejected_as_source() {
     let store = "PRAGMA application_id = 0x53796e4c; CREATE TABLE t (x);";
     // An application may have tables of these names.
     let other = "CREATE TABLE events (x); CREATE TABLE nodes (x); CREATE TABLE checkpoints (x);";
@@ -355,7 +355,7 @@ async fn the_store_of_a_ledger_is_no_source() {
 }
 
 #[tokio::test]
-async fn a_file_that_took_the_place_of_the_database_is_noticed() {
+async fn replaced_database_file_is_detected() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let marked = |path: &PathBuf, instance: &str| {
@@ -376,7 +376,7 @@ async fn a_file_that_took_the_place_of_the_database_is_noticed() {
 }
 
 #[test]
-fn the_sample_is_made_once_and_can_be_written() {
+fn sample_is_created_once_and_is_writable() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("demo.db");
     synapsor_engine::sqlite::sample::create(&path).unwrap();
@@ -416,7 +416,7 @@ fn open(url: &str, access: Access, timeout: Option<Duration>) -> Account {
 }
 
 #[tokio::test]
-async fn commit_that_the_database_refuses_is_not_in_doubt() {
+async fn rejected_commit_is_not_in_doubt() {
     let db = fresh();
     db.set_up(Fixture::Invoices);
     db.execute(
@@ -437,7 +437,7 @@ async fn commit_that_the_database_refuses_is_not_in_doubt() {
 }
 
 #[tokio::test]
-async fn commit_beside_a_reader_is_busy_and_not_in_doubt() {
+async fn commit_with_an_active_reader_is_busy_not_in_doubt() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let owner = Connection::open(&path).unwrap();
@@ -467,7 +467,7 @@ async fn commit_beside_a_reader_is_busy_and_not_in_doubt() {
 }
 
 #[tokio::test]
-async fn file_that_was_replaced_behind_the_lock_is_not_written() {
+async fn file_replaced_during_the_lock_is_not_written() {
     let folder = tempfile::tempdir().unwrap();
     let (path, copy) = (folder.path().join("app.db"), folder.path().join("copy.db"));
     let owner = Connection::open(&path).unwrap();
@@ -505,7 +505,7 @@ async fn file_that_was_replaced_behind_the_lock_is_not_written() {
 }
 
 #[tokio::test]
-async fn pipe_beside_the_database_is_refused() {
+async fn rejects_a_pipe_beside_the_database() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     Connection::open(&path)
@@ -548,7 +548,7 @@ async fn file_with_a_second_name_is_not_written() {
 }
 
 #[tokio::test]
-async fn damaged_file_has_a_cause_of_its_own() {
+async fn damaged_file_is_reported_as_damaged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     std::fs::write(&path, [0x5a; 8192]).unwrap();
@@ -560,7 +560,7 @@ async fn damaged_file_has_a_cause_of_its_own() {
 }
 
 #[tokio::test]
-async fn schema_number_that_is_set_back_hides_no_change() {
+async fn reset_schema_number_hides_no_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let owner = Connection::open(&path).unwrap();

@@ -32,7 +32,7 @@ impl OperatorSteps<'_> {
         self.teller
             .step("The operator reads the proposal and signs exactly these bytes")?;
         for id in ids {
-            let looked = workflows::look(session, id).await?;
+            let looked = workflows::fetch_proposal_by_reference(session, id).await?;
             let digest = looked.attested.digest();
             let is_first = !facts.contains_key("approval");
             if is_first {
@@ -86,7 +86,7 @@ impl OperatorSteps<'_> {
         let retried = self.apply(session, id).await?;
         self.tell_outcome("retry", &retried)?;
         facts.insert("retry_status".to_owned(), json!(retried.status.as_str()));
-        let state = workflows::look(session, id).await?.state;
+        let state = workflows::fetch_proposal_by_reference(session, id).await?.state;
         facts.insert("proposal_state".to_owned(), json!(state.as_str()));
         Ok(())
     }
@@ -154,7 +154,7 @@ impl OperatorSteps<'_> {
     }
 
     async fn apply(&self, session: &mut LedgerConnection, id: &str) -> Result<ApplyOutcome, ExitError> {
-        let looked = workflows::look(session, id).await?;
+        let looked = workflows::fetch_proposal_by_reference(session, id).await?;
         workflows::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
     }
 

@@ -7,13 +7,13 @@ use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::{Mode, VersionAdvance};
 use synapsor_domain::scaffold::{DraftError, InitOptions, read_bounds, read_patch, read_states};
 
-use crate::commands::inspect::Database;
+use crate::commands::inspect::DatabaseArgs;
 
 /// Settings of the new contract.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
     #[command(flatten)]
-    pub(super) database: Database,
+    pub(super) database: DatabaseArgs,
     /// Table, as TABLE or SCHEMA.TABLE
     #[arg(long, value_name = "TABLE")]
     table: Option<String>,

@@ -52,7 +52,7 @@ pub(super) async fn approve(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = workflows::look(session, &args.proposal).await?;
+    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
     workflows::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
     let own = OwnContract::of(looked.attested.proposal(), &context.global);
@@ -79,7 +79,8 @@ pub(super) async fn approve(
         say_approved(&looked, &approved)?;
     }
     // Fetches the proposal again, so that the order names every approval that is in the log by now.
-    let again = workflows::look(session, looked.attested.proposal().id.as_str()).await?;
+    let again =
+        workflows::fetch_proposal_by_reference(session, looked.attested.proposal().id.as_str()).await?;
     let wait = std::time::Duration::from_secs(APPLY_WAIT_SECONDS);
     let applied = workflows::apply(session, context, &again, &signer, wait).await?;
     if context.global.json {
@@ -98,7 +99,7 @@ pub(super) async fn reject(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = workflows::look(session, &args.proposal).await?;
+    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
     workflows::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
     args.confirm

@@ -26,7 +26,7 @@ pub(super) async fn show(
     session: &LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = workflows::look(session, &args.proposal).await?;
+    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     if context.global.json {
         output::json(&shown(&looked))?;
         return Ok(Exit(EXIT_OK));

@@ -113,7 +113,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
     };
     let proposal = match args.proposal.as_deref() {
         None => String::new(),
-        Some(reference) => workflows::look(session, reference)
+        Some(reference) => workflows::fetch_proposal_by_reference(session, reference)
             .await?
             .attested
             .proposal()
@@ -141,7 +141,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
 }
 
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
-    let looked = workflows::look(session, &args.proposal).await?;
+    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     let Some(signed) = &looked.receipt else {
         let text = format!(
             "{} has no receipt; its state is `{}`",

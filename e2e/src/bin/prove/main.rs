@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use synapsor_chassis::random;
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::interrupt;
-use synapsor_e2e::proofs::ground::ENGINES;
+use synapsor_e2e::proofs::proof_env::ENGINES;
 use synapsor_e2e::proofs::{self, Plan};
 use tokio::runtime::Runtime;
 

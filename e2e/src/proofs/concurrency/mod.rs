@@ -10,14 +10,14 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::writeback::AttemptResult;
 
 use super::Plan;
-use super::bench::{Bench, Case};
 use super::checker::Checker;
+use super::crash_harness::{Case, CrashHarness};
 use super::findings::Findings;
-use super::ground::{self, Ground, Servers};
 use super::journal::Journal;
+use super::proof_env::{self, ProofEnv, Servers};
 use crate::binaries::Build;
-use crate::evil_ledger::Papers;
-use crate::generous_ledger::{GenerousLedger, Said};
+use crate::duplicating_ledger::{DuplicatingLedger, ReportedAttempt};
+use crate::hostile_ledger::JobInputs;
 use crate::operator::{decision, seal_decision};
 use crate::stack;
 
@@ -53,7 +53,7 @@ const SMALL: Size = Size {
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let size = if plan.small { SMALL } else { FULL };
-    ground::on_every_engine("concurrency", plan, Servers::Shared, |ground| {
+    proof_env::on_every_engine("concurrency", plan, Servers::Shared, |ground| {
         Box::pin(on_engine(ground, size))
     })
     .await
@@ -64,16 +64,16 @@ struct Work {
     alone: Vec<Case>,
     /// Grouped by row.
     rivals: Vec<Vec<Case>>,
-    papers: Vec<(ProposalId, Papers)>,
+    papers: Vec<(ProposalId, JobInputs)>,
 }
 
-async fn on_engine(ground: Ground, size: Size) -> anyhow::Result<Json> {
+async fn on_engine(ground: ProofEnv, size: Size) -> anyhow::Result<Json> {
     let mut bench = ground.bench(Build::Plain).await?;
     let work = work(&mut bench, size).await?;
     let deployment = &bench.stack.deployment;
     let journal = Journal::watch(ground.checker(deployment)?, "CR-");
     let began = Instant::now();
-    let ledger = GenerousLedger::start(deployment, &work.papers, size.writers, size.duplicates).await?;
+    let ledger = DuplicatingLedger::start(deployment, &work.papers, size.writers, size.duplicates).await?;
     let writers: Vec<_> = (1..=size.writers)
         .map(|number| stack::writer(deployment, &ledger.address, &format!("crowd-{number}"), &[]))
         .collect::<anyhow::Result<_>>()?;
@@ -98,7 +98,7 @@ async fn on_engine(ground: Ground, size: Size) -> anyhow::Result<Json> {
     }))
 }
 
-async fn work(bench: &mut Bench, size: Size) -> anyhow::Result<Work> {
+async fn work(bench: &mut CrashHarness, size: Size) -> anyhow::Result<Work> {
     let mut work = Work {
         alone: Vec::new(),
         rivals: Vec::new(),
@@ -129,14 +129,14 @@ async fn work(bench: &mut Bench, size: Size) -> anyhow::Result<Work> {
 
 /// Signed job inputs for the writers. The ledger that holds the proposal closes it, so that the agent may open the
 /// next one; these writers never use that ledger.
-async fn signed(bench: &mut Bench, case: &Case) -> anyhow::Result<(ProposalId, Papers)> {
+async fn signed(bench: &mut CrashHarness, case: &Case) -> anyhow::Result<(ProposalId, JobInputs)> {
     let deployment = &bench.stack.deployment;
     let alice = deployment.person("alice");
     let deny = seal_decision(
         alice,
         &decision(deployment, alice, &case.subject, DecisionKind::Reject),
     );
-    let papers = Papers {
+    let papers = JobInputs {
         proposal: case.subject.envelope.clone(),
         decisions: vec![case.approval.clone()],
         order: Some(bench.order(case)),
@@ -172,10 +172,10 @@ fn effects(checker: &Checker, findings: &mut Findings, work: &Work) -> anyhow::R
 
 /// Compares the reports of all writers with each other and with the source. Returns the count of each result.
 fn everybody_agrees(
-    bench: &Bench,
+    bench: &CrashHarness,
     findings: &mut Findings,
     work: &Work,
-    said: &BTreeMap<String, Vec<Said>>,
+    said: &BTreeMap<String, Vec<ReportedAttempt>>,
 ) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut tally = BTreeMap::new();
     for said in said.values().flatten() {
@@ -214,13 +214,13 @@ fn everybody_agrees(
 
 /// Checks that all reports carry the receipt of the source and that at most one writer wrote. Returns its outcome.
 fn agreed(
-    bench: &Bench,
+    bench: &CrashHarness,
     findings: &mut Findings,
     case: &Case,
-    said: &[Said],
+    said: &[ReportedAttempt],
 ) -> anyhow::Result<Option<String>> {
     let target = bench.look_at_target(case)?;
-    let is_same = |s: &Said| s.receipt.is_none() || s.receipt == target.receipt;
+    let is_same = |s: &ReportedAttempt| s.receipt.is_none() || s.receipt == target.receipt;
     findings.check(
         said.iter().all(is_same),
         case,
@@ -230,7 +230,8 @@ fn agreed(
     let wrote = said.iter().filter(|s| s.report.result == AttemptResult::Applied);
     let wrote: Vec<_> = wrote.map(|s| &s.report).collect();
     findings.check(wrote.len() <= 1, case, "more than one writer wrote", &wrote);
-    let is_known = |s: &Said| matches!(&s.report.result, AttemptResult::Retryable(_)) || s.receipt.is_some();
+    let is_known =
+        |s: &ReportedAttempt| matches!(&s.report.result, AttemptResult::Retryable(_)) || s.receipt.is_some();
     let odd: Vec<_> = said.iter().filter(|s| !is_known(s)).map(|s| &s.report).collect();
     findings.check(
         odd.is_empty(),

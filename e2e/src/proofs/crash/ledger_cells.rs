@@ -7,7 +7,7 @@ use synapsor_chassis::random;
 use synapsor_domain::error::PublicError;
 
 use super::Ran;
-use crate::proofs::bench::{Action, Bench, Case, logged, reached};
+use crate::proofs::crash_harness::{Action, Case, CrashHarness, logged, reached};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
@@ -72,7 +72,11 @@ fn cells(small: bool) -> Vec<Cell> {
 const TRIES_MAX: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(50);
 
-pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<Ran> {
+pub(super) async fn run(
+    bench: &mut CrashHarness,
+    findings: &mut Findings,
+    small: bool,
+) -> anyhow::Result<Ran> {
     let cells = cells(small);
     let writer = bench.writer(WRITER)?;
     for cell in &cells {
@@ -86,7 +90,12 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
     Ok(Ran::new("crashes of the ledger", cells.len(), all))
 }
 
-async fn crash(bench: &mut Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
+async fn crash(
+    bench: &mut CrashHarness,
+    findings: &mut Findings,
+    case: &Case,
+    cell: Cell,
+) -> anyhow::Result<()> {
     let from = logged(&bench.stack.ledger.log);
     bench
         .stack
@@ -127,7 +136,7 @@ async fn give_up(tries: &mut u32, refusal: PublicError) -> anyhow::Result<()> {
 }
 
 /// State, announced, leased, read from the file while no ledger runs.
-fn left(bench: &Bench, case: &Case) -> anyhow::Result<(String, bool, bool)> {
+fn left(bench: &CrashHarness, case: &Case) -> anyhow::Result<(String, bool, bool)> {
     let store = rusqlite::Connection::open(bench.stack.deployment.store())?;
     let sql = "SELECT state, started, EXISTS (SELECT 1 FROM leases l WHERE l.proposal_id = p.proposal_id \
                AND l.expires_at > 0) FROM proposals p WHERE proposal_id = ?1";

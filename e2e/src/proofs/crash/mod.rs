@@ -15,15 +15,15 @@ use synapsor_chassis::identity::Role;
 use synapsor_proto::ledger::v1::VerifyStoreRequest;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 
-use super::ground::{self, Ground, Servers};
-use super::{Dice, Plan};
+use super::proof_env::{self, ProofEnv, Servers};
+use super::{Plan, SeededRng};
 use crate::binaries::Build;
 use crate::databases::Engine;
-use crate::proofs::bench::Bench;
+use crate::proofs::crash_harness::CrashHarness;
 use crate::proofs::findings::Findings;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    ground::on_every_engine("crash", plan, Servers::Private, |ground| {
+    proof_env::on_every_engine("crash", plan, Servers::Private, |ground| {
         Box::pin(on_engine(ground, plan))
     })
     .await
@@ -50,7 +50,7 @@ impl Ran {
     }
 }
 
-async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
     let began = Instant::now();
     let tell = |ran: &Ran| {
         let (engine, seconds) = (ground.engine, began.elapsed().as_secs());
@@ -79,7 +79,13 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
     at_the_end(&mut bench, &mut findings).await?;
 
     let mut bench = ground.bench(Build::Plain).await?;
-    let kills = random_kills::run(&mut bench, &mut findings, &mut Dice::new(plan.seed), plan.small).await?;
+    let kills = random_kills::run(
+        &mut bench,
+        &mut findings,
+        &mut SeededRng::new(plan.seed),
+        plan.small,
+    )
+    .await?;
     tell(&kills);
     let proposals = at_the_end(&mut bench, &mut findings).await?;
     let skipped: Vec<Json> = cells.iter().chain([&kills]).filter_map(Ran::left_out).collect();
@@ -95,7 +101,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
 
 /// Final check: after another start of the ledger and a writer the outcomes are the same and the log verifies.
 /// Returns the number of proposals.
-pub(super) async fn at_the_end(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<usize> {
+pub(super) async fn at_the_end(bench: &mut CrashHarness, findings: &mut Findings) -> anyhow::Result<usize> {
     bench.stack.restart_ledger_in_place(&[])?;
     let writer = bench.writer(crate::stack::WRITER)?;
     let asked = findings.ask_again(bench).await?;

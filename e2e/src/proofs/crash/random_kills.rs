@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use synapsor_domain::proposal::ProposalState;
 
 use super::Ran;
-use crate::proofs::Dice;
-use crate::proofs::bench::{Bench, Case};
+use crate::proofs::SeededRng;
+use crate::proofs::crash_harness::{Case, CrashHarness};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
@@ -20,9 +20,9 @@ const ORDERS: usize = 3;
 const LIVES: u32 = 3;
 
 pub(super) async fn run(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
-    dice: &mut Dice,
+    dice: &mut SeededRng,
     small: bool,
 ) -> anyhow::Result<Ran> {
     let kills = if small { KILLS_SMALL } else { KILLS };
@@ -60,7 +60,7 @@ pub(super) async fn run(
 }
 
 /// Measures the time that a writer needs without a kill.
-async fn one_writeback(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<Duration> {
+async fn one_writeback(bench: &mut CrashHarness, findings: &mut Findings) -> anyhow::Result<Duration> {
     let case = bench.ordered("no kill").await?;
     let writer = bench.writer(WRITER)?;
     let began = Instant::now();
@@ -73,7 +73,7 @@ async fn one_writeback(bench: &mut Bench, findings: &mut Findings) -> anyhow::Re
 
 /// Checks ended cases and orders returned ones again.
 async fn still_open(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
     cases: Vec<Case>,
 ) -> anyhow::Result<Vec<Case>> {

@@ -2,7 +2,7 @@
 //! end the proposal, and this step crashes as well, at each of its points.
 
 use super::Ran;
-use crate::proofs::bench::{Action, Bench};
+use crate::proofs::crash_harness::{Action, CrashHarness};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
@@ -19,7 +19,11 @@ const POINTS: [&str; 8] = [
 ];
 const SMALL: [(&str, Action); 1] = [("after-receipt", Action::Kill)];
 
-pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<Ran> {
+pub(super) async fn run(
+    bench: &mut CrashHarness,
+    findings: &mut Findings,
+    small: bool,
+) -> anyhow::Result<Ran> {
     let every = |point: &'static str| Action::ALL.map(|action| (point, action));
     let all: Vec<(&str, Action)> = POINTS.into_iter().flat_map(every).collect();
     let number = all.len() + 1;
@@ -32,7 +36,7 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
 }
 
 async fn ended_without_effect(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
     point: &str,
     action: Action,
@@ -61,7 +65,7 @@ async fn ended_without_effect(
 }
 
 /// A committed change stays, whichever operator is revoked afterwards.
-async fn committed_before(bench: &mut Bench, findings: &mut Findings) -> anyhow::Result<()> {
+async fn committed_before(bench: &mut CrashHarness, findings: &mut Findings) -> anyhow::Result<()> {
     let mut first = bench.failing_writer(WRITER, "after-commit:kill")?;
     let case = bench.ordered("revoked after the commit").await?;
     first.reached(Action::Kill).await?;
@@ -73,7 +77,7 @@ async fn committed_before(bench: &mut Bench, findings: &mut Findings) -> anyhow:
     findings.ended(bench, case, "applied", "applied").await
 }
 
-fn revoke(bench: &Bench, revoked: bool) -> anyhow::Result<()> {
+fn revoke(bench: &CrashHarness, revoked: bool) -> anyhow::Result<()> {
     let deployment = &bench.stack.deployment;
     let mut trust = deployment.default_trust();
     for operator in trust.operators.iter_mut().filter(|o| o.person == "alice") {

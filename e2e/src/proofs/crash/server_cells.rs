@@ -6,7 +6,7 @@ use tokio::task::block_in_place;
 
 use super::Ran;
 use crate::databases::PrivateServer;
-use crate::proofs::bench::{Action, Bench};
+use crate::proofs::crash_harness::{Action, CrashHarness};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
@@ -28,7 +28,7 @@ enum Writer {
 }
 
 pub(super) async fn run(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
     server: &PrivateServer,
     small: bool,
@@ -50,7 +50,7 @@ pub(super) async fn run(
 }
 
 async fn cell(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
     server: &PrivateServer,
     point: &str,

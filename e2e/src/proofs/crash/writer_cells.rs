@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Ran;
-use crate::proofs::bench::{Action, Bench, Case};
+use crate::proofs::crash_harness::{Action, Case, CrashHarness};
 use crate::proofs::findings::Findings;
 use crate::stack::WRITER;
 
@@ -95,7 +95,11 @@ fn cells(small: bool) -> Vec<Cell> {
 }
 
 /// Runs the cells with the same writer, and with another one; the small run omits the latter.
-pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool) -> anyhow::Result<[Ran; 2]> {
+pub(super) async fn run(
+    bench: &mut CrashHarness,
+    findings: &mut Findings,
+    small: bool,
+) -> anyhow::Result<[Ran; 2]> {
     let (all, cells) = (cells(false).len(), cells(small));
     for cell in &cells {
         same_writer(bench, findings, *cell).await?;
@@ -116,7 +120,7 @@ pub(super) async fn run(bench: &mut Bench, findings: &mut Findings, small: bool)
 }
 
 /// The writer crashes; the same writer restarts and gets its leases again.
-async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> anyhow::Result<()> {
+async fn same_writer(bench: &mut CrashHarness, findings: &mut Findings, cell: Cell) -> anyhow::Result<()> {
     let mut failing = bench.failing_writer(WRITER, &cell.wanted())?;
     let case = bench.ordered(&cell.name("same writer")).await?;
     failing.reached(cell.action).await?;
@@ -135,7 +139,7 @@ async fn same_writer(bench: &mut Bench, findings: &mut Findings, cell: Cell) -> 
 /// Each cell has its own crashing writer; another writer takes over when the leases have expired. Returns the
 /// cells that did not fit into this round.
 async fn other_writer<'a>(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
     cells: &'a [Cell],
 ) -> anyhow::Result<&'a [Cell]> {
@@ -176,7 +180,12 @@ async fn other_writer<'a>(
 }
 
 /// Right after the crash, effect and receipt exist together or not at all, depending on the point.
-fn all_or_nothing(bench: &Bench, findings: &mut Findings, case: &Case, cell: Cell) -> anyhow::Result<()> {
+fn all_or_nothing(
+    bench: &CrashHarness,
+    findings: &mut Findings,
+    case: &Case,
+    cell: Cell,
+) -> anyhow::Result<()> {
     let seen = bench.look_at_target(case)?;
     let committed = cell.has_committed();
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;

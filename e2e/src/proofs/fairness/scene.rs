@@ -14,7 +14,7 @@ use crate::agent::Agent;
 use crate::binaries::Build;
 use crate::databases::{Server, Session};
 use crate::deployment::Deployment;
-use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use crate::stack::{self, Stack};
 
 /// Index of the working source.
@@ -30,7 +30,7 @@ pub(super) struct Scene {
     pub(super) gates: Vec<Gate>,
     stack: Stack,
     agent: Agent,
-    desk: Desk,
+    desk: OperatorClient,
     tenant: String,
     used: usize,
 }
@@ -67,7 +67,7 @@ impl Scene {
         let stack = Stack::without_writer(deployment)?;
         Ok(Self {
             agent: Agent::over_stdio(&stack).await?,
-            desk: Desk::open(&stack, "alice")?,
+            desk: OperatorClient::open(&stack, "alice")?,
             gates,
             stack,
             tenant: "acme".to_owned(),

@@ -7,10 +7,10 @@ use serde_json::{Value as Json, json};
 use synapsor_domain::proposal::ProposalState;
 
 use super::Plan;
-use super::bench::{Bench, Case};
+use super::crash_harness::{Case, CrashHarness};
 use super::findings::Findings;
-use super::ground::{self, Ground, Servers};
 use super::journal::Journal;
+use super::proof_env::{self, ProofEnv, Servers};
 use crate::binaries::Build;
 use crate::proxy::{Loss, Proxy};
 use crate::stack::WRITER;
@@ -58,13 +58,13 @@ impl Way {
 }
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    ground::on_every_engine("lost", plan, Servers::Shared, |ground| {
+    proof_env::on_every_engine("lost", plan, Servers::Shared, |ground| {
         Box::pin(on_engine(ground, plan))
     })
     .await
 }
 
-async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
     let Some(proxy) = ground.proxy().await? else {
         let reason = "COMMIT is a call within the writer's process: there is no answer to lose";
         return Ok(json!({ "losses": 0, "violations": 0, "not_applicable": reason }));
@@ -101,7 +101,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
 
 /// Loses one COMMIT of each of these proposals; returns the time until each ended.
 async fn batch(
-    bench: &mut Bench,
+    bench: &mut CrashHarness,
     findings: &mut Findings,
     proxy: &Proxy,
     way: Way,
@@ -145,7 +145,7 @@ async fn batch(
 }
 
 /// Orders a returned job again.
-async fn has_ended(bench: &mut Bench, case: &Case) -> anyhow::Result<bool> {
+async fn has_ended(bench: &mut CrashHarness, case: &Case) -> anyhow::Result<bool> {
     let state: ProposalState = bench.state(case).await?.parse()?;
     if state == ProposalState::Approved {
         bench.desk.request_apply(&bench.order(case)).await?;

@@ -24,7 +24,7 @@ use self::judge::Judged;
 use self::scene::Scene;
 use self::tables::Tables;
 use super::Plan;
-use super::ground::{self, ENGINES, Ground, Servers};
+use super::proof_env::{self, ENGINES, ProofEnv, Servers};
 use crate::binaries::Build;
 use crate::databases::Engine;
 use crate::deployment::Deployment;
@@ -37,13 +37,13 @@ const AT_EVERY_POINT: usize = 2;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let engines: Vec<Engine> = ENGINES.into_iter().chain([Engine::Postgres18]).collect();
-    ground::on_engines("preconditions", plan, Servers::Shared, &engines, |ground| {
+    proof_env::on_engines("preconditions", plan, Servers::Shared, &engines, |ground| {
         Box::pin(on_engine(ground, plan))
     })
     .await
 }
 
-async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
     let began = Instant::now();
     let all = cases::all(ground.engine);
     let chosen = if plan.small {
@@ -75,7 +75,7 @@ async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
 }
 
 /// Definitions that exist before a proposal, an attempt or a writer.
-async fn standing(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
+async fn standing(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<Judged> {
     let (deployment, tables) = deployed(ground)?;
     let chosen = renamed(chosen, &tables);
     let mut cells = Cells::new(Scene::new(deployment, tables).await?)?;
@@ -86,7 +86,7 @@ async fn standing(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
 }
 
 /// Definitions that are created during a transaction.
-async fn between(ground: &Ground, all: &[Case], chosen: &[Case], plan: Plan) -> anyhow::Result<Judged> {
+async fn between(ground: &ProofEnv, all: &[Case], chosen: &[Case], plan: Plan) -> anyhow::Result<Judged> {
     let (deployment, tables) = deployed(ground)?;
     let is_damage = |case: &&Case| case.kind != CaseKind::Harmless;
     let (all, chosen) = (renamed(all, &tables), renamed(chosen, &tables));
@@ -104,7 +104,7 @@ async fn between(ground: &Ground, all: &[Case], chosen: &[Case], plan: Plan) -> 
 }
 
 /// The same code, acknowledged.
-async fn acknowledged(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged> {
+async fn acknowledged(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<Judged> {
     let (deployment, tables) = deployed(ground)?;
     let chosen = renamed(chosen, &tables);
     let acknowledged = acknowledged::acknowledge(&deployment, &tables, &chosen)?;
@@ -116,7 +116,7 @@ async fn acknowledged(ground: &Ground, chosen: &[Case]) -> anyhow::Result<Judged
 }
 
 /// Creates a deployment whose tables have a separate owner.
-fn deployed(ground: &Ground) -> anyhow::Result<(Deployment, Tables)> {
+fn deployed(ground: &ProofEnv) -> anyhow::Result<(Deployment, Tables)> {
     let fixture = Fixture::billing();
     let deployment = match ground.server() {
         None => Deployment::with_contract(Build::Failpoints, &fixture.contract.to_string())?,

@@ -17,7 +17,7 @@ use super::state::State;
 use super::tables::Tables;
 use crate::agent::Agent;
 use crate::deployment::Deployment;
-use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use crate::process::Process;
 use crate::stack::{self, Stack, WRITER};
 
@@ -29,7 +29,7 @@ const ENDED: Duration = Duration::from_secs(60);
 pub(super) struct Scene {
     pub(super) tables: Tables,
     stack: Stack,
-    desk: Desk,
+    desk: OperatorClient,
     agent: Agent,
     writer: Process,
     /// File that names the point at which the writer halts next.
@@ -63,7 +63,7 @@ impl Scene {
         let writer = start_writer(&stack, &halt)?;
         Ok(Self {
             tables,
-            desk: Desk::open(&stack, "alice")?,
+            desk: OperatorClient::open(&stack, "alice")?,
             agent: Agent::over_stdio(&stack).await?,
             writer,
             halt,

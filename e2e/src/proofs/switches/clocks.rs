@@ -15,9 +15,9 @@ use crate::faketime::SteppedClock;
 use crate::now;
 use crate::operator::{order, seal_order};
 use crate::process::Process;
-use crate::proofs::bench::Case;
+use crate::proofs::crash_harness::Case;
 use crate::proofs::findings::Findings;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 use crate::stack::WRITER;
 
 /// The ledger checks for expired items once a minute.
@@ -53,7 +53,7 @@ const STEPS: [(i64, &str); 3] = [
 
 /// Returns the number of cells; `None` without libfaketime.
 pub(super) async fn run(
-    ground: &Arc<Ground>,
+    ground: &Arc<ProofEnv>,
     findings: &mut Findings,
     small: bool,
 ) -> anyhow::Result<Option<usize>> {
@@ -83,7 +83,7 @@ pub(super) async fn run(
     Ok(Some(cells + 1))
 }
 
-async fn cell(ground: Arc<Ground>, step: Step, small: bool) -> anyhow::Result<Option<Findings>> {
+async fn cell(ground: Arc<ProofEnv>, step: Step, small: bool) -> anyhow::Result<Option<Findings>> {
     let Some(mut stepping) = Stepping::new(&ground).await? else {
         return Ok(None);
     };
@@ -100,7 +100,7 @@ struct Stepping {
 }
 
 impl Stepping {
-    async fn new(ground: &Ground) -> anyhow::Result<Option<Self>> {
+    async fn new(ground: &ProofEnv) -> anyhow::Result<Option<Self>> {
         let mut scene = Scene::new(ground).await?;
         let path = |name: &str| scene.bench.stack.deployment.path(name);
         let (ledger, writer) = (path("ledger.clock"), path("writer.clock"));
@@ -161,7 +161,7 @@ impl Stepping {
     }
 
     /// Checks that a clock set back does not revive an expired order.
-    async fn revive(&mut self, findings: &mut Findings, ground: &Ground) -> anyhow::Result<()> {
+    async fn revive(&mut self, findings: &mut Findings, ground: &ProofEnv) -> anyhow::Result<()> {
         let _writer = self.start_writer()?;
         let before = self.scene.approved("before an order expires").await?;
         self.applies(findings, &before).await?;

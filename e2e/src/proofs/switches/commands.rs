@@ -8,7 +8,7 @@ use synapsor_chassis::files;
 use synapsor_chassis::identity::Role;
 use tokio::task::block_in_place;
 
-use crate::cli::{Ran, Running};
+use crate::cli::{CommandOutput, Running};
 use crate::process::Process;
 use crate::stack::Stack;
 
@@ -49,18 +49,18 @@ impl Commands {
     }
 
     /// Runs one command that may call this writer.
-    pub(super) fn run(&self, writer: &Process, arguments: &[&str]) -> anyhow::Result<Ran> {
+    pub(super) fn run(&self, writer: &Process, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
         let mut command = Command::new(&self.runner);
         command.args(&self.flags).args(["--writer", &writer.address]);
         command.args(arguments).env_clear().env("USER", PERSON);
         block_in_place(|| Running::of(command, arguments)?.end(LIMIT))
     }
 
-    pub(super) fn freeze(&self, writer: &Process) -> anyhow::Result<Ran> {
+    pub(super) fn freeze(&self, writer: &Process) -> anyhow::Result<CommandOutput> {
         self.run(writer, &["writeback", "freeze"])
     }
 
-    pub(super) fn unfreeze(&self, writer: &Process) -> anyhow::Result<Ran> {
+    pub(super) fn unfreeze(&self, writer: &Process) -> anyhow::Result<CommandOutput> {
         self.run(writer, &["writeback", "unfreeze"])
     }
 }

@@ -8,9 +8,9 @@ use serde_json::{Value as Json, json};
 
 use super::scene::Scene;
 use super::sources::{self, Hanging, Source, WORKING};
-use crate::proofs::bench::Case;
+use crate::proofs::crash_harness::Case;
 use crate::proofs::findings::Findings;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 
 const SOURCES: usize = 16;
 /// Applies of one measurement; open proposals of one agent are limited, and the hanging ones are open.
@@ -27,7 +27,7 @@ const COMES_BACK_SMALL: Duration = Duration::from_secs(5);
 const TAKEN: Duration = Duration::from_secs(3);
 const APPLIED: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -> anyhow::Result<Json> {
+pub(super) async fn run(ground: &ProofEnv, findings: &mut Findings, small: bool) -> anyhow::Result<Json> {
     let (rounds, times_max, comes_back) = if small {
         (ROUNDS_SMALL, TIMES_MAX_SMALL, COMES_BACK_SMALL)
     } else {

@@ -3,7 +3,7 @@
 use crate::databases::Engine;
 use crate::deployment::Deployment;
 use crate::proofs::checker::Checker;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 
 /// The lock, until it is dropped or released.
 pub(super) struct ReceiptLock {
@@ -13,7 +13,7 @@ pub(super) struct ReceiptLock {
 }
 
 impl ReceiptLock {
-    pub(super) fn take(ground: &Ground, deployment: &Deployment) -> anyhow::Result<Self> {
+    pub(super) fn take(ground: &ProofEnv, deployment: &Deployment) -> anyhow::Result<Self> {
         let session = ground.checker(deployment)?;
         let (lock, unlock): (&[&str], _) = match ground.engine {
             Engine::Sqlite => (&["BEGIN EXCLUSIVE"], "ROLLBACK"),

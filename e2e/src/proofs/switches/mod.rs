@@ -18,14 +18,14 @@ use serde_json::{Value as Json, json};
 
 use super::Plan;
 use super::findings::Findings;
-use super::ground::{self, ENGINES, Ground, Servers};
+use super::proof_env::{self, ENGINES, ProofEnv, Servers};
 use crate::databases::Engine;
 
 /// Engines that the small form measures: a file, and a server.
 const MEASURED_SMALL: [Engine; 2] = [Engine::Sqlite, Engine::Postgres];
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    let mut summary = ground::on_every_engine("switches", plan, Servers::Shared, |ground| {
+    let mut summary = proof_env::on_every_engine("switches", plan, Servers::Shared, |ground| {
         Box::pin(on_engine(ground, plan))
     })
     .await?;
@@ -44,7 +44,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
         .copied()
         .filter(|e| plan.engine.is_none_or(|only| only == *e))
     {
-        let Some(ground) = Ground::find(engine, Servers::Shared)? else {
+        let Some(ground) = ProofEnv::find(engine, Servers::Shared)? else {
             continue;
         };
         let mut findings = Findings::default();
@@ -66,7 +66,7 @@ fn ended<T: Default>(part: &str, ran: anyhow::Result<T>, findings: &mut Findings
     })
 }
 
-async fn on_engine(ground: Ground, plan: Plan) -> anyhow::Result<Json> {
+async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
     let ground = Arc::new(ground);
     let mut findings = Findings::default();
     let mut skipped = Vec::new();

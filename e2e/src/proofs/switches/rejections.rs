@@ -19,7 +19,7 @@ use super::locks::ReceiptLock;
 use super::scene::Scene;
 use crate::operator::{Subject, decision, seal_decision};
 use crate::proofs::findings::Findings;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 use crate::stack::{self, WRITER};
 
 const REJECTIONS: usize = 20_000;
@@ -28,7 +28,7 @@ const AT_ONCE: usize = 16;
 /// Longer than every lock timeout of a rejection.
 const LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(ground: &Ground, findings: &mut Findings, small: bool) -> anyhow::Result<Json> {
+pub(super) async fn run(ground: &ProofEnv, findings: &mut Findings, small: bool) -> anyhow::Result<Json> {
     let mut scene = Scene::new(ground).await?;
     let writer = scene.bench.writer(WRITER)?;
     let first = scene.approved("the first rejection of many").await?;

@@ -12,9 +12,9 @@ use super::commands::Commands;
 use crate::binaries::Build;
 use crate::operator::{decision, seal_decision};
 use crate::process::Process;
-use crate::proofs::bench::{Bench, Case};
+use crate::proofs::crash_harness::{Case, CrashHarness};
 use crate::proofs::findings::Findings;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 use crate::stack;
 
 /// A running writer applies an order many times over in this time.
@@ -23,16 +23,16 @@ const LOOK: Duration = Duration::from_millis(5);
 const PROBE: Duration = Duration::from_secs(5);
 
 pub(super) struct Scene {
-    pub(super) bench: Bench,
+    pub(super) bench: CrashHarness,
     pub(super) commands: Commands,
 }
 
 impl Scene {
-    pub(super) async fn new(ground: &Ground) -> anyhow::Result<Self> {
+    pub(super) async fn new(ground: &ProofEnv) -> anyhow::Result<Self> {
         Self::of(ground.bench(Build::Plain).await?)
     }
 
-    pub(super) fn of(bench: Bench) -> anyhow::Result<Self> {
+    pub(super) fn of(bench: CrashHarness) -> anyhow::Result<Self> {
         let commands = Commands::new(&bench.stack)?;
         Ok(Self { bench, commands })
     }

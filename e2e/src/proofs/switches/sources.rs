@@ -13,10 +13,10 @@ use crate::binaries::Build;
 use crate::deployment::{CONTRACT, Deployment};
 use crate::fixture::Fixture;
 use crate::process::Process;
-use crate::proofs::bench::{Bench, Case};
 use crate::proofs::checker::Checker;
-use crate::proofs::ground::Ground;
+use crate::proofs::crash_harness::{Case, CrashHarness};
 use crate::proofs::invoices;
+use crate::proofs::proof_env::ProofEnv;
 use crate::stack::{Stack, WRITER};
 use crate::stall::Stall;
 use crate::target::Target;
@@ -91,7 +91,7 @@ impl Source {
 }
 
 /// Creates the deployment with `number` more sources, and a writer that reaches all of them.
-pub(super) async fn set(ground: &Ground, number: usize) -> anyhow::Result<Hanging> {
+pub(super) async fn set(ground: &ProofEnv, number: usize) -> anyhow::Result<Hanging> {
     let names: Vec<String> = (1..=number).map(|n| format!("hanging_{n:02}")).collect();
     let deployment = match ground.server() {
         None => Deployment::with_contract(
@@ -126,7 +126,7 @@ pub(super) async fn set(ground: &Ground, number: usize) -> anyhow::Result<Hangin
         .flat_map(|source| source.invoices.clone())
         .collect();
     let stack = Stack::with_reader_variables(deployment, &borrowed(&reads))?;
-    let bench = Bench::on(stack, checker).await?;
+    let bench = CrashHarness::on(stack, checker).await?;
     for source in &sources {
         if let Way::File(file) = &source.way {
             invoices::fill(file, &source.invoices)?;
@@ -196,7 +196,7 @@ fn file(deployment: &Deployment, name: &str) -> anyhow::Result<(Way, String, Str
 }
 
 /// The shared database, through a connection that can stall.
-async fn server(ground: &Ground, deployment: &Deployment) -> anyhow::Result<(Way, String, String)> {
+async fn server(ground: &ProofEnv, deployment: &Deployment) -> anyhow::Result<(Way, String, String)> {
     let server = ground.server().context("a server")?;
     let stall = Stall::start(server.address().parse().context("server address is numeric")?).await?;
     let url = deployment.database_url();

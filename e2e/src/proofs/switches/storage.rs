@@ -14,7 +14,7 @@ use super::storage_script;
 use crate::namespaces;
 use crate::process::Process;
 use crate::proofs::findings::Findings;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 use crate::stack::{self, WRITER};
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -39,7 +39,7 @@ impl Damage {
 }
 
 /// Returns the number of cells; `None` without mount namespaces.
-pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Result<Option<usize>> {
+pub(super) async fn run(ground: &ProofEnv, findings: &mut Findings) -> anyhow::Result<Option<usize>> {
     if let Err(reason) = namespaces::try_mount() {
         namespaces::missing("state directories that cannot be written", &reason)?;
         return Ok(None);
@@ -51,7 +51,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Res
     Ok(Some(2 * Damage::ALL.len()))
 }
 
-async fn freeze(ground: &Ground, findings: &mut Findings, damage: Damage) -> anyhow::Result<()> {
+async fn freeze(ground: &ProofEnv, findings: &mut Findings, damage: Damage) -> anyhow::Result<()> {
     let name = format!("freeze on a {} directory", damage.name());
     let mut scene = Scene::new(ground).await?;
     let disk = Disk::prepare(&scene, damage)?;
@@ -82,7 +82,7 @@ async fn freeze(ground: &Ground, findings: &mut Findings, damage: Damage) -> any
     Ok(())
 }
 
-async fn reject(ground: &Ground, findings: &mut Findings, damage: Damage) -> anyhow::Result<()> {
+async fn reject(ground: &ProofEnv, findings: &mut Findings, damage: Damage) -> anyhow::Result<()> {
     let name = format!("reject on a {} directory", damage.name());
     let mut scene = Scene::new(ground).await?;
     let disk = Disk::prepare(&scene, damage)?;

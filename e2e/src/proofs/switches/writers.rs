@@ -8,7 +8,7 @@ use synapsor_domain::writeback::ReceiptOutcome;
 use super::locks::ReceiptLock;
 use super::scene::Scene;
 use crate::proofs::findings::Findings;
-use crate::proofs::ground::Ground;
+use crate::proofs::proof_env::ProofEnv;
 use crate::stack::WRITER;
 
 const SECOND: &str = "writer-2";
@@ -19,7 +19,7 @@ const ORDERS: usize = 4;
 const TOMBSTONED: Duration = Duration::from_secs(10);
 const RESUMED: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Result<usize> {
+pub(super) async fn run(ground: &ProofEnv, findings: &mut Findings) -> anyhow::Result<usize> {
     one_directory(ground, findings).await?;
     freeze(ground, findings).await?;
     blocked_rejection(ground, findings).await?;
@@ -27,7 +27,7 @@ pub(super) async fn run(ground: &Ground, findings: &mut Findings) -> anyhow::Res
 }
 
 /// Checks that a second writer on the state directory of a running one does not start.
-async fn one_directory(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
+async fn one_directory(ground: &ProofEnv, findings: &mut Findings) -> anyhow::Result<()> {
     let scene = Scene::new(ground).await?;
     let deployment = &scene.bench.stack.deployment;
     symlink(
@@ -43,7 +43,7 @@ async fn one_directory(ground: &Ground, findings: &mut Findings) -> anyhow::Resu
 
 /// Checks that a freeze at one reachable writer stops the others, restarted and new ones included, until an
 /// applier lifts it.
-async fn freeze(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
+async fn freeze(ground: &ProofEnv, findings: &mut Findings) -> anyhow::Result<()> {
     let name = "freeze with two writers";
     let mut scene = Scene::new(ground).await?;
     let (first, second) = (scene.bench.writer(WRITER)?, scene.bench.writer(SECOND)?);
@@ -84,7 +84,7 @@ async fn freeze(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> 
 }
 
 /// Checks that a rejection at a locked database becomes a tombstone after the lock ends, without another command.
-async fn blocked_rejection(ground: &Ground, findings: &mut Findings) -> anyhow::Result<()> {
+async fn blocked_rejection(ground: &ProofEnv, findings: &mut Findings) -> anyhow::Result<()> {
     let mut scene = Scene::new(ground).await?;
     let (first, _second) = (scene.bench.writer(WRITER)?, scene.bench.writer(SECOND)?);
     let case = scene.approved("rejection of a locked database").await?;

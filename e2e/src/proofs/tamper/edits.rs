@@ -8,7 +8,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
 
 use super::judge::RECORDS;
-use crate::proofs::Dice;
+use crate::proofs::SeededRng;
 
 /// Event tables are chosen this many times as often as view tables.
 const TRUTH_WEIGHT: usize = 3;
@@ -44,7 +44,7 @@ pub(super) fn attack(
 }
 
 /// Changes one random value; returns its description.
-pub(super) fn edit_one_value(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
+pub(super) fn edit_one_value(store: &Connection, dice: &mut SeededRng) -> anyhow::Result<String> {
     for _ in 0..TRIES_MAX {
         let place = dice.below(TRUTH * TRUTH_WEIGHT + RECORDS.len() - TRUTH);
         let table = RECORDS[if place < TRUTH * TRUTH_WEIGHT {
@@ -59,7 +59,7 @@ pub(super) fn edit_one_value(store: &Connection, dice: &mut Dice) -> anyhow::Res
     bail!("no value could be edited")
 }
 
-fn try_table(store: &Connection, table: &str, dice: &mut Dice) -> anyhow::Result<Option<String>> {
+fn try_table(store: &Connection, table: &str, dice: &mut SeededRng) -> anyhow::Result<Option<String>> {
     let columns: Vec<(String, bool)> = store
         .prepare("SELECT name, pk > 0 FROM pragma_table_info(?1) ORDER BY cid")?
         .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -99,7 +99,7 @@ fn random_row(
     store: &Connection,
     table: &str,
     columns: &[(String, bool)],
-    dice: &mut Dice,
+    dice: &mut SeededRng,
 ) -> anyhow::Result<Option<Vec<Value>>> {
     let rows: i64 = store.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
     let rows = usize::try_from(rows)?;
@@ -115,7 +115,7 @@ fn random_row(
     Ok(Some(store.query_row(&sql, [], read)?))
 }
 
-fn changed(value: &Value, dice: &mut Dice) -> Value {
+fn changed(value: &Value, dice: &mut SeededRng) -> Value {
     match value {
         Value::Null => dice
             .pick(&[Value::Integer(1), Value::Text("x".to_owned())])
@@ -136,7 +136,7 @@ fn changed(value: &Value, dice: &mut Dice) -> Value {
 }
 
 /// Flips bits of one byte, removes the last byte, or appends one.
-fn changed_bytes(bytes: &[u8], dice: &mut Dice, bit: u8) -> Vec<u8> {
+fn changed_bytes(bytes: &[u8], dice: &mut SeededRng, bit: u8) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     match dice.below(8) {
         0 => bytes.push(b'0'),

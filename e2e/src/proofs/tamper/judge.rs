@@ -37,7 +37,7 @@ pub(super) struct Judge {
 
 /// Detecting check, and its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Alarm {
+pub(super) struct Detection {
     pub(super) by: By,
     pub(super) says: String,
 }
@@ -70,8 +70,8 @@ impl Judge {
     }
 
     /// Returns the first detection for a store.
-    pub(super) fn alarm(&self, path: &Path) -> Option<Alarm> {
-        let store = |by, error: StoreError| Alarm {
+    pub(super) fn alarm(&self, path: &Path) -> Option<Detection> {
+        let store = |by, error: StoreError| Detection {
             by,
             says: format!("{}: {error}", error.code()),
         };
@@ -83,7 +83,7 @@ impl Judge {
             Ok(report) => report,
             Err(error) => return Some(store(By::Verify, error)),
         };
-        let says = |says| Alarm {
+        let says = |says| Detection {
             by: By::Witness,
             says,
         };

@@ -16,7 +16,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value as Json, json};
 
-use super::{Dice, Plan};
+use super::{Plan, SeededRng};
 use judge::Judge;
 use original::Original;
 use structural::Attack;
@@ -138,8 +138,8 @@ fn all(scene: &Scene, name: &str, count: usize, case: Case) -> usize {
 
 impl Scene {
     /// The same random numbers for the same case, independent of the thread.
-    fn dice(&self, part: u64, number: usize) -> Dice {
-        let mut dice = Dice::new(self.seed ^ (part << 48) ^ number as u64);
+    fn dice(&self, part: u64, number: usize) -> SeededRng {
+        let mut dice = SeededRng::new(self.seed ^ (part << 48) ^ number as u64);
         dice.roll();
         dice
     }

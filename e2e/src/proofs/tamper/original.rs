@@ -14,7 +14,7 @@ use synapsor_proto::ledger::v1::transparency_service_client::TransparencyService
 use crate::agent::Agent;
 use crate::binaries::Build;
 use crate::deployment::Deployment;
-use crate::operator::{Desk, decision, seal_decision};
+use crate::operator::{OperatorClient, decision, seal_decision};
 use crate::stack::Stack;
 
 /// A finished store in its own deployment, without a running process.
@@ -35,7 +35,7 @@ impl Original {
         let stack = Stack::start(Deployment::new(Build::Plain)?)?;
         fill_database(&stack.deployment, proposals)?;
         let agent = Agent::over_stdio(&stack).await?;
-        let mut desk = Desk::open(&stack, "alice")?;
+        let mut desk = OperatorClient::open(&stack, "alice")?;
         let mut older = Vec::new();
         for number in 1..=proposals {
             one_proposal(&stack, &agent, &mut desk, number).await?;
@@ -94,7 +94,12 @@ fn fill_database(deployment: &Deployment, invoices: usize) -> anyhow::Result<()>
 }
 
 /// Most are applied; some are rejected, meet a changed row, wait, or are proposed twice.
-async fn one_proposal(stack: &Stack, agent: &Agent, desk: &mut Desk, number: usize) -> anyhow::Result<()> {
+async fn one_proposal(
+    stack: &Stack,
+    agent: &Agent,
+    desk: &mut OperatorClient,
+    number: usize,
+) -> anyhow::Result<()> {
     let deployment = &stack.deployment;
     let invoice = invoice(number);
     agent.inspect(&invoice).await?;

@@ -14,7 +14,7 @@ use super::edits::attack;
 use super::judge::{By, Judge, RECORDS};
 use super::original::Original;
 use super::tree::make_anew;
-use crate::proofs::Dice;
+use crate::proofs::SeededRng;
 
 /// Kind of structural attack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Attack {
         path: &Path,
         original: &Original,
         judge: &Judge,
-        dice: &mut Dice,
+        dice: &mut SeededRng,
     ) -> anyhow::Result<String> {
         let size = original.events;
         match self {
@@ -95,7 +95,7 @@ impl Attack {
 }
 
 /// Cuts the log back to a genuine earlier checkpoint, in all data that the signature covers.
-fn cut_tail(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
+fn cut_tail(store: &Connection, dice: &mut SeededRng) -> anyhow::Result<String> {
     let sizes: Vec<i64> = store
         .prepare("SELECT size FROM checkpoints WHERE size < (SELECT max(size) FROM checkpoints)")?
         .query_map([], |row| row.get(0))?
@@ -110,7 +110,7 @@ fn cut_tail(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
     Ok(format!("cut to {size} events"))
 }
 
-fn swap(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String> {
+fn swap(store: &Connection, size: u64, dice: &mut SeededRng) -> anyhow::Result<String> {
     let left = i64::try_from(dice.below(usize::try_from(size - 1)?))?;
     let right = left + 1 + i64::try_from(dice.below(usize::try_from(size)? - usize::try_from(left)? - 1))?;
     for (table, key) in [("events", "seq"), ("bodies", "event_seq")] {
@@ -126,7 +126,7 @@ fn swap(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String
 }
 
 /// Replaces the sender of an event; no view shows it.
-fn another_actor(store: &Connection, size: u64, dice: &mut Dice) -> anyhow::Result<String> {
+fn another_actor(store: &Connection, size: u64, dice: &mut SeededRng) -> anyhow::Result<String> {
     let seq = i64::try_from(dice.below(usize::try_from(size)?))?;
     let bytes: Vec<u8> =
         store.query_row("SELECT bytes FROM events WHERE seq = ?1", [seq], |row| row.get(0))?;
@@ -173,7 +173,7 @@ fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
 }
 
 /// Deletes any record except a checkpoint: the newest checkpoint makes earlier ones redundant.
-fn row_gone(store: &Connection, dice: &mut Dice) -> anyhow::Result<String> {
+fn row_gone(store: &Connection, dice: &mut SeededRng) -> anyhow::Result<String> {
     loop {
         let table = *dice.pick(&RECORDS);
         let rows: i64 = store.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;

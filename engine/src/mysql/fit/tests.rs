@@ -70,7 +70,7 @@ fn decimals_are_neither_rounded_nor_clipped() {
 }
 
 #[test]
-fn floats_take_what_reads_back() {
+fn floats_accept_values_that_read_back() {
     let float = |text| Some(exact(ValueKind::Float, text));
     assert_eq!(fits("double", &dec("0.1")), float("0.1"));
     assert_eq!(fits("float", &dec("0.1")), float("0.1"));
@@ -83,7 +83,7 @@ fn floats_take_what_reads_back() {
 }
 
 #[test]
-fn texts_are_neither_cut_nor_translated() {
+fn strings_are_neither_truncated_nor_converted() {
     let text = |declared: &str, collation, text: &str| {
         fit(&column(declared, Some(collation)), &Value::text(text)).is_ok()
     };
@@ -118,7 +118,7 @@ fn labels_members_and_bits_are_exact() {
 }
 
 #[test]
-fn bytes_are_not_filled_up() {
+fn bytes_are_not_padded() {
     assert!(fits("binary(2)", &Value::bytes(&[0, 1])).is_some());
     assert!(fits("binary(2)", &Value::bytes(&[1])).is_none());
     assert!(fits("varbinary(2)", &Value::bytes(&[1])).is_some());
@@ -127,7 +127,7 @@ fn bytes_are_not_filled_up() {
 }
 
 #[test]
-fn what_has_a_form_of_the_servers_own_is_named_and_refused() {
+fn rejects_types_with_a_server_specific_form() {
     for declared in ["json", "geometry", "point", "inet6", "vector(3)"] {
         let refusal = fit(&column(declared, None), &Value::text("{}")).unwrap_err();
         assert!(refusal.public.contains(declared), "{}", refusal.public);

@@ -125,7 +125,7 @@ fn make_writable(dir: &Path) {
 }
 
 #[tokio::test]
-async fn rejection_wins_before_the_point_of_no_return_and_reports_it_after() {
+async fn rejection_stops_only_before_the_point_of_no_return() {
     let (_dir, switches) = switches();
     let flight = switches.try_take_off(&id(1)).unwrap();
     assert_eq!(
@@ -165,7 +165,7 @@ async fn rejections_and_freezes_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn lift_ends_the_freeze_that_it_names_and_no_other() {
+async fn lift_ends_only_the_freeze_that_it_names() {
     let (_dir, switches) = switches();
     let (first, first_envelope) = freeze("a");
     switches.freeze(&first, &first_envelope).await.unwrap();
@@ -187,7 +187,7 @@ async fn lift_ends_the_freeze_that_it_names_and_no_other() {
 }
 
 #[tokio::test]
-async fn unfreeze_is_used_once() {
+async fn unfreeze_nonce_is_accepted_once() {
     let (dir, switches) = switches();
     let nonce = "e".repeat(32);
     switches.freeze_locally().await.unwrap();
@@ -203,7 +203,7 @@ async fn unfreeze_is_used_once() {
 }
 
 #[tokio::test]
-async fn stop_that_cannot_be_written_is_effective_and_never_a_success() {
+async fn unwritable_stop_is_effective_but_reports_failure() {
     let (dir, switches) = switches();
     let (verified, envelope) = freeze("a");
     let flight = switches.try_take_off(&id(3)).unwrap();
@@ -227,7 +227,7 @@ async fn stop_that_cannot_be_written_is_effective_and_never_a_success() {
 }
 
 #[tokio::test]
-async fn attempt_does_not_pass_while_a_rejection_of_another_is_not_durable() {
+async fn attempt_is_blocked_while_another_rejection_is_not_durable() {
     let (dir, switches) = switches();
     let flight = switches.try_take_off(&id(3)).unwrap();
     make_unwritable(dir.path());
@@ -246,7 +246,7 @@ async fn attempt_does_not_pass_while_a_rejection_of_another_is_not_durable() {
 }
 
 #[tokio::test]
-async fn mark_that_cannot_be_written_stops_the_work() {
+async fn unwritable_time_mark_stops_the_writer() {
     let (dir, switches) = switches();
     std::fs::create_dir(dir.path().join("clock-high-water")).unwrap();
     switches.set_mark(now());
@@ -257,7 +257,7 @@ async fn mark_that_cannot_be_written_stops_the_work() {
 }
 
 #[test]
-fn files_that_are_not_understood_end_the_start() {
+fn rejects_start_with_malformed_switch_files() {
     let spoil: [(&str, &[u8]); 6] = [
         ("switches/freeze-00", b"{"),
         ("switches/lift-00", b"not json"),
@@ -276,7 +276,7 @@ fn files_that_are_not_understood_end_the_start() {
 }
 
 #[test]
-fn files_of_an_earlier_version_count() {
+fn switch_files_of_an_earlier_version_are_read() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("frozen"), b"frozen\n").unwrap();
     std::fs::write(dir.path().join("denied"), format!("{}\n{}\n", id(1), id(2))).unwrap();
@@ -294,7 +294,7 @@ fn state_directory_has_one_writer() {
 }
 
 #[tokio::test]
-async fn rejections_are_never_evicted_and_leave_no_file_when_they_end() {
+async fn rejections_are_not_evicted_and_leave_no_file_at_their_end() {
     let (dir, switches) = switches();
     let many: Vec<ProposalId> = (0..4_000_u32)
         .map(|n| {
@@ -330,7 +330,7 @@ async fn rejections_are_never_evicted_and_leave_no_file_when_they_end() {
 }
 
 #[tokio::test]
-async fn one_proposal_has_one_attempt_at_a_time_and_the_next_waits() {
+async fn second_attempt_of_a_proposal_waits_for_the_first() {
     let (_dir, switches) = switches();
     let first = switches.register_attempt(&id(1)).await;
     assert!(switches.try_take_off(&id(1)).is_none());
@@ -365,7 +365,7 @@ fn mark_of_last_commit_survives_a_restart_in_both_directions() {
 }
 
 #[tokio::test]
-async fn lift_by_digest_ends_a_freeze_whose_signer_left() {
+async fn lift_by_digest_ends_a_freeze_of_a_removed_signer() {
     let (_dir, switches) = switches();
     let (frozen, _) = freeze("a");
     let (other, _) = freeze("b");

@@ -225,7 +225,7 @@ fn receipt() -> StoredReceipt {
 }
 
 #[test]
-fn damaged_receipt_tables_are_refused_before_the_first_write() {
+fn rejects_damaged_receipt_tables_before_the_first_write() {
     for case in RECEIPT_TABLES {
         let file = Case::new(case.sql);
         let before = file.rest();
@@ -246,7 +246,7 @@ fn damaged_receipt_tables_are_refused_before_the_first_write() {
 }
 
 #[test]
-fn definitions_cannot_change_under_the_lock_and_count_in_the_next_transaction() {
+fn definition_changes_apply_from_the_next_transaction() {
     for case in RECEIPT_TABLES.iter().chain(DAMAGING_TRIGGERS) {
         let file = Case::new("");
         let session = file.session().unwrap();
@@ -278,7 +278,7 @@ impl Case {
 }
 
 #[test]
-fn damaging_triggers_never_have_an_effect_with_or_without_an_entry() {
+fn damaging_triggers_never_have_an_effect() {
     for case in DAMAGING_TRIGGERS {
         let file = Case::new(case.sql);
         let before = file.rest();
@@ -326,7 +326,7 @@ fn harmless_triggers_are_admitted() {
 }
 
 #[test]
-fn acknowledged_rows_are_written_and_one_more_is_not() {
+fn only_acknowledged_rows_are_written() {
     let journal = DAMAGING_TRIGGERS
         .iter()
         .find(|case| case.name == "writes a journal")
@@ -352,7 +352,7 @@ fn acknowledged_rows_are_written_and_one_more_is_not() {
 }
 
 #[test]
-fn tables_whose_changes_are_not_reported_cannot_be_declared() {
+fn rejects_declared_tables_without_change_reports() {
     let journal = DAMAGING_TRIGGERS
         .iter()
         .find(|case| case.name == "writes a journal")
@@ -376,7 +376,7 @@ fn tables_whose_changes_are_not_reported_cannot_be_declared() {
 }
 
 #[test]
-fn code_that_is_not_what_was_judged_is_refused() {
+fn rejects_code_that_differs_from_the_checked_code() {
     let file = Case::new(HARMLESS_TRIGGERS[0].sql);
     let judged = file.acknowledged(&[]);
     file.execute("DROP TRIGGER touch;");
@@ -386,7 +386,7 @@ fn code_that_is_not_what_was_judged_is_refused() {
 }
 
 #[test]
-fn last_look_finds_every_change_after_the_receipt() {
+fn last_check_finds_every_change_after_the_receipt() {
     use ViolationKind::{ReceiptTable, RowsElsewhere, SettingChanged, TargetChanged};
     for (what, sql, kind) in [
         ("setting", "PRAGMA recursive_triggers = ON", SettingChanged),
@@ -455,7 +455,7 @@ fn table_rows(file: &Case) -> Vec<String> {
 }
 
 #[test]
-fn self_referencing_key_with_an_action_is_refused() {
+fn rejects_a_self_referencing_key_with_an_action() {
     for action in ["CASCADE", "SET NULL", "SET DEFAULT"] {
         let file = Case::new(&format!(
             "CREATE UNIQUE INDEX v ON invoices (version);
@@ -495,7 +495,7 @@ fn edit_schema(file: &Case, sql: &str) {
 }
 
 #[test]
-fn index_that_leads_to_another_row_is_refused() {
+fn rejects_an_index_that_points_to_another_row() {
     let file = Case::new(
         "CREATE TABLE decoy (id TEXT NOT NULL PRIMARY KEY);
          INSERT INTO decoy VALUES ('INV-2'), ('INV-1'), ('INV-3');",
@@ -519,7 +519,7 @@ fn index_that_leads_to_another_row_is_refused() {
 }
 
 #[test]
-fn index_that_shares_its_page_with_a_table_is_refused() {
+fn rejects_an_index_that_shares_its_page_with_a_table() {
     let file = Case::new(
         "CREATE TABLE payments (cents INTEGER, id INTEGER, PRIMARY KEY (cents, id)) WITHOUT ROWID;
          INSERT INTO payments VALUES (7, 1), (2500, 2); CREATE INDEX by_version ON invoices (version);",
@@ -553,7 +553,7 @@ fn byte_order_mark_hides_no_trigger() {
 }
 
 #[test]
-fn triggers_whose_writes_are_not_reported_cannot_be_acknowledged() {
+fn rejects_acknowledgement_of_unreported_writes() {
     let virtual_table = "CREATE VIRTUAL TABLE found USING fts5(status);
         CREATE TRIGGER sync AFTER UPDATE ON invoices BEGIN
           INSERT OR REPLACE INTO found (rowid, status) VALUES (NEW.rowid, NEW.status); END;";

@@ -109,7 +109,7 @@ const SPELLINGS: &[&str] = &[
 const COMMENTS: &[&str] = &["/* /* */ NEW.x := 1; */", "/* NEW.x := 1;"];
 
 #[test]
-fn rejects_everything_else_in_a_body() {
+fn rejects_other_content_in_a_body() {
     for statements in [CALLS, STATEMENTS, OPERATORS, SPELLINGS, COMMENTS].concat() {
         assert!(!is_closed(&body(statements)), "{statements}");
     }

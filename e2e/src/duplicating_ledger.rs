@@ -24,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::deployment::Deployment;
-use crate::evil_ledger::{Forge, Papers};
-use crate::proofs::Dice;
+use crate::hostile_ledger::{FakeLog, JobInputs};
+use crate::proofs::SeededRng;
 
 const LEASE_MS: u32 = 60_000;
 
 /// Report of a writer about one attempt.
 #[derive(Debug, Clone)]
-pub struct Said {
+pub struct ReportedAttempt {
     pub report: AttemptReport,
     /// Signed bytes of the receipt in the report.
     pub receipt: Option<String>,
@@ -39,7 +39,7 @@ pub struct Said {
 
 /// Running ledger.
 #[derive(Debug)]
-pub struct GenerousLedger {
+pub struct DuplicatingLedger {
     pub address: String,
     heard: Arc<Heard>,
     /// Total number of jobs to hand out.
@@ -51,7 +51,7 @@ pub struct GenerousLedger {
 struct Heard {
     /// Ids of the jobs' proposals, in the order of the jobs.
     proposals: Vec<String>,
-    said: Mutex<BTreeMap<String, Vec<Said>>>,
+    said: Mutex<BTreeMap<String, Vec<ReportedAttempt>>>,
     /// Signed bytes of every counted report.
     counted: Mutex<HashSet<Vec<u8>>>,
     /// Jobs that were answered, by writer: proposal and fence.
@@ -84,16 +84,16 @@ impl Heard {
             .insert(job)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Said>>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<ReportedAttempt>>> {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl GenerousLedger {
+impl DuplicatingLedger {
     /// Starts a ledger that hands each of `writers` each job `times` times.
     pub async fn start(
         deployment: &Deployment,
-        papers: &[(ProposalId, Papers)],
+        papers: &[(ProposalId, JobInputs)],
         writers: usize,
         times: usize,
     ) -> anyhow::Result<Self> {
@@ -128,7 +128,10 @@ impl GenerousLedger {
     }
 
     /// Waits until every job has an answer; returns all reports by proposal.
-    pub async fn everything(&self, within: Duration) -> anyhow::Result<BTreeMap<String, Vec<Said>>> {
+    pub async fn everything(
+        &self,
+        within: Duration,
+    ) -> anyhow::Result<BTreeMap<String, Vec<ReportedAttempt>>> {
         let mut count = self.heard.count.subscribe();
         let all = count.wait_for(|count| *count >= self.expected);
         if tokio::time::timeout(within, all).await.is_err() {
@@ -139,15 +142,15 @@ impl GenerousLedger {
     }
 }
 
-impl Drop for GenerousLedger {
+impl Drop for DuplicatingLedger {
     fn drop(&mut self) {
         self.stop.cancel();
     }
 }
 
 /// One job per proposal, all proven under the same checkpoint.
-fn jobs(deployment: &Deployment, papers: &[(ProposalId, Papers)]) -> Vec<wire::Job> {
-    let mut forge = Forge::default();
+fn jobs(deployment: &Deployment, papers: &[(ProposalId, JobInputs)]) -> Vec<wire::Job> {
+    let mut forge = FakeLog::default();
     let body = |e: &DsseEnvelope| e.to_bytes().expect("envelope has a byte form");
     let places: Vec<_> = papers
         .iter()
@@ -195,7 +198,7 @@ fn sequence(jobs: &[wire::Job], times: usize, writer: &str) -> Vec<(usize, u64)>
     let seed = writer
         .bytes()
         .fold(0, |seed: u64, byte| seed.wrapping_mul(31) ^ u64::from(byte));
-    let mut dice = Dice::new(seed);
+    let mut dice = SeededRng::new(seed);
     let mut order: Vec<usize> = (0..jobs.len()).collect();
     let mut sequence = Vec::with_capacity(times * jobs.len());
     for time in 0..times {
@@ -295,7 +298,7 @@ impl WritebackService for Service {
             .map_err(refused)?;
         // A reconciler reports receipts without a lease; only an attempt answers a job.
         let answers_a_job = !request.lease_token.is_empty() && self.heard.is_first_answer(&report);
-        let said = Said {
+        let said = ReportedAttempt {
             report,
             receipt: receipt.map(|r| String::from_utf8_lossy(&r.payload).into_owned()),
         };

@@ -11,7 +11,7 @@ use super::{Gate, Report, kill, look_while_applying, rules, siblings};
 use crate::account::Account;
 use crate::agent::Agent;
 use crate::binaries::Build;
-use crate::cli::{INVOICE, Ran, Running, Workplace};
+use crate::cli::{CliFixture, CommandOutput, INVOICE, Running};
 
 const SCENE: &str = "under up";
 const TOKEN: &str = "a-token-of-this-proof";
@@ -21,7 +21,7 @@ const END: Duration = Duration::from_secs(60);
 
 /// `up` and its report about its children.
 struct Up<'a> {
-    place: &'a Workplace,
+    place: &'a CliFixture,
     account: &'a Account,
     /// Kept for its handle: the supervisor ends with the scene.
     running: Running,
@@ -29,7 +29,7 @@ struct Up<'a> {
 }
 
 pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Result<()> {
-    let mut place = Workplace::new()?;
+    let mut place = CliFixture::new()?;
     place.set(rules::TOKEN, TOKEN);
     account.own(place.folder())?;
     let mut up = Up::start(&place, account)?;
@@ -91,7 +91,7 @@ async fn again(address: &str) -> anyhow::Result<Agent> {
     }
 }
 
-fn applied(ran: &Ran, killed: &str, report: &mut Report) {
+fn applied(ran: &CommandOutput, killed: &str, report: &mut Report) {
     let ended = ran.exit == Some(0) && ran.stdout.contains("Applied");
     report.check(ended, format!("{SCENE}: {killed} killed during the apply: {ran}"));
     println!(
@@ -101,7 +101,7 @@ fn applied(ran: &Ran, killed: &str, report: &mut Report) {
 }
 
 impl<'a> Up<'a> {
-    fn start(place: &'a Workplace, account: &'a Account) -> anyhow::Result<Self> {
+    fn start(place: &'a CliFixture, account: &'a Account) -> anyhow::Result<Self> {
         let arguments = ["up", "--serve", "--port", "0", "--json"];
         let mut running = Running::of(command(place, account, &arguments)?, &arguments)?;
         running.until_printed(START, |out| serde_json::from_str::<Json>(out).is_ok())?;
@@ -145,7 +145,7 @@ impl<'a> Up<'a> {
     }
 }
 
-fn command(place: &Workplace, account: &Account, arguments: &[&str]) -> anyhow::Result<Command> {
+fn command(place: &CliFixture, account: &Account, arguments: &[&str]) -> anyhow::Result<Command> {
     let mut command = Command::new(account.binary(Build::Plain, "synapsor-runner")?);
     command.args(arguments).current_dir(place.folder()).env_clear();
     command.envs(place.environment.iter().map(|(name, value)| (name, value)));

@@ -9,7 +9,7 @@ use crate::account::Account;
 use crate::agent::Agent;
 use crate::binaries::Build;
 use crate::deployment::Deployment;
-use crate::operator::Desk;
+use crate::operator::OperatorClient;
 use crate::process::Process;
 use crate::stack::{Stack, WRITER, http_gateway, reader};
 
@@ -72,7 +72,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
 
 /// Orders a proposal while writes to the database are locked.
 async fn order(stack: &Stack, proposal: &str) -> anyhow::Result<Gate> {
-    let mut desk = Desk::open(stack, "alice")?;
+    let mut desk = OperatorClient::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, proposal).await?;
     let gate = Gate::close(&stack.deployment.database())?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
@@ -85,7 +85,9 @@ async fn ends_applied(
     killed: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let state = Desk::open(stack, "alice")?.outcome(stack, proposal).await?;
+    let state = OperatorClient::open(stack, "alice")?
+        .outcome(stack, proposal)
+        .await?;
     report.check(
         state == "applied",
         format!("{SCENE}: {killed} killed during the apply, it ended {state}"),

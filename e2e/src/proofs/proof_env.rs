@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use serde_json::{Value as Json, json};
 use tokio::task::{JoinSet, block_in_place};
 
-use super::bench::Bench;
 use super::checker::Checker;
+use super::crash_harness::CrashHarness;
 use super::{Plan, violations};
 use crate::binaries::Build;
 use crate::databases::{Engine, PrivateServer, Server, Session, is_waived};
@@ -30,7 +30,7 @@ pub(super) enum Servers {
 
 /// Available engine.
 #[derive(Debug)]
-pub(super) struct Ground {
+pub(super) struct ProofEnv {
     pub(super) engine: Engine,
     server: Option<Server>,
     pub(super) private: Option<PrivateServer>,
@@ -44,7 +44,7 @@ pub(super) async fn on_every_engine(
     proof: &str,
     plan: Plan,
     servers: Servers,
-    run: impl Fn(Ground) -> OnEngine,
+    run: impl Fn(ProofEnv) -> OnEngine,
 ) -> anyhow::Result<Json> {
     on_engines(proof, plan, servers, &ENGINES, run).await
 }
@@ -55,7 +55,7 @@ pub(super) async fn on_engines(
     plan: Plan,
     servers: Servers,
     engines: &[Engine],
-    run: impl Fn(Ground) -> OnEngine,
+    run: impl Fn(ProofEnv) -> OnEngine,
 ) -> anyhow::Result<Json> {
     let mut running = JoinSet::new();
     let mut skipped = Vec::new();
@@ -65,7 +65,7 @@ pub(super) async fn on_engines(
             .is_none_or(|only| only == engine || (is_later(engine) && only == Engine::Postgres))
     };
     for engine in engines.iter().copied().filter(|e| is_planned(*e)) {
-        if let Some(ground) = Ground::find(engine, servers)? {
+        if let Some(ground) = ProofEnv::find(engine, servers)? {
             let run = run(ground);
             running.spawn(async move { (engine, run.await) });
         } else {
@@ -97,7 +97,7 @@ pub(super) async fn on_engines(
     }))
 }
 
-impl Ground {
+impl ProofEnv {
     /// Returns `None`, with a notice, if the machine has no such server.
     pub(super) fn find(engine: Engine, servers: Servers) -> anyhow::Result<Option<Self>> {
         let mut ground = Self {
@@ -124,13 +124,13 @@ impl Ground {
     }
 
     /// Creates a harness with its own deployment and database.
-    pub(super) async fn bench(&self, build: Build) -> anyhow::Result<Bench> {
+    pub(super) async fn bench(&self, build: Build) -> anyhow::Result<CrashHarness> {
         let deployment = match &self.server {
             None => Deployment::new(build)?,
             Some(server) => Deployment::on(build, server)?,
         };
         let checker = self.checker(&deployment)?;
-        Bench::new(deployment, checker).await
+        CrashHarness::new(deployment, checker).await
     }
 
     /// Opens another connection of the owner to the deployment's database.

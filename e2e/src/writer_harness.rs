@@ -11,8 +11,8 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use crate::agent::Agent;
 use crate::binaries::Build;
 use crate::deployment::{Deployment, Person};
-use crate::evil_ledger::{EvilLedger, Papers};
-use crate::operator::{self, Desk, Subject, decision, order, seal_decision, seal_order};
+use crate::hostile_ledger::{HostileLedger, JobInputs};
+use crate::operator::{self, OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use crate::process::Process;
 use crate::stack::{self, Stack, WRITER};
 
@@ -21,15 +21,15 @@ pub const INVOICE: &str = "INV-3001";
 
 /// A real proposal, a real writer, and an attacker's ledger between them.
 #[derive(Debug)]
-pub struct Court {
+pub struct WriterHarness {
     pub stack: Stack,
-    pub ledger: EvilLedger,
+    pub ledger: HostileLedger,
     pub subject: Subject,
     pub before: String,
     pub writer: Process,
 }
 
-impl Court {
+impl WriterHarness {
     pub async fn open() -> anyhow::Result<Self> {
         Self::with(Deployment::new(Build::Plain)?, &[]).await
     }
@@ -39,10 +39,10 @@ impl Court {
         let stack = Stack::without_writer(deployment)?;
         let agent = Agent::over_stdio(&stack).await?;
         let id = agent.propose(INVOICE, "goodwill").await?;
-        let subject = Desk::open(&stack, "alice")?
+        let subject = OperatorClient::open(&stack, "alice")?
             .subject(&stack.deployment, &id)
             .await?;
-        let ledger = EvilLedger::start(&stack.deployment).await?;
+        let ledger = HostileLedger::start(&stack.deployment).await?;
         let writer = stack::writer(&stack.deployment, &ledger.address, WRITER, extra)?;
         let before = stack.deployment.dump()?;
         Ok(Self {
@@ -62,7 +62,7 @@ impl Court {
     }
 
     /// Inputs of a job as an honest ledger presents them.
-    pub fn honest(&self) -> Papers {
+    pub fn honest(&self) -> JobInputs {
         let alice = self.person("alice");
         let approval = seal_decision(
             alice,
@@ -72,13 +72,13 @@ impl Court {
     }
 
     /// Job inputs with alice's apply order for one decision, valid or not.
-    pub fn papers(&self, approval: DsseEnvelope) -> Papers {
+    pub fn papers(&self, approval: DsseEnvelope) -> JobInputs {
         let alice = self.person("alice");
         let order = seal_order(
             alice,
             &order(self.deployment(), alice, &self.subject, &[&approval]),
         );
-        Papers {
+        JobInputs {
             proposal: self.subject.envelope.clone(),
             decisions: vec![approval],
             order: Some(order),
@@ -86,20 +86,20 @@ impl Court {
     }
 
     /// Job inputs with an approval of alice that is altered in one field and signed by her.
-    pub fn bent(&self, bend: impl FnOnce(&mut Decision)) -> Papers {
+    pub fn with_altered_decision(&self, bend: impl FnOnce(&mut Decision)) -> JobInputs {
         let alice = self.person("alice");
         let mut approval = decision(self.deployment(), alice, &self.subject, DecisionKind::Approve);
         bend(&mut approval);
         self.papers(seal_decision(alice, &approval))
     }
 
-    pub async fn judge(&mut self, papers: &Papers) -> anyhow::Result<AttemptReport> {
+    pub async fn judge(&mut self, papers: &JobInputs) -> anyhow::Result<AttemptReport> {
         let Self { stack, ledger, .. } = self;
         ledger.present(&stack.deployment, papers).await
     }
 
     /// Presents inputs that the writer must refuse for exactly this reason, without a database write.
-    pub async fn refuses(&mut self, papers: &Papers, reason: &str) -> anyhow::Result<()> {
+    pub async fn refuses(&mut self, papers: &JobInputs, reason: &str) -> anyhow::Result<()> {
         let report = self.judge(papers).await?;
         assert_eq!(
             report.result,
@@ -116,7 +116,7 @@ impl Court {
     }
 
     /// Checks that the harness still applies valid inputs, so that earlier refusals had no other cause.
-    pub async fn applies_honest_papers(&mut self) -> anyhow::Result<()> {
+    pub async fn expect_valid_job_applied(&mut self) -> anyhow::Result<()> {
         let papers = self.honest();
         let report = self.judge(&papers).await?;
         assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -131,7 +131,7 @@ impl Court {
     }
 
     /// The proposal, altered and signed again by the genuine reader key, with alice's decision and order for it.
-    pub fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> Papers {
+    pub fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> JobInputs {
         let mut proposal = self.subject.proposal.clone();
         bend(&mut proposal);
         let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &self.deployment().reader_key)
@@ -151,7 +151,7 @@ impl Court {
             alice,
             &operator::order(self.deployment(), alice, &subject, &[&approval]),
         );
-        Papers {
+        JobInputs {
             proposal: subject.envelope,
             decisions: vec![approval],
             order: Some(order),

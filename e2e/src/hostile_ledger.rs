@@ -30,7 +30,7 @@ use crate::now;
 
 /// In-memory log with proofs.
 #[derive(Debug, Default)]
-pub struct Forge {
+pub struct FakeLog {
     events: Vec<(Vec<u8>, [u8; 32], Vec<u8>)>,
     hashes: Vec<tlog::Hash>,
 }
@@ -46,7 +46,7 @@ impl tlog::HashReader for Hashes<'_> {
     }
 }
 
-impl Forge {
+impl FakeLog {
     /// Appends a log entry and returns its index.
     pub fn append(&mut self, kind: EventKind, proposal: &ProposalId, body: Vec<u8>) -> u64 {
         let salt = random::bytes::<32>();
@@ -107,7 +107,7 @@ impl Forge {
 
 /// Inputs of a forged job; each of them may be wrong.
 #[derive(Debug, Clone)]
-pub struct Papers {
+pub struct JobInputs {
     pub proposal: DsseEnvelope,
     pub decisions: Vec<DsseEnvelope>,
     pub order: Option<DsseEnvelope>,
@@ -115,9 +115,9 @@ pub struct Papers {
 
 /// Running ledger.
 #[derive(Debug)]
-pub struct EvilLedger {
+pub struct HostileLedger {
     pub address: String,
-    pub forge: Arc<Mutex<Forge>>,
+    pub forge: Arc<Mutex<FakeLog>>,
     origin: String,
     jobs: mpsc::Sender<wire::Job>,
     reports: mpsc::Receiver<AttemptReport>,
@@ -140,7 +140,7 @@ pub struct EvilLedger {
     /// While the test holds this lock, a writer in doubt gets no answer.
     pub doubt: Arc<tokio::sync::Mutex<()>>,
     /// Kinds of calls that get no answer from now on.
-    pub deaf: Arc<Deaf>,
+    pub deaf: Arc<DroppedCalls>,
 }
 
 /// Receipts that the ledger serves and receives.
@@ -158,13 +158,13 @@ pub struct Receipts {
 
 /// Calls that the ledger leaves unanswered, by kind.
 #[derive(Debug, Default)]
-pub struct Deaf {
+pub struct DroppedCalls {
     pub starts: AtomicU32,
     pub settles: AtomicU32,
     pub heartbeats: AtomicU32,
 }
 
-impl Deaf {
+impl DroppedCalls {
     fn refuses(calls: &AtomicU32) -> Result<(), Status> {
         let counted = calls.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
         match counted {
@@ -174,7 +174,7 @@ impl Deaf {
     }
 }
 
-impl EvilLedger {
+impl HostileLedger {
     pub async fn start(deployment: &Deployment) -> anyhow::Result<Self> {
         let tls = deployment.material(Role::Ledger, None)?;
         let access =
@@ -190,8 +190,8 @@ impl EvilLedger {
         let (start, starts) = watch::channel(0);
         let (doubted, doubts) = watch::channel(0);
         let doubt = Arc::default();
-        let deaf = Arc::<Deaf>::default();
-        let (forge, last) = (Arc::<Mutex<Forge>>::default(), Arc::<AtomicU64>::default());
+        let deaf = Arc::<DroppedCalls>::default();
+        let (forge, last) = (Arc::<Mutex<FakeLog>>::default(), Arc::<AtomicU64>::default());
         let receipts = Arc::<Receipts>::default();
         let origin = format!("synapsor/{}", deployment.id);
         let service = Service {
@@ -239,7 +239,7 @@ impl EvilLedger {
     pub async fn present(
         &mut self,
         deployment: &Deployment,
-        papers: &Papers,
+        papers: &JobInputs,
     ) -> anyhow::Result<AttemptReport> {
         let id = proposal_id(&papers.proposal);
         let job = {
@@ -289,7 +289,7 @@ impl EvilLedger {
     }
 }
 
-impl Drop for EvilLedger {
+impl Drop for HostileLedger {
     fn drop(&mut self) {
         self.stop.cancel();
     }
@@ -311,14 +311,14 @@ struct Service {
     start: watch::Sender<u32>,
     doubted: watch::Sender<u32>,
     doubt: Arc<tokio::sync::Mutex<()>>,
-    deaf: Arc<Deaf>,
+    deaf: Arc<DroppedCalls>,
     log: Log,
     receipts: Arc<Receipts>,
 }
 
 /// The forged log and its signing key.
 struct Log {
-    forge: Arc<Mutex<Forge>>,
+    forge: Arc<Mutex<FakeLog>>,
     last: Arc<AtomicU64>,
     origin: String,
     key: SigningKey,
@@ -377,7 +377,7 @@ impl WritebackService for Service {
         _: Request<wire::RenewLeaseRequest>,
     ) -> Result<Response<wire::RenewLeaseResponse>, Status> {
         self.beat.send_modify(|count| *count += 1);
-        Deaf::refuses(&self.deaf.heartbeats)?;
+        DroppedCalls::refuses(&self.deaf.heartbeats)?;
         let deny = self
             .deny
             .lock()
@@ -394,7 +394,7 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::StartAttemptRequest>,
     ) -> Result<Response<wire::StartAttemptResponse>, Status> {
-        Deaf::refuses(&self.deaf.starts)?;
+        DroppedCalls::refuses(&self.deaf.starts)?;
         self.start.send_modify(|count| *count += 1);
         Ok(Response::new(wire::StartAttemptResponse {
             attempt: 1,
@@ -406,7 +406,7 @@ impl WritebackService for Service {
         &self,
         request: Request<wire::FinishAttemptRequest>,
     ) -> Result<Response<wire::FinishAttemptResponse>, Status> {
-        Deaf::refuses(&self.deaf.settles)?;
+        DroppedCalls::refuses(&self.deaf.settles)?;
         let request = request.into_inner();
         let envelope: DsseEnvelope = required("attempt", request.attempt)
             .and_then(DsseEnvelope::try_from)

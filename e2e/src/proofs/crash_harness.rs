@@ -14,7 +14,7 @@ use super::checker::Checker;
 use super::invoices::{self, Target};
 use crate::agent::{Agent, PROPOSE};
 use crate::deployment::Deployment;
-use crate::operator::{Desk, Subject, decision, order, seal_decision, seal_order};
+use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use crate::process::Process;
 use crate::stack::{self, Stack};
 
@@ -29,9 +29,9 @@ const ORDERS_MAX: u32 = 5;
 const TRIES_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 
-pub(super) struct Bench {
+pub(super) struct CrashHarness {
     pub(super) stack: Stack,
-    pub(super) desk: Desk,
+    pub(super) desk: OperatorClient,
     pub(super) checker: Checker,
     agent: Agent,
     used: usize,
@@ -56,7 +56,7 @@ pub(super) struct Seen {
     pub(super) ledger_receipt: Option<String>,
 }
 
-impl Bench {
+impl CrashHarness {
     /// Starts ledger and reader, without a writer.
     pub(super) async fn new(deployment: Deployment, checker: Checker) -> anyhow::Result<Self> {
         Self::on(Stack::without_writer(deployment)?, checker).await
@@ -67,7 +67,7 @@ impl Bench {
         let numbers: Vec<String> = (1..=INVOICES).map(invoice).collect();
         invoices::fill(&checker, &numbers)?;
         let agent = Agent::over_stdio(&stack).await?;
-        let desk = Desk::open(&stack, "alice")?;
+        let desk = OperatorClient::open(&stack, "alice")?;
         Ok(Self {
             stack,
             desk,

@@ -16,7 +16,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 
 use super::canary::{Canary, Capture, URL_PATH, text};
-use crate::cli::{INVOICE, Ran, Running, Workplace};
+use crate::cli::{CliFixture, CommandOutput, INVOICE, Running};
 use crate::deployment::dump;
 
 pub(super) const TOKEN: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
@@ -28,7 +28,7 @@ const LOOKS_PER_LISTING: u32 = 5;
 /// Environment of the failures.
 #[derive(Debug)]
 pub(super) struct Scene {
-    pub(super) place: Workplace,
+    pub(super) place: CliFixture,
     pub(super) database: PathBuf,
     pub(super) token: String,
     /// User, password and parameter in URLs that cannot work.
@@ -46,7 +46,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn build() -> anyhow::Result<Self> {
-        let mut place = Workplace::new()?;
+        let mut place = CliFixture::new()?;
         let url_path = text("path");
         let database = place.path(&url_path).join("billing.db");
         std::fs::create_dir(place.path(&url_path))?;
@@ -209,13 +209,13 @@ impl Scene {
     }
 
     /// Collects the output of a command.
-    pub(super) fn take(&mut self, name: &str, ran: &Ran) {
+    pub(super) fn take(&mut self, name: &str, ran: &CommandOutput) {
         self.capture.add(format!("{name}, stdout"), ran.stdout.clone());
         self.capture.add(format!("{name}, stderr"), ran.stderr.clone());
     }
 
     /// Runs a command that must succeed.
-    pub(super) fn ok(&mut self, arguments: &[&str]) -> anyhow::Result<Ran> {
+    pub(super) fn ok(&mut self, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
         let ran = self.place.run(arguments)?;
         self.take(&arguments.join(" "), &ran);
         ran.expect(0)?;

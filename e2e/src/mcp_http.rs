@@ -21,7 +21,7 @@ pub fn uri(kind: &str, id: &str) -> String {
 
 /// Client of one gateway. Clones share their connections.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct McpHttpClient {
     http: reqwest::Client,
     pub address: String,
 }
@@ -157,7 +157,7 @@ impl Message {
     }
 }
 
-impl Door {
+impl McpHttpClient {
     pub fn at(address: &str) -> Self {
         Self {
             http: http_client(),
