@@ -1,6 +1,6 @@
-//! What opens a database: its URL and the certificates around it. Each comes from the variable that the contract
-//! names or from the file that `NAME_FILE` names, and is read again for every new connection, so that a rotated
-//! password or certificate is used without a restart. Nothing of it is ever shown.
+//! Database credentials: the URL and its certificates. Each comes from the environment variable that the
+//! contract names, or from the file that `NAME_FILE` names. They are read again for every new connection, so
+//! a rotated password or certificate is used without a restart. No part of them is ever printed.
 
 use std::fmt;
 use std::path::Path;
@@ -14,7 +14,7 @@ use synapsor_domain::digest::Digest;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Where the URL and the certificates of one source are found.
+/// Locations of the URL and the certificates of one source.
 #[derive(Clone)]
 pub struct Credential {
     env: EnvVars,
@@ -23,10 +23,11 @@ pub struct Credential {
     is_galera_single_writer: bool,
 }
 
-/// The material of one moment.
+/// The credential material as read at one time.
 pub struct CredentialMaterial {
     pub url: Secret,
-    /// What the contract demands; `None` leaves it to the engine: plain on loopback, `verify-full` elsewhere.
+    /// The mode that the contract requires; `None` leaves it to the engine: unencrypted on loopback,
+    /// `verify-full` elsewhere.
     pub mode: Option<SslMode>,
     /// PEM.
     pub ca: Option<Secret>,
@@ -37,12 +38,12 @@ pub struct CredentialMaterial {
 }
 
 impl Credential {
-    /// The credential that the readers of a source use.
+    /// Returns the credential that the readers of a source use.
     pub fn for_reading(source: &Source, env: &EnvVars) -> Self {
         Self::of_source(source, source.read_url_env.clone(), env)
     }
 
-    /// A credential of one source from the variable of this name.
+    /// Creates a credential of one source from the variable of this name.
     pub fn of_source(source: &Source, url_name: String, env: &EnvVars) -> Self {
         Self {
             env: env.clone(),
@@ -52,7 +53,7 @@ impl Credential {
         }
     }
 
-    /// A credential without contract, from the variable of this name.
+    /// Creates a credential without a contract from the variable of this name.
     pub fn of_variable(name: &str, env: &EnvVars) -> Self {
         Self {
             env: env.clone(),
@@ -62,25 +63,25 @@ impl Credential {
         }
     }
 
-    /// The name of the variable that holds the URL.
+    /// Returns the name of the variable that holds the URL.
     pub fn url_name(&self) -> &str {
         &self.url_name
     }
 
-    /// Whether the owner declares that the server behind it takes all writes of its cluster.
+    /// Whether the owner declares that the server takes all writes of its cluster.
     pub const fn is_galera_single_writer(&self) -> bool {
         self.is_galera_single_writer
     }
 
-    /// Whether there is a URL at all; says what is wrong with it if it cannot be read.
+    /// Whether a URL is set; returns an error if it cannot be read.
     pub fn is_present(&self) -> Result<bool, ExitError> {
         Ok(Secret::read_optional(&self.env, &self.url_name)?.is_some())
     }
 
-    /// The material as it is now.
+    /// Reads the current material.
     ///
     /// # Errors
-    /// `Unavailable` when a variable is unset or its file unreadable; the detail names the variable only.
+    /// `Unavailable` if a variable is unset or its file is unreadable; the detail names only the variable.
     pub fn read(&self) -> Result<CredentialMaterial, EngineError> {
         let secret = |name: &str| Secret::read(&self.env, name).map_err(|e| unreadable(&e));
         let public = |name: Option<&String>| name.map(|name| self.public(name)).transpose();
@@ -106,7 +107,7 @@ impl Credential {
         })
     }
 
-    /// A certificate: like a secret, but its file may be open to everybody.
+    /// Reads a certificate. Unlike a secret, its file may be world-readable.
     fn public(&self, name: &str) -> Result<Secret, EngineError> {
         let unusable = || EngineError::new(EngineErrorKind::Unavailable, format!("{name} or {name}_FILE"));
         let variable = |name: &str| self.env.get(name).map_err(|_| unusable());

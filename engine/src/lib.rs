@@ -1,8 +1,9 @@
-//! The database drivers: one folder per engine with the same file names. An engine opens connections, reads rows and
-//! receipts, describes tables and says which values a column holds. Statements that change something are not here.
+//! Database drivers: one directory per engine with the same file names. An engine opens connections, reads
+//! rows and receipts, describes tables and decides which values a column can store. Statements that change
+//! data are not here.
 //!
-//! What an engine must do is the conformance list in `writeback/src/conformance`; an engine is finished when the
-//! list is green.
+//! The conformance tests in `writeback/src/conformance` define the requirements of an engine; a complete
+//! engine passes all of them.
 
 #![allow(
     missing_debug_implementations,
@@ -18,10 +19,10 @@ pub mod sqlite;
 pub use credential::Credential;
 pub use open::EngineConfig;
 
-/// What the connections of a credential are opened for.
+/// Purpose of a credential's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reads only; no transaction that could write is ever begun.
+    /// Reads only; never begins a transaction that could write.
     Read,
     /// Reads, and transactions of the writeback.
     Write,

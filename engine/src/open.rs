@@ -1,4 +1,4 @@
-//! From a source of the contract, or a lone variable, to the engine behind it.
+//! Opens the engine for a source of the contract, or for a single environment variable.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,15 +15,15 @@ use super::sqlite::SqliteEngine;
 use crate::Access;
 use synapsor_source::{Engine, ReceiptTable};
 
-/// What an engine is opened with. Nothing is connected before the first use.
+/// Parameters for opening an engine. No connection is opened before the first use.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// What messages call it: a source of the contract, or the variable that holds the URL.
+    /// Name used in messages: a source of the contract, or the variable that holds the URL.
     pub name: String,
     pub kind: EngineKind,
     pub credential: Credential,
     pub receipts: ReceiptTable,
-    /// The engine's own if absent.
+    /// The engine's default if absent.
     pub statement_timeout: Option<Duration>,
 }
 
@@ -36,7 +36,7 @@ pub enum AnyEngine {
 }
 
 impl EngineConfig {
-    /// A source of the contract; `table` is the receipt table unless the source names its own.
+    /// Describes a source of the contract; `table` is the receipt table unless the source names its own.
     pub fn of_source(source: &Source, credential: Credential, table: &str) -> Self {
         Self {
             name: format!("source `{}`", source.name),
@@ -52,7 +52,7 @@ impl EngineConfig {
         }
     }
 
-    /// Makes an engine that only reads.
+    /// Opens an engine that only reads.
     ///
     /// # Errors
     /// As [`Opening::open_for`].
@@ -64,10 +64,10 @@ impl EngineConfig {
         })
     }
 
-    /// Makes an engine whose connections serve this purpose.
+    /// Opens an engine for this purpose.
     ///
     /// # Errors
-    /// A variable that is unset or unreadable, and a URL that is none of this engine; none of them shows the URL.
+    /// A variable that is unset or unreadable, or a URL of another engine; no error contains the URL.
     pub fn open_for(self, access: Access) -> Result<AnyEngine, ExitError> {
         if !self.credential.is_present()? {
             let name = self.credential.url_name().to_owned();
@@ -94,7 +94,7 @@ impl EngineConfig {
 
     fn url(&self) -> Result<Secret, ExitError> {
         let material = self.credential.read().map_err(|error| {
-            let text = format!("{}: {} cannot be read", self.name, self.credential.url_name());
+            let text = format!("{}: {} is unreadable", self.name, self.credential.url_name());
             ExitError::usage(error.detail, text)
         })?;
         Ok(material.url)
@@ -106,7 +106,7 @@ fn named(name: &str, refusal: &PublicError) -> ExitError {
         .with_fix("correct the URL, or the file that it names")
 }
 
-/// The engine that a URL is of, by its scheme.
+/// Returns the engine of a URL by its scheme.
 pub fn kind_of_url(url: &Secret) -> Option<EngineKind> {
     let (scheme, _) = url.expose().split_once(':')?;
     match scheme {

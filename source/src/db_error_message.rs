@@ -1,20 +1,20 @@
-//! What a database's refusal means to the person whose credential it is: a code, a sentence, a way on. For answers to
-//! operators only; a model never sees any of it.
+//! Maps a database error to an error code, a sentence and a fix for the owner of the credential. For
+//! operators only; an agent never receives these texts.
 
 use crate::error::{EngineError, EngineErrorKind};
 
-/// An error in words.
+/// Describes a database error for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DbErrorMessage {
     pub code: &'static str,
-    /// Finishes "the database of X …".
+    /// Completes the sentence "the database of X …".
     pub text: &'static str,
     pub fix: &'static str,
-    /// Whether there was no answer at all, so that nothing is known of rights and tables.
+    /// Whether the database did not answer, so that rights and tables are unknown.
     pub is_away: bool,
 }
 
-/// Codes with which servers turn a login away.
+/// Codes with which servers reject a login.
 const LOGIN: [&str; 6] = [
     "sqlstate 28P01",
     "sqlstate 28000",
@@ -23,15 +23,16 @@ const LOGIN: [&str; 6] = [
     "server error 1698",
     "server error 3118",
 ];
-/// Codes of SQLite for a file whose interrupted transaction a connection that only reads cannot roll back.
+/// SQLite codes for a file with an interrupted transaction that a read-only connection cannot roll back.
 const RECOVERY: [&str; 3] = ["sqlite result 264", "sqlite result 520", "sqlite result 776"];
-/// Details of a file that is not written because its locks or logs would not hold, each with text and fix.
+/// Details of a file that is not written because its locks or logs would be unreliable, each with text and
+/// fix.
 pub const SECOND_NAME: &str = "the database file has a second name (a hard link)";
 pub const NETWORK_FILE_SYSTEM: &str = "the database file is on a network file system";
-/// Codes for a database that is not there.
+/// Codes for a database that does not exist.
 const DATABASE: [&str; 2] = ["sqlstate 3D000", "server error 1049"];
 
-/// The error as its cause; the engine's own detail stays for the log.
+/// Maps an error by its cause; the engine's own detail stays in the log.
 pub fn explain(error: &EngineError) -> DbErrorMessage {
     let answered = |code, text, fix| DbErrorMessage {
         code,
@@ -41,18 +42,18 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
     };
     if LOGIN.contains(&error.detail.as_str()) {
         let fix = "check user and password in the URL, and that the role may connect to this database";
-        return answered("SOURCE_DENIED", "does not let this user in", fix);
+        return answered("SOURCE_DENIED", "rejected the login", fix);
     }
     if DATABASE.contains(&error.detail.as_str()) {
         let fix = "check the name of the database in the URL";
         return answered(
             "SOURCE_OBJECT_NOT_FOUND",
-            "is not there, though its server is",
+            "does not exist on this server",
             fix,
         );
     }
     if error.detail == SECOND_NAME {
-        let fix = "remove the other name, or copy the file: journal and log of SQLite go by the name";
+        let fix = "remove the other name, or copy the file: SQLite finds journal and log by the file name";
         return answered(
             "SOURCE_DENIED",
             "has a second name (a hard link) and is not written",
@@ -60,7 +61,7 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         );
     }
     if error.detail == NETWORK_FILE_SYSTEM {
-        let fix = "move the file to a local disk: locks of SQLite do not hold on a network file system";
+        let fix = "move the file to a local disk: SQLite locks are unreliable on a network file system";
         return answered(
             "SOURCE_DENIED",
             "is on a network file system and is not written",
@@ -72,7 +73,7 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
             "open the file once with the application or the sqlite3 shell, which rolls that transaction back";
         return answered(
             "SOURCE_UNAVAILABLE",
-            "holds a transaction that a crash interrupted",
+            "has an interrupted transaction after a crash",
             fix,
         );
     }
@@ -83,12 +84,12 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         is_away: true,
     };
     match error.kind {
-        EngineErrorKind::Unavailable => away("SOURCE_UNAVAILABLE", "cannot be reached"),
+        EngineErrorKind::Unavailable => away("SOURCE_UNAVAILABLE", "is unreachable"),
         EngineErrorKind::Busy | EngineErrorKind::Timeout => away("SOURCE_TIMEOUT", "did not answer in time"),
         EngineErrorKind::Denied => answered(
             "SOURCE_DENIED",
-            "refuses this to the credential",
-            "give the role what `synapsor-runner writeback grants` prints",
+            "denies this to the credential",
+            "grant the role the rights that `synapsor-runner writeback grants` prints",
         ),
         EngineErrorKind::NotFound => answered(
             "SOURCE_OBJECT_NOT_FOUND",
@@ -98,15 +99,15 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         EngineErrorKind::Damaged => answered(
             "SOURCE_DAMAGED",
             "is damaged or not a database",
-            "check it with `PRAGMA integrity_check`, and restore a backup",
+            "run `PRAGMA integrity_check`, and restore a backup",
         ),
         EngineErrorKind::TooLarge
         | EngineErrorKind::Unreadable
         | EngineErrorKind::Constraint
         | EngineErrorKind::Other => answered(
             "SOURCE_FAILED",
-            "cannot be asked",
-            "try a role that may read the catalogue, and name one schema",
+            "cannot be queried",
+            "use a role that may read the schema catalog, and name one schema",
         ),
     }
 }

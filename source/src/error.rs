@@ -1,5 +1,5 @@
-//! What can go wrong in a database, named by what the caller must do. Driver text ends here: `detail` is
-//! for the own log and holds no value and no URL.
+//! Database errors, classified by what the caller must do. Driver text is removed here: `detail` is for the
+//! process log and contains no value and no URL.
 
 use std::fmt;
 
@@ -13,26 +13,26 @@ pub struct EngineError {
     pub detail: String,
 }
 
-/// Causes that a caller tells apart.
+/// Causes that a caller distinguishes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EngineErrorKind {
-    /// Locked, deadlocked or not serializable: the whole transaction can be tried again.
+    /// Locked, deadlocked or not serializable: the whole transaction can be retried.
     Busy,
-    /// Not there, not reachable, disk full, read-only.
+    /// Missing, unreachable, disk full or read-only.
     Unavailable,
-    /// The credential may not do this.
+    /// The credential lacks the right.
     Denied,
     /// Table or column does not exist.
     NotFound,
-    /// A value or a row beyond the sizes that are served.
+    /// A value or a row that exceeds the size limits.
     TooLarge,
-    /// A statement took longer than allowed.
+    /// A statement exceeded its timeout.
     Timeout,
     /// A value that cannot be read exactly.
     Unreadable,
-    /// Not a database, or a damaged one.
+    /// Not a database file, or a damaged one.
     Damaged,
-    /// A check, a key or another constraint of the table refuses the values.
+    /// A check, a key or another constraint of the table rejects the values.
     Constraint,
     /// Anything else; terminal.
     Other,
@@ -46,7 +46,7 @@ impl EngineError {
         }
     }
 
-    /// One word for results and codes.
+    /// Returns the name used in results and codes.
     pub const fn reason(&self) -> &'static str {
         match self.kind {
             EngineErrorKind::Busy => "database_busy",
@@ -91,19 +91,20 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
-/// What a failed read of the source means to a call. The engine's detail stays in the refusal's own.
+/// Maps a failed read of the source to the error of a call. The engine's detail is kept in the internal part
+/// of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
     let (code, public) = match error.kind {
         EngineErrorKind::Busy | EngineErrorKind::Unavailable => {
-            ("SOURCE_UNAVAILABLE", "The source database cannot be reached now.")
+            ("SOURCE_UNAVAILABLE", "The source database is unreachable.")
         }
         EngineErrorKind::Timeout => ("SOURCE_TIMEOUT", "The source database did not answer in time."),
-        EngineErrorKind::Denied => ("SOURCE_DENIED", "The source database refused the read."),
+        EngineErrorKind::Denied => ("SOURCE_DENIED", "The source database denied the read."),
         EngineErrorKind::NotFound => (
             "SOURCE_OBJECT_NOT_FOUND",
-            "The source database has no such table or column as the contract names.",
+            "The source database has no table or column of this name.",
         ),
-        EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row is larger than what is served."),
+        EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row exceeds the size limit."),
         EngineErrorKind::Unreadable => ("VALUE_UNREADABLE", "A value of the row cannot be read exactly."),
         EngineErrorKind::Damaged => ("SOURCE_DAMAGED", "The source database is damaged."),
         EngineErrorKind::Constraint | EngineErrorKind::Other => {

@@ -1,7 +1,8 @@
-//! Whether two identity strings name one database.
+//! Compares identity strings of databases.
 
-/// Whether two identities that a database reported are of the same database. A PostgreSQL server begins a new timeline
-/// at every failover and restore; what was signed before names the earlier one and is of this database still.
+/// Whether two reported identities are of the same database. A PostgreSQL server starts a new timeline at
+/// every failover and restore. Records signed before that name the earlier timeline and still belong to this
+/// database.
 pub fn is_same_database(one: &str, other: &str) -> bool {
     let without_timelines = (without_timeline(one), without_timeline(other));
     one == other || matches!(without_timelines, (Some(one), Some(other)) if one == other)
@@ -48,7 +49,7 @@ mod tests {
             "postgres:7431:00000001",
             "postgres:7431:00000002"
         ));
-        // Only PostgreSQL has timelines; a name of its form is no other engine's.
+        // Only PostgreSQL has timelines; other engines have no identity of this form.
         assert!(!is_same_database("mysql:a:1:b:c", "postgres:a:1:b:c"));
         assert!(!is_same_database(
             "mariadb:7431:1:16384:app",

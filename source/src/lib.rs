@@ -1,5 +1,5 @@
-//! What a source database is to its callers: rows, receipts, errors and the trait for reading. No driver is
-//! reachable from here, so a crate that depends on this one alone cannot send a statement of its own.
+//! The interface of a source database: rows, receipts, errors and the trait for reading. No driver is
+//! reachable from here, so a crate that depends only on this one cannot send its own statements.
 
 pub mod db_error_message;
 pub mod error;
@@ -28,16 +28,16 @@ pub use receipt::{
 pub use schema_catalog::{Finding, PreflightTarget, SchemaCatalog};
 pub use switch_row::SwitchRow;
 
-/// Where receipts are.
+/// Schema and name of the receipt table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptTable {
-    /// The engine's own default if absent.
+    /// The engine's default if absent.
     pub schema: Option<String>,
     pub table: String,
 }
 
-/// Which row, and which of its columns. Built from the contract; the values are always bound, never printed
-/// into a statement.
+/// Identifies a row and the columns to read. Built from the contract; values are always bound, never
+/// formatted into a statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowPlan {
     pub schema: String,
@@ -45,81 +45,83 @@ pub struct RowPlan {
     pub primary_key: ColumnValue,
     /// Absent only for single-tenant development reads.
     pub tenant: Option<ColumnValue>,
-    /// In the order in which values come back.
+    /// In the order in which values are returned.
     pub columns: Vec<String>,
 }
 
-/// Rows, and the database that they are from.
+/// Rows, and the identity of the database they come from.
 #[derive(Debug, Clone)]
 pub struct RowSet {
     pub identity: String,
     pub rows: Vec<Vec<ColumnValue>>,
 }
 
-/// How old a kept table shape may be.
+/// Maximum age of a cached table shape.
 pub const SHAPE_AGE_MAX: Duration = Duration::from_secs(2);
 
-/// One database behind one credential. A reader's engine is opened read-only and never begins a transaction
-/// that could write; a writer's engine is opened for writing and never serves a gateway.
+/// One database under one credential. A reader's engine is opened read-only and never begins a transaction
+/// that could write. A writer's engine is opened for writing and never serves a gateway.
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
     /// `postgres`, `mysql` or `sqlite`.
     fn kind(&self) -> &'static str;
 
-    /// What is really there, with its version: `PostgreSQL 15.18`, `MariaDB 10.11.19`.
+    /// Product and version of the server: `PostgreSQL 15.18`, `MariaDB 10.11.19`.
     async fn product(&self) -> Result<String, EngineError>;
 
-    /// What the database says of itself; another database, a clone or a restored copy says something else
-    /// where the engine can tell.
+    /// Returns the identity that the database reports. Another database, a clone or a restored copy has
+    /// another identity where the engine can detect it.
     async fn identity(&self) -> Result<String, EngineError>;
 
-    /// The table as its catalogue describes it now; `EngineError::NotFound` if there is none.
+    /// Reads the table's current shape from the schema catalog; `EngineError::NotFound` if there is no such
+    /// table.
     async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;
 
-    /// As [`Engine::shape`], but up to [`SHAPE_AGE_MAX`] old: enough to plan with, since a writer compares the
-    /// fingerprint with a fresh one under the lock. Costs no round trip while it is kept.
+    /// Returns [`Engine::shape`], at most [`SHAPE_AGE_MAX`] old. That is enough for planning, since a writer
+    /// compares the fingerprint with a fresh one under the lock. A cached shape costs no round trip.
     async fn cached_table_schema(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError>;
 
-    /// The value exactly as the column would hold it, or why the database would round, clip, cast or pad it.
-    /// The plain digits of an integer fit an integer column as that integer: keys and tenants come as text.
+    /// Returns the value exactly as the column would store it, or the reason why the database would round,
+    /// clip, cast or pad it. The plain digits of an integer fit an integer column: keys and tenants arrive as
+    /// strings.
     fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError>;
 
-    /// One round trip on a connection that is open and has the statement prepared; at most two rows, so that
-    /// "more than one" can be told. Key and tenant are compared byte for byte whatever the collation. The
-    /// statement is stopped on the server when the caller goes away.
+    /// Takes one round trip on an open connection with the statement prepared. Returns at most two rows, so
+    /// that the caller can detect "more than one". Key and tenant are compared byte for byte under any
+    /// collation. The server cancels the statement when the caller drops the future.
     async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError>;
 
-    /// Every table and view that this credential sees, of one schema or of all but the system's.
+    /// Lists the tables and views visible to this credential, of one schema or of all but system schemas.
     async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError>;
 
-    /// What keeps this credential from reading the columns of a target: every right that it lacks, with the
-    /// statement that gives it, and what is not there. No row is read.
+    /// Lists the reasons why this credential cannot read the columns of a target: each missing right with the
+    /// statement that grants it, and each missing object. No row is read.
     async fn check_reading(&self, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError>;
 
-    /// Why this database cannot be written by the protocol now, with the statements that fix it; empty when
-    /// it can.
+    /// Lists the reasons why the protocol cannot write to this database now, with the statements that fix
+    /// them. Empty if it can.
     async fn receipt_problems(&self) -> Result<Vec<String>, EngineError>;
 
-    /// The receipt as committed. Absence proves nothing.
+    /// Returns the committed receipt. Absence proves nothing.
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;
 
-    /// The receipts of up to [`RECEIPTS_PER_STATEMENT_MAX`] proposals as committed on the primary, in one statement
-    /// with what the database says of itself. A standby or a database that takes no writes is unavailable: what it
-    /// lacks can be on its way.
+    /// Returns the committed receipts of up to [`RECEIPTS_PER_STATEMENT_MAX`] proposals on the primary, in
+    /// one statement with the database's identity. A standby or a read-only database is reported as
+    /// unavailable: a missing receipt may still be replicated to it.
     async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError>;
 
-    /// Rows of the receipt table before a mark, newest first by their time, at most `rows_max`. Freezes and lifts are
-    /// among them.
+    /// Returns rows of the receipt table before a mark, newest first, at most `rows_max`. They include
+    /// freezes and lifts.
     async fn receipts_before(
         &self,
         before: Option<&RowMark>,
         rows_max: u32,
     ) -> Result<Vec<StoredReceipt>, EngineError>;
 
-    /// Every freeze and lift that the receipt table holds.
+    /// Returns every freeze and lift in the receipt table.
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError>;
 
-    /// Receipts committed at or after a moment, oldest first, at most `rows_max`.
+    /// Returns receipts committed at or after a time, oldest first, at most `rows_max`.
     async fn receipts_since(&self, from: Timestamp, rows_max: u32)
     -> Result<Vec<StoredReceipt>, EngineError>;
 }

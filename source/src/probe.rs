@@ -1,5 +1,5 @@
-//! Whether a source can be worked on under the credential at hand: the writer's whole write path, rolled back, and
-//! the reader's tables, columns and rights. Changes nothing anywhere.
+//! Preflight of a source under the current credential: the writer's whole write path, rolled back, and the
+//! reader's tables, columns and rights. Changes nothing.
 
 use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
@@ -13,7 +13,7 @@ use crate::error::{EngineError, EngineErrorKind};
 use crate::schema_catalog;
 use crate::{Engine, Finding, PreflightTarget};
 
-/// The tables that the direct proposals of a contract change in one source.
+/// Tables that the direct proposals of a contract change in one source.
 pub fn write_targets(contract: &Contract, source: &str) -> Vec<PreflightTarget> {
     table_targets(contract, source)
         .into_iter()
@@ -22,7 +22,7 @@ pub fn write_targets(contract: &Contract, source: &str) -> Vec<PreflightTarget> 
         .collect()
 }
 
-/// The report of a writer's preflight of the contract's targets from its findings.
+/// Builds the report of a writer's preflight from its findings about the contract's targets.
 pub async fn of_writer(
     engine: &dyn Engine,
     source: &str,
@@ -36,7 +36,7 @@ pub async fn of_writer(
     finished(engine, source, found).await
 }
 
-/// Looks at whether the read credential may read what the contract names, and whether it could change it.
+/// Checks whether the read credential can read what the contract names, and whether it could change it.
 pub async fn reader(engine: &dyn Engine, source: &str, contract: &Contract) -> PreflightReport {
     let found = read_side(engine, source, contract).await;
     finished(engine, source, found).await
@@ -52,7 +52,7 @@ async fn write_side(
     for target in write_targets(contract, source) {
         let shape = match engine.table_schema(&target.schema, &target.table).await {
             Ok(shape) => shape,
-            // The check has named a table that is not there.
+            // The check has reported the missing table already.
             Err(error) if error.kind == EngineErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
@@ -65,8 +65,8 @@ async fn write_side(
     Ok(findings)
 }
 
-/// Code of a table that runs with a writeback and that a capability of the contract does not acknowledge as it is,
-/// each with the entry to paste.
+/// Code of a table that runs with a writeback and that no capability of the contract acknowledges in its
+/// current form, each with the entry to paste.
 fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<ProbeFinding> {
     let is_here = |spec: &&ProposalSpec| spec.executor == ExecutorRef::Direct;
     let capabilities = contract.capabilities().iter().filter(|capability| {
@@ -181,7 +181,7 @@ async fn read_side(
             .map(finding)
             .chain(check_excess_privileges(engine, &target).await?)
         {
-            // Targets with other keys may be of the same table.
+            // Targets with other keys can be of the same table.
             if !findings.contains(&found) {
                 findings.push(found);
             }
@@ -190,7 +190,7 @@ async fn read_side(
     Ok(findings)
 }
 
-/// A warning when the read credential could change the table. Who holds a file has no rights to take away.
+/// Warns when the read credential could change the table. Rights on a file cannot be revoked from its owner.
 async fn check_excess_privileges(
     engine: &dyn Engine,
     target: &PreflightTarget,
@@ -206,7 +206,7 @@ async fn check_excess_privileges(
         severity: FindingSeverity::Warning,
         code: "READ_ROLE_CAN_WRITE".to_owned(),
         text: format!(
-            "the read credential may change rows of `{}`.`{}`: give the reader a role of its own, with the statements \
+            "the read credential can change rows of `{}`.`{}`: give the reader its own role, with the statements \
              of `synapsor-runner writeback grants --read-role ROLE`",
             target.schema, target.table
         ),

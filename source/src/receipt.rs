@@ -1,4 +1,4 @@
-//! A receipt as the target database holds it: the exact signed bytes, and columns that are views of them.
+//! A receipt as stored in the source database: the exact signed bytes, and columns that copy fields of them.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind, Signature};
@@ -28,31 +28,31 @@ pub struct StoredReceipt {
     pub executor_sig: String,
 }
 
-/// Receipts of other proposals that one look may ask for besides the proposal's own.
+/// Maximum number of receipts of other proposals that one lookup requests besides the proposal's own.
 pub const KNOWN_RECEIPTS_MAX: usize = 2;
 
-/// What the look for one receipt finds.
+/// Result of the lookup of one receipt.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FoundReceipts {
     /// The receipt of the proposal.
     pub receipt: Option<StoredReceipt>,
-    /// Receipts of other proposals that were looked for too.
+    /// Receipts of other proposals that were requested too.
     pub known: Vec<StoredReceipt>,
     /// Every freeze and lift of the table.
     pub switches: Vec<StoredReceipt>,
 }
 
-/// Receipts that one statement of a comparison asks for.
+/// Maximum number of receipts in one statement of a comparison.
 pub const RECEIPTS_PER_STATEMENT_MAX: usize = 500;
 
-/// Receipts that a source holds, and what it said of itself in the same statement.
+/// Receipts that a source holds, and the identity that it reported in the same statement.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SourceReceipts {
     pub identity: String,
     pub receipts: Vec<StoredReceipt>,
 }
 
-/// The place of a row in the order of time and key.
+/// Position of a row when ordered by time and key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RowMark {
     pub created_at: String,
@@ -60,7 +60,7 @@ pub struct RowMark {
 }
 
 impl RowMark {
-    /// The place of a row.
+    /// Returns the position of a row.
     pub fn of(row: &StoredReceipt) -> Self {
         Self {
             created_at: row.created_at.clone(),
@@ -70,7 +70,7 @@ impl RowMark {
 }
 
 impl FoundReceipts {
-    /// Tells the receipt of a proposal from the others, and receipts from freezes and lifts.
+    /// Separates the proposal's receipt from the others, and receipts from freezes and lifts.
     pub fn of(rows: Vec<StoredReceipt>, proposal_id: &str) -> Self {
         let mut found = Self::default();
         for row in rows {
@@ -85,7 +85,7 @@ impl FoundReceipts {
         found
     }
 
-    /// The row with this key, whatever its kind.
+    /// Returns the row with this key, of any kind.
     pub fn of_key(self, key: &str) -> Option<StoredReceipt> {
         self.receipt
             .into_iter()
@@ -96,7 +96,7 @@ impl FoundReceipts {
 }
 
 impl StoredReceipt {
-    /// The row for a sealed receipt.
+    /// Builds the row of a sealed receipt.
     pub fn from_envelope(envelope: &DsseEnvelope) -> Result<Self, PublicError> {
         let receipt: Receipt = envelope
             .decode_unverified(ObjectKind::Receipt)
@@ -106,19 +106,19 @@ impl StoredReceipt {
         Ok(Self::view(&receipt, text, signature))
     }
 
-    /// The receipt, if the row is genuine: signed by a writer of the trust file, and every column equal to
-    /// what the signed bytes say. The database proves nothing about when it was signed, so a retired key does not
-    /// count.
+    /// Returns the receipt if the row is genuine: signed by a writer of the trust file, and every column
+    /// equal to the signed bytes. The database does not prove the time of signing, so a retired key is not
+    /// accepted.
     ///
     /// # Errors
-    /// `refused:receipt_integrity`; `refused:receipt_unproven` when only the standing of the key is missing.
+    /// `refused:receipt_integrity`; `refused:receipt_unproven` if the row is genuine but its key is retired.
     pub fn verify(&self, trust: &TrustFile) -> Result<(Receipt, DsseEnvelope), PublicError> {
         let (receipt, envelope) = self.verify_past(trust)?;
         check_key_in_use(&envelope, trust)?;
         Ok((receipt, envelope))
     }
 
-    /// The same for history: a retired key still verifies.
+    /// Does the same for history: a retired key still verifies.
     ///
     /// # Errors
     /// `refused:receipt_integrity`.
@@ -177,7 +177,7 @@ impl StoredReceipt {
     }
 }
 
-/// Whether the key that signed a genuine receipt is in use: nothing in the database proves when it was signed.
+/// Checks whether the key of a genuine receipt is in use: the database does not prove the time of signing.
 ///
 /// # Errors
 /// `refused:receipt_unproven` for a retired key.
@@ -186,7 +186,7 @@ pub fn check_key_in_use(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<()
     match key.map(|key| key.standing().check(&Position::Unproven)) {
         Some(Err(retired)) => Err(PublicError::new(
             "refused:receipt_unproven",
-            format!("the receipt in the target database is of a retired writer key: {retired}"),
+            format!("the receipt in the target database is signed with a retired writer key: {retired}"),
         )),
         Some(Ok(())) | None => Ok(()),
     }
@@ -196,7 +196,7 @@ fn integrity(problem: &str) -> PublicError {
     PublicError::new(
         "refused:receipt_integrity",
         format!(
-            "the receipt in the target database is not genuine: {problem}; look at who wrote it, then the owner of the \
+            "the receipt in the target database is not genuine: {problem}; find out who wrote it, then the owner of the \
              receipt table deletes that row"
         ),
     )

@@ -1,25 +1,25 @@
-//! What a person is shown of a database: its tables with what a contract needs to know of them, and what a check
-//! of the write path found. Metadata only, never a row.
+//! Metadata of a database for operators: its tables with the facts a contract needs, and the findings of a
+//! preflight. Never contains a row.
 
 use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_domain::schema::TableSchema;
 
-/// Everything that one credential sees.
+/// Everything that one credential can see.
 #[derive(Debug, Clone)]
 pub struct SchemaCatalog {
     /// As [`super::Engine::product`].
     pub product: String,
     /// The account, as the database names it.
     pub account: String,
-    /// Every schema that is no system schema, whether or not its tables are listed.
+    /// Every schema except system schemas, whether or not its tables are listed.
     pub schemas: Vec<String>,
     /// By schema, then by name.
     pub tables: Vec<CatalogTable>,
-    /// Whether tables were left out because there are more than are listed.
+    /// Whether tables were left out because of the limit.
     pub truncated: bool,
 }
 
-/// Tables that a catalogue lists at most.
+/// Maximum number of tables in a schema catalog.
 pub const TABLES_MAX: usize = 500;
 
 /// One table or view.
@@ -28,13 +28,13 @@ pub struct CatalogTable {
     pub shape: TableSchema,
     /// In key order; empty without a primary key.
     pub primary_key: Vec<String>,
-    /// By column, in the database's own words.
+    /// By column, as the database spells the type.
     pub defaults: Vec<(String, String)>,
     pub unique: Vec<Unique>,
     pub foreign_keys: Vec<ForeignKey>,
     pub indexes: Vec<Index>,
-    /// Whether this credential may change rows here, through any of its roles and in any column; in an engine
-    /// without rights whether the object can be changed at all.
+    /// Whether this credential can change rows here, through any of its roles and in any column. In an engine
+    /// without rights: whether the object can be changed at all.
     pub can_change: bool,
 }
 
@@ -51,22 +51,22 @@ pub struct PreflightTarget {
     pub writes: Vec<String>,
 }
 
-/// How much a finding matters.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FindingSeverity {
-    /// As it should be.
+    /// No problem.
     Fine,
-    /// Writebacks work, but a promise is weaker or a right is broader than it should be.
+    /// Writebacks work, but a guarantee is weaker or a right is broader than recommended.
     Warning,
     /// Writebacks cannot work, or are refused.
     Problem,
 }
 
-/// The code of a finding that refuses a writer outside the environment `dev`: its account is a superuser, passes by row
-/// security, or owns a table that it writes, so no check of the writer limits what the account can do.
+/// Code of a finding that refuses a writer outside the environment `dev`: its account is a superuser,
+/// bypasses row security, or owns a table that it writes. No check of the writer then limits the account.
 pub const WRITER_ACCOUNT_TOO_POWERFUL: &str = "WRITER_ACCOUNT_TOO_POWERFUL";
 
-/// One thing that a check found.
+/// One finding of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub severity: FindingSeverity,

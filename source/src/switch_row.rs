@@ -1,7 +1,7 @@
-//! Freezes and lifts as rows of the receipt table: rows of a kind of their own, with a key that no proposal has.
+//! Freezes and lifts as rows of the receipt table: a row kind of their own, with keys that no proposal has.
 //!
-//! The statement that looks for a receipt reads them too, so that every writer of a source finds a freeze that one of
-//! them has taken, whatever a ledger withholds. Nothing but inserting and selecting is needed.
+//! The statement that reads a receipt reads them too. So every writer of a source finds a freeze that another
+//! writer took, even if a ledger withholds it. Only the rights to insert and select are needed.
 
 use synapsor_domain::approval::{LiftClock, VerifiedFreeze, VerifiedLift, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
@@ -22,15 +22,15 @@ const LIFT_ENDING: &str = "_lift";
 const FREEZE: &str = "freeze";
 const LIFT: &str = "lift";
 
-/// What a row of the receipt table is about when it is not a receipt.
+/// Meaning of a row of the receipt table that is not a receipt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SwitchRow {
     Freeze(Box<VerifiedFreeze>),
     Lift(Box<VerifiedLift>),
-    /// Of another deployment or environment, or signed by a key that was revoked: it stops nothing here.
+    /// Belongs to another deployment or environment, or its signer's key was revoked: it stops nothing here.
     Void,
-    /// It cannot be verified, as after its signer left the trust file. A stop that is not understood is a stop; it ends
-    /// by a lift that names the digest of what the row holds, where the row is the freeze of that digest.
+    /// Cannot be verified, for example after its signer left the trust file. Such a row stops the writer. It
+    /// ends by a lift that names the digest of the row's content, if the row is the freeze of that digest.
     Unverified(Option<Digest>),
 }
 
@@ -40,13 +40,13 @@ impl StoredReceipt {
         (FIRST_KEY..END_KEY).contains(&self.proposal_id.as_str())
     }
 
-    /// The row of a freeze, as this writer inserts it.
+    /// Builds the row of a freeze, as this writer inserts it.
     pub fn of_freeze(freeze: &VerifiedFreeze, written: &Written<'_>) -> Option<Self> {
         let key = key_of(freeze.digest());
         Self::of_switch(freeze.envelope(), (key, FREEZE), freeze.digest(), written)
     }
 
-    /// The row of a lift, beside the row of the freeze that it ends.
+    /// Builds the row of a lift, which is inserted beside the row of its freeze.
     pub fn of_lift(lift: &VerifiedLift, written: &Written<'_>) -> Option<Self> {
         let key = format!("{}{LIFT_ENDING}", key_of(lift.freeze_digest()));
         Self::of_switch(lift.envelope(), (key, LIFT), lift.digest(), written)
@@ -79,8 +79,8 @@ impl StoredReceipt {
         })
     }
 
-    /// Verifies a row that [is a switch](Self::is_switch). The times of a lift were held against the clock by the
-    /// writer that inserted it. A lift that cannot be verified ends nothing, and stops nothing by itself.
+    /// Verifies a row that [is a switch](Self::is_switch). The writer that inserted a lift checked its times
+    /// against the clock. A lift that cannot be verified ends no freeze, and stops nothing by itself.
     pub fn verify_switch(&self, trust: &TrustFile) -> SwitchRow {
         let is_lift = self.proposal_id.ends_with(LIFT_ENDING);
         let kind = if is_lift {
@@ -140,12 +140,12 @@ impl StoredReceipt {
     }
 }
 
-/// Who inserts a row, where and when.
+/// Writer, time and database of an inserted row.
 #[derive(Debug, Clone, Copy)]
 pub struct Written<'a> {
     /// The writer's name in its certificate.
     pub writer: &'a str,
-    /// What the database reports of itself.
+    /// The identity that the database reports.
     pub identity: &'a str,
     pub at: Timestamp,
 }

@@ -1,5 +1,6 @@
-//! Whether the account can do what a writeback does, and whether it can do more: the rights as the catalogue
-//! tells them, and every statement once with a condition that no row meets, rolled back.
+//! Preflight of the writer's account: whether it has the rights that a writeback needs, and no broader ones.
+//! Reads the rights from the catalog and runs every statement once, with a condition that no row meets,
+//! rolled back.
 
 use synapsor_domain::schema::TableSchema;
 
@@ -21,12 +22,12 @@ const RIGHTS: &str = "SELECT v.privilege, ''::text FROM pg_class c JOIN pg_names
     UNION ALL SELECT 'OWNER', ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
     WHERE n.nspname = $1::text AND c.relname = $2::text AND pg_has_role(c.relowner, 'USAGE')";
 
-/// What the account is beyond its rights on tables.
+/// Attributes of the account besides its rights on tables.
 const ACCOUNT: &str = "SELECT current_user::text, r.rolsuper::text, r.rolbypassrls::text, \
     has_schema_privilege($1::text, 'USAGE')::text, has_schema_privilege($1::text, 'CREATE')::text \
     FROM pg_roles r WHERE r.rolname = current_user AND EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = $1::text)";
 
-/// What the account may do with one table.
+/// Rights of the account on one table.
 pub struct Rights {
     pub table: Vec<String>,
     pub columns: Vec<(String, String)>,
@@ -44,16 +45,16 @@ impl Rights {
     }
 }
 
-/// Collects what was found.
+/// Collects findings.
 pub struct PgPreflight {
     pub role: String,
-    /// The code of attributes that no right of the database limits.
+    /// Code for attributes that bypass the rights of the database.
     pub power_code: &'static str,
     pub findings: Vec<Finding>,
 }
 
 impl PgPreflight {
-    /// Nothing yet, about the account of this connection.
+    /// Starts empty, about the account of this connection.
     pub async fn of(lease: &mut PgPooledConnection) -> Result<Self, EngineError> {
         Ok(Self {
             role: text(&one(lease, "SELECT current_user::text", &[]).await?, 0),
@@ -103,23 +104,23 @@ pub async fn check_account(
             report.add(
                 FindingSeverity::Warning,
                 report.power_code,
-                format!("the account has {attribute}: no right of the database limits it"),
+                format!("role has {attribute}, which bypasses database privileges"),
                 Some(format!("ALTER ROLE {role} NO{attribute};")),
             );
         }
     }
     if !is(3) {
-        let what = format!("the account may not use the schema `{schema}`");
+        let what = format!("the account lacks USAGE on the schema `{schema}`");
         report.missing(what, "USAGE", &format!("SCHEMA {}", quote(schema)));
     }
     if is(4) {
-        let what = format!("the account may create objects in the schema `{schema}`");
+        let what = format!("the account has CREATE on the schema `{schema}`");
         report.excessive(what, "CREATE", &format!("SCHEMA {}", quote(schema)));
     }
     Ok(())
 }
 
-/// The shape of the table, if there is one; reports what of the target is not there.
+/// Returns the shape of the table, if it exists; reports missing parts of the target.
 pub async fn check_columns(
     lease: &mut PgPooledConnection,
     report: &mut PgPreflight,
@@ -142,7 +143,7 @@ pub async fn check_columns(
     Ok(Some(shape))
 }
 
-/// Rights that the target needs on columns that are there.
+/// Checks the rights that the target needs on existing columns.
 pub fn missing_rights(
     report: &mut PgPreflight,
     target: &PreflightTarget,
@@ -162,7 +163,7 @@ pub fn missing_rights(
             };
             let shown = listed(|column| format!("`{column}`"));
             report.missing(
-                format!("the account may not {right} {shown} of `{}`", target.table),
+                format!("the account lacks {right} on {shown} of `{}`", target.table),
                 &format!("{right} ({})", listed(quote)),
                 &name,
             );

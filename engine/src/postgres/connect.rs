@@ -1,5 +1,5 @@
-//! Connections: how they are opened and protected, the few that are kept, and how a statement is stopped on the
-//! server when nobody waits for it any more. The only file that hands the driver a statement.
+//! Opens, secures and pools connections, and cancels a statement on the server when its caller stops waiting.
+//! Only this file passes statements to the driver.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,22 +21,22 @@ use super::url::{ServerUrl, UrlSslMode};
 use crate::credential::{Credential, CredentialMaterial};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Connections of one kind that are open at the same time.
+/// Maximum number of open connections of one kind.
 pub const CONNECTIONS_MAX: usize = 16;
-/// How long opening a connection may take.
+/// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How much longer than the server the client waits, for an answer that is on its way.
+/// Extra time that the client waits beyond the server's timeout, for an answer in transit.
 const ANSWER_GRACE: Duration = Duration::from_secs(2);
-/// A connection is closed at this age, so that a server that changed its role is met anew.
+/// Maximum age of a connection, so that a change of the server's role is noticed.
 const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
-/// How often the credential is read again while connections are kept.
+/// Interval at which the credential is read again while connections are pooled.
 const CREDENTIAL_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// How often a running statement is told to stop, and how long it has for it each time.
+/// Number of attempts to cancel a running statement, and the timeout of each.
 const CANCELS_MAX: u32 = 10;
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What makes every text of a value the same on every connection; names are found in the catalogue only.
+/// Makes the text form of every value the same on every connection; names resolve to `pg_catalog` only.
 pub const EXACT_SETTINGS: [(&str, &str); 10] = [
     ("search_path", "pg_catalog, pg_temp"),
     ("TimeZone", "UTC"),
@@ -46,13 +46,14 @@ pub const EXACT_SETTINGS: [(&str, &str); 10] = [
     ("bytea_output", "hex"),
     ("row_security", "on"),
     ("plan_cache_mode", "force_generic_plan"),
-    // Descriptions quote names by it, and a role can have it set.
+    // Object descriptions quote names by this setting, and a role can override it.
     ("quote_all_identifiers", "off"),
-    // The server warns when a COMMIT did not reach its standby, and the warning has to arrive.
+    // The server warns if a COMMIT did not reach its standby, and that warning has to arrive.
     ("client_min_messages", "warning"),
 ];
 
-/// What decides how statements of a session are read, whom they run as and what they may do.
+/// Settings that decide how a connection's statements are parsed, under which role they run and what they can
+/// do.
 const SESSION_SETTINGS: [&str; 28] = [
     "search_path",
     "TimeZone",
@@ -84,7 +85,7 @@ const SESSION_SETTINGS: [&str; 28] = [
     "lc_time",
 ];
 
-/// What the server says of itself, in one list of expressions: process, its start, the identity, and more.
+/// Facts that the server reports, in one list of expressions: process, its start, the identity, and more.
 pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
     (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text \
      FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
@@ -98,11 +99,11 @@ pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
     pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
     pg_catalog.current_setting('transaction_isolation')";
 
-/// What the server says of itself and of the session.
+/// Facts about the server and the connection.
 #[derive(Debug, Clone)]
 pub struct ServerFacts {
     pub process_id: i32,
-    /// Microseconds since the epoch: a process number alone may be another one's by now.
+    /// Microseconds since the epoch: another process may have reused the process number.
     process_started: i64,
     pub identity: String,
     pub is_standby: bool,
@@ -114,18 +115,18 @@ pub struct ServerFacts {
 }
 
 impl ServerFacts {
-    /// The server process that serves the connection, with its start.
+    /// Returns the server process that serves the connection, with its start.
     pub const fn process(&self) -> (i32, i64) {
         (self.process_id, self.process_started)
     }
 
-    /// The statement that asks for them.
+    /// Returns the statement that reads them.
     pub fn statement() -> String {
         format!("SELECT {FACTS}")
     }
 
     pub fn of_row(row: &[Option<String>]) -> Result<Self, EngineError> {
-        let unexpected = || EngineError::new(EngineErrorKind::Unreadable, "what the server says of itself");
+        let unexpected = || EngineError::new(EngineErrorKind::Unreadable, "the server facts");
         let text = |at: usize| row.get(at).and_then(Option::as_deref).ok_or_else(unexpected);
         Ok(Self {
             process_id: text(1)?.parse().map_err(|_| unexpected())?,
@@ -141,14 +142,14 @@ impl ServerFacts {
     }
 }
 
-/// Which sessions a connector opens.
+/// Kind of connections that a connector opens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConnectionPurpose {
     Reading,
     Writing,
 }
 
-/// Opens connections of one purpose and keeps the healthy ones.
+/// Opens connections for one purpose and pools the healthy ones.
 pub struct PgPool {
     credential: Credential,
     purpose: ConnectionPurpose,
@@ -156,7 +157,7 @@ pub struct PgPool {
     idle: Mutex<Vec<PgConn>>,
     turns: Arc<Semaphore>,
     generation: Mutex<Option<(Instant, Digest)>>,
-    /// One connection that stops statements of the others.
+    /// One connection that cancels statements of the others.
     canceller: tokio::sync::Mutex<Option<PgConn>>,
 }
 
@@ -165,7 +166,7 @@ pub struct PgConn {
     connection: PgConnection,
     /// As of its opening.
     pub facts: ServerFacts,
-    /// Whether the session is only lent for a transaction: nothing may be left in it.
+    /// Whether the connection is only assigned for one transaction (pooler): it must leave no state behind.
     pub is_pooled: bool,
     /// Its settings as of its opening.
     settings: String,
@@ -174,8 +175,8 @@ pub struct PgConn {
 }
 
 impl PgConn {
-    /// Whether the session is as it was opened. Code of others that ran with a statement can have changed its settings,
-    /// or have put statements of its own in the place of ours.
+    /// Whether the connection has its initial state. Foreign code that ran with a statement can have changed
+    /// settings or replaced prepared statements.
     async fn is_as_opened(&mut self) -> bool {
         let counts = StatementCounts::SQL;
         let found = batch(
@@ -201,8 +202,9 @@ fn settings_statement() -> String {
     )
 }
 
-/// Prepared statements of a session. Code of others can drop one and prepare another of its name, which the server then
-/// calls one of SQL, or none in its place; nothing in SQL makes one that the server calls the protocol's.
+/// Prepared statements of a connection. Foreign code can drop one and prepare another under its name, which
+/// the server then reports as made by SQL, or leave none. SQL cannot create a statement that the server
+/// reports as made by the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatementCounts {
     of_sql: usize,
@@ -210,12 +212,12 @@ pub struct StatementCounts {
 }
 
 impl StatementCounts {
-    /// Asks for them; part of a message of its own only, because a prepared statement could be a replaced one.
+    /// Reads them; part of a message of its own only, because a prepared statement could have been replaced.
     pub const SQL: &str = "SELECT 'statements', \
         pg_catalog.count(*) FILTER (WHERE s.from_sql)::pg_catalog.text, \
         pg_catalog.count(*) FILTER (WHERE NOT s.from_sql)::pg_catalog.text FROM pg_catalog.pg_prepared_statements s";
 
-    /// The counts in a row of [`Self::SQL`].
+    /// Reads the counts from a row of [`Self::SQL`].
     pub fn of(row: &[Option<String>]) -> Option<Self> {
         let number = |at: usize| row.get(at)?.as_deref()?.parse().ok();
         Some(Self {
@@ -224,7 +226,7 @@ impl StatementCounts {
         })
     }
 
-    /// Whether these are the statements that this program prepared, and no other.
+    /// Whether these are exactly the statements that this program prepared.
     pub const fn are_ours(self, prepared: usize) -> bool {
         self.of_sql == 0 && self.of_protocol == prepared
     }
@@ -247,7 +249,7 @@ impl PgPool {
         self.statement_timeout
     }
 
-    /// A connection for one piece of work, and whether it was kept from earlier work.
+    /// Returns a connection for one piece of work, and whether it came from the pool.
     pub async fn lease(self: &Arc<Self>) -> Result<(PgPooledConnection, bool), EngineError> {
         let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = wait.await else {
@@ -320,7 +322,7 @@ impl PgPool {
         if self.purpose == ConnectionPurpose::Reading && !url.is_pooled && !facts.is_read_only {
             return Err(EngineError::new(
                 EngineErrorKind::Denied,
-                "the session for reading is not read only",
+                "the connection for reading is not read only",
             ));
         }
         Ok(PgConn {
@@ -349,7 +351,8 @@ impl PgPool {
         }
     }
 
-    /// Stops what runs on a connection and closes it. A process that has not begun yet overhears the first call.
+    /// Cancels the running statement of a connection and closes it. A server process that has not started the
+    /// statement yet misses the first request.
     async fn stop(&self, mut session: PgConn) {
         for _ in 0..CANCELS_MAX {
             self.cancel(&session.facts).await;
@@ -362,7 +365,7 @@ impl PgPool {
         }
     }
 
-    /// Stops what another process of the server runs for this role.
+    /// Cancels the statement of another server process of this role.
     async fn cancel(&self, facts: &ServerFacts) {
         let mut canceller = self.canceller.lock().await;
         let kept = canceller
@@ -395,7 +398,7 @@ impl fmt::Debug for PgPool {
     }
 }
 
-/// The timeouts of a session or of a transaction.
+/// Timeouts of a connection or of a transaction.
 pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
     let statement = statement.as_millis().max(1).to_string();
     vec![
@@ -405,7 +408,8 @@ pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A connection in use. Given back it is kept; dropped it is closed, and what still runs on it is stopped.
+/// A connection in use. When returned, it goes back to the pool. When dropped, it is closed and its running
+/// statement is canceled.
 pub struct PgPooledConnection {
     held: Option<(PgConn, OwnedSemaphorePermit)>,
     home: Arc<PgPool>,
@@ -417,7 +421,7 @@ impl PgPooledConnection {
         &self.held().facts
     }
 
-    /// The process that serves now; behind a pooler every transaction may have another one.
+    /// Returns the current server process; behind a pooler it can differ in every transaction.
     pub fn set_facts(&mut self, facts: ServerFacts) {
         if let Some((session, _)) = &mut self.held {
             session.facts = facts;
@@ -436,12 +440,12 @@ impl PgPooledConnection {
         session
     }
 
-    /// The rows of one statement, every column as text.
+    /// Returns the rows of one statement, every column as text.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         texts(&self.rows(statement).await.map_err(|failed| failed.scrubbed())?)
     }
 
-    /// As [`Lease::fetch`], with the driver's own error.
+    /// Like [`Lease::fetch`], with the driver's own error.
     pub async fn fetch_or_fail(
         &mut self,
         statement: Statement,
@@ -458,7 +462,7 @@ impl PgPooledConnection {
         self.settle(done)
     }
 
-    /// The number of rows that one statement changed.
+    /// Returns the number of rows that one statement changed.
     pub async fn execute(&mut self, statement: Statement) -> Result<u64, PgStatementError> {
         let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
         let arguments = arguments(&statement.parameters).map_err(PgStatementError::Driver)?;
@@ -467,13 +471,14 @@ impl PgPooledConnection {
         Ok(self.settle(done)?.rows_affected())
     }
 
-    /// Several statements of this program in one message, without parameters; the rows of all, as text.
+    /// Runs several statements of this program in one message, without parameters; returns the rows of all,
+    /// as text.
     pub async fn batch(&mut self, sql: String) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         let deadline = self.deadline();
         self.batch_within(sql, deadline).await
     }
 
-    /// As [`Lease::batch`], with another limit.
+    /// Like [`Lease::batch`], with another timeout.
     pub async fn batch_within(
         &mut self,
         sql: String,
@@ -488,7 +493,7 @@ impl PgPooledConnection {
         self.home.statement_timeout + ANSWER_GRACE
     }
 
-    /// From here on the statement counts as running: whoever stops waiting never comes to the settlement.
+    /// The statement counts as running from here on: a canceled caller never reaches the line that clears it.
     fn start(&mut self) -> &mut PgConnection {
         self.is_running = true;
         let (session, _) = self
@@ -504,14 +509,14 @@ impl PgPooledConnection {
         done.map_err(PgStatementError::Driver)
     }
 
-    /// Statements that were prepared on the connection; absent where none is.
+    /// Statements that were prepared on the connection; absent if none is.
     pub fn prepared_statements(&self) -> Option<usize> {
         let held = self.held();
         (!held.is_pooled).then(|| held.connection.cached_statements_size())
     }
 
-    /// Keeps the connection for other work; it must be outside of a transaction. Rows of any table may have been read on
-    /// one for reading, so it is looked at first; no caller waits for that.
+    /// Returns the connection to the pool; it must be outside a transaction. A read may have touched rows of
+    /// any table, so a connection for reading is checked first; no caller waits for that.
     pub fn give_back(mut self) {
         let Some((mut session, turn)) = self.held.take() else {
             return;
@@ -543,17 +548,17 @@ impl Drop for PgPooledConnection {
         };
         let home = self.home.clone();
         runtime.spawn(async move {
-            // The connection stays open until then, so that its process cannot be another one's.
+            // The connection stays open until then, so that no other process can get its number.
             home.stop(session).await;
             drop(turn);
         });
     }
 }
 
-/// Why a statement gave nothing.
+/// Reasons why a statement returned nothing.
 #[derive(Debug)]
 pub enum PgStatementError {
-    /// No answer within the time that the server has and a little more.
+    /// No answer within the server's timeout plus a margin.
     Late,
     Driver(sqlx::Error),
 }
@@ -630,7 +635,7 @@ fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOp
     Ok(options)
 }
 
-/// Whether the URL can be used at all.
+/// Checks whether the URL is valid.
 pub fn check_url(material: &CredentialMaterial) -> Result<(), PublicError> {
     options(&ServerUrl::parse(material.url.expose())?, material).map(|_| ())
 }

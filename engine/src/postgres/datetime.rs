@@ -1,12 +1,12 @@
-//! Dates and times as the server writes them. Other spellings of the same moment are brought into that form;
-//! what would be rounded, shifted or rolled over is none of them.
+//! Dates and times in the server's text form. Other spellings of the same time are converted to that form. A
+//! value that the server would round, shift or roll over is rejected.
 
-/// `2026-01-31`, or without end.
+/// Parses `2026-01-31`, or infinity.
 pub fn date(text: &str) -> Option<String> {
     (is_endless(text) || is_date(text)).then(|| text.to_owned())
 }
 
-/// `13:05:59.5`, with at most `digits` after the point.
+/// Parses `13:05:59.5`, with at most `digits` after the point.
 pub fn time(text: &str, digits: usize) -> Option<String> {
     let (clock, fraction) = text.split_once('.').unwrap_or((text, "0"));
     if !is_clock(clock) || fraction.is_empty() || !fraction.bytes().all(|b| b.is_ascii_digit()) {
@@ -19,7 +19,7 @@ pub fn time(text: &str, digits: usize) -> Option<String> {
     }
 }
 
-/// `2026-01-31 13:05:59.5`; a `T` may stand between.
+/// Parses `2026-01-31 13:05:59.5`; a `T` is accepted as separator.
 pub fn timestamp(text: &str, digits: usize) -> Option<String> {
     if is_endless(text) {
         return Some(text.to_owned());
@@ -32,7 +32,7 @@ pub fn timestamp(text: &str, digits: usize) -> Option<String> {
     ))
 }
 
-/// As [`timestamp`], in UTC and said so; comes out with `+00`.
+/// Like [`timestamp`], but the UTC offset is required; returns it as `+00`.
 pub fn timestamp_utc(text: &str, digits: usize) -> Option<String> {
     if is_endless(text) {
         return Some(text.to_owned());
@@ -72,7 +72,7 @@ fn is_date(text: &str) -> bool {
     year > 0 && (1..=days).contains(&day)
 }
 
-/// Three numbers of these many digits.
+/// Parses three numbers of the given lengths.
 fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u32; 3]> {
     let mut parts = text.split(between);
     let mut found = [0; 3];

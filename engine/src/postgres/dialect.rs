@@ -1,5 +1,5 @@
-//! How PostgreSQL spells names and statements: the one function that quotes, and the statements for one row.
-//! Values are bound as text and cast by the server to the column's own type.
+//! PostgreSQL syntax: the one function that quotes names, and the statements for one row. Values are bound as
+//! text and cast by the server to the column's own type.
 
 use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::value::{ColumnValue, Value};
@@ -8,24 +8,24 @@ use super::types::{Family, cast_name};
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// A name as an identifier.
+/// Quotes a name as an identifier.
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `"schema"."table"`.
+/// Returns `"schema"."table"`.
 pub fn qualified(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
 }
 
-/// A statement with its parameters; the values stay apart until the driver binds them.
+/// A statement with its parameters; the values stay separate until the driver binds them.
 pub struct Statement {
     pub sql: String,
     pub parameters: Vec<Option<String>>,
 }
 
-/// The statement that finds the row of a plan, at most twice, or nothing to ask if no row can have these keys.
-/// Columns of the plan come first, then key and tenant, all as text.
+/// Returns the statement that finds the row of a plan, at most twice, or `None` if no row can have these
+/// keys. Columns of the plan come first, then key and tenant, all as text.
 pub fn select_row(
     plan: &RowPlan,
     shape: &TableSchema,
@@ -41,7 +41,7 @@ pub fn select_row(
     select_columns(plan, shape, &columns.join(", "), scope)
 }
 
-/// As [`select_row`], with these expressions of the row `t`.
+/// Like [`select_row`], with these expressions of the row `t`.
 pub fn select_columns(
     plan: &RowPlan,
     shape: &TableSchema,
@@ -68,16 +68,16 @@ pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
     std::iter::once(&plan.primary_key).chain(&plan.tenant)
 }
 
-/// Which rows a statement concerns.
+/// Rows that a statement covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableExtent {
-    /// A view, or a table with its partitions and children: what readers read.
+    /// A view, or a table with its partitions and children: the rows that readers read.
     Whole,
-    /// The table itself and nothing else: what a writing transaction locks, updates and reads again.
+    /// The table only: the rows that a writing transaction locks, updates and reads again.
     Only,
 }
 
-/// A column of the shape.
+/// Returns a column of the shape.
 pub fn column<'a>(shape: &'a TableSchema, name: &str) -> Result<&'a TableColumn, EngineError> {
     shape
         .column(name)
@@ -99,8 +99,8 @@ pub fn matching(
     Ok(Some(terms.join(" AND ")))
 }
 
-/// Equal in the type's own comparison, which an index serves, and equal byte for byte in the server's own text.
-/// `None` if no row can hold the value.
+/// Returns the condition: equal in the type's own comparison, which an index serves, and byte-equal in the
+/// server's text form. `None` if no row can hold the value.
 pub fn equals(
     wanted: &ColumnValue,
     column: &TableColumn,
@@ -123,7 +123,7 @@ pub fn equals(
     })
 }
 
-/// The next parameter, which holds the value, as the column's type.
+/// Returns the next parameter, which holds the value, cast to the column's type.
 pub fn cast(column: &TableColumn, value: &Value, parameters: &mut Vec<Option<String>>) -> String {
     parameters.push(value.as_text().map(ToOwned::to_owned));
     let parameter = format!("${}::pg_catalog.text", parameters.len());
@@ -145,7 +145,7 @@ pub fn now_for(column: &TableColumn) -> Result<&'static str, EngineError> {
         }
         _ => Err(EngineError::new(
             EngineErrorKind::Other,
-            "only a timestamp can be set to the present",
+            "only a timestamp can be set to the current time",
         )),
     }
 }

@@ -1,10 +1,10 @@
-//! Driver errors become causes here. Of the server's text nothing remains: it can quote values and statements.
+//! Maps driver errors to causes. Drops the server's text, which can quote values and statements.
 
 use sqlx::Error;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// The cause behind a driver error; the detail is the five characters of the server's code and nothing else.
+/// Returns the cause of a driver error; the detail is only the server's five-character code.
 pub fn scrub(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
@@ -13,9 +13,9 @@ pub fn scrub(error: &Error) -> EngineError {
             EngineError::new(kind_of(&code), detail(&code))
         }
         Error::Tls(_) => EngineError::new(Kind::Unavailable, "the server offers no TLS"),
-        // So does a certificate fail that is not believed.
+        // Certificate failures are reported this way too.
         Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            EngineError::new(Kind::Unavailable, "the server's certificate is not believed")
+            EngineError::new(Kind::Unavailable, "server certificate not trusted")
         }
         Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => {
             EngineError::new(Kind::Unavailable, "the connection failed")
@@ -23,17 +23,17 @@ pub fn scrub(error: &Error) -> EngineError {
         Error::ColumnDecode { .. } | Error::Decode(_) => {
             EngineError::new(Kind::Unreadable, "a value is not valid text")
         }
-        // Every other variant is a mistake of this program or a driver feature that it does not use.
+        // Every other variant is a defect of this program or an unused driver feature.
         _ => EngineError::new(Kind::Other, "driver error"),
     }
 }
 
-/// Whether the error says that a row with this key is there already.
+/// Whether the error reports that a row with this key exists.
 pub fn is_unique_violation(error: &Error) -> bool {
     matches!(error, Error::Database(inner) if inner.code().as_deref() == Some("23505"))
 }
 
-/// Whether the connection is gone, so that the same work may be tried on another one.
+/// Whether the connection is lost, so that the same work can be retried on another one.
 pub fn is_lost(error: &EngineError) -> bool {
     error.kind == EngineErrorKind::Unavailable
 }
@@ -45,11 +45,12 @@ fn kind_of(code: &str) -> EngineErrorKind {
         "57014" | "25P03" | "25P04" => Kind::Timeout,
         "42501" => Kind::Denied,
         "42P01" | "42703" | "3F000" | "42704" => Kind::NotFound,
-        // A standby, or an owner who made the database read only, may write again later.
+        // A standby or a read-only database may accept writes again later.
         "25006" => Kind::Unavailable,
         "22021" | "22P05" => Kind::Unreadable,
         "54000" => Kind::TooLarge,
-        // Connections, credentials, resources, operators, the system under the server, the name of the database.
+        // Connections, credentials, resources, operator intervention, the operating system, the database
+        // name.
         _ => match code.get(..2) {
             Some("08" | "28" | "53" | "58") => Kind::Unavailable,
             Some("57") => Kind::Unavailable,

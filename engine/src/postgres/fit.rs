@@ -1,5 +1,5 @@
-//! Which values a column holds without changing them, decided before anything is sent: the server would round
-//! numbers, cut texts in casts, fill up with blanks, and sort the keys of JSON.
+//! Decides before sending which values a column stores unchanged. The server would round numbers, truncate
+//! strings in casts, pad with blanks, and sort the keys of JSON.
 
 use serde_json::Value as Json;
 use synapsor_domain::decimal::Decimal;
@@ -11,7 +11,7 @@ use synapsor_domain::value::{Value, ValueKind};
 use super::datetime;
 use super::types::{Family, is_plain_number, is_uuid, underlying};
 
-/// The value exactly as the column would hold it.
+/// Returns the value exactly as the column would store it.
 pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     if value.len_bytes() > VALUE_BYTES_MAX {
         return Err(misfit(column, "the value is too large"));
@@ -76,7 +76,7 @@ fn of_scalar(
 
 fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, PublicError> {
     if text.contains('\0') {
-        return Err(misfit(column, "a text must not hold a NUL character"));
+        return Err(misfit(column, "a string must not contain a NUL character"));
     }
     let formed = |kind, found: Option<String>, form: &str| match found {
         Some(text) => Ok(Value::exact(kind, text)),
@@ -86,10 +86,10 @@ fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, Pu
         Family::Text(limit) => characters(column, text, limit),
         Family::Char(limit) if text.ends_with(' ') => Err(misfit(
             column,
-            &format!("blanks at the end are no part of a value of `character({limit})`"),
+            &format!("trailing blanks are not part of a value of `character({limit})`"),
         )),
         Family::Char(limit) => characters(column, text, Some(limit)),
-        Family::Blanks if text.ends_with(' ') => Err(misfit(column, "it ignores blanks at the end")),
+        Family::Blanks if text.ends_with(' ') => Err(misfit(column, "it ignores trailing blanks")),
         Family::Blanks => Ok(Value::text(text)),
         Family::Enum if column.labels.iter().any(|label| label == text) => Ok(Value::text(text)),
         Family::Enum => Err(misfit(
@@ -116,7 +116,7 @@ fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, Pu
         ),
         Family::Json => match serde_json::from_str::<Json>(text) {
             Ok(_) => Ok(Value::exact(ValueKind::Json, text)),
-            Err(_) => Err(misfit(column, "it takes JSON, and this is none")),
+            Err(_) => Err(misfit(column, "invalid JSON")),
         },
         Family::Jsonb => jsonb(column, text),
         Family::Bool
@@ -143,11 +143,11 @@ fn integer(column: &TableColumn, bits: u32, text: &str) -> Result<Value, PublicE
     }
 }
 
-/// Digits before and after the point must have room without rounding; the server fills up with zeros.
+/// Checks that the digits before and after the point fit without rounding; the server pads with zeros.
 fn numeric(column: &TableColumn, limits: Option<(u32, i32)>, text: &str) -> Result<Value, PublicError> {
     let number = Decimal::parse(text).map_err(|_| misfit(column, "the number has too many digits"))?;
     let Some((precision, scale)) = limits else {
-        // Zeros at the end are part of the value here.
+        // Trailing zeros are part of the value here.
         let exact = if is_plain_number(text) && !text.starts_with('-') {
             text
         } else {
@@ -185,7 +185,8 @@ fn numeric(column: &TableColumn, limits: Option<(u32, i32)>, text: &str) -> Resu
     ))
 }
 
-/// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
+/// Checks a binary float. It stores few decimals exactly; one is accepted if it reads back as the same
+/// decimal.
 fn float(column: &TableColumn, text: &str, held: Option<String>) -> Result<Value, PublicError> {
     match held {
         Some(held) if held == text => Ok(Value::exact(ValueKind::Float, held)),
@@ -205,10 +206,11 @@ fn characters(column: &TableColumn, text: &str, limit: Option<usize>) -> Result<
     }
 }
 
-/// The server keeps no order, no spaces and no repeated keys; the value is written as it will read.
+/// Normalizes JSON. The server keeps no order, no spaces and no duplicate keys; the value is written as it
+/// will be read.
 fn jsonb(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
     let json: Json =
-        serde_json::from_str(text).map_err(|_| misfit(column, "it takes JSON, and this is none"))?;
+        serde_json::from_str(text).map_err(|_| misfit(column, "invalid JSON"))?;
     let mut written = String::new();
     write_jsonb(&json, &mut written)
         .ok_or_else(|| misfit(column, "its JSON must not have exponents, negative zeros or NUL"))?;
@@ -283,7 +285,7 @@ const fn a(kind: ValueKind) -> &'static str {
         ValueKind::Null => "NULL",
         ValueKind::Bool => "a boolean",
         ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
-        ValueKind::Text => "a text",
+        ValueKind::Text => "a string",
         ValueKind::Bytes => "bytes",
         ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
         ValueKind::Uuid => "a UUID",

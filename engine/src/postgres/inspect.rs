@@ -1,5 +1,5 @@
-//! The catalogue: the shape of a table, everything that a person is shown of it, and whether the receipt table
-//! is what the protocol needs. One statement describes one table or all of a schema.
+//! Reads the catalog: the shape of a table, its metadata for operators, and whether the receipt table meets
+//! the protocol's requirements. One statement describes one table or all tables of a schema.
 
 use serde::Deserialize;
 use synapsor_domain::digest::Digest;
@@ -14,13 +14,13 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 use synapsor_source::{ReceiptTable, SchemaCatalog};
 
-/// Where receipts are unless the contract says otherwise.
+/// Schema of the receipt table unless the contract sets another.
 const RECEIPT_SCHEMA: &str = "public";
 
-/// One JSON text per table. The server prints definitions with every name qualified, because nothing but its own
-/// catalogue is on the search path. A type is the extension's `citext` only if it is a base type whose casts from and to
-/// text run nothing, which superusers alone can make; another of that name is spelled in quotes, so that it is no known
-/// type.
+/// Returns one JSON text per table. The server prints definitions with every name qualified, because only
+/// `pg_catalog` is on the search path. A type is the extension's `citext` only if it is a base type whose
+/// casts from and to text run nothing; only superusers can create such a type. Another type of that name is
+/// spelled in quotes, so it is an unknown type.
 const DESCRIBE: &str = "SELECT json_build_object(
   'oid', c.oid::int8, 'schema', n.nspname, 'table', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
   'row_security', c.relrowsecurity, 'is_forced', c.relforcerowsecurity, 'is_partition', c.relispartition,
@@ -161,7 +161,7 @@ struct DescribedKey {
     referenced_columns: Vec<String>,
 }
 
-/// The table as the catalogue describes it now.
+/// Reads the table from the catalog.
 pub async fn describe(
     lease: &mut PgPooledConnection,
     schema: &str,
@@ -177,7 +177,7 @@ pub async fn describe(
         .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))
 }
 
-/// The table's shape with the code that a change of one of its rows runs.
+/// Returns the table's shape with the code that a change of one of its rows runs.
 pub async fn shape(
     lease: &mut PgPooledConnection,
     schema: &str,
@@ -200,18 +200,18 @@ async fn described(
     texts
         .map(|text| {
             serde_json::from_str(&text)
-                .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the catalogue's description"))
+                .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the catalog's description"))
         })
         .collect()
 }
 
 impl Described {
-    /// The table's number.
+    /// The table's OID.
     pub const fn oid(&self) -> u32 {
         self.oid
     }
 
-    /// The table's shape without the code that its changes run.
+    /// Returns the table's shape without the code that its changes run.
     pub fn shape(&self) -> TableSchema {
         let mut columns: Vec<TableColumn> = self.columns.iter().flatten().map(|c| self.column(c)).collect();
         if self.kind == "r" {
@@ -250,7 +250,8 @@ impl Described {
             primary_key: keys().any(|index| index.is_primary && is_in(index)),
             unique: keys()
                 .any(|index| index.is_unique && index.is_whole && index.key_count == 1 && is_in(index)),
-            // The default of a database compares bytes before it calls two texts equal, as these do.
+            // The database's default collation compares bytes before it treats two strings as equal, as these
+            // do.
             collation: column
                 .collation
                 .clone()
@@ -346,7 +347,7 @@ impl Described {
     }
 }
 
-/// The transaction that last wrote a row: no column of the table, but a version of the row.
+/// The transaction that last wrote a row: not a column of the table, but a version of the row.
 fn row_version() -> TableColumn {
     TableColumn {
         name: "xmin".to_owned(),
@@ -379,18 +380,19 @@ fn action(letter: &str) -> String {
         "c" => "CASCADE",
         "n" => "SET NULL",
         "d" => "SET DEFAULT",
-        // A word of a later server is shown rather than taken for harmless.
+        // An unknown value of a later server version is shown, not treated as harmless.
         other => other,
     }
     .to_owned()
 }
 
-/// The schema of the receipt table.
+/// Returns the schema of the receipt table.
 pub fn receipt_schema(receipts: &ReceiptTable) -> &str {
     receipts.schema.as_deref().unwrap_or(RECEIPT_SCHEMA)
 }
 
-/// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
+/// Lists the reasons why the receipt table is unusable, with the statements that create a valid one; empty if
+/// it is usable.
 pub async fn receipt_problems(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
@@ -399,14 +401,14 @@ pub async fn receipt_problems(
     let mut problems: Vec<String> = form.differences.iter().map(Difference::lines).collect();
     if !lease.facts().counts_changes {
         problems.push(
-            "the server does not count changes, so side effects would stay unseen; set track_counts = on"
+            "track_counts is off, so side effects cannot be detected; set track_counts = on"
                 .to_owned(),
         );
     }
     Ok(problems)
 }
 
-/// Every table and view of which this account may read something.
+/// Lists every table and view of which this account can read a part.
 pub async fn catalogue(
     lease: &mut PgPooledConnection,
     schema: Option<&str>,

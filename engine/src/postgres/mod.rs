@@ -1,6 +1,6 @@
-//! PostgreSQL: row locks at READ COMMITTED, rights by column, a server that stops statements and idle
-//! transactions by itself. Reads and writes have connections of their own; those for reading are opened read
-//! only. Behind a transaction pooler nothing is left in a session.
+//! PostgreSQL engine: row locks at READ COMMITTED, rights per column, and a server that cancels statements
+//! and idle transactions by timeout. Reads and writes use separate connections; those for reading are opened
+//! read only. Behind a transaction pooler, no state stays in a connection.
 
 pub mod check;
 pub mod connect;
@@ -39,7 +39,7 @@ use synapsor_source::{
     StoredReceipt,
 };
 
-/// How long a statement may take unless the contract says otherwise.
+/// Statement timeout unless the contract sets another.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One database of a server.
@@ -53,7 +53,7 @@ pub struct PostgresEngine {
 }
 
 impl PostgresEngine {
-    /// The database of a credential. Nothing is connected before the first use.
+    /// Creates the engine for the database of a credential. No connection is opened before the first use.
     ///
     /// # Errors
     /// `SOURCE_URL_INVALID` and `SOURCE_TLS_REQUIRED`; neither shows the URL.
@@ -64,7 +64,7 @@ impl PostgresEngine {
         statement_timeout: Option<Duration>,
     ) -> Result<Self, PublicError> {
         let material = credential.read().map_err(|error| {
-            let text = format!("`{}` cannot be read", credential.url_name());
+            let text = format!("`{}` is unreadable", credential.url_name());
             PublicError::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
         })?;
         connect::check_url(&material)?;
@@ -85,8 +85,8 @@ impl PostgresEngine {
         })
     }
 
-    /// Runs `work` on a read-only connection; once more on another if a kept one turned out to be gone. The work
-    /// gives the connection back with what it found.
+    /// Runs `work` on a read-only connection, and once more on another if a pooled one was lost. The work
+    /// returns the connection with its result.
     async fn read_only<T, F>(&self, work: impl Fn(PgPooledConnection) -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<(PgPooledConnection, T), EngineError>>,

@@ -1,4 +1,5 @@
-//! Warnings of the server during one piece of work. The driver only logs them, so they are caught from its log.
+//! Captures server warnings during one piece of work. The driver only logs them, so they are read from its
+//! log.
 
 use std::cell::Cell;
 use std::fmt;
@@ -8,14 +9,14 @@ use tracing::instrument::WithSubscriber as _;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Dispatch, Event, Level, Metadata, Subscriber};
 
-/// Where the driver logs what the server says besides its answers.
+/// Log target of the driver for server notices.
 const NOTICES: &str = "sqlx::postgres::notice";
 
 tokio::task_local! {
     static IS_WARNED: Cell<bool>;
 }
 
-/// Runs `work` and tells whether the server warned meanwhile.
+/// Runs `work` and reports whether the server warned meanwhile.
 pub async fn with_warnings<T>(work: impl Future<Output = T>) -> (T, bool) {
     static CATCHER: OnceLock<Dispatch> = OnceLock::new();
     let catcher = CATCHER.get_or_init(|| Dispatch::new(Catcher));
@@ -43,7 +44,7 @@ impl Subscriber for Catcher {
 
     fn event(&self, event: &Event<'_>) {
         if self.enabled(event.metadata()) {
-            // Outside of `with_warnings` nobody asks.
+            // Warnings outside of `with_warnings` are not needed.
             let _ = IS_WARNED.try_with(|warned| warned.set(true));
         }
     }

@@ -1,4 +1,4 @@
-//! Rows and receipts, as any connection sees them.
+//! Reads rows and receipts on any connection.
 
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ROW_BYTES_MAX;
@@ -25,7 +25,7 @@ const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows
     previous_version, new_version, fence::pg_catalog.text, executor_id, ledger_size::pg_catalog.text, ledger_root, \
     db_identity, created_at, receipt, executor_key, executor_sig";
 
-/// The rows of a plan, at most two.
+/// Returns the rows of a plan, at most two.
 pub async fn rows(
     lease: &mut PgPooledConnection,
     plan: &RowPlan,
@@ -37,7 +37,7 @@ pub async fn rows(
     exact_rows(&lease.fetch(statement).await?, plan, shape)
 }
 
-/// The rows that a statement of [`dialect::select_row`] found, as exact values.
+/// Converts the rows of a [`dialect::select_row`] statement to exact values.
 pub fn exact_rows(
     found: &[Vec<Option<String>>],
     plan: &RowPlan,
@@ -50,14 +50,14 @@ pub fn exact_rows(
     Ok(rows)
 }
 
-/// The row as exact values, unless its key or tenant is another one to a comparison byte by byte.
+/// Returns the row as exact values, unless its key or tenant differs byte for byte.
 pub fn exact_row(
     found: &[Option<String>],
     plan: &RowPlan,
     shape: &TableSchema,
 ) -> Result<Option<Vec<ColumnValue>>, EngineError> {
     let values = exact_values(found, plan, shape)?;
-    // SQL compared already; a difference here is one that SQL's comparison does not see.
+    // SQL has compared them already; this finds differences that SQL's comparison ignores.
     let mut keys = dialect::key_columns(plan).zip(&values[plan.columns.len()..]);
     if !keys.all(|(key, value)| key.value == *value) {
         return Ok(None);
@@ -90,8 +90,8 @@ fn exact_values(
     Ok(values)
 }
 
-/// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
-/// and lift.
+/// Returns the receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`]
+/// others, and every freeze and lift.
 pub async fn receipts(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
@@ -103,9 +103,9 @@ pub async fn receipts(
     Ok(FoundReceipts::of(rows?, proposal_id))
 }
 
-/// One statement for any number of known receipts: what is not asked for is the proposal's own key again, which its part
-/// then leaves out. A part for each key instead of one condition: a plan that is made while the table is small would read
-/// all of it ever after.
+/// Builds one statement for any number of known receipts: an unused parameter repeats the proposal's own key,
+/// and its part then returns nothing. It has one part per key instead of one condition: a plan made while the
+/// table is small would otherwise scan the whole table from then on.
 fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, known: &[&str]) -> Statement {
     let known = known.iter().chain(std::iter::repeat(&proposal_id));
     let mut parameters = vec![proposal_id];
@@ -132,16 +132,16 @@ fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, known: &[&str]) -
     }
 }
 
-/// The receipts of some proposals, with the identity of a primary; see `Engine::find_receipts`.
+/// Returns the receipts of several proposals, with the identity of a primary; see `Engine::find_receipts`.
 pub async fn receipts_of(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
     ids: &[ProposalId],
 ) -> Result<SourceReceipts, EngineError> {
-    // Ids have no characters that an array would need to quote.
+    // Ids contain no characters that need quotes in an array.
     let ids: Vec<&str> = ids.iter().map(ProposalId::as_str).collect();
     let statement = Statement {
-        // The one row on the left shows what the server says of itself also when it holds none of the receipts.
+        // The single row on the left returns the server's facts even if it holds none of the receipts.
         sql: format!(
             "SELECT {RECEIPT_TEXTS}, {FACTS} FROM (SELECT 1) one LEFT JOIN ONLY {} \
              ON proposal_id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text::pg_catalog.text[])",
@@ -154,7 +154,7 @@ pub async fn receipts_of(
     let facts = rows.first().and_then(|row| row.get(RECEIPT_COLUMNS_COUNT..));
     let facts = ServerFacts::of_row(facts.ok_or_else(missing)?)?;
     if facts.is_standby {
-        let text = "the server is a standby; what it lacks can be on its way";
+        let text = "the server is a standby; missing rows may still be replicated";
         return Err(EngineError::new(EngineErrorKind::Unavailable, text));
     }
     let found = rows.iter().filter(|row| row[0].is_some());
@@ -164,7 +164,7 @@ pub async fn receipts_of(
     })
 }
 
-/// Receipts before a mark, newest first by their time.
+/// Returns receipts before a mark, newest first.
 pub async fn receipts_before(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
@@ -193,7 +193,7 @@ pub async fn receipts_before(
     rows.iter().map(|row| receipt_of_row(row)).collect()
 }
 
-/// Receipts by their time, oldest first.
+/// Returns receipts ordered by time, oldest first.
 pub async fn receipts_since(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
@@ -218,7 +218,7 @@ pub async fn receipts_since(
         .collect()
 }
 
-/// The receipt table's name in statements.
+/// Returns the qualified name of the receipt table.
 pub fn receipt_table(receipts: &ReceiptTable) -> String {
     dialect::qualified(receipt_schema(receipts), &receipts.table)
 }

@@ -1,4 +1,4 @@
-//! Whether the account of a reader may read the columns of a target, as the catalogue tells its rights.
+//! Checks by the rights in the catalog whether a reader's account can read the columns of a target.
 
 use super::check::{PgPreflight, check_account, check_columns, missing_rights, rights};
 use super::connect::PgPooledConnection;

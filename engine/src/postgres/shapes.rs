@@ -1,4 +1,4 @@
-//! The shapes of tables, kept a moment: statements need the types of columns, and a read shall cost one round trip.
+//! Short-lived cache of table shapes: statements need the column types, and a read must take one round trip.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::inspect;
 use synapsor_source::SHAPE_AGE_MAX;
 use synapsor_source::error::EngineError;
 
-/// Tables whose shape is kept.
+/// Maximum number of cached table shapes.
 const SHAPES_MAX: usize = 1_000;
 
 type Name = (String, String);
@@ -23,14 +23,14 @@ pub struct Shapes {
 }
 
 impl Shapes {
-    /// A shape that is young enough.
+    /// Returns a cached shape that is young enough.
     pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<TableSchema>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, shape) = kept.get(&(schema.to_owned(), table.to_owned()))?;
         (at.elapsed() < SHAPE_AGE_MAX).then(|| shape.clone())
     }
 
-    /// A shape that is young enough, read anew if there is none.
+    /// Returns a cached shape that is young enough, or reads it.
     pub async fn kept_or_read(
         &self,
         lease: &mut PgPooledConnection,
@@ -43,7 +43,7 @@ impl Shapes {
         }
     }
 
-    /// The shape as it is now, kept from here on.
+    /// Reads the current shape and caches it.
     pub async fn read(
         &self,
         lease: &mut PgPooledConnection,
@@ -60,7 +60,7 @@ impl Shapes {
         Ok(shape)
     }
 
-    /// Lets go of a shape that may be wrong.
+    /// Evicts a shape that may be outdated.
     pub fn forget(&self, schema: &str, table: &str) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(&(schema.to_owned(), table.to_owned()));

@@ -1,5 +1,5 @@
-//! The types of columns: which kind of value each gives, how its exact text is asked for, and by which name a
-//! parameter is cast to it. A type that is not known here is read as the server writes it, and never written.
+//! Column types: the kind of value of each, the expression of its exact text, and the type name to which a
+//! parameter is cast. An unknown type is read as the server prints it, and never written.
 
 use synapsor_domain::limits::VALUE_BYTES_MAX;
 use synapsor_domain::schema::TableColumn;
@@ -7,12 +7,12 @@ use synapsor_domain::value::{Value, ValueKind};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Types that the server's grammar spells, and that no search path can give another meaning.
+/// Types that the server's grammar spells; the search path cannot redefine them.
 const GRAMMAR_TYPES: [&str; 7] = [
     "boolean", "smallint", "integer", "bigint", "numeric", "real", "interval",
 ];
 
-/// What a column's type is to this program.
+/// Classification of a column's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     Bool,
@@ -24,7 +24,7 @@ pub enum Family {
     Float8,
     /// With the most characters, if declared.
     Text(Option<usize>),
-    /// `char(n)`: the blanks that fill it up are no part of the value.
+    /// `char(n)`: padding blanks are not part of the value.
     Char(usize),
     /// `bpchar` without a length, where trailing blanks are kept.
     Blanks,
@@ -38,14 +38,14 @@ pub enum Family {
     Json,
     Jsonb,
     Enum,
-    /// The number of a transaction, and of an object.
+    /// A transaction id, or an OID.
     Xid,
     Oid,
-    /// Anything else.
+    /// Any other type.
     Other,
 }
 
-/// The type that values have: of a domain, the type that it rests on.
+/// Returns the type of the values: for a domain, its base type.
 pub fn underlying(column: &TableColumn) -> &str {
     column.base_type.as_deref().unwrap_or(&column.declared_type)
 }
@@ -85,7 +85,7 @@ impl Family {
             "jsonb" => Family::Jsonb,
             "xid" => Family::Xid,
             "oid" => Family::Oid,
-            // An extension's type: a text that ignores case when it is compared.
+            // A type of an extension: strings compared without case.
             name if name == "citext" || name.ends_with(".citext") => Family::Text(None),
             _ => Family::Other,
         }
@@ -113,12 +113,12 @@ impl Family {
         }
     }
 
-    /// Whether `=` of the type can be used beside the comparison of texts, so that an index serves.
+    /// Whether the type's `=` can be used beside the text comparison, so that an index serves.
     pub const fn has_equality(self) -> bool {
         !matches!(self, Family::Json | Family::Other)
     }
 
-    /// The expression of the exact text of `value`, cut off where it is too large for any use.
+    /// Returns the expression of the exact text of `value`, truncated above the size limit.
     pub fn text_of(self, value: &str) -> String {
         const CUT: usize = VALUE_BYTES_MAX + 1;
         match self {
@@ -134,7 +134,7 @@ impl Family {
             | Family::Timestamptz(_)
             | Family::Xid
             | Family::Oid => format!("{value}::pg_catalog.text"),
-            // An owner can give the type a cast to text; its output is the server's own.
+            // An owner can define a cast to text for the type; its output function is the server's own.
             Family::Enum => format!("pg_catalog.textin(pg_catalog.enum_out({value}))"),
             Family::Numeric(None) | Family::Text(_) | Family::Char(_) | Family::Json | Family::Jsonb => {
                 format!("pg_catalog.left({value}::pg_catalog.text, {CUT})")
@@ -149,7 +149,7 @@ impl Family {
                     "pg_catalog.encode(pg_catalog.substring({value}, 1, {bytes}), 'hex'::pg_catalog.text)"
                 )
             }
-            // Casts to text may be anything; the type's own output is not.
+            // A cast to text can be user-defined; the type's output function is not.
             Family::Other => {
                 format!(
                     "CASE WHEN pg_catalog.num_nulls({value}) OPERATOR(pg_catalog.=) 0 \
@@ -159,7 +159,7 @@ impl Family {
         }
     }
 
-    /// The text of the server as a value.
+    /// Converts the server's text to a value.
     pub fn value(self, text: Option<&str>) -> Result<Value, EngineError> {
         let Some(text) = text else {
             return Ok(Value::null());
@@ -171,7 +171,7 @@ impl Family {
         match self {
             Family::Bool if !matches!(text, "true" | "false") => Err(unexpected()),
             Family::Int(_) | Family::Oid if text.parse::<i64>().is_err() => Err(unexpected()),
-            // What is no number at all is no decimal either.
+            // `NaN` and the infinities are not decimals.
             Family::Numeric(_) if matches!(text, "NaN" | "Infinity" | "-Infinity") => Ok(Value::text(text)),
             Family::Float4 => text
                 .parse::<f32>()
@@ -202,8 +202,8 @@ impl Family {
         }
     }
 
-    /// Whether the column could hold the value at all: of its kind, and in a form that the server takes. What
-    /// it cannot hold equals nothing in it.
+    /// Whether the column could store the value at all: of its kind, and in a form that the server accepts. A
+    /// value that it cannot store equals nothing in it.
     pub fn can_hold(self, column: &TableColumn, value: &Value) -> bool {
         let Some(text) = value.as_text() else { return false };
         if text.contains('\0') {
@@ -243,16 +243,16 @@ impl Family {
     }
 }
 
-/// The type's name for a cast, without length, precision or scale: those would cut and round. Names of the server's
-/// own types that its grammar does not know are qualified, so that no search path decides what they mean.
+/// Returns the type's name for a cast, without length, precision or scale: those would truncate and round.
+/// Built-in types outside the server's grammar are qualified, so the search path has no effect.
 pub fn cast_name(column: &TableColumn) -> String {
     let declared = underlying(column);
     let name = split_modifiers(declared).0;
     match name.as_str() {
-        // Without a length these words mean a length of one.
+        // Without a length, these types mean a length of one.
         "character" => "pg_catalog.bpchar".to_owned(),
         "bit" => "pg_catalog.\"bit\"".to_owned(),
-        // The description was made with nothing but the server's own names on the search path.
+        // The description was made with only `pg_catalog` on the search path.
         name if name.contains(['.', ' ']) || GRAMMAR_TYPES.contains(&name.trim_end_matches("[]")) => {
             name.to_owned()
         }
@@ -260,7 +260,7 @@ pub fn cast_name(column: &TableColumn) -> String {
     }
 }
 
-/// Hex digits in groups of 8, 4, 4, 4 and 12, lower case.
+/// Checks for hex digits in groups of 8, 4, 4, 4 and 12, lower case.
 pub fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -269,7 +269,7 @@ pub fn is_uuid(text: &str) -> bool {
         })
 }
 
-/// Digits with at most one sign before and one point between.
+/// Checks for digits with at most one leading sign and one point.
 pub fn is_plain_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -278,7 +278,7 @@ pub fn is_plain_number(text: &str) -> bool {
         .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A type without what stands in parentheses, and the numbers that stand there. Names in quotes stay whole.
+/// Splits a type into its name without parentheses, and the numbers in them. Quoted names stay whole.
 fn split_modifiers(declared: &str) -> (String, Vec<i32>) {
     let (mut name, mut inside) = (String::new(), String::new());
     let (mut is_quoted, mut depth) = (false, 0_u32);

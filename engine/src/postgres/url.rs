@@ -1,5 +1,5 @@
-//! The URL of a server: `postgres://role:password@host:port/database?sslmode=…&pgbouncer=true`. Nothing of it is
-//! ever shown, and nothing is taken that is not understood.
+//! Parses a server URL: `postgres://role:password@host:port/database?sslmode=…&pgbouncer=true`. No part of it
+//! is ever printed, and unknown parts are rejected.
 
 use std::net::IpAddr;
 
@@ -9,20 +9,20 @@ use zeroize::Zeroizing;
 
 const PORT: u16 = 5432;
 
-/// What a URL says.
+/// Parts of a URL.
 pub struct ServerUrl {
     pub user: String,
     pub password: Zeroizing<String>,
-    /// A name, an address, or the folder of a socket, which begins with `/`.
+    /// A name, an address, or the directory of a socket, which begins with `/`.
     pub host: String,
     pub port: u16,
     pub database: String,
     pub ssl_mode: Option<UrlSslMode>,
-    /// Whether a transaction pooler stands between.
+    /// Whether there is a transaction pooler in between.
     pub is_pooled: bool,
 }
 
-/// The server's own words for TLS, weakest first.
+/// The server's names of the TLS modes, weakest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum UrlSslMode {
     Disable,
@@ -76,13 +76,13 @@ impl ServerUrl {
             ("pgbouncer", "true") => self.is_pooled = true,
             ("pgbouncer", "false") => self.is_pooled = false,
             ("sslmode", word) => {
-                self.ssl_mode = Some(ssl_mode(word).ok_or_else(|| bad_url("its sslmode is no known word"))?);
+                self.ssl_mode = Some(ssl_mode(word).ok_or_else(|| bad_url("its sslmode is unknown"))?);
             }
             ("host", folder) if folder.starts_with('/') => folder.clone_into(&mut self.host),
             ("application_name", _) => {}
             _ => {
                 return Err(bad_url(
-                    "of its parameters only sslmode, pgbouncer, application_name and a socket's host are taken; \
+                    "only the parameters sslmode, pgbouncer, application_name and a socket's host are allowed; \
                      certificates go into the source's `ssl`",
                 ));
             }
@@ -90,7 +90,7 @@ impl ServerUrl {
         Ok(())
     }
 
-    /// Whether what is sent stays on this machine.
+    /// Whether the connection stays on this machine.
     pub fn is_loopback(&self) -> bool {
         self.host.starts_with('/')
             || self.host.eq_ignore_ascii_case("localhost")
@@ -100,7 +100,8 @@ impl ServerUrl {
                 .is_ok_and(|address| address.is_loopback())
     }
 
-    /// How to connect: the contract's word, else the URL's, else plain on this machine and all checks elsewhere.
+    /// Decides the TLS mode: that of the contract, else of the URL, else none on this machine and full
+    /// verification elsewhere.
     pub fn tls(&self, contract: Option<SslMode>) -> Result<UrlSslMode, PublicError> {
         let is_loopback = self.is_loopback();
         let mode = match (contract, self.ssl_mode) {
@@ -121,13 +122,13 @@ impl ServerUrl {
 
 fn split_place(place: &str) -> Result<(&str, u16), PublicError> {
     let (host, port) = match place.rsplit_once(':') {
-        // The colons of an address in brackets are its own.
+        // The colons inside brackets belong to the address.
         Some((host, port)) if !port.contains(']') => (host, port),
         Some(_) | None => (place, ""),
     };
     let port = match port {
         "" => PORT,
-        text => text.parse().map_err(|_| bad_url("its port is no number"))?,
+        text => text.parse().map_err(|_| bad_url("its port is not a number"))?,
     };
     Ok((host, port))
 }
@@ -145,7 +146,7 @@ fn ssl_mode(word: &str) -> Option<UrlSslMode> {
 }
 
 fn decode(text: &str) -> Result<String, PublicError> {
-    let wrong = || bad_url("a percent sign is not followed by two hex digits, or what it encodes is no text");
+    let wrong = || bad_url("a percent sign is not followed by two hex digits, or encodes invalid UTF-8");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&first, after)) = rest.split_first() {
@@ -170,7 +171,7 @@ fn bad_url(why: &str) -> PublicError {
     PublicError::new(
         "SOURCE_URL_INVALID",
         format!(
-            "the URL of the source cannot be used: {why}; give postgres://role:password@host:port/database"
+            "the URL of the source is invalid: {why}; use postgres://role:password@host:port/database"
         ),
     )
 }

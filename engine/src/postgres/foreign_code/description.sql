@@ -1,4 +1,4 @@
--- What an expression, a key or a column of the table can name.
+-- Objects that an expression, a key or a column of the table can name.
 WITH RECURSIVE objects(class, oid) AS (
   SELECT 2606, k.oid FROM pg_catalog.pg_constraint k
     WHERE k.conrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
@@ -12,7 +12,8 @@ WITH RECURSIVE objects(class, oid) AS (
     WHERE w.ev_class OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
   UNION ALL SELECT 3256, p.oid FROM pg_catalog.pg_policy p
     WHERE p.polrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid),
--- Columns whose values the server converts or compares: the table's own, and those at the other end of its foreign keys.
+-- Columns whose values the server converts or compares: the table's own, and those at the other end of its
+-- foreign keys.
 columns(relation, number) AS (
   SELECT a.attrelid, a.attnum FROM pg_catalog.pg_attribute a
     WHERE a.attrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid AND NOT a.attisdropped
@@ -22,8 +23,8 @@ columns(relation, number) AS (
   UNION ALL SELECT k.conrelid, n.number FROM pg_catalog.pg_constraint k, pg_catalog.unnest(k.conkey) n(number)
     WHERE k.confrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
       AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"),
--- Every type of others that a value of these can be of, or be converted to: a conversion runs the checks of each domain
--- in it, and the casts of each of them.
+-- Every type defined by others that such a value can have or be converted to: a conversion runs the checks of
+-- each domain in it, and the casts of each of them.
 types(oid) AS (
   (SELECT a.atttypid FROM columns c JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) c.relation
       AND a.attnum OPERATOR(pg_catalog.=) c.number
@@ -44,13 +45,13 @@ types(oid) AS (
           ON d.classid OPERATOR(pg_catalog.=) 2606::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) k.oid
         WHERE k.contypid OPERATOR(pg_catalog.=) y.oid AND d.refclassid OPERATOR(pg_catalog.=) 1247::pg_catalog.oid) n(oid)
     WHERE n.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
--- Casts of extensions. An owner of an extension can add his own to it, but functions in C are made by
--- superusers only, as those that the server is built of.
+-- Casts of extensions. The owner of an extension can add casts to it, but only superusers can create
+-- functions in C, the language of the server's own functions.
 of_extension(class, oid) AS (
   SELECT d.classid, d.objid FROM pg_catalog.pg_depend d
     WHERE d.refclassid OPERATOR(pg_catalog.=) 3079::pg_catalog.oid AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char"
       AND d.classid OPERATOR(pg_catalog.=) ANY (ARRAY[2605]::pg_catalog.oid[])),
--- Everything that the server can compute when a row of the table changes: its text, and the tree that is run.
+-- Everything that the server can compute when a row of the table changes: its text, and the expression tree.
 expressions(kind, name, class, oid, definition, tree) AS (
   SELECT 'check', k.conname::pg_catalog.text, 2606, k.oid,
       pg_catalog.concat_ws(' ', pg_catalog.pg_get_constraintdef(k.oid)), k.conbin::pg_catalog.text
@@ -92,7 +93,7 @@ expressions(kind, name, class, oid, definition, tree) AS (
       AND w.ev_type OPERATOR(pg_catalog.=) '2'::pg_catalog."char"
       AND w.ev_enabled OPERATOR(pg_catalog.<>) 'D'::pg_catalog."char"
   UNION ALL
-  -- Triggers that an update of a row sets off, besides those that the server makes for keys.
+  -- Triggers that an update of a row fires, besides those that the server creates for keys.
   SELECT CASE WHEN g.tgisinternal THEN 'internal_trigger' ELSE 'trigger' END, g.tgname::pg_catalog.text, 2620, g.oid,
       pg_catalog.concat_ws(' ', pg_catalog.pg_get_triggerdef(g.oid), g.tgenabled), g.tgqual::pg_catalog.text
     FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid
@@ -141,8 +142,8 @@ uses(class, oid, function) AS (
       ON e.class OPERATOR(pg_catalog.=) 3541 AND r.rngtypid OPERATOR(pg_catalog.=) e.oid,
     LATERAL (SELECT r.rngcanonical::pg_catalog.oid UNION ALL SELECT r.rngsubdiff::pg_catalog.oid) f(oid)
     WHERE f.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid),
--- A function of the server is harmless if it depends on its arguments only, or is one of plain values, or a clock, or puts
--- values together as texts: that calls the output functions of their types and nothing else.
+-- A function of the server is harmless if it depends only on its arguments, works on plain values, is a
+-- clock, or concatenates values as text: that calls only the output functions of their types.
 judged(class, oid, function, name, definition, is_own) AS (
   SELECT u.class, u.oid, p.oid, p.oid::pg_catalog.regprocedure::pg_catalog.text,
     pg_catalog.concat_ws(E'\n', CASE WHEN p.prokind OPERATOR(pg_catalog.=) 'a'::pg_catalog."char"
@@ -155,7 +156,7 @@ judged(class, oid, function, name, definition, is_own) AS (
         (p.proargtypes::pg_catalog.oid[] OPERATOR(pg_catalog.||) p.prorettype) OPERATOR(pg_catalog.<@)
         '{16,19,20,21,23,25,700,701,1042,1043,1082,1083,1114,1184,1186,1266,1700,2950}'::pg_catalog.oid[])
   FROM uses u JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) u.function),
--- What else an expression rests on: relations besides the table itself, and domains.
+-- Other objects that an expression depends on: relations besides the table itself, and domains.
 others(class, oid, function) AS (
   SELECT e.class, e.oid, d.refobjid FROM expressions e JOIN pg_catalog.pg_depend d
     ON d.classid OPERATOR(pg_catalog.=) e.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) e.oid

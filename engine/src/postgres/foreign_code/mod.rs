@@ -1,7 +1,8 @@
-//! Code of others that the server runs when one row of a table changes, and the relations that such a change locks.
+//! Foreign code that the server runs when one row of a table changes, and the relations that such a change
+//! locks.
 //!
-//! Code is not judged by what it calls: it has the one closed form, or it has to be acknowledged. Expressions that
-//! use the server's own harmless functions only are not listed, because they run no code of others.
+//! Code is not analyzed by what it calls: it has the one closed form, or it must be acknowledged. Expressions
+//! that use only the server's own harmless functions are not listed, because they run no foreign code.
 
 mod closed_form;
 
@@ -14,33 +15,34 @@ use super::connect::PgPooledConnection;
 use super::dialect::Statement;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// The number of no table, where only one of the two is of interest. Zero would be every domain's.
+/// The OID of no table, for calls where only one of the two is needed. Zero would match every domain.
 pub const NO_TABLE: u32 = u32::MAX;
 
-/// One JSON text for the numbers of target and receipt table.
+/// One JSON text for the OIDs of target and receipt table.
 const DESCRIPTION: &str = include_str!("description.sql");
 /// Bits of a trigger's type.
 const FOR_EACH_ROW: i32 = 1;
 const BEFORE: i32 = 2;
 const INSTEAD: i32 = 64;
-/// Why a deferrable trigger, and an expression of a deferrable constraint, cannot be acknowledged.
+/// Reason why a deferrable trigger, and an expression of a deferrable constraint, cannot be acknowledged.
 const RUNS_AT_COMMIT: &str = "is deferrable: it could run inside COMMIT, after the last check";
 
-/// What the catalogs say about the code on a table and about everything that a stamp has to cover.
+/// Facts of the catalogs about the code on a table and everything that a stamp must cover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableCode {
     pub code: Vec<ForeignCode>,
     pub related: Related,
 }
 
-/// Numbers of catalog rows that decide what the tables mean, besides those that the tables' own numbers find.
+/// OIDs of catalog rows that affect the tables' meaning, besides those found by the tables' own OIDs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Related {
     pub namespaces: Vec<u32>,
     pub types: Vec<u32>,
     pub operators: Vec<u32>,
     pub functions: Vec<u32>,
-    /// Both tables with their indexes and TOAST tables: what a change of one row and a new receipt lock.
+    /// Both tables with their indexes and TOAST tables: the relations that a change of one row and a new
+    /// receipt lock.
     pub lockable: Vec<u32>,
 }
 
@@ -61,7 +63,7 @@ struct DescribedCode {
     definition: Option<String>,
     functions: Vec<DescribedFunction>,
     rests_on_others: bool,
-    /// An index whose constraint can be checked at the COMMIT, by its expressions.
+    /// An index whose constraint can be checked at COMMIT, by its expressions.
     is_of_deferrable_constraint: bool,
     trigger: Option<DescribedTrigger>,
 }
@@ -102,7 +104,7 @@ struct DescribedTrigger {
     source: String,
 }
 
-/// Reads the code on the table `target` and what a stamp of it and of the table `receipts` covers.
+/// Reads the code on the table `target` and the facts that a stamp of it and of the table `receipts` covers.
 pub async fn read(
     lease: &mut PgPooledConnection,
     target: u32,
@@ -132,7 +134,7 @@ pub async fn read(
 }
 
 impl DescribedCode {
-    /// The code, unless it is an expression that runs no code of others.
+    /// Returns the code, unless it is an expression that runs no foreign code.
     fn foreign(&self) -> Option<ForeignCode> {
         let is_attached = matches!(self.kind, Kind::Trigger | Kind::InternalTrigger | Kind::Rule);
         if !is_attached && !self.rests_on_others && self.functions.iter().all(|f| f.is_own) {
@@ -164,7 +166,7 @@ impl DescribedCode {
         if trigger.is_deferrable {
             return CodeForm::Never(RUNS_AT_COMMIT);
         }
-        // Whatever else its condition calls could have a name that is somebody's.
+        // Any other function that its condition calls could be user-defined.
         let is_alone = !self.rests_on_others
             && self
                 .functions

@@ -1,4 +1,4 @@
-//! What the system catalogs say about the receipt table, in one statement.
+//! Reads the facts about the receipt table from the system catalogs in one statement.
 
 use serde::Deserialize;
 
@@ -6,7 +6,8 @@ use crate::postgres::connect::PgPooledConnection;
 use crate::postgres::dialect::Statement;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// One JSON text, or no row. Every name is the server's own, so that no search path decides what it asks.
+/// Returns one JSON text, or no row. Every name is qualified with the server's own schema, so the search path
+/// has no effect.
 const STATEMENT: &str = r"SELECT pg_catalog.json_build_object(
   'oid', c.oid::pg_catalog.int8, 'kind', c.relkind, 'persistence', c.relpersistence,
   'access_method', (SELECT m.amname FROM pg_catalog.pg_am m WHERE m.oid OPERATOR(pg_catalog.=) c.relam),
@@ -115,7 +116,7 @@ pub(super) struct IndexFacts {
     pub(super) has_predicate: bool,
     pub(super) has_expressions: bool,
     pub(super) key_count: usize,
-    /// With the columns that are only included.
+    /// Includes the INCLUDE columns.
     pub(super) column_count: usize,
     pub(super) method: String,
     pub(super) operator_classes: Vec<u32>,
@@ -123,7 +124,7 @@ pub(super) struct IndexFacts {
     pub(super) columns: Vec<String>,
 }
 
-/// The table of this name, of any kind.
+/// Finds the table of this name, of any kind.
 pub(super) async fn read(
     lease: &mut PgPooledConnection,
     schema: &str,

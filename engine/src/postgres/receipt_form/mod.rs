@@ -1,8 +1,8 @@
-//! The form that the receipt table must have: the table of the migration and nothing more. One list for doctor,
-//! status and the transaction.
+//! The required form of the receipt table: the table of the migration and nothing more. The preflight, the
+//! status and the transaction use one list.
 //!
-//! A receipt proves that an effect happened. Whatever rewrites, hides, rejects or loses a receipt would break that
-//! proof, so the table is compared with a required form and never with what was found earlier.
+//! A receipt proves that an effect happened. Anything that rewrites, hides, rejects or loses a receipt would
+//! break that proof. So the table is compared with a required form and never with an earlier observation.
 
 mod facts;
 
@@ -15,7 +15,7 @@ use super::inspect::receipt_schema;
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Numbers of the server's own types and of its collation `"C"`; they are the same in every version.
+/// OIDs of the server's built-in types and of its collation `"C"`; they are the same in every version.
 const TEXT: u32 = 25;
 const BIGINT: u32 = 20;
 const COLLATION_C: u32 = 950;
@@ -45,14 +45,14 @@ const COLUMNS: [(&str, u32, bool); 16] = [
 /// One difference from the required form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What is wrong, as a sentence about the table.
+    /// The difference, as a sentence about the table.
     pub text: String,
     /// The statements that fix it.
     pub fix: String,
 }
 
 impl Difference {
-    /// Text and fix as doctor and status print them.
+    /// Returns text and fix as doctor and status print them.
     pub fn lines(&self) -> String {
         format!("{}:\n{}", self.text, self.fix)
     }
@@ -61,7 +61,7 @@ impl Difference {
 /// The receipt table as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptForm {
-    /// The table's number; absent if there is no table.
+    /// The table's OID; absent if the table does not exist.
     pub oid: Option<u32>,
     /// Empty when the table has the required form.
     pub differences: Vec<Difference>,
@@ -70,7 +70,7 @@ pub struct ReceiptForm {
 /// Compares the receipt table with the required form.
 ///
 /// # Errors
-/// Those of the connection; a table that is missing or unfit is a difference.
+/// Those of the connection. A missing or unusable table is a difference, not an error.
 pub async fn receipt_form(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
@@ -107,7 +107,7 @@ struct Comparison<'a> {
 impl Comparison<'_> {
     fn differences(&self) -> Vec<Difference> {
         let mut found = self.storage();
-        // What is no ordinary table has none of the rest.
+        // The other checks apply to ordinary tables only.
         if self.found.kind != "r" {
             return found;
         }
@@ -127,7 +127,7 @@ impl Comparison<'_> {
         }
     }
 
-    /// A difference that no statement removes in place.
+    /// A difference that no statement can fix in place.
     fn recreate(&self, what: &str) -> Difference {
         let name = qualified(self.schema, self.table);
         let fix = format!("-- move {name} away, then create it again:\n{}", self.ddl);
@@ -201,7 +201,8 @@ impl Comparison<'_> {
             .rules
             .iter()
             .map(|name| self.drop("rule", "RULE", name));
-        // Internal triggers of foreign keys are named by the foreign key itself, here or of another table.
+        // Internal triggers of foreign keys are reported with the foreign key itself, of this or another
+        // table.
         let triggers = self
             .found
             .triggers
@@ -267,7 +268,7 @@ impl Comparison<'_> {
             found.push(self.recreate(&format!("computes the column `{name}`")));
         } else if !column.identity.is_empty() {
             found.push(self.alter(
-                &format!("numbers the column `{name}` by itself"),
+                &format!("has an identity column `{name}`"),
                 &format!("ALTER COLUMN {quoted} DROP IDENTITY"),
             ));
         } else if column.has_default {
@@ -344,7 +345,7 @@ fn is_time_index(index: &IndexFacts) -> bool {
     is_plain(index) && !index.is_unique && index.columns == ["created_at", "proposal_id"]
 }
 
-/// A complete B-tree over columns in their own order, without anything that computes.
+/// Whether this is a complete B-tree over columns in their own order, without computed expressions.
 fn is_plain(index: &IndexFacts) -> bool {
     let is_usable = index.is_valid && index.is_ready && index.is_live && index.is_immediate;
     is_usable

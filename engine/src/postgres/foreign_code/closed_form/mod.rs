@@ -1,5 +1,5 @@
-//! The one body of a trigger function that is admitted without an acknowledgement: it sets columns of `NEW` from
-//! constants, `OLD`, `NEW`, `+`, `-` and the current time, and returns `NEW`.
+//! Recognizes the one trigger function body that is accepted without an acknowledgement: it sets columns of
+//! `NEW` from constants, `OLD`, `NEW`, `+`, `-` and the current time, and returns `NEW`.
 //!
 //! ```text
 //! body       = BEGIN assignment* RETURN NEW ; END [;]
@@ -10,14 +10,15 @@
 //! clock      = now | clock_timestamp | statement_timestamp | transaction_timestamp
 //! ```
 //!
-//! Nothing in it has a name that an owner could give to code: operators and clocks are found in the server's own
-//! schema, because the writer's search path names nothing else. What is not in this grammar is not in the form.
+//! No name in it can refer to code of an owner: operators and clocks resolve to the server's own schema,
+//! because the writer's search path contains nothing else. A body outside this grammar does not have the
+//! closed form.
 
-/// Bytes of a body; longer ones are not read.
+/// Maximum size of a body, in bytes; longer ones are rejected unread.
 const SOURCE_BYTES_MAX: usize = 16 * 1024;
-/// How deep parentheses may be nested.
+/// Maximum nesting depth of parentheses.
 const DEPTH_MAX: u32 = 16;
-/// Functions that give the current time and are the server's own.
+/// Functions of the server that return the current time.
 const CLOCKS: [&str; 4] = [
     "now",
     "clock_timestamp",
@@ -50,7 +51,7 @@ enum Token {
     Sign(char),
 }
 
-/// The tokens of a body; `None` if it has anything that the grammar does not know.
+/// Returns the tokens of a body; `None` for any character sequence outside the grammar.
 fn tokens(source: &str) -> Option<Vec<Token>> {
     let mut found = Vec::new();
     let mut rest = source;
@@ -85,12 +86,13 @@ fn tokens(source: &str) -> Option<Vec<Token>> {
     Some(found)
 }
 
-/// Whether the next sign would belong to the same operator; the server joins signs that stand together.
+/// Whether the next character would belong to the same operator; the server joins adjacent operator
+/// characters.
 fn begins_operator(rest: &str) -> bool {
     rest.starts_with(|c: char| "+-*/<>=~!@#%^&|`?:".contains(c))
 }
 
-/// Behind a comment in slashes, which must not contain another one.
+/// Skips a `/* */` comment, which must not contain another one.
 fn block_comment(rest: &str) -> Option<&str> {
     let (inside, after) = rest.strip_prefix("/*")?.split_once("*/")?;
     (!inside.contains("/*")).then_some(after)
@@ -100,7 +102,7 @@ fn word(rest: &str) -> Option<(Token, &str)> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let end = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
     let (word, after) = rest.split_at(end);
-    // `E'...'`, `U&"..."`, dollars and letters of other scripts mean something else.
+    // `E'...'`, `U&"..."`, dollar quotes and non-ASCII letters have another meaning.
     if after.starts_with(|c: char| c == '\'' || c == '"' || c == '&' || c == '$' || !c.is_ascii()) {
         return None;
     }
@@ -123,7 +125,7 @@ fn number(rest: &str) -> Option<(Token, &str)> {
     (!is_more).then_some((Token::Number, after))
 }
 
-/// A text in single quotes, without escapes of any kind.
+/// Reads a single-quoted string without escapes.
 fn text(rest: &str) -> Option<(Token, &str)> {
     let (inside, after) = rest.strip_prefix('\'')?.split_once('\'')?;
     let is_plain = !inside.contains('\\') && !after.starts_with('\'');

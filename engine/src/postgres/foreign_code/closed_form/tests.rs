@@ -113,7 +113,7 @@ fn rejects_other_content_in_a_body() {
     for statements in [CALLS, STATEMENTS, OPERATORS, SPELLINGS, COMMENTS].concat() {
         assert!(!is_closed(&body(statements)), "{statements}");
     }
-    // A remark hides what follows it in its line.
+    // A comment hides the rest of its line.
     assert!(!is_closed("BEGIN -- a remark RETURN NEW; END"));
 }
 
