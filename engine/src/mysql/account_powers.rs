@@ -1,7 +1,7 @@
-//! Rights that put an account above every check of its own transaction, read from `SHOW GRANTS`, which lists the
-//! rights of the roles in use too.
+//! Finds rights that put an account above every check of its own transaction. Reads `SHOW GRANTS`, which also
+//! lists the rights of active roles.
 
-/// Rights on everything that let an account change settings of the server, definitions, or other accounts.
+/// Global rights that let an account change server settings, definitions, or other accounts.
 const GLOBAL: [&str; 16] = [
     "ALL PRIVILEGES",
     "SUPER",
@@ -22,7 +22,7 @@ const GLOBAL: [&str; 16] = [
 ];
 /// Rights of an owner on a table: its definition and its triggers.
 const OWNER: [&str; 4] = ["ALL PRIVILEGES", "ALTER", "DROP", "TRIGGER"];
-/// Rights on the server's own schema that let an account grant itself any other.
+/// Rights on the system schema that let an account grant itself any other right.
 const SYSTEM: [&str; 4] = ["ALL PRIVILEGES", "INSERT", "UPDATE", "DELETE"];
 const SYSTEM_SCHEMA: &str = "mysql";
 
@@ -30,14 +30,14 @@ const SYSTEM_SCHEMA: &str = "mysql";
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Grant<'a> {
     rights: Vec<&'a str>,
-    /// A pattern; `None`: every schema.
+    /// A pattern; `None` means every schema.
     schema: Option<String>,
-    /// `None`: every table.
+    /// `None` means every table.
     table: Option<String>,
 }
 
-/// The rights among these lines that put the account above the checks of a write to these tables, as text that
-/// follows "the account". A table is its schema and its name.
+/// Returns the rights among these lines that put the account above the checks of a write to these tables, as
+/// text that follows "the account". A table is its schema and its name.
 pub fn account_powers(lines: &[String], tables: &[(&str, &str)]) -> Vec<String> {
     let mut powers = Vec::new();
     for grant in lines.iter().filter_map(|line| Grant::parse(line)) {
@@ -63,7 +63,7 @@ pub fn account_powers(lines: &[String], tables: &[(&str, &str)]) -> Vec<String> 
 }
 
 impl<'a> Grant<'a> {
-    /// Nothing for grants of roles, of procedures, and for what is no grant.
+    /// Returns `None` for grants of roles and procedures, and for lines that are not grants.
     fn parse(line: &'a str) -> Option<Self> {
         let rest = line.strip_prefix("GRANT ")?;
         let on = outside(rest, " ON ").next()?;
@@ -94,7 +94,7 @@ impl<'a> Grant<'a> {
     }
 }
 
-/// Where `pattern` stands outside of quoted names and parentheses.
+/// Positions of `pattern` outside of quoted names and parentheses.
 fn outside<'a>(text: &'a str, pattern: &'a str) -> impl Iterator<Item = usize> + 'a {
     let (mut quote, mut depth) = (None, 0_usize);
     text.char_indices().filter_map(move |(at, character)| {
@@ -114,7 +114,7 @@ fn outside<'a>(text: &'a str, pattern: &'a str) -> impl Iterator<Item = usize> +
     })
 }
 
-/// A name without its quotes; nothing for `*`.
+/// Returns a name without its quotes; `None` for `*`.
 fn name(text: &str) -> Option<String> {
     let text = text.trim();
     if text == "*" {
@@ -124,7 +124,7 @@ fn name(text: &str) -> Option<String> {
     Some(bare.unwrap_or(text).replace("``", "`"))
 }
 
-/// Whether a name matches a pattern of LIKE, as the server compares names of schemas in grants.
+/// Whether a name matches a LIKE pattern, as the server compares names of schemas in grants.
 fn is_like(pattern: &str, name: &str) -> bool {
     let mut pattern_characters = pattern.chars();
     match pattern_characters.next() {

@@ -1,4 +1,4 @@
-//! Every table that the account sees, as a person is shown them.
+//! Lists every table that the account sees, with its metadata for operators.
 
 use super::inspect::{Described, Shapes};
 use super::session::{BindValue, MysqlConn, MysqlStatementError};
@@ -6,7 +6,7 @@ use synapsor_source::SchemaCatalog;
 use synapsor_source::error::EngineError;
 use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 
-/// Every table and view that the account sees, of one schema or of all but the system's.
+/// Lists every table and view that the account sees, of one schema or of all but system schemas.
 pub async fn catalogue(
     session: &mut MysqlConn,
     shapes: &Shapes,
@@ -62,7 +62,7 @@ fn shown(described: &Described, can_change: bool) -> CatalogTable {
     }
 }
 
-/// Whether any right of this account, at any level, changes rows of a table.
+/// Whether any right of this account, at any level, allows to change rows of a table.
 async fn can_change(session: &mut MysqlConn, schema: &str, table: &str) -> Result<bool, MysqlStatementError> {
     let rights = "PRIVILEGE_TYPE IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')";
     let sql = format!(

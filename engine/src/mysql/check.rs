@@ -1,21 +1,22 @@
-//! Whether the account can do what a writeback does, and whether it can do more: every statement once with a
-//! condition that no row meets, rolled back, and the rights as the catalogue tells them.
+//! Preflight of the writer's account: whether it has the rights that a writeback needs, and no broader ones.
+//! Runs every statement once, with a condition that no row meets, rolled back, and reads the rights from the
+//! catalog.
 
 use super::dialect::quote;
 use synapsor_source::Finding;
 use synapsor_source::schema_catalog::FindingSeverity;
 
-/// Collects what was found.
+/// Collects findings.
 pub struct MysqlPreflight {
-    /// As GRANT takes it.
+    /// As GRANT expects it.
     pub account: String,
-    /// As the catalogue spells it.
+    /// As the catalog spells it.
     pub grantee: String,
     pub findings: Vec<Finding>,
 }
 
 impl MysqlPreflight {
-    /// Nothing yet, about an account as `CURRENT_USER()` tells it.
+    /// Starts empty, about an account as `CURRENT_USER()` returns it.
     pub fn of(current: &str) -> Self {
         let (user, host) = current.rsplit_once('@').unwrap_or((current, "%"));
         Self {

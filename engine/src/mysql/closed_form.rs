@@ -1,8 +1,8 @@
-//! The one closed form of a trigger that needs no acknowledgement: BEFORE UPDATE, setting columns of the row that is
-//! stored from constants, the row itself, `+`, `-` and the current time. Everything that is not named here is
-//! refused: a name that this grammar does not know could be a function of anybody.
+//! The one closed form of a trigger that needs no acknowledgement: BEFORE UPDATE, setting columns of the
+//! stored row from constants, the row itself, `+`, `-` and the current time. Everything not listed here is
+//! rejected: an unknown name could be a user-defined function.
 
-/// A trigger as the catalogue describes it.
+/// A trigger as the catalog describes it.
 #[derive(Debug)]
 pub struct Trigger<'a> {
     /// `BEFORE` or `AFTER`.
@@ -10,15 +10,15 @@ pub struct Trigger<'a> {
     /// `INSERT`, `UPDATE`, `DELETE`, or several of them.
     pub event: &'a str,
     pub body: &'a str,
-    /// The mode under which the server reads the body, whatever the mode of the session.
+    /// The SQL mode under which the server parses the body, independent of the session's mode.
     pub sql_mode: &'a str,
     /// The character set in which the body was written.
     pub charset: &'a str,
 }
 
-/// Words of a saved mode that leave the grammar of the closed form as it is. PIPES_AS_CONCAT and IGNORE_SPACE, which
-/// some clients set without being asked, change a sign that the form does not have and the meaning of a blank between
-/// a name and its bracket, which no function of the form may have.
+/// Words of a saved mode that do not change the grammar of the closed form. Some clients set PIPES_AS_CONCAT
+/// and IGNORE_SPACE by themselves. They affect only an operator that the form lacks, and a blank between a
+/// name and its bracket, which no function of the form may have.
 const MODES: [&str; 18] = [
     "STRICT_TRANS_TABLES",
     "STRICT_ALL_TABLES",
@@ -39,9 +39,9 @@ const MODES: [&str; 18] = [
     "TIME_ROUND_FRACTIONAL",
     "TRADITIONAL",
 ];
-/// Character sets in which a byte below 128 is that character of ASCII wherever it is.
+/// Character sets in which every byte below 128 is the ASCII character of that value.
 const CHARSETS: [&str; 5] = ["utf8mb4", "utf8mb3", "utf8", "latin1", "ascii"];
-/// Brackets and branches inside one another.
+/// Maximum nesting depth of brackets and branches.
 const DEPTH_MAX: usize = 16;
 
 /// Whether a trigger runs for an UPDATE.
@@ -63,7 +63,7 @@ pub fn is_closed(trigger: &Trigger<'_>) -> bool {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'a> {
-    /// A word as written, with whether an opening bracket follows it at once.
+    /// A word as written, with whether an opening bracket follows it directly.
     Word(&'a str, bool),
     /// A name in backticks.
     Name,
@@ -72,7 +72,7 @@ enum Token<'a> {
     Sign(&'a str),
 }
 
-/// The tokens of a body; nothing if a character or a quotation is outside the form.
+/// Returns the tokens of a body; `None` if a character or a quotation is outside the form.
 fn tokens(body: &str) -> Option<Vec<Token<'_>>> {
     let mut tokens = Vec::new();
     let mut rest = body;
@@ -84,7 +84,7 @@ fn tokens(body: &str) -> Option<Vec<Token<'_>>> {
             }
             'a'..='z' | 'A'..='Z' | '_' => {
                 let len = span(rest, |c| c.is_ascii_alphanumeric() || c == '_');
-                // A dollar sign or a letter beyond ASCII would make the word another one.
+                // A dollar sign or a non-ASCII letter would make it another word.
                 let next = rest[len..].chars().next();
                 if next.is_some_and(|c| c == '$' || !c.is_ascii()) {
                     return None;
@@ -109,7 +109,7 @@ fn tokens(body: &str) -> Option<Vec<Token<'_>>> {
     Some(tokens)
 }
 
-/// Longer ones first.
+/// Longer operators first.
 const SIGNS: [&str; 16] = [
     "<=>", "<=", ">=", "<>", "!=", ":=", "=", "<", ">", "+", "-", "(", ")", ",", ";", ".",
 ];
@@ -128,14 +128,14 @@ fn number(text: &str) -> Option<usize> {
         }
         len += 1 + digits;
     }
-    // `1e5`, `0x1f` and `1abc` are something else.
+    // `1e5`, `0x1f` and `1abc` are other tokens.
     let next = text[len..].chars().next();
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$' | '.') || !c.is_ascii();
     (!next.is_some_and(is_word)).then_some(len)
 }
 
-/// The length of a quotation of printable ASCII without the quote and without backslashes inside; a quotation that
-/// follows at once would continue it.
+/// Returns the length of a quotation of printable ASCII without the quote and without backslashes inside. A
+/// quotation that follows directly would continue it.
 fn quoted(text: &str, quote: char) -> Option<usize> {
     let inner = &text[1..];
     let len = inner.find(quote)?;
@@ -144,7 +144,7 @@ fn quoted(text: &str, quote: char) -> Option<usize> {
     is_fine.then_some(len + 2)
 }
 
-/// Reads the grammar; every method gives nothing where the body leaves it.
+/// Parses the grammar; every method returns `None` where the body leaves it.
 struct Parser<'t, 'a> {
     tokens: &'t [Token<'a>],
     depth: usize,
@@ -170,7 +170,7 @@ impl<'a> Parser<'_, 'a> {
         matches!(self.tokens.first(), Some(Token::Sign(found)) if signs.contains(found))
     }
 
-    /// Takes the word if it is next.
+    /// Consumes the word if it is next.
     fn takes_word(&mut self, word: &str) -> bool {
         let is_next = self.is_word(word);
         if is_next {
@@ -195,7 +195,7 @@ impl<'a> Parser<'_, 'a> {
         self.takes_sign(&[sign]).then_some(())
     }
 
-    /// One statement, or several between BEGIN and END.
+    /// Parses one statement, or several between BEGIN and END.
     fn body(&mut self) -> Option<()> {
         if !self.takes_word("BEGIN") {
             self.statement()?;
@@ -208,7 +208,7 @@ impl<'a> Parser<'_, 'a> {
         Some(())
     }
 
-    /// At least one statement, each with its semicolon, up to one of the words.
+    /// Parses at least one statement, each with its semicolon, up to one of the words.
     fn statements(&mut self, ends: &[&str]) -> Option<()> {
         loop {
             self.statement()?;
@@ -259,7 +259,7 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
-    /// A point and a column's name.
+    /// Parses a point and a column name.
     fn column(&mut self) -> Option<()> {
         self.sign(".")?;
         match self.next()? {
@@ -294,8 +294,8 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
-    /// A term that begins with a word. All of them are reserved but NOW, which is the server's own only where the
-    /// bracket follows at once.
+    /// Parses a term that begins with a word. All of these words are reserved except NOW, which is the
+    /// server's function only if the bracket follows directly.
     fn named(&mut self, word: &str, is_call: bool) -> Option<()> {
         match word {
             "NEW" | "OLD" => self.column(),
@@ -318,7 +318,7 @@ impl<'a> Parser<'_, 'a> {
         }
     }
 
-    /// Brackets around nothing or the digits of a second.
+    /// Parses empty brackets, or brackets around the number of fractional digits.
     fn digits(&mut self) -> Option<()> {
         self.sign("(")?;
         if matches!(self.tokens.first(), Some(Token::Number)) {

@@ -1,11 +1,13 @@
-//! What a column is, from its declared type and collation; and which texts its character set holds.
+//! Classifies a column by its declared type and collation, and decides which strings its character set can
+//! store.
 
 use synapsor_domain::schema::TableColumn;
 
-/// The collation that is not named in a shape: equal bytes are equal texts, but for blanks at the end.
+/// The collation that a shape does not name: strings are equal if their bytes are, except for trailing
+/// blanks.
 pub const BINARY_COLLATION: &str = "utf8mb4_bin";
 
-/// The characters of `latin1` from 0x80 to 0x9f; the rest of it are the first 256 of Unicode.
+/// The characters of `latin1` from 0x80 to 0x9f; the others are the first 256 of Unicode.
 const LATIN1_LETTERS: &str = "€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ";
 
 /// A declared type.
@@ -33,12 +35,12 @@ pub enum ColumnType {
     },
     Bytes {
         bytes_max: u64,
-        /// Shorter values are filled up.
+        /// Shorter values are padded.
         is_fixed: bool,
     },
     Date,
     Year,
-    /// Digits of fractions of a second.
+    /// Number of fractional digits of a second.
     DateTime(usize),
     Timestamp(usize),
     Time(usize),
@@ -53,14 +55,14 @@ pub enum ColumnType {
     },
     Json,
     Uuid,
-    /// A type whose values are not served.
+    /// A type whose values are not supported.
     Other,
 }
 
-/// How much a text column holds.
+/// Capacity of a text column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TextSize {
-    /// Characters; blanks at the end are lost.
+    /// Characters; trailing blanks are lost.
     Char(u64),
     /// Characters.
     Varchar(u64),
@@ -75,7 +77,7 @@ pub struct Charset {
     pub collation: String,
 }
 
-/// Whether the server sets the column at every UPDATE that does not.
+/// Whether the server sets the column at every UPDATE that does not set it.
 pub fn moves_by_itself(column: &TableColumn) -> bool {
     column.declared_type.contains(" on update CURRENT_TIMESTAMP")
 }
@@ -160,7 +162,7 @@ impl Charset {
         self.name == "utf8mb4"
     }
 
-    /// Whether the set is known to hold every character of a text; rather once too seldom.
+    /// Whether the set is known to contain every character of a string; `false` if in doubt.
     pub fn holds(&self, text: &str) -> bool {
         match self.name.as_str() {
             "utf8mb4" | "utf16" | "utf16le" | "utf32" => true,
@@ -172,7 +174,7 @@ impl Charset {
         }
     }
 
-    /// Bytes that a text takes in the set, at most.
+    /// Maximum number of bytes of a string in the set.
     pub fn bytes_of(&self, text: &str) -> u64 {
         let bytes = match self.name.as_str() {
             "utf8mb4" | "utf8" | "utf8mb3" => text.len(),
@@ -183,7 +185,7 @@ impl Charset {
     }
 }
 
-/// The labels of an enumeration or a set, in their order; empty for other types.
+/// Returns the labels of an enumeration or a set, in their order; empty for other types.
 pub fn labels(declared: &str) -> Vec<String> {
     let inner = match declared.split_once('(') {
         Some(("enum" | "set", _)) => arguments(&declared[declared.find('(').unwrap_or(0)..]).0,
@@ -212,7 +214,7 @@ pub fn labels(declared: &str) -> Vec<String> {
     labels
 }
 
-/// What stands in the parentheses at the beginning of `text`, and what comes after them.
+/// Returns the content of the parentheses at the beginning of `text`, and the rest after them.
 fn arguments(text: &str) -> (&str, &str) {
     let Some(inner) = text.strip_prefix('(') else {
         return ("", text);

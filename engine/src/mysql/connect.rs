@@ -1,5 +1,5 @@
-//! From a credential to an open connection: how the server is reached, the settings of a session, and what the
-//! connection knows of its server.
+//! Opens connections from a credential: how the server is reached, the settings of a session, and the facts
+//! that the connection stores about its server.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -19,38 +19,38 @@ use crate::{Access, Credential};
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Seconds to wait for a server to accept a connection and its login.
+/// Seconds to wait until a server accepts a connection and its login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Seconds after which the material of a credential is read again.
+/// Interval in seconds at which the material of a credential is read again.
 const MATERIAL_AGE_MAX: Duration = Duration::from_secs(1);
-/// The oldest servers that are served: major and minor number.
+/// The oldest supported servers: major and minor version.
 const MYSQL_MIN: (u32, u32) = (8, 4);
 const MARIADB_MIN: (u32, u32) = (10, 11);
-/// Statements that a connection keeps prepared.
+/// Maximum number of prepared statements of a connection.
 const STATEMENTS_KEPT: usize = 128;
 
-/// The table that says which database this is, in every copy of it.
+/// The table that identifies this database, in every copy of it.
 pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
 
-/// What the catalogue calls a table that is neither a view nor anything else that runs code when it is read.
+/// The catalog's type of a table that runs no code when it is read, unlike a view.
 pub const BASE_TABLE: &str = "BASE TABLE";
 
-/// Which of the two servers it is.
+/// Server product: MySQL or MariaDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavor {
     Mysql,
     MariaDb,
 }
 
-/// What a connection knows of its server.
+/// Facts that a connection stores about its server.
 #[derive(Debug, Clone)]
 pub struct MysqlServerInfo {
     pub flavor: Flavor,
     /// `MySQL 9.7.4`, `MariaDB 10.11.19`.
     pub product: String,
-    /// Whether the database holds the table that says which one it is.
+    /// Whether the database has the identity table.
     pub has_marker: bool,
-    /// Whether row locks end at this node of a cluster, and other nodes may be written to.
+    /// Whether row locks are local to this node of a cluster, and other nodes may be written to.
     pub is_cluster: bool,
 }
 
@@ -63,12 +63,12 @@ pub struct Connector {
     kept: Mutex<Option<(Instant, MysqlConnectPlan)>>,
 }
 
-/// How the server is reached at present.
+/// Current parameters of the connection to the server.
 #[derive(Clone)]
 struct MysqlConnectPlan {
     options: MySqlConnectOptions,
     generation: Digest,
-    /// On loopback and without a demand of the contract, TLS without a check of names may help a login.
+    /// On loopback and without a requirement of the contract, TLS without a name check can help a login.
     may_upgrade: bool,
 }
 
@@ -80,7 +80,7 @@ impl Connector {
         statement_timeout: Duration,
     ) -> Result<Self, PublicError> {
         let material = credential.read().map_err(|error| {
-            let text = format!("{} cannot be read", credential.url_name());
+            let text = format!("{} is unreadable", credential.url_name());
             PublicError::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
         })?;
         way(&material)?;
@@ -93,7 +93,7 @@ impl Connector {
         })
     }
 
-    /// The database that holds receipts and the mark of identity.
+    /// Returns the database that holds the receipts and the identity table.
     pub fn receipt_schema(&self) -> Result<String, EngineError> {
         if let Some(schema) = &self.receipts.schema {
             return Ok(schema.clone());
@@ -110,7 +110,7 @@ impl Connector {
         self.receipts.schema.is_some()
     }
 
-    /// The statements that make a session what its use needs.
+    /// Returns the statements that configure a session for its purpose.
     pub fn settings(&self, flavor: Flavor) -> Vec<String> {
         settings::statements(flavor, self.access, self.statement_timeout)
     }
@@ -138,12 +138,12 @@ impl Connector {
         Ok(way)
     }
 
-    /// A connection that is logged in and nothing else: enough to end another one.
+    /// Opens a connection that is only logged in: enough to end another one.
     pub async fn bare(&self) -> Result<sqlx::MySqlConnection, EngineError> {
         let way = self.way()?;
         let connecting = async {
             match way.options.connect().await {
-                // Once over TLS the server remembers the account, and later logins need none.
+                // After one login over TLS the server caches the account, and later logins need no TLS.
                 Err(error) if way.may_upgrade && needs_tls(&error) => {
                     way.options
                         .clone()
@@ -163,7 +163,7 @@ impl Connector {
         }
     }
 
-    /// A connection with the settings of its use, which knows its server.
+    /// Opens a connection with the settings of its purpose, and reads the facts of its server.
     pub async fn open(&self) -> Result<MysqlConn, EngineError> {
         let generation = self.generation()?;
         let connection = self.bare().await?;
@@ -202,7 +202,8 @@ impl Connector {
                 is_cluster,
             },
         );
-        // Nothing is read through a view. A writer says so in each transaction, and to `writeback doctor --check-db`.
+        // Reads through a view are rejected. A writer reports it in each transaction, and to `writeback
+        // doctor --check-db`.
         if marker.is_none_or(|kind| kind == BASE_TABLE) {
             session.identity = super::read::identity(&mut session, &schema).await?;
         } else if self.access == Access::Read {
@@ -225,11 +226,11 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// `9.7.4-2` is MySQL, `10.11.19-MariaDB-0+deb12u1` says so.
+/// `9.7.4-2` is MySQL, `10.11.19-MariaDB-0+deb12u1` names MariaDB.
 fn product(version: &str) -> Result<(Flavor, String), EngineError> {
     let denied = |why: &str| EngineError::new(EngineErrorKind::Denied, why);
     let is_maria = version.contains("MariaDB");
-    // Some servers put an old number before their own.
+    // Some servers prefix their own version with an old one.
     let version = version.strip_prefix("5.5.5-").unwrap_or(version);
     let number: String = version
         .chars()
@@ -246,7 +247,7 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
         (Flavor::Mysql, "MySQL", MYSQL_MIN)
     };
     if at < min {
-        return Err(denied("the server is older than those that are served"));
+        return Err(denied("the server version is too old"));
     }
     Ok((flavor, format!("{word} {number}")))
 }
@@ -263,7 +264,7 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let is_near = options.get_socket().is_some() || is_loopback(options.get_host());
     let mode = match (material.mode, asked) {
         (Some(mode), Some(asked)) if asked < mode => {
-            return Err(tls_required("the URL asks for less than the contract"));
+            return Err(tls_required("ssl-mode in the URL is weaker than ssl.mode in the contract"));
         }
         (Some(mode), _) => Some(mode),
         (None, asked) => asked,
@@ -273,7 +274,7 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
         Some(SslMode::VerifyFull) => MySqlSslMode::VerifyIdentity,
         Some(SslMode::VerifyCa) => MySqlSslMode::VerifyCa,
         Some(SslMode::Disable) if !is_near => {
-            return Err(tls_required("plain text is for this machine only"));
+            return Err(tls_required("unencrypted connections are allowed on loopback only"));
         }
         Some(SslMode::Disable) | None => MySqlSslMode::Disabled,
     };
@@ -301,7 +302,7 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     })
 }
 
-/// What the URL asks of TLS. Other parameters would change what a session is, and are refused.
+/// Returns the TLS mode of the URL. Other parameters would change the session and are rejected.
 fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
         return Err(bad_url("it must begin with `mysql://`"));
@@ -320,13 +321,13 @@ fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
                     "disabled" | "disable" => Some(SslMode::Disable),
                     _ => {
                         return Err(tls_required(
-                            "the URL's ssl-mode is one that takes any certificate, or none at all",
+                            "ssl-mode in the URL does not verify the certificate",
                         ));
                     }
                 };
             }
             "socket" => {}
-            _ => return Err(bad_url("of parameters it may have `ssl-mode` and `socket` only")),
+            _ => return Err(bad_url("only the parameters `ssl-mode` and `socket` are allowed")),
         }
     }
     Ok(asked)
@@ -343,7 +344,7 @@ fn is_loopback(host: &str) -> bool {
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
         "SOURCE_URL_INVALID",
-        format!("the URL of the source cannot be used: {why}"),
+        format!("the URL of the source is invalid: {why}"),
     )
 }
 
@@ -351,7 +352,7 @@ fn tls_required(why: &str) -> PublicError {
     PublicError::new(
         "SOURCE_TLS_REQUIRED",
         format!(
-            "the connection must be encrypted to a server that is known: {why}; use ssl mode `verify-full`"
+            "the connection must be encrypted and the server certificate verified: {why}; use ssl mode `verify-full`"
         ),
     )
 }

@@ -1,14 +1,14 @@
-//! Days, moments and times as the servers print them, and as they may be given: real ones only, and with no more
-//! digits than the column keeps.
+//! Dates and times as the servers print them, and as callers may write them: only real ones, and with no more
+//! digits than the column stores.
 
-/// Months have at most so many days.
+/// Maximum number of days of the months.
 const DAYS: [u32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const HOURS_MAX: u32 = 838;
 /// The range of a TIMESTAMP, in UTC and without fractions.
 const TIMESTAMP_MIN: &str = "1970-01-01 00:00:01";
 const TIMESTAMP_MAX: &str = "2038-01-19 03:14:07";
 
-/// A day of the calendar from the year 1000 to 9999: `2026-01-02`.
+/// Parses a calendar date from the year 1000 to 9999: `2026-01-02`.
 pub fn date(text: &str) -> Option<String> {
     let is_shaped = text.len() == 10
         && text.bytes().enumerate().all(|(at, byte)| match at {
@@ -26,7 +26,7 @@ pub fn date(text: &str) -> Option<String> {
     (year >= 1000 && (1..=days).contains(&day)).then(|| text.to_owned())
 }
 
-/// A moment without a zone, with exactly so many digits of fractions: `2026-01-02 03:04:05.120`.
+/// Parses a timestamp without a zone, with exactly this many fractional digits: `2026-01-02 03:04:05.120`.
 pub fn date_time(text: &str, digits: usize) -> Option<String> {
     let (day, clock) = text.split_at_checked(10)?;
     let clock = clock.strip_prefix([' ', 'T'])?;
@@ -37,7 +37,7 @@ pub fn date_time(text: &str, digits: usize) -> Option<String> {
     Some(format!("{} {hours:02}:{rest}{fraction}", date(day)?))
 }
 
-/// A moment in UTC, which must say so: `2026-01-02 03:04:05+00`.
+/// Parses a timestamp with its required UTC offset: `2026-01-02 03:04:05+00`.
 pub fn timestamp(text: &str, digits: usize) -> Option<String> {
     let bare = ["Z", "+00:00", "+00"]
         .iter()
@@ -49,7 +49,7 @@ pub fn timestamp(text: &str, digits: usize) -> Option<String> {
         .then(|| format!("{moment}+00"))
 }
 
-/// A span of hours, minutes and seconds: `-838:59:59`.
+/// Parses a span of hours, minutes and seconds: `-838:59:59`.
 pub fn time(text: &str, digits: usize) -> Option<String> {
     let (sign, span) = text.strip_prefix('-').map_or(("", text), |span| ("-", span));
     let (seconds, fraction) = split_fraction(span, digits)?;
@@ -67,13 +67,13 @@ pub fn time(text: &str, digits: usize) -> Option<String> {
     (!is_beyond && !is_negative_zero).then(|| format!("{sign}{shown}"))
 }
 
-/// Whether a text of the server is a day or a moment of the calendar, and no zero in it.
+/// Whether a string of the server is a calendar date or timestamp without zero parts.
 pub fn is_real(text: &str) -> bool {
     text.get(..10)
         .is_some_and(|day| day.get(..4).is_some_and(|year| year != "0000") && !day.contains("-00"))
 }
 
-/// The text before the point, and the fraction with exactly so many digits, point included.
+/// Splits off the fraction, with exactly this many digits, point included.
 fn split_fraction(text: &str, digits: usize) -> Option<(&str, String)> {
     let (whole, fraction) = match text.split_once('.') {
         Some((_, "")) => return None,

@@ -1,5 +1,5 @@
-//! How the servers spell names and values: the one function that quotes, the statements for one row, and exact
-//! values from what a row holds.
+//! MySQL and MariaDB syntax: the one function that quotes names, the statements for one row, and the exact
+//! values of a row.
 
 use synapsor_domain::limits::{ROW_BYTES_MAX, VALUE_BYTES_MAX};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
@@ -11,23 +11,23 @@ use super::session::BindValue;
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Bytes up to which a column's values are small enough to be sent without a look at their length.
+/// Maximum size of a column type, in bytes, whose values are sent without a check of their length.
 const SMALL_BYTES_MAX: u64 = 1024;
 
 /// A statement with the values to bind.
 pub struct Statement {
     pub sql: String,
     pub args: Vec<BindValue>,
-    /// The types of the columns that come back, after the mark of size.
+    /// Types of the returned columns, after the size flag.
     pub columns: Vec<ColumnType>,
 }
 
-/// A name as an identifier.
+/// Quotes a name as an identifier.
 pub fn quote(name: &str) -> String {
     format!("`{}`", name.replace('`', "``"))
 }
 
-/// `` `schema`.`table` ``.
+/// Returns `` `schema`.`table` ``.
 pub fn qualified(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
 }
@@ -37,8 +37,9 @@ pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
     std::iter::once(&plan.primary_key).chain(&plan.tenant)
 }
 
-/// The statement that finds the row of a plan, at most twice. Its first cell says whether a value or the row is
-/// too large; such values do not come. The columns of key and tenant come last, to be compared once more.
+/// Returns the statement that finds the row of a plan, at most twice. Its first cell reports whether a value
+/// or the row is too large; such values are not sent. The columns of key and tenant come last, to be compared
+/// once more.
 pub fn select_row(described: &Described, plan: &RowPlan) -> Result<Statement, EngineError> {
     let mut columns = Vec::new();
     let mut cells = Vec::new();
@@ -90,8 +91,8 @@ pub fn matching(described: &Described, plan: &RowPlan) -> Result<(String, Vec<Bi
     Ok((terms.join(" AND "), args))
 }
 
-/// Equal in the column's own comparison, which an index serves, and equal byte for byte. A value of another kind
-/// than the column's equals nothing; it is never left to the server to convert it.
+/// Returns the condition: equal in the column's own comparison, which an index serves, and byte-equal. A
+/// value of another kind than the column's equals nothing; the server never converts it.
 pub fn equals(described: &Described, wanted: &ColumnValue) -> Result<(String, Vec<BindValue>), EngineError> {
     let column = described.column_type(&wanted.column)?;
     let name = quote(&wanted.column);
@@ -138,7 +139,7 @@ fn comparison(name: &str, column: &ColumnType, value: &Value) -> Option<(String,
     }
 }
 
-/// The parameter as a text of the column's own character set.
+/// Returns the parameter as a string in the column's own character set.
 fn given_text(charset: &Charset) -> String {
     if charset.is_utf8mb4() {
         "?".to_owned()
@@ -147,14 +148,15 @@ fn given_text(charset: &Charset) -> String {
     }
 }
 
-/// A value as an expression of the column's own type; `None` for values that no such column holds.
+/// Returns a value as an expression of the column's own type; `None` for values that no such column stores.
 pub fn assigned(column: &ColumnType, value: &Value) -> Option<(String, BindValue)> {
     use ValueKind as Kind;
     let Some(text) = value.as_text() else {
         return Some(("?".to_owned(), BindValue::Null));
     };
     let plain = |arg| Some(("?".to_owned(), arg));
-    // Declared a text first: MySQL gives a bare parameter of a cast a type of its own choice, without fractions.
+    // Converted to text first: MySQL chooses the type of a bare parameter of a cast itself, without
+    // fractions.
     let cast = |kind: &str, text: &str| {
         let given = format!("CAST(CONVERT(? USING utf8mb4) AS {kind})");
         Some((given, BindValue::Text(text.to_owned())))
@@ -206,10 +208,11 @@ fn whole(text: &str) -> Option<BindValue> {
     }
 }
 
-/// A column as an expression whose cell [`value`] reads exactly.
+/// Returns the expression of a column whose cell [`value`] reads exactly.
 fn selected(name: &str, column: &ColumnType) -> Result<String, EngineError> {
     match column {
-        // Texts come in the session's character set whatever their own is; bytes and floats come as they are.
+        // Strings arrive in the session's character set, whatever their own is; bytes and floats arrive
+        // unchanged.
         ColumnType::Text { .. }
         | ColumnType::Enum { .. }
         | ColumnType::Set { .. }
@@ -227,12 +230,12 @@ fn selected(name: &str, column: &ColumnType) -> Result<String, EngineError> {
         ColumnType::Bit(_) => Ok(format!("CAST({name} + 0 AS CHAR)")),
         ColumnType::Other => Err(EngineError::new(
             EngineErrorKind::Unreadable,
-            "a column is of a type that is not served",
+            "a column is of an unsupported type",
         )),
     }
 }
 
-/// The bytes that a value takes, as an expression; `None` where they are always few.
+/// Returns the size of a value in bytes, as an expression; `None` where it is always small.
 fn size(name: &str, column: &ColumnType) -> Option<String> {
     match column {
         ColumnType::Text { size, .. } => {
@@ -250,7 +253,7 @@ fn size(name: &str, column: &ColumnType) -> Option<String> {
     }
 }
 
-/// The exact value of a cell.
+/// Returns the exact value of a cell.
 pub fn value(column: &ColumnType, cell: Option<&[u8]>) -> Result<Value, EngineError> {
     let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "a value is not of its column's type");
     let Some(cell) = cell else {
@@ -286,7 +289,7 @@ pub fn value(column: &ColumnType, cell: Option<&[u8]>) -> Result<Value, EngineEr
     Ok(value)
 }
 
-/// A zero date is no day of any calendar; it stays the text that it is.
+/// A zero date is not a calendar date; it stays a string.
 fn calendar(kind: ValueKind, text: &str) -> Value {
     if datetime::is_real(text) {
         Value::exact(kind, text)
@@ -295,7 +298,7 @@ fn calendar(kind: ValueKind, text: &str) -> Value {
     }
 }
 
-/// The digits without the zeros of ZEROFILL.
+/// Returns the digits without the zeros of ZEROFILL.
 fn unpadded(text: &str) -> String {
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     let stripped = digits.trim_start_matches('0');
@@ -307,7 +310,7 @@ fn unpadded(text: &str) -> String {
     format!("{sign}{lead}{stripped}")
 }
 
-/// The shortest text that reads back to the same bits, always with a point, an exponent or a name.
+/// Returns the shortest text that reads back to the same bits, always with a point, an exponent or a name.
 fn float(is_double: bool, cell: &[u8]) -> Option<Value> {
     let shortest = if is_double {
         format!("{:?}", f64::from_le_bytes(cell.try_into().ok()?))
@@ -318,5 +321,5 @@ fn float(is_double: bool, cell: &[u8]) -> Option<Value> {
 }
 
 pub fn unwritable() -> EngineError {
-    EngineError::new(EngineErrorKind::Other, "a value that its column has no form for")
+    EngineError::new(EngineErrorKind::Other, "a value that its column cannot represent")
 }

@@ -1,69 +1,69 @@
-//! Driver errors become causes here. Of the driver's text nothing remains: it can quote values, statements, hosts
-//! and accounts.
+//! Maps driver errors to causes. Drops the driver's text, which can quote values, statements, hosts and
+//! accounts.
 
 use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// A key that is there already.
+/// A key that exists already.
 const DUPLICATE_ENTRY: u16 = 1062;
 /// The account has no right to a table.
 const TABLE_ACCESS_DENIED: u16 = 1142;
 
-/// The cause behind a driver error; the detail is the server's number and nothing else.
+/// Returns the cause of a driver error; the detail is only the server's error number.
 pub fn map_driver_error(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
         Error::Database(_) => match number(error) {
             Some(number) => EngineError::new(kind(number), format!("server error {number}")),
-            None => EngineError::new(Kind::Other, "an error of another server"),
+            None => EngineError::new(Kind::Other, "an error of another database system"),
         },
-        // So does a certificate fail that is not believed.
+        // Certificate failures are reported this way too.
         Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            EngineError::new(Kind::Unavailable, "the server's certificate is not believed")
+            EngineError::new(Kind::Unavailable, "server certificate not trusted")
         }
         Error::Io(error) => EngineError::new(
             Kind::Unavailable,
             format!("the connection failed: {:?}", error.kind()),
         ),
-        Error::Tls(_) => EngineError::new(Kind::Unavailable, "TLS could not be agreed on"),
+        Error::Tls(_) => EngineError::new(Kind::Unavailable, "TLS negotiation failed"),
         Error::Configuration(_) => {
-            EngineError::new(Kind::Unavailable, "the server's way to log in needs TLS")
+            EngineError::new(Kind::Unavailable, "the server's login method requires TLS")
         }
         Error::Protocol(_) | Error::WorkerCrashed => {
-            EngineError::new(Kind::Unavailable, "the server answered out of turn")
+            EngineError::new(Kind::Unavailable, "the server violated the protocol")
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {
             EngineError::new(Kind::Unreadable, "a value is not of the expected type")
         }
-        // Every other variant is a mistake of this program or a driver feature that it does not use.
+        // Every other variant is a defect of this program or an unused driver feature.
         _ => EngineError::new(Kind::Other, "driver error"),
     }
 }
 
-/// Whether the error says that a row with this key is there already.
+/// Whether the error reports that a row with this key exists.
 pub fn is_duplicate(error: &Error) -> bool {
     number(error) == Some(DUPLICATE_ENTRY)
 }
 
-/// Whether the server ended a statement because the account has no right to a table.
+/// Whether the server rejected a statement because the account has no right to a table.
 pub fn is_right_missing(error: &Error) -> bool {
     number(error) == Some(TABLE_ACCESS_DENIED)
 }
 
-/// Whether the server speaks only over TLS for this account's first login.
+/// Whether the server requires TLS for this account's first login.
 pub fn needs_tls(error: &Error) -> bool {
     matches!(error, Error::Configuration(_))
 }
 
-/// Whether the connection itself is gone, so that the statement may never have run.
+/// Whether the connection itself is lost, so that the statement may never have run.
 pub fn is_lost(error: &Error) -> bool {
     matches!(error, Error::Io(_))
         || number(error).is_some_and(|n| matches!(n, 1053 | 1158..=1161 | 1927 | 4031))
 }
 
-/// Whether the server itself ended the statement: nothing of it runs any more.
+/// Whether the server itself ended the statement, so that no part of it still runs.
 pub fn is_answer(error: &Error) -> bool {
     matches!(error, Error::Database(_))
 }
@@ -81,10 +81,10 @@ fn kind(number: u16) -> EngineErrorKind {
     match number {
         // A row changed under a snapshot; lock wait; deadlock; certification of a group; NOWAIT.
         1020 | 1205 | 1213 | 3101 | 3572 => Kind::Busy,
-        // Interrupted; too long a read on MySQL; too long a statement on MariaDB.
+        // Interrupted; read timeout of MySQL; statement timeout of MariaDB.
         1317 | 3024 | 1969 => Kind::Timeout,
-        // Disk full, no memory, too many connections, shutdown, a lost connection, table full, host blocked,
-        // read-only servers, too many connections of one account, killed, idle too long.
+        // Disk full, out of memory, too many connections, shutdown, lost connection, table full, host
+        // blocked, read-only server, too many connections of one account, killed, idle timeout.
         1021
         | 1037..=1041
         | 1053
@@ -101,12 +101,12 @@ fn kind(number: u16) -> EngineErrorKind {
         | 3168
         | 3169
         | 4031 => Kind::Unavailable,
-        // The login itself: a credential that is being changed is right again soon.
+        // The login itself: a credential during rotation is valid again soon.
         1045 | 1130 | 1698 | 1820 | 3118 | 4151 => Kind::Unavailable,
         1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
         1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
         1153 | 1301 => Kind::TooLarge,
-        // A column that may not be null, a key that exists, foreign keys of both directions, checks of both servers.
+        // NOT NULL, duplicate key, foreign keys in both directions, checks of both servers.
         1048 | 1062 | 1216 | 1217 | 1451 | 1452 | 1557 | 1586 | 1761 | 1762 | 3819 | 4025 => Kind::Constraint,
         _ => Kind::Other,
     }

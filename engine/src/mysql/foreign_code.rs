@@ -1,6 +1,6 @@
-//! Code of the table's owner that an UPDATE runs: triggers, and expressions that call a function which is not the
-//! server's own. Both servers refuse stored functions in CHECK constraints, generated columns and indexes, so that
-//! only loadable functions could stand there; every name that is not known here counts as one.
+//! Foreign code that an UPDATE runs: triggers, and expressions that call a function which is not built in.
+//! Both servers reject stored functions in CHECK constraints, generated columns and indexes, so only loadable
+//! functions could be there. Every unknown name counts as one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use super::closed_form::{self, Trigger};
 use super::routines::{OLD_PROCEDURES, Routines};
 
-/// The row of the catalogue that describes a trigger, as text.
+/// The catalog row that describes a trigger, as text.
 #[derive(Debug)]
 pub struct TriggerRow {
     pub name: String,
@@ -21,8 +21,8 @@ pub struct TriggerRow {
     pub saved: Option<String>,
 }
 
-/// A trigger that an UPDATE runs, with its form and the digest of its whole definition, to which the routines belong
-/// that it may call.
+/// A trigger that an UPDATE runs, with its form and the digest of its whole definition. The digest includes
+/// the routines that the trigger can call.
 pub fn trigger(row: &TriggerRow, routines: Option<&Routines>) -> ForeignCode {
     let saved = row.saved.as_deref().unwrap_or_default();
     let mut saved = saved.split('|');
@@ -69,7 +69,7 @@ pub fn trigger(row: &TriggerRow, routines: Option<&Routines>) -> ForeignCode {
     )
 }
 
-/// An expression that the server computes, if it calls a function that is not known to be the server's own.
+/// Returns an expression that the server computes, if it calls a function not known to be built in.
 pub fn expression(kind: ForeignCodeKind, name: &str, text: &str) -> Option<ForeignCode> {
     let functions = called(text);
     let definition = BTreeMap::from([("expression", text.to_owned())]);
@@ -78,8 +78,8 @@ pub fn expression(kind: ForeignCodeKind, name: &str, text: &str) -> Option<Forei
         .then(|| ForeignCode::new(kind, name, &definition, functions, CodeForm::Acknowledgeable))
 }
 
-/// Names before a bracket or after CALL that are neither words of the language nor functions of the server's own.
-/// Texts are not left out: a name that only stands in one is listed too.
+/// Returns names before a bracket or after CALL that are neither keywords nor built-in functions. Strings are
+/// not skipped: a name inside a string is listed too.
 pub(super) fn called(text: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let (mut name, mut before) = (String::new(), String::new());
@@ -112,7 +112,7 @@ pub(super) fn called(text: &str) -> BTreeSet<String> {
     found
 }
 
-/// The length of a word or a quoted name that the text begins with.
+/// Returns the length of a word or a quoted name at the start of the text.
 fn name_len(text: &str) -> usize {
     for quote in ['`', '"'] {
         if let Some(inner) = text.strip_prefix(quote) {
@@ -130,7 +130,7 @@ fn is_foreign(name: &str, before: &str) -> bool {
     is_name && !is_table && !SERVERS_OWN.contains(&lower.as_str())
 }
 
-/// Words and functions of both servers that can come before a bracket; in lower case.
+/// Words and functions of both servers that can precede a bracket; in lower case.
 const SERVERS_OWN: &[&str] = &[
     "abs",
     "adddate",

@@ -1,6 +1,6 @@
-//! The catalogue of one table: its columns, and everything that could widen the effect of a one-row update. The
-//! procedure of the migration tells it to accounts that may see parts of a table only; without it an account
-//! sees what its own rights show, and triggers and foreign keys of others stay unseen.
+//! Reads the catalog of one table: its columns, and everything that could widen the effect of a one-row
+//! update. The procedure of the migration returns this to accounts that see only parts of a table. Without it
+//! an account sees only what its own rights show, and triggers and foreign keys of others stay hidden.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,9 +21,10 @@ use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_source::SHAPE_AGE_MAX;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// The word of a table whose triggers or foreign keys nobody could tell the effect of.
+/// Trait of a table whose triggers or foreign keys cannot be determined.
 const UNOBSERVABLE: &str = "unobservable_triggers";
-/// What a table's own rights show, in the order of the procedure's cells: six of text and a number.
+/// The part that the account's own rights show, in the order of the procedure's cells: six of text and a
+/// number.
 const DIRECT: &str = "\
     SELECT 'table', TABLE_NAME, TABLE_TYPE, ENGINE, CREATE_OPTIONS, NULL, NULL, '0' \
       FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
@@ -47,10 +48,10 @@ const DIRECT: &str = "\
         REFERENCED_COLUMN_NAME, NULL, CAST(ORDINAL_POSITION AS CHAR) \
       FROM information_schema.KEY_COLUMN_USAGE \
       WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND REFERENCED_TABLE_NAME IS NOT NULL";
-/// Places for schema and table in [`DIRECT`].
+/// Placeholders for schema and table in [`DIRECT`].
 const DIRECT_PAIRS: usize = 6;
 
-/// A table with what the statements and checks of this engine need beyond its shape.
+/// A table with the facts that this engine's statements and checks need beyond its shape.
 #[derive(Debug)]
 pub struct Described {
     pub shape: Arc<TableSchema>,
@@ -58,18 +59,18 @@ pub struct Described {
     pub indexes: Vec<Index>,
     pub unique: Vec<Unique>,
     pub foreign_keys: Vec<ForeignKey>,
-    /// By column, in the database's own words.
+    /// By column, as the database spells the type.
     pub defaults: Vec<(String, String)>,
     /// In key order.
     pub primary_key: Vec<String>,
     /// Whether all triggers and all foreign keys are known.
     pub is_complete: bool,
-    /// What the procedure reports of the receipt table; nothing from an older procedure, or without one.
+    /// Facts of the procedure about the receipt table; `None` from an older procedure, or without one.
     pub receipts: Option<ReceiptTriggers>,
 }
 
 impl Described {
-    /// Code that an UPDATE runs and that has not the closed form.
+    /// Code that an UPDATE runs and that does not have the closed form.
     pub fn open_code(&self) -> impl Iterator<Item = &ForeignCode> {
         self.shape
             .foreign_code
@@ -77,7 +78,7 @@ impl Described {
             .filter(|code| code.form != CodeForm::Closed)
     }
 
-    /// The type of a column that exists.
+    /// Returns the type of an existing column.
     pub fn column_type(&self, name: &str) -> Result<&ColumnType, EngineError> {
         self.types
             .get(name)
@@ -85,7 +86,7 @@ impl Described {
     }
 }
 
-/// The triggers of the receipt table, as the procedure counts them.
+/// Triggers of the receipt table, as the procedure counts them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptTriggers {
     pub schema: String,
@@ -97,19 +98,19 @@ pub struct ReceiptTriggers {
 
 /// Schema and table.
 type TableName = (String, String);
-/// A description with the moment that it was read.
+/// A description with the time at which it was read.
 type CachedDescription = (Instant, Arc<Described>);
 
-/// What is kept of tables for a short while.
+/// Short-lived cache of table descriptions.
 #[derive(Debug, Default)]
 pub struct Shapes {
     kept: Mutex<HashMap<TableName, CachedDescription>>,
-    /// Schemas with the procedure of theirs that this account may call.
+    /// Schemas whose procedure this account may call.
     told: Mutex<HashSet<(String, &'static str)>>,
 }
 
 impl Shapes {
-    /// A description that is not too old.
+    /// Returns a cached description that is young enough.
     pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<Described>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, described) = kept.get(&(schema.to_owned(), table.to_owned()))?;
@@ -125,7 +126,7 @@ impl Shapes {
             .retain(|(told, _)| told != schema);
     }
 
-    /// The table as its catalogue describes it now.
+    /// Reads the table's current description from the catalog.
     pub async fn fresh(
         &self,
         session: &mut MysqlConn,
@@ -151,7 +152,7 @@ impl Shapes {
         };
         let described = Arc::new(describe(schema, table, &rows, routines.as_ref())?);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        // Names come from contracts, which are few; anything else would grow without end.
+        // Names come from contracts, which are few; caching other names would grow without bound.
         kept.retain(|_, (at, _)| at.elapsed() < SHAPE_AGE_MAX);
         kept.insert(
             (schema.to_owned(), table.to_owned()),
@@ -160,7 +161,8 @@ impl Shapes {
         Ok(described)
     }
 
-    /// The routines that texts name, and those that these name; nothing if the procedure is not to be called.
+    /// Returns the routines that the texts name, and those that these name; `None` if the procedure cannot be
+    /// called.
     async fn routines(
         &self,
         session: &mut MysqlConn,
@@ -218,7 +220,7 @@ impl Shapes {
     }
 }
 
-/// One line of the catalogue.
+/// One row of the catalog.
 struct Line {
     cells: [Option<String>; 6],
     number: u64,
@@ -236,7 +238,7 @@ impl Line {
     }
 }
 
-/// Lines by what they are of, each kind in its own order.
+/// Rows grouped by kind, each kind in its own order.
 fn lines(rows: &[Cells]) -> Result<BTreeMap<String, Vec<Line>>, EngineError> {
     let mut lines: BTreeMap<String, Vec<Line>> = BTreeMap::new();
     for row in rows {
@@ -259,7 +261,7 @@ fn lines(rows: &[Cells]) -> Result<BTreeMap<String, Vec<Line>>, EngineError> {
     Ok(lines)
 }
 
-/// The bodies of the triggers that have not the closed form.
+/// Returns the bodies of the triggers that do not have the closed form.
 fn open_triggers(rows: &[Cells]) -> Result<String, EngineError> {
     let mut lines = lines(rows)?;
     let triggers = lines.remove("trigger").unwrap_or_default();
@@ -357,7 +359,7 @@ fn trigger_code(line: &Line, routines: Option<&Routines>) -> ForeignCode {
     foreign_code::trigger(&row, routines)
 }
 
-/// Expressions that call what is not known to be the server's own.
+/// Returns expressions that call functions not known to be built in.
 fn expressions(checks: &[Line], generated: &[Line], indexes: &[Line]) -> Vec<ForeignCode> {
     let of = |lines: &[Line], kind, at: usize| -> Vec<ForeignCode> {
         let expression = |line: &Line| foreign_code::expression(kind, &line.text(0), &line.text(at));
@@ -423,12 +425,12 @@ fn column_of(line: &Line, indexes: &[IndexLines], primary_key: &[String]) -> Tab
     }
 }
 
-/// An index with what makes it count as unique over whole columns.
+/// An index with the facts that decide whether it is unique over whole columns.
 struct IndexLines {
     name: String,
     columns: Vec<String>,
     is_unique: bool,
-    /// Some part is an expression or the beginning of a column.
+    /// Some part is an expression or a column prefix.
     is_partial: bool,
 }
 
@@ -510,7 +512,7 @@ fn references(schema: &str, lines: &[Line]) -> Vec<InboundForeignKey> {
     references.into_iter().map(|(_, reference)| reference).collect()
 }
 
-/// What follows an update and a delete, from InnoDB's number or from two words.
+/// Parses the actions on update and delete, from InnoDB's number or from two words.
 fn actions(line: &Line) -> (String, String) {
     let word = |flags: u32, cascade: u32, set_null: u32, no_action: u32| {
         let known = [

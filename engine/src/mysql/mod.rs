@@ -1,6 +1,6 @@
-//! MySQL and MariaDB, told apart when a connection opens. Neither keeps an account of what a statement set off, so
-//! triggers that cannot be read from the row and foreign keys that follow are refused; neither ends a transaction
-//! at every error, so every error ends its connection.
+//! MySQL and MariaDB engine; the product is detected when a connection opens. Neither server reports the side
+//! effects of a statement, so triggers whose effect cannot be read from the row and cascading foreign keys
+//! are rejected. Neither server ends a transaction at every error, so every error closes its connection.
 
 pub mod account_powers;
 pub mod catalogue;
@@ -45,7 +45,7 @@ use synapsor_source::{
     StoredReceipt,
 };
 
-/// How long a read may take unless the contract says less.
+/// Read timeout unless the contract sets a shorter one.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One database behind one credential.
@@ -57,8 +57,8 @@ pub struct MysqlEngine {
 }
 
 impl MysqlEngine {
-    /// The database of a URL (`mysql://user:password@host:port/database`), which is connected at the first use
-    /// and whose credential is read again for every new connection.
+    /// Creates the engine for a URL (`mysql://user:password@host:port/database`). It connects at the first
+    /// use and reads the credential again for every new connection.
     ///
     /// # Errors
     /// `SOURCE_URL_INVALID` and `SOURCE_TLS_REQUIRED`; neither shows the URL.
@@ -84,7 +84,7 @@ impl MysqlEngine {
         Ok(held)
     }
 
-    /// What a connection answered; one that met no error goes back to the others.
+    /// Returns the result of a connection; a connection without an error goes back to the pool.
     fn finish<T>(
         &self,
         held: PooledConnection,
@@ -97,7 +97,7 @@ impl MysqlEngine {
             }
             Err(failed) => {
                 if failed.is_lost {
-                    // The others were closed with it.
+                    // The other connections were closed with it.
                     self.pool.clear();
                 }
                 Err(failed.error)
@@ -105,8 +105,8 @@ impl MysqlEngine {
         }
     }
 
-    /// As [`Self::finish`], after a read of tables that nobody judged: a connection for writing is closed, since code
-    /// behind them could have changed it.
+    /// Like [`Self::finish`], after a read of unchecked tables: a connection for writing is closed, since
+    /// code behind them could have changed it.
     fn finish_unjudged<T>(
         &self,
         held: PooledConnection,
@@ -143,7 +143,7 @@ impl MysqlEngine {
         }
     }
 
-    /// The receipt table, quoted.
+    /// Returns the receipt table, quoted.
     fn receipts(&self) -> Result<String, EngineError> {
         let connector = &self.pool.connector;
         Ok(dialect::qualified(
@@ -200,7 +200,7 @@ impl Engine for MysqlEngine {
         let mut held = self.take().await?;
         let mut found = self.read_row(held.session(), plan).await;
         if held.is_reused && found.as_ref().is_err_and(|failed| failed.is_lost) {
-            // The server had closed an idle connection; a new one takes its place once.
+            // The server had closed an idle connection; a new one replaces it once.
             drop(held);
             self.pool.clear();
             held = self.take().await?;

@@ -1,5 +1,5 @@
-//! The few connections of an engine: how many at one time, which idle ones are still good, and the end of those
-//! whose statement nobody waits for any more.
+//! Connection pool of an engine: limits the number of connections, checks idle ones, and ends those whose
+//! caller stopped waiting.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,9 +12,9 @@ use super::connect::Connector;
 use super::session::MysqlConn;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Connections of one engine at one time; further work waits.
+/// Maximum number of connections of one engine; further work waits.
 const CONNECTIONS_MAX: usize = 16;
-/// Seconds after which an idle connection is not used again; less than the servers' own patience with one.
+/// Maximum idle time of a connection in seconds; shorter than the servers' own idle timeout.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
 
 /// The connections of one credential.
@@ -33,7 +33,7 @@ impl MysqlPool {
         })
     }
 
-    /// A connection, idle or new; waits for a turn at most so long.
+    /// Returns a connection, idle or new; waits for a permit at most this long.
     pub async fn take(self: &Arc<Self>, patience: Duration) -> Result<PooledConnection, EngineError> {
         let waited = tokio::time::timeout(patience, self.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = waited.await else {
@@ -73,10 +73,11 @@ impl fmt::Debug for MysqlPool {
     }
 }
 
-/// A connection in use. Dropped, it is closed, and a statement that still runs on it is ended on the server.
+/// A connection in use. When dropped, it is closed, and a statement that still runs on it is ended on the
+/// server.
 pub struct PooledConnection {
     session: Option<MysqlConn>,
-    /// Whether it was open before; the server may have closed it meanwhile.
+    /// Whether it came from the pool; the server may have closed it meanwhile.
     pub is_reused: bool,
     turn: Option<OwnedSemaphorePermit>,
     pool: Arc<MysqlPool>,
@@ -89,12 +90,12 @@ impl PooledConnection {
             .expect("a held connection has its session until it is released")
     }
 
-    /// Where connections come from.
+    /// The source of connections.
     pub fn connector(&self) -> &Connector {
         &self.pool.connector
     }
 
-    /// Gives a connection back that met no error.
+    /// Returns a connection without an error to the pool.
     pub fn release(mut self) {
         let Some(mut session) = self.session.take() else {
             return;
@@ -120,7 +121,7 @@ impl Drop for PooledConnection {
         };
         let (pool, turn) = (self.pool.clone(), self.turn.take());
         runtime.spawn(async move {
-            // If it cannot be ended, the server's own limits end it.
+            // If it cannot be ended, the server's own timeouts end it.
             let _ = end(&pool.connector, session.id).await;
             drop((session, turn));
         });

@@ -1,4 +1,4 @@
-//! Rows, receipts and the identity of the database, as any connection sees them.
+//! Reads rows, receipts and the identity of the database on any connection.
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
@@ -35,7 +35,7 @@ pub const RECEIPT_COLUMNS: [&str; 16] = [
     "executor_sig",
 ];
 
-/// The rows of a plan, at most two, from the answer to its statement.
+/// Returns the rows of a plan, at most two, from the result of its statement.
 pub fn rows_of(
     plan: &RowPlan,
     statement: &Statement,
@@ -58,7 +58,7 @@ pub fn rows_of(
         if bytes > ROW_BYTES_MAX {
             return Err(EngineError::new(EngineErrorKind::TooLarge, "a row"));
         }
-        // SQL compared already; a difference here is one that SQL's comparison does not see.
+        // SQL has compared them already; this finds differences that SQL's comparison ignores.
         let is_same = dialect::key_columns(plan)
             .zip(&values[plan.columns.len()..])
             .all(|(key, value)| key.value == *value && !value.is_null());
@@ -74,11 +74,11 @@ pub fn rows_of(
     Ok(rows)
 }
 
-/// What the database says of itself: the server, which database of it, and the mark inside.
+/// Returns the identity of the database: the server, its database, and the identity mark inside.
 pub async fn identity(session: &mut MysqlConn, schema: &str) -> Result<String, MysqlStatementError> {
     let server = session.server()?.clone();
     if server.has_marker && session.table_type(schema, IDENTITY_TABLE).await?.as_deref() != Some(BASE_TABLE) {
-        // One damaged source must not keep a process with others from its start.
+        // One damaged source must not prevent the start of a process that has others.
         return Err(unfit_identity(EngineErrorKind::Unreadable).into());
     }
     let (own, mark) = (server_words(server.flavor), mark_words(server.has_marker, schema));
@@ -87,21 +87,21 @@ pub async fn identity(session: &mut MysqlConn, schema: &str) -> Result<String, M
     Ok(identity_of(schema, &cells.text(0)?, cells.optional(1)?)?)
 }
 
-/// Something else than the migration's table tells which database this is.
+/// Error for an identity table that is not the migration's.
 pub fn unfit_identity(kind: EngineErrorKind) -> EngineError {
     EngineError::new(kind, "the identity table is not the one of the migration")
 }
 
-/// The server in its own words, as one expression.
+/// Returns the server's own identity, as one expression.
 pub const fn server_words(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::Mysql => "@@server_uuid",
-        // A number that every copy has too, hence with where it runs.
+        // Every copy has the same number too, so the host is added.
         Flavor::MariaDb => "CONCAT_WS('|', @@server_id, @@hostname, @@port, @@datadir)",
     }
 }
 
-/// The mark inside the database, as one expression.
+/// Returns the identity mark inside the database, as one expression.
 pub fn mark_words(has_marker: bool, schema: &str) -> String {
     if has_marker {
         format!(
@@ -113,7 +113,8 @@ pub fn mark_words(has_marker: bool, schema: &str) -> String {
     }
 }
 
-/// Server, database and mark as one short text. What the server says is digested: it can hold a host's name.
+/// Combines server, database and mark into one short string. The server part is hashed: it can contain a host
+/// name.
 pub fn identity_of(schema: &str, server: &str, mark: Option<String>) -> Result<String, EngineError> {
     let is_usable =
         |mark: &str| mark.len() <= 64 && mark.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -128,8 +129,8 @@ pub fn identity_of(schema: &str, server: &str, mark: Option<String>) -> Result<S
     Ok(format!("mysql:{}", &hex::encode(digest.as_bytes())[..40]))
 }
 
-/// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
-/// and lift.
+/// Returns the receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`]
+/// others, and every freeze and lift.
 pub async fn receipts(
     session: &mut MysqlConn,
     table: &str,
@@ -141,7 +142,7 @@ pub async fn receipts(
          OR (proposal_id >= ? AND proposal_id < ?)",
         receipt_cells()
     );
-    // One statement for any number of known receipts: what is not asked for is the proposal's own key again.
+    // One statement for any number of known receipts: unused parameters repeat the proposal's own key.
     let asked = known.iter().chain(std::iter::repeat(&proposal_id));
     let mut keys = vec![proposal_id];
     keys.extend(asked.take(KNOWN_RECEIPTS_MAX));
@@ -152,7 +153,7 @@ pub async fn receipts(
         .map(|text| BindValue::Text((*text).to_owned()));
     let answer = session.rows(&sql, arguments.collect()).await?;
     let rows = answer.iter().map(receipt_of_row).collect::<Result<Vec<_>, _>>()?;
-    // A key that only looks alike is another one.
+    // A key that is equal only by collation is another key.
     let exact = |row: &StoredReceipt| keys.contains(&row.proposal_id.as_str()) || row.is_switch();
     Ok(FoundReceipts::of(
         rows.into_iter().filter(exact).collect(),
@@ -160,7 +161,8 @@ pub async fn receipts(
     ))
 }
 
-/// The receipts of some proposals, with the identity of a server that takes writes; see `Engine::find_receipts`.
+/// Returns the receipts of several proposals, with the identity of a server that takes writes; see
+/// `Engine::find_receipts`.
 pub async fn receipts_of(
     session: &mut MysqlConn,
     (schema, table): (&str, &str),
@@ -169,11 +171,11 @@ pub async fn receipts_of(
     let server = session.server()?;
     let (own, mark) = (server_words(server.flavor), mark_words(server.has_marker, schema));
     let read_only = read_only_words(server.flavor);
-    // One statement for any number of ids: what is not asked for is the last one again.
+    // One statement for any number of ids: unused parameters repeat the last id.
     let last = ids.last().map(ProposalId::as_str).unwrap_or_default();
     let asked = ids.iter().map(ProposalId::as_str).chain(std::iter::repeat(last));
     let keys: Vec<_> = asked.take(RECEIPTS_PER_STATEMENT_MAX).collect();
-    // The one row on the left shows what the server says of itself also when it holds none of the receipts.
+    // The single row on the left returns the server's facts even if it holds none of the receipts.
     let sql = format!(
         "SELECT {}, {own}, {mark}, CAST({read_only} AS CHAR) FROM (SELECT 1) one \
          LEFT JOIN {table} ON proposal_id IN ({})",
@@ -188,7 +190,7 @@ pub async fn receipts_of(
     let first = answer.first().ok_or_else(missing)?;
     let facts = RECEIPT_COLUMNS.len();
     if first.text(facts + 2)? != "0" {
-        let text = "the server takes no writes now; what it lacks can be on its way";
+        let text = "the server is read-only; missing rows may still be replicated";
         return Err(EngineError::new(EngineErrorKind::Unavailable, text).into());
     }
     let identity = identity_of(schema, &first.text(facts)?, first.optional(facts + 1)?)?;
@@ -198,12 +200,12 @@ pub async fn receipts_of(
             receipts.push(receipt_of_row(cells)?);
         }
     }
-    // A key that only looks alike is another one.
+    // A key that is equal only by collation is another key.
     receipts.retain(|row| keys.contains(&row.proposal_id.as_str()));
     Ok(SourceReceipts { identity, receipts })
 }
 
-/// Whether the server takes no writes, as one expression.
+/// Returns whether the server is read-only, as one expression.
 pub const fn read_only_words(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::Mysql => "@@global.read_only + @@global.super_read_only + @@innodb_read_only",
@@ -211,7 +213,7 @@ pub const fn read_only_words(flavor: Flavor) -> &'static str {
     }
 }
 
-/// Receipts before a mark, newest first by their time.
+/// Returns receipts before a mark, newest first.
 pub async fn receipts_before(
     session: &mut MysqlConn,
     table: &str,
@@ -238,7 +240,7 @@ pub async fn receipts_before(
     Ok(answer.iter().map(receipt_of_row).collect::<Result<_, _>>()?)
 }
 
-/// Receipts by their time, oldest first.
+/// Returns receipts ordered by time, oldest first.
 pub async fn receipts_since(
     session: &mut MysqlConn,
     table: &str,

@@ -1,5 +1,5 @@
-//! Whether the account of a reader may read the columns of a target: each is named in a statement that no row
-//! meets. The catalogue hides the columns that an account may not read, and knows nothing of its roles.
+//! Checks whether a reader's account can read the columns of a target: a statement that no row meets names
+//! each of them. The catalog hides the columns that an account cannot read, and ignores its roles.
 
 use super::MysqlEngine;
 use super::check::MysqlPreflight;
@@ -34,7 +34,7 @@ pub async fn check(engine: &MysqlEngine, target: &PreflightTarget) -> Result<Vec
     Ok(report.findings)
 }
 
-/// What an account is told that names columns in a statement.
+/// Error texts of an account that names columns in a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ColumnAccess {
     Fine,
@@ -85,13 +85,13 @@ async fn one_by_one(
     }
     if !denied.is_empty() {
         let list = denied.join(", ");
-        // An account without any right on a table is not told whether there is one.
+        // The server does not reveal to an account without rights whether a table exists.
         let doubt = if described.is_none() {
             ", if there is such a table"
         } else {
             ""
         };
-        let text = format!("the account may not SELECT {list} of `{}`{doubt}", target.table);
+        let text = format!("the account lacks SELECT on {list} of `{}`{doubt}", target.table);
         report.missing(
             text,
             &format!("SELECT ({list})"),

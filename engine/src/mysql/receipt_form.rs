@@ -1,12 +1,13 @@
-//! The forms that the tables of the migration must have, the receipt table and the identity table, compared with what `SHOW CREATE TABLE` prints. The form is the
-//! migration's and is never learned from what is there: everything more, less or else is a difference, with the
-//! statement that ends it. A part that is not known here is a difference too.
+//! The required forms of the migration's tables, the receipt table and the identity table, compared with the
+//! output of `SHOW CREATE TABLE`. The form is fixed by the migration and never learned from the existing
+//! table. Every missing, additional or changed part is a difference, with the statement that fixes it. An
+//! unknown part is a difference too.
 
 use super::connect::IDENTITY_TABLE;
 use super::dialect::{qualified, quote};
 
-/// `(name, type and null, type to declare it with)` of the columns, as both servers print them once widths of
-/// integers, the collation of the table and the default NULL are left out.
+/// `(name, type and null, type to declare it with)` of the columns, as both servers print them without
+/// integer widths, the table's collation and the default NULL.
 const COLUMNS: [(&str, &str); 16] = [
     ("proposal_id", "varchar(64) NOT NULL"),
     ("proposal_digest", "varchar(128) NOT NULL"),
@@ -29,7 +30,7 @@ const PRIMARY_KEY: &str = "PRIMARY KEY (`proposal_id`)";
 const TIME_INDEX: &str = "KEY `receipts_by_time` (`created_at`,`proposal_id`)";
 const TIME_INDEX_NAME: &str = "receipts_by_time";
 const CHARSET: &str = "DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin";
-/// Options of the table that change how it is kept and nothing of what a transaction does.
+/// Options that change how the table is stored but not the behavior of a transaction.
 const HARMLESS_OPTIONS: [&str; 11] = [
     "ROW_FORMAT",
     "KEY_BLOCK_SIZE",
@@ -70,18 +71,18 @@ const IDENTITY: Form = Form {
 /// One difference from the required form.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What is wrong, after the name of the table.
+    /// The difference, after the name of the table.
     pub what: String,
-    /// The statement that ends it; empty if only a new table does.
+    /// The statement that fixes it; empty if only a new table does.
     pub fix: String,
 }
 
-/// Every difference between what `SHOW CREATE TABLE` printed of the receipt table and its form.
+/// Returns every difference between the output of `SHOW CREATE TABLE` for the receipt table and its form.
 pub fn differences(schema: &str, table: &str, shown: &str) -> Vec<Difference> {
     RECEIPTS.differences(schema, table, shown)
 }
 
-/// Every difference between what `SHOW CREATE TABLE` printed of the identity table and its form.
+/// Returns every difference between the output of `SHOW CREATE TABLE` for the identity table and its form.
 pub fn identity_differences(schema: &str, shown: &str) -> Vec<Difference> {
     IDENTITY.differences(schema, IDENTITY_TABLE, shown)
 }
@@ -140,13 +141,13 @@ impl Found {
         });
     }
 
-    /// A difference that one ALTER TABLE ends.
+    /// Adds a difference that one ALTER TABLE fixes.
     fn alter(&mut self, what: impl Into<String>, action: &str) {
         let fix = format!("ALTER TABLE {} {action};", self.place);
         self.add(what, fix);
     }
 
-    /// Something else than an ordinary table has the name.
+    /// Reports another object of this name than an ordinary table.
     fn head(&mut self, first: &str) {
         let place = &self.place;
         if first.starts_with("CREATE TEMPORARY TABLE") {
@@ -160,13 +161,13 @@ impl Found {
         }
     }
 
-    /// What follows the closing bracket: the engine, the character set, and options.
+    /// Checks the text after the closing bracket: the engine, the character set, and options.
     fn tail(&mut self, tail: &str) {
         let mut options = tail;
         if let Some(rest) = options.strip_prefix(") ") {
             options = rest;
         }
-        // A tablespace is a place of files; the server prints it before the engine.
+        // A tablespace is a file location; the server prints it before the engine.
         if let Some((tablespace, rest)) = options.split_once(" */ ENGINE=")
             && tablespace.starts_with("/*!50100 TABLESPACE `")
             && !tablespace[2..].contains("/*")
@@ -224,7 +225,7 @@ impl Found {
         for line in lines {
             match name_and_rest(line) {
                 Some((name, rest)) => found.push((name, plain_column(rest))),
-                None => self.add("has a column that cannot be read", ""),
+                None => self.add("has an unreadable column", ""),
             }
         }
         let form = self.form;
@@ -290,7 +291,7 @@ impl Found {
         }
     }
 
-    /// A key or constraint that the migration does not make.
+    /// Reports a key or constraint that the migration does not create.
     fn other_key(&mut self, line: &str) {
         let form = self.form;
         let is_own = form.index.is_some_and(|(_, index)| index == line);
@@ -316,12 +317,12 @@ impl Found {
                 format!("must not have the index `{name}`"),
                 &format!("DROP INDEX {}", quote(&name)),
             ),
-            None => self.add("has a part that the migration does not make", ""),
+            None => self.add("has a part that the migration does not create", ""),
         }
     }
 }
 
-/// The name of an index from its line.
+/// Returns the name of an index from its line.
 fn index_name(line: &str) -> Option<String> {
     let (kind, rest) = line.split_once("KEY ")?;
     let is_kind = |kind: &str| kind.bytes().all(|b| b.is_ascii_uppercase() || b == b' ');
@@ -331,7 +332,7 @@ fn index_name(line: &str) -> Option<String> {
         .map(|(name, _)| name)
 }
 
-/// A name in backticks, and what follows it after one blank.
+/// Returns a name in backticks, and the text after it and one blank.
 fn name_and_rest(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut rest = text.strip_prefix('`')?;
@@ -349,8 +350,8 @@ fn name_and_rest(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// A column's declaration without what differs between the servers and means the same. What this table has by
-/// default is left out only where it stands in its own place, so that nothing else can hide in it.
+/// Returns a column's declaration without equivalent differences between the servers. The table's defaults
+/// are removed only at their own position, so that nothing else can be hidden in them.
 fn plain_column(declared: &str) -> String {
     let declared = without_comment(declared);
     let (kind, rest) = match declared.split_once(' ') {
@@ -369,7 +370,7 @@ fn plain_column(declared: &str) -> String {
     format!("{kind}{rest}")
 }
 
-/// A declaration without a comment at its very end.
+/// Returns a declaration without a trailing comment.
 fn without_comment(declared: &str) -> &str {
     match declared.split_once(" COMMENT '") {
         Some((before, text)) if after_text(text) == Some("") => before,
@@ -377,7 +378,8 @@ fn without_comment(declared: &str) -> &str {
     }
 }
 
-/// What follows a text in single quotes; nothing if it holds a backslash, which modes read differently.
+/// Returns the text after a single-quoted string; `None` if it contains a backslash, which depends on the SQL
+/// mode.
 fn after_text(text: &str) -> Option<&str> {
     let mut rest = text;
     loop {
@@ -393,12 +395,12 @@ fn after_text(text: &str) -> Option<&str> {
     }
 }
 
-/// The text up to the next blank or line end, and what follows.
+/// Returns the text up to the next blank or line end, and the rest.
 fn word(text: &str) -> (&str, &str) {
     text.split_at(text.find([' ', '\n']).unwrap_or(text.len()))
 }
 
-/// A column's declaration that does not depend on the table's own character set.
+/// Returns a column's declaration that does not depend on the table's own character set.
 fn declaration(plain: &str) -> String {
     match plain.split_once(' ') {
         _ if !plain.contains("char") && !plain.contains("text") => plain.to_owned(),
@@ -411,7 +413,7 @@ fn declaration(plain: &str) -> String {
 mod tests {
     use super::*;
 
-    /// What is put in the place of what, and the statement that ends the difference.
+    /// Replaced text, its replacement, and the statement that fixes the difference.
     const DAMAGED: &[(&str, &str, &str)] = &[
         (
             "CREATE TABLE",
@@ -493,7 +495,7 @@ mod tests {
         ),
     ];
 
-    /// What both servers print for the migration's table, for 10.11 and for 9.7.
+    /// Output of both servers for the migration's table, for 10.11 and for 9.7.
     fn printed() -> [String; 2] {
         let columns = |maria: bool| {
             COLUMNS.map(|(name, plain)| {

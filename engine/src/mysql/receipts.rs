@@ -1,4 +1,5 @@
-//! Whether the receipt table and the identity table are what the protocol needs, and the statements that make it so.
+//! Checks whether the receipt table and the identity table meet the protocol's requirements, and returns the
+//! statements that fix them.
 
 use synapsor_domain::writeback::{mysql_procedures_ddl, receipt_table_ddl};
 
@@ -10,7 +11,7 @@ use super::session::{MysqlConn, MysqlStatementError};
 use crate::Access;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Why receipts cannot be kept here now; empty if they can.
+/// Lists the reasons why receipts cannot be stored here now; empty if they can.
 pub async fn problems(
     session: &mut MysqlConn,
     connector: &Connector,
@@ -23,7 +24,7 @@ pub async fn problems(
     let mut problems = Vec::new();
     if server.is_cluster {
         problems.push(
-            "the server is a node of a Galera cluster, whose row locks end at the node; writebacks need a server \
+            "the server is a node of a Galera cluster, whose row locks are local to the node; writebacks need a server \
              of its own, or all writes of the cluster on this one node and `galera_single_writer_ack: true` at \
              the source"
                 .to_owned(),
@@ -33,17 +34,17 @@ pub async fn problems(
         Ok(described) => described,
         Err(failed) if failed.error.kind == EngineErrorKind::NotFound => {
             problems.push(format!(
-                "the receipt table `{table}` does not exist; have it created:\n{ddl}"
+                "the receipt table `{table}` does not exist; create it:\n{ddl}"
             ));
             return Ok(problems);
         }
         Err(failed) => return Err(failed),
     };
-    // An account for reading has no right to the table, and does not need to judge it.
+    // An account for reading has no right to the table, and does not need to check it.
     let shown = session.shown(&qualified(&schema, table)).await?;
     if shown.is_none() && connector.access == Access::Write {
         problems.push(format!(
-            "the receipt table `{table}` cannot be shown to this account, which needs SELECT on it"
+            "the receipt table `{table}` is not visible to this account, which needs SELECT on it"
         ));
     }
     for Difference { what, fix } in shown
@@ -52,7 +53,7 @@ pub async fn problems(
     {
         let what = format!("the receipt table `{table}` {what}");
         problems.push(match fix.as_str() {
-            "" => format!("{what}; move the table away and have it created again:\n{ddl}"),
+            "" => format!("{what}; move the table away and create it again:\n{ddl}"),
             fix => format!("{what}:\n{fix}"),
         });
     }
@@ -63,19 +64,19 @@ pub async fn problems(
     }
     if server.flavor == Flavor::MariaDb && !server.has_marker {
         problems.push(
-            "MariaDB does not say which server it is, and the table `synapsor_database_identity` is missing or \
-             not to be read; have it made by the migration"
+            "MariaDB does not report a server identity, and the table `synapsor_database_identity` is missing or \
+             unreadable; create it with the migration"
                 .to_owned(),
         );
     }
     Ok(problems)
 }
 
-/// Why the identity table is not the one of the migration.
+/// Lists the reasons why the identity table is not the migration's.
 fn identity_problems(schema: &str, shown: Option<&str>) -> Vec<String> {
     let Some(shown) = shown else {
         return vec![format!(
-            "the identity table `{IDENTITY_TABLE}` is no table, or cannot be shown to this account, which needs SELECT on it"
+            "the identity table `{IDENTITY_TABLE}` is not a table, or is not visible to this account, which needs SELECT on it"
         )];
     };
     let told = |Difference { what, fix }| match fix.as_str() {
@@ -90,7 +91,7 @@ fn identity_problems(schema: &str, shown: Option<&str>) -> Vec<String> {
         .collect()
 }
 
-/// Why the triggers of the receipt table are not known to be none.
+/// Lists the reasons why triggers of the receipt table cannot be excluded.
 fn trigger_problems(schema: &str, table: &str, found: Option<&ReceiptTriggers>) -> Option<String> {
     let procedure = || mysql_procedures_ddl(schema, (schema, table));
     match found {
@@ -100,8 +101,8 @@ fn trigger_problems(schema: &str, table: &str, found: Option<&ReceiptTriggers>) 
             procedure()
         )),
         Some(found) if !found.is_complete => Some(format!(
-            "whether the receipt table `{table}` has triggers cannot be seen; have the procedures of the migration made \
-             by an owner with the rights TRIGGER and PROCESS:\n{}",
+            "triggers of the receipt table `{table}` cannot be checked; create the procedures of the migration \
+             as an owner with the rights TRIGGER and PROCESS:\n{}",
             procedure()
         )),
         Some(found) if found.count > 0 => Some(format!(
@@ -109,7 +110,7 @@ fn trigger_problems(schema: &str, table: &str, found: Option<&ReceiptTriggers>) 
         )),
         Some(_) => None,
         None => Some(format!(
-            "the procedures of the migration are missing, older than this program, or not to be called by this \
+            "the procedures of the migration are missing, older than this program, or not executable by this \
              account; run `writeback migration` and its grants again, or only:\n{}",
             procedure()
         )),

@@ -1,6 +1,6 @@
-//! The stored functions and procedures behind a trigger that has not the closed form. Whatever routine of the database
-//! has a name that occurs in its text, in a comment or a string too, counts as called, and so on with what that names:
-//! more is covered than runs, and nothing less.
+//! Stored functions and procedures behind a trigger without the closed form. Every routine of the database
+//! whose name occurs in the trigger's text, even in a comment or a string, counts as called. The same applies
+//! to the routines that it names. So the digest covers at least the code that runs.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use super::foreign_code::called;
 use super::session::Cells;
 use synapsor_source::error::EngineError;
 
-/// How often routines may name further routines.
+/// Maximum depth at which routines may name further routines.
 pub const DEPTH_MAX: usize = 8;
 const UNREADABLE: &str =
     "calls a function or procedure whose definition the procedures of the migration cannot read";
 const ELSEWHERE: &str = "may call a function or procedure of another database";
-const AMBIGUOUS: &str = "writes names in a way that hides what it calls";
-const UNSEEN: &str = "calls functions, which the owner of the migration's procedures may not see: make them as an owner with \
+const AMBIGUOUS: &str = "spells names so that the called routine is ambiguous";
+const UNSEEN: &str = "calls functions, which the owner of the migration's procedures cannot see: create them as an owner with \
      the right EXECUTE on the database";
-/// Why a trigger that may call something cannot be acknowledged without the procedure.
-pub const OLD_PROCEDURES: &str = "may call functions, which only the current procedures of the migration tell: run \
+/// Reason why a trigger that can call routines cannot be acknowledged without the procedure.
+pub const OLD_PROCEDURES: &str = "may call functions, which only the current procedures of the migration report: run \
      `writeback migration` and its grants again";
-const TOO_DEEP: &str = "calls functions that call others too many times over";
+const TOO_DEEP: &str = "calls functions nested too deeply";
 
-/// What is known of the routines that some texts name.
+/// Known routines that some texts name.
 #[derive(Debug, Default)]
 pub struct Routines {
     /// The database.
@@ -33,12 +33,12 @@ pub struct Routines {
     is_unreadable: bool,
     is_seen: bool,
     is_elsewhere: bool,
-    /// Whether more were named than were asked for.
+    /// Whether more routines were named than were requested.
     pub is_too_deep: bool,
 }
 
 impl Routines {
-    /// From the rows of the procedure.
+    /// Builds them from the rows of the procedure.
     pub fn of(home: &str, rows: &[Cells]) -> Result<Self, EngineError> {
         let mut found = Self {
             home: home.to_owned(),
@@ -69,7 +69,7 @@ impl Routines {
         Ok(found)
     }
 
-    /// None, where every one would be seen.
+    /// Returns no routines, where every one would be visible.
     #[cfg(test)]
     pub fn all_seen() -> Self {
         Self {
@@ -78,27 +78,27 @@ impl Routines {
         }
     }
 
-    /// How many there are.
+    /// Number of routines.
     pub const fn count(&self) -> usize {
         self.count
     }
 
-    /// Their bodies as one text.
+    /// Returns their bodies as one text.
     pub fn text(&self) -> String {
         self.bodies.join("\n")
     }
 
-    /// One text for a digest: it changes when anything of any definition does.
+    /// Returns one text for a digest: it changes with any part of any definition.
     pub fn definition(&self) -> String {
         let lines = self.definitions.iter();
         let lines = lines.map(|(key, lines)| format!("{key}\n{}", lines.join("\n")));
         lines.collect::<Vec<_>>().join("\n\n")
     }
 
-    /// Why a trigger with this body cannot be acknowledged, if it cannot.
+    /// Returns the reason why a trigger with this body cannot be acknowledged, if there is one.
     pub fn obstacle(&self, body: &str) -> Option<&'static str> {
         let texts = || std::iter::once(body).chain(self.bodies.iter().map(String::as_str));
-        // Of this database every routine is seen; what is not one can be a table.
+        // Every routine of this database is visible; another name can be a table.
         let is_foreign = |name: &String| {
             let plain: String = name.chars().filter(|c| !matches!(c, '`' | '"')).collect();
             let parts: Vec<&str> = plain.split('.').collect();
@@ -124,7 +124,8 @@ impl Routines {
     }
 }
 
-/// Whether a name is spelled so that its parts are not seen: a quote inside of quotes, or a point beside a comment.
+/// Whether a name is spelled so that its parts cannot be recognized: a quote inside quotes, or a point beside
+/// a comment.
 fn hides_names(text: &str) -> bool {
     if text.contains("``") || text.contains("\"\"") && text.contains(".\"") {
         return true;

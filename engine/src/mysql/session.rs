@@ -1,5 +1,5 @@
-//! One open connection and its statements: prepared, with values bound, each with a limit of time; and whether
-//! one of them may still be running on the server.
+//! One open connection and its statements: prepared, with bound values, each with a timeout. Tracks whether a
+//! statement may still be running on the server.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use super::error_map::{is_answer, is_duplicate, is_lost, is_right_missing, map_d
 use super::settings::Settings;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// What the server is given beyond its own limit to end a statement by itself.
+/// Extra time beyond the server's own timeout, within which the server ends a statement itself.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// A value that is bound.
+/// A bound value.
 #[derive(Clone)]
 pub enum BindValue {
     Null,
@@ -60,12 +60,12 @@ impl Cells {
     }
 }
 
-/// Why a statement failed, and what that means for its connection.
+/// Reasons why a statement failed, with their consequence for the connection.
 pub struct MysqlStatementError {
     pub error: EngineError,
-    /// A row with this key is there already.
+    /// A row with this key exists.
     pub is_duplicate: bool,
-    /// The connection was gone.
+    /// The connection was lost.
     pub is_lost: bool,
 }
 
@@ -75,18 +75,18 @@ impl From<MysqlStatementError> for EngineError {
     }
 }
 
-/// An open connection. After an error it is used for nothing else.
+/// An open connection. After an error it is not used again.
 pub struct MysqlConn {
     connection: MySqlConnection,
     pub generation: Digest,
-    /// The server's number of this connection; 0 until it is known.
+    /// The server's id of this connection; 0 until it is known.
     pub id: u64,
     server: Option<MysqlServerInfo>,
-    /// What the database said of itself when the connection was opened.
+    /// The facts that the database reported when the connection was opened.
     pub identity: String,
-    /// The settings of a connection for writing as they were when it was opened.
+    /// The settings of a connection for writing at its opening.
     pub settings: Option<Settings>,
-    /// What `SHOW GRANTS` printed for its account; rights on everything hold as they were at the login.
+    /// Output of `SHOW GRANTS` for its account; global rights stay as they were at the login.
     grants: Option<Arc<[String]>>,
     pub last_used: Instant,
     limit: Option<Duration>,
@@ -118,19 +118,19 @@ impl MysqlConn {
         self.server = Some(server);
     }
 
-    /// What is known of the server, which is everything once the connection is open.
+    /// Returns the facts of the server, which are complete once the connection is open.
     pub fn server(&self) -> Result<&MysqlServerInfo, EngineError> {
         self.server
             .as_ref()
             .ok_or_else(|| EngineError::new(EngineErrorKind::Other, "the server is not known yet"))
     }
 
-    /// How long each statement from now on may take.
+    /// Sets the timeout of each statement from now on.
     pub fn limit(&mut self, limit: Duration) {
         self.limit = Some(limit);
     }
 
-    /// When the last statement must have ended.
+    /// Sets the deadline of the last statement.
     pub fn until(&mut self, until: Instant) {
         self.until = Some(until);
     }
@@ -149,12 +149,13 @@ impl MysqlConn {
         !self.is_busy && !self.is_broken
     }
 
-    /// Marks the connection as not to be used again.
+    /// Marks the connection as not reusable.
     pub fn give_up(&mut self) {
         self.is_broken = true;
     }
 
-    /// The rows of a prepared statement. Statements bound the number and the size of their rows themselves.
+    /// Returns the rows of a prepared statement. Statements limit the number and the size of their rows
+    /// themselves.
     pub async fn rows(&mut self, sql: &str, args: Vec<BindValue>) -> Result<Vec<Cells>, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let statement = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(args)?);
@@ -164,9 +165,9 @@ impl MysqlConn {
         rows.iter().map(cells).collect()
     }
 
-    /// What `SHOW CREATE TABLE` prints of a table, in its second column; nothing if the account has no right to
-    /// it, which leaves connection and transaction as they are. Never prepared: a statement that was prepared for a
-    /// view goes on to show one.
+    /// Returns the output of `SHOW CREATE TABLE`, from its second column. Returns `None` if the account has
+    /// no right to the table, which leaves connection and transaction intact. Never prepared: a statement
+    /// prepared for a view keeps showing the view.
     pub async fn shown(&mut self, place: &str) -> Result<Option<String>, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let statement = sqlx::raw_sql(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
@@ -184,7 +185,7 @@ impl MysqlConn {
         Ok(Some(cells(row)?.text(1)?))
     }
 
-    /// What the catalogue calls a table of this name; nothing if there is none that the account sees.
+    /// Returns the catalog's type of a table of this name; `None` if the account sees no such table.
     pub async fn table_type(
         &mut self,
         schema: &str,
@@ -197,8 +198,8 @@ impl MysqlConn {
         Ok(found.first().map(|row| row.text(0)).transpose()?)
     }
 
-    /// The first row of each of several statements of this program's own making, which are sent as one and never
-    /// prepared. An answer of the server that is an error is one of all, except of the last statement.
+    /// Returns the first row of each of several statements of this program, sent as one and never prepared. A
+    /// server error counts for all of them, except an error of the last statement.
     pub async fn script(&mut self, statements: &[String]) -> Result<Script, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let sql = AssertSqlSafe(statements.join(";\n"));
@@ -215,7 +216,7 @@ impl MysqlConn {
         })
     }
 
-    /// What `SHOW GRANTS` prints for the account of this connection, asked once. It can hold the hash of a password.
+    /// Returns the output of `SHOW GRANTS` for this account, read once. It can contain a password hash.
     pub async fn grants(&mut self) -> Result<Arc<[String]>, MysqlStatementError> {
         if let Some(grants) = &self.grants {
             return Ok(grants.clone());
@@ -230,7 +231,7 @@ impl MysqlConn {
         Ok(grants)
     }
 
-    /// The number of rows that a prepared statement affected.
+    /// Returns the number of rows that a prepared statement affected.
     pub async fn execute(&mut self, sql: &str, args: Vec<BindValue>) -> Result<u64, MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let statement = sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments(args)?);
@@ -239,7 +240,7 @@ impl MysqlConn {
         Ok(self.end_statement(ended)?.rows_affected())
     }
 
-    /// A statement of this program's own making, without values, which servers do not prepare.
+    /// Runs a statement of this program without values, which servers do not prepare.
     pub async fn command(&mut self, sql: String) -> Result<(), MysqlStatementError> {
         let allowed = self.begin_statement()?;
         let work = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut self.connection);
@@ -267,14 +268,14 @@ impl MysqlConn {
 
     fn end_statement<T>(&mut self, ended: StatementResult<T>) -> Result<T, MysqlStatementError> {
         self.last_used = Instant::now();
-        // An error is for this connection the last thing; only success clears the mark.
+        // After an error the connection is not reusable; only success clears the mark.
         self.is_broken = true;
         match ended {
             StatementResult::InTime(Ok(answer)) => {
                 (self.is_busy, self.is_broken) = (false, false);
                 Ok(answer)
             }
-            // Interrupted statements of MariaDB can look like success.
+            // Interrupted statements of MariaDB can look successful.
             StatementResult::Late(Ok(_)) => {
                 self.is_busy = false;
                 Err(failed(EngineErrorKind::Timeout, "a statement took too long"))
@@ -300,15 +301,15 @@ impl fmt::Debug for MysqlConn {
     }
 }
 
-/// What several statements answered.
+/// Results of several statements.
 pub struct Script {
-    /// The first row of each statement that answered.
+    /// The first row of each statement that succeeded.
     pub rows: Vec<Option<Cells>>,
-    /// Why the last statement did not.
+    /// The error of the last statement, if it failed.
     pub last_error: Option<LastError>,
 }
 
-/// An error that the server answered; the connection goes on.
+/// An error that the server returned; the connection stays usable.
 pub struct LastError {
     pub error: EngineError,
     /// The account has no right to the table.
@@ -317,7 +318,7 @@ pub struct LastError {
 
 type FirstRows = (Vec<Option<MySqlRow>>, Option<sqlx::Error>);
 
-/// The first row of each statement, and the error of the last one.
+/// Returns the first row of each statement, and the error of the last one.
 async fn first_rows(
     connection: &mut MySqlConnection,
     sql: AssertSqlSafe<String>,
@@ -338,12 +339,12 @@ async fn first_rows(
     }
 }
 
-/// How a statement came to its end.
+/// End of a statement.
 enum StatementResult<T> {
     InTime(Result<T, sqlx::Error>),
-    /// After its limit, though it answered.
+    /// It answered, but after its timeout.
     Late(Result<T, sqlx::Error>),
-    /// Not by itself.
+    /// It did not answer.
     NoResponse,
 }
 

@@ -1,5 +1,5 @@
-//! The settings of a session: the statements that make it what its use needs, and the variables that are compared
-//! before a COMMIT. A trigger can change almost every variable of the session that runs it.
+//! Settings of a session: the statements that configure it for its purpose, and the variables that are
+//! compared before a COMMIT. A trigger can change almost every variable of its session.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use synapsor_source::error::EngineError;
 const SQL_MODE: &str = "STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,\
     NO_ENGINE_SUBSTITUTION,NO_BACKSLASH_ESCAPES";
 
-/// Variables of either server that decide what our statements do, what we read, or what a COMMIT is.
+/// Variables of either server that affect our statements, our reads, or the meaning of a COMMIT.
 const WATCHED: [&str; 55] = [
     "autocommit",
     "big_tables",
@@ -48,7 +48,7 @@ const WATCHED: [&str; 55] = [
     "unique_checks",
     "updatable_views_with_limit",
     "wait_timeout",
-    // Of one server or of some versions.
+    // Variables of one server or of some versions.
     "character_set_collations",
     "check_constraint_checks",
     "default_collation_for_utf8mb4",
@@ -70,16 +70,16 @@ const WATCHED: [&str; 55] = [
     "tx_isolation",
     "tx_read_only",
 ];
-/// What is compared besides variables: the role of the account, and whether the session has a clock of its own, which
-/// statements take as the present. A statement ends long before ten seconds.
+/// Compared besides variables: the role of the account, and whether the session has a fixed clock, which
+/// statements use as the current time. A statement ends long before ten seconds.
 const OTHERS: [(&str, &str); 2] = [
     ("role", "CURRENT_ROLE()"),
     ("timestamp", "ABS(TIMESTAMPDIFF(SECOND, SYSDATE(), NOW())) < 10"),
 ];
-/// Gives the session the server's clock again, however it was set.
+/// Resets the session to the server's clock.
 pub const SERVERS_CLOCK: &str = "SET SESSION timestamp = DEFAULT";
 
-/// The statements that make a session what its use needs; constants of this program, without values.
+/// Statements that configure a session for its purpose; constants of this program, without values.
 pub fn statements(flavor: Flavor, access: Access, timeout: Duration) -> Vec<String> {
     let of_server = match flavor {
         Flavor::Mysql => format!(
@@ -119,7 +119,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The settings right after the session's own statements have set them.
+    /// Reads the settings right after the session's own statements have set them.
     pub async fn of_new(session: &mut MysqlConn) -> Result<Self, MysqlStatementError> {
         let sql = format!(
             "SHOW SESSION VARIABLES WHERE Variable_name IN ('{}')",
@@ -131,20 +131,20 @@ impl Settings {
             .map(|row| row.text(0))
             .collect::<Result<Vec<_>, _>>()?
             .into_iter()
-            // A name of the server's becomes part of a statement only if it is one of ours.
+            // A name from the server becomes part of a statement only if it is in our list.
             .filter(|name| WATCHED.contains(&name.as_str()))
             .collect();
         let values = Vec::new();
         Self { names, values }.again(session).await
     }
 
-    /// The same variables as they are now.
+    /// Reads the current values of the same variables.
     pub async fn again(&self, session: &mut MysqlConn) -> Result<Self, MysqlStatementError> {
         let answer = session.rows(&self.statement(), Vec::new()).await?;
         Ok(self.read(answer.first())?)
     }
 
-    /// The statement that reads these variables in one row.
+    /// Returns the statement that reads these variables in one row.
     pub fn statement(&self) -> String {
         let variables = self.names.iter().map(|name| format!("@@session.{name}"));
         let cells = variables.chain(OTHERS.map(|(_, expression)| expression.to_owned()));
@@ -152,7 +152,7 @@ impl Settings {
         format!("SELECT {}", cells.join(", "))
     }
 
-    /// The values in the row of [`Self::statement`]. A session that was told to read nothing answers without one.
+    /// Reads the values from the row of [`Self::statement`]. A session that suppresses rows returns none.
     pub fn read(&self, row: Option<&Cells>) -> Result<Self, EngineError> {
         let value = |at| row.map_or(Ok(None), |row| row.optional(at));
         let cells = self.names.len() + OTHERS.len();
@@ -162,8 +162,8 @@ impl Settings {
         })
     }
 
-    /// The first variable with another value there; `role` for the role of the account, `timestamp` for a clock that
-    /// was set.
+    /// Returns the first variable whose value differs; `role` for the role of the account, `timestamp` for a
+    /// clock that was set.
     pub fn first_difference<'a>(&'a self, other: &Self) -> Option<&'a str> {
         let names = self
             .names

@@ -1,5 +1,5 @@
-//! Opening the database file: what may be opened at all, the settings of a connection, and the few read-only
-//! connections that are kept.
+//! Opens the database file: checks which files may be opened, configures connections, and pools the read-only
+//! ones.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -20,10 +20,10 @@ use super::error_map::scrub;
 use synapsor_source::db_error_message::{NETWORK_FILE_SYSTEM, SECOND_NAME};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Read-only connections at one time; further reads wait.
+/// Maximum number of read-only connections; further reads wait.
 pub const READERS_MAX: usize = 4;
 
-/// The mark of a ledger's own store, which is never a source.
+/// Application id of a ledger's own store, which is never a source.
 const LEDGER_APPLICATION_ID: i64 = 0x5379_6e4c;
 /// NFS, SMB in three versions, Ceph, AFS.
 #[cfg(target_os = "linux")]
@@ -32,16 +32,16 @@ const NETWORK_FILE_SYSTEMS: [rustix::fs::FsWord; 6] =
 const URL_PREFIX: &str = "sqlite://";
 pub const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 const STATEMENTS_CACHED: usize = 64;
-/// Steps of SQLite's machine between two looks at the deadline.
+/// Steps of SQLite's virtual machine between two checks of the deadline.
 const STEPS_PER_CHECK: i32 = 1_000;
 
-/// A database file at a fixed place. Neither Debug nor any error shows the place.
+/// A database file at a fixed path. Neither Debug nor any error shows the path.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseFile(PathBuf);
 
 impl DatabaseFile {
-    /// The file that a URL names. Links in folders above it are followed once, here; the file itself must not
-    /// be a link.
+    /// Resolves the file of a URL. Links in parent directories are followed once, here; the file itself must
+    /// not be a link.
     pub fn of_url(url: &str) -> Result<Self, PublicError> {
         let path = url
             .strip_prefix(URL_PREFIX)
@@ -69,12 +69,12 @@ impl DatabaseFile {
         self.0.as_os_str()
     }
 
-    /// A file at a place that is known to be its canonical one.
+    /// Creates it from a path known to be canonical.
     pub const fn at(path: PathBuf) -> Self {
         Self(path)
     }
 
-    /// Where the file is now, and which file it is.
+    /// Returns the path of the file, and its identity.
     pub fn place(&self) -> Result<FilePlace, EngineError> {
         let (device, inode) = self.stamp()?;
         let created = fs::symlink_metadata(&self.0).and_then(|metadata| metadata.created());
@@ -87,7 +87,7 @@ impl DatabaseFile {
         })
     }
 
-    /// Device and inode: another pair means that another file took the place.
+    /// Device and inode: another pair means that another file replaced it.
     fn stamp(&self) -> Result<(u64, u64), EngineError> {
         let unavailable = |why: &str| EngineError::new(EngineErrorKind::Unavailable, why);
         let metadata =
@@ -99,20 +99,20 @@ impl DatabaseFile {
         }
     }
 
-    /// Device and inode of the write-ahead log; none while there is no such file.
+    /// Returns device and inode of the write-ahead log; `None` while there is no such file.
     fn log_stamp(&self) -> Option<(u64, u64)> {
         let metadata = fs::symlink_metadata(self.companion("-wal")).ok()?;
         Some((metadata.dev(), metadata.ino()))
     }
 
-    /// A file that SQLite opens beside the database.
+    /// Returns the path of a file that SQLite opens beside the database.
     fn companion(&self, suffix: &str) -> PathBuf {
         let mut path = self.0.clone().into_os_string();
         path.push(suffix);
         PathBuf::from(path)
     }
 
-    /// SQLite opens these files by itself, and would wait for ever for the other end of a pipe.
+    /// SQLite opens these files by itself, and would block forever on a pipe without a peer.
     fn refuse_odd_companions(&self) -> Result<(), EngineError> {
         let is_odd = |suffix: &&&str| {
             fs::symlink_metadata(self.companion(suffix)).is_ok_and(|metadata| !metadata.is_file())
@@ -120,7 +120,7 @@ impl DatabaseFile {
         match ["-journal", "-wal", "-shm"].iter().find(is_odd) {
             Some(suffix) => Err(EngineError::new(
                 EngineErrorKind::Unavailable,
-                format!("the file with the ending `{suffix}` beside the database is not a regular file"),
+                format!("the `{suffix}` file of the database is not a regular file"),
             )),
             None => Ok(()),
         }
@@ -131,11 +131,11 @@ impl DatabaseFile {
         self.open(OpenFlags::SQLITE_OPEN_READ_ONLY, "PRAGMA query_only = ON;")
     }
 
-    /// Opens a connection that can write, with every setting that the protocol of a writeback needs.
+    /// Opens a connection that can write, with every setting that the writeback protocol needs.
     pub fn open_writer(&self) -> Result<Opened, EngineError> {
         self.refuse_network()?;
         self.refuse_second_name()?;
-        // A trigger that sets a column of its own row runs once, as on every connection that says nothing else.
+        // A trigger that sets a column of its own row runs once, as with SQLite's default setting.
         self.open(
             OpenFlags::SQLITE_OPEN_READ_WRITE,
             "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = OFF; PRAGMA synchronous = FULL; \
@@ -143,8 +143,8 @@ impl DatabaseFile {
         )
     }
 
-    /// Journal and log of SQLite are found by the name of the file: under two names there are two, and what is
-    /// committed under one is lost under the other.
+    /// Rejects a file with a second name. SQLite finds journal and log by the file name: two names have two
+    /// logs, and a commit under one is lost under the other.
     fn refuse_second_name(&self) -> Result<(), EngineError> {
         let metadata = fs::symlink_metadata(&self.0)
             .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the database file is missing"))?;
@@ -154,12 +154,13 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Locks are the whole of SQLite's isolation, and network file systems do not keep them.
+    /// Rejects network file systems. SQLite's isolation depends on file locks, and these are unreliable
+    /// there.
     #[cfg(target_os = "linux")]
     fn refuse_network(&self) -> Result<(), EngineError> {
         let stat = rustix::fs::statfs(&self.0)
             .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the file system does not answer"))?;
-        // Some platforms widen the number with its sign.
+        // Some platforms sign-extend the number.
         if NETWORK_FILE_SYSTEMS.contains(&(stat.f_type & 0xffff_ffff)) {
             return Err(EngineError::new(EngineErrorKind::Denied, NETWORK_FILE_SYSTEM));
         }
@@ -179,14 +180,14 @@ impl DatabaseFile {
     fn open(&self, access: OpenFlags, pragmas: &str) -> Result<Opened, EngineError> {
         let stamp = self.stamp()?;
         self.refuse_odd_companions()?;
-        // No flag creates a file, none follows a link, and none lets a path be read as a URI.
+        // No flag creates a file, follows a link, or lets a path be parsed as a URI.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let mut connection = Connection::open_with_flags(&self.0, flags).map_err(scrub)?;
         connection.busy_timeout(LOCK_TIMEOUT).map_err(scrub)?;
         for (setting, value) in [
             (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
             (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
-            // A name in double quotes that is no column must be an error, not a text.
+            // A double-quoted name that is not a column must be an error, not a string.
             (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
             (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
             (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
@@ -216,18 +217,18 @@ impl DatabaseFile {
     }
 }
 
-/// Where a database file is, and which file it is. Only for the writer's own state directory and log.
+/// Path and identity of a database file. Only for the writer's own state directory and log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FilePlace {
     pub path: PathBuf,
     pub device: u64,
     pub inode: u64,
-    /// When the file was created, in nanoseconds since 1970, where the file system keeps it.
+    /// Creation time of the file, in nanoseconds since 1970, if the file system records it.
     pub created_ns: Option<String>,
 }
 
 impl FilePlace {
-    /// Whether both are the same file, by whatever name.
+    /// Whether both are the same file, under any name.
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode, &self.created_ns) == (other.device, other.inode, &other.created_ns)
     }
@@ -239,17 +240,17 @@ impl fmt::Debug for DatabaseFile {
     }
 }
 
-/// An open connection with the deadline that its statements obey.
+/// An open connection with the deadline of its statements.
 pub struct Opened {
     pub connection: Connection,
     pub deadline: Arc<StatementDeadline>,
     pub files: OpenFiles,
-    /// What the schema was when the connection read it.
+    /// The schema as the connection first read it.
     schema: SeenSchema,
 }
 
-/// The schema table as one connection saw it. SQLite parses it again when the file's schema number changes, and that
-/// number can be set back.
+/// The schema table as one connection saw it. SQLite parses it again when the file's schema number changes,
+/// and that number can be set back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct SeenSchema {
     /// Changes whenever another connection commits.
@@ -282,7 +283,7 @@ fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 impl Opened {
-    /// Whether the connection still knows the schema as it is; a file that nobody changed costs one number.
+    /// Whether the connection's schema is still current; for an unchanged file this reads one number.
     fn has_current_schema(&mut self) -> Result<bool, EngineError> {
         if data_version(&self.connection).map_err(scrub)? == self.schema.data_version {
             return Ok(true);
@@ -294,20 +295,20 @@ impl Opened {
     }
 }
 
-/// Which files a connection has open: database and write-ahead log by device and inode.
+/// Files that a connection has open: database and write-ahead log by device and inode.
 #[derive(Debug, Clone, Copy)]
 pub struct OpenFiles {
     stamp: (u64, u64),
-    /// None while there is no log.
+    /// `None` while there is no log.
     log_stamp: Option<(u64, u64)>,
 }
 
 impl OpenFiles {
-    /// Fails when the database or its write-ahead log is another file than the one that is open: what is committed there
-    /// would be in no database. The first call that finds a log takes it for the open one.
+    /// Fails if the database or its write-ahead log was replaced by another file: a commit to the open one
+    /// would be in no database. The first call that finds a log records it as the open one.
     ///
     /// # Errors
-    /// [`EngineErrorKind::Unavailable`]; the file that is there now can be opened.
+    /// [`EngineErrorKind::Unavailable`]; the current file can be opened.
     pub fn check_in_place(&mut self, file: &DatabaseFile) -> Result<(), EngineError> {
         let log_stamp = file.log_stamp();
         if file.stamp()? != self.stamp || (self.log_stamp.is_some() && log_stamp != self.log_stamp) {
@@ -324,7 +325,7 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// When running statements must stop; far away until it is set.
+/// Deadline of running statements; far in the future until it is set.
 pub struct StatementDeadline {
     base: Instant,
     /// Milliseconds after `base`.
@@ -375,7 +376,7 @@ impl Readers {
         }
     }
 
-    /// Lends a connection to `work`. One that met an error is not used again, nor one whose file was replaced.
+    /// Lends a connection to `work`. A connection with an error or with a replaced file is not used again.
     pub fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
         let stamp = self.file.stamp()?;
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -424,13 +425,13 @@ fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
         "SOURCE_URL_INVALID",
-        format!("the URL of the source cannot be used: {why}; give sqlite:///absolute/path"),
+        format!("the URL of the source is invalid: {why}; use sqlite:///absolute/path"),
     )
 }
 
 fn absent() -> PublicError {
     PublicError::new(
         "SOURCE_FILE_MISSING",
-        "the URL of the source names no regular file (a link does not count); it is never created here",
+        "the URL of the source names no regular file (links are not followed); it is never created here",
     )
 }

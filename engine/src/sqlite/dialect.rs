@@ -1,5 +1,5 @@
-//! How SQLite spells names and types: the one function that quotes, the statements for one row, and which
-//! values a column holds without changing them.
+//! SQLite syntax and types: the one function that quotes names, the statements for one row, and which values
+//! a column stores unchanged.
 
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
 use synapsor_domain::decimal::Decimal;
@@ -11,36 +11,37 @@ use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// The only schema that is served.
+/// The only supported schema.
 pub const SCHEMA: &str = "main";
 
-/// The database's time in UTC, as a text with milliseconds.
+/// The database's time in UTC, as text with milliseconds.
 pub const NOW: &str = "strftime('%Y-%m-%d %H:%M:%f', 'now')";
 
-/// What SQLite does to values that are stored in a column.
+/// Conversion that SQLite applies to values stored in a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Affinity {
     Integer,
     Text,
     /// Declared as BLOB.
     Blob,
-    /// Declared without a type: nothing is converted.
+    /// Declared without a type: no conversion.
     None,
     Real,
     Numeric,
 }
 
-/// A name as an identifier. The connections read double quotes as identifiers only.
+/// Quotes a name as an identifier. The connections read double quotes as identifiers only.
 pub fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// `"main"."table"`.
+/// Returns `"main"."table"`.
 pub fn qualified(table: &str) -> String {
     format!("{}.{}", quote(SCHEMA), quote(table))
 }
 
-/// The statement that finds the row of a plan, at most twice; parameters are those of [`key_parameters`].
+/// Returns the statement that finds the row of a plan, at most twice; its parameters are those of
+/// [`key_parameters`].
 pub fn select_row(plan: &RowPlan) -> String {
     let keys = key_columns(plan).map(|key| quote(&key.column));
     let columns: Vec<String> = plan.columns.iter().map(|c| quote(c)).chain(keys).collect();
@@ -52,7 +53,8 @@ pub fn select_row(plan: &RowPlan) -> String {
     )
 }
 
-/// The same rows as [`select_row`] finds, read from the table's own tree. Parameters are the same.
+/// Returns the statement for the same rows as [`select_row`], read from the table's own B-tree. The
+/// parameters are the same.
 pub fn select_row_by_number(plan: &RowPlan, number: &str) -> String {
     let keys = key_columns(plan).map(|key| quote(&key.column));
     let columns: Vec<String> = plan.columns.iter().map(|c| quote(c)).chain(keys).collect();
@@ -64,7 +66,7 @@ pub fn select_row_by_number(plan: &RowPlan, number: &str) -> String {
     )
 }
 
-/// Key and tenant of a plan as parameters, in the order of the statements.
+/// Returns key and tenant of a plan as parameters, in the order of the statements.
 pub fn key_parameters(plan: &RowPlan) -> Result<Vec<Sql>, EngineError> {
     key_columns(plan).map(|key| to_sql(&key.value)).collect()
 }
@@ -82,8 +84,8 @@ pub fn matching(plan: &RowPlan, parameters_before: usize) -> String {
     terms.join(" AND ")
 }
 
-/// Equal in the column's own comparison, which an index serves; equal byte for byte; and of the same type, so
-/// that no conversion can make different values meet.
+/// Returns the condition: equal in the column's own comparison, which an index serves; byte-equal; and of the
+/// same type, so that no conversion makes different values equal.
 pub fn equals(column: &str, value: &Value, parameter: usize) -> String {
     let name = quote(column);
     let stored = match value.kind() {
@@ -103,7 +105,7 @@ pub fn equals(column: &str, value: &Value, parameter: usize) -> String {
     format!("{name} = ?{parameter} AND {name} = ?{parameter} COLLATE BINARY AND typeof({name}) = '{stored}'")
 }
 
-/// The value as SQLite binds it. Only values that [`fit`] gives or that were read can be bound.
+/// Binds the value. Only values that [`fit`] returned or that were read can be bound.
 pub fn to_sql(value: &Value) -> Result<Sql, EngineError> {
     let unreadable = || EngineError::new(EngineErrorKind::Other, "a value that SQLite has no type for");
     let text = value.as_text().unwrap_or_default();
@@ -124,7 +126,8 @@ pub fn to_sql(value: &Value) -> Result<Sql, EngineError> {
     }
 }
 
-/// The exact value that SQLite holds. Too large or not UTF-8 is an error, never a part of the value.
+/// Returns the exact value that SQLite stores. A value that is too large or not UTF-8 is an error, never
+/// truncated.
 pub fn from_sql(value: ValueRef<'_>) -> Result<Value, EngineError> {
     let large = || EngineError::new(EngineErrorKind::TooLarge, "a column value");
     match value {
@@ -145,7 +148,7 @@ pub fn bound(value: &Sql) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(value.into())
 }
 
-/// The value exactly as the column would hold it.
+/// Returns the value exactly as the column would store it.
 pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let misfit = |why: &str| Err(misfit(column, why));
     if value.len_bytes() > VALUE_BYTES_MAX {
@@ -171,10 +174,10 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
             Ok(number) if number.to_string() == text => Ok(Value::int(i128::from(number))),
             Ok(_) | Err(_) => misfit("it holds whole numbers, written in plain digits"),
         },
-        (ValueKind::Text, _) if text.contains('\0') => misfit("a text must not hold a NUL character"),
+        (ValueKind::Text, _) if text.contains('\0') => misfit("a string must not contain a NUL character"),
         (ValueKind::Text, Affinity::Text | Affinity::None) => Ok(value.clone()),
         (ValueKind::Text, Affinity::Numeric) if !looks_numeric(text) => Ok(value.clone()),
-        (ValueKind::Text, Affinity::Numeric) => misfit("it would turn this text into a number"),
+        (ValueKind::Text, Affinity::Numeric) => misfit("it would convert this string to a number"),
         (ValueKind::Float, Affinity::Real) | (ValueKind::Bytes, Affinity::Blob | Affinity::None) => {
             Ok(value.clone())
         }
@@ -193,10 +196,11 @@ fn fit_integer(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
     }
 }
 
-/// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
+/// Checks a binary float. It stores few decimals exactly; one is accepted if it reads back as the same
+/// decimal.
 fn fit_float(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
     let wanted = Decimal::parse(text);
-    // Adding zero takes the sign from a negative zero, which the database does not keep.
+    // Adding zero removes the sign of a negative zero, which the database does not store.
     let held = text
         .parse::<f64>()
         .ok()
@@ -222,7 +226,7 @@ fn misfit(column: &TableColumn, why: &str) -> PublicError {
     )
 }
 
-/// SQLite's rules by which a declared type decides, in their order.
+/// SQLite's rules for the affinity of a declared type, in their order.
 fn affinity(declared: &str) -> Affinity {
     let declared = declared.to_ascii_uppercase();
     let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
@@ -241,7 +245,7 @@ fn affinity(declared: &str) -> Affinity {
     }
 }
 
-/// Whether SQLite could read the text as a number; rather once too often.
+/// Whether SQLite could read the string as a number; `true` if in doubt.
 fn looks_numeric(text: &str) -> bool {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
     trimmed.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
@@ -253,7 +257,7 @@ fn a(kind: ValueKind) -> &'static str {
         ValueKind::Null => "NULL",
         ValueKind::Bool => "a boolean",
         ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
-        ValueKind::Text => "a text",
+        ValueKind::Text => "a string",
         ValueKind::Bytes => "bytes",
         ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
         ValueKind::Uuid => "a UUID",

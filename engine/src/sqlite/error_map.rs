@@ -1,12 +1,11 @@
-//! Driver errors become causes here. Of the driver's text nothing remains: it can quote values, statements and
-//! paths.
+//! Maps driver errors to causes. Drops the driver's text, which can quote values, statements and paths.
 
 use rusqlite::Error;
 use rusqlite::ffi::ErrorCode;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// The cause behind a driver error; the detail is SQLite's result code and nothing else.
+/// Returns the cause of a driver error; the detail is only SQLite's result code.
 pub fn scrub(error: Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
@@ -23,12 +22,12 @@ pub fn scrub(error: Error) -> EngineError {
         Error::IntegralValueOutOfRange(..) => {
             EngineError::new(Kind::Unreadable, "an integer is out of range")
         }
-        // Every other variant is a mistake of this program or a driver feature that it does not use.
+        // Every other variant is a defect of this program or an unused driver feature.
         _ => EngineError::new(Kind::Other, "driver error"),
     }
 }
 
-/// Whether the error says that a row with this key is there already.
+/// Whether the error reports that a row with this key exists.
 pub fn is_unique_violation(error: &Error) -> bool {
     use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
     let unique = [

@@ -1,6 +1,6 @@
-//! Code of the owner that SQLite runs with an UPDATE: triggers, and the expressions of checks, computed columns,
-//! defaults and indexes. The functions in them are SQLite's own: one that an application defined does not exist on
-//! the writer's connection, and neither does a collation.
+//! Foreign code that SQLite runs with an UPDATE: triggers, and the expressions of checks, computed columns,
+//! defaults and indexes. Their functions are built in: functions and collations of an application do not
+//! exist on the writer's connection.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -19,7 +19,7 @@ const UNKNOWN_FUNCTION: &str =
     "calls a function that exists on the application's own connections only, so every update would fail";
 const UNKNOWN_COLLATION: &str =
     "names a collation that exists on the application's own connections only, so every update would fail";
-const UNREADABLE: &str = "has a definition that cannot be read";
+const UNREADABLE: &str = "has an unreadable definition";
 const UNREPORTED_TABLE: &str =
     "writes a virtual table, or a table without row numbers, and SQLite does not report changes there";
 const UNREPORTED_TARGET: &str =
@@ -33,7 +33,7 @@ struct Stored {
     sql: String,
 }
 
-/// The code of a table that an UPDATE of one of its rows can run, by kind and name.
+/// Returns the code of a table that an UPDATE of one of its rows can run, by kind and name.
 pub(super) fn foreign_code(
     connection: &Connection,
     shape: &TableSchema,
@@ -71,8 +71,8 @@ fn stored(connection: &Connection, table: &str) -> Result<Vec<Stored>, EngineErr
         .map_err(scrub)
 }
 
-/// Functions of a connection of this process, and the modules whose tables are called like functions: all are
-/// SQLite's own, so every connection has the same.
+/// Returns the functions of a connection of this process, and the modules whose tables are called like
+/// functions. All are built in, so every connection has the same.
 fn known_functions(connection: &Connection) -> Result<&'static BTreeSet<String>, EngineError> {
     static KNOWN: OnceLock<BTreeSet<String>> = OnceLock::new();
     if let Some(known) = KNOWN.get() {
@@ -119,8 +119,8 @@ fn writes_own_unreported(trigger: &Trigger<'_>, shape: &TableSchema) -> bool {
             .any(|table| table.eq_ignore_ascii_case(&shape.table))
 }
 
-/// Whether the trigger writes a table whose changes cannot be counted. A table that cannot be found, or read, is left
-/// to the counts of the transaction.
+/// Whether the trigger writes a table whose changes cannot be counted. A table that is missing or unreadable
+/// is left to the counts of the transaction.
 fn writes_unreported(connection: &Connection, trigger: &Trigger<'_>) -> bool {
     trigger.written_tables().any(|table| {
         let kind = inspect::kind_of_any_case(connection, table);
@@ -146,7 +146,8 @@ fn of_index(stored: &Stored, known: &BTreeSet<String>) -> Vec<ForeignCode> {
     vec![code(ForeignCodeKind::IndexExpression, stored, columns, form)]
 }
 
-/// Checks, computed columns and defaults with an expression, each kind once, and collations that do not exist.
+/// Returns checks, computed columns and defaults with an expression, each kind once, and collations that do
+/// not exist.
 fn of_table(stored: &Stored, known: &BTreeSet<String>) -> Vec<ForeignCode> {
     let Some(tokens) = sql::tokens(&stored.sql) else {
         return vec![code(
@@ -179,7 +180,7 @@ fn of_table(stored: &Stored, known: &BTreeSet<String>) -> Vec<ForeignCode> {
     found
 }
 
-/// Expressions read and write nothing: they are closed as long as they can be evaluated.
+/// Expressions have no side effects: they are closed if they can be evaluated.
 fn of_expression(tokens: &[Token], known: &BTreeSet<String>) -> CodeForm {
     if has_unknown_collation(tokens) {
         CodeForm::Never(UNKNOWN_COLLATION)
@@ -218,10 +219,10 @@ mod tests {
     use crate::sqlite::{inspect, receipts};
 
     const RECEIPTS: &str = "synapsor_writeback_receipts";
-    /// In the closed form; what they do to the row shows when it is read again.
+    /// In the closed form; their effect on the row is visible when it is read again.
     const CLOSED: [&str; 2] = ["rewrites a column that was shown", "suppresses the update"];
 
-    /// A database with the migration and these statements of its owner.
+    /// Creates a database with the migration and these statements of its owner.
     fn database(sql: &str) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
         let receipts = synapsor_domain::writeback::receipt_table_ddl("sqlite", "main", RECEIPTS).unwrap();

@@ -1,4 +1,5 @@
-//! The catalogue: the shape of one table, and whether the receipt table is what the protocol needs.
+//! Reads the catalog: the shape of one table, and whether the receipt table meets the protocol's
+//! requirements.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +16,14 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 use synapsor_source::{RowPlan, SchemaCatalog};
 
-/// One line of the list of tables.
+/// One row of the table list.
 struct Listed {
     kind: String,
     is_without_rowid: bool,
     is_strict: bool,
 }
 
-/// The table as the catalogue describes it now.
+/// Reads the table's current shape from the catalog.
 pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
     require_schema(schema)?;
     let listed = listed(connection, table)?
@@ -54,14 +55,14 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
     Ok(shape)
 }
 
-/// What is stored under a name, spelled exactly so.
+/// Object stored under exactly this name.
 #[derive(Debug, Clone, Copy)]
 pub struct SqliteTableKind {
     /// Whether SQLite reports changes of its rows one by one.
     pub is_reported: bool,
 }
 
-/// What is stored under a name, if anything is.
+/// Returns the object stored under a name, if any.
 pub fn kind(connection: &Connection, table: &str) -> Result<Option<SqliteTableKind>, EngineError> {
     let listed = listed(connection, table)?;
     Ok(listed.map(|listed| SqliteTableKind {
@@ -69,7 +70,7 @@ pub fn kind(connection: &Connection, table: &str) -> Result<Option<SqliteTableKi
     }))
 }
 
-/// What is stored under a name in any spelling of its letters, as statements find it.
+/// Returns the object stored under a name in any letter case, as statements resolve it.
 pub fn kind_of_any_case(
     connection: &Connection,
     table: &str,
@@ -124,7 +125,7 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
         raw.into_iter()
             .filter(|column| column.4 != 1)
             .map(|(name, declared, not_null, key, hidden)| {
-                // An INTEGER PRIMARY KEY is the row's own number, which is never NULL.
+                // An INTEGER PRIMARY KEY is the row number itself, which is never NULL.
                 let is_row_number = key && keys == 1 && declared.eq_ignore_ascii_case("INTEGER");
                 TableColumn {
                     nullable: !(not_null || is_row_number || (key && listed.is_without_rowid)),
@@ -144,7 +145,7 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
     Ok(columns.collect())
 }
 
-/// Columns that stand alone in a unique index over the whole table.
+/// Returns columns that are the only column of a unique index over the whole table.
 fn unique_columns(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
     connection
         .prepare_cached(
@@ -160,8 +161,8 @@ fn unique_columns(connection: &Connection, table: &str) -> Result<Vec<String>, E
         .map_err(scrub)
 }
 
-/// The collation of each column that names one. The catalogue tells it in the table's definition only. Nothing
-/// that protects a row rests on it: keys and tenants are compared byte for byte whatever it says.
+/// Returns the collation of each column that names one. The catalog has it only in the table's definition. No
+/// protection of a row depends on it: keys and tenants are compared byte for byte under any collation.
 fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, String>, EngineError> {
     let definition = definition(connection, table)?;
     let body = definition.split_once('(').map_or("", |(_, body)| body);
@@ -175,7 +176,7 @@ fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, S
     Ok(top_level_parts(body).into_iter().filter_map(of_part).collect())
 }
 
-/// The statement that made a table; empty for what is no table.
+/// Returns the statement that created a table; empty if it is not a table.
 fn definition(connection: &Connection, table: &str) -> Result<String, EngineError> {
     let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     let found = connection.query_row(sql, [table], |row| row.get(0)).optional();
@@ -220,7 +221,7 @@ fn triggers(connection: &Connection, table: &str) -> Result<Vec<Definition>, Eng
         .map_err(scrub)
 }
 
-/// Foreign keys of all tables that point at this one.
+/// Returns foreign keys of all tables that reference this one.
 fn references(connection: &Connection, table: &str) -> Result<Vec<InboundForeignKey>, EngineError> {
     let mut statement = connection
         .prepare_cached(
@@ -234,7 +235,7 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<InboundForeign
     while let Some(row) = found.next().map_err(scrub)? {
         let (name, id): (String, i64) = (row.get(0).map_err(scrub)?, row.get(1).map_err(scrub)?);
         let column: String = row.get(2).map_err(scrub)?;
-        // Absent: the key points at the primary key.
+        // Absent: the key references the primary key.
         let referenced: Option<String> = row.get(3).map_err(scrub)?;
         if references
             .last()
@@ -257,7 +258,7 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<InboundForeign
     Ok(references.into_iter().map(|(_, reference)| reference).collect())
 }
 
-/// A name of the row number that no column hides; none in a table without row numbers.
+/// Returns a name of the row number that no column hides; `None` in a table without row numbers.
 pub fn row_number_name(shape: &TableSchema) -> Option<&'static str> {
     if shape.traits.iter().any(|t| t != "strict") {
         return None;
@@ -266,7 +267,7 @@ pub fn row_number_name(shape: &TableSchema) -> Option<&'static str> {
     ["rowid", "_rowid_", "oid"].into_iter().find(|name| !hidden(name))
 }
 
-/// The statement that gives the row numbers of a plan's rows.
+/// Returns the statement that reads the row numbers of a plan's rows.
 pub fn select_row_number(plan: &RowPlan, name: &str) -> String {
     let bare = RowPlan {
         columns: Vec::new(),
@@ -275,7 +276,7 @@ pub fn select_row_number(plan: &RowPlan, name: &str) -> String {
     dialect::select_row(&bare).replacen("SELECT ", &format!("SELECT {name}, "), 1)
 }
 
-/// Every table and view of the file.
+/// Lists every table and view of the file.
 pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
     if let Some(schema) = schema {
         require_schema(schema)?;

@@ -1,6 +1,6 @@
-//! SQLite, embedded: one file, one lock for all writers. A writeback holds that lock from its first statement to
-//! its COMMIT, at most ten seconds; a process that is stopped meanwhile blocks other writers until it ends.
-//! All work happens on blocking threads; whoever stops waiting for an answer stops the statement.
+//! SQLite engine, embedded: one file, one lock for all writers. A writeback holds that lock from its first
+//! statement to its COMMIT, at most ten seconds. A process suspended meanwhile blocks other writers until it
+//! ends. All work runs on blocking threads; dropping the future that waits for it interrupts the statement.
 
 pub mod connect;
 pub mod dialect;
@@ -32,7 +32,7 @@ use synapsor_source::{
     Engine, Finding, PreflightTarget, RowMark, RowPlan, RowSet, SchemaCatalog, SourceReceipts, StoredReceipt,
 };
 
-/// How long a read may take unless the contract says less.
+/// Read timeout unless the contract sets a shorter one.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One database file.
@@ -46,7 +46,8 @@ pub struct SqliteEngine {
 }
 
 impl SqliteEngine {
-    /// The database of a URL (`sqlite:///absolute/path`). The file must exist; it is opened at the first use.
+    /// Creates the engine for a URL (`sqlite:///absolute/path`). The file must exist; it is opened at the
+    /// first use.
     ///
     /// # Errors
     /// `SOURCE_URL_INVALID` and `SOURCE_FILE_MISSING`; neither shows the URL.
@@ -88,14 +89,15 @@ impl SqliteEngine {
                 opened.deadline.set(timeout);
                 on_thread.watch(&opened.deadline);
                 let result = work(opened);
-                // The connection goes back to the others; a waiter that leaves later must not stop their work.
+                // The connection goes back to the pool; a later drop of this future must not interrupt its
+                // next work.
                 on_thread.release();
                 result
             })
         });
         let result = done
             .await
-            .map_err(|_| EngineError::new(EngineErrorKind::Other, "a worker thread died"))?;
+            .map_err(|_| EngineError::new(EngineErrorKind::Other, "a worker thread panicked"))?;
         drop(interest);
         result
     }
@@ -216,7 +218,7 @@ impl Engine for SqliteEngine {
     }
 }
 
-/// Ties a running statement to the future that waits for it: when the future is dropped, the statement stops.
+/// Ties a running statement to the future that waits for it: dropping the future interrupts the statement.
 struct CancelOnDrop(Watched);
 
 struct OnThread(Watched);

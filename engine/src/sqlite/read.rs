@@ -1,4 +1,4 @@
-//! Rows, receipts and the identity of the database, as any connection sees them.
+//! Reads rows, receipts and the identity of the database on any connection.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use synapsor_domain::digest::Digest;
@@ -12,16 +12,16 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, StoredReceipt};
 
-/// The table that says which database this is, in every copy of the file.
+/// The table that identifies this database, in every copy of the file.
 pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
 
-/// The rows of a plan, at most two.
+/// Returns the rows of a plan, at most two.
 pub fn rows(connection: &Connection, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     rows_of(connection, plan, &dialect::select_row(plan))
 }
 
-/// The rows of a plan with every value read from the table itself, at most two: an index only leads to the row, by the
-/// name of the row's number, and its own copies of values are not used.
+/// Returns the rows of a plan with every value read from the table itself, at most two. An index is used only
+/// to find the row number; its own copies of values are not used.
 pub fn rows_by_number(
     connection: &Connection,
     plan: &RowPlan,
@@ -40,7 +40,7 @@ fn rows_of(connection: &Connection, plan: &RowPlan, sql: &str) -> Result<Vec<Vec
     let mut rows = Vec::new();
     while let Some(row) = found.next().map_err(scrub)? {
         let values = exact_row(row, plan)?;
-        // SQL compared already; a difference here is one that SQL's comparison does not see.
+        // SQL has compared them already; this finds differences that SQL's comparison ignores.
         if dialect::key_columns(plan)
             .zip(&values[plan.columns.len()..])
             .all(|(key, value)| key.value == *value)
@@ -73,7 +73,7 @@ fn exact_row(row: &Row<'_>, plan: &RowPlan) -> Result<Vec<Value>, EngineError> {
     Ok(values)
 }
 
-/// What the database says of itself: the text of its identity table, or else only where it lies.
+/// Returns the identity of the database: the text of its identity table, or else a digest of its path.
 pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, EngineError> {
     let has_table: bool = connection
         .query_row(
@@ -107,8 +107,8 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
     }
 }
 
-/// The receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`] others, and every freeze
-/// and lift.
+/// Returns the receipt of a proposal as this connection sees it, those of up to [`KNOWN_RECEIPTS_MAX`]
+/// others, and every freeze and lift.
 pub fn receipts(
     connection: &Connection,
     table: &str,
@@ -120,7 +120,7 @@ pub fn receipts(
          OR (proposal_id >= ?4 AND proposal_id < ?5)",
         dialect::qualified(table)
     );
-    // What is not asked for is the proposal's own key again.
+    // Unused parameters repeat the proposal's own key.
     let asked = known.iter().chain(std::iter::repeat(&proposal_id));
     let mut keys = vec![proposal_id];
     keys.extend(asked.take(KNOWN_RECEIPTS_MAX));
@@ -133,7 +133,7 @@ pub fn receipts(
     Ok(FoundReceipts::of(rows, proposal_id))
 }
 
-/// Receipts before a mark, newest first by their time.
+/// Returns receipts before a mark, newest first.
 pub fn receipts_before(
     connection: &Connection,
     table: &str,
@@ -156,7 +156,7 @@ pub fn receipts_before(
     found.map_err(scrub)?.collect::<Result<_, _>>().map_err(scrub)
 }
 
-/// Receipts by their time, oldest first.
+/// Returns receipts ordered by time, oldest first.
 pub fn receipts_since(
     connection: &Connection,
     table: &str,
@@ -204,14 +204,14 @@ fn receipt_of_row(row: &Row<'_>) -> rusqlite::Result<StoredReceipt> {
     })
 }
 
-/// Only the database's own schema is served.
+/// Only the database's own schema is supported.
 pub fn require_schema(schema: &str) -> Result<(), EngineError> {
     if schema == SCHEMA {
         Ok(())
     } else {
         Err(EngineError::new(
             EngineErrorKind::NotFound,
-            "SQLite serves the schema `main` only",
+            "SQLite supports only the schema `main`",
         ))
     }
 }

@@ -1,4 +1,5 @@
-//! Whether what a target names is there. Whoever may open the file may read all of it.
+//! Checks whether the table and columns of a target exist. A process that can open the file can read all of
+//! it.
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::schema_catalog::FindingSeverity;

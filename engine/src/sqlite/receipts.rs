@@ -1,5 +1,5 @@
-//! The receipt table against its required form: the migration's definition and nothing more. The same list for the
-//! doctor, for status and inside the transaction.
+//! Compares the receipt table with its required form: the migration's definition and nothing more. The
+//! doctor, the status and the transaction use the same list.
 
 use rusqlite::Connection;
 use synapsor_domain::writeback::receipt_table_ddl;
@@ -17,26 +17,27 @@ struct Stored {
     sql: Option<String>,
 }
 
-/// Why the receipt table cannot be used, with the statements that make a good one; empty if it can.
+/// Lists the reasons why the receipt table is unusable, with the statements that create a valid one; empty if
+/// it is usable.
 pub fn problems(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
     let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
     let stored = stored(connection, table)?;
     if stored.is_empty() {
         return Ok(vec![format!(
-            "the receipt table `{table}` does not exist; have it created:\n{ddl}"
+            "the receipt table `{table}` does not exist; create it:\n{ddl}"
         )]);
     }
     let mut problems = differences(connection, table, &stored, &ddl)?;
     if !problems.is_empty() {
         problems.push(format!(
-            "move the table `{table}` away and have it created again:\n{ddl}"
+            "move the table `{table}` away and create it again:\n{ddl}"
         ));
     }
     Ok(problems)
 }
 
-/// Everything that is stored under the table's name.
+/// Returns everything that is stored under the table's name.
 fn stored(connection: &Connection, table: &str) -> Result<Vec<Stored>, EngineError> {
     let sql = "SELECT type, name, rootpage, sql FROM main.sqlite_schema \
                WHERE tbl_name = ?1 COLLATE NOCASE OR name = ?1 COLLATE NOCASE ORDER BY type, name";
@@ -102,7 +103,7 @@ fn differences(
     Ok(problems)
 }
 
-/// The tokens that the migration's statements are stored as.
+/// Returns the tokens that the migration's statements are stored as.
 struct Required {
     table: Vec<Token>,
     time_index: Vec<Token>,
@@ -131,7 +132,7 @@ fn without_schema(statement: &[Token]) -> Vec<Token> {
     }
 }
 
-/// Tokens in which the names of table and index are alike with and without quotes.
+/// Normalizes tokens so that the names of table and index are equal with and without quotes.
 fn normal(table: &str, sql: &str) -> Vec<Token> {
     let table = table.to_ascii_lowercase();
     let index = format!("{table}_by_time");
@@ -146,7 +147,7 @@ fn normal(table: &str, sql: &str) -> Vec<Token> {
         .collect()
 }
 
-/// In what the table's definition differs, as far as one word shows it.
+/// Returns the difference in the table's definition, as far as one word shows it.
 fn table_difference(tokens: &[Token]) -> String {
     let has = |word: &str| tokens.iter().any(|token| token.is_word(word));
     let named = [
@@ -174,7 +175,8 @@ fn table_difference(tokens: &[Token]) -> String {
     text.to_owned()
 }
 
-/// Whether a row of the schema table names the same page: an edit of the schema table by hand can do that.
+/// Whether another row of the schema table names the same page: a manual edit of the schema table can cause
+/// that.
 fn shares_pages(connection: &Connection, stored: &[Stored]) -> Result<bool, EngineError> {
     let mut statement = connection
         .prepare_cached("SELECT count(*) FROM main.sqlite_schema WHERE rootpage = ?1")
@@ -188,7 +190,7 @@ fn shares_pages(connection: &Connection, stored: &[Stored]) -> Result<bool, Engi
     Ok(false)
 }
 
-/// Whether two tables or indexes of the file have the same page, so that a change of one changes the other.
+/// Whether two tables or indexes of the file share a page, so that a change of one changes the other.
 pub fn has_shared_pages(connection: &Connection) -> Result<bool, EngineError> {
     let sql = "SELECT count(rootpage) <> count(DISTINCT rootpage) FROM main.sqlite_schema WHERE rootpage > 0";
     connection
@@ -197,7 +199,7 @@ pub fn has_shared_pages(connection: &Connection) -> Result<bool, EngineError> {
         .map_err(scrub)
 }
 
-/// Whether another object would be found in the table's place, or code of another file could run.
+/// Whether another object would be found instead of the table, or code of another file could run.
 fn is_hidden(connection: &Connection, table: &str) -> Result<bool, EngineError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_temp_schema \
                  WHERE name = ?1 COLLATE NOCASE OR tbl_name = ?1 COLLATE NOCASE OR type = 'trigger') \

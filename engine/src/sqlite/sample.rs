@@ -1,4 +1,4 @@
-//! The database of the demonstration: two tenants, a few invoices, the tables that a writeback needs.
+//! Creates the database of the demonstration: two tenants, a few invoices, the tables that a writeback needs.
 
 use std::path::Path;
 
@@ -32,14 +32,14 @@ INSERT INTO invoices VALUES
   ('INV-9002', 'globex', 'Tailspin Toys', 'open', 0, NULL, NULL, 2);
 ";
 
-/// Makes the database in a new file.
+/// Creates the database in a new file.
 ///
 /// # Errors
-/// `FILE_EXISTS` if there is a file already; else what the file system says.
+/// `FILE_EXISTS` if the file exists; else the error of the file system.
 pub fn create(path: &Path) -> Result<(), ExitError> {
     files::create_exclusive(path, b"")?;
     fill(path).inspect_err(|_| {
-        // The file is this call's own; half a database would be found by the next one.
+        // This call created the file; a later call would find half a database.
         let _ = std::fs::remove_file(path);
     })
 }
@@ -58,6 +58,6 @@ fn fill(path: &Path) -> Result<(), ExitError> {
             "SAMPLE_NOT_MADE",
             format!("the sample database {} cannot be written", path.display()),
         )
-        .with_fix("check the folder's permissions and the free space")
+        .with_fix("check the directory's permissions and the free space")
     })
 }

@@ -1,5 +1,5 @@
-//! The words of a stored definition. SQLite keeps the text of every `CREATE` statement and parses it anew on each
-//! connection, so the text is the definition; compared are its tokens, without blanks, comments and case.
+//! Tokens of a stored definition. SQLite stores the text of every `CREATE` statement and parses it on each
+//! connection, so the text is the definition. Its tokens are compared, without blanks, comments and case.
 
 /// One token. Words and quoted names are in lower case, as SQLite compares them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl Token {
         matches!(self, Self::Symbol(c) if *c == symbol)
     }
 
-    /// The name that the token spells, quoted or not.
+    /// Returns the name that the token spells, quoted or not.
     pub(super) fn name(&self) -> Option<&str> {
         match self {
             Self::Word(text) | Self::Name(text) => Some(text),
@@ -32,16 +32,17 @@ impl Token {
     }
 }
 
-/// The tokens of a statement; none if a quote, a bracket or a blob has no end, or if it contains NUL.
+/// Returns the tokens of a statement; `None` for an unterminated quote, bracket or blob, or if it contains
+/// NUL.
 pub(super) fn tokens(sql: &str) -> Option<Vec<Token>> {
     let mut tokens = Vec::new();
     let mut rest = sql;
     while let Some(first) = rest.chars().next() {
         let after = &rest[first.len_utf8()..];
         rest = match first {
-            // SQLite takes a byte order mark before a token for a blank.
+            // SQLite treats a byte order mark before a token as a blank.
             c if c.is_ascii_whitespace() || c == '\u{feff}' => after,
-            // SQLite ends the statement here; whatever follows is not what runs.
+            // SQLite ends the statement here; the rest does not run.
             '\0' => return None,
             '-' if after.starts_with('-') => after.find('\n').map_or("", |end| &after[end..]),
             '/' if after.starts_with('*') => after[1..].find("*/").map_or("", |end| &after[end + 3..]),
@@ -92,7 +93,7 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// The text up to the closing quote, where a doubled quote is one, and what comes after.
+/// Returns the text up to the closing quote, where a doubled quote is one, and the rest.
 fn quoted(after: &str, quote: char) -> Option<(String, &str)> {
     let mut text = String::new();
     let mut rest = after;
@@ -177,8 +178,8 @@ const KEYWORDS: [&str; 61] = [
 /// Operators that call a function of the same name, which SQLite itself does not define.
 const OPERATOR_FUNCTIONS: [&str; 2] = ["match", "regexp"];
 
-/// Functions that the tokens of expressions and statements call; sorted, each once. Names after `INTO` and the like
-/// have a list of columns, types after `AS` a length.
+/// Returns the functions that the tokens of expressions and statements call; sorted, each once. Names after
+/// `INTO` and the like have a list of columns, types after `AS` a length.
 pub(super) fn functions(tokens: &[Token]) -> Vec<String> {
     let before = |at: usize| at.checked_sub(1).map(|before| &tokens[before]);
     let called = |at: usize, name: &str| {
@@ -200,7 +201,8 @@ pub(super) fn functions(tokens: &[Token]) -> Vec<String> {
     found
 }
 
-/// Whether the word is used as an operator: an operand precedes it, perhaps with NOT. A column can have the same name.
+/// Whether the word is used as an operator: an operand precedes it, perhaps with NOT. A column can have the
+/// same name.
 fn is_operator(tokens: &[Token], at: usize) -> bool {
     if !OPERATOR_FUNCTIONS.iter().any(|word| tokens[at].is_word(word)) {
         return false;
@@ -221,7 +223,7 @@ fn is_operator(tokens: &[Token], at: usize) -> bool {
     }
 }
 
-/// The tokens inside each bracket that follows one of the words.
+/// Returns the tokens inside each bracket that follows one of the words.
 pub(super) fn brackets_after<'a>(tokens: &'a [Token], words: &[&str]) -> Vec<&'a [Token]> {
     let starts = tokens
         .windows(2)

@@ -1,16 +1,16 @@
 //! The closed form of an SQLite trigger: it sets columns of the updated row, or only raises errors.
 //!
-//! SQLite cannot assign to `NEW`, so a trigger sets a column by an update of the same row afterwards. Functions need no
-//! judgement: on the writer's connection there are SQLite's own only.
+//! SQLite cannot assign to `NEW`, so a trigger sets a column by a later update of the same row. Functions
+//! need no check: the writer's connection has only built-in ones.
 
 use synapsor_domain::schema::TableSchema;
 
 use super::sql::Token;
 
-/// Names of a row's number.
+/// Names of the row number.
 const ROW_NUMBERS: [&str; 3] = ["rowid", "_rowid_", "oid"];
 
-/// A trigger, split at its parts.
+/// A trigger, split into its parts.
 pub(super) struct Trigger<'a> {
     is_after: bool,
     is_update: bool,
@@ -19,7 +19,8 @@ pub(super) struct Trigger<'a> {
 }
 
 impl<'a> Trigger<'a> {
-    /// Reads `CREATE TRIGGER name [BEFORE|AFTER|INSTEAD OF] event ON table [FOR EACH ROW] [WHEN ...] BEGIN ... END`.
+    /// Parses `CREATE TRIGGER name [BEFORE|AFTER|INSTEAD OF] event ON table [FOR EACH ROW] [WHEN ...] BEGIN
+    /// ... END`.
     pub(super) fn parse(tokens: &'a [Token]) -> Option<Self> {
         let rest = word(word(tokens, "create")?, "trigger")?;
         let (_, rest) = name(rest)?;
@@ -60,7 +61,7 @@ impl<'a> Trigger<'a> {
         })
     }
 
-    /// Tables that its statements write, as they are spelled there.
+    /// Returns the tables that its statements write, as spelled there.
     pub(super) fn written_tables(&self) -> impl Iterator<Item = &'a str> {
         self.statements
             .iter()
@@ -72,7 +73,7 @@ impl<'a> Trigger<'a> {
         self.is_update
     }
 
-    /// Whether it does nothing but set columns of the updated row and raise errors.
+    /// Whether it only sets columns of the updated row and raises errors.
     pub(super) fn is_closed(&self, shape: &TableSchema) -> bool {
         let reads_nothing = |tokens: &[Token]| !has_word(tokens, &["select", "from"]);
         reads_nothing(self.when)
@@ -82,7 +83,7 @@ impl<'a> Trigger<'a> {
                 .all(|statement| match statement.split_first() {
                     Some((first, rest)) if first.is_word("select") => reads_nothing(rest),
                     Some((first, rest)) if first.is_word("update") => {
-                        // What a BEFORE trigger does to the row that is about to be updated is undefined.
+                        // The effect of a BEFORE trigger on the row about to be updated is undefined.
                         self.is_after && reads_nothing(rest) && sets_own_row(rest, shape)
                     }
                     _ => false,
@@ -122,7 +123,7 @@ fn sets_own_row(tokens: &[Token], shape: &TableSchema) -> bool {
         return false;
     };
     let terms: Vec<&[Token]> = rest[at + 1..].split(|token| token.is_word("and")).collect();
-    // An OR, a bracket or a BETWEEN would make the split at AND mean something else.
+    // An OR, a bracket or a BETWEEN would make the split at AND invalid.
     let is_plain = !has_word(&rest[at + 1..], &["or", "between", "case", "where"])
         && !rest[at + 1..].iter().any(|token| token.is_symbol('('));
     let keys: Vec<&str> = terms.iter().filter_map(|term| same_column(term)).collect();
@@ -138,7 +139,7 @@ fn sets_own_row(tokens: &[Token], shape: &TableSchema) -> bool {
     is_own && is_plain && is_one_row
 }
 
-/// The column of `column = NEW.column` or `NEW.column = column`, with `OLD` as well.
+/// Returns the column of `column = NEW.column` or `NEW.column = column`, also with `OLD`.
 fn same_column(term: &[Token]) -> Option<&str> {
     let of_row = |row: &Token, dot: &Token, column: &'_ Token| {
         ((row.is_word("new") || row.is_word("old")) && dot.is_symbol('.'))
@@ -168,7 +169,7 @@ fn word<'a>(tokens: &'a [Token], word: &str) -> Option<&'a [Token]> {
 fn name(tokens: &[Token]) -> Option<(&str, &[Token])> {
     let (first, rest) = tokens.split_first()?;
     match first {
-        // SQLite takes a string for a name where only a name can be.
+        // SQLite reads a string as a name where only a name can be.
         Token::Text(text) => Some((text, rest)),
         Token::Word(text) | Token::Name(text) => Some((text, rest)),
         Token::Number(_) | Token::Symbol(_) => None,

@@ -1,4 +1,4 @@
-//! Which values a column holds without changing them: nothing is rounded, clipped, cast or padded on the way.
+//! Decides which values a column stores unchanged: without rounding, clipping, casts or padding.
 
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
@@ -9,10 +9,10 @@ use synapsor_domain::value::{Value, ValueKind};
 use super::column::{Charset, ColumnType, TextSize};
 use super::datetime;
 
-/// The years that a YEAR column holds.
+/// Range of a YEAR column.
 const YEARS: std::ops::RangeInclusive<i128> = 1901..=2155;
 
-/// The value exactly as the column would hold it.
+/// Returns the value exactly as the column would store it.
 pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let misfit = |why: &str| misfit(column, why);
     if value.len_bytes() > VALUE_BYTES_MAX {
@@ -40,7 +40,7 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
 
 enum FitError {
     Because(&'static str),
-    /// A value of this kind does not go into such a column.
+    /// The column does not store values of this kind.
     Kind,
 }
 
@@ -90,13 +90,13 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
                 Ok(Value::text(text))
             } else {
                 Err(FitError::Because(
-                    "it takes only its own labels, letter by letter",
+                    "must match an enum label exactly",
                 ))
             }
         }
         (ColumnType::Set { charset, labels }, Kind::Text) => set(charset, labels, text),
         (ColumnType::Uuid, Kind::Uuid | Kind::Text) => uuid(text),
-        // JSON is stored in a form of the server's own, and what is not known here is not written.
+        // The server stores JSON in its own form, and unknown types are not written.
         (ColumnType::Json | ColumnType::Other, _) => Err(FitError::Kind),
         (
             ColumnType::Year
@@ -116,7 +116,7 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
     }
 }
 
-/// Days, moments and times, each in its own column only.
+/// Checks dates, timestamps and times, each in its own column type.
 fn moment_of(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
     use ValueKind as Kind;
     match (column, kind) {
@@ -168,7 +168,7 @@ fn integer(kind: ValueKind, text: &str, min: i128, max: i128) -> Fitted {
     }
 }
 
-/// The digits as the column would show them.
+/// Returns the digits as the column would print them.
 fn decimal(text: &str, precision: usize, scale: usize, is_unsigned: bool) -> Result<String, FitError> {
     let wrong = FitError::Because("it holds numbers, written in plain digits");
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
@@ -196,7 +196,8 @@ fn decimal(text: &str, precision: usize, scale: usize, is_unsigned: bool) -> Res
     Ok(format!("{sign}{whole}.{part:0<scale$}"))
 }
 
-/// A binary float holds few decimals exactly; one is accepted if it reads back as the same decimal.
+/// Checks a binary float. It stores few decimals exactly; one is accepted if it reads back as the same
+/// decimal.
 fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fitted {
     let shown = if is_double {
         text.parse::<f64>()
@@ -213,7 +214,7 @@ fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fit
         return Err(FitError::Because("the number is beyond its range"));
     };
     if shortest == "-0.0" {
-        // MariaDB keeps no sign of zero; numbers that are no floats have none.
+        // MariaDB does not store the sign of zero; exact numbers have none.
         return match kind {
             ValueKind::Float => Err(FitError::Because("it loses the sign of zero")),
             _ => Ok(Value::exact(ValueKind::Float, "0.0")),
@@ -235,23 +236,23 @@ fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fit
 
 fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
     if text.contains('\0') {
-        return Err(FitError::Because("a text must not hold a NUL character"));
+        return Err(FitError::Because("a string must not contain a NUL character"));
     }
     if !charset.holds(text) {
         return Err(FitError::Because(
-            "its character set does not have every character of the text",
+            "its character set does not contain every character of the string",
         ));
     }
     let chars = text.chars().count() as u64;
     match size {
         TextSize::Char(_) if text.ends_with(' ') => {
-            Err(FitError::Because("it loses blanks at the end of a text"))
+            Err(FitError::Because("it loses trailing blanks"))
         }
         TextSize::Char(max) | TextSize::Varchar(max) if chars > max => {
-            Err(FitError::Because("the text has more characters than it holds"))
+            Err(FitError::Because("the string has more characters than it holds"))
         }
         TextSize::Text(max) if charset.bytes_of(text) > max => {
-            Err(FitError::Because("the text has more bytes than it holds"))
+            Err(FitError::Because("the string has more bytes than it holds"))
         }
         TextSize::Char(_) | TextSize::Varchar(_) | TextSize::Text(_) => Ok(Value::text(text)),
     }
@@ -260,10 +261,10 @@ fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
 fn bytes(hex: &str, bytes_max: u64, is_fixed: bool) -> Fitted {
     let len = (hex.len() / 2) as u64;
     if len > bytes_max {
-        return Err(FitError::Because("there are more bytes than it holds"));
+        return Err(FitError::Because("the value has more bytes than it holds"));
     }
     if is_fixed && len < bytes_max {
-        return Err(FitError::Because("it fills shorter values up with zeros"));
+        return Err(FitError::Because("it pads shorter values with zeros"));
     }
     Ok(Value::exact(ValueKind::Bytes, hex))
 }
@@ -289,13 +290,13 @@ fn bits(kind: ValueKind, text: &str, width: u32) -> Fitted {
 
 fn set(charset: &Charset, labels: &[String], text: &str) -> Fitted {
     let mut rest = labels.iter();
-    // The server puts members into its own order and drops repeated ones.
+    // The server reorders members and drops duplicates.
     let is_ordered = text.is_empty() || text.split(',').all(|member| rest.any(|label| label == member));
     if is_ordered && charset.holds(text) {
         Ok(Value::text(text))
     } else {
         Err(FitError::Because(
-            "it takes its own labels, letter by letter, each once and in its own order",
+            "must list set labels exactly, each once and in declared order",
         ))
     }
 }
@@ -325,7 +326,7 @@ fn a(kind: ValueKind) -> &'static str {
         ValueKind::Null => "NULL",
         ValueKind::Bool => "a boolean",
         ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
-        ValueKind::Text => "a text",
+        ValueKind::Text => "a string",
         ValueKind::Bytes => "bytes",
         ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
         ValueKind::Uuid => "a UUID",

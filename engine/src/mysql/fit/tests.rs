@@ -1,4 +1,4 @@
-//! Tables of what columns take and what they refuse.
+//! Tests which values columns accept and reject.
 
 use super::*;
 
