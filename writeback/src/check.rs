@@ -1,4 +1,4 @@
-//! The locked row against the row that was reviewed.
+//! Compares the locked row with the reviewed row.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use crate::permit::{FailedReason, MayUpdate};
 use crate::target;
 use crate::transaction::Rows;
 
-/// A transaction that holds the row's lock and found no receipt.
+/// A transaction that holds the row lock and found no receipt.
 #[derive(Debug)]
 pub struct Locked<'a, P: MayUpdate> {
     pub(crate) open: Open<'a, P>,
@@ -25,12 +25,12 @@ pub struct Matching<'a, P: MayUpdate> {
     pub(crate) open: Open<'a, P>,
 }
 
-/// What the locked row says.
+/// Result of the comparison.
 #[derive(Debug)]
 pub enum Checked<'a, P: MayUpdate> {
-    /// The row is the reviewed one; it may be updated.
+    /// The row equals the reviewed row; it may be updated.
     Matching(Matching<'a, P>),
-    /// The row is another one; the proposal ends without effect.
+    /// The row differs; the proposal ends without effect.
     Decided(Decided<'a, P>),
 }
 

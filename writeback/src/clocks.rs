@@ -1,4 +1,4 @@
-//! The clocks of one transaction: the writer's, the database's and, as a hint, the ledger's.
+//! Clocks of one transaction: the writer's, the database's and, as a hint, the ledger's.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -6,19 +6,19 @@ use synapsor_domain::writeback::ClockReading;
 
 use crate::{Database, WriteCore};
 
-/// What the core needs to know of time besides its own clock and the database's.
+/// Time sources of the core besides its own clock and the database's.
 pub trait Clocks: Send + Sync {
-    /// The ledger's wall clock as it was learned last; not signed.
+    /// The ledger's last known wall clock; not signed.
     fn ledger_time(&self) -> Option<Timestamp>;
 
-    /// The mark that [`Self::set_mark`] left, also before a restart.
+    /// The mark that [`Self::set_mark`] stored, also before a restart.
     fn mark(&self) -> Option<Timestamp>;
 
-    /// Moves the mark after a COMMIT.
+    /// Advances the mark after a COMMIT.
     fn set_mark(&self, mark: Timestamp);
 }
 
-/// The database's clock when the transaction began, and when that was by the writer's monotonic clock.
+/// The database's clock at the start of the transaction, with the writer's monotonic time of that reading.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct DatabaseTime {
     at: Timestamp,
@@ -26,7 +26,7 @@ pub(crate) struct DatabaseTime {
 }
 
 impl Database {
-    /// The database's clock now, from a transaction that is rolled back; `None` when it cannot be read.
+    /// Reads the database's clock in a transaction that is rolled back; `None` if that fails.
     pub async fn now(&self) -> Option<Timestamp> {
         let begun = self.begin().await.ok()?;
         begun.transaction.roll_back().await;
@@ -42,7 +42,7 @@ impl WriteCore {
         }
     }
 
-    /// All clocks now.
+    /// Reads all clocks.
     pub(crate) fn read_clocks(&self, database: DatabaseTime) -> ClockReading {
         let since_ms = self.clock.monotonic_ms() - database.learned_ms;
         ClockReading {
@@ -52,12 +52,12 @@ impl WriteCore {
         }
     }
 
-    /// Accepts the time of a transaction that just began.
+    /// Checks the time of a transaction that just began.
     pub(crate) fn check_clocks(&self, database: DatabaseTime) -> Result<(), PublicError> {
         self.read_clocks(database).check(self.clocks.mark())
     }
 
-    /// Moves the mark after a COMMIT.
+    /// Advances the mark after a COMMIT.
     pub(crate) fn move_mark(&self, database: DatabaseTime) {
         let mark = self.read_clocks(database).next_mark(self.clocks.mark());
         self.clocks.set_mark(mark);

@@ -1,4 +1,4 @@
-//! The end of a transaction: record the receipt, look once more at what will be committed, commit.
+//! End of a transaction: inserts the receipt, rechecks the data to commit, commits.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +17,7 @@ use crate::target;
 use crate::transaction::{CommitError, LookTarget, RecordError};
 use crate::violation::{Violation, ViolationKind};
 
-/// A transaction whose outcome is decided and not recorded yet. Made by the steps before it only.
+/// A transaction whose outcome is decided but not recorded. Only the earlier steps create it.
 #[derive(Debug)]
 pub struct Decided<'a, P: Permit> {
     open: Open<'a, P>,
@@ -25,7 +25,7 @@ pub struct Decided<'a, P: Permit> {
     reason: &'static str,
     previous_version: Option<Value>,
     new_version: Option<Value>,
-    /// Whether the transaction locked rows of the target, and looked at it therefore.
+    /// Whether the transaction locked rows of the target, and therefore checked it.
     has_target: bool,
     /// The row after the UPDATE, for a change.
     after: Option<Vec<ColumnValue>>,
@@ -52,7 +52,7 @@ pub struct Looked<'a, P: Permit> {
 }
 
 impl<'a, P: Permit> Decided<'a, P> {
-    /// An end without effect that the locked row decides.
+    /// Decides an end without effect from the locked row.
     pub(crate) fn of_row(open: Open<'a, P>, outcome: ReceiptOutcome, reason: &'static str) -> Self {
         Self {
             has_target: true,
@@ -60,7 +60,7 @@ impl<'a, P: Permit> Decided<'a, P> {
         }
     }
 
-    /// An end without effect in a transaction that does not touch the target.
+    /// Decides an end without effect in a transaction that does not touch the target.
     pub(crate) const fn without_effect(
         open: Open<'a, P>,
         outcome: ReceiptOutcome,
@@ -77,7 +77,8 @@ impl<'a, P: Permit> Decided<'a, P> {
         }
     }
 
-    /// A conflict or a change, with the versions that its receipt names: the proposal's, and the one of `row`.
+    /// Decides a conflict or a change, with the versions that its receipt names: the proposal's, and that of
+    /// `row`.
     pub(crate) fn with_versions(mut self, row: &[ColumnValue]) -> Self {
         let version = self.open.permit.proposal().guard.version.as_ref();
         self.previous_version = version.map(|v| v.value.clone());
@@ -85,7 +86,7 @@ impl<'a, P: Permit> Decided<'a, P> {
         self
     }
 
-    /// The outcome and its reason, with the transaction rolled back.
+    /// Returns the outcome and its reason, and rolls the transaction back.
     pub(crate) async fn roll_back(self) -> (ReceiptOutcome, &'static str) {
         self.open.transaction.roll_back().await;
         (self.outcome, self.reason)
@@ -93,7 +94,7 @@ impl<'a, P: Permit> Decided<'a, P> {
 }
 
 impl<'a> Decided<'a, WritePermit> {
-    /// The change as it was read after the UPDATE.
+    /// Decides the change as read after the UPDATE.
     pub(crate) fn applied(open: Open<'a, WritePermit>, after: Vec<ColumnValue>) -> Self {
         let mut decided = Self::of_row(open, ReceiptOutcome::Applied, "").with_versions(&after);
         decided.after = Some(after);
@@ -120,7 +121,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
         crash(hit(CrashPoint::BeforeReceipt).await)?;
         match open.transaction.insert_receipt(&stored).await {
             Ok(()) => {}
-            // Another writer's receipt won; a new transaction will find it under the lock.
+            // Another writer's receipt was committed first; a new transaction will find it under the lock.
             Err(RecordError::Exists) => {
                 let error = EngineError::new(EngineErrorKind::Busy, "receipt exists");
                 return ControlFlow::Break(ApplyResult::Retryable(error));
@@ -166,7 +167,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
 }
 
 impl<'a, P: MayCommit> Recorded<'a, P> {
-    /// Reads receipt and row again: what is read back is what is committed.
+    /// Reads receipt and row again: exactly the data read here is committed.
     pub async fn look(self) -> Step<Looked<'a, P>> {
         let Self {
             mut open,
@@ -189,7 +190,7 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
         if let Some(after) = &after
             && rows.as_slice() != std::slice::from_ref(after)
         {
-            let text = "the row does not read back as it was updated";
+            let text = "the row read back differs from the update";
             let violation = Violation::new(ViolationKind::ReadBack, text);
             return open.roll_back(ApplyResult::of_look(violation.into())).await;
         }
@@ -225,13 +226,13 @@ impl<P: MayCommit> Looked<'_, P> {
             Ok(()) => ApplyResult::InDoubt,
             Err(CommitError::NotCommitted(error)) => ApplyResult::of_engine(error),
             Err(CommitError::Doubt(error)) => {
-                tracing::warn!(reason = error.reason(), detail = %error.detail, "COMMIT did not answer with success");
+                tracing::warn!(reason = error.reason(), detail = %error.detail, "COMMIT did not return success");
                 ApplyResult::InDoubt
             }
             Err(CommitError::Violation(violation)) => {
                 tracing::error!(
                     proposal = %self.receipt.proposal_id,
-                    "COMMIT took effect with another row than the one that was checked"
+                    "COMMIT took effect with another row than the checked one"
                 );
                 ApplyResult::RowChanged {
                     receipt: self.receipt,

@@ -3,7 +3,7 @@
 
 use synapsor_source::EngineError;
 
-/// A place in an attempt where the proofs end, stop or fail the process. In the order of an attempt.
+/// A point in an attempt where the proofs kill, stop or fail the process. In the order of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CrashPoint {
     LeaseReceived,
@@ -58,40 +58,40 @@ impl CrashPoint {
     }
 }
 
-/// A point where a process can be told to exit, to hang or to fail.
+/// A point where a process can be configured to exit, hang or fail.
 ///
 /// # Errors
-/// Only when this build has the feature and the point was told to fail.
+/// Only if this build has the feature and the point is configured to fail.
 #[cfg(not(feature = "crash-points"))]
 pub async fn hit(_point: CrashPoint) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Does what `SYNAPSOR_FAILPOINT=NAME:kill|hang|stop|error[:COUNT]` asks for, if this is the named point and it is
-/// reached for the COUNT-th time (the first, unless it says otherwise). `SYNAPSOR_FAILPOINT=@PATH` reads
-/// `NAME:ACTION` from a file at every point and removes the file when the point is reached, so that one process can
-/// be stopped as often as the proofs write the file.
+/// Runs the action of `SYNAPSOR_FAILPOINT=NAME:kill|hang|stop|error[:COUNT]` if this is the named point and
+/// it is reached for the COUNT-th time (default: the first). `SYNAPSOR_FAILPOINT=@PATH` reads `NAME:ACTION`
+/// from a file at every point and removes the file when the point is reached. So the proofs can stop one
+/// process as often as they write the file.
 ///
 /// # Errors
-/// `error` was asked for.
+/// The action is `error`.
 #[cfg(feature = "crash-points")]
 pub async fn hit(point: CrashPoint) -> Result<(), EngineError> {
     let Some(action) = wanted(point.as_str()) else {
         return Ok(());
     };
-    // The proofs read this line to know that a hanging or failing process has come so far.
-    tracing::warn!(point = point.as_str(), "a crash point is reached");
+    // The proofs wait for this line: it shows that a hanging or failing process has reached the point.
+    tracing::warn!(point = point.as_str(), "crash point reached");
     let injected = || EngineError::new(synapsor_source::EngineErrorKind::Unavailable, "injected");
     match action.as_str() {
         "kill" => {
-            // A killed process runs no destructors and flushes nothing, which is the point.
+            // A killed process runs no destructors and flushes nothing; the crash points test this case.
             signal(rustix::process::Signal::KILL).map_err(|_| injected())?;
             std::future::pending().await
         }
         // Continues from here when the process is resumed.
         "stop" => {
             signal(rustix::process::Signal::STOP).map_err(|_| injected())?;
-            // The threads of a process stop one after the other; this one must not run ahead.
+            // The threads of a process stop one after the other; this one must not continue meanwhile.
             tokio::time::sleep(STOPPED).await;
             Ok(())
         }

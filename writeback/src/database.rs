@@ -1,4 +1,5 @@
-//! The database of one source behind its write credential: read by anybody who has it, written by the core alone.
+//! The database of one source behind its write credential: any holder can read it, only the core can write
+//! it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,19 +21,20 @@ pub struct Database {
     writing: Arc<dyn Write>,
 }
 
-/// What an engine offers to the core beyond reading.
+/// Engine functions for the core besides reading.
 #[async_trait::async_trait]
 pub(crate) trait Write: Begin {
-    /// Proves the write path under this credential: every statement of a writeback on `targets` and on the receipt
-    /// table, rolled back; and what the role may do that it need not.
+    /// Checks the write path under this credential: every statement of a writeback on `targets` and on the
+    /// receipt table, rolled back. Also reports rights that the role does not need.
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError>;
 }
 
 impl Database {
-    /// The database of a source, if the contract names a variable for its write URL and the environment holds it.
+    /// Opens the database of a source, if the contract names a variable for its write URL and the environment
+    /// has it.
     ///
     /// # Errors
-    /// A variable that cannot be read, and a URL that is none of the source's engine; none of them shows the URL.
+    /// A variable that is unreadable, or a URL of another engine; no error contains the URL.
     pub fn of_source(source: &Source, env: &EnvVars, table: &str) -> Result<Option<Self>, ExitError> {
         let Some(url_name) = source.write_url_env.clone() else {
             return Ok(None);
@@ -46,7 +48,7 @@ impl Database {
         Self::open(EngineConfig::of_source(source, credential, table)).map(Some)
     }
 
-    /// The database of a write credential. Nothing is connected before the first use.
+    /// Opens the database of a write credential. No connection is opened before the first use.
     ///
     /// # Errors
     /// As [`Opening::open_for`].
@@ -73,10 +75,10 @@ impl Database {
         self.reading.as_ref()
     }
 
-    /// Tries the write path and rolls it back; reports what is missing and what is excessive.
+    /// Runs the write path and rolls it back; reports missing and excessive rights.
     ///
     /// # Errors
-    /// When the database cannot be asked.
+    /// The database cannot be queried.
     pub async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         self.writing.check(targets).await
     }
@@ -84,7 +86,7 @@ impl Database {
     /// Begins a writing transaction and rolls it back; returns the identity that the database reports inside it.
     ///
     /// # Errors
-    /// Why no writing transaction can begin here now.
+    /// The reason why no writing transaction can begin here now.
     pub async fn try_begin(&self) -> Result<String, EngineError> {
         let begun = self.begin().await?;
         begun.transaction.roll_back().await;

@@ -1,12 +1,13 @@
-//! Whether proposals about a table can be made at all, by the planner's own rule: what the doctor says of a table for which
-//! every proposal is refused as `PLAN_IMPOSSIBLE`.
+//! Checks with the planner's own rule whether proposals about a table are possible. The doctor reports this
+//! for a table for which every proposal is refused as `PLAN_IMPOSSIBLE`.
 
 use synapsor_domain::change::{unplannable, unwritable_trait};
 use synapsor_domain::schema::TableSchema;
 use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
-/// The finding about a table for which no change can be planned. Columns that are missing have findings of their own.
+/// Returns the finding about a table for which no change can be planned. Missing columns have their own
+/// findings.
 pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Finding> {
     let key = shape.column(&target.primary_key)?;
     let exist = |name: &&str| shape.column(name).is_some();
@@ -16,12 +17,12 @@ pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Fi
     let (code, fix) = if unwritable_trait(shape).is_some() {
         (
             "TABLE_UNFIT",
-            "name an ordinary table in the contract, or have the owner make this one an ordinary table",
+            "name an ordinary table in the contract, or have the owner convert this one to an ordinary table",
         )
     } else if key.unique {
         (
             "TABLE_UNFIT",
-            "leave the column out of what the contract's capabilities change",
+            "remove the column from the contract's capabilities",
         )
     } else {
         (

@@ -1,5 +1,5 @@
-//! What each database last reported as its identity, so that it is not asked before every transaction: the answer
-//! inside the transaction is the one that counts.
+//! Caches the last reported identity of each database to avoid a query before every transaction. Only the
+//! identity reported inside the transaction is decisive.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,12 +9,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct IdentityCache(Mutex<BTreeMap<String, String>>);
 
 impl IdentityCache {
-    /// Whether the database of this source reported this identity, and no other since.
+    /// Whether this is the last identity that the database of this source reported.
     pub fn is_known(&self, source: &str, identity: &str) -> bool {
         self.lock().get(source).is_some_and(|known| known == identity)
     }
 
-    /// Keeps the identity that the database of a source reported.
+    /// Caches the identity that the database of a source reported.
     pub fn cache(&self, source: &str, identity: &str) {
         self.lock().insert(source.to_owned(), identity.to_owned());
     }

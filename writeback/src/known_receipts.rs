@@ -1,8 +1,9 @@
-//! The newest receipts that are known of each source. A restore loses the newest rows first, so a database that lacks one
-//! of these was restored, replaced or emptied, and nothing is written to it until an operator signs what is lost.
+//! Tracks the newest known receipts of each source. A restore loses the newest rows first, so a database that
+//! lacks one of these was restored, replaced or emptied. Nothing is written to it until an operator signs the
+//! loss.
 //!
-//! Known are the newest receipt that this process committed or found itself, and the newest that the ledger sent with a
-//! job. The statement that looks for a proposal's own receipt looks for both.
+//! Known receipts are the newest that this process committed or found itself, and the newest that the ledger
+//! sent with a job. The statement that reads a proposal's own receipt reads both.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,7 +17,8 @@ use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{Receipt, ReceiptRef};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, StoredReceipt};
 
-/// Orders that are kept for each source, so that a job that was leased before one shows nothing that it gave up.
+/// Maximum number of orders stored per source, so that a job leased before an order does not restore a
+/// receipt that it gave up.
 const ORDERS_MAX: usize = 32;
 
 /// A genuine receipt, with the row that holds it.
@@ -28,7 +30,8 @@ pub struct KnownReceipt {
 }
 
 impl KnownReceipt {
-    /// A receipt that a writer of the trust file signed; a retired key counts, since this only stops writes.
+    /// Verifies that a writer of the trust file signed the receipt. A retired key is accepted, since this
+    /// only stops writes.
     ///
     /// # Errors
     /// `refused:receipt_integrity`.
@@ -55,7 +58,7 @@ impl KnownReceipt {
         &self.stored
     }
 
-    /// The receipt without its content.
+    /// Returns the receipt without its content.
     pub fn to_ref(&self) -> ReceiptRef {
         ReceiptRef {
             proposal_id: self.receipt.proposal_id.clone(),
@@ -63,29 +66,29 @@ impl KnownReceipt {
         }
     }
 
-    /// Whether an order lets the receipt be missing in a source.
+    /// Whether an order permits the receipt to be missing in a source.
     pub fn may_be_missing(&self, source: &str, order: &VerifiedReceiptOrder) -> bool {
         order.allows_missing(source, &self.receipt, self.digest)
     }
 }
 
-/// Receipts that a source must hold and does not.
+/// Required receipts that a source lacks.
 #[derive(Debug, Clone)]
 pub struct LostReceipts {
     pub source: String,
-    /// What the database reported of itself.
+    /// The identity that the database reported.
     pub identity: String,
     pub receipts: Vec<KnownReceipt>,
 }
 
 impl LostReceipts {
-    /// The proposals of the receipts.
+    /// Returns the proposals of the receipts.
     pub fn proposals(&self) -> Vec<ProposalId> {
         let id = |lost: &KnownReceipt| lost.receipt.proposal_id.clone();
         self.receipts.iter().map(id).collect()
     }
 
-    /// The refusal of a write to the source.
+    /// Returns the error of a write to the source.
     pub fn refusal(&self) -> PublicError {
         let proposals: Vec<_> = self
             .receipts
@@ -97,7 +100,7 @@ impl LostReceipts {
             format!(
                 "the source `{}` lacks the receipt of {}, which was committed there: a backup was restored, another \
                  database or timeline serves it, or rows were deleted; nothing is written until an operator runs \
-                 `synapsor-runner receipts audit` and signs what is lost with `synapsor-runner receipts give-up`",
+                 `synapsor-runner receipts audit` and signs the loss with `synapsor-runner receipts give-up`",
                 self.source,
                 proposals.join(" and of ")
             ),
@@ -105,7 +108,7 @@ impl LostReceipts {
     }
 }
 
-/// The newest receipts of the sources of one writer.
+/// Newest receipts of the sources of one writer.
 #[derive(Debug, Default)]
 pub struct KnownReceipts(Mutex<BTreeMap<String, OfSource>>);
 
@@ -115,7 +118,7 @@ struct OfSource {
     own: Option<KnownReceipt>,
     /// The one that came with the newest job.
     shown: Option<KnownReceipt>,
-    /// One that a comparison with the ledger found lost, anywhere among the older ones.
+    /// One that a comparison with the ledger found lost, of any age.
     lost: Option<KnownReceipt>,
     orders: VecDeque<VerifiedReceiptOrder>,
 }
@@ -129,7 +132,7 @@ impl OfSource {
 }
 
 impl KnownReceipts {
-    /// Whether a receipt is one of the newest that are known already.
+    /// Whether a receipt is already one of the newest known.
     pub fn has(&self, source: &str, digest: Digest) -> bool {
         let sources = self.lock();
         let known = sources
@@ -139,8 +142,8 @@ impl KnownReceipts {
         known.flatten().any(|known| known.digest == digest)
     }
 
-    /// Takes the receipt that the ledger named as the newest of a source. Jobs arrive in the order in which the ledger
-    /// made them, so the last one counts.
+    /// Stores the receipt that the ledger named as the newest of a source. Jobs arrive in the order in which
+    /// the ledger created them, so the last one is decisive.
     pub fn show(&self, source: &str, known: KnownReceipt) {
         let mut sources = self.lock();
         let of_source = sources.entry(source.to_owned()).or_default();
@@ -149,12 +152,12 @@ impl KnownReceipts {
         }
     }
 
-    /// Takes a receipt that this process just committed.
+    /// Stores a receipt that this process just committed.
     pub(crate) fn committed(&self, source: &str, known: KnownReceipt) {
         self.lock().entry(source.to_owned()).or_default().own = Some(known);
     }
 
-    /// Takes a receipt that this process found in the source.
+    /// Stores a receipt that this process found in the source.
     pub fn found(&self, source: &str, known: KnownReceipt) {
         let mut sources = self.lock();
         let own = &mut sources.entry(source.to_owned()).or_default().own;
@@ -164,7 +167,8 @@ impl KnownReceipts {
         }
     }
 
-    /// Takes a receipt that a comparison did not find in the source: nothing is written until it is there or given up.
+    /// Stores a receipt that a comparison did not find in the source: nothing is written until it is there or
+    /// given up.
     pub fn lost(&self, source: &str, known: &KnownReceipt) {
         let mut sources = self.lock();
         let of_source = sources.entry(source.to_owned()).or_default();
@@ -173,14 +177,14 @@ impl KnownReceipts {
         }
     }
 
-    /// A lost receipt is in the source again.
+    /// Removes a lost receipt that is in the source again.
     pub fn recovered(&self, source: &str, id: &ProposalId) {
         if let Some(of_source) = self.lock().get_mut(source) {
             of_source.lost.take_if(|lost| lost.receipt.proposal_id == *id);
         }
     }
 
-    /// Takes an operator's order: what it lets be missing is not looked for again.
+    /// Stores an operator's order: the receipts that it gives up are not required again.
     pub fn take_order(&self, source: &str, order: &VerifiedReceiptOrder) {
         let mut sources = self.lock();
         let of_source = sources.entry(source.to_owned()).or_default();
@@ -199,8 +203,9 @@ impl KnownReceipts {
         }
     }
 
-    /// What a transaction on this source must find besides the proposal's own receipt, whatever database signed receipts
-    /// name: a backup that was restored into a new database lacks the newest rows too, and a moved one has them.
+    /// Returns the receipts that a transaction on this source must find besides the proposal's own, whatever
+    /// database signed receipts name. A backup restored into a new database lacks the newest rows too; a
+    /// moved database has them.
     pub(crate) fn gate(&self, source: &str) -> ReceiptGate {
         let sources = self.lock();
         let known = sources
@@ -227,7 +232,7 @@ impl KnownReceipts {
 pub(crate) struct ReceiptGate(Vec<KnownReceipt>);
 
 impl ReceiptGate {
-    /// The keys to look for.
+    /// Returns the keys to read.
     pub(crate) fn keys(&self) -> Vec<&str> {
         self.0
             .iter()
@@ -235,7 +240,7 @@ impl ReceiptGate {
             .collect()
     }
 
-    /// The required receipts that are missing, or stored with other bytes.
+    /// Returns the required receipts that are missing, or stored with other bytes.
     pub(crate) fn missing(self, found: &FoundReceipts) -> Vec<KnownReceipt> {
         let is_missing = |known: &KnownReceipt| {
             let mut rows = found.known.iter().chain(&found.receipt);

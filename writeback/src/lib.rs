@@ -1,12 +1,12 @@
-//! The write core: the only crate that locks, updates, records and commits in a source database. Read it from top to
-//! bottom: [`permit`] says who may begin a transaction, [`lock`] begins it and locks the row, [`check`] compares the
-//! row, [`write`] changes it once, [`commit`] records the receipt, looks again and commits.
+//! The write core: the only crate that locks, updates, records and commits in a source database. The steps in
+//! order: [`permit`] decides who may begin a transaction, [`lock`] begins it and locks the row, [`check`]
+//! compares the row, [`write`] changes it once, [`commit`] inserts the receipt, rechecks and commits.
 //!
-//! Each step consumes the one before it, so no order of calls skips a step. No step takes a row, a value or a receipt
-//! from outside: they are made here, from the permit. Every error before the COMMIT ends the transaction by dropping
-//! its connection.
+//! Each step consumes its predecessor, so no order of calls skips a step. No step takes a row, a value or a
+//! receipt from outside: the steps create them from the permit. Every error before the COMMIT ends the
+//! transaction by dropping its connection.
 //!
-//! The statements of the engines are in [`postgres`], [`mysql`] and [`sqlite`], behind a trait that is private.
+//! The statements of the engines are in [`postgres`], [`mysql`] and [`sqlite`], behind a private trait.
 
 pub mod check;
 pub mod clocks;
@@ -64,24 +64,25 @@ use check::Checked;
 use lock::Step;
 use write::Wrote;
 
-/// Reads the trust file as it is on disk now, with its digest.
+/// Reads the current trust file from disk, with its digest.
 pub type ReadTrust = dyn Fn() -> Result<(Arc<TrustFile>, Digest), PublicError> + Send + Sync;
 
-/// What can still stop an attempt under the row lock.
+/// Controls that can still stop an attempt under the row lock.
 pub trait Controls: Sync {
-    /// Whether one of these freezes is in force: no lift among them or known to the writer ends it. The writer takes
-    /// them for its own from now on.
+    /// Whether one of these freezes is in force: neither a lift among them nor a lift known to the writer
+    /// ends it. The writer treats them as its own from now on.
     fn is_frozen_by(&self, found: &[SwitchRow]) -> bool;
 
-    /// Passes the point of no return, unless the proposal is rejected or the writer is frozen. Asked immediately
-    /// before the UPDATE.
+    /// Passes the point of no return, unless the proposal is rejected or the writer is frozen. Called
+    /// immediately before the UPDATE.
     fn try_enter_commit(&self) -> bool;
 
     /// The transaction ended: a rejection can stop the next one.
     fn leave_commit(&self);
 }
 
-/// What the core works with: the writer's own files, key and databases, and never the network's.
+/// The write core of one process: it uses the writer's own files, key and databases, and nothing from the
+/// network.
 pub struct WriteCore {
     pub(crate) trust: Box<ReadTrust>,
     pub(crate) key: Arc<SigningKey>,
@@ -95,8 +96,8 @@ pub struct WriteCore {
 }
 
 impl WriteCore {
-    /// A core over the databases of these sources. `name` is the writer's in its certificate, `key` signs receipts;
-    /// the writer's own clock comes with what is known of the others.
+    /// Creates a core over the databases of these sources. `name` is the writer's name in its certificate,
+    /// `key` signs receipts, and `time` supplies the clocks besides the writer's own.
     pub fn new(
         databases: BTreeMap<String, Database>,
         trust: Box<ReadTrust>,
@@ -117,7 +118,7 @@ impl WriteCore {
         }
     }
 
-    /// Remembers in which files databases were seen, and refuses copies beside them.
+    /// Records in which files databases were seen, and rejects copies beside them.
     #[must_use]
     pub fn with_seen_files(mut self, seen_files: SeenFiles) -> Self {
         self.seen_files = Some(seen_files);
@@ -135,10 +136,11 @@ impl WriteCore {
         }
     }
 
-    /// Why nothing is written to a source whatever the proposal: its file is a copy of another.
+    /// Returns the reason why nothing is written to a source under any proposal: its file is a copy of
+    /// another.
     ///
     /// # Errors
-    /// As [`SeenFiles::check`]; a database that does not answer is not judged.
+    /// As [`SeenFiles::check`]; a database that does not answer is not checked.
     pub async fn check_source(&self, source: &str) -> Result<(), PublicError> {
         let is_file = |database: &&Database| database.reading().kind() == "sqlite";
         let Some(database) = self.database(source).filter(is_file) else {
@@ -151,24 +153,24 @@ impl WriteCore {
         self.check_place(&begun.identity, begun.place.as_ref()).await
     }
 
-    /// The database of a source, if this writer may write to it.
+    /// Returns the database of a source, if this writer may write to it.
     pub fn database(&self, source: &str) -> Option<&Database> {
         self.databases.get(source)
     }
 
-    /// Every database by its source.
+    /// Returns every database by its source.
     pub fn databases(&self) -> impl Iterator<Item = (&str, &Database)> {
         self.databases
             .iter()
             .map(|(source, database)| (source.as_str(), database))
     }
 
-    /// What each database last reported as its identity.
+    /// Returns the cache of the identity that each database last reported.
     pub const fn identities(&self) -> &IdentityCache {
         &self.identities
     }
 
-    /// The newest receipts that are known of each source.
+    /// Returns the newest known receipts of each source.
     pub const fn known(&self) -> &KnownReceipts {
         &self.known
     }
@@ -177,7 +179,7 @@ impl WriteCore {
         Timestamp::from_unix_millis(self.clock.now_ms())
     }
 
-    /// Makes one authorized change once and commits its receipt with it.
+    /// Applies one authorized change once and commits its receipt with it.
     pub async fn apply(&self, permit: WritePermit, controls: &dyn Controls) -> ApplyResult {
         let result = match Box::pin(self.try_apply(permit, controls)).await {
             ControlFlow::Break(result) | ControlFlow::Continue(result) => result,
@@ -200,7 +202,7 @@ impl WriteCore {
         ControlFlow::Continue(decided.record().await?.look().await?.commit().await)
     }
 
-    /// Ends a proposal without effect by winning or losing the insertion of its receipt.
+    /// Ends a proposal without effect: inserts its receipt, or finds the one that is there.
     pub async fn end(&self, permit: EndPermit) -> ApplyResult {
         match Box::pin(self.try_end(permit)).await {
             ControlFlow::Break(result) | ControlFlow::Continue(result) => result,

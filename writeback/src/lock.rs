@@ -1,4 +1,4 @@
-//! The start of a transaction: begin on the right database, lock the row, find the receipt.
+//! Start of a transaction: begins on the right database, locks the row, reads the receipt.
 
 use std::ops::ControlFlow;
 
@@ -14,7 +14,7 @@ use crate::result::{ApplyResult, RefusedBy};
 use crate::transaction::{LookTarget, Transaction};
 use crate::{WriteCore, receipt, target};
 
-/// The next step of a transaction, or how it ended.
+/// The next step of a transaction, or its result.
 pub type Step<T> = ControlFlow<ApplyResult, T>;
 
 /// An open transaction on the database of the proposal, with the permit that opened it.
@@ -23,14 +23,14 @@ pub struct Open<'a, P> {
     pub(crate) transaction: Box<dyn Transaction>,
     pub(crate) identity: String,
     pub(crate) database_time: DatabaseTime,
-    /// Freezes and lifts that were found with the receipt's absence.
+    /// Freezes and lifts that were read with the receipt's absence.
     pub(crate) switches: Vec<SwitchRow>,
     pub(crate) permit: P,
 }
 
 impl WriteCore {
-    /// Begins the one transaction of a permit: on the database that the proposal was read from, and with clocks
-    /// that agree.
+    /// Begins the one transaction of a permit: on the database that the proposal was read from, and with
+    /// clocks that agree.
     pub async fn begin<P: Permit>(&self, permit: P) -> Step<Open<'_, P>> {
         let source = &permit.proposal().source;
         let Some(database) = self.database(&source.id) else {
@@ -73,13 +73,14 @@ impl WriteCore {
 }
 
 impl<'a, P: MayUpdate> Open<'a, P> {
-    /// Locks the row and looks for the receipt under the lock. A receipt that is found is the result.
+    /// Locks the row and reads the receipt under the lock. An existing receipt is the result.
     pub async fn lock(mut self) -> Step<Locked<'a, P>> {
         let by_key = target::by_key(self.permit.proposal());
         crash(hit(CrashPoint::BeforeLock).await)?;
         let mut rows = engine(self.transaction.lock(&by_key).await)?;
         if rows.is_empty() {
-            // An application's delete and re-insert during the wait can show as no row; a new statement finds it.
+            // A delete and re-insert by an application during the wait can appear as a missing row; a new
+            // statement finds it.
             rows = engine(self.transaction.lock(&by_key).await)?;
         }
         crash(hit(CrashPoint::AfterLock).await)?;
@@ -90,8 +91,8 @@ impl<'a, P: MayUpdate> Open<'a, P> {
         ControlFlow::Continue(Locked { open, rows })
     }
 
-    /// Judges target and receipt table before anything is decided by the locked row: a conflict commits a receipt too,
-    /// and with it everything that code on the target did when the row was locked.
+    /// Checks target and receipt table before the locked row decides anything. A conflict commits a receipt
+    /// too, and with it all effects of code on the target that ran when the row was locked.
     async fn look_at_target(mut self) -> Step<Self> {
         let scoped = target::by_key_and_tenant(self.permit.proposal());
         let look = LookTarget {
@@ -106,8 +107,9 @@ impl<'a, P: MayUpdate> Open<'a, P> {
 }
 
 impl<'a> Open<'a, EndPermit> {
-    /// Looks for the receipt; without one, the proposal ends as its permit says. A row without effect may be written to
-    /// a source that lost receipts: it changes nothing there, and a rejection must be possible always.
+    /// Reads the receipt; without one, the proposal ends as its permit says. A receipt without effect may be
+    /// inserted in a source that lost receipts: it changes no data there, and a rejection must always be
+    /// possible.
     pub async fn without_effect(self) -> Step<Decided<'a, EndPermit>> {
         let open = self.without_receipt(ReceiptGate::default()).await?;
         let (outcome, reason) = open.permit.outcome();
@@ -116,7 +118,7 @@ impl<'a> Open<'a, EndPermit> {
 }
 
 impl<P: Permit> Open<'_, P> {
-    /// Goes on without a receipt of the proposal in a source that holds every receipt that `gate` requires.
+    /// Continues without a receipt of the proposal in a source that holds every receipt that `gate` requires.
     async fn without_receipt(mut self, gate: ReceiptGate) -> Step<Self> {
         let id = self.permit.proposal().id.to_string();
         let found = match self.transaction.find_receipts(&id, &gate.keys()).await {
@@ -140,7 +142,7 @@ impl<P: Permit> Open<'_, P> {
             .await
     }
 
-    /// Keeps what the database holds about freezes, for the recheck before the UPDATE.
+    /// Stores the database's freezes, for the recheck before the UPDATE.
     async fn with_switches(mut self, rows: &[StoredReceipt]) -> Step<Self> {
         if rows.is_empty() {
             return ControlFlow::Continue(self);
@@ -191,7 +193,7 @@ impl<P: Permit> std::fmt::Debug for Open<'_, P> {
     }
 }
 
-/// An error of a statement has ended the transaction already: its connection is closed when it is dropped.
+/// A failed statement has ended the transaction already: dropping the connection closes it.
 pub(crate) fn engine<T>(result: Result<T, synapsor_source::EngineError>) -> Step<T> {
     match result {
         Ok(value) => ControlFlow::Continue(value),

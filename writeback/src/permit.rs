@@ -1,12 +1,12 @@
-//! The three permits. Each opens one transaction and is consumed by it: none can be copied, stored, read from bytes
-//! or returned by a rollback, and each names one proposal.
+//! The three permits. Each opens one transaction and is consumed by it. A permit cannot be copied, stored,
+//! read from bytes or returned by a rollback, and each names one proposal.
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::writeback::{Ending, ReceiptOutcome, ValidatedProposal, WriteAuthorization};
 
-/// The lease under which a proposal is worked on; recorded in the receipt, trusted for nothing.
+/// The lease of a proposal; recorded in the receipt, trusted for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseTerms {
     pub fence: u64,
@@ -22,12 +22,12 @@ pub struct WritePermit {
 }
 
 impl WritePermit {
-    /// Turns an authorization into the permit for one transaction.
+    /// Converts an authorization into the permit for one transaction.
     pub const fn new(authorization: WriteAuthorization, lease: LeaseTerms) -> Self {
         Self { authorization, lease }
     }
 
-    /// The permit to record that this attempt failed, after its transaction was rolled back.
+    /// Returns the permit to record that this attempt failed, after its transaction was rolled back.
     pub(crate) fn into_failed(self, reason: FailedReason) -> EndPermit {
         EndPermit {
             cause: EndCause::Failed { write: self, reason },
@@ -54,7 +54,7 @@ enum EndCause {
 }
 
 impl EndPermit {
-    /// Turns a verified rejection, expiry or abandonment into the permit for one transaction.
+    /// Converts a verified rejection, expiry or abandonment into the permit for one transaction.
     pub const fn new(ending: Ending, lease: LeaseTerms) -> Self {
         Self {
             cause: EndCause::Ending { ending, lease },
@@ -76,16 +76,16 @@ pub struct DryRunPermit {
 }
 
 impl DryRunPermit {
-    /// Turns a plan that the writer's own files agree with into the permit for one rolled-back transaction.
+    /// Converts a plan that matches the writer's own files into the permit for one rolled-back transaction.
     pub const fn new(rehearsal: ValidatedProposal) -> Self {
         Self { rehearsal }
     }
 }
 
-/// Why a write that was rolled back can never succeed.
+/// Reasons why a rolled-back write can never succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailedReason {
-    /// The UPDATE matched another number of rows than one.
+    /// The UPDATE did not match exactly one row.
     MatchedRows,
     /// The row after the UPDATE is not as requested.
     PostImage,
@@ -98,7 +98,7 @@ pub enum FailedReason {
 }
 
 impl FailedReason {
-    /// The reason as receipts store it.
+    /// Returns the reason as receipts store it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MatchedRows => "matched_rows",
@@ -110,13 +110,13 @@ impl FailedReason {
     }
 }
 
-/// What every permit tells the steps of a transaction.
+/// Data of a permit for the steps of a transaction.
 pub trait Permit: sealed::Sealed + Send {
-    /// The proposal that the permit is about.
+    /// Returns the proposal of the permit.
     fn proposal(&self) -> &Proposal;
-    /// Digest of that proposal's signed bytes.
+    /// Returns the digest of that proposal's signed bytes.
     fn proposal_digest(&self) -> Digest;
-    /// Whether the transaction waits until the clocks agree. A rejection counts whatever they say.
+    /// Whether the transaction waits until the clocks agree. A rejection applies regardless of clocks.
     fn needs_agreed_clocks(&self) -> bool {
         true
     }
@@ -124,17 +124,17 @@ pub trait Permit: sealed::Sealed + Send {
 
 /// A permit that may lock the row and update it.
 pub trait MayUpdate: Permit {
-    /// What the writer's own contract and table add to the proposal.
+    /// Returns the additions of the writer's own contract and table to the proposal.
     fn rehearsal(&self) -> &ValidatedProposal;
-    /// The authorization, if the transaction may be committed.
+    /// Returns the authorization, if the transaction may be committed.
     fn authorization(&self) -> Option<&WriteAuthorization>;
 }
 
 /// A permit whose transaction may record a receipt and commit.
 pub trait MayCommit: Permit {
-    /// What the receipt says besides the outcome.
+    /// Returns the receipt's facts besides the outcome.
     fn terms(&self) -> ReceiptTerms;
-    /// What the contract acknowledges that the target's table may do besides the change.
+    /// Returns the acknowledged side effects of the target's table.
     fn acknowledged(&self) -> Acknowledged;
 }
 
@@ -233,7 +233,7 @@ impl MayUpdate for DryRunPermit {
 }
 
 mod sealed {
-    /// Only the permits of this file are permits.
+    /// Seals the permit traits: only this file implements them.
     pub trait Sealed {}
     impl Sealed for super::WritePermit {}
     impl Sealed for super::EndPermit {}

@@ -1,4 +1,4 @@
-//! Whether a stored receipt is genuine, about one proposal, and of one database.
+//! Verifies that a stored receipt is genuine, belongs to the proposal, and was signed for this database.
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -8,18 +8,18 @@ use synapsor_domain::writeback::Receipt;
 use synapsor_source::receipt::check_key_in_use;
 use synapsor_source::{StoredReceipt, is_same_database};
 
-/// Why a stored receipt does not count.
+/// Reasons why a stored receipt is invalid.
 #[derive(Debug, Clone)]
 pub enum Unusable {
     /// No writer of this deployment signed it for this proposal.
     NotGenuine(PublicError),
     /// It was signed for another database and copied into this one.
     OtherDatabase(PublicError),
-    /// A retired writer key signed it, and nothing in the database proves when.
+    /// A retired writer key signed it, and the database does not prove the time of signing.
     Unproven(Box<UnprovenReceipt>),
 }
 
-/// A receipt that is genuine except that its key is retired. It counts by an operator's order alone.
+/// A receipt that is genuine except that its key is retired. It is valid only by an operator's order.
 #[derive(Debug, Clone)]
 pub struct UnprovenReceipt {
     pub receipt: Receipt,
@@ -28,7 +28,7 @@ pub struct UnprovenReceipt {
 }
 
 impl Unusable {
-    /// The refusal as it is reported.
+    /// Returns the reported error.
     pub const fn refusal(&self) -> &PublicError {
         match self {
             Self::NotGenuine(refusal) | Self::OtherDatabase(refusal) => refusal,
@@ -70,7 +70,7 @@ fn verify_all(
     if !is_same_database(&receipt.database_identity, identity) {
         return Err(Unusable::OtherDatabase(PublicError::new(
             "refused:receipt_identity",
-            "the receipt in the target database was signed for another database; look at who copied it there",
+            "the receipt in the target database was signed for another database; find out who copied it there",
         )));
     }
     match check_key_in_use(&envelope, trust) {

@@ -1,4 +1,4 @@
-//! Writes a freeze or lift into the receipt table of a source: one row, in a transaction that does nothing else.
+//! Writes a freeze or lift into the receipt table of a source: one row, in its own transaction.
 
 use synapsor_domain::approval::{VerifiedFreeze, VerifiedLift};
 use synapsor_source::switch_row::Written;
@@ -8,7 +8,7 @@ use crate::WriteCore;
 use crate::transaction::{CommitError, RecordError};
 use crate::violation::LookError;
 
-/// The permit to insert one freeze or lift; there is no update in its transaction.
+/// The permit to insert one freeze or lift; its transaction contains no update.
 #[derive(Debug, Clone)]
 pub enum SwitchPermit {
     Freeze(VerifiedFreeze),
@@ -16,10 +16,10 @@ pub enum SwitchPermit {
 }
 
 impl WriteCore {
-    /// Inserts the row; one that is there already is the same.
+    /// Inserts the row; an identical existing row counts as success.
     ///
     /// # Errors
-    /// Why the row is not known to be there: the same can be tried again.
+    /// The reason why the row is not known to be there: the call can be retried.
     pub async fn record_switch(&self, source: &str, permit: SwitchPermit) -> Result<(), EngineError> {
         let unknown = |what: &str| EngineError::new(EngineErrorKind::NotFound, what);
         let database = self.database(source).ok_or_else(|| unknown("no such source"))?;
@@ -34,7 +34,7 @@ impl WriteCore {
             SwitchPermit::Freeze(freeze) => StoredReceipt::of_freeze(freeze, &written),
             SwitchPermit::Lift(lift) => StoredReceipt::of_lift(lift, &written),
         };
-        let row = row.ok_or_else(|| unknown("a switch without a form"))?;
+        let row = row.ok_or_else(|| unknown("an unserializable switch"))?;
         let found = transaction.find_receipts(&row.proposal_id, &[]).await?;
         if found
             .switches
@@ -56,7 +56,7 @@ impl WriteCore {
     }
 }
 
-/// A receipt table that is not as it must be takes no freeze; it takes no change either.
+/// An invalid receipt table takes no freeze; it takes no change either.
 fn of_look(error: LookError) -> EngineError {
     match error {
         LookError::Engine(error) => error,

@@ -1,4 +1,4 @@
-//! How a transaction of the core ends.
+//! Results of a transaction of the core.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
@@ -11,13 +11,13 @@ use crate::permit::FailedReason;
 use crate::receipt::Unusable;
 use crate::violation::{LookError, Violation, ViolationKind};
 
-const RECEIPT_TABLE_UNUSABLE: &str = "the receipt table cannot be used as the migration made it; \
+const RECEIPT_TABLE_UNUSABLE: &str = "the receipt table does not have the form of the migration; \
      `writeback doctor --check-db` names the difference";
 
-/// How one transaction ended.
+/// Result of one transaction.
 #[derive(Debug)]
 pub enum ApplyResult {
-    /// A receipt is committed. `is_new` when this transaction wrote it.
+    /// A receipt is committed. `is_new` if this transaction wrote it.
     Receipt {
         receipt: Receipt,
         envelope: DsseEnvelope,
@@ -25,15 +25,15 @@ pub enum ApplyResult {
     },
     /// Nothing was written; a new transaction may succeed.
     Retryable(EngineError),
-    /// Nothing was written; by the next tick of the database's clock the version can advance.
+    /// Nothing was written; the version can advance at the next tick of the database's clock.
     VersionNotAdvanced,
-    /// Nothing was written; what the authorization rested on has changed.
+    /// Nothing was written; the basis of the authorization has changed.
     Stale,
-    /// Nothing was written, and trying again will not help.
+    /// Nothing was written, and a retry will not help.
     Refused(RefusedBy),
     /// COMMIT was sent and did not answer.
     InDoubt,
-    /// COMMIT took effect, and left another version of the row than the one that was checked.
+    /// COMMIT took effect, and left another version of the row than the checked one.
     RowChanged {
         receipt: Receipt,
         envelope: DsseEnvelope,
@@ -41,26 +41,26 @@ pub enum ApplyResult {
     },
 }
 
-/// Which precondition of a write did not hold.
+/// The precondition of a write that did not hold.
 #[derive(Debug)]
 pub enum RefusedBy {
-    /// The database is another one than the proposal was read from.
+    /// The database is not the one that the proposal was read from.
     Source,
-    /// The clocks of writer and database are too far apart, or the writer's own files refuse.
+    /// The clocks of writer and database are too far apart, or the writer's own files reject the write.
     Own(PublicError),
-    /// The stored receipt does not count.
+    /// The stored receipt is invalid.
     Receipt(Unusable),
     /// The source lacks receipts that were committed there.
     EffectLost(Box<LostReceipts>),
     /// A precondition of the write does not hold in the transaction.
     Violation(Violation),
-    /// The database refused a statement.
+    /// The database rejected a statement.
     Database(EngineError),
     /// The database holds a freeze that no lift ended.
     Frozen(FrozenBy),
 }
 
-/// What in the receipt table stops the write.
+/// The row of the receipt table that stops the write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrozenBy {
     /// A freeze that an operator signed.
@@ -82,15 +82,15 @@ impl FrozenBy {
         match self {
             Self::Freeze => "the database holds a freeze; resume with `synapsor-runner writeback unfreeze`",
             Self::UnknownRow => {
-                "the receipt table holds a row whose key begins with `freeze_` and which is no freeze of this \
-                 deployment, so that no lift can end it; look at who wrote it, then its owner deletes it"
+                "the receipt table holds a row whose key begins with `freeze_` but which is not a freeze of this \
+                 deployment, so no lift can end it; find out who wrote it, then its owner deletes it"
             }
         }
     }
 }
 
 impl RefusedBy {
-    /// The refusal as it is reported: code, place and fix.
+    /// Returns the reported error: code, target and fix.
     pub fn refusal(&self) -> PublicError {
         match self {
             Self::Source => PublicError::new(
@@ -104,16 +104,16 @@ impl RefusedBy {
             Self::Violation(violation) => violation.refusal(),
             Self::Database(error) if error.kind == EngineErrorKind::Denied => PublicError::new(
                 "refused:table_not_writable",
-                "the writer cannot write this table with its account; `writeback doctor --check-db` names what is missing",
+                "the writer's account lacks rights on this table; `writeback doctor --check-db` lists them",
             ),
             Self::Database(error) if error.kind == EngineErrorKind::Constraint => PublicError::new(
                 "refused:constraint",
-                "a check, a key or another constraint of the table refuses the new values; reject the proposal and \
-                 propose values that the table takes",
+                "a check, a key or another constraint of the table rejects the new values; reject the proposal and \
+                 propose values that the table accepts",
             ),
             Self::Database(error) => PublicError::new(
                 "refused:database",
-                format!("the database refused: {}", error.reason()),
+                format!("the database rejected the statement: {}", error.reason()),
             ),
         }
     }
@@ -130,8 +130,8 @@ impl ApplyResult {
         }
     }
 
-    /// A statement on the receipt table failed. A table that cannot be read or written as the migration made it, by a
-    /// connection that may do so, is not the migration's.
+    /// Maps a failed statement on the receipt table. A table that cannot be read or written like the
+    /// migration's, by a connection with the rights to do so, is not the migration's table.
     pub(crate) fn of_receipts(error: EngineError) -> Self {
         match error.kind {
             EngineErrorKind::NotFound
@@ -163,14 +163,14 @@ impl ApplyResult {
     }
 }
 
-/// What a dry run came to: a result in the words of receipts, and the row as it would be.
+/// Result of a dry run: a result name as in receipts, and the row as it would be.
 #[derive(Debug)]
 pub struct DryRunResult {
-    /// `would_apply`, or what would have happened instead.
+    /// `would_apply`, or the result that would have occurred.
     pub result: String,
     /// The row as it would be after the change.
     pub after: Option<Vec<ColumnValue>>,
-    /// The precondition that did not hold, when that is the result.
+    /// The precondition that did not hold, if that is the result.
     pub refused: Option<RefusedBy>,
 }
 

@@ -1,6 +1,8 @@
-//! Programs that must not compile, each beside the same program that does: what the types of this crate rule out.
+//! Programs that must not compile, each beside the same program that does: they show the misuse that the
+//! types of this crate rule out.
 //!
-//! The programs that compile take a permit as an argument, because only the domain's verification makes one.
+//! The programs that compile take a permit as an argument, because only the domain's verification creates
+//! one.
 //!
 //! ```
 //! use synapsor_writeback::lock::Step;
@@ -93,7 +95,7 @@
 //! }
 //! ```
 //!
-//! `applied` without an update: an outcome is made by the steps only.
+//! `applied` without an update: only the steps create an outcome.
 //!
 //! ```compile_fail,E0624
 //! # use synapsor_writeback::commit::Decided;
@@ -104,7 +106,7 @@
 //! }
 //! ```
 //!
-//! A COMMIT before the last look:
+//! A COMMIT before the last check:
 //!
 //! ```compile_fail,E0599
 //! # use synapsor_writeback::commit::Recorded;

@@ -1,8 +1,9 @@
-//! Remembers in which file each SQLite database was seen last. A copy of the file has the identity of the original, so
-//! two copies that are alive would both be taken for the one database; the second to be opened is refused.
+//! Records in which file each SQLite database was last seen. A copy of the file has the identity of the
+//! original, so two existing copies would both pass as the one database. The second copy to be opened is
+//! rejected.
 //!
-//! A file that was moved, or replaced by a restored one, is the same database: nothing is left where it was. What the
-//! restored file lacks is found by the look for the newest receipts.
+//! A moved file, or a restored file that replaced it, is the same database: no file remains at the old path.
+//! The check for the newest receipts finds the rows that a restored file lacks.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ const FILE: &str = "source-files.json";
 /// Maximum size of the file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The files by the identity of their database. Clones share them.
+/// Files by the identity of their database. Clones share them.
 #[derive(Debug, Clone)]
 pub struct SeenFiles {
     state: PathBuf,
@@ -26,10 +27,10 @@ pub struct SeenFiles {
 }
 
 impl SeenFiles {
-    /// Reads what an earlier process left in the state directory.
+    /// Reads the record of an earlier process from the state directory.
     ///
     /// # Errors
-    /// `SOURCE_FILES_UNREADABLE` for a file that is not understood.
+    /// `SOURCE_FILES_UNREADABLE` for a malformed file.
     pub fn open(state_dir: &Path) -> Result<Self, ExitError> {
         let state = state_dir.join(FILE);
         let files = match files::read_bounded(&state, FILE_BYTES_MAX) {
@@ -47,10 +48,10 @@ impl SeenFiles {
         })
     }
 
-    /// Accepts the file in which a database was found now, unless another file is alive with the same identity.
+    /// Accepts the current file of a database, unless another existing file has the same identity.
     ///
     /// # Errors
-    /// `refused:source_copied`; `refused:state_not_writable` when a new place cannot be remembered.
+    /// `refused:source_copied`; `refused:state_not_writable` if a new path cannot be recorded.
     pub(crate) async fn check(&self, identity: &str, place: &FilePlace) -> Result<(), PublicError> {
         if self.lock().get(identity) == Some(place) {
             return Ok(());
@@ -63,7 +64,7 @@ impl SeenFiles {
     }
 
     fn check_now(&self, identity: String, place: FilePlace) -> Result<(), PublicError> {
-        // Held while the files are looked at, so that two sources do not both take the place of one.
+        // Held while the files are checked, so that two sources cannot both claim one path.
         let mut files = self.lock();
         if let Some(known) = files.get(&identity)
             && !known.is_same_file(&place)
@@ -73,15 +74,15 @@ impl SeenFiles {
             tracing::error!(known = %known.path.display(), found = %place.path.display(), "copy of a source beside it");
             return Err(PublicError::new(
                 "refused:source_copied",
-                "the file is a copy of a database that is still in its place; remove one of the two, or give the copy \
-                 an identity of its own in its table `synapsor_database_identity`",
+                "the file is a copy of a database whose original file still exists; remove one of the two, or give the copy \
+                 its own identity in its table `synapsor_database_identity`",
             ));
         }
         let mut moved = files.clone();
         moved.insert(identity, place);
         let bytes = serde_json::to_vec(&moved).map_err(|e| not_writable(e.to_string()))?;
         files::write_atomic(&self.state, &bytes, MODE_PRIVATE).map_err(|e| not_writable(e.to_string()))?;
-        // Only now: a place that is not on disk is not accepted the second time either.
+        // Only after the write: a path that is not on disk is not accepted the second time either.
         *files = moved;
         Ok(())
     }
@@ -91,7 +92,7 @@ impl SeenFiles {
     }
 }
 
-/// Whether a file with this identity is where it was seen last. One that cannot be read may be it.
+/// Whether a file with this identity exists at its last known path. An unreadable file counts as existing.
 fn may_be_alive(known: &FilePlace, identity: &str) -> bool {
     let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
     if !is_file(&known.path) {
@@ -107,7 +108,7 @@ fn may_be_alive(known: &FilePlace, identity: &str) -> bool {
 fn not_writable(detail: String) -> PublicError {
     PublicError::new(
         "refused:state_not_writable",
-        "the places of the source files cannot be written; make the state directory writable",
+        "the paths of the source files cannot be saved; make the state directory writable",
     )
     .with_detail(detail)
 }
@@ -174,7 +175,7 @@ mod tests {
         scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
         assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
         assert_eq!(scene.open("app.db").await, Ok(()));
-        // Whichever is left is the one.
+        // Whichever remains is the database.
         fs::remove_file(scene.path("app.db")).unwrap();
         assert_eq!(scene.open("copy.db").await, Ok(()));
     }
@@ -207,7 +208,7 @@ mod tests {
         assert_eq!(scene.open("link.db").await, Ok(()));
         scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
         assert_eq!(scene.open("app.db").await, Ok(()));
-        // A copy of it is one by whichever name the file was seen last.
+        // A copy of it is a copy, under whichever name the file was last seen.
         scene.copy("app.db", "copy.db");
         for name in ["app.db", "link.db"] {
             assert_eq!(scene.open(name).await, Ok(()));
@@ -228,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn unrecordable_path_is_rejected_every_time() {
         let mut scene = Scene::new();
-        // No file can be put in the place of a directory that is not empty, not even by root.
+        // No file can replace a directory that is not empty, not even as root.
         let record = scene.folder.path().join(FILE);
         fs::create_dir_all(record.join("in-the-way")).unwrap();
         for _ in 0..2 {

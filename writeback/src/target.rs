@@ -1,9 +1,9 @@
-//! The row of a proposal as the statements of the core address it.
+//! Addresses the row of a proposal in the core's statements.
 
 use synapsor_domain::proposal::Proposal;
 use synapsor_source::RowPlan;
 
-/// The row of a proposal by its key alone: whether it still belongs to the tenant is compared, not filtered.
+/// Addresses the row by its key alone: the tenant is compared, not filtered.
 pub(crate) fn by_key(proposal: &Proposal) -> RowPlan {
     RowPlan {
         tenant: None,
@@ -11,7 +11,7 @@ pub(crate) fn by_key(proposal: &Proposal) -> RowPlan {
     }
 }
 
-/// The row of a proposal within its tenant.
+/// Addresses the row within its tenant.
 pub(crate) fn by_key_and_tenant(proposal: &Proposal) -> RowPlan {
     let target = &proposal.target;
     RowPlan {

@@ -1,4 +1,4 @@
-//! What an engine offers to the write core: the statements of one writing transaction, and nothing that decides.
+//! Interface of an engine to the write core: the statements of one writing transaction, without decisions.
 //! The trait is private to this crate, so no other crate can send them.
 
 use std::fmt;
@@ -16,17 +16,17 @@ use crate::violation::{LookError, Violation};
 /// Rows of a plan, each with the columns of the plan in their order.
 pub(crate) type Rows = Vec<Vec<ColumnValue>>;
 
-/// What one UPDATE changes.
+/// Change of one UPDATE.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RowChange<'a> {
     pub(crate) set: &'a [ColumnValue],
-    /// The version column as it must still be.
+    /// The expected current value of the version column.
     pub(crate) guard: Option<&'a ColumnValue>,
     /// A version column that is set to the database's own time.
     pub(crate) now: Option<&'a str>,
 }
 
-/// An open transaction with what the database reports of itself from inside it.
+/// An open transaction with the facts that the database reports inside it.
 pub(crate) struct OpenTransaction {
     pub(crate) transaction: Box<dyn Transaction>,
     pub(crate) identity: String,
@@ -43,7 +43,7 @@ impl fmt::Debug for OpenTransaction {
     }
 }
 
-/// Why a receipt could not be recorded.
+/// Reasons why a receipt could not be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RecordError {
     /// Another transaction's receipt of this proposal is committed.
@@ -51,19 +51,19 @@ pub(crate) enum RecordError {
     Engine(EngineError),
 }
 
-/// Why a COMMIT did not answer with success.
+/// Reasons why a COMMIT did not return success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CommitError {
-    /// The database refused COMMIT, and the transaction was rolled back.
+    /// The database rejected COMMIT, and the transaction was rolled back.
     NotCommitted(EngineError),
-    /// Nobody knows whether it took effect.
+    /// The result is unknown.
     Doubt(EngineError),
-    /// It took effect, and what it committed is not what was checked.
+    /// It took effect, but committed other data than was checked.
     Violation(Violation),
 }
 
 impl CommitError {
-    /// As an error of the engine, for transactions without a row.
+    /// Converts to an engine error, for transactions without a row.
     pub(crate) fn into_engine(self) -> EngineError {
         match self {
             Self::NotCommitted(error) | Self::Doubt(error) => error,
@@ -72,7 +72,7 @@ impl CommitError {
     }
 }
 
-/// The row that a transaction changes, with what the contract acknowledges that its table may do besides.
+/// The row that a transaction changes, with the acknowledged side effects of its table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LookTarget<'a> {
     pub(crate) plan: &'a RowPlan,
@@ -82,65 +82,66 @@ pub(crate) struct LookTarget<'a> {
 /// Begins writing transactions on one database.
 #[async_trait]
 pub(crate) trait Begin: Send + Sync {
-    /// Opens a connection and a transaction that may write, with its timeouts set. The clock and the identity of
-    /// the database come from inside the transaction.
+    /// Opens a connection and a transaction that may write, with its timeouts set. Reads clock and identity
+    /// of the database inside the transaction.
     async fn begin(&self) -> Result<OpenTransaction, EngineError>;
 }
 
-/// An open transaction. Dropping it, or any error from it, ends it by closing its connection; there is no way from
-/// an error to a COMMIT.
+/// An open transaction. Dropping it, or any error from it, ends it by closing its connection; COMMIT is
+/// unreachable after an error.
 #[async_trait]
 pub(crate) trait Transaction: Send {
-    /// Locks and reads the row; at most two rows. Waits at most the engine's lock timeout.
+    /// Locks and reads the row; returns at most two rows. Waits at most the engine's lock timeout.
     async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError>;
 
     /// Whether a plain read finds a row that the lock did not.
     async fn is_visible_unlocked(&mut self, plan: &RowPlan) -> Result<bool, EngineError>;
 
-    /// The receipt of a proposal, those of the known others, and every freeze and lift, read under the lock by one
-    /// statement.
+    /// Reads the receipt of a proposal, those of the known others, and every freeze and lift, in one
+    /// statement under the lock.
     async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError>;
 
-    /// The one row with this key, whatever its kind.
+    /// Reads the one row with this key, of any kind.
     #[cfg(test)]
     async fn find_receipt(&mut self, id: &str) -> Result<Option<StoredReceipt>, EngineError> {
         Ok(self.find_receipts(id, &[]).await?.of_key(id))
     }
 
-    /// The table's shape as this transaction reads it.
+    /// Reads the table's shape in this transaction.
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;
 
-    /// The look before the first write: the receipt table has exactly the required form and the target runs no code
-    /// that is neither of the closed form nor acknowledged. Without a target only the receipt table matters.
+    /// Runs the check before the first write: the receipt table has exactly the required form, and the target
+    /// runs only code that has the closed form or is acknowledged. Without a target only the receipt table is
+    /// checked.
     async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError>;
 
-    /// What puts the account above every check of the writer, as [`Self::first_look`] found it: attributes of its
-    /// role, and tables that it owns.
+    /// Returns the reasons why the account is above every check of the writer, as [`Self::first_look`] found
+    /// them: attributes of its role, and tables that it owns.
     fn account_powers(&self) -> &[String] {
         &[]
     }
 
-    /// One UPDATE of exactly the change where key, tenant and guard match, and everything that the database had
-    /// deferred to the COMMIT; returns the number of matched rows.
+    /// Runs one UPDATE of exactly the change where key, tenant and guard match, with all work that the
+    /// database had deferred to the COMMIT; returns the number of matched rows.
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError>;
 
-    /// Reads the row again inside the transaction; at most two rows.
+    /// Reads the row again inside the transaction; returns at most two rows.
     async fn reread(&mut self, plan: &RowPlan) -> Result<Rows, EngineError>;
 
-    /// Every change of this transaction besides the one row, one line each; empty when there is none.
+    /// Returns every change of this transaction besides the one row, one line each.
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError>;
 
     /// Inserts the receipt, which must be the one row of its statement.
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError>;
 
-    /// Whether the last look without a target needs a first one before it.
+    /// Whether the last check without a target requires a first one before it.
     #[cfg(test)]
     fn needs_first_look(&self) -> bool {
         false
     }
 
-    /// The last look, after the receipt's INSERT: what was deferred has run, no setting was changed, both tables are
-    /// as the first look found them, the receipt reads back as it was written, and no code of others can run until
+    /// Runs the last check, after the receipt's INSERT: deferred work has run, settings are unchanged, both
+    /// tables are as the first check found them, the receipt reads back, and no foreign code can run until
     /// the end of COMMIT. Returns the rows of the target as they will be committed.
     async fn last_look(
         &mut self,
@@ -148,7 +149,8 @@ pub(crate) trait Transaction: Send {
         receipt: &StoredReceipt,
     ) -> Result<Rows, LookError>;
 
-    /// Commits what the last look found; every error of a statement and every missing answer is doubt.
+    /// Commits the checked transaction; every error of a statement and every missing answer leaves it in
+    /// doubt.
     async fn commit(self: Box<Self>) -> Result<(), CommitError>;
 
     /// Ends the transaction without effect.

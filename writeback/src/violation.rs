@@ -1,4 +1,4 @@
-//! What a transaction found that the protocol does not permit: a precondition of the write that does not hold.
+//! Violations: preconditions of the write that do not hold in the transaction.
 
 use synapsor_domain::error::PublicError;
 use synapsor_source::{EngineError, EngineErrorKind};
@@ -7,39 +7,39 @@ use synapsor_source::{EngineError, EngineErrorKind};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     pub kind: ViolationKind,
-    /// What was found and what fixes it; names objects of the database, no values.
+    /// The finding and its fix; names objects of the database, no values.
     pub detail: String,
 }
 
-/// The kinds of violations, each with a code of its own.
+/// Kinds of violations, each with its own code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ViolationKind {
-    /// The receipt table is not exactly the migration's.
+    /// The receipt table does not have exactly the migration's form.
     ReceiptTable,
     /// The target's definition changed while the transaction ran.
     TargetChanged,
     /// Code that is neither of the closed form nor acknowledged would run.
     ForeignCode,
-    /// A setting of the transaction was changed by code that ran in it.
+    /// Code that ran in the transaction changed a setting.
     SettingChanged,
-    /// A cursor is open whose query would run inside COMMIT.
+    /// An open cursor's query would run inside COMMIT.
     OpenCursor,
-    /// The transaction holds a writing lock on a table that is not part of the change.
+    /// The transaction holds a write lock on a table that is not part of the change.
     LockElsewhere,
     /// A deferrable trigger could run inside COMMIT.
     DeferrableTrigger,
     /// More rows were written than the contract acknowledges.
     RowsElsewhere,
-    /// The row or the receipt does not read back as it was written.
+    /// The row or the receipt read back differs from the written one.
     ReadBack,
     /// The account is above every check of the writer, and the environment is not `dev`.
     AccountTooPowerful,
-    /// COMMIT took effect, and made another version of the row than the one that was checked.
+    /// COMMIT took effect, and created another version of the row than the checked one.
     RowChangedInCommit,
 }
 
 impl ViolationKind {
-    /// The stable code.
+    /// Returns the stable code.
     pub const fn code(self) -> &'static str {
         match self {
             Self::ReceiptTable => "refused:receipt_table",
@@ -65,13 +65,13 @@ impl Violation {
         }
     }
 
-    /// The refusal as it is reported.
+    /// Returns the reported error.
     pub fn refusal(&self) -> PublicError {
         PublicError::new(self.kind.code(), self.detail.clone())
     }
 }
 
-/// Why a look at the transaction did not succeed.
+/// Reasons why a check of the transaction failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LookError {
     Violation(Violation),
@@ -83,7 +83,7 @@ impl LookError {
         Self::Violation(Violation::new(kind, detail))
     }
 
-    /// As an error that ends the transaction.
+    /// Converts to an error that ends the transaction.
     pub(crate) fn into_engine(self) -> EngineError {
         match self {
             Self::Engine(error) => error,

@@ -1,4 +1,4 @@
-//! The one UPDATE of a transaction, and everything that proves what it did.
+//! The one UPDATE of a transaction, and the checks of its effect.
 
 use std::ops::ControlFlow;
 
@@ -27,16 +27,16 @@ pub struct Updated<'a, P: MayUpdate> {
     pub(crate) after: Vec<ColumnValue>,
 }
 
-/// What the UPDATE came to.
+/// Result of the UPDATE.
 #[derive(Debug)]
 pub enum Wrote<'a, P: MayUpdate> {
     /// The row is as requested.
     Updated(Updated<'a, P>),
-    /// The write can never succeed; everything was rolled back.
+    /// The write can never succeed; it was rolled back.
     Failed(Failed<P>),
 }
 
-/// A write that was rolled back and can never succeed. Its permit opens no other write.
+/// A rolled-back write that can never succeed. Its permit opens no other write.
 #[derive(Debug)]
 pub struct Failed<P> {
     permit: P,
@@ -44,14 +44,14 @@ pub struct Failed<P> {
 }
 
 impl Failed<WritePermit> {
-    /// The permit to record the failure in a transaction of its own.
+    /// Returns the permit to record the failure in a transaction of its own.
     pub fn into_end_permit(self) -> EndPermit {
         self.permit.into_failed(self.reason)
     }
 }
 
 impl Failed<DryRunPermit> {
-    /// Why the write would fail.
+    /// Returns the reason why the write would fail.
     pub const fn reason(&self) -> FailedReason {
         self.reason
     }
@@ -73,7 +73,7 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
         }
     }
 
-    /// The recheck under the lock, immediately before the UPDATE.
+    /// Runs the recheck under the lock, immediately before the UPDATE.
     async fn recheck(mut self, controls: &dyn Controls) -> Step<Self> {
         let open = &mut self.open;
         if let Some(authorization) = open.permit.authorization() {
@@ -117,7 +117,7 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
 }
 
 impl<'a> Updated<'a, WritePermit> {
-    /// The change is what the receipt will record.
+    /// Decides on the change for the receipt.
     pub fn decide(self) -> Decided<'a, WritePermit> {
         Decided::applied(self.open, self.after)
     }
@@ -131,7 +131,7 @@ impl Updated<'_, DryRunPermit> {
     }
 }
 
-/// Outside the environment `dev` the account must not be above the checks of its own transaction.
+/// Requires, outside the environment `dev`, that the account cannot bypass the checks of its own transaction.
 fn check_account<P: MayUpdate>(open: &Open<'_, P>) -> Result<(), RefusedBy> {
     let Some(power) = open.transaction.account_powers().first() else {
         return Ok(());
@@ -141,7 +141,7 @@ fn check_account<P: MayUpdate>(open: &Open<'_, P>) -> Result<(), RefusedBy> {
         return Ok(());
     }
     let detail = format!(
-        "the writer's account {power}; give it the rights that `writeback grants` prints and no more"
+        "the writer's account {power}; grant it only the rights that `writeback grants` prints"
     );
     Err(RefusedBy::Violation(Violation::new(
         ViolationKind::AccountTooPowerful,
@@ -182,7 +182,7 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
     has_side_effects(open, &scoped, after).await
 }
 
-/// The row after the UPDATE is the row before it with exactly the requested change.
+/// Checks that the row after the UPDATE is the row before it with exactly the requested change.
 fn check_after<P: MayUpdate>(permit: &P, after: &[ColumnValue]) -> Written {
     let (proposal, rehearsal) = (permit.proposal(), permit.rehearsal());
     match guard::check_advanced(proposal, rehearsal.is_version_maintained(), after) {
@@ -211,7 +211,7 @@ async fn has_side_effects<P: MayUpdate>(
     ControlFlow::Continue(Written::Failed(FailedReason::Collateral))
 }
 
-/// The version column that is set to the database's own time.
+/// Returns the version column that is set to the database's own time.
 fn moved_by_clock(proposal: &Proposal) -> Option<&str> {
     let version = proposal.guard.version.as_ref()?;
     (proposal.guard.advance == VersionAdvance::Now).then_some(version.column.as_str())

@@ -1,5 +1,6 @@
-//! Whether the account can do what a writeback does, and whether it can do more: every statement once with a
-//! condition that no row meets, rolled back, and the rights as the catalogue tells them.
+//! Preflight of the writer's account: whether it has the rights that a writeback needs, and no broader ones.
+//! Runs every statement once, with a condition that no row meets, rolled back, and reads the rights from the
+//! catalog.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::fitness::misfit;
 
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The account's own rights on one table: at which level, the right, and the column if it is of one.
+/// The account's own rights on one table: the level, the right, and the column for a column right.
 const RIGHTS: &str = "\
     SELECT 'server', PRIVILEGE_TYPE, '' FROM information_schema.USER_PRIVILEGES WHERE GRANTEE = ? \
     UNION ALL SELECT 'schema', PRIVILEGE_TYPE, '' FROM information_schema.SCHEMA_PRIVILEGES \
@@ -28,7 +29,7 @@ const RIGHTS: &str = "\
     UNION ALL SELECT 'column', PRIVILEGE_TYPE, COLUMN_NAME FROM information_schema.COLUMN_PRIVILEGES \
       WHERE GRANTEE = ? AND TABLE_SCHEMA = ? AND TABLE_NAME = ?";
 
-/// Settings of the server, in the order in which they are judged.
+/// Settings of the server, in the order in which they are checked.
 const SETTINGS: &str = "SELECT CAST(@@global.innodb_flush_log_at_trx_commit AS CHAR), \
     CAST(@@global.log_bin AS CHAR), CAST(@@global.sync_binlog AS CHAR), @@global.sql_mode, CURRENT_USER()";
 
@@ -39,7 +40,7 @@ struct Right {
     column: String,
 }
 
-/// The write path, tried under this account and rolled back, and what is weaker than it should be.
+/// Runs the write path under this account, rolled back, and reports weak settings.
 pub(crate) async fn check(
     pool: &Arc<MysqlPool>,
     shapes: &Arc<Shapes>,
@@ -95,7 +96,7 @@ async fn server(held: &mut PooledConnection) -> Result<MysqlPreflight, EngineErr
         report.add(
             FindingSeverity::Warning,
             "STRICT_MODE_MISSING",
-            "the server is not strict: other sessions may store values cut or rounded; writebacks are strict for \
+            "the server's SQL mode is not strict: other sessions may store truncated or rounded values; writebacks set it for \
              themselves"
                 .to_owned(),
             None,
@@ -137,7 +138,7 @@ async fn receipt_table(
         ),
     ] {
         if let Err(failed) = probe(pool, &sql).await {
-            let text = format!("the account may not {right} receipts");
+            let text = format!("the account lacks {right} on the receipt table");
             denied(report, failed, text, right, &place)?;
         }
     }
@@ -147,7 +148,7 @@ async fn receipt_table(
         .filter(|right| !matches!(right.word.as_str(), "SELECT" | "INSERT" | "USAGE"))
     {
         let text = format!(
-            "the account may {} receipts, which are only ever added",
+            "the account has {} on the receipt table, which is append-only",
             right.word
         );
         let on = level(right, &schema, table);
@@ -156,7 +157,7 @@ async fn receipt_table(
     Ok(())
 }
 
-/// Rights with which the account could pass by the checks of its own transaction.
+/// Rights with which the account could bypass the checks of its own transaction.
 async fn account(
     pool: &Arc<MysqlPool>,
     held: &mut PooledConnection,
@@ -175,7 +176,7 @@ async fn account(
         report.add(
             FindingSeverity::Warning,
             WRITER_ACCOUNT_TOO_POWERFUL,
-            format!("the account {power}: it is above every check of its own transaction, and refused outside of dev"),
+            format!("the account {power}: it can bypass every check of its own transaction, and is refused outside of dev"),
             None,
         );
     }
@@ -248,7 +249,7 @@ async fn probe_target(
         };
         let missing: Vec<String> = columns.iter().filter(|column| !has(column)).cloned().collect();
         let text = format!(
-            "the account may not {right} {} of `{}`",
+            "the account lacks {right} on {} of `{}`",
             list(&missing),
             target.table
         );
@@ -263,7 +264,7 @@ async fn probe_target(
     Ok(())
 }
 
-/// A probe that failed for want of a right names it; any other failure is one of its own.
+/// A probe that failed for lack of a right names it; any other failure is its own finding.
 fn denied(
     report: &mut MysqlPreflight,
     failed: MysqlStatementError,
@@ -282,7 +283,7 @@ fn denied(
     Ok(())
 }
 
-/// Runs a statement that touches no row, in a transaction of its own that is rolled back.
+/// Runs a statement that touches no row, in its own transaction, which is rolled back.
 async fn probe(pool: &Arc<MysqlPool>, sql: &str) -> Result<(), MysqlStatementError> {
     let mut held = take(pool).await?;
     let session = held.session();
@@ -300,13 +301,13 @@ fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Desc
     }
     if !described.is_complete {
         let text = format!(
-            "triggers and foreign keys of `{table}` cannot be seen; have the procedure of the migration made in its \
-             database by an owner with the rights TRIGGER and PROCESS"
+            "triggers and foreign keys of `{table}` are not visible; create the procedure of the migration in its \
+             database as an owner with the rights TRIGGER and PROCESS"
         );
         report.add(FindingSeverity::Problem, "CATALOGUE_INCOMPLETE", text, None);
     }
     for effect in shape.effects_of_update() {
-        let text = format!("a change of `{table}` sets off {effect}");
+        let text = format!("a change of `{table}` triggers {effect}");
         report.add(FindingSeverity::Warning, "SIDE_EFFECT", text, None);
     }
 }
@@ -328,7 +329,7 @@ fn excess(report: &mut MysqlPreflight, target: &PreflightTarget, held: &[Right])
             format!(" ({})", quote(&right.column))
         };
         let text = format!(
-            "the account may {}{column} on `{}`, and the contract does not",
+            "the account has {}{column} on `{}`, which the contract does not need",
             right.word, target.table
         );
         let on = level(right, &target.schema, &target.table);
@@ -336,7 +337,7 @@ fn excess(report: &mut MysqlPreflight, target: &PreflightTarget, held: &[Right])
     }
 }
 
-/// What a right was given on.
+/// Scope of a right.
 fn level(right: &Right, schema: &str, table: &str) -> String {
     match right.level.as_str() {
         "server" => "*.*".to_owned(),

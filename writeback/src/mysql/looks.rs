@@ -1,7 +1,7 @@
-//! What a writing transaction checks before its first write, after its UPDATE, and before COMMIT.
+//! Checks of a writing transaction before its first write, after its UPDATE, and before COMMIT.
 //!
-//! Once both tables were read in the transaction, metadata locks keep everybody from altering them or giving them
-//! triggers until COMMIT. What foreign code can do on this very connection is left; see `tables`.
+//! Once the transaction has read both tables, metadata locks prevent other sessions from altering them or
+//! adding triggers until COMMIT. The remaining risk is foreign code on this very connection; see `tables`.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use synapsor_source::{EngineError, EngineErrorKind};
 
 use crate::violation::{LookError, Violation, ViolationKind};
 
-/// How often the server is asked for a new copy of its list of transactions.
+/// Maximum number of requests for a new copy of the server's transaction list.
 const COUNT_TRIES: u32 = 8;
-/// How long InnoDB's copy of its transactions must not be read before it makes another one, and a little more.
+/// Time without reads after which InnoDB refreshes the copy of its transactions, plus a margin.
 const COPY_AGE: Duration = Duration::from_millis(105);
 
-/// The table of receipts and how it is spelled in statements.
+/// The receipt table and its spelling in statements.
 #[derive(Debug, Clone)]
 pub(super) struct Receipts {
     pub(super) schema: String,
@@ -35,8 +35,8 @@ impl Receipts {
     }
 }
 
-/// Receipt and change are in one database: filters of replication and backups by database keep or lose both. A
-/// contract that names the database of its receipts says that it has another one.
+/// Requires receipt and change in one database: replication filters and backups by database then keep or lose
+/// both. A contract that names the receipt database declares that it is another one.
 pub(super) fn same_database(receipts: &Receipts, schema: &str) -> Result<(), LookError> {
     if receipts.is_named || receipts.schema == schema {
         return Ok(());
@@ -47,7 +47,7 @@ pub(super) fn same_database(receipts: &Receipts, schema: &str) -> Result<(), Loo
     Err(violation(ViolationKind::ReceiptTable, detail))
 }
 
-/// The target is an ordinary table: nothing ran when it was read.
+/// Requires an ordinary table as target: reading it ran no code.
 pub(super) fn base_table(described: &Described) -> Result<(), LookError> {
     let shape = &described.shape;
     let is_other = |word: &&String| matches!(word.as_str(), "view" | "virtual");
@@ -60,8 +60,8 @@ pub(super) fn base_table(described: &Described) -> Result<(), LookError> {
     }
 }
 
-/// The catalogue of the target knows all code, which is exactly the code that was judged, and the receipt table has
-/// no trigger.
+/// Requires that the target's catalog lists all code, that this is exactly the checked code, and that the
+/// receipt table has no trigger.
 pub(super) fn catalogue(
     described: &Described,
     receipts: &Receipts,
@@ -71,7 +71,7 @@ pub(super) fn catalogue(
     let foreign = |detail: String| Err(violation(ViolationKind::ForeignCode, detail));
     let table = &described.shape.table;
     if !described.is_complete {
-        return foreign(format!("triggers and foreign keys of `{table}` cannot be seen"));
+        return foreign(format!("triggers and foreign keys of `{table}` are not visible"));
     }
     let found = &described.shape.foreign_code;
     if allowed.code() == found.as_slice() {
@@ -80,17 +80,17 @@ pub(super) fn catalogue(
     let is_judged = |code: &&ForeignCode| code.form == CodeForm::Closed || allowed.code().contains(code);
     match found.iter().find(|code| !is_judged(code)) {
         Some(code) => foreign(format!(
-            "the {} `{}` of `{table}` is not what was judged",
+            "the {} `{}` of `{table}` differs from the checked one",
             code.kind, code.name
         )),
         None => Err(violation(
             ViolationKind::TargetChanged,
-            format!("the triggers of `{table}` are not the ones that were judged"),
+            format!("the triggers of `{table}` differ from the checked ones"),
         )),
     }
 }
 
-/// The receipt table has no trigger, and that can be known.
+/// Requires that the receipt table verifiably has no trigger.
 pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Result<(), LookError> {
     let found = |what: &str| {
         let detail = format!("the receipt table `{}` {what}", receipts.table);
@@ -98,11 +98,11 @@ pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Re
     };
     match &described.receipts {
         Some(counted) if counted.schema != receipts.schema || counted.table != receipts.table => {
-            found("is another one than the procedures of the migration know: run `writeback migration` again")
+            found("is not the table that the procedures of the migration check: run `writeback migration` again")
         }
         Some(counted) if counted.count > 0 => found("has a trigger"),
         Some(counted) if counted.is_complete => Ok(()),
-        Some(_) => found("has an owner of procedures who cannot see its triggers"),
+        Some(_) => found("has triggers that the owner of the procedures cannot see"),
         None => found("has no current procedures of the migration: run `writeback migration` again"),
     }
 }
@@ -111,7 +111,7 @@ pub(super) fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookE
     Violation::new(kind, detail).into()
 }
 
-/// Takes a temporary table of this connection away.
+/// Drops a temporary table of this connection.
 pub(super) async fn drop_temporary(
     session: &mut MysqlConn,
     schema: &str,
@@ -124,13 +124,13 @@ pub(super) async fn drop_temporary(
 /// Rows that a transaction may have modified when its receipt is inserted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RowsMax {
-    /// What this program modified itself: the receipt, and the target row of a change.
+    /// Rows that this program modified itself: the receipt, and the target row of a change.
     pub(super) own: u64,
-    /// What acknowledged code may.
+    /// Rows that acknowledged code may modify.
     pub(super) acknowledged: u64,
 }
 
-/// Code of others modified no more rows than it may. To be asked when the receipt is inserted.
+/// Checks that foreign code modified no more rows than permitted. Must run when the receipt is inserted.
 pub(super) async fn rows_modified(
     session: &mut MysqlConn,
     schema: &str,
@@ -138,7 +138,7 @@ pub(super) async fn rows_modified(
 ) -> Result<(), LookError> {
     let procedure = qualified(schema, MYSQL_ROWS_MODIFIED);
     for _ in 0..COUNT_TRIES {
-        // Unknown to the code that ran, so that no copy which that code caused can hold it.
+        // Unknown to the code that ran, so no copy that this code caused can contain it.
         let nonce = hex::encode(synapsor_chassis::random::bytes::<16>());
         let call = format!("CALL {procedure}('{nonce}', @synapsor_rows_modified)");
         session.command(call).await.map_err(EngineError::from)?;
@@ -161,12 +161,12 @@ pub(super) async fn rows_modified(
                 format!("{more} rows were modified besides its own, and {acknowledged} may be"),
             ));
         }
-        // Not in step with others that ask.
+        // Not in step with other readers of the list.
         let [jitter] = synapsor_chassis::random::bytes::<1>();
         tokio::time::sleep(COPY_AGE + Duration::from_micros(u64::from(jitter) * 200)).await;
     }
     Err(LookError::Engine(EngineError::new(
         EngineErrorKind::Busy,
-        "InnoDB's list of transactions is being read by others",
+        "InnoDB's list of transactions is being read by other sessions",
     )))
 }

@@ -1,6 +1,7 @@
-//! What the session shows of itself and of every table that the writer names, asked in one statement. Code that ran
-//! on this very connection can change settings, and it can put a temporary table in front of a table, which only
-//! `SHOW CREATE TABLE` shows. Once a table was read in the transaction, its metadata lock keeps what is under its name.
+//! Reads the session's state and the definition of every table that the writer names, in one statement. Code
+//! that ran on this connection can change settings, and can hide a table behind a temporary table, which only
+//! `SHOW CREATE TABLE` reveals. Once the transaction has read a table, its metadata lock fixes the object
+//! under its name.
 
 use synapsor_engine::mysql::connect::IDENTITY_TABLE;
 use synapsor_engine::mysql::dialect::qualified;
@@ -15,18 +16,19 @@ use crate::violation::{LookError, ViolationKind};
 const BEGIN: &str = "START TRANSACTION READ WRITE";
 const TEMPORARY: &str = "CREATE TEMPORARY";
 
-/// What was shown at one moment.
+/// The state read at one time.
 pub(super) struct Tables {
     ours: Settings,
     found: Settings,
-    /// Absent where the database has no identity table.
+    /// Absent if the database has no identity table.
     identity: Option<String>,
     receipts: Option<String>,
     target: Option<String>,
     last_error: Option<LastError>,
 }
 
-/// Begins a transaction by the server's own clock, and shows the tables that it will read.
+/// Begins a transaction with the server's own clock, and reads the definitions of the tables that it will
+/// read.
 pub(super) async fn begin(
     session: &mut MysqlConn,
     receipts: &Receipts,
@@ -34,7 +36,7 @@ pub(super) async fn begin(
     show(session, Some(receipts), None, &[SERVERS_CLOCK, BEGIN]).await
 }
 
-/// Shows the tables of the migration, and the target if the transaction read one.
+/// Reads the definitions of the migration's tables, and of the target if the transaction read one.
 pub(super) async fn again(
     session: &mut MysqlConn,
     receipts: &Receipts,
@@ -43,7 +45,7 @@ pub(super) async fn again(
     show(session, Some(receipts), target, &[]).await
 }
 
-/// Shows the target alone.
+/// Reads the definition of the target only.
 pub(super) async fn target_alone(
     session: &mut MysqlConn,
     target: (&str, &str),
@@ -70,8 +72,8 @@ async fn show(
     ];
     let mut statements: Vec<String> = before.iter().map(|text| (*text).to_owned()).collect();
     statements.push(ours.statement());
-    // An account with rights to some columns may not see how the target is made, but it may see how every temporary
-    // table of its own connection is made.
+    // An account with rights to some columns may be unable to see the target's definition, but it can see
+    // that of every temporary table of its own connection.
     let asked = places.iter().flatten();
     statements.extend(asked.map(|place| format!("SHOW CREATE TABLE {place}")));
     let answer = session.script(&statements).await?;
@@ -93,14 +95,14 @@ async fn show(
 }
 
 impl Tables {
-    /// Whether nothing of an earlier transaction is left on the connection.
+    /// Whether no state of an earlier transaction is left on the connection.
     pub(super) fn is_untouched(&self) -> bool {
         let is_real =
             |shown: &Option<String>| !shown.as_ref().is_some_and(|text| text.starts_with(TEMPORARY));
         self.settings().is_ok() && is_real(&self.identity) && is_real(&self.receipts)
     }
 
-    /// No setting of the session is another one than when the connection was opened.
+    /// Checks that every setting of the session has its value from the opening of the connection.
     pub(super) fn settings(&self) -> Result<(), LookError> {
         match self.ours.first_difference(&self.found) {
             Some(name) => Err(violation(
@@ -111,7 +113,7 @@ impl Tables {
         }
     }
 
-    /// Whether the identity table, if there is one, is not of the migration's form.
+    /// Whether there is an identity table that does not have the migration's form.
     pub(super) fn is_identity_unfit(&self, receipts: &Receipts) -> bool {
         let differences = |shown| receipt_form::identity_differences(&receipts.schema, shown);
         self.identity
@@ -119,19 +121,19 @@ impl Tables {
             .is_some_and(|shown| !differences(shown).is_empty())
     }
 
-    /// Why nothing may be read through the receipt table: it is no table, or another one is in front of it. What
-    /// else is wrong with it is for the looks.
+    /// Returns the reason why nothing may be read through the receipt table: it is not a table, or another
+    /// one hides it. The later checks report other defects.
     pub(super) fn unreadable_receipts(&self, receipts: &Receipts) -> Option<EngineError> {
         let is_readable = match (&self.receipts, &self.last_error) {
             (Some(shown), _) => shown.starts_with("CREATE TABLE "),
-            // The read itself fails, and says why.
+            // The read itself fails, with the reason.
             (None, last) => last.as_ref().is_some_and(|last| !last.is_right_missing),
         };
         let unfit = self.own_tables(receipts).err();
         unfit.filter(|_| !is_readable).map(LookError::into_engine)
     }
 
-    /// Identity table and receipt table have the form of the migration and nothing in front of them.
+    /// Checks that identity table and receipt table have the migration's form and are not hidden.
     pub(super) fn own_tables(&self, receipts: &Receipts) -> Result<(), LookError> {
         let unfit = |text: String| Err(violation(ViolationKind::ReceiptTable, text));
         let identity = self.identity.iter();
@@ -148,7 +150,7 @@ impl Tables {
             return match &self.last_error {
                 Some(last) if !last.is_right_missing => Err(last.error.clone().into()),
                 _ => unfit(format!(
-                    "the receipt table `{table}` cannot be shown to this account"
+                    "the receipt table `{table}` is not visible to this account"
                 )),
             };
         };
@@ -159,7 +161,7 @@ impl Tables {
         }
     }
 
-    /// No temporary table is in front of the target.
+    /// Checks that no temporary table hides the target.
     pub(super) fn target(&self, table: &str) -> Result<(), LookError> {
         match (&self.target, &self.last_error) {
             (Some(shown), _) if shown.starts_with(TEMPORARY) => Err(violation(
@@ -169,7 +171,7 @@ impl Tables {
             (Some(_), _) => Ok(()),
             (None, Some(last)) if last.is_right_missing => Ok(()),
             (None, Some(last)) => Err(last.error.clone().into()),
-            (None, None) => Err(EngineError::new(EngineErrorKind::Other, "the target was not shown").into()),
+            (None, None) => Err(EngineError::new(EngineErrorKind::Other, "the target's definition was not read").into()),
         }
     }
 }

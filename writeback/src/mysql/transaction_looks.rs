@@ -1,4 +1,4 @@
-//! The looks of one transaction, in the order in which it takes them.
+//! The checks of one transaction, in their order.
 
 use std::sync::Arc;
 
@@ -16,36 +16,36 @@ use super::write::MysqlTransaction;
 use crate::transaction::{LookTarget, Rows};
 use crate::violation::{LookError, Violation, ViolationKind};
 
-/// What the first look found, for the later ones to compare with.
+/// Findings of the first check, for comparison by the later ones.
 pub(super) struct FirstLook {
-    /// The table that the transaction read or changes; absent where there is none.
+    /// The table that the transaction read or changes; absent if there is none.
     pub(super) described: Option<Arc<Described>>,
     /// Whether the caller named a target.
     pub(super) has_target: bool,
     allowed: Acknowledged,
-    /// Whether no code of others can have run on the connection.
+    /// Whether no foreign code can have run on the connection.
     is_clean: bool,
-    /// What puts the account above every check.
+    /// Rights and attributes that put the account above every check.
     pub(super) powers: Vec<String>,
 }
 
 impl MysqlTransaction {
-    /// Whether the UPDATE may have run code of others.
+    /// Whether the UPDATE may have run foreign code.
     pub(super) fn may_have_run_code(&self) -> bool {
         let allowed = self.first.as_ref().map(|first| &first.allowed);
         !self.touched.is_empty() && allowed.is_none_or(|allowed| !allowed.is_empty())
     }
 
-    /// Gives the connection back to the others, if it is known that no code of others ran on it: such code could have
-    /// changed it for later transactions. What a transaction read is known only after its first look.
+    /// Returns the connection to the pool if certainly no foreign code ran on it: such code could have
+    /// changed it for later transactions. Only the first check determines which tables a transaction read.
     pub(super) fn release(self) {
         if !self.is_unfit && self.first.as_ref().is_some_and(|first| first.is_clean) {
             self.held.release();
         }
     }
 
-    /// Everything that the transaction names is a table of its form with nothing in front of it, and the target runs no
-    /// code but what was judged. A table that was read is judged even if nothing will be changed.
+    /// Checks that every named table has its form and is not hidden, and that the target runs only the
+    /// checked code. A table that was read is checked even if nothing will be changed.
     pub(super) async fn look_first(
         &mut self,
         target: Option<LookTarget<'_>>,
@@ -58,7 +58,7 @@ impl MysqlTransaction {
         let (session, receipts) = (self.held.session(), &self.receipts);
         let own = (receipts.schema.clone(), receipts.table.clone());
         let (schema, table) = read.as_ref().unwrap_or(&own);
-        // Before the tables are shown, so that they are seen as the procedure of the migration left them.
+        // Runs before the tables are read, so that they are seen as the procedure of the migration left them.
         let described = self.shapes.fresh(session, schema, table).await;
         let described = described.map_err(EngineError::from)?;
         let place = read
@@ -99,8 +99,8 @@ impl MysqlTransaction {
         })
     }
 
-    /// What acknowledged code did to this session, for the last look to report, and our settings and tables again
-    /// for the statements until then.
+    /// Detects what acknowledged code did to this session, for the last check to report, and restores our
+    /// settings and tables for the statements until then.
     pub(super) async fn look_after_update(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
         let place = (plan.schema.as_str(), plan.table.as_str());
         let shown = tables::target_alone(self.held.session(), place).await?;
@@ -128,7 +128,8 @@ impl MysqlTransaction {
         }
     }
 
-    /// Everything that could have changed in spite of the locks; returns the rows as they will be committed.
+    /// Checks everything that could have changed despite the locks; returns the rows as they will be
+    /// committed.
     pub(super) async fn look_last(
         &mut self,
         target: Option<LookTarget<'_>>,
@@ -154,13 +155,13 @@ impl MysqlTransaction {
         let found = read::receipts(self.held.session(), &place, &receipt.proposal_id, &[]).await;
         let found = found.map_err(EngineError::from)?.of_key(&receipt.proposal_id);
         if found.as_ref() != Some(receipt) {
-            let what = "the receipt does not read back as it was written";
+            let what = "the receipt read back differs from the inserted one";
             return Err(Violation::new(ViolationKind::ReadBack, what).into());
         }
         Ok(rows)
     }
 
-    /// Nothing was changed besides the row but what was acknowledged.
+    /// Checks that besides the row only acknowledged changes were made.
     async fn look_at_effects(
         &mut self,
         plan: &RowPlan,
@@ -182,9 +183,9 @@ impl MysqlTransaction {
         looks::rows_modified(self.held.session(), &plan.schema, rows_max).await
     }
 
-    /// What the change may have set off besides the row. The servers keep no account of it by table, so what could
-    /// have happened counts as done: code that was not acknowledged, and foreign keys that point at a column which
-    /// was set, which changes by itself, or which a trigger may have set.
+    /// Lists possible side effects of the change besides the row. The servers do not report them by table, so
+    /// every possible effect counts as done. These are code that was not acknowledged, and foreign keys that
+    /// reference a column which was set, which changes by itself, or which a trigger may have set.
     pub(super) fn possible_side_effects(&self, described: &Described) -> Vec<String> {
         if self.touched.is_empty() {
             return Vec::new();
@@ -198,7 +199,7 @@ impl MysqlTransaction {
             .collect();
         let shape = &described.shape;
         if !described.is_complete {
-            lines.push("which triggers and foreign keys the table has cannot be seen".to_owned());
+            lines.push("triggers and foreign keys of the table are not visible".to_owned());
         }
         let changes = |name: &String| {
             let by_itself = |column: &TableColumn| column.generated || column::moves_by_itself(column);
@@ -211,7 +212,7 @@ impl MysqlTransaction {
         });
         lines.extend(follows.map(|reference| {
             format!(
-                "rows of `{}` may have followed by its foreign key",
+                "rows of `{}` may have changed by its foreign key",
                 reference.table
             )
         }));

@@ -9,7 +9,7 @@ use synapsor_source::{EngineError, EngineErrorKind, RowPlan};
 
 use crate::transaction::RowChange;
 
-/// The statement that changes the row of a plan, on this very connection only.
+/// Returns the statement that changes the row of a plan, on this connection only.
 pub(super) fn update_row(
     described: &Described,
     plan: &RowPlan,
@@ -59,7 +59,7 @@ pub(super) fn update_row(
     })
 }
 
-/// The statement that counts the rows of a plan whose guard is still so.
+/// Returns the statement that counts the rows of a plan whose guard still matches.
 pub(super) fn count_matching(
     described: &Described,
     plan: &RowPlan,

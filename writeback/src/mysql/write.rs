@@ -1,5 +1,5 @@
-//! One writing transaction: BEGIN, the lock on one row, one UPDATE, what it set off, the receipt, COMMIT. Any
-//! error closes the connection, which rolls back; an error of the server alone (1205, for one) would not.
+//! One writing transaction: BEGIN, the lock on one row, one UPDATE, its side effects, the receipt, COMMIT.
+//! Any error closes the connection, which rolls back; a server error alone (for example 1205) would not.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,12 +26,12 @@ use super::update;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
 
-/// How long one statement may take; the server ends reads by itself, writes are ended from here.
+/// Timeout of one statement; the server ends reads itself, the writer ends writes.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Nobody may hold a row for longer. The server ends a silent transaction itself after as long.
+/// Maximum time that a transaction holds a row. The server ends a silent transaction after the same time.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A table of MariaDB that keeps its history.
+/// A MariaDB table with system versioning.
 const VERSIONED_TABLE: &str = "SYSTEM VERSIONED";
 const WHICH_CONNECTION: &str = "SELECT CAST(CONNECTION_ID() AS CHAR)";
 /// How long to wait for a connection when all are in use.
@@ -48,7 +48,7 @@ pub(crate) async fn begin(
         is_named: pool.connector.is_receipt_schema_named(),
     };
     let (mut held, shown) = opened(pool, &receipts).await?;
-    // Through a view or a temporary table nothing is read, not even which database this is.
+    // Nothing is read through a view or a temporary table, not even the database's identity.
     if shown.is_identity_unfit(&receipts) {
         return Err(read::unfit_identity(EngineErrorKind::Denied));
     }
@@ -72,8 +72,8 @@ pub(crate) async fn begin(
     })
 }
 
-/// A connection with an open transaction. One that the server closed meanwhile, or on which something is left of an
-/// earlier transaction, is replaced.
+/// Returns a connection with an open transaction. Replaces a connection that the server closed meanwhile, or
+/// that has state left from an earlier transaction.
 async fn opened(
     pool: &Arc<MysqlPool>,
     receipts: &Receipts,
@@ -84,8 +84,8 @@ async fn opened(
         held.session().until(Instant::now() + TRANSACTION_TIMEOUT);
         match tables::begin(held.session(), receipts).await {
             Ok(shown) if !held.is_reused || shown.is_untouched() => return Ok((held, shown)),
-            Ok(_) => tracing::warn!("a connection was changed by code that ran on it; it is closed"),
-            // Nothing was asked of the database yet.
+            Ok(_) => tracing::warn!("connection closed because code that ran on it changed its state"),
+            // No statement has reached the database yet.
             Err(failed) if held.is_reused && failed.is_lost => {
                 drop(held);
                 pool.clear();
@@ -95,14 +95,14 @@ async fn opened(
     }
 }
 
-/// Identity and clock, and whether this is a server that takes writes, all in one statement inside.
+/// Reads identity and clock, and whether this server takes writes, in one statement inside the transaction.
 async fn facts(session: &mut MysqlConn, schema: &str) -> Result<(String, Timestamp), EngineError> {
     let unavailable = |why: &str| EngineError::new(EngineErrorKind::Unavailable, why);
     let server = session.server()?;
     if server.is_cluster {
         return Err(EngineError::new(
             EngineErrorKind::Denied,
-            "the server is a node of a cluster, whose row locks end at the node",
+            "the server is a node of a cluster, whose row locks are local to the node",
         ));
     }
     let read_only = read::read_only_words(server.flavor);
@@ -122,7 +122,7 @@ async fn facts(session: &mut MysqlConn, schema: &str) -> Result<(String, Timesta
     }
     let identity = read::identity_of(schema, &cells.text(0)?, cells.optional(1)?)?;
     let now = cells.text(4)?;
-    // Microseconds, of which only the first three digits are not zero.
+    // Microseconds, of which only the first three digits are nonzero.
     let now = now.get(..23).and_then(|millis| format!("{millis}Z").parse().ok());
     let now = now.ok_or_else(|| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
     Ok((identity, now))
@@ -133,21 +133,22 @@ pub(super) struct MysqlTransaction {
     pub(super) held: PooledConnection,
     pub(super) shapes: Arc<Shapes>,
     pub(super) receipts: Receipts,
-    /// Why nothing may be read through the receipt table.
+    /// The reason why nothing may be read through the receipt table.
     unreadable_receipts: Option<EngineError>,
     /// Schema and name of the table that was read.
     pub(super) was_read: Option<(String, String)>,
     /// Columns that this transaction set.
     pub(super) touched: Vec<String>,
     pub(super) first: Option<FirstLook>,
-    /// What was found after the UPDATE, to be reported by the last look.
+    /// Findings after the UPDATE, for the last check to report.
     pub(super) found: Option<LookError>,
-    /// Whether a look found what must not be: the connection is closed.
+    /// Whether a check found a violation: the connection is closed.
     pub(super) is_unfit: bool,
 }
 
 impl MysqlTransaction {
-    /// Refuses to read through a view, which runs code of its owner. One that comes after this is found by the looks.
+    /// Refuses to read through a view, which runs code of its owner. The later checks find a view created
+    /// after this.
     async fn judge_before_reading(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
         let kind = self.held.session().table_type(&plan.schema, &plan.table).await?;
         if kind.is_some_and(|kind| kind != BASE_TABLE && kind != VERSIONED_TABLE) {
@@ -204,27 +205,29 @@ impl MysqlTransaction {
         let statement = update::update_row(&described, plan, change, session.id)?;
         let matched = session.execute(&statement.sql, statement.args).await?;
         if matched == 0 {
-            // A server that counts changed rows says 0 of a row that had these values already.
+            // A server that counts changed rows returns 0 for a row that had these values already.
             let count = update::count_matching(&described, plan, change.guard)?;
             let answer = session.rows(&count.sql, count.args).await?;
             let found = answer.first().map(|cells| cells.text(0)).transpose()?;
             if found.is_some_and(|found| found != "0") {
                 return Err(EngineError::new(
                     EngineErrorKind::Denied,
-                    "something on the way to the server makes it count changed rows, not matched ones",
+                    "CLIENT_FOUND_ROWS is not in effect; a proxy may have removed it",
                 ));
             }
         }
         Ok(matched)
     }
 
-    /// Ends an attempt whose error leaves the server with a transaction: the connection must not be used again.
+    /// Ends an attempt whose error leaves a transaction open on the server: the connection must not be
+    /// reused.
     fn fail(&mut self, error: EngineError) -> EngineError {
         self.held.session().give_up();
         error
     }
 
-    /// As [`Self::fail`]; a violation is found by a statement that worked, so that the transaction can be rolled back.
+    /// Like [`Self::fail`]; a statement that succeeded found the violation, so the transaction can be rolled
+    /// back.
     fn end(&mut self, error: LookError) -> LookError {
         self.is_unfit = true;
         match error {
@@ -295,8 +298,8 @@ impl Transaction for MysqlTransaction {
     }
 
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
-        // The row is locked, so the table cannot get a trigger before the COMMIT. New foreign keys are looked for
-        // once more by the last look.
+        // The row is locked, so the table cannot get a trigger before the COMMIT. The last check looks for
+        // new foreign keys once more.
         let looked = self.first.as_ref().and_then(|first| first.described.clone());
         let described = match looked {
             Some(described) => Ok(described),
@@ -350,7 +353,7 @@ impl Transaction for MysqlTransaction {
             .command("COMMIT AND NO CHAIN NO RELEASE".to_owned())
             .await
             .map_err(doubt)?;
-        // On a connection that was replaced before it, COMMIT succeeds and commits nothing.
+        // On a connection that was replaced earlier, COMMIT succeeds and commits nothing.
         let answer = session.rows(WHICH_CONNECTION, Vec::new()).await.map_err(doubt)?;
         let id = answer.first().map(|cells| cells.text(0)).transpose();
         if id.map_err(CommitError::Doubt)? != Some(session.id.to_string()) {
@@ -374,11 +377,11 @@ impl Transaction for MysqlTransaction {
     }
 }
 
-/// Inserts the receipt on this very connection, as the one row of its statement, and reads it back.
+/// Inserts the receipt on this connection, as the one row of its statement, and reads it back.
 async fn insert(session: &mut MysqlConn, table: &str, receipt: &StoredReceipt) -> Result<(), RecordError> {
     let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
     let places = vec!["?"; RECEIPT_COLUMNS.len()].join(", ");
-    // From a table of one row, so that a replaced connection inserts nothing.
+    // Selects from a table of one row, so that a replaced connection inserts nothing.
     let sql = format!(
         "INSERT INTO {table} ({}) SELECT {places} FROM DUAL WHERE CONNECTION_ID() = ?",
         RECEIPT_COLUMNS.join(", ")

@@ -1,5 +1,6 @@
-//! Whether the account can do what a writeback does, and whether it can do more: the rights as the catalogue
-//! tells them, and every statement once with a condition that no row meets, rolled back.
+//! Preflight of the writer's account: whether it has the rights that a writeback needs, and no broader ones.
+//! Reads the rights from the catalog and runs every statement once, with a condition that no row meets,
+//! rolled back.
 
 use synapsor_domain::schema::TableSchema;
 use synapsor_engine::postgres::PostgresEngine;
@@ -27,7 +28,7 @@ const DURABILITY: [(&str, &str); 3] = [
     ),
     (
         "synchronous_commit",
-        "other sessions' changes may be lost by a crash; writebacks set it on for themselves",
+        "a crash may lose other sessions' changes; writebacks set it on for their own transactions",
     ),
 ];
 
@@ -56,7 +57,7 @@ pub(crate) async fn check(
     for target in targets {
         check_target(&mut lease, &mut report, target).await?;
     }
-    // Probes of a table can run code of its owner, so that no writeback may have this connection.
+    // Probes of a table can run code of its owner, so no writeback may reuse this connection.
     drop(lease);
     report
         .findings
@@ -112,13 +113,13 @@ async fn receipts(
     let rights = rights(lease, schema, &table).await?;
     for right in ["SELECT", "INSERT"] {
         if !rights.has(right) {
-            report.missing(format!("the account may not {right} receipts"), right, &name);
+            report.missing(format!("the account lacks {right} on the receipt table"), right, &name);
         }
     }
     for right in ["UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {
         if rights.has(right) {
             report.excessive(
-                format!("the account may {right} receipts, which are only ever added"),
+                format!("the account has {right} on the receipt table, which is append-only"),
                 right,
                 &name,
             );
@@ -157,7 +158,7 @@ async fn check_target(
     Ok(())
 }
 
-/// Whether a change that happens inside COMMIT would be noticed: the version of the row is read again with it.
+/// Checks whether a change inside COMMIT would be detected: the version of the row is read again with it.
 fn row_version(report: &mut PgPreflight, target: &PreflightTarget, rights: &Rights) {
     if target.writes.is_empty()
         || ["ctid", "xmin"]
@@ -172,7 +173,7 @@ fn row_version(report: &mut PgPreflight, target: &PreflightTarget, rights: &Righ
         quote(&report.role)
     );
     let what = format!(
-        "the account may not read the version of rows of `{}`, so a COMMIT is not compared with it",
+        "the account cannot read row versions of `{}`, so COMMIT is not checked against them",
         target.table
     );
     report.add(
@@ -189,7 +190,7 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
         if rights.has(right) {
             report.excessive(
                 format!(
-                    "the account may {right} on `{}`, and writebacks never do",
+                    "the account has {right} on `{}`, which writebacks never use",
                     target.table
                 ),
                 right,
@@ -214,13 +215,13 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
                 .join(", "),
             role = quote(&report.role)
         );
-        let what = format!("the account may UPDATE every column of `{}`", target.table);
+        let what = format!("the account has UPDATE on every column of `{}`", target.table);
         report.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", what, Some(fix));
     } else if !more.is_empty() {
         let list = more.join(", ");
         report.excessive(
             format!(
-                "the account may UPDATE {list} of `{}`, and the contract does not",
+                "the account has UPDATE on {list} of `{}`, which the contract does not need",
                 target.table
             ),
             &format!("UPDATE ({list})"),
@@ -254,7 +255,7 @@ fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &Table
         );
     }
     for effect in shape.effects_of_update() {
-        note("SIDE_EFFECT", format!("a change of `{table}` sets off {effect}"));
+        note("SIDE_EFFECT", format!("a change of `{table}` triggers {effect}"));
     }
 }
 
@@ -285,7 +286,7 @@ async fn probe_target(
     Ok(())
 }
 
-/// Runs a statement that touches no row; what fails is found and undone.
+/// Runs a statement that touches no row; a failure is reported and rolled back.
 async fn probe(
     lease: &mut PgPooledConnection,
     report: &mut PgPreflight,

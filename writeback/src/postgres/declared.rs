@@ -8,8 +8,8 @@ use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_source::EngineError;
 
-/// One row per relation: the table's number and kind, and a relation that a write of its rows locks: the table, its
-/// TOAST table, the indexes of both, and the sequences of its columns.
+/// Returns one row per relation: the table's OID and kind, and a relation that a write of its rows locks: the
+/// table, its TOAST table, the indexes of both, and the sequences of its columns.
 const STATEMENT: &str = "WITH named(oid, kind, toast) AS (
     SELECT c.oid, c.relkind, c.reltoastrelid FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
@@ -30,13 +30,13 @@ pub(super) struct Declared {
     /// `schema.table`.
     pub(super) name: String,
     pub(super) oid: u32,
-    /// The server's letter; anything but an ordinary table cannot be declared.
+    /// The server's letter; only an ordinary table can be declared.
     pub(super) kind: String,
     pub(super) rows_max: u32,
     pub(super) lockable: BTreeSet<u32>,
 }
 
-/// The declared tables that exist; one that does not is not written either.
+/// Returns the declared tables that exist; a missing table cannot be written either.
 pub(super) async fn read(
     lease: &mut PgPooledConnection,
     allowed: &Acknowledged,

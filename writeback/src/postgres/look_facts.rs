@@ -1,9 +1,9 @@
-//! What the server says of a transaction, in one statement on the system catalogs alone: the stamp of both tables,
-//! settings, accounts, cursors, locks, triggers that could run later, and counts of rows.
+//! Reads the server's facts about a transaction in one statement on the system catalogs: the stamp of both
+//! tables, settings, accounts, cursors, locks, triggers that could run later, and row counts.
 //!
-//! Nothing in it can be answered by code of others: every function, operator and type is the server's by name, and
-//! what it reads is compared by this program. The same statement is the check before the first write and the last
-//! check before COMMIT.
+//! Foreign code cannot answer any part of it: every function, operator and type is qualified with the
+//! server's schema, and this program does the comparison. The check before the first write and the last check
+//! before COMMIT use the same statement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use synapsor_source::{EngineError, EngineErrorKind};
 
 use super::stamp::{Covered, Stamp};
 
-/// Settings that decide what our statements mean, what is durable and how long the transaction may take.
+/// Settings that affect the meaning of our statements, durability and the duration of the transaction.
 const SETTINGS: [&str; 26] = [
     "search_path",
     "TimeZone",
@@ -46,7 +46,7 @@ const SETTINGS: [&str; 26] = [
 /// The setting under which triggers run as usual.
 pub(super) const REPLICATION_ROLE: (&str, &str) = ("session_replication_role", "origin");
 
-/// Modes that no lock for reading, and no lock of a row, has.
+/// Lock modes that neither a read nor a row lock takes.
 const WRITING: [&str; 6] = [
     "RowExclusiveLock",
     "ShareUpdateExclusiveLock",
@@ -62,17 +62,17 @@ pub(super) type Settings = BTreeMap<String, String>;
 /// A lock that this transaction holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct HeldLock {
-    /// What is locked: `relation`, `advisory`, `object` and so on.
+    /// Kind of the locked object: `relation`, `advisory`, `object` and so on.
     pub(super) kind: String,
-    /// The relation's number, if it is one of this database.
+    /// The relation's OID, if it belongs to this database.
     pub(super) relation: Option<u32>,
     pub(super) name: String,
     pub(super) mode: String,
 }
 
 impl HeldLock {
-    /// Whether this is a lock for writing on anything but its own transaction and the allowed relations, or a
-    /// stronger one than a change of rows takes.
+    /// Whether this is a write lock on anything but its own transaction and the allowed relations, or a
+    /// stronger lock than a change of rows takes.
     pub(super) fn is_writing_elsewhere(&self, is_allowed: impl Fn(u32) -> bool) -> bool {
         WRITING.contains(&self.mode.as_str())
             && match self.kind.as_str() {
@@ -91,22 +91,22 @@ pub(super) type RowCounts = [i64; 3];
 pub(super) struct LookFacts {
     pub(super) stamp: Stamp,
     pub(super) settings: Settings,
-    /// Besides the one of the statement itself, which has no name.
+    /// Cursors except that of the statement itself, which has no name.
     pub(super) cursors: Vec<String>,
     pub(super) locks: Vec<HeldLock>,
-    /// Deferrable triggers on the watched tables besides the server's own.
+    /// Deferrable triggers on the watched tables, except the server's own.
     pub(super) deferrable: Vec<String>,
-    /// By the table's number; over earlier transactions of the session too.
+    /// By the table's OID; includes earlier transactions of the session.
     pub(super) counts: BTreeMap<u32, RowCounts>,
-    /// What puts the account above every check: attributes of its role, and tables that it owns.
+    /// Reasons why the account is above every check: attributes of its role, and tables that it owns.
     pub(super) powers: Vec<String>,
-    /// Whether the account may read `xmin` and `ctid` of the target.
+    /// Whether the account can read `xmin` and `ctid` of the target.
     pub(super) may_read_version: bool,
     pub(super) process_id: i32,
     pub(super) transaction_id: Option<u64>,
 }
 
-/// Settings and accounts in one row; for a message without parameters.
+/// Returns settings and accounts in one row; for a message without parameters.
 pub(super) fn settings_statement() -> String {
     let names = SETTINGS.map(|name| format!("'{name}'")).join(", ");
     let values = SETTINGS
@@ -120,7 +120,7 @@ pub(super) fn settings_statement() -> String {
     )
 }
 
-/// The settings among rows; none if they cannot be read, which equals no settings that a server has.
+/// Returns the settings among rows; empty if they are unreadable, which equals no real settings.
 pub(super) fn settings_of(rows: &[Vec<Option<String>>]) -> Settings {
     let found = rows.iter().find(|row| text(row, 0) == "settings");
     let settings: Option<BTreeMap<String, Option<String>>> =
@@ -131,7 +131,7 @@ pub(super) fn settings_of(rows: &[Vec<Option<String>>]) -> Settings {
         .collect()
 }
 
-/// Names of settings that differ, in their order.
+/// Returns the names of settings that differ, in their order.
 pub(super) fn changed<'a>(before: &'a Settings, after: &'a Settings) -> Vec<&'a str> {
     let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
     names
@@ -141,8 +141,8 @@ pub(super) fn changed<'a>(before: &'a Settings, after: &'a Settings) -> Vec<&'a 
         .collect()
 }
 
-/// Reads everything about the tables that a stamp covers and about `watched` tables besides them. Locks are asked
-/// for only where they decide something: the server lists those of all its sessions.
+/// Reads all facts about the tables that a stamp covers and about `watched` tables besides them. Reads locks
+/// only where they affect the result: the server lists those of all its sessions.
 pub(super) async fn read(
     lease: &mut PgPooledConnection,
     covered: &Covered,
@@ -163,7 +163,8 @@ pub(super) async fn read(
     facts(&lease.fetch(statement).await?)
 }
 
-/// The server's own deferrable check `g` of a key runs code of others where it compares through a cast of the key's type.
+/// The server's own deferrable check `g` of a key runs foreign code if it compares through a cast of the
+/// key's type.
 const KEY_WITH_CAST: &str = "SELECT FROM pg_catalog.pg_constraint k \
     JOIN pg_catalog.pg_attribute a \
       ON (a.attrelid OPERATOR(pg_catalog.=) k.conrelid AND a.attnum OPERATOR(pg_catalog.=) ANY (k.conkey)) \
@@ -174,8 +175,8 @@ const KEY_WITH_CAST: &str = "SELECT FROM pg_catalog.pg_constraint k \
         OR EXISTS (SELECT FROM pg_catalog.pg_cast s \
           WHERE s.castsource OPERATOR(pg_catalog.=) ANY (ARRAY[y.oid, y.typelem]) \
             AND s.castfunc OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid))";
-/// The server's own deferrable check `g` of an index runs the code that its expressions call. The catalogs keep no
-/// dependency on what the server itself brings, which has smaller numbers.
+/// The server's own deferrable check `g` of an index runs the code that its expressions call. The catalogs
+/// record no dependency on built-in objects, which have smaller OIDs.
 const FOREIGN_EXPRESSION: &str = "SELECT FROM pg_catalog.pg_depend d \
     WHERE d.classid OPERATOR(pg_catalog.=) 1259::pg_catalog.oid \
       AND d.objid OPERATOR(pg_catalog.=) g.tgconstrindid \

@@ -1,30 +1,30 @@
-//! What the transaction changed besides its row, for targets on which code runs.
+//! Detects the transaction's changes besides its row, for targets with code.
 
 use std::collections::BTreeMap;
 
 use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_source::{EngineError, RowPlan};
 
-/// Lines about other changes that are kept.
+/// Maximum number of reported lines about other changes.
 const COLLATERAL_LINES_MAX: usize = 16;
-/// Rows inserted, updated and deleted in each table, counted over earlier transactions of the session too.
+/// Rows inserted, updated and deleted in each table; the counts include earlier transactions of the session.
 const COUNTS: &str = "SELECT 'count', s.relid::pg_catalog.text, s.schemaname::pg_catalog.text, \
     s.relname::pg_catalog.text, s.n_tup_ins::pg_catalog.text, s.n_tup_upd::pg_catalog.text, \
     s.n_tup_del::pg_catalog.text FROM pg_catalog.pg_stat_xact_user_tables s \
     WHERE (s.n_tup_ins OPERATOR(pg_catalog.+) s.n_tup_upd OPERATOR(pg_catalog.+) s.n_tup_del) \
       OPERATOR(pg_catalog.>) 0::bigint";
-/// Locks that no change of a row takes: a table that was emptied, altered or locked whole is not counted above.
+/// Locks that no row change takes: a truncated, altered or explicitly locked table is not counted above.
 const STRONG_LOCKS: &str = "SELECT 'lock', (SELECT c.relname::pg_catalog.text FROM pg_catalog.pg_class c \
       WHERE c.oid OPERATOR(pg_catalog.=) l.relation) FROM pg_catalog.pg_locks l \
     WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
       AND l.locktype OPERATOR(pg_catalog.=) 'relation'::pg_catalog.text AND l.mode OPERATOR(pg_catalog.<>) \
       ALL ('{AccessShareLock,RowShareLock,RowExclusiveLock}'::pg_catalog.text[])";
 
-/// Rows changed in each table, by its number.
+/// Rows changed in each table, by its OID.
 #[derive(Debug, Default)]
 pub(super) struct Counts(BTreeMap<String, Counted>);
 
-/// A table, and what happened in it.
+/// A table, and its changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Counted {
     schema: String,
@@ -33,25 +33,25 @@ struct Counted {
     rows: [i64; 3],
 }
 
-/// The counts now.
+/// Reads the current counts.
 pub(super) async fn counts(lease: &mut PgPooledConnection) -> Result<Counts, EngineError> {
     Ok(counts_of(&lease.batch(COUNTS.to_owned()).await?))
 }
 
-/// One line for each kind of change of each table besides the one row.
+/// Returns one line for each kind of change of each table besides the one row.
 pub(super) async fn read(
     lease: &mut PgPooledConnection,
     before: &Counts,
     plan: &RowPlan,
     matched: u64,
 ) -> Result<Vec<String>, EngineError> {
-    // A trigger may have deferred something again; it would otherwise happen at the COMMIT, unseen.
+    // A trigger may have deferred something again; it would otherwise run undetected at the COMMIT.
     let rows = lease
         .batch(format!("SET CONSTRAINTS ALL IMMEDIATE; {COUNTS}; {STRONG_LOCKS}"))
         .await?;
     let mut lines = changes(before, &counts_of(&rows), plan, matched);
     for row in rows.iter().filter(|row| text(row, 0) == "lock") {
-        lines.push(format!("`{}` was emptied, altered or locked whole", text(row, 1)));
+        lines.push(format!("`{}` was truncated, altered or locked as a whole", text(row, 1)));
     }
     lines.truncate(COLLATERAL_LINES_MAX);
     Ok(lines)
@@ -71,7 +71,7 @@ fn text(row: &[Option<String>], at: usize) -> &str {
     row.get(at).and_then(Option::as_deref).unwrap_or_default()
 }
 
-/// What happened besides the one row, from the counts before and after.
+/// Returns the changes besides the one row, from the counts before and after.
 fn changes(before: &Counts, after: &Counts, plan: &RowPlan, matched: u64) -> Vec<String> {
     let mut lines = Vec::new();
     for (id, counted) in &after.0 {

@@ -1,8 +1,8 @@
-//! The stamp: identity and version of every catalog row that decides what target and receipt table are.
+//! The stamp: identity and version of every catalog row that defines target and receipt table.
 //!
-//! A changed definition always shows, also one that was changed back. A stamp validates what one server process was
-//! judged by, for minutes, in memory: it is never stored, signed or shared, because after a crash, a restore or a
-//! failover the same numbers can belong to other definitions.
+//! Every changed definition changes the stamp, even if it was changed back. A stamp validates the check
+//! result of one server process, for minutes, in memory. It is never stored, signed or shared: after a crash,
+//! a restore or a failover the same numbers can belong to other definitions.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +17,12 @@ use synapsor_engine::postgres::foreign_code::Related;
 use synapsor_engine::postgres::receipt_form::Difference;
 use synapsor_source::EngineError;
 
-/// How long a judged stamp is used.
+/// How long a checked stamp is valid.
 const STAMP_AGE_MAX: Duration = Duration::from_secs(300);
-/// Judged tables that are kept.
+/// Maximum number of cached check results.
 const JUDGED_MAX: usize = 1_000;
 
-/// Rows found by the numbers of both tables: `(tag, catalog, column, further identity)`.
+/// Rows found by the OIDs of both tables: `(tag, catalog, column, further identity)`.
 const OF_TABLE: [(&str, &str, &str, &str); 7] = [
     ("default", "pg_attrdef", "adrelid", "oid"),
     ("constraint", "pg_constraint", "conrelid", "oid"),
@@ -32,7 +32,7 @@ const OF_TABLE: [(&str, &str, &str, &str); 7] = [
     ("parent", "pg_inherits", "inhrelid", "inhparent"),
     ("child", "pg_inherits", "inhparent", "inhrelid"),
 ];
-/// Rows found by lists of numbers, with the parameter that holds the list.
+/// Rows found by lists of OIDs, with the parameter that holds the list.
 const OF_LISTS: [(&str, &str, &str, u8); 8] = [
     ("namespace", "pg_namespace", "oid", 3),
     ("type", "pg_type", "oid", 4),
@@ -48,18 +48,18 @@ const OF_LISTS: [(&str, &str, &str, u8); 8] = [
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<String>);
 
-/// What a stamp is about.
+/// Objects that a stamp covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Covered {
-    /// The number of the target, or of no table.
+    /// The OID of the target, or of no table.
     pub(super) target: u32,
     pub(super) receipts: u32,
     pub(super) related: Related,
 }
 
 impl Covered {
-    /// One text per row, in no particular order. A list without numbers has no part: each part costs its start,
-    /// also if it finds nothing.
+    /// Builds one text per row, in no particular order. An empty list has no part, because each part has a
+    /// fixed cost even if it finds nothing.
     pub(super) fn sql(&self) -> String {
         let mut parts = of_tables();
         for (tag, catalog, column, parameter) in OF_LISTS {
@@ -94,7 +94,7 @@ impl Covered {
         ]
     }
 
-    /// The stamp as it is now.
+    /// Reads the current stamp.
     pub(super) async fn read(&self, lease: &mut PgPooledConnection) -> Result<Stamp, EngineError> {
         let statement = Statement {
             sql: self.sql(),
@@ -152,7 +152,7 @@ fn of_list(tag: &str, catalog: &str, column: &str, parameter: u8) -> String {
     )
 }
 
-/// What the types of others are made of.
+/// Attributes of user-defined types.
 fn of_attributes() -> String {
     "SELECT pg_catalog.concat_ws(' ', 'attribute', x.attrelid, x.attnum, x.xmin, x.ctid) FROM pg_catalog.pg_type y \
      JOIN pg_catalog.pg_attribute x ON x.attrelid OPERATOR(pg_catalog.=) y.typrelid \
@@ -161,39 +161,39 @@ fn of_attributes() -> String {
         .to_owned()
 }
 
-/// What was found of both tables under one stamp.
+/// Check results of both tables under one stamp.
 #[derive(Debug)]
 pub(super) struct JudgedTables {
     pub(super) covered: Covered,
     pub(super) stamp: Stamp,
     pub(super) receipt_differences: Vec<Difference>,
-    /// Absent if only the receipt table is concerned.
+    /// Absent if only the receipt table is covered.
     pub(super) shape: Option<Arc<TableSchema>>,
     pub(super) code: Vec<ForeignCode>,
 }
 
-/// The server process that the judgement holds for, and the two tables by name.
+/// The server process for which the check result is valid, and the two tables by name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     process: (i32, i64),
     target: Option<(String, String)>,
 }
 
-/// Judged stamps of one receipt table and the targets beside it, kept in memory.
+/// Cache of checked stamps of one receipt table and its targets, in memory only.
 #[derive(Debug, Default)]
 pub(super) struct JudgedStamps {
     kept: Mutex<BTreeMap<Key, (Instant, Arc<JudgedTables>)>>,
 }
 
 impl JudgedStamps {
-    /// What was judged for this server process and is young enough.
+    /// Returns the check result for this server process if it is young enough.
     pub(super) fn get(&self, facts: &ServerFacts, target: Option<(&str, &str)>) -> Option<Arc<JudgedTables>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let (at, judged) = kept.get(&key(facts, target))?;
         (at.elapsed() < STAMP_AGE_MAX).then(|| judged.clone())
     }
 
-    /// Keeps a judgement that was begun at this instant.
+    /// Caches a check result whose check began at this instant.
     pub(super) fn keep(
         &self,
         facts: &ServerFacts,

@@ -8,7 +8,8 @@ use synapsor_source::{EngineError, EngineErrorKind, RowPlan};
 
 use crate::transaction::RowChange;
 
-/// The statement that changes the row of a plan on one connection only, known by the process that serves it.
+/// Returns the statement that changes the row of a plan on one connection only, identified by its server
+/// process.
 pub(super) fn update_row(
     plan: &RowPlan,
     change: RowChange<'_>,

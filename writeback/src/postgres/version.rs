@@ -1,4 +1,4 @@
-//! The version of a row: the transaction that wrote it, and its place.
+//! The version of a row: the transaction that wrote it, and its physical position.
 
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::ColumnValue;
@@ -28,12 +28,12 @@ impl RowVersion {
         }
     }
 
-    /// Whether these rows, read after COMMIT, hold another version that the same transaction made: one that nobody
-    /// checked. A version of another transaction is a later change and proves nothing. A function that catches
-    /// exceptions writes under a number of its own, so this finds less than the checks before COMMIT: it is the
-    /// second wall behind them.
+    /// Whether these rows, read after COMMIT, hold an unchecked version from the same transaction. A version
+    /// of another transaction is a later change and proves nothing. A function that catches exceptions writes
+    /// under its own subtransaction id, so this finds less than the checks before COMMIT. It is the second
+    /// line of defense behind them.
     pub(super) fn is_replaced_by_own(&self, rows: &[Vec<Option<String>>], transaction_id: u64) -> bool {
-        // A row has the low 32 bits of the number.
+        // A row has the low 32 bits of the transaction id.
         let own = (transaction_id & u64::from(u32::MAX)).to_string();
         rows.iter()
             .filter_map(|row| Self::of_row(row))
@@ -41,7 +41,7 @@ impl RowVersion {
     }
 }
 
-/// The rows of a plan in a writing transaction, at most two, each with its version if that is asked for.
+/// Returns the rows of a plan in a writing transaction, at most two, each with its version if requested.
 pub(super) async fn rows_with_version(
     lease: &mut PgPooledConnection,
     plan: &RowPlan,
@@ -66,9 +66,10 @@ pub(super) async fn rows_with_version(
     Ok(rows)
 }
 
-/// The statement that reads the version of a row without parameters, for the message of the COMMIT; nothing if no row
-/// can have these keys. Values are given as hexadecimal digits, which mean the same under every setting; from a
-/// subquery, whose collation gives way to the column's, so that the key's index serves.
+/// Returns the statement that reads the version of a row without parameters, for the message of the COMMIT;
+/// `None` if no row can have these keys. Values are given as hexadecimal digits, which mean the same under
+/// every setting. They come from a subquery, whose collation yields to the column's, so that the key's index
+/// serves.
 pub(super) fn version_statement(plan: &RowPlan, shape: &TableSchema) -> Result<Option<String>, EngineError> {
     let Some(statement) = dialect::select_columns(plan, shape, COLUMNS, TableExtent::Only)? else {
         return Ok(None);

@@ -1,5 +1,5 @@
-//! One writing transaction at READ COMMITTED: a row lock, one UPDATE with everything that was deferred, the account
-//! of what it changed, the receipt, COMMIT. Any error closes the connection, which rolls back.
+//! One writing transaction at READ COMMITTED: a row lock, one UPDATE with all deferred work, the count of its
+//! changes, the receipt, COMMIT. Any error closes the connection, which rolls back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,14 +29,14 @@ use super::stamp::JudgedStamps;
 use super::update;
 use super::version::version_statement;
 
-/// Nobody may hold locks for longer.
+/// Maximum time that a transaction holds locks.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a COMMIT is waited for: no timeout of the server bounds the wait for a standby.
+/// Timeout of a COMMIT: no server timeout limits the wait for a standby.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The first version of the server that bounds whole transactions itself.
+/// The first server version that limits whole transactions itself.
 const TRANSACTION_TIMEOUT_SINCE: u32 = 17;
 
-/// Begins a transaction; the server's clock, and its identity come from inside it.
+/// Begins a transaction; reads the server's clock and identity inside it.
 pub(crate) async fn begin(
     connections: &Arc<PgPool>,
     receipts: &ReceiptTable,
@@ -46,7 +46,7 @@ pub(crate) async fn begin(
     loop {
         let (lease, is_kept) = connections.lease().await?;
         match begin_on(lease, connections.statement_timeout(), receipts, (shapes, stamps)).await {
-            // A kept connection may have died since; another one has not been tried yet.
+            // A pooled connection may be lost; a new one has not been tried yet.
             Err(error) if is_kept && is_lost(&error) => {}
             done => return done,
         }
@@ -109,7 +109,7 @@ async fn begin_on(
     })
 }
 
-/// BEGIN, every setting for this transaction only, and what the server says then, in one message.
+/// Sends BEGIN, every setting for this transaction only, and the query of the server's facts, in one message.
 fn opening(facts: &ServerFacts, statement_timeout: Duration) -> String {
     let mut settings: Vec<(&str, String)> = EXACT_SETTINGS
         .map(|(name, value)| (name, value.to_owned()))
@@ -133,7 +133,7 @@ fn opening(facts: &ServerFacts, statement_timeout: Duration) -> String {
     )
 }
 
-/// Sets every setting of the opening message again, to the value that it had right after that.
+/// Sets every setting of the opening message again, to its value right after that message.
 fn set_again(settings: &Settings) -> String {
     let ours = EXACT_SETTINGS.iter().map(|(name, _)| *name).chain([
         "statement_timeout",
@@ -159,7 +159,7 @@ struct PostgresTransaction {
     receipts: ReceiptTable,
     shapes: Arc<Shapes>,
     stamps: Arc<JudgedStamps>,
-    /// As of the first look, if the target has code: that may change other tables.
+    /// From the first check, if the target has code: that may change other tables.
     counts_before: Counts,
     /// The settings right after the opening message, and the statement that sets them again.
     settings: Settings,
@@ -167,14 +167,14 @@ struct PostgresTransaction {
     has_read_target: bool,
     has_read_receipts: bool,
     is_locked: bool,
-    /// Rows of the target that the update matched.
+    /// Rows of the target that the UPDATE matched.
     matched: u64,
     first: Option<FirstLook>,
-    /// What the last look proved; COMMIT takes it.
+    /// Result of the last check; COMMIT consumes it.
     checked: Option<Confirmed>,
 }
 
-/// What COMMIT needs: the transaction as it was checked, and how its row is read again.
+/// Data for COMMIT: the transaction as it was checked, and the statement that reads its row again.
 struct Confirmed {
     checked: Checked,
     row_again: Option<String>,
@@ -206,8 +206,8 @@ impl PostgresTransaction {
         }
     }
 
-    /// Whether no code of others can have run: it could have changed the session for later transactions. It runs when
-    /// rows are read too, so whatever was read must have been judged since.
+    /// Whether certainly no foreign code ran: it could have changed the session for later transactions.
+    /// Reading rows can run code too, so every table that was read must have been checked since.
     fn is_session_clean(&self) -> bool {
         let is_judged = match &self.first {
             Some(first) => first.is_without_foreign_code() && (first.has_target() || !self.has_read_target),
@@ -281,7 +281,8 @@ impl Transaction for PostgresTransaction {
     async fn update(&mut self, plan: &RowPlan, change: RowChange<'_>) -> Result<u64, EngineError> {
         let mut lease = self.take()?;
         let shape = self.kept_shape(&mut lease, plan).await?;
-        // Deferred work was made immediate when the transaction began, so it runs with the statement.
+        // Constraints were set immediate at the start of the transaction, so deferred work runs with the
+        // statement.
         let matched = match update::update_row(plan, change, &shape, lease.facts().process_id)? {
             Some(statement) => lease.execute(statement).await.map_err(|failed| {
                 self.shapes.forget(&plan.schema, &plan.table);
@@ -300,7 +301,8 @@ impl Transaction for PostgresTransaction {
 
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
         let first = self.first.as_ref().ok_or_else(ended)?;
-        // Without code on it an UPDATE has no other effect; the last look proves that there was none, and no lock.
+        // Without code on the target an UPDATE has no other effect; the last check proves that there was
+        // none, and no lock.
         if !first.has_code() {
             return Ok(Vec::new());
         }
@@ -418,8 +420,8 @@ fn insert(receipts: &ReceiptTable, receipt: &StoredReceipt) -> Statement {
     }
 }
 
-/// Fails, and with it the message that it begins, unless every prepared statement is one of ours: what the transaction
-/// found and wrote was found and written by them.
+/// Fails, with the rest of its message, unless every prepared statement is one of ours: all reads and writes
+/// of the transaction went through them.
 fn fails_unless_ours(prepared: usize) -> String {
     format!(
         "SELECT 'ours', 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM (SELECT \
@@ -431,7 +433,7 @@ fn fails_unless_ours(prepared: usize) -> String {
     )
 }
 
-/// Whether the counts among these rows say so. Behind a pooler nothing is prepared by name.
+/// Whether the counts among these rows confirm that. Behind a pooler no statement is prepared by name.
 pub(super) fn has_only_ours(lease: &PgPooledConnection, rows: &[Vec<Option<String>>]) -> bool {
     let Some(prepared) = lease.prepared_statements() else {
         return true;
@@ -448,7 +450,7 @@ async fn commit(
     is_clean: bool,
 ) -> Result<(), CommitError> {
     let transaction_id = confirmed.checked.transaction_id;
-    // A COMMIT can answer that it rolled back, and the driver does not report it; the state afterwards does.
+    // A COMMIT can return a rollback, and the driver does not report it; the state afterwards does.
     let mut sql = format!("COMMIT; SELECT pg_catalog.pg_xact_status('{transaction_id}')");
     if let Some(prepared) = lease.prepared_statements() {
         sql = format!("{}; {sql}", fails_unless_ours(prepared));
@@ -461,14 +463,14 @@ async fn commit(
     let mut rows = done.map_err(CommitError::Doubt)?;
     rows.retain(|row| tag(row) != "ours");
     let Some((status, rows)) = rows.split_first() else {
-        return Err(doubt("the COMMIT was not answered"));
+        return Err(doubt("the COMMIT was not confirmed"));
     };
     if tag(status) != "committed" {
-        return Err(doubt("the COMMIT ended in something else"));
+        return Err(doubt("the COMMIT ended in another state"));
     }
     let version = confirmed.checked.version.as_ref();
     if version.is_some_and(|version| version.is_replaced_by_own(rows, transaction_id)) {
-        let detail = "COMMIT made another version of the row than the one that was checked";
+        let detail = "COMMIT created another version of the row than the checked one";
         return Err(CommitError::Violation(Violation::new(
             ViolationKind::RowChangedInCommit,
             detail,
@@ -483,7 +485,7 @@ async fn commit(
     Ok(())
 }
 
-/// The rows of a plan, with their lock if asked for.
+/// Returns the rows of a plan, with their lock if requested.
 async fn select(
     lease: &mut PgPooledConnection,
     plan: &RowPlan,

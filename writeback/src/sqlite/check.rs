@@ -1,4 +1,4 @@
-//! The write path of a file.
+//! Preflight of the write path of a file.
 
 use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Engine as _, EngineError, Finding, PreflightTarget};
@@ -7,7 +7,7 @@ use super::Writing;
 use crate::fitness::misfit;
 use crate::transaction::Begin as _;
 
-/// The write path of a file: there are no rights to look at, so the receipt table and the targets are.
+/// Checks the write path of a file: it has no rights, so only the receipt table and the targets are checked.
 pub(super) async fn check(
     writing: &Writing,
     targets: &[PreflightTarget],

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use crate::database::Write;
 use crate::transaction::{Begin, OpenTransaction};
 
-/// The writing connection of one file. Writers of this process take turns by the permit.
+/// The writing connection of one file. The permit serializes the writers of this process.
 pub(crate) struct Writing {
     engine: Arc<SqliteEngine>,
     permit: Arc<Semaphore>,

@@ -4,8 +4,8 @@ use synapsor_domain::value::ColumnValue;
 use synapsor_engine::sqlite::dialect::{NOW, equals, key_columns, matching, qualified, quote};
 use synapsor_source::RowPlan;
 
-/// The statement that changes the row of a plan. Parameters: the new values, [`key_parameters`], the guard.
-/// The conflict clause keeps a clause of the table from replacing other rows.
+/// Returns the statement that changes the row of a plan. Parameters: the new values, [`key_parameters`], the
+/// guard. The conflict clause prevents a clause of the table from replacing other rows.
 pub(super) fn update_row(
     plan: &RowPlan,
     set: &[ColumnValue],

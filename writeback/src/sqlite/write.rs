@@ -1,5 +1,5 @@
-//! One writing transaction on a fresh connection: BEGIN IMMEDIATE, which is every lock at once, one UPDATE, the
-//! account of everything that changed, the receipt, COMMIT. Any error closes the connection, which rolls back.
+//! One writing transaction on a new connection: BEGIN IMMEDIATE, which takes every lock at once, one UPDATE,
+//! the count of all changes, the receipt, COMMIT. Any error closes the connection, which rolls back.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,15 +25,15 @@ use synapsor_engine::sqlite::{dialect, inspect, read};
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
 
-/// Nobody may hold the file's one lock for longer.
+/// Maximum time that a transaction holds the file's one lock.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Lines about other changes that are kept.
+/// Maximum number of reported lines about other changes.
 const COLLATERAL_LINES_MAX: usize = 16;
 
-/// Begins a transaction on a connection of its own.
+/// Begins a transaction on its own connection.
 ///
-/// Within this process writers queue for `turns`, of which there is one: cheaper and fairer than SQLite's own
-/// waiting, which looks again and again.
+/// Within this process writers queue for the single permit of `turns`: this is cheaper and fairer than
+/// SQLite's own waiting, which polls.
 pub(crate) async fn begin(
     file: DatabaseFile,
     receipt_table: String,
@@ -65,14 +65,14 @@ pub(crate) async fn begin(
     })
 }
 
-/// Ends a transaction that was held too long: what runs is interrupted, and the connection is closed.
+/// Ends a transaction that exceeded its time: interrupts the running statement and closes the connection.
 async fn expire(slot: Slot, deadline: Arc<StatementDeadline>) {
     tokio::time::sleep(TRANSACTION_TIMEOUT).await;
     deadline.set_passed();
     let closing = tokio::task::spawn_blocking(move || {
         drop(slot.lock().unwrap_or_else(PoisonError::into_inner).take());
     });
-    // A thread that dies while closing has closed as well.
+    // A thread that panics while closing has closed the connection as well.
     let _ = closing.await;
 }
 
@@ -139,11 +139,11 @@ pub(super) struct SqliteTxConn {
     changes: Arc<Mutex<ChangeCounter>>,
     total_at_begin: u64,
     pub(super) receipt_table: String,
-    /// As the first look found them.
+    /// As the first check found them.
     pub(super) definitions: Option<Definitions>,
-    /// Name of the target's row number, as the first look found it; none in a table without row numbers.
+    /// Name of the target's row number, as the first check found it; `None` in a table without row numbers.
     pub(super) row_number: Option<&'static str>,
-    /// Given back after the connection is closed: fields are dropped in their order.
+    /// Released after the connection is closed: fields are dropped in their order.
     _turn: OwnedSemaphorePermit,
 }
 
@@ -154,8 +154,8 @@ impl SqliteTxConn {
         self.changes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What changed besides the target, the receipt and declared rows, by two counts that must agree: the hook, which
-    /// names tables, and the connection's own counter.
+    /// Returns the changes besides the target, the receipt and declared rows, by two counts that must agree:
+    /// the hook, which names tables, and the connection's own counter.
     pub(super) fn side_effects(&self) -> Vec<String> {
         let counted = self.connection.total_changes() - self.total_at_begin;
         let changes = self.changes();
@@ -170,13 +170,13 @@ impl SqliteTxConn {
     }
 }
 
-/// The changes that SQLite reported since BEGIN. It reports none of tables without row numbers.
+/// Changes that SQLite reported since BEGIN. It reports none of tables without row numbers.
 #[derive(Default)]
 pub(super) struct ChangeCounter {
     target: ExpectedChange,
     /// The receipt table while its one row is inserted.
     receipts: Option<String>,
-    /// Declared tables with the rows that may still be written there.
+    /// Declared tables with the number of rows that may still be written there.
     allowed: BTreeMap<String, u32>,
     total: u64,
     others: Vec<String>,
@@ -185,25 +185,25 @@ pub(super) struct ChangeCounter {
 /// The one row that may change.
 #[derive(Default)]
 enum ExpectedChange {
-    /// None yet, or none at all.
+    /// Not yet known, or none.
     #[default]
     None,
-    /// A row that is known by its number, which may change any number of times.
+    /// A row known by its number, which may change any number of times.
     Numbered { table: String, row: i64 },
     /// A row of a table without row numbers: exactly this many changes are expected and none is reported.
     Unreported { expected: u64 },
 }
 
 impl ChangeCounter {
-    /// Lets the declared tables be written.
+    /// Permits writes to the declared tables.
     pub(super) fn allow(&mut self, allowed: &Acknowledged) {
         let table = |(name, rows): (&str, u32)| Some((name.split_once('.')?.1.to_owned(), rows));
         self.allowed = allowed.writes().filter_map(table).collect();
     }
 
-    /// Whether the change is one that was expected; each receipt and each declared row is expected once.
+    /// Whether the change was expected; each receipt and each declared row is expected once.
     fn is_expected(&mut self, action: Action, table: &str, row: i64) -> bool {
-        // Deletion and insertion of the row, which keep its number too, are never expected.
+        // A deletion and re-insertion of the row, which keeps its number too, is never expected.
         if action == Action::SQLITE_UPDATE
             && matches!(&self.target, ExpectedChange::Numbered { table: t, row: r } if t == table && *r == row)
         {
@@ -244,7 +244,7 @@ impl ChangeCounter {
     }
 }
 
-/// The slot of a transaction, and the task that empties it when it is held too long.
+/// The slot of a transaction, and the task that empties it after the time limit.
 struct TransactionSlot {
     slot: Slot,
     expiry: AbortHandle,
@@ -257,8 +257,8 @@ impl Drop for TransactionSlot {
 }
 
 impl TransactionSlot {
-    /// Runs `work` on a blocking thread. An error closes the connection there; so does the end of the process
-    /// or of the waiting future, because nothing else holds the transaction.
+    /// Runs `work` on a blocking thread. An error closes the connection there. So does the end of the process
+    /// or of the waiting future, because nothing else owns the transaction.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteTxConn) -> Result<T, EngineError> + Send + 'static,
@@ -282,7 +282,7 @@ impl TransactionSlot {
 }
 
 impl TransactionSlot {
-    /// As [`Held::run`] for a look: what it finds leaves the connection open for the rollback.
+    /// Like [`Held::run`] for a check: its findings leave the connection open for the rollback.
     async fn look<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteTxConn) -> Result<T, LookError> + Send + 'static,
@@ -376,7 +376,7 @@ impl Transaction for SqliteTransaction {
 
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
         let receipt = receipt.clone();
-        // What the insert met is kept beside the transaction's own error: a violation of the key ends both.
+        // The insert's error is kept beside the transaction's own: a violation of the key ends both.
         let met = Arc::new(Mutex::new(None));
         let seen = met.clone();
         let inserted = self.held.run(move |s| {
@@ -409,12 +409,13 @@ impl Transaction for SqliteTransaction {
             session.deadline.clear();
             let committed = session.connection.execute_batch("COMMIT").map_err(scrub);
             match (committed, session.connection.is_autocommit()) {
-                // What was committed to a file that was replaced is looked for in the one that took its place.
+                // If the file was replaced, the commit is looked for in the replacement.
                 (Ok(()), true) => session
                     .files
                     .check_in_place(&session.file)
                     .map_err(CommitError::Doubt),
-                // The transaction is still open, so nothing was committed; closing the connection rolls it back.
+                // The transaction is still open, so nothing was committed; closing the connection rolls it
+                // back.
                 (committed, false) => Err(CommitError::NotCommitted(committed.err().unwrap_or_else(ended))),
                 (Err(error), true) => Err(CommitError::Doubt(error)),
             }
@@ -424,7 +425,7 @@ impl Transaction for SqliteTransaction {
 
     async fn roll_back(self: Box<Self>) {
         let closed = self.held.run(|_| Err::<(), _>(ended()));
-        // The error is what closes the connection.
+        // The error closes the connection.
         let _ = closed.await;
     }
 }
@@ -467,8 +468,8 @@ pub(super) fn update(
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 
-/// A foreign key of the table to itself that carries a change on to another column. SQLite reports that as one more
-/// change of the same row.
+/// A foreign key of the table to itself that propagates a change to another column. SQLite reports that as
+/// one more change of the same row.
 fn following_key(shape: &TableSchema, change: RowChange<'_>) -> Option<String> {
     let set = change.set.iter().map(|new| new.column.as_str()).chain(change.now);
     let set: Vec<&str> = set.collect();
@@ -483,13 +484,13 @@ fn following_key(shape: &TableSchema, change: RowChange<'_>) -> Option<String> {
         .filter(|key| key.table.eq_ignore_ascii_case(&shape.table))
         .filter(|key| !matches!(key.on_update.as_str(), "NO ACTION" | "RESTRICT"))
         .find(|key| match key.referenced_columns.as_slice() {
-            // Without a list the key points at the primary key.
+            // Without a list the key references the primary key.
             [] => shape.columns.iter().any(|column| is_key(&column)),
             columns => columns.iter().any(may_change),
         })
         .map(|key| {
             format!(
-                "the foreign key on `{}` follows a changed column",
+                "the foreign key on `{}` references a changed column",
                 key.columns.join(", ")
             )
         })
@@ -516,7 +517,7 @@ fn target_row(
         })
         .map_err(scrub)?;
     let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().map_err(scrub)?;
-    // With none or several rows there is no row that may change.
+    // With none or several rows, no row may change.
     Ok(match numbers[..] {
         [row] => ExpectedChange::Numbered {
             table: plan.table.clone(),
@@ -556,7 +557,7 @@ pub(super) fn insert(session: &SqliteTxConn, receipt: &StoredReceipt) -> Result<
     let stored = stored.map(|found| found.of_key(&receipt.proposal_id));
     match stored.map_err(RecordError::Engine)? {
         Some(stored) if stored == *receipt => Ok(()),
-        Some(_) | None => Err(surprise("the receipt does not read back as it was written")),
+        Some(_) | None => Err(surprise("the receipt read back differs from the inserted one")),
     }
 }
 
@@ -590,5 +591,5 @@ fn ended() -> EngineError {
 }
 
 fn died() -> EngineError {
-    EngineError::new(EngineErrorKind::Other, "a worker thread died")
+    EngineError::new(EngineErrorKind::Other, "a worker thread panicked")
 }

@@ -14,11 +14,11 @@ use crate::postgres::write::has_only_ours;
 use crate::transaction::Rows;
 use crate::violation::{LookError, ViolationKind};
 
-/// What the last check compares with.
+/// Data with which the last check compares.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::postgres) struct LastLook<'a> {
     pub(in crate::postgres) first: &'a FirstLook,
-    /// Whether the row was locked by a statement of its own first.
+    /// Whether a separate statement locked the row first.
     pub(in crate::postgres) is_locked: bool,
     /// The row that was updated; absent if none was.
     pub(in crate::postgres) plan: Option<&'a RowPlan>,
@@ -27,22 +27,22 @@ pub(in crate::postgres) struct LastLook<'a> {
     pub(in crate::postgres) matched: u64,
 }
 
-/// What the last check proves, and all that COMMIT needs.
+/// Result of the last check, with all data that COMMIT needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::postgres) struct Checked {
     pub(in crate::postgres) transaction_id: u64,
-    /// The version of the row that was checked, if the account may read it.
+    /// The version of the checked row, if the account can read it.
     pub(in crate::postgres) version: Option<RowVersion>,
 }
 
 impl Looks<'_> {
-    /// The last check: nothing but its last statement runs between what it finds and COMMIT.
+    /// Runs the last check: only its last statement runs between its findings and COMMIT.
     pub(in crate::postgres) async fn last(
         &self,
         lease: &mut PgPooledConnection,
         look: LastLook<'_>,
     ) -> Result<(Rows, Checked), LookError> {
-        // A target without code defers and changes nothing, and the stamp proves below that it had none.
+        // A target without code defers and changes nothing; the stamp proves below that it had none.
         if look.first.has_code() {
             self.settle_code(lease).await?;
         }
@@ -51,7 +51,7 @@ impl Looks<'_> {
         if receipt.of_key(&look.receipt.proposal_id).as_ref() != Some(look.receipt) {
             return Err(LookError::violation(
                 ViolationKind::ReadBack,
-                "the receipt does not read back as it was written",
+                "the receipt read back differs from the inserted one",
             ));
         }
         let covered = &look.first.judged.covered;
@@ -77,7 +77,7 @@ impl Looks<'_> {
 }
 
 impl Looks<'_> {
-    /// Constraints first: they may run code. Then settings as found, then the settings again.
+    /// Runs constraints first, since they can run code; then compares the settings, and sets them again.
     async fn settle_code(&self, lease: &mut PgPooledConnection) -> Result<(), LookError> {
         let rows = lease
             .batch(format!(
@@ -97,7 +97,7 @@ impl Looks<'_> {
     }
 }
 
-/// Reads the row again as it will be committed, with its version if the account may read that.
+/// Reads the row again as it will be committed, with its version if the account can read that.
 async fn read_again(
     lease: &mut PgPooledConnection,
     look: LastLook<'_>,
@@ -135,7 +135,7 @@ impl LastLook<'_> {
         self.check_counts(found)
     }
 
-    /// Locks for writing on both tables, on what belongs to them, on declared tables, and on nothing else.
+    /// Permits write locks only on both tables, their dependent relations and declared tables.
     fn check_locks(&self, locks: &[HeldLock]) -> Result<(), LookError> {
         let covered = &self.first.judged.covered;
         let mut allowed: BTreeSet<u32> = covered.related.lockable.iter().copied().collect();
@@ -157,7 +157,7 @@ impl LastLook<'_> {
         }
         Err(LookError::violation(
             ViolationKind::TargetChanged,
-            "row lock, UPDATE and receipt are not in the tables that were judged",
+            "row lock, UPDATE and receipt are not in the checked tables",
         ))
     }
 
@@ -172,7 +172,7 @@ impl LastLook<'_> {
         let refuse = |name: &str, rows: RowCounts| {
             let [inserted, updated, deleted] = rows;
             let detail = format!(
-                "{inserted} rows inserted, {updated} updated and {deleted} deleted in {name} besides what is allowed"
+                "{inserted} rows inserted, {updated} updated and {deleted} deleted in {name} beyond the allowed changes"
             );
             Err(LookError::violation(ViolationKind::RowsElsewhere, detail))
         };
@@ -198,7 +198,7 @@ impl LastLook<'_> {
     }
 }
 
-/// Whether these are no more rows than that, and none of them was taken back.
+/// Whether these are at most the allowed rows, and none was rolled back.
 fn is_within(rows: RowCounts, rows_max: u32) -> bool {
     rows.iter().all(|n| *n >= 0) && rows.iter().sum::<i64>() <= i64::from(rows_max)
 }

@@ -1,10 +1,10 @@
 //! The two checks of a writing transaction: before its first write, and as its last statement before COMMIT.
 //!
-//! The first check compares both tables with what they must be and the code on the target with what was
-//! acknowledged. A row lock alone stops neither CREATE TRIGGER nor a renamed schema, so the last check compares the
-//! same catalog rows again when the transaction holds locks that keep them true until COMMIT. It also proves that
-//! nothing is queued to run inside COMMIT: queued work needs a lock for writing on a table with a deferrable trigger,
-//! or an open cursor.
+//! The first check compares both tables with their required form and the code on the target with the
+//! acknowledged code. A row lock alone prevents neither CREATE TRIGGER nor a renamed schema. So the last
+//! check compares the same catalog rows again when the transaction holds locks that fix them until COMMIT. It
+//! also proves that nothing is queued to run inside COMMIT: queued work needs a write lock on a table with a
+//! deferrable trigger, or an open cursor.
 
 mod last;
 
@@ -28,47 +28,47 @@ use crate::violation::{LookError, ViolationKind};
 
 pub(super) use last::{Checked, LastLook};
 
-/// How often tables are judged again because they changed meanwhile.
+/// Maximum number of repeated checks when tables changed meanwhile.
 const JUDGE_TRIES: u32 = 3;
 
-/// What the first check found, for the last one to compare with.
+/// Findings of the first check, for comparison by the last one.
 #[derive(Debug)]
 pub(super) struct FirstLook {
     judged: Arc<JudgedTables>,
     facts: LookFacts,
     declared: Vec<Declared>,
-    /// Rows of the target itself that acknowledged code may change besides the one.
+    /// Rows of the target that acknowledged code may change besides the proposal's row.
     target_rows_max: u32,
 }
 
 impl FirstLook {
-    /// Whether the target was judged, and not the receipt table alone.
+    /// Whether the target was checked, and not only the receipt table.
     pub(super) fn has_target(&self) -> bool {
         self.judged.covered.target != NO_TABLE
     }
 
-    /// The target as it was judged.
+    /// Returns the target as it was checked.
     pub(super) fn shape(&self) -> Option<&Arc<TableSchema>> {
         self.judged.shape.as_ref()
     }
 
-    /// As [`Self::shape`], if the target has this name.
+    /// Returns [`Self::shape`], if the target has this name.
     pub(super) fn shape_of(&self, schema: &str, table: &str) -> Option<&Arc<TableSchema>> {
         self.shape()
             .filter(|shape| shape.schema == schema && shape.table == table)
     }
 
-    /// Whether the target runs no code but of the closed form.
+    /// Whether the target runs only code of the closed form.
     pub(super) fn is_without_foreign_code(&self) -> bool {
         self.judged.code.iter().all(|code| code.form == CodeForm::Closed)
     }
 
-    /// Whether code of any form stands on the target.
+    /// Whether the target has code of any form.
     pub(super) fn has_code(&self) -> bool {
         !self.judged.code.is_empty()
     }
 
-    /// What puts the account above every check.
+    /// Returns the reasons why the account is above every check.
     pub(super) fn powers(&self) -> &[String] {
         &self.facts.powers
     }
@@ -78,18 +78,18 @@ impl FirstLook {
     }
 }
 
-/// What both checks need to know about the connection and its tables.
+/// Data of the connection and its tables for both checks.
 pub(super) struct Looks<'a> {
     pub(super) receipts: &'a ReceiptTable,
     pub(super) stamps: &'a JudgedStamps,
-    /// The settings as they were right after the transaction began.
+    /// The settings right after the transaction began.
     pub(super) settings: &'a Settings,
     /// The statement that sets them again.
     pub(super) set_again: &'a str,
 }
 
 impl Looks<'_> {
-    /// The check before the first write. Without a plan only the receipt table is concerned.
+    /// Runs the check before the first write. Without a plan it covers only the receipt table.
     pub(super) async fn first(
         &self,
         lease: &mut PgPooledConnection,
@@ -144,7 +144,7 @@ impl Looks<'_> {
         Ok(())
     }
 
-    /// Describes both tables completely. The stamp is taken first: what changes afterwards shows as another stamp.
+    /// Describes both tables completely. The stamp is read first, so a later change results in another stamp.
     async fn judge(
         &self,
         lease: &mut PgPooledConnection,
@@ -218,7 +218,7 @@ impl Looks<'_> {
     }
 }
 
-/// Reading and locking the row wrote to no table.
+/// Checks that reading and locking the row wrote to no table.
 fn check_written_nothing(locks: &[HeldLock]) -> Result<(), LookError> {
     match locks.iter().find(|lock| lock.is_writing_elsewhere(|_| false)) {
         None => Ok(()),
@@ -251,7 +251,7 @@ fn receipt_table(differences: &[Difference]) -> LookError {
     LookError::violation(ViolationKind::ReceiptTable, texts.join("; "))
 }
 
-/// Every piece of code has the closed form, or is exactly what was acknowledged.
+/// Checks that every piece of code has the closed form or is exactly the acknowledged code.
 fn check_code(found: &[ForeignCode], allowed: &Acknowledged) -> Result<(), LookError> {
     let is_allowed = |code: &&ForeignCode| match code.form {
         CodeForm::Closed => true,
@@ -280,7 +280,7 @@ fn check_declared(declared: &[Declared]) -> Result<(), LookError> {
     }
 }
 
-/// The number of the table of this name.
+/// Returns the OID of the table of this name.
 async fn table_number(lease: &mut PgPooledConnection, schema: &str, table: &str) -> Result<u32, EngineError> {
     let statement = Statement {
         sql: "SELECT c.oid::pg_catalog.text FROM pg_catalog.pg_class c \

@@ -1,5 +1,6 @@
-//! The two looks of a transaction on a file: before the first write, and after the receipt. The lock on the whole file
-//! is held since BEGIN, so nobody else changes a definition in between, and SQLite runs no code inside COMMIT.
+//! The two checks of a transaction on a file: before the first write, and after the receipt. The lock on the
+//! whole file is held since BEGIN, so no other process changes a definition meanwhile, and SQLite runs no
+//! code inside COMMIT.
 
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -14,8 +15,8 @@ use super::write::SqliteTxConn;
 use crate::transaction::Rows;
 use crate::violation::{LookError, Violation, ViolationKind};
 
-/// Settings of the connection with the values that the protocol needs. No code in a file can change one; compared
-/// are they all the same.
+/// Settings of the connection with their required values. No code in a file can change one; they are compared
+/// anyway.
 const SETTINGS: [(&str, &str); 10] = [
     ("foreign_keys", "1"),
     ("recursive_triggers", "0"),
@@ -28,7 +29,7 @@ const SETTINGS: [(&str, &str); 10] = [
     ("read_uncommitted", "0"),
     ("trusted_schema", "0"),
 ];
-/// Journals that roll an interrupted transaction back.
+/// Journal modes that can roll an interrupted transaction back.
 const JOURNALS: [&str; 4] = ["delete", "truncate", "persist", "wal"];
 const SWITCHES: [(DbConfig, bool, &str); 5] = [
     (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true, "defensive"),
@@ -42,12 +43,12 @@ const SWITCHES: [(DbConfig, bool, &str); 5] = [
     ),
 ];
 
-/// The rows of the schema table about target and receipt table: type, name, page and text.
+/// Rows of the schema table about target and receipt table: type, name, page and text.
 pub(super) type Definitions = Vec<(String, String, i64, Option<String>)>;
 
-/// The look before the first write. Refuses what was not judged: another receipt table than the migration's, other
-/// code on the target, tables that no code may write, other settings. From here on the tables that are declared may
-/// be written.
+/// Runs the check before the first write. Rejects unchecked objects: a receipt table other than the
+/// migration's, other code on the target, tables that no code may write, other settings. Afterwards the
+/// declared tables may be written.
 pub(super) fn first(
     session: &mut SqliteTxConn,
     plan: &RowPlan,
@@ -68,7 +69,7 @@ pub(super) fn first(
     }
     if shape.foreign_code != allowed.code() {
         let text = format!(
-            "the code of the table `{}` is not what was judged; run `writeback doctor --check-db`",
+            "the code of the table `{}` differs from the checked code; run `writeback doctor --check-db`",
             plan.table
         );
         return Err(violation(ViolationKind::ForeignCode, text));
@@ -83,7 +84,7 @@ pub(super) fn first(
     Ok(())
 }
 
-/// The look at settings and receipt table.
+/// Checks settings and receipt table.
 pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), LookError> {
     check_settings(&session.connection)?;
     if receipts::has_shared_pages(&session.connection)? {
@@ -91,18 +92,19 @@ pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), LookError> {
         return Err(violation(ViolationKind::TargetChanged, text));
     }
     match receipts::problems(&session.connection, &session.receipt_table)?.first() {
-        // The statements that make a good one are the doctor's to print.
+        // The doctor prints the statements that create a valid one.
         Some(problem) => {
             let problem = problem.lines().next().unwrap_or_default();
-            let text = format!("{problem}; `writeback doctor --check-db` prints the statements that mend it");
+            let text = format!("{problem}; `writeback doctor --check-db` prints the statements that fix it");
             Err(violation(ViolationKind::ReceiptTable, text))
         }
         None => Ok(()),
     }
 }
 
-/// The look after the receipt: nothing but the row, the receipt and the declared rows changed, and the receipt reads
-/// back. Gives the rows of the plan as they will be committed; without a plan nothing but the receipt changed.
+/// Runs the check after the receipt: only the row, the receipt and the declared rows changed, and the receipt
+/// reads back. Returns the rows of the plan as they will be committed; without a plan only the receipt
+/// changed.
 pub(super) fn last(
     session: &mut SqliteTxConn,
     plan: Option<&RowPlan>,
@@ -114,7 +116,7 @@ pub(super) fn last(
         let now = definitions(connection, &plan.table, &session.receipt_table)?;
         if session.definitions.as_ref() != Some(&now) {
             let text =
-                "a definition of target or receipt table is not what the first look found; propose again";
+                "a definition of target or receipt table changed since the first check; submit a new proposal";
             return Err(violation(ViolationKind::TargetChanged, text));
         }
     }
@@ -124,7 +126,7 @@ pub(super) fn last(
     let found = read::receipts(connection, &session.receipt_table, &receipt.proposal_id, &[])?;
     let stored = found.of_key(&receipt.proposal_id);
     if stored.as_ref() != Some(receipt) {
-        let text = "the receipt does not read back as it was written";
+        let text = "the receipt read back differs from the inserted one";
         return Err(violation(ViolationKind::ReadBack, text));
     }
     session.files.check_in_place(&session.file)?;
@@ -139,7 +141,8 @@ fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
     Violation::new(kind, detail).into()
 }
 
-/// A declared table is an ordinary one whose changes SQLite reports, and none of the protocol's own.
+/// Requires a declared table to be an ordinary one whose changes SQLite reports, and not one of the
+/// protocol's own.
 fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), LookError> {
     let wrong = |why: &str| {
         let text = format!("`{declared}` of `side_effects_ack` {why}");
@@ -150,18 +153,18 @@ fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), LookErro
     };
     if table.eq_ignore_ascii_case(&session.receipt_table) || table.eq_ignore_ascii_case(read::IDENTITY_TABLE)
     {
-        return wrong("is the protocol's own and cannot be declared");
+        return wrong("belongs to the protocol and cannot be declared");
     }
     match inspect::kind(&session.connection, table)? {
         Some(kind) if kind.is_reported => Ok(()),
-        Some(_) => wrong("is no table with row numbers, and SQLite does not report changes there"),
+        Some(_) => wrong("has no row numbers, and SQLite does not report changes there"),
         None => wrong("does not exist"),
     }
 }
 
 fn check_settings(connection: &Connection) -> Result<(), LookError> {
     let changed = |name: &str| {
-        let text = format!("the setting `{name}` is not what the protocol needs");
+        let text = format!("the setting `{name}` does not have the value that the protocol requires");
         Err(violation(ViolationKind::SettingChanged, text))
     };
     for (name, value) in SETTINGS {
