@@ -1,4 +1,4 @@
-//! The list, what a harness must offer, and what the behaviours share.
+//! The list of behaviours, the interface of a harness, and helpers that the behaviours share.
 
 use std::ops::Deref;
 use std::pin::Pin;
@@ -17,29 +17,29 @@ use synapsor_source::{
 
 use super::{looking, lost_receipts, reading, receipts, traps, values, writing};
 
-/// Tables that the behaviours need, each in its own engine's words.
+/// Tables that the behaviours need, each in its engine's SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fixture {
-    /// `invoices(id text key, tenant text, status text, fee integer, version integer)` with rows of two tenants,
-    /// and the receipt table.
+    /// `invoices(id text key, tenant text, status text, fee integer, version integer)` with rows of two
+    /// tenants, and the receipt table.
     Invoices,
-    /// As `Invoices`, with a trigger that raises `version`.
+    /// Like `Invoices`, with a trigger that raises `version`.
     RaisesVersion,
-    /// As `Invoices`, with a trigger that writes to `journal`.
+    /// Like `Invoices`, with a trigger that writes to `journal`.
     WritesElsewhere,
-    /// As `Invoices`, with a trigger that changes every other row too.
+    /// Like `Invoices`, with a trigger that changes every other row too.
     ChangesOthers,
-    /// As `Invoices`, with a trigger that rewrites `status`.
+    /// Like `Invoices`, with a trigger that rewrites `status`.
     RewritesColumn,
-    /// As `Invoices`, with a child table that follows changes of `status`.
+    /// Like `Invoices`, with a child table that follows changes of `status`.
     Cascades,
-    /// As `Cascades`, with a child table whose changes the engine's account may not see row by row.
+    /// Like `Cascades`, with a child table whose row changes are invisible to the engine's account.
     CascadesUnseen,
-    /// As `Invoices`, where a second row's `status` gives way to a new equal one.
+    /// Like `Invoices`, where a new `status` equal to that of a second row replaces that row.
     ReplacesOnConflict,
-    /// As `Invoices`, without row numbers where the engine has them.
+    /// Like `Invoices`, without row numbers where the engine has them.
     ClusteredKey,
-    /// As `Invoices`, with `fee` never negative.
+    /// Like `Invoices`, with `fee` never negative.
     Checked,
     /// `folded(id, tenant, body)` whose key and tenant ignore case in the engine's own comparison.
     FoldedKeys,
@@ -54,7 +54,7 @@ pub(crate) enum Fixture {
     /// `wide(id text key, tenant text, a text, b text, c text, d text)` with the keys `limit` (64 KiB in `a`),
     /// `value` (one more) and `row` (60 KiB in each).
     Wide,
-    /// `broken(id text key, tenant text, body)` whose body is no valid text.
+    /// `broken(id text key, tenant text, body)` whose body is invalid text.
     Broken,
     /// `slow(id, tenant, body)`, which takes a minute to read.
     Slow,
@@ -68,7 +68,7 @@ pub(crate) enum Account {
 }
 
 impl Account {
-    /// An engine behind a credential of this kind.
+    /// Opens an engine behind a credential of this kind.
     pub(crate) fn open(opening: EngineConfig, access: Access) -> Self {
         match access {
             Access::Read => Self::Reader(opening.open().unwrap()),
@@ -80,7 +80,7 @@ impl Account {
         match self {
             Self::Reader(_) => Err(EngineError::new(
                 EngineErrorKind::Denied,
-                "a reader begins nothing",
+                "a reader begins no transaction",
             )),
             Self::Writer(database) => database.begin().await,
         }
@@ -123,51 +123,51 @@ pub(crate) async fn record(
     Ok(transaction)
 }
 
-/// A fresh database behind both kinds of credential. All of its methods wait for the server.
+/// A new database behind both kinds of credential. All of its methods block on the server.
 pub(crate) trait TestDatabase: Send + Sync {
-    /// Makes a fixture; `false` if the engine cannot have it, which ends the behaviour.
+    /// Creates a fixture; `false` if the engine does not support it, which ends the behaviour.
     fn set_up(&self, fixture: Fixture) -> bool;
-    /// Runs statements as the owner, and lets both accounts read and change what there is then.
+    /// Runs statements as the owner, then grants both accounts read and change rights on all tables.
     fn execute(&self, sql: &str);
-    /// One text, as the owner.
+    /// Returns one text, as the owner.
     fn text(&self, sql: &str) -> String;
     fn schema(&self) -> String;
-    /// Another fresh database of the same engine.
+    /// Creates another new database of the same engine.
     fn another(&self) -> Db;
     fn drop_trigger(&self, name: &str);
-    /// This database behind one credential; a statement may take `timeout` instead of the engine's own limit.
+    /// Opens this database behind one credential; `timeout` replaces the engine's own statement timeout.
     fn engine(&self, access: Access, timeout: Option<Duration>) -> Account;
     fn reader(&self) -> Account {
         self.engine(Access::Read, None)
     }
-    /// A reader whose statements may take this long.
+    /// Opens a reader with this statement timeout.
     fn hurried_reader(&self, timeout: Duration) -> Account {
         self.engine(Access::Read, Some(timeout))
     }
     fn writer(&self) -> Account {
         self.engine(Access::Write, None)
     }
-    /// Keeps writers from the invoice `INV-1` until it is dropped.
+    /// Blocks writers on the invoice `INV-1` until it is dropped.
     fn hold_lock(&self) -> Box<dyn Send>;
-    /// Makes the database say something else of itself.
+    /// Makes the database report another identity.
     fn change_identity(&self);
-    /// What is wrong with receipt tables that this engine could be given, as statements that make one.
+    /// Returns defects of receipt tables that this engine supports, with the statements that create them.
     fn bad_receipt_tables(&self) -> Vec<(&'static str, &'static str)>;
-    /// Has the receipt table change the `reason` of every new receipt.
+    /// Makes the receipt table change the `reason` of every new receipt.
     fn alter_receipts(&self);
-    /// What the row `k` of `Kinds` holds in its columns.
+    /// Returns the values of the row `k` of `Kinds`.
     fn kinds(&self) -> Vec<(&'static str, Value)>;
-    /// Columns of `Kinds` with a value, and as what they take it.
+    /// Returns columns of `Kinds` with a value, and the value as stored.
     fn fits(&self) -> Vec<(&'static str, Value, Value)>;
-    /// Columns of `Kinds` with a value that they do not take.
+    /// Returns columns of `Kinds` with a value that they reject.
     fn misfits(&self) -> Vec<(&'static str, Value)>;
-    /// Types of columns, each with a value as a statement spells it and as it is read.
+    /// Returns column types, each with a value as SQL and as it is read.
     fn samples(&self) -> Vec<Sample>;
-    /// Statements of the reader's account that the server is running now, if it can tell.
+    /// Returns the reader's running statements on the server, if it can report them.
     fn running_reads(&self) -> Option<u64>;
 }
 
-/// A type of column.
+/// A column type.
 pub(crate) struct Sample {
     pub(crate) declared: &'static str,
     pub(crate) literal: &'static str,
@@ -532,7 +532,7 @@ pub(crate) fn float(text: &str) -> Value {
     Value::exact(ValueKind::Float, text)
 }
 
-/// The plan of a row of `table` by text key and tenant.
+/// Returns the plan of a row of `table` by text key and tenant.
 pub(crate) fn plan(db: &Db, table: &str, id: &str, tenant: &str, columns: &[&str]) -> RowPlan {
     RowPlan {
         schema: db.schema(),
@@ -543,7 +543,7 @@ pub(crate) fn plan(db: &Db, table: &str, id: &str, tenant: &str, columns: &[&str
     }
 }
 
-/// The invoice that most behaviours change: status `open`, fee 5500, version 7.
+/// Returns the invoice that most behaviours change: status `open`, fee 5500, version 7.
 pub(crate) fn invoice(db: &Db) -> RowPlan {
     plan(db, "invoices", "INV-1", "acme", &["status", "fee", "version"])
 }
@@ -552,27 +552,27 @@ pub(crate) async fn begin(db: &Db) -> OpenTransaction {
     db.writer().begin().await.unwrap()
 }
 
-/// A transaction that has locked the invoice, whether its engine locks rows or everything.
+/// Begins a transaction that has locked the invoice, whether its engine locks rows or the whole database.
 pub(crate) async fn locked(db: &Db) -> Result<Box<dyn Transaction>, EngineError> {
     let mut transaction = db.writer().begin().await?.transaction;
     transaction.lock(&invoice(db)).await?;
     Ok(transaction)
 }
 
-/// An exact decimal.
+/// Returns an exact decimal.
 pub(crate) fn dec(text: &str) -> Value {
     Value::exact(ValueKind::Dec, text)
 }
 
-/// A value of a kind whose text is as the server writes it.
+/// Returns a value of a kind whose text is in the server's form.
 pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
     Value::exact(kind, text)
 }
 
-/// When the receipts of the behaviours were written, where nothing depends on it.
+/// Creation time of the behaviours' receipts, where nothing depends on it.
 pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
 
-/// The code on the table of a plan, acknowledged as writing nothing else.
+/// Returns the code on the table of a plan, acknowledged without side effects.
 pub(crate) async fn all_code(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
     let shape = transaction.shape(&plan.schema, &plan.table).await.unwrap();
     let entries: Vec<SideEffectAck> = shape
@@ -589,7 +589,7 @@ pub(crate) async fn all_code(transaction: &mut dyn Transaction, plan: &RowPlan) 
     Acknowledged::judge(&shape.foreign_code, &entries).unwrap()
 }
 
-/// The first look of a transaction under which all code is acknowledged.
+/// Runs the first check of a transaction with all code acknowledged.
 pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
     let allowed = all_code(transaction, plan).await;
     let look = LookTarget {
@@ -600,7 +600,7 @@ pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPla
     allowed
 }
 
-/// Changes the row of a plan; gives the number of matched rows.
+/// Changes the row of a plan; returns the number of matched rows.
 pub(crate) async fn update(
     transaction: &mut dyn Transaction,
     plan: &RowPlan,
@@ -611,13 +611,13 @@ pub(crate) async fn update(
     transaction.update(plan, change(set, guard)).await.unwrap()
 }
 
-/// Nothing changed besides the row of the plan.
+/// Asserts that nothing changed besides the row of the plan.
 pub(crate) async fn nothing_else_changed(transaction: &mut dyn Transaction, plan: &RowPlan) {
     let collateral = transaction.side_effects(plan).await.unwrap();
     assert_eq!(collateral, Vec::<String>::new());
 }
 
-/// Records a receipt and commits it with what the transaction did.
+/// Inserts a receipt and commits it with the transaction's changes.
 pub(crate) async fn commit(transaction: Box<dyn Transaction>, receipt: &StoredReceipt) {
     record(transaction, receipt)
         .await
@@ -656,7 +656,7 @@ fn hex(n: u8, bytes: usize) -> String {
     format!("{n:02x}").repeat(bytes)
 }
 
-/// An update that moves no column to the present.
+/// Returns an update that sets no column to the current time.
 pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnValue>) -> RowChange<'a> {
     RowChange {
         set,
@@ -665,14 +665,14 @@ pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnV
     }
 }
 
-/// The server of a second version of PostgreSQL.
+/// The server of a second PostgreSQL version.
 pub(crate) const LATER_POSTGRES: &str = "SYNAPSOR_TEST_POSTGRES18_URL";
 
-/// Whether this variable names a server; if not, says loudly that it was not tested.
+/// Whether this variable names a server; if not, prints a notice that the test was skipped.
 pub(crate) fn is_there(variable: &str) -> bool {
     let is_there = std::env::var(variable).is_ok_and(|url| !url.is_empty());
     if !is_there {
-        // One server of each engine is required; a later version of one is more than that.
+        // One server of each engine is required; a later version is optional.
         let is_required = std::env::var("SYNAPSOR_TEST_DATABASES").is_ok_and(|word| word == "required")
             && variable != LATER_POSTGRES;
         assert!(
@@ -684,8 +684,8 @@ pub(crate) fn is_there(variable: &str) -> bool {
     is_there
 }
 
-/// Runs what blocks its thread, and gives the other work of that thread away first: what an engine does behind an
-/// answer must go on, or the owner could wait for a connection that nobody gets to close.
+/// Runs blocking work after handing the thread's other tasks to another thread. The engine's background work
+/// must continue, or the owner could wait for a connection that no task closes.
 pub(crate) fn handing_over<T>(work: impl FnOnce() -> T) -> T {
     use tokio::runtime::{Handle, RuntimeFlavor};
     match Handle::try_current().map(|handle| handle.runtime_flavor()) {

@@ -1,4 +1,4 @@
-//! Behaviours of plans, shapes, catalogue and check: what is asked for, what is there, and what may be done.
+//! Behaviours of plans, shapes, catalog and preflight.
 
 use std::time::{Duration, Instant};
 
@@ -181,7 +181,7 @@ pub(crate) async fn a_kept_shape_is_young(db: Db) {
     while *engine.cached_table_schema(&schema, "invoices").await.unwrap() == before {
         assert!(
             since.elapsed() < Duration::from_secs(4),
-            "a shape is kept too long"
+            "a shape is cached too long"
         );
         tokio::task::yield_now().await;
     }

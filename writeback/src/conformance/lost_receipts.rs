@@ -1,4 +1,4 @@
-//! Behaviours of the look for the newest known receipts: a database that lost one is not written.
+//! Behaviours of the check for the newest known receipts: a database that lost one is not written.
 
 use synapsor_domain::approval::{
     ReceiptAction, ReceiptOrder, SignerInfo, VerifiedReceiptOrder, verify_receipt_order_at,
@@ -19,12 +19,12 @@ fn key() -> SigningKey {
     SigningKey::from_seed(&[7; 32].into())
 }
 
-/// A genuine receipt.
+/// Returns a genuine receipt.
 pub(crate) fn known(n: u8) -> KnownReceipt {
     known_of(n, "the same")
 }
 
-/// As [`known`], of the database with this identity.
+/// Like [`known`], for the database with this identity.
 fn known_of(n: u8, identity: &str) -> KnownReceipt {
     let receipt = Receipt {
         v: 1,
@@ -51,7 +51,7 @@ fn known_of(n: u8, identity: &str) -> KnownReceipt {
     KnownReceipt::of(receipt, &envelope, stored)
 }
 
-/// The proposals whose receipts are missed before the proposal 9 is written.
+/// Returns the proposals whose receipts are missing before the proposal 9 is written.
 async fn missed(db: &Db, receipts: &KnownReceipts) -> Vec<String> {
     let gate = receipts.gate(SOURCE);
     let mut transaction = begin(db).await.transaction;
@@ -65,7 +65,7 @@ async fn missed(db: &Db, receipts: &KnownReceipts) -> Vec<String> {
     gate.missing(&found).into_iter().map(id).collect()
 }
 
-/// A database with the receipts 1 and 2, the newest that are known.
+/// Creates a database with the receipts 1 and 2, the newest known.
 pub(crate) async fn with_two(db: &Db) -> KnownReceipts {
     db.set_up(Fixture::Invoices);
     let receipts = KnownReceipts::default();
@@ -143,7 +143,7 @@ pub(crate) async fn a_receipt_that_was_given_up_may_be_missing(db: Db) {
     assert_eq!(missed(&db, &receipts).await, [proposal_id(1), proposal_id(2)]);
     receipts.take_order(SOURCE, &order(SOURCE, ReceiptAction::GiveUp, refs));
     assert_eq!(missed(&db, &receipts).await, [proposal_id(2)]);
-    // A job that was leased before the order still shows it.
+    // A job that was leased before the order still names it.
     receipts.take_order(
         SOURCE,
         &order(SOURCE, ReceiptAction::GiveUp, vec![known(2).to_ref()]),

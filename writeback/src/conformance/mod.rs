@@ -1,10 +1,10 @@
-//! What every engine must do, run against every engine that this build has. An engine is finished when its list
-//! is green; a new one brings a harness and no new list.
+//! Conformance tests, run against every engine of this build. A complete engine passes all of them; a new
+//! engine adds a harness and no new list.
 
 #![allow(
     clippy::disallowed_methods,
     clippy::print_stderr,
-    reason = "servers are found by variables, and what was not tested is said loudly"
+    reason = "environment variables name the servers, and skipped tests are reported on stderr"
 )]
 
 mod behaviours;
@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use behaviours::{ALL, LATER_POSTGRES, TestDatabase, is_there};
 
-/// Behaviours that run at the same time.
+/// Maximum number of concurrent behaviours.
 const PARALLEL: usize = 8;
 
 async fn run_all(fresh: fn() -> Arc<dyn TestDatabase>) {
@@ -49,7 +49,7 @@ async fn run_all(fresh: fn() -> Arc<dyn TestDatabase>) {
             }
         }
     }
-    assert!(failed.is_empty(), "behaviours that do not hold: {failed:#?}");
+    assert!(failed.is_empty(), "failed behaviours: {failed:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

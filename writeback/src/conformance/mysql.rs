@@ -1,5 +1,5 @@
-//! The harness of MySQL and MariaDB: for each behaviour a database of its own, and two accounts with exactly the
-//! rights that the product prints.
+//! The harness of MySQL and MariaDB: a separate database for each behaviour, and two accounts with exactly
+//! the rights that the product prints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::behaviours::{
     Account, Db, Fixture, Sample, TestDatabase, dec, float, handing_over, is_there, sample,
 };
 
-/// The password of every account that is made here.
+/// The password of every account that the tests create.
 pub(crate) const PASSWORD: &str = "Correct-Horse-7";
 const URL: &str = "DATABASE_URL";
 
@@ -33,12 +33,12 @@ pub(crate) const MARIADB: MysqlServer = MysqlServer {
 };
 
 impl MysqlServer {
-    /// Whether there is a server; if not, says loudly that it was not tested.
+    /// Whether there is a server; if not, prints a notice that the test was skipped.
     pub(crate) fn is_there(&self) -> bool {
         is_there(self.variable)
     }
 
-    /// A new, empty database.
+    /// Creates a new, empty database.
     pub(crate) fn fresh(&self) -> Arc<MysqlDatabase> {
         fresh_at(&std::env::var(self.variable).unwrap())
     }
@@ -63,7 +63,7 @@ fn fresh_at(url: &str) -> Arc<MysqlDatabase> {
     Arc::new(database)
 }
 
-/// A database with its two accounts, which go with it.
+/// A database with its two accounts, which are dropped with it.
 pub(crate) struct MysqlDatabase {
     url: String,
     name: &'static str,
@@ -90,7 +90,7 @@ impl MysqlDatabase {
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
-    /// The URL of a role: `r`, `w`, or `o` for the owner.
+    /// Returns the URL of a role: `r`, `w`, or `o` for the owner.
     pub(crate) fn url(&self, role: char) -> String {
         match role {
             'o' => {
@@ -124,7 +124,7 @@ impl MysqlDatabase {
         Account::open(opening, access)
     }
 
-    /// Gives both accounts exactly what the product prints for all tables that there are now.
+    /// Grants both accounts exactly the rights that the product prints for all existing tables.
     fn grant(&self) {
         let (reader, writer) = (self.account('r'), self.account('w'));
         let columns = self.lines(&format!(
@@ -160,7 +160,7 @@ impl MysqlDatabase {
             targets,
         };
         let text = grants(&plan).unwrap();
-        // Before the migration ran there is neither receipt table nor procedure.
+        // Before the migration there is neither receipt table nor procedure.
         let wanted = |line: &&str| has_receipts || !line.contains("synapsor_");
         let sql: Vec<&str> = text
             .lines()
@@ -170,14 +170,14 @@ impl MysqlDatabase {
         owner(&self.url('o'), &sql.join("\n"));
     }
 
-    /// Makes tables and the receipt table.
+    /// Creates tables and the receipt table.
     pub(crate) fn make(&self, sql: &str) {
         let receipts = receipt_table_ddl("mysql", self.name, RECEIPT_TABLE).unwrap();
         let receipts = receipts.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
         self.execute(&format!("{sql}{receipts}"));
     }
 
-    /// The first column of every row, as the owner.
+    /// Returns the first column of every row, as the owner.
     pub(crate) fn lines(&self, sql: &str) -> Vec<String> {
         let (url, sql) = (self.url('o'), sql.to_owned());
         blocking(async move {
@@ -599,7 +599,7 @@ pub(crate) struct Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Its thread ends on its own; the one that drops may be a runtime's.
+            // Its thread ends by itself; the dropping thread may belong to a runtime.
             runtime.shutdown_background();
         }
     }
@@ -618,7 +618,7 @@ impl Holder {
                 sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
                 connection
             });
-            // Kept by a task of the runtime, which ends with it.
+            // Owned by a task of the runtime, which ends with it.
             runtime.spawn(async move {
                 std::future::pending::<()>().await;
                 drop(connection);
@@ -634,7 +634,7 @@ impl Holder {
 
 pub(crate) async fn connect(url: &str) -> sqlx::MySqlConnection {
     let options: sqlx::mysql::MySqlConnectOptions = url.parse().unwrap();
-    // MySQL takes the password of an account that it has not seen yet over TLS only.
+    // MySQL accepts the password of an account that is not in its cache over TLS only.
     let options = options
         .ssl_mode(sqlx::mysql::MySqlSslMode::Preferred)
         .timezone(None);
@@ -656,7 +656,7 @@ pub(crate) fn owner(url: &str, sql: &str) {
     });
 }
 
-/// Runs client work on a thread of its own, so that a behaviour on a runtime can wait for it.
+/// Runs client work on its own thread, so that a behaviour on a runtime can wait for it.
 pub(crate) fn blocking<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -1,6 +1,5 @@
-//! What an owner of tables, who has no right beyond the database, can put on them: nothing of it is written, or
-//! written wrongly. Each case is tried under a running writer, before a writer starts, and between the row lock and
-//! the receipt.
+//! Damage that a table owner without further rights can do: nothing is written, or written wrongly. Each case
+//! is tried under a running writer, before a writer starts, and between the row lock and the receipt.
 
 use std::sync::Arc;
 
@@ -50,7 +49,8 @@ impl Owned {
         }
         let database = server.fresh();
         let (name, account) = (database.schema(), database.account('u'));
-        // An owner without further rights may define functions on a server with a binary log only so.
+        // On a server with a binary log, an owner without further rights may define functions only with this
+        // setting.
         owner(
             &database.url('o'),
             &format!(
@@ -88,7 +88,7 @@ impl Owned {
             .collect()
     }
 
-    /// Makes the tables again; the writer goes on.
+    /// Creates the tables again; the writer continues.
     fn reset(&self) {
         let name = self.database.schema();
         let receipts = receipt_table_ddl("mysql", &name, RECEIPT_TABLE).unwrap();
@@ -107,7 +107,7 @@ impl Owned {
         ));
     }
 
-    /// Runs statements as the owner of the tables; `false` if the writer's locks kept them from being made.
+    /// Runs statements as the owner of the tables; `false` if the writer's locks blocked them.
     fn as_owner(&self, sql: &str) -> bool {
         let (url, sql) = (self.database.url('u'), sql.to_owned());
         let lock_wait_timeout_reached = blocking(async move {
@@ -128,7 +128,7 @@ impl Owned {
         !lock_wait_timeout_reached
     }
 
-    /// The fee, and how many receipts there are wherever they went.
+    /// Returns the fee, and the number of receipts in all tables.
     fn state(&self) -> (String, String) {
         let table = self.db.text(&format!(
             "SELECT COALESCE(MAX(IF(TABLE_NAME = 'moved', 'moved', TABLE_NAME)), 'dual') FROM information_schema.TABLES \
@@ -140,7 +140,7 @@ impl Owned {
         (self.db.text(FEE), self.db.text(&receipts))
     }
 
-    /// Every step of a writeback, with a chance for somebody else between the first check and the UPDATE.
+    /// Runs every step of a writeback, with a callback between the first check and the UPDATE.
     async fn write(&self, n: u8, allowed: &Acknowledged, meanwhile: impl FnOnce()) -> Result<(), String> {
         let begun = self.writer.begin().await.map_err(|e| e.detail)?;
         let mut transaction = begun.transaction;
@@ -201,7 +201,7 @@ impl Owned {
     }
 }
 
-/// Every definition of the table, with what it may write.
+/// Returns every definition of the table, with the tables that it may write.
 fn acknowledged(shape: &TableSchema, writes: &[(&str, u32)]) -> Acknowledged {
     let writes = writes.iter().map(|(table, rows)| SideEffectWrite {
         table: (*table).to_owned(),
@@ -238,14 +238,14 @@ fn applied() -> (String, String) {
     ("0".to_owned(), "1".to_owned())
 }
 
-/// Nothing is written on tables of this kind, whenever they became like that.
+/// Asserts that nothing is written on tables of this kind, whenever they were changed.
 async fn refuses_all(kind: CaseKind) {
     let nobody = Acknowledged::default();
     let mut wrong = Vec::new();
     for mut owned in Owned::both() {
         for case in owned.of_kind(kind) {
             owned.reset();
-            // A running writer has judged good tables on this connection.
+            // A running writer has checked valid tables on this connection.
             owned.write(1, &nobody, || {}).await.unwrap();
             owner(
                 &owned.database.url('o'),
@@ -267,7 +267,7 @@ async fn refuses_all(kind: CaseKind) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// As [`refuses_all`], between the first check and the UPDATE: the locks of the writer keep all of it waiting.
+/// Like [`refuses_all`], between the first check and the UPDATE: the locks of the writer block all of it.
 async fn waits_under_the_lock(kind: CaseKind) {
     let nobody = Acknowledged::default();
     let mut wrong = Vec::new();
@@ -302,7 +302,7 @@ async fn unacknowledged_code_never_runs() {
     for owned in Owned::both() {
         for (table, event) in [("invoices", "BEFORE UPDATE"), (RECEIPT_TABLE, "BEFORE INSERT")] {
             owned.reset();
-            // No rollback takes a line of this journal away.
+            // A rollback does not remove a line from this journal.
             let trigger = format!(
                 "CREATE TABLE journal (line INT) ENGINE=MyISAM;
                  CREATE TRIGGER t {event} ON {table} FOR EACH ROW INSERT INTO journal VALUES (1)"
@@ -348,7 +348,7 @@ async fn admits_harmless_definitions() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Code that a contract acknowledged steers nothing, hides nothing and leaves nothing for the next proposal.
+/// Acknowledged code neither changes nor hides anything else, and leaves no state for the next proposal.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_code_cannot_alter_or_hide_results() {
     let mut wrong = Vec::new();
@@ -369,7 +369,7 @@ async fn acknowledged_code_cannot_alter_or_hide_results() {
                 wrong.push((case.name, written, owned.state()));
                 continue;
             }
-            // The next proposal of the same writer meets nothing that the code left.
+            // The next proposal of the same writer finds no state of the code.
             owned.reset();
             let next = owned.write(2, &Acknowledged::default(), || {}).await;
             if next.is_err() || owned.state() != applied() {
@@ -401,8 +401,8 @@ async fn acknowledged_code_writes_only_declared_rows() {
     }
 }
 
-/// A function that leaves a temporary table and settings on the connection that calls it, and a row that no rollback
-/// takes back.
+/// Creates a function that leaves a temporary table and settings on the connection that calls it, and a row
+/// that no rollback removes.
 const HAUNT: &str = "CREATE TABLE calls (line TEXT) ENGINE=MyISAM; CREATE TABLE shadow LIKE invoices; \
     INSERT INTO shadow SELECT * FROM invoices;
     CREATE FUNCTION haunt() RETURNS BIGINT MODIFIES SQL DATA
@@ -411,7 +411,7 @@ const HAUNT: &str = "CREATE TABLE calls (line TEXT) ENGINE=MyISAM; CREATE TABLE 
 const CALLS: &str = "SELECT count(*) FROM calls";
 
 impl Owned {
-    /// Puts a view, which calls the function, in the place of a table.
+    /// Replaces a table by a view that calls the function.
     fn haunt(&self, table: &str) {
         self.db.execute(&format!(
             "{} RENAME TABLE {table} TO kept; CREATE VIEW {table} AS SELECT * FROM kept WHERE haunt() = 1;",
@@ -440,7 +440,7 @@ async fn view_that_replaces_a_table_is_never_read() {
                 assert!(!(is_locked && is_found), "{table}");
                 transaction.roll_back().await;
             }
-            // Neither does a connection that is opened now.
+            // Nor does a new connection.
             let writer = owned.db.engine(Access::Write, None);
             assert_eq!(
                 writer.begin().await.is_ok(),
@@ -451,7 +451,7 @@ async fn view_that_replaces_a_table_is_never_read() {
     }
 }
 
-/// The view comes after the table was judged and before it was read.
+/// The view is created after the check of the table and before the read.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_during_a_read_ends_connection_and_attempt() {
     for owned in Owned::both() {
@@ -497,7 +497,8 @@ async fn view_read_leaves_no_state_behind() {
     }
 }
 
-/// Nothing was updated: the receipt is the one row that a conflict may commit, whatever the contract acknowledges.
+/// Nothing was updated: the receipt is the one row that a conflict may commit, regardless of
+/// acknowledgements.
 #[tokio::test(flavor = "multi_thread")]
 async fn conflict_commits_only_its_receipt() {
     for owned in Owned::both() {
@@ -537,7 +538,7 @@ async fn conflict_commits_only_its_receipt() {
     }
 }
 
-/// Whatever a pooled connection was left with, a transaction begins without it.
+/// A transaction begins without the state that was left on a pooled connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_connection_is_replaced() {
     let nobody = Acknowledged::default();
@@ -559,7 +560,7 @@ async fn changed_connection_is_replaced() {
         ] {
             owned.reset();
             owned.writer.table_schema(&schema, "invoices").await.unwrap();
-            // The connection of the last read is kept, and runs a procedure that somebody replaced.
+            // The connection of the last read is pooled, and runs a replaced procedure.
             owned.db.execute(&format!(
                 "CREATE TABLE shadow SELECT * FROM invoices; DROP PROCEDURE synapsor_table_catalogue;
                  CREATE PROCEDURE synapsor_table_catalogue (IN wanted VARCHAR(64)) \
@@ -579,7 +580,7 @@ async fn changed_connection_is_replaced() {
     }
 }
 
-/// An acknowledgement holds as long as nothing that the code calls becomes another one.
+/// An acknowledgement is valid until a routine that the code calls changes.
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledgement_covers_called_routines() {
     let made = "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
@@ -669,7 +670,7 @@ async fn account_above_the_checks_is_named() {
                 let grant = format!("GRANT {right} ON {on} TO `{account}`@`%`");
                 owner(&owned.database.url('o'), &grant);
             }
-            // Rights hold as they were at the login.
+            // Global rights stay as they were at the login.
             let writer = owned.db.engine(Access::Write, None);
             let mut transaction = writer.begin().await.unwrap().transaction;
             let (plan, allowed) = (invoice(&owned.db), Acknowledged::default());

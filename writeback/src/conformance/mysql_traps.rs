@@ -1,4 +1,4 @@
-//! Traps that only MySQL and MariaDB have, each on both servers.
+//! Traps of MySQL and MariaDB only, each on both servers.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use super::proxy::{Rewriting, counting_changed};
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
-/// The servers that there are.
+/// Returns the available servers.
 fn servers() -> impl Iterator<Item = &'static MysqlServer> {
     [&MYSQL, &MARIADB].into_iter().filter(|server| server.is_there())
 }
@@ -118,7 +118,7 @@ async fn rejects_numbers_that_the_server_would_round_or_clip() {
         assert!(fit("price", &dec("1.239")).is_err());
         assert!(fit("price", &dec("99999")).is_err());
         assert!(fit("many", &Value::int(128)).is_err());
-        // What came this far all the same is an error of the server, not another value.
+        // A value that still gets this far is an error of the server, not another value.
         for new in [int("many", 128), ColumnValue::new("price", dec("1.239"))] {
             let row = plan(&db, "t", "a", "x", &["many"]);
             let mut transaction = begin(&db).await.transaction;
@@ -126,7 +126,7 @@ async fn rejects_numbers_that_the_server_would_round_or_clip() {
             assert!(record(transaction, &receipt(1, AT)).await.is_err());
         }
         assert_eq!(db.text("SELECT CONCAT(price, '/', many) FROM t"), "1.50/1");
-        // One less is another number, though a float could not tell.
+        // One less is another number, although a float could not represent the difference.
         let row = plan(&db, "t", "a", "x", &["many"]);
         let guard = |n: &str| ColumnValue::new("big", Value::exact(ValueKind::Int, n));
         let mut transaction = begin(&db).await.transaction;
@@ -228,7 +228,7 @@ async fn zero_dates_are_read_unchanged_and_never_written() {
             assert!(engine.fit(column, &Value::text("0000-00-00")).is_err());
             assert!(engine.fit(column, &Value::text("0000-00-00 00:00:00")).is_err());
         }
-        // A row that holds one can still be changed elsewhere.
+        // Other columns of a row with a zero date can still be changed.
         let row = plan(&db, "t", "a", "x", &["fee"]);
         let mut transaction = begin(&db).await.transaction;
         assert_eq!(
@@ -304,7 +304,7 @@ async fn receipt_timeout_rolls_the_change_back() {
             1
         );
         let begun = Instant::now();
-        // Error 1205 ends the statement and leaves the server a transaction with the change in it.
+        // Error 1205 ends the statement and leaves a transaction with the change open on the server.
         let error = record(second, &receipt(1, AT)).await.err().unwrap();
         assert!(
             matches!(&error, RecordError::Engine(e) if e.kind == EngineErrorKind::Busy),
@@ -484,7 +484,7 @@ async fn rejects_a_connection_that_counts_changed_rows() {
         let database = server.fresh();
         let db = with(&database);
         db.set_up(Fixture::Invoices);
-        // A first login directly, so that the server needs no other way to log in later.
+        // A first direct login, so that later logins need no TLS.
         begin(&db).await.transaction.roll_back().await;
         let (direct, place) = (database.url('w'), database.place());
         let through = direct.replace(&place, &counting_changed(place.clone()).await);
@@ -492,7 +492,7 @@ async fn rejects_a_connection_that_counts_changed_rows() {
         let engine = database.engine_at(&through, Access::Write, None);
         let mut transaction = engine.begin().await.unwrap().transaction;
         transaction.lock(&invoice(&db)).await.unwrap();
-        // A change that changes nothing matches its row, and such a way says that it does not.
+        // A change to equal values matches its row, but such a connection reports that it does not.
         let error = transaction
             .update(&invoice(&db), change(&[int("fee", 5500)], None))
             .await
@@ -502,7 +502,7 @@ async fn rejects_a_connection_that_counts_changed_rows() {
     }
 }
 
-/// A writer whose way to its server is through a proxy that can take words from what it says.
+/// A writer that connects through a proxy that rewrites its statements.
 async fn proxied(
     database: &Arc<MysqlDatabase>,
     from: &'static str,
@@ -510,7 +510,7 @@ async fn proxied(
 ) -> (Account, Rewriting) {
     let db = with(database);
     db.set_up(Fixture::Invoices);
-    // A first login directly, so that the server needs no other way to log in later.
+    // A first direct login, so that later logins need no TLS.
     begin(&db).await.transaction.roll_back().await;
     let proxy = Rewriting::start(database.place(), from, to).await;
     let url = database.url('w').replace(&database.place(), proxy.place());
@@ -561,7 +561,7 @@ async fn replaced_connection_neither_writes_nor_reports_success() {
         proxy.rewrites(true);
         assert!(
             recorded.commit().await.is_err(),
-            "whose COMMIT it was is not known"
+            "the connection of the COMMIT is unknown"
         );
     }
 }

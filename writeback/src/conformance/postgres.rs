@@ -1,5 +1,5 @@
-//! The harness of PostgreSQL: a database, a reader and a writer of their own for every behaviour, with exactly
-//! the rights that the product itself prints.
+//! The harness of PostgreSQL: a separate database, reader and writer for every behaviour, with exactly the
+//! rights that the product prints.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -19,12 +19,12 @@ use super::behaviours::{
     Account, Db, Fixture, Sample, TestDatabase, dec, exact, float, handing_over, sample,
 };
 
-/// A new, empty database of the server whose owner's URL this variable holds.
+/// Creates a new, empty database on the server whose owner's URL this variable holds.
 pub(crate) fn fresh(variable: &'static str) -> Db {
     database(variable)
 }
 
-/// As [`fresh`], with what only this engine has.
+/// Like [`fresh`], with the functions of this engine.
 pub(crate) fn database(variable: &'static str) -> Arc<PostgresDatabase> {
     Arc::new(PostgresDatabase {
         variable,
@@ -37,7 +37,7 @@ pub(crate) fn database(variable: &'static str) -> Arc<PostgresDatabase> {
 pub(crate) struct PostgresDatabase {
     variable: &'static str,
     mark: String,
-    /// How often another database took the place of the first.
+    /// Number of times that another database replaced the first.
     renamed: Mutex<u32>,
     made: OnceLock<()>,
 }
@@ -68,7 +68,7 @@ impl PostgresDatabase {
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
-    /// An engine whose way to the server is through this place.
+    /// Opens an engine that connects to the server through this address.
     pub(crate) fn engine_through(&self, place: &str, access: Access, timeout: Option<Duration>) -> Account {
         self.make("");
         let (role, name) = (self.role(access), self.name());
@@ -122,12 +122,12 @@ impl PostgresDatabase {
         HeldRow::hold(self.owner_options().database(&self.name()), sql, end)
     }
 
-    /// Runs statements as the owner and leaves the rights as they are then.
+    /// Runs statements as the owner without new grants.
     pub(crate) fn alter(&self, sql: &str) {
         self.as_owner(sql);
     }
 
-    /// As [`Self::alter`]; `false` if a lock was not to be had in time.
+    /// Like [`Self::alter`]; `false` if a lock was not granted in time.
     pub(crate) fn try_alter(&self, sql: &str) -> bool {
         self.make("");
         match try_run(self.owner_options().database(&self.name()), sql) {
@@ -142,7 +142,7 @@ impl PostgresDatabase {
         }
     }
 
-    /// A role that owns tables and is nothing else.
+    /// Creates a role that owns tables and has no other rights.
     pub(crate) fn owner_role(&self) -> String {
         format!("synapsor_owner_{}", self.mark)
     }
@@ -151,7 +151,7 @@ impl PostgresDatabase {
         self.role(Access::Write)
     }
 
-    /// Gives both accounts what the product prints for every table that there is.
+    /// Grants both accounts the rights that the product prints for every existing table.
     fn grant(&self) {
         let listed = self.as_owner(
             "SELECT c.relname::text, string_agg(a.attname, ' '), \
@@ -235,7 +235,7 @@ impl PostgresDatabase {
                  INSERT INTO wide SELECT 'row', 'acme', t, t, t, t FROM (SELECT repeat('x', 61440) AS t) AS x;",
             ),
             Fixture::Broken => {
-                // Only a database that knows no encoding takes any bytes for text.
+                // Only a database without an encoding accepts any bytes as text.
                 self.make("ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'");
                 self.execute(
                     "CREATE TABLE broken (id text PRIMARY KEY, tenant text, body text);
@@ -266,7 +266,7 @@ fn run(options: PgConnectOptions, sql: &str) -> Rows {
     try_run(options, sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
 }
 
-/// Runs statements on a thread of their own: the callers' threads belong to a runtime that must not be blocked on.
+/// Runs statements on their own thread: the callers' threads belong to a runtime that must not be blocked.
 fn try_run(options: PgConnectOptions, sql: &str) -> Result<Rows, sqlx::Error> {
     let work = async || -> Result<Rows, sqlx::Error> {
         let mut connection = options.disable_statement_logging().connect().await?;
@@ -622,7 +622,7 @@ fn others() -> Vec<Sample> {
     ]
 }
 
-/// An open transaction of a connection that lives on a thread of its own.
+/// An open transaction of a connection on its own thread.
 pub(crate) struct HeldRow {
     release: Option<mpsc::Sender<()>>,
     holder: Option<JoinHandle<()>>,

@@ -1,4 +1,4 @@
-//! What a transaction left for its COMMIT: it is carried out before, or nothing is written.
+//! Deferred work of a transaction: it runs before COMMIT, or nothing is written.
 
 use synapsor_domain::foreign_code::CodeForm;
 
@@ -22,7 +22,8 @@ async fn deferred_work_is_checked_before_commit() {
         let shape = owned.engine.table_schema("public", "invoices").await.unwrap();
         let allowed = owned.acknowledge(&shape, &[("public.journal", 1)]);
         let mut transaction = owned.engine.begin().await.unwrap().transaction;
-        // The server's own check of the key fails here, and never inside COMMIT, where it would leave doubt.
+        // The server's own check of the key fails here, and never inside COMMIT, where the result would be in
+        // doubt.
         let steps = owned.steps(&mut *transaction, receipt(1, AT), &allowed, || {});
         let looked = steps.await;
         assert_eq!(looked.is_ok(), is_known, "{line}: {looked:?}");
@@ -30,8 +31,8 @@ async fn deferred_work_is_checked_before_commit() {
     }
 }
 
-/// A table that code of the target may write. Each check of its newest line queues another one, so that one is left for
-/// COMMIT, in which it changes the row.
+/// A table that code of the target may write. Each check of its newest line queues another one, so that one
+/// is left for COMMIT, in which it changes the row.
 const CHAIN: &str = "CREATE FUNCTION again() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN
       IF pg_catalog.current_query() LIKE 'COMMIT%' THEN
         UPDATE public.invoices SET fee = 777 WHERE id = 'INV-1';
@@ -46,7 +47,7 @@ const CHAIN: &str = "CREATE FUNCTION again() RETURNS void LANGUAGE plpgsql SECUR
       RETURN NULL; END $f$;
     CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION t();";
 
-/// The server's own check of a key, which casts it by a function of the owner's.
+/// The server's own check of a key, which casts it with a user-defined function.
 const CAST_OF_KEY: &str = "CREATE TYPE word AS ENUM ('known');
     CREATE FUNCTION number_of(which word) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER AS $f$ BEGIN
       PERFORM public.again(); RETURN 1; END $f$;
@@ -56,8 +57,8 @@ const CAST_OF_KEY: &str = "CREATE TYPE word AS ENUM ('known');
     CREATE TABLE journal (line word REFERENCES lines DEFERRABLE INITIALLY DEFERRED);
     CREATE VIEW next_line AS SELECT 'known'::word AS line;";
 
-/// The server's own check of an exclusion, which evaluates a function of the owner's again. At the insertion of a line
-/// it gives every line the same value.
+/// The server's own check of an exclusion, which evaluates a user-defined function again. When a line is
+/// inserted, the function returns the same value for every line.
 const EXPRESSION: &str = "CREATE TABLE journal (line bigint);
     CREATE VIEW next_line AS SELECT pg_catalog.current_setting('app.last')::bigint + 1 AS line;
     CREATE FUNCTION checked(which bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $f$

@@ -1,5 +1,5 @@
-//! What an owner of tables, who is not a superuser, can put on them: nothing of it is written, or written wrongly.
-//! Each case is tried before the writer starts, under a running writer whose judgement is kept, and between the row
+//! Damage that a table owner who is not a superuser can do: nothing is written, or written wrongly. Each case
+//! is tried before the writer starts, under a running writer with cached check results, and between the row
 //! lock and the receipt.
 
 use std::sync::Arc;
@@ -46,7 +46,7 @@ impl Owned {
         Some(owned)
     }
 
-    /// Makes the tables again; the writer goes on.
+    /// Creates the tables again; the writer continues.
     pub(super) fn reset(&self) {
         let owner = self.postgres.owner_role();
         let receipts = receipt_table_ddl("postgres", "public", "synapsor_writeback_receipts").unwrap();
@@ -63,7 +63,7 @@ impl Owned {
         ));
     }
 
-    /// Runs statements as the owner; whether a lock of the writer kept them waiting.
+    /// Runs statements as the owner; returns whether a lock of the writer blocked them.
     pub(super) fn as_owner(&self, sql: &str) -> bool {
         let owner = self.postgres.owner_role();
         self.postgres.try_alter(&format!(
@@ -85,7 +85,7 @@ impl Owned {
         (self.db.text(FEE), receipts)
     }
 
-    /// Every step of a writeback, with a chance for somebody else between the row lock and the UPDATE.
+    /// Runs every step of a writeback, with a callback between the row lock and the UPDATE.
     pub(super) async fn write(
         &self,
         n: u8,
@@ -182,7 +182,7 @@ fn of_kind(owned: &Owned, kind: CaseKind) -> Vec<Case> {
     all.into_iter().filter(|case| case.kind == kind).collect()
 }
 
-/// Nothing is written on tables of this kind, whenever they became like that.
+/// Asserts that nothing is written on tables of this kind, whenever they were changed.
 async fn refuses_all(variable: &'static str, kind: CaseKind) {
     let Some(mut owned) = Owned::new(variable) else {
         return;
@@ -191,7 +191,7 @@ async fn refuses_all(variable: &'static str, kind: CaseKind) {
     let mut wrong = Vec::new();
     for case in of_kind(&owned, kind) {
         owned.reset();
-        // A running writer has judged good tables on this connection.
+        // A running writer has checked valid tables on this connection.
         owned.write(1, &nobody, || {}).await.unwrap();
         owned
             .postgres
@@ -211,7 +211,8 @@ async fn refuses_all(variable: &'static str, kind: CaseKind) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// As [`refuses_all`], between the row lock and the UPDATE. What the writer's locks keep waiting is not made.
+/// Like [`refuses_all`], between the row lock and the UPDATE. Statements that the writer's locks block have
+/// no effect.
 async fn refuses_all_under_the_lock(variable: &'static str, kind: CaseKind) {
     let Some(owned) = Owned::new(variable) else { return };
     let nobody = Acknowledged::default();
@@ -248,7 +249,7 @@ async fn admits_all(variable: &'static str) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Code that a contract acknowledged steers nothing, hides nothing and leaves nothing for COMMIT.
+/// Acknowledged code neither changes nor hides anything else, and leaves nothing for COMMIT.
 async fn stops_acknowledged_code(variable: &'static str) {
     let Some(owned) = Owned::new(variable) else { return };
     let mut wrong = Vec::new();
@@ -272,7 +273,7 @@ async fn stops_acknowledged_code(variable: &'static str) {
             wrong.push((case.name, written, owned.state()));
             continue;
         }
-        // The next proposal on a connection of the same writer meets no setting that the code left.
+        // The next proposal on a connection of the same writer finds no setting that the code left.
         owned.reset();
         let next = owned.write(2, &Acknowledged::default(), || {}).await;
         if next.is_err() || owned.state() != ("0".to_owned(), "1".to_owned()) {
@@ -418,7 +419,7 @@ async fn writeback_statements_never_scan_a_table() {
         "INSERT INTO invoices (id, tenant, status, fee, version) \
          SELECT 'M-' || n, 'acme', 'open', 0, 1 FROM generate_series(1, 5000) n; ANALYZE invoices",
     );
-    // A session tells its counts when it ends.
+    // A connection reports its counts when it ends.
     let counted = async |updates: &str| {
         owned.postgres.execute(&format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'",
@@ -459,7 +460,7 @@ async fn row_change_after_the_last_check_raises_an_alarm() {
         let steps = owned.steps(&mut *transaction, receipt(1, AT), &nobody, || {});
         steps.await.unwrap();
         if is_changed {
-            // What only a superuser's code inside COMMIT could do.
+            // Only a superuser's code inside COMMIT could do this.
             let other = [int("fee", 777)];
             let matched = transaction.update(&plan, change(&other, None)).await;
             assert_eq!(matched.unwrap(), 1);
@@ -484,7 +485,7 @@ async fn connection_that_ran_foreign_code_is_closed() {
         owned.postgres.writer_role()
     );
     owned.write(1, &Acknowledged::default(), || {}).await.unwrap();
-    assert_eq!(owned.db.text(&connections), "1", "a clean connection is kept");
+    assert_eq!(owned.db.text(&connections), "1", "a clean connection returns to the pool");
     owned.reset();
     assert!(owned.as_owner(
         "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN NEW.status := lower('X'); RETURN NEW; END $f$;
@@ -495,11 +496,11 @@ async fn connection_that_ran_foreign_code_is_closed() {
     owned.write(2, &allowed, || {}).await.unwrap();
     assert_eq!(owned.state(), ("0".to_owned(), "1".to_owned()));
     let begun = Instant::now();
-    // `shape` is read on a connection of its own kind.
+    // `shape` is read on a separate kind of connection.
     while owned.db.text(&connections) != "1" {
         assert!(
             begun.elapsed() < Duration::from_secs(10),
-            "the connection is kept"
+            "the connection returned to the pool"
         );
         tokio::task::yield_now().await;
     }

@@ -1,5 +1,5 @@
-//! Code of others that changes the session in which it runs: prepared statements that it replaces, settings that it
-//! leaves, effects that a conflict would commit.
+//! Foreign code that changes its session: it replaces prepared statements, leaves settings, or has effects
+//! that a conflict would commit.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::violation::{LookError, ViolationKind};
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 
-/// A function that puts statements of SQL in the place of those that the protocol prepared, besides the ones that it may
-/// run in, while the table `toggle` has a row.
+/// A function that replaces prepared statements of the protocol by SQL ones, except those that it may run in,
+/// while the table `toggle` has a row.
 const REPLACING: &str = "CREATE TABLE toggle (id integer); \
     CREATE FUNCTION replace_statements() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ DECLARE s record; BEGIN \
       IF NOT EXISTS (SELECT FROM public.toggle) THEN RETURN; END IF; \
@@ -33,7 +33,7 @@ const TRIGGER: &str = "CREATE FUNCTION after_update() RETURNS trigger LANGUAGE p
 const POLICY: &str = "CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql AS \
       $f$ BEGIN PERFORM public.replace_statements(); RETURN true; END $f$; \
     CREATE POLICY seen ON invoices USING (seen()); ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
-/// More than the connections that the reads before them opened.
+/// More than the number of connections that the earlier reads opened.
 const LATER_READS: usize = 8;
 const ON: &str = "INSERT INTO toggle VALUES (1)";
 
@@ -120,7 +120,7 @@ async fn connection_with_replaced_statements_is_not_reused() {
     assert_eq!(db.text(FEE), "0");
 }
 
-/// What the code of one table's owner did to the session of a read reaches no later read.
+/// Effects of one table owner's code on the session of a read reach no later read.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_during_a_read_cannot_change_later_reads() {
     for code in [

@@ -1,5 +1,5 @@
-//! What only PostgreSQL can do to a write: row security, deferred triggers, emptied tables, rows that are deleted
-//! and inserted anew during the wait for their lock, and rights by column.
+//! Traps of PostgreSQL only: row security, deferred triggers, truncated tables, rows that are deleted and
+//! re-inserted while their lock is awaited, and column rights.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::violation::{LookError, ViolationKind};
 
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 
-/// A database with invoices, if there is a server; `postgres_conforms` says so if there is none.
+/// Creates a database with invoices, if there is a server; `postgres_conforms` reports a missing one.
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
     if !is_there(URL) {
         return None;
@@ -247,7 +247,7 @@ async fn writeback_is_durable_under_any_role_setting() {
     transaction.roll_back().await;
 }
 
-/// A writer whose way to its server is through a proxy that can take words from what it says.
+/// A writer that connects through a proxy that rewrites its statements.
 async fn proxied(
     postgres: &PostgresDatabase,
     access: Access,
@@ -288,7 +288,7 @@ async fn replaced_connection_writes_nothing() {
     proxy.rewrites(true);
     let matched = transaction.update(&invoice(&db), change(&fee, None)).await;
     assert_eq!(matched.unwrap(), 0);
-    // Its connection has the rewritten statement prepared.
+    // The rewritten statement is already prepared on its connection.
     drop(transaction);
 
     proxy.rewrites(false);

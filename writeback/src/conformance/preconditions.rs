@@ -1,11 +1,11 @@
 //! Damaged receipt tables and code on the target, as data that the long proofs use too.
 
-/// What one case is about.
+/// Subject of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CaseKind {
-    /// The receipt table does not have its form.
+    /// The receipt table does not have its required form.
     Receipts,
-    /// Code on the target that nobody acknowledged.
+    /// Code on the target without an acknowledgement.
     Code,
     /// Stays admitted.
     Harmless,
@@ -16,12 +16,12 @@ pub(crate) enum CaseKind {
 pub(crate) struct Case {
     pub(crate) kind: CaseKind,
     pub(crate) name: &'static str,
-    /// What the last check finds when the code is acknowledged; empty if that is not tried.
+    /// Findings of the last check when the code is acknowledged; empty if that is not tried.
     pub(crate) findings: Vec<&'static str>,
     pub(crate) sql: String,
 }
 
-/// The cases of a file, with the name of the column that a change sets and of the writer's role.
+/// Returns the cases of a file, with the name of the changed column and of the writer's role.
 pub(crate) fn cases(text: &'static str, fee: &str, writer: &str) -> Vec<Case> {
     let mut found: Vec<Case> = Vec::new();
     for line in text.lines() {

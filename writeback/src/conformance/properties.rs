@@ -1,5 +1,5 @@
-//! Properties of names and values through a real engine: whatever a name looks like it is quoted, and whatever
-//! fits a column reads back as it was fitted.
+//! Properties of names and values through a real engine: any name is quoted, and any value that fits a column
+//! reads back as it was fitted.
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -11,7 +11,7 @@ use super::behaviours::Account;
 use super::behaviours::{Db, change, is_there, plan};
 use super::{mysql, postgres, sqlite};
 
-/// Cases of each property, unless `SYNAPSOR_PROPERTY_CASES` says otherwise.
+/// Number of cases per property, unless `SYNAPSOR_PROPERTY_CASES` sets another.
 const CASES: u32 = 500;
 /// Cases that share one transaction.
 const CASES_PER_TRANSACTION: usize = 50;
@@ -93,7 +93,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Whatever fits a column of `sampled` is what it then holds.
+/// A column of `sampled` stores exactly the value that fits it.
 async fn what_fits_reads_back(db: Db) {
     let samples = db.samples();
     let columns: Vec<String> = samples
@@ -139,7 +139,7 @@ async fn written(db: &Db, engine: &Account, shape: &TableSchema, group: &[Value]
     fitted
 }
 
-/// Whatever a column or a table is called, that column of that table is meant, or none.
+/// Any name of a column or table refers to exactly that column of that table, or to none.
 async fn names_are_quoted(db: Db) {
     db.execute(
         "CREATE TABLE plain (id VARCHAR(20) NOT NULL PRIMARY KEY, tenant VARCHAR(20), body VARCHAR(20));",

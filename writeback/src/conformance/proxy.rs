@@ -1,5 +1,5 @@
-//! Proxies between an engine and its server, for what real servers do too seldom: a way that counts changed rows,
-//! and a way on which a statement meets another connection, or another server, than the one before.
+//! Proxies between an engine and its server, for rare behavior of real servers: a connection that counts
+//! changed rows, and one on which a statement reaches another connection or server than the one before.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Bytes of what a client says at one time; statements of the behaviours are shorter.
+/// Maximum size of a client message in bytes; statements of the behaviours are shorter.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
-/// A proxy that puts other words into what its clients say, of the same length and only while it is told to.
+/// A proxy that replaces text in client messages by text of the same length, only while it is enabled.
 pub(crate) struct Rewriting {
     place: String,
     is_on: Arc<AtomicBool>,
@@ -64,11 +64,12 @@ async fn pass(
             break;
         }
     }
-    // The client is gone, so nobody waits for more.
+    // The client has disconnected, so no response is needed.
     back.abort();
 }
 
-/// A proxy before a server of MySQL that takes from its clients the wish to count matched rows; gives its place.
+/// Starts a proxy before a MySQL server that clears CLIENT_FOUND_ROWS in the client's login; returns its
+/// address.
 pub(crate) async fn counting_changed(server: String) -> String {
     /// CLIENT_FOUND_ROWS, in the first byte of a client's first packet.
     const FOUND_ROWS: u8 = 0x02;
@@ -84,7 +85,7 @@ pub(crate) async fn counting_changed(server: String) -> String {
                 let mut login = packet(&mut client).await;
                 login[4] &= !FOUND_ROWS;
                 upstream.write_all(&login).await.unwrap();
-                // Either side may end first; there is nothing to do about it here.
+                // Either side may end first; nothing needs to be done here.
                 let _ = tokio::io::copy_bidirectional(&mut client, &mut upstream).await;
             });
         }

@@ -1,4 +1,4 @@
-//! The list as it is published, which must be the list that is run.
+//! Publishes the list of behaviours and checks that the published list is current.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -29,6 +29,6 @@ fn published_list_is_current() {
     let wanted = rendered();
     if std::fs::read_to_string(&path).ok().as_deref() != Some(&wanted) {
         std::fs::write(&path, wanted).unwrap();
-        panic!("docs/engine-conformance.md was not the list that is run; it is written anew, so commit it");
+        panic!("docs/engine-conformance.md was outdated and has been rewritten; commit it");
     }
 }

@@ -1,4 +1,4 @@
-//! Behaviours of reads, identity, catalogue and fit.
+//! Behaviours of reads, identity, catalog and fit.
 
 use std::time::{Duration, Instant};
 
@@ -154,7 +154,7 @@ pub(crate) async fn an_integer_key_is_found_by_its_digits(db: Db) {
     assert_eq!(
         count(&db, &plan).await,
         0,
-        "a text is never compared with a number"
+        "a string is never compared with a number"
     );
     plan.primary_key = int("id", 12);
     assert_eq!(one(&db, &plan).await, [text("body", "twelve")]);
@@ -204,7 +204,7 @@ pub(crate) async fn a_value_beyond_the_limit_is_refused(db: Db) {
     assert_eq!(
         count(&db, &plan(&db, "wide", "value", "acme", &["b"])).await,
         1,
-        "only what is read counts"
+        "only columns that are read count"
     );
 }
 
@@ -332,7 +332,7 @@ pub(crate) async fn a_read_that_nobody_waits_for_stops(db: Db) {
     let engine = db.hurried_reader(Duration::from_secs(30));
     let slow = plan(&db, "slow", "k", "acme", &["body"]);
     for _ in 0..16 {
-        // As many as would occupy every connection for the whole time if they did not stop.
+        // Enough to occupy every connection for the whole time if they did not stop.
         let waited = tokio::time::timeout(Duration::from_millis(50), engine.read(&slow)).await;
         assert!(waited.is_err());
     }
@@ -341,7 +341,7 @@ pub(crate) async fn a_read_that_nobody_waits_for_stops(db: Db) {
     while db.running_reads().is_some_and(|running| running > 0) {
         assert!(
             begun.elapsed() < Duration::from_secs(10),
-            "the server still works for nobody"
+            "abandoned statements still run on the server"
         );
         tokio::task::yield_now().await;
     }
@@ -393,7 +393,7 @@ pub(crate) async fn another_database_is_another(db: Db) {
         db.reader().identity().await.unwrap(),
         other.reader().identity().await.unwrap()
     );
-    // Without a mark of its own a database is where it lies.
+    // Without an identity mark, a database is identified by its path.
     let (bare, another) = (db.another(), db.another());
     assert_ne!(
         bare.reader().identity().await.unwrap(),
@@ -416,7 +416,7 @@ pub(crate) async fn the_shape_tells_columns_and_keys(db: Db) {
     db.set_up(Fixture::Invoices);
     let engine = db.reader();
     let shape = engine.table_schema(&db.schema(), "invoices").await.unwrap();
-    // A version of the row that the engine keeps itself is no column of the table.
+    // A row version that the engine maintains itself is not a column of the table.
     let names: Vec<_> = shape
         .columns
         .iter()

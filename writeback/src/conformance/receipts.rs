@@ -1,4 +1,4 @@
-//! Behaviours of receipts and of the table that holds them.
+//! Behaviours of receipts and of the receipt table.
 
 use crate::transaction::RecordError;
 use synapsor_domain::ids::ProposalId;

@@ -1,4 +1,4 @@
-//! The harness of SQLite, and what only a database that is a file must refuse.
+//! The harness of SQLite, and tests of conditions that only a database file has.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ struct SqliteDatabase {
     folder: tempfile::TempDir,
 }
 
-/// A new, empty file.
+/// Creates a new, empty file.
 pub(crate) fn fresh() -> Arc<dyn TestDatabase> {
     let database = SqliteDatabase {
         folder: tempfile::tempdir().unwrap(),
@@ -277,7 +277,7 @@ impl TestDatabase for SqliteDatabase {
     }
 
     fn running_reads(&self) -> Option<u64> {
-        // What runs here runs in this process, and its end is what the behaviours measure.
+        // Statements run in this process, and the behaviours measure when they end.
         None
     }
 }
@@ -400,7 +400,7 @@ fn sample_is_created_once_and_is_writable() {
     );
 }
 
-/// The database of a URL behind one credential.
+/// Opens the database of a URL behind one credential.
 fn open(url: &str, access: Access, timeout: Option<Duration>) -> Account {
     let opening = EngineConfig {
         name: "source `test`".to_owned(),
@@ -479,7 +479,7 @@ async fn file_replaced_during_the_lock_is_not_written() {
     owner.execute_batch(&sql).unwrap();
     let engine = open(&format!("sqlite://{}", path.display()), Access::Write, None);
     let waiting = tokio::spawn(async move { engine.begin().await.err().map(|error| error.kind) });
-    // The writer waits for the lock when the log appears among the process's descriptors once more.
+    // The writer waits for the lock when the log appears once more among the process's descriptors.
     let own = std::fs::metadata(folder.path().join("app.db-wal")).unwrap();
     let is_same = |entry: &std::fs::DirEntry| {
         std::fs::metadata(entry.path())

@@ -1,4 +1,4 @@
-//! Behaviours of what commonly goes wrong between an UPDATE and its receipt.
+//! Behaviours of common faults between an UPDATE and its receipt.
 
 use crate::transaction::RowChange;
 use synapsor_domain::value::ColumnValue;

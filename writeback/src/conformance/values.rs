@@ -1,11 +1,11 @@
-//! Behaviours of values: every type of column, there and back.
+//! Behaviours of values: every column type, written and read back.
 
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
 
 use super::behaviours::{Db, Fixture, Sample, begin, change, invoice, plan, text};
 
-/// A table with a column per sample, and the plan of its one row.
+/// Creates a table with a column per sample, and the plan of its one row.
 fn sampled(db: &Db) -> (Vec<Sample>, RowPlan) {
     let samples = db.samples();
     let columns: Vec<String> = samples

@@ -102,7 +102,7 @@ pub(crate) async fn one_row_changes_with_its_receipt(db: Db) {
         .await,
         1
     );
-    assert_eq!(db.text(FEE), "5500", "nobody else sees it yet");
+    assert_eq!(db.text(FEE), "5500", "other connections do not see it yet");
     let after = transaction.reread(&invoice(&db)).await.unwrap();
     assert_eq!(
         after,
@@ -126,7 +126,7 @@ pub(crate) async fn a_dropped_transaction_leaves_nothing(db: Db) {
     assert_eq!(waive(&db, transaction.as_mut()).await, 1);
     drop(transaction);
     assert_eq!(db.text(FEE), "5500");
-    // The lock went with it.
+    // The lock was released with it.
     locked(&db).await.unwrap().roll_back().await;
 }
 
@@ -228,7 +228,7 @@ async fn is_collateral(db: &Db, set: ColumnValue) {
     let allowed = acknowledge(transaction.as_mut(), &plan).await;
     assert_eq!(update(transaction.as_mut(), &plan, &[set], None).await, 1);
     if transaction.side_effects(&plan).await.unwrap().is_empty() {
-        // An engine that keeps no account of statements counts the rows of the transaction at the last look.
+        // An engine without per-statement counts counts the rows of the transaction at the last check.
         let receipt = receipt(1, AT);
         transaction.insert_receipt(&receipt).await.unwrap();
         let look = LookTarget {
@@ -344,7 +344,7 @@ pub(crate) async fn after_an_unusable_value_nothing_commits(db: Db) {
     db.set_up(Fixture::Wide);
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(waive(&db, transaction.as_mut()).await, 1);
-    // The database answered well; what it answered is more than is served.
+    // The database answered successfully, but the answer exceeds the size limit.
     let row = plan(&db, "wide", "value", "acme", &["a"]);
     let error = transaction.lock(&row).await.unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::TooLarge);
@@ -375,7 +375,7 @@ pub(crate) async fn a_second_writer_waits(db: Db) {
     assert_eq!(
         second.lock(&invoice(&db)).await.unwrap()[0][1],
         int("fee", 0),
-        "it sees what the first wrote"
+        "it sees the first one's change"
     );
 }
 

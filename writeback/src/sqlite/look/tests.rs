@@ -1,5 +1,5 @@
-//! Whole transactions on files with damaged receipt tables, damaging triggers and harmless ones: nothing is committed
-//! but the approved change, and every refusal has a name.
+//! Whole transactions on files with damaged receipt tables, damaging triggers and harmless ones: only the
+//! approved change is committed, and every refusal has a name.
 
 use std::sync::Arc;
 
@@ -23,21 +23,21 @@ use cases::{DAMAGING_TRIGGERS, HARMLESS_TRIGGERS, RECEIPT_TABLES};
 
 const RECEIPTS: &str = "synapsor_writeback_receipts";
 
-/// A file with three invoices, the migration and these statements of its owner.
+/// Creates a file with three invoices, the migration and these statements of its owner.
 struct Case {
     folder: tempfile::TempDir,
 }
 
-/// How one transaction ended.
+/// Result of one transaction.
 #[derive(Debug, PartialEq, Eq)]
 enum Ended {
     Applied,
     /// The code of the table was not acknowledged; no transaction was begun.
     Unacknowledged,
     Violation(ViolationKind),
-    /// The update matched another number of rows than one, or the row is not as requested.
+    /// The update did not match exactly one row, or the row is not as requested.
     Failed,
-    /// The database refused a statement.
+    /// The database rejected a statement.
     Database,
 }
 
@@ -87,12 +87,12 @@ impl Case {
         open(&file, RECEIPTS.to_owned(), turn).map(|(session, _, _)| session)
     }
 
-    /// What the contract would allow with these rows for every trigger that needs an entry.
+    /// Acknowledgement that the contract would contain with these rows for every trigger that needs an entry.
     fn acknowledged(&self, writes: &[(&str, u32)]) -> Acknowledged {
         self.try_acknowledge(writes).unwrap()
     }
 
-    /// None for code that no entry can acknowledge.
+    /// `None` for code that no entry can acknowledge.
     fn try_acknowledge(&self, writes: &[(&str, u32)]) -> Option<Acknowledged> {
         let shape = inspect::shape(&self.owner(), SCHEMA, "invoices").unwrap();
         let open = shape
@@ -116,7 +116,7 @@ impl Case {
         Acknowledged::judge(&shape.foreign_code, &entries).ok()
     }
 
-    /// One writeback without an acknowledgement.
+    /// Runs one writeback without an acknowledgement.
     fn write(&self) -> Ended {
         let shape = inspect::shape(&self.owner(), SCHEMA, "invoices").unwrap();
         match Acknowledged::judge(&shape.foreign_code, &[]) {
@@ -125,7 +125,7 @@ impl Case {
         }
     }
 
-    /// One writeback; `between` runs between the receipt and the last look.
+    /// Runs one writeback; `between` runs between the receipt and the last check.
     fn write_with(&self, allowed: &Acknowledged, between: impl FnOnce(&Connection)) -> Ended {
         self.try_write(allowed, between).unwrap_or_else(|ended| ended)
     }
@@ -159,7 +159,7 @@ impl Case {
         Ok(Ended::Applied)
     }
 
-    /// Everything that is stored besides the approved row and its receipt.
+    /// Returns all stored rows besides the approved row and its receipt.
     fn rest(&self) -> Vec<String> {
         let owner = self.owner();
         let tables: Vec<String> = owner
@@ -266,7 +266,7 @@ fn definition_changes_apply_from_the_next_transaction() {
 }
 
 impl Case {
-    /// The rows of a file without statements of its owner, with the identity of another.
+    /// Returns the rows of a file without statements of its owner, with the identity of another.
     fn rest_with_identity_of(&self, other: &Self) -> Vec<String> {
         let identity = |case: &Self| -> String {
             let sql = "SELECT instance FROM synapsor_database_identity";
@@ -288,7 +288,7 @@ fn damaging_triggers_never_have_an_effect() {
             "{}: {ended:?}",
             case.name
         );
-        // Acknowledged, but not what it does.
+        // Acknowledged, but with side effects beyond the acknowledgement.
         let Some(allowed) = file.try_acknowledge(&[]) else {
             continue;
         };
@@ -432,7 +432,7 @@ fn last_check_finds_every_change_after_the_receipt() {
         assert_eq!(ended, Ended::Violation(kind), "{what}");
         assert_eq!(file.status(), "open7", "{what}");
     }
-    // Changes of the row itself show in what is read.
+    // Changes of the row itself are visible in the rows read.
     for sql in [
         "UPDATE invoices SET status = 'free' WHERE id = 'INV-1'",
         "UPDATE invoices SET id = 'INV-9' WHERE id = 'INV-1'",
@@ -445,7 +445,7 @@ fn last_check_finds_every_change_after_the_receipt() {
     }
 }
 
-/// The rows of `invoices`, read from the table and not from an index.
+/// Returns the rows of `invoices`, read from the table and not from an index.
 fn table_rows(file: &Case) -> Vec<String> {
     file.rest()
         .into_iter()
@@ -477,11 +477,11 @@ fn rejects_a_self_referencing_key_with_an_action() {
     assert_eq!(
         file.write(),
         Ended::Applied,
-        "the key follows a column that does not change"
+        "the key references a column that does not change"
     );
 }
 
-/// Edits the schema table as an owner can who knows the format.
+/// Edits the schema table like an owner who knows the file format.
 fn edit_schema(file: &Case, sql: &str) {
     let owner = file.owner();
     let version: i64 = owner
