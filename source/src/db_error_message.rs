@@ -46,11 +46,7 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
     }
     if DATABASE.contains(&error.detail.as_str()) {
         let fix = "check the name of the database in the URL";
-        return answered(
-            "SOURCE_OBJECT_NOT_FOUND",
-            "does not exist on this server",
-            fix,
-        );
+        return answered("SOURCE_OBJECT_NOT_FOUND", "does not exist on this server", fix);
     }
     if error.detail == SECOND_NAME {
         let fix = "remove the other name, or copy the file: SQLite finds journal and log by the file name";

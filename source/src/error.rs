@@ -102,7 +102,7 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
         EngineErrorKind::Denied => ("SOURCE_DENIED", "The source database denied the read."),
         EngineErrorKind::NotFound => (
             "SOURCE_OBJECT_NOT_FOUND",
-            "The source database has no table or column of this name.",
+            "The source database lacks a table or column that the contract names.",
         ),
         EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row exceeds the size limit."),
         EngineErrorKind::Unreadable => ("VALUE_UNREADABLE", "A value of the row cannot be read exactly."),

@@ -80,7 +80,7 @@ pub async fn hit(point: CrashPoint) -> Result<(), EngineError> {
         return Ok(());
     };
     // The proofs wait for this line: it shows that a hanging or failing process has reached the point.
-    tracing::warn!(point = point.as_str(), "crash point reached");
+    tracing::warn!(point = point.as_str(), "a crash point is reached");
     let injected = || EngineError::new(synapsor_source::EngineErrorKind::Unavailable, "injected");
     match action.as_str() {
         "kill" => {

@@ -140,9 +140,8 @@ fn check_account<P: MayUpdate>(open: &Open<'_, P>) -> Result<(), RefusedBy> {
     if trust.environment == DeploymentEnvironment::Dev {
         return Ok(());
     }
-    let detail = format!(
-        "the writer's account {power}; grant it only the rights that `writeback grants` prints"
-    );
+    let detail =
+        format!("the writer's account {power}; grant it only the rights that `writeback grants` prints");
     Err(RefusedBy::Violation(Violation::new(
         ViolationKind::AccountTooPowerful,
         detail,

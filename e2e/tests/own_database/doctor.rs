@@ -84,7 +84,7 @@ fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
                 contract::EngineKind::Postgres => format!("\"{column}\""),
                 _ => format!("`{column}`"),
             };
-            let text = format!("the account may not SELECT `{column}` of `orders`");
+            let text = format!("the account lacks SELECT on `{column}` of `orders`");
             assert_eq!(
                 (&found[0]["code"], &found[0]["severity"], &found[0]["text"]),
                 (&json!("GRANT_MISSING"), &json!("problem"), &json!(text)),

@@ -264,7 +264,9 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let is_near = options.get_socket().is_some() || is_loopback(options.get_host());
     let mode = match (material.mode, asked) {
         (Some(mode), Some(asked)) if asked < mode => {
-            return Err(tls_required("ssl-mode in the URL is weaker than ssl.mode in the contract"));
+            return Err(tls_required(
+                "ssl-mode in the URL is weaker than ssl.mode in the contract",
+            ));
         }
         (Some(mode), _) => Some(mode),
         (None, asked) => asked,
@@ -274,7 +276,9 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
         Some(SslMode::VerifyFull) => MySqlSslMode::VerifyIdentity,
         Some(SslMode::VerifyCa) => MySqlSslMode::VerifyCa,
         Some(SslMode::Disable) if !is_near => {
-            return Err(tls_required("unencrypted connections are allowed on loopback only"));
+            return Err(tls_required(
+                "unencrypted connections are allowed on loopback only",
+            ));
         }
         Some(SslMode::Disable) | None => MySqlSslMode::Disabled,
     };

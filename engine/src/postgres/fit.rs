@@ -209,8 +209,7 @@ fn characters(column: &TableColumn, text: &str, limit: Option<usize>) -> Result<
 /// Normalizes JSON. The server keeps no order, no spaces and no duplicate keys; the value is written as it
 /// will be read.
 fn jsonb(column: &TableColumn, text: &str) -> Result<Value, PublicError> {
-    let json: Json =
-        serde_json::from_str(text).map_err(|_| misfit(column, "invalid JSON"))?;
+    let json: Json = serde_json::from_str(text).map_err(|_| misfit(column, "invalid JSON"))?;
     let mut written = String::new();
     write_jsonb(&json, &mut written)
         .ok_or_else(|| misfit(column, "its JSON must not have exponents, negative zeros or NUL"))?;

@@ -401,8 +401,7 @@ pub async fn receipt_problems(
     let mut problems: Vec<String> = form.differences.iter().map(Difference::lines).collect();
     if !lease.facts().counts_changes {
         problems.push(
-            "track_counts is off, so side effects cannot be detected; set track_counts = on"
-                .to_owned(),
+            "track_counts is off, so side effects cannot be detected; set track_counts = on".to_owned(),
         );
     }
     Ok(problems)

@@ -170,9 +170,7 @@ fn decode(text: &str) -> Result<String, PublicError> {
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
         "SOURCE_URL_INVALID",
-        format!(
-            "the URL of the source is invalid: {why}; use postgres://role:password@host:port/database"
-        ),
+        format!("the URL of the source is invalid: {why}; use postgres://role:password@host:port/database"),
     )
 }
 

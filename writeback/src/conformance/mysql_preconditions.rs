@@ -190,7 +190,7 @@ impl Owned {
         })?;
         let looked = transaction.last_look(target, &receipt).await.map_err(shown)?;
         if looked != rows {
-            return Err("another row than the one that was judged".to_owned());
+            return Err("the row differs from the checked one".to_owned());
         }
         Ok(())
     }
@@ -629,7 +629,7 @@ async fn acknowledgement_covers_called_routines() {
             ),
             (
                 "DROP TRIGGER t; CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW SET @x = gone/**/.note(1)".to_owned(),
-                "hides what it calls",
+                "called routine is ambiguous",
             ),
         ] {
             owned.reset();

@@ -485,7 +485,11 @@ async fn connection_that_ran_foreign_code_is_closed() {
         owned.postgres.writer_role()
     );
     owned.write(1, &Acknowledged::default(), || {}).await.unwrap();
-    assert_eq!(owned.db.text(&connections), "1", "a clean connection returns to the pool");
+    assert_eq!(
+        owned.db.text(&connections),
+        "1",
+        "a clean connection returns to the pool"
+    );
     owned.reset();
     assert!(owned.as_owner(
         "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN NEW.status := lower('X'); RETURN NEW; END $f$;

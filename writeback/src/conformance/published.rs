@@ -9,10 +9,10 @@ const ENGINES: [&str; 4] = ["SQLite", "PostgreSQL", "MySQL", "MariaDB"];
 
 fn rendered() -> String {
     let mut text = format!(
-        "# Engine conformance\n\nWhat every database engine of this program does, and is tested for against a real \
-         server: {} behaviours.\nAn engine is finished when the list is green. This file is written by the test \
-         `published_list_is_current` in\n`writeback/src/conformance`; the behaviours are in the files \
-         beside it.\n\n| Behaviour | {} |\n|---|{}\n",
+        "# Engine conformance\n\nBehaviours of every database engine of this program, each tested against a real \
+         server: {} behaviours.\nA complete engine passes all of them. The test `published_list_is_current` \
+         in\n`writeback/src/conformance` writes this file; the behaviours are in the same \
+         directory.\n\n| Behaviour | {} |\n|---|{}\n",
         ALL.len(),
         ENGINES.join(" | "),
         "---|".repeat(ENGINES.len())

@@ -97,12 +97,12 @@ pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Re
         Err(violation(ViolationKind::ReceiptTable, detail))
     };
     match &described.receipts {
-        Some(counted) if counted.schema != receipts.schema || counted.table != receipts.table => {
-            found("is not the table that the procedures of the migration check: run `writeback migration` again")
-        }
+        Some(counted) if counted.schema != receipts.schema || counted.table != receipts.table => found(
+            "is not the table that the procedures of the migration check: run `writeback migration` again",
+        ),
         Some(counted) if counted.count > 0 => found("has a trigger"),
         Some(counted) if counted.is_complete => Ok(()),
-        Some(_) => found("has triggers that the owner of the procedures cannot see"),
+        Some(_) => found("may have triggers that the owner of the procedures cannot see"),
         None => found("has no current procedures of the migration: run `writeback migration` again"),
     }
 }

@@ -171,7 +171,9 @@ impl Tables {
             (Some(_), _) => Ok(()),
             (None, Some(last)) if last.is_right_missing => Ok(()),
             (None, Some(last)) => Err(last.error.clone().into()),
-            (None, None) => Err(EngineError::new(EngineErrorKind::Other, "the target's definition was not read").into()),
+            (None, None) => {
+                Err(EngineError::new(EngineErrorKind::Other, "the target's definition was not read").into())
+            }
         }
     }
 }

@@ -113,7 +113,11 @@ async fn receipts(
     let rights = rights(lease, schema, &table).await?;
     for right in ["SELECT", "INSERT"] {
         if !rights.has(right) {
-            report.missing(format!("the account lacks {right} on the receipt table"), right, &name);
+            report.missing(
+                format!("the account lacks {right} on the receipt table"),
+                right,
+                &name,
+            );
         }
     }
     for right in ["UPDATE", "DELETE", "TRUNCATE", "REFERENCES", "TRIGGER"] {

@@ -51,7 +51,10 @@ pub(super) async fn read(
         .await?;
     let mut lines = changes(before, &counts_of(&rows), plan, matched);
     for row in rows.iter().filter(|row| text(row, 0) == "lock") {
-        lines.push(format!("`{}` was truncated, altered or locked as a whole", text(row, 1)));
+        lines.push(format!(
+            "`{}` was truncated, altered or locked as a whole",
+            text(row, 1)
+        ));
     }
     lines.truncate(COLLATERAL_LINES_MAX);
     Ok(lines)

@@ -89,9 +89,7 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             if labels.iter().any(|label| label == text) && charset.holds(text) && !text.is_empty() {
                 Ok(Value::text(text))
             } else {
-                Err(FitError::Because(
-                    "must match an enum label exactly",
-                ))
+                Err(FitError::Because("must match an enum label exactly"))
             }
         }
         (ColumnType::Set { charset, labels }, Kind::Text) => set(charset, labels, text),
@@ -245,9 +243,7 @@ fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
     }
     let chars = text.chars().count() as u64;
     match size {
-        TextSize::Char(_) if text.ends_with(' ') => {
-            Err(FitError::Because("it loses trailing blanks"))
-        }
+        TextSize::Char(_) if text.ends_with(' ') => Err(FitError::Because("it loses trailing blanks")),
         TextSize::Char(max) | TextSize::Varchar(max) if chars > max => {
             Err(FitError::Because("the string has more characters than it holds"))
         }

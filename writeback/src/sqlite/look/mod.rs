@@ -115,8 +115,7 @@ pub(super) fn last(
     if let Some(plan) = plan {
         let now = definitions(connection, &plan.table, &session.receipt_table)?;
         if session.definitions.as_ref() != Some(&now) {
-            let text =
-                "a definition of target or receipt table changed since the first check; submit a new proposal";
+            let text = "a definition of target or receipt table changed since the first check; submit a new proposal";
             return Err(violation(ViolationKind::TargetChanged, text));
         }
     }
