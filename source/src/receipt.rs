@@ -127,7 +127,7 @@ impl StoredReceipt {
         let signer = envelope.signer().map_err(|e| integrity(&e.to_string()))?;
         let key = trust
             .writer(signer)
-            .ok_or_else(|| integrity("signed by no writer of the trust file"))?;
+            .ok_or_else(|| integrity("not signed by a writer of the trust file"))?;
         let receipt: Receipt = envelope
             .verify_and_decode(ObjectKind::Receipt, &key.public_key)
             .map_err(|e| integrity(&e.to_string()))?;
@@ -186,7 +186,7 @@ pub fn check_key_in_use(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<()
     match key.map(|key| key.standing().check(&Position::Unproven)) {
         Some(Err(retired)) => Err(PublicError::new(
             "refused:receipt_unproven",
-            format!("the receipt in the target database is signed with a retired writer key: {retired}"),
+            format!("the receipt in the source database is signed with a retired writer key: {retired}"),
         )),
         Some(Ok(())) | None => Ok(()),
     }
@@ -196,7 +196,7 @@ fn integrity(problem: &str) -> PublicError {
     PublicError::new(
         "refused:receipt_integrity",
         format!(
-            "the receipt in the target database is not genuine: {problem}; find out who wrote it, then the owner of the \
+            "the receipt in the source database is not genuine: {problem}; find out who wrote it, then the owner of the \
              receipt table deletes that row"
         ),
     )

@@ -42,7 +42,7 @@ impl Database {
         let credential = Credential::of_source(source, url_name, env);
         if !credential.is_present()? {
             let variable = credential.url_name();
-            tracing::warn!(source = %source.name, variable, "no write URL; the source is not served");
+            tracing::warn!(source = %source.name, variable, "source skipped: no write URL");
             return Ok(None);
         }
         Self::open(EngineConfig::of_source(source, credential, table)).map(Some)

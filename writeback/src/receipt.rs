@@ -64,13 +64,13 @@ fn verify_all(
     if receipt.proposal_digest != digest {
         return Err(Unusable::NotGenuine(PublicError::new(
             "refused:receipt_integrity",
-            "the receipt in the target database is for another digest",
+            "the receipt in the source database is for another digest",
         )));
     }
     if !is_same_database(&receipt.database_identity, identity) {
         return Err(Unusable::OtherDatabase(PublicError::new(
             "refused:receipt_identity",
-            "the receipt in the target database was signed for another database; find out who copied it there",
+            "the receipt in the source database was signed for another database; find out who copied it there",
         )));
     }
     match check_key_in_use(&envelope, trust) {

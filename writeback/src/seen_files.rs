@@ -71,7 +71,7 @@ impl SeenFiles {
             && known.path != place.path
             && may_be_alive(known, &identity)
         {
-            tracing::error!(known = %known.path.display(), found = %place.path.display(), "copy of a source beside it");
+            tracing::error!(known = %known.path.display(), found = %place.path.display(), "source file is a copy of an existing one");
             return Err(PublicError::new(
                 "refused:source_copied",
                 "the file is a copy of a database whose original file still exists; remove one of the two, or give the copy \

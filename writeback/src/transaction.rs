@@ -141,7 +141,7 @@ pub(crate) trait Transaction: Send {
     }
 
     /// Runs the last check, after the receipt's INSERT: deferred work has run, settings are unchanged, both
-    /// tables are as the first check found them, the receipt reads back, and no foreign code can run until
+    /// tables are as the first check found them, and the receipt reads back. No foreign code can run until
     /// the end of COMMIT. Returns the rows of the target as they will be committed.
     async fn last_look(
         &mut self,

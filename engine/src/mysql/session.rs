@@ -250,7 +250,10 @@ impl MysqlConn {
 
     fn begin_statement(&mut self) -> Result<Option<Duration>, MysqlStatementError> {
         if !self.is_reusable() {
-            return Err(failed(EngineErrorKind::Other, "the connection met an error"));
+            return Err(failed(
+                EngineErrorKind::Other,
+                "the connection had an error before",
+            ));
         }
         let left = self
             .until

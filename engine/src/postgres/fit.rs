@@ -174,7 +174,7 @@ fn numeric(column: &TableColumn, limits: Option<(u32, i32)>, text: &str) -> Resu
     if significant > precision as usize {
         return Err(misfit(
             column,
-            &format!("the number has no room in {}", underlying(column)),
+            &format!("the number does not fit {}", underlying(column)),
         ));
     }
     let point = if places > 0 { "." } else { "" };

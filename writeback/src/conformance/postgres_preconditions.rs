@@ -391,7 +391,7 @@ async fn account_above_the_checks_is_named() {
         (
             format!("ALTER ROLE {writer} BYPASSRLS"),
             format!("ALTER ROLE {writer} NOBYPASSRLS"),
-            "passes by row security",
+            "bypasses row security",
         ),
         (
             format!("ALTER ROLE {writer} SUPERUSER"),

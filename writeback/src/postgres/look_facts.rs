@@ -213,7 +213,7 @@ fn sql(covered: &Covered, has_locks: bool) -> String {
            pg_catalog.pg_stat_get_xact_tuples_updated(w.oid)::pg_catalog.text, \
            pg_catalog.pg_stat_get_xact_tuples_deleted(w.oid)::pg_catalog.text \
            FROM pg_catalog.unnest({WATCHED}) w(oid) \
-         UNION ALL SELECT 'power', CASE WHEN r.rolsuper THEN 'is a superuser' ELSE 'passes by row security' END, \
+         UNION ALL SELECT 'power', CASE WHEN r.rolsuper THEN 'is a superuser' ELSE 'bypasses row security' END, \
            NULL, NULL, NULL FROM pg_catalog.pg_roles r \
            WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND (r.rolsuper OR r.rolbypassrls) \
          UNION ALL SELECT 'power', pg_catalog.concat('owns ', c.relname), NULL, NULL, NULL \

@@ -76,7 +76,10 @@ async fn begin_on(
         return refuse(EngineErrorKind::Denied, "the server does not count changes");
     }
     if facts.isolation != "read committed" {
-        return refuse(EngineErrorKind::Other, "the transaction has another isolation");
+        return refuse(
+            EngineErrorKind::Other,
+            "the transaction has another isolation level",
+        );
     }
     let database_now = facts
         .now

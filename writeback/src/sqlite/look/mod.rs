@@ -148,7 +148,7 @@ fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), LookErro
         Err(violation(ViolationKind::ForeignCode, text))
     };
     let Some((SCHEMA, table)) = declared.split_once('.') else {
-        return wrong("is in no schema of SQLite; name it `main.table`");
+        return wrong("is not in an SQLite schema; name it `main.table`");
     };
     if table.eq_ignore_ascii_case(&session.receipt_table) || table.eq_ignore_ascii_case(read::IDENTITY_TABLE)
     {

@@ -1,3 +1,5 @@
+//! Tests of the closed form of trigger functions.
+
 use super::is_closed;
 
 fn body(statements: &str) -> String {
