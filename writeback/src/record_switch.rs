@@ -56,7 +56,7 @@ impl WriteCore {
     }
 }
 
-/// An invalid receipt table takes no freeze; it takes no change either.
+/// Converts the error of a check: a receipt table with a violation accepts no freeze, and no change either.
 fn of_look(error: LookError) -> EngineError {
     match error {
         LookError::Engine(error) => error,

@@ -34,7 +34,7 @@ pub async fn check(engine: &MysqlEngine, target: &PreflightTarget) -> Result<Vec
     Ok(report.findings)
 }
 
-/// Error texts of an account that names columns in a statement.
+/// Result of a statement that names the columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ColumnAccess {
     Fine,
