@@ -1,5 +1,4 @@
-//! The trust anchors of an executor process: its trust file, its contract, its signing key and the checkpoint of the
-//! log that it pinned.
+//! Trust anchors of a reader or writer process: trust file, contract, signing key and pinned checkpoint.
 
 pub mod pinned_checkpoint;
 pub mod trust;
@@ -7,7 +6,7 @@ pub mod trust;
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::error::PublicError;
 
-/// A refusal at start, which only the operator reads.
+/// Exit error for a rejection at start, which only the operator reads.
 pub fn failure(refusal: &PublicError) -> ExitError {
     ExitError::new(refusal.code.clone(), &refusal.public)
 }

@@ -1,4 +1,4 @@
-//! This process's memory of the log, kept in a file: how far it had grown when it was last believed.
+//! Keeps the pinned checkpoint of the log in a file: the last tree head that this process verified.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -16,48 +16,49 @@ use synapsor_proto::common::v1 as wire;
 use synapsor_proto::ledger::v1::GetCheckpointResponse;
 
 const FILE_BYTES_MAX: u64 = 4096;
-/// What was seen is written down at most this often. A process that is killed forgets at most the growth of this
-/// time, and nothing of what it had seen before; what it files and what it writes rests on other memories.
+/// Minimum interval between writes of the pin file. A killed process loses at most the log growth of this
+/// interval, and nothing that it verified before. Submissions and writebacks do not rest on this interval.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Heads that are remembered beside the newest, so that an answer that was overtaken is known again.
+/// Verified tree heads cached beside the newest, so that an overtaken response is recognized.
 const HEADS_MAX: usize = 64;
 
-/// A witness and the file that it survives in.
+/// Pinned checkpoint and the file that stores it.
 #[derive(Debug, Clone)]
 pub struct CheckpointPinFile {
     path: PathBuf,
     inner: Arc<Mutex<PinState>>,
-    /// One writing at a time, so that an older one never comes last.
+    /// Serializes writes, so that an older pin never overwrites a newer one.
     writing: Arc<Mutex<()>>,
 }
 
 #[derive(Debug)]
 struct PinState {
     witness: PinnedCheckpoint,
-    /// The note of the newest head with the key that it was verified under.
+    /// Note of the newest tree head, with the key that verified it.
     note: Option<(String, PublicKey)>,
-    /// Heads that were believed lately, newest last.
+    /// Tree heads verified recently, newest last.
     heads: VecDeque<(u64, TreeHash)>,
-    /// Heads at which keys were retired and that this log provably continues; as many as the trust file names.
+    /// Tree heads at which keys were retired and that this log provably continues; at most those named by the
+    /// trust file.
     continued: BTreeSet<TreeHead>,
-    /// Size on file.
+    /// Tree size in the file.
     kept: u64,
     kept_at: Option<Instant>,
     is_due: bool,
     failure: Option<String>,
 }
 
-/// What an answer's checkpoint turned out to be.
+/// Verification status of a response's checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CheckpointStatus {
-    /// The log only grew, from what was seen before the request and from what was seen since.
+    /// The log only grew, both from the tree head before the request and from the one pinned since.
     Verified,
-    /// It may continue what was seen, but none of the proofs says so.
+    /// The checkpoint may continue the pinned one, but no proof shows it.
     Unproven { size: u64 },
 }
 
 impl CheckpointPinFile {
-    /// Reads the witness of one log, or begins one.
+    /// Loads the pinned checkpoint of one log, or starts without one.
     pub fn load(path: PathBuf, origin: &str) -> Result<Self, PublicError> {
         let witness = match files::read_bounded(&path, FILE_BYTES_MAX) {
             Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes)
@@ -66,7 +67,7 @@ impl CheckpointPinFile {
                     PublicError::new(
                         "WITNESS_OTHER_LOG",
                         format!(
-                            "{} remembers another log; move it away if the deployment was made anew",
+                            "{} pins another log; move it away if the deployment was recreated",
                             path.display()
                         ),
                     )
@@ -95,13 +96,13 @@ impl CheckpointPinFile {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far the log has been seen to grow.
+    /// Returns the newest pinned checkpoint.
     pub fn seen(&self) -> PinnedCheckpoint {
         self.memory().witness.clone()
     }
 
-    /// The head up to which the log was verified; `None` before the first. The log of this file continues it for as
-    /// long as the process lives.
+    /// Returns the tree head up to which the log was verified; `None` before the first. The log of this file
+    /// continues it for as long as the process lives.
     pub fn pin(&self) -> Option<TreeHead> {
         let mut memory = self.memory();
         let head = memory.witness.head();
@@ -112,14 +113,14 @@ impl CheckpointPinFile {
         Some(head)
     }
 
-    /// Whether the verified log provably continues this head.
+    /// Returns whether the verified log provably continues this tree head.
     pub fn continues(&self, head: &TreeHead) -> bool {
         let memory = self.memory();
         memory.continued.contains(head) || memory.witness.head() == *head
     }
 
-    /// Judges the checkpoint of an answer as [`Self::judge`] does, and takes the proofs that came with it: from now on
-    /// the log of this file is known to continue those of `heads` that they show.
+    /// Verifies the checkpoint of a response as [`Self::judge`] does, and records its proofs: the log of this
+    /// file then provably continues those of `heads` that the proofs cover.
     ///
     /// # Errors
     /// As [`Self::judge`].
@@ -141,21 +142,21 @@ impl CheckpointPinFile {
         let is_newest = memory.witness.head() == checkpoint.head();
         let proven = heads
             .iter()
-            // An answer that was overtaken shares with this log only what was known before the request.
+            // An overtaken response shares with this log only the tree head from before the request.
             .filter(|head| is_newest || head.size <= before.size)
             .filter(|head| head.is_of_one_log(&checkpoint.head(), &proofs));
         memory.continued.extend(proven);
         Ok(())
     }
 
-    /// What to tell the ledger, so that it can prove that it only grew.
+    /// Returns the tree head to send to the ledger, so that the ledger can prove consistency with it.
     pub fn known(&self) -> wire::TreeHead {
         wire::TreeHead::from(&self.memory().witness)
     }
 
-    /// Believes a signed checkpoint that continues the log. A checkpoint behind the remembered one is a ledger that
-    /// was rolled back, or an answer that was overtaken by a newer one. Before anything rests on it, it must be
-    /// [kept](Self::keep_durably).
+    /// Pins a signed checkpoint that continues the log. A checkpoint behind the pinned one means that the ledger
+    /// was rolled back, or that a newer response overtook this one. Before anything depends on it, it must be
+    /// [persisted](Self::persist).
     pub fn accept(
         &self,
         note: &str,
@@ -167,18 +168,18 @@ impl CheckpointPinFile {
         Ok(checkpoint)
     }
 
-    /// Returns when everything that was seen until now is on file. Those who wait at the same time share one writing.
+    /// Returns when every checkpoint pinned until now is on file. Concurrent callers share one write.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub async fn persist(&self) -> Result<(), PublicError> {
         let this = self.clone();
         let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
-        written.map_err(|_| refused("the witness was not written".to_owned()))?
+        written.map_err(|_| refused("pinned checkpoint not written".to_owned()))?
     }
 
-    /// Judges the checkpoint of an answer to a request that was sent when `before` was the newest head seen. The
-    /// answers of one batch carry one note, and it is verified once.
+    /// Verifies the checkpoint of a response to a request that was sent when `before` was the newest pinned tree
+    /// head. The responses of one batch carry one note, which is verified once.
     pub fn verify_response_checkpoint(
         &self,
         before: &PinnedCheckpoint,
@@ -202,7 +203,8 @@ impl CheckpointPinFile {
             memory.advance(&checkpoint, &proofs, (note, key))?;
             return Ok(CheckpointStatus::Verified);
         }
-        // Other answers came first. At least it must continue what was seen before the request.
+        // Other responses arrived first. The checkpoint must at least continue the tree head from before the
+        // request.
         memory.continues(before, &checkpoint, &proofs)?;
         Ok(if checkpoint.size > seen {
             CheckpointStatus::Unproven {
@@ -213,9 +215,9 @@ impl CheckpointPinFile {
         })
     }
 
-    /// Judges the checkpoint of an answer to a request that was sent when `before` was the newest head seen, and returns
-    /// it for the proofs that came with it. It is not remembered: the proofs of a lease stream continue the checkpoint of
-    /// its job before, and would not continue another one.
+    /// Verifies and returns the checkpoint of a response to a request that was sent when `before` was the newest
+    /// pinned tree head; the caller checks the accompanying proofs against it. It is not pinned: the proofs of a
+    /// lease stream continue the checkpoint of its previous job, and would not continue another one.
     ///
     /// # Errors
     /// When it is not signed by the ledger, or does not continue `before`.
@@ -236,11 +238,11 @@ impl CheckpointPinFile {
         Ok(checkpoint)
     }
 
-    /// Sees to it that what was seen is written down soon: at once if nothing was for a while, else at the end of
-    /// the time within which one writing is enough.
+    /// Schedules a write of the pin file: at once if none happened recently, else at the end of the flush
+    /// interval.
     ///
     /// # Errors
-    /// When the last writing failed; nothing is answered on a memory that cannot be kept.
+    /// When the last write failed; no call is answered while the pin cannot be persisted.
     pub async fn keep(&self) -> Result<(), PublicError> {
         let wait = {
             let mut memory = self.memory();
@@ -269,7 +271,7 @@ impl CheckpointPinFile {
         Ok(())
     }
 
-    /// Writes down what was seen, if it is more than what is on file.
+    /// Writes the pinned checkpoint if it is newer than the one on file.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -286,14 +288,14 @@ impl CheckpointPinFile {
         }
         if !self.is_behind_file(&witness) {
             files::write_atomic(&self.path, &witness.to_bytes(), MODE_PRIVATE)
-                .map_err(|e| refused(format!("the witness file cannot be written: {e}")))?;
+                .map_err(|e| refused(format!("pinned checkpoint file not writable: {e}")))?;
         }
         let mut memory = self.memory();
         memory.kept = memory.kept.max(witness.size);
         Ok(())
     }
 
-    /// Whether another process of the same role has remembered more: what is on file must never shrink.
+    /// Returns whether another process of the same role pinned a larger tree: the file must never shrink.
     fn is_behind_file(&self, witness: &PinnedCheckpoint) -> bool {
         let on_file = files::read_bounded(&self.path, FILE_BYTES_MAX).ok();
         let on_file = on_file.and_then(|bytes| PinnedCheckpoint::from_bytes(&bytes));
@@ -302,7 +304,7 @@ impl CheckpointPinFile {
 }
 
 impl PinState {
-    /// Whether this is the note of the newest head, under a key that is trusted still.
+    /// Returns whether this is the note of the newest tree head, under a key that is still trusted.
     fn has_note(&self, note: &str, trust: &TrustFile) -> bool {
         let signs = |known: &ServiceKey, key: &PublicKey| known.public_key == *key && !known.is_retired();
         let is_trusted = |key: &PublicKey| trust.ledgers.iter().any(|known| signs(known, key));
@@ -328,7 +330,7 @@ impl PinState {
         Ok(())
     }
 
-    /// Whether a checkpoint is one that was believed already, or continues at least what was seen before a request.
+    /// Checks that a checkpoint was verified before, or continues at least the tree head from before a request.
     fn continues(
         &self,
         before: &PinnedCheckpoint,
@@ -351,7 +353,7 @@ impl PinState {
     }
 }
 
-/// The checkpoint of a note, and the ledger key of the trust file that signed it.
+/// Verifies a note; returns its checkpoint and the ledger key of the trust file that signed it.
 fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), PublicError> {
     match trust.verify_checkpoint(note) {
         Ok((checkpoint, key)) => Ok((checkpoint, key.clone())),
@@ -365,7 +367,7 @@ fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), Pu
 fn not_continued(error: ContinuityError) -> PublicError {
     tracing::error!(
         code = error.code(),
-        "the ledger does not continue what this process has seen of it"
+        "ledger checkpoint is inconsistent with the pinned checkpoint"
     );
     refused(format!("{}: {error}", error.code()))
 }
@@ -436,7 +438,7 @@ mod tests {
         }]
     }
 
-    /// A witness that has seen the event `a`.
+    /// A pin file at the tree of the event `a`.
     fn seen_one() -> (tempfile::TempDir, CheckpointPinFile) {
         let folder = tempfile::tempdir().unwrap();
         let file = CheckpointPinFile::load(folder.path().join("reader.witness"), ORIGIN).unwrap();
@@ -456,7 +458,7 @@ mod tests {
         assert_eq!(file.seen(), before);
         let proven = follow(2, &root(TWO), &from_one_to_two(b"b")).unwrap();
         assert_eq!((proven, file.seen().size), (CheckpointStatus::Verified, 2));
-        // Other answers of the batch carry the same note.
+        // Other responses of the batch carry the same note.
         assert_eq!(follow(2, &root(TWO), &[]).unwrap(), CheckpointStatus::Verified);
     }
 

@@ -1,5 +1,5 @@
-//! The files that this process believes: the trust file, read again whenever its bytes change, and its own copy
-//! of the contract.
+//! Reads the files that this process trusts: the trust file, reloaded whenever its bytes change, and its own
+//! copy of the contract.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,23 +19,23 @@ use crate::pinned_checkpoint::CheckpointPinFile;
 const FILE_LIMIT: u64 = FILE_BYTES_MAX as u64;
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 
-/// A trust file on disk. Clones share what was read last.
+/// Trust file on disk. Clones share the version read last.
 #[derive(Debug, Clone)]
 pub struct TrustFileCache {
     path: PathBuf,
     last: Arc<Mutex<Option<Last>>>,
-    /// Says at which state of the log a key counts as retired whose entry names none.
+    /// Determines the tree head at which a key counts as retired if its entry names none.
     pin: Arc<OnceLock<CheckpointPinFile>>,
 }
 
-/// A trust file with the digest of its bytes.
+/// Trust file with the digest of its bytes.
 type Read = (Arc<TrustFile>, Digest);
 
-/// What was read last.
+/// Version read last.
 #[derive(Debug)]
 struct Last {
     read: Read,
-    /// Known when any later change of the file gives it another one.
+    /// Present if any later change of the file yields a different stamp.
     stamp: Option<FileStamp>,
 }
 
@@ -48,18 +48,18 @@ impl TrustFileCache {
         }
     }
 
-    /// From the next reading on, a key whose retirement names no state of the log counts as retired at what `witness`
-    /// had pinned when the file was read.
+    /// Sets the pin file. From the next read on, a key whose retirement names no tree head counts as retired at
+    /// the tree head that `witness` had pinned when the file was read.
     pub fn pin_by(&self, witness: CheckpointPinFile) {
         let _ = self.pin.set(witness);
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// What the file says now, with the digest of its bytes; it is read only when it may be another one. A file that has become unreadable is refused: the
-    /// earlier one may trust a key that was revoked since.
+    /// Returns the current trust file and the digest of its bytes; reads the file only when it may have changed.
+    /// An unreadable file is an error: the previous version may trust a key that was revoked since.
     ///
     /// # Errors
-    /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if others could have written it, and what parsing says.
+    /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if other users could have written it, and parse errors.
     pub fn read(&self) -> Result<Read, PublicError> {
         files::check_not_writable_by_others(&self.path).map_err(|e| unreadable(&e))?;
         let stamp = FileStamp::of(&self.path).map_err(|e| unreadable(&e))?;
@@ -79,7 +79,7 @@ impl TrustFileCache {
                 let earlier = known.as_ref().map(|known| known.read.0.as_ref());
                 file.pin_retirements(self.pin.get().and_then(CheckpointPinFile::pin), earlier);
                 if known.is_some() {
-                    tracing::warn!(%digest, "the trust file changed");
+                    tracing::warn!(%digest, "trust file changed");
                 }
                 Arc::new(file)
             }
@@ -100,14 +100,14 @@ fn unreadable(error: &FileError) -> PublicError {
     };
     PublicError::new(
         code,
-        format!("the trust file cannot be used: {error}; {}", error.fix()),
+        format!("invalid trust file: {error}; {}", error.fix()),
     )
 }
 
-/// Reads a contract and refuses one that no process can run.
+/// Reads a contract and rejects one that no process can run.
 ///
 /// # Errors
-/// What is wrong with the file; of several validation errors the first, with their number.
+/// When the file is unreadable or invalid; of several validation errors, reports the first and their number.
 pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
     let bytes = files::read_bounded(path, FILE_LIMIT)?;
     let checked = Contract::parse(&bytes).map_err(|report| {
@@ -136,15 +136,15 @@ pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
     Ok(checked.contract)
 }
 
-/// Reads this process's signing key, which must not be protected by a passphrase: nobody is there to type it.
+/// Reads this process's signing key, which must not have a passphrase: no operator is present to type it.
 ///
 /// # Errors
-/// When the file is open to others or holds no such key.
+/// When other users can read the file, or it holds no such key.
 pub fn load_signing_key(path: &Path) -> Result<SigningKey, ExitError> {
     let pem = files::read_private(path, KEY_BYTES_MAX)?;
     let unusable = |why: &str| {
         ExitError::usage("SIGNING_KEY_UNUSABLE", format!("{}: {why}", path.display()))
-            .with_fix("give an Ed25519 private key in PKCS#8 PEM form, mode 0600")
+            .with_fix("pass an Ed25519 private key in PKCS#8 PEM form, mode 0600")
     };
     let pem = std::str::from_utf8(&pem).map_err(|_| unusable("not text"))?;
     SigningKey::from_pem(pem).map_err(|e| unusable(&e.to_string()))

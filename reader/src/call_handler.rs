@@ -1,5 +1,5 @@
-//! One call from start to answer: check, read, perhaps propose, and file what happened before anything is
-//! answered. Refused calls are filed as well; what cannot be filed is answered with a refusal.
+//! Runs one call from request to response: checks, reads, optionally proposes, and submits the records before it
+//! answers. Rejected calls are recorded as well; a call that cannot be recorded is rejected.
 
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
@@ -26,25 +26,25 @@ use crate::read::{self, RowRead};
 use crate::role::{CapabilityDigests, ReaderRole, kind_of};
 use synapsor_source::Engine;
 
-/// Characters of a name that no capability has, as the audit keeps it.
+/// Maximum length of an unknown tool name in the audit record, in characters.
 const NAME_CHARS_MAX: usize = 128;
-/// Stands in the audit for a name that looks like a secret.
+/// Replaces a name that looks like a secret in the audit record.
 const NAME_WITHHELD: &str = "[withheld]";
 
-/// What the gateway passed on.
+/// Call as the gateway passed it on.
 #[derive(Debug)]
 pub(crate) struct CapabilityCall {
     pub(crate) capability: String,
     pub(crate) arguments_json: Vec<u8>,
     pub(crate) format: Option<ResultFormat>,
-    /// As the caller showed it; empty if none was.
+    /// Token as the caller presented it; empty if none.
     pub(crate) access_token: Secret,
-    /// The identity of the gateway's certificate.
+    /// Identity in the gateway's certificate.
     pub(crate) client: String,
     pub(crate) trace: Option<TraceParent>,
 }
 
-/// What goes back.
+/// Response to the gateway.
 #[derive(Debug)]
 pub(crate) struct CallResponse {
     pub(crate) envelope_json: Vec<u8>,
@@ -52,7 +52,7 @@ pub(crate) struct CallResponse {
     pub(crate) code: String,
 }
 
-/// The audit record of a call while it is being worked on.
+/// Audit record of a call in progress.
 #[derive(Debug)]
 pub(crate) struct AuditDraft {
     record: AuditRecord,
@@ -118,13 +118,13 @@ impl AuditDraft {
 
     fn encode(&self) -> Result<Vec<u8>, PublicError> {
         canonical::encode(&self.record).map_err(|e| {
-            PublicError::new("INTERNAL", "The record of this call cannot be written.")
+            PublicError::new("INTERNAL", "The record of this call could not be written.")
                 .with_detail(e.to_string())
         })
     }
 }
 
-/// A call that went well.
+/// Result of a successful call.
 enum CallSuccess {
     Read {
         row: Vec<ColumnValue>,
@@ -167,7 +167,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
         code = %refusal.code,
         correlation_id = %draft.record.id,
         detail = refusal.detail.as_deref().unwrap_or_default(),
-        "a call was refused"
+        "call rejected"
     );
     let failure = FailureResult {
         capability: &draft.record.capability,
@@ -239,7 +239,7 @@ async fn attempt(
     work.run(draft).await
 }
 
-/// A call whose every condition is known.
+/// Call whose preconditions are all checked.
 struct CallState<'a> {
     reader: &'a ReaderRole,
     call: &'a CapabilityCall,
@@ -323,7 +323,7 @@ impl CallState<'_> {
         if !filed.repeated {
             if filed.proposal != envelope {
                 return Err(unfit(
-                    "the ledger returned another proposal than the one that was filed",
+                    "the ledger returned a different proposal than the one submitted",
                 ));
             }
             return Ok(CallSuccess::Proposed {
@@ -333,10 +333,10 @@ impl CallState<'_> {
             });
         }
         let attested = VerifiedProposal::verify_historical(filed.proposal, self.trust)
-            .map_err(|e| unfit("the open proposal is not attested").with_detail(e.to_string()))?;
+            .map_err(|e| unfit("signature of the open proposal failed verification").with_detail(e.to_string()))?;
         let proposal = attested.proposal().clone();
         if proposal.content_digest() != minted.content_digest() {
-            return Err(unfit("the open proposal is about another change"));
+            return Err(unfit("the open proposal is for another change"));
         }
         Ok(CallSuccess::Proposed {
             digest: attested.digest(),
@@ -353,7 +353,7 @@ impl CallState<'_> {
     }
 }
 
-/// Files the refusal. If that fails, the call is refused because it cannot be recorded.
+/// Records the rejection. If that fails, the call is rejected because it cannot be recorded.
 async fn file_refusal(
     reader: &ReaderRole,
     call: &CapabilityCall,
@@ -426,7 +426,7 @@ fn success(
                 proposed: new.value.clone(),
             };
             let spec = capability.proposal();
-            // A version that the writer advances was not asked for, and may not be shown.
+            // A version that the writer advances was not requested, and may not be visible to the agent.
             let asked = |new: &&ColumnValue| {
                 spec.is_some_and(|spec| spec.patch.iter().any(|(column, _)| *column == new.column))
             };
@@ -449,7 +449,7 @@ fn success(
     }
 }
 
-/// Only what the contract shows; keys and guards were read for other reasons.
+/// Keeps only the columns that the contract shows; keys and guards were read for other reasons.
 fn visible(capability: &Capability, row: &[ColumnValue]) -> Vec<ColumnValue> {
     row.iter()
         .filter(|c| capability.visible_columns.contains(&c.column))
@@ -462,10 +462,10 @@ fn text_of(key: &ColumnValue) -> String {
 }
 
 fn unfit(why: &str) -> PublicError {
-    tracing::error!(why, "the ledger's answer is not believed");
+    tracing::error!(why, "ledger response failed verification");
     PublicError::new(
         "LEDGER_UNAVAILABLE",
-        "The ledger cannot take the record of this call.",
+        "The ledger is unavailable, so the call was not served; try again later.",
     )
     .with_detail(why)
 }

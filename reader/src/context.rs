@@ -1,5 +1,6 @@
-//! For whom this reader works: tenant and principal of every context of the contract, resolved once at start
-//! from this process's own environment, or for each call from the caller's verified token. No message carries either.
+//! Resolves the reader's trusted contexts: tenant and principal of every context of the contract, once at start
+//! from this process's own environment, or for each call from the caller's verified token. No message carries
+//! either.
 
 use std::collections::HashMap;
 
@@ -14,10 +15,10 @@ use synapsor_domain::error::PublicError;
 
 use crate::callers::CallIdentity;
 
-/// The resolved contexts of one reader.
+/// Resolved contexts of one reader.
 #[derive(Debug, Clone)]
 pub struct ContextResolver {
-    /// The reader's certificate identity: the process that the contexts are bound to.
+    /// Identity in the reader's certificate: the process that the contexts are bound to.
     reader: String,
     by_name: HashMap<ContextName, ContextBinding>,
 }
@@ -34,14 +35,14 @@ struct Bound<'a> {
     tenant: &'a str,
     principal: &'a str,
     provenance: &'a str,
-    // Absent for contexts of this process's own, which have the digest that they always had.
+    // Absent for contexts of this process's own environment, which keep their original digest.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<Digest>,
 }
 
 impl ContextResolver {
-    /// Resolves every context that a capability names. A binding that is missing is told now, and refuses the
-    /// calls that need it.
+    /// Resolves every context that a capability names. A missing binding is logged now, and rejects the calls
+    /// that need it.
     ///
     /// # Errors
     /// When a variable of a context cannot be read.
@@ -81,7 +82,7 @@ impl ContextResolver {
         Ok(Self { reader, by_name })
     }
 
-    /// Tenant and principal for calls of this caller under this context.
+    /// Returns tenant and principal for this caller under this context.
     pub(crate) fn get(
         &self,
         name: &ContextName,
@@ -94,7 +95,7 @@ impl ContextResolver {
             }
             (Some(ContextBinding::FromToken(_)), CallIdentity::Own) => Err(PublicError::new(
                 "ACCESS_TOKEN_REQUIRED",
-                "Tenant and principal come from the caller's access token, and there is none.",
+                "Tenant and principal come from the caller's access token, and the call has none.",
             )),
             (None, _) => Err(PublicError::new(
                 "TRUSTED_CONTEXT_MISSING",
@@ -103,12 +104,13 @@ impl ContextResolver {
         }
     }
 
-    /// Tenant and principal of every context that has both for this caller; several contexts may have the same.
+    /// Returns tenant and principal of every context that has both for this caller; several contexts may have
+    /// the same.
     pub(crate) fn all(&self, caller: &CallIdentity) -> impl Iterator<Item = TrustedContext> {
         self.by_name.keys().filter_map(|name| self.get(name, caller).ok())
     }
 
-    /// What a proposal says about where its context came from.
+    /// Digest in a proposal that states the origin of its context.
     pub(crate) fn binding(&self, context: &TrustedContext, caller: &CallIdentity) -> Digest {
         let binding = Bound {
             token: match caller {
@@ -120,7 +122,7 @@ impl ContextResolver {
             principal: &context.principal,
             provenance: context.provenance.as_str(),
         };
-        let bytes = canonical::encode(&binding).expect("four bounded texts");
+        let bytes = canonical::encode(&binding).expect("four bounded strings");
         Digest::of_typed("application/vnd.synapsor.context-binding.v1+json", &bytes)
     }
 }

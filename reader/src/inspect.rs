@@ -1,4 +1,4 @@
-//! A database as a person is shown it, from the catalogue of its engine. Metadata only, never a row.
+//! Inspects a database through its engine's schema catalog. Metadata only, never a row.
 
 use synapsor_domain::inspection::{ADVISORY, ColumnInfo, Inspection, TableInfo, TableKind};
 use synapsor_domain::timestamp::Timestamp;
@@ -7,17 +7,17 @@ use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::schema_catalog::{self, TABLES_MAX};
 use synapsor_source::{Engine, SchemaCatalog};
 
-/// Which tables.
+/// Selects tables.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InspectFilter<'a> {
     pub schema: Option<&'a str>,
     pub table: Option<&'a str>,
 }
 
-/// Everything within the scope that this credential sees, with what it suggests.
+/// Returns everything within the selection that this credential can read, with suggestions.
 ///
 /// # Errors
-/// `NotFound` for a schema that is not there; else what the database says.
+/// `NotFound` for a schema that does not exist; else the error of the database.
 pub async fn inspect(
     engine: &dyn Engine,
     scope: InspectFilter<'_>,
@@ -29,7 +29,7 @@ pub async fn inspect(
         .is_some_and(|wanted| !catalogue.schemas.iter().any(|schema| schema == wanted))
     {
         let detail = format!(
-            "there is no such schema; there are {}",
+            "no such schema; expected one of {}",
             catalogue.schemas.join(", ")
         );
         return Err(EngineError::new(EngineErrorKind::NotFound, detail));
@@ -75,7 +75,7 @@ fn table(found: schema_catalog::CatalogTable) -> TableInfo {
     let columns = shape
         .columns
         .iter()
-        // Row marks of the engine itself, such as xmin, are no columns to choose from.
+        // The engine's own row markers, such as xmin, are not selectable columns.
         .filter(|column| !(column.generated && column.declared_type == "xid"))
         .zip(1..)
         .map(|(column, ordinal_position)| ColumnInfo {

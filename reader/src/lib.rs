@@ -1,5 +1,5 @@
 //! The reader role: serves capability calls of the gateway, records evidence, and creates and signs proposals.
-//! It depends on the trait of a source database and reaches no driver.
+//! Depends on the engine trait of a source and links no database driver.
 
 pub mod callers;
 pub mod clients;

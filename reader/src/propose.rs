@@ -1,5 +1,5 @@
-//! From a row that was read to a proposal: planned by the domain, signed by this reader, filed whole or not at
-//! all.
+//! Turns a row that was read into a proposal: the domain plans it, this reader signs it, and it is submitted
+//! whole or not at all.
 
 use std::collections::BTreeMap;
 
@@ -23,10 +23,10 @@ use crate::read::RowRead;
 use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::Engine;
 
-/// The word for the writer's own guarded update.
+/// Name of the writer's own guarded update.
 const DIRECT: &str = "sql_update";
 
-/// Everything that one proposal is made of.
+/// Input of one proposal.
 pub(crate) struct ProposalInput<'a> {
     pub(crate) capability: &'a Capability,
     pub(crate) spec: &'a ProposalSpec,
@@ -40,7 +40,7 @@ pub(crate) struct ProposalInput<'a> {
     pub(crate) trust: &'a TrustFile,
 }
 
-/// Plans the change and signs it.
+/// Plans the change and signs the proposal.
 pub(crate) fn create_proposal(
     reader: &ReaderRole,
     engine: &dyn Engine,
@@ -110,7 +110,7 @@ pub(crate) fn create_proposal(
     let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &reader.key).map_err(|e| {
         PublicError::new(
             "PROPOSAL_TOO_LARGE",
-            "The change is larger than what can be reviewed.",
+            "The change exceeds the maximum size for review.",
         )
         .with_detail(e.to_string())
     })?;

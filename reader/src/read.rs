@@ -1,4 +1,4 @@
-//! One scoped read: exactly one row of the trusted tenant, found by its key, and the evidence of what was seen.
+//! Reads exactly one row of the trusted tenant by its key, and creates the evidence.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::error::source_refusal;
 use synapsor_source::{Engine, RowPlan, RowSet};
 
-/// A row as it was read, and what it was read from.
+/// Row that was read, and its origin.
 #[derive(Debug)]
 pub(crate) struct RowRead {
     pub(crate) target: RowTarget,
@@ -28,7 +28,7 @@ pub(crate) struct RowRead {
     pub(crate) source: SourceRef,
 }
 
-/// Reads the row that the arguments name.
+/// Reads the row that the arguments identify.
 pub(crate) async fn find(
     engine: &dyn Engine,
     capability: &Capability,
@@ -64,7 +64,7 @@ pub(crate) async fn find(
         (Some(_), false) => {
             return Err(PublicError::new(
                 "MULTI_ROW_BLOCKED",
-                "The key names more than one row.",
+                "The key identifies more than one row.",
             ));
         }
     };
@@ -86,7 +86,7 @@ pub(crate) async fn find(
     })
 }
 
-/// A key in the form of its column. A value that the column cannot hold names no row.
+/// Converts a key to its column's type. A value that the column cannot hold identifies no row.
 fn key(
     engine: &dyn Engine,
     shape: &TableSchema,
@@ -96,7 +96,7 @@ fn key(
     let declared = shape.column(column).ok_or_else(|| {
         PublicError::new(
             "SOURCE_OBJECT_NOT_FOUND",
-            "The source database has no such column as the contract names.",
+            "The source has no column that the contract names.",
         )
     })?;
     let value = engine
@@ -109,7 +109,7 @@ fn not_found() -> PublicError {
     PublicError::new("ROW_NOT_FOUND", "No such row for this tenant.")
 }
 
-/// The evidence of a row, signed by this reader.
+/// Creates the evidence of a row, signed by this reader.
 pub(crate) fn sign_evidence(
     reader: &ReaderRole,
     found: &RowRead,
@@ -132,7 +132,7 @@ pub(crate) fn sign_evidence(
         read_at: reader.now(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {
-        PublicError::new("ROW_TOO_LARGE", "The row is larger than what is served.").with_detail(e.to_string())
+        PublicError::new("ROW_TOO_LARGE", "The row exceeds the maximum response size.").with_detail(e.to_string())
     })?;
     Ok((evidence.id, envelope))
 }

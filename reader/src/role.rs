@@ -1,5 +1,5 @@
-//! What a reader works with: its own files, its own databases, its own tenant, and the ledger that everything is
-//! filed at before it is answered.
+//! State of a reader: its files, sources and contexts, and the ledger that stores every record before the reader
+//! answers.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use crate::context::ContextResolver;
 use synapsor_anchors::trust::TrustFileCache;
 use synapsor_source::Engine;
 
-/// A reader, ready to be called.
+/// Reader that is ready for calls.
 pub struct ReaderRole {
     pub contract: Arc<Contract>,
     pub trust: TrustFileCache,
@@ -32,23 +32,23 @@ pub struct ReaderRole {
     pub contexts: ContextResolver,
     pub callers: CallerAuthenticator,
     pub clock: Arc<dyn Clock>,
-    /// Hides and refuses proposals whatever the contract says.
+    /// Hides and rejects proposals regardless of the contract.
     pub read_only: bool,
     /// By name, computed once.
     pub seals: BTreeMap<String, CapabilityDigests>,
     pub catalog: Catalog,
 }
 
-/// The digests of one capability.
+/// Digests of one capability.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CapabilityDigests {
     pub contract_digest: Digest,
-    /// Over source, table, columns and tenant binding; the same for every row.
+    /// Covers source, table, columns and tenant binding; the same for every row.
     pub query_fingerprint: Digest,
 }
 
 impl CapabilityDigests {
-    /// The digests of every capability of a contract.
+    /// Computes the digests of every capability of a contract.
     pub fn all(contract: &Contract) -> BTreeMap<String, Self> {
         contract
             .capabilities()
@@ -81,12 +81,12 @@ impl ReaderRole {
         Timestamp::from_unix_millis(self.clock.now_ms())
     }
 
-    /// Whether proposals are refused here.
+    /// Returns whether proposals are rejected here.
     pub(crate) fn refuses_proposals(&self) -> bool {
         self.read_only || self.contract.mode() == Mode::ReadOnly
     }
 
-    /// The word for the mode that callers see.
+    /// Name of the mode that callers see.
     pub(crate) fn mode(&self) -> &'static str {
         if self.read_only {
             Mode::ReadOnly.as_str()
@@ -95,7 +95,7 @@ impl ReaderRole {
         }
     }
 
-    /// Sources that some capability reads.
+    /// Returns the sources that a capability reads.
     pub fn sources_in_use(contract: &Contract) -> Vec<&str> {
         let mut names: Vec<&str> = contract
             .capabilities()
@@ -108,7 +108,7 @@ impl ReaderRole {
     }
 }
 
-/// The kind of a capability as results name it.
+/// Kind of a capability, as results name it.
 pub(crate) const fn kind_of(capability: &Capability) -> &'static str {
     match capability.kind {
         CapabilityKind::Read => "read",

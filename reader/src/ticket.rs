@@ -1,5 +1,5 @@
-//! The reader's word to the ledger: for which tenants and principals one gateway may read records back, and which
-//! columns of them agents may see now.
+//! Issues context tickets to the ledger: the tenants and principals whose records one gateway may read, and the
+//! columns that agents may currently see.
 
 use synapsor_domain::context_ticket::{
     ContextTicket, RecordKind, TICKET_MINUTES_MAX, TICKET_VERSION, TicketAudience, TicketContext,
@@ -11,19 +11,19 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use crate::callers::{CallIdentity, TokenScope};
 use crate::role::ReaderRole;
 
-/// A ticket with its end, so that whoever carries it need not read it.
+/// Ticket with its expiry, so that the bearer need not parse it.
 #[derive(Debug)]
 pub(crate) struct IssuedTicket {
     pub(crate) ticket: DsseEnvelope,
     pub(crate) expires_at: Timestamp,
 }
 
-/// Mints a ticket for the gateway with this certificate identity, about the caller behind it.
+/// Issues a ticket for the gateway with this certificate identity, on behalf of its caller.
 ///
 /// # Errors
-/// `SCOPE_INSUFFICIENT` if the caller's token does not open reads, `TRUSTED_BINDING_MISSING` if no context of the
-/// contract is resolved, `TICKET_UNFIT` if the contract has more contexts or columns than a ticket holds, and what is
-/// wrong with the trust file.
+/// `SCOPE_INSUFFICIENT` if the caller's token does not permit reads, `TRUSTED_BINDING_MISSING` if no context of
+/// the contract is resolved, `TICKET_UNFIT` if the contract has more contexts or columns than a ticket holds,
+/// and trust file errors.
 pub(crate) fn issue(
     reader: &ReaderRole,
     caller: &CallIdentity,
@@ -44,7 +44,7 @@ pub(crate) fn issue(
     if contexts.is_empty() {
         return Err(PublicError::new(
             "TRUSTED_BINDING_MISSING",
-            "The operator has bound no tenant and principal here.",
+            "No trusted context is configured for this reader.",
         ));
     }
     let visible = reader
@@ -81,7 +81,7 @@ pub(crate) fn issue(
 fn unfit(why: &str) -> PublicError {
     PublicError::new(
         "TICKET_UNFIT",
-        "The contract has more contexts or columns than a context ticket holds; divide it between readers.",
+        "The contract has more contexts or columns than a context ticket holds; split it between readers.",
     )
     .with_detail(why)
 }

@@ -1,5 +1,5 @@
-//! The one request that this process makes to the token issuer: a GET of the contract's address, to public machines
-//! only, without redirects, proxies, cookies or credentials, bounded in bytes and seconds.
+//! Fetches the token issuer's keys: one GET of the contract's address, to public addresses only, without
+//! redirects, proxies, cookies or credentials, bounded in bytes and seconds.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -23,28 +23,28 @@ pub struct Fetcher {
 }
 
 impl Fetcher {
-    /// In environment `dev` loopback addresses count as public ones, so that an issuer can run beside the reader.
+    /// In environment `dev`, loopback addresses count as public, so that an issuer can run beside the reader.
     ///
     /// # Errors
-    /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
+    /// `TOKEN_KEYS_ORIGIN` for an address that this process must not contact.
     pub(super) fn new(url: &str, environment: DeploymentEnvironment) -> Result<Self, ExitError> {
         let refuse = |why: &str| {
-            let text = format!("`jwks_url` of the contract cannot be used: {why}");
+            let text = format!("invalid `jwks_url` in the contract: {why}");
             ExitError::usage("TOKEN_KEYS_ORIGIN", text)
-                .with_fix("give a public https address, or the keys themselves with --jwks-file")
+                .with_fix("set a public https address, or pass the keys with --jwks-file")
         };
-        let url: Url = url.parse().map_err(|_| refuse("it is not a URL"))?;
+        let url: Url = url.parse().map_err(|_| refuse("not a URL"))?;
         let reach = AddressPolicy {
             loopback: environment == DeploymentEnvironment::Dev,
         };
         if url.scheme() != "https" && !reach.loopback {
-            return Err(refuse("plain http is for environment `dev`"));
+            return Err(refuse("plain http is allowed in environment `dev` only"));
         }
-        // Names are looked at when they are resolved; an address in the URL is never resolved.
-        let host = url.host_str().ok_or_else(|| refuse("it names no host"))?;
+        // Names are checked when they are resolved; an address in the URL is never resolved.
+        let host = url.host_str().ok_or_else(|| refuse("no host"))?;
         let literal: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
         if literal.is_some_and(|address| !reach.includes(address)) {
-            return Err(refuse("the address is not a public one"));
+            return Err(refuse("not a public address"));
         }
         let client = Client::builder()
             .dns_resolver(Arc::new(reach))
@@ -54,14 +54,14 @@ impl Fetcher {
             .timeout(TOTAL_TIMEOUT)
             .user_agent(concat!("synapsor-runner/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|_| refuse("no HTTP client can be made for it"))?;
+            .map_err(|_| refuse("HTTP client not created"))?;
         Ok(Self { client, url })
     }
 
-    /// The document at the address. The error's detail names no more than the step that failed.
+    /// Fetches the document. The error's detail names only the step that failed.
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, PublicError> {
         let failed = |why: String| {
-            PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now.")
+            PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be verified now.")
                 .with_detail(why)
         };
         let request = self
@@ -74,7 +74,7 @@ impl Fetcher {
             .map_err(|error| failed(step(&error).to_owned()))?;
         if response.status() != reqwest::StatusCode::OK {
             return Err(failed(format!(
-                "the issuer answered {}",
+                "the issuer returned {}",
                 response.status().as_u16()
             )));
         }
@@ -97,15 +97,15 @@ impl Fetcher {
 
 fn step(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
-        "no answer in time"
+        "timed out"
     } else if error.is_connect() {
-        "no connection"
+        "connection failed"
     } else {
-        "the request failed"
+        "request failed"
     }
 }
 
-/// Which machines may be asked.
+/// Addresses that may be contacted.
 #[derive(Clone, Copy, Debug)]
 struct AddressPolicy {
     loopback: bool,
@@ -122,10 +122,10 @@ impl Resolve for AddressPolicy {
         let reach = *self;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            // One private address refuses the name: which of several is dialled would be up to the resolver.
+            // One private address rejects the name: the resolver would choose which of several is dialed.
             let all: Vec<SocketAddr> = found.collect();
             if all.is_empty() || !all.iter().all(|address| reach.includes(address.ip())) {
-                return Err("the name does not lead to public addresses only".into());
+                return Err("the name does not resolve to public addresses only".into());
             }
             Ok(Box::new(all.into_iter()) as Addrs)
         })
@@ -157,7 +157,7 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
-        // Tunnels and translations hide another address; documentation and benchmarks lead nowhere.
+        // Tunnels and translations hide another address; documentation and benchmark ranges are not routed.
         [0x2001, second, ..] if second < 0x0200 || second == 0x0db8 => false,
         [0x2002, ..] | [0x3fff, ..] => false,
         [first, ..] => first & 0xe000 == 0x2000,
@@ -246,6 +246,6 @@ mod tests {
         let fetcher = Fetcher::new("https://localhost/keys", DeploymentEnvironment::Production).unwrap();
         let refusal = fetcher.fetch().await.unwrap_err();
         assert_eq!(refusal.code, "TOKEN_KEYS_UNAVAILABLE");
-        assert_eq!(refusal.detail.as_deref(), Some("no connection"));
+        assert_eq!(refusal.detail.as_deref(), Some("connection failed"));
     }
 }

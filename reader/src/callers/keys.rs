@@ -1,6 +1,6 @@
-//! The issuer's keys as this process has them: from a file that is read again when it changes, or from the one
-//! address that the contract names, fetched when they are needed and kept for a while. A token cannot choose where
-//! keys come from, and cannot make this process ask more often than every half minute.
+//! Loads and caches the token issuer's keys: from a file that is reloaded when it changes, or from the one
+//! address that the contract names. A token cannot choose the origin of keys, and cannot cause more than one
+//! fetch every half minute.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,14 +14,14 @@ use synapsor_domain::trust::DeploymentEnvironment;
 
 use super::fetch::Fetcher;
 
-/// Fetched keys are used for so long without a look at the issuer.
+/// Period in which fetched keys are used without another fetch.
 const FRESH_MS: i64 = 10 * 60 * 1_000;
-/// An issuer that cannot be reached does not stop its tokens at once, but a withdrawn key must end some time.
+/// An unreachable issuer does not invalidate its tokens at once, but a withdrawn key must expire eventually.
 const STALE_MS: i64 = 60 * 60 * 1_000;
-/// Between two looks at the issuer that tokens or failures cause.
+/// Minimum interval between fetches that tokens or failures cause.
 const COOLDOWN_MS: i64 = 30 * 1_000;
 
-/// Where keys come from.
+/// Origin of the keys.
 #[derive(Debug)]
 pub enum KeyOrigin {
     File(PathBuf),
@@ -30,13 +30,13 @@ pub enum KeyOrigin {
 
 impl KeyOrigin {
     /// # Errors
-    /// `TOKEN_KEYS_ORIGIN` for an address that must not be asked from here.
+    /// `TOKEN_KEYS_ORIGIN` for an address that this process must not contact.
     pub fn url(url: &str, environment: DeploymentEnvironment) -> Result<Self, ExitError> {
         Fetcher::new(url, environment).map(Self::Url)
     }
 }
 
-/// A key set with the document that it was read from.
+/// Key set with the document that it was read from.
 #[derive(Debug)]
 pub(super) struct JwksDocument {
     pub(super) set: Arc<Jwks>,
@@ -48,21 +48,21 @@ pub(super) struct JwksCache {
     origin: KeyOrigin,
     clock: Arc<dyn Clock>,
     held: Mutex<CachedJwks>,
-    /// One look at the origin at a time; who waits takes what it found.
+    /// Serializes fetches; waiting callers share the result.
     looking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct CachedJwks {
     published: Option<Arc<JwksDocument>>,
-    /// When the origin was asked last with success, and at all.
+    /// Time of the last successful fetch, and of the last attempt.
     succeeded_ms: i64,
     asked_ms: Option<i64>,
     stamp: Option<FileStamp>,
 }
 
 impl JwksCache {
-    /// A file is read now, so that a wrong one is told at start.
+    /// Reads a file now, so that an invalid one is reported at start.
     pub(super) fn new(origin: KeyOrigin, clock: Arc<dyn Clock>) -> Result<Self, ExitError> {
         let keys = Self {
             origin,
@@ -73,13 +73,13 @@ impl JwksCache {
         if let KeyOrigin::File(path) = &keys.origin {
             keys.read_file(path).map_err(|refusal| {
                 ExitError::usage(refusal.code, refusal.public)
-                    .with_fix("give the issuer's JSON Web Key Set in a file that only this user can write")
+                    .with_fix("pass the issuer's JSON Web Key Set in a file that only this user can write")
             })?;
         }
         Ok(keys)
     }
 
-    /// The keys as they count now.
+    /// Returns the keys that are valid now.
     pub(super) async fn current(&self) -> Result<Arc<JwksDocument>, PublicError> {
         let fetcher = match &self.origin {
             KeyOrigin::File(path) => return self.read_file(path),
@@ -95,7 +95,7 @@ impl JwksCache {
         self.fetch(fetcher).await
     }
 
-    /// The keys after another look at the origin, if it is not too early for one.
+    /// Returns the keys after another fetch, unless the cooldown has not passed.
     pub(super) async fn refresh(&self) -> Result<Arc<JwksDocument>, PublicError> {
         let fetcher = match &self.origin {
             KeyOrigin::File(path) => return self.read_file(path),
@@ -105,7 +105,7 @@ impl JwksCache {
         self.fetch(fetcher).await
     }
 
-    /// Asks the issuer, unless it was asked just now; falls back on what is held and not too old.
+    /// Fetches from the issuer unless within the cooldown; falls back on cached keys that are not too old.
     async fn fetch(&self, fetcher: &Fetcher) -> Result<Arc<JwksDocument>, PublicError> {
         let now_ms = self.clock.now_ms();
         let is_early = self
@@ -123,26 +123,26 @@ impl JwksCache {
                         .as_ref()
                         .is_none_or(|known| known.document != published.document)
                     {
-                        tracing::info!("the token issuer's keys are read");
+                        tracing::info!("token issuer keys loaded");
                         held.published = Some(Arc::new(published));
                     }
                 }
                 Err(refusal) => tracing::warn!(
                     code = %refusal.code,
                     detail = refusal.detail.as_deref().unwrap_or_default(),
-                    "the token issuer's keys cannot be read now"
+                    "token issuer keys not available"
                 ),
             }
         }
         self.held_for(STALE_MS)
-            .ok_or_else(|| PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be checked now."))
+            .ok_or_else(|| PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be verified now."))
     }
 
     fn read_file(&self, path: &std::path::Path) -> Result<Arc<JwksDocument>, PublicError> {
         let unusable = |error: &files::FileError| {
             PublicError::new(
                 "TOKEN_KEYS_UNREADABLE",
-                format!("the key set cannot be used: {error}; {}", error.fix()),
+                format!("invalid key set: {error}; {}", error.fix()),
             )
         };
         files::check_not_writable_by_others(path).map_err(|e| unusable(&e))?;
@@ -160,7 +160,7 @@ impl JwksCache {
         Ok(published)
     }
 
-    /// What is held, if the issuer said it at most `age_ms` ago.
+    /// Returns the cached keys if they were fetched at most `age_ms` ago.
     fn held_for(&self, age_ms: i64) -> Option<Arc<JwksDocument>> {
         let held = self.held();
         let age = self.clock.now_ms() - held.succeeded_ms;

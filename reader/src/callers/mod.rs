@@ -1,5 +1,5 @@
-//! Who is behind a call: this reader's own environment, or the access token that the gateway passed on. The gateway
-//! has looked at the token already; what counts is what this process finds.
+//! Identifies the caller: from this reader's own environment, or by the access token that the gateway passed on.
+//! The gateway has verified the token already; only this process's own verification counts.
 
 mod fetch;
 mod keys;
@@ -19,7 +19,7 @@ use synapsor_domain::trust::DeploymentEnvironment;
 use keys::JwksCache;
 pub use keys::KeyOrigin;
 
-/// Tells callers apart.
+/// Identifies callers.
 #[derive(Debug)]
 pub struct CallerAuthenticator {
     tokens: Option<Tokens>,
@@ -32,17 +32,17 @@ struct Tokens {
     clock: Arc<dyn Clock>,
 }
 
-/// One caller.
+/// Identity of one caller.
 #[derive(Debug)]
 pub enum CallIdentity {
-    /// Whoever this reader was started for.
+    /// The principal that this reader was started for.
     Own,
     /// The bearer of a token that this process verified.
     Bearer(Arc<VerifiedToken>),
 }
 
 impl CallIdentity {
-    /// From when on the caller's token opens nothing any more, if it showed one.
+    /// Returns when the caller's token expires, if it presented one.
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
         match self {
             CallIdentity::Own => None,
@@ -52,11 +52,11 @@ impl CallIdentity {
 }
 
 impl CallerAuthenticator {
-    /// Callers as the contract wants them. Keys are fetched when they are first needed.
+    /// Creates the identification that the contract requires. Keys are fetched on first use.
     ///
     /// # Errors
-    /// `TOKEN_KEYS_ORIGIN` if the contract's tokens cannot be verified with what this process was given, or if it
-    /// was given keys that the contract has no use for.
+    /// `TOKEN_KEYS_ORIGIN` if this process has no keys to verify the contract's tokens, or has keys that the
+    /// contract does not use.
     pub fn of_contract(
         contract: &Contract,
         file: Option<std::path::PathBuf>,
@@ -66,16 +66,16 @@ impl CallerAuthenticator {
         let Some(source) = contract.tokens() else {
             return match file {
                 None => Ok(Self { tokens: None }),
-                Some(_) => Err(origin("the contract's contexts do not come from access tokens")
-                    .with_fix("drop --jwks-file, or let the contexts have provider `http_claims`")),
+                Some(_) => Err(origin("the contract's contexts do not use access tokens")
+                    .with_fix("drop --jwks-file, or set provider `http_claims` on the contexts")),
             };
         };
         let from = match (file, &source.jwks_url) {
             (Some(file), _) => KeyOrigin::File(file),
             (None, Some(url)) => KeyOrigin::url(url, environment)?,
             (None, None) => {
-                return Err(origin("nothing says where the keys of the token issuer are")
-                    .with_fix("give `jwks_url` in the contract, or --jwks-file"));
+                return Err(origin("no JWKS configured for the token issuer")
+                    .with_fix("set `jwks_url` in the contract, or pass --jwks-file"));
             }
         };
         Ok(Self {
@@ -87,21 +87,22 @@ impl CallerAuthenticator {
         })
     }
 
-    /// What tokens have to be; `None` if callers show none.
+    /// Returns the requirements on tokens; `None` if callers present none.
     pub fn policy(&self) -> Option<&TokenPolicy> {
         self.tokens.as_ref().map(|tokens| tokens.verifier.policy())
     }
 
-    /// Finds out who calls. `token` is empty if none was shown.
+    /// Identifies the caller. `token` is empty if none was presented.
     ///
     /// # Errors
-    /// `ACCESS_TOKEN_REQUIRED`, `ACCESS_TOKEN_REFUSED`, and `TOKEN_KEYS_UNAVAILABLE` if that cannot be known now.
+    /// `ACCESS_TOKEN_REQUIRED`, `ACCESS_TOKEN_REFUSED`, and `TOKEN_KEYS_UNAVAILABLE` if the keys are not
+    /// available.
     pub async fn identify(&self, token: &str) -> Result<CallIdentity, PublicError> {
         let Some(tokens) = &self.tokens else {
             return Ok(CallIdentity::Own);
         };
         if token.is_empty() {
-            let message = "Tenant and principal come from the caller's access token, and there is none.";
+            let message = "Tenant and principal come from the caller's access token, and the call has none.";
             return Err(PublicError::new("ACCESS_TOKEN_REQUIRED", message));
         }
         let now = Timestamp::from_unix_millis(tokens.clock.now_ms());
@@ -114,12 +115,12 @@ impl CallerAuthenticator {
             }
         }
         verified.map(CallIdentity::Bearer).map_err(|error| {
-            let message = format!("The call is refused: {}.", error.description());
+            let message = format!("The call is rejected: {}.", error.description());
             PublicError::new("ACCESS_TOKEN_REFUSED", message).with_detail(error.to_string())
         })
     }
 
-    /// The issuer's key set as it was published, for the gateway's own look at tokens.
+    /// Returns the issuer's key set as published, for the gateway's own verification of tokens.
     ///
     /// # Errors
     /// `TOKENS_NOT_USED`, or as [`Callers::identify`].
@@ -127,7 +128,7 @@ impl CallerAuthenticator {
         let tokens = self
             .tokens
             .as_ref()
-            .ok_or_else(|| PublicError::new("TOKENS_NOT_USED", "callers of this reader show no tokens"))?;
+            .ok_or_else(|| PublicError::new("TOKENS_NOT_USED", "this reader uses no access tokens"))?;
         let keys = if refresh {
             tokens.keys.refresh().await?
         } else {
@@ -136,10 +137,10 @@ impl CallerAuthenticator {
         Ok(keys.document.clone())
     }
 
-    /// Whether the caller's token opens this.
+    /// Checks that the caller's token has this scope.
     ///
     /// # Errors
-    /// `SCOPE_INSUFFICIENT` with the scope that would.
+    /// `SCOPE_INSUFFICIENT` with the missing scope.
     pub fn require_scope(&self, caller: &CallIdentity, scope: TokenScope) -> Result<(), PublicError> {
         let (CallIdentity::Bearer(token), Some(policy)) = (caller, self.policy()) else {
             return Ok(());
@@ -148,7 +149,7 @@ impl CallerAuthenticator {
             return Ok(());
         }
         let word = policy.word(scope);
-        let message = format!("The access token does not open this; it needs the scope `{word}`.");
+        let message = format!("Insufficient scope: `{word}` is required.");
         Err(PublicError::new("SCOPE_INSUFFICIENT", message))
     }
 }

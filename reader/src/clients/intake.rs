@@ -1,5 +1,5 @@
-//! The reader's side of the ledger: everything that is answered to a model is filed here first, and the answer
-//! counts only if the ledger continues what this reader has seen of it.
+//! The reader's client of the ledger: each response to an agent is submitted here first, and counts only if the
+//! ledger's log continues this reader's pinned checkpoint.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,32 +26,32 @@ use super::submission_queue::{SubmissionQueue, SubmissionResult};
 use synapsor_anchors::pinned_checkpoint::{CheckpointPinFile, CheckpointStatus};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Digits of a reader process's part of its request ids.
+/// Digits of a request id that identify the reader process.
 const PROCESS_ID_DIGITS: usize = 32;
-/// Answers may overtake each other while the log grows; more often than this they do not in a row.
+/// Maximum number of consecutive refreshes that a growing log may overtake.
 const REFRESH_ATTEMPTS_MAX: usize = 8;
 
-/// The ledger as one reader talks to it.
+/// Ledger client of one reader.
 #[derive(Debug, Clone)]
 pub struct IntakeClient {
     queue: SubmissionQueue,
     transparency: TransparencyServiceClient<Channel>,
     witness: CheckpointPinFile,
     ids: RequestIds,
-    /// One look at the ledger's newest state at a time; it serves all calls that wait.
+    /// Serializes refreshes of the checkpoint; one refresh serves all waiting calls.
     looking: Arc<Mutex<()>>,
 }
 
-/// What became of a filed proposal.
+/// Result of a submitted proposal.
 #[derive(Debug, Clone)]
 pub(crate) struct SubmittedCall {
-    /// The proposal that is open now, as the ledger gave it.
+    /// The proposal that is open now, as the ledger returned it.
     pub(crate) proposal: DsseEnvelope,
     pub(crate) repeated: bool,
     pub(crate) state: String,
 }
 
-/// Ids that no other process and no other request has. They ascend, so that the ledger files them side by side.
+/// Ids unique across processes and requests. They ascend, so that the ledger stores them adjacently.
 #[derive(Debug, Clone)]
 struct RequestIds {
     process: Arc<str>,
@@ -72,7 +72,7 @@ impl RequestIds {
     }
 }
 
-/// What a call brings along to the ledger: the files it is judged by, and its place in a trace.
+/// Context of a call to the ledger: the files that verify it, and its trace position.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SubmissionContext<'a> {
     pub(crate) trust: &'a TrustFile,
@@ -80,12 +80,12 @@ pub(crate) struct SubmissionContext<'a> {
 }
 
 impl IntakeClient {
-    /// Returns when this client can file nothing any more.
+    /// Returns when this client can submit no more.
     pub async fn ended(&self) {
         self.queue.ended().await;
     }
 
-    /// Within a runtime, which sends what is filed.
+    /// Must run within a runtime, which sends the submissions.
     pub fn new(channel: Channel, witness: CheckpointPinFile) -> Self {
         let intake = IntakeServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
@@ -102,7 +102,7 @@ impl IntakeClient {
         }
     }
 
-    /// Files a read that found its row.
+    /// Submits a read that found its row.
     pub(crate) async fn record_read(
         &self,
         evidence: &DsseEnvelope,
@@ -116,7 +116,7 @@ impl IntakeClient {
         self.file(Record::Read(record), filing).await.map(drop)
     }
 
-    /// Files a call that was refused.
+    /// Submits a rejected call.
     pub(crate) async fn record_refusal(
         &self,
         audit: Vec<u8>,
@@ -126,7 +126,7 @@ impl IntakeClient {
         self.file(record, filing).await.map(drop)
     }
 
-    /// Files a proposal with its evidence, all or nothing.
+    /// Submits a proposal with its evidence, all or nothing.
     pub(crate) async fn file_proposal(
         &self,
         proposal: &DsseEnvelope,
@@ -165,10 +165,10 @@ impl IntakeClient {
         Ok(answer.filed)
     }
 
-    /// Asks for the ledger's newest state and for the proof that it continues the one remembered here.
+    /// Requests the ledger's newest checkpoint and the proof that it continues the pinned one.
     ///
     /// # Errors
-    /// `LEDGER_UNAVAILABLE` if it does not answer or is not to be believed.
+    /// `LEDGER_UNAVAILABLE` if the ledger does not answer or fails verification.
     pub async fn refresh_checkpoint(&self, trust: &TrustFile) -> Result<(), PublicError> {
         let _turn = self.looking.lock().await;
         self.look_once(trust).await
@@ -195,19 +195,19 @@ impl IntakeClient {
                 return Ok(());
             }
         }
-        Err(verification_failed("the ledger grows faster than it proves to"))
+        Err(verification_failed("no consistency proof obtained: the log grew on every retry"))
     }
 
-    /// Believes an answer whose checkpoint is signed by the ledger and proven to have grown since the request was
-    /// sent. A log that did not grow was rolled back: the request itself made it grow. The answer brings the proof
-    /// along, except when other processes filed so much in between that none of its proofs fits; then it is
-    /// asked for.
+    /// Accepts a response whose checkpoint the ledger signed and whose log provably grew since the request was
+    /// sent. A log that did not grow was rolled back: the request itself made it grow. The response includes the
+    /// proof, unless other processes submitted so much in between that none of its proofs fits; then the reader
+    /// requests it.
     async fn verify_response(&self, answer: &SubmissionResult, trust: &TrustFile) -> Result<(), PublicError> {
         let (before, note) = (&answer.before, &answer.checkpoint);
-        let size = size_of(note).ok_or_else(|| verification_failed("the checkpoint does not read"))?;
+        let size = size_of(note).ok_or_else(|| verification_failed("invalid checkpoint"))?;
         if size <= before.size {
-            tracing::error!(seen = before.size, now = size, "the ledger was rolled back");
-            return Err(verification_failed("the ledger is shorter than it was"));
+            tracing::error!(seen = before.size, now = size, "ledger rollback");
+            return Err(verification_failed("ledger rollback: the log is smaller than before"));
         }
         let followed = self
             .witness
@@ -224,17 +224,17 @@ impl IntakeClient {
     }
 }
 
-/// The size that a note states; whether it is signed is another question.
+/// Returns the tree size that a note states, without verifying its signature.
 fn size_of(note: &str) -> Option<u64> {
     note.lines().nth(1)?.parse().ok()
 }
 
-/// Why nothing was filed at all.
+/// Reason why nothing was submitted.
 pub(super) fn refused(status: &Status) -> PublicError {
     judged(from_status(status))
 }
 
-/// The ledger's own word where it is about the call; else that it is not available.
+/// Returns the ledger's own error if it concerns the call; else reports the ledger as unavailable.
 pub(super) fn judged(refusal: PublicError) -> PublicError {
     match refusal.code.as_ref() {
         "OPEN_PROPOSALS_EXCEEDED" | "SECRET_MATERIAL_REJECTED" => refusal,
@@ -250,14 +250,14 @@ pub(super) fn judged(refusal: PublicError) -> PublicError {
 }
 
 fn verification_failed(why: &str) -> PublicError {
-    tracing::error!(why, "the ledger is not believed; nothing is answered until it is");
+    tracing::error!(why, "ledger response failed verification; rejecting calls");
     unavailable(why.to_owned())
 }
 
 pub(super) fn unavailable(detail: String) -> PublicError {
     PublicError::new(
         "LEDGER_UNAVAILABLE",
-        "The ledger cannot take the record of this call.",
+        "The ledger is unavailable, so the call was not served; try again later.",
     )
     .with_detail(detail)
 }

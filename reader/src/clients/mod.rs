@@ -1,4 +1,4 @@
-//! What this process asks of others.
+//! Clients of other processes.
 
 pub mod intake;
 mod submission_queue;

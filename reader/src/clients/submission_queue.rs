@@ -1,6 +1,6 @@
-//! The one road of a reader's calls to the ledger. One request is under way at a time, and what comes meanwhile goes
-//! together in the next, so that a busy reader asks less often than it is called. What the answers are worth is judged
-//! elsewhere.
+//! Queue that batches the reader's submissions to the ledger. One request is in flight; submissions that arrive
+//! meanwhile share the next one, so that a busy reader sends fewer requests than it receives. Responses are
+//! verified elsewhere.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,14 +18,14 @@ use super::intake::{refused, unavailable};
 use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Filings of one request.
+/// Submissions per request.
 const FILINGS_MAX: usize = 64;
-/// Bytes of one request; a single filing may be larger, up to what a message may have.
+/// Size of one request, in bytes; a single submission may be larger, up to the maximum message size.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-/// Filings that may wait; more make their calls wait.
+/// Submissions that may wait; further calls block.
 const QUEUE_MAX: usize = 256;
 
-/// Where calls put what they file.
+/// Queue that calls submit to.
 #[derive(Debug, Clone)]
 pub(super) struct SubmissionQueue(mpsc::Sender<PendingSubmission>);
 
@@ -35,10 +35,10 @@ struct PendingSubmission {
     answer: oneshot::Sender<Result<SubmissionResult, PublicError>>,
 }
 
-/// What the ledger says of one filing, and of its log after all filings of the request.
+/// The ledger's result of one submission, and its checkpoint after all submissions of the request.
 #[derive(Debug)]
 pub(super) struct SubmissionResult {
-    /// What had been seen of the log when the request was sent.
+    /// Pinned checkpoint when the request was sent.
     pub(super) before: PinnedCheckpoint,
     pub(super) filed: SubmitAccepted,
     pub(super) checkpoint: Arc<str>,
@@ -46,24 +46,24 @@ pub(super) struct SubmissionResult {
 }
 
 impl SubmissionQueue {
-    /// Begins to serve; ends when the last clone is dropped.
+    /// Starts the queue; it ends when the last clone is dropped.
     pub(super) fn start(intake: IntakeServiceClient<Channel>, witness: CheckpointPinFile) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         tokio::spawn(serve(queue, intake, witness));
         Self(sender)
     }
 
-    /// Returns when nothing is sent any more: the task that did has panicked.
+    /// Returns when nothing is sent any longer: the sending task has panicked.
     pub(super) async fn ended(&self) {
         self.0.closed().await;
     }
 
-    /// Files and waits for the answer. A call that ends before its filing was sent leaves nothing behind.
+    /// Submits and waits for the response. A call that ends before its submission was sent has no effect.
     ///
     /// # Errors
-    /// The ledger's refusal, or that it cannot be reached.
+    /// The ledger's rejection, or that the ledger is unreachable.
     pub(super) async fn file(&self, filing: CallRecord) -> Result<SubmissionResult, PublicError> {
-        let ended = || unavailable("the road to the ledger is closed".to_owned());
+        let ended = || unavailable("submission queue closed".to_owned());
         let (answer, answered) = oneshot::channel();
         let waiting = PendingSubmission { filing, answer };
         self.0.send(waiting).await.map_err(|_| ended())?;
@@ -85,7 +85,7 @@ async fn serve(
                 None => return,
             },
         };
-        // Calls that are about to file get there first.
+        // Lets calls that are about to submit join the batch.
         tokio::task::yield_now().await;
         let mut bytes = size_of(&first.filing);
         let mut batch = vec![first];
@@ -122,14 +122,14 @@ async fn send(
         if answer.outcomes.len() == callers.len() {
             Ok(answer)
         } else {
-            Err(unavailable("the ledger did not answer every filing".to_owned()))
+            Err(unavailable("the ledger did not answer every submission".to_owned()))
         }
     });
     let answer = match answer {
         Ok(answer) => answer,
         Err(refusal) => {
             for caller in callers {
-                // A caller that has gone needs no answer.
+                // A caller that has gone needs no response.
                 let _ = caller.send(Err(refusal.clone()));
             }
             return;
@@ -148,13 +148,13 @@ async fn send(
             Some(submit_outcome::Outcome::Error(no)) => {
                 Err(super::intake::judged(PublicError::from_peer(no.code, no.message)))
             }
-            None => Err(unavailable("the ledger gave no outcome".to_owned())),
+            None => Err(unavailable("the ledger returned no outcome".to_owned())),
         };
         let _ = caller.send(answer);
     }
 }
 
-/// Bytes of what a filing carries; what frames it is small.
+/// Payload size of a submission, in bytes; its framing is small.
 fn size_of(filing: &CallRecord) -> usize {
     let signed = |signed: &Option<synapsor_proto::common::v1::DsseEnvelope>| {
         signed.as_ref().map_or(0, |signed| signed.payload.len())

@@ -1,4 +1,4 @@
-//! What the gateway may ask of a reader: translate, call, translate.
+//! gRPC service of a reader for the gateway.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::call_handler::{self, CapabilityCall};
 use crate::role::ReaderRole;
 use crate::ticket;
 
-/// The service of a reader.
+/// Service of a reader.
 #[derive(Debug, Clone)]
 pub struct AgentRpc {
     reader: Arc<ReaderRole>,
@@ -63,7 +63,7 @@ impl AgentService for AgentRpc {
     ) -> Result<Response<wire::GetCatalogResponse>, Status> {
         let catalog = &self.reader.catalog;
         let catalog_json = serde_json::to_vec(catalog)
-            .map_err(|_| to_status(&PublicError::new("INTERNAL", "the catalog cannot be written")))?;
+            .map_err(|_| to_status(&PublicError::new("INTERNAL", "catalog not serializable")))?;
         let result_format = match self.reader.contract.result_format() {
             ResultFormat::V1 => 1,
             ResultFormat::V2 => 2,
@@ -119,7 +119,7 @@ impl AgentService for AgentRpc {
         let issued = caller.and_then(|caller| ticket::issue(&self.reader, &caller, &gateway));
         let issued = issued.map_err(|refusal| {
             let detail = refusal.detail.as_deref().unwrap_or_default();
-            tracing::warn!(code = %refusal.code, detail, "no ticket was issued");
+            tracing::warn!(code = %refusal.code, detail, "context ticket not issued");
             to_status(&refusal)
         })?;
         Ok(Response::new(wire::IssueContextTicketResponse {
@@ -129,12 +129,12 @@ impl AgentService for AgentRpc {
     }
 }
 
-/// The certificate identity of the gateway that asks.
+/// Returns the identity in the calling gateway's certificate.
 fn client<T>(request: &Request<T>) -> Result<String, Status> {
     caller(request).map(ToString::to_string).ok_or_else(|| {
         to_status(&PublicError::new(
             "IDENTITY_NOT_ALLOWED",
-            "the caller has no identity",
+            "peer identity missing",
         ))
     })
 }

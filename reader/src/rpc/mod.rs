@@ -1,4 +1,4 @@
-//! Thin: translate, call, translate. One file per service.
+//! gRPC services, one file each; they only translate requests and responses.
 
 pub mod agent_service;
 pub mod schema_service;

@@ -1,4 +1,4 @@
-//! What an operator may ask of a reader: translate, look, translate. Metadata only, never a row.
+//! gRPC service of a reader for operators: schema inspection. Metadata only, never a row.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use synapsor_source::Engine;
 use synapsor_source::error::source_refusal;
 use synapsor_source::probe;
 
-/// Bytes around the inspection in a message.
+/// Bytes reserved for the message around the inspection.
 const FRAME_BYTES: usize = 1024;
 
-/// The service of a reader for people.
+/// Service of a reader for operators.
 #[derive(Debug, Clone)]
 pub struct SchemaRpc {
     reader: Arc<ReaderRole>,
@@ -37,7 +37,7 @@ impl SchemaRpc {
         };
         found.map(AsRef::as_ref).ok_or_else(|| {
             let names: Vec<&str> = engines.keys().map(String::as_str).collect();
-            let text = format!("name a source of this reader: {}", names.join(", "));
+            let text = format!("unknown source; expected one of: {}", names.join(", "));
             PublicError::new("UNKNOWN_SOURCE", text)
         })
     }
@@ -52,9 +52,9 @@ impl SchemaRpc {
             .await
             .map_err(|error| source_refusal(&error))?;
         let inspection_json = serde_json::to_vec(&inspection)
-            .map_err(|_| PublicError::new("INTERNAL", "the inspection cannot be written"))?;
+            .map_err(|_| PublicError::new("INTERNAL", "inspection not serializable"))?;
         if inspection_json.len() + FRAME_BYTES > MESSAGE_BYTES_MAX {
-            let text = "the catalogue is larger than one message: name a schema or a table";
+            let text = "the schema catalog exceeds the message size: name a schema or a table";
             return Err(PublicError::new("INSPECTION_TOO_LARGE", text));
         }
         Ok(wire::InspectResponse { inspection_json })
