@@ -98,10 +98,7 @@ fn unreadable(error: &FileError) -> PublicError {
     } else {
         "TRUST_FILE_UNREADABLE"
     };
-    PublicError::new(
-        code,
-        format!("invalid trust file: {error}; {}", error.fix()),
-    )
+    PublicError::new(code, format!("invalid trust file: {error}; {}", error.fix()))
 }
 
 /// Reads a contract and rejects one that no process can run.
@@ -121,7 +118,7 @@ pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
             report.errors.len()
         );
         ExitError::usage("CONTRACT_INVALID", text)
-            .with_fix("correct the contract and validate it before the next start")
+            .with_fix("correct and validate the contract, then start again")
     })?;
     checked.contract.runnable().map_err(|problem| {
         ExitError::usage(
@@ -146,6 +143,6 @@ pub fn load_signing_key(path: &Path) -> Result<SigningKey, ExitError> {
         ExitError::usage("SIGNING_KEY_UNUSABLE", format!("{}: {why}", path.display()))
             .with_fix("pass an Ed25519 private key in PKCS#8 PEM form, mode 0600")
     };
-    let pem = std::str::from_utf8(&pem).map_err(|_| unusable("not text"))?;
+    let pem = std::str::from_utf8(&pem).map_err(|_| unusable("not UTF-8"))?;
     SigningKey::from_pem(pem).map_err(|e| unusable(&e.to_string()))
 }

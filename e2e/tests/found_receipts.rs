@@ -293,7 +293,7 @@ async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<
     let pid = court.writer.pid();
     let end = async {
         until(SOON, || {
-            Ok(std::fs::read_to_string(&log)?.contains("the source does not answer"))
+            Ok(std::fs::read_to_string(&log)?.contains("source not reachable"))
         })?;
         let pid = rustix::process::Pid::from_raw(i32::try_from(pid)?).context("a pid")?;
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;

@@ -368,7 +368,7 @@ async fn short_database_outage_is_retried() -> anyhow::Result<()> {
         let failures = || {
             std::fs::read_to_string(&log)
                 .unwrap_or_default()
-                .matches("cannot be used")
+                .matches("not usable")
                 .count()
         };
         while failures() < 2 {
@@ -443,7 +443,7 @@ async fn only_a_receipt_resolves_doubt() -> anyhow::Result<()> {
         database.execute_batch("ALTER TABLE synapsor_writeback_receipts RENAME TO aside")?;
         drop(unanswered);
         until(SOON, || {
-            Ok(std::fs::read_to_string(&log)?.contains("the database cannot be used"))
+            Ok(std::fs::read_to_string(&log)?.contains("database not usable"))
         })?;
         anyhow::Ok(database.execute_batch("ALTER TABLE aside RENAME TO synapsor_writeback_receipts")?)
     };

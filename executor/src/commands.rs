@@ -1,5 +1,5 @@
-//! One question about a database, answered as JSON on stdout by a process that serves nothing: what there is, and
-//! whether a role's credentials do. For the command line, which holds no driver.
+//! Answers one question about a database as JSON on stdout, and serves nothing: its schema, or the preflight of
+//! a role's credentials. For the CLI, which holds no driver.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -25,10 +25,10 @@ use synapsor_source::probe;
 use synapsor_source::{Engine, ReceiptTable};
 use synapsor_writeback::Database;
 
-/// Prints the catalogue behind one variable.
+/// Prints the schema catalog of the database that one variable names.
 ///
 /// # Errors
-/// A variable that is missing or holds no URL of an engine here, and what the database says; never the URL.
+/// A variable that is missing or holds no URL of a supported engine, and database errors; never the URL.
 pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), ExitError> {
     let env = EnvVars::of_process();
     let name = &flags.from_env;
@@ -52,16 +52,16 @@ fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn En
         None | Some("auto") => of_url,
         Some(word) => {
             let wanted = EngineKind::of_name(word).ok_or_else(|| {
-                ExitError::usage("ENGINE_NOT_AVAILABLE", "there is no such engine")
+                ExitError::usage("ENGINE_NOT_AVAILABLE", "unknown engine")
                     .with_fix("use postgres, mysql, sqlite or auto")
             })?;
             Some(wanted).filter(|wanted| of_url.is_none_or(|of_url| of_url == *wanted))
         }
     };
     let Some(kind) = wanted else {
-        let text = format!("{name} does not hold a database URL that is understood here");
+        let text = format!("{name} does not hold a supported database URL");
         return Err(ExitError::usage("SOURCE_URL_INVALID", text).with_fix(
-            "begin it with postgres://, mysql:// or sqlite:///, and give the --engine of the URL or none",
+            "start it with postgres://, mysql:// or sqlite:///, and omit --engine or pass the URL's engine",
         ));
     };
     let opening = EngineConfig {
@@ -77,7 +77,7 @@ fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn En
     opening.open()
 }
 
-/// What went wrong, for the person whose own variable it is.
+/// Error for the operator whose own variable it is.
 fn refused(error: &EngineError, name: &str) -> ExitError {
     let explained = explain(error);
     let detail = match error.detail.as_str() {
@@ -93,7 +93,7 @@ fn refused(error: &EngineError, name: &str) -> ExitError {
     failure.with_fix(format!("{}; the URL is in {name}", explained.fix))
 }
 
-/// Prints what a role's credentials find on the contract's sources.
+/// Prints the preflight findings of a role's credentials on the contract's sources.
 ///
 /// # Errors
 /// A contract that cannot be read, credentials of the other role, variables that are unreadable.
@@ -141,18 +141,18 @@ async fn probed(
     Ok(found)
 }
 
-/// Proves the write path of one source for the direct proposals of the contract.
+/// Tests the write path of one source for the direct proposals of the contract.
 pub async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> PreflightReport {
     let found = database.check(&probe::write_targets(contract, source)).await;
     probe::of_writer(database.reading(), source, contract, found).await
 }
 
 fn interrupted() -> ExitError {
-    ExitError::new("INTERRUPTED", "interrupted before the database answered")
+    ExitError::new("INTERRUPTED", "interrupted before the database responded")
 }
 
 fn print<T: Serialize>(answer: &T) -> Result<(), ExitError> {
-    let failed = || ExitError::new("OUTPUT_FAILED", "the answer cannot be written to stdout");
+    let failed = || ExitError::new("OUTPUT_FAILED", "stdout not writable");
     let bytes = serde_json::to_vec(answer).map_err(|_| failed())?;
     let mut out = std::io::stdout().lock();
     out.write_all(&bytes)

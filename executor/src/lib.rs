@@ -1,5 +1,5 @@
 //! The process that holds database credentials, in one of two roles that share no credential: the reader of
-//! `synapsor-reader`, and the writer, whose work around the sealed core of `synapsor-writeback` is here.
+//! `synapsor-reader`, and the writer, which drives the sealed core of `synapsor-writeback` from here.
 
 pub mod commands;
 pub mod rpc;
@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use settings::{Command, ExecutorArgs, Settings};
 
-/// Does what the command line says: serves one role until `stop` is cancelled, answers one question about a
-/// database, or makes the sample database.
+/// Runs the command line: serves one role until `stop` is canceled, answers one question about a database, or
+/// creates the sample database.
 ///
 /// # Errors
-/// When settings, files or environment are not what the role needs, or the address cannot be listened on.
+/// When settings, files or environment do not fit the role, or the listen address is not available.
 pub async fn run(flags: ExecutorArgs, stop: CancellationToken) -> Result<(), ExitError> {
     match flags.command {
         Some(Command::Sample { path }) => sample::create(&path),

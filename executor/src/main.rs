@@ -1,4 +1,4 @@
-//! The executor's process; everything it does is in the library.
+//! Entry point of the executor; the library does all work.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
 use synapsor_executor::settings::ExecutorArgs;
 
-/// A call is many small pieces of memory; see docs/decisions/0006-allocator.md.
+/// A call makes many small allocations; see docs/decisions/0006-allocator.md.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

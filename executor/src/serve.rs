@@ -1,5 +1,5 @@
-//! A process of one role, from its settings to its last answer: files, then databases, then the ledger, then the
-//! listener, and an end that lets calls finish.
+//! Runs a process of one role: loads files, opens databases, connects to the ledger, serves, and drains calls at
+//! shutdown.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,7 +50,7 @@ use synapsor_source::Engine;
 use synapsor_source::error::EngineErrorKind;
 use synapsor_writeback::{Database, SeenFiles, WriteCore};
 
-/// What both roles have.
+/// State that both roles share.
 struct ProcessContext {
     settings: Settings,
     env: EnvVars,
@@ -62,10 +62,10 @@ struct ProcessContext {
     ledger: Channel,
 }
 
-/// Serves one role until `stop` is cancelled.
+/// Serves one role until `stop` is canceled.
 ///
 /// # Errors
-/// When settings, files or environment are not what the role needs, or the address cannot be listened on.
+/// When settings, files or environment do not fit the role, or the listen address is not available.
 pub async fn run(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
     let base = ProcessContext::load(settings)?;
     if base.settings.has_lifeline {
@@ -88,7 +88,7 @@ impl ProcessContext {
         refuse_foreign_credentials(settings.role, &contract, &env)?;
         let trust = TrustFileCache::new(&settings.trust);
         let (file, digest) = trust.read().map_err(|r| failure(&r))?;
-        tracing::info!(%digest, "the trust file is read");
+        tracing::info!(%digest, "trust file loaded");
         let tls = settings.tls.load()?;
         check_identity(&settings, &tls, &file)?;
         let key = Arc::new(load_signing_key(&settings.signing_key)?);
@@ -124,7 +124,7 @@ impl ProcessContext {
         Ok((server, run_file))
     }
 
-    /// The reading engines of the sources.
+    /// Creates the read engines of the sources.
     fn engines(&self, sources: &[&Source]) -> Result<BTreeMap<String, Arc<dyn Engine>>, ExitError> {
         let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
         for source in sources {
@@ -135,7 +135,8 @@ impl ProcessContext {
         Ok(engines)
     }
 
-    /// The databases of the sources for which the contract names a variable and the environment holds a write URL.
+    /// Opens the databases of the sources that have a write URL variable in the contract and a value in the
+    /// environment.
     fn databases(&self) -> Result<BTreeMap<String, Database>, ExitError> {
         let mut databases = BTreeMap::new();
         for source in self.contract.sources() {
@@ -155,7 +156,7 @@ fn check_identity(settings: &Settings, tls: &TlsMaterial, trust: &TrustFile) -> 
     let own = tls.identity();
     if own.role() != expected || own.deployment() != trust.deployment_id {
         let text = format!(
-            "the certificate says {own}, but this is a {expected} of `{}`",
+            "certificate is for {own}, but this is a {expected} of `{}`",
             trust.deployment_id
         );
         return Err(ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", text)
@@ -199,7 +200,7 @@ async fn serve_reader(base: ProcessContext, stop: CancellationToken) -> Result<(
     let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
     if let Err(refusal) = intake.refresh_checkpoint(&trust).await {
         let detail = refusal.detail.unwrap_or_default();
-        tracing::warn!(code = %refusal.code, detail, "the ledger is not there yet; calls are refused until it is");
+        tracing::warn!(code = %refusal.code, detail, "ledger not reachable yet; rejecting calls until it is");
     }
     let gateways = allowed_gateways(&base.settings.allow_gateway, own)?;
     let access = AccessTable::new(own.deployment())
@@ -247,12 +248,12 @@ async fn serve_writer(base: ProcessContext, stop: CancellationToken) -> Result<(
     if base.contract.mode() != Mode::Review {
         tracing::warn!(
             mode = base.contract.mode().as_str(),
-            "in this mode nothing is ever applied"
+            "the contract's mode does not allow writeback"
         );
     }
     let databases = base.databases()?;
     if databases.is_empty() {
-        let text = "the contract names no write URL, or this process was given none";
+        let text = "no write URL in the contract or in the environment";
         return Err(ExitError::usage("WRITE_URL_MISSING", text)
             .with_fix("set the variable that `write_url_env` of a source names"));
     }
@@ -301,17 +302,17 @@ async fn serve_writer(base: ProcessContext, stop: CancellationToken) -> Result<(
         ended = &mut working => return ended.map_err(|_| worker_ended())?,
     };
     end.cancel();
-    // Attempts that run are not cut off: each ends by itself, within its own limits.
+    // Running attempts are not interrupted: each ends by itself, within its own limits.
     let worked = working.await.map_err(|_| worker_ended())?;
     served.and(worked)
 }
 
 fn worker_ended() -> ExitError {
-    ExitError::new("WORKER_ENDED", "the writeback ended unexpectedly")
+    ExitError::new("WORKER_ENDED", "writeback ended unexpectedly")
 }
 
-/// A source that is there but must not be used ends the process; one that is away may come back. All are asked at
-/// once: one that hangs delays the start by its own timeout, whatever their number.
+/// Ends the process if a source is reachable but must not be used; an unreachable source may return. All are
+/// checked at once: one that hangs delays the start by its own timeout, whatever their number.
 async fn refuse_unusable<'a>(
     engines: impl Iterator<Item = (&'a str, &'a dyn Engine)>,
 ) -> Result<(), ExitError> {
@@ -322,17 +323,17 @@ async fn refuse_unusable<'a>(
             Err(error) if error.kind == EngineErrorKind::Denied => {
                 let text = format!("source `{name}`: {}", error.detail);
                 return Err(ExitError::usage("SOURCE_REFUSED", text)
-                    .with_fix("give the URL of the application's database"));
+                    .with_fix("set the URL of the application's database"));
             }
             Err(error) => {
-                tracing::warn!(source = %name, reason = error.reason(), detail = %error.detail, "the source cannot be used now");
+                tracing::warn!(source = %name, reason = error.reason(), detail = %error.detail, "source not usable now");
             }
         }
     }
     Ok(())
 }
 
-/// The gateways that may call; without a list only the one of this reader's own instance.
+/// Returns the gateways that may call; without a list, only the gateway of this reader's own instance.
 fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIdentity>, ExitError> {
     if listed.is_empty() {
         return Ok(vec![PeerIdentity::new(
@@ -347,7 +348,7 @@ fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIde
         .collect()
 }
 
-/// The run file, there as long as the process serves.
+/// Run file that exists as long as the process serves.
 struct RunFile {
     path: PathBuf,
     content: String,
@@ -371,7 +372,7 @@ impl RunFile {
 
 impl Drop for RunFile {
     fn drop(&mut self) {
-        // A successor may have written its own in between.
+        // A successor may have written its own run file in between.
         if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
             let _ = std::fs::remove_file(&self.path);
         }

@@ -1,5 +1,6 @@
-//! The command line of both roles: flag over environment over default. Database URLs, tenant and principal come
-//! from the variables that the contract names, and each role refuses to hold the other one's.
+//! Command line of both roles: a flag overrides the environment, which overrides the default. Database URLs,
+//! tenant and principal come from the variables that the contract names, and each role refuses to hold those of
+//! the other.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -12,7 +13,7 @@ use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::contract::{Contract, ExecutorKind, is_identifier};
 use synapsor_domain::writeback::RECEIPT_TABLE;
 
-/// Holds database credentials: reads for agents, and writes what people have signed.
+/// Holds database credentials: reads for agents, and applies changes that operators approved
 #[derive(Debug, Parser)]
 #[command(name = "synapsor-executor", version)]
 pub struct ExecutorArgs {
@@ -22,31 +23,31 @@ pub struct ExecutorArgs {
     pub serve: ServeFlags,
 }
 
-/// What the binary does besides serving.
+/// Commands of the binary besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes the database of the demonstration, in a new file.
+    /// Create the demo database in a new file
     Sample {
-        /// The file to make; never an existing one.
+        /// File to create; must not exist
         #[arg(long, value_name = "FILE")]
         path: PathBuf,
     },
-    /// Prints what the catalogue of a database says, as JSON; serves nothing.
+    /// Print the schema catalog of a database as JSON
     Inspect(InspectFlags),
-    /// Tries a role's credentials on the contract's tables, rolled back, and prints the findings as JSON.
+    /// Test a role's credentials on the contract's tables, rolled back, and print the findings as JSON
     Probe(ProbeFlags),
 }
 
 /// Flags of an inspection.
 #[derive(Debug, Args)]
 pub struct InspectFlags {
-    /// The variable that holds the URL, or of which NAME_FILE names the file
+    /// Variable that holds the URL, or whose NAME_FILE variant names a file that does
     #[arg(long, value_name = "NAME")]
     pub from_env: String,
-    /// The engine; by default that of the URL
+    /// Engine; default: that of the URL
     #[arg(long, value_name = "NAME")]
     pub engine: Option<String>,
-    /// Tables of this schema only
+    /// Only tables of this schema
     #[arg(long, value_name = "NAME")]
     pub schema: Option<String>,
 }
@@ -54,37 +55,37 @@ pub struct InspectFlags {
 /// Flags of a probe.
 #[derive(Debug, Args)]
 pub struct ProbeFlags {
-    /// Whose credentials
+    /// Role whose credentials are tested
     #[arg(long = "as", value_enum)]
     pub credentials: RoleName,
-    /// The contract, synapsor.runner.json
+    /// Contract file, synapsor.runner.json
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
 }
 
-/// Which credential this process holds.
+/// Role of this process, which determines its credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum RoleName {
-    /// Answers the gateway: reads, and mints proposals.
+    /// Answers the gateway: reads, and creates proposals
     Reader,
-    /// Applies approved proposals.
+    /// Applies approved proposals
     Writer,
 }
 
-/// What keeps the process alive besides its being wanted.
+/// Condition that ends the process besides a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExitTrigger {
-    /// The process ends when its stdin is closed.
+    /// The process ends when its stdin is closed
     Stdin,
 }
 
 /// Flags of a process that serves.
 #[derive(Debug, Args)]
 pub struct ServeFlags {
-    /// Which credential this process holds
+    /// Role of this process
     #[arg(long, value_enum, env = "SYNAPSOR_EXECUTOR_ROLE")]
     pub role: Option<RoleName>,
-    /// The contract, synapsor.runner.json
+    /// Contract file, synapsor.runner.json
     #[arg(
         long,
         value_name = "FILE",
@@ -92,7 +93,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub contract: Option<PathBuf>,
-    /// The trust file of the deployment
+    /// Trust file of the deployment
     #[arg(
         long,
         value_name = "FILE",
@@ -100,7 +101,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub trust: Option<PathBuf>,
-    /// Where to listen; port 0 takes a free one
+    /// Listen address; port 0 selects a free port
     #[arg(
         long,
         value_name = "ADDR",
@@ -108,10 +109,10 @@ pub struct ServeFlags {
         default_value = "127.0.0.1:0"
     )]
     pub listen: SocketAddr,
-    /// The ledger, host:port
+    /// Ledger address, host:port
     #[arg(long, value_name = "ADDR", env = "SYNAPSOR_EXECUTOR_LEDGER")]
     pub ledger: Option<String>,
-    /// The authority's certificate, PEM
+    /// CA certificate, PEM
     #[arg(
         long,
         value_name = "FILE",
@@ -119,7 +120,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub tls_ca: Option<PathBuf>,
-    /// This process's certificate, PEM
+    /// Certificate of this process, PEM
     #[arg(
         long,
         value_name = "FILE",
@@ -127,7 +128,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub tls_cert: Option<PathBuf>,
-    /// The key of the certificate, PEM, 0600
+    /// Private key of the certificate, PEM, mode 0600
     #[arg(
         long,
         value_name = "FILE",
@@ -135,7 +136,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub tls_key: Option<PathBuf>,
-    /// The key that signs evidence and proposals, or attempts and receipts; Ed25519, PKCS#8 PEM, 0600
+    /// Signing key for evidence and proposals, or attempts and receipts; Ed25519, PKCS#8 PEM, mode 0600
     #[arg(
         long,
         value_name = "FILE",
@@ -143,7 +144,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub signing_key: Option<PathBuf>,
-    /// The folder of this process's memory: its witness of the ledger, and a writer's switches
+    /// State directory: the pinned checkpoint, and a writer's freezes and rejections
     #[arg(
         long,
         value_name = "DIR",
@@ -151,7 +152,7 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub state_dir: Option<PathBuf>,
-    /// Where to write the address once the process serves; removed at the end
+    /// File that receives the address while the process serves; removed at the end
     #[arg(
         long,
         value_name = "FILE",
@@ -167,13 +168,13 @@ pub struct ServeFlags {
         value_delimiter = ','
     )]
     pub allow_gateway: Vec<String>,
-    /// End when the parent closes this
+    /// End when the parent process closes this
     #[arg(long, value_enum, env = "SYNAPSOR_EXECUTOR_LIFELINE")]
     pub lifeline: Option<ExitTrigger>,
-    /// Reader: refuse proposals whatever the contract says
+    /// Reader: reject proposals regardless of the contract
     #[arg(long, env = "SYNAPSOR_EXECUTOR_READ_ONLY")]
     pub read_only: bool,
-    /// Reader: the token issuer's JSON Web Key Set, instead of the address that the contract names
+    /// Reader: JSON Web Key Set of the token issuer, instead of the address in the contract
     #[arg(
         long,
         value_name = "FILE",
@@ -181,12 +182,12 @@ pub struct ServeFlags {
         hide_env_values = true
     )]
     pub jwks_file: Option<PathBuf>,
-    /// Writer: the receipt table's name
+    /// Writer: name of the receipt table
     #[arg(long, value_name = "NAME", env = "SYNAPSOR_EXECUTOR_RECEIPT_TABLE", default_value = RECEIPT_TABLE)]
     pub receipt_table: String,
 }
 
-/// Checked settings of a process that serves.
+/// Validated settings of a process that serves.
 #[derive(Debug)]
 pub struct Settings {
     pub role: RoleName,
@@ -207,10 +208,11 @@ pub struct Settings {
 
 impl Settings {
     /// # Errors
-    /// `SETTING_MISSING` for what has no default, `SETTING_INVALID` for a receipt table that is no name.
+    /// `SETTING_MISSING` for a setting without a value or default, `SETTING_INVALID` for an invalid receipt
+    /// table name.
     pub fn resolve(flags: ServeFlags) -> Result<Self, ExitError> {
         if !is_identifier(&flags.receipt_table) {
-            let text = "the receipt table's name must be letters, digits and `_`, not beginning with a digit";
+            let text = "invalid receipt table name: use letters, digits and `_`, not starting with a digit";
             return Err(ExitError::usage("SETTING_INVALID", text));
         }
         Ok(Self {
@@ -242,7 +244,7 @@ fn required<T>(value: Option<T>, name: &str) -> Result<T, SettingError> {
     })
 }
 
-/// Refuses to start with a credential of the other role in the environment. A variable that the contract names
+/// Rejects a start with a credential of the other role in the environment. A variable that the contract names
 /// for both roles belongs to both.
 ///
 /// # Errors

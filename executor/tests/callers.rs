@@ -1,7 +1,7 @@
-//! Who calls a reader, told by access tokens: keys from a file and from an issuer's address, their rotation, and an
-//! issuer that answers badly.
+//! Identification of callers by access tokens: keys from a file and from an issuer's address, key rotation, and
+//! a faulty issuer.
 
-#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+#![allow(clippy::unwrap_used, reason = "a broken fixture fails the test")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,7 +84,7 @@ fn write(path: &std::path::Path, content: &str) {
     std::fs::rename(new, path).unwrap();
 }
 
-/// An issuer that gives each caller the newest answer and counts.
+/// Issuer that returns the newest response to each client and counts requests.
 struct Issuer {
     url: String,
     asked: Arc<AtomicUsize>,
@@ -169,13 +169,13 @@ async fn key_file_is_reloaded_when_it_changes() {
     assert_eq!(
         code(&callers, &old.token("")).await,
         "ACCESS_TOKEN_REFUSED",
-        "a withdrawn key ends at once"
+        "a withdrawn key is still accepted"
     );
     std::fs::write(&path, "{").unwrap();
     assert_eq!(
         code(&callers, &new.token("")).await,
         "TOKEN_KEYS_UNREADABLE",
-        "a broken file opens nothing"
+        "a broken key file accepts tokens"
     );
 }
 
@@ -214,13 +214,13 @@ async fn fetched_keys_are_cached_and_tokens_cannot_force_fetches() {
             "{kid}"
         );
     }
-    assert_eq!(issuer.asked(), 1, "it was asked half a minute ago");
+    assert_eq!(issuer.asked(), 1, "fetched again within the cooldown");
     issuer.answers(ok(&Key::set(&[&new])));
     clock.advance_ms(HALF_MINUTE_MS);
     assert_eq!(
         code(&callers, &new.token("")).await,
         "bearer",
-        "a rotated key is found by its first token"
+        "the first token of a rotated key causes a fetch"
     );
     assert_eq!(code(&callers, &old.token("")).await, "ACCESS_TOKEN_REFUSED");
     assert_eq!(issuer.asked(), 2);

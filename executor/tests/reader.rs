@@ -1,7 +1,7 @@
-//! A reader without a ledger, with real certificates and a real database: it answers nothing that it could not
-//! file, and starts only with the files and variables of its own role.
+//! Tests a reader without a ledger, with real certificates and a real database: it returns nothing that it could
+//! not record, and starts only with the files and variables of its own role.
 
-#![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
+#![allow(clippy::unwrap_used, reason = "a broken fixture fails the test")]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -104,7 +104,7 @@ impl Fixture {
     }
 }
 
-/// A reader whose ledger listens nowhere.
+/// A reader whose ledger address has no listener.
 fn reader(read_only: bool) -> Fixture {
     bound(
         read_only,
@@ -113,7 +113,7 @@ fn reader(read_only: bool) -> Fixture {
     )
 }
 
-/// The same with another contract and other variables.
+/// Same, with another contract and other variables.
 fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'static str)]) -> Fixture {
     let folder = tempfile::tempdir().unwrap();
     let trust_path = folder.path().join("trust.json");
@@ -352,10 +352,7 @@ fn rejects_writable_trust_file_and_reloads_changed_one() {
     let (second, other) = store.read().unwrap();
     assert!(second.readers[0].retired && digest != other);
     std::fs::write(&path, "{}").unwrap();
-    assert!(
-        store.read().is_err(),
-        "what was believed before is not believed on"
-    );
+    assert!(store.read().is_err(), "the previous trust file is still in use");
     write_trust(&path);
     for mode in [0o620, 0o602, 0o666] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();

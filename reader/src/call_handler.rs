@@ -332,8 +332,9 @@ impl CallState<'_> {
                 state,
             });
         }
-        let attested = VerifiedProposal::verify_historical(filed.proposal, self.trust)
-            .map_err(|e| unfit("signature of the open proposal failed verification").with_detail(e.to_string()))?;
+        let attested = VerifiedProposal::verify_historical(filed.proposal, self.trust).map_err(|e| {
+            unfit("signature of the open proposal failed verification").with_detail(e.to_string())
+        })?;
         let proposal = attested.proposal().clone();
         if proposal.content_digest() != minted.content_digest() {
             return Err(unfit("the open proposal is for another change"));

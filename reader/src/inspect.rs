@@ -28,10 +28,7 @@ pub async fn inspect(
         .schema
         .is_some_and(|wanted| !catalogue.schemas.iter().any(|schema| schema == wanted))
     {
-        let detail = format!(
-            "no such schema; expected one of {}",
-            catalogue.schemas.join(", ")
-        );
+        let detail = format!("no such schema; expected one of {}", catalogue.schemas.join(", "));
         return Err(EngineError::new(EngineErrorKind::NotFound, detail));
     }
     if let Some(name) = scope.table {

@@ -132,7 +132,7 @@ pub(crate) fn sign_evidence(
         read_at: reader.now(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {
-        PublicError::new("ROW_TOO_LARGE", "The row exceeds the maximum response size.").with_detail(e.to_string())
+        PublicError::new("ROW_TOO_LARGE", "The row exceeds the size limit.").with_detail(e.to_string())
     })?;
     Ok((evidence.id, envelope))
 }

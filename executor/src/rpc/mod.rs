@@ -1,3 +1,3 @@
-//! Thin: translate, call, translate. One file per service.
+//! gRPC services, one file each; they only translate requests and responses.
 
 pub mod writer_service;

@@ -1,5 +1,4 @@
-//! What operators ask of a writer directly: translate, call, translate. Nothing here can write a proposal's
-//! change.
+//! gRPC service of a writer for operators. Nothing here can write a proposal's change.
 
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use tonic::{Request, Response, Status};
 use crate::commands::probe_writer;
 use crate::writeback::{self, AuditPage, DryRuns, RejectEffect, Writer};
 
-/// The service of a writer.
+/// Service of a writer.
 #[derive(Debug, Clone)]
 pub struct WriterRpc {
     writer: Arc<Writer>,
@@ -70,7 +69,7 @@ impl WriterRpc {
                 Some(writeback::take_freeze(writer, &envelope).await?)
             }
             (true, None, _) => {
-                tracing::warn!("this writer alone is frozen, without a signature");
+                tracing::warn!("local unsigned freeze set");
                 writer.switches.freeze_locally().await?;
                 None
             }
@@ -178,7 +177,7 @@ async fn source_status(source_id: &str, database: &Database) -> wire::SourceStat
     let identity = engine.identity().await;
     let problems = match engine.receipt_problems().await {
         Ok(problems) => problems,
-        Err(error) => vec![format!("the database cannot be used: {}", error.reason())],
+        Err(error) => vec![format!("database not usable: {}", error.reason())],
     };
     wire::SourceStatus {
         source_id: source_id.to_owned(),

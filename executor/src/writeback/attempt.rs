@@ -1,5 +1,5 @@
-//! One leased proposal from its first check to its report. The order of the steps is the protocol:
-//! verify, look for a receipt, authorize, announce, write, report.
+//! Runs one leased proposal from its first check to its report. The order of the steps is the protocol: verify,
+//! look up the receipt, authorize, announce, write, report.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -36,31 +36,31 @@ use synapsor_writeback::{
     receipt,
 };
 
-/// Why nothing is written while the version column stays where it was.
+/// Reason why nothing is written while the version column does not advance.
 const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
-/// A lease is renewed when a third of it is gone.
+/// Renewals per lease period.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
-/// The reason of an attempt that could not reach its source.
+/// Reason of an attempt that could not reach its source.
 const SOURCE_AWAY: &str = "database_unavailable";
 
-/// What one round came to.
+/// Result of one attempt step.
 enum AttemptStep {
     Report(AttemptEnd),
     /// Nothing was written, and a later transaction may succeed.
     Retry(&'static str, BackoffClass),
-    /// What was judged has changed in between: judge again, with fresh eyes.
+    /// The facts of the authorization changed in between: authorize again with fresh ones.
     Outdated,
     Doubt,
     /// A receipt was found that is genuine except that its key is retired.
     Unproven(Box<UnprovenReceipt>),
-    /// A receipt is committed whose COMMIT left another row; the refusal says so.
+    /// A receipt is committed whose COMMIT left another row; the error reports it.
     RowChanged(Box<ChangedRow>),
     /// The source lost receipts; nothing was written.
     EffectLost(Box<LostReceipts>),
 }
 
-/// A committed receipt that does not count before an operator adopts it.
+/// Committed receipt that does not count before an operator adopts it.
 struct ChangedRow {
     receipt: Receipt,
     envelope: DsseEnvelope,
@@ -69,23 +69,23 @@ struct ChangedRow {
     is_new: bool,
 }
 
-/// One job while it is worked on.
+/// State of one job in progress.
 struct AttemptRun<'a> {
     writer: &'a Writer,
     job: &'a LeasedJob,
     flight: &'a AttemptGuard,
-    /// Where it is worked on; absent for a source that this writer does not write.
+    /// The source state; absent for a source that this writer does not write.
     at: Option<&'a AtSource>,
-    /// Whose turn at the source it takes.
+    /// Tenant whose slot at the source the attempt takes.
     tenant: String,
-    /// Until when the lease is known to last.
+    /// Instant until which the lease is known to last.
     leased_until: Mutex<Instant>,
-    /// The process ends: nothing waits for an absent source any more.
+    /// Signals shutdown: no attempt then waits for an unreachable source.
     stop: &'a CancellationToken,
 }
 
-/// Works a job to its report. Runs in a task of its own that nobody cancels, so that no COMMIT is ever
-/// abandoned half-way.
+/// Runs a job until its report. Runs in a task of its own that is never canceled, so that no COMMIT is ever
+/// abandoned midway.
 pub(super) async fn run(
     writer: &Writer,
     job: LeasedJob,
@@ -127,7 +127,7 @@ impl AttemptRun<'_> {
             match answer {
                 Ok(None) => {}
                 Ok(Some(rejection)) => keep_rejection(writer, self.job, &rejection).await,
-                // Losing the lease is no danger: the receipt key decides. A transaction under way goes on.
+                // Losing the lease is safe: the receipt key decides. A transaction in progress continues.
                 Err(refusal) => {
                     tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed");
                 }
@@ -155,8 +155,8 @@ impl AttemptRun<'_> {
             let in_doubt = job.unfinished || patience.is_in_doubt();
             let round = self.round(&checkpoint, &mut number, in_doubt, view).await;
             let (reason, pace) = match self.with_orders(round).await {
-                // A report would put an end on file to an attempt whose end nobody knows: of a COMMIT without an answer
-                // only the receipt tells, and a refusal of today says nothing of it.
+                // A report would record an end for an attempt whose outcome is unknown: only the receipt shows
+                // the outcome of a COMMIT without a response, and a later rejection does not.
                 AttemptStep::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
                     ("in_doubt", BackoffClass::Contention)
                 }
@@ -181,7 +181,7 @@ impl AttemptRun<'_> {
                     ("in_doubt", BackoffClass::Contention)
                 }
             };
-            // Another writer may have the lease by now; only what this one began in doubt it also ends.
+            // Another writer may hold the lease by now; this writer only ends what it left in doubt itself.
             let goes_on = patience.is_in_doubt() || self.is_leased();
             if let (BackoffClass::Outage, Some(at)) = (pace, self.at) {
                 at.availability.suspect();
@@ -195,7 +195,7 @@ impl AttemptRun<'_> {
         }
     }
 
-    /// Waits while the source is away; false when it stays so for longer than there are tries, or the lease is gone.
+    /// Waits while the source is unreachable; returns false when the retries or the lease end first.
     async fn source_answers(&self, patience: &RetryBudget) -> bool {
         let Some(at) = self.at else { return true };
         let answers = async {
@@ -210,7 +210,8 @@ impl AttemptRun<'_> {
             && (patience.is_in_doubt() || self.is_leased())
     }
 
-    /// Returns when the process ends while the source does not answer: the next start resolves what is open.
+    /// Returns when the process shuts down while the source does not answer: the next start reconciles open
+    /// attempts.
     async fn stopped_while_away(&self) {
         self.stop.cancelled().await;
         match self.at {
@@ -240,20 +241,20 @@ impl AttemptRun<'_> {
         Some(at.slots.take(&self.tenant, need).await)
     }
 
-    /// In doubt stays in doubt: the ledger hands it out again, and the reconciler looks for the receipt.
+    /// An attempt in doubt stays in doubt: the ledger leases it again, and the reconciler looks for the receipt.
     async fn release_job(&self, patience: &RetryBudget, number: u32, reason: &'static str) {
         let (writer, job) = (self.writer, self.job);
         if patience.is_in_doubt() {
-            tracing::error!(proposal = %job.lease.proposal_id, "the outcome of a COMMIT is still unknown");
+            tracing::error!(proposal = %job.lease.proposal_id, "commit outcome still unknown");
             return;
         }
         if job.unfinished {
             return report_doubt(writer, job, number).await;
         }
         let message = if reason == VERSION_NOT_ADVANCED {
-            "the version column stayed where it was; nothing was written"
+            "version column did not advance; nothing was written"
         } else {
-            "the database did not let the change through in time; nothing was written"
+            "timed out waiting for the database; nothing was written"
         };
         let end = AttemptEnd {
             result: AttemptResult::Retryable(reason.to_owned()),
@@ -278,7 +279,7 @@ impl AttemptRun<'_> {
         let judging = authorize_job(writer, job, checkpoint, in_doubt, view);
         let judged = match self.at {
             None => judging.await,
-            // Nothing was announced yet. What waits for a connection from before waits for nothing.
+            // Nothing was announced yet. A connection wait that began before the outage cannot succeed.
             Some(at) => tokio::select! {
                 judged = judging => judged,
                 () = at.availability.comes_back() => Err(AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Contention)),
@@ -309,7 +310,7 @@ impl AttemptRun<'_> {
         }
     }
 
-    /// What an operator's order about receipts makes of a round. No slot is held meanwhile.
+    /// Applies an operator's order about receipts to the result of a step. No slot is held meanwhile.
     async fn with_orders(&self, round: AttemptStep) -> AttemptStep {
         let (writer, source) = (self.writer, self.job.source.as_str());
         match round {
@@ -346,7 +347,7 @@ impl AttemptRun<'_> {
     }
 }
 
-/// Keeps a receipt whose COMMIT left another row from being reported as applied, and reports the finding.
+/// Prevents a receipt whose COMMIT left another row from being reported as applied, and reports the finding.
 async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
     let found = ref_of(&changed.receipt, &changed.envelope);
     writer.receipts.add_changed(source, &found.proposal_id);
@@ -358,11 +359,11 @@ async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
     let reported = report_finding(writer, place, ReceiptDiscrepancy::RowChangedInCommit, vec![found]).await;
     for refusal in [kept, reported].into_iter().filter_map(Result::err) {
         let proposal = &changed.receipt.proposal_id;
-        tracing::error!(%proposal, code = %refusal.code, "changed row not on file: {}", refusal.public);
+        tracing::error!(%proposal, code = %refusal.code, "changed row not recorded: {}", refusal.public);
     }
 }
 
-/// Keeps a rejection that came with a job or its lease.
+/// Stores a rejection that came with a job or its lease.
 async fn keep_rejection(writer: &Writer, job: &LeasedJob, rejection: &DsseEnvelope) {
     match DsseEnvelope::from_bytes(&job.proposal.body) {
         Ok(proposal) => reject::take_told(writer, proposal, rejection).await,
@@ -370,25 +371,25 @@ async fn keep_rejection(writer: &Writer, job: &LeasedJob, rejection: &DsseEnvelo
     }
 }
 
-/// The decision of a record that claims to reject.
+/// Returns the decision of a log entry that claims to reject.
 fn rejection_of(record: &ProvenEntry) -> Option<DsseEnvelope> {
     let envelope = DsseEnvelope::from_bytes(&record.body).ok()?;
     let decision: Decision = envelope.decode_unverified(ObjectKind::Decision).ok()?;
     (decision.decision == DecisionKind::Reject).then_some(envelope)
 }
 
-/// Whether the writer may write, before the attempt is started.
+/// Result of the authorization before the attempt is announced.
 enum AuthorizeResult {
     Authorized(Box<WriteAuthorization>),
     Unauthorized(Box<Unauthorized>),
 }
 
-/// How new the writer's own view of a table must be.
+/// Required freshness of the writer's own view of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SchemaView {
-    /// As the engine kept it: the fresh one under the lock decides.
+    /// As the engine cached it: the fresh view under the lock decides.
     Cached,
-    /// Something was not as it was judged; look again.
+    /// Something changed since the authorization; read again.
     Fresh,
 }
 
@@ -407,7 +408,7 @@ async fn authorize_job(
         .map_err(|e| report(PublicError::new("refused:malformed", e.to_string())))?;
     writer.ledger.prove_retirements(&trust).await;
     let continues = |head: &TreeHead| writer.ledger.continues(head);
-    // That the proposal is at this index is verified with the other papers before anything rests on it.
+    // The index is verified with the other signed objects before anything depends on it.
     let position = Position::Logged {
         index: job.proposal.proof.index(),
         continues: &continues,
@@ -443,19 +444,19 @@ async fn authorize_job(
     match authorized {
         Ok(authorization) => Ok(AuthorizeResult::Authorized(Box::new(authorization))),
         Err(unauthorized) => {
-            // What may no longer be written may have been written before; a receipt would be the answer.
+            // A change that may no longer be written may have been written before; a receipt would prove it.
             known_outcome(writer, engine, &attested, &trust).await?;
             Ok(AuthorizeResult::Unauthorized(unauthorized))
         }
     }
 }
 
-/// The store of switches cannot be written, which is no fault of the proposal: it can be applied later.
+/// The switch store is not writable, which is not the proposal's fault: it can be applied later.
 fn unwritable(refusal: PublicError) -> PublicError {
     PublicError::new("refused:state_not_writable", refusal.public)
 }
 
-/// The target table. A kept view is good enough when it is what the proposal was made from.
+/// Returns the target table's schema. A cached view suffices when it matches the proposal's.
 async fn own_shape(
     engine: &dyn Engine,
     proposal: &Proposal,
@@ -473,8 +474,8 @@ async fn own_shape(
     fresh.map(Arc::new).map_err(|e| unusable(&e))
 }
 
-/// What the database says of itself. It is asked again inside the transaction, so what it said before is good
-/// enough when that is what the proposal names.
+/// Returns the database identity. The transaction checks it again, so a cached value suffices when it matches
+/// the proposal's.
 async fn own_identity(
     writer: &Writer,
     engine: &dyn Engine,
@@ -489,7 +490,7 @@ async fn own_identity(
     Ok(identity)
 }
 
-/// What the writer has just read of its own.
+/// Facts that the writer has just read itself.
 pub(super) struct Own<'a> {
     pub(super) trust: &'a TrustFile,
     pub(super) trust_digest: Digest,
@@ -497,7 +498,7 @@ pub(super) struct Own<'a> {
     pub(super) identity: &'a str,
 }
 
-/// Calls a judgement with the writer's own facts about this proposal.
+/// Calls an authorization with the writer's own facts about this proposal.
 pub(super) fn with_facts<T>(
     writer: &Writer,
     engine: &dyn Engine,
@@ -524,7 +525,7 @@ pub(super) fn with_facts<T>(
     })
 }
 
-/// A committed, genuine receipt ends the round whatever the ledger says; its absence proves nothing.
+/// A committed, genuine receipt ends the step whatever the ledger reports; its absence proves nothing.
 async fn known_outcome(
     writer: &Writer,
     engine: &dyn Engine,
@@ -570,17 +571,17 @@ fn unusable_round(unusable: Unusable) -> AttemptStep {
     }
 }
 
-/// The refusal of a receipt whose COMMIT left another row than the one that was checked.
+/// Error for a receipt whose COMMIT left another row than the one that was checked.
 pub(super) fn row_changed() -> PublicError {
     PublicError::new(
         "refused:row_changed_in_commit",
-        "COMMIT made another version of the row than the one that was checked; look at the row, then sign \
+        "COMMIT left another version of the row than the one that was checked; inspect the row, then sign \
          `synapsor-runner receipts adopt`",
     )
 }
 
-/// Durably tells the ledger before the target is touched; no ledger, no write. Told again under one lease it
-/// is the same attempt.
+/// Durably announces the attempt to the ledger before the target is touched; no ledger, no write. A repeated
+/// announcement under one lease is the same attempt.
 async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<(), AttemptStep> {
     if *number > 0 {
         return Ok(());
@@ -598,8 +599,8 @@ async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Resu
     hit(CrashPoint::AfterStart).await.map_err(|_| away())
 }
 
-/// An earlier attempt may still be running, and what operators signed no longer permits another one: only winning the
-/// receipt's key ends it. Refusals about anything else than their word wait.
+/// An earlier attempt may still be running, and signatures no longer permit another one: only winning the
+/// receipt's key ends it. Errors unrelated to the signatures wait.
 async fn tombstone_open_attempt(writer: &Writer, job: &LeasedJob, unauthorized: Unauthorized) -> AttemptStep {
     let ending = match unauthorized.into_ending() {
         Ok(ending) => ending,
@@ -640,20 +641,20 @@ fn round_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
     }
 }
 
-/// A database that does not say which one it is.
+/// Error for a database that does not report its identity.
 fn unidentified(error: &EngineError) -> AttemptStep {
     if error.kind != EngineErrorKind::Unreadable {
         return unusable(error);
     }
-    tracing::warn!(detail = %error.detail, "the database does not say which one it is");
+    tracing::warn!(detail = %error.detail, "database identity not available");
     AttemptStep::Report(refused(&PublicError::new(
         "refused:source",
-        "the database does not say which one it is; `writeback doctor --check-db` names what stands in the way",
+        "database identity not available; run `writeback doctor --check-db` for the cause",
     )))
 }
 
 fn unusable(error: &EngineError) -> AttemptStep {
-    tracing::warn!(reason = error.reason(), detail = %error.detail, "the database cannot be used");
+    tracing::warn!(reason = error.reason(), detail = %error.detail, "database not usable");
     if error.is_retryable() {
         AttemptStep::Retry(error.reason(), BackoffClass::of(error))
     } else {

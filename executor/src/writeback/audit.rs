@@ -1,5 +1,5 @@
-//! Compares receipts in both directions when an operator asks: one page of the ledger's with the source, and one page of
-//! the source's with the ledger. Reports what it finds, and changes nothing in the source.
+//! Compares receipts in both directions when an operator asks: one page of the ledger with the source, and one
+//! page of the source with the ledger. Reports findings, and changes nothing in the source.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::Timestamp;
@@ -11,17 +11,17 @@ use super::compare::{NotCompared, compare_page, report_lost};
 use super::finding::ComparedSource;
 use super::source_rows::settle_page;
 
-/// Which page of each side. Both sides begin with their newest when neither is given; a side that is not given beside the
-/// other is done.
+/// Selects one page of each side. Both sides start at their newest page if neither is given; if only one is
+/// given, the other is complete.
 #[derive(Debug, Clone)]
 pub struct AuditPage {
     pub source: String,
     pub before_seq: Option<u64>,
-    /// As an earlier answer gave it.
+    /// As an earlier response returned it.
     pub source_page: Option<String>,
 }
 
-/// What one page of each side came to.
+/// Result of auditing one page of each side.
 #[derive(Debug, Default)]
 pub struct AuditedReceipts {
     pub compared: u64,
@@ -31,14 +31,14 @@ pub struct AuditedReceipts {
     pub next_before_seq: Option<u64>,
     pub next_source_page: Option<String>,
     pub archived_before: Option<Timestamp>,
-    /// Why the source could not be read, as one word.
+    /// Reason code if the source could not be read.
     pub unavailable: Option<&'static str>,
 }
 
 /// Audits one page of each side.
 ///
 /// # Errors
-/// What the ledger refuses; a source page that is none of an earlier answer.
+/// Errors of the ledger; a source page that no earlier response returned.
 pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedReceipts, PublicError> {
     let is_first = page.before_seq.is_none() && page.source_page.is_none();
     let mark = page.source_page.as_deref().map(parse_mark).transpose()?;
@@ -68,7 +68,7 @@ pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedR
             Ok((settled, _)) if settled.is_cut_short => {
                 return Err(PublicError::new(
                     "UNREACHABLE",
-                    "the ledger did not answer; ask again",
+                    "the ledger did not answer; try again",
                 ));
             }
             Ok((settled, next)) => {
@@ -89,7 +89,7 @@ fn page_of(mark: &RowMark) -> String {
 
 fn parse_mark(page: &str) -> Result<RowMark, PublicError> {
     let (created_at, proposal_id) = serde_json::from_str(page)
-        .map_err(|_| PublicError::new("MALFORMED", "source_page: must be of an earlier answer"))?;
+        .map_err(|_| PublicError::new("MALFORMED", "source_page: must come from an earlier response"))?;
     Ok(RowMark {
         created_at,
         proposal_id,

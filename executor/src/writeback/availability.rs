@@ -1,5 +1,5 @@
-//! Whether the database of a source answers. While it does not, attempts wait instead of trying one after the other,
-//! and one probe finds out when it is back; then all of them go on at once.
+//! Tracks whether the database of a source answers. While it does not, attempts wait instead of retrying one
+//! after the other, and one probe detects its return; then all of them continue at once.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,21 +10,21 @@ use tokio::task::JoinSet;
 
 use super::Writer;
 
-/// A source that has not answered a probe for so long counts as away.
+/// Time without a successful probe after which a suspected source counts as unreachable.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
-/// Between the beginnings of two probes.
+/// Interval between the starts of two probes.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
-/// How long one probe may take: a slow server is not an absent one.
+/// Maximum duration of one probe: a slow server is not an unreachable one.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
-/// Probes at one time, so many that one begins at every tick: a connection that hangs must not delay the one that
-/// would find the server back.
+/// Maximum number of concurrent probes, enough to start one at every tick: a connection that hangs must not
+/// delay the probe that would detect the server's return.
 const PROBES_MAX: usize = 7;
 
-/// What is known of a source.
+/// Availability phase of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Answers,
-    /// An attempt has failed; a probe is on its way.
+    /// An attempt has failed; a probe is in progress.
     Suspected,
     Away,
 }
@@ -32,11 +32,11 @@ enum Phase {
 #[derive(Debug, Clone, Copy)]
 struct State {
     phase: Phase,
-    /// How often it was away and came back.
+    /// Number of times the source was unreachable and returned.
     returns: u64,
 }
 
-/// Whether one source answers.
+/// Availability of one source.
 pub(super) struct Availability {
     source: String,
     writer: Arc<Writer>,
@@ -55,7 +55,7 @@ impl Availability {
         })
     }
 
-    /// Notes that an attempt did not reach the source. Probes it until it answers.
+    /// Records that an attempt did not reach the source. Probes it until it answers.
     pub(super) fn suspect(self: &Arc<Self>) {
         let is_new = self.state.send_if_modified(|state| {
             let is_new = state.phase == Phase::Answers;
@@ -70,25 +70,25 @@ impl Availability {
         }
     }
 
-    /// Whether the source is away, or did not answer an attempt and no probe since.
+    /// Returns whether the source is unreachable, or failed an attempt and answered no probe since.
     pub(super) fn is_failing(&self) -> bool {
         self.state.borrow().phase != Phase::Answers
     }
 
-    /// Returns when the source is away or suspected to be.
+    /// Returns when the source is unreachable or suspected to be.
     pub(super) async fn fails(&self) {
         let mut state = self.state.subscribe();
         let _ = state.wait_for(|state| state.phase != Phase::Answers).await;
     }
 
-    /// Returns when the source is not known to be away.
+    /// Returns when the source is not known to be unreachable.
     pub(super) async fn answers(&self) {
         let mut state = self.state.subscribe();
-        // The sender lives in `self`, so that waiting cannot fail.
+        // The sender is owned by `self`, so waiting cannot fail.
         let _ = state.wait_for(|state| state.phase != Phase::Away).await;
     }
 
-    /// Returns when the source has been away and is back; what began before is waiting for nothing.
+    /// Returns when the source was unreachable and has returned; waits that began before cannot succeed.
     pub(super) async fn comes_back(&self) {
         let mut state = self.state.subscribe();
         let before = state.borrow().returns;
@@ -105,7 +105,7 @@ impl fmt::Debug for Availability {
     }
 }
 
-/// The probes of a source that is suspected. However they end, nobody waits for them afterwards.
+/// Probes of a suspected source. However they end, no attempt waits for them afterwards.
 struct Probing(Arc<Availability>);
 
 impl Probing {
@@ -123,7 +123,7 @@ impl Probing {
                 },
                 Some(probe) = probes.join_next() => if probe.unwrap_or(false) { return },
                 () = &mut away, if !self.is_away() => {
-                    tracing::warn!(source, "the source does not answer; attempts wait until it does");
+                    tracing::warn!(source, "source not reachable; attempts wait");
                     self.0.state.send_modify(|state| state.phase = Phase::Away);
                 }
             }
@@ -146,7 +146,7 @@ async fn is_there(writer: &Writer, source: &str) -> bool {
 impl Drop for Probing {
     fn drop(&mut self) {
         if self.is_away() {
-            tracing::info!(source = self.0.source, "the source answers again");
+            tracing::info!(source = self.0.source, "source reachable again");
         }
         self.0.state.send_modify(|state| {
             if state.phase == Phase::Away {

@@ -1,5 +1,6 @@
-//! Receipts whose COMMIT left another version of the row than the one that was checked, kept in the state directory:
-//! such a receipt is in the source, genuine, and is not reported as applied until an operator adopts it.
+//! Stores, in the state directory, receipts whose COMMIT left another version of the row than the one that was
+//! checked. Such a receipt is genuine and in the source, but is not reported as applied until an operator adopts
+//! it.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +16,7 @@ const FILE: &str = "changed-rows.json";
 /// Maximum size of the file, in bytes.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// The receipts that do not count. Clones share them.
+/// Receipts that do not count. Clones share them.
 #[derive(Debug, Clone)]
 pub struct ChangedRows {
     path: PathBuf,
@@ -23,17 +24,17 @@ pub struct ChangedRows {
 }
 
 impl ChangedRows {
-    /// Reads what an earlier process left.
+    /// Reads the list that an earlier process left.
     ///
     /// # Errors
-    /// `CHANGED_ROWS_UNREADABLE` for a file that is not understood: an alarm must not be lost with it.
+    /// `CHANGED_ROWS_UNREADABLE` for a malformed file: an alarm must not be lost with it.
     pub fn open(state_dir: &std::path::Path) -> Result<Self, ExitError> {
         let path = state_dir.join(FILE);
         let receipts = match files::read_bounded(&path, FILE_BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let text = format!("{}: {error}", path.display());
                 ExitError::usage("CHANGED_ROWS_UNREADABLE", text)
-                    .with_fix("restore the file; it names receipts that an operator must look at")
+                    .with_fix("restore the file; it lists receipts that an operator must inspect")
             })?,
             Err(FileError::Missing(_)) => Vec::new(),
             Err(error) => return Err(error.into()),
@@ -44,7 +45,7 @@ impl ChangedRows {
         })
     }
 
-    /// Whether a receipt must not be reported as applied.
+    /// Returns whether a receipt must not be reported as applied.
     pub(super) fn has(&self, proposal: &ProposalId, digest: Digest) -> bool {
         let mut known = self.lock();
         known
@@ -52,7 +53,7 @@ impl ChangedRows {
             .any(|known| known.proposal_id == *proposal && known.receipt_digest == digest)
     }
 
-    /// Keeps a receipt from being reported, at once in memory and durably when this returns `Ok`.
+    /// Prevents a receipt from being reported, at once in memory and durably when this returns `Ok`.
     pub(super) async fn add(&self, receipt: ReceiptRef) -> Result<(), PublicError> {
         {
             let mut known = self.lock();
@@ -63,7 +64,7 @@ impl ChangedRows {
         self.save().await
     }
 
-    /// An operator adopted the receipt.
+    /// Removes a receipt that an operator adopted.
     pub(super) async fn remove(&self, proposal: &ProposalId) -> Result<(), PublicError> {
         self.lock().retain(|known| known.proposal_id != *proposal);
         self.save().await
@@ -72,14 +73,12 @@ impl ChangedRows {
     async fn save(&self) -> Result<(), PublicError> {
         let this = self.clone();
         let saved = tokio::task::spawn_blocking(move || {
-            // Under the lock, so that an older list never comes last.
+            // Under the lock, so that an older list never overwrites a newer one.
             let known = this.lock();
             let bytes = serde_json::to_vec(&*known).map_err(|e| not_written(e.to_string()))?;
             files::write_atomic(&this.path, &bytes, MODE_PRIVATE).map_err(|e| not_written(e.to_string()))
         });
-        saved
-            .await
-            .map_err(|_| not_written("the thread ended".to_owned()))?
+        saved.await.map_err(|_| not_written("thread ended".to_owned()))?
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<ReceiptRef>> {
@@ -90,7 +89,7 @@ impl ChangedRows {
 fn not_written(detail: String) -> PublicError {
     PublicError::new(
         "STATE_NOT_WRITABLE",
-        "the list of changed rows cannot be written; make the state directory writable",
+        "list of changed rows not writable; make the state directory writable",
     )
     .with_detail(detail)
 }
@@ -137,7 +136,7 @@ mod tests {
             receipt_digest: Digest::of_typed("test", b"receipt"),
         };
         let known = ChangedRows::open(dir.path()).unwrap();
-        // No file can be put in the place of a directory that is not empty, not even by root.
+        // No file can replace a directory that is not empty, not even as root.
         let list = dir.path().join(FILE);
         std::fs::create_dir_all(list.join("in-the-way")).unwrap();
         for _ in 0..2 {

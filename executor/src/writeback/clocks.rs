@@ -1,4 +1,4 @@
-//! The writer's clocks, as the write core asks for them: the ledger's time and the mark of the last COMMIT.
+//! Provides the writer's clocks to the write core: the ledger's time and the mark of the last COMMIT.
 
 use synapsor_domain::timestamp::Timestamp;
 

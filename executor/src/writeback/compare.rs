@@ -1,9 +1,9 @@
-//! Compares the receipts that the ledger holds with those in a source: the newest each minute, all of them in pages. A
-//! receipt that is missing, or stored with other bytes, is a lost effect; nothing is written because of it. Every receipt
-//! of a source must be in the database that serves it now: one that a backup was restored into has another identity, and
-//! a moved one still has the rows.
+//! Compares the ledger's receipts with those in a source: the newest each minute, all of them in pages. A
+//! receipt that is missing, or stored with other bytes, is a lost effect; nothing is written because of it.
+//! Every receipt of a source must be in the database that serves it now: a database restored from a backup has
+//! another identity, and a moved one still has the rows.
 //!
-//! The ledger's word counts as far as a writer key of the trust file signed it.
+//! The ledger's claims count only as far as a writer key of the trust file signed them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -20,25 +20,25 @@ use super::finding::{ComparedSource, report_finding};
 use super::ledger_receipts::ReceiptPage;
 use super::receipt_orders::take_orders;
 
-/// Pages after the newest that one look reads while each has lost receipts, so that one incident is one finding.
+/// Pages after the newest that one pass reads while each has lost receipts, so that one incident is one finding.
 const LOST_PAGES_MAX: usize = 20;
 /// Pages of older receipts that are compared each minute: 2,000 receipts, or 2.9 million a day.
 const OLDER_PAGES: usize = 4;
-/// How often older pages are read, and how long after a complete pass the next one begins.
+/// Interval between reads of older pages, and between a complete pass and the next.
 const OLDER_EVERY: Duration = Duration::from_secs(55);
 const PASS_EVERY: Duration = Duration::from_secs(3_600);
 
-/// Why a page could not be compared.
+/// Reason why a page could not be compared.
 #[derive(Debug)]
 pub(super) enum NotCompared {
     Ledger(PublicError),
     Source(EngineError),
 }
 
-/// One page as it was compared.
+/// Result of comparing one page.
 #[derive(Debug, Default)]
 pub(super) struct ComparedPage {
-    /// What the database reported of itself.
+    /// Identity that the database reported.
     pub(super) identity: String,
     pub(super) compared: usize,
     /// Receipts that the source does not hold, and whether the ledger has recorded that.
@@ -110,7 +110,7 @@ fn verified(writer: &Writer, page: ReceiptPage) -> Result<Vec<(KnownReceipt, boo
     Ok(claimed)
 }
 
-/// Leaves out what operators signed that may be missing.
+/// Removes receipts whose absence operators permitted by a signed order.
 async fn without_allowed(
     writer: &Writer,
     source: &str,
@@ -139,10 +139,10 @@ pub(super) async fn report_lost(
     report_finding(writer, place, ReceiptDiscrepancy::EffectLost, refs).await
 }
 
-/// How far one source was compared.
+/// Progress of comparing one source.
 #[derive(Debug, Default)]
 pub(super) struct Comparison {
-    /// Where the next older page begins while a pass is under way.
+    /// Start of the next older page while a pass is in progress.
     older: Option<u64>,
     read_older_at: Option<Instant>,
     pass_ended_at: Option<Instant>,
@@ -177,7 +177,7 @@ impl Comparison {
         older
     }
 
-    /// Compares a bounded number of older receipts; a pass goes from the second page to the oldest.
+    /// Compares a bounded number of older receipts; a pass runs from the second page to the oldest.
     async fn look_at_older(
         &mut self,
         writer: &Writer,
@@ -206,8 +206,8 @@ impl Comparison {
     }
 }
 
-/// Looks again for receipts that were lost before and are in no page that was read now: an operator may have signed
-/// that they are given up, or a backup that holds them was put in place.
+/// Checks receipts again that were lost before and are in no page of this pass: an operator may have signed that
+/// they are given up, or restored a backup that holds them.
 async fn look_again(
     writer: &Writer,
     source: &str,

@@ -1,5 +1,5 @@
-//! A rehearsal: the real transaction up to the receipt, always rolled back. Needs no approval and changes
-//! nothing anywhere.
+//! Runs the real writeback transaction up to the receipt, and always rolls it back. Needs no approval and
+//! changes nothing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,22 +18,22 @@ use super::controls::DryRunControls;
 use super::receipt_orders::may_be_missing;
 use synapsor_writeback::{DryRunPermit, LostReceipts, RefusedBy};
 
-/// What a rehearsal came to.
+/// Result of a dry run.
 #[derive(Debug, Clone)]
 pub struct DryRun {
-    /// `would_apply`, or what would have happened instead.
+    /// `would_apply`, or the result that an apply would have.
     pub result: String,
     pub message: String,
-    /// The row as it would be.
+    /// Expected row after the change.
     pub after: Option<Vec<ColumnValue>>,
 }
 
-/// Dry runs of one source at one time. With the slots of attempts they leave connections for rejections.
+/// Concurrent dry runs of one source. Together with the slots of attempts they leave connections for rejections.
 const DRY_RUNS_PER_SOURCE: usize = 3;
-/// How long a dry run waits for those before it.
+/// Maximum time that a dry run waits for earlier ones.
 const WAIT: Duration = Duration::from_secs(5);
 
-/// The dry runs that each source may have at one time.
+/// Permits for dry runs of each source.
 #[derive(Debug)]
 pub struct DryRuns(BTreeMap<String, Semaphore>);
 
@@ -57,7 +57,7 @@ impl DryRuns {
     }
 }
 
-/// Rehearses a proposal as the reader signed it.
+/// Runs a proposal, as the reader signed it, without committing.
 pub async fn preview(
     writer: &Writer,
     dry_runs: &DryRuns,
@@ -65,7 +65,7 @@ pub async fn preview(
 ) -> Result<DryRun, PublicError> {
     match dry_run(writer, dry_runs, proposal.clone()).await? {
         DryRunEnd::Preview(preview) => Ok(preview),
-        // What was given up since is not looked for again.
+        // Receipts given up since are not looked up again.
         DryRunEnd::EffectLost(lost) if may_be_missing(writer, &lost).await => {
             Ok(dry_run(writer, dry_runs, proposal).await?.into_preview())
         }
@@ -73,7 +73,7 @@ pub async fn preview(
     }
 }
 
-/// What one rehearsal came to.
+/// How one dry run ended.
 enum DryRunEnd {
     Preview(DryRun),
     /// The source lost receipts, and no UPDATE was sent.
@@ -120,7 +120,7 @@ async fn dry_run(
     let database = |e: synapsor_source::EngineError| {
         PublicError::new(
             "DATABASE_UNAVAILABLE",
-            format!("the writer's database cannot be used: {}", e.reason()),
+            format!("the writer's database is not usable: {}", e.reason()),
         )
     };
     let shape = engine

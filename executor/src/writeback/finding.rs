@@ -1,4 +1,4 @@
-//! Signs what the writer found when it compared receipts, and submits it to the ledger.
+//! Signs the findings of receipt comparisons and submits them to the ledger.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::RECEIPT_REFS_MAX;
@@ -7,16 +7,16 @@ use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef}
 
 use super::Writer;
 
-/// One source as it was when it was compared.
+/// Source and its identity at the time of the comparison.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ComparedSource<'a> {
     pub(super) source: &'a str,
-    /// What the database reported of itself.
+    /// Identity that the database reported.
     pub(super) identity: &'a str,
 }
 
-/// Reports receipts on which the ledger and a source disagree, in as few findings as possible. What is on file already
-/// makes no new event.
+/// Reports receipts on which the ledger and a source disagree, in as few findings as possible. A disagreement on
+/// file creates no new event.
 pub(super) async fn report_finding(
     writer: &Writer,
     place: ComparedSource<'_>,

@@ -1,4 +1,5 @@
-//! Freezes and lifts at the writer, from wherever they come: verified, effective at once, confirmed by signature.
+//! Applies freezes and lifts at the writer, from any channel: verified, effective at once, confirmed by
+//! signature.
 
 use std::sync::Arc;
 
@@ -10,24 +11,24 @@ use synapsor_domain::writeback::{COMMITTING_MAX, SwitchConfirmation};
 
 use super::{Writer, switch_rows};
 
-/// Takes a signed freeze of the deployment; gives its digest.
+/// Applies a signed freeze of the deployment; returns its digest.
 ///
 /// # Errors
-/// What verification refuses; `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
+/// Verification errors; `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
 pub async fn take_freeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let freeze = verify_freeze(envelope, &trust)?;
     if !writer.switches.knows(freeze.digest()) {
-        tracing::warn!(person = freeze.person(), digest = %freeze.digest(), "writeback is frozen");
+        tracing::warn!(person = freeze.person(), digest = %freeze.digest(), "writeback frozen");
     }
     writer.switches.freeze(&freeze, envelope).await?;
     Ok(freeze.digest())
 }
 
-/// Takes a lift of a signed freeze, or an unfreeze of this writer alone. Gives the digest of a lift.
+/// Applies a lift of a signed freeze, or an unfreeze of this writer alone. Returns the digest of a lift.
 ///
 /// # Errors
-/// What verification refuses; `STATE_NOT_WRITABLE`, when the writer stays frozen.
+/// Verification errors; `STATE_NOT_WRITABLE`, in which case the writer stays frozen.
 pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Option<Digest>, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let unfreeze: Unfreeze = envelope
@@ -36,7 +37,7 @@ pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<O
     if unfreeze.freeze_digest.is_none() {
         let person = verify_unfreeze(envelope, &trust, &writer.name, writer.now())?;
         writer.switches.lift_locally(&unfreeze.nonce).await?;
-        tracing::warn!(person, "the unsigned freeze of this writer is lifted");
+        tracing::warn!(person, "local unsigned freeze lifted");
         return Ok(None);
     }
     take_lift(writer, envelope, LiftClock::Now(writer.now()))
@@ -44,7 +45,7 @@ pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<O
         .map(Some)
 }
 
-/// Takes a lift of a signed freeze, held against `clock`; gives its digest.
+/// Applies a lift of a signed freeze, verified against `clock`; returns its digest.
 pub(super) async fn take_lift(
     writer: &Writer,
     envelope: &DsseEnvelope,
@@ -53,13 +54,14 @@ pub(super) async fn take_lift(
     let (trust, _) = (writer.trust)()?;
     let lift = verify_lift(envelope, &trust, clock)?;
     if !writer.switches.knows(lift.digest()) {
-        tracing::warn!(person = lift.person(), freeze = %lift.freeze_digest(), "a freeze is lifted");
+        tracing::warn!(person = lift.person(), freeze = %lift.freeze_digest(), "freeze lifted");
     }
     writer.switches.lift(&lift, envelope).await?;
     Ok(lift.digest())
 }
 
-/// Takes freezes and lifts that the ledger told of, and confirms each once. What does not verify changes nothing.
+/// Applies freezes and lifts that the ledger sent, and confirms each once. One that fails verification has no
+/// effect.
 pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<DsseEnvelope>) {
     for envelope in told {
         match take_one(writer, &envelope).await {
@@ -69,7 +71,7 @@ pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<DsseEnvelope>) {
             }
             Ok(_) => {}
             Err(refusal) => {
-                tracing::warn!(code = %refusal.code, "a freeze or lift of the ledger: {}", refusal.public);
+                tracing::warn!(code = %refusal.code, "freeze or lift of the ledger rejected: {}", refusal.public);
             }
         }
     }
@@ -85,7 +87,7 @@ async fn take_one(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, Pu
     }
     match take_lift(writer, envelope, LiftClock::Now(writer.now())).await {
         Err(refusal) if matches!(refusal.code.as_ref(), "refused:expired" | "refused:future") => {
-            // It ends nothing here, but what was signed with knowledge of it must not wait for it.
+            // It ends nothing here, but approvals signed with knowledge of it must not wait for it.
             let (trust, _) = (writer.trust)()?;
             verify_lift(envelope, &trust, LiftClock::Recorded)?;
             writer.switches.note(digest);
@@ -101,15 +103,16 @@ async fn confirm_to_ledger(writer: &Arc<Writer>, digest: Digest) {
         Err(refusal) => Err(refusal),
     };
     if let Err(refusal) = confirmed {
-        tracing::warn!(code = %refusal.code, %digest, "a confirmation was not filed: {}", refusal.public);
+        tracing::warn!(code = %refusal.code, %digest, "confirmation not submitted: {}", refusal.public);
         writer.switches.retract_confirmation(digest);
     }
 }
 
-/// Signs what this writer makes of a freeze or lift, after it had a moment to write it into its sources.
+/// Signs the effect of a freeze or lift at this writer, after a delay in which it may write the switch into its
+/// sources.
 ///
 /// # Errors
-/// `refused:malformed` if it has no canonical form, and what is wrong with the trust file.
+/// `refused:malformed` if it has no canonical form, and trust file errors.
 pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<DsseEnvelope, PublicError> {
     let (trust, _) = (writer.trust)()?;
     switch_rows::sync_now(writer).await;

@@ -1,4 +1,4 @@
-//! The writer's side of the ledger: leases in, reports out, and its own memory of how far the log had grown.
+//! The writer's client of the ledger: receives leases, sends reports, and pins the checkpoint of the log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,23 +28,23 @@ use super::settled::Settled;
 use super::{WriterClocks, WriterControls};
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// For calls that change nothing when they are made again: sooner asked anew than waited for.
+/// Timeout of idempotent calls: a retry is cheaper than a long wait.
 const REPEATABLE_TIMEOUT: Duration = Duration::from_secs(4);
-/// The work of resolving waits for this one.
+/// Timeout of the report of an attempt in doubt, which resolving waits for.
 const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The ledger as one writer talks to it.
+/// Ledger client of one writer.
 #[derive(Debug, Clone)]
 pub struct WritebackClient {
     client: WritebackServiceClient<Channel>,
     transparency: TransparencyServiceClient<Channel>,
     witness: CheckpointPinFile,
     time: LedgerTime,
-    /// Receipts that it has taken.
+    /// Receipts that the ledger has taken.
     pub(super) settled: Settled,
 }
 
-/// A leased proposal, still as hostile as the ledger that sent it.
+/// Leased proposal, still untrusted like the ledger that sent it.
 #[derive(Debug, Clone)]
 pub(super) struct LeasedJob {
     pub(super) proposal: ProvenEntry,
@@ -53,10 +53,10 @@ pub(super) struct LeasedJob {
     pub(super) checkpoint: String,
     pub(super) consistency: Vec<ConsistencyProof>,
     pub(super) lease: Lease,
-    /// Source and tenant as the proposal has them, before it is verified: only for whose turn it is.
+    /// Source and tenant as the unverified proposal states them: used only to schedule the job.
     pub(super) source: String,
     pub(super) tenant: String,
-    /// An earlier attempt was announced and has not ended on file.
+    /// An earlier attempt was announced and has no end on file.
     pub(super) unfinished: bool,
     /// Freezes and lifts that the ledger sent with it.
     pub(super) switches: Vec<DsseEnvelope>,
@@ -64,7 +64,7 @@ pub(super) struct LeasedJob {
     pub(super) newest_receipt: Option<DsseEnvelope>,
 }
 
-/// Stops of a lease stream, still as hostile as the ledger that sent them.
+/// Stops of a lease stream, still untrusted like the ledger that sent them.
 #[derive(Debug, Clone)]
 pub(super) struct ReportedSwitches {
     /// Freezes and lifts.
@@ -87,7 +87,7 @@ pub(super) struct Capacity {
     pub(super) per_source: u32,
 }
 
-/// What a lease allows to say to the ledger. A reconciler's report has no token.
+/// Lease data that authorizes calls to the ledger. A reconciler's report has no token.
 #[derive(Debug, Clone)]
 pub(super) struct Lease {
     pub(super) proposal_id: ProposalId,
@@ -114,12 +114,12 @@ impl WritebackClient {
         }
     }
 
-    /// The ledger's wall clock, as far as it named it; not signed.
+    /// Returns the ledger's wall clock, if the ledger reported it; not signed.
     pub(crate) fn time(&self) -> Option<Timestamp> {
         self.time.now()
     }
 
-    /// The clocks of a writer with this ledger and these switches.
+    /// Returns the clocks of a writer with this ledger and these switches.
     pub fn clocks(&self, switches: WriterControls) -> WriterClocks {
         WriterClocks::new(self.time.clone(), switches)
     }
@@ -132,7 +132,7 @@ impl WritebackClient {
         &self.witness
     }
 
-    /// Takes note of a job's time of handing out.
+    /// Records the ledger's time from a job.
     pub(super) fn learn_time(&self, ledger_now_ms: i64) {
         self.time.learn(ledger_now_ms);
     }
@@ -164,19 +164,19 @@ impl WritebackClient {
         Ok(answer.into_inner())
     }
 
-    /// Believes a checkpoint if it is signed by the pinned ledger key and continues what was seen before. Nothing may
-    /// rest on it before [`Self::remember`].
+    /// Accepts a checkpoint that a trusted ledger key signed and that continues the pinned one. Nothing may
+    /// depend on it before [`Self::persist_checkpoint`].
     pub(super) fn accept(&self, job: &LeasedJob, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
         self.witness.accept(&job.checkpoint, &job.consistency, trust)
     }
 
-    /// Whether the verified log provably continues a state at which a key was retired.
+    /// Returns whether the verified log provably continues a tree head at which a key was retired.
     pub(super) fn continues(&self, head: &TreeHead) -> bool {
         self.witness.continues(head)
     }
 
-    /// Asks for the proofs that the log continues the states at which keys of the trust file were retired, as far as
-    /// they are not known yet. What stays unproven does not count; nothing else depends on it.
+    /// Requests the missing proofs that the log continues the tree heads at which keys of the trust file were
+    /// retired. An unproven retirement does not count; nothing else depends on it.
     pub(super) async fn prove_retirements(&self, trust: &TrustFile) {
         let mut heads = trust.retirements();
         heads.retain(|head| !self.witness.continues(head));
@@ -198,16 +198,16 @@ impl WritebackClient {
                 .follow_from(&before, &answer.into_inner(), &heads, trust)
         });
         if let Err(refusal) = proven {
-            tracing::warn!(code = %refusal.code, "the log at the retirement of a key is not proven: {}", refusal.public);
+            tracing::warn!(code = %refusal.code, "no consistency proof for the retirement of a key: {}", refusal.public);
         }
     }
 
-    /// Returns when every checkpoint that was believed until now is remembered durably.
+    /// Returns when every checkpoint accepted until now is persisted.
     pub(super) async fn persist_checkpoint(&self) -> Result<(), PublicError> {
         self.witness.persist().await
     }
 
-    /// Freezes in force and the newest lifts, as the ledger shows them.
+    /// Returns freezes in force and the newest lifts, as the ledger reports them.
     pub(super) async fn switches(&self) -> Result<Vec<DsseEnvelope>, PublicError> {
         let request = wire::ListSwitchesRequest {};
         let answer = self
@@ -218,7 +218,7 @@ impl WritebackClient {
         envelopes(answer.map_err(|s| from_status(&s))?.into_inner().switches)
     }
 
-    /// Files what this writer confirms of a freeze or lift.
+    /// Submits this writer's confirmation of a freeze or lift.
     pub(super) async fn confirm_switch(&self, confirmation: &DsseEnvelope) -> Result<(), PublicError> {
         let request = wire::ConfirmSwitchRequest {
             confirmation: Some(confirmation.into()),
@@ -231,7 +231,7 @@ impl WritebackClient {
         answer.map_err(|s| from_status(&s)).map(|_| ())
     }
 
-    /// Keeps a lease; gives a deny that arrived meanwhile.
+    /// Renews a lease; returns a rejection that arrived meanwhile.
     pub(super) async fn heartbeat(&self, lease: &Lease) -> Result<Option<DsseEnvelope>, PublicError> {
         let request = wire::RenewLeaseRequest {
             proposal_id: lease.proposal_id.to_string(),
@@ -248,7 +248,7 @@ impl WritebackClient {
         answer.rejection.map(DsseEnvelope::try_from).transpose()
     }
 
-    /// Announces an attempt; its number comes back once the announcement is durable.
+    /// Announces an attempt; returns its number once the announcement is durable.
     pub(super) async fn start(&self, lease: &Lease) -> Result<u32, PublicError> {
         let request = wire::StartAttemptRequest {
             proposal_id: lease.proposal_id.to_string(),
@@ -310,9 +310,9 @@ impl WritebackClient {
         answer.map_err(|s| from_status(&s)).map(|_| ())
     }
 
-    /// Announced attempts without an end on file that no lease holds.
+    /// Returns announced attempts without an end on file that no lease holds.
     ///
-    /// A page, newest first, of those that changed before an event, and where the next page begins.
+    /// One page, newest first, of those that changed before an event, and the start of the next page.
     pub(super) async fn unfinished(
         &self,
         source_ids: Vec<String>,
@@ -331,14 +331,14 @@ impl WritebackClient {
         let answer = answer.map_err(|s| from_status(&s))?.into_inner();
         self.time.learn(answer.ledger_now_ms);
         let next = Some(answer.next_before_seq).filter(|seq| *seq > 0);
-        // A ledger that goes round in circles is not followed.
+        // A ledger that repeats pages is not followed.
         let next = next.filter(|next| before.is_none_or(|before| *next < before));
         let free = answer.attempts.into_iter().filter(|a| !a.leased);
         Ok((free.map(OpenAttempt::try_from).collect::<Result<_, _>>()?, next))
     }
 }
 
-/// An attempt of which the ledger knows the beginning only.
+/// Attempt of which the ledger has only the announcement.
 #[derive(Debug, Clone)]
 pub(super) struct OpenAttempt {
     pub(super) proposal: DsseEnvelope,
@@ -425,13 +425,13 @@ fn turn_of(record: &ProvenEntry) -> (String, String) {
     let proposal: Option<Proposal> = DsseEnvelope::from_bytes(&record.body)
         .ok()
         .and_then(|envelope| envelope.decode_unverified(ObjectKind::Proposal).ok());
-    // What is not a proposal is refused when it is verified, without a database.
+    // Verification rejects an invalid proposal later, without a database.
     proposal.map_or_else(Default::default, |p| (p.source.id, p.requested_by.tenant))
 }
 
-/// Only a name for the lease; what the proposal is comes from verifying it.
+/// Only a name for the lease; verification determines the real content of the proposal.
 fn proposal_id(record: &ProvenEntry) -> Result<ProposalId, PublicError> {
-    let malformed = || PublicError::new("refused:malformed", "a job without a proposal id");
+    let malformed = || PublicError::new("refused:malformed", "job without a proposal id");
     let event: synapsor_domain::event::EventRecord =
         synapsor_domain::canonical::decode(&record.event_bytes).map_err(|_| malformed())?;
     event.proposal_id.ok_or_else(malformed)

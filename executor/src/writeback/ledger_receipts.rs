@@ -1,5 +1,5 @@
-//! What a writer asks the ledger about receipts: pages for the comparison with a source, findings, and the orders that
-//! operators signed about receipts.
+//! Requests of a writer to the ledger about receipts: pages for the comparison with a source, findings, and
+//! signed orders of operators about receipts.
 
 use std::time::Duration;
 
@@ -19,29 +19,29 @@ use synapsor_proto::status::from_status;
 use super::ledger_client::WritebackClient;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Receipts of one page.
+/// Receipts per page.
 pub(super) const PAGE_RECEIPTS: u32 = 500;
 
-/// A page of the receipts of one source, newest first, still as hostile as the ledger that sent it.
+/// Page of the receipts of one source, newest first, still untrusted like the ledger that sent it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ReceiptPage {
     pub(super) receipts: Vec<LedgerReceipt>,
-    /// Where the next page begins.
+    /// Start of the next page.
     pub(super) next_before_seq: Option<u64>,
-    /// The newest cut of an order to archive, as the ledger claims.
+    /// The newest cutoff of an order to archive, as the ledger claims.
     pub(super) archived_before: Option<Timestamp>,
 }
 
-/// A receipt that the ledger claims to hold.
+/// Receipt that the ledger claims to hold.
 #[derive(Debug, Clone)]
 pub(super) struct LedgerReceipt {
     pub(super) envelope: DsseEnvelope,
-    /// Whether the ledger has recorded it as lost.
+    /// The ledger has recorded it as lost.
     pub(super) is_reported_lost: bool,
 }
 
 impl WritebackClient {
-    /// The receipts of a source that were settled before an event.
+    /// Returns the receipts of a source that were settled before an event.
     pub(super) async fn source_receipts(
         &self,
         source: &str,
@@ -67,13 +67,13 @@ impl WritebackClient {
         let archived_before = Some(answer.archived_before_ms).filter(|ms| *ms > 0);
         Ok(ReceiptPage {
             receipts: receipts.collect::<Result<_, PublicError>>()?,
-            // A ledger that goes round in circles is not followed.
+            // A ledger that repeats pages is not followed.
             next_before_seq: next.filter(|next| before_seq.is_none_or(|before| *next < before)),
             archived_before: archived_before.map(Timestamp::from_unix_millis),
         })
     }
 
-    /// Submits a signed finding; returns how many of its receipts were not on file as found.
+    /// Submits a signed finding; returns the number of its receipts that were not on file as found.
     pub(super) async fn report_finding(&self, finding: &DsseEnvelope) -> Result<u32, PublicError> {
         let request = wire::ReportReceiptFindingRequest {
             finding: Some(finding.into()),
@@ -85,7 +85,7 @@ impl WritebackClient {
         Ok(answer.map_err(|s| from_status(&s))?.into_inner().recorded)
     }
 
-    /// The orders of operators about these receipts that the log provably holds.
+    /// Returns the orders of operators about these receipts that the log provably holds.
     pub(super) async fn receipt_orders(
         &self,
         source: &str,
@@ -141,7 +141,7 @@ impl WritebackClient {
         let event = record.verify(checkpoint).map_err(|e| unproven(e.to_string()))?;
         if event.kind != EventKind::ReceiptsOrdered {
             return Err(unproven(format!(
-                "a record of kind `{}` is not an order",
+                "log entry of kind `{}` is not an order",
                 event.kind
             )));
         }

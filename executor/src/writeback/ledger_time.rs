@@ -1,19 +1,19 @@
-//! The ledger's wall clock as the writer last learned it, carried on by the monotonic clock.
+//! The ledger's wall clock as the writer received it last, extrapolated with the monotonic clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use synapsor_chassis::clock::Clock;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-/// Clones share what was learned last. The time is a hint: it is not signed, and what rests on it
-/// (`synapsor_domain::writeback::ClockReading`) holds although a ledger may lie.
+/// Clones share the last value. The time is a hint: it is not signed, and guarantees based on it
+/// (`synapsor_domain::writeback::ClockReading`) hold although a ledger may lie.
 #[derive(Debug, Clone)]
 pub(super) struct LedgerTime {
     clock: Arc<dyn Clock>,
     last: Arc<Mutex<Option<LedgerTimeReading>>>,
 }
 
-/// One answer of the ledger.
+/// One reading of the ledger's clock.
 #[derive(Debug, Clone, Copy)]
 struct LedgerTimeReading {
     ledger_ms: i64,
@@ -28,12 +28,12 @@ impl LedgerTime {
         }
     }
 
-    /// This writer's own wall clock, for the ledger, in milliseconds since 1970.
+    /// Returns this writer's own wall clock for the ledger, in milliseconds since 1970.
     pub(super) fn own_ms(&self) -> i64 {
         self.clock.now_ms()
     }
 
-    /// Takes note of the time in an answer; 0 names none.
+    /// Records the time in a response; 0 means none.
     pub(super) fn learn(&self, ledger_ms: i64) {
         if ledger_ms > 0 {
             let answer = LedgerTimeReading {
@@ -44,7 +44,7 @@ impl LedgerTime {
         }
     }
 
-    /// The ledger's time now; `None` until it named one.
+    /// Returns the ledger's time now; `None` before the first reading.
     pub(super) fn now(&self) -> Option<Timestamp> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.map(|answer| {

@@ -1,7 +1,8 @@
-//! The writer: pulls ordered proposals from the ledger, judges them by its own files, writes once, and tells.
+//! The writer: pulls ordered proposals from the ledger, authorizes them by its own files, writes once, and
+//! reports.
 //!
-//! `attempt` has the order of the steps; the transaction itself is the crate `synapsor-writeback`, and the only way
-//! to an `Authorization` is `writeback/authorize` in the domain.
+//! `attempt` defines the order of the steps; the crate `synapsor-writeback` runs the transaction, and only
+//! `writeback/authorize` in the domain creates an `Authorization`.
 
 mod attempt;
 mod audit;
@@ -56,26 +57,26 @@ pub use unproven::{ReportedReceipts, report_receipts};
 use synapsor_source::Engine;
 use synapsor_writeback::{Database, ReadTrust, WriteCore};
 
-/// Everything that a writer works with; its own, and never the network's.
+/// State of a writer, all from its own files and environment, never from the network.
 pub struct Writer {
     pub contract: Arc<Contract>,
     pub trust: Box<ReadTrust>,
-    /// The only way to write to a source; only sources whose write URL this process was given.
+    /// The only path to write to a source; holds only sources whose write URL this process has.
     pub core: WriteCore,
     pub key: Arc<SigningKey>,
-    /// The name in its certificate.
+    /// Name in the writer's certificate.
     pub name: String,
     pub ledger: WritebackClient,
     pub switches: WriterControls,
     /// Receipts whose COMMIT left another row.
     pub changed_rows: ChangedRows,
-    /// What is wrong with the receipts of the sources.
+    /// Problems with the receipts of the sources.
     pub receipts: ReceiptProblems,
     pub clock: Arc<dyn Clock>,
 }
 
-/// A trust file that cannot be used, as the result of an attempt: the file is being edited, or its owner has to look at
-/// it; the attempt can be made again.
+/// Converts a trust file error into the result of an attempt: the file is being edited, or its owner must
+/// correct it; the attempt can be repeated.
 pub fn unusable_trust(refusal: &PublicError) -> PublicError {
     PublicError::new(
         "retryable:trust_file",
@@ -88,7 +89,7 @@ impl Writer {
         Timestamp::from_unix_millis(self.clock.now_ms())
     }
 
-    /// The database of a source, for reading.
+    /// Returns the database of a source, for reading.
     pub(crate) fn engine(&self, source: &str) -> Result<&dyn Engine, PublicError> {
         self.core.database(source).map(Database::reading).ok_or_else(|| {
             PublicError::new(
@@ -115,20 +116,17 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// Works until told to stop, then lets running attempts end.
+/// Works until stopped, then waits for running attempts to end.
 pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), ExitError> {
     let mut background = Background::default();
     background.spawn("reconciler", reconcile::run(Arc::clone(&writer), stop.clone()));
     background.spawn("rejecter", reject::run(Arc::clone(&writer), stop.clone()));
     background.spawn(
-        "recorder of freezes",
+        "freeze recorder",
         switch_rows::run(Arc::clone(&writer), stop.clone()),
     );
     let (switches, saving) = (writer.switches.clone(), stop.clone());
-    background.spawn(
-        "store of switches",
-        async move { switches.keep_saving(saving).await },
-    );
+    background.spawn("switch store", async move { switches.keep_saving(saving).await });
     let mut working = std::pin::pin!(worker::run(writer, stop.clone()));
     let failure = tokio::select! {
         () = &mut working => None,
@@ -137,7 +135,7 @@ pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), Exi
     let Some(failure) = failure else {
         return background.join(&stop).await;
     };
-    // Nothing new is begun; attempts that run end by themselves.
+    // No new attempt starts; running attempts end by themselves.
     stop.cancel();
     working.await;
     Err(failure)

@@ -1,5 +1,5 @@
-//! Results of an attempt that an operator's signed order about receipts can change: a receipt of a retired key, a COMMIT
-//! that left another row, a source that lost receipts.
+//! Applies operators' signed orders about receipts to attempts: a receipt of a retired key, a COMMIT that left
+//! another row, a source that lost receipts.
 
 use synapsor_domain::approval::VerifiedReceiptOrder;
 use synapsor_domain::digest::Digest;
@@ -12,8 +12,8 @@ use synapsor_writeback::{KnownReceipt, LostReceipts};
 use super::Writer;
 use super::ledger_receipts::PAGE_RECEIPTS;
 
-/// The orders about these receipts, verified; none while the ledger is away. What they let be missing is not looked for
-/// in the source any more.
+/// Returns the verified orders about these receipts; none while the ledger is unreachable. Receipts that they
+/// permit to be missing are no longer looked up in the source.
 pub(super) async fn take_orders(
     writer: &Writer,
     source: &str,
@@ -24,7 +24,7 @@ pub(super) async fn take_orders(
         match ask(writer, source, proposals).await {
             Ok(found) => orders.extend(found),
             Err(refusal) => {
-                tracing::warn!(source, code = %refusal.code, "orders about receipts cannot be read: {}", refusal.public);
+                tracing::warn!(source, code = %refusal.code, "receipt orders not available: {}", refusal.public);
             }
         }
     }
@@ -43,7 +43,7 @@ async fn ask(
     writer.ledger.receipt_orders(source, proposals, &trust).await
 }
 
-/// Whether operators signed that everything that a source lost may be missing: then the next transaction goes on.
+/// Returns whether operators signed that all lost receipts may be missing: then the next transaction proceeds.
 pub(super) async fn may_be_missing(writer: &Writer, lost: &LostReceipts) -> bool {
     let source = &lost.source;
     let orders = take_orders(writer, source, &lost.proposals()).await;
@@ -54,7 +54,7 @@ pub(super) async fn may_be_missing(writer: &Writer, lost: &LostReceipts) -> bool
     still_lost.is_empty()
 }
 
-/// Whether an operator signed that this receipt counts.
+/// Returns whether an operator signed that this receipt counts.
 pub(super) async fn is_adopted(
     writer: &Writer,
     source: &str,
@@ -66,7 +66,7 @@ pub(super) async fn is_adopted(
     let orders = take_orders(writer, source, std::slice::from_ref(id)).await;
     let is_adopted = orders.iter().any(|order| order.adopts(source, id, digest));
     if is_adopted && writer.changed_rows.has(id, digest) {
-        // It stays in the list at worst, and is asked for again.
+        // At worst it stays in the list, and the orders are requested again.
         if let Err(refusal) = writer.changed_rows.remove(id).await {
             tracing::warn!(proposal = %id, code = %refusal.code, "{}", refusal.public);
         }
@@ -75,7 +75,7 @@ pub(super) async fn is_adopted(
     is_adopted
 }
 
-/// A receipt without its content.
+/// Returns a receipt reference without its content.
 pub(super) fn ref_of(receipt: &Receipt, envelope: &DsseEnvelope) -> ReceiptRef {
     ReceiptRef {
         proposal_id: receipt.proposal_id.clone(),

@@ -1,5 +1,5 @@
-//! What is wrong with the receipts of each source, as the writer's status shows it, and the call that makes the
-//! reconciler compare at once.
+//! Tracks problems with the receipts of each source for the writer's status, and lets callers request an
+//! immediate comparison by the reconciler.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,9 +8,9 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_writeback::KnownReceipt;
 use tokio::sync::Notify;
 
-/// Proposals that a problem names.
+/// Proposals listed per problem.
 const NAMED_MAX: usize = 3;
-/// Receipts of one source that are kept as lost or orphaned; beyond it they are counted as that many.
+/// Receipts of one source that are kept as lost or orphaned; beyond it the count stays at this value.
 const KEPT_MAX: usize = 10_000;
 
 /// Open problems by source.
@@ -28,17 +28,17 @@ struct OfSource {
 }
 
 impl ReceiptProblems {
-    /// Has every source compared with the ledger soon.
+    /// Requests a comparison of every source with the ledger soon.
     pub(super) fn compare_now(&self) {
         self.compare.notify_one();
     }
 
-    /// Returns when a comparison is wanted.
+    /// Returns when a comparison is requested.
     pub(super) async fn comparison_wanted(&self) {
         self.compare.notified().await;
     }
 
-    /// Takes what one comparison found of these proposals.
+    /// Records the result of a comparison of these proposals.
     pub(super) fn compared(&self, source: &str, present: &[ProposalId], lost: &[KnownReceipt]) {
         let mut sources = self.lock();
         let of_source = sources.entry(source.to_owned()).or_default();
@@ -54,14 +54,14 @@ impl ReceiptProblems {
         }
     }
 
-    /// Receipts that a source is known to have lost.
+    /// Returns the receipts that a source is known to have lost.
     pub(super) fn lost(&self, source: &str) -> Vec<KnownReceipt> {
         let sources = self.lock();
         let lost = sources.get(source).into_iter().flat_map(|of| of.lost.values());
         lost.cloned().collect()
     }
 
-    /// The receipts of these proposals are no problem any more.
+    /// Clears the problems of these proposals' receipts.
     pub(super) fn settled<'a>(&self, source: &str, ids: impl IntoIterator<Item = &'a ProposalId>) {
         if let Some(of_source) = self.lock().get_mut(source) {
             for id in ids {
@@ -93,7 +93,7 @@ impl ReceiptProblems {
             .insert(id.clone());
     }
 
-    /// The open problems of a source, each with its code and its fix.
+    /// Returns the open problems of a source, each with its code and its fix.
     pub fn of_source(&self, source: &str) -> Vec<String> {
         let sources = self.lock();
         let Some(found) = sources.get(source) else {
@@ -116,7 +116,7 @@ impl ReceiptProblems {
         }
         if !found.changed.is_empty() {
             problems.push(format!(
-                "refused:row_changed_in_commit: the COMMIT of {} left another version of the row; look at the row, then \
+                "refused:row_changed_in_commit: the COMMIT of {} left another version of the row; inspect the row, then \
                  sign `synapsor-runner receipts adopt`",
                 named(found.changed.len(), found.changed.iter())
             ));

@@ -1,8 +1,8 @@
-//! Settles what is unsettled and compares what is settled, for each source: attempts that began and were never
-//! reported, receipts that the ledger has not taken, and receipts that the source has lost.
+//! Reconciles and compares receipts of each source: attempts that began and were never reported, receipts that
+//! the ledger has not taken, and receipts that the source has lost.
 //!
-//! Absence of a receipt proves nothing about an attempt, so nothing is concluded from it there; the ledger hands such a
-//! proposal out again, and the protocol itself wins or loses the receipt's key.
+//! Absence of a receipt proves nothing about an attempt, so no conclusion is drawn from it; the ledger leases
+//! such a proposal again, and the protocol itself wins or loses the receipt's key.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,11 +23,11 @@ use super::report::{Subject, is_transient, seal_report, settled};
 use super::source_rows::SourceRows;
 
 const EVERY: Duration = Duration::from_secs(60);
-/// The least time between two looks when a comparison is wanted at once.
+/// Minimum interval between two comparisons when one is requested immediately.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// Runs at start, every minute, and when an attempt found that receipts are lost; for all sources at once: one that
-/// hangs delays no other.
+/// Runs at start, every minute, and when an attempt found that receipts are lost. Handles all sources
+/// concurrently: one that hangs delays no other.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let new = |name| Source {
         rows: SourceRows::new(writer.now()),
@@ -53,7 +53,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     }
 }
 
-/// One source, and how far its receipts are known to have been settled and compared.
+/// One source, and the progress of settling and comparing its receipts.
 struct Source {
     name: String,
     rows: SourceRows,
@@ -65,10 +65,10 @@ impl Source {
         if let Err(refusal) = unfinished(writer, &self.name).await {
             tracing::warn!(
                 source = self.name, code = %refusal.code,
-                "unfinished attempts could not be resolved: {}", refusal.public
+                "unfinished attempts not resolved: {}", refusal.public
             );
         }
-        // What was not settled yet is settled before it is compared.
+        // Open receipts are settled before the comparison.
         self.rows.look(writer, &self.name).await;
         match self.comparison.look(writer, &self.name).await {
             Ok(()) => {}
@@ -82,15 +82,15 @@ impl Source {
     }
 }
 
-/// Resolves the attempts of one source that the ledger knows the beginning of only, newest first; one that cannot be
-/// resolved keeps no other from it.
+/// Resolves attempts of one source that the ledger has only the announcement of, newest first; one failure does
+/// not block the others.
 async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
     let engine = writer.engine(source)?;
     let mut before = None;
     loop {
         let (page, next) = writer.ledger.unfinished(vec![source.to_owned()], before).await?;
         let (trust, _) = (writer.trust)()?;
-        // The source is away when it does not say which it is; nothing of it can be resolved now.
+        // A source that does not report its identity is unreachable; nothing of it can be resolved now.
         let Ok(identity) = engine.identity().await else {
             return Ok(());
         };
@@ -111,7 +111,7 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
                 Err(refusal) => Err(refusal),
             };
             if let Err(refusal) = told {
-                tracing::warn!(proposal = %id, code = %refusal.code, "an unfinished attempt stays so: {}", refusal.public);
+                tracing::warn!(proposal = %id, code = %refusal.code, "unfinished attempt not resolved: {}", refusal.public);
                 if is_transient(&refusal.code) {
                     return Ok(());
                 }
@@ -124,7 +124,7 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
     }
 }
 
-/// A found receipt that counts, by itself or by an operator's order.
+/// Returns whether a found receipt counts, by itself or by an operator's order.
 async fn countable(
     writer: &Writer,
     source: &str,
@@ -173,7 +173,7 @@ pub(super) async fn report_receipt(
         .await
 }
 
-/// What a report about a found receipt is about.
+/// Returns the subject of a report about a found receipt.
 pub(super) fn subject_of(receipt: &Receipt) -> Subject {
     Subject {
         proposal_id: receipt.proposal_id.clone(),

@@ -1,5 +1,6 @@
-//! Rejections at the writer: effective at once, and made final by a tombstone in the target database, so that not
-//! even a forgotten attempt can still commit. One that the database does not take now is tried again until it does.
+//! Applies rejections at the writer: effective at once, and final by a tombstone in the source, so that not even
+//! an unknown attempt can still commit. A tombstone that the database does not take now is retried until it
+//! does.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,12 +20,12 @@ use super::controls::AttemptPhase;
 use super::receipt_orders::digest_of;
 use super::report::{Subject, seal_report, settled};
 
-/// How often rejections without a tombstone are tried again, at first and at last.
+/// First and longest pause between retries of tombstones.
 const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
-/// Rejections that one round of tries looks at together.
+/// Rejections per retry pass.
 const PAGE: usize = 64;
 
-/// How far a rejection got.
+/// Effect of a rejection.
 #[derive(Debug, Clone)]
 pub enum RejectEffect {
     /// A tombstone is committed.
@@ -33,14 +34,14 @@ pub enum RejectEffect {
     AlreadyFinal(DsseEnvelope),
     /// An attempt is past the point of no return.
     CommitInProgress,
-    /// The database does not take the tombstone now; this writer will not apply the proposal, and tries again.
+    /// The database does not take the tombstone now; this writer does not apply the proposal, and retries.
     BlockedLocally,
 }
 
-/// Takes a signed rejection of one proposal.
+/// Applies a signed rejection of one proposal.
 ///
 /// # Errors
-/// What verification refuses; `STATE_NOT_WRITABLE` when neither the state directory nor the database could take it.
+/// Verification errors; `STATE_NOT_WRITABLE` when neither the state directory nor the database could store it.
 pub async fn reject(
     writer: &Writer,
     proposal: DsseEnvelope,
@@ -56,7 +57,7 @@ pub async fn reject(
         return Ok(RejectEffect::CommitInProgress);
     }
     match tombstone(writer, ending).await? {
-        // The database keeps it, whatever became of the file.
+        // The database holds the tombstone, whether or not the file was written.
         Some((envelope, true)) => Ok(RejectEffect::Tombstoned(envelope)),
         Some((envelope, false)) => Ok(RejectEffect::AlreadyFinal(envelope)),
         None => kept.map(|_| RejectEffect::BlockedLocally),
@@ -76,8 +77,8 @@ fn verified(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) ->
     Ending::rejected(attested, &verified)
 }
 
-/// Takes a rejection that the ledger told of. What merely claims to be one stops nothing; the tombstone of a genuine
-/// one follows.
+/// Applies a rejection that the ledger sent. One that fails verification stops nothing; a genuine one is
+/// followed by its tombstone.
 pub(super) async fn take_told(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) {
     let ending = match verified(writer, proposal, decision) {
         Ok(ending) => ending,
@@ -92,12 +93,12 @@ pub(super) async fn take_told(writer: &Writer, proposal: DsseEnvelope, decision:
         .reject(id, ending.attested().envelope(), decision)
         .await;
     if let Err(refusal) = kept {
-        tracing::error!(proposal = %id, code = %refusal.code, "a rejection is not durable");
+        tracing::error!(proposal = %id, code = %refusal.code, "rejection not durable");
     }
 }
 
-/// Ends the proposal in its database: the receipt that is there afterwards, and whether it is this tombstone. `None`
-/// while the database does not take it.
+/// Ends the proposal in its source; returns the receipt that is there afterwards, and whether it is this
+/// tombstone. `None` while the database does not take it.
 async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelope, bool)>, PublicError> {
     let (id, digest) = (ending.proposal().id.clone(), ending.attested().digest());
     writer.engine(&ending.proposal().source.id)?;
@@ -129,7 +130,7 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelo
     let end = settled(&receipt, envelope.clone(), is_new);
     if let Some(report) = seal_report(writer, subject, &end) {
         let receipt = end.receipt.as_ref();
-        // The tombstone is there whether or not the ledger knows now; the reconciler reports it later.
+        // The tombstone exists whether or not the ledger knows it now; the reconciler reports it later.
         if let Err(refusal) = writer.ledger.settle(&id, &[], &report, receipt).await {
             tracing::warn!(proposal = %id, code = %refusal.code, "{}", refusal.public);
         }
@@ -137,10 +138,10 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelo
     Ok(Some((envelope, is_new)))
 }
 
-/// Sources whose last tombstone was not taken, with the pause before the next.
+/// Sources whose last tombstone was not taken, with the pause before the next try.
 type Pauses = BTreeMap<String, (Instant, Duration)>;
 
-/// Writes the tombstones of kept rejections as soon as their databases take them.
+/// Writes the tombstones of stored rejections as soon as their databases take them.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let mut pauses = Pauses::new();
     loop {
@@ -182,7 +183,7 @@ async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
     match tombstone(writer, ending).await {
         Ok(Some((_, fresh))) => {
             pauses.remove(&source);
-            tracing::info!(proposal = %id, fresh, "rejected proposal ended in its database");
+            tracing::info!(proposal = %id, fresh, "rejected proposal ended in its source");
         }
         Ok(None) => {
             pauses.insert(source, (Instant::now() + pause, pause));
@@ -194,7 +195,7 @@ async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
     }
 }
 
-/// The right to end a proposal by the rejection that this writer keeps, verified again.
+/// Returns the authorization to end a proposal by the rejection that this writer stores, verified again.
 fn kept_ending(writer: &Writer, id: &ProposalId) -> Option<Ending> {
     let (proposal, decision) = writer.switches.rejection(id)?;
     verified(writer, proposal, &decision).ok()

@@ -1,4 +1,4 @@
-//! What a writer tells the ledger of an attempt: signed, and told again until it is heard.
+//! Signs attempt reports and retries delivery to the ledger.
 
 use std::time::{Duration, Instant};
 
@@ -12,17 +12,17 @@ use super::ledger_client::{Lease, LeasedJob};
 use super::retry::{BackoffClass, pause};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 
-/// How long the end of an attempt is told; then it is left to the reconciler.
+/// Maximum time for which the end of an attempt is reported; then it is left to the reconciler.
 const REPORT_RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The end of an attempt.
+/// End of an attempt.
 pub(super) struct AttemptEnd {
     pub(super) result: AttemptResult,
     pub(super) message: String,
     pub(super) receipt: Option<DsseEnvelope>,
 }
 
-/// The report for a receipt that is committed.
+/// Creates the report for a receipt that is committed.
 pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> AttemptEnd {
     let result = match (receipt.outcome, fresh) {
         (ReceiptOutcome::Applied, false) => AttemptResult::AlreadyApplied,
@@ -37,7 +37,7 @@ pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
         ReceiptOutcome::Rejected
         | ReceiptOutcome::Cancelled
         | ReceiptOutcome::Expired
-        | ReceiptOutcome::Abandoned => "ended without a write; no writer can apply it any more".to_owned(),
+        | ReceiptOutcome::Abandoned => "closed by a tombstone receipt; it can never be applied".to_owned(),
     };
     AttemptEnd {
         result,
@@ -60,21 +60,21 @@ pub(super) fn refused(refusal: &PublicError) -> AttemptEnd {
     }
 }
 
-/// Ends an attempt on file.
+/// Records the end of an attempt in the ledger.
 pub(super) async fn report(writer: &Writer, job: &LeasedJob, number: u32, end: AttemptEnd) {
     let lease = &job.lease;
     let Some(envelope) = sealed(writer, job, number, &end) else {
         return;
     };
     settle(writer, lease, &envelope, end.receipt.as_ref()).await;
-    // Nothing follows that could fail; the points exist so that the proofs can stop the process here.
+    // No later step can fail; the crash points let the proofs stop the process here.
     let _ = hit(CrashPoint::AfterReport).await;
     tracing::info!(proposal = %lease.proposal_id, result = %end.result, "attempt ended");
     let _ = hit(CrashPoint::AttemptEnded).await;
 }
 
-/// Tells the ledger, as long as telling can help: the same words again change nothing. What is lost here the
-/// reconciler tells later.
+/// Reports to the ledger as long as a retry can help: a repeated report changes nothing. The reconciler reports
+/// later what is lost here.
 async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt: Option<&DsseEnvelope>) {
     let mut token = lease.token.as_slice();
     let until = Instant::now() + REPORT_RETRY_TIMEOUT;
@@ -89,7 +89,7 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
         let Err(refusal) = told else { return };
         tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
         match refusal.code.as_ref() {
-            // The lease was granted anew meanwhile; a receipt needs none.
+            // The lease was granted again meanwhile; a receipt needs none.
             "LEASE_NOT_HELD" if receipt.is_some() && !token.is_empty() => token = &[],
             code if is_transient(code) && Instant::now() < until => {
                 tokio::time::sleep(pause(round, BackoffClass::Contention)).await;
@@ -99,7 +99,7 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
     }
 }
 
-/// Whether the same call to the ledger can succeed a moment later.
+/// Returns whether the same call to the ledger can succeed a moment later.
 pub(super) fn is_transient(code: &str) -> bool {
     matches!(
         code,
@@ -114,10 +114,10 @@ pub(super) fn is_transient(code: &str) -> bool {
     )
 }
 
-/// Tells the ledger that the outcome is unknown. Nothing depends on its hearing: the announced attempt has no
-/// end on file either way.
+/// Reports to the ledger that the outcome is unknown. Nothing depends on the delivery: the announced attempt has
+/// no end on file either way.
 pub(super) async fn report_doubt(writer: &Writer, job: &LeasedJob, number: u32) {
-    let message = "the answer to COMMIT was lost; being resolved".to_owned();
+    let message = "no response to COMMIT; resolving the outcome".to_owned();
     let end = AttemptEnd {
         result: AttemptResult::InDoubt,
         message,
@@ -151,7 +151,7 @@ fn sealed(writer: &Writer, job: &LeasedJob, number: u32, end: &AttemptEnd) -> Op
     seal_report(writer, subject, end)
 }
 
-/// What an attempt report is about.
+/// Subject of an attempt report.
 pub(super) struct Subject {
     pub(super) proposal_id: synapsor_domain::ids::ProposalId,
     pub(super) proposal_digest: Digest,
@@ -179,6 +179,6 @@ pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &AttemptEnd) -
         at: writer.now(),
     };
     DsseEnvelope::sign(ObjectKind::Attempt, &report, &writer.key)
-        .inspect_err(|error| tracing::error!(%error, "an attempt report could not be sealed"))
+        .inspect_err(|error| tracing::error!(%error, "attempt report not signed"))
         .ok()
 }

@@ -1,5 +1,5 @@
-//! How often a transaction is tried again, for how long, and after which pause. Each try is a whole new
-//! transaction; nothing here knows what is in it.
+//! Limits the retries of a transaction: their number, total time and pauses. Each try is a whole new
+//! transaction; this module does not know its content.
 
 use std::time::{Duration, Instant};
 
@@ -8,21 +8,21 @@ use synapsor_chassis::random;
 use synapsor_source::EngineError;
 use synapsor_source::error::EngineErrorKind;
 
-/// Whole transactions that one lease may try.
+/// Maximum number of whole transactions per lease.
 const TRIES_MAX: u32 = 5;
-/// No transaction begins later than this after the first.
+/// Time after the first transaction in which another one may begin.
 const TRY_FOR: Duration = Duration::from_secs(30);
-/// While the outcome of a COMMIT is unknown the number of tries does not matter, only this.
+/// Same limit while the outcome of a COMMIT is unknown; the number of tries then does not count.
 const RESOLVE_FOR: Duration = Duration::from_secs(60);
 
-/// What a pause waits for.
+/// Condition that a pause waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BackoffClass {
-    /// Another transaction to end.
+    /// The end of another transaction.
     Contention,
-    /// A server or a network to come back.
+    /// The return of a server or a network.
     Outage,
-    /// The clock of the database to show another second.
+    /// The next second of the database clock.
     Tick,
 }
 
@@ -41,18 +41,18 @@ impl BackoffClass {
         }
     }
 
-    /// The first pause and the longest; each is twice the one before.
+    /// Returns the first and the longest pause; each is twice the one before.
     const fn bounds(self) -> (Duration, Duration) {
         match self {
             Self::Contention => (Duration::from_millis(20), Duration::from_secs(1)),
             Self::Outage => (Duration::from_secs(1), Duration::from_secs(8)),
-            // Its fixed half is a whole second.
+            // Its fixed half exceeds one second.
             Self::Tick => (Duration::from_millis(2_100), Duration::from_millis(2_100)),
         }
     }
 }
 
-/// The tries of one lease.
+/// Tries of one lease.
 #[derive(Debug)]
 pub(super) struct RetryBudget {
     began: Instant,
@@ -69,12 +69,12 @@ impl RetryBudget {
         }
     }
 
-    /// Notes that the outcome of a COMMIT is unknown; true for the first time.
+    /// Records that the outcome of a COMMIT is unknown; returns true the first time.
     pub(super) fn enter_in_doubt(&mut self, now: Instant) -> bool {
         let is_first = self.doubt.is_none();
         if is_first {
             self.doubt = Some(now);
-            // The next tries look for one receipt, and the pauses begin anew.
+            // The next tries look for one receipt, and the pauses start again.
             self.tries = 0;
         }
         is_first
@@ -84,7 +84,7 @@ impl RetryBudget {
         self.doubt.is_some()
     }
 
-    /// When there is no other try any more, whatever their number.
+    /// Returns the instant after which no other try begins, whatever their number.
     pub(super) fn ends_at(&self) -> Instant {
         match self.doubt {
             Some(doubt) => doubt + RESOLVE_FOR,
@@ -92,7 +92,7 @@ impl RetryBudget {
         }
     }
 
-    /// Counts a try that failed; the pause before the next, or none if there shall be no other.
+    /// Counts a failed try; returns the pause before the next, or none if there is no other.
     pub(super) fn next(&mut self, pace: BackoffClass, now: Instant) -> Option<Duration> {
         let pause = pause(self.tries, self.doubt.map_or(pace, |_| BackoffClass::Contention));
         self.tries += 1;
@@ -105,7 +105,7 @@ impl RetryBudget {
     }
 }
 
-/// Half fixed, half random, so that writers that failed together do not try again together.
+/// Half fixed, half random, so that writers that failed together do not retry together.
 pub(super) fn pause(tries: u32, pace: BackoffClass) -> Duration {
     let (first, longest) = pace.bounds();
     let full = first.saturating_mul(1 << tries.min(16)).min(longest);

@@ -1,14 +1,14 @@
-//! Receipts that the ledger has taken from this process, so that they are not reported again.
+//! Caches the receipts that the ledger has taken from this process, so that they are not reported again.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synapsor_domain::ids::ProposalId;
 
-/// Proposals that are remembered; an older one that is reported again changes nothing.
+/// Maximum number of cached proposals; reporting an evicted one again changes nothing.
 const SETTLED_MAX: usize = 100_000;
 
-/// What the ledger has. Clones share it.
+/// Receipts that the ledger holds. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Settled(Arc<Mutex<Known>>);
 

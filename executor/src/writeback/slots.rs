@@ -1,5 +1,5 @@
-//! The slots of one source: how many attempts are at its database at once. Tenants take turns, and one slot is kept for
-//! attempts in doubt, so that neither a busy tenant nor a locked table keeps everybody else waiting.
+//! Limits the concurrent attempts at one source. Slots rotate between tenants, and one is reserved for attempts
+//! in doubt, so that neither a busy tenant nor a locked table blocks all others.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,29 +8,29 @@ use tokio::sync::oneshot;
 
 /// Slots that only attempts in doubt may take.
 const RESERVED: usize = 1;
-/// Slots beyond those that one tenant may hold: another one finds one at once.
+/// Slots beyond those that one tenant may hold, so that another tenant gets one at once.
 const FOR_OTHERS: usize = 1;
 
-/// What a slot is wanted for.
+/// Purpose of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
     Ordinary,
-    /// To find out how an attempt ended, or to end one for good.
+    /// To resolve the outcome of an attempt, or to end one with a tombstone.
     Reserved,
 }
 
-/// The slots of one source.
+/// Slots of one source.
 #[derive(Debug)]
 pub(super) struct Slots(Arc<Mutex<State>>);
 
-/// One slot, free again when it is dropped.
+/// One slot, released when dropped.
 #[derive(Debug)]
 pub(super) struct Slot(Option<SlotHolder>);
 
 #[derive(Debug)]
 struct SlotHolder {
     state: Arc<Mutex<State>>,
-    /// Whose share it is; none of an attempt in doubt.
+    /// Tenant that the slot counts against; `None` for an attempt in doubt.
     tenant: Option<String>,
 }
 
@@ -41,7 +41,7 @@ struct State {
     tenant_max: usize,
     held: HashMap<String, usize>,
     reserved: VecDeque<oneshot::Sender<Slot>>,
-    /// Who waits, by tenant, in the order of their turns.
+    /// Waiting attempts by tenant, in the order in which tenants are served.
     tenants: VecDeque<(String, VecDeque<oneshot::Sender<Slot>>)>,
 }
 
@@ -57,7 +57,7 @@ impl Slots {
         })))
     }
 
-    /// Waits for a slot. Dropping the future gives the turn up.
+    /// Waits for a slot. Dropping the future leaves the queue.
     pub(super) async fn take(&self, tenant: &str, need: Need) -> Slot {
         let waiting = {
             let mut state = lock(&self.0);
@@ -80,7 +80,7 @@ impl Slots {
 }
 
 impl State {
-    /// Whoever waits already goes first: a free slot that somebody may have is not free.
+    /// Waiting attempts go first: a free slot that one of them may take is not free.
     fn has_free(&self, tenant: Option<&str>) -> bool {
         match tenant {
             None => self.free > 0 && self.reserved.is_empty(),
@@ -128,7 +128,7 @@ impl State {
         }
     }
 
-    /// Who is to have the next free slot, which is taken for them.
+    /// Takes the next free slot for a waiting attempt; returns that attempt.
     fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Option<String>)> {
         if self.free == 0 {
             return None;
@@ -171,7 +171,8 @@ impl Drop for Slot {
             let Some((sender, tenant)) = next else { return };
             match sender.send(Self::new(&state, tenant.as_deref())) {
                 Ok(()) => return,
-                // Nobody waits there any more; the slot comes back empty, so that its end is not another one's turn.
+                // The receiver is gone; the slot is returned without a tenant, so that its drop does not serve
+                // another waiter.
                 Err(mut slot) => {
                     slot.0 = None;
                     lock(&state).give_back(tenant.as_deref());
@@ -216,7 +217,7 @@ mod tests {
         assert!(acme.iter_mut().all(|w| poll(w).is_none()));
         let mut globex = wants(&slots, "globex", Need::Ordinary);
         assert!(poll(&mut globex).is_none());
-        // Each turn gives the other tenant's slot to whoever of it has waited longest.
+        // Each release gives the other tenant's slot to the attempt of that tenant that has waited longest.
         drop(held.remove(0));
         held.push(poll(&mut acme[0]).unwrap());
         assert!(poll(&mut globex).is_none() && poll(&mut acme[1]).is_none());
@@ -233,7 +234,7 @@ mod tests {
         assert!(poll(&mut third).is_none());
         let globex = poll(&mut wants(&slots, "globex", Need::Ordinary)).expect("a slot for another tenant");
         drop(globex);
-        assert!(poll(&mut third).is_none(), "the slot for others is not acme's");
+        assert!(poll(&mut third).is_none(), "acme exceeded its limit");
         drop(acme);
         assert!(poll(&mut third).is_some());
     }
@@ -250,7 +251,7 @@ mod tests {
         drop(doubt);
         assert!(
             poll(&mut third).is_none(),
-            "the reserved slot is for one in doubt"
+            "the reserved slot is only for attempts in doubt"
         );
         assert!(poll(&mut second_doubt).is_some());
         drop(ordinary);
@@ -270,7 +271,7 @@ mod tests {
         drop(gone);
         let [acme, globex] = held;
         drop(acme);
-        // It was sent to one that goes away before looking.
+        // It was sent to a waiter that is dropped before it receives.
         drop(sent);
         assert!(poll(&mut last).is_some());
         drop(globex);

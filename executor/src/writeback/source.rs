@@ -1,4 +1,4 @@
-//! What the attempts of one source share: its slots, and whether its database answers. Sources share nothing, so that
+//! Shared state of the attempts of one source: its slots and its availability. Sources share nothing, so that
 //! one that hangs delays no other.
 
 use std::collections::BTreeMap;
@@ -8,8 +8,7 @@ use super::Writer;
 use super::availability::Availability;
 use super::slots::Slots;
 
-/// Attempts of one tenant that are at the database of one source at once, besides one of another tenant and one in
-/// doubt.
+/// Concurrent attempts of one tenant at one source, besides one of another tenant and one in doubt.
 const APPLIES_PER_SOURCE: usize = 8;
 
 /// One source of a writer.
@@ -19,7 +18,7 @@ pub(super) struct AtSource {
     pub(super) availability: Arc<Availability>,
 }
 
-/// The sources of a writer, by name.
+/// Returns the sources of a writer, by name.
 pub(super) fn all(writer: &Arc<Writer>) -> BTreeMap<String, Arc<AtSource>> {
     let at = |source: String| {
         let at = AtSource {

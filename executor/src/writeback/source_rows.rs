@@ -1,5 +1,5 @@
-//! Rows of the receipt table of one source: those that the ledger has not taken from this process are reported to it,
-//! the newest each minute and all of them in pages. What the ledger refuses to settle by is an orphan.
+//! Reports rows of one source's receipt table that the ledger has not taken from this process: the newest each
+//! minute and all of them in pages. A receipt that the ledger refuses to settle by is an orphan.
 
 use std::time::{Duration, Instant};
 
@@ -17,15 +17,15 @@ use super::reconcile::report_receipt;
 use super::report::is_transient;
 use super::unproven::present;
 
-/// Receipts this much older than the last complete look are looked at again: the clocks of writers differ.
+/// Overlap with the last complete pass, because the clocks of writers differ.
 const OVERLAP: Span = Span::minutes(10);
-/// Rows of one page.
+/// Rows per page.
 pub(super) const PAGE: u32 = 500;
-/// How often a page of older rows is read, and how long after a complete pass the next one begins: 720,000 rows a day.
+/// Interval between reads of older pages, and between a complete pass and the next: 720,000 rows a day.
 const OLDER_EVERY: Duration = Duration::from_secs(55);
 const PASS_EVERY: Duration = Duration::from_secs(3_600);
 
-/// What became of some rows.
+/// Result of settling some rows.
 #[derive(Debug, Default)]
 pub(super) struct SettledRows {
     pub(super) looked_at: u64,
@@ -33,11 +33,11 @@ pub(super) struct SettledRows {
     pub(super) orphans: Vec<ReceiptRef>,
     /// Rows that no writer key of this deployment signed for this database.
     pub(super) foreign: u64,
-    /// The ledger is away: the rows after the last one that counts here were not looked at.
+    /// The ledger is unreachable: rows after the last one counted here were not checked.
     pub(super) is_cut_short: bool,
 }
 
-/// How far the rows of one source were reported.
+/// Progress of reporting the rows of one source.
 #[derive(Debug)]
 pub(super) struct SourceRows {
     /// Receipts before it are known to have been reported, or are left to the pass over all.
@@ -115,7 +115,7 @@ async fn settle_since(
         match newest {
             _ if is_last => break,
             Some(newest) if newest > from => (from, rows_max) = (newest, PAGE),
-            // A page that is full of one moment is asked for again, larger.
+            // A page full of rows with one timestamp is read again with a larger limit.
             Some(_) | None => rows_max = rows_max.saturating_mul(2),
         }
     }
@@ -124,7 +124,7 @@ async fn settle_since(
     settle_rows(writer, source, &rows).await
 }
 
-/// Reports a page of rows before a mark; returns where the next page begins.
+/// Reports a page of rows before a position; returns the start of the next page.
 pub(super) async fn settle_page(
     writer: &Writer,
     source: &str,
@@ -180,18 +180,18 @@ async fn settle_rows(
         done.orphans.clone(),
     );
     if let Err(refusal) = reported.await {
-        tracing::warn!(source, code = %refusal.code, "orphan receipts not on file: {}", refusal.public);
+        tracing::warn!(source, code = %refusal.code, "orphan receipts not recorded: {}", refusal.public);
     }
     Ok(done)
 }
 
-/// What became of one row.
+/// Result of settling one row.
 enum Settled {
-    /// The ledger holds it, or must not be shown it.
+    /// The ledger holds it, or it must not be sent to the ledger.
     Known,
     Foreign,
     Orphan(ReceiptRef),
-    /// The ledger is away.
+    /// The ledger is unreachable.
     Later,
 }
 
@@ -213,7 +213,7 @@ async fn settle_row(
         return Settled::Known;
     }
     let (fence, attempt) = (receipt.fence, receipt.attempt);
-    // One that an operator adopted is told as any other; the ledger has the order.
+    // An adopted one is reported like any other; the ledger has the order.
     let is_unproven =
         check_key_in_use(&envelope, trust).is_err() && !is_adopted(writer, source, &receipt, &envelope).await;
     let told = if is_unproven {
@@ -232,20 +232,20 @@ async fn settle_row(
         return Settled::Later;
     }
     if !is_verdict(&refusal.code) {
-        // It is shown to the ledger again, and keeps no other receipt from it.
+        // It is sent to the ledger again, and blocks no other receipt.
         tracing::warn!(proposal = %id, code = %refusal.code, "receipt not settled: {}", refusal.public);
         return Settled::Known;
     }
-    // Asked before it counts as settled: a comparison beside this one would pass over it meanwhile.
+    // Checked before it counts as settled: a concurrent comparison would otherwise skip it.
     let is_adopted = !is_unproven && is_adopted(writer, source, &receipt, &envelope).await;
-    // An unproven one has an alarm of its own kind at the ledger.
+    // An unproven receipt has its own kind of alarm at the ledger.
     let is_orphan = !is_unproven && !is_adopted;
     if is_orphan {
         writer.receipts.add_orphan(source, &id);
     } else {
         writer.receipts.settled(source, [&id]);
     }
-    // The ledger has judged it, and would judge it so again.
+    // The ledger has decided on it, and would decide the same again.
     writer.ledger.settled.add(&id);
     if is_orphan {
         Settled::Orphan(found)
@@ -259,7 +259,7 @@ fn is_changed(writer: &Writer, found: &ReceiptRef) -> bool {
     writer.changed_rows.has(&found.proposal_id, digest)
 }
 
-/// Whether the ledger judged a receipt, and did not merely fail.
+/// Returns whether the ledger decided on a receipt, and did not merely fail.
 fn is_verdict(code: &str) -> bool {
     code.starts_with("refused:")
         || code.starts_with("PROPOSAL_")

@@ -1,5 +1,5 @@
-//! Freezes and lifts in the receipt tables of the sources: each is written there by the first writer that takes it, and
-//! found there by every other.
+//! Synchronizes freezes and lifts with the receipt tables of the sources: the first writer that takes one writes
+//! it there, and every other writer reads it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use super::Writer;
 use super::controls::SignedSwitch;
 
-/// How often the sources are asked while nothing is to be done.
+/// Interval between checks of the sources while nothing is pending.
 const IDLE: Duration = Duration::from_secs(60);
-/// How often they are asked while a freeze is in force, or a source does not hold a switch yet.
+/// Interval while a freeze is in force, or a source does not hold a switch yet.
 const BUSY: Duration = Duration::from_secs(2);
-/// How long a confirmation waits for the sources.
+/// Maximum time that a confirmation waits for the sources.
 const CONFIRM_WITHIN: Duration = Duration::from_secs(3);
 
-/// Keeps memory and sources equal until told to stop.
+/// Keeps memory and sources equal until stopped.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     loop {
         let is_settled = sync_all(&writer).await && !writer.switches.is_frozen();
@@ -35,13 +35,13 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     }
 }
 
-/// As [`sync_all`], for as long as a confirmation may wait.
+/// Runs [`sync_all`] for as long as a confirmation may wait.
 pub(super) async fn sync_now(writer: &Arc<Writer>) {
-    // What is not recorded by then is named in the confirmation, and tried again.
+    // The confirmation lists switches not recorded by then, and they are retried.
     let _ = tokio::time::timeout(CONFIRM_WITHIN, sync_all(writer)).await;
 }
 
-/// Learns what the sources hold and writes what they do not; false while one of them could not.
+/// Reads the switches that the sources hold and writes the missing ones; returns false if a source failed.
 async fn sync_all(writer: &Arc<Writer>) -> bool {
     let mut sources = JoinSet::new();
     for source in writer.source_ids() {
@@ -52,7 +52,7 @@ async fn sync_all(writer: &Arc<Writer>) -> bool {
                 tracing::warn!(
                     source,
                     reason = error.reason(),
-                    "freezes could not be compared with the source"
+                    "freezes not compared with the source"
                 );
             }
             done.is_ok()
@@ -84,7 +84,7 @@ async fn sync(writer: &Writer, source: &str) -> Result<(), EngineError> {
                 tracing::error!(
                     source,
                     digest = digest.map(|digest| digest.to_string()),
-                    "the receipt table holds a freeze that cannot be verified; nothing is written unless a lift names it"
+                    "receipt table holds a freeze that failed verification; nothing is written unless a lift names it"
                 );
             }
         }
@@ -102,7 +102,7 @@ async fn sync(writer: &Writer, source: &str) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// The permit to write a switch that this writer holds, under the trust file as it is now.
+/// Returns the permit to write a switch that this writer holds, under the current trust file.
 fn permit(
     switch: &SignedSwitch,
     trust: &synapsor_domain::trust::TrustFile,

@@ -1,5 +1,5 @@
-//! Receipts of retired writer keys: what the database holds and the log does not is presented to the ledger, which
-//! records an alarm; before a key is retired, every receipt of it is reported again.
+//! Handles receipts of retired writer keys: one that the source holds and the log does not is sent to the
+//! ledger, which records an alarm. Before a key is retired, every receipt of it is reported again.
 
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
@@ -14,16 +14,17 @@ use super::receipt_orders::is_adopted;
 use super::reconcile::{report_receipt, subject_of};
 use super::report::{AttemptEnd, seal_report};
 
-/// Why an attempt is refused that found such a receipt.
+/// Reason of an attempt that is refused because it found such a receipt.
 const RECEIPT_UNPROVEN: &str = "receipt_unproven";
 
-/// Receipts that one statement reads.
+/// Receipts per statement.
 const PAGE_ROWS: u32 = 500;
-/// Ids that an answer names for one source.
+/// Maximum number of ids that a response lists for one source.
 const UNREPORTED_MAX: usize = 100;
 
-/// Presents a receipt of a retired key to the ledger, under this writer's own report that it does not count. Unless the
-/// ledger holds it, it refuses it and records the alarm; an attempt is reported as refused afterwards, without it.
+/// Sends a receipt of a retired key to the ledger, with this writer's own report that it does not count. Unless
+/// the ledger holds it, the ledger rejects it and records the alarm; an attempt is then reported as refused,
+/// without the receipt.
 pub(super) async fn present(
     writer: &Writer,
     token: &[u8],
@@ -44,9 +45,9 @@ pub(super) async fn present(
         .ledger
         .settle(id, token, &report, end.receipt.as_ref())
         .await;
-    // The ledger's refusal is the alarm; only one that never got there is worth a line here.
+    // The ledger's rejection is the alarm; only a failed delivery needs a log line here.
     presented.inspect_err(|refusal| {
-        tracing::error!(proposal = %id, code = %refusal.code, "unproven receipt presented to the ledger");
+        tracing::error!(proposal = %id, code = %refusal.code, "unproven receipt sent to the ledger");
     })
 }
 
@@ -58,25 +59,25 @@ async fn report(
 ) -> Result<(), PublicError> {
     let (receipt, envelope) = stored.verify_past(trust)?;
     if check_key_in_use(&envelope, trust).is_err() && !is_adopted(writer, source, &receipt, &envelope).await {
-        // The ledger takes one that it holds.
+        // The ledger accepts a receipt that it holds.
         return present(writer, &[], &receipt, envelope).await;
     }
     let (fence, attempt) = (receipt.fence, receipt.attempt);
     report_receipt(writer, &receipt, envelope, fence, attempt).await
 }
 
-/// What became of one key's receipts in one source.
+/// Result of reporting one key's receipts in one source.
 #[derive(Debug, Default)]
 pub struct ReportedReceipts {
     /// Receipts that the log holds.
     pub reported: u64,
-    /// Ids of proposals whose receipts the ledger did not take; the first of them.
+    /// Ids of proposals whose receipts the ledger did not take, up to a limit.
     pub unreported: Vec<String>,
-    /// Why the receipts could not be read, as one word.
+    /// Reason code if the receipts could not be read.
     pub unavailable: Option<&'static str>,
 }
 
-/// Reports every receipt of a key in one source to the ledger, which takes a known one without a change.
+/// Reports every receipt of a key in one source to the ledger, which accepts a known one without a change.
 pub async fn report_receipts(
     writer: &Writer,
     (source, engine): (&str, &dyn Engine),
@@ -111,7 +112,7 @@ pub async fn report_receipts(
         match newest {
             _ if is_last => return Ok(done),
             Some(newest) if newest > from => from = newest,
-            // A page of receipts of one millisecond: the next one would be the same.
+            // All receipts of the page have the same millisecond: the next page would be the same.
             Some(_) | None => {
                 done.unavailable = Some("too_many_at_once");
                 return Ok(done);

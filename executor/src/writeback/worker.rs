@@ -1,4 +1,4 @@
-//! Pulls jobs: one lease stream, bounded attempts side by side, reconnects with pauses, drains at the end.
+//! Pulls jobs: one lease stream, bounded concurrent attempts, reconnects with backoff, drains at shutdown.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,21 +18,22 @@ use super::receipt_orders::digest_of;
 use super::source::{self, AtSource};
 use super::{Writer, attempt, freeze, reject, unusable_trust};
 
-/// How long running attempts may take to end when the process is told to stop.
+/// Maximum time for running attempts to end after the process is stopped.
 const DRAIN: Duration = Duration::from_secs(25);
-/// Jobs of one source that a stream may hand over and that have not ended yet: those at the database, and as many again
-/// that wait for a lock to be free, are being announced or reported.
+/// Unfinished jobs of one source that a stream may deliver: those at the database, and as many again that wait
+/// for a lock, or are being announced or reported.
 const JOBS_PER_SOURCE: usize = 24;
-/// Jobs that may be here at all; what a ledger hands over beyond what it was asked for waits in its stream.
+/// Maximum number of jobs in this process; jobs that a ledger sends beyond the requested number wait in its
+/// stream.
 const JOBS_MAX: usize = 64 * JOBS_PER_SOURCE;
 
-/// The jobs that are here.
+/// Limits on the jobs in this process.
 struct WorkerLimits {
     job_permits: Arc<Semaphore>,
     sources: BTreeMap<String, Arc<AtSource>>,
 }
 
-/// Works until told to stop.
+/// Works until stopped.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let hall = WorkerLimits {
         job_permits: Arc::new(Semaphore::new(JOBS_MAX)),
@@ -43,7 +44,8 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let mut failures = 0;
     let mut durable = writer.switches.durable();
     while !stop.is_cancelled() {
-        // A switch that is not durable is a stop that a restart would lose: no work until it is.
+        // A switch that is not durable is a stop that a restart would lose: the writer takes no work until it is
+        // durable.
         tokio::select! {
             () = stop.cancelled() => break,
             is_durable = durable.wait_for(|is_durable| *is_durable) => if is_durable.is_err() { break },
@@ -56,7 +58,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
             Ok(()) => failures = 0,
             Err(refusal) => {
                 failures += 1;
-                tracing::warn!(code = %refusal.code, "no lease stream: {}", refusal.public);
+                tracing::warn!(code = %refusal.code, "lease stream not opened: {}", refusal.public);
             }
         }
         tokio::select! {
@@ -66,11 +68,11 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     }
     let drained = async { while attempts.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
-        tracing::warn!("attempts still ran when the time to stop was up; the next start resolves them");
+        tracing::warn!("shutdown timeout with attempts running; they are reconciled at the next start");
     }
 }
 
-/// One stream from opening to its end.
+/// Handles one stream from opening to end.
 async fn stream(
     writer: &Arc<Writer>,
     hall: &WorkerLimits,
@@ -78,7 +80,7 @@ async fn stream(
     stop: &CancellationToken,
 ) -> Result<(), PublicError> {
     let (_, trust_digest) = (writer.trust)()?;
-    // Before the first job: what is in force.
+    // Switches in force are applied before the first job.
     let in_force = writer.ledger.switches().await?;
     freeze::take_told(writer, in_force).await;
     let seals = writer
@@ -112,11 +114,11 @@ async fn stream(
         let told = match LeaseMessage::try_from(answer) {
             Ok(told) => told,
             Err(refusal) => {
-                tracing::error!(code = %refusal.code, "a malformed job: {}", refusal.public);
+                tracing::error!(code = %refusal.code, "malformed job: {}", refusal.public);
                 continue;
             }
         };
-        // Stops before the job that comes with them.
+        // Stops are applied before the job that comes with them.
         for (proposal, decision) in told.stops.rejections {
             reject::take_told(writer, proposal, &decision).await;
         }
@@ -124,7 +126,7 @@ async fn stream(
         let Some(job) = told.job else { continue };
         freeze::take_told(writer, job.switches.clone()).await;
         take_newest_receipt(writer, &job);
-        // In the order of arrival, so that the witness only ever moves forward.
+        // In the order of arrival, so that the pinned checkpoint only moves forward.
         let checkpoint = verify_checkpoint(writer, &job);
         let Ok(place) = Arc::clone(&hall.job_permits).acquire_owned().await else {
             return Ok(());
@@ -141,7 +143,8 @@ async fn stream(
     }
 }
 
-/// Takes the newest receipt of a job's source, which the source must hold. What no writer key signed says nothing.
+/// Takes the newest receipt of a job's source, which the source must hold. One without a valid writer signature
+/// proves nothing.
 fn take_newest_receipt(writer: &Writer, job: &LeasedJob) {
     let Some(envelope) = &job.newest_receipt else {
         return;

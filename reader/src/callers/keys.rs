@@ -134,8 +134,9 @@ impl JwksCache {
                 ),
             }
         }
-        self.held_for(STALE_MS)
-            .ok_or_else(|| PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be verified now."))
+        self.held_for(STALE_MS).ok_or_else(|| {
+            PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be verified now.")
+        })
     }
 
     fn read_file(&self, path: &std::path::Path) -> Result<Arc<JwksDocument>, PublicError> {

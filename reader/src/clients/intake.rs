@@ -195,7 +195,9 @@ impl IntakeClient {
                 return Ok(());
             }
         }
-        Err(verification_failed("no consistency proof obtained: the log grew on every retry"))
+        Err(verification_failed(
+            "no consistency proof obtained: the log grew on every retry",
+        ))
     }
 
     /// Accepts a response whose checkpoint the ledger signed and whose log provably grew since the request was
@@ -207,7 +209,9 @@ impl IntakeClient {
         let size = size_of(note).ok_or_else(|| verification_failed("invalid checkpoint"))?;
         if size <= before.size {
             tracing::error!(seen = before.size, now = size, "ledger rollback");
-            return Err(verification_failed("ledger rollback: the log is smaller than before"));
+            return Err(verification_failed(
+                "ledger rollback: the log is smaller than before",
+            ));
         }
         let followed = self
             .witness

@@ -122,7 +122,9 @@ async fn send(
         if answer.outcomes.len() == callers.len() {
             Ok(answer)
         } else {
-            Err(unavailable("the ledger did not answer every submission".to_owned()))
+            Err(unavailable(
+                "the ledger did not answer every submission".to_owned(),
+            ))
         }
     });
     let answer = match answer {

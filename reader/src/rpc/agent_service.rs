@@ -131,10 +131,7 @@ impl AgentService for AgentRpc {
 
 /// Returns the identity in the calling gateway's certificate.
 fn client<T>(request: &Request<T>) -> Result<String, Status> {
-    caller(request).map(ToString::to_string).ok_or_else(|| {
-        to_status(&PublicError::new(
-            "IDENTITY_NOT_ALLOWED",
-            "peer identity missing",
-        ))
-    })
+    caller(request)
+        .map(ToString::to_string)
+        .ok_or_else(|| to_status(&PublicError::new("IDENTITY_NOT_ALLOWED", "peer identity missing")))
 }

@@ -1,5 +1,5 @@
-//! Attempts in flight, which stops must race: each passes the point of no return in one step with the look at the
-//! switches.
+//! Attempts in flight, which race against stops: each passes the point of no return atomically with its check of
+//! the switches.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use synapsor_writeback::Controls;
 
 use super::WriterControls;
 
-/// How far an attempt has come.
+/// Phase of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AttemptPhase {
     /// Can still be stopped.
     Stoppable,
-    /// The update may be on its way; the outcome decides.
+    /// The UPDATE may have been sent; the outcome decides.
     Committing,
 }
 
-/// The attempts of this process by proposal.
+/// Attempts of this process by proposal.
 pub(super) type Flights = BTreeMap<ProposalId, AttemptPhase>;
 
 impl WriterControls {
@@ -27,7 +27,7 @@ impl WriterControls {
         loop {
             let landed = self.shared.landed.notified();
             tokio::pin!(landed);
-            // Enrolled before looking, so that a landing in between is not missed.
+            // Enabled before the check, so that no notification in between is missed.
             landed.as_mut().enable();
             if let Some(flight) = self.try_take_off(id) {
                 return flight;
@@ -48,7 +48,7 @@ impl WriterControls {
         })
     }
 
-    /// Attempts past the point of no return.
+    /// Returns the attempts past the point of no return.
     pub fn committing(&self) -> Vec<ProposalId> {
         let state = self.lock();
         let committing = state
@@ -59,7 +59,7 @@ impl WriterControls {
     }
 }
 
-/// An attempt in flight; ends when dropped.
+/// Attempt in flight; ends when dropped.
 #[derive(Debug)]
 pub struct AttemptGuard {
     switches: WriterControls,
@@ -82,7 +82,7 @@ impl Controls for AttemptGuard {
         true
     }
 
-    /// Back before the point of no return: the transaction was rolled back.
+    /// Returns before the point of no return: the transaction was rolled back.
     fn leave_commit(&self) {
         self.switches
             .lock()
@@ -98,7 +98,7 @@ impl Drop for AttemptGuard {
     }
 }
 
-/// What can stop a dry run: a frozen writer sends no UPDATE.
+/// Guard of a dry run: a frozen writer sends no UPDATE.
 #[derive(Debug)]
 pub(in crate::writeback) struct DryRunControls<'a> {
     switches: &'a WriterControls,

@@ -1,5 +1,5 @@
-//! The mark of the time of the last COMMIT, so that clocks that go back show. How it moves is the domain's rule
-//! (`synapsor_domain::writeback::ClockReading`).
+//! Stores the time of the last COMMIT, so that a clock that moves backward is detected. The domain defines how
+//! the mark moves (`synapsor_domain::writeback::ClockReading`).
 
 use std::sync::PoisonError;
 
@@ -8,10 +8,10 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 
 use super::WriterControls;
 
-/// The mark is written when it has moved by this much.
+/// Minimum movement of the mark before it is written again.
 const STEP: Span = Span::seconds(30);
 
-/// The mark in memory and on disk.
+/// Time mark in memory and on disk.
 #[derive(Debug, Default)]
 pub(super) struct Mark {
     high: Option<Timestamp>,
@@ -28,12 +28,12 @@ impl Mark {
         }
     }
 
-    /// Whether the last attempt to write it failed.
+    /// Returns whether the last write failed.
     pub(super) const fn is_unsaved(&self) -> bool {
         self.is_unsaved
     }
 
-    /// Sets the mark; whether it is due to be written.
+    /// Sets the mark; returns whether it must be written.
     fn set(&mut self, mark: Timestamp) -> bool {
         self.high = Some(mark);
         let moved = |written: Timestamp| (mark - written).max(written - mark);
@@ -42,16 +42,16 @@ impl Mark {
 }
 
 impl WriterControls {
-    /// The mark of the last COMMIT; `None` before the first.
+    /// Returns the mark of the last COMMIT; `None` before the first.
     pub fn mark(&self) -> Option<Timestamp> {
         self.lock().mark.high
     }
 
-    /// Moves the mark. One that cannot be written stops the writer from taking work.
+    /// Moves the mark. If it cannot be written, the writer takes no work.
     pub fn set_mark(&self, mark: Timestamp) {
         let is_due = self.lock().mark.set(mark);
         if is_due && self.save_mark().is_err() {
-            tracing::error!("the time mark could not be written; the writer takes no work");
+            tracing::error!("time mark not writable; writer takes no work");
         }
     }
 

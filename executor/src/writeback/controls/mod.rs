@@ -1,7 +1,8 @@
-//! What stops a writer: freezes, rejections, the mark of the latest time, and the attempts in flight that they race.
+//! Controls that stop a writer: freezes, rejections and the time mark, and the attempts in flight that they
+//! race.
 //!
-//! A switch is effective in memory before anything else. It is confirmed only when it is durable; until then the
-//! writer takes no work, and the same request again is not a success that the first was not.
+//! A switch takes effect in memory first. It is confirmed only when it is durable; until then the writer takes
+//! no work, and repeating a failed request does not report success.
 
 mod flights;
 mod mark;
@@ -32,10 +33,10 @@ pub(super) use flights::{AttemptGuard, AttemptPhase, DryRunControls};
 use state::State;
 use store::{FileName, SwitchFiles};
 
-/// How often a switch that could not be written is tried again.
+/// Interval between retries of a switch that could not be written.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
-/// The switches of one writer. Clones are the same switches.
+/// Switches of one writer. Clones share them.
 #[derive(Debug, Clone)]
 pub struct WriterControls {
     shared: Arc<Shared>,
@@ -45,7 +46,7 @@ pub struct WriterControls {
 struct Shared {
     files: SwitchFiles,
     state: Mutex<State>,
-    /// One change of the files at a time, so that they follow memory in its order.
+    /// Serializes changes of the files, so that they follow the order in memory.
     writing: Mutex<()>,
     landed: Notify,
     /// Notified when a freeze or lift is new.
@@ -53,21 +54,21 @@ struct Shared {
     durable: watch::Sender<bool>,
 }
 
-/// What is written for a rejection: enough to end its proposal in the target database later.
+/// File content of a rejection: enough to end its proposal in the source later.
 #[derive(Debug, Serialize, Deserialize)]
 struct RejectionFile {
     proposal: DsseEnvelope,
     decision: DsseEnvelope,
 }
 
-/// A switch in force at this writer, for confirmations and status.
+/// Switch in force at this writer, for confirmations and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FreezeInForce {
     /// Absent for the unsigned freeze of this writer alone.
     pub digest: Option<Digest>,
 }
 
-/// A freeze or lift as it was signed.
+/// Freeze or lift as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedSwitch {
     /// The freeze, or the freeze that the lift ends.
@@ -77,10 +78,10 @@ pub struct SignedSwitch {
 }
 
 impl WriterControls {
-    /// Takes the state directory for this writer and reads what an earlier process left there.
+    /// Locks the state directory for this writer and reads the switches that an earlier process left.
     ///
     /// # Errors
-    /// `STATE_DIR_IN_USE` while another writer has it; `SWITCHES_UNREADABLE` when anything there is not understood.
+    /// `STATE_DIR_IN_USE` while another writer holds it; `SWITCHES_UNREADABLE` when any file is malformed.
     pub fn open(state_dir: PathBuf) -> Result<Self, ExitError> {
         let (files, loaded) = SwitchFiles::open(state_dir)?;
         let state = State::of(loaded)?;
@@ -100,12 +101,12 @@ impl WriterControls {
         self.lock().is_frozen()
     }
 
-    /// Every freeze in force.
+    /// Returns every freeze in force.
     pub fn freezes(&self) -> Vec<FreezeInForce> {
         self.lock().in_force()
     }
 
-    /// Whether this writer was told of the freeze or lift with this digest.
+    /// Returns whether this writer received the freeze or lift with this digest.
     pub fn knows(&self, digest: Digest) -> bool {
         self.lock().knows(digest)
     }
@@ -114,12 +115,12 @@ impl WriterControls {
         self.lock().is_rejected(id)
     }
 
-    /// Follows whether every switch is durable: false while one is effective in memory only.
+    /// Watches whether every switch is durable: false while one is in effect in memory only.
     pub fn durable(&self) -> watch::Receiver<bool> {
         self.shared.durable.subscribe()
     }
 
-    /// Refuses while a switch or the time mark is not durable.
+    /// Fails while a switch or the time mark is not durable.
     pub fn check_durable(&self) -> Result<(), PublicError> {
         if self.lock().is_durable() {
             Ok(())
@@ -141,16 +142,16 @@ impl WriterControls {
         self.save(unsaved).await
     }
 
-    /// Ends the unsigned freeze of this writer on the strength of an unfreeze with this nonce, once.
+    /// Ends the unsigned freeze of this writer on an unfreeze with this nonce, once.
     ///
     /// # Errors
-    /// `refused:nonce` for one that was used before, `refused:freeze` when there is no unsigned freeze to end, and
-    /// `STATE_NOT_WRITABLE`, when the writer stays frozen.
+    /// `refused:nonce` for a nonce used before, `refused:freeze` when there is no unsigned freeze to end, and
+    /// `STATE_NOT_WRITABLE`, in which case the writer stays frozen.
     pub async fn lift_locally(&self, nonce: &str) -> Result<(), PublicError> {
         {
             let state = self.lock();
             if state.is_used(nonce) {
-                let text = "this unfreeze was used before; sign a new one";
+                let text = "unfreeze used before; sign a new one";
                 return Err(PublicError::new("refused:nonce", text));
             }
             if !state.is_frozen_locally() {
@@ -174,7 +175,7 @@ impl WriterControls {
         .await
     }
 
-    /// Takes a signed freeze of the deployment.
+    /// Applies a signed freeze of the deployment.
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
@@ -188,10 +189,10 @@ impl WriterControls {
         self.save(unsaved).await
     }
 
-    /// Takes a lift: the freeze that it names, and no other, is ended.
+    /// Applies a lift: only the freeze that it names ends.
     ///
     /// # Errors
-    /// `STATE_NOT_WRITABLE`, when the freeze stays in force.
+    /// `STATE_NOT_WRITABLE`, in which case the freeze stays in force.
     pub async fn lift(&self, lift: &VerifiedLift, envelope: &DsseEnvelope) -> Result<(), PublicError> {
         let (this, lift, envelope) = (self.clone(), lift.clone(), envelope.clone());
         on_disk(move || {
@@ -208,8 +209,8 @@ impl WriterControls {
         .await
     }
 
-    /// Takes freezes and lifts that a source holds; whether one of them is in force. No file is needed: the source
-    /// holds them, and the other sources get them from here.
+    /// Applies freezes and lifts that a source holds; returns whether one of them is in force. No file is
+    /// needed: the source holds them, and the other sources receive them from this writer.
     pub fn take_found(&self, found: &[SwitchRow]) -> bool {
         let mut state = self.lock();
         for row in found {
@@ -227,7 +228,7 @@ impl WriterControls {
             }
         }
         if is_new {
-            tracing::warn!("a source holds a freeze; writeback is frozen");
+            tracing::warn!("source holds a freeze; writeback frozen");
             self.shared.changed.notify_one();
         }
         found.iter().any(|row| match row {
@@ -242,33 +243,33 @@ impl WriterControls {
         self.shared.changed.notified().await;
     }
 
-    /// Notes that the receipt table of a source holds this freeze or lift.
+    /// Records that the receipt table of a source holds this freeze or lift.
     pub fn recorded(&self, source: &str, switch: Digest) {
         self.lock().recorded.insert((source.to_owned(), switch));
     }
 
-    /// Whether the receipt table of a source is known to hold this freeze or lift.
+    /// Returns whether the receipt table of a source is known to hold this freeze or lift.
     pub fn is_recorded(&self, source: &str, switch: Digest) -> bool {
         self.lock().recorded.contains(&(source.to_owned(), switch))
     }
 
-    /// Notes that a signed switch exists which has no effect here, such as a lift that came too late.
+    /// Records a signed switch that has no effect here, such as a lift that came too late.
     pub fn note(&self, digest: Digest) {
         self.lock().note(digest);
     }
 
-    /// Whether this switch is not confirmed to the ledger yet; from now on it counts as confirmed.
+    /// Returns whether this switch is not confirmed to the ledger yet, and marks it as confirmed.
     pub fn begin_confirmation(&self, digest: Digest) -> bool {
         self.lock().confirmed.insert(digest)
     }
 
-    /// Takes back [`Self::begin_confirmation`]: the confirmation did not arrive.
+    /// Reverts [`Self::begin_confirmation`]: the confirmation did not arrive.
     pub fn retract_confirmation(&self, digest: Digest) {
         self.lock().confirmed.remove(&digest);
     }
 
-    /// Takes a rejection and says how far a running attempt has come, in one step, so that an attempt either sees the
-    /// rejection or has passed the point of no return before it.
+    /// Applies a rejection and returns how far a running attempt has come, atomically: an attempt either sees
+    /// the rejection or has passed the point of no return before it.
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: rejected in memory, and not durable.
@@ -295,7 +296,7 @@ impl WriterControls {
         Ok(flight)
     }
 
-    /// Ends a rejection: a receipt says how its proposal ended, and no attempt can follow.
+    /// Ends a rejection: a receipt shows how its proposal ended, and no attempt can follow.
     pub async fn end_rejection(&self, id: &ProposalId) {
         if !self.lock().end_rejection(id) {
             return;
@@ -307,29 +308,29 @@ impl WriterControls {
             this.shared.files.remove(&name)
         });
         if removed.await.is_err() {
-            // What stays rejects a proposal that has ended; the next start finds it ended again.
-            tracing::warn!(proposal = %id, "the file of an ended rejection could not be removed");
+            // A remaining file rejects a proposal that has ended; the next start detects that again.
+            tracing::warn!(proposal = %id, "file of an ended rejection not removed");
         }
     }
 
-    /// Rejections whose proposals are not known to have ended, at most `limit`, after the id `after`.
+    /// Returns at most `limit` rejections after the id `after` whose proposals are not known to have ended.
     pub fn rejections_after(&self, after: Option<&ProposalId>, limit: usize) -> Vec<ProposalId> {
         self.lock().rejections_after(after, limit)
     }
 
-    /// The proposal of a rejection, for its tombstone; `None` if it was not kept or cannot be read.
+    /// Returns the proposal and decision of a rejection, for its tombstone; `None` if not stored or unreadable.
     pub fn rejection(&self, id: &ProposalId) -> Option<(DsseEnvelope, DsseEnvelope)> {
         let bytes = self.shared.files.read(&FileName::Rejection(id.clone()))?;
         let file: RejectionFile = serde_json::from_slice(&bytes).ok()?;
         Some((file.proposal, file.decision))
     }
 
-    /// Signed freezes and lifts that this writer knows, as they were signed.
+    /// Returns the signed freezes and lifts that this writer knows.
     pub fn signed(&self) -> Vec<SignedSwitch> {
         self.lock().signed()
     }
 
-    /// Tries to write what is not durable until it is, as long as the process runs.
+    /// Retries the write of all switches that are not durable, as long as the process runs.
     pub async fn keep_saving(&self, stop: CancellationToken) {
         let mut durable = self.durable();
         loop {
@@ -343,7 +344,7 @@ impl WriterControls {
             }
             let this = self.clone();
             if on_disk(move || this.save_all()).await.is_ok() {
-                tracing::info!("the switches are durable again; the writer takes work");
+                tracing::info!("switches durable again; writer takes work");
             }
         }
     }
@@ -368,7 +369,7 @@ impl WriterControls {
         written
     }
 
-    /// Writes everything that is not durable; the first failure ends it.
+    /// Writes everything that is not durable; stops at the first failure.
     fn save_all(&self) -> Result<(), FileError> {
         self.save_mark()?;
         while let Some(name) = self.next_failed() {
@@ -381,7 +382,7 @@ impl WriterControls {
         self.lock().next_failed()
     }
 
-    /// Reports whether everything is durable to those who follow it.
+    /// Publishes whether everything is durable.
     fn publish(&self) {
         let is_durable = self.lock().is_durable();
         self.shared.durable.send_if_modified(|known| {
@@ -409,10 +410,7 @@ async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) 
     match done {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            tracing::error!(
-                code = error.code(),
-                "a switch could not be written; the writer takes no work"
-            );
+            tracing::error!(code = error.code(), "switch not writable; writer takes no work");
             Err(not_writable())
         }
         Err(_) => Err(not_writable()),
@@ -422,7 +420,7 @@ async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) 
 fn not_writable() -> PublicError {
     PublicError::new(
         "STATE_NOT_WRITABLE",
-        "the writer cannot write its state directory: the stop holds in its memory only, and it takes no work; \
+        "state directory not writable: the stop is in effect in memory only, and the writer takes no work; \
          make the directory writable, or end the process",
     )
 }

@@ -1,4 +1,4 @@
-//! The switches in memory: what is in force, and which of it is not durable yet. No input or output here.
+//! The switches in memory: those in force, and those not durable yet. Performs no I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,8 +13,8 @@ use super::mark::Mark;
 use super::store::{FileName, Loaded};
 use super::{FreezeInForce, SignedSwitch};
 
-/// Bodies of rejections that wait in memory while they cannot be written. Beyond it the id alone is kept: it rejects
-/// just as well, and only its tombstone needs the rejection to be sent again.
+/// Maximum size of rejection bodies that wait in memory while they cannot be written. Beyond it only the id is
+/// kept: it still rejects, and only its tombstone requires the rejection to be sent again.
 const UNSAVED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 #[derive(Debug, Default)]
@@ -28,17 +28,17 @@ pub(super) struct State {
     nonces: BTreeSet<String>,
     /// Switches that exist and have no effect here.
     noted: BTreeSet<Digest>,
-    /// Switches that were confirmed to the ledger by this process.
+    /// Switches that this process confirmed to the ledger.
     pub(super) confirmed: BTreeSet<Digest>,
     /// Sources whose receipt table holds a freeze or lift.
     pub(super) recorded: BTreeSet<(String, Digest)>,
     rejections: BTreeSet<ProposalId>,
-    /// Of an earlier version: without bodies, and never removed.
+    /// Rejections of an earlier version: without bodies, and never removed.
     legacy_rejections: BTreeSet<ProposalId>,
     pub(super) flights: Flights,
     pub(super) mark: Mark,
     unsaved: BTreeMap<FileName, Vec<u8>>,
-    /// Those of them whose last writing failed.
+    /// Those whose last write failed.
     failed: BTreeSet<FileName>,
     unsaved_bytes: usize,
 }
@@ -48,9 +48,9 @@ impl State {
         let unreadable = |what: &str| {
             ExitError::new(
                 "SWITCHES_UNREADABLE",
-                format!("the writer's switches cannot be read: {what}"),
+                format!("writer switches not readable: {what}"),
             )
-            .with_fix("restore the file from a backup; a writer that forgets a freeze must not start")
+            .with_fix("restore the file from a backup; a writer that lost a freeze must not start")
         };
         let mut state = Self {
             frozen_locally: loaded.is_frozen_locally,
@@ -63,13 +63,13 @@ impl State {
         for envelope in loaded.freezes {
             let digest = envelope
                 .digest(ObjectKind::Freeze)
-                .map_err(|_| unreadable("a file of a freeze holds something else"))?;
+                .map_err(|_| unreadable("a freeze file does not hold a freeze"))?;
             state.freezes.insert(digest, envelope);
         }
         for envelope in loaded.lifts {
             let lift: Option<Unfreeze> = envelope.decode_unverified(ObjectKind::Unfreeze).ok();
             let ended = lift.and_then(|lift| lift.freeze_digest);
-            let ended = ended.ok_or_else(|| unreadable("a file of a lift holds something else"))?;
+            let ended = ended.ok_or_else(|| unreadable("a lift file does not hold a lift"))?;
             state.lifts.insert(
                 ended,
                 (Digest::of(ObjectKind::Unfreeze, &envelope.payload), envelope),
@@ -109,7 +109,7 @@ impl State {
         self.noted.insert(digest);
     }
 
-    /// Whether it is new.
+    /// Adds a signed freeze; returns whether it is new.
     pub(super) fn freeze(&mut self, digest: Digest, envelope: &DsseEnvelope) -> bool {
         self.freezes.insert(digest, envelope.clone()).is_none()
     }
@@ -133,7 +133,7 @@ impl State {
         freezes.chain(lifts).collect()
     }
 
-    /// Whether it is new.
+    /// Sets the local freeze; returns whether it is new.
     pub(super) fn freeze_locally(&mut self) -> bool {
         !std::mem::replace(&mut self.frozen_locally, true)
     }
@@ -155,12 +155,12 @@ impl State {
         self.rejections.contains(id) || self.legacy_rejections.contains(id)
     }
 
-    /// Whether it is new.
+    /// Adds a rejection; returns whether it is new.
     pub(super) fn reject(&mut self, id: &ProposalId) -> bool {
         self.rejections.insert(id.clone())
     }
 
-    /// Whether there was one that has a file.
+    /// Ends a rejection; returns whether it had a file.
     pub(super) fn end_rejection(&mut self, id: &ProposalId) -> bool {
         self.saved(&FileName::Rejection(id.clone()));
         self.rejections.remove(id)
@@ -180,7 +180,7 @@ impl State {
         self.failed.is_empty() && !self.mark.is_unsaved()
     }
 
-    /// Notes `bytes` as still to be written; gives the name if anything of it is.
+    /// Queues `bytes` to be written; returns the name if anything is queued.
     pub(super) fn unsaved(&mut self, name: FileName, bytes: Option<Vec<u8>>) -> Option<FileName> {
         if let Some(mut bytes) = bytes {
             if self.unsaved_bytes + bytes.len() > UNSAVED_BYTES_MAX && matches!(name, FileName::Rejection(_))
@@ -197,7 +197,7 @@ impl State {
         self.unsaved.get(name).cloned()
     }
 
-    /// Notes that writing it failed.
+    /// Records that the write failed.
     pub(super) fn failed(&mut self, name: &FileName) {
         if self.unsaved.contains_key(name) {
             self.failed.insert(name.clone());

@@ -1,7 +1,7 @@
-//! The writer's own memory of its switches: one small file per switch in the state directory.
+//! Stores the writer's switches: one small file per switch in the state directory.
 //!
-//! Adding and removing one costs the same however many there are, and what has ended leaves no file. A file that
-//! cannot be read ends the start: a switch that is lost would be a stop that fails open.
+//! The cost of adding or removing one does not depend on their number, and an ended switch leaves no file. An
+//! unreadable file prevents the start: a lost switch would be a stop that fails open.
 
 use std::path::{Path, PathBuf};
 
@@ -16,25 +16,25 @@ use synapsor_domain::timestamp::Timestamp;
 const FILE_BYTES_MAX: u64 = 2 * ENVELOPE_BYTES_MAX as u64 + 1024;
 /// Maximum size of the list of rejections that an earlier version kept, in bytes.
 const LEGACY_BYTES_MAX: u64 = 1024 * 1024;
-/// The end of the name of a file that was being written when the process ended.
+/// Suffix of a file whose write was interrupted.
 const TEMPORARY: &str = ".tmp";
 
 const DIRECTORY: &str = "switches";
 const LOCK: &str = "writer.lock";
-/// A freeze that nobody signed; of this writer alone.
+/// Unsigned freeze of this writer alone.
 pub(super) const LOCAL_FREEZE: &str = "frozen";
 /// Rejections that an earlier version kept, one id per line; only read.
 const LEGACY_REJECTIONS: &str = "denied";
 pub(super) const HIGH_WATER: &str = "clock-high-water";
 
-/// The files of one writer's switches, and the lock that makes it the only one.
+/// The files of one writer's switches, and the lock that keeps other writers out.
 #[derive(Debug)]
 pub(super) struct SwitchFiles {
     state_dir: PathBuf,
     _lock: FileLock,
 }
 
-/// What one file is about.
+/// Name of one switch file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum FileName {
     /// [`LOCAL_FREEZE`].
@@ -48,7 +48,7 @@ pub(super) enum FileName {
     Rejection(ProposalId),
 }
 
-/// What an earlier process left.
+/// Switches that an earlier process left.
 #[derive(Debug, Default)]
 pub(super) struct Loaded {
     pub(super) is_frozen_locally: bool,
@@ -61,15 +61,18 @@ pub(super) struct Loaded {
 }
 
 impl SwitchFiles {
-    /// Takes the directory for this process alone and reads what is there.
+    /// Locks the directory for this process and reads its files.
     ///
     /// # Errors
-    /// `STATE_DIR_IN_USE` while another writer has it; `SWITCHES_UNREADABLE` for any file that is not understood.
+    /// `STATE_DIR_IN_USE` while another writer holds it; `SWITCHES_UNREADABLE` for any malformed file.
     pub(super) fn open(state_dir: PathBuf) -> Result<(Self, Loaded), ExitError> {
         let lock = FileLock::try_exclusive(&state_dir.join(LOCK))?.ok_or_else(|| {
-            let text = format!("another writer uses the state directory {}", state_dir.display());
+            let text = format!(
+                "state directory in use by another writer: {}",
+                state_dir.display()
+            );
             ExitError::usage("STATE_DIR_IN_USE", text)
-                .with_fix("give each writer a --state-dir of its own, or end the other writer first")
+                .with_fix("pass each writer its own --state-dir, or end the other writer first")
         })?;
         files::create_private_dir(&state_dir.join(DIRECTORY))?;
         let this = Self {
@@ -128,12 +131,12 @@ impl SwitchFiles {
         files::write_atomic(&self.path(name), bytes, MODE_PRIVATE)
     }
 
-    /// Removes one switch durably; a missing file is removed already.
+    /// Removes one switch durably; a missing file counts as removed.
     pub(super) fn remove(&self, name: &FileName) -> Result<(), FileError> {
         files::remove_durably(&self.path(name))
     }
 
-    /// What was written for a switch, if it is there and can be read.
+    /// Returns the file content of a switch, if present and readable.
     pub(super) fn read(&self, name: &FileName) -> Option<Vec<u8>> {
         files::read_bounded(&self.path(name), FILE_BYTES_MAX).ok()
     }
@@ -158,7 +161,7 @@ impl SwitchFiles {
 fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), ExitError> {
     let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
     if name.ends_with(TEMPORARY) {
-        // Nothing was answered on it: what it was to become is asked for again.
+        // No response depended on the interrupted write; its sender repeats the request.
         let _ = std::fs::remove_file(path);
         return Ok(());
     }
@@ -181,11 +184,7 @@ fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), ExitError> {
 }
 
 fn unreadable(path: &Path, problem: &str) -> ExitError {
-    let text = format!(
-        "the writer's switches cannot be read: {}: {problem}",
-        path.display()
-    );
-    ExitError::new("SWITCHES_UNREADABLE", text).with_fix(
-        "restore the file from a backup; a writer that forgets a freeze or a rejection must not start",
-    )
+    let text = format!("writer switches not readable: {}: {problem}", path.display());
+    ExitError::new("SWITCHES_UNREADABLE", text)
+        .with_fix("restore the file from a backup; a writer that lost a freeze or a rejection must not start")
 }

@@ -115,7 +115,7 @@ async fn reject(switches: &WriterControls, id: &ProposalId) -> Result<Option<Att
     switches.reject(id, &proposal, &decision).await
 }
 
-/// Takes the directory of the switches away, so that none can be written.
+/// Replaces the directory of the switches, so that none can be written.
 fn make_unwritable(dir: &Path) {
     std::fs::rename(dir.join("switches"), dir.join("away")).unwrap();
 }
@@ -176,7 +176,7 @@ async fn lift_ends_only_the_freeze_that_it_names() {
     switches.freeze(&second, &second_envelope).await.unwrap();
     switches.lift(&lifted, &envelope).await.unwrap();
     assert!(switches.is_frozen(), "a lift was replayed");
-    // The first freeze again is ended already.
+    // The first freeze has ended already.
     switches.freeze(&first, &first_envelope).await.unwrap();
     assert_eq!(
         switches.freezes(),
@@ -376,10 +376,10 @@ async fn lift_by_digest_ends_a_freeze_of_a_removed_signer() {
     assert!(!switches.take_found(&unverified(Some(frozen.digest()))));
     assert!(
         switches.take_found(&unverified(Some(other.digest()))),
-        "ends only that one"
+        "ends another freeze"
     );
     assert!(
         switches.take_found(&unverified(None)),
-        "what no digest names stays a stop"
+        "a freeze that no digest names stays in force"
     );
 }
