@@ -174,7 +174,7 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
         return Ok(());
     }
     let text = format!(
-        "the signing key {} is not under `{list}` of the trust file, or is retired",
+        "the signing key {} is missing or retired in `{list}` of the trust file",
         key.key_id()
     );
     Err(ExitError::usage("SIGNING_KEY_NOT_TRUSTED", text).with_fix("add its public key to the trust file"))

@@ -181,7 +181,8 @@ impl AttemptRun<'_> {
                     ("in_doubt", BackoffClass::Contention)
                 }
             };
-            // Another writer may hold the lease by now; this writer only ends what it left in doubt itself.
+            // Another writer may hold the lease by now: without it, this writer ends only an attempt that it left
+            // in doubt itself.
             let goes_on = patience.is_in_doubt() || self.is_leased();
             if let (BackoffClass::Outage, Some(at)) = (pace, self.at) {
                 at.availability.suspect();

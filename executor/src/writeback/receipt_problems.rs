@@ -109,7 +109,7 @@ impl ReceiptProblems {
         }
         if !found.orphans.is_empty() {
             problems.push(format!(
-                "orphan_receipt: the ledger refused to settle by {} of this source; run `synapsor-runner receipts \
+                "orphan_receipt: the ledger rejected {} of this source; run `synapsor-runner receipts \
                  audit` and compare both",
                 named(found.orphans.len(), found.orphans.iter())
             ));

@@ -171,8 +171,7 @@ impl Drop for Slot {
             let Some((sender, tenant)) = next else { return };
             match sender.send(Self::new(&state, tenant.as_deref())) {
                 Ok(()) => return,
-                // The receiver is gone; the slot is returned without a tenant, so that its drop does not serve
-                // another waiter.
+                // The receiver is gone. The returned slot is emptied, so that its drop does not release it again.
                 Err(mut slot) => {
                     slot.0 = None;
                     lock(&state).give_back(tenant.as_deref());

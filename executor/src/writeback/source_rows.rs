@@ -1,5 +1,5 @@
 //! Reports rows of one source's receipt table that the ledger has not taken from this process: the newest each
-//! minute and all of them in pages. A receipt that the ledger refuses to settle by is an orphan.
+//! minute and all of them in pages. A receipt that the ledger rejects is an orphan.
 
 use std::time::{Duration, Instant};
 
@@ -29,7 +29,7 @@ const PASS_EVERY: Duration = Duration::from_secs(3_600);
 #[derive(Debug, Default)]
 pub(super) struct SettledRows {
     pub(super) looked_at: u64,
-    /// Receipts that the ledger refused to settle by.
+    /// Receipts that the ledger rejected.
     pub(super) orphans: Vec<ReceiptRef>,
     /// Rows that no writer key of this deployment signed for this database.
     pub(super) foreign: u64,
