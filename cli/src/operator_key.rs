@@ -38,7 +38,7 @@ impl Signer {
     pub(crate) fn load(context: &Context, trust: &TrustFile) -> Result<Self, ExitError> {
         let path = match &context.global.signing_key {
             Some(path) => path.clone(),
-            None => in_state_folder(context, trust)?,
+            None => in_state_dir(context, trust)?,
         };
         Self::read(&path, trust)
     }
@@ -98,7 +98,7 @@ pub(crate) fn posture_here(context: &Context, trust: &TrustFile) -> Option<&'sta
         .global
         .signing_key
         .clone()
-        .or_else(|| in_state_folder(context, trust).ok())?;
+        .or_else(|| in_state_dir(context, trust).ok())?;
     Some(posture_of(SigningKey::is_protected(&read_pem(&path).ok()?)))
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, ExitError> {
         })
 }
 
-fn in_state_folder(context: &Context, trust: &TrustFile) -> Result<PathBuf, ExitError> {
+fn in_state_dir(context: &Context, trust: &TrustFile) -> Result<PathBuf, ExitError> {
     let folder = state::find(context)?;
     let mut names = key_files(folder.keys_dir().as_path())?;
     // The key of the logged-in user comes first.

@@ -4,7 +4,7 @@
 #
 #   servers.sh up                             starts all servers and keeps them; writes target/test-databases/env
 #   servers.sh down                           stops the servers that `up` started
-#   servers.sh run COMMAND...                 runs a command with all servers, then stops those that it started
+#   servers.sh run COMMAND...                 runs a command with all servers, then stops the servers that it started
 #   servers.sh start ENGINE DIR [OPTION..]    starts one more server with its data in DIR; prints its URL
 #   servers.sh kill DIR                       kills all processes of that server, as in a crash
 #   servers.sh stop DIR                       shuts that server down

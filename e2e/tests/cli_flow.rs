@@ -411,7 +411,7 @@ fn up_dry_run_checks_and_creates_nothing() -> anyhow::Result<()> {
     let before = place.listing()?;
     let checked = place.json(&["up", "--dry-run"])?;
     assert_eq!(
-        (&checked["ok"], &checked["dry_run"], &checked["state_folder_new"]),
+        (&checked["ok"], &checked["dry_run"], &checked["state_dir_new"]),
         (&json!(true), &json!(true), &json!(true))
     );
     place.unset("BILLING_WRITE_URL");

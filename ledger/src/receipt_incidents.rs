@@ -19,14 +19,14 @@ pub(crate) const SOURCE_RECEIPTS_MAX: u32 = 500;
 /// Receipts that a source must hold, newest first.
 #[derive(Debug, Default)]
 pub(crate) struct LedgerReceiptPage {
-    pub(crate) receipts: Vec<LedgerReceipt>,
+    pub(crate) receipts: Vec<ReportedReceipt>,
     /// The position before which the next page begins.
     pub(crate) next_before: Option<u64>,
     pub(crate) archived_before: Option<Timestamp>,
 }
 
 #[derive(Debug)]
-pub(crate) struct LedgerReceipt {
+pub(crate) struct ReportedReceipt {
     pub(crate) seq: u64,
     pub(crate) signed: DsseEnvelope,
     pub(crate) is_lost: bool,
@@ -91,7 +91,7 @@ fn page(
             next_before = Some(row.seq + 1);
             break;
         }
-        found.push(LedgerReceipt {
+        found.push(ReportedReceipt {
             seq: row.seq,
             signed,
             is_lost: row.is_lost,

@@ -10,7 +10,6 @@ use synapsor_domain::writeback::{
 
 use crate::db_error_message::explain;
 use crate::error::{EngineError, EngineErrorKind};
-use crate::schema_catalog;
 use crate::{Engine, Finding, PreflightTarget};
 
 /// Tables that the direct proposals of a contract change in one source.
@@ -75,7 +74,7 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<P
             && capability.target.table == shape.table
     });
     let named = |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| ProbeFinding {
-        severity: FindingSeverity::Problem,
+        severity: FindingSeverity::Error,
         code: problem.code().to_owned(),
         text: format!("capability `{capability}`: {}", problem.text()),
         fix: match problem {
@@ -132,7 +131,7 @@ async fn finished(
 
 fn problem(code: &str, text: String) -> ProbeFinding {
     ProbeFinding {
-        severity: FindingSeverity::Problem,
+        severity: FindingSeverity::Error,
         code: code.to_owned(),
         text,
         fix: None,
@@ -151,13 +150,8 @@ fn check_target(target: TableRequirements) -> PreflightTarget {
 }
 
 fn finding(found: Finding) -> ProbeFinding {
-    let severity = match found.severity {
-        schema_catalog::FindingSeverity::Fine => FindingSeverity::Fine,
-        schema_catalog::FindingSeverity::Warning => FindingSeverity::Warning,
-        schema_catalog::FindingSeverity::Problem => FindingSeverity::Problem,
-    };
     ProbeFinding {
-        severity,
+        severity: found.severity,
         code: found.code.to_owned(),
         text: found.text,
         fix: found.fix,

@@ -3,6 +3,7 @@
 
 use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_domain::schema::TableSchema;
+use synapsor_domain::writeback::FindingSeverity;
 
 /// Everything that one credential can see.
 #[derive(Debug, Clone)]
@@ -49,17 +50,6 @@ pub struct PreflightTarget {
     pub reads: Vec<String>,
     /// Every column that a writeback sets.
     pub writes: Vec<String>,
-}
-
-/// Severity of a finding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FindingSeverity {
-    /// No problem.
-    Fine,
-    /// Writebacks work, but a guarantee is weaker or a right is broader than recommended.
-    Warning,
-    /// Writebacks cannot work, or are refused.
-    Problem,
 }
 
 /// Code of a finding that refuses a writer outside the environment `dev`: its account is a superuser,

@@ -3,7 +3,7 @@
 
 use synapsor_domain::change::{unplannable, unwritable_trait};
 use synapsor_domain::schema::TableSchema;
-use synapsor_source::schema_catalog::FindingSeverity;
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
 /// Returns the finding about a table for which no change can be planned. Missing columns have their own
@@ -31,7 +31,7 @@ pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Fi
         )
     };
     Some(Finding {
-        severity: FindingSeverity::Problem,
+        severity: FindingSeverity::Error,
         code,
         text: format!("every proposal about `{}` is refused: {text}", target.table),
         fix: Some(fix.to_owned()),

@@ -1,3 +1,5 @@
+//! Tests of file access: permissions, exclusive creation and replacement.
+
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use super::*;

@@ -23,7 +23,7 @@ pub(crate) use ledger::{
 };
 pub(crate) use reader::SchemaClient;
 pub(crate) use tail::{EventQuery, EventStream};
-pub(crate) use writer::{AuditedPage, DenyEffect, Preview, SwitchAnswer, Times, WriterClient};
+pub(crate) use writer::{AuditedPage, Preview, RejectEffect, SwitchAnswer, Times, WriterClient};
 
 /// Exit code of a rejected or unapproved request.
 pub(crate) const EXIT_REFUSED: u8 = 4;

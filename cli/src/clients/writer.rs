@@ -61,17 +61,17 @@ pub(crate) struct Preview {
 
 /// Effect of a rejection on a writer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DenyEffect {
+pub(crate) enum RejectEffect {
     Tombstoned,
     AlreadyFinal,
-    InFlight,
-    BlockedHere,
+    CommitInProgress,
+    BlockedLocally,
 }
 
 /// A writer's response to a rejection.
 #[derive(Debug)]
 pub(crate) struct Denied {
-    pub(crate) effect: DenyEffect,
+    pub(crate) effect: RejectEffect,
     pub(crate) receipt: Option<DsseEnvelope>,
 }
 
@@ -211,10 +211,10 @@ impl WriterClient {
         };
         let answer = call(&self.target, message, async |m| self.client.reject(m).await).await?;
         let effect = match answer.effect() {
-            wire::RejectEffect::Tombstoned => DenyEffect::Tombstoned,
-            wire::RejectEffect::AlreadyFinal => DenyEffect::AlreadyFinal,
-            wire::RejectEffect::CommitInProgress => DenyEffect::InFlight,
-            wire::RejectEffect::BlockedLocally => DenyEffect::BlockedHere,
+            wire::RejectEffect::Tombstoned => RejectEffect::Tombstoned,
+            wire::RejectEffect::AlreadyFinal => RejectEffect::AlreadyFinal,
+            wire::RejectEffect::CommitInProgress => RejectEffect::CommitInProgress,
+            wire::RejectEffect::BlockedLocally => RejectEffect::BlockedLocally,
             wire::RejectEffect::Unspecified => {
                 return Err(verification_failed(
                     "WRITER_ANSWER_MALFORMED",
@@ -297,13 +297,13 @@ impl WriterClient {
     }
 }
 
-impl DenyEffect {
+impl RejectEffect {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
-            Self::Tombstoned => "killed",
-            Self::AlreadyFinal => "ended_before",
-            Self::InFlight => "in_flight",
-            Self::BlockedHere => "blocked_here",
+            Self::Tombstoned => "tombstoned",
+            Self::AlreadyFinal => "already_final",
+            Self::CommitInProgress => "commit_in_progress",
+            Self::BlockedLocally => "blocked_locally",
         }
     }
 }

@@ -1,3 +1,5 @@
+//! Tests of the state directory.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 

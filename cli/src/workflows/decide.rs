@@ -11,7 +11,7 @@ use synapsor_domain::timestamp::Timestamp;
 use super::fetch_proposal::{ProposalView, SignedReceipt, open_receipt};
 use super::{check_reason, now};
 use crate::Context;
-use crate::clients::{DenyEffect, EXIT_REFUSED, LedgerClient, WriterClient, refused, verification_failed};
+use crate::clients::{EXIT_REFUSED, LedgerClient, RejectEffect, WriterClient, refused, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::sign::{self, Terms};
@@ -39,7 +39,7 @@ pub(crate) struct Rejected {
     /// State afterwards; absent when only a writer could still stop the proposal.
     pub(crate) state: Option<ProposalState>,
     /// Effect on the writer; absent when no call was needed.
-    pub(crate) writer: Option<DenyEffect>,
+    pub(crate) writer: Option<RejectEffect>,
     /// Reason why the writer could not be notified.
     pub(crate) writer_problem: Option<String>,
     pub(crate) receipt: Option<SignedReceipt>,
@@ -123,7 +123,7 @@ async fn denied(
     context: &Context,
     looked: &ProposalView,
     decision: &DsseEnvelope,
-) -> Result<(DenyEffect, Option<SignedReceipt>), ExitError> {
+) -> Result<(RejectEffect, Option<SignedReceipt>), ExitError> {
     let link = session.writer(context).await?;
     let answer = WriterClient::at(&link)
         .deny(looked.attested.envelope(), decision)

@@ -185,8 +185,8 @@ fn capability() -> Json {
     let properties = json!({
         "name": described(json!({"type": "string", "pattern": QUALIFIED_NAME}), "Name of the tool: namespace.name."),
         "kind": {"enum": ["read", "proposal"]},
-        "description": text("What a model is told."),
-        "returns_hint": text("What a model is told of the result."),
+        "description": text("Description of the capability for models."),
+        "returns_hint": text("Description of the result for models."),
         "source": identifier("A member of sources."),
         "context": described(json!({"type": "string", "pattern": SAFE_NAME}), "A member of contexts."),
         "executor": described(json!({"type": "string", "pattern": SAFE_NAME}), "sql_update or a member of executors."),
@@ -278,7 +278,7 @@ fn arg() -> Json {
     closed(
         json!({
             "type": {"enum": ["string", "number", "boolean"]},
-            "description": text("What a model is told of the argument."),
+            "description": text("Description of the argument for models."),
             "required": described(json!({"type": "boolean", "default": true}), "false makes it optional."),
             "max_length": positive("Characters of a string."),
             "minimum": described(json!({"type": "number"}), "Least number, inclusive."),

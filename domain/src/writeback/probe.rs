@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 pub enum FindingSeverity {
     /// No problem.
-    Fine,
+    Ok,
     /// Writebacks work, but a guarantee is weaker or a right is broader than it should be.
     Warning,
     /// Writebacks cannot work, or are refused.
-    Problem,
+    Error,
 }
 
 /// One preflight finding.
@@ -44,9 +44,9 @@ pub struct PreflightReport {
 impl FindingSeverity {
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Fine => "fine",
+            Self::Ok => "ok",
             Self::Warning => "warning",
-            Self::Problem => "problem",
+            Self::Error => "error",
         }
     }
 }
@@ -67,6 +67,6 @@ impl PreflightReport {
     pub fn has_problem(&self) -> bool {
         self.findings
             .iter()
-            .any(|finding| finding.severity == FindingSeverity::Problem)
+            .any(|finding| finding.severity == FindingSeverity::Error)
     }
 }

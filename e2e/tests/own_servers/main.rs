@@ -39,7 +39,7 @@ const CHECKS: &[Check] = &[
         Box::pin(tls::tls_downgrade_receives_no_login(s))
     }),
     ("unencrypted connections are allowed on loopback only", |s| {
-        Box::pin(tls::plain_text_is_for_this_machine_only(s))
+        Box::pin(tls::plain_text_is_limited_to_loopback(s))
     }),
     ("client certificate is sent on request", |s| {
         Box::pin(tls::client_certificate_is_sent_on_request(s))

@@ -3,8 +3,8 @@
 //! catalog.
 
 use super::dialect::quote;
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::Finding;
-use synapsor_source::schema_catalog::FindingSeverity;
 
 /// Collects findings.
 pub struct MysqlPreflight {
@@ -40,7 +40,7 @@ impl MysqlPreflight {
 
     pub fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", self.account);
-        self.add(FindingSeverity::Problem, "GRANT_MISSING", text, Some(fix));
+        self.add(FindingSeverity::Error, "GRANT_MISSING", text, Some(fix));
     }
 
     pub fn excessive(&mut self, text: String, right: &str, on: &str) {

@@ -161,7 +161,7 @@ impl Shapes {
         Ok(described)
     }
 
-    /// Returns the routines that the texts name, and those that these name; `None` if the procedure cannot be
+    /// Returns the routines that the texts name, and the routines that these name; `None` if the procedure cannot be
     /// called.
     async fn routines(
         &self,

@@ -7,8 +7,8 @@ use synapsor_domain::schema::TableSchema;
 use super::connect::PgPooledConnection;
 use super::dialect::{Statement, qualified, quote};
 use super::inspect;
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
 /// Every right of the account on one table, one line each: of the table (empty column) or of a column.
@@ -77,7 +77,7 @@ impl PgPreflight {
 
     pub fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", quote(&self.role));
-        self.add(FindingSeverity::Problem, "GRANT_MISSING", text, Some(fix));
+        self.add(FindingSeverity::Error, "GRANT_MISSING", text, Some(fix));
     }
 
     pub fn excessive(&mut self, text: String, right: &str, on: &str) {
@@ -94,7 +94,7 @@ pub async fn check_account(
     let row = one(lease, ACCOUNT, &[schema]).await?;
     if row.is_empty() {
         let what = format!("there is no schema `{schema}`");
-        report.add(FindingSeverity::Problem, "SCHEMA_MISSING", what, None);
+        report.add(FindingSeverity::Error, "SCHEMA_MISSING", what, None);
         return Ok(());
     }
     let role = quote(&report.role);
@@ -130,7 +130,7 @@ pub async fn check_columns(
         Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
             let what = format!("there is no table `{}.{}`", target.schema, target.table);
-            report.add(FindingSeverity::Problem, "TABLE_MISSING", what, None);
+            report.add(FindingSeverity::Error, "TABLE_MISSING", what, None);
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -138,7 +138,7 @@ pub async fn check_columns(
     let wanted = target.reads.iter().chain(&target.writes);
     for name in wanted.filter(|name| shape.column(name).is_none()) {
         let what = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(FindingSeverity::Problem, "COLUMN_MISSING", what, None);
+        report.add(FindingSeverity::Error, "COLUMN_MISSING", what, None);
     }
     Ok(Some(shape))
 }

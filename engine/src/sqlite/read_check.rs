@@ -1,13 +1,13 @@
 //! Checks whether the table and columns of a target exist. A process that can open the file can read all of
 //! it.
 
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Engine, Finding, PreflightTarget};
 
 pub async fn check(engine: &dyn Engine, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError> {
     let problem = |code, text| Finding {
-        severity: FindingSeverity::Problem,
+        severity: FindingSeverity::Error,
         code,
         text,
         fix: None,

@@ -312,7 +312,7 @@ impl WritebackClient {
 
     /// Returns announced attempts without an end on file that no lease holds.
     ///
-    /// One page, newest first, of those that changed before an event, and the start of the next page.
+    /// One page, newest first, of the proposals that changed before an event, and the start of the next page.
     pub(super) async fn unfinished(
         &self,
         source_ids: Vec<String>,

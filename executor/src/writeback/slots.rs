@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 /// Slots that only attempts in doubt may take.
 const RESERVED: usize = 1;
-/// Slots beyond those that one tenant may hold, so that another tenant gets one at once.
+/// Slots beyond the number that one tenant may hold, so that another tenant gets one at once.
 const FOR_OTHERS: usize = 1;
 
 /// Purpose of a slot.

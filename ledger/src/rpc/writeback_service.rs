@@ -22,7 +22,7 @@ use crate::finish_attempt::{FinishedAttempt, UNFINISHED_MAX};
 use crate::lease::{
     CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseTimes, Leased, SOURCES_MAX,
 };
-use crate::receipt_incidents::{LedgerReceipt, SOURCE_RECEIPTS_MAX};
+use crate::receipt_incidents::{ReportedReceipt, SOURCE_RECEIPTS_MAX};
 
 /// Maximum number of proposals in one request for orders.
 const ORDERS_OF_MAX: usize = 500;
@@ -275,7 +275,7 @@ impl WritebackService for LedgerServices {
     }
 }
 
-fn source_receipt(found: LedgerReceipt) -> wire::SourceReceipt {
+fn source_receipt(found: ReportedReceipt) -> wire::SourceReceipt {
     wire::SourceReceipt {
         seq: found.seq,
         receipt: Some(found.signed.into()),

@@ -180,7 +180,7 @@ pub(crate) fn list(
 }
 
 /// Returns proposals with an open attempt: a page of at most `limit` over all sources, most recently changed
-/// first, of those that changed before the event `before`.
+/// first, of the proposals that changed before the event `before`.
 pub(crate) fn unfinished(
     conn: &Connection,
     sources: &[String],

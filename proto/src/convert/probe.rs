@@ -36,9 +36,9 @@ impl TryFrom<v1::PreflightReport> for PreflightReport {
 impl From<ProbeFinding> for v1::PreflightFinding {
     fn from(finding: ProbeFinding) -> Self {
         let severity = match finding.severity {
-            FindingSeverity::Fine => v1::FindingSeverity::Ok,
+            FindingSeverity::Ok => v1::FindingSeverity::Ok,
             FindingSeverity::Warning => v1::FindingSeverity::Warning,
-            FindingSeverity::Problem => v1::FindingSeverity::Error,
+            FindingSeverity::Error => v1::FindingSeverity::Error,
         };
         Self {
             severity: severity.into(),
@@ -54,9 +54,9 @@ impl TryFrom<v1::PreflightFinding> for ProbeFinding {
 
     fn try_from(finding: v1::PreflightFinding) -> Result<Self, PublicError> {
         let severity = match finding.severity() {
-            v1::FindingSeverity::Ok => FindingSeverity::Fine,
+            v1::FindingSeverity::Ok => FindingSeverity::Ok,
             v1::FindingSeverity::Warning => FindingSeverity::Warning,
-            v1::FindingSeverity::Error => FindingSeverity::Problem,
+            v1::FindingSeverity::Error => FindingSeverity::Error,
             v1::FindingSeverity::Unspecified => return Err(malformed("severity", "is missing")),
         };
         if finding.code.is_empty() {
@@ -85,9 +85,9 @@ mod tests {
         };
         let probe = PreflightReport {
             findings: [
-                FindingSeverity::Problem,
+                FindingSeverity::Error,
                 FindingSeverity::Warning,
-                FindingSeverity::Fine,
+                FindingSeverity::Ok,
             ]
             .map(finding)
             .to_vec(),

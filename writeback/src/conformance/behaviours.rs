@@ -250,7 +250,7 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("a slow read times out", |db| {
         Box::pin(reading::a_slow_read_times_out(db))
     }),
-    ("a read that nobody waits for stops", |db| {
+    ("an abandoned read stops", |db| {
         Box::pin(reading::a_read_that_nobody_waits_for_stops(db))
     }),
     ("parallel reads are all served", |db| {
@@ -271,13 +271,13 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("a changed identity is noticed", |db| {
         Box::pin(reading::a_changed_identity_is_noticed(db))
     }),
-    ("the shape tells columns and keys", |db| {
+    ("the shape lists columns and keys", |db| {
         Box::pin(reading::the_shape_tells_columns_and_keys(db))
     }),
     ("a new trigger changes the fingerprint", |db| {
         Box::pin(reading::a_new_trigger_changes_the_fingerprint(db))
     }),
-    ("the shape tells foreign keys that point here", |db| {
+    ("the shape lists inbound foreign keys", |db| {
         Box::pin(reading::the_shape_tells_references(db))
     }),
     ("values that would change do not fit", |db| {
@@ -286,7 +286,7 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("what fits is what the column holds", |db| {
         Box::pin(writing::what_fits_is_what_the_column_holds(db))
     }),
-    ("a constraint that refuses the values is told", |db| {
+    ("a violated constraint is reported", |db| {
         Box::pin(writing::a_constraint_that_refuses_is_told(db))
     }),
     ("one row changes once, with its receipt", |db| {
@@ -370,10 +370,10 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("receipts come in the order of their time", |db| {
         Box::pin(receipts::receipts_come_by_time(db))
     }),
-    ("a missing receipt table is told with its cure", |db| {
+    ("a missing receipt table is reported with its fix", |db| {
         Box::pin(receipts::a_missing_table_is_told(db))
     }),
-    ("every bad receipt table is told", |db| {
+    ("every bad receipt table is reported", |db| {
         Box::pin(receipts::every_bad_table_is_told(db))
     }),
     ("a good receipt table has no problems", |db| {
@@ -445,13 +445,13 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("the product is named with its version", |db| {
         Box::pin(looking::the_product_is_named_with_its_version(db))
     }),
-    ("a generated column is told and follows", |db| {
+    ("a generated column is reported and follows", |db| {
         Box::pin(looking::a_generated_column_is_told(db))
     }),
     ("parts of a key are not unique alone", |db| {
         Box::pin(looking::parts_of_a_key_are_not_unique_alone(db))
     }),
-    ("a view is told", |db| Box::pin(looking::a_view_is_told(db))),
+    ("a view is reported", |db| Box::pin(looking::a_view_is_told(db))),
     ("a new column changes the fingerprint", |db| {
         Box::pin(looking::a_new_column_is_drift(db))
     }),
@@ -467,10 +467,10 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("a kept shape is young", |db| {
         Box::pin(looking::a_kept_shape_is_young(db))
     }),
-    ("the catalogue lists tables and keys", |db| {
+    ("the catalog lists tables and keys", |db| {
         Box::pin(looking::the_catalogue_lists_tables_and_keys(db))
     }),
-    ("the catalogue tells foreign keys", |db| {
+    ("the catalog lists foreign keys", |db| {
         Box::pin(looking::the_catalogue_tells_foreign_keys(db))
     }),
     ("a writer with its rights passes the check", |db| {
@@ -494,7 +494,7 @@ pub(crate) const ALL: &[Behaviour] = &[
     ("a column moves to the database's present", |db| {
         Box::pin(traps::a_column_moves_to_the_present(db))
     }),
-    ("nobody reads what is not committed", |db| {
+    ("uncommitted changes are not read", |db| {
         Box::pin(traps::nobody_reads_what_is_not_committed(db))
     }),
     ("many transactions leave nothing behind", |db| {

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::PreflightTarget;
 use synapsor_source::error::EngineErrorKind;
-use synapsor_source::schema_catalog::FindingSeverity;
 
 use super::behaviours::{Db, Fixture, begin, change, int, invoice, plan, text};
 
@@ -231,9 +231,7 @@ fn target(db: &Db) -> PreflightTarget {
 
 async fn problems(db: &Db, target: PreflightTarget) -> Vec<String> {
     let found = db.writer().check(&[target]).await.unwrap();
-    let problems = found
-        .into_iter()
-        .filter(|f| f.severity == FindingSeverity::Problem);
+    let problems = found.into_iter().filter(|f| f.severity == FindingSeverity::Error);
     problems.map(|f| format!("{}: {}", f.code, f.text)).collect()
 }
 

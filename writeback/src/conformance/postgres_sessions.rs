@@ -16,7 +16,7 @@ use crate::violation::{LookError, ViolationKind};
 const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 
-/// A function that replaces prepared statements of the protocol by SQL ones, except those that it may run in,
+/// A function that replaces prepared statements of the protocol by SQL ones, except the statements that it may run in,
 /// while the table `toggle` has a row.
 const REPLACING: &str = "CREATE TABLE toggle (id integer); \
     CREATE FUNCTION replace_statements() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $f$ DECLARE s record; BEGIN \

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::Access;
 use synapsor_source::error::EngineErrorKind;
-use synapsor_source::schema_catalog::FindingSeverity;
 use synapsor_source::{Finding, PreflightTarget};
 
 use super::behaviours::{
@@ -52,7 +52,7 @@ async fn missing_right_is_reported_with_its_grant() {
         !found(&db)
             .await
             .iter()
-            .any(|f| f.severity == FindingSeverity::Problem)
+            .any(|f| f.severity == FindingSeverity::Error)
     );
     postgres.alter(&format!(
         "REVOKE UPDATE ON invoices FROM {role}; REVOKE UPDATE (status, fee, version, id, tenant) ON invoices FROM {role}"
@@ -66,7 +66,7 @@ async fn missing_right_is_reported_with_its_grant() {
         !found(&db)
             .await
             .iter()
-            .any(|f| f.severity == FindingSeverity::Problem)
+            .any(|f| f.severity == FindingSeverity::Error)
     );
 }
 
@@ -233,9 +233,9 @@ async fn writeback_is_durable_under_any_role_setting() {
     let role = postgres.writer_role();
     postgres.alter(&format!(
         "ALTER ROLE {role} SET synchronous_commit = off; \
-         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS \
+         CREATE FUNCTION warn() RETURNS trigger LANGUAGE plpgsql AS \
            $f$ BEGIN NEW.status := pg_catalog.current_setting('synchronous_commit'); RETURN NEW; END $f$; \
-         CREATE TRIGGER tell BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION tell()"
+         CREATE TRIGGER warn BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION warn()"
     ));
     let mut transaction = begin(&db).await.transaction;
     assert_eq!(

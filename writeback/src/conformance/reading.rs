@@ -178,7 +178,7 @@ pub(crate) async fn a_missing_row_is_no_error(db: Db) {
 
 pub(crate) async fn null_matches_nothing(db: Db) {
     db.set_up(Fixture::TextKeys);
-    db.execute("INSERT INTO lettered VALUES (NULL, NULL, 'nobody')");
+    db.execute("INSERT INTO lettered VALUES (NULL, NULL, 'no one')");
     let mut plan = plan(&db, "lettered", "1", "acme", &["body"]);
     plan.primary_key = ColumnValue::new("id", Value::null());
     plan.tenant = Some(ColumnValue::new("tenant", Value::null()));

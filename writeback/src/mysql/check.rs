@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::mysql::account_powers::account_powers;
 use synapsor_engine::mysql::check::MysqlPreflight;
 use synapsor_engine::mysql::dialect::{qualified, quote};
@@ -12,7 +13,7 @@ use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::receipts;
 use synapsor_engine::mysql::session::{BindValue, Cells, MysqlStatementError};
-use synapsor_source::schema_catalog::{FindingSeverity, WRITER_ACCOUNT_TOO_POWERFUL};
+use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -124,7 +125,7 @@ async fn receipt_table(
             Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
             None => (problem, None),
         };
-        report.add(FindingSeverity::Problem, code, text, fix);
+        report.add(FindingSeverity::Error, code, text, fix);
     }
     if is_missing {
         return Ok(());
@@ -197,7 +198,7 @@ async fn check_target(
                 "there is no table `{}.{}`, or no right on it",
                 target.schema, target.table
             );
-            report.add(FindingSeverity::Problem, "TABLE_MISSING", text, None);
+            report.add(FindingSeverity::Error, "TABLE_MISSING", text, None);
             return Ok(());
         }
         Err(failed) => return Err(failed.error),
@@ -206,7 +207,7 @@ async fn check_target(
     let absent: Vec<&String> = target.reads.iter().chain(&target.writes).filter(absent).collect();
     for name in &absent {
         let text = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(FindingSeverity::Problem, "COLUMN_MISSING", text, None);
+        report.add(FindingSeverity::Error, "COLUMN_MISSING", text, None);
     }
     notes(report, target, &described);
     let held_rights = rights(held, report, &target.schema, &target.table).await?;
@@ -277,7 +278,7 @@ fn denied(
         EngineErrorKind::Unavailable | EngineErrorKind::Busy => return Err(failed.error),
         _ => {
             let text = format!("{text}: {} ({})", failed.error.reason(), failed.error.detail);
-            report.add(FindingSeverity::Problem, "PROBE_FAILED", text, None);
+            report.add(FindingSeverity::Error, "PROBE_FAILED", text, None);
         }
     }
     Ok(())
@@ -304,7 +305,7 @@ fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Desc
             "triggers and foreign keys of `{table}` are not visible; create the procedure of the migration in its \
              database as an owner with the rights TRIGGER and PROCESS"
         );
-        report.add(FindingSeverity::Problem, "CATALOGUE_INCOMPLETE", text, None);
+        report.add(FindingSeverity::Error, "CATALOGUE_INCOMPLETE", text, None);
     }
     for effect in shape.effects_of_update() {
         let text = format!("a change of `{table}` triggers {effect}");

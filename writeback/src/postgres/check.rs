@@ -3,6 +3,7 @@
 //! rolled back.
 
 use synapsor_domain::schema::TableSchema;
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::postgres::PostgresEngine;
 use synapsor_engine::postgres::check::{
     PgPreflight, Rights, check_account, check_columns, missing_rights, one, rights, text,
@@ -11,7 +12,7 @@ use synapsor_engine::postgres::connect::{EXACT_SETTINGS, PgPooledConnection, loc
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
-use synapsor_source::schema_catalog::{FindingSeverity, WRITER_ACCOUNT_TOO_POWERFUL};
+use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -103,7 +104,7 @@ async fn receipts(
             Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
             None => (problem, None),
         };
-        report.add(FindingSeverity::Problem, code, text, fix);
+        report.add(FindingSeverity::Error, code, text, fix);
     }
     check_account(lease, report, schema).await?;
     if is_missing {
@@ -300,7 +301,7 @@ async fn probe(
     lease.batch("SAVEPOINT probe".to_owned()).await?;
     if let Err(error) = lease.batch(sql.to_owned()).await {
         report.add(
-            FindingSeverity::Problem,
+            FindingSeverity::Error,
             "PROBE_FAILED",
             format!("the account cannot {what}: {} ({})", error.reason(), error.detail),
             None,

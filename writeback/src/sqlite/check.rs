@@ -1,6 +1,6 @@
 //! Preflight of the write path of a file.
 
-use synapsor_source::schema_catalog::FindingSeverity;
+use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::{Engine as _, EngineError, Finding, PreflightTarget};
 
 use super::Writing;
@@ -18,7 +18,7 @@ pub(super) async fn check(
         .await?
         .into_iter()
         .map(|text| Finding {
-            severity: FindingSeverity::Problem,
+            severity: FindingSeverity::Error,
             code: "RECEIPT_TABLE_UNFIT",
             text,
             fix: None,
@@ -32,7 +32,7 @@ pub(super) async fn check(
             missing
                 .filter(|name| shape.column(name).is_none())
                 .map(|name| Finding {
-                    severity: FindingSeverity::Problem,
+                    severity: FindingSeverity::Error,
                     code: "COLUMN_MISSING",
                     text: format!("the table `{}` has no column `{name}`", target.table),
                     fix: None,

@@ -77,10 +77,21 @@ fn string_of(literal: &Literal) -> Option<String> {
     let end = written.rfind('"')?;
     let prefix = &written[..start];
     let is_string = prefix.chars().all(|letter| matches!(letter, 'r' | '#' | 'c'));
-    (is_string && end > start).then(|| written[start + 1..end].to_owned())
+    (is_string && end > start).then(|| without_placeholders(&written[start + 1..end]))
 }
 
-/// Comments are what stands between the tokens; a doc comment is one token sequence and comes as a literal.
+/// Removes `{name}` of format strings: it is an identifier.
+fn without_placeholders(text: &str) -> String {
+    let mut kept = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        kept.push_str(before);
+        rest = after.split_once('}').map_or("", |(_, after)| after);
+    }
+    kept + rest
+}
+
+/// Adds the comments, which are the text between the tokens. A doc comment is a token sequence and is a literal.
 fn comments(text: &str, code: &[bool], into: &mut Vec<Prose>) {
     let mut start = 0;
     for (number, line) in text.split_inclusive('\n').enumerate() {

@@ -8,7 +8,7 @@ use synapsor_domain::limits::REASON_CHARS_MAX;
 use super::own_contract::OwnContract;
 use super::page;
 use crate::Context;
-use crate::clients::DenyEffect;
+use crate::clients::RejectEffect;
 use crate::commands::apply;
 use crate::commands::confirm::{self, ConfirmOptions};
 use crate::connection::LedgerConnection;
@@ -116,7 +116,7 @@ pub(super) async fn reject(
         object.insert("key_id".to_owned(), json!(rejected.key_id));
         object.insert(
             "writer".to_owned(),
-            json!(rejected.writer.map(DenyEffect::as_str)),
+            json!(rejected.writer.map(RejectEffect::as_str)),
         );
         object.insert("writer_problem".to_owned(), json!(rejected.writer_problem));
         object.insert(
@@ -132,9 +132,9 @@ pub(super) async fn reject(
 
 fn exit_of(rejected: &Rejected) -> u8 {
     match rejected.writer {
-        None | Some(DenyEffect::Tombstoned | DenyEffect::BlockedHere) => EXIT_OK,
-        Some(DenyEffect::AlreadyFinal) => crate::clients::EXIT_REFUSED,
-        Some(DenyEffect::InFlight) => 5,
+        None | Some(RejectEffect::Tombstoned | RejectEffect::BlockedLocally) => EXIT_OK,
+        Some(RejectEffect::AlreadyFinal) => crate::clients::EXIT_REFUSED,
+        Some(RejectEffect::CommitInProgress) => 5,
     }
 }
 
@@ -150,13 +150,15 @@ fn reject_message(rejected: &Rejected) -> String {
             rejected.person,
             safe(problem)
         ),
-        (Some(DenyEffect::Tombstoned), _) => {
+        (Some(RejectEffect::Tombstoned), _) => {
             "Rejected: a tombstone receipt in the source database prevents it from ever being applied."
                 .to_owned()
         }
-        (Some(DenyEffect::AlreadyFinal), _) => format!("Too late: it had already ended as {ended}."),
-        (Some(DenyEffect::InFlight), _) => "Too late: the commit is in progress; outcome pending.".to_owned(),
-        (Some(DenyEffect::BlockedHere), _) => {
+        (Some(RejectEffect::AlreadyFinal), _) => format!("Too late: it had already ended as {ended}."),
+        (Some(RejectEffect::CommitInProgress), _) => {
+            "Too late: the commit is in progress; outcome pending.".to_owned()
+        }
+        (Some(RejectEffect::BlockedLocally), _) => {
             "Blocked on this writer only: the source database is unreachable, so no tombstone was written."
                 .to_owned()
         }

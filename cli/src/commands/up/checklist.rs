@@ -94,8 +94,8 @@ impl Checklist {
         json!({
             "ok": self.is_ok(),
             "config_path": self.config,
-            "state_folder": self.state,
-            "state_folder_new": self.is_new,
+            "state_dir": self.state,
+            "state_dir_new": self.is_new,
             "store_path": self.store,
             "mode": self.mode.as_str(),
             "serve": self.transport == TransportArg::StreamableHttp,

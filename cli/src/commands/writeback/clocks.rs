@@ -37,7 +37,7 @@ fn compare(times: &Times, own: Timestamp) -> Vec<ProbeFinding> {
         .any(|(_, at)| apart(at) > DATABASE_SKEW_SECONDS);
     vec![ProbeFinding {
         severity: if is_refused {
-            FindingSeverity::Problem
+            FindingSeverity::Error
         } else {
             FindingSeverity::Warning
         },
@@ -66,7 +66,7 @@ mod tests {
         };
         assert!(compare(&times(500, -500), at(1_000)).is_empty());
         for (times, own, severity) in [
-            (times(121_000, 0), at(0), FindingSeverity::Problem),
+            (times(121_000, 0), at(0), FindingSeverity::Error),
             (times(3_000, 0), at(0), FindingSeverity::Warning),
             (times(0, 7_200_000), at(0), FindingSeverity::Warning),
             (times(0, 0), at(-7_200_000), FindingSeverity::Warning),

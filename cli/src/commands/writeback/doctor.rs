@@ -63,7 +63,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
 fn exit(parts: &[RoleFindings], ledger: &[ProbeFinding]) -> Exit {
     let mut findings = parts.iter().flat_map(|part| &part.variables).chain(ledger);
     let mut sources = parts.iter().flat_map(|part| &part.sources);
-    let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Problem)
+    let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Error)
         || sources.clone().any(PreflightReport::has_problem);
     Exit(if is_problem {
         EXIT_FAILURE
@@ -91,10 +91,10 @@ fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Ve
         let (severity, code, text, fix) = if missing.contains(&variable) {
             let text = format!("{} ({}) is not set", variable.name, variable.purpose);
             let fix = format!("export {}={}", variable.name, variable.example);
-            (FindingSeverity::Problem, "VARIABLE_MISSING", text, Some(fix))
+            (FindingSeverity::Error, "VARIABLE_MISSING", text, Some(fix))
         } else {
             let text = format!("{} ({}) is set", variable.name, variable.purpose);
-            (FindingSeverity::Fine, "VARIABLE_SET", text, None)
+            (FindingSeverity::Ok, "VARIABLE_SET", text, None)
         };
         findings.push(finding(severity, code, text, fix));
     }
@@ -127,7 +127,7 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
                 "the source `{}` has no `write_url_env`: proposals for it are not applied",
                 source.name
             );
-            finding(FindingSeverity::Problem, "WRITEBACK_DISABLED", text, None)
+            finding(FindingSeverity::Error, "WRITEBACK_DISABLED", text, None)
         })
         .collect()
 }
@@ -220,7 +220,7 @@ async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<Pr
         );
         let fix = "make its state directory writable and free disk space there; it then resumes by itself"
             .to_owned();
-        findings.push(finding(FindingSeverity::Problem, &safe(code), text, Some(fix)));
+        findings.push(finding(FindingSeverity::Error, &safe(code), text, Some(fix)));
     }
     if state.is_frozen {
         let text = format!("the {} is frozen: it applies nothing", writer.address());
@@ -237,7 +237,7 @@ async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<Pr
 
 fn answered(service: String) -> ProbeFinding {
     finding(
-        FindingSeverity::Fine,
+        FindingSeverity::Ok,
         "SERVICE_ANSWERS",
         format!("the {service} is reachable"),
         None,

@@ -31,7 +31,7 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
         Ok(found) => of(&found),
         Err(failure) if failure.code() == "INTERRUPTED" => return Err(failure),
         Err(failure) => vec![ProbeFinding {
-            severity: FindingSeverity::Problem,
+            severity: FindingSeverity::Error,
             code: failure.code().to_owned(),
             text: format!("cannot query the ledger: {}", failure.message()),
             fix: failure.fix().map(str::to_owned),
@@ -105,7 +105,7 @@ fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFind
     let named: Vec<_> = proposals.iter().take(NAMED_MAX).map(|id| safe(id)).collect();
     let more = if proposals.len() > NAMED_MAX { ", ..." } else { "" };
     ProbeFinding {
-        severity: FindingSeverity::Problem,
+        severity: FindingSeverity::Error,
         code: kind.to_ascii_uppercase(),
         text: format!(
             "source `{}`: {what}: {} ({}{more})",
@@ -138,7 +138,7 @@ mod tests {
             let found = incident("app", kind, &proposals);
             assert_eq!(
                 (found.severity, found.code),
-                (FindingSeverity::Problem, kind.to_uppercase())
+                (FindingSeverity::Error, kind.to_uppercase())
             );
             assert!(found.fix.is_some_and(|fix| fix.contains(command)), "{kind}");
             assert!(found.text.contains("2 (wrp_a, wrp_b)"), "{}", found.text);

@@ -1,3 +1,5 @@
+//! Tests of the environment that children get.
+
 use synapsor_domain::contract::Contract;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Tests of edits in clients' configuration files.
+
 use serde_json::json;
 
 use super::super::client::Client;
