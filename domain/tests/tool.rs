@@ -270,7 +270,7 @@ fn each_rule_has_its_code_and_names_argument_and_bound() {
         (
             with(r#", "state": "lost""#),
             "ARGUMENTS_NOT_JSON",
-            ["once", "state"],
+            ["duplicate", "state"],
         ),
         ("[]".to_owned(), "ARGUMENTS_NOT_JSON", ["object", "list"]),
         ("{".to_owned(), "ARGUMENTS_NOT_JSON", ["object", "EOF"]),

@@ -32,46 +32,53 @@ pub const NETWORK_FILE_SYSTEM: &str = "the database file is on a network file sy
 /// Codes for a database that does not exist.
 const DATABASE: [&str; 2] = ["sqlstate 3D000", "server error 1049"];
 
-/// Maps an error by its cause; the engine's own detail stays in the log.
-pub fn explain(error: &EngineError) -> DbErrorMessage {
-    let answered = |code, text, fix| DbErrorMessage {
+/// Message of a database that answered.
+const fn answered(code: &'static str, text: &'static str, fix: &'static str) -> DbErrorMessage {
+    DbErrorMessage {
         code,
         text,
         fix,
         is_away: false,
-    };
-    if LOGIN.contains(&error.detail.as_str()) {
-        let fix = "check user and password in the URL, and that the role may connect to this database";
-        return answered("SOURCE_DENIED", "rejected the login", fix);
     }
-    if DATABASE.contains(&error.detail.as_str()) {
-        let fix = "check the name of the database in the URL";
-        return answered("SOURCE_OBJECT_NOT_FOUND", "does not exist on this server", fix);
-    }
-    if error.detail == SECOND_NAME {
-        let fix = "remove the other name, or copy the file: SQLite finds journal and log by the file name";
-        return answered(
+}
+
+/// Message of a detail that says more than the kind of the error.
+fn of_detail(detail: &str) -> Option<DbErrorMessage> {
+    let message = match detail {
+        _ if LOGIN.contains(&detail) => answered(
             "SOURCE_DENIED",
-            "has a second name (a hard link) and is not written",
-            fix,
-        );
-    }
-    if error.detail == NETWORK_FILE_SYSTEM {
-        let fix = "move the file to a local disk: SQLite locks are unreliable on a network file system";
-        return answered(
-            "SOURCE_DENIED",
-            "is on a network file system and is not written",
-            fix,
-        );
-    }
-    if RECOVERY.contains(&error.detail.as_str()) {
-        let fix =
-            "open the file once with the application or the sqlite3 shell, which rolls that transaction back";
-        return answered(
+            "rejected the login",
+            "check user and password in the URL, and that the role may connect to this database",
+        ),
+        _ if DATABASE.contains(&detail) => answered(
+            "SOURCE_OBJECT_NOT_FOUND",
+            "does not exist on this server",
+            "check the name of the database in the URL",
+        ),
+        _ if RECOVERY.contains(&detail) => answered(
             "SOURCE_UNAVAILABLE",
             "has an interrupted transaction after a crash",
-            fix,
-        );
+            "open the file once with the application or the sqlite3 shell, which rolls that transaction back",
+        ),
+        SECOND_NAME => answered(
+            "SOURCE_DENIED",
+            "has a second name (a hard link) and is not written",
+            "remove the other name, or copy the file: SQLite finds journal and log by the file name",
+        ),
+        NETWORK_FILE_SYSTEM => answered(
+            "SOURCE_DENIED",
+            "is on a network file system and is not written",
+            "move the file to a local disk: SQLite locks are unreliable on a network file system",
+        ),
+        _ => return None,
+    };
+    Some(message)
+}
+
+/// Maps an error by its cause; the engine's own detail stays in the log.
+pub fn explain(error: &EngineError) -> DbErrorMessage {
+    if let Some(message) = of_detail(&error.detail) {
+        return message;
     }
     let away = |code, text| DbErrorMessage {
         code,

@@ -92,7 +92,7 @@ impl<'a> Trigger<'a> {
 }
 
 /// The table of `INSERT [OR x] INTO table`, `REPLACE INTO table`, `UPDATE [OR x] table` and `DELETE FROM table`.
-fn written_table<'a>(statement: &'a [Token]) -> Option<&'a str> {
+fn written_table(statement: &[Token]) -> Option<&str> {
     let (verb, rest) = statement.split_first()?;
     let is_verb = ["insert", "replace", "update", "delete"]
         .iter()

@@ -102,21 +102,7 @@ pub(crate) fn apply(
             receipts::found(conn, event, &envelope(event, body)?)
         }
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
-        EventKind::EvidenceRecorded => match read {
-            ParsedBody::Evidence(evidence, digest) => records::evidence(conn, event, evidence, digest),
-            ParsedBody::No | ParsedBody::Audit(_) | ParsedBody::Proposal(_) => {
-                let envelope = envelope(event, body)?;
-                let evidence = envelope
-                    .decode_unverified(ObjectKind::Evidence)
-                    .map_err(|_| wrong_body(event))?;
-                records::evidence(
-                    conn,
-                    event,
-                    &evidence,
-                    Digest::of(ObjectKind::Evidence, &envelope.payload),
-                )
-            }
-        },
+        EventKind::EvidenceRecorded => evidence(conn, event, body, read),
         EventKind::QueryAudited | EventKind::CallRefused => match read {
             ParsedBody::Audit(record) => records::audit(conn, event, record),
             ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Proposal(_) => {
@@ -164,6 +150,23 @@ pub(crate) fn apply(
         | EventKind::WritebackFailed
         | EventKind::WritebackCanceled => writebacks::settled(conn, event, &object(event, body)?),
     }
+}
+
+fn evidence(
+    conn: &Connection,
+    event: &EventRecord,
+    body: &[u8],
+    read: ParsedBody<'_>,
+) -> Result<(), StoreError> {
+    if let ParsedBody::Evidence(evidence, digest) = read {
+        return records::evidence(conn, event, evidence, digest);
+    }
+    let envelope = envelope(event, body)?;
+    let evidence = envelope
+        .decode_unverified(ObjectKind::Evidence)
+        .map_err(|_| wrong_body(event))?;
+    let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
+    records::evidence(conn, event, &evidence, digest)
 }
 
 fn object<T: DeserializeOwned>(event: &EventRecord, body: &[u8]) -> Result<T, StoreError> {
