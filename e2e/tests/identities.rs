@@ -79,17 +79,17 @@ fn writer_has_no_rpc_that_applies() {
         .filter(|rpc| rpc.service.ends_with("WriterService"))
         .collect();
     let names: BTreeSet<_> = rpcs.iter().map(|rpc| rpc.name.as_str()).collect();
-    // A probe rolls its statements back, as a dry run does; a report or an audit of receipts only reads them.
+    // A preflight rolls its statements back, as a dry run does; a report or an audit of receipts only reads them.
     assert_eq!(
         names,
         BTreeSet::from([
             "AuditReceipts",
-            "Deny",
-            "Freeze",
+            "DryRun",
             "GetStatus",
-            "Preview",
-            "Probe",
-            "ReportReceipts"
+            "PreflightWrite",
+            "Reject",
+            "ReportReceipts",
+            "SetFrozen"
         ])
     );
 }
