@@ -94,7 +94,7 @@ pub fn enter_sandbox(needs: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
 /// # Errors
 /// Never fails.
 #[cfg(not(target_os = "linux"))]
-pub fn confine(_: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
+pub fn enter_sandbox(_: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
     Ok(SandboxLevel::Not)
 }
 

@@ -48,7 +48,7 @@ impl fmt::Display for PublicError {
 impl fmt::Debug for PublicError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The detail may hold driver text; it is logged only on purpose, never by a stray `{:?}`.
-        f.debug_struct("Refusal")
+        f.debug_struct("PublicError")
             .field("code", &self.code)
             .field("public", &self.public)
             .finish_non_exhaustive()

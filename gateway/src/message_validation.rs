@@ -27,7 +27,7 @@ pub(crate) struct RawArguments(pub(crate) Vec<u8>);
 pub(crate) enum MessageKind {
     /// Handshake of the revisions before 2026-07-28.
     Initialize {
-        /// Result of [`takes_priming`] for the revision that the client requests.
+        /// Result of [`supports_priming_event`] for the revision that the client requests.
         takes_priming: bool,
     },
     /// Request whose response is a long-lived stream.

@@ -118,7 +118,7 @@ pub(crate) const fn kind_of(capability: &Capability) -> &'static str {
 
 impl fmt::Debug for ReaderRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader")
+        f.debug_struct("ReaderRole")
             .field("sources", &self.engines.keys())
             .finish_non_exhaustive()
     }

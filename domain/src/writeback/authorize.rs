@@ -468,7 +468,7 @@ fn is_version_maintained(spec: &ProposalSpec, proposal: &Proposal, shape: &Table
 
 impl std::fmt::Debug for WriterFacts<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Facts")
+        f.debug_struct("WriterFacts")
             .field("now", &self.now)
             .finish_non_exhaustive()
     }

@@ -298,7 +298,7 @@ impl MysqlConn {
 
 impl fmt::Debug for MysqlConn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session")
+        f.debug_struct("MysqlConn")
             .field("id", &self.id)
             .finish_non_exhaustive()
     }

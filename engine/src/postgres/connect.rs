@@ -392,7 +392,7 @@ impl PgPool {
 
 impl fmt::Debug for PgPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connections")
+        f.debug_struct("PgPool")
             .field("purpose", &self.purpose)
             .finish_non_exhaustive()
     }

@@ -31,7 +31,7 @@ pub struct ServerInfo {
 
 impl std::fmt::Debug for ServerInfo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut shown = f.debug_struct("About");
+        let mut shown = f.debug_struct("ServerInfo");
         shown
             .field("transport", &self.transport)
             .field("tools", &self.tools);

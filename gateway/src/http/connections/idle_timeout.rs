@@ -130,7 +130,7 @@ impl Drop for RequestGuard {
     }
 }
 
-/// Stream that reports its traffic to [`Pulse`].
+/// Stream that reports its traffic to [`ConnectionActivity`].
 #[derive(Debug)]
 pub(super) struct ActivityStream<S> {
     stream: S,
