@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn static_dev_prefers_the_variable_and_falls_back_to_the_literal() {
+    fn static_dev_prefers_the_variable_to_the_literal() {
         let context = resolve(&spec(ContextProvider::StaticDev), |_| None).unwrap();
         assert_eq!(context.tenant, "lit");
         let context = resolve(&spec(ContextProvider::StaticDev), |name| {

@@ -299,7 +299,7 @@ async fn rejects_receipt_tables_damaged_under_the_lock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_receipt_tables_damaged_under_the_lock_on_a_later_server() {
+async fn rejects_receipt_tables_damaged_under_the_lock_on_18() {
     refuses_all_under_the_lock(LATER_POSTGRES, CaseKind::Receipts).await;
 }
 
