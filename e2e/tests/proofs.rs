@@ -53,6 +53,12 @@ async fn crash_leaves_one_effect_or_none_with_a_receipt() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn values_and_names_round_trip_on_every_engine() {
+    let summary = holds("properties").await;
+    assert_eq!(summary["properties"], 4, "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn lost_commit_or_response_gives_the_right_outcome() {
     holds("lost").await;
 }
