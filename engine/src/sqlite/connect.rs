@@ -202,7 +202,6 @@ impl DatabaseFile {
             return Err(replaced());
         }
         let log_stamp = self.log_stamp();
-        let schema = SeenSchema::read(&connection).map_err(scrub)?;
         let deadline = Arc::new(StatementDeadline::default());
         let watch = deadline.clone();
         connection
@@ -212,7 +211,6 @@ impl DatabaseFile {
             connection,
             deadline,
             files: OpenFiles { stamp, log_stamp },
-            schema,
         })
     }
 }
@@ -245,13 +243,11 @@ pub struct Opened {
     pub connection: Connection,
     pub deadline: Arc<StatementDeadline>,
     pub files: OpenFiles,
-    /// The schema as the connection first read it.
-    schema: SeenSchema,
 }
 
 /// The schema table as one connection saw it. SQLite parses it again when the file's schema number changes,
 /// and that number can be set back.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 struct SeenSchema {
     /// Changes whenever another connection commits.
     data_version: i64,
@@ -274,25 +270,22 @@ impl SeenSchema {
         let digest = Digest::of_typed("application/vnd.synapsor.sqlite-schema.v1", text.as_bytes());
         Ok(Self { data_version, digest })
     }
+
+    /// Whether the schema of its connection is still this one; for an unchanged file this reads one number.
+    fn is_current(&mut self, connection: &Connection) -> rusqlite::Result<bool> {
+        if data_version(connection)? == self.data_version {
+            return Ok(true);
+        }
+        let before = self.digest;
+        *self = Self::read(connection)?;
+        Ok(self.digest == before)
+    }
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection
         .prepare_cached("PRAGMA data_version")?
         .query_row([], |row| row.get(0))
-}
-
-impl Opened {
-    /// Whether the connection's schema is still current; for an unchanged file this reads one number.
-    fn has_current_schema(&mut self) -> Result<bool, EngineError> {
-        if data_version(&self.connection).map_err(scrub)? == self.schema.data_version {
-            return Ok(true);
-        }
-        let now = SeenSchema::read(&self.connection).map_err(scrub)?;
-        let is_current = now.digest == self.schema.digest;
-        self.schema = now;
-        Ok(is_current)
-    }
 }
 
 /// Files that a connection has open: database and write-ahead log by device and inode.
@@ -365,7 +358,7 @@ impl StatementDeadline {
 #[derive(Debug)]
 pub struct Readers {
     file: DatabaseFile,
-    idle: Mutex<Vec<Opened>>,
+    idle: Mutex<Vec<(Opened, SeenSchema)>>,
 }
 
 impl Readers {
@@ -380,23 +373,30 @@ impl Readers {
     pub fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, EngineError>) -> Result<T, EngineError> {
         let stamp = self.file.stamp()?;
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let kept = match kept.filter(|opened| opened.files.stamp == stamp) {
-            Some(mut opened) => opened.has_current_schema()?.then_some(opened),
+        let kept = match kept.filter(|(opened, _)| opened.files.stamp == stamp) {
+            Some((opened, mut schema)) => {
+                let is_current = schema.is_current(&opened.connection).map_err(scrub)?;
+                is_current.then_some((opened, schema))
+            }
             None => None,
         };
-        let mut opened = match kept {
-            Some(opened) => opened,
-            None => self.file.open_reader()?,
+        let (opened, mut schema) = match kept {
+            Some(kept) => kept,
+            None => {
+                let opened = self.file.open_reader()?;
+                let schema = SeenSchema::read(&opened.connection).map_err(scrub)?;
+                (opened, schema)
+            }
         };
         let result = work(&opened)?;
         opened.deadline.clear();
-        if !opened.has_current_schema()? {
+        if !schema.is_current(&opened.connection).map_err(scrub)? {
             let text = "the schema changed during the read";
             return Err(EngineError::new(EngineErrorKind::Busy, text));
         }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < READERS_MAX {
-            idle.push(opened);
+            idle.push((opened, schema));
         }
         Ok(result)
     }

@@ -22,8 +22,6 @@ const UNKNOWN_COLLATION: &str =
 const UNREADABLE: &str = "has an unreadable definition";
 const UNREPORTED_TABLE: &str =
     "writes a virtual table, or a table without row numbers, and SQLite does not report changes there";
-const UNREPORTED_TARGET: &str =
-    "updates a row of a table without row numbers, and SQLite does not report changes there";
 const COLLATIONS: [&str; 3] = ["binary", "nocase", "rtrim"];
 
 /// One row of the schema table.
@@ -103,20 +101,11 @@ fn of_trigger(
     let form = match Trigger::parse(&tokens) {
         Some(trigger) if !trigger.runs_on_update() => return Vec::new(),
         _ if has_unknown_function(&tokens, known) => CodeForm::Never(UNKNOWN_FUNCTION),
-        Some(trigger) if writes_own_unreported(&trigger, shape) => CodeForm::Never(UNREPORTED_TARGET),
         Some(trigger) if writes_unreported(connection, &trigger) => CodeForm::Never(UNREPORTED_TABLE),
         Some(trigger) if trigger.is_closed(shape) => CodeForm::Closed,
         _ => CodeForm::Acknowledgeable,
     };
     vec![code(ForeignCodeKind::Trigger, stored, &tokens, form)]
-}
-
-/// Whether the trigger updates rows of its own table, and that table has no row numbers.
-fn writes_own_unreported(trigger: &Trigger<'_>, shape: &TableSchema) -> bool {
-    shape.traits.iter().any(|word| word == "without_rowid")
-        && trigger
-            .written_tables()
-            .any(|table| table.eq_ignore_ascii_case(&shape.table))
 }
 
 /// Whether the trigger writes a table whose changes cannot be counted. A table that is missing or unreadable

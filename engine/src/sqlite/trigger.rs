@@ -175,3 +175,22 @@ fn name(tokens: &[Token]) -> Option<(&str, &[Token])> {
         Token::Number(_) | Token::Symbol(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sql;
+    use super::*;
+
+    #[test]
+    fn rejects_an_unknown_event() {
+        let parsed = |event: &str| {
+            let text = format!("CREATE TRIGGER t AFTER {event} ON invoices BEGIN SELECT 1; END");
+            let tokens = sql::tokens(&text).unwrap();
+            Trigger::parse(&tokens).map(|trigger| trigger.runs_on_update())
+        };
+        assert_eq!(parsed("UPDATE"), Some(true));
+        assert_eq!(parsed("INSERT"), Some(false));
+        // Unreadable code needs an entry; it is not taken for code of another event.
+        assert_eq!(parsed("UPSERT"), None);
+    }
+}

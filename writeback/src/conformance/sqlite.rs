@@ -587,3 +587,28 @@ async fn reset_schema_number_hides_no_change() {
     owner.execute_batch(&change).unwrap();
     assert_eq!(value().await, Value::text("second"));
 }
+
+#[tokio::test]
+async fn commit_to_a_replaced_file_is_in_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let sql = format!(
+        "PRAGMA journal_mode = WAL; CREATE TABLE t (id TEXT PRIMARY KEY, v INTEGER); INSERT INTO t VALUES ('a', 1);
+         VACUUM INTO '{}';",
+        at("copy.db").display()
+    );
+    let owner = Connection::open(at("app.db")).unwrap();
+    owner.execute_batch(&sql).unwrap();
+    let engine = open(
+        &format!("sqlite://{}", at("app.db").display()),
+        Access::Write,
+        None,
+    );
+    let transaction = engine.begin().await.unwrap().transaction;
+    for suffix in ["", "-wal", "-shm"] {
+        std::fs::rename(at(&format!("app.db{suffix}")), at(&format!("away.db{suffix}"))).unwrap();
+    }
+    std::fs::rename(at("copy.db"), at("app.db")).unwrap();
+    let committed = transaction.commit().await;
+    assert!(matches!(committed, Err(CommitError::Doubt(_))), "{committed:?}");
+}

@@ -568,3 +568,33 @@ fn rejects_acknowledgement_of_unreported_writes() {
         );
     }
 }
+
+#[test]
+fn rejects_triggers_of_a_target_without_row_numbers() {
+    let file = Case::new(
+        "CREATE TABLE keyed (id TEXT PRIMARY KEY, at TEXT) WITHOUT ROWID;
+         CREATE TRIGGER stamp AFTER UPDATE ON keyed BEGIN UPDATE keyed SET at = 'x' WHERE id = NEW.id; END;",
+    );
+    let shape = inspect::shape(&file.owner(), SCHEMA, "keyed").unwrap();
+    let forms: Vec<_> = shape.foreign_code.iter().map(|code| code.form).collect();
+    assert!(
+        matches!(forms[..], [synapsor_domain::foreign_code::CodeForm::Never(_)]),
+        "{forms:?}"
+    );
+}
+
+#[test]
+fn rejects_a_file_replaced_before_the_last_look() {
+    let file = Case::new("PRAGMA journal_mode = WAL;");
+    let folder = file.folder.path();
+    std::fs::copy(folder.join("app.db"), folder.join("copy.db")).unwrap();
+    let ended = file.write_with(&file.acknowledged(&[]), |_| {
+        for suffix in ["", "-wal", "-shm"] {
+            let from = folder.join(format!("app.db{suffix}"));
+            std::fs::rename(from, folder.join(format!("away.db{suffix}"))).unwrap();
+        }
+        std::fs::rename(folder.join("copy.db"), folder.join("app.db")).unwrap();
+    });
+    assert_eq!(ended, Ended::Database);
+    assert_eq!(file.status(), "open7");
+}
