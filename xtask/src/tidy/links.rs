@@ -43,14 +43,15 @@ pub(super) fn check(root: &Path, path: &Path, text: &str, sources: &[Source], fo
             let Some(captures) = PATH.captures(&code) else {
                 continue;
             };
-            let Some(file) = sources_or_file(root, &captures[1]) else {
-                broken(format!("file `{}` does not exist", &captures[1]));
+            let file = &captures[1];
+            if !root.join(file).exists() {
+                broken(format!("file `{file}` does not exist"));
                 continue;
-            };
+            }
             let Some(item) = captures.get(2).map(|item| item.as_str()) else {
                 continue;
             };
-            let source = sources.iter().find(|source| source.path == file);
+            let source = sources.iter().find(|source| source.path == *file);
             let is_defined = source.is_some_and(|source| {
                 source.text.contains(&format!("fn {item}(")) || source.text.contains(&format!("fn {item}<"))
             });
@@ -59,8 +60,4 @@ pub(super) fn check(root: &Path, path: &Path, text: &str, sources: &[Source], fo
             }
         }
     }
-}
-
-fn sources_or_file(root: &Path, path: &str) -> Option<String> {
-    root.join(path).exists().then(|| path.to_owned())
 }

@@ -6,6 +6,8 @@
 mod baseline;
 mod links;
 mod source;
+#[cfg(test)]
+mod tests;
 mod types;
 mod words;
 

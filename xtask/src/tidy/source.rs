@@ -23,6 +23,10 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn read(root: &Path, path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(root.join(path)).with_context(|| path.display().to_string())?;
+        Self::parse(path, text)
+    }
+
+    pub(super) fn parse(path: &Path, text: String) -> Result<Self> {
         let stream: TokenStream = text
             .parse()
             .map_err(|error| anyhow!("{}: {error}", path.display()))?;
