@@ -22,8 +22,8 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
         .args([
             "test",
             "--locked",
-            "--package",
-            "synapsor-writeback",
+            // The packages of `make test`, so that features are the same and nothing is compiled again.
+            "--workspace",
             "--lib",
             "--no-fail-fast",
             "--",
