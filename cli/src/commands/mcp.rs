@@ -181,7 +181,7 @@ impl HttpOptions {
             wire,
             listen,
             is_https: self.tls_server_cert.is_some(),
-            door: self.door(context, contract)?,
+            auth: self.auth(context, contract)?,
             more: self.more(),
             shown,
         })
@@ -189,7 +189,7 @@ impl HttpOptions {
 
     /// Selects the authentication: access tokens if the contract requires them, else the variable with the
     /// token if set, else the token file, which is then required.
-    fn door(&self, context: &Context, contract: &Contract) -> Result<GatewayAuth, ExitError> {
+    fn auth(&self, context: &Context, contract: &Contract) -> Result<GatewayAuth, ExitError> {
         if let Some(source) = contract.tokens() {
             if self.dev_no_auth || self.auth_tokens_file.is_some() {
                 let text = "the contract takes tenant and principal from callers' access tokens";

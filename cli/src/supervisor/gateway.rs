@@ -41,7 +41,7 @@ pub(crate) struct Http {
     pub(crate) wire: GatewayProtocol,
     pub(crate) listen: SocketAddr,
     pub(crate) is_https: bool,
-    pub(crate) door: GatewayAuth,
+    pub(crate) auth: GatewayAuth,
     /// Additional flags of the gateway.
     pub(crate) more: Vec<OsString>,
     pub(crate) shown: ToolListOptions,
@@ -54,7 +54,7 @@ impl Http {
 
     /// Describes the authentication for the operator.
     pub(crate) fn who_may_call(&self) -> String {
-        match &self.door {
+        match &self.auth {
             GatewayAuth::Token(name) => format!("clients send the token in {name} as a bearer token"),
             GatewayAuth::TokensFile => {
                 "clients send one of the tokens of the file as a bearer token".to_owned()
@@ -159,7 +159,7 @@ pub(super) async fn http(
         .map(OsString::from)
         .to_vec();
     arguments.push(http.listen.to_string().into());
-    let token_env = match &http.door {
+    let token_env = match &http.auth {
         GatewayAuth::Token(name) => {
             arguments.extend(["--auth-token-env".into(), name.into()]);
             Some(name.as_str())

@@ -106,7 +106,7 @@ pub struct HttpSettings {
     pub(super) has_lifeline: bool,
     pub(super) session_idle: Duration,
     pub(super) per_second: NonZeroU32,
-    door: AuthMode,
+    auth: AuthMode,
     tls: Option<ServerTlsFiles>,
     is_https_outside: bool,
     hosts: Vec<String>,
@@ -169,7 +169,7 @@ impl HttpFlags {
             has_lifeline,
             session_idle: self.session_idle(env)?,
             per_second: self.per_second(env)?,
-            door: self.door(env)?,
+            auth: self.auth(env)?,
             is_https_outside: tls.is_some() || self.tls_terminated,
             tls,
             hosts,
@@ -266,7 +266,7 @@ impl HttpFlags {
         )))
     }
 
-    fn door(&self, env: &EnvVars) -> Result<AuthMode, ExitError> {
+    fn auth(&self, env: &EnvVars) -> Result<AuthMode, ExitError> {
         if self.dev_no_auth {
             return Ok(AuthMode::Open);
         }
@@ -293,7 +293,7 @@ impl HttpSettings {
         &mut self,
         issued: Option<Arc<AccessTokenAuthenticator>>,
     ) -> Result<(), ExitError> {
-        match (&mut self.door, issued) {
+        match (&mut self.auth, issued) {
             (AuthMode::Issued(place), Some(tokens)) => {
                 *place = Some(tokens);
                 Ok(())
@@ -314,7 +314,7 @@ impl HttpSettings {
 
     /// Returns the authentication gate, and the static tokens to reload when their file changes.
     pub(super) fn gate(&self) -> Result<(Arc<Authenticator>, Option<Arc<StaticTokens>>), ExitError> {
-        match &self.door {
+        match &self.auth {
             AuthMode::Open => Ok((Arc::new(Authenticator::Open), None)),
             AuthMode::Issued(Some(tokens)) => Ok((Arc::new(Authenticator::Issued(tokens.clone())), None)),
             AuthMode::Issued(None) => Err(ExitError::usage(
