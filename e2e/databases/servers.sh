@@ -95,6 +95,19 @@ down() {
   rm -f "$folder/started" "$folder/kept"
 }
 
+# Names each server that ended during the run, with the end of its log: its tests failed for that reason alone.
+report_ended() {
+  local engine
+  for engine in $(sort -u "$folder/started" 2>/dev/null); do
+    is_running "$folder/$engine" && continue
+    {
+      printf '\nSERVER ENDED during the run: %s; last lines of %s:\n' "$engine" "$folder/$engine/log"
+      tail -n 40 "$folder/$engine/log" | cut -c1-300 | sed 's/^/  /'
+      printf '  memory: %s\n' "$(grep -E '^(MemTotal|MemAvailable|SwapFree)' /proc/meminfo | tr -s ' \n' ' ')"
+    } >&2
+  done
+}
+
 # Stops the running servers unless `up` keeps them or another run still uses them.
 leave() {
   flock -u 7
@@ -121,6 +134,7 @@ run() {
     status=$?
   done
   [ "$signal" = 0 ] || exit "$signal"
+  report_ended
   if [ -s "$folder/missing" ]; then
     {
       printf '\nNOT TESTED, because a database server is missing:\n'
