@@ -22,6 +22,7 @@ check: tools ## Check format, lints, crate boundaries, language, schemas, protoc
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo xtask boundaries
 	cargo xtask schemas --check
+	cargo xtask error-codes --check
 	cargo xtask tidy
 	$(TOOLS)/cargo-deny --log-level error check --hide-inclusion-graph licenses bans sources
 	$(TOOLS)/cargo-shear

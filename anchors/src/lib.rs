@@ -8,5 +8,5 @@ use synapsor_domain::error::PublicError;
 
 /// Exit error for a rejection at start, which only the operator reads.
 pub fn failure(refusal: &PublicError) -> ExitError {
-    ExitError::new(refusal.code.clone(), &refusal.public)
+    ExitError::new(refusal.code, &refusal.public)
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::{
     Checkpoint, ConsistencyProof, ContinuityError, LogError, PinnedCheckpoint, TreeHash, TreeHead,
@@ -65,7 +66,7 @@ impl CheckpointPinFile {
                 .filter(|w| w.origin == origin)
                 .ok_or_else(|| {
                     PublicError::new(
-                        "WITNESS_OTHER_LOG",
+                        ErrorCode::WitnessOtherLog,
                         format!(
                             "{} pins another log; move it away if the deployment was recreated",
                             path.display()
@@ -73,7 +74,7 @@ impl CheckpointPinFile {
                     )
                 })?,
             Err(FileError::Missing(_)) => PinnedCheckpoint::new(origin),
-            Err(error) => return Err(PublicError::new("WITNESS_UNREADABLE", error.to_string())),
+            Err(error) => return Err(PublicError::new(ErrorCode::WitnessUnreadable, error.to_string())),
         };
         let memory = PinState {
             kept: witness.size,
@@ -366,14 +367,14 @@ fn verified(note: &str, trust: &TrustFile) -> Result<(Checkpoint, PublicKey), Pu
 
 fn not_continued(error: ContinuityError) -> PublicError {
     tracing::error!(
-        code = error.code(),
+        code = %error.code(),
         "ledger checkpoint is inconsistent with the pinned checkpoint"
     );
     refused(format!("{}: {error}", error.code()))
 }
 
 fn refused(text: String) -> PublicError {
-    PublicError::new("refused:ledger_proof", text)
+    PublicError::new(ErrorCode::RefusedLedgerProof, text)
 }
 
 #[cfg(test)]
@@ -474,7 +475,12 @@ mod tests {
             &from_one_to_two(b"c"),
             &trust(),
         );
-        assert!(forked.unwrap_err().public.contains("LEDGER_FORKED"));
+        assert!(
+            forked
+                .unwrap_err()
+                .public
+                .contains(ErrorCode::LedgerForked.as_str())
+        );
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileStamp};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -94,9 +95,9 @@ impl TrustFileCache {
 
 fn unreadable(error: &FileError) -> PublicError {
     let code = if matches!(error, FileError::WritableByOthers { .. }) {
-        "TRUST_FILE_OPEN"
+        ErrorCode::TrustFileOpen
     } else {
-        "TRUST_FILE_UNREADABLE"
+        ErrorCode::TrustFileUnreadable
     };
     PublicError::new(code, format!("invalid trust file: {error}; {}", error.fix()))
 }
@@ -117,15 +118,12 @@ pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
             path.display(),
             report.errors.len()
         );
-        ExitError::usage("CONTRACT_INVALID", text)
+        ExitError::new(ErrorCode::ContractInvalid, text)
             .with_fix("correct and validate the contract, then start again")
     })?;
     checked.contract.runnable().map_err(|problem| {
-        ExitError::usage(
-            problem.code.as_str(),
-            format!("{} at {}", path.display(), problem.path),
-        )
-        .with_fix(&problem.message)
+        ExitError::new(problem.code, format!("{} at {}", path.display(), problem.path))
+            .with_fix(&problem.message)
     })?;
     for warning in &checked.warnings {
         tracing::warn!(code = warning.code.as_str(), path = %warning.path, "{}", warning.message);
@@ -140,8 +138,11 @@ pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
 pub fn load_signing_key(path: &Path) -> Result<SigningKey, ExitError> {
     let pem = files::read_private(path, KEY_BYTES_MAX)?;
     let unusable = |why: &str| {
-        ExitError::usage("SIGNING_KEY_UNUSABLE", format!("{}: {why}", path.display()))
-            .with_fix("pass an Ed25519 private key in PKCS#8 PEM form, mode 0600")
+        ExitError::new(
+            ErrorCode::SigningKeyUnusable,
+            format!("{}: {why}", path.display()),
+        )
+        .with_fix("pass an Ed25519 private key in PKCS#8 PEM form, mode 0600")
     };
     let pem = std::str::from_utf8(&pem).map_err(|_| unusable("not UTF-8"))?;
     SigningKey::from_pem(pem).map_err(|e| unusable(&e.to_string()))

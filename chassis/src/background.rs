@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use synapsor_codes::ErrorCode;
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -65,7 +66,7 @@ impl Background {
 
 /// Builds the error of a process that lost a required task.
 pub fn task_ended(name: &str, how: &str) -> ExitError {
-    ExitError::new("BACKGROUND_TASK_ENDED", format!("the {name} {how}"))
+    ExitError::new(ErrorCode::BackgroundTaskEnded, format!("the {name} {how}"))
         .with_fix("check the log for the cause, then restart the process")
 }
 
@@ -84,7 +85,7 @@ mod tests {
         background.spawn("reload", async { panic!("on purpose") });
         let failure = background.failed(&stop).await;
         assert_eq!(failure.message(), "the reload panicked");
-        assert_eq!(failure.code(), "BACKGROUND_TASK_ENDED");
+        assert_eq!(failure.code(), ErrorCode::BackgroundTaskEnded);
     }
 
     #[tokio::test]

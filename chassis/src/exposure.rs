@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use synapsor_codes::ErrorCode;
+
 use crate::run::ExitError;
 
 /// Exposure of an HTTP server.
@@ -30,8 +32,8 @@ impl ListenPolicy {
     pub fn check(&self) -> Result<(), ExitError> {
         let listen = self.listen;
         if self.has_tls && self.is_tls_terminated {
-            return Err(ExitError::usage(
-                "HTTP_TLS_AMBIGUOUS",
+            return Err(ExitError::new(
+                ErrorCode::HttpTlsAmbiguous,
                 "--tls-server-cert and --tls-terminated are mutually exclusive",
             )
             .with_fix("pass either --tls-server-cert and --tls-server-key, or --tls-terminated"));
@@ -41,24 +43,24 @@ impl ListenPolicy {
         }
         if !self.is_authenticated {
             let text = format!("{listen} is reachable from the network without authentication");
-            return Err(ExitError::usage("HTTP_DEV_NO_AUTH_UNSAFE_HOST", text)
+            return Err(ExitError::new(ErrorCode::HttpDevNoAuthUnsafeHost, text)
                 .with_fix("listen on 127.0.0.1, or omit --dev-no-auth and set a token"));
         }
         if !self.has_tls && !self.is_tls_terminated {
             let text = format!("{listen} is not a loopback address, and tokens require TLS on a network");
-            return Err(ExitError::usage("HTTP_TLS_REQUIRED", text).with_fix(
+            return Err(ExitError::new(ErrorCode::HttpTlsRequired, text).with_fix(
                 "listen on 127.0.0.1; or pass --allow-remote with --tls-server-cert and --tls-server-key, or with \
                  --tls-terminated behind a reverse proxy that terminates TLS",
             ));
         }
         if !self.is_remote_allowed {
             let text = format!("{listen} accepts remote connections, but --allow-remote is not set");
-            return Err(ExitError::usage("HTTP_REMOTE_NOT_ALLOWED", text)
+            return Err(ExitError::new(ErrorCode::HttpRemoteNotAllowed, text)
                 .with_fix("listen on 127.0.0.1, or add --allow-remote"));
         }
         if listen.ip().is_unspecified() && self.allowed_hosts == 0 {
             let text = format!("{listen} is a wildcard address, so the allowed Host values are unknown");
-            return Err(ExitError::usage("HTTP_ALLOWED_HOST_MISSING", text)
+            return Err(ExitError::new(ErrorCode::HttpAllowedHostMissing, text)
                 .with_fix("add --allowed-host HOST or HOST:PORT, as clients write it in the URL"));
         }
         Ok(())
@@ -81,11 +83,11 @@ mod tests {
         };
         match exposure.check() {
             Ok(()) => "",
-            Err(failure) if failure.code() == "HTTP_TLS_REQUIRED" => "tls",
-            Err(failure) if failure.code() == "HTTP_DEV_NO_AUTH_UNSAFE_HOST" => "auth",
-            Err(failure) if failure.code() == "HTTP_REMOTE_NOT_ALLOWED" => "remote",
-            Err(failure) if failure.code() == "HTTP_ALLOWED_HOST_MISSING" => "host",
-            Err(failure) if failure.code() == "HTTP_TLS_AMBIGUOUS" => "either",
+            Err(failure) if failure.code() == ErrorCode::HttpTlsRequired => "tls",
+            Err(failure) if failure.code() == ErrorCode::HttpDevNoAuthUnsafeHost => "auth",
+            Err(failure) if failure.code() == ErrorCode::HttpRemoteNotAllowed => "remote",
+            Err(failure) if failure.code() == ErrorCode::HttpAllowedHostMissing => "host",
+            Err(failure) if failure.code() == ErrorCode::HttpTlsAmbiguous => "either",
             Err(failure) => panic!("{failure}"),
         }
     }

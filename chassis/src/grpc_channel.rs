@@ -5,11 +5,13 @@ use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
+use synapsor_codes::{ERROR_DOMAIN, ErrorCode};
 use tonic::transport::{self, Channel};
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_types::StatusExt as _;
 
 use crate::identity::{PeerIdentity, Role};
 use crate::run::ExitError;
@@ -77,11 +79,11 @@ pub enum ChannelError {
 
 impl ChannelError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::BadAddress { .. } | Self::NoServer(_) => "ADDRESS_INVALID",
+            Self::BadAddress { .. } | Self::NoServer(_) => ErrorCode::AddressInvalid,
             Self::Tls(error) => error.code(),
-            Self::Transport(_) => "CHANNEL_UNUSABLE",
+            Self::Transport(_) => ErrorCode::ChannelUnusable,
         }
     }
 }
@@ -91,7 +93,7 @@ impl From<ChannelError> for ExitError {
         match error {
             ChannelError::Tls(inner) => inner.into(),
             ChannelError::BadAddress { .. } | ChannelError::NoServer(_) => {
-                ExitError::usage(error.code(), error.to_string())
+                ExitError::new(error.code(), error.to_string())
                     .with_fix("pass host:port, for example 127.0.0.1:7443")
             }
             ChannelError::Transport(_) => ExitError::new(error.code(), error.to_string()),
@@ -177,27 +179,36 @@ pub fn is_timeout(status: &Status) -> bool {
 /// sent its own response.
 pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> {
     if is_timeout(status) {
-        let failure = ExitError::unreachable("DEADLINE_EXCEEDED", format!("{target} timed out"));
+        let failure = ExitError::new(ErrorCode::DeadlineExceeded, format!("{target} timed out"));
         return Some(failure.with_fix("retry; check its log if the timeout repeats"));
     }
     if is_unreachable(status) {
-        let failure = ExitError::unreachable("UNREACHABLE", format!("{target} is unreachable"));
+        let failure = ExitError::new(ErrorCode::Unreachable, format!("{target} is unreachable"));
         return Some(failure.with_fix(format!(
             "check that the {} is running, and that its certificate and yours are from the same CA and \
              are not expired",
             target.role
         )));
     }
-    let refused = match status.code() {
-        Code::PermissionDenied | Code::Unauthenticated => status.message().split_once(": "),
-        _ => None,
-    };
-    let (code, why) = refused.filter(|(code, _)| code.starts_with("PEER_") || *code == "SERVICE_UNKNOWN")?;
-    let failure = ExitError::new(
-        code.to_owned(),
-        format!("{target} rejected this certificate: {why}"),
-    );
+    let code = denied_code(status)?;
+    let why = status.message();
+    let failure = ExitError::new(code, format!("{target} rejected this certificate: {why}"));
     Some(failure.with_fix("use a certificate of a role that may call this service"))
+}
+
+/// Returns the code with which the server's access table denied the call.
+fn denied_code(status: &Status) -> Option<ErrorCode> {
+    let info = status.get_details_error_info()?;
+    let code = ErrorCode::from_text(&info.reason).filter(|_| info.domain == ERROR_DOMAIN)?;
+    let is_denial = matches!(
+        code,
+        ErrorCode::PeerIdentityInvalid
+            | ErrorCode::PeerDeploymentRefused
+            | ErrorCode::PeerRoleRefused
+            | ErrorCode::PeerNotListed
+            | ErrorCode::ServiceUnknown
+    );
+    is_denial.then_some(code)
 }
 
 /// Calls the server's health service, to check that the server is reachable. An unhealthy server also counts as
@@ -224,7 +235,10 @@ pub async fn is_serving(channel: &Channel, target: &Endpoint, limit: Duration) -
     match with_timeout(limit, health.check(request)).await {
         Ok(answer) => Ok(answer.into_inner().status() == ServingStatus::Serving),
         Err(status) => Err(status_to_error(&status, target).unwrap_or_else(|| {
-            ExitError::unreachable("NOT_SERVING", format!("{target} is reachable but NOT_SERVING"))
+            ExitError::new(
+                ErrorCode::NotServing,
+                format!("{target} is reachable but NOT_SERVING"),
+            )
         })),
     }
 }

@@ -3,6 +3,8 @@
 
 use std::io::Write as _;
 
+use synapsor_codes::ErrorCode;
+
 use crate::run::ExitError;
 
 /// Hardens this process. On Linux, other processes of the same user cannot trace it or read it through `/proc`. It
@@ -13,8 +15,11 @@ use crate::run::ExitError;
 /// When the kernel rejects a step; a process that cannot protect its secrets must not read them.
 pub fn harden_process() -> Result<(), ExitError> {
     disable_ptrace().map_err(|errno| {
-        ExitError::new("HARDENING_REFUSED", format!("cannot harden the process: {errno}"))
-            .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
+        ExitError::new(
+            ErrorCode::HardeningRefused,
+            format!("cannot harden the process: {errno}"),
+        )
+        .with_fix("allow prctl and setrlimit in the sandbox or seccomp profile of this process")
     })?;
     choose_tls_provider();
     std::panic::set_hook(Box::new(report_panic));

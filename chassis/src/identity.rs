@@ -4,6 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use synapsor_codes::ErrorCode;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 
@@ -123,14 +124,14 @@ pub enum IdentityError {
 
 impl IdentityError {
     /// Returns the stable error code.
-    pub fn code(self) -> &'static str {
-        "PEER_IDENTITY_INVALID"
+    pub fn code(self) -> ErrorCode {
+        ErrorCode::PeerIdentityInvalid
     }
 }
 
 impl From<IdentityError> for crate::run::ExitError {
     fn from(error: IdentityError) -> Self {
-        Self::usage(error.code(), error.to_string())
+        Self::new(error.code(), error.to_string())
     }
 }
 

@@ -5,6 +5,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use synapsor_codes::ErrorCode;
+
 use crate::run::ExitError;
 
 /// Access that the process keeps. All other access to files, TCP and signals is denied.
@@ -84,8 +86,11 @@ fn folder(file: &Path) -> &Path {
 #[cfg(target_os = "linux")]
 pub fn enter_sandbox(needs: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
     linux::confine(needs).map_err(|why| {
-        ExitError::new("CONFINEMENT_FAILED", format!("cannot enter the sandbox: {why}"))
-            .with_fix("allow the Landlock system calls in the sandbox or seccomp profile of this process")
+        ExitError::new(
+            ErrorCode::ConfinementFailed,
+            format!("cannot enter the sandbox: {why}"),
+        )
+        .with_fix("allow the Landlock system calls in the sandbox or seccomp profile of this process")
     })
 }
 

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
 use crate::files::{self, FileError};
@@ -42,13 +43,13 @@ pub enum SecretError {
 
 impl SecretError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Missing { .. } => "SECRET_MISSING",
-            Self::Ambiguous { .. } => "SECRET_AMBIGUOUS",
-            Self::FileUnreadable { .. } => "SECRET_FILE_UNREADABLE",
-            Self::InsecurePermissions { .. } => "SECRET_FILE_OPEN",
-            Self::NotText { .. } => "SECRET_NOT_TEXT",
+            Self::Missing { .. } => ErrorCode::SecretMissing,
+            Self::Ambiguous { .. } => ErrorCode::SecretAmbiguous,
+            Self::FileUnreadable { .. } => ErrorCode::SecretFileUnreadable,
+            Self::InsecurePermissions { .. } => ErrorCode::SecretFileOpen,
+            Self::NotText { .. } => ErrorCode::SecretNotText,
             Self::Setting(error) => error.code(),
         }
     }
@@ -66,7 +67,7 @@ impl From<SecretError> for ExitError {
             SecretError::NotText { name } => format!("store {name} as UTF-8 text"),
             SecretError::Setting(inner) => return inner.clone().into(),
         };
-        ExitError::usage(error.code(), error.to_string()).with_fix(fix)
+        ExitError::new(error.code(), error.to_string()).with_fix(fix)
     }
 }
 
@@ -162,7 +163,7 @@ mod tests {
         (dir, text)
     }
 
-    fn code(pairs: &[(&str, &str)]) -> &'static str {
+    fn code(pairs: &[(&str, &str)]) -> ErrorCode {
         Secret::read(&EnvVars::fixed(pairs.iter().copied()), "KEY")
             .unwrap_err()
             .code()
@@ -183,20 +184,23 @@ mod tests {
 
     #[test]
     fn rejects_missing_double_open_large_and_binary_secrets() {
-        assert_eq!(code(&[]), "SECRET_MISSING");
+        assert_eq!(code(&[]), ErrorCode::SecretMissing);
         assert_eq!(
             code(&[("KEY", "a"), ("KEY_FILE", "/nowhere")]),
-            "SECRET_AMBIGUOUS"
+            ErrorCode::SecretAmbiguous
         );
-        assert_eq!(code(&[("KEY_FILE", "/nowhere/at/all")]), "SECRET_FILE_UNREADABLE");
+        assert_eq!(
+            code(&[("KEY_FILE", "/nowhere/at/all")]),
+            ErrorCode::SecretFileUnreadable
+        );
         let (_a, open) = file(b"x", 0o640);
-        assert_eq!(code(&[("KEY_FILE", &open)]), "SECRET_FILE_OPEN");
+        assert_eq!(code(&[("KEY_FILE", &open)]), ErrorCode::SecretFileOpen);
         let (_b, large) = file(&vec![b'x'; 64 * 1024 + 1], 0o600);
-        assert_eq!(code(&[("KEY_FILE", &large)]), "SECRET_FILE_UNREADABLE");
+        assert_eq!(code(&[("KEY_FILE", &large)]), ErrorCode::SecretFileUnreadable);
         let (_c, binary) = file(&[0xff, 0xfe], 0o600);
-        assert_eq!(code(&[("KEY_FILE", &binary)]), "SECRET_NOT_TEXT");
+        assert_eq!(code(&[("KEY_FILE", &binary)]), ErrorCode::SecretNotText);
         let (_d, empty) = file(b"\n", 0o600);
-        assert_eq!(code(&[("KEY_FILE", &empty)]), "SECRET_NOT_TEXT");
+        assert_eq!(code(&[("KEY_FILE", &empty)]), ErrorCode::SecretNotText);
     }
 
     #[test]

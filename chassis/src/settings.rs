@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use synapsor_codes::ErrorCode;
+
 use crate::run::ExitError;
 
 /// Environment variables of this process, or a fixed set in tests and dry runs, with optional defaults. Debug
@@ -41,11 +43,11 @@ pub enum SettingError {
 
 impl SettingError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NotUtf8 { .. } | Self::Invalid { .. } => "SETTING_INVALID",
-            Self::Missing { .. } => "SETTING_MISSING",
-            Self::Forbidden { .. } => "ENVIRONMENT_FORBIDDEN",
+            Self::NotUtf8 { .. } | Self::Invalid { .. } => ErrorCode::SettingInvalid,
+            Self::Missing { .. } => ErrorCode::SettingMissing,
+            Self::Forbidden { .. } => ErrorCode::EnvironmentForbidden,
         }
     }
 
@@ -60,7 +62,7 @@ impl SettingError {
 
 impl From<SettingError> for ExitError {
     fn from(error: SettingError) -> Self {
-        ExitError::usage(error.code(), error.to_string()).with_fix(error.fix())
+        ExitError::new(error.code(), error.to_string()).with_fix(error.fix())
     }
 }
 
@@ -250,7 +252,7 @@ mod tests {
     fn unparsable_value_is_reported_by_name_only() {
         let env = EnvVars::fixed([("PORT", "hunter2")]);
         let error = env.parse::<u16>("PORT").unwrap_err();
-        assert_eq!(error.code(), "SETTING_INVALID");
+        assert_eq!(error.code(), ErrorCode::SettingInvalid);
         assert!(error.to_string().contains("PORT") && !error.to_string().contains("hunter2"));
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read};
 
+use synapsor_codes::ErrorCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,7 @@ pub fn on_signal() -> Result<CancellationToken, ExitError> {
     let listen = |kind| {
         signal(kind).map_err(|e| {
             ExitError::new(
-                "SIGNALS_UNAVAILABLE",
+                ErrorCode::SignalsUnavailable,
                 format!("cannot listen for signals: {}", e.kind()),
             )
         })
@@ -60,7 +61,7 @@ pub fn end_with_parent() -> Result<(), ExitError> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM)).map_err(
         |errno| {
             ExitError::new(
-                "LIFELINE_REFUSED",
+                ErrorCode::LifelineRefused,
                 format!("cannot watch the parent process: {errno}"),
             )
             .with_fix("allow prctl in the sandbox of this process")

@@ -11,6 +11,7 @@ use synapsor_chassis::sandbox::{SandboxPolicy, enter_sandbox};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown::wait_for_stdin_close;
 use synapsor_chassis::telemetry::Level;
+use synapsor_codes::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
 const SCENE: &str = "CHASSIS_TEST_SCENE";
@@ -34,9 +35,11 @@ fn child() -> ExitCode {
 async fn act(scene: String, stop: CancellationToken) -> Result<(), ExitError> {
     tracing::info!(target: SOURCE, url = format!("postgres://app:{CANARY}@db/x"), "started");
     match scene.as_str() {
-        "fails" => {
-            Err(ExitError::new("TEST", format!("no {CANARY}").replace("no ", "Bearer ")).with_fix("none"))
-        }
+        "fails" => Err(ExitError::new(
+            ErrorCode::Internal,
+            format!("no {CANARY}").replace("no ", "Bearer "),
+        )
+        .with_fix("none")),
         "panics" => panic!("with {CANARY}"),
         "hardened" => {
             tracing::info!(target: SOURCE,
@@ -144,7 +147,7 @@ fn error_is_printed_with_code_and_fix_and_without_secrets() {
     let (succeeded, said) = end(start("fails"));
     assert!(!succeeded);
     assert!(
-        said.contains("error[TEST]: Bearer [redacted]\nfix: none"),
+        said.contains("error[INTERNAL]: Bearer [redacted]\nfix: none"),
         "{said}"
     );
     assert!(said.contains("postgres://[redacted]@db/x"), "{said}");

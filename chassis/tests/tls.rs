@@ -12,6 +12,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL, list};
 use synapsor_chassis::tls::{TlsError, TlsFiles};
+use synapsor_codes::ErrorCode;
 
 fn now_ms() -> i64 {
     SystemClock.now_ms()
@@ -21,8 +22,8 @@ fn ca(dir: &Path) -> DevCa {
     DevCa::create(&dir.join("certs"), "d1", now_ms()).unwrap()
 }
 
-fn code<T: std::fmt::Debug>(outcome: Result<T, TlsError>) -> String {
-    ExitError::from(outcome.unwrap_err()).code().to_owned()
+fn code<T: std::fmt::Debug>(outcome: Result<T, TlsError>) -> ErrorCode {
+    ExitError::from(outcome.unwrap_err()).code()
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn ca_is_private_created_once_and_loads_again() {
     assert_eq!((mode(&folder), mode(&folder.join("ca.key"))), (0o700, 0o600));
     assert_eq!(
         code(DevCa::create(&folder, "d2", now_ms())),
-        "TLS_FILE_UNREADABLE"
+        ErrorCode::TlsFileUnreadable
     );
 
     let again = DevCa::load(&folder).unwrap();
@@ -81,7 +82,10 @@ fn rejects_ca_with_a_foreign_key() {
     ca(dir.path());
     DevCa::create(&dir.path().join("other"), "d1", now_ms()).unwrap();
     fs::copy(dir.path().join("other/ca.key"), dir.path().join("certs/ca.key")).unwrap();
-    assert_eq!(code(DevCa::load(&dir.path().join("certs"))), "TLS_KEY_MISMATCH");
+    assert_eq!(
+        code(DevCa::load(&dir.path().join("certs"))),
+        ErrorCode::TlsKeyMismatch
+    );
 }
 
 #[test]
@@ -110,29 +114,29 @@ fn invalid_certificate_files_have_distinct_errors() {
     assert!(good.load().is_ok());
     assert_eq!(
         code(with(&good.ca, &good.cert, &other.key).load()),
-        "TLS_KEY_MISMATCH"
+        ErrorCode::TlsKeyMismatch
     );
     assert_eq!(
         code(with(&missing, &good.cert, &good.key).load()),
-        "TLS_FILE_UNREADABLE"
+        ErrorCode::TlsFileUnreadable
     );
     assert_eq!(
         code(with(&good.ca, &good.key, &good.key).load()),
-        "TLS_FILE_INVALID"
+        ErrorCode::TlsFileInvalid
     );
     assert_eq!(
         code(with(&good.key, &good.cert, &good.key).load()),
-        "TLS_FILE_INVALID"
+        ErrorCode::TlsFileInvalid
     );
     assert_eq!(
         code(with(&foreign_ca.cert_path(), &good.cert, &good.key).load()),
-        "TLS_CERTIFICATE_FOREIGN"
+        ErrorCode::TlsCertificateForeign
     );
-    assert_eq!(code(expired.load()), "TLS_CERTIFICATE_EXPIRED");
-    assert_eq!(code(future.load()), "TLS_CERTIFICATE_EXPIRED");
+    assert_eq!(code(expired.load()), ErrorCode::TlsCertificateExpired);
+    assert_eq!(code(future.load()), ErrorCode::TlsCertificateExpired);
     fs::set_permissions(&good.key, fs::Permissions::from_mode(0o640)).unwrap();
     let open = ExitError::from(good.load().unwrap_err());
-    assert_eq!(open.code(), "TLS_KEY_OPEN");
+    assert_eq!(open.code(), ErrorCode::TlsKeyOpen);
     assert!(open.fix().unwrap().starts_with("chmod go-rwx "));
 }
 
@@ -148,12 +152,12 @@ fn rejects_malformed_names() {
     ] {
         assert_eq!(
             code(ca.issue(role, instance, LEAF_TTL, now_ms())),
-            "TLS_IDENTITY_INVALID"
+            ErrorCode::TlsIdentityInvalid
         );
     }
     assert_eq!(
         code(DevCa::create(&dir.path().join("x"), "Up/per", now_ms())),
-        "TLS_IDENTITY_INVALID"
+        ErrorCode::TlsIdentityInvalid
     );
     assert!(!dir.path().join("x").exists());
 }
@@ -177,7 +181,11 @@ fn leaf_cannot_replace_the_ca_or_leave_its_directory() {
     let key = fs::read(folder.join("ca.key")).unwrap();
     let leaf = ca.issue(Role::Reader, Some("r"), LEAF_TTL, now_ms()).unwrap();
     for name in ["ca", "CA", "", "../reader", "a/b", ".hidden"] {
-        assert_eq!(code(leaf.write(&folder, name)), "TLS_IDENTITY_INVALID", "{name}");
+        assert_eq!(
+            code(leaf.write(&folder, name)),
+            ErrorCode::TlsIdentityInvalid,
+            "{name}"
+        );
     }
     assert_eq!(fs::read(folder.join("ca.key")).unwrap(), key);
 }

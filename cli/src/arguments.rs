@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use clap::error::Error as ClapError;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser};
-use synapsor_chassis::run::{EXIT_USAGE, ExitError};
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::telemetry::redact;
+use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::contract::holds_connection_url;
 
 use crate::commands::Command;
@@ -199,7 +200,7 @@ impl Remote {
             None => Ok(addresses),
             Some(at) => {
                 let text = format!("address {} of --writer is not host:port", at + 1);
-                Err(ExitError::usage("WRITER_ADDRESS_INVALID", text)
+                Err(ExitError::new(ErrorCode::WriterAddressInvalid, text)
                     .with_fix("pass host:port of each writer, separated by commas; no writer was called"))
             }
         }
@@ -231,7 +232,7 @@ pub fn parse_arguments() -> Cli {
         Err(Unparsed::Parser(help)) => help.exit(),
         Err(Unparsed::Refused(failure)) => {
             let _ = writeln!(std::io::stderr().lock(), "{failure}");
-            std::process::exit(i32::from(EXIT_USAGE));
+            std::process::exit(i32::from(Exit::Usage.number()));
         }
     }
 }
@@ -294,13 +295,13 @@ fn refuse_unused(matches: &ArgMatches) -> Result<(), ExitError> {
             "`{}` calls no running service and does not accept --{id}",
             words.join(" ")
         );
-        return Err(ExitError::usage("OPTION_UNUSED", text).with_fix(format!("remove --{id}")));
+        return Err(ExitError::new(ErrorCode::OptionUnused, text).with_fix(format!("remove --{id}")));
     }
     if let Some(id) = typed(&["ca", "cert", "key"])
         && !SERVICES.iter().any(|service| matches.contains_id(service))
     {
         let text = format!("--{id} requires the address of a running service");
-        return Err(ExitError::usage("OPTION_UNUSED", text)
+        return Err(ExitError::new(ErrorCode::OptionUnused, text)
             .with_fix("pass --ledger, --reader or --writer, or remove the certificate options"));
     }
     Ok(())
@@ -321,7 +322,7 @@ fn url_refused(argument: &str, before: &str) -> ExitError {
     let is_scheme = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.');
     let scheme = &before[before.trim_end_matches(is_scheme).len()..];
     let text = format!("{argument} does not accept a URL ({scheme}://...)");
-    ExitError::usage("INLINE_URL_REFUSED", text).with_fix(
+    ExitError::new(ErrorCode::InlineUrlRefused, text).with_fix(
         "put connection URLs in environment variables and pass the variable name; change a password that was typed here, \
          because the shell history may contain it",
     )

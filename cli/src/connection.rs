@@ -7,6 +7,7 @@ use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::TrustFile;
 use tonic::transport::Channel;
 
@@ -339,7 +340,7 @@ async fn start_or_find_writer(
     loop {
         match start_writer(context, state, ledger, tls).await {
             Ok((child, link)) => return Ok((Some(child), link)),
-            Err(failure) if failure.code() == "STATE_DIR_IN_USE" && start.elapsed() < OTHER_WRITER => {
+            Err(failure) if failure.code() == ErrorCode::StateDirInUse && start.elapsed() < OTHER_WRITER => {
                 if let Some(link) = running_writer(state, tls).await? {
                     return Ok((None, link));
                 }
@@ -377,7 +378,7 @@ async fn start_writer(
 }
 
 fn no_writer(text: impl AsRef<str>) -> ExitError {
-    ExitError::unreachable("NO_WRITER", text)
+    ExitError::new(ErrorCode::NoWriter, text)
 }
 
 fn no_remote_writer() -> ExitError {
@@ -387,8 +388,8 @@ fn no_remote_writer() -> ExitError {
 fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
     let remote = &context.global.remote;
     let (Some(ca), Some(cert), Some(key)) = (&remote.ca, &remote.cert, &remote.key) else {
-        return Err(ExitError::usage(
-            "CERTIFICATE_MISSING",
+        return Err(ExitError::new(
+            ErrorCode::CertificateMissing,
             "running services require a client certificate",
         )
         .with_fix(
@@ -418,8 +419,8 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
     if tls.identity().role() == Role::Operator {
         return Ok(tls);
     }
-    Err(ExitError::usage(
-        "TLS_CERTIFICATE_WRONG_ROLE",
+    Err(ExitError::new(
+        ErrorCode::TlsCertificateWrongRole,
         format!("the certificate names {}", tls.identity()),
     )
     .with_fix("pass an operator certificate: `synapsor-runner certs issue operator NAME`"))

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::telemetry::redact;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, ValidationIssue, ValidationReport};
 use synapsor_domain::limits::FILE_BYTES_MAX;
 
@@ -32,7 +33,7 @@ pub(crate) fn path(global: &Global) -> PathBuf {
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ExitError> {
     files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
         FileError::Missing(path) => ExitError::new(
-            "CONFIG_NOT_FOUND",
+            ErrorCode::ConfigNotFound,
             format!("contract {} not found", path.display()),
         )
         .with_fix("pass its path with --config, or change to the directory that has synapsor.runner.json"),
@@ -63,7 +64,7 @@ pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, ExitError
     let loaded = load(global)?;
     loaded.contract.runnable().map_err(|problem| {
         ExitError::new(
-            problem.code.as_str(),
+            problem.code,
             format!("{} at {}", loaded.path.display(), problem.path),
         )
         .with_fix(problem.message)
@@ -78,7 +79,7 @@ fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
         output::note(format!("  {}", output::safe(&redact::redact(&text))));
     }
     ExitError::new(
-        "CONFIG_INVALID",
+        ErrorCode::ConfigInvalid,
         format!("{} has {} error(s)", path.display(), report.errors.len()),
     )
     .with_fix("fix the file, then check it with `synapsor-runner config validate`")

@@ -21,6 +21,7 @@ pub use arguments::{Cli, Global, parse_arguments};
 
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
 /// Context of every command besides its own arguments.
@@ -40,7 +41,7 @@ impl Context {
     ) -> Result<T, ExitError> {
         tokio::select! {
             done = work => done,
-            () = self.stop.cancelled() => Err(ExitError::new("INTERRUPTED", "interrupted before a response arrived")),
+            () = self.stop.cancelled() => Err(ExitError::new(ErrorCode::Interrupted, "interrupted before a response arrived")),
         }
     }
 }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value as Json};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_codes::ErrorCode;
 
 use crate::supervisor::{Child, ExecutorLaunch, StdioGateway, Supervisor, ToolListOptions, Upstream};
 use crate::{Context, contract_file, state, supervisor};
@@ -45,7 +46,7 @@ impl McpClient {
         }
         if context.global.remote.ledger.is_some() {
             let text = "--ledger without --reader: the call would go to the ledger of this machine";
-            return Err(ExitError::usage("READER_REQUIRED", text).with_fix(
+            return Err(ExitError::new(ErrorCode::ReaderRequired, text).with_fix(
                 "pass --reader ADDR or set SYNAPSOR_READER; or leave out --ledger and SYNAPSOR_LEDGER",
             ));
         }
@@ -71,7 +72,10 @@ impl McpClient {
     pub(crate) async fn connect(mut gateway: StdioGateway, reader: Option<Child>) -> Result<Self, ExitError> {
         let pipes = (gateway.handle.stdout.take(), gateway.handle.stdin.take());
         let (Some(output), Some(input)) = pipes else {
-            return Err(ExitError::new("MCP_CLIENT_FAILED", "the gateway has no pipes"));
+            return Err(ExitError::new(
+                ErrorCode::McpClientFailed,
+                "the gateway has no pipes",
+            ));
         };
         match tokio::time::timeout(CALL_TIMEOUT, ().serve((output, input))).await {
             Ok(Ok(client)) => Ok(Self {
@@ -158,7 +162,7 @@ impl ToolCallResult {
     }
 
     /// Code and message of an error result, in either format.
-    pub(crate) fn refusal(&self) -> Option<(String, String)> {
+    pub(crate) fn refusal(&self) -> Option<(ErrorCode, String)> {
         let error = self.envelope.get("error")?;
         let code = error
             .get("code")
@@ -168,7 +172,7 @@ impl ToolCallResult {
             .get("message")
             .and_then(Json::as_str)
             .or_else(|| error.as_str())?;
-        Some((code.to_owned(), message.to_owned()))
+        Some((ErrorCode::from_text(code)?, message.to_owned()))
     }
 
     fn text(&self, path: &[&str]) -> Option<&str> {
@@ -201,7 +205,7 @@ async fn end(gateway: &mut StdioGateway) -> ExitError {
 fn gateway_certificate(context: &Context) -> Result<TlsFiles, ExitError> {
     let remote = &context.global.remote;
     let wrong = |text: String| {
-        ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", text).with_fix(
+        ExitError::new(ErrorCode::TlsCertificateWrongRole, text).with_fix(
             "pass --ca, --cert and --key of a gateway that the reader allows: `synapsor-runner certs issue gateway NAME`",
         )
     };
@@ -222,12 +226,15 @@ fn gateway_certificate(context: &Context) -> Result<TlsFiles, ExitError> {
 }
 
 fn timed_out() -> ExitError {
-    ExitError::unreachable(
-        "MCP_CALL_TIMEOUT",
+    ExitError::new(
+        ErrorCode::McpCallTimeout,
         format!("gateway did not respond within {} s", CALL_TIMEOUT.as_secs()),
     )
 }
 
 fn broken(error: &rmcp::ServiceError) -> ExitError {
-    ExitError::new("MCP_CALL_FAILED", format!("gateway rejected the call: {error}"))
+    ExitError::new(
+        ErrorCode::McpCallFailed,
+        format!("gateway rejected the call: {error}"),
+    )
 }

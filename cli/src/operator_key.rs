@@ -5,12 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_USAGE, ExitError};
+use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::signing::{KeyError, SigningKey};
 use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
 use zeroize::Zeroizing;
 
-use crate::clients::EXIT_REFUSED;
 use crate::{Context, state};
 
 /// Maximum size of a key file, in bytes.
@@ -59,11 +59,10 @@ impl Signer {
         let id = key.key_id();
         let operator = trust.operator(&id).ok_or_else(|| {
             ExitError::new(
-                "KEY_UNKNOWN",
+                ErrorCode::KeyUnknown,
                 format!("{id} is not an operator key in the trust file"),
             )
             .with_fix("add it with `synapsor-runner operator add FILE`, or pass another with --signing-key")
-            .with_exit(EXIT_REFUSED)
         })?;
         let person = operator.person.clone();
         Ok(Self {
@@ -76,8 +75,8 @@ impl Signer {
     /// Checks `--actor` against the key's owner in the trust file, which alone defines the signer.
     pub(crate) fn check_actor(&self, actor: Option<&str>) -> Result<(), ExitError> {
         match actor {
-            Some(actor) if actor != self.person => Err(ExitError::usage(
-                "ACTOR_MISMATCH",
+            Some(actor) if actor != self.person => Err(ExitError::new(
+                ErrorCode::ActorMismatch,
                 format!("--actor is not the owner of the signing key, {}", self.person),
             )
             .with_fix("remove --actor, or pass the matching key with --signing-key")),
@@ -132,11 +131,10 @@ pub(crate) fn ask(prompt: &str) -> Result<Zeroizing<String>, ExitError> {
         .map(Zeroizing::new)
         .map_err(|_| {
             ExitError::new(
-                "TERMINAL_REQUIRED",
+                ErrorCode::TerminalRequired,
                 "passphrase required, but no terminal is attached",
             )
             .with_fix("run the command in a terminal")
-            .with_exit(EXIT_USAGE)
         })
 }
 
@@ -150,7 +148,7 @@ fn in_state_dir(context: &Context, trust: &TrustFile) -> Result<PathBuf, ExitErr
         |path: &&PathBuf| public_id(path).is_none_or(|id| trust.operators.iter().any(|o| o.key_id == id));
     names.iter().find(known).cloned().ok_or_else(|| {
         ExitError::new(
-            "SIGNING_KEY_MISSING",
+            ErrorCode::SigningKeyMissing,
             "no operator key of the trust file in the state directory",
         )
         .with_fix("pass --signing-key PATH, or create a key with `synapsor-runner operator keygen`")
@@ -164,7 +162,7 @@ pub(crate) fn key_files(folder: &Path) -> Result<Vec<PathBuf>, ExitError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
             let text = format!("cannot list {}: {}", folder.display(), error.kind());
-            return Err(ExitError::new("KEYS_UNREADABLE", text));
+            return Err(ExitError::new(ErrorCode::KeysUnreadable, text));
         }
     };
     let is_key = |path: &PathBuf| {
@@ -189,18 +187,17 @@ fn public_id(path: &Path) -> Option<synapsor_domain::signing::KeyId> {
 
 fn unprotected(path: &Path, environment: DeploymentEnvironment) -> ExitError {
     ExitError::new(
-        "KEY_UNPROTECTED",
+        ErrorCode::KeyUnprotected,
         format!("{} has no passphrase, and this is {environment}", path.display()),
     )
     .with_fix("set one with `synapsor-runner operator protect`")
-    .with_exit(EXIT_REFUSED)
 }
 
 fn unusable(path: &Path, error: &KeyError) -> ExitError {
-    let (code, exit) = match error {
-        KeyError::WrongPassphrase => ("PASSPHRASE_WRONG", EXIT_REFUSED),
+    let code = match error {
+        KeyError::WrongPassphrase => ErrorCode::PassphraseWrong,
         KeyError::NotAPrivateKey | KeyError::Protected | KeyError::NotAPublicKey | KeyError::NotAKeyId => {
-            ("KEY_UNUSABLE", synapsor_chassis::run::EXIT_FAILURE)
+            ErrorCode::KeyUnusable
         }
     };
     let fix = match error {
@@ -209,7 +206,5 @@ fn unusable(path: &Path, error: &KeyError) -> ExitError {
             "pass a key of `synapsor-runner operator keygen` with --signing-key, or restore the file"
         }
     };
-    ExitError::new(code, format!("{}: {error}", path.display()))
-        .with_fix(fix)
-        .with_exit(exit)
+    ExitError::new(code, format!("{}: {error}", path.display())).with_fix(fix)
 }

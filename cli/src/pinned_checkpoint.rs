@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::log::{
     Checkpoint, ConsistencyProof, ContinuityError, PinUpdate, PinnedCheckpoint, TreeHead,
 };
 use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
-
-use crate::clients::EXIT_TAMPERED;
 
 /// Maximum size of a pinned checkpoint file, in bytes: an origin, a hash and a size.
 const FILE_BYTES_MAX: u64 = 4096;
@@ -19,11 +18,6 @@ const FILE_BYTES_MAX: u64 = 4096;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Maximum number of tries for the lock: its holder makes one call with a timeout.
 const LOCK_ATTEMPTS_MAX: u32 = 3000;
-
-/// Exit code of a log that is shorter than the pinned checkpoint.
-const EXIT_ROLLED_BACK: u8 = 11;
-/// Exit code of a log that does not extend the pinned checkpoint.
-const EXIT_FORKED: u8 = 12;
 
 /// The pinned tree head of this CLI; `None` before the first contact or when the file is unusable, which
 /// [`Keeper::hold`] reports.
@@ -88,16 +82,10 @@ fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
         .map_err(|error| {
             ExitError::new(error.code(), error.to_string())
                 .with_fix("contact the ledger operator; ledger responses are rejected until this is resolved")
-                .with_exit(EXIT_TAMPERED)
         })
 }
 
 fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> ExitError {
-    let exit = match error {
-        ContinuityError::RolledBack { .. } => EXIT_ROLLED_BACK,
-        ContinuityError::Forked { .. } => EXIT_FORKED,
-        ContinuityError::OtherLog | ContinuityError::ProofMissing { .. } => EXIT_TAMPERED,
-    };
     let fix = match environment {
         DeploymentEnvironment::Dev => {
             "restore the newest store, or discard this history with `synapsor-runner store reset --yes`"
@@ -106,18 +94,15 @@ fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> 
             "restore the newest copy of the ledger store"
         }
     };
-    ExitError::new(error.code(), error.to_string())
-        .with_fix(fix)
-        .with_exit(exit)
+    ExitError::new(error.code(), error.to_string()).with_fix(fix)
 }
 
 fn damaged(path: &Path) -> ExitError {
     ExitError::new(
-        "WITNESS_DAMAGED",
+        ErrorCode::WitnessDamaged,
         format!("pinned checkpoint file {} is corrupt", path.display()),
     )
     .with_fix("restore the file; without it a ledger rollback would go undetected")
-    .with_exit(EXIT_TAMPERED)
 }
 
 async fn lock(path: &Path) -> Result<FileLock, ExitError> {
@@ -128,7 +113,7 @@ async fn lock(path: &Path) -> Result<FileLock, ExitError> {
         tokio::time::sleep(LOCK_PAUSE).await;
     }
     Err(ExitError::new(
-        "WITNESS_BUSY",
+        ErrorCode::WitnessBusy,
         format!(
             "{} has been locked by another command for a minute",
             path.display()
@@ -139,6 +124,8 @@ async fn lock(path: &Path) -> Result<FileLock, ExitError> {
 
 #[cfg(test)]
 mod tests {
+    use synapsor_codes::Exit;
+
     use synapsor_domain::log::sign_checkpoint;
     use synapsor_domain::signing::SigningKey;
     use zeroize::Zeroizing;
@@ -172,10 +159,10 @@ mod tests {
         keeper.accept(&note(5, 1, 3), None).unwrap();
         let before = std::fs::read(&path).unwrap();
         for (note, code, exit) in [
-            (note(3, 1, 3), "LEDGER_ROLLED_BACK", 11),
-            (note(5, 2, 3), "LEDGER_FORKED", 12),
-            (note(6, 2, 3), "WITNESS_PROOF_MISSING", 10),
-            (note(6, 2, 4), "CHECKPOINT_SIGNATURE", 10),
+            (note(3, 1, 3), ErrorCode::LedgerRolledBack, Exit::RolledBack),
+            (note(5, 2, 3), ErrorCode::LedgerForked, Exit::Forked),
+            (note(6, 2, 3), ErrorCode::WitnessProofMissing, Exit::Tampered),
+            (note(6, 2, 4), ErrorCode::CheckpointSignature, Exit::Tampered),
         ] {
             let failure = keeper.accept(&note, None).unwrap_err();
             assert_eq!((failure.code(), failure.exit()), (code, exit));
@@ -192,6 +179,9 @@ mod tests {
         let (path, trust) = (folder.path().join("cli.witness"), trust());
         std::fs::write(&path, "{}").unwrap();
         let failure = CheckpointPin::lock_and_load(&path, &trust).await.unwrap_err();
-        assert_eq!((failure.code(), failure.exit()), ("WITNESS_DAMAGED", 10));
+        assert_eq!(
+            (failure.code(), failure.exit()),
+            (ErrorCode::WitnessDamaged, Exit::Tampered)
+        );
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value as Json;
 use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
@@ -23,16 +24,17 @@ impl TrustEdit {
     pub(crate) fn begin(path: &Path) -> Result<Self, ExitError> {
         let lock_path = path.with_extension("json.lock");
         let Some(lock) = FileLock::try_exclusive(&lock_path)? else {
-            return Err(
-                ExitError::new("TRUST_FILE_BUSY", "trust file is locked by another command")
-                    .with_fix("retry when that command ends"),
-            );
+            return Err(ExitError::new(
+                ErrorCode::TrustFileBusy,
+                "trust file is locked by another command",
+            )
+            .with_fix("retry when that command ends"));
         };
         let most = u64::try_from(FILE_BYTES_MAX).expect("a megabyte fits");
         let before = files::read_bounded(path, most)?;
         check(&before, "is invalid")?;
         let file = serde_json::from_slice(&before)
-            .map_err(|e| ExitError::new("TRUST_FILE_INVALID", format!("invalid trust file: {e}")))?;
+            .map_err(|e| ExitError::new(ErrorCode::TrustFileInvalid, format!("invalid trust file: {e}")))?;
         Ok(Self {
             path: path.to_owned(),
             before,
@@ -50,13 +52,17 @@ impl TrustEdit {
     pub(crate) fn entries(&mut self, list: &str) -> Result<&mut Vec<Json>, ExitError> {
         self.file[list]
             .as_array_mut()
-            .ok_or_else(|| ExitError::new("TRUST_FILE_INVALID", format!("$.{list}: must be an array")))
+            .ok_or_else(|| ExitError::new(ErrorCode::TrustFileInvalid, format!("$.{list}: must be an array")))
     }
 
     /// Validates the result, keeps a backup beside it and replaces the file. Returns the backup's path.
     pub(crate) fn commit(self, now: Timestamp) -> Result<PathBuf, ExitError> {
-        let mut after = serde_json::to_vec_pretty(&self.file)
-            .map_err(|e| ExitError::new("TRUST_FILE_INVALID", format!("cannot write trust file: {e}")))?;
+        let mut after = serde_json::to_vec_pretty(&self.file).map_err(|e| {
+            ExitError::new(
+                ErrorCode::TrustFileInvalid,
+                format!("cannot write trust file: {e}"),
+            )
+        })?;
         after.push(b'\n');
         check(&after, "would be invalid after this edit; no changes written")?;
         let name = self
@@ -114,7 +120,10 @@ mod tests {
         let path = written(folder.path());
         let before = std::fs::read(&path).unwrap();
         let mut edit = TrustEdit::begin(&path).unwrap();
-        assert_eq!(TrustEdit::begin(&path).unwrap_err().code(), "TRUST_FILE_BUSY");
+        assert_eq!(
+            TrustEdit::begin(&path).unwrap_err().code(),
+            ErrorCode::TrustFileBusy
+        );
         let key = synapsor_domain::signing::SigningKey::from_seed(&zeroize::Zeroizing::new([7; 32]));
         edit.operators().unwrap().push(json!({
             "person": "ann", "key_id": key.key_id(), "public_key": key.public_key(), "roles": ["approver"],

@@ -2,6 +2,7 @@
 //! Resolving is pure: the caller passes a function that looks up variables, or a verified token.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use crate::access_token::VerifiedToken;
 use crate::contract::{ContextProvider, ContextSpec};
@@ -72,14 +73,14 @@ pub fn resolve(
         }
         ContextProvider::HttpClaims => {
             let message = "Tenant and principal come from the caller's access token, and there is none.";
-            return Err(PublicError::new("ACCESS_TOKEN_REQUIRED", message));
+            return Err(PublicError::new(ErrorCode::AccessTokenRequired, message));
         }
         ContextProvider::CloudSession => {
             let message = format!(
                 "The operator chose context provider `{}`, which is not available here.",
                 { spec.provider.as_str() }
             );
-            return Err(PublicError::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
+            return Err(PublicError::new(ErrorCode::TrustedContextUnsupported, message));
         }
     };
     Ok(TrustedContext {
@@ -97,27 +98,28 @@ pub fn resolve(
 pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, PublicError> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
-        return Err(PublicError::new("TRUSTED_CONTEXT_UNSUPPORTED", message));
+        return Err(PublicError::new(ErrorCode::TrustedContextUnsupported, message));
     };
-    let claim = |what: &str, claim: &str, missing: &'static str| {
+    let claim = |what: &str, claim: &str, missing: ErrorCode| {
         let fix = format!("have the issuer put it into the claim `{claim}`");
         let found = token.text(claim).map(str::to_owned);
         let code = if found.is_none() {
             missing
         } else {
-            "ACCESS_TOKEN_UNBOUND"
+            ErrorCode::AccessTokenUnbound
         };
-        bound(what, (found, fix)).map_err(|refusal| PublicError {
-            code: code.into(),
-            ..refusal
-        })
+        bound(what, (found, fix)).map_err(|refusal| PublicError { code, ..refusal })
     };
     Ok(TrustedContext {
-        tenant: claim("tenant", &source.policy.tenant_claim, "TENANT_CLAIM_MISSING")?,
+        tenant: claim(
+            "tenant",
+            &source.policy.tenant_claim,
+            ErrorCode::TenantClaimMissing,
+        )?,
         principal: claim(
             "principal",
             &source.policy.principal_claim,
-            "PRINCIPAL_CLAIM_MISSING",
+            ErrorCode::PrincipalClaimMissing,
         )?,
         provenance: Provenance::HttpClaims,
     })
@@ -138,7 +140,7 @@ fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, P
         let message = format!(
             "The trusted {what} {reason}. It is set by the operator and cannot be passed as an argument: {fix}."
         );
-        Err(PublicError::new("TRUSTED_BINDING_MISSING", message))
+        Err(PublicError::new(ErrorCode::TrustedBindingMissing, message))
     };
     match value {
         None => refuse("is not set"),
@@ -185,7 +187,7 @@ mod tests {
         );
         assert_eq!(context.provenance, Provenance::Environment);
         let refusal = resolve(&spec(ContextProvider::Environment), |_| None).unwrap_err();
-        assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING");
+        assert_eq!(refusal.code, ErrorCode::TrustedBindingMissing);
         assert!(refusal.public.contains("set T"), "{refusal}");
     }
 
@@ -205,11 +207,14 @@ mod tests {
         for value in ["", "  ", "a\nb", "a\u{0}", &"x".repeat(BINDING_BYTES_MAX + 1)] {
             let refusal =
                 resolve(&spec(ContextProvider::Environment), |_| Some(value.to_owned())).unwrap_err();
-            assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING", "{value:?}");
+            assert_eq!(refusal.code, ErrorCode::TrustedBindingMissing, "{value:?}");
         }
         for (provider, code) in [
-            (ContextProvider::HttpClaims, "ACCESS_TOKEN_REQUIRED"),
-            (ContextProvider::CloudSession, "TRUSTED_CONTEXT_UNSUPPORTED"),
+            (ContextProvider::HttpClaims, ErrorCode::AccessTokenRequired),
+            (
+                ContextProvider::CloudSession,
+                ErrorCode::TrustedContextUnsupported,
+            ),
         ] {
             let refusal = resolve(&spec(provider), |_| Some("x".to_owned())).unwrap_err();
             assert_eq!(refusal.code, code);

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use crate::context::BINDING_BYTES_MAX;
 use crate::error::PublicError;
@@ -261,7 +262,7 @@ fn ascends<T: Ord>(items: &[T]) -> bool {
 
 fn refused(why: &str) -> PublicError {
     PublicError::new(
-        "TICKET_REFUSED",
+        ErrorCode::TicketRefused,
         "invalid or expired context ticket; request a new one from the reader",
     )
     .with_detail(why)

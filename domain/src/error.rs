@@ -1,33 +1,25 @@
 //! Errors as values: a stable code, a public message that may cross every boundary, and a private detail.
 
-use std::borrow::Cow;
 use std::fmt;
+
+use synapsor_codes::ErrorCode;
 
 /// Reports why an operation was refused or failed.
 ///
-/// `code` is stable: UPPER_SNAKE or `refused:<reason>`. `public` names the object and the fix; it never holds a
-/// secret or driver text. `detail` stays in the process that created it (its log).
+/// `public` names the object and the fix; it never holds a secret or driver text. `detail` stays in the process
+/// that created it (its log).
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicError {
-    pub code: Cow<'static, str>,
+    pub code: ErrorCode,
     pub public: String,
     pub detail: Option<String>,
 }
 
 impl PublicError {
-    pub fn new(code: &'static str, public: impl Into<String>) -> Self {
+    pub fn new(code: ErrorCode, public: impl Into<String>) -> Self {
         Self {
-            code: Cow::Borrowed(code),
+            code,
             public: public.into(),
-            detail: None,
-        }
-    }
-
-    /// Creates an error whose code came from another process and was already validated as a code.
-    pub fn from_peer(code: String, public: String) -> Self {
-        Self {
-            code: Cow::Owned(code),
-            public,
             detail: None,
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::change::{ChangePlan, plan};
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::digest::Digest;
@@ -109,8 +110,8 @@ fn planned(
     row: &[ColumnValue],
     shape: &TableSchema,
     tenant: &str,
-) -> Result<ChangePlan, String> {
-    plan(&capability(), args, row, shape, &fit, tenant).map_err(|refusal| refusal.code.into_owned())
+) -> Result<ChangePlan, ErrorCode> {
+    plan(&capability(), args, row, shape, &fit, tenant).map_err(|refusal| refusal.code)
 }
 
 fn with(column: &str, value: Value) -> Vec<ColumnValue> {
@@ -142,20 +143,20 @@ fn plan_names_row_new_values_and_version() {
 fn rejects_plan_for_row_of_other_key_or_tenant() {
     assert_eq!(
         planned(&args(), &row(), &shape(), "globex").unwrap_err(),
-        "ROW_NOT_FOUND"
+        ErrorCode::RowNotFound
     );
     assert_eq!(
         planned(&args(), &row(), &shape(), "ACME").unwrap_err(),
-        "ROW_NOT_FOUND"
+        ErrorCode::RowNotFound
     );
     let other = with("id", Value::text("INV-2"));
     assert_eq!(
         planned(&args(), &other, &shape(), "acme").unwrap_err(),
-        "ROW_NOT_FOUND"
+        ErrorCode::RowNotFound
     );
     assert_eq!(
         planned(&args(), &with("tenant_id", Value::null()), &shape(), "acme").unwrap_err(),
-        "ROW_NOT_FOUND"
+        ErrorCode::RowNotFound
     );
 }
 
@@ -164,12 +165,12 @@ fn rejects_null_or_missing_version() {
     let null = with("version", Value::null());
     assert_eq!(
         planned(&args(), &null, &shape(), "acme").unwrap_err(),
-        "CONFLICT_GUARD_NULL"
+        ErrorCode::ConflictGuardNull
     );
     let missing = &row()[..4];
     assert_eq!(
         planned(&args(), missing, &shape(), "acme").unwrap_err(),
-        "CONFLICT_GUARD_MISSING"
+        ErrorCode::ConflictGuardMissing
     );
 }
 
@@ -186,7 +187,7 @@ fn rejects_views_generated_columns_and_non_unique_keys() {
     for bad in [view, generated, repeated, without] {
         assert_eq!(
             planned(&args(), &row(), &bad, "acme").unwrap_err(),
-            "PLAN_IMPOSSIBLE"
+            ErrorCode::PlanImpossible
         );
     }
 }
@@ -198,14 +199,14 @@ fn rejects_arguments_out_of_bounds_or_of_wrong_type() {
         args.insert(name.to_owned(), value);
         planned(&args, &row(), &shape(), "acme").unwrap_err()
     };
-    assert_eq!(bent("fee", Value::int(5001)), "PATCH_ABOVE_MAXIMUM");
-    assert_eq!(bent("fee", Value::int(-1)), "PATCH_BELOW_MINIMUM");
-    assert_eq!(bent("fee", Value::text("1")), "ARGUMENT_TYPE_INVALID");
+    assert_eq!(bent("fee", Value::int(5001)), ErrorCode::PatchAboveMaximum);
+    assert_eq!(bent("fee", Value::int(-1)), ErrorCode::PatchBelowMinimum);
+    assert_eq!(bent("fee", Value::text("1")), ErrorCode::ArgumentTypeInvalid);
     assert_eq!(
         bent("tenant_id", Value::text("globex")),
-        "MODEL_CANNOT_OVERRIDE_BINDING"
+        ErrorCode::ModelCannotOverrideBinding
     );
-    assert_eq!(bent("more", Value::int(1)), "ARGUMENT_UNKNOWN");
+    assert_eq!(bent("more", Value::int(1)), ErrorCode::ArgumentUnknown);
 }
 
 #[test]
@@ -216,7 +217,7 @@ fn rejects_string_for_numeric_column() {
     args.insert("note".to_owned(), Value::text("12"));
     assert_eq!(
         planned(&args, &row(), &numbers, "acme").unwrap_err(),
-        "VALUE_DOES_NOT_FIT"
+        ErrorCode::ValueDoesNotFit
     );
 }
 
@@ -241,7 +242,7 @@ fn foreign_code_requires_matching_acknowledgement() {
     let mut table = shape();
     table.foreign_code.push(code.clone());
     let refused = plan(&capability(), &args(), &row(), &table, &fit, "acme").unwrap_err();
-    assert_eq!(refused.code, "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    assert_eq!(refused.code, ErrorCode::SideEffectNotAcknowledged);
     assert!(refused.public.contains("trigger `audit`") && refused.public.contains("doctor --check-db"));
 
     let plan = |table: &TableSchema| plan(&acknowledging(&code), &args(), &row(), table, &fit, "acme");
@@ -250,7 +251,7 @@ fn foreign_code_requires_matching_acknowledgement() {
         code.digest
     );
     assert_eq!(plan(&table).unwrap().side_effects, [line]);
-    assert_eq!(plan(&shape()).unwrap_err().code, "SIDE_EFFECT_ACK_STALE");
+    assert_eq!(plan(&shape()).unwrap_err().code, ErrorCode::SideEffectAckStale);
 }
 
 #[test]

@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value as Json;
-use synapsor_domain::contract::{
-    Contract, ContractErrorCode, ExecutorRef, ValidationIssue, ValidationReport,
-};
+use synapsor_codes::{Area, ErrorCode};
+use synapsor_domain::contract::{Contract, ExecutorRef, ValidationIssue, ValidationReport};
 use synapsor_domain::limits::FILE_BYTES_MAX;
 
 mod broken;
@@ -127,7 +126,11 @@ fn every_code_has_a_broken_file() {
         .map(|(code, _, _)| *code)
         .chain(elsewhere)
         .collect();
-    let existing: BTreeSet<&str> = ContractErrorCode::ALL.iter().map(|(_, name)| *name).collect();
+    let existing: BTreeSet<&str> = ErrorCode::ALL
+        .iter()
+        .filter(|code| code.area() == Area::Contract)
+        .map(|code| code.as_str())
+        .collect();
     assert_eq!(covered, existing);
 }
 
@@ -153,7 +156,7 @@ fn warnings_do_not_reject_a_file() {
 fn weaknesses(edits: &[(&str, &str)]) -> Vec<(String, String)> {
     let warnings = Contract::check(&edited(edits)).warnings;
     let is_ours = |p: &ValidationIssue| {
-        p.code == ContractErrorCode::ConflictGuardWeak && p.path.starts_with("$.capabilities[1]")
+        p.code == ErrorCode::ConflictGuardWeak && p.path.starts_with("$.capabilities[1]")
     };
     let ours = warnings.into_iter().filter(is_ours);
     ours.map(|problem| (problem.path, problem.message)).collect()
@@ -261,7 +264,7 @@ fn unknown_keys_pass_only_when_the_file_is_not_strict() {
             report
                 .errors
                 .iter()
-                .any(|problem| problem.code == ContractErrorCode::UnknownField),
+                .any(|problem| problem.code == ErrorCode::UnknownField),
             "{place}"
         );
         let report = Contract::check(&edited(&[(&pointer, "1"), ("/strict", "false")]));
@@ -298,20 +301,20 @@ fn processes_reject_unsupported_modes_and_providers() {
     let problem = library(&[("", &only_cloud)]).runnable().unwrap_err();
     assert_eq!(
         (problem.code, problem.path.as_str()),
-        (ContractErrorCode::CloudModeNotAvailable, "$.mode")
+        (ErrorCode::CloudModeNotAvailable, "$.mode")
     );
     for (provider, expected) in [
         (
             "\"http_claims\"",
             (
-                ContractErrorCode::HttpClaimsIncomplete,
+                ErrorCode::HttpClaimsIncomplete,
                 "$.contexts[\"desk.main\"].values",
             ),
         ),
         (
             "\"cloud_session\"",
             (
-                ContractErrorCode::TrustedContextUnsupported,
+                ErrorCode::TrustedContextUnsupported,
                 "$.contexts[\"desk.main\"].provider",
             ),
         ),
@@ -355,10 +358,7 @@ fn token_contract_requires_issuer_and_audience() {
             .unwrap_err();
         assert_eq!(
             (problem.code, problem.path.as_str()),
-            (
-                ContractErrorCode::HttpClaimsIncomplete,
-                "$.trusted_context.values"
-            )
+            (ErrorCode::HttpClaimsIncomplete, "$.trusted_context.values")
         );
     }
     for (key, wrong) in [
@@ -402,7 +402,7 @@ fn capabilities_must_share_one_token_policy() {
         let problem = with_tokens(&[edit]).runnable().unwrap_err();
         assert_eq!(
             (problem.code, problem.path.as_str()),
-            (ContractErrorCode::ContextsMixed, "$.capabilities[1].context"),
+            (ErrorCode::ContextsMixed, "$.capabilities[1].context"),
             "{edit:?}"
         );
     }

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use serde_json::Value as Json;
+use synapsor_codes::{ErrorCode, SafeCode};
 use synapsor_domain::context::{Provenance, TrustedContext};
 use synapsor_domain::contract::{Mode, ResultFormat};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::result_envelope::{
-    CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode,
-    value_to_json,
+    CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, value_to_json,
 };
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
@@ -108,7 +108,7 @@ fn proposal_envelope_matches_golden_in_both_formats() {
 #[test]
 fn failure_envelope_matches_golden_in_both_formats() {
     let refusal = PublicError::new(
-        "ARGUMENT_TOO_LONG",
+        ErrorCode::ArgumentTooLong,
         "Argument `note` may have at most 200 characters.",
     );
     let context = context();
@@ -134,7 +134,7 @@ fn failure_envelope_matches_golden_in_both_formats() {
 #[test]
 fn every_result_of_format_2_has_every_key() {
     let (context, row) = (context(), row());
-    let refusal = PublicError::new("MCP_TOOL_NOT_FOUND", "");
+    let refusal = PublicError::new(ErrorCode::McpToolNotFound, "");
     let failure = FailureResult {
         capability: "x.y",
         kind: None,
@@ -169,41 +169,43 @@ fn every_result_of_format_2_has_every_key() {
 #[test]
 fn each_internal_code_has_one_safe_code() {
     for (code, safe) in [
-        ("ROW_NOT_FOUND", SafeCode::NotFoundInTenant),
-        ("ARGUMENT_REQUIRED", SafeCode::InvalidArgument),
-        ("ARGUMENT_TYPE_INVALID", SafeCode::InvalidArgument),
-        ("ARGUMENT_TOO_LONG", SafeCode::InvalidArgument),
-        ("ARGUMENT_BELOW_MINIMUM", SafeCode::InvalidArgument),
-        ("ARGUMENT_ABOVE_MAXIMUM", SafeCode::InvalidArgument),
-        ("ARGUMENT_NOT_ALLOWED", SafeCode::InvalidArgument),
-        ("ARGUMENT_UNKNOWN", SafeCode::InvalidArgument),
-        ("ARGUMENTS_TOO_LARGE", SafeCode::InvalidArgument),
-        ("ARGUMENTS_NOT_JSON", SafeCode::InvalidArgument),
-        ("LOOKUP_ARG_MISSING", SafeCode::InvalidArgument),
-        ("MODEL_CANNOT_OVERRIDE_BINDING", SafeCode::InvalidArgument),
-        ("TRUSTED_BINDING_MISSING", SafeCode::InvalidArgument),
-        ("TRUSTED_CONTEXT_MISSING", SafeCode::InvalidArgument),
-        ("PATCH_REQUIRED", SafeCode::PolicyViolation),
-        ("PATCH_ABOVE_MAXIMUM", SafeCode::PolicyViolation),
-        ("PATCH_TRANSITION_NOT_ALLOWED", SafeCode::PolicyViolation),
-        ("PATCH_COLUMN_NOT_ALLOWED", SafeCode::PolicyViolation),
-        ("CONFLICT_GUARD_MISSING", SafeCode::PolicyViolation),
-        ("MCP_TOOL_NOT_FOUND", SafeCode::CapabilityNotFound),
-        ("PROPOSALS_DISABLED", SafeCode::ApprovalRequired),
-        ("LOCAL_STORE_UNAVAILABLE", SafeCode::TemporarilyUnavailable),
-        ("SOURCE_CREDENTIAL_MISSING", SafeCode::TemporarilyUnavailable),
-        ("DATABASE_UNAVAILABLE", SafeCode::TemporarilyUnavailable),
-        ("LEDGER_UNAVAILABLE", SafeCode::TemporarilyUnavailable),
-        ("EXECUTOR_UNAVAILABLE", SafeCode::TemporarilyUnavailable),
-        ("STORE_BUSY", SafeCode::TemporarilyUnavailable),
-        ("VALUE_DOES_NOT_FIT", SafeCode::InvalidArgument),
-        ("CONFLICT_GUARD_NULL", SafeCode::PolicyViolation),
-        ("VERSION_CONFLICT", SafeCode::VersionConflict),
-        ("MULTI_ROW_BLOCKED", SafeCode::MultiRowBlocked),
-        ("TRUSTED_CONTEXT_UNSUPPORTED", SafeCode::Internal),
-        ("ANYTHING_ELSE", SafeCode::Internal),
+        (ErrorCode::RowNotFound, SafeCode::NotFoundInTenant),
+        (ErrorCode::ArgumentRequired, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentTypeInvalid, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentTooLong, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentBelowMinimum, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentAboveMaximum, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentNotAllowed, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentUnknown, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentsTooLarge, SafeCode::InvalidArgument),
+        (ErrorCode::ArgumentsNotJson, SafeCode::InvalidArgument),
+        (ErrorCode::LookupArgMissing, SafeCode::InvalidArgument),
+        (ErrorCode::ModelCannotOverrideBinding, SafeCode::InvalidArgument),
+        (ErrorCode::TrustedBindingMissing, SafeCode::InvalidArgument),
+        (ErrorCode::TrustedContextMissing, SafeCode::InvalidArgument),
+        (ErrorCode::PatchRequired, SafeCode::PolicyViolation),
+        (ErrorCode::PatchAboveMaximum, SafeCode::PolicyViolation),
+        (ErrorCode::PatchTransitionNotAllowed, SafeCode::PolicyViolation),
+        (ErrorCode::PatchColumnNotAllowed, SafeCode::PolicyViolation),
+        (ErrorCode::ConflictGuardMissing, SafeCode::PolicyViolation),
+        (ErrorCode::McpToolNotFound, SafeCode::CapabilityNotFound),
+        (ErrorCode::ProposalsDisabled, SafeCode::ApprovalRequired),
+        (
+            ErrorCode::SourceCredentialMissing,
+            SafeCode::TemporarilyUnavailable,
+        ),
+        (ErrorCode::DatabaseUnavailable, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::LedgerUnavailable, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::ExecutorUnavailable, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::StoreBusy, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::ValueDoesNotFit, SafeCode::InvalidArgument),
+        (ErrorCode::ConflictGuardNull, SafeCode::PolicyViolation),
+        (ErrorCode::VersionConflict, SafeCode::VersionConflict),
+        (ErrorCode::MultiRowBlocked, SafeCode::MultiRowBlocked),
+        (ErrorCode::TrustedContextUnsupported, SafeCode::Internal),
+        (ErrorCode::StoreTampered, SafeCode::Internal),
     ] {
-        assert_eq!(SafeCode::of(code), safe, "{code}");
+        assert_eq!(code.safe(), safe, "{code}");
     }
     for safe in SafeCode::ALL {
         assert_eq!(safe.retryable(), safe == SafeCode::TemporarilyUnavailable);
@@ -212,8 +214,8 @@ fn each_internal_code_has_one_safe_code() {
 
 #[test]
 fn internal_failure_detail_is_not_disclosed() {
-    let refusal =
-        PublicError::new("SOMETHING_BROKE", "connect to db.internal:5432 as root").with_detail("driver text");
+    let refusal = PublicError::new(ErrorCode::SourceFailed, "connect to db.internal:5432 as root")
+        .with_detail("driver text");
     let failure = FailureResult {
         capability: "loans.inspect_loan",
         kind: Some("read"),
@@ -233,7 +235,7 @@ fn internal_failure_detail_is_not_disclosed() {
 #[test]
 fn foreign_tenant_and_missing_row_give_same_result() {
     let text = |public: &str| {
-        let refusal = PublicError::new("ROW_NOT_FOUND", public);
+        let refusal = PublicError::new(ErrorCode::RowNotFound, public);
         let failure = FailureResult {
             capability: "a.b",
             kind: Some("read"),

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::guard::{build_patch, check_bounds, check_columns, check_proposed, check_transitions};
 use synapsor_domain::tool::check_arguments;
@@ -49,19 +50,19 @@ fn bounds_are_inclusive_and_exact() {
     let capability = propose_fee();
     let check = |value: Value| {
         let refusal = check_bounds(capability.proposal().unwrap(), &replaced("fee_cents", value)).err()?;
-        Some((refusal.code.into_owned(), refusal.public))
+        Some((refusal.code, refusal.public))
     };
     let number = |text: &str| Value::exact(ValueKind::Dec, text);
     for good in ["0", "5000", "5000.000", "0.00"] {
         assert_eq!(check(number(good)), None, "{good}");
     }
     let (code, message) = check(number("5000.0000000000000000000000001")).unwrap();
-    assert_eq!(code, "PATCH_ABOVE_MAXIMUM");
+    assert_eq!(code, ErrorCode::PatchAboveMaximum);
     assert!(
         message.contains("`fee_cents`") && message.contains("5000"),
         "{message}"
     );
-    assert_eq!(check(Value::int(-1)).unwrap().0, "PATCH_BELOW_MINIMUM");
+    assert_eq!(check(Value::int(-1)).unwrap().0, ErrorCode::PatchBelowMinimum);
     for value in [
         Value::null(),
         Value::text("5"),
@@ -70,7 +71,7 @@ fn bounds_are_inclusive_and_exact() {
     ] {
         assert_eq!(
             check(value.clone()).unwrap().0,
-            "PATCH_NUMERIC_BOUND_TYPE_INVALID",
+            ErrorCode::PatchNumericBoundTypeInvalid,
             "{value:?}"
         );
     }
@@ -79,7 +80,7 @@ fn bounds_are_inclusive_and_exact() {
 #[test]
 fn argument_within_its_bounds_is_checked_by_column_bounds() {
     let refusal = check_proposed(&propose_fee(), &patch("5000.25"), &row(Value::text("out"))).unwrap_err();
-    assert_eq!(refusal.code, "PATCH_ABOVE_MAXIMUM");
+    assert_eq!(refusal.code, ErrorCode::PatchAboveMaximum);
 }
 
 #[test]
@@ -102,7 +103,7 @@ fn only_listed_transitions_pass() {
     ] {
         assert_eq!(
             check(text(before), text(after)).unwrap(),
-            "PATCH_TRANSITION_NOT_ALLOWED",
+            ErrorCode::PatchTransitionNotAllowed,
             "{before}"
         );
     }
@@ -111,12 +112,16 @@ fn only_listed_transitions_pass() {
         (text("out"), Value::null()),
         (Value::int(1), text("lost")),
     ] {
-        assert_eq!(check(before, after).unwrap(), "PATCH_TRANSITION_TYPE_INVALID");
+        assert_eq!(
+            check(before, after).unwrap(),
+            ErrorCode::PatchTransitionTypeInvalid
+        );
     }
     let set = patch("5");
     let refusal = check_transitions(capability.proposal().unwrap(), &set, &[]).unwrap_err();
     assert_eq!(
-        refusal.code, "PATCH_TRANSITION_TYPE_INVALID",
+        refusal.code,
+        ErrorCode::PatchTransitionTypeInvalid,
         "a column that was not read has no current state"
     );
 }
@@ -124,26 +129,26 @@ fn only_listed_transitions_pass() {
 #[test]
 fn exactly_the_reviewed_columns_are_changed() {
     let capability = propose_fee();
-    let code = |set: &[ColumnValue]| check_columns(&capability, set).unwrap_err().code.into_owned();
+    let code = |set: &[ColumnValue]| check_columns(&capability, set).unwrap_err().code;
     for column in ["loan_no", "library_id", "revision", "updated_at", "title"] {
         let mut set = patch("5");
         set.push(ColumnValue::new(column, Value::text("x")));
-        assert_eq!(code(&set), "PATCH_COLUMN_NOT_ALLOWED", "{column}");
+        assert_eq!(code(&set), ErrorCode::PatchColumnNotAllowed, "{column}");
     }
     let mut twice = patch("5");
     twice.push(twice[0].clone());
-    assert_eq!(code(&twice), "PATCH_COLUMN_NOT_ALLOWED");
+    assert_eq!(code(&twice), ErrorCode::PatchColumnNotAllowed);
     assert_eq!(
         code(&patch("5")[1..]),
-        "PATCH_COLUMN_NOT_ALLOWED",
+        ErrorCode::PatchColumnNotAllowed,
         "a reviewed column must not be omitted"
     );
-    assert_eq!(code(&[]), "PATCH_REQUIRED");
+    assert_eq!(code(&[]), ErrorCode::PatchRequired);
 }
 
 #[test]
 fn a_read_has_no_patch() {
     let contract = Contract::parse(LIBRARY.as_bytes()).unwrap().contract;
     let refusal = check_proposed(&contract.capabilities()[0], &patch("5"), &[]).unwrap_err();
-    assert_eq!(refusal.code, "PATCH_REQUIRED");
+    assert_eq!(refusal.code, ErrorCode::PatchRequired);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     ReceiptAction, ReceiptOrder, SignerInfo, verify_receipt_order, verify_receipt_order_at,
 };
@@ -110,11 +111,11 @@ fn seal(order: &ReceiptOrder, seed: u8) -> DsseEnvelope {
     DsseEnvelope::sign(ObjectKind::ReceiptOrder, order, &key(seed)).unwrap()
 }
 
-fn refused(change: impl FnOnce(&mut ReceiptOrder)) -> String {
+fn refused(change: impl FnOnce(&mut ReceiptOrder)) -> ErrorCode {
     let mut order = order();
     change(&mut order);
     let verdict = verify_receipt_order(&seal(&order, APPLIER), &trust(), now());
-    verdict.unwrap_err().code.to_string()
+    verdict.unwrap_err().code
 }
 
 #[test]
@@ -130,34 +131,31 @@ fn applier_signs_receipt_orders() {
 #[test]
 fn rejects_an_order_of_another_key_person_or_role() {
     let code = |envelope: &DsseEnvelope, trust: &TrustFile| {
-        verify_receipt_order(envelope, trust, now())
-            .unwrap_err()
-            .code
-            .to_string()
+        verify_receipt_order(envelope, trust, now()).unwrap_err().code
     };
-    assert_eq!(code(&seal(&order(), STRANGER), &trust()), "refused:key");
+    assert_eq!(code(&seal(&order(), STRANGER), &trust()), ErrorCode::RefusedKey);
     // A key of the file with another operator's name.
-    assert_eq!(code(&seal(&order(), VIEWER), &trust()), "refused:key");
+    assert_eq!(code(&seal(&order(), VIEWER), &trust()), ErrorCode::RefusedKey);
     let mut viewer = order();
     viewer.approver.person = "vic".to_owned();
     viewer.approver.key_id = key(VIEWER).key_id();
-    assert_eq!(code(&seal(&viewer, VIEWER), &trust()), "refused:role");
+    assert_eq!(code(&seal(&viewer, VIEWER), &trust()), ErrorCode::RefusedRole);
     assert_eq!(
         refused(|o| o.approver.key_id = key(VIEWER).key_id()),
-        "refused:key"
+        ErrorCode::RefusedKey
     );
     assert_eq!(
         refused(|o| o.approver.role = "approver".to_owned()),
-        "refused:role"
+        ErrorCode::RefusedRole
     );
     let mut revoked = trust();
     revoked.operators[0].revoked = true;
-    assert_eq!(code(&seal(&order(), APPLIER), &revoked), "refused:key");
+    assert_eq!(code(&seal(&order(), APPLIER), &revoked), ErrorCode::RefusedKey);
     let mut ended = trust();
     ended.operators[0].not_after = now() + Span::days(-1);
-    assert_eq!(code(&seal(&order(), APPLIER), &ended), "refused:key");
+    assert_eq!(code(&seal(&order(), APPLIER), &ended), ErrorCode::RefusedKey);
     let kind = DsseEnvelope::sign(ObjectKind::Unfreeze, &order(), &key(APPLIER)).unwrap();
-    assert_eq!(code(&kind, &trust()), "refused:malformed");
+    assert_eq!(code(&kind, &trust()), ErrorCode::RefusedMalformed);
 }
 
 #[test]
@@ -195,12 +193,15 @@ fn rejects_content_that_does_not_fit_the_action() {
         |o| o.reason = Some("x".repeat(REASON_CHARS_MAX + 1)),
     ];
     for (at, change) in changes.into_iter().enumerate() {
-        assert_eq!(refused(change), "refused:malformed", "{at}");
+        assert_eq!(refused(change), ErrorCode::RefusedMalformed, "{at}");
     }
-    assert_eq!(refused(|o| o.deployment_id = "d2".to_owned()), "refused:audience");
+    assert_eq!(
+        refused(|o| o.deployment_id = "d2".to_owned()),
+        ErrorCode::RefusedAudience
+    );
     assert_eq!(
         refused(|o| o.environment = DeploymentEnvironment::Production),
-        "refused:audience"
+        ErrorCode::RefusedAudience
     );
 }
 
@@ -215,7 +216,7 @@ fn archive_cutoff_is_at_most_the_signature_time() {
     };
     assert!(archive(now()).is_ok());
     let future = archive(now() + Span::millis(1)).unwrap_err();
-    assert_eq!(future.code, "refused:malformed");
+    assert_eq!(future.code, ErrorCode::RefusedMalformed);
 }
 
 #[test]
@@ -223,12 +224,12 @@ fn order_is_submitted_within_a_quarter_of_an_hour() {
     let signed = seal(&order(), APPLIER);
     let code = |seconds| {
         let verdict = verify_receipt_order(&signed, &trust(), now() + Span::seconds(seconds));
-        verdict.err().map(|refusal| refusal.code.to_string())
+        verdict.err().map(|refusal| refusal.code)
     };
     assert_eq!(code(0), None);
     assert_eq!(code(15 * 60 - 1), None);
-    assert_eq!(code(15 * 60), Some("refused:expired".to_owned()));
-    assert_eq!(code(-3_600), Some("refused:future".to_owned()));
+    assert_eq!(code(15 * 60), Some(ErrorCode::RefusedExpired));
+    assert_eq!(code(-3_600), Some(ErrorCode::RefusedFuture));
     // The log holds it, so it was submitted in time; no clock is consulted.
     assert!(verify_receipt_order_at(&signed, &trust(), &Position::Unproven).is_ok());
 }
@@ -377,20 +378,23 @@ fn finding_is_valid_under_an_active_writer_key() {
     let signed = seal_finding(&finding(), WRITER);
     assert_eq!(verify_receipt_finding(&signed, &trust()).unwrap(), finding());
     let code = |envelope: &DsseEnvelope, trust: &TrustFile| {
-        verify_receipt_finding(envelope, trust)
-            .unwrap_err()
-            .code
-            .to_string()
+        verify_receipt_finding(envelope, trust).unwrap_err().code
     };
-    assert_eq!(code(&seal_finding(&finding(), STRANGER), &trust()), "refused:key");
-    assert_eq!(code(&seal_finding(&finding(), APPLIER), &trust()), "refused:key");
+    assert_eq!(
+        code(&seal_finding(&finding(), STRANGER), &trust()),
+        ErrorCode::RefusedKey
+    );
+    assert_eq!(
+        code(&seal_finding(&finding(), APPLIER), &trust()),
+        ErrorCode::RefusedKey
+    );
     let mut retired = trust();
     retired.writers[0].retired = true;
-    assert_eq!(code(&signed, &retired), "refused:key");
+    assert_eq!(code(&signed, &retired), ErrorCode::RefusedKey);
     for bit in 0..signed.payload.len() * 8 {
         let mut altered = signed.clone();
         altered.payload[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(code(&altered, &trust()), "refused:signature", "{bit}");
+        assert_eq!(code(&altered, &trust()), ErrorCode::RefusedSignature, "{bit}");
     }
 }
 
@@ -400,14 +404,17 @@ fn rejects_a_finding_of_another_form_or_deployment() {
         let mut finding = finding();
         change(&mut finding);
         let verdict = verify_receipt_finding(&seal_finding(&finding, WRITER), &trust());
-        verdict.unwrap_err().code.to_string()
+        verdict.unwrap_err().code
     };
-    assert_eq!(code(|f| f.v = 2), "refused:malformed");
-    assert_eq!(code(|f| f.receipts.clear()), "refused:malformed");
-    assert_eq!(code(|f| f.receipts.reverse()), "refused:malformed");
-    assert_eq!(code(|f| f.deployment_id = "d2".to_owned()), "refused:audience");
+    assert_eq!(code(|f| f.v = 2), ErrorCode::RefusedMalformed);
+    assert_eq!(code(|f| f.receipts.clear()), ErrorCode::RefusedMalformed);
+    assert_eq!(code(|f| f.receipts.reverse()), ErrorCode::RefusedMalformed);
+    assert_eq!(
+        code(|f| f.deployment_id = "d2".to_owned()),
+        ErrorCode::RefusedAudience
+    );
     assert_eq!(
         code(|f| f.environment = DeploymentEnvironment::Dev),
-        "refused:audience"
+        ErrorCode::RefusedAudience
     );
 }

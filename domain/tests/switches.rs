@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     Freeze, LiftClock, SignerInfo, Unfreeze, verify_freeze, verify_lift, verify_unfreeze,
 };
@@ -109,11 +110,14 @@ fn freeze_is_valid_under_each_key_that_is_not_revoked() {
     let code = |trust: &TrustFile, signed: &DsseEnvelope| verify_freeze(signed, trust).unwrap_err().code;
     let mut revoked = trust();
     revoked.operators[1].revoked = true;
-    assert_eq!(code(&revoked, &signed), "refused:key");
-    assert_eq!(code(&trust(), &sealed(&freeze(), STRANGER)), "refused:key");
+    assert_eq!(code(&revoked, &signed), ErrorCode::RefusedKey);
+    assert_eq!(
+        code(&trust(), &sealed(&freeze(), STRANGER)),
+        ErrorCode::RefusedKey
+    );
     let mut bent = signed.clone();
     bent.signatures[0].sig[0] ^= 1;
-    assert_eq!(code(&trust(), &bent), "refused:signature");
+    assert_eq!(code(&trust(), &bent), ErrorCode::RefusedSignature);
 }
 
 #[test]
@@ -134,10 +138,10 @@ fn rejects_a_freeze_of_another_deployment_or_environment() {
     let mut other = freeze();
     other.deployment_id = "d2".to_owned();
     let code = |freeze| verify_freeze(&sealed(freeze, VIEWER), &trust()).unwrap_err().code;
-    assert_eq!(code(&other), "refused:audience");
+    assert_eq!(code(&other), ErrorCode::RefusedAudience);
     let mut other = freeze();
     other.environment = DeploymentEnvironment::Production;
-    assert_eq!(code(&other), "refused:audience");
+    assert_eq!(code(&other), ErrorCode::RefusedAudience);
 }
 
 #[test]
@@ -155,15 +159,24 @@ fn lift_names_its_freeze_and_needs_an_applier_and_the_clock() {
     };
     let mut by_viewer = lift(Some(digest()));
     by_viewer.approver = approver("vic", VIEWER, "applier");
-    assert_eq!(code(&by_viewer, VIEWER, clock), "refused:role");
-    assert_eq!(code(&lift(None), APPLIER, clock), "refused:malformed");
+    assert_eq!(code(&by_viewer, VIEWER, clock), ErrorCode::RefusedRole);
+    assert_eq!(code(&lift(None), APPLIER, clock), ErrorCode::RefusedMalformed);
     let late = LiftClock::Now(now() + Span::minutes(6));
-    assert_eq!(code(&lift(Some(digest())), APPLIER, late), "refused:expired");
+    assert_eq!(
+        code(&lift(Some(digest())), APPLIER, late),
+        ErrorCode::RefusedExpired
+    );
     let early = LiftClock::Now(now() + Span::minutes(-6));
-    assert_eq!(code(&lift(Some(digest())), APPLIER, early), "refused:future");
+    assert_eq!(
+        code(&lift(Some(digest())), APPLIER, early),
+        ErrorCode::RefusedFuture
+    );
     let mut long = lift(Some(digest()));
     long.expires_at = now() + Span::days(1);
-    assert_eq!(code(&long, APPLIER, LiftClock::Recorded), "refused:expired");
+    assert_eq!(
+        code(&long, APPLIER, LiftClock::Recorded),
+        ErrorCode::RefusedExpired
+    );
     assert!(verify_lift(&signed, &trust(), LiftClock::Recorded).is_ok());
 }
 
@@ -175,5 +188,5 @@ fn unfreeze_keeps_its_bytes_and_ends_no_signed_freeze() {
     assert_eq!(verify_unfreeze(&old, &trust(), "w1", now()).unwrap(), "ann");
     let new = seal_lift(&lift(Some(digest())), APPLIER);
     let refused = verify_unfreeze(&new, &trust(), "", now()).unwrap_err();
-    assert_eq!(refused.code, "refused:malformed");
+    assert_eq!(refused.code, ErrorCode::RefusedMalformed);
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context::BINDING_BYTES_MAX;
 use synapsor_domain::context_ticket::{
     CONTEXTS_MAX, ContextTicket, RecordKind, TicketAudience, TicketContext, VerifiedTicket,
@@ -81,7 +82,7 @@ fn verify(ticket: &ContextTicket) -> Result<VerifiedTicket, PublicError> {
 
 fn why(result: Result<VerifiedTicket, PublicError>) -> String {
     let refusal = result.unwrap_err();
-    assert_eq!(refusal.code, "TICKET_REFUSED");
+    assert_eq!(refusal.code, ErrorCode::TicketRefused);
     // The same text for every error.
     assert_eq!(
         refusal.public,

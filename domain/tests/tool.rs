@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::json;
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
@@ -23,9 +24,9 @@ fn with(members: &str) -> String {
     format!(r#"{{"loan_no": "L-1", "fee_cents": 5, "state": "lost"{members}}}"#)
 }
 
-fn refusal(arguments: &str) -> (String, String) {
+fn refusal(arguments: &str) -> (ErrorCode, String) {
     match check_arguments(&propose_fee(), arguments.as_bytes()) {
-        Err(refusal) => (refusal.code.into_owned(), refusal.public),
+        Err(refusal) => (refusal.code, refusal.public),
         Ok(_) => panic!("accepted: {arguments}"),
     }
 }
@@ -194,7 +195,7 @@ fn numbers_are_exact_at_any_size() {
     let lookup = |number: &str| {
         check_arguments(letter, format!(r#"{{"member_id": {number}}}"#).as_bytes())
             .map(|checked| checked.lookup().as_text().unwrap().to_owned())
-            .map_err(|refusal| refusal.code.into_owned())
+            .map_err(|refusal| refusal.code)
     };
     assert_eq!(lookup("9007199254740993").unwrap(), "9007199254740993");
     assert_eq!(lookup("-0").unwrap(), "0");
@@ -202,14 +203,14 @@ fn numbers_are_exact_at_any_size() {
     assert_eq!(lookup("1E+30").unwrap(), format!("1{}", "0".repeat(30)));
     assert_eq!(
         lookup("1000000000000000000000000000001"),
-        Err("ARGUMENT_ABOVE_MAXIMUM".to_owned())
+        Err(ErrorCode::ArgumentAboveMaximum)
     );
-    assert_eq!(lookup("1e400"), Err("ARGUMENT_TYPE_INVALID".to_owned()));
+    assert_eq!(lookup("1e400"), Err(ErrorCode::ArgumentTypeInvalid));
     assert_eq!(
         lookup("1e-99999999999999999999"),
-        Err("ARGUMENT_TYPE_INVALID".to_owned())
+        Err(ErrorCode::ArgumentTypeInvalid)
     );
-    assert_eq!(lookup("\"1\""), Err("ARGUMENT_TYPE_INVALID".to_owned()));
+    assert_eq!(lookup("\"1\""), Err(ErrorCode::ArgumentTypeInvalid));
 }
 
 #[test]
@@ -218,62 +219,62 @@ fn each_rule_has_its_code_and_names_argument_and_bound() {
     for (arguments, code, words) in [
         (
             r#"{"loan_no": "L-1"}"#.to_owned(),
-            "ARGUMENT_REQUIRED",
+            ErrorCode::ArgumentRequired,
             ["`fee_cents`", "number"],
         ),
         (
             with(r#", "note": 7"#),
-            "ARGUMENT_TYPE_INVALID",
+            ErrorCode::ArgumentTypeInvalid,
             ["`note`", "string"],
         ),
         (
             with(r#", "note": null"#),
-            "ARGUMENT_TYPE_INVALID",
+            ErrorCode::ArgumentTypeInvalid,
             ["`note`", "null"],
         ),
         (
             with(r#", "note": "a\u0000b""#),
-            "ARGUMENT_TYPE_INVALID",
+            ErrorCode::ArgumentTypeInvalid,
             ["`note`", "U+0000"],
         ),
         (
             with(r#", "note": {"a": 1}"#),
-            "ARGUMENT_TYPE_INVALID",
+            ErrorCode::ArgumentTypeInvalid,
             ["`note`", "object"],
         ),
-        (with(&long), "ARGUMENT_TOO_LONG", ["`note`", "200"]),
+        (with(&long), ErrorCode::ArgumentTooLong, ["`note`", "200"]),
         (
             with("").replace("5,", "-0.001,"),
-            "ARGUMENT_BELOW_MINIMUM",
+            ErrorCode::ArgumentBelowMinimum,
             ["`fee_cents`", "0"],
         ),
         (
             with("").replace("5,", "5000.51,"),
-            "ARGUMENT_ABOVE_MAXIMUM",
+            ErrorCode::ArgumentAboveMaximum,
             ["`fee_cents`", "5000.5"],
         ),
         (
             with("").replace("lost", "Lost"),
-            "ARGUMENT_NOT_ALLOWED",
+            ErrorCode::ArgumentNotAllowed,
             ["`state`", "`returned`"],
         ),
         (
             with(r#", "colour": 1"#),
-            "ARGUMENT_UNKNOWN",
+            ErrorCode::ArgumentUnknown,
             ["\"colour\"", "fee_cents"],
         ),
         (
             with(r#", "table": "x""#),
-            "ARGUMENT_UNKNOWN",
+            ErrorCode::ArgumentUnknown,
             ["\"table\"", "loan_no"],
         ),
         (
             with(r#", "state": "lost""#),
-            "ARGUMENTS_NOT_JSON",
+            ErrorCode::ArgumentsNotJson,
             ["duplicate", "state"],
         ),
-        ("[]".to_owned(), "ARGUMENTS_NOT_JSON", ["object", "list"]),
-        ("{".to_owned(), "ARGUMENTS_NOT_JSON", ["object", "EOF"]),
+        ("[]".to_owned(), ErrorCode::ArgumentsNotJson, ["object", "list"]),
+        ("{".to_owned(), ErrorCode::ArgumentsNotJson, ["object", "EOF"]),
     ] {
         let (found, message) = refusal(&arguments);
         assert_eq!(found, code, "{arguments}: {message}");
@@ -292,7 +293,7 @@ fn length_counts_characters_and_total_size_is_bounded() {
         "length counts characters"
     );
     let large = with(&format!(r#", "note": "{}""#, " ".repeat(ARGUMENTS_BYTES_MAX)));
-    assert_eq!(refusal(&large).0, "ARGUMENTS_TOO_LARGE");
+    assert_eq!(refusal(&large).0, ErrorCode::ArgumentsTooLarge);
 }
 
 #[test]
@@ -304,7 +305,7 @@ fn rejects_absent_optional_lookup_argument() {
     );
     let contract = Contract::parse(file.as_bytes()).unwrap().contract;
     let refusal = check_arguments(&contract.capabilities()[0], b"{}").unwrap_err();
-    assert_eq!(refusal.code, "LOOKUP_ARG_MISSING");
+    assert_eq!(refusal.code, ErrorCode::LookupArgMissing);
     let required = &Catalog::from_contract(&contract, false).tools[0].input_schema["required"];
     assert_eq!(required[0], "loan_no");
 }
@@ -346,11 +347,12 @@ fn rejects_trusted_bindings_as_arguments() {
     for name in names {
         for value in ["\"other\"", "null", "{\"a\": []}", "1e9"] {
             let (code, message) = refusal(&with(&format!(r#", "{name}": {value}"#)));
-            assert_eq!(code, "MODEL_CANNOT_OVERRIDE_BINDING", "{name}: {message}");
+            assert_eq!(code, ErrorCode::ModelCannotOverrideBinding, "{name}: {message}");
         }
         let (code, _) = refusal(&format!(r#"{{"{name}": "other", "colour": 1}}"#));
         assert_eq!(
-            code, "MODEL_CANNOT_OVERRIDE_BINDING",
+            code,
+            ErrorCode::ModelCannotOverrideBinding,
             "{name} is rejected before any other check"
         );
     }
@@ -363,7 +365,7 @@ fn rejects_trusted_bindings_as_arguments() {
         "$tenant_id",
     ] {
         let (code, _) = refusal(&with(&format!(r#", "{near}": "other""#)));
-        assert_eq!(code, "ARGUMENT_UNKNOWN", "{near}");
+        assert_eq!(code, ErrorCode::ArgumentUnknown, "{near}");
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::change::{ChangePlan, plan};
 use synapsor_domain::contract::{Capability, Contract, VersionAdvance};
 use synapsor_domain::digest::Digest;
@@ -103,8 +104,8 @@ impl Case {
         )
     }
 
-    fn refusal(&self) -> String {
-        self.plan().unwrap_err().code.into_owned()
+    fn refusal(&self) -> ErrorCode {
+        self.plan().unwrap_err().code
     }
 
     fn proposal(&self) -> Proposal {
@@ -167,7 +168,7 @@ fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     let number = value.as_text().and_then(|text| text.parse::<i128>().ok());
     match (column.declared_type.as_str(), number) {
         ("smallint", Some(number)) if i16::try_from(number).is_err() => {
-            Err(PublicError::new("VALUE_DOES_NOT_FIT", "too large"))
+            Err(PublicError::new(ErrorCode::ValueDoesNotFit, "too large"))
         }
         ("numeric(9,2)", Some(number)) => Ok(Value::exact(ValueKind::Dec, format!("{number}.00"))),
         ("json", _) => Ok(Value::exact(ValueKind::Json, value.as_text().unwrap_or_default())),
@@ -233,7 +234,7 @@ fn rejects_inexact_type_as_version_column() {
         ("boolean", Value::bool(true)),
     ] {
         let refused = case(PLAIN, declared, value).plan().unwrap_err();
-        assert_eq!(refused.code, "CONFLICT_GUARD_UNFIT", "{declared}");
+        assert_eq!(refused.code, ErrorCode::ConflictGuardUnfit, "{declared}");
         assert!(refused.public.contains(declared), "{}", refused.public);
     }
     let mut over = column("version", "stamp");
@@ -272,7 +273,7 @@ fn incremented_version_is_part_of_the_change() {
 fn rejects_version_that_cannot_be_incremented() {
     assert_eq!(
         case(INCREMENT, "smallint", Value::int(32_767)).refusal(),
-        "CONFLICT_GUARD_OVERFLOW"
+        ErrorCode::ConflictGuardOverflow
     );
     assert!(case(INCREMENT, "smallint", Value::int(32_766)).plan().is_ok());
     for (declared, value) in [
@@ -284,7 +285,7 @@ fn rejects_version_that_cannot_be_incremented() {
     ] {
         assert_eq!(
             case(INCREMENT, declared, value).refusal(),
-            "CONFLICT_GUARD_UNFIT",
+            ErrorCode::ConflictGuardUnfit,
             "{declared}"
         );
     }
@@ -311,7 +312,7 @@ fn clock_advances_only_timestamp_columns() {
     ] {
         assert_eq!(
             case(NOW, declared, value).refusal(),
-            "CONFLICT_GUARD_UNFIT",
+            ErrorCode::ConflictGuardUnfit,
             "{declared}"
         );
     }
@@ -319,7 +320,7 @@ fn clock_advances_only_timestamp_columns() {
     in_sqlite.engine = "sqlite";
     assert!(in_sqlite.plan().is_ok());
     in_sqlite.version = Value::text("rev 1");
-    assert_eq!(in_sqlite.refusal(), "CONFLICT_GUARD_UNFIT");
+    assert_eq!(in_sqlite.refusal(), ErrorCode::ConflictGuardUnfit);
 }
 
 #[test]
@@ -343,7 +344,7 @@ fn generated_and_key_columns_are_not_advanced() {
             &fit,
             "acme",
         );
-        assert_eq!(planned.unwrap_err().code, "CONFLICT_GUARD_UNFIT");
+        assert_eq!(planned.unwrap_err().code, ErrorCode::ConflictGuardUnfit);
     }
 }
 
@@ -362,7 +363,7 @@ fn weak_guard_requires_exactly_comparable_columns() {
             plan(&case.capability(), &args, row, &case.shape(), &fit, "acme")
         };
         let refused = planned(&weak, &row).unwrap_err();
-        assert_eq!(refused.code, "WEAK_GUARD_INEXACT_COLUMN");
+        assert_eq!(refused.code, ErrorCode::WeakGuardInexactColumn);
         assert!(refused.public.contains("`note`"), "{}", refused.public);
         let strong = case(PLAIN, "bigint", Value::int(1));
         let mut row = strong.row();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use synapsor_chassis::identity::Role;
+use synapsor_codes::ErrorCode;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::namespaces;
@@ -81,7 +82,7 @@ async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
     };
     let refused = review.submit_switch(request).await.unwrap_err();
     let refusal = synapsor_proto::status::from_status(&refused);
-    assert_eq!(refusal.code, "STORE_FULL", "{refusal}");
+    assert_eq!(refusal.code, ErrorCode::StoreFull, "{refusal}");
     assert!(refusal.public.contains("free disk space"), "{refusal}");
     drop(ledger);
 

@@ -3,6 +3,7 @@
 
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
@@ -60,7 +61,7 @@ async fn rejects_guessed_lease_token() -> anyhow::Result<()> {
         job.lease_token[..31].to_vec(),
     ] {
         let refused = holder.start_attempt(start(guess)).await.unwrap_err();
-        assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
+        assert_eq!(from_status(&refused).code, ErrorCode::LeaseNotHeld);
     }
     // The right token with another client's certificate is refused as well.
     let mut thief = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
@@ -68,7 +69,7 @@ async fn rejects_guessed_lease_token() -> anyhow::Result<()> {
         .start_attempt(start(job.lease_token.clone()))
         .await
         .unwrap_err();
-    assert_eq!(from_status(&refused).code, "LEASE_NOT_HELD");
+    assert_eq!(from_status(&refused).code, ErrorCode::LeaseNotHeld);
     assert_eq!(
         holder
             .start_attempt(start(job.lease_token))
@@ -128,14 +129,17 @@ async fn rejects_unverifiable_decisions_and_orders() -> anyhow::Result<()> {
     let (alice, carol) = (deployment.person("alice"), deployment.person("carol"));
     let honest = decision(deployment, alice, &subject, DecisionKind::Approve);
     let forged = DsseEnvelope::sign(ObjectKind::Decision, &honest, &deployment.ledger_key)?;
-    assert_eq!(desk.decide(&forged).await.unwrap_err().code, "refused:key");
+    assert_eq!(
+        desk.decide(&forged).await.unwrap_err().code,
+        ErrorCode::RefusedKey
+    );
     let by_carol = decision(deployment, carol, &subject, DecisionKind::Approve);
     assert_eq!(
         desk.decide(&seal_decision(carol, &by_carol))
             .await
             .unwrap_err()
             .code,
-        "refused:role"
+        ErrorCode::RefusedRole
     );
     assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_review");
     let approval = seal_decision(alice, &honest);
@@ -148,7 +152,7 @@ async fn rejects_unverifiable_decisions_and_orders() -> anyhow::Result<()> {
     let by_carol = seal_order(carol, &order(deployment, carol, &subject, &[&approval]));
     assert_eq!(
         desk.request_apply(&by_carol).await.unwrap_err().code,
-        "refused:role"
+        ErrorCode::RefusedRole
     );
     Ok(())
 }

@@ -10,6 +10,7 @@ use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::replay::{ProofBundle, verify_bundle};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -298,12 +299,12 @@ async fn gateway_finds_nothing_of_another_tenant() -> anyhow::Result<()> {
     for key in [&stack.deployment.writer_key, &stack.deployment.ledger_key] {
         let forged = DsseEnvelope::sign(ObjectKind::ContextTicket, &forged, key)?;
         let refused = gateway.proposal(&forged.into(), &theirs).await.unwrap_err();
-        assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
+        assert_eq!(from_status(&refused).code, ErrorCode::TicketRefused);
     }
     let mut bent = globex;
     bent.payload = String::from_utf8(bent.payload)?.replace("globex", "acme").into();
     let refused = gateway.proposal(&bent, &theirs).await.unwrap_err();
-    assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
+    assert_eq!(from_status(&refused).code, ErrorCode::TicketRefused);
     // A stolen ticket is useless to another gateway.
     let mut thief = AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some("client-2"))?);
     let request = wire::AgentRecordServiceGetProposalRequest {
@@ -311,7 +312,7 @@ async fn gateway_finds_nothing_of_another_tenant() -> anyhow::Result<()> {
         proposal_id: theirs,
     };
     let refused = thief.get_proposal(request).await.unwrap_err();
-    assert_eq!(from_status(&refused).code, "TICKET_REFUSED");
+    assert_eq!(from_status(&refused).code, ErrorCode::TicketRefused);
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{DecisionKind, SignerInfo, Unfreeze};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
@@ -99,7 +100,7 @@ impl Scene {
             .writer
             .set_frozen(request)
             .await
-            .map_err(|s| from_status(&s).code.into_owned())?;
+            .map_err(|s| from_status(&s).code.to_string())?;
         Ok(answer.into_inner().frozen)
     }
 
@@ -201,7 +202,7 @@ async fn unsigned_rejection_stops_nothing() -> anyhow::Result<()> {
         decision: Some((&forged).into()),
     };
     let refused = from_status(&scene.writer.reject(request).await.unwrap_err());
-    assert_eq!(refused.code, "refused:key");
+    assert_eq!(refused.code, ErrorCode::RefusedKey);
     scene.order().await?;
     let id = scene.subject.proposal.id.to_string();
     assert_eq!(scene.desk.outcome(&scene.stack, &id).await?, "applied");

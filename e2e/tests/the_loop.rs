@@ -1,6 +1,7 @@
 //! The main loop through the real processes: an agent proposes, an approver signs, one row changes once.
 
 use serde_json::json;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
@@ -188,7 +189,7 @@ async fn proposal_needs_its_quorum_of_approvers() -> anyhow::Result<()> {
     let early = seal_order(alice, &order(deployment, alice, &subject, &[&first]));
     assert_eq!(
         desk.request_apply(&early).await.unwrap_err().code,
-        "PROPOSAL_NOT_APPROVED"
+        ErrorCode::ProposalNotApproved
     );
     assert_eq!(desk.decide(&second).await?, "approved");
     desk.request_apply(&seal_order(

@@ -68,6 +68,11 @@ impl Credential {
         &self.url_name
     }
 
+    /// Reads the URL alone.
+    pub fn url(&self) -> Result<Secret, SecretError> {
+        Secret::read(&self.env, &self.url_name)
+    }
+
     /// Whether the owner declares that the server takes all writes of its cluster.
     pub const fn is_galera_single_writer(&self) -> bool {
         self.is_galera_single_writer
@@ -124,7 +129,7 @@ impl Credential {
 }
 
 fn unreadable(error: &SecretError) -> EngineError {
-    EngineError::new(EngineErrorKind::Unavailable, error.code())
+    EngineError::new(EngineErrorKind::Unavailable, error.code().as_str())
 }
 
 impl fmt::Debug for Credential {

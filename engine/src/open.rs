@@ -93,16 +93,12 @@ impl EngineConfig {
     }
 
     fn url(&self) -> Result<Secret, ExitError> {
-        let material = self.credential.read().map_err(|error| {
-            let text = format!("{}: {} is unreadable", self.name, self.credential.url_name());
-            ExitError::usage(error.detail, text)
-        })?;
-        Ok(material.url)
+        Ok(self.credential.url()?)
     }
 }
 
 fn named(name: &str, refusal: &PublicError) -> ExitError {
-    ExitError::usage(refusal.code.clone(), format!("{name}: {}", refusal.public))
+    ExitError::new(refusal.code, format!("{name}: {}", refusal.public))
         .with_fix("correct the URL, or the file that it names")
 }
 

@@ -9,6 +9,7 @@ use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, EngineKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{PreflightReport, RECEIPT_TABLE, table_targets};
@@ -52,7 +53,7 @@ fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn En
         None | Some("auto") => of_url,
         Some(word) => {
             let wanted = EngineKind::of_name(word).ok_or_else(|| {
-                ExitError::usage("ENGINE_NOT_AVAILABLE", "unknown engine")
+                ExitError::new(ErrorCode::EngineNotAvailable, "unknown engine")
                     .with_fix("use postgres, mysql, sqlite or auto")
             })?;
             Some(wanted).filter(|wanted| of_url.is_none_or(|of_url| of_url == *wanted))
@@ -60,7 +61,7 @@ fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn En
     };
     let Some(kind) = wanted else {
         let text = format!("{name} does not hold a supported database URL");
-        return Err(ExitError::usage("SOURCE_URL_INVALID", text).with_fix(
+        return Err(ExitError::new(ErrorCode::SourceUrlInvalid, text).with_fix(
             "start it with postgres://, mysql:// or sqlite:///, and omit --engine or pass the URL's engine",
         ));
     };
@@ -85,12 +86,7 @@ fn refused(error: &EngineError, name: &str) -> ExitError {
         detail => detail,
     };
     let text = format!("the database of {name} {} ({detail})", explained.text);
-    let failure = if explained.is_away {
-        ExitError::unreachable(explained.code, text)
-    } else {
-        ExitError::new(explained.code, text)
-    };
-    failure.with_fix(format!("{}; the URL is in {name}", explained.fix))
+    ExitError::new(explained.code, text).with_fix(format!("{}; the URL is in {name}", explained.fix))
 }
 
 /// Prints the preflight findings of a role's credentials on the contract's sources.
@@ -148,11 +144,14 @@ pub async fn probe_writer(database: &Database, source: &str, contract: &Contract
 }
 
 fn interrupted() -> ExitError {
-    ExitError::new("INTERRUPTED", "interrupted before the database responded")
+    ExitError::new(
+        ErrorCode::Interrupted,
+        "interrupted before the database responded",
+    )
 }
 
 fn print<T: Serialize>(answer: &T) -> Result<(), ExitError> {
-    let failed = || ExitError::new("OUTPUT_FAILED", "stdout not writable");
+    let failed = || ExitError::new(ErrorCode::OutputFailed, "stdout not writable");
     let bytes = serde_json::to_vec(answer).map_err(|_| failed())?;
     let mut out = std::io::stdout().lock();
     out.write_all(&bytes)

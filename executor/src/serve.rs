@@ -16,6 +16,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
 use synapsor_chassis::tls::TlsMaterial;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, Mode, Source};
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::tool::Catalog;
@@ -159,7 +160,7 @@ fn check_identity(settings: &Settings, tls: &TlsMaterial, trust: &TrustFile) -> 
             "certificate is for {own}, but this is a {expected} of `{}`",
             trust.deployment_id
         );
-        return Err(ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", text)
+        return Err(ExitError::new(ErrorCode::TlsCertificateWrongRole, text)
             .with_fix("issue a certificate for this role and this deployment"));
     }
     Ok(())
@@ -177,7 +178,8 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
         "the signing key {} is missing or retired in `{list}` of the trust file",
         key.key_id()
     );
-    Err(ExitError::usage("SIGNING_KEY_NOT_TRUSTED", text).with_fix("add its public key to the trust file"))
+    Err(ExitError::new(ErrorCode::SigningKeyNotTrusted, text)
+        .with_fix("add its public key to the trust file"))
 }
 
 async fn serve_reader(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -254,7 +256,7 @@ async fn serve_writer(base: ProcessContext, stop: CancellationToken) -> Result<(
     let databases = base.databases()?;
     if databases.is_empty() {
         let text = "no write URL in the contract or in the environment";
-        return Err(ExitError::usage("WRITE_URL_MISSING", text)
+        return Err(ExitError::new(ErrorCode::WriteUrlMissing, text)
             .with_fix("set the variable that `write_url_env` of a source names"));
     }
     refuse_unusable(
@@ -308,7 +310,7 @@ async fn serve_writer(base: ProcessContext, stop: CancellationToken) -> Result<(
 }
 
 fn worker_ended() -> ExitError {
-    ExitError::new("WORKER_ENDED", "writeback ended unexpectedly")
+    ExitError::new(ErrorCode::WorkerEnded, "writeback ended unexpectedly")
 }
 
 /// Ends the process if a source is reachable but must not be used; an unreachable source may return. All are
@@ -322,7 +324,7 @@ async fn refuse_unusable<'a>(
             Ok(_) => {}
             Err(error) if error.kind == EngineErrorKind::Denied => {
                 let text = format!("source `{name}`: {}", error.detail);
-                return Err(ExitError::usage("SOURCE_REFUSED", text)
+                return Err(ExitError::new(ErrorCode::SourceRefused, text)
                     .with_fix("set the URL of the application's database"));
             }
             Err(error) => {

@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::{EnvVars, SettingError};
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, ExecutorKind, is_identifier};
 use synapsor_domain::writeback::RECEIPT_TABLE;
 
@@ -213,7 +214,7 @@ impl Settings {
     pub fn resolve(flags: ServeFlags) -> Result<Self, ExitError> {
         if !is_identifier(&flags.receipt_table) {
             let text = "invalid receipt table name: use letters, digits and `_`, not starting with a digit";
-            return Err(ExitError::usage("SETTING_INVALID", text));
+            return Err(ExitError::new(ErrorCode::SettingInvalid, text));
         }
         Ok(Self {
             role: required(flags.role, "ROLE")?,

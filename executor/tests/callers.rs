@@ -12,6 +12,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::json;
 use synapsor_chassis::clock::ManualClock;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_reader::callers::{CallIdentity, CallerAuthenticator, TokenScope};
@@ -143,7 +144,7 @@ async fn code(callers: &CallerAuthenticator, token: &str) -> String {
     match callers.identify(token).await {
         Ok(CallIdentity::Bearer(_)) => "bearer".to_owned(),
         Ok(CallIdentity::Own) => "own".to_owned(),
-        Err(refusal) => refusal.code.into_owned(),
+        Err(refusal) => refusal.code.to_string(),
     }
 }
 
@@ -187,14 +188,17 @@ async fn rejects_start_without_token_keys() {
         CallerAuthenticator::of_contract(contract, file, DeploymentEnvironment::Production, clock.clone())
             .map(|_| ())
     };
-    let code = |result: Result<(), synapsor_chassis::run::ExitError>| result.unwrap_err().code().to_owned();
-    assert_eq!(code(start(&contract(None), None)), "TOKEN_KEYS_ORIGIN");
+    let code = |result: Result<(), synapsor_chassis::run::ExitError>| result.unwrap_err().code();
+    assert_eq!(code(start(&contract(None), None)), ErrorCode::TokenKeysOrigin);
     assert_eq!(
         code(start(&contract(Some("http://127.0.0.1:1/k")), None)),
-        "TOKEN_KEYS_ORIGIN"
+        ErrorCode::TokenKeysOrigin
     );
     let missing = Some(folder.path().join("none"));
-    assert_eq!(code(start(&contract(None), missing)), "TOKEN_KEYS_UNREADABLE");
+    assert_eq!(
+        code(start(&contract(None), missing)),
+        ErrorCode::TokenKeysUnreadable
+    );
 }
 
 #[tokio::test]

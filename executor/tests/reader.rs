@@ -16,6 +16,7 @@ use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::{ContextTicket, RecordKind, VerifiedTicket};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::error::PublicError;
@@ -250,7 +251,7 @@ async fn ticket_names_the_reader_context_and_requesting_gateway() {
     assert!(RecordKind::ALL.iter().all(|kind| verified.allows(*kind)) && verified.may_withdraw());
     assert_eq!(verified.expires_at().as_unix_millis(), expires_at_ms);
     assert!((before + Span::minutes(5)..=now + Span::minutes(5)).contains(&verified.expires_at()));
-    assert_eq!(verify("g-2").unwrap_err().code, "TICKET_REFUSED");
+    assert_eq!(verify("g-2").unwrap_err().code, ErrorCode::TicketRefused);
 }
 
 #[tokio::test]
@@ -284,7 +285,7 @@ async fn ticket_omits_unbound_contexts_and_merges_equal_ones() {
     }
     let unbound = bound(false, contract(), &[("PRINCIPAL", "agent")]);
     let refusal = ticket(&unbound, "g-1").await.unwrap_err();
-    assert_eq!(refusal.code, "TRUSTED_BINDING_MISSING");
+    assert_eq!(refusal.code, ErrorCode::TrustedBindingMissing);
 }
 
 #[tokio::test]
@@ -324,14 +325,14 @@ fn rejects_credential_of_the_other_role() {
     for name in ["BILLING_WRITE_URL", "BILLING_WRITE_URL_FILE"] {
         assert_eq!(
             check(RoleName::Reader, name).unwrap_err().code(),
-            "ENVIRONMENT_FORBIDDEN"
+            ErrorCode::EnvironmentForbidden
         );
         assert!(check(RoleName::Writer, name).is_ok());
     }
     for name in ["BILLING_READ_URL", "BILLING_READ_URL_FILE"] {
         assert_eq!(
             check(RoleName::Writer, name).unwrap_err().code(),
-            "ENVIRONMENT_FORBIDDEN"
+            ErrorCode::EnvironmentForbidden
         );
         assert!(check(RoleName::Reader, name).is_ok());
     }
@@ -342,7 +343,7 @@ fn rejects_writable_trust_file_and_reloads_changed_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trust.json");
     let store = TrustFileCache::new(&path);
-    assert_eq!(store.read().unwrap_err().code, "TRUST_FILE_UNREADABLE");
+    assert_eq!(store.read().unwrap_err().code, ErrorCode::TrustFileUnreadable);
     write_trust(&path);
     let (first, digest) = store.read().unwrap();
     assert_eq!(first.deployment_id, DEPLOYMENT);
@@ -356,7 +357,7 @@ fn rejects_writable_trust_file_and_reloads_changed_one() {
     write_trust(&path);
     for mode in [0o620, 0o602, 0o666] {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
-        assert_eq!(store.read().unwrap_err().code, "TRUST_FILE_OPEN");
+        assert_eq!(store.read().unwrap_err().code, ErrorCode::TrustFileOpen);
     }
 }
 

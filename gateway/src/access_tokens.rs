@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::{
     Algorithm, CachingTokenVerifier, Jwks, TokenError, TokenPolicy, TokenScope, VerifiedToken,
 };
@@ -65,7 +66,7 @@ impl AccessTokenAuthenticator {
         let named = policy.algorithms.iter().map(|name| Algorithm::of(name));
         let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
             ExitError::new(
-                "CATALOG_UNREADABLE",
+                ErrorCode::CatalogUnreadable,
                 "the reader accepts a signature algorithm that this gateway does not support",
             )
             .with_fix("run a gateway and a reader of the same version")

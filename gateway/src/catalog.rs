@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::Value as Json;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::{self, AliasMode, Catalog, ToolNames};
 
@@ -134,7 +135,7 @@ fn is_name(name: &str) -> bool {
 
 fn unreadable(why: &str) -> ExitError {
     ExitError::new(
-        "CATALOG_UNREADABLE",
+        ErrorCode::CatalogUnreadable,
         format!("invalid catalog from the reader: {why}"),
     )
     .with_fix("run a gateway and a reader of the same version")

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
+use synapsor_codes::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
 pub use sandbox::confine;
@@ -76,7 +77,7 @@ pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), Exit
     match settings.transport {
         Transport::Stdio if access_tokens.is_some() => {
             let text = "the contract takes tenant and principal from access tokens, which require HTTP";
-            Err(ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
+            Err(ExitError::new(ErrorCode::ContractNeedsHttp, text).with_fix(
                 "serve it with `mcp serve-streamable-http`, or set the context provider to `environment`",
             ))
         }

@@ -10,6 +10,7 @@ use synapsor_chassis::retry::{RetryPolicy, retry};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_chassis::trace_context::TraceParent;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
@@ -131,7 +132,7 @@ impl ReaderClient {
         let answer = answer.map_err(|status| refusal(&status))?.into_inner();
         let ticket = answer
             .ticket
-            .ok_or_else(|| PublicError::new("INTERNAL", "the reader issued no ticket"))?;
+            .ok_or_else(|| PublicError::new(ErrorCode::Internal, "the reader issued no ticket"))?;
         Ok((ticket, answer.expires_at_ms))
     }
 
@@ -145,7 +146,7 @@ impl ReaderClient {
     fn explain(&self, status: &Status) -> ExitError {
         grpc_channel::status_to_error(status, &self.target).unwrap_or_else(|| {
             let refusal = status::from_status(status);
-            ExitError::new(refusal.code.into_owned(), refusal.public)
+            ExitError::new(refusal.code, refusal.public)
                 .with_fix("check the reader's log, then restart the gateway")
         })
     }
@@ -184,9 +185,13 @@ fn refusal(status: &Status) -> PublicError {
         || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
     let cause = status::from_status(status);
     tracing::warn!(code = %cause.code, "reader call failed");
-    if passes { unavailable(&cause.code) } else { cause }
+    if passes {
+        unavailable(cause.code.as_str())
+    } else {
+        cause
+    }
 }
 
 fn unavailable(why: &str) -> PublicError {
-    PublicError::new("EXECUTOR_UNAVAILABLE", "the reader is unreachable").with_detail(why)
+    PublicError::new(ErrorCode::ExecutorUnavailable, "the reader is unreachable").with_detail(why)
 }

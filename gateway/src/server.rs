@@ -7,17 +7,18 @@ use std::sync::Arc;
 use http::request::Parts;
 use rmcp::model::{
     CacheScope, CallToolRequestParams, CallToolResponse, CallToolResult, CancelTaskParams,
-    CompleteRequestMethod, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult, ErrorCode,
-    ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams, GetTaskResult, Implementation,
-    ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ProtocolVersion, ReadResourceRequestMethod, ReadResourceRequestParams,
-    ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate, ServerCapabilities,
-    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
-    UpdateTaskParams,
+    CompleteRequestMethod, CompleteRequestParams, CompleteResult, CustomRequest, CustomResult,
+    ErrorCode as RpcErrorCode, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
+    GetTaskResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ProtocolVersion, ReadResourceRequestMethod,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, ResourceContents, ResourceTemplate,
+    ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 use synapsor_chassis::trace_context::{TRACEPARENT, TraceParent};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::SYSTEM_PROMPT;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
@@ -140,7 +141,7 @@ impl Gateway {
         match record {
             Ok(record) if record.is_own => Ok(record),
             Ok(_) => Err(tasks::unknown()),
-            Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
+            Err(refusal) if refusal.code == ErrorCode::RecordNotFound => Err(tasks::unknown()),
             Err(refusal) => Err(tool_result::error_of(&refusal)),
         }
     }
@@ -407,7 +408,7 @@ impl ServerHandler for Gateway {
                 );
                 Ok(())
             }
-            Err(refusal) if refusal.code == "RECORD_NOT_FOUND" => Err(tasks::unknown()),
+            Err(refusal) if refusal.code == ErrorCode::RecordNotFound => Err(tasks::unknown()),
             Err(refusal) => Err(tool_result::error_of(&refusal)),
         }
     }
@@ -444,7 +445,7 @@ impl ServerHandler for Gateway {
             return Err(ErrorData::invalid_params("invalid params for this method", None));
         }
         Err(ErrorData::new(
-            ErrorCode::METHOD_NOT_FOUND,
+            RpcErrorCode::METHOD_NOT_FOUND,
             "unknown method",
             None,
         ))

@@ -9,6 +9,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::sandbox::SandboxPolicy;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::tool::AliasMode;
 
@@ -180,8 +181,11 @@ fn transport_name(flags: &GatewayArgs, env: &EnvVars) -> Result<TransportName, E
     match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
         None => Ok(TransportName::Stdio),
         Some(text) => TransportName::from_str(&text, false).map_err(|_| {
-            ExitError::usage("SETTING_INVALID", "SYNAPSOR_GATEWAY_TRANSPORT: unknown transport")
-                .with_fix("set it to stdio, streamable-http or http-bridge")
+            ExitError::new(
+                ErrorCode::SettingInvalid,
+                "SYNAPSOR_GATEWAY_TRANSPORT: unknown transport",
+            )
+            .with_fix("set it to stdio, streamable-http or http-bridge")
         }),
     }
 }
@@ -195,8 +199,8 @@ fn transport(flags: &GatewayArgs, env: &EnvVars) -> Result<Transport, ExitError>
     match transport_name(flags, env)? {
         TransportName::StreamableHttp => http(HttpProtocol::Streamable),
         TransportName::HttpBridge => http(HttpProtocol::Bridge),
-        TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(ExitError::usage(
-            "FLAG_NEEDS_HTTP",
+        TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(ExitError::new(
+            ErrorCode::FlagNeedsHttp,
             "--lifeline stdin and --dev-no-auth require HTTP",
         )
         .with_fix("omit them, or add --transport streamable-http")),
@@ -211,7 +215,7 @@ fn own_certificate(files: &TlsFiles, deployment: &str) -> Result<TlsMaterial, Ex
         return Ok(tls);
     }
     let message = format!("the certificate identifies {identity}, not a gateway of deployment {deployment}");
-    Err(ExitError::usage("TLS_CERTIFICATE_WRONG_ROLE", message)
+    Err(ExitError::new(ErrorCode::TlsCertificateWrongRole, message)
         .with_fix("set the gateway's own certificate and its deployment"))
 }
 
@@ -220,8 +224,8 @@ fn wished_format(number: u8) -> Result<Option<ResultFormat>, ExitError> {
         0 => Ok(None),
         1 => Ok(Some(ResultFormat::V1)),
         2 => Ok(Some(ResultFormat::V2)),
-        _ => Err(ExitError::usage(
-            "SETTING_INVALID",
+        _ => Err(ExitError::new(
+            ErrorCode::SettingInvalid,
             "SYNAPSOR_GATEWAY_RESULT_FORMAT: expected 0, 1 or 2",
         )
         .with_fix("set it to 2")),
@@ -251,7 +255,7 @@ pub(crate) fn refuse_database_urls(env: &EnvVars) -> Result<(), ExitError> {
         "the gateway's environment contains database URLs: {}",
         names.join(", ")
     );
-    Err(ExitError::usage("GATEWAY_HOLDS_DATABASE_URL", message)
+    Err(ExitError::new(ErrorCode::GatewayHoldsDatabaseUrl, message)
         .with_fix(format!("start it without them: env -u {} …", names.join(" -u "))))
 }
 
@@ -268,6 +272,8 @@ fn has_database_url(value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use synapsor_codes::Exit;
+
     use super::*;
 
     #[test]
@@ -283,7 +289,7 @@ mod tests {
             let error = refuse_database_urls(&EnvVars::fixed([("INNOCENT", value)])).unwrap_err();
             assert_eq!(
                 (error.code(), error.exit()),
-                ("GATEWAY_HOLDS_DATABASE_URL", 2),
+                (ErrorCode::GatewayHoldsDatabaseUrl, Exit::Usage),
                 "{value}"
             );
             assert!(

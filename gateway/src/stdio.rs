@@ -8,6 +8,7 @@ use rmcp::model::{GetExtensions as _, JsonRpcMessage};
 use rmcp::service::{QuitReason, RoleServer, RxJsonRpcMessage, ServerInitializeError, TxJsonRpcMessage};
 use rmcp::transport::Transport;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::sync::mpsc;
@@ -29,16 +30,17 @@ pub(crate) async fn serve(gateway: Gateway, stop: CancellationToken) -> Result<(
         Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => return Ok(()),
         // The error text would repeat the client's message.
         Err(_) => {
-            return Err(
-                ExitError::new("MCP_HANDSHAKE_FAILED", "the client did not send an MCP handshake")
-                    .with_fix("connect an MCP client of revision 2025-06-18 or later"),
-            );
+            return Err(ExitError::new(
+                ErrorCode::McpHandshakeFailed,
+                "the client did not send an MCP handshake",
+            )
+            .with_fix("connect an MCP client of revision 2025-06-18 or later"));
         }
     };
     match running.waiting().await {
         Ok(QuitReason::Closed | QuitReason::Cancelled) => Ok(()),
         Ok(_) | Err(_) => Err(ExitError::new(
-            "MCP_SERVER_FAILED",
+            ErrorCode::McpServerFailed,
             "the MCP server ended unexpectedly",
         )),
     }

@@ -3,6 +3,7 @@
 use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::Value as Json;
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::result_envelope::{CallOutcome, FailureResult};
@@ -14,11 +15,15 @@ const CORRELATION_DIGITS: usize = 20;
 
 /// Converts the reader's response to a tool result.
 pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResult, PublicError> {
-    let envelope: Json = serde_json::from_slice(&answer.envelope_json)
-        .map_err(|_| PublicError::new("INTERNAL", "the reader's response is not a result envelope"))?;
+    let envelope: Json = serde_json::from_slice(&answer.envelope_json).map_err(|_| {
+        PublicError::new(
+            ErrorCode::Internal,
+            "the reader's response is not a result envelope",
+        )
+    })?;
     if !envelope.is_object() {
         return Err(PublicError::new(
-            "INTERNAL",
+            ErrorCode::Internal,
             "the reader's response is not a result envelope",
         ));
     }
@@ -51,14 +56,16 @@ pub(crate) fn no_such_record() -> ErrorData {
 
 /// Converts an error of a record read to an MCP error.
 pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
-    match refusal.code.as_ref() {
-        "RECORD_NOT_FOUND" => no_such_record(),
-        "LEDGER_UNAVAILABLE" | "EXECUTOR_UNAVAILABLE" | "TOKEN_KEYS_UNAVAILABLE" => {
+    match refusal.code {
+        ErrorCode::RecordNotFound => no_such_record(),
+        ErrorCode::LedgerUnavailable | ErrorCode::ExecutorUnavailable | ErrorCode::TokenKeysUnavailable => {
             ErrorData::internal_error("the records cannot be reached now; try again later", None)
         }
-        "WATCHES_EXCEEDED" => ErrorData::internal_error("too many open subscriptions; close some", None),
+        ErrorCode::WatchesExceeded => {
+            ErrorData::internal_error("too many open subscriptions; close some", None)
+        }
         code => {
-            tracing::warn!(code, detail = refusal.detail, "ledger request rejected");
+            tracing::warn!(%code, detail = refusal.detail, "ledger request rejected");
             ErrorData::internal_error("ledger request rejected; see the gateway log", None)
         }
     }

@@ -1,6 +1,7 @@
 //! Reads records for agents under a verified context ticket. The store filters by the ticket's tenants, the domain
 //! by its columns.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::agent_view::{
     AgentProposalState, EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, evidence_view,
     proposal_view, replay_view,
@@ -124,7 +125,7 @@ impl Ledger {
 
 /// Returns the same error for missing, foreign-tenant and malformed ids, and for kinds that the ticket excludes.
 pub(crate) fn not_found() -> PublicError {
-    PublicError::new("RECORD_NOT_FOUND", "no such record")
+    PublicError::new(ErrorCode::RecordNotFound, "no such record")
 }
 
 /// Returns the record if the ticket permits its kind. The lookup runs before this check, so its cost is the same.

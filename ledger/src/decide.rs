@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     ApplyOrder, ApprovalRefusal, Decision, VerificationContext, VerifiedDecision, VerifiedOrder,
     check_reason, verify_quorum,
@@ -104,7 +105,7 @@ impl Ledger {
     ) -> Result<SignedSubmission, StoreTxError> {
         let bytes = signed
             .to_bytes()
-            .map_err(|e| PublicError::new("MALFORMED", format!("signed object: {e}")))?;
+            .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("signed object: {e}")))?;
         let key = caller.request(request_id, &[&bytes])?;
         let (trust, now) = (self.trust.current()?, self.now());
         let (presented, judged_by) = (signed.clone(), trust.clone());
@@ -214,7 +215,7 @@ impl SignedSubmission {
         let row = proposals::get(step.conn(), id)?;
         if row.shadow {
             let text = "a shadow proposal is for comparison only and cannot be approved or applied";
-            return Err(PublicError::new("SHADOW_WRITEBACK_DISABLED", text).into());
+            return Err(PublicError::new(ErrorCode::ShadowWritebackDisabled, text).into());
         }
         let proposal = self.read_proposal(step, &row)?;
         Ok((row, proposal))
@@ -274,7 +275,7 @@ impl SignedSubmission {
             .find(|digest| !on_file.iter().any(|d| d.digest == **digest))
         {
             return Err(PublicError::new(
-                "refused:order",
+                ErrorCode::RefusedOrder,
                 format!("the order names decision {missing}, which is not in the ledger"),
             )
             .into());
@@ -359,7 +360,7 @@ impl SignedSubmission {
 fn rejection_kind(row: &ProposalRow) -> Result<EventKind, PublicError> {
     match transition(row.state, row.started, ProposalStep::Reject) {
         Ok(_) => Ok(EventKind::ProposalRejected),
-        Err(refusal) if refusal.code == "WRITEBACK_STARTED" => Ok(EventKind::RejectionRecorded),
+        Err(refusal) if refusal.code == ErrorCode::WritebackStarted => Ok(EventKind::RejectionRecorded),
         Err(refusal) => Err(refusal),
     }
 }
@@ -379,5 +380,5 @@ fn proposal_of(answer: &str) -> Result<ProposalId, PublicError> {
 }
 
 fn malformed(error: EnvelopeError) -> PublicError {
-    PublicError::new("refused:malformed", error.to_string())
+    PublicError::new(ErrorCode::RefusedMalformed, error.to_string())
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -27,12 +28,8 @@ use crate::store::{
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
-/// Error code for a receipt of a retired key that the log does not contain.
-const RECEIPT_UNPROVEN: &str = "refused:receipt_unproven";
 /// Incident that prevents a receipt from ending its proposal, and the error code of the refusal.
 const ROW_CHANGED: &str = ReceiptDiscrepancy::RowChangedInCommit.as_str();
-const ROW_CHANGED_CODE: &str = "refused:row_changed_in_commit";
-
 /// Maximum number of open attempts in one response.
 pub(crate) const UNFINISHED_MAX: usize = 200;
 
@@ -212,7 +209,7 @@ impl AttemptCloser {
         let refusal = match (checked, known) {
             (Err(refusal), _) => refusal,
             (Ok(_), Some(known)) => PublicError::new(
-                "RECEIPT_DIFFERS",
+                ErrorCode::ReceiptDiffers,
                 format!(
                     "this proposal has a different receipt with the digest {known}; an operator must compare both"
                 ),
@@ -233,7 +230,7 @@ impl AttemptCloser {
             }
         };
         // One alarm for each receipt that waits for an operator, however often a writer presents it.
-        if refusal.code != RECEIPT_UNPROVEN
+        if refusal.code != ErrorCode::RefusedReceiptUnproven
             || !receipts::is_open(step.conn(), source, receipts::UNPROVEN, &named)?
         {
             self.record_receipt_mismatch(step, known, presented, &refusal)?;
@@ -396,11 +393,11 @@ fn check_in_use(envelope: &DsseEnvelope, key: &ServiceKey, what: &str) -> Result
     key.for_object_at(&Position::Unproven).map_err(|retired| {
         let (code, fix) = if envelope.payload_type == ObjectKind::Receipt.payload_type() {
             (
-                RECEIPT_UNPROVEN,
+                ErrorCode::RefusedReceiptUnproven,
                 "; check the row, then run `synapsor-runner receipts adopt PROPOSAL`",
             )
         } else {
-            ("refused:receipt_integrity", "")
+            (ErrorCode::RefusedReceiptIntegrity, "")
         };
         PublicError::new(code, format!("{what}: signed by {}: {retired}{fix}", key.key_id))
     })?;
@@ -409,16 +406,16 @@ fn check_in_use(envelope: &DsseEnvelope, key: &ServiceKey, what: &str) -> Result
 
 fn row_changed() -> PublicError {
     PublicError::new(
-        ROW_CHANGED_CODE,
+        ErrorCode::RefusedRowChangedInCommit,
         "the COMMIT of this receipt left a different version of the row than the one checked; check the row, then \
          run `synapsor-runner receipts adopt PROPOSAL`",
     )
 }
 
 fn integrity(what: &str, problem: &str) -> PublicError {
-    PublicError::new("refused:receipt_integrity", format!("{what}: {problem}"))
+    PublicError::new(ErrorCode::RefusedReceiptIntegrity, format!("{what}: {problem}"))
 }
 
 fn malformed(field: &str, problem: &str) -> PublicError {
-    PublicError::new("MALFORMED", format!("{field}: {problem}"))
+    PublicError::new(ErrorCode::Malformed, format!("{field}: {problem}"))
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -297,7 +298,7 @@ impl ProposalFiling<'_> {
         let proposal = &self.proposal.read.proposal;
         if proposals::find(step.conn(), &proposal.id)?.is_some() {
             return Err(PublicError::new(
-                "PROPOSAL_IMMUTABILITY_VIOLATION",
+                ErrorCode::ProposalImmutabilityViolation,
                 "a proposal with this id already exists and cannot be replaced",
             )
             .into());
@@ -308,7 +309,7 @@ impl ProposalFiling<'_> {
             let text = format!(
                 "{open} proposals of this tenant and principal are open; wait for decisions on some of them"
             );
-            return Err(PublicError::new("OPEN_PROPOSALS_EXCEEDED", text).into());
+            return Err(PublicError::new(ErrorCode::OpenProposalsExceeded, text).into());
         }
         let (evidence, read) = (self.evidence, ParsedBody::Proposal(&self.proposal.read));
         let CheckedSubmission {
@@ -461,7 +462,8 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
     what: &'static str,
     trust: &Trust,
 ) -> Result<T, PublicError> {
-    let attestation = |problem: String| PublicError::new("refused:attestation", format!("{what}: {problem}"));
+    let attestation =
+        |problem: String| PublicError::new(ErrorCode::RefusedAttestation, format!("{what}: {problem}"));
     let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
     let key = trust
         .reader(signer)
@@ -481,5 +483,5 @@ fn check_audit(bytes: Vec<u8>) -> Result<CheckedAudit, PublicError> {
 }
 
 fn malformed(field: &str, problem: &str) -> PublicError {
-    PublicError::new("MALFORMED", format!("{field}: {problem}"))
+    PublicError::new(ErrorCode::Malformed, format!("{field}: {problem}"))
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use subtle::ConstantTimeEq as _;
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{ApplyOrder, Decision};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -257,7 +258,7 @@ impl Ledger {
             tokio::select! {
                 () = place.superseded.cancelled() => {
                     let text = "superseded by a newer stream of the same certificate";
-                    let _ = jobs.send(Err(PublicError::new("LEASE_SUPERSEDED", text))).await;
+                    let _ = jobs.send(Err(PublicError::new(ErrorCode::LeaseSuperseded, text))).await;
                     return;
                 }
                 () = stop.cancelled() => return,
@@ -426,7 +427,7 @@ pub(crate) fn held_lease(
 
 fn not_held() -> PublicError {
     PublicError::new(
-        "LEASE_NOT_HELD",
+        ErrorCode::LeaseNotHeld,
         "lease not held: expired, superseded or owned by another writer",
     )
 }

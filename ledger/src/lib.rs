@@ -32,6 +32,7 @@ mod tests;
 use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::Timestamp;
@@ -110,7 +111,7 @@ impl RequestContext {
     pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, PublicError> {
         if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {
             let text = format!("request_id: must be 1 to {REQUEST_ID_BYTES_MAX} printable ASCII characters");
-            return Err(PublicError::new("MALFORMED", text));
+            return Err(PublicError::new(ErrorCode::Malformed, text));
         }
         let mut all = Vec::new();
         for part in parts {

@@ -1,6 +1,7 @@
 //! Comparison of receipts between log and sources: receipts that a source must hold, and discrepancies that
 //! writers found.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::signing::DsseEnvelope;
@@ -59,14 +60,14 @@ impl Ledger {
         let name = caller.identity.rsplit('/').next().unwrap_or_default();
         if finding.writer != name && finding.writer != caller.identity {
             return Err(PublicError::new(
-                "refused:key",
+                ErrorCode::RefusedKey,
                 "the finding names a writer other than the caller's certificate",
             )
             .into());
         }
         let body = signed
             .to_bytes()
-            .map_err(|e| PublicError::new("MALFORMED", format!("finding: {e}")))?;
+            .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("finding: {e}")))?;
         let now = self.now();
         let recorded = self
             .write(move |step| record(step, &finding, &body, (&caller, now)))

@@ -1,6 +1,7 @@
 //! Receipt orders of operators: verifies them, records each once, and returns them to writers with proofs.
 
 use rusqlite::Connection;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     ReceiptAction, VerifiedReceiptOrder, check_reason, check_text, verify_receipt_order,
     verify_receipt_order_at,
@@ -52,7 +53,7 @@ impl Ledger {
         check_text("the name of the source", &verified.order().source)?;
         let body = signed
             .to_bytes()
-            .map_err(|e| PublicError::new("MALFORMED", format!("signed: {e}")))?;
+            .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("signed: {e}")))?;
         let order = verified.order().clone();
         let concerned = match order.before {
             // Counted outside the writing thread, because only the response contains it.
@@ -87,7 +88,7 @@ impl Ledger {
                 let seqs = receipts::orders_about(conn, &source, &proposals)?;
                 let orders = events::logged_all(conn, &seqs, head.size).map_err(|error| match error {
                     StoreTxError::Refused(_) => StoreTxError::Refused(PublicError::new(
-                        "ORDERS_TOO_LARGE",
+                        ErrorCode::OrdersTooLarge,
                         "the orders about these receipts exceed one response; request fewer proposals",
                     )),
                     store @ StoreTxError::Store(_) => store,
@@ -150,7 +151,7 @@ fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), 
             let cut = receipts::archived_before(conn, &order.source)?;
             if cut.is_some_and(|cut| order.before < Some(cut)) {
                 return Err(PublicError::new(
-                    "refused:archive_cut",
+                    ErrorCode::RefusedArchiveCut,
                     "an earlier archive order has a later cut, and a cut never moves back; sign a later time",
                 )
                 .into());
@@ -176,7 +177,7 @@ fn is_adoptable(conn: &Connection, source: &str, named: &ReceiptRef) -> Result<b
 
 fn unknown(named: &ReceiptRef, problem: &str) -> PublicError {
     PublicError::new(
-        "refused:receipt_unknown",
+        ErrorCode::RefusedReceiptUnknown,
         format!(
             "{} {}: {problem}; see `synapsor-runner receipts audit`",
             named.proposal_id, named.receipt_digest

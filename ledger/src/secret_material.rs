@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{holds_connection_url, holds_secret, is_secret_like};
 use synapsor_domain::error::PublicError;
 
@@ -22,7 +23,10 @@ pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), PublicError
     match (found, read) {
         (Some(why), _) => Err(rejected(what, why)),
         (None, Ok(())) => Ok(()),
-        (None, Err(_)) => Err(PublicError::new("MALFORMED", format!("{what}: is not JSON"))),
+        (None, Err(_)) => Err(PublicError::new(
+            ErrorCode::Malformed,
+            format!("{what}: is not JSON"),
+        )),
     }
 }
 
@@ -148,7 +152,7 @@ impl<'de> Deserialize<'de> for Key {
 }
 fn rejected(what: &'static str, why: &str) -> PublicError {
     PublicError::new(
-        "SECRET_MATERIAL_REJECTED",
+        ErrorCode::SecretMaterialRejected,
         format!("{what}: {why}; remove it from the capability's visible columns or from the text"),
     )
 }
@@ -170,7 +174,7 @@ mod tests {
         ] {
             assert_eq!(
                 refuse("x", text.as_bytes()).unwrap_err().code,
-                "SECRET_MATERIAL_REJECTED",
+                ErrorCode::SecretMaterialRejected,
                 "{text}"
             );
         }

@@ -10,6 +10,7 @@ use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
@@ -29,8 +30,6 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Interval at which recording the start is retried while the disk is full.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
-/// Exit code for evidence that fails verification, as in every command.
-const EXIT_TAMPERED: u8 = 10;
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs the ledger until `stop`, or until it is no longer needed.
@@ -45,10 +44,9 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
         .iter()
         .any(|k| k.key_id == key.key_id() && !k.is_retired());
     if !known {
-        return Err(
-            ExitError::new("WRONG_KEY", "the ledger's signing key is not in the trust file")
-                .with_fix("use the key whose id is listed under `ledgers` in the trust file"),
-        );
+        let text = "the ledger's signing key is not in the trust file";
+        return Err(ExitError::new(ErrorCode::WrongKey, text)
+            .with_fix("use the key whose id is listed under `ledgers` in the trust file"));
     }
     let tls = TlsFiles {
         ca: settings.ca.clone(),
@@ -70,7 +68,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
         Ok(()) => true,
         // Existing records stay readable; nothing is accepted until the disk has space.
         Err(StoreTxError::Store(error @ (StoreError::Full | StoreError::FullAtStart))) => {
-            tracing::error!(code = error.code(), "no event can be recorded; {}", error.fix());
+            tracing::error!(code = %error.code(), "no event can be recorded; {}", error.fix());
             false
         }
         Err(error) => return Err(from_refusal(&refusal_of(error))),
@@ -124,7 +122,7 @@ fn own_store(store: &Path) -> Result<FileLock, ExitError> {
                 .parse::<u32>()
                 .map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
             Err(ExitError::new(
-                "STORE_LOCKED",
+                ErrorCode::StoreLocked,
                 format!("the store {} is held by {holder}", store.display()),
             )
             .with_fix("use the running ledger or stop it first"))
@@ -141,12 +139,7 @@ fn beside(store: &Path, ending: &str) -> PathBuf {
 
 fn open_store(path: &Path, trust: &TrustFile, key: SigningKey, lock: FileLock) -> Result<Store, ExitError> {
     Store::open_locked(path, trust, key, lock).map_err(|error: StoreError| {
-        let failure =
-            ExitError::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix());
-        match error {
-            StoreError::Tampered(_) => failure.with_exit(EXIT_TAMPERED),
-            _ => failure,
-        }
+        ExitError::new(error.code(), format!("{error} ({})", path.display())).with_fix(error.fix())
     })
 }
 
@@ -155,7 +148,7 @@ fn signing_key(path: &Path) -> Result<SigningKey, ExitError> {
     let pem = std::str::from_utf8(&bytes).unwrap_or_default();
     SigningKey::from_pem(pem).map_err(|e| {
         ExitError::new(
-            "KEY_UNUSABLE",
+            ErrorCode::KeyUnusable,
             format!("the ledger's signing key {}: {e}", path.display()),
         )
         .with_fix("use an Ed25519 key in PKCS#8 PEM without a passphrase")
@@ -200,7 +193,7 @@ fn from_refusal(refusal: &PublicError) -> ExitError {
         .public
         .split_once("; ")
         .unwrap_or((&refusal.public, "see the ledger's log"));
-    ExitError::new(refusal.code.clone(), problem).with_fix(fix)
+    ExitError::new(refusal.code, problem).with_fix(fix)
 }
 
 /// Run file, present while the ledger serves.

@@ -2,6 +2,7 @@
 //! operators. The ledger cannot prove that it distributes all of them, so writers also read them from the source
 //! databases.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{LiftClock, check_reason, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -220,5 +221,5 @@ fn newest(reader: &ReadTransaction<'_>) -> Result<Option<Digest>, StoreTxError> 
 fn bytes_of(signed: &DsseEnvelope) -> Result<Vec<u8>, PublicError> {
     signed
         .to_bytes()
-        .map_err(|e| PublicError::new("MALFORMED", format!("signed object: {e}")))
+        .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("signed object: {e}")))
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileError, FileStamp};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::FILE_BYTES_MAX;
@@ -105,7 +106,7 @@ fn read(path: &Path, pinned: Option<TreeHead>, earlier: Option<&TrustFile>) -> R
 fn unusable(error: &FileError) -> PublicError {
     match error {
         FileError::WritableByOthers { .. } => PublicError::new(
-            "TRUST_FILE_OPEN",
+            ErrorCode::TrustFileOpen,
             format!("the trust file is not usable: {error}; {}", error.fix()),
         ),
         _ => unreadable(),
@@ -114,7 +115,7 @@ fn unusable(error: &FileError) -> PublicError {
 
 fn unreadable() -> PublicError {
     PublicError::new(
-        "TRUST_FILE_UNREADABLE",
+        ErrorCode::TrustFileUnreadable,
         "the ledger's trust file is not readable; restore it and make it readable",
     )
 }

@@ -8,6 +8,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use synapsor_chassis::clock::Clock;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
@@ -47,7 +48,7 @@ impl WallClock {
             if !trusted.is_reported {
                 trusted.is_reported = true;
                 tracing::warn!(
-                    code = "CLOCK_STEPPED",
+                    code = %ErrorCode::ClockStepped,
                     seconds = step_ms / 1_000,
                     "wall clock was stepped; no expiry is recorded until a writer confirms it or it is set back"
                 );

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
 use synapsor_domain::error::PublicError;
 use tokio::sync::mpsc;
@@ -68,7 +69,7 @@ impl Watches {
         let count = open.entry(gateway.to_owned()).or_default();
         if *count >= WATCHES_MAX {
             let text = format!("this gateway has {WATCHES_MAX} open watches; end some before opening more");
-            return Err(PublicError::new("WATCHES_EXCEEDED", text));
+            return Err(PublicError::new(ErrorCode::WatchesExceeded, text));
         }
         *count += 1;
         Ok(WatchGuard {
@@ -118,7 +119,7 @@ impl Ledger {
                     "after_seq is not one of the last {RESUME_DISTANCE_MAX} events; watch from now on and read the proposals \
                      again"
                 );
-                return Err(PublicError::new("WATCH_OUT_OF_RANGE", text));
+                return Err(PublicError::new(ErrorCode::WatchOutOfRange, text));
             }
         };
         Ok(Watch {

@@ -1,5 +1,6 @@
 //! Withdrawal of a proposal by its agent, before an attempt starts.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::agent_view::AgentProposalState;
 use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
 use synapsor_domain::error::PublicError;
@@ -43,12 +44,12 @@ impl Ledger {
         let id = require_kind(found, &ticket, RecordKind::Proposal)?.id;
         if !ticket.may_withdraw() {
             let message = "This ticket does not permit withdrawing proposals.";
-            return Err(PublicError::new("WITHDRAWAL_NOT_ALLOWED", message).into());
+            return Err(PublicError::new(ErrorCode::WithdrawalNotAllowed, message).into());
         }
         let proof = ticket
             .envelope()
             .to_bytes()
-            .map_err(|e| PublicError::new("MALFORMED", format!("ticket: {e}")))?;
+            .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("ticket: {e}")))?;
         let (now, expiry_time) = (self.now(), self.expiry_time());
         // The event's time must be within the ticket's validity: later verification of the log checks that.
         ticket.check_not_expired(now)?;

@@ -3,6 +3,7 @@
 
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
@@ -118,8 +119,11 @@ impl AuditDraft {
 
     fn encode(&self) -> Result<Vec<u8>, PublicError> {
         canonical::encode(&self.record).map_err(|e| {
-            PublicError::new("INTERNAL", "The record of this call could not be written.")
-                .with_detail(e.to_string())
+            PublicError::new(
+                ErrorCode::Internal,
+                "The record of this call could not be written.",
+            )
+            .with_detail(e.to_string())
         })
     }
 }
@@ -159,7 +163,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
                 code: String::new(),
             };
         }
-        (Ok(_), _, _) => PublicError::new("INTERNAL", "The call failed."),
+        (Ok(_), _, _) => PublicError::new(ErrorCode::Internal, "The call failed."),
         (Err(refusal), _, _) => refusal.clone(),
     };
     let refusal = file_refusal(reader, call, &mut draft, refusal).await;
@@ -193,7 +197,10 @@ async fn attempt(
     let (trust, _) = reader.trust.read()?;
     draft.ledger_origin = trust.ledger_origin();
     let (Some(capability), Some(sealed)) = (capability, reader.seals.get(&call.capability)) else {
-        return Err(PublicError::new("MCP_TOOL_NOT_FOUND", "No such tool exists."));
+        return Err(PublicError::new(
+            ErrorCode::McpToolNotFound,
+            "No such tool exists.",
+        ));
     };
     draft.of_capability(capability, sealed);
     let context = reader.contexts.get(&capability.context, caller);
@@ -208,13 +215,13 @@ async fn attempt(
     let arguments = check_arguments(capability, &call.arguments_json)?;
     if capability.proposal().is_some() && reader.refuses_proposals() {
         return Err(PublicError::new(
-            "PROPOSALS_DISABLED",
+            ErrorCode::ProposalsDisabled,
             "Proposals are disabled here.",
         ));
     }
     let engine = reader.engines.get(&capability.source).ok_or_else(|| {
         PublicError::new(
-            "SOURCE_CREDENTIAL_MISSING",
+            ErrorCode::SourceCredentialMissing,
             "This reader has no credential for the source.",
         )
     })?;
@@ -374,7 +381,7 @@ async fn file_refusal(
     let mut filed = file_once(reader, draft, filing).await;
     if filed
         .as_ref()
-        .is_err_and(|e| e.code == "SECRET_MATERIAL_REJECTED")
+        .is_err_and(|e| e.code == ErrorCode::SecretMaterialRejected)
     {
         draft.record.primary_key = None;
         if reader.contract.capability(&call.capability).is_none() {
@@ -465,7 +472,7 @@ fn text_of(key: &ColumnValue) -> String {
 fn unfit(why: &str) -> PublicError {
     tracing::error!(why, "ledger response failed verification");
     PublicError::new(
-        "LEDGER_UNAVAILABLE",
+        ErrorCode::LedgerUnavailable,
         "The ledger is unavailable, so the call was not served; try again later.",
     )
     .with_detail(why)

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use serde::Serialize;
 use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::context::{self, TrustedContext};
 use synapsor_domain::contract::{ContextName, ContextSpec, Contract};
@@ -70,7 +71,7 @@ impl ContextResolver {
                     context::resolve(spec, |name| values.get(name).cloned())
                 }
                 None => Err(PublicError::new(
-                    "TRUSTED_CONTEXT_MISSING",
+                    ErrorCode::TrustedContextMissing,
                     "The contract has no such trusted context.",
                 )),
             };
@@ -94,11 +95,11 @@ impl ContextResolver {
                 context::of_token(spec, token)
             }
             (Some(ContextBinding::FromToken(_)), CallIdentity::Own) => Err(PublicError::new(
-                "ACCESS_TOKEN_REQUIRED",
+                ErrorCode::AccessTokenRequired,
                 "Tenant and principal come from the caller's access token, and the call has none.",
             )),
             (None, _) => Err(PublicError::new(
-                "TRUSTED_CONTEXT_MISSING",
+                ErrorCode::TrustedContextMissing,
                 "The contract has no such trusted context.",
             )),
         }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::change;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, ExecutorRef, Mode, ProposalSpec};
@@ -109,7 +110,7 @@ pub(crate) fn create_proposal(
     };
     let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &reader.key).map_err(|e| {
         PublicError::new(
-            "PROPOSAL_TOO_LARGE",
+            ErrorCode::ProposalTooLarge,
             "The change exceeds the maximum size for review.",
         )
         .with_detail(e.to_string())

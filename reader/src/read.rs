@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::Capability;
 use synapsor_domain::error::PublicError;
@@ -63,7 +64,7 @@ pub(crate) async fn find(
         (None, _) => return Err(not_found()),
         (Some(_), false) => {
             return Err(PublicError::new(
-                "MULTI_ROW_BLOCKED",
+                ErrorCode::MultiRowBlocked,
                 "The key identifies more than one row.",
             ));
         }
@@ -95,7 +96,7 @@ fn key(
 ) -> Result<ColumnValue, PublicError> {
     let declared = shape.column(column).ok_or_else(|| {
         PublicError::new(
-            "SOURCE_OBJECT_NOT_FOUND",
+            ErrorCode::SourceObjectNotFound,
             "The source has no column that the contract names.",
         )
     })?;
@@ -106,7 +107,7 @@ fn key(
 }
 
 fn not_found() -> PublicError {
-    PublicError::new("ROW_NOT_FOUND", "No such row for this tenant.")
+    PublicError::new(ErrorCode::RowNotFound, "No such row for this tenant.")
 }
 
 /// Creates the evidence of a row, signed by this reader.
@@ -132,7 +133,7 @@ pub(crate) fn sign_evidence(
         read_at: reader.now(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {
-        PublicError::new("ROW_TOO_LARGE", "The row exceeds the size limit.").with_detail(e.to_string())
+        PublicError::new(ErrorCode::RowTooLarge, "The row exceeds the size limit.").with_detail(e.to_string())
     })?;
     Ok((evidence.id, envelope))
 }

@@ -1,6 +1,7 @@
 //! Issues context tickets to the ledger: the tenants and principals whose records one gateway may read, and the
 //! columns that agents may currently see.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::{
     ContextTicket, RecordKind, TICKET_MINUTES_MAX, TICKET_VERSION, TicketAudience, TicketContext,
 };
@@ -43,7 +44,7 @@ pub(crate) fn issue(
     contexts.dedup();
     if contexts.is_empty() {
         return Err(PublicError::new(
-            "TRUSTED_BINDING_MISSING",
+            ErrorCode::TrustedBindingMissing,
             "No trusted context is configured for this reader.",
         ));
     }
@@ -80,7 +81,7 @@ pub(crate) fn issue(
 
 fn unfit(why: &str) -> PublicError {
     PublicError::new(
-        "TICKET_UNFIT",
+        ErrorCode::TicketUnfit,
         "The contract has more contexts or columns than a context ticket holds; split it between readers.",
     )
     .with_detail(why)

@@ -1,12 +1,14 @@
 //! Maps a database error to an error code, a sentence and a fix for the owner of the credential. For
 //! operators only; an agent never receives these texts.
 
+use synapsor_codes::ErrorCode;
+
 use crate::error::{EngineError, EngineErrorKind};
 
 /// Describes a database error for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DbErrorMessage {
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// Completes the sentence "the database of X …".
     pub text: &'static str,
     pub fix: &'static str,
@@ -33,7 +35,7 @@ pub const NETWORK_FILE_SYSTEM: &str = "the database file is on a network file sy
 const DATABASE: [&str; 2] = ["sqlstate 3D000", "server error 1049"];
 
 /// Message of a database that answered.
-const fn answered(code: &'static str, text: &'static str, fix: &'static str) -> DbErrorMessage {
+const fn answered(code: ErrorCode, text: &'static str, fix: &'static str) -> DbErrorMessage {
     DbErrorMessage {
         code,
         text,
@@ -46,27 +48,27 @@ const fn answered(code: &'static str, text: &'static str, fix: &'static str) -> 
 fn of_detail(detail: &str) -> Option<DbErrorMessage> {
     let message = match detail {
         _ if LOGIN.contains(&detail) => answered(
-            "SOURCE_DENIED",
+            ErrorCode::SourceDenied,
             "rejected the login",
             "check user and password in the URL, and that the role may connect to this database",
         ),
         _ if DATABASE.contains(&detail) => answered(
-            "SOURCE_OBJECT_NOT_FOUND",
+            ErrorCode::SourceObjectNotFound,
             "does not exist on this server",
             "check the name of the database in the URL",
         ),
         _ if RECOVERY.contains(&detail) => answered(
-            "SOURCE_UNAVAILABLE",
+            ErrorCode::SourceUnavailable,
             "has an interrupted transaction after a crash",
             "open the file once with the application or the sqlite3 shell, which rolls that transaction back",
         ),
         SECOND_NAME => answered(
-            "SOURCE_DENIED",
+            ErrorCode::SourceDenied,
             "has a second name (a hard link) and is not written",
             "remove the other name, or copy the file: SQLite finds journal and log by the file name",
         ),
         NETWORK_FILE_SYSTEM => answered(
-            "SOURCE_DENIED",
+            ErrorCode::SourceDenied,
             "is on a network file system and is not written",
             "move the file to a local disk: SQLite locks are unreliable on a network file system",
         ),
@@ -87,20 +89,22 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         is_away: true,
     };
     match error.kind {
-        EngineErrorKind::Unavailable => away("SOURCE_UNAVAILABLE", "is unreachable"),
-        EngineErrorKind::Busy | EngineErrorKind::Timeout => away("SOURCE_TIMEOUT", "did not answer in time"),
+        EngineErrorKind::Unavailable => away(ErrorCode::SourceUnavailable, "is unreachable"),
+        EngineErrorKind::Busy | EngineErrorKind::Timeout => {
+            away(ErrorCode::SourceTimeout, "did not answer in time")
+        }
         EngineErrorKind::Denied => answered(
-            "SOURCE_DENIED",
+            ErrorCode::SourceDenied,
             "denies this to the credential",
             "grant the role the rights that `synapsor-runner writeback grants` prints",
         ),
         EngineErrorKind::NotFound => answered(
-            "SOURCE_OBJECT_NOT_FOUND",
+            ErrorCode::SourceObjectNotFound,
             "has no such schema, table or column",
             "check the database of the URL and the schema; without one all schemas are listed",
         ),
         EngineErrorKind::Damaged => answered(
-            "SOURCE_DAMAGED",
+            ErrorCode::SourceDamaged,
             "is damaged or not a database",
             "run `PRAGMA integrity_check`, and restore a backup",
         ),
@@ -108,7 +112,7 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         | EngineErrorKind::Unreadable
         | EngineErrorKind::Constraint
         | EngineErrorKind::Other => answered(
-            "SOURCE_FAILED",
+            ErrorCode::SourceFailed,
             "cannot be queried",
             "use a role that may read the schema catalog, and name one schema",
         ),
@@ -124,12 +128,12 @@ mod tests {
         let of = |detail: &str| explain(&EngineError::new(EngineErrorKind::Unavailable, detail));
         assert_eq!(
             (of("sqlstate 28P01").code, of("sqlstate 28P01").is_away),
-            ("SOURCE_DENIED", false)
+            (ErrorCode::SourceDenied, false)
         );
-        assert_eq!(of("sqlstate 3D000").code, "SOURCE_OBJECT_NOT_FOUND");
+        assert_eq!(of("sqlstate 3D000").code, ErrorCode::SourceObjectNotFound);
         assert_eq!(
             (of("the connection failed").code, of("").is_away),
-            ("SOURCE_UNAVAILABLE", true)
+            (ErrorCode::SourceUnavailable, true)
         );
     }
 }

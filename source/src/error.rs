@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 
 /// An error of an engine.
@@ -95,20 +96,27 @@ impl std::error::Error for EngineError {}
 /// of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
     let (code, public) = match error.kind {
-        EngineErrorKind::Busy | EngineErrorKind::Unavailable => {
-            ("SOURCE_UNAVAILABLE", "The source database is unreachable.")
-        }
-        EngineErrorKind::Timeout => ("SOURCE_TIMEOUT", "The source database did not answer in time."),
-        EngineErrorKind::Denied => ("SOURCE_DENIED", "The source database denied the read."),
+        EngineErrorKind::Busy | EngineErrorKind::Unavailable => (
+            ErrorCode::SourceUnavailable,
+            "The source database is unreachable.",
+        ),
+        EngineErrorKind::Timeout => (
+            ErrorCode::SourceTimeout,
+            "The source database did not answer in time.",
+        ),
+        EngineErrorKind::Denied => (ErrorCode::SourceDenied, "The source database denied the read."),
         EngineErrorKind::NotFound => (
-            "SOURCE_OBJECT_NOT_FOUND",
+            ErrorCode::SourceObjectNotFound,
             "The source database lacks a table or column that the contract names.",
         ),
-        EngineErrorKind::TooLarge => ("ROW_TOO_LARGE", "The row exceeds the size limit."),
-        EngineErrorKind::Unreadable => ("VALUE_UNREADABLE", "A value of the row cannot be read exactly."),
-        EngineErrorKind::Damaged => ("SOURCE_DAMAGED", "The source database is damaged."),
+        EngineErrorKind::TooLarge => (ErrorCode::RowTooLarge, "The row exceeds the size limit."),
+        EngineErrorKind::Unreadable => (
+            ErrorCode::ValueUnreadable,
+            "A value of the row cannot be read exactly.",
+        ),
+        EngineErrorKind::Damaged => (ErrorCode::SourceDamaged, "The source database is damaged."),
         EngineErrorKind::Constraint | EngineErrorKind::Other => {
-            ("SOURCE_FAILED", "The source database failed.")
+            (ErrorCode::SourceFailed, "The source database failed.")
         }
     };
     PublicError::new(code, public).with_detail(error.detail.clone())

@@ -1,6 +1,7 @@
 //! Preflight of a source under the current credential: the writer's whole write path, rolled back, and the
 //! reader's tables, columns and rights. Changes nothing.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
 use synapsor_domain::schema::TableSchema;
@@ -75,7 +76,7 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<P
     });
     let named = |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| ProbeFinding {
         severity: FindingSeverity::Error,
-        code: problem.code().to_owned(),
+        code: problem.code(),
         text: format!("capability `{capability}`: {}", problem.text()),
         fix: match problem {
             Unacknowledged::Missing(_) => code.map(ForeignCode::ack_entry),
@@ -129,10 +130,10 @@ async fn finished(
     }
 }
 
-fn problem(code: &str, text: String) -> ProbeFinding {
+fn problem(code: ErrorCode, text: String) -> ProbeFinding {
     ProbeFinding {
         severity: FindingSeverity::Error,
-        code: code.to_owned(),
+        code,
         text,
         fix: None,
     }
@@ -152,7 +153,7 @@ fn check_target(target: TableRequirements) -> PreflightTarget {
 fn finding(found: Finding) -> ProbeFinding {
     ProbeFinding {
         severity: found.severity,
-        code: found.code.to_owned(),
+        code: found.code,
         text: found.text,
         fix: found.fix,
     }
@@ -198,7 +199,7 @@ async fn check_excess_privileges(
     });
     Ok(can_change.then(|| ProbeFinding {
         severity: FindingSeverity::Warning,
-        code: "READ_ROLE_CAN_WRITE".to_owned(),
+        code: ErrorCode::ReadRoleCanWrite.to_owned(),
         text: format!(
             "the read credential can change rows of `{}`.`{}`: give the reader its own role, with the statements \
              of `synapsor-runner writeback grants --read-role ROLE`",

@@ -1,5 +1,6 @@
 //! A receipt as stored in the source database: the exact signed bytes, and columns that copy fields of them.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind, Signature};
 use synapsor_domain::trust::{Position, TrustFile};
@@ -185,7 +186,7 @@ pub fn check_key_in_use(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<()
     let key = envelope.signer().ok().and_then(|signer| trust.writer(signer));
     match key.map(|key| key.standing().check(&Position::Unproven)) {
         Some(Err(retired)) => Err(PublicError::new(
-            "refused:receipt_unproven",
+            ErrorCode::RefusedReceiptUnproven,
             format!("the receipt in the source database is signed with a retired writer key: {retired}"),
         )),
         Some(Ok(())) | None => Ok(()),
@@ -194,7 +195,7 @@ pub fn check_key_in_use(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<()
 
 fn integrity(problem: &str) -> PublicError {
     PublicError::new(
-        "refused:receipt_integrity",
+        ErrorCode::RefusedReceiptIntegrity,
         format!(
             "the receipt in the source database is not genuine: {problem}; find out who wrote it, then the owner of the \
              receipt table deletes that row"

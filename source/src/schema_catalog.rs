@@ -1,6 +1,7 @@
 //! Metadata of a database for operators: its tables with the facts a contract needs, and the findings of a
 //! preflight. Never contains a row.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::FindingSeverity;
@@ -52,16 +53,11 @@ pub struct PreflightTarget {
     pub writes: Vec<String>,
 }
 
-/// Code of a finding that refuses a writer outside the environment `dev`: its account is a superuser,
-/// bypasses row security, or owns a table that it writes. No check of the writer then limits the account.
-pub const WRITER_ACCOUNT_TOO_POWERFUL: &str = "WRITER_ACCOUNT_TOO_POWERFUL";
-
 /// One finding of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
     pub severity: FindingSeverity,
-    /// Stable, upper snake case: `GRANT_MISSING`, `GRANT_EXCESSIVE`, `RECEIPT_TABLE_MISSING`.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// One sentence; names objects and rights, never a value or a URL.
     pub text: String,
     /// The exact statements for the owner to run, if there are any.

@@ -3,6 +3,7 @@
 //! The statement that reads a receipt reads them too. So every writer of a source finds a freeze that another
 //! writer took, even if a ledger withholds it. Only the rights to insert and select are needed.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{LiftClock, VerifiedFreeze, VerifiedLift, verify_freeze, verify_lift};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind, Signature};
@@ -116,7 +117,7 @@ impl StoredReceipt {
         };
         match verified {
             Ok(Some(row)) => row,
-            Err(refusal) if refusal.code == "refused:audience" => SwitchRow::Void,
+            Err(refusal) if refusal.code == ErrorCode::RefusedAudience => SwitchRow::Void,
             Ok(None) | Err(_) if is_lift => SwitchRow::Void,
             Ok(None) | Err(_) => {
                 let digest = Digest::of(ObjectKind::Freeze, &envelope.payload);

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::value::{ColumnValue, Value, find};
@@ -160,7 +161,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
             created_at: core.now(),
         };
         let envelope = DsseEnvelope::sign(ObjectKind::Receipt, &receipt, &core.key)
-            .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
+            .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))?;
         let stored = StoredReceipt::from_envelope(&envelope)?;
         Ok((receipt, envelope, stored))
     }

@@ -1,6 +1,7 @@
 //! Checks with the planner's own rule whether proposals about a table are possible. The doctor reports this
 //! for a table for which every proposal is refused as `PLAN_IMPOSSIBLE`.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::change::{unplannable, unwritable_trait};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::FindingSeverity;
@@ -16,17 +17,17 @@ pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Fi
     let text = text.trim_end_matches('.');
     let (code, fix) = if unwritable_trait(shape).is_some() {
         (
-            "TABLE_UNFIT",
+            ErrorCode::TableUnfit,
             "name an ordinary table in the contract, or have the owner convert this one to an ordinary table",
         )
     } else if key.unique {
         (
-            "TABLE_UNFIT",
+            ErrorCode::TableUnfit,
             "remove the column from the contract's capabilities",
         )
     } else {
         (
-            "INDEX_MISSING",
+            ErrorCode::IndexMissing,
             "have the owner create a unique index on the key column alone",
         )
     };

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::VerifiedReceiptOrder;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -96,7 +97,7 @@ impl LostReceipts {
             .map(|lost| lost.stored.proposal_id.as_str())
             .collect();
         PublicError::new(
-            "refused:effect_lost",
+            ErrorCode::RefusedEffectLost,
             format!(
                 "the source `{}` lacks the receipt of {}, which was committed there: a backup was restored, another \
                  database or timeline serves it, or rows were deleted; nothing is written until an operator runs \

@@ -1,5 +1,6 @@
 //! Verifies that a stored receipt is genuine, belongs to the proposal, and was signed for this database.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
@@ -63,13 +64,13 @@ fn verify_all(
     let (receipt, envelope) = stored.verify_past(trust).map_err(Unusable::NotGenuine)?;
     if receipt.proposal_digest != digest {
         return Err(Unusable::NotGenuine(PublicError::new(
-            "refused:receipt_integrity",
+            ErrorCode::RefusedReceiptIntegrity,
             "the receipt in the source database is for another digest",
         )));
     }
     if !is_same_database(&receipt.database_identity, identity) {
         return Err(Unusable::OtherDatabase(PublicError::new(
-            "refused:receipt_identity",
+            ErrorCode::RefusedReceiptIdentity,
             "the receipt in the source database was signed for another database; find out who copied it there",
         )));
     }

@@ -1,5 +1,6 @@
 //! Results of a transaction of the core.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
@@ -94,25 +95,25 @@ impl RefusedBy {
     pub fn refusal(&self) -> PublicError {
         match self {
             Self::Source => PublicError::new(
-                "refused:source",
+                ErrorCode::RefusedSource,
                 "the database is not the one that the proposal was read from",
             ),
-            Self::Frozen(by) => PublicError::new("refused:frozen", by.as_str()),
+            Self::Frozen(by) => PublicError::new(ErrorCode::RefusedFrozen, by.as_str()),
             Self::Own(refusal) => refusal.clone(),
             Self::Receipt(unusable) => unusable.refusal().clone(),
             Self::EffectLost(lost) => lost.refusal(),
             Self::Violation(violation) => violation.refusal(),
             Self::Database(error) if error.kind == EngineErrorKind::Denied => PublicError::new(
-                "refused:table_not_writable",
+                ErrorCode::RefusedTableNotWritable,
                 "the writer's account lacks rights on this table; `writeback doctor --check-db` lists them",
             ),
             Self::Database(error) if error.kind == EngineErrorKind::Constraint => PublicError::new(
-                "refused:constraint",
+                ErrorCode::RefusedConstraint,
                 "a check, a key or another constraint of the table rejects the new values; reject the proposal and \
                  propose values that the table accepts",
             ),
             Self::Database(error) => PublicError::new(
-                "refused:database",
+                ErrorCode::RefusedDatabase,
                 format!("the database rejected the statement: {}", error.reason()),
             ),
         }
@@ -124,7 +125,7 @@ impl ApplyResult {
         match error {
             LookError::Engine(error) => Self::of_engine(error),
             LookError::Violation(violation) => {
-                tracing::error!(code = violation.kind.code(), "{}", violation.detail);
+                tracing::error!(code = %violation.kind.code(), "{}", violation.detail);
                 Self::Refused(RefusedBy::Violation(violation))
             }
         }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_engine::sqlite::connect::{DatabaseFile, FilePlace};
 use synapsor_engine::sqlite::read;
@@ -36,7 +37,7 @@ impl SeenFiles {
         let files = match files::read_bounded(&state, FILE_BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let text = format!("{}: {error}", state.display());
-                ExitError::usage("SOURCE_FILES_UNREADABLE", text)
+                ExitError::new(ErrorCode::SourceFilesUnreadable, text)
                     .with_fix("remove the file; make sure that no copy of a source is in use")
             })?,
             Err(FileError::Missing(_)) => BTreeMap::new(),
@@ -73,7 +74,7 @@ impl SeenFiles {
         {
             tracing::error!(known = %known.path.display(), found = %place.path.display(), "source file is a copy of an existing one");
             return Err(PublicError::new(
-                "refused:source_copied",
+                ErrorCode::RefusedSourceCopied,
                 "the file is a copy of a database whose original file still exists; remove one of the two, or give the copy \
                  its own identity in its table `synapsor_database_identity`",
             ));
@@ -107,7 +108,7 @@ fn may_be_alive(known: &FilePlace, identity: &str) -> bool {
 
 fn not_writable(detail: String) -> PublicError {
     PublicError::new(
-        "refused:state_not_writable",
+        ErrorCode::RefusedStateNotWritable,
         "the paths of the source files cannot be saved; make the state directory writable",
     )
     .with_detail(detail)
@@ -150,12 +151,12 @@ mod tests {
                 .unwrap();
         }
 
-        async fn open(&self, name: &str) -> Result<(), String> {
+        async fn open(&self, name: &str) -> Result<(), ErrorCode> {
             let file = DatabaseFile::at(self.path(name));
             let opened = file.open_reader().unwrap();
             let identity = read::identity(&opened.connection, &file).unwrap();
             let checked = self.seen.check(&identity, &file.place().unwrap()).await;
-            checked.map_err(|refusal| refusal.code.into_owned())
+            checked.map_err(|refusal| refusal.code)
         }
 
         fn copy(&self, from: &str, to: &str) {
@@ -163,17 +164,15 @@ mod tests {
         }
     }
 
-    const COPIED: &str = "refused:source_copied";
-
     #[tokio::test]
     async fn rejects_a_copy_beside_the_original() {
         let mut scene = Scene::new();
         scene.copy("app.db", "copy.db");
         assert_eq!(scene.open("app.db").await, Ok(()));
-        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+        assert_eq!(scene.open("copy.db").await, Err(ErrorCode::RefusedSourceCopied));
         // Also after a restart.
         scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
-        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+        assert_eq!(scene.open("copy.db").await, Err(ErrorCode::RefusedSourceCopied));
         assert_eq!(scene.open("app.db").await, Ok(()));
         // Whichever remains is the database.
         fs::remove_file(scene.path("app.db")).unwrap();
@@ -186,7 +185,7 @@ mod tests {
         scene.copy("app.db", "copy.db");
         assert_eq!(scene.open("app.db").await, Ok(()));
         fs::write(scene.path("app.db"), "no database at all").unwrap();
-        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+        assert_eq!(scene.open("copy.db").await, Err(ErrorCode::RefusedSourceCopied));
     }
 
     #[tokio::test]
@@ -212,7 +211,11 @@ mod tests {
         scene.copy("app.db", "copy.db");
         for name in ["app.db", "link.db"] {
             assert_eq!(scene.open(name).await, Ok(()));
-            assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()), "{name}");
+            assert_eq!(
+                scene.open("copy.db").await,
+                Err(ErrorCode::RefusedSourceCopied),
+                "{name}"
+            );
         }
     }
 
@@ -222,7 +225,7 @@ mod tests {
         for bytes in ["", "{", r#"{"sqlite:1":{"path":"/a"}}"#] {
             fs::write(folder.path().join(FILE), bytes).unwrap();
             let failure = SeenFiles::open(folder.path()).unwrap_err();
-            assert_eq!(failure.code(), "SOURCE_FILES_UNREADABLE", "{bytes}");
+            assert_eq!(failure.code(), ErrorCode::SourceFilesUnreadable, "{bytes}");
         }
     }
 
@@ -235,14 +238,14 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(
                 scene.open("app.db").await,
-                Err("refused:state_not_writable".to_owned())
+                Err(ErrorCode::RefusedStateNotWritable)
             );
         }
         fs::remove_dir_all(&record).unwrap();
         assert_eq!(scene.open("app.db").await, Ok(()));
         scene.seen = SeenFiles::open(scene.folder.path()).unwrap();
         scene.copy("app.db", "copy.db");
-        assert_eq!(scene.open("copy.db").await, Err(COPIED.to_owned()));
+        assert_eq!(scene.open("copy.db").await, Err(ErrorCode::RefusedSourceCopied));
     }
 
     #[tokio::test]

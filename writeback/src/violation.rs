@@ -1,5 +1,6 @@
 //! Violations: preconditions of the write that do not hold in the transaction.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_source::{EngineError, EngineErrorKind};
 
@@ -40,19 +41,19 @@ pub enum ViolationKind {
 
 impl ViolationKind {
     /// Returns the stable code.
-    pub const fn code(self) -> &'static str {
+    pub const fn code(self) -> ErrorCode {
         match self {
-            Self::ReceiptTable => "refused:receipt_table",
-            Self::TargetChanged => "refused:schema_drift",
-            Self::ForeignCode => "refused:foreign_code",
-            Self::SettingChanged => "refused:setting_changed",
-            Self::OpenCursor => "refused:open_cursor",
-            Self::LockElsewhere => "refused:lock_elsewhere",
-            Self::DeferrableTrigger => "refused:deferrable_trigger",
-            Self::RowsElsewhere => "refused:rows_elsewhere",
-            Self::ReadBack => "refused:read_back",
-            Self::AccountTooPowerful => "refused:writer_account",
-            Self::RowChangedInCommit => "refused:row_changed_in_commit",
+            Self::ReceiptTable => ErrorCode::RefusedReceiptTable,
+            Self::TargetChanged => ErrorCode::RefusedSchemaDrift,
+            Self::ForeignCode => ErrorCode::RefusedForeignCode,
+            Self::SettingChanged => ErrorCode::RefusedSettingChanged,
+            Self::OpenCursor => ErrorCode::RefusedOpenCursor,
+            Self::LockElsewhere => ErrorCode::RefusedLockElsewhere,
+            Self::DeferrableTrigger => ErrorCode::RefusedDeferrableTrigger,
+            Self::RowsElsewhere => ErrorCode::RefusedRowsElsewhere,
+            Self::ReadBack => ErrorCode::RefusedReadBack,
+            Self::AccountTooPowerful => ErrorCode::RefusedWriterAccount,
+            Self::RowChangedInCommit => ErrorCode::RefusedRowChangedInCommit,
         }
     }
 }

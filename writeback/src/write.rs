@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::VersionAdvance;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::guard::{self, NotAdvanced, RowCount};
@@ -92,7 +93,7 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
             let valid_until = authorization.standing().valid_until;
             if now >= valid_until {
                 let text = format!("a deadline passed at {valid_until}; sign again");
-                let refusal = PublicError::new("refused:expired", text);
+                let refusal = PublicError::new(ErrorCode::RefusedExpired, text);
                 let refused = ApplyResult::Refused(RefusedBy::Own(refusal));
                 return self.open.roll_back(refused).await;
             }

@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
 pub use lock::FileLock;
@@ -59,17 +60,17 @@ pub enum FileError {
 
 impl FileError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Missing(_) => "FILE_NOT_FOUND",
-            Self::Exists(_) => "FILE_EXISTS",
-            Self::Denied(_) => "FILE_PERMISSION_DENIED",
-            Self::TooLarge { .. } => "FILE_TOO_LARGE",
-            Self::WrongKind { .. } => "FILE_WRONG_KIND",
-            Self::WrongOwner(_) => "FILE_WRONG_OWNER",
-            Self::NotPrivate { .. } => "FILE_NOT_PRIVATE",
-            Self::WritableByOthers { .. } => "FILE_UNGUARDED",
-            Self::Io { .. } => "FILE_UNUSABLE",
+            Self::Missing(_) => ErrorCode::FileNotFound,
+            Self::Exists(_) => ErrorCode::FileExists,
+            Self::Denied(_) => ErrorCode::FilePermissionDenied,
+            Self::TooLarge { .. } => ErrorCode::FileTooLarge,
+            Self::WrongKind { .. } => ErrorCode::FileWrongKind,
+            Self::WrongOwner(_) => ErrorCode::FileWrongOwner,
+            Self::NotPrivate { .. } => ErrorCode::FileNotPrivate,
+            Self::WritableByOthers { .. } => ErrorCode::FileUnguarded,
+            Self::Io { .. } => ErrorCode::FileUnusable,
         }
     }
 

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use synapsor_codes::ErrorCode;
+
 use crate::identity::{PeerIdentity, Role};
 
 const HEALTH: &str = "grpc.health.v1.Health";
@@ -19,20 +21,33 @@ pub struct AccessTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AccessDenied {
     /// The certificate has no valid identity.
-    #[error("PEER_IDENTITY_INVALID: the client certificate has no valid identity")]
+    #[error("the client certificate has no valid identity")]
     NoIdentity,
     /// The peer belongs to another deployment.
-    #[error("PEER_DEPLOYMENT_REFUSED: the client certificate belongs to another deployment")]
+    #[error("the client certificate belongs to another deployment")]
     OtherDeployment,
     /// The table does not contain the service.
-    #[error("SERVICE_UNKNOWN: this server does not offer this service")]
+    #[error("this server does not offer this service")]
     UnknownService,
     /// The peer's role may not call the service.
-    #[error("PEER_ROLE_REFUSED: permission denied for this role")]
+    #[error("permission denied for this role")]
     Role,
     /// The role is allowed, but this peer is not listed.
-    #[error("PEER_NOT_LISTED: this server does not accept this peer")]
+    #[error("this server does not accept this peer")]
     NotListed,
+}
+
+impl AccessDenied {
+    /// Returns the stable error code.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::NoIdentity => ErrorCode::PeerIdentityInvalid,
+            Self::OtherDeployment => ErrorCode::PeerDeploymentRefused,
+            Self::UnknownService => ErrorCode::ServiceUnknown,
+            Self::Role => ErrorCode::PeerRoleRefused,
+            Self::NotListed => ErrorCode::PeerNotListed,
+        }
+    }
 }
 
 impl AccessTable {

@@ -1,6 +1,7 @@
 //! Access control in front of every service: identity from the certificate, access table, deadline. It sees
 //! headers only; the message of a denied call is never read.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +9,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
+use synapsor_codes::ERROR_DOMAIN;
 use tokio::time::Instant;
-use tonic::Status;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
@@ -193,13 +196,15 @@ fn peer_of(request: &http::Request<Body>, peers: &PeerIdentityCache) -> Option<P
 }
 
 fn refusal(denied: AccessDenied) -> Status {
-    match denied {
-        AccessDenied::NoIdentity => Status::unauthenticated(denied.to_string()),
+    let code = match denied {
+        AccessDenied::NoIdentity => Code::Unauthenticated,
         AccessDenied::OtherDeployment
         | AccessDenied::UnknownService
         | AccessDenied::Role
-        | AccessDenied::NotListed => Status::permission_denied(denied.to_string()),
-    }
+        | AccessDenied::NotListed => Code::PermissionDenied,
+    };
+    let details = ErrorDetails::with_error_info(denied.code().as_str(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(code, denied.to_string(), details)
 }
 
 /// Parses `grpc-timeout`: up to eight digits and a unit. Any other value counts as absent.

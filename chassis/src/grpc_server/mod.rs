@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -102,13 +103,13 @@ pub enum ServerError {
 
 impl ServerError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::AddressInUse(_) => "ADDRESS_IN_USE",
-            Self::CannotListen { .. } => "CANNOT_LISTEN",
-            Self::WrongCertificate(_) => "TLS_CERTIFICATE_WRONG_ROLE",
+            Self::AddressInUse(_) => ErrorCode::AddressInUse,
+            Self::CannotListen { .. } => ErrorCode::CannotListen,
+            Self::WrongCertificate(_) => ErrorCode::TlsCertificateWrongRole,
             Self::Tls(error) => error.code(),
-            Self::Transport(_) => "SERVER_FAILED",
+            Self::Transport(_) => ErrorCode::ServerFailed,
         }
     }
 }

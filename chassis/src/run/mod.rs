@@ -7,9 +7,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
-pub use failure::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, EXIT_USAGE, ExitError};
+pub use failure::ExitError;
+pub use synapsor_codes::Exit;
 
 use crate::settings::EnvVars;
 use crate::telemetry::{self, LogSettings};
@@ -17,22 +19,6 @@ use crate::{harden, shutdown};
 
 /// Maximum time for blocking work to finish after the body has ended.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// Exit code of a successful process. `()` is [`EXIT_OK`]; a number is the code itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Exit(pub u8);
-
-impl From<()> for Exit {
-    fn from((): ()) -> Self {
-        Self(EXIT_OK)
-    }
-}
-
-impl From<u8> for Exit {
-    fn from(code: u8) -> Self {
-        Self(code)
-    }
-}
 
 /// Runs a process: hardens it, calls `parse`, starts logging on stderr (`default_level` unless
 /// `SYNAPSOR_LOG_LEVEL` is set) and a runtime, then runs `body`. The token passed to `body` is canceled at SIGTERM
@@ -64,7 +50,7 @@ where
     }
     let arguments = parse();
     match start(default_level, arguments, confine, body) {
-        Ok(exit) => ExitCode::from(exit.into().0),
+        Ok(exit) => ExitCode::from(exit.into().number()),
         Err(failure) => end(&failure),
     }
 }
@@ -92,7 +78,7 @@ where
         .build()
         .map_err(|e| {
             ExitError::new(
-                "RUNTIME_UNAVAILABLE",
+                ErrorCode::RuntimeUnavailable,
                 format!("cannot start worker threads: {}", e.kind()),
             )
             .with_fix("raise the limit of processes or threads of this user")
@@ -115,5 +101,5 @@ fn workers() -> usize {
 fn end(failure: &ExitError) -> ExitCode {
     // A closed stderr must not turn an error into a panic.
     let _ = writeln!(std::io::stderr().lock(), "{failure}");
-    ExitCode::from(failure.exit())
+    ExitCode::from(failure.exit().number())
 }

@@ -6,6 +6,7 @@ pub mod redact;
 use std::io::{self, Write};
 use std::str::FromStr;
 
+use synapsor_codes::ErrorCode;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -83,7 +84,7 @@ pub fn init(settings: LogSettings) -> Result<(), ExitError> {
     };
     started.map_err(|_| {
         ExitError::new(
-            "LOGGING_STARTED_TWICE",
+            ErrorCode::LoggingStartedTwice,
             "logging was started twice in one process",
         )
     })

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use synapsor_codes::ErrorCode;
+
 use super::*;
 
 #[derive(Clone, Default)]
@@ -64,7 +66,7 @@ fn one_event_is_one_line_even_with_embedded_line_ends() {
 fn unknown_level_or_format_is_a_setting_error() {
     for pair in [(LOG_LEVEL, "loud"), (LOG_FORMAT, "xml")] {
         let error = LogSettings::from_environment(&EnvVars::fixed([pair]), Level::INFO).unwrap_err();
-        assert_eq!(error.code(), "SETTING_INVALID");
+        assert_eq!(error.code(), ErrorCode::SettingInvalid);
     }
     let env = EnvVars::fixed([(LOG_LEVEL, "debug"), (LOG_FORMAT, "json")]);
     let settings = LogSettings::from_environment(&env, Level::INFO).unwrap();

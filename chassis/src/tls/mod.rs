@@ -7,6 +7,8 @@ mod peer_verifier;
 
 use std::path::PathBuf;
 
+use synapsor_codes::ErrorCode;
+
 pub use material::TlsMaterial;
 pub(crate) use peer_verifier::PeerVerifier;
 
@@ -53,19 +55,19 @@ pub enum TlsError {
 
 impl TlsError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
             Self::File {
                 source: FileError::NotPrivate { .. },
                 ..
-            } => "TLS_KEY_OPEN",
-            Self::File { .. } => "TLS_FILE_UNREADABLE",
-            Self::NotPem { .. } => "TLS_FILE_INVALID",
-            Self::WrongKey => "TLS_KEY_MISMATCH",
-            Self::OutsideValidity { .. } => "TLS_CERTIFICATE_EXPIRED",
-            Self::UntrustedIssuer { .. } => "TLS_CERTIFICATE_FOREIGN",
-            Self::Identity(_) => "TLS_IDENTITY_INVALID",
-            Self::Unusable(_) => "TLS_UNUSABLE",
+            } => ErrorCode::TlsKeyOpen,
+            Self::File { .. } => ErrorCode::TlsFileUnreadable,
+            Self::NotPem { .. } => ErrorCode::TlsFileInvalid,
+            Self::WrongKey => ErrorCode::TlsKeyMismatch,
+            Self::OutsideValidity { .. } => ErrorCode::TlsCertificateExpired,
+            Self::UntrustedIssuer { .. } => ErrorCode::TlsCertificateForeign,
+            Self::Identity(_) => ErrorCode::TlsIdentityInvalid,
+            Self::Unusable(_) => ErrorCode::TlsUnusable,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use synapsor_chassis::grpc_channel::{is_unreachable, status_to_error};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::EXIT_UNREACHABLE;
+use synapsor_codes::{ErrorCode, Exit};
 use tonic::Code;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -82,7 +82,7 @@ async fn rejects_unlisted_gateway() {
     assert_eq!(status.code(), Code::PermissionDenied);
     assert_eq!(
         status_to_error(&status, &server.target()).unwrap().code(),
-        "PEER_NOT_LISTED"
+        ErrorCode::PeerNotListed
     );
     assert_eq!(server.stage.calls(), 0);
 }
@@ -143,7 +143,7 @@ async fn rejects_connections_without_a_certificate_of_the_ca() {
         let failure = status_to_error(&status, &server.target()).unwrap();
         assert_eq!(
             (failure.code(), failure.exit()),
-            ("UNREACHABLE", EXIT_UNREACHABLE),
+            (ErrorCode::Unreachable, Exit::Unreachable),
             "{what}"
         );
     }

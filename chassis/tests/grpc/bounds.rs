@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::{is_timeout, is_unreachable, status_to_error};
 use synapsor_chassis::grpc_server::ServerLimits;
+use synapsor_codes::ErrorCode;
 use tokio::time::timeout;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
@@ -31,7 +32,7 @@ async fn call_without_a_response_ends_with_deadline_exceeded() {
     assert_eq!(status.code(), Code::DeadlineExceeded);
     assert_eq!(
         status_to_error(&status, &server.target()).unwrap().code(),
-        "DEADLINE_EXCEEDED"
+        ErrorCode::DeadlineExceeded
     );
     assert_eq!(
         call(&channel, STREAMING).await.code(),

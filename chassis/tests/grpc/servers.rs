@@ -7,8 +7,9 @@ use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::retry::{RetryPolicy, retry};
-use synapsor_chassis::run::{EXIT_UNREACHABLE, ExitError};
+use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
+use synapsor_codes::{ErrorCode, Exit};
 use tonic::Code;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 
@@ -43,7 +44,7 @@ async fn accepts_only_the_expected_role_deployment_and_instance() {
     outcome(&own, &reader).await.unwrap();
     outcome(&own, &reader.clone().of_instance("r1")).await.unwrap();
     let other_instance = outcome(&own, &reader.of_instance("r2")).await.unwrap_err();
-    assert_eq!(other_instance.code(), "UNREACHABLE");
+    assert_eq!(other_instance.code(), ErrorCode::Unreachable);
 
     for (what, pair) in [
         (
@@ -90,7 +91,7 @@ async fn accepts_only_the_expected_role_deployment_and_instance() {
         let failure = outcome(&own, &target).await.expect_err(what);
         assert_eq!(
             (failure.code(), failure.exit()),
-            ("UNREACHABLE", EXIT_UNREACHABLE),
+            (ErrorCode::Unreachable, Exit::Unreachable),
             "{what}"
         );
     }
@@ -107,7 +108,7 @@ async fn unreachable_server_error_has_address_and_fix() {
         .unwrap_err();
     assert_eq!(
         (failure.code(), failure.exit()),
-        ("UNREACHABLE", EXIT_UNREACHABLE)
+        (ErrorCode::Unreachable, Exit::Unreachable)
     );
     assert!(failure.message().contains(&address) && failure.message().contains("ledger"));
     assert!(failure.fix().is_some());
@@ -124,7 +125,7 @@ async fn silent_listener_fails_the_health_check_in_time() {
         .unwrap_err();
     assert_eq!(
         (failure.code(), failure.exit()),
-        ("DEADLINE_EXCEEDED", EXIT_UNREACHABLE)
+        (ErrorCode::DeadlineExceeded, Exit::Unreachable)
     );
 }
 
@@ -143,7 +144,7 @@ async fn rejects_malformed_addresses_and_client_only_roles() {
         ":1",
     ] {
         let error = connect(&own, &Endpoint::new(Role::Ledger, address)).expect_err(address);
-        assert_eq!(ExitError::from(error).exit(), 2, "{address}");
+        assert_eq!(ExitError::from(error).exit(), Exit::Usage, "{address}");
     }
     assert!(connect(&own, &Endpoint::new(Role::Gateway, "localhost:1")).is_err());
     assert!(connect(&own, &Endpoint::new(Role::Ledger, "[::1]:7443")).is_ok());
@@ -156,9 +157,19 @@ async fn address_in_use_and_wrong_certificate_prevent_the_start() {
     let taken = running.address.parse().unwrap();
     let free = "127.0.0.1:0".parse().unwrap();
     for (address, uri, deployment, code) in [
-        (taken, "spiffe://d1/reader/r1", "d1", "ADDRESS_IN_USE"),
-        (free, "spiffe://d1/gateway/g", "d1", "TLS_CERTIFICATE_WRONG_ROLE"),
-        (free, "spiffe://d1/reader/r1", "d2", "TLS_CERTIFICATE_WRONG_ROLE"),
+        (taken, "spiffe://d1/reader/r1", "d1", ErrorCode::AddressInUse),
+        (
+            free,
+            "spiffe://d1/gateway/g",
+            "d1",
+            ErrorCode::TlsCertificateWrongRole,
+        ),
+        (
+            free,
+            "spiffe://d1/reader/r1",
+            "d2",
+            ErrorCode::TlsCertificateWrongRole,
+        ),
     ] {
         let own = authority.material(uri);
         let bound = GrpcServer::bind(

@@ -6,6 +6,7 @@ use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random::hex_id;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
@@ -551,7 +552,7 @@ fn page(size: u32, token: &str) -> PageRequest {
 }
 
 fn malformed_response(refusal: PublicError) -> ExitError {
-    verification_failed("LEDGER_ANSWER_MALFORMED", refusal)
+    verification_failed(ErrorCode::LedgerAnswerMalformed, refusal)
 }
 
 fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, PublicError> {

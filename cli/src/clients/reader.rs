@@ -5,6 +5,7 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::inspection::Inspection;
 use synapsor_domain::writeback::PreflightReport;
@@ -53,8 +54,12 @@ impl SchemaClient {
             self.client.inspect(m).await
         })
         .await?;
-        serde_json::from_slice(&answer.inspection_json)
-            .map_err(|_| verification_failed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
+        serde_json::from_slice(&answer.inspection_json).map_err(|_| {
+            verification_failed(
+                ErrorCode::ReaderAnswerMalformed,
+                "inspection missing or malformed",
+            )
+        })
     }
 
     /// Checks that the reader's credentials can read the contract's tables on every source that it serves.
@@ -65,6 +70,8 @@ impl SchemaClient {
         })
         .await?;
         let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
-        probes.map_err(|_| verification_failed("READER_ANSWER_MALFORMED", "findings missing or malformed"))
+        probes.map_err(|_| {
+            verification_failed(ErrorCode::ReaderAnswerMalformed, "findings missing or malformed")
+        })
     }
 }

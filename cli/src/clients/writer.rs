@@ -5,6 +5,7 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
@@ -25,7 +26,7 @@ pub(crate) struct WriterState {
     pub(crate) times: Times,
     pub(crate) is_frozen: bool,
     /// Error code of the reason why it accepts no jobs.
-    pub(crate) problem: Option<String>,
+    pub(crate) problem: Option<ErrorCode>,
 }
 
 /// Wall clocks as a writer reads them.
@@ -217,7 +218,7 @@ impl WriterClient {
             wire::RejectEffect::BlockedLocally => RejectEffect::BlockedLocally,
             wire::RejectEffect::Unspecified => {
                 return Err(verification_failed(
-                    "WRITER_ANSWER_MALFORMED",
+                    ErrorCode::WriterAnswerMalformed,
                     "reject effect missing",
                 ));
             }
@@ -245,7 +246,9 @@ impl WriterClient {
                     .collect(),
             },
             is_frozen: status.frozen,
-            problem: status.switch_problem,
+            problem: status
+                .switch_problem
+                .map(|code| synapsor_proto::status::from_wire(&code, "").code),
         })
     }
 
@@ -257,7 +260,7 @@ impl WriterClient {
         let freezes = digests.collect::<Result<_, _>>();
         Ok(WriterSwitches {
             name: answer.writer,
-            freezes: freezes.map_err(|e| verification_failed("WRITER_ANSWER_MALFORMED", e))?,
+            freezes: freezes.map_err(|e| verification_failed(ErrorCode::WriterAnswerMalformed, e))?,
             is_frozen_alone: answer.frozen_alone,
         })
     }
@@ -316,5 +319,5 @@ fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, ExitE
 }
 
 fn odd(refusal: PublicError) -> ExitError {
-    verification_failed("WRITER_ANSWER_MALFORMED", refusal)
+    verification_failed(ErrorCode::WriterAnswerMalformed, refusal)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::proposal::GuardKind;
 use synapsor_domain::review::shown;
 use synapsor_domain::trust::DeploymentEnvironment;
@@ -12,7 +12,7 @@ use synapsor_domain::trust::DeploymentEnvironment;
 use super::confirm::ConfirmOptions;
 use super::proposals::page;
 use crate::Context;
-use crate::clients::{EXIT_REFUSED, Preview};
+use crate::clients::Preview;
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::shape;
@@ -74,7 +74,7 @@ async fn work(args: &Args, session: &mut LedgerConnection, context: &Context) ->
     } else {
         print_outcome(&looked, &applied)?;
     }
-    Ok(Exit(applied.status.exit()))
+    Ok(applied.status.exit())
 }
 
 /// Prints the outcome.
@@ -182,10 +182,10 @@ fn rehearsed(looked: &ProposalView, preview: &Preview, context: &Context) -> Res
         output::line("    no data was changed")?;
     }
     let word = preview.result.split(':').next().unwrap_or_default();
-    Ok(Exit(match word {
-        "would_apply" | "already" => EXIT_OK,
-        "conflict" => 3,
-        "refused" => EXIT_REFUSED,
-        _ => EXIT_FAILURE,
-    }))
+    Ok(match word {
+        "would_apply" | "already" => Exit::Ok,
+        "conflict" => Exit::Conflict,
+        "refused" => Exit::Refused,
+        _ => Exit::Failure,
+    })
 }

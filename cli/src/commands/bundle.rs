@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::replay::{self, BUNDLE_BYTES_MAX, markdown};
 
-use crate::clients::EXIT_TAMPERED;
 use crate::output::{self, safe};
 use crate::workflows::invalid_bundle;
 use crate::{Context, state};
@@ -43,7 +42,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
             output::json(
                 &json!({ "genuine": false, "code": error.code(), "problem": safe(&error.to_string()) }),
             )?;
-            return Ok(Exit(EXIT_TAMPERED));
+            return Ok(Exit::Tampered);
         }
         Err(error) => return Err(invalid_bundle(&error)),
     };
@@ -57,7 +56,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
             "findings": verified.findings,
             "replay": story,
         }))?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     if args.details {
         output::text(&markdown(story))?;
@@ -82,5 +81,5 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
     for finding in &verified.findings {
         output::line(format!("  note: {}", safe(finding)))?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }

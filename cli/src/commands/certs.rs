@@ -7,8 +7,9 @@ use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::identity::{PeerIdentity, Role};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::tls::dev_ca::{self, IssuedLeaf};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::{Context, output, state};
@@ -67,8 +68,8 @@ fn issue(
     context: &Context,
 ) -> Result<Exit, ExitError> {
     if PeerIdentity::new("name", Role::Operator, Some(name)).is_err() || name.eq_ignore_ascii_case("ca") {
-        return Err(ExitError::usage(
-            "CERTIFICATE_NAME_INVALID",
+        return Err(ExitError::new(
+            ErrorCode::CertificateNameInvalid,
             format!("invalid certificate name `{}`", output::safe(name)),
         )
         .with_fix(
@@ -96,7 +97,7 @@ fn issue(
             output::line(format!("  --{what} {}", output::safe(&path.to_string_lossy())))?;
         }
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
@@ -121,7 +122,7 @@ fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
             })
             .collect();
         output::json(&json!({ "ok": true, "folder": dir.to_string_lossy(), "certificates": list }))?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     for leaf in &leaves {
         let end = Timestamp::from_unix_millis(leaf.not_after_ms);
@@ -142,5 +143,5 @@ fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
             output::safe(&dir.to_string_lossy())
         ));
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }

@@ -2,7 +2,7 @@
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use crate::{Cli, output};
 
@@ -19,5 +19,5 @@ pub(crate) fn run(args: &Args) -> Result<Exit, ExitError> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "synapsor-runner", &mut script);
     output::raw(&script)?;
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use serde_json::json;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::contract::{Contract, ValidationIssue};
 
 use crate::{Context, contract_file, output};
@@ -45,7 +45,7 @@ fn validate(context: &Context) -> Result<Exit, ExitError> {
             report.warnings.len()
         ))?;
     }
-    Ok(Exit(if report.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
+    Ok(if report.is_ok() { Exit::Ok } else { Exit::Failure })
 }
 
 fn shown(word: &str, problem: &ValidationIssue) -> String {

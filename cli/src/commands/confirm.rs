@@ -1,7 +1,8 @@
 //! Confirmation by the operator before signing. Not a command of its own.
 
 use clap::Args;
-use synapsor_chassis::run::{EXIT_FAILURE, ExitError};
+use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::{SeparationOfDuties, TrustFile};
 
 use crate::operator_key::Signer;
@@ -53,7 +54,7 @@ impl ConfirmOptions {
         ) {
             return Ok(());
         }
-        Err(ExitError::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
+        Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::replay::Entry;
 
@@ -72,7 +72,7 @@ async fn tail(args: &TailArgs, session: &LedgerConnection, context: &Context) ->
     let mut stream = LedgerClient::of(session).tail(&filter).await?;
     tokio::select! {
         done = print_all(&mut stream, args, context) => done,
-        () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
+        () = context.stop.cancelled() => Ok(Exit::Ok),
     }
 }
 
@@ -103,7 +103,7 @@ async fn print_all(stream: &mut EventStream, args: &TailArgs, context: &Context)
             ))?;
         }
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn kind(text: &str) -> Result<EventKind, String> {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::review::shown;
 
 use crate::Context;
@@ -74,7 +74,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
     if context.global.json {
         let rows: Vec<Json> = rows.iter().map(object).collect();
         output::json(&json!({ "evidence": rows }))?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[
         "EVIDENCE",
@@ -102,7 +102,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         ]);
     }
     output::line(table)?;
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
@@ -111,7 +111,7 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
         let mut object = object(&found);
         object["proposal_ids"] = json!(proposals);
         output::json(&object)?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     let e = &found.evidence;
     let head = [
@@ -141,7 +141,7 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
     for id in &proposals {
         output::line(format!("{:<16}{}", "proposal", safe(id)))?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn object(row: &ListedEvidence) -> Json {

@@ -6,7 +6,8 @@ use std::ffi::OsString;
 
 use clap::Args as ClapArgs;
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::is_env_name;
 use synapsor_domain::inspection::{Inspection, TableInfo};
 
@@ -67,8 +68,8 @@ impl DatabaseArgs {
         if is_env_name(self.variable()) {
             return Ok(());
         }
-        Err(ExitError::usage(
-            "ENV_NAME_INVALID",
+        Err(ExitError::new(
+            ErrorCode::EnvNameInvalid,
             "--from-env is not a variable name of upper-case letters, digits and `_`",
         )
         .with_fix(
@@ -92,14 +93,18 @@ impl DatabaseArgs {
         }
         let names = BTreeSet::from([name.to_owned(), format!("{name}_FILE")]);
         let printed = run_executor_command(context, arguments, &names).await?;
-        serde_json::from_slice(&printed)
-            .map_err(|_| verification_failed("READER_ANSWER_MALFORMED", "inspection missing or malformed"))
+        serde_json::from_slice(&printed).map_err(|_| {
+            verification_failed(
+                ErrorCode::ReaderAnswerMalformed,
+                "inspection missing or malformed",
+            )
+        })
     }
 }
 
 fn inline_url() -> ExitError {
-    ExitError::usage(
-        "INLINE_URL_REFUSED",
+    ExitError::new(
+        ErrorCode::InlineUrlRefused,
         "a URL on the command line is visible to every process of this machine",
     )
     .with_fix(
@@ -127,7 +132,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     } else {
         show(&inspection, args.database.variable())?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {

@@ -2,7 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::signing::KeyId;
 use synapsor_domain::trust::{KeyStanding, TrustFile};
 
@@ -83,7 +84,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::List => list(context)?,
         Command::Retire(args) => retire(&args, context).await?,
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn lines(trust: &TrustFile) -> Vec<Line<'_>> {
@@ -169,7 +170,7 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
         .find(|line| line.role == args.role && line.key_id == &args.key_id);
     let Some(known) = known else {
         return Err(ExitError::new(
-            "KEY_UNKNOWN",
+            ErrorCode::KeyUnknown,
             format!(
                 "{} is not a {} key in the trust file",
                 args.key_id,
@@ -180,7 +181,7 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
     };
     if let KeyStanding::Retired(Some(head)) = known.standing {
         return Err(ExitError::new(
-            "KEY_RETIRED",
+            ErrorCode::KeyRetired,
             format!("{} was already retired at log size {}", args.key_id, head.size),
         ));
     }
@@ -200,7 +201,7 @@ fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<()
     let entries = edit.entries(args.role.list())?;
     let entry = entries.iter_mut().find(|e| e["key_id"] == json!(args.key_id));
     let entry = entry.and_then(Json::as_object_mut).ok_or_else(|| {
-        ExitError::new("KEY_UNKNOWN", "key entry was removed by another command")
+        ExitError::new(ErrorCode::KeyUnknown, "key entry was removed by another command")
             .with_fix("list the keys with `synapsor-runner keys list`")
     })?;
     let (size, root) = (retirement.head.size, hex::encode(retirement.head.root));

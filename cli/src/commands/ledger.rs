@@ -4,11 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use super::replay;
 use crate::Context;
-use crate::clients::EXIT_TAMPERED;
 use crate::connection::LedgerConnection;
 use crate::output::{self, safe};
 use crate::workflows;
@@ -59,7 +58,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 async fn verify(session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let verified = workflows::verify_ledger(session).await?;
     let fits = verified.findings.is_empty();
-    let exit = Exit(if fits { EXIT_OK } else { EXIT_TAMPERED });
+    let exit = if fits { Exit::Ok } else { Exit::Tampered };
     let root = hex::encode(verified.checkpoint.root);
     if context.global.json {
         output::json(&json!({
@@ -102,5 +101,5 @@ async fn verify(session: &LedgerConnection, context: &Context) -> Result<Exit, E
 async fn prove(args: &Prove, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let replayed = workflows::replay(session, &args.proposal).await?;
     replay::write(args.output.as_deref(), &replay::bundle_bytes(&replayed)?, context)?;
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }

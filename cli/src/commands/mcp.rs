@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
 use synapsor_chassis::exposure::ListenPolicy;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::tool::AliasMode;
 
@@ -193,7 +194,7 @@ impl HttpOptions {
         if let Some(source) = contract.tokens() {
             if self.dev_no_auth || self.auth_tokens_file.is_some() {
                 let text = "the contract takes tenant and principal from callers' access tokens";
-                return Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
+                return Err(ExitError::new(ErrorCode::HttpAccessTokensRequired, text)
                     .with_fix("remove --dev-no-auth and --auth-tokens-file"));
             }
             return Ok(GatewayAuth::AccessTokens {
@@ -213,7 +214,7 @@ impl HttpOptions {
         }
         let text = format!("HTTP needs a bearer token, and {name} is not set");
         Err(
-            ExitError::usage("HTTP_AUTH_TOKEN_MISSING", text).with_fix(format!(
+            ExitError::new(ErrorCode::HttpAuthTokenMissing, text).with_fix(format!(
                 "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
             )),
         )
@@ -278,7 +279,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::ServeHttp(ServeHttp { tools, http }) => {
             if tools.names.mode() != AliasMode::Canonical {
                 let text = "the legacy bridge lists tools by their canonical names only";
-                return Err(ExitError::usage("ALIAS_MODE_UNSUPPORTED", text)
+                return Err(ExitError::new(ErrorCode::AliasModeUnsupported, text)
                     .with_fix("remove the flag, or serve with `mcp serve-streamable-http`"));
             }
             output::note(
@@ -299,7 +300,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
     let contract = contract_file::load_runnable(&context.global)?;
     if contract.contract.tokens().is_some() {
         let text = "the contract takes tenant and principal from access tokens, which come over HTTP only";
-        return Err(ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix(
+        return Err(ExitError::new(ErrorCode::ContractNeedsHttp, text).with_fix(
             "serve it with `mcp serve-streamable-http`, or set the context's provider to `environment`",
         ));
     }
@@ -315,7 +316,7 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
         status = gateway.handle.wait() => exit_of(status),
         failure = reader.run_until_fatal() => Err(failure),
         failure = keeper.keep() => Err(failure),
-        () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
+        () = context.stop.cancelled() => Ok(Exit::Ok),
     };
     gateway.end().await;
     reader.stop().await;
@@ -325,15 +326,10 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
 /// The gateway has already printed its error on stderr.
 fn exit_of(status: std::io::Result<std::process::ExitStatus>) -> Result<Exit, ExitError> {
     match status {
-        Ok(status) if status.success() => Ok(Exit(EXIT_OK)),
-        Ok(status) => Ok(Exit(
-            status
-                .code()
-                .and_then(|code| u8::try_from(code).ok())
-                .unwrap_or(1),
-        )),
+        Ok(status) if status.success() => Ok(Exit::Ok),
+        Ok(status) => Ok(status.code().and_then(Exit::from_number).unwrap_or(Exit::Failure)),
         Err(error) => Err(ExitError::new(
-            "CHILD_LOST",
+            ErrorCode::ChildLost,
             format!("cannot wait for the gateway: {}", error.kind()),
         )),
     }
@@ -379,7 +375,7 @@ async fn serve_http(
         failure = gateway.run_until_fatal() => Err(failure),
         failure = reader.run_until_fatal() => Err(failure),
         failure = keeper.keep() => Err(failure),
-        () = context.stop.cancelled() => Ok(Exit(EXIT_OK)),
+        () = context.stop.cancelled() => Ok(Exit::Ok),
     };
     gateway.stop().await;
     reader.stop().await;

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_OK, EXIT_USAGE, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::{files::MODE_PRIVATE, random};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::signing::{KeyId, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -94,7 +95,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
         Command::Add(args) => add(&args, context)?,
         Command::Revoke(args) => revoke(&args.key_id, context)?,
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn keygen(args: &Keygen, context: &Context) -> Result<(), ExitError> {
@@ -166,11 +167,11 @@ fn only_key(folder: &Path) -> Result<PathBuf, ExitError> {
     match paths.as_slice() {
         [path] => Ok(path.clone()),
         [] => Err(ExitError::new(
-            "SIGNING_KEY_MISSING",
+            ErrorCode::SigningKeyMissing,
             format!("no operator key in {}", folder.display()),
         )),
-        many => Err(ExitError::usage(
-            "SIGNING_KEY_AMBIGUOUS",
+        many => Err(ExitError::new(
+            ErrorCode::SigningKeyAmbiguous,
             format!("{} holds {} operator keys", folder.display(), many.len()),
         )
         .with_fix("pass --signing-key PATH")),
@@ -179,7 +180,7 @@ fn only_key(folder: &Path) -> Result<PathBuf, ExitError> {
 
 /// Encrypts the key with a passphrase that was typed twice.
 fn protected(key: &SigningKey) -> Result<Zeroizing<String>, ExitError> {
-    let refused = |text: String| ExitError::new("PASSPHRASE_REFUSED", text).with_exit(EXIT_USAGE);
+    let refused = |text: String| ExitError::new(ErrorCode::PassphraseRefused, text);
     let first = ask("New passphrase: ")?;
     if first.chars().count() < PASSPHRASE_CHARS_MIN {
         return Err(refused(format!(
@@ -250,14 +251,19 @@ fn add(args: &Add, context: &Context) -> Result<(), ExitError> {
             .lock()
             .take(most)
             .read_to_end(&mut bytes)
-            .map_err(|e| ExitError::new("ENTRY_UNREADABLE", format!("cannot read stdin: {}", e.kind())))?;
+            .map_err(|e| {
+                ExitError::new(
+                    ErrorCode::EntryUnreadable,
+                    format!("cannot read stdin: {}", e.kind()),
+                )
+            })?;
         bytes
     } else {
         files::read_bounded(&args.file, most)?
     };
     let entry: Json = serde_json::from_slice(&bytes).map_err(|e| {
         ExitError::new(
-            "ENTRY_INVALID",
+            ErrorCode::EntryInvalid,
             format!("{} is not JSON: {e}", args.file.display()),
         )
         .with_fix("pass the output of `synapsor-runner operator keygen`")
@@ -275,7 +281,7 @@ fn revoke(key_id: &KeyId, context: &Context) -> Result<(), ExitError> {
         .find(|o| o["key_id"] == json!(key_id));
     let Some(operator) = found.and_then(Json::as_object_mut) else {
         return Err(ExitError::new(
-            "KEY_UNKNOWN",
+            ErrorCode::KeyUnknown,
             format!("{key_id} is not an operator key in the trust file"),
         )
         .with_fix("list the ids with `synapsor-runner operator list`"));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::replay::markdown;
 
 use crate::Context;
@@ -96,7 +96,7 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
         output::json(
             &json!({ "replay": verified.story, "findings": verified.findings, "verified_at_size": size }),
         )?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     output::text(&markdown(&verified.story))?;
     output::line(format!(
@@ -106,7 +106,7 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
     for finding in &verified.findings {
         output::line(format!("note: {}", output::safe(finding)))?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 async fn export(args: &Export, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
@@ -116,7 +116,7 @@ async fn export(args: &Export, session: &LedgerConnection, context: &Context) ->
         ExportFormat::Markdown => markdown(&replayed.verified.story).into_bytes(),
     };
     write(args.output.as_deref(), &bytes, context)?;
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 /// Serializes the bundle for `bundle verify`, with a final line feed.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 
@@ -69,11 +70,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 
 impl SmokeResult {
     pub(super) fn exit(&self) -> Exit {
-        Exit(if self.answer.is_error {
-            EXIT_FAILURE
+        if self.answer.is_error {
+            Exit::Failure
         } else {
-            EXIT_OK
-        })
+            Exit::Ok
+        }
     }
 }
 
@@ -125,14 +126,14 @@ fn pick(
         (Some(name), _) if names.contains(&name) || contract.capability(name).is_none() => {
             Ok(name.to_owned())
         }
-        (Some(name), _) => Err(ExitError::usage(
-            "CAPABILITY_WRONG_KIND",
+        (Some(name), _) => Err(ExitError::new(
+            ErrorCode::CapabilityWrongKind,
             format!("`{name}` is not a proposal capability"),
         )
         .with_fix(format!("choose one of: {}", names.join(", ")))),
         (None, [only]) => Ok((*only).to_owned()),
-        (None, _) => Err(ExitError::usage(
-            "CAPABILITY_REQUIRED",
+        (None, _) => Err(ExitError::new(
+            ErrorCode::CapabilityRequired,
             "capability required: the contract does not define exactly one",
         )
         .with_fix(format!("choose one of: {}", names.join(", ")))),
@@ -156,7 +157,7 @@ impl Input {
                 error.line(),
                 error.column()
             );
-            ExitError::usage("INPUT_INVALID", text)
+            ExitError::new(ErrorCode::InputInvalid, text)
                 .with_fix("pass an object such as {\"invoice_id\": \"INV-1\"}")
         })
     }
@@ -169,12 +170,12 @@ fn read_stdin() -> Result<Vec<u8>, ExitError> {
     let read = std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes);
     match read {
         Ok(count) if count as u64 <= limit => Ok(bytes),
-        Ok(_) => Err(ExitError::usage(
-            "INPUT_INVALID",
+        Ok(_) => Err(ExitError::new(
+            ErrorCode::InputInvalid,
             format!("stdin is larger than {limit} bytes"),
         )),
-        Err(error) => Err(ExitError::usage(
-            "INPUT_INVALID",
+        Err(error) => Err(ExitError::new(
+            ErrorCode::InputInvalid,
             format!("cannot read stdin: {}", error.kind()),
         )),
     }
@@ -251,12 +252,8 @@ pub(super) fn show_refusal(answer: &ToolCallResult) -> Result<bool, ExitError> {
     }
     let (code, message) = answer
         .refusal()
-        .unwrap_or_else(|| ("INTERNAL".to_owned(), answer.envelope.to_string()));
-    output::line(format!(
-        "rejected  {}: {}",
-        output::safe(&code),
-        output::safe(&message)
-    ))?;
+        .unwrap_or_else(|| (ErrorCode::Internal, answer.envelope.to_string()));
+    output::line(format!("rejected  {}: {}", code, output::safe(&message)))?;
     output::line("source changed: no")?;
     Ok(true)
 }

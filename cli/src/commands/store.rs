@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::files::FileLock;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::DeploymentEnvironment;
 
 use crate::{Context, output, state};
@@ -34,13 +35,12 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     let environment = state::load_trust(state.trust_path())?.environment;
     if environment != DeploymentEnvironment::Dev {
         let text = format!("the deployment of {} is {environment}", state.dir().display());
-        return Err(
-            ExitError::new("STORE_RESET_REFUSED", text).with_fix("reset the store of a dev deployment only")
-        );
+        return Err(ExitError::new(ErrorCode::StoreResetRefused, text)
+            .with_fix("reset the store of a dev deployment only"));
     }
     if !yes {
-        return Err(ExitError::usage(
-            "CONFIRMATION_MISSING",
+        return Err(ExitError::new(
+            ErrorCode::ConfirmationMissing,
             format!("this removes {}", state.store().display()),
         )
         .with_fix("pass --yes; proposals, decisions, receipts and evidence in it will be lost"));
@@ -49,7 +49,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     // Held until the files are deleted, so that no ledger starts on a part of them.
     let Some(_lock) = FileLock::try_exclusive(&lock)? else {
         return Err(
-            ExitError::new("STORE_LOCKED", "a ledger is running on this store")
+            ExitError::new(ErrorCode::StoreLocked, "a ledger is running on this store")
                 .with_fix("stop `up` and MCP servers first; a ledger exits 5 seconds after its last client"),
         );
     };
@@ -64,7 +64,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => {
                 let text = format!("cannot remove {}: {}", file.display(), error.kind());
-                return Err(ExitError::new("STORE_RESET_INCOMPLETE", text)
+                return Err(ExitError::new(ErrorCode::StoreResetIncomplete, text)
                     .with_fix("remove the file, then run the command again"));
             }
         }
@@ -82,7 +82,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
         ))?;
         output::line("The source databases were not changed.")?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn beside(store: &Path, ending: &str) -> PathBuf {

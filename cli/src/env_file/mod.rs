@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 
 use parse::parse;
 
@@ -60,28 +61,30 @@ fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
 
 fn unusable(path: &Path, error: &FileError) -> ExitError {
     let code = match error {
-        FileError::Missing(_) => "ENV_FILE_NOT_FOUND",
-        FileError::NotPrivate { .. } | FileError::WrongOwner(_) => "ENV_FILE_OPEN",
-        FileError::TooLarge { .. } => "ENV_FILE_TOO_LARGE",
+        FileError::Missing(_) => ErrorCode::EnvFileNotFound,
+        FileError::NotPrivate { .. } | FileError::WrongOwner(_) => ErrorCode::EnvFileOpen,
+        FileError::TooLarge { .. } => ErrorCode::EnvFileTooLarge,
         FileError::Exists(_)
         | FileError::Denied(_)
         | FileError::WrongKind { .. }
         | FileError::WritableByOthers { .. }
-        | FileError::Io { .. } => "ENV_FILE_UNREADABLE",
+        | FileError::Io { .. } => ErrorCode::EnvFileUnreadable,
     };
     let fix = match error {
         FileError::NotPrivate { .. } => format!("chmod 600 {}", path.display()),
         other => other.fix(),
     };
-    ExitError::usage(code, format!("invalid env file: {error}")).with_fix(fix)
+    ExitError::new(code, format!("invalid env file: {error}")).with_fix(fix)
 }
 
 fn invalid(path: &Path, why: &str) -> ExitError {
-    ExitError::usage("ENV_FILE_INVALID", format!("{}, {why}", path.display()))
+    ExitError::new(ErrorCode::EnvFileInvalid, format!("{}, {why}", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
+    use synapsor_codes::Exit;
+
     use std::fs;
     use std::os::unix::fs::PermissionsExt as _;
 
@@ -95,12 +98,12 @@ mod tests {
         (folder, path)
     }
 
-    fn code(text: &[u8], mode: u32) -> String {
+    fn code(text: &[u8], mode: u32) -> ErrorCode {
         let (_folder, path) = written(text, mode);
         let failure = over(EnvVars::fixed::<&str, &str>([]), &path).unwrap_err();
-        assert_eq!(failure.exit(), 2);
+        assert_eq!(failure.exit(), Exit::Usage);
         assert!(!failure.to_string().contains("SEKRIT"), "{failure}");
-        failure.code().to_owned()
+        failure.code()
     }
 
     #[test]
@@ -114,7 +117,7 @@ mod tests {
     #[test]
     fn rejects_env_file_readable_by_others() {
         for mode in [0o640, 0o604, 0o660, 0o644] {
-            assert_eq!(code(b"A=SEKRIT", mode), "ENV_FILE_OPEN", "{mode:o}");
+            assert_eq!(code(b"A=SEKRIT", mode), ErrorCode::EnvFileOpen, "{mode:o}");
         }
         let (_folder, path) = written(b"A=b", 0o400);
         assert!(over(EnvVars::fixed::<&str, &str>([]), &path).is_ok());
@@ -128,19 +131,19 @@ mod tests {
         let (_folder, path) = written(b"A=SEKRIT", 0o600);
         std::os::unix::fs::chown(&path, Some(12_345), None).unwrap();
         let failure = over(EnvVars::fixed::<&str, &str>([]), &path).unwrap_err();
-        assert_eq!(failure.code(), "ENV_FILE_OPEN");
+        assert_eq!(failure.code(), ErrorCode::EnvFileOpen);
     }
 
     #[test]
     fn rejects_unusable_env_file() {
-        assert_eq!(code(b"A=SEKRIT x", 0o600), "ENV_FILE_INVALID");
-        assert_eq!(code(b"A=\xff", 0o600), "ENV_FILE_INVALID");
-        assert_eq!(code(b"SYNAPSOR_TRUST=SEKRIT", 0o600), "ENV_FILE_INVALID");
+        assert_eq!(code(b"A=SEKRIT x", 0o600), ErrorCode::EnvFileInvalid);
+        assert_eq!(code(b"A=\xff", 0o600), ErrorCode::EnvFileInvalid);
+        assert_eq!(code(b"SYNAPSOR_TRUST=SEKRIT", 0o600), ErrorCode::EnvFileInvalid);
         let large = vec![b'#'; usize::try_from(BYTES_MAX).unwrap() + 1];
-        assert_eq!(code(&large, 0o600), "ENV_FILE_TOO_LARGE");
+        assert_eq!(code(&large, 0o600), ErrorCode::EnvFileTooLarge);
         let (folder, _) = written(b"", 0o600);
         let at = |path: &Path| over(EnvVars::fixed::<&str, &str>([]), path).unwrap_err();
-        assert_eq!(at(&folder.path().join("none")).code(), "ENV_FILE_NOT_FOUND");
-        assert_eq!(at(folder.path()).code(), "ENV_FILE_UNREADABLE");
+        assert_eq!(at(&folder.path().join("none")).code(), ErrorCode::EnvFileNotFound);
+        assert_eq!(at(folder.path()).code(), ErrorCode::EnvFileUnreadable);
     }
 }

@@ -10,6 +10,7 @@ use std::io::{ErrorKind, IsTerminal as _, Write};
 use serde::Serialize;
 use synapsor_chassis::invisible::escape_json;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::review::escape;
 
 pub(crate) use prompt::ask;
@@ -73,7 +74,7 @@ fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         Err(error) => Err(ExitError::new(
-            "OUTPUT_FAILED",
+            ErrorCode::OutputFailed,
             format!("cannot write to stdout: {}", error.kind()),
         )),
     }
@@ -81,7 +82,7 @@ fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
 
 fn unwritable(error: serde_json::Error) -> ExitError {
     ExitError::new(
-        "OUTPUT_FAILED",
+        ErrorCode::OutputFailed,
         format!("result cannot be serialized as JSON: {error}"),
     )
 }

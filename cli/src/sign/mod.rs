@@ -1,7 +1,8 @@
 //! Builds the objects that operators sign, and decides when signing is allowed. Pure: callers supply clock,
 //! randomness and terminal.
 
-use synapsor_chassis::run::{EXIT_USAGE, ExitError};
+use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
     SignerTreeHead, VerifiedDecision,
@@ -13,8 +14,6 @@ use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::review;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, DeploymentEnvironment, TrustFile};
-
-use crate::clients::EXIT_REFUSED;
 
 /// Inputs of a signature besides the proposal.
 #[derive(Debug)]
@@ -141,14 +140,14 @@ fn seen(checkpoint: &Checkpoint) -> Option<SignerTreeHead> {
 fn lifetime(asked: Option<u32>, default: Span, ceiling: Span) -> Result<Span, ExitError> {
     match asked {
         None => Ok(default.min(ceiling)),
-        Some(0) => Err(ExitError::usage(
-            "EXPIRES_INVALID",
+        Some(0) => Err(ExitError::new(
+            ErrorCode::ExpiresInvalid,
             "--expires is not a number of minutes of at least 1",
         )),
         Some(minutes) if Span::minutes(i64::from(minutes)) > ceiling => {
             let most = ceiling.as_seconds() / 60;
-            Err(ExitError::usage(
-                "EXPIRES_TOO_LONG",
+            Err(ExitError::new(
+                ErrorCode::ExpiresTooLong,
                 format!("signature validity exceeds the maximum of {most} minutes"),
             )
             .with_fix(format!("pass --expires {most} or less")))
@@ -206,15 +205,15 @@ impl ConfirmationInput<'_> {
             };
         }
         if environment != DeploymentEnvironment::Dev && self.reference == "latest" {
-            return Err(ExitError::usage(
-                "LATEST_REFUSED",
+            return Err(ExitError::new(
+                ErrorCode::LatestRefused,
                 "outside dev, --yes does not accept `latest`: a newer proposal may have arrived",
             )
             .with_fix("pass the proposal id"));
         }
         if (environment != DeploymentEnvironment::Dev || abbreviated) && self.code.is_none() {
-            return Err(ExitError::usage(
-                "CODE_REQUIRED",
+            return Err(ExitError::new(
+                ErrorCode::CodeRequired,
                 "--yes requires --code in this environment: the short code of the reviewed digest",
             )
             .with_fix(
@@ -242,20 +241,18 @@ fn is_code(typed: &str, code: &str) -> bool {
 
 fn other_code() -> ExitError {
     ExitError::new(
-        "CODE_MISMATCH",
+        ErrorCode::CodeMismatch,
         "short code does not match this proposal; it may differ from the reviewed one",
     )
     .with_fix("review it again with `synapsor-runner proposals show ID`")
-    .with_exit(EXIT_REFUSED)
 }
 
 fn no_terminal() -> ExitError {
     ExitError::new(
-        "CONFIRMATION_REQUIRED",
+        ErrorCode::ConfirmationRequired,
         "confirmation required, but no terminal is attached",
     )
     .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
-    .with_exit(EXIT_USAGE)
 }
 
 #[cfg(test)]

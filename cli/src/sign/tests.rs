@@ -1,5 +1,6 @@
 //! Apply orders, validity and the rules of `--yes` and `--code`, on a proposal with hostile text.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{VerificationContext, verify_decision, verify_order};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
@@ -83,9 +84,12 @@ fn decision_validity_is_capped_by_ceiling_and_proposal() {
     assert_eq!(life("production", Some(5)).unwrap(), 5);
     assert_eq!(
         life("production", Some(61)).unwrap_err().code(),
-        "EXPIRES_TOO_LONG"
+        ErrorCode::ExpiresTooLong
     );
-    assert_eq!(life("dev", Some(0)).unwrap_err().code(), "EXPIRES_INVALID");
+    assert_eq!(
+        life("dev", Some(0)).unwrap_err().code(),
+        ErrorCode::ExpiresInvalid
+    );
     let mut trust = trust("dev");
     trust.ceilings.decision_minutes = Some(60 * 24 * 30);
     let attested = attested("plain", &trust);
@@ -114,10 +118,10 @@ fn question(
     consent
         .question(&attested, trust.environment)
         .map_err(|e| match e.code() {
-            "CODE_REQUIRED" => "code required",
-            "LATEST_REFUSED" => "no latest",
-            "CODE_MISMATCH" => "other code",
-            "CONFIRMATION_REQUIRED" => "no terminal",
+            ErrorCode::CodeRequired => "code required",
+            ErrorCode::LatestRefused => "no latest",
+            ErrorCode::CodeMismatch => "other code",
+            ErrorCode::ConfirmationRequired => "no terminal",
             _ => "other",
         })
 }

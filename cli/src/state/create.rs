@@ -14,6 +14,7 @@ use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::DevCa;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{ANY_ROLE, is_name};
@@ -99,7 +100,7 @@ fn wait_for_lock(path: &Path) -> Result<FileLock, ExitError> {
         }
         if start.elapsed() > LOCK_TIMEOUT {
             return Err(ExitError::new(
-                "STATE_LOCKED",
+                ErrorCode::StateLocked,
                 format!("{} is locked by another process", path.display()),
             )
             .with_fix("wait until the other command ends"));
@@ -186,7 +187,7 @@ fn beside(dir: &Path) -> Result<PathBuf, ExitError> {
             Ok(parent.join(format!("{}.new-{}", name.to_string_lossy(), random::hex_id(12))))
         }
         _ => Err(ExitError::new(
-            "STATE_PARENT_MISSING",
+            ErrorCode::StateParentMissing,
             format!("{} has no parent directory", dir.display()),
         )
         .with_fix("create the parent directory first, or pass another --store")),
@@ -195,7 +196,7 @@ fn beside(dir: &Path) -> Result<PathBuf, ExitError> {
 
 fn in_place(path: &Path, error: &std::io::Error) -> ExitError {
     ExitError::new(
-        "STATE_NOT_CREATED",
+        ErrorCode::StateNotCreated,
         format!("cannot create {}: {}", path.display(), error.kind()),
     )
     .with_fix("check that the directory is writable")

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::dev_ca::DevCa;
+use synapsor_codes::ErrorCode;
 
 pub(crate) use create::operator_person;
 pub(crate) use trust::{load_trust, trust_path};
@@ -100,7 +101,7 @@ fn store_path(context: &Context) -> Result<PathBuf, ExitError> {
 }
 
 fn not_found(dir: &Path) -> ExitError {
-    ExitError::new("STATE_NOT_FOUND", format!("no state directory at {}", dir.display())).with_fix(
+    ExitError::new(ErrorCode::StateNotFound, format!("no state directory at {}", dir.display())).with_fix(
         "change to the contract's directory or pass --config or --store; `synapsor-runner up` creates a new state directory",
     )
 }
@@ -108,8 +109,8 @@ fn not_found(dir: &Path) -> ExitError {
 impl StateDir {
     fn of_store(store: &Path) -> Result<Self, ExitError> {
         let unusable = |why: &str| {
-            ExitError::usage(
-                "STORE_PATH_INVALID",
+            ExitError::new(
+                ErrorCode::StorePathInvalid,
                 format!("the store path {} {why}", store.display()),
             )
             .with_fix("use a file path, such as ./.synapsor/local.db")

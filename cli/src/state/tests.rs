@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::DeploymentEnvironment as Seriousness;
 use tokio_util::sync::CancellationToken;
@@ -78,7 +79,10 @@ fn find_in_wrong_directory_creates_nothing() {
     let place = folder();
     let context = context(&place.path().join("state/local.db"));
     let failure = find(&context).unwrap_err();
-    assert_eq!((failure.code(), failure.exit()), ("STATE_NOT_FOUND", 1));
+    assert_eq!(
+        (failure.code(), failure.exit()),
+        (ErrorCode::StateNotFound, Exit::Failure)
+    );
     assert!(failure.message().contains("state") && failure.fix().is_some());
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
 }
@@ -157,7 +161,7 @@ fn rejects_state_directory_writable_by_others() {
 fn rejects_missing_parent_and_creates_nothing() {
     let place = folder();
     let failure = find_or_create(&context(&place.path().join("a/b/local.db"))).unwrap_err();
-    assert_eq!(failure.code(), "STATE_PARENT_MISSING");
+    assert_eq!(failure.code(), ErrorCode::StateParentMissing);
     assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
 }
 
@@ -175,7 +179,7 @@ fn contract_store_path_creates_missing_directories() {
     context.global.config = Some(file);
     assert_eq!(
         find_or_create(&context).unwrap_err().code(),
-        "STATE_PARENT_MISSING"
+        ErrorCode::StateParentMissing
     );
     context.global.store = None;
     assert_eq!(

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::trust::TrustFile;
 
@@ -20,19 +21,16 @@ pub(crate) fn trust_path(context: &Context) -> Result<PathBuf, ExitError> {
 pub(crate) fn load_trust(path: &Path) -> Result<TrustFile, ExitError> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64).map_err(|error| match error {
         FileError::Missing(path) => ExitError::new(
-            "TRUST_FILE_MISSING",
+            ErrorCode::TrustFileMissing,
             format!("trust file {} not found", path.display()),
         )
         .with_fix("pass its path with --trust"),
         other => other.into(),
     })?;
     files::check_not_writable_by_others(path)
-        .map_err(|error| ExitError::new("TRUST_FILE_OPEN", error.to_string()).with_fix(error.fix()))?;
+        .map_err(|error| ExitError::new(ErrorCode::TrustFileOpen, error.to_string()).with_fix(error.fix()))?;
     TrustFile::parse(&bytes).map_err(|refusal| {
-        ExitError::new(
-            refusal.code.clone(),
-            format!("{}: {}", path.display(), refusal.public),
-        )
-        .with_fix("restore the file from its backup, or fix the reported entries")
+        ExitError::new(refusal.code, format!("{}: {}", path.display(), refusal.public))
+            .with_fix("restore the file from its backup, or fix the reported entries")
     })
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 
 /// Path of the binary `name` in the directory of this executable.
 pub(crate) fn path(name: &str) -> Result<PathBuf, ExitError> {
     let unknown = |why: String| {
-        ExitError::new("BINARY_MISSING", why)
+        ExitError::new(ErrorCode::BinaryMissing, why)
             .with_fix("install synapsor-runner, -gateway, -executor and -ledger in one directory")
     };
     let own = std::env::current_exe()

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use tokio::process::{ChildStdin, Command};
 
 use super::binary;
@@ -70,7 +71,7 @@ fn open_log(path: &Path) -> Result<fs::File, ExitError> {
         .open(path);
     opened.map_err(|error| {
         ExitError::new(
-            "STATE_NOT_WRITABLE",
+            ErrorCode::StateNotWritable,
             format!("cannot write {}: {}", path.display(), error.kind()),
         )
         .with_fix("check that the state directory is writable by this user")
@@ -124,7 +125,7 @@ impl Child {
                     self.name(),
                     READY_TIMEOUT.as_secs()
                 );
-                return Err(ExitError::unreachable("CHILD_NOT_READY", text).with_fix(format!(
+                return Err(ExitError::new(ErrorCode::ChildNotReady, text).with_fix(format!(
                     "check {}",
                     self.log.as_deref().unwrap_or(Path::new("its log")).display()
                 )));
@@ -153,7 +154,7 @@ impl Child {
     pub(crate) fn address(&self) -> Result<SocketAddr, ExitError> {
         self.address.ok_or_else(|| {
             ExitError::new(
-                "CHILD_NOT_LISTENING",
+                ErrorCode::ChildNotListening,
                 format!("the {} does not listen", self.name()),
             )
         })
@@ -170,7 +171,7 @@ impl Child {
             Ok(None) => None,
             Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), Some(status))),
             Err(error) => Some(ExitError::new(
-                "CHILD_LOST",
+                ErrorCode::ChildLost,
                 format!("cannot wait for the {}: {}", self.name(), error.kind()),
             )),
         }
@@ -212,7 +213,7 @@ impl Child {
 
 pub(super) fn not_started(spec: &ChildSpec, error: &std::io::Error) -> ExitError {
     ExitError::new(
-        "CHILD_NOT_STARTED",
+        ErrorCode::ChildNotStarted,
         format!("cannot start {}: {}", spec.binary, error.kind()),
     )
     .with_fix("check that the binaries beside synapsor-runner are executable")
@@ -222,25 +223,20 @@ pub(super) fn not_started(spec: &ChildSpec, error: &std::io::Error) -> ExitError
 pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitStatus>) -> ExitError {
     if let Some(signal) = status.and_then(|status| status.signal()) {
         return ExitError::new(
-            "CHILD_KILLED",
+            ErrorCode::ChildKilled,
             format!("the {name} was killed by signal {signal}"),
         );
     }
     let Some(log) = log else {
-        return ExitError::new("CHILD_ENDED", format!("the {name} ended"))
+        return ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended"))
             .with_fix("check its message above");
     };
     let bytes = files::read_bounded(log, LOG_BYTES_MAX).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let exit = status
-        .and_then(|status| status.code())
-        .and_then(|code| u8::try_from(code).ok())
-        .filter(|code| (1..=14).contains(code))
-        .unwrap_or(1);
     match printed_failure(&lines) {
         Some((code, message, fix)) => {
-            let failure = ExitError::new(code, format!("the {name} ended: {message}")).with_exit(exit);
+            let failure = ExitError::new(code, format!("the {name} ended: {message}"));
             match fix {
                 Some(fix) => failure.with_fix(fix),
                 None => failure,
@@ -249,15 +245,14 @@ pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitSt
         None => {
             let usage = lines.iter().rfind(|line| line.starts_with("error: "));
             let last = usage.or(lines.last()).copied().unwrap_or("no output");
-            ExitError::new("CHILD_ENDED", format!("the {name} ended: {last}"))
-                .with_exit(exit)
+            ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended: {last}"))
                 .with_fix(format!("check {}", log.display()))
         }
     }
 }
 
 /// Parses code, message and fix of the last error among the lines that a child printed.
-pub(super) fn printed_failure(lines: &[&str]) -> Option<(String, String, Option<String>)> {
+pub(super) fn printed_failure(lines: &[&str]) -> Option<(ErrorCode, String, Option<String>)> {
     let at = lines.iter().rposition(|line| line.starts_with("error["))?;
     let (code, message) = lines[at].strip_prefix("error[")?.split_once("]: ")?;
     let rest = &lines[at + 1..];
@@ -267,5 +262,5 @@ pub(super) fn printed_failure(lines: &[&str]) -> Option<(String, String, Option<
         .chain(more)
         .collect::<Vec<_>>()
         .join("\n");
-    Some((code.to_owned(), message, fix.map(str::to_owned)))
+    Some((ErrorCode::from_text(code)?, message, fix.map(str::to_owned)))
 }

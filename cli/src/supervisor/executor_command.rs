@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::inspection::INSPECTION_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
@@ -43,7 +44,7 @@ pub(crate) async fn run_executor_command(
         .unless_stopped(async {
             answer.await.unwrap_or_else(|_| {
                 let text = format!("database did not respond within {} s", ANSWER_TIMEOUT.as_secs());
-                Err(ExitError::unreachable("ANSWER_TIMEOUT", text)
+                Err(ExitError::new(ErrorCode::AnswerTimeout, text)
                     .with_fix("check that the server runs, and that the URL names its host and port"))
             })
         })
@@ -53,7 +54,7 @@ pub(crate) async fn run_executor_command(
 async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     let lost = |error: std::io::Error| {
         ExitError::new(
-            "CHILD_NOT_STARTED",
+            ErrorCode::ChildNotStarted,
             format!("cannot run {BINARY}: {}", error.kind()),
         )
         .with_fix("check that the binaries beside synapsor-runner are executable")
@@ -70,19 +71,12 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     if status.success() && printed.len() <= INSPECTION_BYTES_MAX {
         return Ok(printed);
     }
-    let exit = status
-        .code()
-        .and_then(|code| u8::try_from(code).ok())
-        .filter(|code| (1..=14).contains(code))
-        .unwrap_or(1);
     let lines: Vec<&str> = text.lines().collect();
     let Some((code, message, fix)) = child::printed_failure(&lines) else {
         let text = format!("{BINARY} exited without a valid result");
-        return Err(ExitError::new("CHILD_ENDED", text)
-            .with_exit(exit)
-            .with_fix("retry with one --schema"));
+        return Err(ExitError::new(ErrorCode::ChildEnded, text).with_fix("retry with one --schema"));
     };
-    let failure = ExitError::new(code, message).with_exit(exit);
+    let failure = ExitError::new(code, message);
     Err(match fix {
         Some(fix) => failure.with_fix(fix),
         None => failure,

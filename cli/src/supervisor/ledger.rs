@@ -11,6 +11,7 @@ use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
+use synapsor_codes::ErrorCode;
 
 use super::child::{Child, ChildSpec, POLL_PAUSE, READY_TIMEOUT};
 use super::environment::{self, Process};
@@ -20,8 +21,6 @@ use crate::Context;
 use crate::state::{ServiceKeyName, StateDir};
 
 const BINARY: &str = "synapsor-ledger";
-/// Error code of a ledger when another one owns the store.
-const STORE_LOCKED: &str = "STORE_LOCKED";
 const RUN_FILE: &str = "ledger.json";
 const LAST_ADDRESS_FILE: &str = "ledger.address";
 const ADDRESS_BYTES_MAX: u64 = 64;
@@ -82,7 +81,7 @@ async fn ensure(
         }
         match child.as_mut().and_then(Child::ended) {
             // Another ledger owns the store: it publishes its run file soon, or is about to exit.
-            Some(failure) if failure.code() == STORE_LOCKED => child = None,
+            Some(failure) if failure.code() == ErrorCode::StoreLocked => child = None,
             // Another process uses the port.
             Some(_) if listen.is_some() => (child, listen) = (None, None),
             Some(failure) => return Err(failure),
@@ -92,8 +91,8 @@ async fn ensure(
             None => {}
         }
         if start.elapsed() > READY_TIMEOUT {
-            return Err(ExitError::unreachable(
-                "LEDGER_NOT_READY",
+            return Err(ExitError::new(
+                ErrorCode::LedgerNotReady,
                 "the ledger of this state directory does not respond",
             )
             .with_fix(format!("check the logs in {}", state.logs_dir().display())));

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use tonic::transport::Channel;
 
 use super::budget::Budget;
@@ -58,11 +59,14 @@ impl<'a> LedgerMonitor<'a> {
                         tracing::warn!(address = %ledger.address, "ledger restarted at a different address");
                     }
                     pid = ledger.pid;
-                    ExitError::new("CHILD_ENDED", "ledger repeatedly exits soon after its start")
-                        .with_fix("check its log in the state directory")
+                    ExitError::new(
+                        ErrorCode::ChildEnded,
+                        "ledger repeatedly exits soon after its start",
+                    )
+                    .with_fix("check its log in the state directory")
                 }
                 Err(failure) => {
-                    tracing::error!(code = failure.code(), "{}", failure.message());
+                    tracing::error!(code = %failure.code(), "{}", failure.message());
                     failure
                 }
             };

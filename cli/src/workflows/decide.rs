@@ -2,6 +2,7 @@
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{Decision, DecisionKind, VerificationContext, verify_decision};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::ProposalState;
@@ -11,7 +12,7 @@ use synapsor_domain::timestamp::Timestamp;
 use super::fetch_proposal::{ProposalView, SignedReceipt, open_receipt};
 use super::{check_reason, now};
 use crate::Context;
-use crate::clients::{EXIT_REFUSED, LedgerClient, RejectEffect, WriterClient, refused, verification_failed};
+use crate::clients::{LedgerClient, RejectEffect, WriterClient, refused, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::sign::{self, Terms};
@@ -53,7 +54,7 @@ pub(crate) async fn approve(
     reason: Option<&str>,
     minutes: Option<u32>,
 ) -> Result<Approved, ExitError> {
-    still_open(looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
+    still_open(looked, ErrorCode::ProposalNotPendingReview)?;
     let (decision, envelope) = sealed(session, looked, signer, DecisionKind::Approve, (reason, minutes))?;
     let filed = LedgerClient::of(session).decide(&envelope).await?;
     Ok(Approved {
@@ -76,7 +77,7 @@ pub(crate) async fn reject(
     signer: &Signer,
     reason: &str,
 ) -> Result<Rejected, ExitError> {
-    still_open(looked, "PROPOSAL_NOT_REJECTABLE")?;
+    still_open(looked, ErrorCode::ProposalNotRejectable)?;
     let (_, envelope) = sealed(
         session,
         looked,
@@ -95,7 +96,7 @@ pub(crate) async fn reject(
     };
     match LedgerClient::of(session).decide(&envelope).await {
         Ok(filed) => rejected.state = Some(filed.state),
-        Err(failure) if failure.code() == "WRITEBACK_STARTED" => {}
+        Err(failure) if failure.code() == ErrorCode::WritebackStarted => {}
         Err(failure) => return Err(failure),
     }
     let may_have_started = looked.started
@@ -138,7 +139,7 @@ async fn denied(
         .is_some_and(|r| r.receipt.proposal_digest != looked.attested.digest())
     {
         return Err(verification_failed(
-            "RECEIPT_FOREIGN",
+            ErrorCode::ReceiptForeign,
             "receipt belongs to another proposal",
         ));
     }
@@ -146,14 +147,13 @@ async fn denied(
 }
 
 /// Rejects decisions about a proposal that has ended, before anything is signed.
-pub(crate) fn still_open(looked: &ProposalView, code: &'static str) -> Result<(), ExitError> {
+pub(crate) fn still_open(looked: &ProposalView, code: ErrorCode) -> Result<(), ExitError> {
     if !looked.state.is_terminal() && looked.receipt.is_none() {
         return Ok(());
     }
     Err(
         ExitError::new(code, format!("the proposal has ended as `{}`", looked.state))
-            .with_fix("submit a new proposal if the change is still needed")
-            .with_exit(EXIT_REFUSED),
+            .with_fix("submit a new proposal if the change is still needed"),
     )
 }
 
@@ -178,7 +178,7 @@ fn sealed(
     };
     let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
     let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &signer.key)
-        .map_err(|e| ExitError::new("DECISION_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+        .map_err(|e| ExitError::new(ErrorCode::DecisionUnsignable, e.to_string()))?;
     // Uses the same verification as ledger and writer, so that an error occurs before anything is submitted.
     let judge = VerificationContext {
         trust,

@@ -2,7 +2,8 @@
 //! decisions, receipt.
 
 use serde::Serialize;
-use synapsor_chassis::run::{EXIT_USAGE, ExitError};
+use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     Decision, VerificationContext, VerifiedDecision, verify_decision_at, verify_receipt_order_at,
 };
@@ -20,7 +21,6 @@ use synapsor_domain::writeback::{AttemptReport, Receipt};
 
 use super::ledger::continued;
 use super::now;
-use super::receipt_audit::EXIT_RECEIPT_MISSING;
 use super::switches::newest_switch;
 use crate::clients::{LedgerClient, ProposalRecord, ProposalWithProofs, verification_failed};
 use crate::connection::LedgerConnection;
@@ -150,7 +150,7 @@ fn verify_record(
         |body| matches!(body, EventBody::Proposal(p) if *p == record.proposal),
     );
     let attested = VerifiedProposal::verify_at(record.proposal.clone(), trust, &filed)
-        .map_err(|e| verification_failed("PROPOSAL_NOT_ATTESTED", e))?;
+        .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;
     let (decisions, lapsed) = judged(&entries, &attested, trust, &log)?;
@@ -249,7 +249,7 @@ fn judged(
             Err(refusal) => {
                 let decision = envelope
                     .decode_unverified(ObjectKind::Decision)
-                    .map_err(|e| verification_failed("DECISION_MALFORMED", e))?;
+                    .map_err(|e| verification_failed(ErrorCode::DecisionMalformed, e))?;
                 lapsed.push(IneffectiveDecision {
                     decision,
                     refusal: refusal.into(),
@@ -292,7 +292,10 @@ fn open_withdrawal_at(
     position: &Position<'_>,
 ) -> Result<Withdrawal, ExitError> {
     verify_withdrawal(ticket, event, attested.proposal(), trust, position).map_err(|refusal| {
-        verification_failed("WITHDRAWAL_NOT_GENUINE", refusal.detail.unwrap_or(refusal.public))
+        verification_failed(
+            ErrorCode::WithdrawalNotGenuine,
+            refusal.detail.unwrap_or(refusal.public),
+        )
     })?;
     Ok(Withdrawal {
         at: event.at,
@@ -321,16 +324,15 @@ fn check_end(
     match receipt {
         None if by_receipt => {
             let text = format!("ledger reports `{state}` without a writer receipt");
-            Err(ExitError::new("RECEIPT_MISSING", text)
-                .with_fix("contact the ledger operator; the source database has the receipt")
-                .with_exit(EXIT_RECEIPT_MISSING))
+            Err(ExitError::new(ErrorCode::ReceiptMissing, text)
+                .with_fix("contact the ledger operator; the source database has the receipt"))
         }
         Some(signed) if signed.receipt.proposal_digest != attested.digest() => Err(verification_failed(
-            "RECEIPT_FOREIGN",
+            ErrorCode::ReceiptForeign,
             "receipt belongs to another proposal",
         )),
         Some(_) if !state.is_terminal() => Err(verification_failed(
-            "STATE_NOT_BELIEVED",
+            ErrorCode::StateNotBelieved,
             format!("`{state}` beside a receipt"),
         )),
         Some(_) | None => Ok(()),
@@ -356,7 +358,7 @@ pub(super) fn check_named(attested: &VerifiedProposal, reference: &str) -> Resul
         Ok(())
     } else {
         Err(verification_failed(
-            "PROPOSAL_FOREIGN",
+            ErrorCode::ProposalForeign,
             format!("requested `{reference}`, the ledger returned {id}"),
         ))
     }
@@ -372,7 +374,7 @@ fn check_logged(
         .any(|e| matches!(&e.body, EventBody::Proposal(p) if p == attested.envelope()));
     if !logged {
         return Err(verification_failed(
-            "PROPOSAL_NOT_IN_LOG",
+            ErrorCode::ProposalNotInLog,
             "proposal is not in the log",
         ));
     }
@@ -382,14 +384,14 @@ fn check_logged(
         .any(|e| e.event.proposal_id.as_ref().is_some_and(|other| other != id))
     {
         return Err(verification_failed(
-            "RECORD_FOREIGN",
+            ErrorCode::RecordForeign,
             "record belongs to another proposal",
         ));
     }
     let in_log: Vec<&DsseEnvelope> = entries.iter().filter_map(decision_of).collect();
     if record.decisions.iter().any(|d| !in_log.contains(&d)) {
         return Err(verification_failed(
-            "DECISION_NOT_IN_LOG",
+            ErrorCode::DecisionNotInLog,
             "decision is not in the log",
         ));
     }
@@ -415,7 +417,7 @@ pub(crate) fn open_receipt_at(
 fn signed_receipt(envelope: &DsseEnvelope, receipt: Receipt) -> Result<SignedReceipt, ExitError> {
     let signer = envelope
         .signer()
-        .map_err(|e| verification_failed("RECEIPT_NOT_GENUINE", e))?;
+        .map_err(|e| verification_failed(ErrorCode::ReceiptNotGenuine, e))?;
     Ok(SignedReceipt {
         digest: Digest::of(ObjectKind::Receipt, &envelope.payload),
         writer_key: signer.clone(),
@@ -440,9 +442,9 @@ fn open_of_writer<T: serde::de::DeserializeOwned>(
     position: Option<&Position<'_>>,
 ) -> Result<T, ExitError> {
     let code = if kind == ObjectKind::Receipt {
-        "RECEIPT_NOT_GENUINE"
+        ErrorCode::ReceiptNotGenuine
     } else {
-        "ATTEMPT_NOT_GENUINE"
+        ErrorCode::AttemptNotGenuine
     };
     let wrong = |problem: String| verification_failed(code, problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
@@ -463,10 +465,9 @@ fn check_reference(reference: &str) -> Result<(), ExitError> {
         return Ok(());
     }
     Err(ExitError::new(
-        "PROPOSAL_NAME_INVALID",
+        ErrorCode::ProposalNameInvalid,
         "use a proposal id, an id prefix, a short code, or `latest`",
-    )
-    .with_exit(EXIT_USAGE))
+    ))
 }
 
 #[cfg(test)]
@@ -482,20 +483,17 @@ mod tests {
             gateway: "spiffe://d1/gateway/g1".to_owned(),
         };
         let end = |state, withdrawal| {
-            check_end(&attested, state, None, withdrawal).map_err(|failure| failure.code().to_owned())
+            check_end(&attested, state, None, withdrawal).map_err(|failure| failure.code())
         };
         assert_eq!(end(ProposalState::Canceled, Some(&withdrawal)), Ok(()));
-        assert_eq!(
-            end(ProposalState::Canceled, None),
-            Err("RECEIPT_MISSING".to_owned())
-        );
+        assert_eq!(end(ProposalState::Canceled, None), Err(ErrorCode::ReceiptMissing));
         // A withdrawal does not replace the receipt that other states require.
         for state in [
             ProposalState::Applied,
             ProposalState::Conflict,
             ProposalState::Failed,
         ] {
-            assert_eq!(end(state, Some(&withdrawal)), Err("RECEIPT_MISSING".to_owned()));
+            assert_eq!(end(state, Some(&withdrawal)), Err(ErrorCode::ReceiptMissing));
         }
     }
 }

@@ -20,9 +20,7 @@ pub(crate) use fetch_proposal::{
 };
 pub(crate) use ledger::{check_log, verify_ledger};
 pub(crate) use ledger_state::{LedgerState, ledger_state};
-pub(crate) use receipt_audit::{
-    AuditedSource, EXIT_RECEIPT_MISSING, EXIT_RECEIPT_ORPHANED, audit, audit_exit,
-};
+pub(crate) use receipt_audit::{AuditedSource, audit, audit_exit};
 pub(crate) use receipt_orders::{
     OrderedReceipts, Ordering, adoptable, held_receipts, incidents, order_receipts,
 };
@@ -34,16 +32,14 @@ pub(crate) use story::{VerifiedReplay, invalid_bundle, replay};
 pub(crate) use switches::{Switched, freeze, freeze_unsigned, unfreeze};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::run::{EXIT_USAGE, ExitError};
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval;
 use synapsor_domain::timestamp::Timestamp;
 
 /// Validates a reason by the ledger's rule, before anything is signed.
 fn check_reason(reason: Option<&str>) -> Result<(), ExitError> {
     approval::check_reason(reason).map_err(|refusal| {
-        crate::clients::refused(refusal)
-            .with_fix("use another reason; nothing was signed")
-            .with_exit(EXIT_USAGE)
+        crate::clients::refused(refusal).with_fix("use another reason; nothing was signed")
     })
 }
 

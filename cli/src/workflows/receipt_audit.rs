@@ -2,18 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_chassis::run::{EXIT_UNREACHABLE, ExitError};
+use synapsor_chassis::run::ExitError;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 
 use crate::Context;
+use synapsor_codes::Exit;
+
 use crate::clients::{AuditedPage, WriterClient};
 use crate::connection::LedgerConnection;
 
-/// Exit code: a source lacks receipts that the ledger holds.
-pub(crate) const EXIT_RECEIPT_MISSING: u8 = 13;
-/// Exit code: a source holds receipts that the ledger rejected.
-pub(crate) const EXIT_RECEIPT_ORPHANED: u8 = 14;
 /// Maximum number of pages of one source; bounds a writer that returns pages endlessly.
 const PAGES_MAX: usize = 1_000_000;
 
@@ -35,15 +33,15 @@ pub(crate) struct AuditedSource {
 
 impl AuditedSource {
     /// Returns the exit code for one source.
-    fn exit(&self) -> u8 {
+    fn exit(&self) -> Exit {
         if !self.lost.is_empty() {
-            EXIT_RECEIPT_MISSING
+            Exit::ReceiptMissing
         } else if self.unavailable.is_some() {
-            EXIT_UNREACHABLE
+            Exit::Unreachable
         } else if !self.orphans.is_empty() {
-            EXIT_RECEIPT_ORPHANED
+            Exit::ReceiptOrphaned
         } else {
-            0
+            Exit::Ok
         }
     }
 
@@ -58,10 +56,10 @@ impl AuditedSource {
 }
 
 /// Returns the exit code for all sources: missing receipts before unreadable sources, and those before orphans.
-pub(crate) fn audit_exit(sources: &[AuditedSource]) -> u8 {
+pub(crate) fn audit_exit(sources: &[AuditedSource]) -> Exit {
     let has = |exit| sources.iter().any(|source| source.exit() == exit);
-    let by_weight = [EXIT_RECEIPT_MISSING, EXIT_UNREACHABLE, EXIT_RECEIPT_ORPHANED];
-    by_weight.into_iter().find(|exit| has(*exit)).unwrap_or(0)
+    let by_weight = [Exit::ReceiptMissing, Exit::Unreachable, Exit::ReceiptOrphaned];
+    by_weight.into_iter().find(|exit| has(*exit)).unwrap_or(Exit::Ok)
 }
 
 /// Makes a writer compare sources with the ledger: the newest pages, or with `all` every page.
@@ -129,11 +127,17 @@ mod tests {
     fn missing_receipts_take_precedence_in_exit_code() {
         let fine = || source(false, false, false);
         for (sources, exit) in [
-            (vec![fine(), fine()], 0),
-            (vec![fine(), source(false, true, false)], 14),
-            (vec![source(false, true, false), source(false, false, true)], 6),
-            (vec![source(false, false, true), source(true, true, false)], 13),
-            (vec![source(true, false, true)], 13),
+            (vec![fine(), fine()], Exit::Ok),
+            (vec![fine(), source(false, true, false)], Exit::ReceiptOrphaned),
+            (
+                vec![source(false, true, false), source(false, false, true)],
+                Exit::Unreachable,
+            ),
+            (
+                vec![source(false, false, true), source(true, true, false)],
+                Exit::ReceiptMissing,
+            ),
+            (vec![source(true, false, true)], Exit::ReceiptMissing),
         ] {
             assert_eq!(audit_exit(&sources), exit);
         }

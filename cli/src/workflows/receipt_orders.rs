@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{ReceiptAction, ReceiptOrder, SignerInfo, verify_receipt_order};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::RECEIPT_REFS_MAX;
@@ -13,7 +14,7 @@ use synapsor_domain::trust::APPLIER;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 
 use super::{check_reason, fetch_proposal_by_reference, now};
-use crate::clients::{EXIT_REFUSED, LedgerClient, ReceiptIncident, refused};
+use crate::clients::{LedgerClient, ReceiptIncident, refused};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::safe;
@@ -77,11 +78,13 @@ pub(crate) async fn held_receipts(
                 proposal.id,
                 safe(&proposal.source.id)
             );
-            return Err(ExitError::usage("SOURCE_MISMATCH", text).with_fix("pass that source with --source"));
+            return Err(
+                ExitError::new(ErrorCode::SourceMismatch, text).with_fix("pass that source with --source")
+            );
         }
         let Some(signed) = &looked.receipt else {
             let text = format!("ledger has no receipt of {}", proposal.id);
-            return Err(ExitError::new("RECEIPT_NOT_FOUND", text)
+            return Err(ExitError::new(ErrorCode::ReceiptNotFound, text)
                 .with_fix("list missing receipts with `synapsor-runner receipts audit`"));
         };
         found.insert(ReceiptRef {
@@ -110,7 +113,7 @@ pub(crate) async fn adoptable(
     }
     if found.len() > 1 {
         let text = format!("{} reported receipts match this id prefix", found.len());
-        return Err(ExitError::usage("AMBIGUOUS_RECEIPT", text)
+        return Err(ExitError::new(ErrorCode::AmbiguousReceipt, text)
             .with_fix("pass the whole id, and --receipt with the digest in the database"));
     }
     found
@@ -118,7 +121,7 @@ pub(crate) async fn adoptable(
         .map(|((source, named), kinds)| (source, named, kinds))
         .ok_or_else(|| {
             ExitError::new(
-                "RECEIPT_NOT_REPORTED",
+                ErrorCode::ReceiptNotReported,
                 "no reported receipt of this proposal can be adopted",
             )
             .with_fix("run `synapsor-runner receipts audit` to report receipts")
@@ -170,7 +173,7 @@ async fn order_chunk(
         reason: ordering.reason.clone(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::ReceiptOrder, &order, &signer.key)
-        .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+        .map_err(|e| ExitError::new(ErrorCode::OrderUnsignable, e.to_string()))?;
     let verified = verify_receipt_order(&envelope, trust, now()).map_err(refused)?;
     let recorded = LedgerClient::of(session).submit_receipt_order(&envelope).await?;
     Ok(OrderedReceipts {

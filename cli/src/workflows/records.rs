@@ -2,6 +2,7 @@
 //! the ledger.
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::Evidence;
 use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
@@ -45,7 +46,7 @@ pub(crate) async fn list_proposals(
         let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
         for record in page.proposals {
             let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
-                .map_err(|e| verification_failed("PROPOSAL_NOT_ATTESTED", e))?;
+                .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
             rows.push(ListedProposal {
                 attested,
                 state: record.state,
@@ -96,7 +97,7 @@ pub(crate) async fn evidence(
     let found = open_evidence(&evidence, session.trust())?;
     if !found.evidence.id.as_str().starts_with(id) {
         return Err(verification_failed(
-            "EVIDENCE_FOREIGN",
+            ErrorCode::EvidenceForeign,
             "ledger returned another evidence record",
         ));
     }
@@ -127,7 +128,7 @@ pub(crate) async fn list_receipts(
 }
 
 fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvidence, ExitError> {
-    let wrong = |problem: String| verification_failed("EVIDENCE_NOT_GENUINE", problem);
+    let wrong = |problem: String| verification_failed(ErrorCode::EvidenceNotGenuine, problem);
     let signer = envelope.signer().map_err(|e| wrong(e.to_string()))?;
     let key = trust
         .reader(signer)

@@ -2,11 +2,12 @@
 //! every receipt that it signed.
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::log::TreeHead;
 use synapsor_domain::signing::KeyId;
 
 use crate::Context;
-use crate::clients::{EXIT_REFUSED, LedgerClient, ProposalQuery, WriterClient};
+use crate::clients::{LedgerClient, ProposalQuery, WriterClient};
 use crate::connection::LedgerConnection;
 use crate::output::safe;
 use crate::pinned_checkpoint::CheckpointPin;
@@ -49,9 +50,8 @@ pub(crate) async fn retire_writer(
     let open = open_attempts(session).await?;
     if !open.is_empty() {
         let text = format!("{} attempt(s) are still open: {}", open.len(), named(&open));
-        return Err(ExitError::new("ATTEMPTS_OPEN", text)
-            .with_fix("wait until the writer has resolved them, then retire the key")
-            .with_exit(EXIT_REFUSED));
+        return Err(ExitError::new(ErrorCode::AttemptsOpen, text)
+            .with_fix("wait until the writer has resolved them, then retire the key"));
     }
     let link = session.writer(context).await?;
     let reported = WriterClient::at(&link).report_receipts(key).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn retire_writer(
                 safe(&source.source_id),
                 safe(reason)
             );
-            return Err(ExitError::unreachable("RECEIPTS_UNCHECKED", text)
+            return Err(ExitError::new(ErrorCode::ReceiptsUnchecked, text)
                 .with_fix("make the database reachable for the writer, then retire the key"));
         }
         if !source.unreported.is_empty() {
@@ -78,11 +78,10 @@ pub(crate) async fn retire_writer(
                 safe(&source.source_id),
                 named(&source.unreported)
             );
-            return Err(ExitError::new("RECEIPTS_UNREPORTED", text)
+            return Err(ExitError::new(ErrorCode::ReceiptsUnreported, text)
                 .with_fix(
                     "check the ledger's alarms for the reason; after retirement these receipts could never be proven",
-                )
-                .with_exit(EXIT_REFUSED));
+                ));
         }
         receipts += source.reported;
     }
@@ -104,7 +103,7 @@ async fn newest(session: &LedgerConnection) -> Result<(TreeHead, KeyId), ExitErr
         .map(|(_, key)| key.key_id())
         .map_err(|e| ExitError::new(e.code(), e.to_string()))?;
     if checkpoint.size == 0 {
-        return Err(ExitError::new("LOG_EMPTY", "log is empty").with_exit(EXIT_REFUSED));
+        return Err(ExitError::new(ErrorCode::LogEmpty, "log is empty"));
     }
     Ok((checkpoint.head(), signer))
 }
@@ -151,5 +150,5 @@ fn named(ids: &[String]) -> String {
 }
 
 fn in_use(text: &str) -> ExitError {
-    ExitError::new("KEY_IN_USE", text).with_exit(EXIT_REFUSED)
+    ExitError::new(ErrorCode::KeyInUse, text)
 }

@@ -3,7 +3,7 @@
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::replay::{BundleError, ProofBundle, VerifiedBundle, verify_bundle};
 
-use crate::clients::{EXIT_TAMPERED, LedgerClient};
+use crate::clients::LedgerClient;
 use crate::connection::LedgerConnection;
 use crate::pinned_checkpoint::CheckpointPin;
 
@@ -34,5 +34,4 @@ pub(crate) async fn replay(session: &LedgerConnection, reference: &str) -> Resul
 pub(crate) fn invalid_bundle(error: &BundleError) -> ExitError {
     ExitError::new(error.code(), format!("bundle verification failed: {error}"))
         .with_fix("do not trust this bundle; request it again and confirm the matching trust file")
-        .with_exit(EXIT_TAMPERED)
 }

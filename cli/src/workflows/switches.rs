@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
     Freeze, LiftClock, SignerInfo, Unfreeze, VerifiedFreeze, verify_freeze, verify_lift, verify_unfreeze,
 };
@@ -17,7 +18,7 @@ use synapsor_domain::writeback::{SwitchConfirmation, verify_confirmation};
 
 use super::{check_reason, now};
 use crate::Context;
-use crate::clients::{EXIT_REFUSED, LedgerClient, LedgerSwitches, SwitchAnswer, WriterClient, refused};
+use crate::clients::{LedgerClient, LedgerSwitches, SwitchAnswer, WriterClient, refused};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 
@@ -211,13 +212,13 @@ pub(crate) async fn unfreeze(
 /// Reason why no unfreeze is signed: a writer that did not respond may still be frozen.
 fn nothing_to_end(unasked: &[Missing]) -> ExitError {
     let Some(missing) = unasked.first() else {
-        return ExitError::new("NOT_FROZEN", "no freeze is in force").with_exit(EXIT_REFUSED);
+        return ExitError::new(ErrorCode::NotFrozen, "no freeze is in force");
     };
     let text = format!(
         "no freeze found, but {} was not queried: {}",
         missing.writer, missing.problem
     );
-    ExitError::unreachable("WRITER_UNREACHABLE", text)
+    ExitError::new(ErrorCode::WriterUnreachable, text)
         .with_fix("start the writer or fix --writer, then run the command again")
 }
 
@@ -370,10 +371,12 @@ fn without_confirmation(trust: &TrustFile, switched: &mut Switched) {
 }
 
 fn confirmed(answer: &SwitchAnswer, digest: Digest, trust: &TrustFile) -> Result<Confirmed, ExitError> {
-    let envelope = answer
-        .confirmation
-        .as_ref()
-        .ok_or_else(|| ExitError::new("CONFIRMATION_MISSING", "response without a signed confirmation"))?;
+    let envelope = answer.confirmation.as_ref().ok_or_else(|| {
+        ExitError::new(
+            ErrorCode::ConfirmationMissing,
+            "response without a signed confirmation",
+        )
+    })?;
     confirmation(envelope, digest, trust)
 }
 
@@ -381,7 +384,7 @@ fn confirmation(envelope: &DsseEnvelope, digest: Digest, trust: &TrustFile) -> R
     let signed = verify_confirmation(envelope, trust).map_err(refused)?;
     if signed.switch_digest != digest {
         return Err(ExitError::new(
-            "CONFIRMATION_FOREIGN",
+            ErrorCode::ConfirmationForeign,
             "confirmation of another freeze or unfreeze",
         ));
     }
@@ -453,7 +456,7 @@ fn sealed<T: serde::Serialize>(
     signer: &Signer,
 ) -> Result<DsseEnvelope, ExitError> {
     DsseEnvelope::sign(kind, object, &signer.key)
-        .map_err(|e| ExitError::new("SWITCH_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))
+        .map_err(|e| ExitError::new(ErrorCode::SwitchUnsignable, e.to_string()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
+use synapsor_codes::ErrorCode;
 
 use super::{Algorithm, TokenError};
 use crate::error::PublicError;
@@ -40,7 +41,7 @@ impl Jwks {
     pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         let unreadable = |why: String| {
             PublicError::new(
-                "TOKEN_KEYS_UNREADABLE",
+                ErrorCode::TokenKeysUnreadable,
                 format!("the key set cannot be used: {why}"),
             )
         };

@@ -9,6 +9,7 @@ use ring::signature::{
     RsaKeyPair, RsaPublicKeyComponents,
 };
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 
 use super::*;
 
@@ -212,7 +213,10 @@ fn rejects_public_key_used_as_hmac_secret() {
         assert_eq!(error, TokenError::Header("unknown algorithm"));
     }
     let symmetric = br#"{"keys":[{"kty":"oct","kid":"k","k":"c2VjcmV0"}]}"#;
-    assert_eq!(Jwks::parse(symmetric).unwrap_err().code, "TOKEN_KEYS_UNREADABLE");
+    assert_eq!(
+        Jwks::parse(symmetric).unwrap_err().code,
+        ErrorCode::TokenKeysUnreadable
+    );
 }
 
 #[test]
@@ -460,7 +464,7 @@ fn key_set_holds_only_token_verification_keys() {
     ] {
         assert_eq!(
             Jwks::parse(broken.as_bytes()).unwrap_err().code,
-            "TOKEN_KEYS_UNREADABLE"
+            ErrorCode::TokenKeysUnreadable
         );
     }
 }

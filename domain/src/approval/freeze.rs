@@ -4,6 +4,7 @@
 //! can sign one. Only a lift (see [`super::lift`]) needs the role `applier`.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use super::SignerInfo;
 use super::reason::check_length;
@@ -64,15 +65,15 @@ impl VerifiedFreeze {
 pub fn verify_freeze(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<VerifiedFreeze, PublicError> {
     let freeze: Freeze = envelope
         .decode_unverified(ObjectKind::Freeze)
-        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))?;
     if freeze.v != 1 {
-        return Err(PublicError::new("refused:malformed", "v must be 1"));
+        return Err(PublicError::new(ErrorCode::RefusedMalformed, "v must be 1"));
     }
     check_length(freeze.reason.as_deref())?;
     let operator = stopping_key(envelope, trust)?;
     envelope
         .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::Freeze, &operator.public_key)
-        .map_err(|e| PublicError::new("refused:signature", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
     if freeze.deployment_id != trust.deployment_id || freeze.environment != trust.environment {
         return Err(foreign());
     }
@@ -91,14 +92,14 @@ pub(super) fn stopping_key<'a>(
 ) -> Result<&'a OperatorKey, PublicError> {
     let signer = envelope
         .signer()
-        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
     let operator = trust.operator(signer).ok_or_else(|| {
         let text = format!("{signer} is not an operator key of this deployment's trust file");
-        PublicError::new("refused:key", text)
+        PublicError::new(ErrorCode::RefusedKey, text)
     })?;
     if operator.revoked {
         return Err(PublicError::new(
-            "refused:key",
+            ErrorCode::RefusedKey,
             format!("the key {signer} is revoked"),
         ));
     }
@@ -107,7 +108,7 @@ pub(super) fn stopping_key<'a>(
 
 pub(super) fn foreign() -> PublicError {
     PublicError::new(
-        "refused:audience",
+        ErrorCode::RefusedAudience,
         "signed for another deployment, environment or writer",
     )
 }

@@ -4,6 +4,7 @@
 //! Without a digest it ends only the unsigned freeze of one writer, which stores its nonce.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use super::SignerInfo;
 use super::freeze::foreign;
@@ -80,13 +81,13 @@ pub fn verify_lift(
     let unfreeze = decoded(envelope)?;
     let Some(freeze_digest) = unfreeze.freeze_digest else {
         return Err(PublicError::new(
-            "refused:malformed",
+            ErrorCode::RefusedMalformed,
             "it names no freeze; sign a lift that names the digest of the freeze",
         ));
     };
     if !unfreeze.writer.is_empty() {
         return Err(PublicError::new(
-            "refused:malformed",
+            ErrorCode::RefusedMalformed,
             "a lift that names a freeze names no writer",
         ));
     }
@@ -114,7 +115,7 @@ pub fn verify_unfreeze(
     let unfreeze = decoded(envelope)?;
     if unfreeze.freeze_digest.is_some() {
         return Err(PublicError::new(
-            "refused:malformed",
+            ErrorCode::RefusedMalformed,
             "it names a freeze and ends only that one",
         ));
     }
@@ -128,7 +129,7 @@ pub fn verify_unfreeze(
 fn decoded(envelope: &DsseEnvelope) -> Result<Unfreeze, PublicError> {
     envelope
         .decode_unverified(ObjectKind::Unfreeze)
-        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))
+        .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))
 }
 
 fn verified(
@@ -140,7 +141,7 @@ fn verified(
     let refused = |code, text: &str| PublicError::new(code, text);
     let signer = envelope
         .signer()
-        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
     let valid_at = match clock {
         LiftClock::Now(now) => now,
         LiftClock::Recorded => unfreeze.issued_at,
@@ -150,37 +151,40 @@ fn verified(
         .filter(|o| o.is_valid_at(valid_at) && o.person == unfreeze.approver.person)
         .ok_or_else(|| {
             refused(
-                "refused:key",
+                ErrorCode::RefusedKey,
                 "not signed by a valid operator key of the trust file",
             )
         })?;
     envelope
         .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::Unfreeze, &operator.public_key)
-        .map_err(|e| PublicError::new("refused:signature", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
     if unfreeze.deployment_id != trust.deployment_id || unfreeze.environment != trust.environment {
         return Err(foreign());
     }
     if unfreeze.approver.role != APPLIER || !operator.has_role(APPLIER) {
         return Err(refused(
-            "refused:role",
+            ErrorCode::RefusedRole,
             "resuming a writer needs the role `applier`",
         ));
     }
     if unfreeze.expires_at - unfreeze.issued_at > trust.order_ceiling() {
         return Err(refused(
-            "refused:expired",
+            ErrorCode::RefusedExpired,
             "validity period exceeds the maximum of an apply order",
         ));
     }
     if let LiftClock::Now(now) = clock {
         if unfreeze.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
             return Err(refused(
-                "refused:future",
+                ErrorCode::RefusedFuture,
                 "issue time is in the future; check clock synchronization",
             ));
         }
         if now >= unfreeze.expires_at {
-            return Err(refused("refused:expired", "the lift expired; sign it again"));
+            return Err(refused(
+                ErrorCode::RefusedExpired,
+                "the lift expired; sign it again",
+            ));
         }
     }
     Ok(operator.person.clone())

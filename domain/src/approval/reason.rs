@@ -1,5 +1,7 @@
 //! The reason that an operator signs with a decision, a freeze or a receipt order.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::{holds_connection_url, holds_secret};
 use crate::error::PublicError;
 use crate::limits::REASON_CHARS_MAX;
@@ -23,7 +25,7 @@ pub fn check_text(what: &str, text: &str) -> Result<(), PublicError> {
     if holds_connection_url(text) || holds_secret(text) {
         let text =
             format!("{what} holds a connection URL, a token or a private key, which the log must not hold");
-        return Err(PublicError::new("SECRET_MATERIAL_REJECTED", text));
+        return Err(PublicError::new(ErrorCode::SecretMaterialRejected, text));
     }
     Ok(())
 }
@@ -33,7 +35,7 @@ pub fn check_text(what: &str, text: &str) -> Result<(), PublicError> {
 pub(super) fn check_length(reason: Option<&str>) -> Result<(), PublicError> {
     if reason.is_some_and(|text| text.chars().count() > REASON_CHARS_MAX) {
         let text = format!("the reason is longer than {REASON_CHARS_MAX} characters");
-        return Err(PublicError::new("refused:malformed", text));
+        return Err(PublicError::new(ErrorCode::RefusedMalformed, text));
     }
     Ok(())
 }
@@ -44,17 +46,17 @@ mod tests {
 
     #[test]
     fn rejects_reasons_with_secrets() {
-        let code = |reason: &str| check_reason(Some(reason)).map_err(|refusal| refusal.code.to_string());
+        let code = |reason: &str| check_reason(Some(reason)).map_err(|refusal| refusal.code);
         for text in [
             "see https://user:tok@wiki.example/x",
             "postgres://h/db",
             "Bearer abcdefghijklmnop1234",
         ] {
-            assert_eq!(code(text), Err("SECRET_MATERIAL_REJECTED".to_owned()), "{text}");
+            assert_eq!(code(text), Err(ErrorCode::SecretMaterialRejected), "{text}");
         }
         assert_eq!(
             code(&"x".repeat(REASON_CHARS_MAX + 1)),
-            Err("refused:malformed".to_owned())
+            Err(ErrorCode::RefusedMalformed)
         );
         assert_eq!(code("wrong fees, see https://wiki.example/x"), Ok(()));
         assert_eq!(check_reason(None), Ok(()));

@@ -4,6 +4,7 @@
 //! although its writer key is retired. An archived receipt may be missing. Role `applier`.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use super::SignerInfo;
 use super::freeze::foreign;
@@ -117,13 +118,13 @@ pub fn verify_receipt_order(
     let issued_at = verified.order.issued_at;
     if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
         return Err(PublicError::new(
-            "refused:future",
+            ErrorCode::RefusedFuture,
             "issue time is in the future; check clock synchronization",
         ));
     }
     if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
         return Err(PublicError::new(
-            "refused:expired",
+            ErrorCode::RefusedExpired,
             "the receipt order expired; sign it again",
         ));
     }
@@ -147,13 +148,13 @@ pub fn verify_receipt_order_at(
     let operator = signing_operator(envelope, trust, &order, position)?;
     envelope
         .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::ReceiptOrder, &operator.public_key)
-        .map_err(|e| PublicError::new("refused:signature", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
     if order.deployment_id != trust.deployment_id || order.environment != trust.environment {
         return Err(foreign());
     }
     if order.approver.role != APPLIER || !operator.has_role(APPLIER) {
         return Err(PublicError::new(
-            "refused:role",
+            ErrorCode::RefusedRole,
             "a receipt order needs the role `applier`",
         ));
     }
@@ -172,7 +173,7 @@ fn signing_operator<'a>(
 ) -> Result<&'a OperatorKey, PublicError> {
     let signer = envelope
         .signer()
-        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
     let operator = trust
         .operator(signer)
         .filter(|operator| {
@@ -182,14 +183,13 @@ fn signing_operator<'a>(
         })
         .ok_or_else(|| {
             PublicError::new(
-                "refused:key",
+                ErrorCode::RefusedKey,
                 "not signed by a valid operator key of the trust file",
             )
         })?;
-    operator
-        .standing()
-        .check(position)
-        .map_err(|retired| PublicError::new("refused:key", format!("signed by {signer}: {retired}")))?;
+    operator.standing().check(position).map_err(|retired| {
+        PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
+    })?;
     Ok(operator)
 }
 
@@ -218,5 +218,5 @@ fn check_content(order: &ReceiptOrder) -> Result<(), PublicError> {
 }
 
 fn malformed(problem: &str) -> PublicError {
-    PublicError::new("refused:malformed", problem.to_owned())
+    PublicError::new(ErrorCode::RefusedMalformed, problem.to_owned())
 }

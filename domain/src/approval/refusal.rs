@@ -1,5 +1,7 @@
 //! Typed reasons why a signed decision or apply order is rejected; the writer's next step depends on the reason.
 
+use synapsor_codes::ErrorCode;
+
 use crate::error::PublicError;
 
 /// Rule that a decision, an apply order or an approval violates.
@@ -33,22 +35,22 @@ pub enum ApprovalRule {
 
 impl ApprovalRule {
     /// Stable error code of this rule.
-    pub const fn code(self) -> &'static str {
+    pub const fn code(self) -> ErrorCode {
         match self {
-            Self::Malformed => "refused:malformed",
-            Self::Digest => "refused:digest",
-            Self::Key => "refused:key",
-            Self::Signature => "refused:signature",
-            Self::Audience => "refused:audience",
-            Self::Role => "refused:role",
-            Self::Future => "refused:future",
-            Self::Expired => "refused:expired",
-            Self::Nonce => "refused:nonce",
-            Self::Render => "refused:render",
-            Self::Rejected => "refused:denied",
-            Self::Quorum => "refused:quorum",
-            Self::Order => "refused:order",
-            Self::SeparationOfDuties => "refused:sod",
+            Self::Malformed => ErrorCode::RefusedMalformed,
+            Self::Digest => ErrorCode::RefusedDigest,
+            Self::Key => ErrorCode::RefusedKey,
+            Self::Signature => ErrorCode::RefusedSignature,
+            Self::Audience => ErrorCode::RefusedAudience,
+            Self::Role => ErrorCode::RefusedRole,
+            Self::Future => ErrorCode::RefusedFuture,
+            Self::Expired => ErrorCode::RefusedExpired,
+            Self::Nonce => ErrorCode::RefusedNonce,
+            Self::Render => ErrorCode::RefusedRender,
+            Self::Rejected => ErrorCode::RefusedDenied,
+            Self::Quorum => ErrorCode::RefusedQuorum,
+            Self::Order => ErrorCode::RefusedOrder,
+            Self::SeparationOfDuties => ErrorCode::RefusedSod,
         }
     }
 }

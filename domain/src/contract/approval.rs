@@ -1,10 +1,10 @@
 //! Approval rules of a proposal in the contract.
 
-use super::code::ContractErrorCode;
 use super::fields;
 use super::object::{ObjectReader, integer};
 use super::report::ValidationReport;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Largest quorum that a contract may require.
 pub const QUORUM_MAX: u8 = 5;
@@ -25,16 +25,11 @@ pub(super) fn read(capability: &ObjectReader<'_>, report: &mut ValidationReport)
         required_role: None,
         quorum: 1,
     };
-    let Some(approval) = capability.object("approval", ContractErrorCode::ApprovalNotObject, report) else {
+    let Some(approval) = capability.object("approval", ErrorCode::ApprovalNotObject, report) else {
         return spec;
     };
     approval.only(fields::APPROVAL, report);
-    approval.choice(
-        "mode",
-        &[("human", ())],
-        ContractErrorCode::InvalidApprovalMode,
-        report,
-    );
+    approval.choice("mode", &[("human", ())], ErrorCode::InvalidApprovalMode, report);
     spec.required_role = match approval.get("required_role") {
         None => None,
         Some(JsonNode::Text(role)) if is_role(role) => Some(role.clone()),
@@ -45,7 +40,7 @@ pub(super) fn read(capability: &ObjectReader<'_>, report: &mut ValidationReport)
             );
             report.error(
                 approval.at("required_role"),
-                ContractErrorCode::InvalidRequiredRole,
+                ErrorCode::InvalidRequiredRole,
                 message,
             );
             None
@@ -57,11 +52,7 @@ pub(super) fn read(capability: &ObjectReader<'_>, report: &mut ValidationReport)
             Some(quorum) => spec.quorum = quorum,
             None => {
                 let message = format!("Make `quorum` an integer from 1 to {QUORUM_MAX}.");
-                report.error(
-                    approval.at("quorum"),
-                    ContractErrorCode::InvalidApprovalQuorum,
-                    message,
-                );
+                report.error(approval.at("quorum"), ErrorCode::InvalidApprovalQuorum, message);
             }
         }
     }

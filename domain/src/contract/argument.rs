@@ -1,6 +1,5 @@
 //! Arguments that a model may pass: their form in the file, and validation of values.
 
-use super::code::ContractErrorCode;
 use super::fields;
 use super::names::{is_reserved_argument, is_safe_name, is_secret_like};
 use super::object::{ObjectReader, member};
@@ -9,6 +8,7 @@ use super::source::is_empty;
 use crate::decimal::{Decimal, DecimalError};
 use crate::json::JsonNode;
 use crate::value::{Value, ValueKind};
+use synapsor_codes::ErrorCode;
 
 /// Maximum length of an argument name, in characters; the limit of the strictest clients.
 const ARG_NAME_CHARS_MAX: usize = 64;
@@ -136,7 +136,7 @@ impl Arg {
 pub(super) fn read_all(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<Arg> {
     let Some(JsonNode::Map(entries)) = capability.get("args").filter(|node| !is_empty(node)) else {
         let message = "Add `args`, an object with at least the argument that finds the row.";
-        report.error(capability.at("args"), ContractErrorCode::ArgsRequired, message);
+        report.error(capability.at("args"), ErrorCode::ArgsRequired, message);
         return Vec::new();
     };
     let path = capability.at("args");
@@ -150,43 +150,39 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
     if is_reserved_argument(name) {
         let message = "Rename or remove the argument: a model may not choose tenant, principal, source, version, \
                        table or column; they come from the trusted context and from this file.";
-        report.error(path, ContractErrorCode::ModelControlledReservedArg, message);
+        report.error(path, ErrorCode::ModelControlledReservedArg, message);
     } else if !is_safe_name(name) || name.len() > ARG_NAME_CHARS_MAX {
         let message = format!(
             "Rename the argument: a letter or `_` first, then letters, digits, `_`, `.` and `-`, \
              at most {ARG_NAME_CHARS_MAX} characters."
         );
-        report.error(path, ContractErrorCode::InvalidArgName, message);
+        report.error(path, ErrorCode::InvalidArgName, message);
     }
     if is_secret_like(name) {
         let message = "Rename or remove the argument: by its name it carries a secret, which may not be recorded \
                        with the call.";
-        report.error(path, ContractErrorCode::SecretArgForbidden, message);
+        report.error(path, ErrorCode::SecretArgForbidden, message);
     }
     let Some(arg) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            ContractErrorCode::ArgNotObject,
+            ErrorCode::ArgNotObject,
             "Make the argument an object with `type`.",
         );
         return None;
     };
     arg.only(fields::ARG, report);
-    let arg_type = arg.required_choice("type", ArgType::WORDS, ContractErrorCode::InvalidArgType, report);
-    let description = arg.text("description", ContractErrorCode::InvalidArgDescription, report);
+    let arg_type = arg.required_choice("type", ArgType::WORDS, ErrorCode::InvalidArgType, report);
+    let description = arg.text("description", ErrorCode::InvalidArgDescription, report);
     let is_required = arg
-        .flag("required", ContractErrorCode::InvalidArgRequired, report)
+        .flag("required", ErrorCode::InvalidArgRequired, report)
         .unwrap_or(true);
-    let max_length = arg.positive("max_length", ContractErrorCode::InvalidMaxLength, report);
+    let max_length = arg.positive("max_length", ErrorCode::InvalidMaxLength, report);
     let (minimum, maximum) = read_range(&arg, report);
     for key in ["minimum", "maximum"] {
         if arg.has(key) && arg_type.is_some_and(|arg_type| arg_type != ArgType::Number) {
             let message = format!("Remove `{key}`, or make the argument a number.");
-            report.error(
-                arg.at(key),
-                ContractErrorCode::NumericBoundsRequireNumber,
-                message,
-            );
+            report.error(arg.at(key), ErrorCode::NumericBoundsRequireNumber, message);
         }
     }
     let arg_type = arg_type?;
@@ -210,15 +206,15 @@ pub(super) fn read_range(
     object: &ObjectReader<'_>,
     report: &mut ValidationReport,
 ) -> (Option<Decimal>, Option<Decimal>) {
-    let minimum = object.number("minimum", ContractErrorCode::InvalidMinimum, report);
-    let maximum = object.number("maximum", ContractErrorCode::InvalidMaximum, report);
+    let minimum = object.number("minimum", ErrorCode::InvalidMinimum, report);
+    let maximum = object.number("maximum", ErrorCode::InvalidMaximum, report);
     if minimum
         .as_ref()
         .zip(maximum.as_ref())
         .is_some_and(|(minimum, maximum)| minimum > maximum)
     {
         let message = "Make `minimum` at most `maximum`.";
-        report.error(&object.path, ContractErrorCode::InvalidNumericRange, message);
+        report.error(&object.path, ErrorCode::InvalidNumericRange, message);
     }
     (minimum, maximum)
 }
@@ -230,7 +226,7 @@ fn read_enum(object: &ObjectReader<'_>, arg: &Arg, report: &mut ValidationReport
         _ => {
             report.error(
                 path,
-                ContractErrorCode::InvalidArgEnum,
+                ErrorCode::InvalidArgEnum,
                 "Make `enum` a list with at least one value, or remove it.",
             );
             return None;
@@ -241,17 +237,13 @@ fn read_enum(object: &ObjectReader<'_>, arg: &Arg, report: &mut ValidationReport
         let path = format!("{path}[{index}]");
         match (arg.fit(item), Scalar::of(item)) {
             (Ok(scalar), _) if allowed.contains(&scalar) => {
-                report.error(
-                    path,
-                    ContractErrorCode::InvalidArgEnum,
-                    "Remove the duplicate value.",
-                );
+                report.error(path, ErrorCode::InvalidArgEnum, "Remove the duplicate value.");
             }
             (Ok(scalar), _) => allowed.push(scalar),
             (Err(_), None) => {
                 report.error(
                     path,
-                    ContractErrorCode::InvalidArgEnum,
+                    ErrorCode::InvalidArgEnum,
                     "Use a string, a number or a boolean.",
                 );
             }
@@ -260,7 +252,7 @@ fn read_enum(object: &ObjectReader<'_>, arg: &Arg, report: &mut ValidationReport
                     "Use a {} that the argument's own length and bounds admit, or remove the value.",
                     arg.arg_type.as_str()
                 );
-                report.error(path, ContractErrorCode::ArgEnumTypeMismatch, message);
+                report.error(path, ErrorCode::ArgEnumTypeMismatch, message);
             }
         }
     }

@@ -1,6 +1,5 @@
 //! Trusted contexts of the file: the providers of tenant and principal. Resolving them is `crate::context`.
 
-use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_safe_name;
 use super::object::{ObjectReader, member};
@@ -8,6 +7,7 @@ use super::report::ValidationReport;
 use super::source::is_empty;
 use super::token::{self, TokenSource};
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Provider of a context's tenant and principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,7 +81,7 @@ pub(super) fn read_named(
     let JsonNode::Map(entries) = node else {
         report.error(
             path,
-            ContractErrorCode::ContextsNotObject,
+            ErrorCode::ContextsNotObject,
             "Make `contexts` an object with at least one named context.",
         );
         return Vec::new();
@@ -89,7 +89,7 @@ pub(super) fn read_named(
     if is_empty(node) {
         report.error(
             &path,
-            ContractErrorCode::ContextsNotObject,
+            ErrorCode::ContextsNotObject,
             "Add a named context, or remove `contexts`.",
         );
     }
@@ -99,7 +99,7 @@ pub(super) fn read_named(
         if !is_safe_name(name) {
             let message =
                 "Rename the context: a letter or `_` first, then letters, digits, `_`, `.` and `-`.";
-            report.error(&path, ContractErrorCode::InvalidContextName, message);
+            report.error(&path, ErrorCode::InvalidContextName, message);
         }
         contexts.extend(read(node, &path, report).map(|spec| (name.clone(), spec)));
     }
@@ -110,7 +110,7 @@ fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Co
     let Some(context) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            ContractErrorCode::TrustedContextNotObject,
+            ErrorCode::TrustedContextNotObject,
             "Make the context an object with `provider`.",
         );
         return None;
@@ -119,18 +119,14 @@ fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Co
     let provider = context.required_choice(
         "provider",
         ContextProvider::WORDS,
-        ContractErrorCode::InvalidContextProvider,
+        ErrorCode::InvalidContextProvider,
         report,
     );
     if provider == Some(ContextProvider::StaticDev) {
         let message = "Everybody gets the same tenant and principal; use `environment` outside development.";
-        report.warn(
-            context.at("provider"),
-            ContractErrorCode::StaticDevContext,
-            message,
-        );
+        report.warn(context.at("provider"), ErrorCode::StaticDevContext, message);
     }
-    let values = context.object("values", ContractErrorCode::ContextValuesNotObject, report);
+    let values = context.object("values", ErrorCode::ContextValuesNotObject, report);
     let mut spec = ContextSpec {
         provider: provider.unwrap_or(ContextProvider::Environment),
         tenant_id_env: None,
@@ -146,19 +142,19 @@ fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Co
                     "Remove this unused member; known members are {}.",
                     fields::CONTEXT_VALUES.join(", ")
                 );
-                report.warn(values.at(key), ContractErrorCode::UnknownContextValue, message);
+                report.warn(values.at(key), ErrorCode::UnknownContextValue, message);
             }
         }
-        spec.tenant_id_env = values.env_name("tenant_id_env", ContractErrorCode::InvalidContextValue, report);
-        spec.principal_env = values.env_name("principal_env", ContractErrorCode::InvalidContextValue, report);
-        spec.tenant_id = values.text("tenant_id", ContractErrorCode::InvalidContextValue, report);
-        spec.principal = values.text("principal", ContractErrorCode::InvalidContextValue, report);
+        spec.tenant_id_env = values.env_name("tenant_id_env", ErrorCode::InvalidContextValue, report);
+        spec.principal_env = values.env_name("principal_env", ErrorCode::InvalidContextValue, report);
+        spec.tenant_id = values.text("tenant_id", ErrorCode::InvalidContextValue, report);
+        spec.principal = values.text("principal", ErrorCode::InvalidContextValue, report);
         spec.token = token::read(&values, report);
     }
     if spec.provider == ContextProvider::HttpClaims && spec.token.is_none() {
         report.warn(
             context.at("values"),
-            ContractErrorCode::HttpClaimsIncomplete,
+            ErrorCode::HttpClaimsIncomplete,
             token::INCOMPLETE,
         );
     }

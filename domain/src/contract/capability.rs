@@ -2,7 +2,6 @@
 
 use super::argument::{self, Arg};
 use super::binding::ContextName;
-use super::code::ContractErrorCode;
 use super::executor::{ExecutorKind, ExecutorSpec};
 use super::fields;
 use super::names::{is_identifier, is_qualified_name, is_secret_like};
@@ -12,6 +11,7 @@ use super::report::ValidationReport;
 use super::source::{EngineKind, Source, is_empty};
 use super::{Mode, conflict_guard};
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Kind of capability.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ pub(super) fn read_all(
     let Some(JsonNode::List(items)) = root.get("capabilities").filter(|node| !is_empty(node)) else {
         if is_required || root.has("capabilities") {
             let message = "Add `capabilities`, a list with at least one capability.";
-            report.error(path, ContractErrorCode::CapabilitiesRequired, message);
+            report.error(path, ErrorCode::CapabilitiesRequired, message);
         }
         return Vec::new();
     };
@@ -135,7 +135,7 @@ pub(super) fn read_all(
         let Some(object) = ObjectReader::of(node, &path) else {
             report.error(
                 path,
-                ContractErrorCode::CapabilityNotObject,
+                ErrorCode::CapabilityNotObject,
                 "Make the capability an object with `name` and `kind`.",
             );
             continue;
@@ -143,11 +143,7 @@ pub(super) fn read_all(
         if let Some(JsonNode::Text(name)) = object.get("name") {
             if names.contains(&name.as_str()) {
                 let message = "Rename one of the two capabilities: a name is a tool's name.";
-                report.error(
-                    object.at("name"),
-                    ContractErrorCode::DuplicateCapabilityName,
-                    message,
-                );
+                report.error(object.at("name"), ErrorCode::DuplicateCapabilityName, message);
             }
             names.push(name);
         }
@@ -166,15 +162,11 @@ fn read(
     let kind = capability.required_choice(
         "kind",
         &[("read", false), ("proposal", true)],
-        ContractErrorCode::InvalidCapabilityKind,
+        ErrorCode::InvalidCapabilityKind,
         report,
     );
-    let description = capability.text(
-        "description",
-        ContractErrorCode::InvalidCapabilityDescription,
-        report,
-    );
-    let returns_hint = capability.text("returns_hint", ContractErrorCode::InvalidReturnsHint, report);
+    let description = capability.text("description", ErrorCode::InvalidCapabilityDescription, report);
+    let returns_hint = capability.text("returns_hint", ErrorCode::InvalidReturnsHint, report);
     let source = read_source(capability, references, report);
     let context = read_context(capability, references, report);
     let engine = source
@@ -183,26 +175,18 @@ fn read(
     let target = read_target(capability, engine.map(|source| source.engine), report);
     let args = argument::read_all(capability, report);
     let lookup_arg = read_lookup(capability, report);
-    let codes = (
-        ContractErrorCode::VisibleColumnsRequired,
-        ContractErrorCode::InvalidVisibleColumn,
-    );
+    let codes = (ErrorCode::VisibleColumnsRequired, ErrorCode::InvalidVisibleColumn);
     let visible_columns = capability.identifiers("visible_columns", codes, report);
     refuse_secrets(capability, report);
     conflict_guard::check_xmin(capability, references, report);
     let evidence_words = &[("required", ()), ("optional", ())];
-    capability.choice(
-        "evidence",
-        evidence_words,
-        ContractErrorCode::InvalidEvidence,
-        report,
-    );
+    capability.choice("evidence", evidence_words, ErrorCode::InvalidEvidence, report);
     let max_rows = capability
-        .positive("max_rows", ContractErrorCode::InvalidMaxRows, report)
+        .positive("max_rows", ErrorCode::InvalidMaxRows, report)
         .unwrap_or(1);
     capability.flag(
         "single_tenant_dev_ack",
-        ContractErrorCode::InvalidSingleTenantDevAck,
+        ErrorCode::InvalidSingleTenantDevAck,
         report,
     );
     let kind = match kind {
@@ -233,11 +217,7 @@ fn read_name(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Op
         Some(JsonNode::Text(name)) if is_qualified_name(name) => Some(name.clone()),
         _ => {
             let message = "Make `name` two identifiers joined by one dot, such as `orders.inspect_order`.";
-            report.error(
-                capability.at("name"),
-                ContractErrorCode::InvalidCapabilityName,
-                message,
-            );
+            report.error(capability.at("name"), ErrorCode::InvalidCapabilityName, message);
             None
         }
     }
@@ -252,7 +232,7 @@ fn read_source(
         Some(JsonNode::Text(name)) if references.names("sources", name) => Some(name.clone()),
         _ => {
             let message = "Make `source` the name of a member of `sources`.";
-            report.error(capability.at("source"), ContractErrorCode::UnknownSource, message);
+            report.error(capability.at("source"), ErrorCode::UnknownSource, message);
             None
         }
     }
@@ -271,11 +251,7 @@ fn read_context(
         Some(_) => {
             let message =
                 "Make `context` the name of a member of `contexts`, or remove it to use `trusted_context`.";
-            report.error(
-                capability.at("context"),
-                ContractErrorCode::UnknownContext,
-                message,
-            );
+            report.error(capability.at("context"), ErrorCode::UnknownContext, message);
             None
         }
     }
@@ -291,37 +267,25 @@ fn read_target(
         .and_then(|node| ObjectReader::of(node, capability.at("target")))
     else {
         let message = "Add `target`, an object with `schema`, `table`, `primary_key` and `tenant_key`.";
-        report.error(
-            capability.at("target"),
-            ContractErrorCode::TargetRequired,
-            message,
-        );
+        report.error(capability.at("target"), ErrorCode::TargetRequired, message);
         return None;
     };
     target.only(fields::TARGET, report);
-    let schema = target.identifier("schema", ContractErrorCode::InvalidTargetIdentifier, report);
-    let table = target.identifier("table", ContractErrorCode::InvalidTargetIdentifier, report);
-    let primary_key = target.identifier("primary_key", ContractErrorCode::InvalidTargetIdentifier, report);
+    let schema = target.identifier("schema", ErrorCode::InvalidTargetIdentifier, report);
+    let table = target.identifier("table", ErrorCode::InvalidTargetIdentifier, report);
+    let primary_key = target.identifier("primary_key", ErrorCode::InvalidTargetIdentifier, report);
     if engine == Some(EngineKind::Sqlite) && schema.as_deref().is_some_and(|schema| schema != "main") {
         let message = "Make `schema` the word `main`: an SQLite file has no other.";
-        report.error(
-            target.at("schema"),
-            ContractErrorCode::InvalidTargetSchema,
-            message,
-        );
+        report.error(target.at("schema"), ErrorCode::InvalidTargetSchema, message);
     }
     let single = target
-        .flag(
-            "single_tenant_dev",
-            ContractErrorCode::InvalidSingleTenantDev,
-            report,
-        )
+        .flag("single_tenant_dev", ErrorCode::InvalidSingleTenantDev, report)
         .unwrap_or(false);
     if single {
         let message = "Rows of this target are not bound to a tenant; only for development.";
         report.warn(
             target.at("single_tenant_dev"),
-            ContractErrorCode::SingleTenantDevException,
+            ErrorCode::SingleTenantDevException,
             message,
         );
     }
@@ -331,11 +295,7 @@ fn read_target(
         _ => {
             let message = "Make `tenant_key` the column that holds the tenant; without one no row can be bound to \
                            a tenant (`single_tenant_dev: true` waives that in development).";
-            report.error(
-                target.at("tenant_key"),
-                ContractErrorCode::TenantGuardRequired,
-                message,
-            );
+            report.error(target.at("tenant_key"), ErrorCode::TenantGuardRequired, message);
             None
         }
     };
@@ -354,22 +314,14 @@ fn read_lookup(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> 
         .and_then(|node| ObjectReader::of(node, capability.at("lookup")))
     else {
         let message = "Add `lookup`, an object whose `id_from_arg` names the argument that finds the row.";
-        report.error(
-            capability.at("lookup"),
-            ContractErrorCode::LookupRequired,
-            message,
-        );
+        report.error(capability.at("lookup"), ErrorCode::LookupRequired, message);
         return None;
     };
     lookup.only(fields::LOOKUP, report);
-    let name = lookup.required_text("id_from_arg", ContractErrorCode::LookupArgRequired, report)?;
+    let name = lookup.required_text("id_from_arg", ErrorCode::LookupArgRequired, report)?;
     if !names_argument(capability, &name) {
         let message = format!("Make `id_from_arg` one of the names in `args`; `{name}` is none of them.");
-        report.error(
-            lookup.at("id_from_arg"),
-            ContractErrorCode::UnknownLookupArg,
-            message,
-        );
+        report.error(lookup.at("id_from_arg"), ErrorCode::UnknownLookupArg, message);
     }
     Some(name)
 }
@@ -385,7 +337,7 @@ fn refuse_secrets(capability: &ObjectReader<'_>, report: &mut ValidationReport) 
         if is_secret_like(name) {
             let message = "Remove the column, or give it another name in a view: by its name it holds a secret, \
                            which may stand neither in evidence nor in a proposal.";
-            report.error(path, ContractErrorCode::SecretColumnForbidden, message);
+            report.error(path, ErrorCode::SecretColumnForbidden, message);
         }
     };
     if let Some(JsonNode::List(items)) = capability.get("visible_columns") {
@@ -426,11 +378,7 @@ fn warn_of_proposal_members(capability: &ObjectReader<'_>, report: &mut Validati
         if capability.has(key) {
             let message =
                 format!("Remove `{key}`, or make the capability a proposal; a read does not use it.");
-            report.warn(
-                capability.at(key),
-                ContractErrorCode::ProposalFieldOnRead,
-                message,
-            );
+            report.warn(capability.at(key), ErrorCode::ProposalFieldOnRead, message);
         }
     }
 }

@@ -1,43 +1,35 @@
 //! The block of mode `cloud`: validated for 0.1.x files, used by no process.
 
-use super::code::ContractErrorCode;
 use super::fields;
 use super::object::ObjectReader;
 use super::report::ValidationReport;
 use super::source::EngineKind;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 pub(super) fn check(cloud: &ObjectReader<'_>, report: &mut ValidationReport) {
     cloud.only(fields::CLOUD, report);
-    cloud.required_env_name("base_url_env", ContractErrorCode::CloudBaseUrlEnvRequired, report);
-    cloud.required_env_name(
-        "runner_token_env",
-        ContractErrorCode::CloudRunnerTokenEnvRequired,
-        report,
-    );
-    cloud.required_text("adapter_id", ContractErrorCode::CloudAdapterIdRequired, report);
-    cloud.text("source_id", ContractErrorCode::InvalidCloudSourceId, report);
-    cloud.text("runner_id", ContractErrorCode::InvalidCloudRunnerId, report);
-    cloud.text(
-        "runner_version",
-        ContractErrorCode::InvalidCloudRunnerVersion,
-        report,
-    );
-    cloud.text("project_id", ContractErrorCode::InvalidCloudProjectId, report);
-    cloud.object("session", ContractErrorCode::InvalidCloudSession, report);
+    cloud.required_env_name("base_url_env", ErrorCode::CloudBaseUrlEnvRequired, report);
+    cloud.required_env_name("runner_token_env", ErrorCode::CloudRunnerTokenEnvRequired, report);
+    cloud.required_text("adapter_id", ErrorCode::CloudAdapterIdRequired, report);
+    cloud.text("source_id", ErrorCode::InvalidCloudSourceId, report);
+    cloud.text("runner_id", ErrorCode::InvalidCloudRunnerId, report);
+    cloud.text("runner_version", ErrorCode::InvalidCloudRunnerVersion, report);
+    cloud.text("project_id", ErrorCode::InvalidCloudProjectId, report);
+    cloud.object("session", ErrorCode::InvalidCloudSession, report);
     let is_engine = |text: &str| EngineKind::WORDS.iter().any(|(word, _)| *word == text);
     texts(
         cloud,
         "engines",
         is_engine,
-        ContractErrorCode::InvalidCloudEngines,
+        ErrorCode::InvalidCloudEngines,
         report,
     );
     texts(
         cloud,
         "capabilities",
         |text| !text.trim().is_empty(),
-        ContractErrorCode::InvalidCloudCapabilities,
+        ErrorCode::InvalidCloudCapabilities,
         report,
     );
 }
@@ -46,7 +38,7 @@ fn texts(
     cloud: &ObjectReader<'_>,
     key: &str,
     fits: impl Fn(&str) -> bool,
-    code: ContractErrorCode,
+    code: ErrorCode,
     report: &mut ValidationReport,
 ) {
     let Some(node) = cloud.get(key) else { return };

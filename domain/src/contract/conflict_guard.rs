@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::capability::{References, is_direct};
-use super::code::ContractErrorCode;
 use super::executor::DIRECT;
 use super::fields;
 use super::names::is_identifier;
@@ -12,6 +11,7 @@ use super::proposal::{lists, names, names_source, patches};
 use super::report::ValidationReport;
 use super::source::EngineKind;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Row version of PostgreSQL: changed by every update of the row, not listed among the table's own columns.
 pub const XMIN: &str = "xmin";
@@ -81,20 +81,20 @@ pub(super) fn read(
             "Add `conflict_guard`: `column` names a column that changes with every change of the row.";
         report.error(
             capability.at("conflict_guard"),
-            ContractErrorCode::ConflictGuardRequired,
+            ErrorCode::ConflictGuardRequired,
             message,
         );
         return None;
     };
     guard.only(fields::CONFLICT_GUARD, report);
     let is_weak = guard
-        .flag("weak_guard_ack", ContractErrorCode::InvalidWeakGuardAck, report)
+        .flag("weak_guard_ack", ErrorCode::InvalidWeakGuardAck, report)
         .unwrap_or(false);
     let advance = guard
         .choice(
             "advance",
             VersionAdvance::WORDS,
-            ContractErrorCode::InvalidGuardAdvance,
+            ErrorCode::InvalidGuardAdvance,
             report,
         )
         .unwrap_or_default();
@@ -113,7 +113,7 @@ pub(super) fn read(
                 let message = "Add `column`, the version column that shall advance, or remove `advance`.";
                 report.error(
                     guard.at("advance"),
-                    ContractErrorCode::GuardAdvanceColumnRequired,
+                    ErrorCode::GuardAdvanceColumnRequired,
                     message,
                 );
             }
@@ -125,7 +125,7 @@ pub(super) fn read(
                            `weak_guard_ack: true` instead.";
             report.error(
                 guard.at("column"),
-                ContractErrorCode::ConflictGuardColumnRequired,
+                ErrorCode::ConflictGuardColumnRequired,
                 message,
             );
             None
@@ -150,7 +150,7 @@ fn warn_of_no_column(
          read goes unnoticed, and so does one that was undone. Add `column`, the name of a version column, {instead}.",
         name(capability)
     );
-    report.warn(&guard.path, ContractErrorCode::ConflictGuardWeak, message);
+    report.warn(&guard.path, ErrorCode::ConflictGuardWeak, message);
 }
 
 /// Finds a version column that is weak by the contract alone. Its type is known only to the database.
@@ -173,7 +173,7 @@ fn warn_of_column(
         "The guard of `{}` is weak: {why}. Make `column` a version column that changes on every update.",
         name(capability)
     );
-    report.warn(guard.at("column"), ContractErrorCode::ConflictGuardWeak, message);
+    report.warn(guard.at("column"), ErrorCode::ConflictGuardWeak, message);
 }
 
 fn name(capability: &ObjectReader<'_>) -> String {
@@ -193,31 +193,31 @@ fn check_advance(
     let path = guard.at("advance");
     if column == XMIN && engine(capability, references) == Some(EngineKind::Postgres) {
         let message = "Remove `advance`: only PostgreSQL can change `xmin`.";
-        report.error(&path, ContractErrorCode::GuardAdvanceXmin, message);
+        report.error(&path, ErrorCode::GuardAdvanceXmin, message);
     }
     for key in ["primary_key", "tenant_key"] {
         if names(capability, "target", key, column) {
             let message =
                 format!("Guard by another column: `{column}` is the target's `{key}`, which never changes.");
-            report.error(&path, ContractErrorCode::GuardAdvanceKey, message);
+            report.error(&path, ErrorCode::GuardAdvanceKey, message);
         }
     }
     if patches(capability, column) || lists(capability, "allowed_columns", column) {
         let message =
             format!("Remove `{column}` from `patch` and `allowed_columns`: the writer itself advances it.");
-        report.error(&path, ContractErrorCode::GuardAdvanceColumnPatched, message);
+        report.error(&path, ErrorCode::GuardAdvanceColumnPatched, message);
     }
     if lists(capability, "db_managed", column) {
         let message =
             format!("Remove `{column}` from `db_managed`, or `advance`: only one of the two moves it.");
-        report.error(&path, ContractErrorCode::GuardAdvanceDbManaged, message);
+        report.error(&path, ErrorCode::GuardAdvanceDbManaged, message);
     }
     let is_handler = matches!(capability.get("executor"), Some(JsonNode::Text(name))
         if name != DIRECT && !is_direct(references.executors, name));
     if is_handler {
         let message =
             "Remove `advance`: a handler changes the row, so the handler must change the version column.";
-        report.error(path, ContractErrorCode::GuardAdvanceHandler, message);
+        report.error(path, ErrorCode::GuardAdvanceHandler, message);
     }
 }
 
@@ -234,14 +234,14 @@ pub(super) fn check_xmin(
         if names(capability, "conflict_guard", "column", XMIN) {
             let path = format!("{}.column", capability.at("conflict_guard"));
             let message = "Guard by a version column of the table: only PostgreSQL has `xmin`.";
-            report.error(path, ContractErrorCode::XminGuardEngine, message);
+            report.error(path, ErrorCode::XminGuardEngine, message);
         }
         return;
     }
     let mut refuse = |path: String| {
         let message =
             "Remove `xmin`: it is PostgreSQL's own row version, and serves as a guard's column only.";
-        report.error(path, ContractErrorCode::XminNotGuard, message);
+        report.error(path, ErrorCode::XminNotGuard, message);
     };
     for key in ["visible_columns", "allowed_columns", "db_managed"] {
         if lists(capability, key, XMIN) {

@@ -1,13 +1,13 @@
 //! Executors: a proposal is applied by the writer or by a handler of the application.
 
 use super::Mode;
-use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_safe_name;
 use super::object::{ObjectReader, member};
 use super::report::ValidationReport;
 use super::source::is_empty;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Name of the writer's own guarded update.
 pub(super) const DIRECT: &str = "sql_update";
@@ -100,7 +100,7 @@ pub(super) fn read_all(
     let JsonNode::Map(entries) = node else {
         report.error(
             path,
-            ContractErrorCode::ExecutorsNotObject,
+            ErrorCode::ExecutorsNotObject,
             "Make `executors` an object with at least one executor.",
         );
         return Vec::new();
@@ -108,7 +108,7 @@ pub(super) fn read_all(
     if is_empty(node) {
         report.error(
             &path,
-            ContractErrorCode::ExecutorsNotObject,
+            ErrorCode::ExecutorsNotObject,
             "Add a named executor, or remove `executors`.",
         );
     }
@@ -118,7 +118,7 @@ pub(super) fn read_all(
         if !is_safe_name(name) || name == DIRECT {
             let message = "Rename the executor: a letter or `_` first, then letters, digits, `_`, `.` and `-`; \
                            `sql_update` is taken by direct writeback.";
-            report.error(&path, ContractErrorCode::InvalidExecutorName, message);
+            report.error(&path, ErrorCode::InvalidExecutorName, message);
         }
         executors.extend(read(name, node, &path, mode, report));
     }
@@ -135,28 +135,24 @@ fn read(
     let Some(executor) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            ContractErrorCode::ExecutorNotObject,
+            ErrorCode::ExecutorNotObject,
             "Make the executor an object with `type`.",
         );
         return None;
     };
     executor.only(fields::EXECUTOR, report);
-    let word = executor.required_choice("type", WORDS, ContractErrorCode::InvalidExecutorType, report);
+    let word = executor.required_choice("type", WORDS, ErrorCode::InvalidExecutorType, report);
     if mode == Some(Mode::ReadOnly) && word.is_some_and(|word| word != Word::Direct) {
         let message =
             "Remove the handler, or choose mode `review`: mode `read_only` never carries out anything.";
-        report.error(path, ContractErrorCode::ExecutorInvalidInReadOnly, message);
+        report.error(path, ErrorCode::ExecutorInvalidInReadOnly, message);
     }
-    let timeout_ms = executor.positive("timeout_ms", ContractErrorCode::InvalidHandlerTimeout, report);
+    let timeout_ms = executor.positive("timeout_ms", ErrorCode::InvalidHandlerTimeout, report);
     let kind = match word? {
         Word::Direct => ExecutorKind::Direct,
         Word::Http => read_http(&executor, report)?,
         Word::Command => ExecutorKind::Command {
-            command_env: executor.required_env_name(
-                "command_env",
-                ContractErrorCode::CommandEnvRequired,
-                report,
-            )?,
+            command_env: executor.required_env_name("command_env", ErrorCode::CommandEnvRequired, report)?,
         },
     };
     Some(ExecutorSpec {
@@ -167,29 +163,24 @@ fn read(
 }
 
 fn read_http(executor: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<ExecutorKind> {
-    let url_env = executor.required_env_name("url_env", ContractErrorCode::HandlerUrlEnvRequired, report);
-    let method = executor.choice(
-        "method",
-        Method::WORDS,
-        ContractErrorCode::InvalidHandlerMethod,
-        report,
-    );
+    let url_env = executor.required_env_name("url_env", ErrorCode::HandlerUrlEnvRequired, report);
+    let method = executor.choice("method", Method::WORDS, ErrorCode::InvalidHandlerMethod, report);
     let signing_secret_env = executor.env_name(
         "signing_secret_env",
-        ContractErrorCode::HandlerSigningSecretEnvInvalid,
+        ErrorCode::HandlerSigningSecretEnvInvalid,
         report,
     );
     let token_env = executor
-        .object("auth", ContractErrorCode::ExecutorAuthNotObject, report)
+        .object("auth", ErrorCode::ExecutorAuthNotObject, report)
         .and_then(|auth| {
             auth.only(fields::EXECUTOR_AUTH, report);
             auth.required_choice(
                 "type",
                 &[("bearer_env", ())],
-                ContractErrorCode::InvalidExecutorAuth,
+                ErrorCode::InvalidExecutorAuth,
                 report,
             );
-            auth.required_env_name("token_env", ContractErrorCode::ExecutorTokenEnvRequired, report)
+            auth.required_env_name("token_env", ErrorCode::ExecutorTokenEnvRequired, report)
         });
     let method = method.unwrap_or(Method::Post);
     Some(ExecutorKind::Http {

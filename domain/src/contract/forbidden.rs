@@ -1,10 +1,10 @@
 //! Detects forbidden content anywhere in the file: connection URLs, secrets, SQL. Keys and values are scanned at
 //! any depth, even if unknown keys are allowed.
 
-use super::code::ContractErrorCode;
 use super::object::member;
 use super::report::ValidationReport;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 const URL_KEYS: &[&str] = &[
     "url",
@@ -37,11 +37,11 @@ const DATABASE_SCHEMES: &[&str] = &[
 ];
 
 /// The code that forbids this key, if one does.
-pub(super) fn key_code(key: &str) -> Option<ContractErrorCode> {
+pub(super) fn key_code(key: &str) -> Option<ErrorCode> {
     if URL_KEYS.contains(&key) {
-        Some(ContractErrorCode::InlineDatabaseUrlForbidden)
+        Some(ErrorCode::InlineDatabaseUrlForbidden)
     } else if SQL_KEYS.contains(&key) {
-        Some(ContractErrorCode::ArbitrarySqlForbidden)
+        Some(ErrorCode::ArbitrarySqlForbidden)
     } else {
         None
     }
@@ -105,7 +105,7 @@ impl Scan<'_> {
 
     fn key(&mut self, key: &str, path: &str) {
         let message = match key_code(key) {
-            Some(ContractErrorCode::ArbitrarySqlForbidden) => {
+            Some(ErrorCode::ArbitrarySqlForbidden) => {
                 "Remove this key: a contract never holds SQL; describe target, columns and arguments instead."
             }
             Some(_) => {
@@ -124,12 +124,11 @@ impl Scan<'_> {
             let message = "Remove the connection URL and change its password, which has now been in a file; \
                            name the environment variable that holds it.";
             self.report
-                .error(path, ContractErrorCode::InlineDatabaseUrlForbidden, message);
+                .error(path, ErrorCode::InlineDatabaseUrlForbidden, message);
         } else if holds_secret(text) {
             let message = "Remove the secret and replace it where it came from; name the environment variable \
                            that holds it.";
-            self.report
-                .error(path, ContractErrorCode::InlineSecretForbidden, message);
+            self.report.error(path, ErrorCode::InlineSecretForbidden, message);
         }
     }
 }

@@ -8,7 +8,6 @@ mod argument;
 mod binding;
 mod capability;
 mod cloud;
-mod code;
 mod conflict_guard;
 mod executor;
 mod fields;
@@ -28,7 +27,6 @@ pub use approval::{ApprovalSpec, QUORUM_MAX};
 pub use argument::{Arg, ArgType, ArgumentError, Scalar};
 pub use binding::{ContextName, ContextProvider, ContextSpec};
 pub use capability::{Capability, CapabilityKind, CapabilityTarget};
-pub use code::ContractErrorCode;
 pub use conflict_guard::{ConflictGuard, VersionAdvance, XMIN};
 pub use executor::{ExecutorKind, ExecutorSpec, HANDLER_TIMEOUT_MS, Method};
 pub use forbidden::{holds_connection_url, holds_secret};
@@ -46,6 +44,7 @@ pub use transition::Transition;
 use crate::json::{self, JsonNode};
 use crate::limits::FILE_BYTES_MAX;
 use object::ObjectReader;
+use synapsor_codes::ErrorCode;
 
 /// Maximum nesting depth of a contract file.
 const DEPTH_MAX: usize = 16;
@@ -199,11 +198,7 @@ impl Contract {
         if self.mode == Mode::Cloud {
             let message =
                 "Choose mode `read_only`, `shadow` or `review`: mode `cloud` is not available here.";
-            return Err(problem(
-                "$.mode",
-                ContractErrorCode::CloudModeNotAvailable,
-                message,
-            ));
+            return Err(problem("$.mode", ErrorCode::CloudModeNotAvailable, message));
         }
         let global = self
             .trusted_context
@@ -220,7 +215,7 @@ impl Contract {
                 ContextProvider::HttpClaims => {
                     return Err(problem(
                         &format!("{path}.values"),
-                        ContractErrorCode::HttpClaimsIncomplete,
+                        ErrorCode::HttpClaimsIncomplete,
                         token::INCOMPLETE,
                     ));
                 }
@@ -228,11 +223,7 @@ impl Contract {
                     let message =
                         "Choose provider `environment` or `http_claims`; this one is not available here.";
                     let path = format!("{path}.provider");
-                    return Err(problem(
-                        &path,
-                        ContractErrorCode::TrustedContextUnsupported,
-                        message,
-                    ));
+                    return Err(problem(&path, ErrorCode::TrustedContextUnsupported, message));
                 }
             }
         }
@@ -268,7 +259,7 @@ impl Contract {
                     tokens, or none; only the claims for tenant and principal may differ.";
                 Err(problem(
                     &format!("$.capabilities[{index}].context"),
-                    ContractErrorCode::ContextsMixed,
+                    ErrorCode::ContextsMixed,
                     message,
                 ))
             }
@@ -276,7 +267,7 @@ impl Contract {
     }
 }
 
-fn problem(path: &str, code: ContractErrorCode, message: &str) -> ValidationIssue {
+fn problem(path: &str, code: ErrorCode, message: &str) -> ValidationIssue {
     ValidationIssue {
         path: path.to_owned(),
         code,
@@ -291,7 +282,7 @@ fn read(bytes: &[u8], report: &mut ValidationReport) -> Option<Contract> {
             "Make the file smaller: it has {} bytes, at most {FILE_BYTES_MAX} are read.",
             bytes.len()
         );
-        report.error("$", ContractErrorCode::ConfigTooLarge, message);
+        report.error("$", ErrorCode::ConfigTooLarge, message);
         return None;
     }
     let node = match json::read(bytes, DEPTH_MAX) {
@@ -299,7 +290,7 @@ fn read(bytes: &[u8], report: &mut ValidationReport) -> Option<Contract> {
         Err(error) => {
             report.error(
                 "$",
-                ContractErrorCode::ConfigNotJson,
+                ErrorCode::ConfigNotJson,
                 format!("Correct the JSON: {error}."),
             );
             return None;
@@ -307,7 +298,7 @@ fn read(bytes: &[u8], report: &mut ValidationReport) -> Option<Contract> {
     };
     let Some(root) = ObjectReader::of(&node, "$") else {
         let message = format!("Make the file a JSON object; it is {}.", node.type_name());
-        report.error("$", ContractErrorCode::ConfigNotObject, message);
+        report.error("$", ErrorCode::ConfigNotObject, message);
         return None;
     };
     let contract = read_root(&root, report);
@@ -315,31 +306,27 @@ fn read(bytes: &[u8], report: &mut ValidationReport) -> Option<Contract> {
     if root.get("strict") == Some(&JsonNode::Bool(false)) {
         report
             .errors
-            .retain(|problem| problem.code != ContractErrorCode::UnknownField);
+            .retain(|problem| problem.code != ErrorCode::UnknownField);
     }
     contract
 }
 
 fn read_root(root: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Contract> {
     root.only(fields::TOP_LEVEL, report);
-    root.text("$schema", ContractErrorCode::InvalidSchemaReference, report);
-    root.flag("strict", ContractErrorCode::InvalidStrict, report);
+    root.text("$schema", ErrorCode::InvalidSchemaReference, report);
+    root.flag("strict", ErrorCode::InvalidStrict, report);
     if root.get("version").and_then(object::integer) != Some(1) {
         let message = "Make `version` the number 1; no other version exists.";
-        report.error(
-            root.at("version"),
-            ContractErrorCode::UnsupportedConfigVersion,
-            message,
-        );
+        report.error(root.at("version"), ErrorCode::UnsupportedConfigVersion, message);
     }
-    let mode = root.required_choice("mode", Mode::WORDS, ContractErrorCode::InvalidMode, report);
+    let mode = root.required_choice("mode", Mode::WORDS, ErrorCode::InvalidMode, report);
     let is_local = mode != Some(Mode::Cloud);
     let result_format = read_result_format(root, is_local, report);
     let sqlite_path = root
-        .object("storage", ContractErrorCode::StorageNotObject, report)
+        .object("storage", ErrorCode::StorageNotObject, report)
         .and_then(|storage| {
             storage.only(fields::STORAGE, report);
-            storage.text("sqlite_path", ContractErrorCode::InvalidSqlitePath, report)
+            storage.text("sqlite_path", ErrorCode::InvalidSqlitePath, report)
         });
     let sources = source::read_all(root, is_local, report);
     let trusted_context = binding::read_global(root, report);
@@ -375,11 +362,7 @@ fn read_result_format(
         if is_local {
             let message =
                 "Results have format 1, as in old files; add `result_format: 2` for the current one.";
-            report.warn(
-                root.at("result_format"),
-                ContractErrorCode::ResultFormatDefault,
-                message,
-            );
+            report.warn(root.at("result_format"), ErrorCode::ResultFormatDefault, message);
         }
         return None;
     };
@@ -389,7 +372,7 @@ fn read_result_format(
         Some(_) | None => {
             report.error(
                 root.at("result_format"),
-                ContractErrorCode::InvalidResultFormat,
+                ErrorCode::InvalidResultFormat,
                 "Make `result_format` 1 or 2.",
             );
             None
@@ -411,7 +394,7 @@ fn require_context(root: &ObjectReader<'_>, is_local: bool, report: &mut Validat
             "Add `trusted_context` with a `provider`, or let every capability name one of `contexts`.";
         report.error(
             root.at("trusted_context"),
-            ContractErrorCode::TrustedContextRequired,
+            ErrorCode::TrustedContextRequired,
             message,
         );
     }
@@ -425,15 +408,11 @@ fn check_cloud(root: &ObjectReader<'_>, mode: Option<Mode>, report: &mut Validat
         (Some(Mode::Cloud), Some(cloud)) => cloud::check(&cloud, report),
         (Some(Mode::Cloud), None) => {
             let message = "Add `cloud`, an object with `base_url_env`, `runner_token_env` and `adapter_id`.";
-            report.error(root.at("cloud"), ContractErrorCode::CloudConfigRequired, message);
+            report.error(root.at("cloud"), ErrorCode::CloudConfigRequired, message);
         }
         (Some(_), _) if root.has("cloud") => {
             let message = "Remove `cloud`, or choose mode `cloud`.";
-            report.error(
-                root.at("cloud"),
-                ContractErrorCode::CloudConfigOnlyForCloudMode,
-                message,
-            );
+            report.error(root.at("cloud"), ErrorCode::CloudConfigOnlyForCloudMode, message);
         }
         (Some(_) | None, _) => {}
     }

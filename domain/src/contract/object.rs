@@ -1,10 +1,10 @@
 //! Cursor over one JSON object of the file: reads members by type and reports invalid ones.
 
-use super::code::ContractErrorCode;
 use super::names::{is_env_name, is_identifier};
 use super::report::ValidationReport;
 use crate::decimal::Decimal;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// One object of the file and its path.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl<'a> ObjectReader<'a> {
             if !known.contains(&key.as_str()) && super::forbidden::key_code(key).is_none() {
                 let list = known.join(", ");
                 let message = format!("Remove `{key}`, or correct its spelling; this object has: {list}.");
-                report.error(self.at(key), ContractErrorCode::UnknownField, message);
+                report.error(self.at(key), ErrorCode::UnknownField, message);
             }
         }
     }
@@ -71,7 +71,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn object(
         &self,
         key: &str,
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<ObjectReader<'a>> {
         let node = self.get(key)?;
@@ -87,12 +87,7 @@ impl<'a> ObjectReader<'a> {
     }
 
     /// A non-empty string; optional.
-    pub(super) fn text(
-        &self,
-        key: &str,
-        code: ContractErrorCode,
-        report: &mut ValidationReport,
-    ) -> Option<String> {
+    pub(super) fn text(&self, key: &str, code: ErrorCode, report: &mut ValidationReport) -> Option<String> {
         match self.get(key)? {
             JsonNode::Text(text) if !text.trim().is_empty() => Some(text.clone()),
             _ => {
@@ -110,7 +105,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn required_text(
         &self,
         key: &str,
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<String> {
         if !self.has(key) {
@@ -127,7 +122,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn identifier(
         &self,
         key: &str,
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<String> {
         match self.get(key) {
@@ -144,7 +139,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn env_name(
         &self,
         key: &str,
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<String> {
         match self.get(key)? {
@@ -163,7 +158,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn required_env_name(
         &self,
         key: &str,
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<String> {
         if !self.has(key) {
@@ -177,12 +172,7 @@ impl<'a> ObjectReader<'a> {
     }
 
     /// A boolean; optional.
-    pub(super) fn flag(
-        &self,
-        key: &str,
-        code: ContractErrorCode,
-        report: &mut ValidationReport,
-    ) -> Option<bool> {
+    pub(super) fn flag(&self, key: &str, code: ErrorCode, report: &mut ValidationReport) -> Option<bool> {
         match self.get(key)? {
             JsonNode::Bool(value) => Some(*value),
             _ => {
@@ -193,12 +183,7 @@ impl<'a> ObjectReader<'a> {
     }
 
     /// An integer from 1 to 2147483647; optional.
-    pub(super) fn positive(
-        &self,
-        key: &str,
-        code: ContractErrorCode,
-        report: &mut ValidationReport,
-    ) -> Option<u32> {
+    pub(super) fn positive(&self, key: &str, code: ErrorCode, report: &mut ValidationReport) -> Option<u32> {
         let number = integer(self.get(key)?).and_then(|number| i32::try_from(number).ok());
         match number
             .and_then(|number| u32::try_from(number).ok())
@@ -221,7 +206,7 @@ impl<'a> ObjectReader<'a> {
         &self,
         key: &str,
         words: &[(&str, T)],
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<T> {
         let node = self.get(key)?;
@@ -244,7 +229,7 @@ impl<'a> ObjectReader<'a> {
         &self,
         key: &str,
         words: &[(&str, T)],
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<T> {
         if !self.has(key) {
@@ -262,7 +247,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn number(
         &self,
         key: &str,
-        code: ContractErrorCode,
+        code: ErrorCode,
         report: &mut ValidationReport,
     ) -> Option<Decimal> {
         let read = match self.get(key)? {
@@ -277,7 +262,7 @@ impl<'a> ObjectReader<'a> {
     pub(super) fn identifiers(
         &self,
         key: &str,
-        codes: (ContractErrorCode, ContractErrorCode),
+        codes: (ErrorCode, ErrorCode),
         report: &mut ValidationReport,
     ) -> Vec<String> {
         let (list_code, item_code) = codes;

@@ -3,7 +3,6 @@
 use super::approval::ApprovalSpec;
 use super::argument::{Scalar, read_range};
 use super::capability::{References, is_direct, names_argument};
-use super::code::ContractErrorCode;
 use super::executor::DIRECT;
 use super::fields;
 use super::names::is_identifier;
@@ -15,6 +14,7 @@ use super::transition::Transition;
 use super::{ConflictGuard, Mode, approval, conflict_guard, transition};
 use crate::decimal::Decimal;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Source of a column's new value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +65,7 @@ pub(super) fn read(
     report: &mut ValidationReport,
 ) -> Option<ProposalSpec> {
     let patch = read_patch(capability, report);
-    let codes = (
-        ContractErrorCode::AllowedColumnsRequired,
-        ContractErrorCode::InvalidAllowedColumn,
-    );
+    let codes = (ErrorCode::AllowedColumnsRequired, ErrorCode::InvalidAllowedColumn);
     let allowed_columns = capability.identifiers("allowed_columns", codes, report);
     check_columns(capability, &allowed_columns, report);
     let bounds = read_bounds(capability, &patch, report);
@@ -96,7 +93,7 @@ fn read_patch(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> V
     let patch = capability.get("patch").filter(|node| !is_empty(node));
     let Some(patch) = patch.and_then(|node| ObjectReader::of(node, capability.at("patch"))) else {
         let message = "Add `patch`, an object that binds at least one column to `fixed` or `from_arg`.";
-        report.error(capability.at("patch"), ContractErrorCode::PatchRequired, message);
+        report.error(capability.at("patch"), ErrorCode::PatchRequired, message);
         return Vec::new();
     };
     let mut bindings = Vec::new();
@@ -104,11 +101,11 @@ fn read_patch(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> V
         let path = patch.at(column);
         if !is_identifier(column) {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, ContractErrorCode::InvalidPatchColumn, message);
+            report.error(&path, ErrorCode::InvalidPatchColumn, message);
         }
         let Some(binding) = ObjectReader::of(node, &path) else {
             let message = "Make this an object with `fixed` or `from_arg`.";
-            report.error(path, ContractErrorCode::PatchBindingNotObject, message);
+            report.error(path, ErrorCode::PatchBindingNotObject, message);
             continue;
         };
         bindings.extend(read_binding(capability, &binding, report).map(|binding| (column.clone(), binding)));
@@ -127,30 +124,22 @@ fn read_binding(
             Some(scalar) => Some(PatchBinding::Fixed(scalar)),
             None => {
                 let message = "Make `fixed` a text, a boolean, null, or a number of at most 128 digits.";
-                report.error(
-                    binding.at("fixed"),
-                    ContractErrorCode::InvalidPatchBinding,
-                    message,
-                );
+                report.error(binding.at("fixed"), ErrorCode::InvalidPatchBinding, message);
                 None
             }
         },
         (None, Some(_)) => {
-            let name = binding.text("from_arg", ContractErrorCode::InvalidPatchArg, report)?;
+            let name = binding.text("from_arg", ErrorCode::InvalidPatchArg, report)?;
             if !names_argument(capability, &name) {
                 let message =
                     format!("Make `from_arg` one of the names in `args`; `{name}` is none of them.");
-                report.error(
-                    binding.at("from_arg"),
-                    ContractErrorCode::UnknownPatchArg,
-                    message,
-                );
+                report.error(binding.at("from_arg"), ErrorCode::UnknownPatchArg, message);
             }
             Some(PatchBinding::Arg(name))
         }
         (None, None) | (Some(_), Some(_)) => {
             let message = "Give exactly one of `fixed` and `from_arg`.";
-            report.error(&binding.path, ContractErrorCode::InvalidPatchBinding, message);
+            report.error(&binding.path, ErrorCode::InvalidPatchBinding, message);
             None
         }
     }
@@ -191,20 +180,12 @@ fn check_columns(capability: &ObjectReader<'_>, allowed: &[String], report: &mut
     for (column, _) in patch.entries() {
         if !allowed.is_empty() && !allowed.contains(column) {
             let message = format!("Add `{column}` to `allowed_columns`, or remove it from `patch`.");
-            report.error(
-                patch.at(column),
-                ContractErrorCode::PatchColumnNotAllowed,
-                message,
-            );
+            report.error(patch.at(column), ErrorCode::PatchColumnNotAllowed, message);
         }
         if is_identifier(column) && !is_read(capability, column) {
             let message =
                 format!("Add `{column}` to `visible_columns`, so that approvers see its old value.");
-            report.warn(
-                patch.at(column),
-                ContractErrorCode::PatchColumnNotVisible,
-                message,
-            );
+            report.warn(patch.at(column), ErrorCode::PatchColumnNotVisible, message);
         }
     }
     for (index, column) in allowed.iter().enumerate() {
@@ -213,7 +194,7 @@ fn check_columns(capability: &ObjectReader<'_>, allowed: &[String], report: &mut
                 let path = format!("{}[{index}]", capability.at("allowed_columns"));
                 let message =
                     format!("Remove `{column}`: it is the target's `{key}`, which no proposal may change.");
-                report.error(path, ContractErrorCode::KeyColumnAllowed, message);
+                report.error(path, ErrorCode::KeyColumnAllowed, message);
             }
         }
     }
@@ -224,11 +205,7 @@ fn read_bounds(
     patch: &[(String, PatchBinding)],
     report: &mut ValidationReport,
 ) -> Vec<NumericBound> {
-    let Some(map) = capability.object(
-        "numeric_bounds",
-        ContractErrorCode::NumericBoundsNotObject,
-        report,
-    ) else {
+    let Some(map) = capability.object("numeric_bounds", ErrorCode::NumericBoundsNotObject, report) else {
         return Vec::new();
     };
     let mut bounds = Vec::new();
@@ -236,21 +213,21 @@ fn read_bounds(
         let path = map.at(column);
         if !is_identifier(column) {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, ContractErrorCode::InvalidNumericBoundColumn, message);
+            report.error(&path, ErrorCode::InvalidNumericBoundColumn, message);
         } else if !patches(capability, column) {
             let message = format!("Add `{column}` to `patch`, or remove its bound.");
-            report.error(&path, ContractErrorCode::NumericBoundPatchColumnRequired, message);
+            report.error(&path, ErrorCode::NumericBoundPatchColumnRequired, message);
         }
         let Some(object) = ObjectReader::of(node, &path) else {
             let message = "Make the bound an object with `minimum`, `maximum` or both.";
-            report.error(path, ContractErrorCode::NumericBoundNotObject, message);
+            report.error(path, ErrorCode::NumericBoundNotObject, message);
             continue;
         };
         object.only(fields::BOUND, report);
         if !object.has("minimum") && !object.has("maximum") {
             report.error(
                 path,
-                ContractErrorCode::NumericBoundEmpty,
+                ErrorCode::NumericBoundEmpty,
                 "Add `minimum`, `maximum` or both, or remove the bound.",
             );
             continue;
@@ -290,7 +267,7 @@ fn check_fixed_bound(
     if !is_within {
         let path = format!("{}.{}.fixed", capability.at("patch"), bound.column);
         let message = "Make the fixed value a number within `numeric_bounds` of its column: every call would be refused.";
-        report.error(path, ContractErrorCode::FixedValueOutOfBounds, message);
+        report.error(path, ErrorCode::FixedValueOutOfBounds, message);
     }
 }
 
@@ -304,17 +281,14 @@ fn read_db_managed(
     }
     let columns = capability.identifiers(
         "db_managed",
-        (
-            ContractErrorCode::InvalidDbManaged,
-            ContractErrorCode::InvalidDbManaged,
-        ),
+        (ErrorCode::InvalidDbManaged, ErrorCode::InvalidDbManaged),
         report,
     );
     for (index, column) in columns.iter().enumerate() {
         if patches(capability, column) || allowed.contains(column) {
             let path = format!("{}[{index}]", capability.at("db_managed"));
             let message = format!("Remove `{column}` here, or from `patch` and `allowed_columns`.");
-            report.error(path, ContractErrorCode::DbManagedColumnPatched, message);
+            report.error(path, ErrorCode::DbManagedColumnPatched, message);
         }
     }
     columns
@@ -335,18 +309,14 @@ fn read_executor(
         }
         Some(JsonNode::Text(_)) => {
             let message = "Make `executor` the name of a member of `executors`, or `sql_update`.";
-            report.error(
-                capability.at("executor"),
-                ContractErrorCode::UnknownExecutor,
-                message,
-            );
+            report.error(capability.at("executor"), ErrorCode::UnknownExecutor, message);
             return None;
         }
         Some(_) => {
             let message = "Make `executor` a text: the name of a member of `executors`, or `sql_update`.";
             report.error(
                 capability.at("executor"),
-                ContractErrorCode::InvalidExecutorReference,
+                ErrorCode::InvalidExecutorReference,
                 message,
             );
             return None;
@@ -370,7 +340,7 @@ fn check_direct(capability: &ObjectReader<'_>, references: &References<'_>, repo
                        never changes a row that is not bound to a tenant.";
         report.error(
             target.at("single_tenant_dev"),
-            ContractErrorCode::SingleTenantDevDirectWriteback,
+            ErrorCode::SingleTenantDevDirectWriteback,
             message,
         );
     }
@@ -383,14 +353,14 @@ fn check_direct(capability: &ObjectReader<'_>, references: &References<'_>, repo
         let message = "Name a handler as `executor`, or remove `read_only` from the source.";
         report.error(
             capability.at("executor"),
-            ContractErrorCode::ReadOnlySourceDirectWriteback,
+            ErrorCode::ReadOnlySourceDirectWriteback,
             message,
         );
     }
     let path = format!("$.sources.{}.write_url_env", source.name);
     if source.write_url_env.is_none() && !report.warnings.iter().any(|warning| warning.path == path) {
         let message = "Add `write_url_env`: until then proposals can be approved but not applied.";
-        report.warn(path, ContractErrorCode::WritebackDisabled, message);
+        report.warn(path, ErrorCode::WritebackDisabled, message);
     }
 }
 

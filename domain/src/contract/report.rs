@@ -2,14 +2,14 @@
 
 use serde::Serialize;
 
-use super::code::ContractErrorCode;
 use super::forbidden::connection_url_at;
+use synapsor_codes::ErrorCode;
 
 /// One thing to fix. `path` is rooted at `$`, as in `$.capabilities[0].args.order_id`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValidationIssue {
     pub path: String,
-    pub code: ContractErrorCode,
+    pub code: ErrorCode,
     pub message: String,
 }
 
@@ -22,7 +22,7 @@ pub struct ValidationReport {
 
 impl ValidationIssue {
     /// Does not repeat a URL in the position of a name: it may contain a password.
-    fn new(path: String, code: ContractErrorCode, message: String) -> Self {
+    fn new(path: String, code: ErrorCode, message: String) -> Self {
         Self {
             path: without_url(path, "[URL]"),
             code,
@@ -45,22 +45,12 @@ impl ValidationReport {
         self.errors.is_empty()
     }
 
-    pub(super) fn error(
-        &mut self,
-        path: impl Into<String>,
-        code: ContractErrorCode,
-        message: impl Into<String>,
-    ) {
+    pub(super) fn error(&mut self, path: impl Into<String>, code: ErrorCode, message: impl Into<String>) {
         self.errors
             .push(ValidationIssue::new(path.into(), code, message.into()));
     }
 
-    pub(super) fn warn(
-        &mut self,
-        path: impl Into<String>,
-        code: ContractErrorCode,
-        message: impl Into<String>,
-    ) {
+    pub(super) fn warn(&mut self, path: impl Into<String>, code: ErrorCode, message: impl Into<String>) {
         self.warnings
             .push(ValidationIssue::new(path.into(), code, message.into()));
     }

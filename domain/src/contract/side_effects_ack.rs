@@ -5,13 +5,13 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_qualified_name;
 use super::object::{ObjectReader, integer};
 use super::report::ValidationReport;
 use crate::digest::Digest;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Entries of one capability.
 pub const SIDE_EFFECTS_MAX: usize = 16;
@@ -65,20 +65,20 @@ pub(super) fn read_all(
         Some(JsonNode::List(items)) if (1..=SIDE_EFFECTS_MAX).contains(&items.len()) => items,
         Some(_) => {
             let message = format!("Make `side_effects_ack` a list of 1 to {SIDE_EFFECTS_MAX} entries.");
-            report.error(path, ContractErrorCode::InvalidSideEffectsAck, message);
+            report.error(path, ErrorCode::InvalidSideEffectsAck, message);
             return Vec::new();
         }
     };
     if !is_direct {
         let message = "Remove `side_effects_ack`: a handler of the application carries the proposal out.";
-        report.error(&path, ContractErrorCode::SideEffectsAckHandler, message);
+        report.error(&path, ErrorCode::SideEffectsAckHandler, message);
     }
     let mut entries: Vec<SideEffectAck> = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("{path}[{index}]");
         let Some(object) = ObjectReader::of(item, &path) else {
             let message = "Make the entry an object with `name`, `digest`, `functions` and `writes`.";
-            report.error(path, ContractErrorCode::InvalidSideEffectsAck, message);
+            report.error(path, ErrorCode::InvalidSideEffectsAck, message);
             continue;
         };
         let Some(entry) = read(&object, report) else {
@@ -89,7 +89,7 @@ pub(super) fn read_all(
             .any(|e| e.name == entry.name && e.digest == entry.digest)
         {
             let message = format!("Remove this entry: `{}` is acknowledged above.", entry.name);
-            report.error(path, ContractErrorCode::DuplicateSideEffect, message);
+            report.error(path, ErrorCode::DuplicateSideEffect, message);
         }
         entries.push(entry);
     }
@@ -102,11 +102,7 @@ fn read(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Side
         Some(JsonNode::Text(name)) if is_name(name) => Some(name.clone()),
         _ => {
             let message = format!("Make `name` a string of 1 to {NAME_CHARS_MAX} printable characters.");
-            report.error(
-                object.at("name"),
-                ContractErrorCode::InvalidSideEffectName,
-                message,
-            );
+            report.error(object.at("name"), ErrorCode::InvalidSideEffectName, message);
             None
         }
     };
@@ -117,11 +113,7 @@ fn read(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Side
     if digest.is_none() {
         let message =
             "Make `digest` the one that `writeback doctor --check-db` prints: `sha256:` and 64 hex digits.";
-        report.error(
-            object.at("digest"),
-            ContractErrorCode::InvalidSideEffectDigest,
-            message,
-        );
+        report.error(object.at("digest"), ErrorCode::InvalidSideEffectDigest, message);
     }
     let functions = read_functions(object, report);
     let writes = read_writes(object, report);
@@ -154,7 +146,7 @@ fn read_functions(object: &ObjectReader<'_>, report: &mut ValidationReport) -> O
     );
     report.error(
         object.at("functions"),
-        ContractErrorCode::InvalidSideEffectFunctions,
+        ErrorCode::InvalidSideEffectFunctions,
         message,
     );
     None
@@ -169,7 +161,7 @@ fn read_writes(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Opti
                 "Make `writes` a list of at most {SIDE_EFFECT_TABLES_MAX} objects with `table` and `rows`, `[]` if \
                  the code writes no other row."
             );
-            report.error(path, ContractErrorCode::InvalidSideEffectWrites, message);
+            report.error(path, ErrorCode::InvalidSideEffectWrites, message);
             return None;
         }
     };
@@ -178,7 +170,7 @@ fn read_writes(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Opti
         let path = format!("{path}[{index}]");
         let Some(object) = ObjectReader::of(item, &path) else {
             let message = "Make this an object with `table` and `rows`.";
-            report.error(path, ContractErrorCode::InvalidSideEffectWrites, message);
+            report.error(path, ErrorCode::InvalidSideEffectWrites, message);
             continue;
         };
         object.only(fields::SIDE_EFFECT_WRITE, report);
@@ -186,11 +178,7 @@ fn read_writes(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Opti
             Some(JsonNode::Text(table)) if is_qualified_name(table) => Some(table.clone()),
             _ => {
                 let message = "Make `table` a schema and a table: two identifiers joined by a dot.";
-                report.error(
-                    object.at("table"),
-                    ContractErrorCode::InvalidSideEffectWrites,
-                    message,
-                );
+                report.error(object.at("table"), ErrorCode::InvalidSideEffectWrites, message);
                 None
             }
         };
@@ -199,22 +187,14 @@ fn read_writes(object: &ObjectReader<'_>, report: &mut ValidationReport) -> Opti
         let rows = rows.filter(|rows| (1..=SIDE_EFFECT_ROWS_MAX).contains(rows));
         if rows.is_none() {
             let message = format!("Make `rows` an integer from 1 to {SIDE_EFFECT_ROWS_MAX}.");
-            report.error(
-                object.at("rows"),
-                ContractErrorCode::InvalidSideEffectWrites,
-                message,
-            );
+            report.error(object.at("rows"), ErrorCode::InvalidSideEffectWrites, message);
         }
         let Some((table, rows)) = table.zip(rows) else {
             continue;
         };
         if writes.iter().any(|write| write.table == table) {
             let message = format!("Name `{table}` once, with all rows that may be written there.");
-            report.error(
-                object.at("table"),
-                ContractErrorCode::InvalidSideEffectWrites,
-                message,
-            );
+            report.error(object.at("table"), ErrorCode::InvalidSideEffectWrites, message);
         }
         writes.push(SideEffectWrite { table, rows });
     }

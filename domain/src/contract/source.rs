@@ -1,11 +1,11 @@
 //! Sources: the engine and the names of the variables that hold the URLs. Never a URL.
 
-use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_identifier;
 use super::object::{ObjectReader, member};
 use super::report::ValidationReport;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// A database engine that a contract can name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,7 +110,7 @@ pub(super) fn read_all(
     let Some(JsonNode::Map(entries)) = root.get("sources").filter(|node| !is_empty(node)) else {
         if is_required || root.has("sources") {
             let message = "Add `sources`, an object with at least one named source.";
-            report.error(root.at("sources"), ContractErrorCode::SourcesRequired, message);
+            report.error(root.at("sources"), ErrorCode::SourcesRequired, message);
         }
         return Vec::new();
     };
@@ -129,36 +129,35 @@ pub(super) fn is_empty(node: &JsonNode) -> bool {
 fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Source> {
     if !is_identifier(name) {
         let message = "Rename the source: a letter or `_` first, then letters, digits and `_`.";
-        report.error(path, ContractErrorCode::UnsafeSourceName, message);
+        report.error(path, ErrorCode::UnsafeSourceName, message);
     }
     let Some(source) = ObjectReader::of(node, path) else {
         report.error(
             path,
-            ContractErrorCode::SourceNotObject,
+            ErrorCode::SourceNotObject,
             "Make the source an object with `engine` and `read_url_env`.",
         );
         return None;
     };
     source.only(fields::SOURCE, report);
     let ssl = source
-        .object("ssl", ContractErrorCode::InvalidSsl, report)
+        .object("ssl", ErrorCode::InvalidSsl, report)
         .and_then(|ssl| read_ssl(&ssl, report));
     let engine = source.required_choice(
         "engine",
         EngineKind::WORDS,
-        ContractErrorCode::InvalidSourceEngine,
+        ErrorCode::InvalidSourceEngine,
         report,
     );
-    let read_url_env =
-        source.required_env_name("read_url_env", ContractErrorCode::ReadUrlEnvRequired, report);
-    let write_url_env = source.env_name("write_url_env", ContractErrorCode::InvalidWriteUrlEnv, report);
+    let read_url_env = source.required_env_name("read_url_env", ErrorCode::ReadUrlEnvRequired, report);
+    let write_url_env = source.env_name("write_url_env", ErrorCode::InvalidWriteUrlEnv, report);
     let is_read_only = source
-        .flag("read_only", ContractErrorCode::InvalidSourceReadOnly, report)
+        .flag("read_only", ErrorCode::InvalidSourceReadOnly, report)
         .unwrap_or(false);
     let is_galera_single_writer = source
         .flag(
             "galera_single_writer_ack",
-            ContractErrorCode::InvalidGaleraAck,
+            ErrorCode::InvalidGaleraSingleWriterAck,
             report,
         )
         .unwrap_or(false);
@@ -166,12 +165,11 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
         let message = "Remove it: only MySQL and MariaDB servers are nodes of a Galera cluster.";
         report.error(
             source.at("galera_single_writer_ack"),
-            ContractErrorCode::InvalidGaleraAck,
+            ErrorCode::InvalidGaleraSingleWriterAck,
             message,
         );
     }
-    let statement_timeout_ms =
-        source.positive("statement_timeout_ms", ContractErrorCode::InvalidTimeout, report);
+    let statement_timeout_ms = source.positive("statement_timeout_ms", ErrorCode::InvalidTimeout, report);
     Some(Source {
         name: name.to_owned(),
         engine: engine?,
@@ -192,17 +190,17 @@ fn optional_identifier(
     report: &mut ValidationReport,
 ) -> Option<String> {
     source.get(key)?;
-    source.identifier(key, ContractErrorCode::InvalidReceiptTable, report)
+    source.identifier(key, ErrorCode::InvalidReceiptTable, report)
 }
 
 fn read_ssl(ssl: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<Ssl> {
     ssl.only(fields::SSL, report);
-    let mode = ssl.required_choice("mode", SslMode::WORDS, ContractErrorCode::InvalidSsl, report);
-    let mut name = |key| ssl.env_name(key, ContractErrorCode::InvalidSsl, report);
+    let mode = ssl.required_choice("mode", SslMode::WORDS, ErrorCode::InvalidSsl, report);
+    let mut name = |key| ssl.env_name(key, ErrorCode::InvalidSsl, report);
     let (ca_env, cert_env, key_env) = (name("ca_env"), name("cert_env"), name("key_env"));
     if cert_env.is_some() != key_env.is_some() {
         let message = "Give `cert_env` and `key_env` together, or neither.";
-        report.error(&ssl.path, ContractErrorCode::InvalidSsl, message);
+        report.error(&ssl.path, ErrorCode::InvalidSsl, message);
     }
     Some(Ssl {
         mode: mode?,

@@ -2,13 +2,13 @@
 //! Verifying a token is `crate::access_token`.
 
 use super::binding::{ContextProvider, ContextSpec};
-use super::code::ContractErrorCode;
 use super::object::ObjectReader;
 use super::report::ValidationReport;
 use crate::access_token::{
     Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy,
 };
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 const TENANT_CLAIM: &str = "tenant_id";
 const PRINCIPAL_CLAIM: &str = "sub";
@@ -41,14 +41,14 @@ impl ContextSpec {
 /// `None` if the values name no issuer or no audience; reported when the contract is to be run.
 pub(super) fn read(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<TokenSource> {
     let url = |key: &str, report: &mut ValidationReport| {
-        let text = values.text(key, ContractErrorCode::InvalidContextValue, report)?;
+        let text = values.text(key, ErrorCode::InvalidContextValue, report)?;
         if is_https_or_loopback(&text) {
             return Some(text);
         }
         let message = format!(
             "Make `{key}` an absolute https URL without user, query and fragment; plain http is for loopback addresses."
         );
-        report.error(values.at(key), ContractErrorCode::InvalidContextValue, message);
+        report.error(values.at(key), ErrorCode::InvalidContextValue, message);
         None
     };
     let (issuer, audience, jwks_url) = (
@@ -58,13 +58,13 @@ pub(super) fn read(values: &ObjectReader<'_>, report: &mut ValidationReport) -> 
     );
     let algorithms = algorithms(values, report);
     let mut word = |key: &str, default: &str, is_fit: fn(char) -> bool| {
-        let Some(text) = values.text(key, ContractErrorCode::InvalidContextValue, report) else {
+        let Some(text) = values.text(key, ErrorCode::InvalidContextValue, report) else {
             return default.to_owned();
         };
         if text.len() > CLAIM_BYTES_MAX || !text.chars().all(is_fit) {
             let message =
                 format!("Make `{key}` one word of at most {CLAIM_BYTES_MAX} printable ASCII characters.");
-            report.error(values.at(key), ContractErrorCode::InvalidContextValue, message);
+            report.error(values.at(key), ErrorCode::InvalidContextValue, message);
         }
         text
     };
@@ -109,11 +109,7 @@ fn algorithms(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<A
     };
     named.unwrap_or_else(|| {
         let message = "Make `algorithms` a list of EdDSA, ES256 and RS256, or remove it.";
-        report.error(
-            values.at("algorithms"),
-            ContractErrorCode::InvalidContextValue,
-            message,
-        );
+        report.error(values.at("algorithms"), ErrorCode::InvalidContextValue, message);
         all()
     })
 }
@@ -133,7 +129,7 @@ fn lifetime(values: &ObjectReader<'_>, report: &mut ValidationReport) -> u32 {
         .unwrap_or_else(|| {
             let message =
                 format!("Make `{key}` a whole number from {LIFETIME_SECONDS_MIN} to {LIFETIME_SECONDS_MAX}.");
-            report.error(values.at(key), ContractErrorCode::InvalidContextValue, message);
+            report.error(values.at(key), ErrorCode::InvalidContextValue, message);
             LIFETIME_SECONDS_DEFAULT
         })
 }

@@ -1,7 +1,6 @@
 //! Transition guards: the permitted target states of a column by its current state.
 
 use super::argument::Scalar;
-use super::code::ContractErrorCode;
 use super::fields;
 use super::names::is_identifier;
 use super::object::ObjectReader;
@@ -9,6 +8,7 @@ use super::proposal::{PatchBinding, is_read, patches};
 use super::report::ValidationReport;
 use super::source::is_empty;
 use crate::json::JsonNode;
+use synapsor_codes::ErrorCode;
 
 /// Allowed transitions of one patched column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +32,8 @@ pub(super) fn read_all(
     patch: &[(String, PatchBinding)],
     report: &mut ValidationReport,
 ) -> Vec<Transition> {
-    let Some(map) = capability.object(
-        "transition_guards",
-        ContractErrorCode::TransitionGuardsNotObject,
-        report,
-    ) else {
+    let Some(map) = capability.object("transition_guards", ErrorCode::TransitionGuardsNotObject, report)
+    else {
         return Vec::new();
     };
     let mut transitions = Vec::new();
@@ -44,15 +41,15 @@ pub(super) fn read_all(
         let path = map.at(column);
         if !is_identifier(column) {
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, ContractErrorCode::InvalidTransitionGuardColumn, message);
+            report.error(&path, ErrorCode::InvalidTransitionGuardColumn, message);
         } else if !patches(capability, column) {
             let message = format!("Add `{column}` to `patch`, or remove its guard.");
-            report.error(&path, ContractErrorCode::TransitionPatchColumnRequired, message);
+            report.error(&path, ErrorCode::TransitionPatchColumnRequired, message);
         }
         let Some(guard) = ObjectReader::of(node, &path) else {
             report.error(
                 path,
-                ContractErrorCode::TransitionGuardNotObject,
+                ErrorCode::TransitionGuardNotObject,
                 "Make the guard an object with `allowed`.",
             );
             continue;
@@ -83,7 +80,7 @@ fn read_from_column(
             let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
             report.error(
                 guard.at("from_column"),
-                ContractErrorCode::InvalidTransitionFromColumn,
+                ErrorCode::InvalidTransitionFromColumn,
                 message,
             );
             return None;
@@ -92,7 +89,7 @@ fn read_from_column(
     if is_identifier(state_column) && !is_read(capability, state_column) {
         let message =
             format!("Add `{state_column}` to `visible_columns`: the guard compares its current value.");
-        report.error(path, ContractErrorCode::TransitionFromColumnNotVisible, message);
+        report.error(path, ErrorCode::TransitionFromColumnNotVisible, message);
     }
     guard.has("from_column").then(|| state_column.to_owned())
 }
@@ -101,11 +98,7 @@ fn read_allowed(guard: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<
     let map = guard.get("allowed").filter(|node| !is_empty(node));
     let Some(map) = map.and_then(|node| ObjectReader::of(node, guard.at("allowed"))) else {
         let message = "Add `allowed`, an object from current states to lists of target states.";
-        report.error(
-            guard.at("allowed"),
-            ContractErrorCode::TransitionAllowedRequired,
-            message,
-        );
+        report.error(guard.at("allowed"), ErrorCode::TransitionAllowedRequired, message);
         return Vec::new();
     };
     let mut allowed = Vec::new();
@@ -113,7 +106,7 @@ fn read_allowed(guard: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<
         if from.trim().is_empty() {
             report.error(
                 map.at(from),
-                ContractErrorCode::TransitionFromRequired,
+                ErrorCode::TransitionFromRequired,
                 "Name the current state.",
             );
         }
@@ -126,11 +119,7 @@ fn read_allowed(guard: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<
         }
         if targets.is_empty() || !matches!(node, JsonNode::List(items) if items.len() == targets.len()) {
             let message = "Make this a list with at least one target state, each a text that is not empty.";
-            report.error(
-                map.at(from),
-                ContractErrorCode::TransitionToValuesRequired,
-                message,
-            );
+            report.error(map.at(from), ErrorCode::TransitionToValuesRequired, message);
         }
         allowed.push((from.clone(), targets));
     }
@@ -157,6 +146,6 @@ fn check_fixed(
         let path = format!("{}.{}.fixed", capability.at("patch"), transition.column);
         let message =
             "Make the fixed value a state that `transition_guards` leads to: every call would be refused.";
-        report.error(path, ContractErrorCode::FixedValueNotAllowed, message);
+        report.error(path, ErrorCode::FixedValueNotAllowed, message);
     }
 }

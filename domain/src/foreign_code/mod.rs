@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
+use synapsor_codes::ErrorCode;
 
 use crate::canonical;
 use crate::contract::SideEffectAck;
@@ -154,20 +155,20 @@ pub enum Unacknowledged {
 
 impl Unacknowledged {
     /// Returns the code for the reader and for findings.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::Missing(_) => "SIDE_EFFECT_NOT_ACKNOWLEDGED",
-            Self::Never(_) => "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE",
-            Self::Stale(_) => "SIDE_EFFECT_ACK_STALE",
+            Self::Missing(_) => ErrorCode::SideEffectNotAcknowledged,
+            Self::Never(_) => ErrorCode::SideEffectNotAcknowledgeable,
+            Self::Stale(_) => ErrorCode::SideEffectAckStale,
         }
     }
 
     /// Returns the code for a writer attempt.
-    pub const fn attempt_code(&self) -> &'static str {
+    pub const fn attempt_code(&self) -> ErrorCode {
         match self {
-            Self::Missing(_) => "refused:side_effect_not_acknowledged",
-            Self::Never(_) => "refused:side_effect_not_acknowledgeable",
-            Self::Stale(_) => "refused:side_effect_ack_stale",
+            Self::Missing(_) => ErrorCode::RefusedSideEffectNotAcknowledged,
+            Self::Never(_) => ErrorCode::RefusedSideEffectNotAcknowledgeable,
+            Self::Stale(_) => ErrorCode::RefusedSideEffectAckStale,
         }
     }
 

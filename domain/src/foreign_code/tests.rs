@@ -1,5 +1,7 @@
 //! Tests: code is admitted in its closed form, or by an entry that matches it exactly.
 
+use synapsor_codes::ErrorCode;
+
 use super::*;
 use crate::contract::SideEffectWrite;
 
@@ -27,7 +29,7 @@ fn entry(code: &ForeignCode, writes: &[(&str, u32)]) -> SideEffectAck {
     }
 }
 
-fn refusal(code: &[ForeignCode], entries: &[SideEffectAck]) -> &'static str {
+fn refusal(code: &[ForeignCode], entries: &[SideEffectAck]) -> ErrorCode {
     Acknowledged::judge(code, entries).unwrap_err().code()
 }
 
@@ -39,7 +41,7 @@ fn closed_form_needs_no_entry_and_rejects_one() {
     assert_eq!(admitted.code(), one(&closed));
     assert_eq!(
         refusal(one(&closed), &[entry(&closed, &[])]),
-        "SIDE_EFFECT_ACK_STALE"
+        ErrorCode::SideEffectAckStale
     );
 }
 
@@ -48,27 +50,36 @@ fn rejects_entry_that_differs_in_any_part() {
     let audit = code("audit", "insert", CodeForm::Acknowledgeable);
     let good = entry(&audit, &[]);
     assert!(Acknowledged::judge(one(&audit), one(&good)).is_ok());
-    assert_eq!(refusal(one(&audit), &[]), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    assert_eq!(refusal(one(&audit), &[]), ErrorCode::SideEffectNotAcknowledged);
     let other = code("audit", "insert twice", CodeForm::Acknowledgeable);
-    assert_eq!(refusal(&[other], one(&good)), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    assert_eq!(
+        refusal(&[other], one(&good)),
+        ErrorCode::SideEffectNotAcknowledged
+    );
     let renamed = SideEffectAck {
         name: "other".to_owned(),
         ..good.clone()
     };
-    assert_eq!(refusal(one(&audit), &[renamed]), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
+    assert_eq!(
+        refusal(one(&audit), &[renamed]),
+        ErrorCode::SideEffectNotAcknowledged
+    );
     let fewer = SideEffectAck {
         functions: vec!["shop.audit".to_owned()],
         ..good.clone()
     };
-    assert_eq!(refusal(one(&audit), &[fewer]), "SIDE_EFFECT_NOT_ACKNOWLEDGED");
-    assert_eq!(refusal(&[], &[good]), "SIDE_EFFECT_ACK_STALE");
+    assert_eq!(
+        refusal(one(&audit), &[fewer]),
+        ErrorCode::SideEffectNotAcknowledged
+    );
+    assert_eq!(refusal(&[], &[good]), ErrorCode::SideEffectAckStale);
 }
 
 #[test]
 fn rejects_unacknowledgeable_code_by_name() {
     let deferred = code("late", "x", CodeForm::Never("runs inside COMMIT"));
     let refused = Acknowledged::judge(one(&deferred), &[entry(&deferred, &[])]).unwrap_err();
-    assert_eq!(refused.code(), "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE");
+    assert_eq!(refused.code(), ErrorCode::SideEffectNotAcknowledgeable);
     assert!(refused.text().contains("trigger `late`") && refused.text().contains("runs inside COMMIT"));
 }
 

@@ -1,5 +1,7 @@
 //! Guard: bounded columns get exact numbers within their inclusive bounds, fixed values included.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::{NumericBound, ProposalSpec};
 use crate::decimal::Decimal;
 use crate::error::PublicError;
@@ -17,21 +19,21 @@ fn within(bound: &NumericBound, value: &Value) -> Result<(), PublicError> {
     let column = &bound.column;
     let Some(number) = exact_number(value) else {
         let message = format!("Column `{column}` takes only numbers{}.", range(bound));
-        return Err(PublicError::new("PATCH_NUMERIC_BOUND_TYPE_INVALID", message));
+        return Err(PublicError::new(ErrorCode::PatchNumericBoundTypeInvalid, message));
     };
     if bound.minimum.as_ref().is_some_and(|minimum| number < *minimum) {
         let message = format!(
             "The new value of `{column}` is too small: it takes numbers{}.",
             range(bound)
         );
-        return Err(PublicError::new("PATCH_BELOW_MINIMUM", message));
+        return Err(PublicError::new(ErrorCode::PatchBelowMinimum, message));
     }
     if bound.maximum.as_ref().is_some_and(|maximum| number > *maximum) {
         let message = format!(
             "The new value of `{column}` is too large: it takes numbers{}.",
             range(bound)
         );
-        return Err(PublicError::new("PATCH_ABOVE_MAXIMUM", message));
+        return Err(PublicError::new(ErrorCode::PatchAboveMaximum, message));
     }
     Ok(())
 }

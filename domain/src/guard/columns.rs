@@ -1,5 +1,7 @@
 //! Guard: exactly the columns of the contract's patch are changed, all of them allowed, none of them a key.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::Capability;
 use crate::error::PublicError;
 use crate::value::ColumnValue;
@@ -8,7 +10,10 @@ use crate::value::ColumnValue;
 /// `PATCH_COLUMN_NOT_ALLOWED` names the column; `PATCH_REQUIRED` if there is no patch.
 pub fn check_columns(capability: &Capability, set: &[ColumnValue]) -> Result<(), PublicError> {
     let Some(spec) = capability.proposal().filter(|_| !set.is_empty()) else {
-        return Err(PublicError::new("PATCH_REQUIRED", "Nothing would be changed."));
+        return Err(PublicError::new(
+            ErrorCode::PatchRequired,
+            "Nothing would be changed.",
+        ));
     };
     let target = &capability.target;
     for (index, ColumnValue { column, .. }) in set.iter().enumerate() {
@@ -18,7 +23,7 @@ pub fn check_columns(capability: &Capability, set: &[ColumnValue]) -> Result<(),
         let is_allowed = spec.allowed_columns.contains(column) && !spec.db_managed.contains(column);
         if is_key || is_twice || !is_patched || !is_allowed {
             let message = format!("Column `{column}` may not be changed by this capability.");
-            return Err(PublicError::new("PATCH_COLUMN_NOT_ALLOWED", message));
+            return Err(PublicError::new(ErrorCode::PatchColumnNotAllowed, message));
         }
     }
     if let Some((missing, _)) = spec
@@ -27,7 +32,7 @@ pub fn check_columns(capability: &Capability, set: &[ColumnValue]) -> Result<(),
         .find(|(column, _)| !set.iter().any(|c| c.column == *column))
     {
         let message = format!("Column `{missing}` is part of the reviewed change and may not be left out.");
-        return Err(PublicError::new("PATCH_COLUMN_NOT_ALLOWED", message));
+        return Err(PublicError::new(ErrorCode::PatchColumnNotAllowed, message));
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Guard: if only the before-image detects concurrent changes, each of its columns must be compared exactly.
 
+use synapsor_codes::ErrorCode;
+
 use crate::error::PublicError;
 use crate::proposal::RowGuard;
 use crate::value::{ColumnValue, ValueKind};
@@ -23,7 +25,7 @@ pub fn check_exact_before(guard: &RowGuard, before: &[ColumnValue]) -> Result<()
                 "Without a version column every column is compared, and `{column}` is {kind}, which is not \
                  compared exactly; guard by a version column, or do not read `{column}`."
             );
-            Err(PublicError::new("WEAK_GUARD_INEXACT_COLUMN", text))
+            Err(PublicError::new(ErrorCode::WeakGuardInexactColumn, text))
         }
     }
 }

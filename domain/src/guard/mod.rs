@@ -16,6 +16,8 @@ mod strength;
 mod transition;
 mod version;
 
+use synapsor_codes::ErrorCode;
+
 pub use advanced::{NotAdvanced, check_advanced};
 pub use before_image::check_before_image;
 pub use bounds::check_bounds;
@@ -49,7 +51,10 @@ pub fn check_proposed(
     before: &[ColumnValue],
 ) -> Result<(), PublicError> {
     let Some(spec) = capability.proposal() else {
-        return Err(PublicError::new("PATCH_REQUIRED", "This capability only reads."));
+        return Err(PublicError::new(
+            ErrorCode::PatchRequired,
+            "This capability only reads.",
+        ));
     };
     check_columns(capability, set)?;
     check_bounds(spec, set)?;

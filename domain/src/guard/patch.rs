@@ -1,5 +1,7 @@
 //! Derives the new values of the patched columns from checked arguments.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::{PatchBinding, ProposalSpec};
 use crate::error::PublicError;
 use crate::tool::CheckedArguments;
@@ -25,7 +27,7 @@ pub fn build_patch(
         .collect();
     if set.is_empty() {
         return Err(PublicError::new(
-            "PATCH_REQUIRED",
+            ErrorCode::PatchRequired,
             "The capability changes no column.",
         ));
     }

@@ -1,5 +1,7 @@
 //! Guard: the version column can distinguish two states of the row; rates its strength.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::XMIN;
 use crate::error::PublicError;
 use crate::proposal::GuardStrength;
@@ -43,7 +45,7 @@ fn unfit(column: &TableColumn, why: &str) -> PublicError {
         "`{}` ({}) cannot be a version column: {why}; use an integer or timestamp column that changes on every update.",
         column.name, column.declared_type
     );
-    PublicError::new("CONFLICT_GUARD_UNFIT", text)
+    PublicError::new(ErrorCode::ConflictGuardUnfit, text)
 }
 
 const fn of_fraction(digits: usize) -> GuardStrength {

@@ -1,5 +1,7 @@
 //! Guard: a guarded column changes only from its current state to a state that the contract lists for it.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::{ProposalSpec, Transition};
 use crate::error::PublicError;
 use crate::value::{ColumnValue, Value, ValueKind, find};
@@ -27,7 +29,7 @@ fn check(transition: &Transition, current: Option<&Value>, proposed: &Value) -> 
     let (Some(current), Some(proposed)) = (current.and_then(state), state(proposed)) else {
         let state_column = transition.state_column();
         let message = format!("`{state_column}` as it is and `{column}` as proposed must both be texts.");
-        return Err(PublicError::new("PATCH_TRANSITION_TYPE_INVALID", message));
+        return Err(PublicError::new(ErrorCode::PatchTransitionTypeInvalid, message));
     };
     let targets = transition
         .allowed
@@ -39,12 +41,12 @@ fn check(transition: &Transition, current: Option<&Value>, proposed: &Value) -> 
         Some(targets) => {
             let list = targets.join("`, `");
             let message = format!("From its current state `{column}` may only become `{list}`.");
-            Err(PublicError::new("PATCH_TRANSITION_NOT_ALLOWED", message))
+            Err(PublicError::new(ErrorCode::PatchTransitionNotAllowed, message))
         }
         None => {
             let message =
                 format!("In the row's current state `{column}` may not be changed by this capability.");
-            Err(PublicError::new("PATCH_TRANSITION_NOT_ALLOWED", message))
+            Err(PublicError::new(ErrorCode::PatchTransitionNotAllowed, message))
         }
     }
 }

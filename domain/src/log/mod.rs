@@ -9,6 +9,8 @@ mod witness;
 #[cfg(test)]
 mod tests;
 
+use synapsor_codes::ErrorCode;
+
 pub use checkpoint::{Checkpoint, NOTE_BYTES_MAX, sign_checkpoint, verify_checkpoint};
 pub use record::{BODY_SALT_BYTES, ProvenEntry, body_commitment};
 pub use tree::{
@@ -63,21 +65,21 @@ pub enum LogError {
 
 impl LogError {
     /// Returns the stable error code.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> ErrorCode {
         match self {
-            Self::SizeOutOfRange => "LOG_SIZE_OUT_OF_RANGE",
-            Self::ProofTooLong => "LOG_PROOF_TOO_LONG",
-            Self::HashLength => "LOG_HASH_LENGTH",
-            Self::ProofRefused => "LOG_PROOF_REFUSED",
-            Self::OtherTree => "LOG_OTHER_TREE",
-            Self::NoteMalformed => "CHECKPOINT_MALFORMED",
-            Self::OtherOrigin => "CHECKPOINT_OTHER_ORIGIN",
-            Self::NoteSignature => "CHECKPOINT_SIGNATURE",
-            Self::NoteRetired => "CHECKPOINT_KEY_RETIRED",
-            Self::OriginMalformed => "LOG_ORIGIN_MALFORMED",
-            Self::EventMalformed => "EVENT_MALFORMED",
-            Self::SeqMismatch => "EVENT_SEQ_MISMATCH",
-            Self::BodyMismatch => "EVENT_BODY_MISMATCH",
+            Self::SizeOutOfRange => ErrorCode::LogSizeOutOfRange,
+            Self::ProofTooLong => ErrorCode::LogProofTooLong,
+            Self::HashLength => ErrorCode::LogHashLength,
+            Self::ProofRefused => ErrorCode::LogProofRefused,
+            Self::OtherTree => ErrorCode::LogOtherTree,
+            Self::NoteMalformed => ErrorCode::CheckpointMalformed,
+            Self::OtherOrigin => ErrorCode::CheckpointOtherOrigin,
+            Self::NoteSignature => ErrorCode::CheckpointSignature,
+            Self::NoteRetired => ErrorCode::CheckpointKeyRetired,
+            Self::OriginMalformed => ErrorCode::LogOriginMalformed,
+            Self::EventMalformed => ErrorCode::EventMalformed,
+            Self::SeqMismatch => ErrorCode::EventSeqMismatch,
+            Self::BodyMismatch => ErrorCode::EventBodyMismatch,
         }
     }
 }

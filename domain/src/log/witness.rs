@@ -2,6 +2,7 @@
 //! writer and CLI each persist one in a file; file access is outside this module.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use super::checkpoint::Checkpoint;
 use super::tree::{ConsistencyProof, EMPTY_ROOT, TREE_SIZE_MAX, TreeHash, TreeHead};
@@ -70,12 +71,12 @@ struct Stored {
 
 impl ContinuityError {
     /// Returns the stable error code.
-    pub fn code(self) -> &'static str {
+    pub fn code(self) -> ErrorCode {
         match self {
-            Self::OtherLog => "WITNESS_OTHER_LOG",
-            Self::RolledBack { .. } => "LEDGER_ROLLED_BACK",
-            Self::Forked { .. } => "LEDGER_FORKED",
-            Self::ProofMissing { .. } => "WITNESS_PROOF_MISSING",
+            Self::OtherLog => ErrorCode::WitnessOtherLog,
+            Self::RolledBack { .. } => ErrorCode::LedgerRolledBack,
+            Self::Forked { .. } => ErrorCode::LedgerForked,
+            Self::ProofMissing { .. } => ErrorCode::WitnessProofMissing,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Proposal whose bytes, digest and reader signature are verified.
 
+use synapsor_codes::ErrorCode;
+
 use super::{PROPOSAL_VERSION, Proposal};
 use crate::digest::Digest;
 use crate::error::PublicError;
@@ -30,7 +32,7 @@ impl VerifiedProposal {
         let key = envelope.signer().ok().and_then(|id| trust.reader(id));
         if let Some(Err(retired)) = key.map(|key| key.standing().check(position)) {
             return Err(PublicError::new(
-                "refused:attestation",
+                ErrorCode::RefusedAttestation,
                 format!("signed by a retired reader key: {retired}; propose the change again"),
             ));
         }
@@ -41,11 +43,11 @@ impl VerifiedProposal {
     pub fn verify_historical(envelope: DsseEnvelope, trust: &TrustFile) -> Result<Self, PublicError> {
         envelope
             .check_sizes()
-            .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
+            .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))?;
         let signer = envelope.signer().map_err(|e| refusal(&e))?;
         let key = trust.reader(signer).ok_or_else(|| {
             PublicError::new(
-                "refused:attestation",
+                ErrorCode::RefusedAttestation,
                 "not signed by a reader of this deployment's trust file",
             )
         })?;
@@ -54,13 +56,13 @@ impl VerifiedProposal {
             .map_err(|e| refusal(&e))?;
         if proposal.v != PROPOSAL_VERSION {
             return Err(PublicError::new(
-                "refused:malformed",
+                ErrorCode::RefusedMalformed,
                 format!("v must be {PROPOSAL_VERSION}"),
             ));
         }
         if proposal.ledger_origin != trust.ledger_origin() || proposal.environment != trust.environment {
             return Err(PublicError::new(
-                "refused:attestation",
+                ErrorCode::RefusedAttestation,
                 "made for another deployment or environment",
             ));
         }
@@ -87,9 +89,9 @@ impl VerifiedProposal {
 
 fn refusal(error: &EnvelopeError) -> PublicError {
     let code = match error {
-        EnvelopeError::Malformed(_) | EnvelopeError::WrongType => "refused:malformed",
+        EnvelopeError::Malformed(_) | EnvelopeError::WrongType => ErrorCode::RefusedMalformed,
         EnvelopeError::SignatureCount | EnvelopeError::WrongKey | EnvelopeError::BadSignature => {
-            "refused:attestation"
+            ErrorCode::RefusedAttestation
         }
     };
     PublicError::new(code, format!("proposal failed verification: {error}"))

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use crate::error::PublicError;
 use crate::writeback::ReceiptOutcome;
@@ -102,7 +103,7 @@ impl FromStr for ProposalState {
         Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|s| s.as_str()).collect();
             PublicError::new(
-                "UNKNOWN_STATE",
+                ErrorCode::UnknownState,
                 format!("unknown proposal state; use one of: {}", all.join(", ")),
             )
         })
@@ -130,13 +131,13 @@ pub fn transition(
         (ProposalTransition::Approve, PendingWorker | InDoubt) => Ok(state),
         (ProposalTransition::Reject, PendingReview | Approved | PendingWorker) if !started => Ok(Rejected),
         (ProposalTransition::Reject, _) => Err(PublicError::new(
-            "WRITEBACK_STARTED",
+            ErrorCode::WritebackStarted,
             "a writer has started an attempt, so only the writer can stop it; reject with a reachable writer",
         )),
         (ProposalTransition::OrderApply, Approved | PendingWorker) => Ok(PendingWorker),
         (ProposalTransition::OrderApply, InDoubt) => Ok(InDoubt),
         (ProposalTransition::OrderApply, _) => Err(PublicError::new(
-            "PROPOSAL_NOT_APPROVED",
+            ErrorCode::ProposalNotApproved,
             "the proposal has too few valid approvals; approve it first",
         )),
         (ProposalTransition::Start, PendingWorker | InDoubt) => Ok(state),
@@ -149,7 +150,7 @@ pub fn transition(
             | ProposalTransition::MarkInDoubt,
             _,
         ) => Err(PublicError::new(
-            "PROPOSAL_NOT_LEASED",
+            ErrorCode::ProposalNotLeased,
             "no writer holds this proposal",
         )),
         (ProposalTransition::Settle(outcome), PendingReview | Approved | PendingWorker | InDoubt) => {
@@ -164,7 +165,7 @@ pub fn transition(
         (ProposalTransition::Expire, PendingReview | Approved | PendingWorker) if !started => Ok(Expired),
         (ProposalTransition::Withdraw, PendingReview | Approved | PendingWorker) if !started => Ok(Canceled),
         (ProposalTransition::Expire | ProposalTransition::Withdraw, _) => Err(PublicError::new(
-            "WRITEBACK_STARTED",
+            ErrorCode::WritebackStarted,
             "a writer has started an attempt",
         )),
         (_, Rejected | Canceled | Applied | Conflict | Failed | Expired) => Err(terminal(state, step)),
@@ -173,16 +174,16 @@ pub fn transition(
 
 fn terminal(state: ProposalState, step: ProposalTransition) -> PublicError {
     let code = match step {
-        ProposalTransition::Approve => "PROPOSAL_NOT_PENDING_REVIEW",
-        ProposalTransition::Reject => "PROPOSAL_NOT_REJECTABLE",
-        ProposalTransition::OrderApply if state != ProposalState::Applied => "PROPOSAL_NOT_APPROVED",
+        ProposalTransition::Approve => ErrorCode::ProposalNotPendingReview,
+        ProposalTransition::Reject => ErrorCode::ProposalNotRejectable,
+        ProposalTransition::OrderApply if state != ProposalState::Applied => ErrorCode::ProposalNotApproved,
         ProposalTransition::OrderApply
         | ProposalTransition::Start
         | ProposalTransition::ReturnToApproved
         | ProposalTransition::MarkInDoubt
         | ProposalTransition::Settle(_)
         | ProposalTransition::Expire
-        | ProposalTransition::Withdraw => "PROPOSAL_ENDED",
+        | ProposalTransition::Withdraw => ErrorCode::ProposalEnded,
     };
     PublicError::new(
         code,
@@ -261,7 +262,7 @@ mod tests {
             )
             .unwrap_err()
             .code,
-            "PROPOSAL_NOT_APPROVED"
+            ErrorCode::ProposalNotApproved
         );
         assert_eq!(
             transition(ProposalState::Approved, false, ProposalTransition::OrderApply),

@@ -1,5 +1,7 @@
 //! Verifies a bundle from the decisions to the receipt: every signature, and the references to earlier objects.
 
+use synapsor_codes::ErrorCode;
+
 use super::verify::BundleLog;
 use super::{BundleError, Entry, EventBody};
 use crate::approval::{
@@ -113,7 +115,7 @@ impl<'a> ChainVerifier<'a> {
         );
         if verified.is_deny() != is_rejection {
             return Err(wrong(PublicError::new(
-                "refused:malformed",
+                ErrorCode::RefusedMalformed,
                 "the event kind does not match the decision",
             )));
         }
@@ -153,7 +155,7 @@ impl<'a> ChainVerifier<'a> {
         };
         if !decision_digests.iter().all(known) {
             let text = "it cites a decision that is missing from the records";
-            return Err(wrong(PublicError::new("refused:order", text)));
+            return Err(wrong(PublicError::new(ErrorCode::RefusedOrder, text)));
         }
         let key = approver.key_id.clone();
         self.note_revoked(event.seq, &key);
@@ -258,7 +260,7 @@ impl<'a> ChainVerifier<'a> {
         };
         let wrong = |refusal| BundleError::Order { seq, refusal };
         let mut last = PublicError::new(
-            "refused:order",
+            ErrorCode::RefusedOrder,
             "the apply order of the receipt is missing from the records",
         );
         // The same order may have been submitted again; it must have been valid at least once.
@@ -349,7 +351,7 @@ impl<'a> ChainVerifier<'a> {
 
     fn check_seen(&self, seq: u64, seen: Option<&SignerTreeHead>) -> Result<(), PublicError> {
         let Some(seen) = seen else { return Ok(()) };
-        let wrong = |text: String| PublicError::new("refused:ledger_proof", text);
+        let wrong = |text: String| PublicError::new(ErrorCode::RefusedLedgerProof, text);
         if seen.origin != self.log.checkpoint.origin {
             return Err(wrong("the signer pinned another log".to_owned()));
         }

@@ -11,6 +11,8 @@ mod verify;
 #[cfg(test)]
 mod tests;
 
+use synapsor_codes::ErrorCode;
+
 pub use bundle::{BUNDLE_BYTES_MAX, ProofBundle};
 pub use entry::{Entry, EventBody};
 pub use markdown::markdown;
@@ -58,22 +60,22 @@ pub enum BundleError {
 
 impl BundleError {
     /// Returns the stable error code.
-    pub const fn code(&self) -> &'static str {
+    pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::Malformed(_) => "BUNDLE_MALFORMED",
-            Self::OtherLog(_) => "BUNDLE_OTHER_LOG",
-            Self::Checkpoint(_) => "BUNDLE_CHECKPOINT",
-            Self::Record { .. } => "BUNDLE_RECORD",
-            Self::RecordOrder => "BUNDLE_RECORD_ORDER",
-            Self::Foreign(_) => "BUNDLE_RECORD_FOREIGN",
-            Self::Body { .. } => "BUNDLE_BODY",
-            Self::Proposal(_) => "BUNDLE_PROPOSAL",
-            Self::Evidence(_) => "BUNDLE_EVIDENCE",
-            Self::Decision { .. } => "BUNDLE_DECISION",
-            Self::Order { .. } => "BUNDLE_ORDER",
-            Self::Withdrawal { .. } => "BUNDLE_WITHDRAWAL",
-            Self::Attempt { .. } => "BUNDLE_ATTEMPT",
-            Self::Receipt { .. } => "BUNDLE_RECEIPT",
+            Self::Malformed(_) => ErrorCode::BundleMalformed,
+            Self::OtherLog(_) => ErrorCode::BundleOtherLog,
+            Self::Checkpoint(_) => ErrorCode::BundleCheckpoint,
+            Self::Record { .. } => ErrorCode::BundleRecord,
+            Self::RecordOrder => ErrorCode::BundleRecordOrder,
+            Self::Foreign(_) => ErrorCode::BundleRecordForeign,
+            Self::Body { .. } => ErrorCode::BundleBody,
+            Self::Proposal(_) => ErrorCode::BundleProposal,
+            Self::Evidence(_) => ErrorCode::BundleEvidence,
+            Self::Decision { .. } => ErrorCode::BundleDecision,
+            Self::Order { .. } => ErrorCode::BundleOrder,
+            Self::Withdrawal { .. } => ErrorCode::BundleWithdrawal,
+            Self::Attempt { .. } => ErrorCode::BundleAttempt,
+            Self::Receipt { .. } => ErrorCode::BundleReceipt,
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Result envelopes for agents: format 2, the older format 1, and the nine safe codes. All inputs are values
 //! that may be shown; no internal value passes through.
 
-mod code;
 mod v1;
 mod v2;
 
-pub use code::SafeCode;
+use synapsor_codes::SafeCode;
 pub(crate) use v2::EVIDENCE_NOTE;
 
 use serde_json::Value as Json;

@@ -1,6 +1,7 @@
 //! Format 1: envelope shapes for old clients.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 
 use super::{
     EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json, v2,
@@ -54,9 +55,9 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
 
 /// Uses the internal code, except where it would disclose too much.
 pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
-    let safe = SafeCode::of(&failure.refusal.code);
+    let safe = failure.refusal.code.safe();
     let code = match safe {
-        SafeCode::Internal => "MCP_TOOL_FAILED",
+        SafeCode::Internal => ErrorCode::McpToolFailed.as_str(),
         SafeCode::TemporarilyUnavailable => safe.as_str(),
         SafeCode::NotFoundInTenant
         | SafeCode::InvalidArgument
@@ -64,7 +65,7 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         | SafeCode::CapabilityNotFound
         | SafeCode::VersionConflict
         | SafeCode::MultiRowBlocked
-        | SafeCode::ApprovalRequired => &failure.refusal.code,
+        | SafeCode::ApprovalRequired => failure.refusal.code.as_str(),
     };
     json!({"ok": false, "code": code, "error": v2::safe_message(safe, failure)})
 }

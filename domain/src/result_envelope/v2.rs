@@ -68,7 +68,7 @@ const fn next(state: EnvelopeState) -> &'static str {
 }
 
 pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
-    let code = SafeCode::of(&failure.refusal.code);
+    let code = failure.refusal.code.safe();
     let message = safe_message(code, failure);
     let mut meta = meta(failure.capability, failure.context);
     meta["correlation_id"] = failure.correlation_id.into();

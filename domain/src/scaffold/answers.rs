@@ -2,6 +2,7 @@
 //! comma-separated strings; unknown keys are rejected.
 
 use serde_json::{Map, Value as Json};
+use synapsor_codes::ErrorCode;
 
 use super::DraftError;
 use super::choices::InitOptions;
@@ -22,7 +23,7 @@ pub fn read_answers(bytes: &[u8]) -> Result<InitOptions, DraftError> {
             error.column()
         );
         DraftError::new(
-            "ANSWERS_INVALID",
+            ErrorCode::AnswersInvalid,
             text,
             "provide an object such as {\"table\": \"orders\"}",
         )
@@ -89,14 +90,14 @@ fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), D
         | "handler_signing_secret_env"
         | "handler_command_env" => {
             return Err(DraftError::new(
-                "NOT_AVAILABLE",
+                ErrorCode::NotAvailable,
                 format!("`{key}` configures handlers, which this version does not generate"),
                 "omit it: the writer changes the row itself (`sql_update`)",
             ));
         }
         _ => {
             return Err(DraftError::new(
-                "ANSWERS_UNKNOWN_KEY",
+                ErrorCode::AnswersUnknownKey,
                 format!("unknown key `{key}` in the answers"),
                 "remove it; run `synapsor-runner init --help` for the choices",
             ));
@@ -107,7 +108,7 @@ fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), D
 
 fn wrong(key: &str, wanted: &str) -> DraftError {
     DraftError::new(
-        "ANSWERS_INVALID",
+        ErrorCode::AnswersInvalid,
         format!("invalid `{key}` in the answers: expected {wanted}"),
         format!("make `{key}` {wanted}"),
     )

@@ -1,6 +1,7 @@
 //! Derives the arguments of the proposal from the columns that they set.
 
 use serde_json::{Map, Value as Json, json};
+use synapsor_codes::ErrorCode;
 
 use super::DraftError;
 use super::flag_syntax::{Assigned, number};
@@ -25,7 +26,7 @@ pub(super) fn of_change(
             let text =
                 format!("argument `{name}` is the lookup key and cannot be written into `{column}` as well");
             return Err(DraftError::new(
-                "ARGUMENT_TWICE",
+                ErrorCode::ArgumentTwice,
                 text,
                 "use another argument in the patch",
             ));
@@ -36,7 +37,7 @@ pub(super) fn of_change(
                 let text =
                     format!("argument `{name}` is bound to columns with different value types or limits");
                 return Err(DraftError::new(
-                    "ARGUMENT_TWICE",
+                    ErrorCode::ArgumentTwice,
                     text,
                     "use a separate argument for each of these columns",
                 ));

@@ -1,6 +1,7 @@
 //! Parsers of three flags: patched columns, numeric bounds, state transitions.
 
 use serde_json::Value as Json;
+use synapsor_codes::ErrorCode;
 
 use super::DraftError;
 
@@ -32,7 +33,7 @@ pub fn read_patch(text: &str) -> Result<Vec<(String, Assigned)>, DraftError> {
         .map(|part| {
             let wrong = || {
                 DraftError::new(
-                    "PATCH_INVALID",
+                    ErrorCode::PatchInvalid,
                     format!("invalid --patch rule `{part}`"),
                     "write COLUMN=fixed:VALUE or COLUMN=arg:NAME, joined by commas",
                 )
@@ -61,7 +62,7 @@ pub fn read_bounds(text: &str) -> Result<Vec<(String, Bounds)>, DraftError> {
         .map(|part| {
             let wrong = || {
                 DraftError::new(
-                    "BOUNDS_INVALID",
+                    ErrorCode::BoundsInvalid,
                     format!("invalid bound `{part}`"),
                     "write COLUMN=MIN:MAX with plain numbers; one of them may be omitted",
                 )
@@ -94,7 +95,7 @@ pub fn read_states(text: &str) -> Result<Vec<(String, States)>, DraftError> {
         .map(|part| {
             let wrong = || {
                 DraftError::new(
-                    "STATES_INVALID",
+                    ErrorCode::StatesInvalid,
                     format!("invalid list of transitions `{part}`"),
                     "write COLUMN=FROM:TO|TO;FROM:TO, columns joined by commas",
                 )

@@ -14,11 +14,13 @@ mod tests;
 
 use std::fmt;
 
+use synapsor_codes::ErrorCode;
+
 pub use answers::read_answers;
 pub use choices::InitOptions;
 pub use flag_syntax::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
 
-use crate::contract::{Contract, ContractErrorCode, ValidationIssue};
+use crate::contract::{Contract, ValidationIssue};
 use crate::inspection::Inspection;
 
 /// Default environment variables of a generated contract.
@@ -44,13 +46,13 @@ pub struct GeneratedContract {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DraftError {
     /// Stable code, upper snake case.
-    pub code: &'static str,
+    pub code: ErrorCode,
     pub text: String,
     pub fix: String,
 }
 
 impl DraftError {
-    fn new(code: &'static str, text: impl Into<String>, fix: impl Into<String>) -> Self {
+    fn new(code: ErrorCode, text: impl Into<String>, fix: impl Into<String>) -> Self {
         Self {
             code,
             text: text.into(),
@@ -84,7 +86,7 @@ pub fn draft(
             .iter()
             .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message));
         DraftError::new(
-            "DRAFT_INVALID",
+            ErrorCode::DraftInvalid,
             format!(
                 "the generated contract is invalid:\n{}",
                 lines.collect::<Vec<_>>().join("\n")
@@ -94,9 +96,8 @@ pub fn draft(
     })?;
     let mut warnings = std::mem::take(&mut plan.warnings);
     // A missing version column is already reported, in terms of the choices.
-    let is_said = |problem: &ValidationIssue| {
-        problem.code == ContractErrorCode::ConflictGuardWeak && plan.guard.is_none()
-    };
+    let is_said =
+        |problem: &ValidationIssue| problem.code == ErrorCode::ConflictGuardWeak && plan.guard.is_none();
     warnings.extend(
         checked
             .warnings

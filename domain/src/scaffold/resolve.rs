@@ -1,5 +1,7 @@
 //! Resolves choices and schema catalog into a complete plan. Every ambiguity is an error or a warning.
 
+use synapsor_codes::ErrorCode;
+
 use super::choices::InitOptions;
 use super::flag_syntax::{Assigned, Bounds, States};
 use super::names::{namespace_of, object_of};
@@ -55,7 +57,7 @@ pub(super) fn plan<'a>(
     if mode == Mode::Cloud {
         let text = "mode `cloud` is not available";
         return Err(DraftError::new(
-            "NOT_AVAILABLE",
+            ErrorCode::NotAvailable,
             text,
             "choose read_only, shadow or review",
         ));
@@ -110,7 +112,7 @@ fn engine(choices: &InitOptions, inspection: Option<&Inspection>) -> Result<Engi
         (Some(chosen), Some(found)) if chosen != found.engine => {
             let text = format!("the inspection is for {}, not for {chosen}", found.engine);
             return Err(DraftError::new(
-                "ENGINE_MISMATCH",
+                ErrorCode::EngineMismatch,
                 text,
                 "omit --engine, or inspect the other database",
             ));
@@ -121,7 +123,7 @@ fn engine(choices: &InitOptions, inspection: Option<&Inspection>) -> Result<Engi
     };
     EngineKind::of_name(word).ok_or_else(|| {
         DraftError::new(
-            "ENGINE_NOT_AVAILABLE",
+            ErrorCode::EngineNotAvailable,
             "unknown engine",
             "choose postgres, mysql or sqlite",
         )
@@ -146,7 +148,7 @@ fn table<'a>(
         let schema = schema.ok_or_else(|| {
             let text = "the schema is unknown without an inspection";
             DraftError::new(
-                "SCHEMA_REQUIRED",
+                ErrorCode::SchemaRequired,
                 text,
                 "set `schema`, or write the table as SCHEMA.TABLE",
             )
@@ -157,14 +159,14 @@ fn table<'a>(
     match found.as_slice() {
         [only] => Ok((only.schema.clone(), only.name.clone(), Some(only))),
         [] => Err(DraftError::new(
-            "TABLE_NOT_FOUND",
+            ErrorCode::TableNotFound,
             format!("table `{text}` is not visible to the read credential"),
             format!("choose one of: {}", listed(inspection)),
         )),
         several => {
             let schemas: Vec<&str> = several.iter().map(|table| table.schema.as_str()).collect();
             Err(DraftError::new(
-                "TABLE_AMBIGUOUS",
+                ErrorCode::TableAmbiguous,
                 format!("table `{table}` exists in more than one schema"),
                 format!("pass --schema with one of: {}", schemas.join(", ")),
             ))
@@ -177,7 +179,7 @@ fn no_table(inspection: Option<&Inspection>) -> DraftError {
         || "give --table SCHEMA.TABLE".to_owned(),
         |inspection| format!("pass --table with one of: {}", listed(inspection)),
     );
-    DraftError::new("TABLE_REQUIRED", "no table selected", fix)
+    DraftError::new(ErrorCode::TableRequired, "no table selected", fix)
 }
 
 fn listed(inspection: &Inspection) -> String {
@@ -203,7 +205,7 @@ fn primary_key(
     let key = chosen.or_else(|| found.and_then(|table| table.key_candidate(object)));
     let key = key.ok_or_else(|| {
         DraftError::new(
-            "PRIMARY_KEY_REQUIRED",
+            ErrorCode::PrimaryKeyRequired,
             "no single-column key found",
             "pass --primary-key with a column that is unique on its own",
         )
@@ -235,7 +237,7 @@ fn tenant(choices: &InitOptions, found: Option<&TableInfo>) -> Result<Option<Str
     let suggested = found.and_then(|table| table.suggestions.tenant_columns.first());
     suggested.cloned().map(Some).ok_or_else(|| {
         DraftError::new(
-            "TENANT_REQUIRED",
+            ErrorCode::TenantRequired,
             "no tenant column found",
             "pass --tenant-column; --single-tenant-dev is for development, without writeback",
         )
@@ -274,14 +276,14 @@ fn change(
 ) -> Result<ProposalPlan, DraftError> {
     if found.is_some_and(|table| table.kind == TableKind::View) {
         return Err(DraftError::new(
-            "TABLE_IS_VIEW",
+            ErrorCode::TableIsView,
             "a proposal cannot change a view",
             "choose its table, or --mode read_only",
         ));
     }
     if choices.patch.is_empty() {
         return Err(DraftError::new(
-            "PATCH_REQUIRED",
+            ErrorCode::PatchRequired,
             "no patch selected for the proposal",
             "pass --patch COLUMN=arg:NAME or COLUMN=fixed:VALUE, or --mode read_only",
         ));
@@ -316,7 +318,7 @@ fn visible(
     if chosen.is_empty() {
         let text = "no visible columns selected";
         return Err(DraftError::new(
-            "VISIBLE_COLUMNS_REQUIRED",
+            ErrorCode::VisibleColumnsRequired,
             text,
             "give --visible-columns A,B",
         ));
@@ -351,7 +353,7 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     if let Some(column) = all.find(is_missing) {
         let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
         return Err(DraftError::new(
-            "COLUMN_NOT_FOUND",
+            ErrorCode::ColumnNotFound,
             format!("`{}.{}` has no column `{column}`", table.schema, table.name),
             format!("choose among: {}", names.join(", ")),
         ));
@@ -362,7 +364,7 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     match generated {
         None => Ok(()),
         Some(column) => Err(DraftError::new(
-            "COLUMN_GENERATED",
+            ErrorCode::ColumnGenerated,
             format!("`{column}` is computed by the database and cannot be set"),
             "patch the columns that it is computed from",
         )),

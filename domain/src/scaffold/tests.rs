@@ -1,6 +1,7 @@
 //! Tests of contract generation, flag parsers and answers files.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 
 use super::*;
 use crate::contract::{Mode, VersionAdvance};
@@ -166,69 +167,72 @@ fn database_row_version_guards_without_being_visible() {
 
 #[test]
 fn rejects_invalid_choices_with_a_fix() {
-    let with = |change: fn(&mut InitOptions)| {
+    type Change = fn(&mut InitOptions);
+    let rejected: [(Change, ErrorCode); 17] = [
+        (|c| c.table = None, ErrorCode::TableRequired),
+        (|c| c.table = Some("ordres".to_owned()), ErrorCode::TableNotFound),
+        (|c| c.table = Some("orders".to_owned()), ErrorCode::TableAmbiguous),
+        (
+            |c| c.table = Some("shop.order_lines".to_owned()),
+            ErrorCode::PrimaryKeyRequired,
+        ),
+        (
+            |c| c.table = Some("shop.open_orders".to_owned()),
+            ErrorCode::TableIsView,
+        ),
+        (
+            |c| c.table = Some("public.orders".to_owned()),
+            ErrorCode::TenantRequired,
+        ),
+        (|c| c.engine = Some("mysql".to_owned()), ErrorCode::EngineMismatch),
+        (|c| c.mode = Some(Mode::Cloud), ErrorCode::NotAvailable),
+        (|c| c.patch = Vec::new(), ErrorCode::PatchRequired),
+        (
+            |c| c.patch = read_patch("statu=arg:x").unwrap(),
+            ErrorCode::ColumnNotFound,
+        ),
+        (
+            |c| c.patch = read_patch("total=arg:x").unwrap(),
+            ErrorCode::ColumnGenerated,
+        ),
+        (
+            |c| c.patch = read_patch("note=arg:order_id").unwrap(),
+            ErrorCode::ArgumentTwice,
+        ),
+        (
+            |c| c.patch = read_patch("note=arg:x,is_gift=arg:x").unwrap(),
+            ErrorCode::ArgumentTwice,
+        ),
+        (
+            |c| c.patch = read_patch("id=fixed:7").unwrap(),
+            ErrorCode::DraftInvalid,
+        ),
+        (
+            |c| c.visible_columns = vec!["access_token".to_owned()],
+            ErrorCode::DraftInvalid,
+        ),
+        (
+            |c| c.read_tool = Some("one.two.three".to_owned()),
+            ErrorCode::DraftInvalid,
+        ),
+        (
+            |c| {
+                c.single_tenant_dev = true;
+                c.tenant_column = None;
+                c.table = Some("public.orders".to_owned());
+                c.patch = read_patch("id=fixed:x").unwrap();
+                c.states = Vec::new();
+            },
+            ErrorCode::DraftInvalid,
+        ),
+    ];
+    for (change, code) in rejected {
         let mut choices = orders();
         change(&mut choices);
         let error = refused(&choices);
         assert!(!error.fix.is_empty() && !error.text.is_empty());
-        error.code
-    };
-    assert_eq!(with(|c| c.table = None), "TABLE_REQUIRED");
-    assert_eq!(with(|c| c.table = Some("ordres".to_owned())), "TABLE_NOT_FOUND");
-    assert_eq!(with(|c| c.table = Some("orders".to_owned())), "TABLE_AMBIGUOUS");
-    assert_eq!(
-        with(|c| c.table = Some("shop.order_lines".to_owned())),
-        "PRIMARY_KEY_REQUIRED"
-    );
-    assert_eq!(
-        with(|c| c.table = Some("shop.open_orders".to_owned())),
-        "TABLE_IS_VIEW"
-    );
-    assert_eq!(
-        with(|c| c.table = Some("public.orders".to_owned())),
-        "TENANT_REQUIRED"
-    );
-    assert_eq!(with(|c| c.engine = Some("mysql".to_owned())), "ENGINE_MISMATCH");
-    assert_eq!(with(|c| c.mode = Some(Mode::Cloud)), "NOT_AVAILABLE");
-    assert_eq!(with(|c| c.patch = Vec::new()), "PATCH_REQUIRED");
-    assert_eq!(
-        with(|c| c.patch = read_patch("statu=arg:x").unwrap()),
-        "COLUMN_NOT_FOUND"
-    );
-    assert_eq!(
-        with(|c| c.patch = read_patch("total=arg:x").unwrap()),
-        "COLUMN_GENERATED"
-    );
-    assert_eq!(
-        with(|c| c.patch = read_patch("note=arg:order_id").unwrap()),
-        "ARGUMENT_TWICE"
-    );
-    assert_eq!(
-        with(|c| c.patch = read_patch("note=arg:x,is_gift=arg:x").unwrap()),
-        "ARGUMENT_TWICE"
-    );
-    assert_eq!(
-        with(|c| c.patch = read_patch("id=fixed:7").unwrap()),
-        "DRAFT_INVALID"
-    );
-    assert_eq!(
-        with(|c| c.visible_columns = vec!["access_token".to_owned()]),
-        "DRAFT_INVALID"
-    );
-    assert_eq!(
-        with(|c| c.read_tool = Some("one.two.three".to_owned())),
-        "DRAFT_INVALID"
-    );
-    assert_eq!(
-        with(|c| {
-            c.single_tenant_dev = true;
-            c.tenant_column = None;
-            c.table = Some("public.orders".to_owned());
-            c.patch = read_patch("id=fixed:x").unwrap();
-            c.states = Vec::new();
-        }),
-        "DRAFT_INVALID"
-    );
+        assert_eq!(error.code, code);
+    }
 }
 
 #[test]
@@ -237,13 +241,21 @@ fn flag_parsers_reject_malformed_input() {
     assert_eq!(patch[0], ("a".to_owned(), Assigned::Fixed("x=y:z".to_owned())));
     assert_eq!(patch[1], ("b".to_owned(), Assigned::Arg("n".to_owned())));
     for bad in ["a", "a=", "a=x", "a=fixed:", "=arg:n", "a=env:n", "a=fixed:x,y"] {
-        assert_eq!(read_patch(bad).unwrap_err().code, "PATCH_INVALID", "{bad}");
+        assert_eq!(
+            read_patch(bad).unwrap_err().code,
+            ErrorCode::PatchInvalid,
+            "{bad}"
+        );
     }
     let bounds = read_bounds("a=-1:2.50,b=:3").unwrap();
     assert_eq!(bounds[0].1.maximum.as_deref(), Some("2.50"));
     assert_eq!(bounds[1].1.minimum, None);
     for bad in ["a=:", "a=1", "a=x:2", "a=NaN:1", "a=0x1:2", "=1:2", "a=\"1\":2"] {
-        assert_eq!(read_bounds(bad).unwrap_err().code, "BOUNDS_INVALID", "{bad}");
+        assert_eq!(
+            read_bounds(bad).unwrap_err().code,
+            ErrorCode::BoundsInvalid,
+            "{bad}"
+        );
     }
     let states = read_states("s=a:b|c;b:c").unwrap();
     assert_eq!(
@@ -251,19 +263,23 @@ fn flag_parsers_reject_malformed_input() {
         ("a".to_owned(), vec!["b".to_owned(), "c".to_owned()])
     );
     for bad in ["s", "s=", "s=a", "s=a:", "s=:b", "=a:b"] {
-        assert_eq!(read_states(bad).unwrap_err().code, "STATES_INVALID", "{bad}");
+        assert_eq!(
+            read_states(bad).unwrap_err().code,
+            ErrorCode::StatesInvalid,
+            "{bad}"
+        );
     }
 }
 
 #[test]
 fn rejects_invalid_answers_by_code() {
     let code = |text: &str| read_answers(text.as_bytes()).unwrap_err().code;
-    assert_eq!(code("[]"), "ANSWERS_INVALID");
-    assert_eq!(code("{\"table\": 7}"), "ANSWERS_INVALID");
-    assert_eq!(code("{\"tabel\": \"x\"}"), "ANSWERS_UNKNOWN_KEY");
-    assert_eq!(code("{\"mode\": \"write\"}"), "ANSWERS_INVALID");
-    assert_eq!(code("{\"writeback\": \"http_handler\"}"), "NOT_AVAILABLE");
-    assert_eq!(code("{\"patch\": \"a=b\"}"), "PATCH_INVALID");
+    assert_eq!(code("[]"), ErrorCode::AnswersInvalid);
+    assert_eq!(code("{\"table\": 7}"), ErrorCode::AnswersInvalid);
+    assert_eq!(code("{\"tabel\": \"x\"}"), ErrorCode::AnswersUnknownKey);
+    assert_eq!(code("{\"mode\": \"write\"}"), ErrorCode::AnswersInvalid);
+    assert_eq!(code("{\"writeback\": \"http_handler\"}"), ErrorCode::NotAvailable);
+    assert_eq!(code("{\"patch\": \"a=b\"}"), ErrorCode::PatchInvalid);
     assert!(read_answers(b"{\"handler_url_env\": null, \"writeback\": \"sql_update\"}").is_ok());
 }
 

@@ -1,5 +1,7 @@
 //! Validates the arguments of one call against the capability. Undeclared arguments are rejected.
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::{Arg, ArgumentError, Capability, Scalar, is_trust_scope_name};
 use crate::error::PublicError;
 use crate::json::{self, JsonNode};
@@ -57,7 +59,7 @@ pub fn check_arguments(
             "Argument {} is bound by the trusted context and cannot be passed; omit it.",
             echo(name)
         );
-        return Err(PublicError::new("MODEL_CANNOT_OVERRIDE_BINDING", message));
+        return Err(PublicError::new(ErrorCode::ModelCannotOverrideBinding, message));
     }
     if let Some((name, _)) = entries.iter().find(|(name, _)| capability.arg(name).is_none()) {
         let known: Vec<&str> = capability.args.iter().map(|arg| arg.name.as_str()).collect();
@@ -66,7 +68,7 @@ pub fn check_arguments(
             echo(name),
             known.join(", ")
         );
-        return Err(PublicError::new("ARGUMENT_UNKNOWN", message));
+        return Err(PublicError::new(ErrorCode::ArgumentUnknown, message));
     }
     let mut values = Vec::with_capacity(entries.len());
     for arg in &capability.args {
@@ -82,7 +84,7 @@ pub fn check_arguments(
                     arg.name,
                     arg.arg_type.as_str()
                 );
-                return Err(PublicError::new("ARGUMENT_REQUIRED", message));
+                return Err(PublicError::new(ErrorCode::ArgumentRequired, message));
             }
             None => {}
         }
@@ -96,7 +98,7 @@ pub fn check_arguments(
             "Argument `{}` is required: it is the lookup key.",
             capability.lookup_arg
         );
-        return Err(PublicError::new("LOOKUP_ARG_MISSING", message));
+        return Err(PublicError::new(ErrorCode::LookupArgMissing, message));
     };
     Ok(CheckedArguments { values, lookup })
 }
@@ -104,19 +106,19 @@ pub fn check_arguments(
 fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {
     if arguments_json.len() > ARGUMENTS_BYTES_MAX {
         let message = format!("The arguments exceed {ARGUMENTS_BYTES_MAX} bytes.");
-        return Err(PublicError::new("ARGUMENTS_TOO_LARGE", message));
+        return Err(PublicError::new(ErrorCode::ArgumentsTooLarge, message));
     }
     match json::read(arguments_json, DEPTH_MAX) {
         Ok(JsonNode::Map(entries)) => Ok(entries),
         Ok(other) => {
             let message = format!("Arguments must be a JSON object, not {}.", other.type_name());
-            Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
+            Err(PublicError::new(ErrorCode::ArgumentsNotJson, message))
         }
         Err(error) => {
             let message = format!("Arguments must be a JSON object without duplicate names ({}).", {
                 error.reason.chars().take(2 * ECHO_CHARS_MAX).collect::<String>()
             });
-            Err(PublicError::new("ARGUMENTS_NOT_JSON", message))
+            Err(PublicError::new(ErrorCode::ArgumentsNotJson, message))
         }
     }
 }
@@ -126,31 +128,33 @@ fn fit(arg: &Arg, node: &JsonNode) -> Result<Value, PublicError> {
     let wanted = arg.arg_type.as_str();
     let (code, reason) = match arg.fit(node) {
         Ok(Scalar::Text(text)) if text.contains('\0') => (
-            "ARGUMENT_TYPE_INVALID",
+            ErrorCode::ArgumentTypeInvalid,
             "may not contain the character U+0000".to_owned(),
         ),
         Ok(Scalar::Text(text)) if text.len() > VALUE_BYTES_MAX => (
-            "ARGUMENT_TOO_LONG",
+            ErrorCode::ArgumentTooLong,
             format!("may have at most {VALUE_BYTES_MAX} bytes"),
         ),
         Ok(scalar) => return Ok(scalar.to_value()),
         Err(ArgumentError::Type) => (
-            "ARGUMENT_TYPE_INVALID",
+            ErrorCode::ArgumentTypeInvalid,
             format!("must be a {wanted}, not {}", node.type_name()),
         ),
-        Err(ArgumentError::Number(error)) => ("ARGUMENT_TYPE_INVALID", format!("is invalid: {error}")),
+        Err(ArgumentError::Number(error)) => (ErrorCode::ArgumentTypeInvalid, format!("is invalid: {error}")),
         Err(ArgumentError::TooLong(limit)) => (
-            "ARGUMENT_TOO_LONG",
+            ErrorCode::ArgumentTooLong,
             format!("may have at most {limit} characters"),
         ),
-        Err(ArgumentError::Below(minimum)) => {
-            ("ARGUMENT_BELOW_MINIMUM", format!("must be at least {minimum}"))
-        }
-        Err(ArgumentError::Above(maximum)) => {
-            ("ARGUMENT_ABOVE_MAXIMUM", format!("must be at most {maximum}"))
-        }
+        Err(ArgumentError::Below(minimum)) => (
+            ErrorCode::ArgumentBelowMinimum,
+            format!("must be at least {minimum}"),
+        ),
+        Err(ArgumentError::Above(maximum)) => (
+            ErrorCode::ArgumentAboveMaximum,
+            format!("must be at most {maximum}"),
+        ),
         Err(ArgumentError::NotAllowed) => (
-            "ARGUMENT_NOT_ALLOWED",
+            ErrorCode::ArgumentNotAllowed,
             format!("must be one of {}", list_allowed(arg)),
         ),
     };

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::input_schema::SCHEMA_DIALECT;
 use crate::contract::{Capability, CapabilityKind};
-use crate::result_envelope::SafeCode;
+use synapsor_codes::SafeCode;
 
 /// Returns the published schema of any capability's envelope.
 pub fn envelope_schema() -> Json {

@@ -1,6 +1,7 @@
 //! Parses a trust file; every error names its position.
 
 use serde_json::Value as Json;
+use synapsor_codes::ErrorCode;
 
 use super::{OperatorKey, ServiceKey, TrustFile, is_name};
 use crate::error::PublicError;
@@ -11,19 +12,22 @@ impl TrustFile {
     pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         if bytes.len() > FILE_BYTES_MAX {
             return Err(PublicError::new(
-                "TRUST_FILE_TOO_LARGE",
+                ErrorCode::TrustFileTooLarge,
                 format!("trust file exceeds {FILE_BYTES_MAX} bytes"),
             ));
         }
         let file: Self = serde_json::from_slice(bytes).map_err(|error| {
             let place = entry_problem(bytes).unwrap_or_else(|| error.to_string());
-            PublicError::new("TRUST_FILE_INVALID", format!("invalid trust file: {place}"))
+            PublicError::new(
+                ErrorCode::TrustFileInvalid,
+                format!("invalid trust file: {place}"),
+            )
         })?;
         let problems = file.problems();
         if problems.is_empty() {
             Ok(file)
         } else {
-            Err(PublicError::new("TRUST_FILE_INVALID", problems.join("; ")))
+            Err(PublicError::new(ErrorCode::TrustFileInvalid, problems.join("; ")))
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Tests of key standing and of trust file validation.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
 use super::*;
@@ -199,9 +200,9 @@ fn retired_ledger_key_verifies_only_its_retirement_head() {
     for (size, root) in [(4, 1), (6, 1), (5, 2)] {
         assert_eq!(
             code(size, root, 3),
-            Err("CHECKPOINT_KEY_RETIRED"),
+            Err(ErrorCode::CheckpointKeyRetired),
             "{size} {root}"
         );
     }
-    assert_eq!(code(6, 1, 9), Err("CHECKPOINT_SIGNATURE"));
+    assert_eq!(code(6, 1, 9), Err(ErrorCode::CheckpointSignature));
 }

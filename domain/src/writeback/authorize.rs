@@ -1,6 +1,8 @@
 //! Creates [`WriteAuthorization`]s: every check between an approved proposal and a write, in a fixed order. The
 //! error names the first failed check; all inputs except the writer's own are untrusted.
 
+use synapsor_codes::ErrorCode;
+
 use super::ending::{EndedBy, NotAuthorized, Unauthorized};
 use super::proof::{LedgerProof, refused as proof_refused};
 use crate::approval::{self, ApprovalRefusal, VerificationContext, VerifiedDecision};
@@ -152,7 +154,7 @@ fn check_all(
     facts: &WriterFacts<'_>,
 ) -> Result<CheckedApproval, NotAuthorized> {
     let Some(order) = ledger.order else {
-        let refusal = PublicError::new("refused:expired", "no apply order is in force");
+        let refusal = PublicError::new(ErrorCode::RefusedExpired, "no apply order is in force");
         return Err(NotAuthorized::ending(refusal, EndedBy::Expiry));
     };
     let envelopes = check_ledger(attested, ledger, order, facts)?;
@@ -189,12 +191,12 @@ fn check_all(
     let approval = approval::verify_quorum(&judge, proposal.approval.quorum, &decisions, order)?;
 
     if facts.denied_here {
-        let refusal = PublicError::new("refused:denied", "rejected directly at this writer");
+        let refusal = PublicError::new(ErrorCode::RefusedDenied, "rejected directly at this writer");
         return Err(NotAuthorized::ending(refusal, EndedBy::Rejection));
     }
     if facts.frozen {
         return Err(PublicError::new(
-            "refused:frozen",
+            ErrorCode::RefusedFrozen,
             "writeback is frozen; resume it with `synapsor-runner writeback unfreeze`",
         )
         .into());
@@ -224,7 +226,7 @@ fn check_known_switches(
         return Ok(());
     }
     Err(PublicError::new(
-        "refused:switches_behind",
+        ErrorCode::RefusedSwitchesBehind,
         "signed with knowledge of a freeze or lift that this writer did not receive; check its connection to the ledger",
     ))
 }
@@ -240,7 +242,7 @@ pub fn rehearsal(
     let planned = plan_again(&attested, facts)?;
     if !planned.acknowledged.is_empty() {
         return Err(PublicError::new(
-            "refused:dry_run_side_effects",
+            ErrorCode::RefusedDryRunSideEffects,
             "acknowledged code of the table would run without an approval; only an approved proposal may run it",
         ));
     }
@@ -294,7 +296,7 @@ fn check_ledger(
     }
     if ledger.decisions.len() > DECISIONS_MAX {
         return Err(PublicError::new(
-            "refused:malformed",
+            ErrorCode::RefusedMalformed,
             format!("more than {DECISIONS_MAX} decisions"),
         ));
     }
@@ -321,7 +323,7 @@ fn check_contract<'a>(
     proposal: &Proposal,
     facts: &WriterFacts<'a>,
 ) -> Result<(&'a Capability, &'a ProposalSpec), PublicError> {
-    let refused = |public: String| PublicError::new("refused:contract", public);
+    let refused = |public: String| PublicError::new(ErrorCode::RefusedContract, public);
     if facts.contract.mode() != Mode::Review || proposal.mode != ProposalMode::Review {
         return Err(refused(
             "only proposals in review mode can be applied, and only by a writer in review mode".to_owned(),
@@ -350,7 +352,7 @@ fn check_contract<'a>(
     match &spec.executor {
         ExecutorRef::Direct => Ok((capability, spec)),
         ExecutorRef::Handler(name) => Err(PublicError::new(
-            "refused:executor_unavailable",
+            ErrorCode::RefusedExecutorUnavailable,
             format!("this writer cannot run the handler `{name}`"),
         )),
     }
@@ -364,13 +366,13 @@ fn check_plan(
 ) -> Result<Acknowledged, PublicError> {
     let refused = |what: &str| {
         PublicError::new(
-            "refused:plan_mismatch",
+            ErrorCode::RefusedPlanMismatch,
             format!("the proposal's {what} does not match the value computed from the contract"),
         )
     };
     if proposal.schema_fingerprint != facts.shape.fingerprint() {
         return Err(PublicError::new(
-            "refused:schema_drift",
+            ErrorCode::RefusedSchemaDrift,
             "the table was altered after the proposal was made; submit a new proposal",
         ));
     }
@@ -414,13 +416,13 @@ fn check_plan(
 fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), PublicError> {
     if proposal.source.fingerprint != facts.database_identity {
         return Err(PublicError::new(
-            "refused:source",
+            ErrorCode::RefusedSource,
             "the writer's database differs from the database that the proposal was read from",
         ));
     }
     if proposal.source.engine != facts.shape.engine {
         return Err(PublicError::new(
-            "refused:source",
+            ErrorCode::RefusedSource,
             "the writer's source has a different engine",
         ));
     }

@@ -1,6 +1,7 @@
 //! Writer's signed confirmation of a freeze or lift, so that the operator need not trust the ledger.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use super::writer_signed::open_writer_signed;
 use crate::digest::Digest;
@@ -47,13 +48,13 @@ pub fn verify_confirmation(
         open_writer_signed(envelope, ObjectKind::SwitchConfirmation, trust)?;
     if confirmation.v != 1 || confirmation.committing.len() > COMMITTING_MAX {
         return Err(PublicError::new(
-            "refused:malformed",
+            ErrorCode::RefusedMalformed,
             "not a confirmation of version 1",
         ));
     }
     if confirmation.deployment_id != trust.deployment_id || confirmation.environment != trust.environment {
         return Err(PublicError::new(
-            "refused:audience",
+            ErrorCode::RefusedAudience,
             "confirmed for another deployment or environment",
         ));
     }

@@ -1,6 +1,8 @@
 //! End of a proposal without effect: what a writer may commit in place of a write, and the proof that permits
 //! it.
 
+use synapsor_codes::ErrorCode;
+
 use super::ReceiptOutcome;
 use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
 use crate::error::PublicError;
@@ -47,13 +49,13 @@ impl Ending {
     pub fn rejected(attested: VerifiedProposal, decision: &VerifiedDecision) -> Result<Self, PublicError> {
         if !decision.is_deny() {
             return Err(PublicError::new(
-                "refused:malformed",
+                ErrorCode::RefusedMalformed,
                 "the decision is not a rejection",
             ));
         }
         if decision.decision().proposal_digest != attested.digest() {
             return Err(PublicError::new(
-                "refused:digest",
+                ErrorCode::RefusedDigest,
                 "the decision is about another proposal",
             ));
         }

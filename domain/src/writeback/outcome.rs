@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use synapsor_codes::ErrorCode;
 
 use crate::digest::Digest;
 use crate::ids::ProposalId;
@@ -100,6 +101,14 @@ impl AttemptResult {
             ReceiptOutcome::Cancelled => Self::Tombstoned("cancelled".to_owned()),
             ReceiptOutcome::Expired => Self::Tombstoned("expired".to_owned()),
             ReceiptOutcome::Abandoned => Self::Tombstoned("abandoned".to_owned()),
+        }
+    }
+
+    /// Returns the code of a rejection by the writer.
+    pub fn refused_code(&self) -> Option<ErrorCode> {
+        match self {
+            Self::Refused(reason) => ErrorCode::refused(reason),
+            _ => None,
         }
     }
 

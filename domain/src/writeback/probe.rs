@@ -1,6 +1,7 @@
 //! Preflight report of one source: whether writebacks can work there, and excess rights of its credential.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 /// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,8 +19,8 @@ pub enum FindingSeverity {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbeFinding {
     pub severity: FindingSeverity,
-    /// Stable code, upper snake case.
-    pub code: String,
+    /// Stable code.
+    pub code: ErrorCode,
     /// One sentence; names objects and rights, never a value or a URL.
     pub text: String,
     /// Exact statements for the database's owner to run, if any.

@@ -1,6 +1,8 @@
 //! Proofs that the ledger must show before the writer acts on a proposal: all records are in the one log that
 //! the writer and the signers verified.
 
+use synapsor_codes::ErrorCode;
+
 use crate::approval::SignerTreeHead;
 use crate::error::PublicError;
 use crate::event::{EventKind, EventRecord};
@@ -68,5 +70,5 @@ impl LedgerProof<'_> {
 }
 
 pub(super) fn refused(public: impl Into<String>) -> PublicError {
-    PublicError::new("refused:ledger_proof", public)
+    PublicError::new(ErrorCode::RefusedLedgerProof, public)
 }

@@ -1,6 +1,7 @@
 //! Writer's signed findings from comparing receipts of the transparency log with those of a source.
 
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 
 use super::writer_signed::open_writer_signed;
 use crate::digest::Digest;
@@ -80,13 +81,13 @@ pub fn verify_receipt_finding(
         || finding.receipts.len() > RECEIPT_REFS_MAX
     {
         return Err(PublicError::new(
-            "refused:malformed",
+            ErrorCode::RefusedMalformed,
             "not a finding of version 1",
         ));
     }
     if finding.deployment_id != trust.deployment_id || finding.environment != trust.environment {
         return Err(PublicError::new(
-            "refused:audience",
+            ErrorCode::RefusedAudience,
             "signed for another deployment or environment",
         ));
     }

@@ -1,6 +1,7 @@
 //! Opens objects other than receipts that a writer signed, under a key that is in use.
 
 use serde::de::DeserializeOwned;
+use synapsor_codes::ErrorCode;
 
 use crate::error::PublicError;
 use crate::signing::{DsseEnvelope, ObjectKind};
@@ -17,17 +18,17 @@ pub(super) fn open_writer_signed<T: DeserializeOwned>(
 ) -> Result<T, PublicError> {
     let signer = envelope
         .signer()
-        .map_err(|e| PublicError::new("refused:key", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
     let key = trust.writer(signer).ok_or_else(|| {
         PublicError::new(
-            "refused:key",
+            ErrorCode::RefusedKey,
             format!("{signer} is not a writer key of the trust file"),
         )
     })?;
-    let key = key
-        .for_object_at(&Position::Unproven)
-        .map_err(|retired| PublicError::new("refused:key", format!("signed by {signer}: {retired}")))?;
+    let key = key.for_object_at(&Position::Unproven).map_err(|retired| {
+        PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
+    })?;
     envelope
         .verify_and_decode(kind, key)
-        .map_err(|e| PublicError::new("refused:signature", e.to_string()))
+        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use synapsor_codes::ErrorCode;
 use synapsor_e2e::issuer::READ;
 use synapsor_e2e::tenants::{ACME, GLOBEX};
 use synapsor_proto::ledger::v1 as wire;
@@ -64,7 +65,7 @@ pub(crate) async fn run(
     let colleague = &scene.colleague.proposal;
     let answer = hands.ask(Way::Withdraw, Some(ticket.clone()), colleague).await;
     let status = attempts.refused("withdraw a colleague's proposal", answer);
-    assert_eq!(from_status(&status).code, "RECORD_NOT_FOUND", "{status:?}");
+    assert_eq!(from_status(&status).code, ErrorCode::RecordNotFound, "{status:?}");
     // A read-only token does not let its gateway withdraw a proposal of the same bearer.
     let reads = scene.tenants.token_for(ACME, "ann", READ);
     let ticket_that_reads = hands.ticket(&reads).await?;
@@ -75,7 +76,11 @@ pub(crate) async fn run(
     anyhow::ensure!(seen.is_ok(), "{seen:?}");
     let answer = hands.ask(Way::Withdraw, Some(ticket_that_reads), own).await;
     let status = attempts.refused("withdraw under a ticket of a token that only reads", answer);
-    assert_eq!(from_status(&status).code, "WITHDRAWAL_NOT_ALLOWED", "{status:?}");
+    assert_eq!(
+        from_status(&status).code,
+        ErrorCode::WithdrawalNotAllowed,
+        "{status:?}"
+    );
     watch(scene, hands, attempts, ticket).await
 }
 

@@ -1,6 +1,7 @@
 //! Tickets that no reader issued to this gateway for this caller: forged, edited, of another caller, expired.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::Span;
@@ -36,7 +37,11 @@ pub(crate) async fn run(
         };
         let answer = hands.ask(way, Some(ticket), id).await;
         let status = attempts.refused(&format!("{way:?} with a ticket: {name}"), answer);
-        assert_eq!(from_status(&status).code, "TICKET_REFUSED", "{name}: {status:?}");
+        assert_eq!(
+            from_status(&status).code,
+            ErrorCode::TicketRefused,
+            "{name}: {status:?}"
+        );
     }
     for way in Way::ALL {
         let answer = hands.ask(way, None, &scene.own.proposal).await;

@@ -3,6 +3,7 @@
 //! catalog.
 
 use super::dialect::quote;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::Finding;
 
@@ -26,7 +27,7 @@ impl MysqlPreflight {
         }
     }
 
-    pub fn add(&mut self, severity: FindingSeverity, code: &'static str, text: String, fix: Option<String>) {
+    pub fn add(&mut self, severity: FindingSeverity, code: ErrorCode, text: String, fix: Option<String>) {
         let finding = Finding {
             severity,
             code,
@@ -40,11 +41,16 @@ impl MysqlPreflight {
 
     pub fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", self.account);
-        self.add(FindingSeverity::Error, "GRANT_MISSING", text, Some(fix));
+        self.add(FindingSeverity::Error, ErrorCode::GrantMissing, text, Some(fix));
     }
 
     pub fn excessive(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("REVOKE {right} ON {on} FROM {};", self.account);
-        self.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
+        self.add(
+            FindingSeverity::Warning,
+            ErrorCode::GrantExcessive,
+            text,
+            Some(fix),
+        );
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::ConnectOptions as _;
 use sqlx::mysql::{MySqlConnectOptions, MySqlSslMode};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::SslMode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -81,7 +82,7 @@ impl Connector {
     ) -> Result<Self, PublicError> {
         let material = credential.read().map_err(|error| {
             let text = format!("{} is unreadable", credential.url_name());
-            PublicError::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
+            PublicError::new(ErrorCode::SourceUrlInvalid, text).with_detail(error.detail)
         })?;
         way(&material)?;
         Ok(Self {
@@ -347,14 +348,14 @@ fn is_loopback(host: &str) -> bool {
 
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
-        "SOURCE_URL_INVALID",
+        ErrorCode::SourceUrlInvalid,
         format!("the URL of the source is invalid: {why}"),
     )
 }
 
 fn tls_required(why: &str) -> PublicError {
     PublicError::new(
-        "SOURCE_TLS_REQUIRED",
+        ErrorCode::SourceTlsRequired,
         format!(
             "the connection must be encrypted and the server certificate verified: {why}; use ssl mode `verify-full`"
         ),
@@ -399,13 +400,13 @@ mod tests {
             Some(SslMode::VerifyFull)
         );
         for (url, code) in [
-            ("postgres://h/d", "SOURCE_URL_INVALID"),
-            ("mysql://h/d?charset=latin1", "SOURCE_URL_INVALID"),
-            ("mysql://h/d?time-zone=x", "SOURCE_URL_INVALID"),
-            ("mysql://h/d?sslca=/etc/passwd", "SOURCE_URL_INVALID"),
-            ("mysql://h/d?ssl-mode=REQUIRED", "SOURCE_TLS_REQUIRED"),
-            ("mysql://h/d?ssl-mode=preferred", "SOURCE_TLS_REQUIRED"),
-            ("mysql://h/d?ssl-mode=", "SOURCE_TLS_REQUIRED"),
+            ("postgres://h/d", ErrorCode::SourceUrlInvalid),
+            ("mysql://h/d?charset=latin1", ErrorCode::SourceUrlInvalid),
+            ("mysql://h/d?time-zone=x", ErrorCode::SourceUrlInvalid),
+            ("mysql://h/d?sslca=/etc/passwd", ErrorCode::SourceUrlInvalid),
+            ("mysql://h/d?ssl-mode=REQUIRED", ErrorCode::SourceTlsRequired),
+            ("mysql://h/d?ssl-mode=preferred", ErrorCode::SourceTlsRequired),
+            ("mysql://h/d?ssl-mode=", ErrorCode::SourceTlsRequired),
         ] {
             assert_eq!(parameters(url).unwrap_err().code, code, "{url}");
         }

@@ -5,6 +5,7 @@ use super::MysqlEngine;
 use super::check::MysqlPreflight;
 use super::dialect::{qualified, quote};
 use super::inspect::Described;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::{Finding, PreflightTarget};
@@ -76,12 +77,12 @@ async fn one_by_one(
     }
     if described.is_none() && absent.len() == target.reads.len() {
         let text = format!("there is no table `{}.{}`", target.schema, target.table);
-        report.add(FindingSeverity::Error, "TABLE_MISSING", text, None);
+        report.add(FindingSeverity::Error, ErrorCode::TableMissing, text, None);
         return Ok(());
     }
     for column in absent {
         let text = format!("the table `{}` has no column `{column}`", target.table);
-        report.add(FindingSeverity::Error, "COLUMN_MISSING", text, None);
+        report.add(FindingSeverity::Error, ErrorCode::ColumnMissing, text, None);
     }
     if !denied.is_empty() {
         let list = denied.join(", ");

@@ -2,6 +2,7 @@
 //! Reads the rights from the catalog and runs every statement once, with a condition that no row meets,
 //! rolled back.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::schema::TableSchema;
 
 use super::connect::PgPooledConnection;
@@ -49,7 +50,7 @@ impl Rights {
 pub struct PgPreflight {
     pub role: String,
     /// Code for attributes that bypass the rights of the database.
-    pub power_code: &'static str,
+    pub power_code: ErrorCode,
     pub findings: Vec<Finding>,
 }
 
@@ -58,12 +59,12 @@ impl PgPreflight {
     pub async fn of(lease: &mut PgPooledConnection) -> Result<Self, EngineError> {
         Ok(Self {
             role: text(&one(lease, "SELECT current_user::text", &[]).await?, 0),
-            power_code: "GRANT_EXCESSIVE",
+            power_code: ErrorCode::GrantExcessive,
             findings: Vec::new(),
         })
     }
 
-    pub fn add(&mut self, severity: FindingSeverity, code: &'static str, text: String, fix: Option<String>) {
+    pub fn add(&mut self, severity: FindingSeverity, code: ErrorCode, text: String, fix: Option<String>) {
         let finding = Finding {
             severity,
             code,
@@ -77,12 +78,17 @@ impl PgPreflight {
 
     pub fn missing(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("GRANT {right} ON {on} TO {};", quote(&self.role));
-        self.add(FindingSeverity::Error, "GRANT_MISSING", text, Some(fix));
+        self.add(FindingSeverity::Error, ErrorCode::GrantMissing, text, Some(fix));
     }
 
     pub fn excessive(&mut self, text: String, right: &str, on: &str) {
         let fix = format!("REVOKE {right} ON {on} FROM {};", quote(&self.role));
-        self.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", text, Some(fix));
+        self.add(
+            FindingSeverity::Warning,
+            ErrorCode::GrantExcessive,
+            text,
+            Some(fix),
+        );
     }
 }
 
@@ -94,7 +100,7 @@ pub async fn check_account(
     let row = one(lease, ACCOUNT, &[schema]).await?;
     if row.is_empty() {
         let what = format!("there is no schema `{schema}`");
-        report.add(FindingSeverity::Error, "SCHEMA_MISSING", what, None);
+        report.add(FindingSeverity::Error, ErrorCode::SchemaMissing, what, None);
         return Ok(());
     }
     let role = quote(&report.role);
@@ -130,7 +136,7 @@ pub async fn check_columns(
         Ok(shape) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
             let what = format!("there is no table `{}.{}`", target.schema, target.table);
-            report.add(FindingSeverity::Error, "TABLE_MISSING", what, None);
+            report.add(FindingSeverity::Error, ErrorCode::TableMissing, what, None);
             return Ok(None);
         }
         Err(error) => return Err(error),
@@ -138,7 +144,7 @@ pub async fn check_columns(
     let wanted = target.reads.iter().chain(&target.writes);
     for name in wanted.filter(|name| shape.column(name).is_none()) {
         let what = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(FindingSeverity::Error, "COLUMN_MISSING", what, None);
+        report.add(FindingSeverity::Error, ErrorCode::ColumnMissing, what, None);
     }
     Ok(Some(shape))
 }

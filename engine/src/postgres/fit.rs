@@ -2,6 +2,7 @@
 //! strings in casts, pad with blanks, and sort the keys of JSON.
 
 use serde_json::Value as Json;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
@@ -274,7 +275,7 @@ fn no_way(column: &TableColumn, kind: ValueKind) -> PublicError {
 
 fn misfit(column: &TableColumn, why: &str) -> PublicError {
     PublicError::new(
-        "VALUE_DOES_NOT_FIT",
+        ErrorCode::ValueDoesNotFit,
         format!("column `{}` does not take the value: {why}", column.name),
     )
 }

@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::{TableColumn, TableSchema};
@@ -65,7 +66,7 @@ impl PostgresEngine {
     ) -> Result<Self, PublicError> {
         let material = credential.read().map_err(|error| {
             let text = format!("`{}` is unreadable", credential.url_name());
-            PublicError::new("SOURCE_URL_INVALID", text).with_detail(error.detail)
+            PublicError::new(ErrorCode::SourceUrlInvalid, text).with_detail(error.detail)
         })?;
         connect::check_url(&material)?;
         let timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::SslMode;
 use synapsor_domain::error::PublicError;
 use zeroize::Zeroizing;
@@ -169,14 +170,14 @@ fn decode(text: &str) -> Result<String, PublicError> {
 
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
-        "SOURCE_URL_INVALID",
+        ErrorCode::SourceUrlInvalid,
         format!("the URL of the source is invalid: {why}; use postgres://role:password@host:port/database"),
     )
 }
 
 fn tls_required() -> PublicError {
     PublicError::new(
-        "SOURCE_TLS_REQUIRED",
+        ErrorCode::SourceTlsRequired,
         "the server is not on this machine, so the connection must be encrypted and the server's certificate \
          checked; use sslmode=verify-full, or `ssl` of the source with its authority",
     )
@@ -190,10 +191,10 @@ mod tests {
         ServerUrl::parse(text).unwrap()
     }
 
-    fn code(result: Result<impl Sized, PublicError>) -> String {
+    fn code(result: Result<impl Sized, PublicError>) -> ErrorCode {
         let refusal = result.err().unwrap();
         assert!(!refusal.to_string().contains("secret"), "{refusal}");
-        refusal.code.to_string()
+        refusal.code
     }
 
     #[test]
@@ -234,7 +235,11 @@ mod tests {
             "postgres://u:secret@h/d?pgbouncer=1",
             "postgres://u:secret@h/d?host=secret",
         ] {
-            assert_eq!(code(ServerUrl::parse(text)), "SOURCE_URL_INVALID", "{text}");
+            assert_eq!(
+                code(ServerUrl::parse(text)),
+                ErrorCode::SourceUrlInvalid,
+                "{text}"
+            );
         }
     }
 
@@ -252,10 +257,13 @@ mod tests {
         for host in ["db.example", "10.0.0.1", "localhost.example", "[fe80::1]"] {
             let text = format!("postgres://u@{host}/d");
             assert_eq!(mode(&text, None).unwrap(), UrlSslMode::VerifyFull, "{host}");
-            assert_eq!(code(mode(&text, Some(SslMode::Disable))), "SOURCE_TLS_REQUIRED");
+            assert_eq!(
+                code(mode(&text, Some(SslMode::Disable))),
+                ErrorCode::SourceTlsRequired
+            );
             for weak in ["disable", "allow", "prefer", "require", "verify-ca"] {
                 let text = format!("{text}?sslmode={weak}");
-                assert_eq!(code(mode(&text, None)), "SOURCE_TLS_REQUIRED", "{text}");
+                assert_eq!(code(mode(&text, None)), ErrorCode::SourceTlsRequired, "{text}");
                 assert_eq!(
                     mode(&text, Some(SslMode::VerifyFull)).unwrap(),
                     UrlSslMode::VerifyFull

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use serde::{Deserialize, Serialize};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
@@ -424,14 +425,14 @@ fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
 
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
-        "SOURCE_URL_INVALID",
+        ErrorCode::SourceUrlInvalid,
         format!("the URL of the source is invalid: {why}; use sqlite:///absolute/path"),
     )
 }
 
 fn absent() -> PublicError {
     PublicError::new(
-        "SOURCE_FILE_MISSING",
+        ErrorCode::SourceFileMissing,
         "the URL of the source names no regular file (links are not followed); it is never created here",
     )
 }

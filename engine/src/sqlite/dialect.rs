@@ -2,6 +2,7 @@
 //! a column stores unchanged.
 
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
@@ -221,7 +222,7 @@ fn float(value: f64) -> Value {
 
 fn misfit(column: &TableColumn, why: &str) -> PublicError {
     PublicError::new(
-        "VALUE_DOES_NOT_FIT",
+        ErrorCode::ValueDoesNotFit,
         format!("column `{}` does not take the value: {why}", column.name),
     )
 }

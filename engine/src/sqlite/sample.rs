@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 
 const TABLES: &str = "
@@ -45,8 +46,8 @@ pub fn create(path: &Path) -> Result<(), ExitError> {
 }
 
 fn fill(path: &Path) -> Result<(), ExitError> {
-    let receipts = receipt_table_ddl("sqlite", "main", RECEIPT_TABLE)
-        .map_err(|r| ExitError::new(r.code.clone(), &r.public))?;
+    let receipts =
+        receipt_table_ddl("sqlite", "main", RECEIPT_TABLE).map_err(|r| ExitError::new(r.code, &r.public))?;
     let write = || -> rusqlite::Result<()> {
         let connection = Connection::open(path)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
@@ -55,7 +56,7 @@ fn fill(path: &Path) -> Result<(), ExitError> {
     };
     write().map_err(|_| {
         ExitError::new(
-            "SAMPLE_NOT_MADE",
+            ErrorCode::SampleNotMade,
             format!("the sample database {} cannot be written", path.display()),
         )
         .with_fix("check the directory's permissions and the free space")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use synapsor_chassis::join::join_all;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
@@ -91,7 +92,7 @@ impl WriterRpc {
     async fn reported(&self, key_id: &str) -> Result<wire::ReportReceiptsResponse, PublicError> {
         let key: KeyId = key_id
             .parse()
-            .map_err(|_| PublicError::new("MALFORMED", "key_id: must be a key id"))?;
+            .map_err(|_| PublicError::new(ErrorCode::Malformed, "key_id: must be a key id"))?;
         let writer = &self.writer;
         let mut sources = Vec::new();
         for (source_id, database) in writer.core.databases() {
@@ -162,7 +163,7 @@ impl WriterRpc {
                 .filter_map(|f| Some(f.digest?.to_string()))
                 .collect(),
             frozen_alone: freezes.iter().any(|f| f.digest.is_none()),
-            switch_problem: problem.map(|refusal| refusal.code.into_owned()),
+            switch_problem: problem.map(|refusal| refusal.code.to_string()),
             trust_digest: digest.to_string(),
             sources,
             writer,

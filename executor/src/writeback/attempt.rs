@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
@@ -406,7 +407,7 @@ async fn authorize_job(
     hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
     let (trust, trust_digest) = (writer.trust)().map_err(|refusal| report(unusable_trust(&refusal)))?;
     let envelope = DsseEnvelope::from_bytes(&job.proposal.body)
-        .map_err(|e| report(PublicError::new("refused:malformed", e.to_string())))?;
+        .map_err(|e| report(PublicError::new(ErrorCode::RefusedMalformed, e.to_string())))?;
     writer.ledger.prove_retirements(&trust).await;
     let continues = |head: &TreeHead| writer.ledger.continues(head);
     // The index is verified with the other signed objects before anything depends on it.
@@ -454,7 +455,7 @@ async fn authorize_job(
 
 /// The switch store is not writable, which is not the proposal's fault: it can be applied later.
 fn unwritable(refusal: PublicError) -> PublicError {
-    PublicError::new("refused:state_not_writable", refusal.public)
+    PublicError::new(ErrorCode::RefusedStateNotWritable, refusal.public)
 }
 
 /// Returns the target table's schema. A cached view suffices when it matches the proposal's.
@@ -575,7 +576,7 @@ fn unusable_round(unusable: Unusable) -> AttemptStep {
 /// Error for a receipt whose COMMIT left another row than the one that was checked.
 pub(super) fn row_changed() -> PublicError {
     PublicError::new(
-        "refused:row_changed_in_commit",
+        ErrorCode::RefusedRowChangedInCommit,
         "COMMIT left another version of the row than the one that was checked; inspect the row, then sign \
          `synapsor-runner receipts adopt`",
     )
@@ -590,7 +591,7 @@ async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Resu
     let away = || AttemptStep::Retry("ledger_unavailable", BackoffClass::Outage);
     hit(CrashPoint::BeforeStart).await.map_err(|_| away())?;
     *number = writer.ledger.start(lease).await.map_err(|refusal| {
-        if is_transient(&refusal.code) {
+        if is_transient(refusal.code) {
             tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
             away()
         } else {
@@ -649,7 +650,7 @@ fn unidentified(error: &EngineError) -> AttemptStep {
     }
     tracing::warn!(detail = %error.detail, "database identity not available");
     AttemptStep::Report(refused(&PublicError::new(
-        "refused:source",
+        ErrorCode::RefusedSource,
         "database identity not available; run `writeback doctor --check-db` for the cause",
     )))
 }

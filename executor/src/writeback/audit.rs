@@ -1,6 +1,7 @@
 //! Compares receipts in both directions when an operator asks: one page of the ledger with the source, and one
 //! page of the source with the ledger. Reports findings, and changes nothing in the source.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
@@ -67,7 +68,7 @@ pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedR
         match settle_page(writer, &page.source, mark.as_ref()).await {
             Ok((settled, _)) if settled.is_cut_short => {
                 return Err(PublicError::new(
-                    "UNREACHABLE",
+                    ErrorCode::Unreachable,
                     "the ledger did not answer; try again",
                 ));
             }
@@ -88,8 +89,12 @@ fn page_of(mark: &RowMark) -> String {
 }
 
 fn parse_mark(page: &str) -> Result<RowMark, PublicError> {
-    let (created_at, proposal_id) = serde_json::from_str(page)
-        .map_err(|_| PublicError::new("MALFORMED", "source_page: must come from an earlier response"))?;
+    let (created_at, proposal_id) = serde_json::from_str(page).map_err(|_| {
+        PublicError::new(
+            ErrorCode::Malformed,
+            "source_page: must come from an earlier response",
+        )
+    })?;
     Ok(RowMark {
         created_at,
         proposal_id,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
@@ -33,7 +34,7 @@ impl ChangedRows {
         let receipts = match files::read_bounded(&path, FILE_BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
                 let text = format!("{}: {error}", path.display());
-                ExitError::usage("CHANGED_ROWS_UNREADABLE", text)
+                ExitError::new(ErrorCode::ChangedRowsUnreadable, text)
                     .with_fix("restore the file; it lists receipts that an operator must inspect")
             })?,
             Err(FileError::Missing(_)) => Vec::new(),
@@ -88,7 +89,7 @@ impl ChangedRows {
 
 fn not_written(detail: String) -> PublicError {
     PublicError::new(
-        "STATE_NOT_WRITABLE",
+        ErrorCode::StateNotWritable,
         "list of changed rows not writable; make the state directory writable",
     )
     .with_detail(detail)
@@ -124,7 +125,7 @@ mod tests {
         for bytes in ["", "[", "{}", r#"[{"proposal_id":"wrp_1"}]"#] {
             std::fs::write(dir.path().join(FILE), bytes).unwrap();
             let failure = ChangedRows::open(dir.path()).unwrap_err();
-            assert_eq!(failure.code(), "CHANGED_ROWS_UNREADABLE", "{bytes}");
+            assert_eq!(failure.code(), ErrorCode::ChangedRowsUnreadable, "{bytes}");
         }
     }
 
@@ -141,7 +142,7 @@ mod tests {
         std::fs::create_dir_all(list.join("in-the-way")).unwrap();
         for _ in 0..2 {
             let refused = known.add(receipt.clone()).await.unwrap_err();
-            assert_eq!(refused.code, "STATE_NOT_WRITABLE");
+            assert_eq!(refused.code, ErrorCode::StateNotWritable);
             assert!(known.has(&receipt.proposal_id, receipt.receipt_digest));
         }
         std::fs::remove_dir_all(&list).unwrap();

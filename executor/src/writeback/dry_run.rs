@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::signing::DsseEnvelope;
@@ -50,7 +51,7 @@ impl DryRuns {
         match tokio::time::timeout(WAIT, permits.acquire()).await {
             Ok(permit) => Ok(permit.ok()),
             Err(_) => Err(PublicError::new(
-                "DATABASE_UNAVAILABLE",
+                ErrorCode::DatabaseUnavailable,
                 "other dry runs of this source are still running; try again",
             )),
         }
@@ -111,7 +112,7 @@ async fn dry_run(
     let attested = VerifiedProposal::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
         let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
-        let frozen = DryRun::without_row("refused:frozen".to_owned(), message.to_owned());
+        let frozen = DryRun::without_row(ErrorCode::RefusedFrozen.to_string(), message.to_owned());
         return Ok(DryRunEnd::Preview(frozen));
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
@@ -119,7 +120,7 @@ async fn dry_run(
     let target = &attested.proposal().target;
     let database = |e: synapsor_source::EngineError| {
         PublicError::new(
-            "DATABASE_UNAVAILABLE",
+            ErrorCode::DatabaseUnavailable,
             format!("the writer's database is not usable: {}", e.reason()),
         )
     };

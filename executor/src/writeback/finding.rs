@@ -1,5 +1,6 @@
 //! Signs the findings of receipt comparisons and submits them to the ledger.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::RECEIPT_REFS_MAX;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -45,7 +46,7 @@ pub(super) async fn report_finding(
             at: writer.now(),
         };
         let envelope = DsseEnvelope::sign(ObjectKind::ReceiptFinding, &finding, &writer.key)
-            .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
+            .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))?;
         writer.ledger.report_finding(&envelope).await?;
     }
     Ok(())

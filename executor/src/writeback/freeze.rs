@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{LiftClock, Unfreeze, verify_freeze, verify_lift, verify_unfreeze};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -33,7 +34,7 @@ pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<O
     let (trust, _) = (writer.trust)()?;
     let unfreeze: Unfreeze = envelope
         .decode_unverified(ObjectKind::Unfreeze)
-        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))?;
+        .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))?;
     if unfreeze.freeze_digest.is_none() {
         let person = verify_unfreeze(envelope, &trust, &writer.name, writer.now())?;
         writer.switches.lift_locally(&unfreeze.nonce).await?;
@@ -86,7 +87,7 @@ async fn take_one(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, Pu
         return Ok(digest);
     }
     match take_lift(writer, envelope, LiftClock::Now(writer.now())).await {
-        Err(refusal) if matches!(refusal.code.as_ref(), "refused:expired" | "refused:future") => {
+        Err(refusal) if matches!(refusal.code, ErrorCode::RefusedExpired | ErrorCode::RefusedFuture) => {
             // It ends nothing here, but approvals signed with knowledge of it must not wait for it.
             let (trust, _) = (writer.trust)()?;
             verify_lift(envelope, &trust, LiftClock::Recorded)?;
@@ -135,5 +136,5 @@ pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<Dsse
         at: writer.now(),
     };
     DsseEnvelope::sign(ObjectKind::SwitchConfirmation, &confirmation, &writer.key)
-        .map_err(|e| PublicError::new("refused:malformed", e.to_string()))
+        .map_err(|e| PublicError::new(ErrorCode::RefusedMalformed, e.to_string()))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{Checkpoint, ConsistencyProof, ProvenEntry, TreeHead};
@@ -431,7 +432,7 @@ fn turn_of(record: &ProvenEntry) -> (String, String) {
 
 /// Only a name for the lease; verification determines the real content of the proposal.
 fn proposal_id(record: &ProvenEntry) -> Result<ProposalId, PublicError> {
-    let malformed = || PublicError::new("refused:malformed", "job without a proposal id");
+    let malformed = || PublicError::new(ErrorCode::RefusedMalformed, "job without a proposal id");
     let event: synapsor_domain::event::EventRecord =
         synapsor_domain::canonical::decode(&record.event_bytes).map_err(|_| malformed())?;
     event.proposal_id.ok_or_else(malformed)

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::with_deadline;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{VerifiedReceiptOrder, verify_receipt_order_at};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
@@ -137,7 +138,7 @@ impl WritebackClient {
         checkpoint: &Checkpoint,
         trust: &TrustFile,
     ) -> Result<VerifiedReceiptOrder, PublicError> {
-        let unproven = |text: String| PublicError::new("refused:ledger_proof", text);
+        let unproven = |text: String| PublicError::new(ErrorCode::RefusedLedgerProof, text);
         let event = record.verify(checkpoint).map_err(|e| unproven(e.to_string()))?;
         if event.kind != EventKind::ReceiptsOrdered {
             return Err(unproven(format!(

@@ -37,6 +37,7 @@ use std::sync::Arc;
 use synapsor_chassis::background::Background;
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Contract;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
@@ -79,7 +80,7 @@ pub struct Writer {
 /// correct it; the attempt can be repeated.
 pub fn unusable_trust(refusal: &PublicError) -> PublicError {
     PublicError::new(
-        "retryable:trust_file",
+        ErrorCode::RetryableTrustFile,
         format!("{}: {}", refusal.code, refusal.public),
     )
 }
@@ -93,7 +94,7 @@ impl Writer {
     pub(crate) fn engine(&self, source: &str) -> Result<&dyn Engine, PublicError> {
         self.core.database(source).map(Database::reading).ok_or_else(|| {
             PublicError::new(
-                "refused:source",
+                ErrorCode::RefusedSource,
                 format!("this writer has no write access to the source `{source}`"),
             )
         })

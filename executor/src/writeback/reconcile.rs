@@ -112,7 +112,7 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
             };
             if let Err(refusal) = told {
                 tracing::warn!(proposal = %id, code = %refusal.code, "unfinished attempt not resolved: {}", refusal.public);
-                if is_transient(&refusal.code) {
+                if is_transient(refusal.code) {
                     return Ok(());
                 }
             }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -47,10 +48,10 @@ pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
 }
 
 pub(super) fn refused(refusal: &PublicError) -> AttemptEnd {
-    let result = match refusal.code.split_once(':') {
-        Some(("refused", reason)) => AttemptResult::Refused(reason.to_owned()),
-        Some(("retryable", reason)) => AttemptResult::Retryable(reason.to_owned()),
-        Some(_) | None => AttemptResult::Retryable("ledger_unavailable".to_owned()),
+    let result = match (refusal.code.refused_reason(), refusal.code.retryable_reason()) {
+        (Some(reason), _) => AttemptResult::Refused(reason.to_owned()),
+        (None, Some(reason)) => AttemptResult::Retryable(reason.to_owned()),
+        (None, None) => AttemptResult::Retryable("ledger_unavailable".to_owned()),
     };
     tracing::warn!(code = %refusal.code, detail = refusal.detail, "{}", refusal.public);
     AttemptEnd {
@@ -84,13 +85,13 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
                 let id = &lease.proposal_id;
                 writer.ledger.settle(id, token, attempt, receipt).await
             }
-            Err(_) => Err(PublicError::new("UNREACHABLE", "injected")),
+            Err(_) => Err(PublicError::new(ErrorCode::Unreachable, "injected")),
         };
         let Err(refusal) = told else { return };
         tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "{}", refusal.public);
-        match refusal.code.as_ref() {
+        match refusal.code {
             // The lease was granted again meanwhile; a receipt needs none.
-            "LEASE_NOT_HELD" if receipt.is_some() && !token.is_empty() => token = &[],
+            ErrorCode::LeaseNotHeld if receipt.is_some() && !token.is_empty() => token = &[],
             code if is_transient(code) && Instant::now() < until => {
                 tokio::time::sleep(pause(round, BackoffClass::Contention)).await;
             }
@@ -100,17 +101,17 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
 }
 
 /// Returns whether the same call to the ledger can succeed a moment later.
-pub(super) fn is_transient(code: &str) -> bool {
+pub(super) const fn is_transient(code: ErrorCode) -> bool {
     matches!(
         code,
-        "UNREACHABLE"
-            | "DEADLINE_EXCEEDED"
-            | "TOO_LARGE_OR_BUSY"
-            | "STORE_BUSY"
-            | "STORE_LOCKED"
-            | "STORE_FULL"
-            | "STORE_FAILED"
-            | "STORE_CLOSED"
+        ErrorCode::Unreachable
+            | ErrorCode::DeadlineExceeded
+            | ErrorCode::TooLargeOrBusy
+            | ErrorCode::StoreBusy
+            | ErrorCode::StoreLocked
+            | ErrorCode::StoreFull
+            | ErrorCode::StoreFailed
+            | ErrorCode::StoreClosed
     )
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
@@ -228,10 +229,10 @@ async fn settle_row(
         }
         Err(refusal) => refusal,
     };
-    if is_transient(&refusal.code) {
+    if is_transient(refusal.code) {
         return Settled::Later;
     }
-    if !is_verdict(&refusal.code) {
+    if !is_verdict(refusal.code) {
         // It is sent to the ledger again, and blocks no other receipt.
         tracing::warn!(proposal = %id, code = %refusal.code, "receipt not settled: {}", refusal.public);
         return Settled::Known;
@@ -260,8 +261,20 @@ fn is_changed(writer: &Writer, found: &ReceiptRef) -> bool {
 }
 
 /// Returns whether the ledger decided on a receipt, and did not merely fail.
-fn is_verdict(code: &str) -> bool {
-    code.starts_with("refused:")
-        || code.starts_with("PROPOSAL_")
-        || matches!(code, "RECEIPT_DIFFERS" | "NOT_FOUND" | "MALFORMED")
+fn is_verdict(code: ErrorCode) -> bool {
+    let is_of_ledger = matches!(
+        code,
+        ErrorCode::ProposalNotFound
+            | ErrorCode::ProposalEnded
+            | ErrorCode::ProposalForeign
+            | ErrorCode::ProposalNotApproved
+            | ErrorCode::ProposalNotAttested
+            | ErrorCode::ProposalNotInLog
+            | ErrorCode::ProposalNotLeased
+            | ErrorCode::ProposalNotPendingReview
+            | ErrorCode::ProposalNotRejectable
+            | ErrorCode::ReceiptDiffers
+            | ErrorCode::Malformed
+    );
+    is_of_ledger || code.refused_reason().is_some()
 }

@@ -10,6 +10,7 @@ use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use synapsor_codes::HttpError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -62,11 +63,7 @@ impl RequestLimiter {
 
 fn places(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<RequestPermits, Box<Response>> {
     let Ok(own) = own.clone().try_acquire_owned() else {
-        return Err(Box::new(refused_for_now(
-            StatusCode::TOO_MANY_REQUESTS,
-            "busy",
-            1,
-        )));
+        return Err(Box::new(refused_for_now(HttpError::CallerBusy, 1)));
     };
     match of_all.clone().try_acquire_owned() {
         Ok(of_all) => Ok((own, of_all)),
@@ -75,7 +72,7 @@ fn places(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<RequestPermit
 }
 
 fn busy() -> Response {
-    refused_for_now(StatusCode::SERVICE_UNAVAILABLE, "busy", 1)
+    refused_for_now(HttpError::GatewayBusy, 1)
 }
 
 /// Applies the rate limit and permits, reads and checks the body of a POST, and sets the request timeout. Bodies
@@ -86,13 +83,13 @@ pub(super) async fn admit(
     next: Next,
 ) -> Response {
     let Some(caller) = request.extensions().get::<Caller>().cloned() else {
-        return refused(StatusCode::UNAUTHORIZED, "unauthorized");
+        return refused(HttpError::Unauthorized);
     };
     let Some(standing) = admission.callers.standing(caller.key()) else {
         return busy();
     };
     if let Err(seconds) = standing.take() {
-        return refused_for_now(StatusCode::TOO_MANY_REQUESTS, "rate_limited", seconds);
+        return refused_for_now(HttpError::RateLimited, seconds);
     }
     let opens_stream = request.method() == Method::GET;
     let taken = if opens_stream {
@@ -122,7 +119,7 @@ pub(super) async fn admit(
         }
     }
     let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await else {
-        return refused(StatusCode::GATEWAY_TIMEOUT, "request_timeout");
+        return refused(HttpError::RequestTimeout);
     };
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         // The media type is checked above, so this status means that rmcp cannot parse the message.
@@ -138,16 +135,10 @@ pub(super) async fn admit(
 async fn take_body(request: Request) -> Result<(Request, Bytes, ValidatedMessage), Box<Response>> {
     let headers = request.headers();
     if headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Box::new(refused(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content_encoding_not_accepted",
-        )));
+        return Err(Box::new(refused(HttpError::ContentEncodingNotAccepted)));
     }
     if !has_type(headers, JSON) {
-        return Err(Box::new(refused(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content_type_not_json",
-        )));
+        return Err(Box::new(refused(HttpError::ContentTypeNotJson)));
     }
     let (parts, body) = request.into_parts();
     let body = read(body).await?;
@@ -197,9 +188,9 @@ async fn read(body: Body) -> Result<Bytes, Box<Response>> {
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            Err(Box::new(refused(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large")))
+            Err(Box::new(refused(HttpError::BodyTooLarge)))
         }
-        Ok(Err(_)) => Err(Box::new(refused(StatusCode::BAD_REQUEST, "body_unreadable"))),
-        Err(_) => Err(Box::new(refused(StatusCode::REQUEST_TIMEOUT, "body_timeout"))),
+        Ok(Err(_)) => Err(Box::new(refused(HttpError::BodyUnreadable))),
+        Err(_) => Err(Box::new(refused(HttpError::BodyTimeout))),
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, header};
+use synapsor_codes::HttpError;
 use synapsor_domain::access_token::TokenScope;
 
 use super::static_tokens::StaticTokens;
@@ -45,9 +46,7 @@ impl Authenticator {
                         Rejection::Refused(why) => {
                             unauthorized(&tokens.challenge(Some(("invalid_token", why)), None))
                         }
-                        Rejection::Unavailable => {
-                            refused_for_now(StatusCode::SERVICE_UNAVAILABLE, "tokens_unavailable", 1)
-                        }
+                        Rejection::Unavailable => refused_for_now(HttpError::TokensUnavailable, 1),
                     })
                 })
             }
@@ -70,11 +69,7 @@ impl Authenticator {
         }
         let why = ("insufficient_scope", "insufficient scope");
         let challenge = tokens.challenge(Some(why), Some(needed));
-        Some(challenged(
-            StatusCode::FORBIDDEN,
-            "insufficient_scope",
-            &challenge,
-        ))
+        Some(challenged(HttpError::InsufficientScope, &challenge))
     }
 }
 
@@ -88,11 +83,11 @@ fn single_bearer_header(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 fn unauthorized(challenge: &str) -> Response {
-    challenged(StatusCode::UNAUTHORIZED, "unauthorized", challenge)
+    challenged(HttpError::Unauthorized, challenge)
 }
 
-fn challenged(status: StatusCode, error: &'static str, challenge: &str) -> Response {
-    let mut response = refused(status, error);
+fn challenged(error: HttpError, challenge: &str) -> Response {
+    let mut response = refused(error);
     // Issuers, audiences and scopes of a contract are printable ASCII.
     if let Ok(challenge) = HeaderValue::from_str(challenge) {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
@@ -117,7 +112,7 @@ pub(super) async fn authenticate(
         Err(response) => return *response,
     };
     if request.uri().query().is_some() {
-        return refused(StatusCode::BAD_REQUEST, "query_not_allowed");
+        return refused(HttpError::QueryNotAllowed);
     }
     request.headers_mut().remove(header::AUTHORIZATION);
     request.extensions_mut().insert(caller);

@@ -11,13 +11,14 @@ use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use rmcp::ServerHandler;
-use rmcp::model::{ErrorCode, ErrorData};
+use rmcp::model::{ErrorCode as RpcErrorCode, ErrorData};
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
 use synapsor_chassis::trace_context::TRACEPARENT;
+use synapsor_codes::HttpError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 
 use super::refused;
@@ -120,7 +121,7 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     request: Request,
 ) -> Response {
     if request.method() != Method::POST {
-        let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+        let mut response = refused(HttpError::MethodNotAllowed);
         response
             .headers_mut()
             .insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -128,7 +129,7 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     }
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, MCP_BODY_BYTES_MAX).await else {
-        return refused(StatusCode::BAD_REQUEST, "body_unreadable");
+        return refused(HttpError::BodyUnreadable);
     };
     let Ok(message) = serde_json::from_slice::<Message<'_>>(&body) else {
         let error = ErrorData::invalid_params("a parameter has the wrong type", None);
@@ -187,7 +188,7 @@ async fn answer<H: ServerHandler + Clone>(
         }
         _ => {
             let text = "the bridge knows tools/list, tools/call and resources/read";
-            Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, text, None))
+            Err(ErrorData::new(RpcErrorCode::METHOD_NOT_FOUND, text, None))
         }
     }
 }

@@ -12,6 +12,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::sandbox::SandboxPolicy;
 use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 
 use super::authentication::Authenticator;
 use super::cors::Cors;
@@ -234,8 +235,8 @@ impl HttpFlags {
         match (cert, key) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
-            (Some(_), None) | (None, Some(_)) => Err(ExitError::usage(
-                "HTTP_TLS_INCOMPLETE",
+            (Some(_), None) | (None, Some(_)) => Err(ExitError::new(
+                ErrorCode::HttpTlsIncomplete,
                 "TLS certificate and key must be set together",
             )
             .with_fix("set both --tls-server-cert and --tls-server-key")),
@@ -249,7 +250,7 @@ impl HttpFlags {
             return Ok(Duration::from_secs(seconds));
         }
         let text = "session idle timeout out of range";
-        Err(ExitError::usage("SETTING_INVALID", text).with_fix(format!(
+        Err(ExitError::new(ErrorCode::SettingInvalid, text).with_fix(format!(
             "set --session-idle-seconds to a number from 1 to {SESSION_IDLE_SECONDS_MAX}"
         )))
     }
@@ -261,7 +262,7 @@ impl HttpFlags {
             return Ok(rate);
         }
         let text = "request rate out of range";
-        Err(ExitError::usage("SETTING_INVALID", text).with_fix(format!(
+        Err(ExitError::new(ErrorCode::SettingInvalid, text).with_fix(format!(
             "set --rate-per-second to a number from 1 to {PER_SECOND_MAX}"
         )))
     }
@@ -300,12 +301,12 @@ impl HttpSettings {
             }
             (AuthMode::Issued(_), None) => {
                 let text = "the reader's contract does not take tenant and principal from access tokens";
-                Err(ExitError::usage("HTTP_ACCESS_TOKENS_UNUSED", text)
+                Err(ExitError::new(ErrorCode::HttpAccessTokensUnused, text)
                     .with_fix("omit --access-tokens and set a bearer token"))
             }
             (AuthMode::Open | AuthMode::Tokens { .. }, Some(_)) => {
                 let text = "the reader's contract takes tenant and principal from callers' access tokens";
-                Err(ExitError::usage("HTTP_ACCESS_TOKENS_REQUIRED", text)
+                Err(ExitError::new(ErrorCode::HttpAccessTokensRequired, text)
                     .with_fix("pass --access-tokens instead of another authentication method"))
             }
             (AuthMode::Open | AuthMode::Tokens { .. }, None) => Ok(()),
@@ -317,8 +318,8 @@ impl HttpSettings {
         match &self.auth {
             AuthMode::Open => Ok((Arc::new(Authenticator::Open), None)),
             AuthMode::Issued(Some(tokens)) => Ok((Arc::new(Authenticator::Issued(tokens.clone())), None)),
-            AuthMode::Issued(None) => Err(ExitError::usage(
-                "HTTP_ACCESS_TOKENS_UNUSED",
+            AuthMode::Issued(None) => Err(ExitError::new(
+                ErrorCode::HttpAccessTokensUnused,
                 "no access-token policy received from the reader",
             )),
             AuthMode::Tokens { of_variable, file } => {
@@ -340,8 +341,8 @@ impl HttpSettings {
 
 fn token_failure(error: SecretError) -> ExitError {
     match error {
-        SecretError::Missing { name } => ExitError::usage(
-            "HTTP_AUTH_TOKEN_MISSING",
+        SecretError::Missing { name } => ExitError::new(
+            ErrorCode::HttpAuthTokenMissing,
             format!("HTTP requires a bearer token, but {name} is not set"),
         )
         .with_fix(format!(
@@ -357,7 +358,7 @@ fn checked(
     is_good: impl Fn(&str) -> bool,
 ) -> Result<Vec<String>, ExitError> {
     let refused = |text: String| {
-        ExitError::usage("SETTING_INVALID", text).with_fix(match flag {
+        ExitError::new(ErrorCode::SettingInvalid, text).with_fix(match flag {
             "--allowed-host" => "pass HOST or HOST:PORT in lower case, for example mcp.example.com",
             _ => {
                 "pass SCHEME://HOST or SCHEME://HOST:PORT in lower case, for example https://app.example.com"

@@ -47,7 +47,7 @@ impl ReloadState {
             Err(failure) if !self.is_broken => {
                 tracing::error!(
                     what,
-                    code = failure.code(),
+                    code = %failure.code(),
                     "file reload failed; keeping the previous version"
                 );
             }

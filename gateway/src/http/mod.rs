@@ -33,6 +33,7 @@ use synapsor_chassis::background::Background;
 use synapsor_chassis::grpc_server::ServerError;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::shutdown;
+use synapsor_codes::HttpError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -161,10 +162,8 @@ impl Stack {
             .route("/readyz", get(health::readyz).with_state(health))
             .merge(metadata)
             .merge(inner)
-            .fallback(|_: Request| async { refused(StatusCode::NOT_FOUND, "not_found") })
-            .method_not_allowed_fallback(|| async {
-                refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed")
-            })
+            .fallback(|_: Request| async { refused(HttpError::NotFound) })
+            .method_not_allowed_fallback(|| async { refused(HttpError::MethodNotAllowed) })
             .layer(from_fn_with_state(self.names, origin::check))
     }
 }
@@ -182,13 +181,14 @@ fn metadata(tokens: &AccessTokenAuthenticator) -> Router {
 }
 
 /// Builds an error response that is not an MCP message.
-fn refused(status: StatusCode, error: &'static str) -> Response {
-    (status, Json(json!({"ok": false, "error": error}))).into_response()
+fn refused(error: HttpError) -> Response {
+    let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(json!({"ok": false, "error": error.as_str()}))).into_response()
 }
 
 /// Builds a temporary error response with `Retry-After` in seconds.
-fn refused_for_now(status: StatusCode, error: &'static str, seconds: u64) -> Response {
-    let mut response = refused(status, error);
+fn refused_for_now(error: HttpError, seconds: u64) -> Response {
+    let mut response = refused(error);
     response
         .headers_mut()
         .insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::{HeaderName, HeaderValue, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
+use synapsor_codes::HttpError;
 
 use super::cors::Cors;
 use super::refused;
@@ -87,11 +88,11 @@ impl HostPolicy {
 /// preflight requests.
 pub(super) async fn check(State(names): State<Arc<HostPolicy>>, request: Request, next: Next) -> Response {
     if !names.accepts_host(&request) {
-        return with_security_headers(refused(StatusCode::FORBIDDEN, "host_not_allowed"));
+        return with_security_headers(refused(HttpError::HostNotAllowed));
     }
     let origins = values(&request, header::ORIGIN);
     if origins.len() > 1 || !origins.iter().all(|origin| is_listed(origin, &names.origins)) {
-        return with_security_headers(refused(StatusCode::FORBIDDEN, "origin_not_allowed"));
+        return with_security_headers(refused(HttpError::OriginNotAllowed));
     }
     let cors = names
         .cors

@@ -12,6 +12,7 @@ use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::SessionManager;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
+use synapsor_codes::HttpError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
 
@@ -70,11 +71,7 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
         let ends = request.method() == Method::DELETE;
         let mut response = served(&service, request).await;
         if manager.was_full() {
-            return refused_for_now(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too_many_sessions",
-                RETRY_SECONDS,
-            );
+            return refused_for_now(HttpError::TooManySessions, RETRY_SECONDS);
         }
         if ends && response.status() == StatusCode::ACCEPTED {
             // The session is already closed, and some clients treat 202 as a failure.
@@ -95,9 +92,9 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
                     is_revision(request.headers(), message_validation::supports_priming_event);
                 guarded_body::hold(self.in_sessions(caller, takes_priming, request).await, in_use)
             }
-            Err(SessionEnterError::Unknown) => refused(StatusCode::NOT_FOUND, "session_not_found"),
+            Err(SessionEnterError::Unknown) => refused(HttpError::SessionNotFound),
             Err(SessionEnterError::TooManyListeners) => {
-                refused_for_now(StatusCode::TOO_MANY_REQUESTS, "too_many_streams", RETRY_SECONDS)
+                refused_for_now(HttpError::TooManyStreams, RETRY_SECONDS)
             }
         }
     }
@@ -124,11 +121,11 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     request: Request,
 ) -> Response {
     let Some(caller) = request.extensions().get::<Caller>().cloned() else {
-        return refused(StatusCode::UNAUTHORIZED, "unauthorized");
+        return refused(HttpError::Unauthorized);
     };
     let is_sessionless = is_revision(request.headers(), |revision| revision >= SESSIONLESS_SINCE);
     let Ok(session) = session_of(request.headers()) else {
-        return refused(StatusCode::BAD_REQUEST, "session_id_invalid");
+        return refused(HttpError::SessionIdInvalid);
     };
     let kind = request.extensions().get::<MessageKind>().copied();
     match (request.method(), kind, session) {
@@ -145,7 +142,7 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
             } else {
                 "POST, GET, DELETE"
             };
-            let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed");
+            let mut response = refused(HttpError::MethodNotAllowed);
             response
                 .headers_mut()
                 .insert(header::ALLOW, HeaderValue::from_static(allowed));

@@ -10,6 +10,7 @@ use subtle::ConstantTimeEq as _;
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
+use synapsor_codes::ErrorCode;
 
 use super::file_watch::FileWatch;
 use crate::caller::Caller;
@@ -111,7 +112,7 @@ fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
     let bytes = files::read_private(path, FILE_BYTES_MAX)?;
     let bad = |line: usize, what: &str| {
         let message = format!("line {line} of {}: {what}", path.display());
-        ExitError::usage("HTTP_TOKENS_FILE_INVALID", message).with_fix(format!(
+        ExitError::new(ErrorCode::HttpTokensFileInvalid, message).with_fix(format!(
             "write one `name token` per line; names of {NAME_CHARS_MAX} letters, digits, `_`, `.` or `-` at most, \
              tokens of {TOKEN_CHARS_MIN} visible characters at least"
         ))
@@ -199,7 +200,7 @@ mod tests {
         ] {
             let (_dir, tokens) = with_file(content);
             let error = tokens.unwrap_err();
-            assert_eq!(error.code(), "HTTP_TOKENS_FILE_INVALID", "{content}");
+            assert_eq!(error.code(), ErrorCode::HttpTokensFileInvalid, "{content}");
             assert!(!error.to_string().contains("CANARY"), "{error}");
         }
     }

@@ -12,6 +12,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use tokio_rustls::TlsAcceptor;
 
 use super::file_watch::FileWatch;
@@ -117,8 +118,8 @@ fn read(files: &ServerTlsFiles, provider: &CryptoProvider) -> Result<Arc<Certifi
 }
 
 fn unusable(why: &str) -> ExitError {
-    ExitError::usage(
-        "HTTP_TLS_FILES_INVALID",
+    ExitError::new(
+        ErrorCode::HttpTlsFilesInvalid,
         format!("invalid TLS server files: {why}"),
     )
     .with_fix(

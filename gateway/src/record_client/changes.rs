@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::ledger::v1::watch_response::Message;
 use synapsor_proto::ledger::v1::{WatchChange, WatchRequest, WatchResponse};
@@ -163,7 +164,7 @@ impl<S: Messages> Feed<S> {
                 };
                 Ok(())
             }
-            Err(failure) if failure.code == "WATCH_OUT_OF_RANGE" && after.is_some() => {
+            Err(failure) if failure.code == ErrorCode::WatchOutOfRange && after.is_some() => {
                 self.state = State::OutOfRange;
                 Ok(())
             }
@@ -176,8 +177,8 @@ impl<S: Messages> Feed<S> {
         self.failures += 1;
         self.again_at = Some(Instant::now() + self.pause);
         let passes = matches!(
-            failure.code.as_ref(),
-            "LEDGER_UNAVAILABLE" | "EXECUTOR_UNAVAILABLE"
+            failure.code,
+            ErrorCode::LedgerUnavailable | ErrorCode::ExecutorUnavailable
         );
         if passes && self.failures < FAILURES_MAX {
             Ok(())
@@ -194,7 +195,7 @@ async fn position(stream: &mut impl Messages) -> Result<u64, PublicError> {
             message: Some(Message::Position(position)),
         })) => Ok(position.seq),
         Ok(_) => Err(PublicError::new(
-            "LEDGER_UNAVAILABLE",
+            ErrorCode::LedgerUnavailable,
             "The ledger did not report its position.",
         )),
         Err(status) => Err(refusal(&status)),
@@ -290,7 +291,7 @@ mod tests {
                     std::future::pending::<()>().await;
                 }
                 match after {
-                    Some(_) => Err(PublicError::new("WATCH_OUT_OF_RANGE", "too far back")),
+                    Some(_) => Err(PublicError::new(ErrorCode::WatchOutOfRange, "too far back")),
                     None => Ok(script([None, at(90)])),
                 }
             }
@@ -309,7 +310,7 @@ mod tests {
     async fn failures_are_counted_across_dropped_waits() {
         let away = |_: Option<u64>| async {
             Err::<Script, _>(PublicError::new(
-                "LEDGER_UNAVAILABLE",
+                ErrorCode::LedgerUnavailable,
                 "The ledger is unavailable.",
             ))
         };
@@ -322,7 +323,7 @@ mod tests {
                 break;
             }
         }
-        assert_eq!(ended.as_deref(), Some("LEDGER_UNAVAILABLE"));
+        assert_eq!(ended, Some(ErrorCode::LedgerUnavailable));
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::ledger::v1::{
@@ -127,7 +128,7 @@ fn refusal(status: &Status) -> PublicError {
     if passes {
         tracing::warn!(code = %cause.code, "ledger call failed");
         return PublicError::new(
-            "LEDGER_UNAVAILABLE",
+            ErrorCode::LedgerUnavailable,
             "The records are unavailable; try again later.",
         );
     }

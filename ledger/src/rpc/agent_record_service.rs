@@ -118,7 +118,7 @@ impl AgentRecordService for LedgerServices {
             state: done.state.to_string(),
             code: done
                 .refusal
-                .map_or(String::new(), |refusal| refusal.code.into_owned()),
+                .map_or(String::new(), |refusal| refusal.code.to_string()),
         }))
     }
 }

@@ -1,5 +1,6 @@
 //! `EventService`: events that operators read.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::ledger::v1::event_service_server::EventService;
@@ -236,5 +237,8 @@ fn sized(signed: DsseEnvelope) -> (DsseEnvelope, usize) {
 }
 
 fn malformed(field: &str, problem: impl std::fmt::Display) -> Status {
-    refuse(PublicError::new("MALFORMED", format!("{field}: {problem}")))
+    refuse(PublicError::new(
+        ErrorCode::Malformed,
+        format!("{field}: {problem}"),
+    ))
 }

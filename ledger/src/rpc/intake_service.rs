@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_chassis::trace_context::TraceParent;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::ConsistencyProof;
 use synapsor_proto::common::v1 as common;
@@ -27,7 +28,7 @@ impl IntakeService for LedgerServices {
         let message = request.into_inner();
         if !(1..=FILINGS_MAX).contains(&message.records.len()) {
             let text = format!("filings: must be 1 to {FILINGS_MAX}");
-            return Err(refuse(PublicError::new("MALFORMED", text)));
+            return Err(refuse(PublicError::new(ErrorCode::Malformed, text)));
         }
         caller.known = message.known.map_or(0, |known| known.size);
         let filings = message.records.into_iter().map(filing).collect();
@@ -48,7 +49,12 @@ fn filing(message: wire::CallRecord) -> Result<CallRecord, PublicError> {
             evidence: required("evidence", filed.evidence)?.try_into()?,
             audit: filed.audit,
         },
-        None => return Err(PublicError::new("MALFORMED", "filings.record: is missing")),
+        None => {
+            return Err(PublicError::new(
+                ErrorCode::Malformed,
+                "filings.record: is missing",
+            ));
+        }
     };
     let trace: Option<TraceParent> = message.traceparent.parse().ok();
     Ok(CallRecord {
@@ -86,7 +92,7 @@ fn outcome(outcome: Result<Committed<Option<SubmittedProposal>>, StoreTxError>) 
         Err(error) => {
             let refusal = log_and_convert(error);
             Outcome::Error(wire::SubmitError {
-                code: refusal.code.into_owned(),
+                code: refusal.code.to_string(),
                 message: refusal.public,
             })
         }

@@ -1,5 +1,6 @@
 //! Paging of lists: the token is the log position at which the previous page ended.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::PageRequest;
 
@@ -34,7 +35,7 @@ impl Page {
             token => {
                 let before = token.parse().ok().filter(|n: &u64| *n < 1 << 53);
                 Some(before.ok_or_else(|| {
-                    PublicError::new("MALFORMED", "page.token: is not a token of this list")
+                    PublicError::new(ErrorCode::Malformed, "page.token: is not a token of this list")
                 })?)
             }
         };
@@ -109,7 +110,10 @@ mod tests {
                 size: 0,
                 token: token.to_owned(),
             };
-            assert_eq!(Page::from_wire(Some(wire)).unwrap_err().code, "MALFORMED");
+            assert_eq!(
+                Page::from_wire(Some(wire)).unwrap_err().code,
+                ErrorCode::Malformed
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `ReviewService`: proposals that operators read and decisions that they submit.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::ProposalState;
@@ -143,7 +144,8 @@ impl ReviewService for LedgerServices {
     ) -> Result<Response<GetSwitchesResponse>, Status> {
         let about = non_empty(request.into_inner().about);
         let about = about.map(|text| text.parse::<Digest>()).transpose();
-        let about = about.map_err(|e| refuse(PublicError::new("MALFORMED", format!("about: {e}"))))?;
+        let about =
+            about.map_err(|e| refuse(PublicError::new(ErrorCode::Malformed, format!("about: {e}"))))?;
         let found = self.ledger.switches(about).await.map_err(status_of)?;
         Ok(Response::new(GetSwitchesResponse {
             signed: found.signed.into_iter().map(Into::into).collect(),

@@ -1,6 +1,7 @@
 //! `TransparencyService`: proofs about the log.
 
 use rusqlite::Connection;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::transparency_service_server::TransparencyService;
@@ -90,7 +91,7 @@ impl TransparencyService for LedgerServices {
 pub(super) fn retired_at(sizes: Vec<u64>) -> Result<Vec<u64>, Status> {
     if sizes.len() > RETIRED_AT_MAX {
         let text = format!("retired_at: at most {RETIRED_AT_MAX} sizes");
-        return Err(refuse(PublicError::new("MALFORMED", text)));
+        return Err(refuse(PublicError::new(ErrorCode::Malformed, text)));
     }
     Ok(sizes)
 }

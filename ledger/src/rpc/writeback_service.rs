@@ -1,5 +1,6 @@
 //! `WritebackService`: jobs that writers pull and results that they report.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::timestamp::Timestamp;
@@ -41,13 +42,13 @@ impl WritebackService for LedgerServices {
         self.ledger.clock.compare_with_writer(message.writer_now_ms);
         if message.capacity == 0 || message.capacity > CAPACITY_MAX {
             return Err(refuse(PublicError::new(
-                "MALFORMED",
+                ErrorCode::Malformed,
                 format!("capacity: must be 1 to {CAPACITY_MAX}"),
             )));
         }
         if message.capacity_per_source > CAPACITY_PER_SOURCE_MAX {
             return Err(refuse(PublicError::new(
-                "MALFORMED",
+                ErrorCode::Malformed,
                 format!("capacity_per_source: must be at most {CAPACITY_PER_SOURCE_MAX}"),
             )));
         }
@@ -255,7 +256,7 @@ impl WritebackService for LedgerServices {
         let message = request.into_inner();
         if message.proposal_ids.len() > ORDERS_OF_MAX {
             return Err(refuse(PublicError::new(
-                "MALFORMED",
+                ErrorCode::Malformed,
                 format!("proposal_ids: at most {ORDERS_OF_MAX}"),
             )));
         }
@@ -329,14 +330,18 @@ fn to_wire(job: JobGrant) -> WireJob {
 }
 
 fn proposal_id(text: &str) -> Result<ProposalId, Status> {
-    text.parse()
-        .map_err(|e| refuse(PublicError::new("MALFORMED", format!("proposal_id: {e}"))))
+    text.parse().map_err(|e| {
+        refuse(PublicError::new(
+            ErrorCode::Malformed,
+            format!("proposal_id: {e}"),
+        ))
+    })
 }
 
 fn sources(ids: Vec<String>) -> Result<Vec<String>, Status> {
     if ids.is_empty() || ids.len() > SOURCES_MAX {
         return Err(refuse(PublicError::new(
-            "MALFORMED",
+            ErrorCode::Malformed,
             format!("source_ids: 1 to {SOURCES_MAX} names"),
         )));
     }

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use rusqlite::ErrorCode;
+use rusqlite::ErrorCode as SqliteCode;
+use synapsor_codes::ErrorCode;
 
 /// Error of the store. Nothing of the failed request was stored.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -63,21 +64,21 @@ pub enum StoreError {
 
 impl StoreError {
     /// Returns the stable error code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Tampered(_) => "STORE_TAMPERED",
-            Self::Vanished => "STORE_VANISHED",
-            Self::Locked => "STORE_LOCKED",
-            Self::ReadOnly(_) => "STORE_READ_ONLY",
-            Self::Full | Self::FullAtStart => "STORE_FULL",
-            Self::Foreign(_) => "STORE_FOREIGN",
-            Self::Newer { .. } => "STORE_NEWER",
-            Self::OtherLog { .. } => "STORE_OTHER_LOG",
-            Self::Busy => "STORE_BUSY",
-            Self::Duplicate => "ALREADY_RECORDED",
-            Self::Missing(_) => "STORE_NOT_FOUND",
-            Self::Closed => "STORE_CLOSED",
-            Self::Failed(_) => "STORE_FAILED",
+            Self::Tampered(_) => ErrorCode::StoreTampered,
+            Self::Vanished => ErrorCode::StoreVanished,
+            Self::Locked => ErrorCode::StoreLocked,
+            Self::ReadOnly(_) => ErrorCode::StoreReadOnly,
+            Self::Full | Self::FullAtStart => ErrorCode::StoreFull,
+            Self::Foreign(_) => ErrorCode::StoreForeign,
+            Self::Newer { .. } => ErrorCode::StoreNewer,
+            Self::OtherLog { .. } => ErrorCode::StoreOtherLog,
+            Self::Busy => ErrorCode::StoreBusy,
+            Self::Duplicate => ErrorCode::AlreadyRecorded,
+            Self::Missing(_) => ErrorCode::StoreNotFound,
+            Self::Closed => ErrorCode::StoreClosed,
+            Self::Failed(_) => ErrorCode::StoreFailed,
         }
     }
 
@@ -112,17 +113,17 @@ impl From<rusqlite::Error> for StoreError {
         use rusqlite::Error as Sql;
         match &error {
             Sql::SqliteFailure(cause, _) => match cause.code {
-                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Self::Locked,
-                ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => {
+                SqliteCode::DatabaseBusy | SqliteCode::DatabaseLocked => Self::Locked,
+                SqliteCode::ReadOnly | SqliteCode::PermissionDenied | SqliteCode::CannotOpen => {
                     Self::ReadOnly(PathBuf::new())
                 }
-                ErrorCode::DiskFull => Self::Full,
+                SqliteCode::DiskFull => Self::Full,
                 // SQLite could not extend the shared memory of the write-ahead log.
-                ErrorCode::SystemIoFailure if cause.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+                SqliteCode::SystemIoFailure if cause.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
                     Self::Full
                 }
-                ErrorCode::ConstraintViolation => Self::Duplicate,
-                ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
+                SqliteCode::ConstraintViolation => Self::Duplicate,
+                SqliteCode::DatabaseCorrupt | SqliteCode::NotADatabase => {
                     Self::Tampered("the database file is damaged".to_owned())
                 }
                 _ => Self::Failed(format!("database code {}", cause.extended_code)),

@@ -2,6 +2,7 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
@@ -121,7 +122,7 @@ pub(crate) fn logged_all(
         bytes += record.body.len() + record.event_bytes.len() + 40 * record.proof.hashes().len();
         if bytes > ANSWER_BYTES_MAX {
             let text = "the records of the proposal exceed one response; read them with `events tail`";
-            return Err(PublicError::new("REPLAY_TOO_LARGE", text).into());
+            return Err(PublicError::new(ErrorCode::ReplayTooLarge, text).into());
         }
         records.push(record);
     }

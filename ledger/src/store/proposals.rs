@@ -2,6 +2,7 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
@@ -120,7 +121,7 @@ pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, Stor
     match (found.next(), found.next()) {
         (Some(only), None) => Ok(only),
         (Some(_), Some(_)) => Err(PublicError::new(
-            "AMBIGUOUS_PROPOSAL",
+            ErrorCode::AmbiguousProposal,
             "ambiguous proposal id prefix; use more characters",
         )
         .into()),
@@ -245,7 +246,7 @@ pub(crate) fn newest_report_seq(conn: &Connection, id: &ProposalId) -> Result<Op
 /// Returns the same error for missing and inaccessible proposals.
 pub(crate) fn not_found() -> PublicError {
     PublicError::new(
-        "PROPOSAL_NOT_FOUND",
+        ErrorCode::ProposalNotFound,
         "no such proposal; list proposals with `proposals list`",
     )
 }

@@ -2,6 +2,7 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -180,7 +181,7 @@ fn places(
 pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StoreTxError> {
     let missing = || {
         PublicError::new(
-            "EVIDENCE_NOT_FOUND",
+            ErrorCode::EvidenceNotFound,
             "no such evidence; list evidence with `evidence list`",
         )
     };
@@ -201,7 +202,7 @@ pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Ve
         [] => return Err(missing().into()),
         _ => {
             return Err(PublicError::new(
-                "AMBIGUOUS_EVIDENCE",
+                ErrorCode::AmbiguousEvidence,
                 "ambiguous evidence id prefix; use more characters",
             )
             .into());

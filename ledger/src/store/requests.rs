@@ -1,6 +1,7 @@
 //! Stored answers to requests that carry an id, so that a repeated request changes nothing.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
@@ -30,7 +31,7 @@ pub(crate) fn find_response(conn: &Connection, key: &RequestKey) -> Result<Optio
     match found {
         Some((fingerprint, answer)) if fingerprint == key.fingerprint => Ok(Some(answer)),
         Some(_) => Err(PublicError::new(
-            "REQUEST_ID_REUSED",
+            ErrorCode::RequestIdReused,
             "request_id already used for another request; choose a new one",
         )
         .into()),

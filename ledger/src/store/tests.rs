@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::PinnedCheckpoint;
@@ -36,7 +37,7 @@ async fn add(store: &Store, body: &'static [u8]) -> Result<u64, StoreTxError> {
         .map(|done| done.value)
 }
 
-fn code(result: Result<impl Sized, StoreError>) -> &'static str {
+fn code(result: Result<impl Sized, StoreError>) -> ErrorCode {
     result.err().expect("an error").code()
 }
 
@@ -104,7 +105,7 @@ async fn batch_keeps_request_order_and_isolates_failures() {
                     .write(move |step| {
                         let seq = append(step, b"{}")?;
                         if n % 3 == 0 {
-                            return Err(PublicError::new("NO", "on purpose").into());
+                            return Err(PublicError::new(ErrorCode::NotAvailable, "on purpose").into());
                         }
                         Ok(seq)
                     })
@@ -116,7 +117,9 @@ async fn batch_keeps_request_order_and_isolates_failures() {
     for (n, request) in (0..300_u64).zip(requests) {
         match request.await.unwrap() {
             Ok(done) => seqs.push(done.value),
-            Err(StoreTxError::Refused(refusal)) => assert!(refusal.code == "NO" && n % 3 == 0),
+            Err(StoreTxError::Refused(refusal)) => {
+                assert!(refusal.code == ErrorCode::NotAvailable && n % 3 == 0)
+            }
             Err(other) => panic!("{other}"),
         }
     }
@@ -349,7 +352,7 @@ async fn every_edit_of_a_stored_value_is_reported() {
         edit(&copy, sql);
         assert_eq!(
             code(verify_file(&copy, ORIGIN, &public)),
-            "STORE_TAMPERED",
+            ErrorCode::StoreTampered,
             "{sql}"
         );
     }
@@ -365,7 +368,7 @@ async fn truncated_log_does_not_start() {
     );
     assert_eq!(
         code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),
-        "STORE_TAMPERED"
+        ErrorCode::StoreTampered
     );
 }
 
@@ -391,13 +394,13 @@ async fn older_complete_log_fails_the_pinned_checkpoint() {
     let back = open(&old);
     assert_eq!(
         witness.advance(&checkpoint(&back), None).unwrap_err().code(),
-        "LEDGER_ROLLED_BACK"
+        ErrorCode::LedgerRolledBack
     );
     add(&back, b"{}").await.unwrap();
     // The salt of the body differs, and so does the history.
     assert_eq!(
         witness.advance(&checkpoint(&back), None).unwrap_err().code(),
-        "LEDGER_FORKED"
+        ErrorCode::LedgerForked
     );
 }
 
@@ -432,11 +435,11 @@ async fn rejects_store_of_another_log_or_key() {
     drop(open(&path));
     assert_eq!(
         code(Store::open(&path, "synapsor/other", key(LEDGER_KEY))),
-        "STORE_OTHER_LOG"
+        ErrorCode::StoreOtherLog
     );
     assert_eq!(
         code(Store::open(&path, ORIGIN, key(NOBODY_KEY))),
-        "STORE_TAMPERED"
+        ErrorCode::StoreTampered
     );
 }
 
@@ -451,14 +454,14 @@ fn rejects_foreign_and_newer_files_unchanged() {
     let before = std::fs::read(&foreign).unwrap();
     assert_eq!(
         code(Store::open(&foreign, ORIGIN, key(LEDGER_KEY))),
-        "STORE_FOREIGN"
+        ErrorCode::StoreForeign
     );
     assert_eq!(std::fs::read(&foreign).unwrap(), before);
     let text = dir.path().join("notes.txt");
     std::fs::write(&text, "not a database, but long enough to check".repeat(20)).unwrap();
     assert_eq!(
         code(Store::open(&text, ORIGIN, key(LEDGER_KEY))),
-        "STORE_TAMPERED"
+        ErrorCode::StoreTampered
     );
     let newer = dir.path().join("newer.db");
     drop(open(&newer));
@@ -466,7 +469,10 @@ fn rejects_foreign_and_newer_files_unchanged() {
         .unwrap()
         .execute_batch("PRAGMA user_version = 99")
         .unwrap();
-    assert_eq!(code(Store::open(&newer, ORIGIN, key(LEDGER_KEY))), "STORE_NEWER");
+    assert_eq!(
+        code(Store::open(&newer, ORIGIN, key(LEDGER_KEY))),
+        ErrorCode::StoreNewer
+    );
 }
 
 #[tokio::test]
@@ -585,7 +591,7 @@ fn rejects_store_in_a_missing_directory() {
     let path = dir.path().join("no/such/s.db");
     assert_eq!(
         code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),
-        "STORE_READ_ONLY"
+        ErrorCode::StoreReadOnly
     );
     assert!(!dir.path().join("no").exists());
 }

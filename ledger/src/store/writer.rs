@@ -179,7 +179,7 @@ impl StoreWriter {
                 None => self.commit(&mut batch),
             };
             if let Err(error) = &outcome {
-                tracing::error!(code = error.code(), "a batch was not committed: {error}");
+                tracing::error!(code = %error.code(), "a batch was not committed: {error}");
                 broken = broken.or_else(|| self.recover(error));
             }
             for job in batch.drain(..) {

@@ -1,6 +1,7 @@
 //! Decisions and orders of operators.
 
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{ApprovalRule, DecisionKind, VerificationContext};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::proposal::{ProposalMode, ProposalState};
@@ -12,24 +13,24 @@ use crate::store::events::{self, TailFilter};
 use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, TestLedger, caller, seal};
 use crate::verdicts::Verdicts;
 
-async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<ProposalState, String> {
+async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<ProposalState, ErrorCode> {
     let done = world
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
         .await;
     match done {
-        Ok(done) => done.value.map(|d| d.state).map_err(|e| e.code.to_string()),
-        Err(error) => Err(crate::refusal_of(error).code.to_string()),
+        Ok(done) => done.value.map(|d| d.state).map_err(|e| e.code),
+        Err(error) => Err(crate::refusal_of(error).code),
     }
 }
 
-async fn order(world: &TestLedger, signed: DsseEnvelope) -> Result<u64, String> {
+async fn order(world: &TestLedger, signed: DsseEnvelope) -> Result<u64, ErrorCode> {
     let done = world
         .ledger
         .request_apply(caller(OPERATOR), &random::hex_id(16), signed)
         .await
         .unwrap();
-    done.value.map(|o| o.seq).map_err(|e| e.code.to_string())
+    done.value.map(|o| o.seq).map_err(|e| e.code)
 }
 
 async fn refused_events(world: &TestLedger) -> usize {
@@ -60,7 +61,7 @@ async fn approved_and_ordered_proposal_waits_for_a_writer() {
     world.file(&draft).await;
     let approval = approval(&world, &draft);
     let early = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[]), ANN_KEY);
-    assert_eq!(order(&world, early).await, Err("PROPOSAL_NOT_APPROVED".into()));
+    assert_eq!(order(&world, early).await, Err(ErrorCode::ProposalNotApproved));
     assert_eq!(
         decide(&world, approval.clone()).await,
         Ok(ProposalState::Approved)
@@ -85,47 +86,47 @@ async fn unverified_decisions_are_refused_and_recorded() {
     world.file(&draft).await;
     let good = world.decision(&draft, DecisionKind::Approve);
     let forged = seal(ObjectKind::Decision, &good, NOBODY_KEY);
-    assert_eq!(decide(&world, forged).await, Err("refused:key".into()));
+    assert_eq!(decide(&world, forged).await, Err(ErrorCode::RefusedKey));
     let mut broken = seal(ObjectKind::Decision, &good, ANN_KEY);
     broken.signatures[0].sig[5] ^= 1;
-    assert_eq!(decide(&world, broken).await, Err("refused:signature".into()));
+    assert_eq!(decide(&world, broken).await, Err(ErrorCode::RefusedSignature));
     let mut elsewhere = good.clone();
     elsewhere.audience.deployment_id = "other".into();
     assert_eq!(
         decide(&world, seal(ObjectKind::Decision, &elsewhere, ANN_KEY)).await,
-        Err("refused:audience".into())
+        Err(ErrorCode::RefusedAudience)
     );
     let mut late = good.clone();
     late.expires_at = world.now();
     assert_eq!(
         decide(&world, seal(ObjectKind::Decision, &late, ANN_KEY)).await,
-        Err("refused:expired".into())
+        Err(ErrorCode::RefusedExpired)
     );
     let mut unseen = good.clone();
     unseen.render.digest = unseen.proposal_digest;
     assert_eq!(
         decide(&world, seal(ObjectKind::Decision, &unseen, ANN_KEY)).await,
-        Err("refused:render".into())
+        Err(ErrorCode::RefusedRender)
     );
     let mut other = good.clone();
     other.proposal_digest = other.contract_digest;
     assert_eq!(
         decide(&world, seal(ObjectKind::Decision, &other, ANN_KEY)).await,
-        Err("refused:digest".into())
+        Err(ErrorCode::RefusedDigest)
     );
     let mut by_bob = good.clone();
     by_bob.approver.key_id = crate::test_kit::key(BOB_KEY).key_id();
     by_bob.approver.person = "bob".into();
     assert_eq!(
         decide(&world, seal(ObjectKind::Decision, &by_bob, BOB_KEY)).await,
-        Err("refused:role".into())
+        Err(ErrorCode::RefusedRole)
     );
     let mut payload = seal(ObjectKind::Decision, &good, ANN_KEY);
     payload.payload = String::from_utf8(payload.payload)
         .unwrap()
         .replacen("\"v\":1", "\"v\":1,\"v\":1", 1)
         .into();
-    assert_eq!(decide(&world, payload).await, Err("refused:malformed".into()));
+    assert_eq!(decide(&world, payload).await, Err(ErrorCode::RefusedMalformed));
     assert_eq!(refused_events(&world).await, 8);
     world.ledger.store.verify_full().await.unwrap();
 }
@@ -143,7 +144,7 @@ async fn revoked_key_stops_counting_with_the_trust_file() {
     world.revoke_ann();
     let digest = approval.digest(ObjectKind::Decision).unwrap();
     let signed = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
-    assert_eq!(order(&world, signed).await, Err("refused:key".into()));
+    assert_eq!(order(&world, signed).await, Err(ErrorCode::RefusedKey));
 }
 
 #[tokio::test]
@@ -156,13 +157,13 @@ async fn rejects_order_on_an_expired_approval() {
     world.clock.advance_ms(Span::minutes(61).as_millis());
     let digest = approval.digest(ObjectKind::Decision).unwrap();
     let signed = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[digest]), ANN_KEY);
-    assert_eq!(order(&world, signed).await, Err("refused:expired".into()));
+    assert_eq!(order(&world, signed).await, Err(ErrorCode::RefusedExpired));
     let unknown = seal(
         ObjectKind::ApplyOrder,
         &world.order(&draft, &[draft.proposal.contract_digest]),
         ANN_KEY,
     );
-    assert_eq!(order(&world, unknown).await, Err("refused:order".into()));
+    assert_eq!(order(&world, unknown).await, Err(ErrorCode::RefusedOrder));
 }
 
 #[tokio::test]
@@ -178,7 +179,7 @@ async fn rejected_proposal_is_final_and_may_be_proposed_again() {
     assert_eq!(decide(&world, deny).await, Ok(ProposalState::Rejected));
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
-        Err("PROPOSAL_NOT_PENDING_REVIEW".into())
+        Err(ErrorCode::ProposalNotPendingReview)
     );
     let again = world.draft("0");
     assert_eq!(world.file(&again).await, again.proposal.id);
@@ -209,7 +210,7 @@ async fn shadow_proposal_is_never_approved() {
     world.file(&draft).await;
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
-        Err("SHADOW_WRITEBACK_DISABLED".into())
+        Err(ErrorCode::ShadowWritebackDisabled)
     );
 }
 
@@ -223,7 +224,7 @@ async fn rejects_reason_with_a_secret_without_storing_it() {
     let signed = seal(ObjectKind::Decision, &decision, ANN_KEY);
     assert_eq!(
         decide(&world, signed).await,
-        Err("SECRET_MATERIAL_REJECTED".into())
+        Err(ErrorCode::SecretMaterialRejected)
     );
     let path = world.store_path();
     drop(world.ledger);
@@ -238,14 +239,16 @@ async fn rejects_decision_about_a_missing_proposal() {
     let draft = world.draft("0");
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
-        Err("PROPOSAL_NOT_FOUND".into())
+        Err(ErrorCode::ProposalNotFound)
     );
     let row = world
         .ledger
         .store
         .read(|r| crate::store::proposals::resolve(r.conn(), "latest"))
         .await;
-    assert!(matches!(row, Err(StoreTxError::Refused(refusal)) if refusal.code == "PROPOSAL_NOT_FOUND"));
+    assert!(
+        matches!(row, Err(StoreTxError::Refused(refusal)) if refusal.code == ErrorCode::ProposalNotFound)
+    );
 }
 
 #[tokio::test]
@@ -281,7 +284,9 @@ async fn proposal_resolves_by_id_prefix_code_and_latest() {
         .store
         .read(|r| crate::store::proposals::resolve(r.conn(), "wrp_"))
         .await;
-    assert!(matches!(both, Err(StoreTxError::Refused(refusal)) if refusal.code == "AMBIGUOUS_PROPOSAL"));
+    assert!(
+        matches!(both, Err(StoreTxError::Refused(refusal)) if refusal.code == ErrorCode::AmbiguousProposal)
+    );
 }
 
 #[tokio::test]
@@ -326,5 +331,5 @@ async fn writing_thread_reuses_verification_results() {
     // A copy of a valid payload with another signature has the same digest and a different verification result.
     let mut copy = first.clone();
     copy.signatures[0].sig[3] ^= 1;
-    assert_eq!(decide(&world, copy).await, Err("refused:signature".into()));
+    assert_eq!(decide(&world, copy).await, Err(ErrorCode::RefusedSignature));
 }

@@ -1,5 +1,6 @@
 //! Records that readers submit.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::limits::OPEN_PROPOSALS_MAX;
@@ -12,11 +13,11 @@ use crate::intake::{CallRecord, CallRecordBody};
 use crate::store::StoreTxError;
 use crate::test_kit::{Draft, NOBODY_KEY, READER, TestLedger, audit, caller, seal, with_evidence};
 
-fn code(error: StoreTxError) -> String {
-    crate::refusal_of(error).code.to_string()
+fn code(error: StoreTxError) -> ErrorCode {
+    crate::refusal_of(error).code
 }
 
-async fn file(world: &TestLedger, request: &str, draft: &Draft) -> Result<(String, bool), String> {
+async fn file(world: &TestLedger, request: &str, draft: &Draft) -> Result<(String, bool), ErrorCode> {
     let filed = world.submit(request, proposal(draft)).await;
     let filed = filed.map_err(code)?.value.unwrap();
     let id = filed
@@ -134,9 +135,9 @@ async fn repeated_request_changes_nothing_and_rejects_other_content() {
     }
     assert_eq!(
         file(&world, "same", &other).await,
-        Err("REQUEST_ID_REUSED".into())
+        Err(ErrorCode::RequestIdReused)
     );
-    assert_eq!(file(&world, "", &other).await, Err("MALFORMED".into()));
+    assert_eq!(file(&world, "", &other).await, Err(ErrorCode::Malformed));
 }
 
 #[tokio::test]
@@ -156,7 +157,7 @@ async fn rejects_object_without_a_trusted_reader_signature() {
     };
     for forged in [forged_proposal, forged_evidence] {
         let refused = world.submit("a", forged).await;
-        assert_eq!(code(refused.unwrap_err()), "refused:attestation");
+        assert_eq!(code(refused.unwrap_err()), ErrorCode::RefusedAttestation);
     }
     assert!(kinds(&world).await.is_empty());
 }
@@ -166,7 +167,7 @@ async fn rejects_proposal_with_altered_evidence() {
     let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.evidence.row[1] = ColumnValue::new("fee", Value::text("999"));
-    assert_eq!(file(&world, "a", &draft).await, Err("MALFORMED".into()));
+    assert_eq!(file(&world, "a", &draft).await, Err(ErrorCode::Malformed));
 }
 
 #[tokio::test]
@@ -179,18 +180,18 @@ async fn rejects_secret_material_and_stores_nothing() {
         .push(ColumnValue::new("api_key", Value::text("x")));
     assert_eq!(
         file(&world, "a", &with_evidence(draft)).await,
-        Err("SECRET_MATERIAL_REJECTED".into())
+        Err(ErrorCode::SecretMaterialRejected)
     );
     let draft = world.draft("postgres://u:p@h/db");
     assert_eq!(
         file(&world, "b", &draft).await,
-        Err("SECRET_MATERIAL_REJECTED".into())
+        Err(ErrorCode::SecretMaterialRejected)
     );
     let mut plain = world.draft("1").evidence;
     plain.capability = "Bearer abcdefghijklmnop1234".into();
     let audit = audit(&plain, None);
     let refused = world.submit("c", CallRecordBody::Refusal { audit }).await;
-    assert_eq!(code(refused.unwrap_err()), "SECRET_MATERIAL_REJECTED");
+    assert_eq!(code(refused.unwrap_err()), ErrorCode::SecretMaterialRejected);
     assert!(kinds(&world).await.is_empty());
 }
 
@@ -204,7 +205,7 @@ async fn context_has_at_most_fifty_open_proposals_until_expiry() {
     }
     assert_eq!(
         file(&world, "more", &world.draft("x")).await,
-        Err("OPEN_PROPOSALS_EXCEEDED".into())
+        Err(ErrorCode::OpenProposalsExceeded)
     );
     let mut other = world.draft("x");
     other.proposal.requested_by.principal = "agent-2".into();
@@ -259,7 +260,7 @@ async fn reads_and_refused_calls_are_recorded() {
     );
     let other = world.draft("0").evidence;
     let refused = world.submit("c", read(audit(&other, None))).await;
-    assert_eq!(code(refused.unwrap_err()), "MALFORMED");
+    assert_eq!(code(refused.unwrap_err()), ErrorCode::Malformed);
 }
 
 #[tokio::test]
@@ -282,7 +283,7 @@ async fn submissions_of_one_request_succeed_or_fail_separately() {
     let filings = vec![
         Ok(filing("a", proposal(&first))),
         Ok(filing("b", forged)),
-        Err(PublicError::new("MALFORMED", "unreadable")),
+        Err(PublicError::new(ErrorCode::Malformed, "unreadable")),
         Ok(filing("c", proposal(&same))),
         Ok(filing(
             "d",
@@ -296,13 +297,13 @@ async fn submissions_of_one_request_succeed_or_fail_separately() {
         .into_iter()
         .map(|outcome| outcome.map(|c| c.value.map(|filed| filed.repeated)).map_err(code))
         .collect();
-    let refused = |code: &str| Err(code.to_owned());
+    let refused = |code: ErrorCode| Err(code);
     assert_eq!(
         said,
         [
             Ok(Some(false)),
-            refused("refused:attestation"),
-            refused("MALFORMED"),
+            refused(ErrorCode::RefusedAttestation),
+            refused(ErrorCode::Malformed),
             Ok(Some(true)),
             Ok(None)
         ]

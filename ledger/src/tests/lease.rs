@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::verify_checkpoint;
@@ -62,10 +63,8 @@ pub(super) async fn next_message(jobs: &mut Jobs) -> Result<Leased, PublicError>
         .expect("an open stream")
 }
 
-pub(super) fn code<T>(result: Result<T, StoreTxError>) -> String {
-    crate::refusal_of(result.err().expect("a refusal"))
-        .code
-        .to_string()
+pub(super) fn code<T>(result: Result<T, StoreTxError>) -> ErrorCode {
+    crate::refusal_of(result.err().expect("a refusal")).code
 }
 
 #[tokio::test]
@@ -94,12 +93,12 @@ async fn newer_stream_supersedes_and_raises_the_fence() {
     let mut new = open(&world, WRITER, 1);
     let second = next(&mut new).await.unwrap();
     assert_eq!((first.fence, second.fence), (1, 2));
-    assert_eq!(next(&mut old).await.unwrap_err().code, "LEASE_SUPERSEDED");
+    assert_eq!(next(&mut old).await.unwrap_err().code, ErrorCode::LeaseSuperseded);
     let late = world
         .ledger
         .start(caller(WRITER), id.clone(), first.token.to_vec())
         .await;
-    assert_eq!(code(late), "LEASE_NOT_HELD");
+    assert_eq!(code(late), ErrorCode::LeaseNotHeld);
     world
         .ledger
         .start(caller(WRITER), id, second.token.to_vec())
@@ -138,18 +137,18 @@ async fn rejects_guessed_or_borrowed_token() {
                     .start(caller(WRITER), id.clone(), token.clone())
                     .await
             ),
-            "LEASE_NOT_HELD"
+            ErrorCode::LeaseNotHeld
         );
         assert_eq!(
             code(world.ledger.heartbeat(caller(WRITER), id.clone(), token).await),
-            "LEASE_NOT_HELD"
+            ErrorCode::LeaseNotHeld
         );
     }
     let borrowed = world
         .ledger
         .start(caller(OTHER_WRITER), id.clone(), job.token.to_vec())
         .await;
-    assert_eq!(code(borrowed), "LEASE_NOT_HELD");
+    assert_eq!(code(borrowed), ErrorCode::LeaseNotHeld);
     world
         .ledger
         .heartbeat(caller(WRITER), id, job.token.to_vec())
@@ -242,7 +241,7 @@ async fn rejection_before_the_start_reaches_the_lease_holder() {
     assert_eq!(told, Some(deny));
     assert_eq!(
         code(world.ledger.start(caller(WRITER), id, job.token.to_vec()).await),
-        "PROPOSAL_ENDED"
+        ErrorCode::ProposalEnded
     );
 }
 

@@ -1,6 +1,7 @@
 //! Objects signed by a retired key count if the log contains them from before its retirement, and not otherwise.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -43,22 +44,22 @@ fn retire(world: &TestLedger, list: &str, at: &At) {
     std::fs::write(world.dir.path().join("trust.json"), trust.to_string()).unwrap();
 }
 
-async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<u32, String> {
+async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<u32, ErrorCode> {
     let id = synapsor_chassis::random::hex_id(16);
     let done = world.ledger.decide(caller(OPERATOR), &id, signed).await.unwrap();
     done.value
         .map(|decided| decided.approvals)
-        .map_err(|refusal| refusal.code.to_string())
+        .map_err(|refusal| refusal.code)
 }
 
-async fn order(world: &TestLedger, signed: DsseEnvelope) -> Result<(), String> {
+async fn order(world: &TestLedger, signed: DsseEnvelope) -> Result<(), ErrorCode> {
     let id = synapsor_chassis::random::hex_id(16);
     let done = world
         .ledger
         .request_apply(caller(OPERATOR), &id, signed)
         .await
         .unwrap();
-    done.value.map(|_| ()).map_err(|refusal| refusal.code.to_string())
+    done.value.map(|_| ()).map_err(|refusal| refusal.code)
 }
 
 #[tokio::test]
@@ -66,7 +67,7 @@ async fn approval_of_retired_key_counts_only_from_before() {
     for (at, expected) in [
         (At::Now, Ok(())),
         (At::Bare, Ok(())),
-        (At::OtherLog, Err("refused:key".to_owned())),
+        (At::OtherLog, Err(ErrorCode::RefusedKey)),
     ] {
         let world = TestLedger::new();
         let draft = world.draft("0");
@@ -100,7 +101,7 @@ async fn retired_operator_key_signs_only_rejections() {
         &world.decision(&first, DecisionKind::Approve),
         ANN_KEY,
     );
-    assert_eq!(decide(&world, approval).await, Err("refused:key".to_owned()));
+    assert_eq!(decide(&world, approval).await, Err(ErrorCode::RefusedKey));
     let rejection = seal(
         ObjectKind::Decision,
         &world.decision(&second, DecisionKind::Reject),
@@ -146,7 +147,7 @@ async fn receipt_of_retired_writer_key_not_in_log_raises_alarm() {
             receipt: Some(receipt),
         };
         let settled = world.ledger.settle(caller(WRITER), settlement).await.unwrap();
-        assert_eq!(settled.value.unwrap_err().code, "refused:receipt_unproven");
+        assert_eq!(settled.value.unwrap_err().code, ErrorCode::RefusedReceiptUnproven);
         assert_eq!(alarms(&world).await, 1);
     }
 }
@@ -207,10 +208,13 @@ async fn store_of_retired_ledger_key_opens_under_its_successor() {
     };
     assert_eq!(open(&trusted(head.size, hex::encode(head.root))), Ok(()));
     // Retired before the newest head that it signed, or in another log.
-    assert_eq!(open(&trusted(1, hex::encode(head.root))), Err("STORE_TAMPERED"));
+    assert_eq!(
+        open(&trusted(1, hex::encode(head.root))),
+        Err(ErrorCode::StoreTampered)
+    );
     assert_eq!(
         open(&trusted(head.size, hex::encode([9; 32]))),
-        Err("STORE_TAMPERED")
+        Err(ErrorCode::StoreTampered)
     );
     assert_ne!(key(LEDGER_KEY).key_id(), key(NOBODY_KEY).key_id());
     assert_eq!(head.note.lines().next(), Some(ORIGIN));

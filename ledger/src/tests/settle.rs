@@ -1,5 +1,6 @@
 //! Ends of attempts.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::ProposalState;
@@ -54,7 +55,7 @@ impl Running {
         token: &[u8],
         result: AttemptResult,
         receipt: Option<DsseEnvelope>,
-    ) -> Result<ProposalState, String> {
+    ) -> Result<ProposalState, ErrorCode> {
         let attempt = self.world.report(&self.draft, result, receipt.as_ref());
         let settlement = FinishedAttempt {
             id: self.id.clone(),
@@ -63,8 +64,8 @@ impl Running {
             receipt,
         };
         match self.world.ledger.settle(caller(WRITER), settlement).await {
-            Ok(done) => done.value.map_err(|e| e.code.to_string()),
-            Err(error) => Err(crate::refusal_of(error).code.to_string()),
+            Ok(done) => done.value.map_err(|e| e.code),
+            Err(error) => Err(crate::refusal_of(error).code),
         }
     }
 
@@ -125,7 +126,7 @@ async fn second_different_receipt_raises_alarm_and_changes_nothing() {
     let refused = run
         .settle(&[], AttemptResult::Conflict("guard".into()), Some(conflict))
         .await;
-    assert_eq!(refused, Err("RECEIPT_DIFFERS".into()));
+    assert_eq!(refused, Err(ErrorCode::ReceiptDiffers));
     assert_eq!(
         (run.state().await, run.count(EventKind::ReceiptAlarm).await),
         (ProposalState::Applied, 1)
@@ -142,7 +143,7 @@ async fn rejects_receipt_without_a_trusted_writer_signature() {
         NOBODY_KEY,
     );
     let refused = run.settle(&run.token, AttemptResult::Applied, Some(forged)).await;
-    assert_eq!(refused, Err("refused:receipt_integrity".into()));
+    assert_eq!(refused, Err(ErrorCode::RefusedReceiptIntegrity));
     assert_eq!(
         (run.state().await, run.count(EventKind::ReceiptAlarm).await),
         (ProposalState::PendingWorker, 1)
@@ -162,7 +163,7 @@ async fn rejects_report_that_names_another_receipt() {
         receipt,
     };
     let done = run.world.ledger.settle(caller(WRITER), settlement).await.unwrap();
-    assert_eq!(done.value.unwrap_err().code, "refused:receipt_integrity");
+    assert_eq!(done.value.unwrap_err().code, ErrorCode::RefusedReceiptIntegrity);
     assert_eq!(run.state().await, ProposalState::PendingWorker);
 }
 
@@ -172,11 +173,11 @@ async fn refused_attempt_returns_to_approved_and_is_reorderable() {
     let refused = AttemptResult::Refused("frozen".into());
     assert_eq!(
         run.settle(&[7; 32], refused.clone(), None).await,
-        Err("LEASE_NOT_HELD".into())
+        Err(ErrorCode::LeaseNotHeld)
     );
     assert_eq!(
         run.settle(&[], refused.clone(), None).await,
-        Err("LEASE_NOT_HELD".into())
+        Err(ErrorCode::LeaseNotHeld)
     );
     assert_eq!(
         run.settle(&run.token, refused.clone(), None).await,
@@ -185,7 +186,7 @@ async fn refused_attempt_returns_to_approved_and_is_reorderable() {
     // The lease ended with the attempt.
     assert_eq!(
         run.settle(&run.token, refused, None).await,
-        Err("LEASE_NOT_HELD".into())
+        Err(ErrorCode::LeaseNotHeld)
     );
     let order = run
         .world
@@ -222,7 +223,7 @@ async fn rejects_final_result_without_a_receipt() {
     ] {
         assert_eq!(
             run.settle(&run.token, result, None).await,
-            Err("MALFORMED".into())
+            Err(ErrorCode::Malformed)
         );
     }
     assert_eq!(run.state().await, ProposalState::PendingWorker);
@@ -243,7 +244,7 @@ async fn attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
         .ledger
         .report_in_doubt(caller(WRITER), settlement(vec![7; 32]))
         .await;
-    assert_eq!(code(guessed), "LEASE_NOT_HELD");
+    assert_eq!(code(guessed), ErrorCode::LeaseNotHeld);
     run.world
         .ledger
         .report_in_doubt(caller(WRITER), settlement(run.token.clone()))

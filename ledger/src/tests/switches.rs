@@ -1,6 +1,7 @@
 //! Freezes, lifts and late rejections: recorded, in force, and sent to writers.
 
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{DecisionKind, Freeze, SignerInfo, Unfreeze};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -52,10 +53,9 @@ fn lift(world: &TestLedger, freeze: Digest) -> DsseEnvelope {
     seal(ObjectKind::Unfreeze, &lift, ANN_KEY)
 }
 
-async fn submit(world: &TestLedger, signed: &DsseEnvelope) -> Result<u64, String> {
+async fn submit(world: &TestLedger, signed: &DsseEnvelope) -> Result<u64, ErrorCode> {
     let done = world.ledger.submit_switch(caller(OPERATOR), signed.clone()).await;
-    done.map(|done| done.value)
-        .map_err(|e| crate::refusal_of(e).code.to_string())
+    done.map(|done| done.value).map_err(|e| crate::refusal_of(e).code)
 }
 
 async fn stops(jobs: &mut Jobs) -> Stops {
@@ -103,10 +103,10 @@ async fn rejects_freeze_without_an_operator_signature() {
         signatures: seal(ObjectKind::Freeze, &serde_json::json!({}), BOB_KEY).signatures,
         ..frozen.clone()
     };
-    assert_eq!(submit(&world, &forged).await, Err("refused:signature".to_owned()));
+    assert_eq!(submit(&world, &forged).await, Err(ErrorCode::RefusedSignature));
     let expired = lift(&world, frozen.digest(ObjectKind::Freeze).unwrap());
     world.clock.advance_ms(6 * 60_000);
-    assert_eq!(submit(&world, &expired).await, Err("refused:expired".to_owned()));
+    assert_eq!(submit(&world, &expired).await, Err(ErrorCode::RefusedExpired));
 }
 
 #[tokio::test]

@@ -5,11 +5,12 @@ mod log;
 mod probe;
 mod signed;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 
 /// Creates the error for an absent or invalid message field.
 pub(crate) fn malformed(field: &'static str, problem: impl std::fmt::Display) -> PublicError {
-    PublicError::new("MALFORMED", format!("{field}: {problem}"))
+    PublicError::new(ErrorCode::Malformed, format!("{field}: {problem}"))
 }
 
 /// Returns a required field, or an error if it is absent.

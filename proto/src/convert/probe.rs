@@ -1,5 +1,6 @@
 //! Converts preflight reports.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding};
 
@@ -42,7 +43,7 @@ impl From<ProbeFinding> for v1::PreflightFinding {
         };
         Self {
             severity: severity.into(),
-            code: finding.code,
+            code: finding.code.to_string(),
             text: finding.text,
             fix: finding.fix,
         }
@@ -59,12 +60,11 @@ impl TryFrom<v1::PreflightFinding> for ProbeFinding {
             v1::FindingSeverity::Error => FindingSeverity::Error,
             v1::FindingSeverity::Unspecified => return Err(malformed("severity", "is missing")),
         };
-        if finding.code.is_empty() {
-            return Err(malformed("code", "is missing"));
-        }
+        let code = ErrorCode::from_text(&finding.code)
+            .ok_or_else(|| malformed("code", "is not a code of this release"))?;
         Ok(Self {
             severity,
-            code: finding.code,
+            code,
             text: finding.text,
             fix: finding.fix,
         })
@@ -79,7 +79,7 @@ mod tests {
     fn report_round_trips_and_missing_severity_is_rejected() {
         let finding = |severity| ProbeFinding {
             severity,
-            code: "GRANT_MISSING".to_owned(),
+            code: ErrorCode::GrantMissing.to_owned(),
             text: "the role may not".to_owned(),
             fix: Some("GRANT".to_owned()),
         };
@@ -97,6 +97,9 @@ mod tests {
         assert_eq!(PreflightReport::try_from(wire.clone()).unwrap(), probe);
         let mut bad = wire;
         bad.findings[0].severity = 0;
-        assert_eq!(PreflightReport::try_from(bad).unwrap_err().code, "MALFORMED");
+        assert_eq!(
+            PreflightReport::try_from(bad).unwrap_err().code,
+            ErrorCode::Malformed
+        );
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::KEY_SET_BYTES_MAX;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::trust::DeploymentEnvironment;
@@ -30,7 +31,7 @@ impl Fetcher {
     pub(super) fn new(url: &str, environment: DeploymentEnvironment) -> Result<Self, ExitError> {
         let refuse = |why: &str| {
             let text = format!("invalid `jwks_url` in the contract: {why}");
-            ExitError::usage("TOKEN_KEYS_ORIGIN", text)
+            ExitError::new(ErrorCode::TokenKeysOrigin, text)
                 .with_fix("set a public https address, or pass the keys with --jwks-file")
         };
         let url: Url = url.parse().map_err(|_| refuse("not a URL"))?;
@@ -61,8 +62,11 @@ impl Fetcher {
     /// Fetches the document. The error's detail names only the step that failed.
     pub(super) async fn fetch(&self) -> Result<Vec<u8>, PublicError> {
         let failed = |why: String| {
-            PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be verified now.")
-                .with_detail(why)
+            PublicError::new(
+                ErrorCode::TokenKeysUnavailable,
+                "Access tokens cannot be verified now.",
+            )
+            .with_detail(why)
         };
         let request = self
             .client
@@ -233,7 +237,7 @@ mod tests {
             "https://127.0.0.1/keys",
         ] {
             let error = Fetcher::new(url, DeploymentEnvironment::Production).unwrap_err();
-            assert_eq!(error.code(), "TOKEN_KEYS_ORIGIN", "{url}");
+            assert_eq!(error.code(), ErrorCode::TokenKeysOrigin, "{url}");
         }
         assert!(Fetcher::new("https://id.example.com/keys", DeploymentEnvironment::Production).is_ok());
         assert!(Fetcher::new("http://127.0.0.1:9/keys", DeploymentEnvironment::Dev).is_ok());
@@ -245,7 +249,7 @@ mod tests {
         synapsor_chassis::harden::choose_tls_provider();
         let fetcher = Fetcher::new("https://localhost/keys", DeploymentEnvironment::Production).unwrap();
         let refusal = fetcher.fetch().await.unwrap_err();
-        assert_eq!(refusal.code, "TOKEN_KEYS_UNAVAILABLE");
+        assert_eq!(refusal.code, ErrorCode::TokenKeysUnavailable);
         assert_eq!(refusal.detail.as_deref(), Some("connection failed"));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::files::{self, FileStamp};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::{Jwks, KEY_SET_BYTES_MAX};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::trust::DeploymentEnvironment;
@@ -72,7 +73,7 @@ impl JwksCache {
         };
         if let KeyOrigin::File(path) = &keys.origin {
             keys.read_file(path).map_err(|refusal| {
-                ExitError::usage(refusal.code, refusal.public)
+                ExitError::new(refusal.code, refusal.public)
                     .with_fix("pass the issuer's JSON Web Key Set in a file that only this user can write")
             })?;
         }
@@ -135,14 +136,17 @@ impl JwksCache {
             }
         }
         self.held_for(STALE_MS).ok_or_else(|| {
-            PublicError::new("TOKEN_KEYS_UNAVAILABLE", "Access tokens cannot be verified now.")
+            PublicError::new(
+                ErrorCode::TokenKeysUnavailable,
+                "Access tokens cannot be verified now.",
+            )
         })
     }
 
     fn read_file(&self, path: &std::path::Path) -> Result<Arc<JwksDocument>, PublicError> {
         let unusable = |error: &files::FileError| {
             PublicError::new(
-                "TOKEN_KEYS_UNREADABLE",
+                ErrorCode::TokenKeysUnreadable,
                 format!("invalid key set: {error}; {}", error.fix()),
             )
         };

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 pub use synapsor_domain::access_token::TokenScope;
 use synapsor_domain::access_token::{CachingTokenVerifier, TokenError, TokenPolicy, VerifiedToken};
 use synapsor_domain::contract::Contract;
@@ -103,7 +104,7 @@ impl CallerAuthenticator {
         };
         if token.is_empty() {
             let message = "Tenant and principal come from the caller's access token, and the call has none.";
-            return Err(PublicError::new("ACCESS_TOKEN_REQUIRED", message));
+            return Err(PublicError::new(ErrorCode::AccessTokenRequired, message));
         }
         let now = Timestamp::from_unix_millis(tokens.clock.now_ms());
         let keys = tokens.keys.current().await?;
@@ -116,7 +117,7 @@ impl CallerAuthenticator {
         }
         verified.map(CallIdentity::Bearer).map_err(|error| {
             let message = format!("The call is rejected: {}.", error.description());
-            PublicError::new("ACCESS_TOKEN_REFUSED", message).with_detail(error.to_string())
+            PublicError::new(ErrorCode::AccessTokenRefused, message).with_detail(error.to_string())
         })
     }
 
@@ -128,7 +129,7 @@ impl CallerAuthenticator {
         let tokens = self
             .tokens
             .as_ref()
-            .ok_or_else(|| PublicError::new("TOKENS_NOT_USED", "this reader uses no access tokens"))?;
+            .ok_or_else(|| PublicError::new(ErrorCode::TokensNotUsed, "this reader uses no access tokens"))?;
         let keys = if refresh {
             tokens.keys.refresh().await?
         } else {
@@ -150,10 +151,10 @@ impl CallerAuthenticator {
         }
         let word = policy.word(scope);
         let message = format!("Insufficient scope: `{word}` is required.");
-        Err(PublicError::new("SCOPE_INSUFFICIENT", message))
+        Err(PublicError::new(ErrorCode::ScopeInsufficient, message))
     }
 }
 
 fn origin(text: &str) -> ExitError {
-    ExitError::usage("TOKEN_KEYS_ORIGIN", text)
+    ExitError::new(ErrorCode::TokenKeysOrigin, text)
 }

@@ -9,6 +9,7 @@ use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
 use synapsor_chassis::trace_context::TraceParent;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::trust::TrustFile;
@@ -240,8 +241,8 @@ pub(super) fn refused(status: &Status) -> PublicError {
 
 /// Returns the ledger's own error if it concerns the call; else reports the ledger as unavailable.
 pub(super) fn judged(refusal: PublicError) -> PublicError {
-    match refusal.code.as_ref() {
-        "OPEN_PROPOSALS_EXCEEDED" | "SECRET_MATERIAL_REJECTED" => refusal,
+    match refusal.code {
+        ErrorCode::OpenProposalsExceeded | ErrorCode::SecretMaterialRejected => refusal,
         code => {
             let detail = format!(
                 "{code}: {} {}",
@@ -260,7 +261,7 @@ fn verification_failed(why: &str) -> PublicError {
 
 pub(super) fn unavailable(detail: String) -> PublicError {
     PublicError::new(
-        "LEDGER_UNAVAILABLE",
+        ErrorCode::LedgerUnavailable,
         "The ledger is unavailable, so the call was not served; try again later.",
     )
     .with_detail(detail)

@@ -147,9 +147,9 @@ async fn send(
                 checkpoint: checkpoint.clone(),
                 consistency: consistency.clone(),
             }),
-            Some(submit_outcome::Outcome::Error(no)) => {
-                Err(super::intake::judged(PublicError::from_peer(no.code, no.message)))
-            }
+            Some(submit_outcome::Outcome::Error(no)) => Err(super::intake::judged(
+                synapsor_proto::status::from_wire(&no.code, no.message),
+            )),
             None => Err(unavailable("the ledger returned no outcome".to_owned())),
         };
         let _ = caller.send(answer);

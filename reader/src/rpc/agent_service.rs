@@ -5,6 +5,7 @@ use std::sync::Arc;
 use synapsor_chassis::grpc_channel::caller;
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::TokenPolicy;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
@@ -35,7 +36,7 @@ fn format(number: u32) -> Result<Option<ResultFormat>, PublicError> {
         1 => Ok(Some(ResultFormat::V1)),
         2 => Ok(Some(ResultFormat::V2)),
         _ => Err(PublicError::new(
-            "MALFORMED",
+            ErrorCode::Malformed,
             "result_format: must be 1 or 2, or 0 for the contract's own",
         )),
     }
@@ -63,7 +64,7 @@ impl AgentService for AgentRpc {
     ) -> Result<Response<wire::GetCatalogResponse>, Status> {
         let catalog = &self.reader.catalog;
         let catalog_json = serde_json::to_vec(catalog)
-            .map_err(|_| to_status(&PublicError::new("INTERNAL", "catalog not serializable")))?;
+            .map_err(|_| to_status(&PublicError::new(ErrorCode::Internal, "catalog not serializable")))?;
         let result_format = match self.reader.contract.result_format() {
             ResultFormat::V1 => 1,
             ResultFormat::V2 => 2,
@@ -131,7 +132,10 @@ impl AgentService for AgentRpc {
 
 /// Returns the identity in the calling gateway's certificate.
 fn client<T>(request: &Request<T>) -> Result<String, Status> {
-    caller(request)
-        .map(ToString::to_string)
-        .ok_or_else(|| to_status(&PublicError::new("IDENTITY_NOT_ALLOWED", "peer identity missing")))
+    caller(request).map(ToString::to_string).ok_or_else(|| {
+        to_status(&PublicError::new(
+            ErrorCode::IdentityNotAllowed,
+            "peer identity missing",
+        ))
+    })
 }

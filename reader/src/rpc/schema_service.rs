@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::schema_service_server::SchemaService;
@@ -38,7 +39,7 @@ impl SchemaRpc {
         found.map(AsRef::as_ref).ok_or_else(|| {
             let names: Vec<&str> = engines.keys().map(String::as_str).collect();
             let text = format!("unknown source; expected one of: {}", names.join(", "));
-            PublicError::new("UNKNOWN_SOURCE", text)
+            PublicError::new(ErrorCode::UnknownSource, text)
         })
     }
 
@@ -52,10 +53,10 @@ impl SchemaRpc {
             .await
             .map_err(|error| source_refusal(&error))?;
         let inspection_json = serde_json::to_vec(&inspection)
-            .map_err(|_| PublicError::new("INTERNAL", "inspection not serializable"))?;
+            .map_err(|_| PublicError::new(ErrorCode::Internal, "inspection not serializable"))?;
         if inspection_json.len() + FRAME_BYTES > MESSAGE_BYTES_MAX {
             let text = "the schema catalog exceeds the message size: name a schema or a table";
-            return Err(PublicError::new("INSPECTION_TOO_LARGE", text));
+            return Err(PublicError::new(ErrorCode::InspectionTooLarge, text));
         }
         Ok(wire::InspectResponse { inspection_json })
     }

@@ -9,7 +9,6 @@ use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::{RECEIPT_TABLE, mysql_procedures_ddl, receipt_table_ddl};
 use synapsor_engine::Access;
-use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 use synapsor_source::{PreflightTarget, StoredReceipt};
 
 use crate::transaction::{LookTarget, RecordError, Transaction};
@@ -692,7 +691,9 @@ async fn account_above_the_checks_is_named() {
                 writes: Vec::new(),
             };
             let findings = writer.check(&[table]).await.unwrap();
-            let is_warned = findings.iter().any(|f| f.code == WRITER_ACCOUNT_TOO_POWERFUL);
+            let is_warned = findings
+                .iter()
+                .any(|f| f.code == synapsor_codes::ErrorCode::WriterAccountTooPowerful);
             assert_eq!(is_warned, power.is_some(), "{right}: {findings:?}");
             if power.is_some() {
                 let revoke = format!("REVOKE {right} ON {on} FROM `{account}`@`%`");

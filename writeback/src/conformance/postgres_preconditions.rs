@@ -10,7 +10,6 @@ use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::writeback::receipt_table_ddl;
 use synapsor_engine::Access;
 use synapsor_source::StoredReceipt;
-use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 
 use crate::transaction::{CommitError, LookTarget, RecordError, Transaction};
 use crate::violation::{LookError, ViolationKind};
@@ -404,7 +403,9 @@ async fn account_above_the_checks_is_named() {
         assert!(found.iter().any(|found| found == power), "{power}: {found:?}");
         let findings = owned.db.writer().check(&[]).await.unwrap();
         assert!(
-            findings.iter().any(|f| f.code == WRITER_ACCOUNT_TOO_POWERFUL),
+            findings
+                .iter()
+                .any(|f| f.code == synapsor_codes::ErrorCode::WriterAccountTooPowerful),
             "{power}"
         );
         owned.postgres.alter(&taken);

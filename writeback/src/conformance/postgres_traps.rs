@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::Access;
 use synapsor_source::error::EngineErrorKind;
@@ -58,9 +59,12 @@ async fn missing_right_is_reported_with_its_grant() {
         "REVOKE UPDATE ON invoices FROM {role}; REVOKE UPDATE (status, fee, version, id, tenant) ON invoices FROM {role}"
     ));
     let findings = found(&db).await;
-    let missing = findings.iter().find(|f| f.code == "GRANT_MISSING").unwrap();
+    let missing = findings
+        .iter()
+        .find(|f| f.code == ErrorCode::GrantMissing)
+        .unwrap();
     assert_eq!(missing.fix.as_deref(), Some(grant.as_str()));
-    assert!(findings.iter().any(|f| f.code == "PROBE_FAILED"));
+    assert!(findings.iter().any(|f| f.code == ErrorCode::ProbeFailed));
     postgres.alter(&grant);
     assert!(
         !found(&db)

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
@@ -484,7 +485,7 @@ pub(crate) async fn values_that_would_change_do_not_fit(db: Db) {
     }
     for (column, value) in db.misfits() {
         let refusal = fit(column, value.clone()).unwrap_err();
-        assert_eq!(refusal.code, "VALUE_DOES_NOT_FIT", "{column} {value:?}");
+        assert_eq!(refusal.code, ErrorCode::ValueDoesNotFit, "{column} {value:?}");
         assert!(
             refusal.public.contains(&format!("`{column}`")),
             "{}",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
@@ -390,7 +391,7 @@ fn sample_is_created_once_and_is_writable() {
         .unwrap();
     assert_eq!(fee, 5500);
     let again = synapsor_engine::sqlite::sample::create(&path).unwrap_err();
-    assert_eq!(again.code(), "FILE_EXISTS");
+    assert_eq!(again.code(), ErrorCode::FileExists);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = format!("sqlite://{}", path.display());
     let engine = SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap();

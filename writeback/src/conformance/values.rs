@@ -1,5 +1,6 @@
 //! Behaviours of values: every column type, written and read back.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
 
@@ -70,7 +71,7 @@ pub(crate) async fn what_cannot_be_written_is_refused_by_name(db: Db) {
         let refusal = engine
             .fit(shape.column(name).unwrap(), &sample.value)
             .unwrap_err();
-        assert_eq!(refusal.code, "VALUE_DOES_NOT_FIT", "{}", sample.declared);
+        assert_eq!(refusal.code, ErrorCode::ValueDoesNotFit, "{}", sample.declared);
         assert!(
             refusal.public.contains(&format!("`{name}`")),
             "{}",

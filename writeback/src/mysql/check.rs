@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::mysql::account_powers::account_powers;
 use synapsor_engine::mysql::check::MysqlPreflight;
@@ -13,7 +14,6 @@ use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::receipts;
 use synapsor_engine::mysql::session::{BindValue, Cells, MysqlStatementError};
-use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -76,7 +76,7 @@ async fn server(held: &mut PooledConnection) -> Result<MysqlPreflight, EngineErr
     let mut weak = |setting: &str, consequence: &str| {
         report.add(
             FindingSeverity::Warning,
-            "DURABILITY_WEAK",
+            ErrorCode::DurabilityWeak,
             format!("the server runs with {setting} other than 1: {consequence}"),
             Some(format!("SET GLOBAL {setting} = 1;")),
         );
@@ -96,7 +96,7 @@ async fn server(held: &mut PooledConnection) -> Result<MysqlPreflight, EngineErr
     if !cells.text(3)?.contains("STRICT_") {
         report.add(
             FindingSeverity::Warning,
-            "STRICT_MODE_MISSING",
+            ErrorCode::StrictModeMissing,
             "the server's SQL mode is not strict: other sessions may store truncated or rounded values; writebacks set it for \
              themselves"
                 .to_owned(),
@@ -117,9 +117,9 @@ async fn receipt_table(
     let is_missing = problems.iter().any(|problem| problem.contains("does not exist"));
     for problem in problems {
         let code = if is_missing {
-            "RECEIPT_TABLE_MISSING"
+            ErrorCode::ReceiptTableMissing
         } else {
-            "RECEIPT_TABLE_UNFIT"
+            ErrorCode::ReceiptTableUnfit
         };
         let (text, fix) = match problem.split_once(":\n") {
             Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
@@ -176,7 +176,7 @@ async fn account(
     for power in account_powers(&grants, &tables) {
         report.add(
             FindingSeverity::Warning,
-            WRITER_ACCOUNT_TOO_POWERFUL,
+            ErrorCode::WriterAccountTooPowerful,
             format!("the account {power}: it can bypass every check of its own transaction, and is refused outside of dev"),
             None,
         );
@@ -198,7 +198,7 @@ async fn check_target(
                 "there is no table `{}.{}`, or no right on it",
                 target.schema, target.table
             );
-            report.add(FindingSeverity::Error, "TABLE_MISSING", text, None);
+            report.add(FindingSeverity::Error, ErrorCode::TableMissing, text, None);
             return Ok(());
         }
         Err(failed) => return Err(failed.error),
@@ -207,7 +207,7 @@ async fn check_target(
     let absent: Vec<&String> = target.reads.iter().chain(&target.writes).filter(absent).collect();
     for name in &absent {
         let text = format!("the table `{}` has no column `{name}`", target.table);
-        report.add(FindingSeverity::Error, "COLUMN_MISSING", text, None);
+        report.add(FindingSeverity::Error, ErrorCode::ColumnMissing, text, None);
     }
     notes(report, target, &described);
     let held_rights = rights(held, report, &target.schema, &target.table).await?;
@@ -278,7 +278,7 @@ fn denied(
         EngineErrorKind::Unavailable | EngineErrorKind::Busy => return Err(failed.error),
         _ => {
             let text = format!("{text}: {} ({})", failed.error.reason(), failed.error.detail);
-            report.add(FindingSeverity::Error, "PROBE_FAILED", text, None);
+            report.add(FindingSeverity::Error, ErrorCode::ProbeFailed, text, None);
         }
     }
     Ok(())
@@ -305,11 +305,11 @@ fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Desc
             "triggers and foreign keys of `{table}` are not visible; create the procedure of the migration in its \
              database as an owner with the rights TRIGGER and PROCESS"
         );
-        report.add(FindingSeverity::Error, "CATALOGUE_INCOMPLETE", text, None);
+        report.add(FindingSeverity::Error, ErrorCode::CatalogueIncomplete, text, None);
     }
     for effect in shape.effects_of_update() {
         let text = format!("a change of `{table}` triggers {effect}");
-        report.add(FindingSeverity::Warning, "SIDE_EFFECT", text, None);
+        report.add(FindingSeverity::Warning, ErrorCode::SideEffect, text, None);
     }
 }
 

@@ -2,6 +2,7 @@
 //! Reads the rights from the catalog and runs every statement once, with a condition that no row meets,
 //! rolled back.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::postgres::PostgresEngine;
@@ -12,7 +13,6 @@ use synapsor_engine::postgres::connect::{EXACT_SETTINGS, PgPooledConnection, loc
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
-use synapsor_source::schema_catalog::WRITER_ACCOUNT_TOO_POWERFUL;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -52,7 +52,7 @@ pub(crate) async fn check(
         ))
         .await?;
     let mut report = PgPreflight::of(&mut lease).await?;
-    report.power_code = WRITER_ACCOUNT_TOO_POWERFUL;
+    report.power_code = ErrorCode::WriterAccountTooPowerful;
     durability(&mut lease, &mut report).await?;
     receipts(engine, &mut lease, &mut report).await?;
     for target in targets {
@@ -77,7 +77,7 @@ async fn durability(lease: &mut PgPooledConnection, report: &mut PgPreflight) ->
         if text(&row, 0) == "off" {
             report.add(
                 FindingSeverity::Warning,
-                "DURABILITY_WEAK",
+                ErrorCode::DurabilityWeak,
                 format!("the server runs with {setting} off: {consequence}"),
                 Some(format!("ALTER SYSTEM SET {setting} = on;")),
             );
@@ -94,11 +94,11 @@ async fn receipts(
     let (schema, table) = (receipt_schema(&engine.receipts), engine.receipts.table.clone());
     let problems = inspect::receipt_problems(lease, &engine.receipts).await?;
     let code = if problems.iter().any(|p| p.contains("does not exist")) {
-        "RECEIPT_TABLE_MISSING"
+        ErrorCode::ReceiptTableMissing
     } else {
-        "RECEIPT_TABLE_UNFIT"
+        ErrorCode::ReceiptTableUnfit
     };
-    let is_missing = code == "RECEIPT_TABLE_MISSING";
+    let is_missing = code == ErrorCode::ReceiptTableMissing;
     for problem in problems {
         let (text, fix) = match problem.split_once(":\n") {
             Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
@@ -183,7 +183,7 @@ fn row_version(report: &mut PgPreflight, target: &PreflightTarget, rights: &Righ
     );
     report.add(
         FindingSeverity::Warning,
-        "ROW_VERSION_UNREADABLE",
+        ErrorCode::RowVersionUnreadable,
         what,
         Some(fix),
     );
@@ -221,7 +221,12 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
             role = quote(&report.role)
         );
         let what = format!("the account has UPDATE on every column of `{}`", target.table);
-        report.add(FindingSeverity::Warning, "GRANT_EXCESSIVE", what, Some(fix));
+        report.add(
+            FindingSeverity::Warning,
+            ErrorCode::GrantExcessive,
+            what,
+            Some(fix),
+        );
     } else if !more.is_empty() {
         let list = more.join(", ");
         report.excessive(
@@ -255,12 +260,15 @@ fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &Table
     let table = &target.table;
     if shape.traits.iter().any(|t| t == "row_security") {
         note(
-            "ROW_SECURITY",
+            ErrorCode::RowSecurity,
             format!("`{table}` has row security: rows that it hides are not written"),
         );
     }
     for effect in shape.effects_of_update() {
-        note("SIDE_EFFECT", format!("a change of `{table}` triggers {effect}"));
+        note(
+            ErrorCode::SideEffect,
+            format!("a change of `{table}` triggers {effect}"),
+        );
     }
 }
 
@@ -302,7 +310,7 @@ async fn probe(
     if let Err(error) = lease.batch(sql.to_owned()).await {
         report.add(
             FindingSeverity::Error,
-            "PROBE_FAILED",
+            ErrorCode::ProbeFailed,
             format!("the account cannot {what}: {} ({})", error.reason(), error.detail),
             None,
         );

@@ -1,5 +1,6 @@
 //! Preflight of the write path of a file.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::{Engine as _, EngineError, Finding, PreflightTarget};
 
@@ -19,7 +20,7 @@ pub(super) async fn check(
         .into_iter()
         .map(|text| Finding {
             severity: FindingSeverity::Error,
-            code: "RECEIPT_TABLE_UNFIT",
+            code: ErrorCode::ReceiptTableUnfit,
             text,
             fix: None,
         })
@@ -33,7 +34,7 @@ pub(super) async fn check(
                 .filter(|name| shape.column(name).is_none())
                 .map(|name| Finding {
                     severity: FindingSeverity::Error,
-                    code: "COLUMN_MISSING",
+                    code: ErrorCode::ColumnMissing,
                     text: format!("the table `{}` has no column `{name}`", target.table),
                     fix: None,
                 }),

@@ -16,17 +16,28 @@ use serde_json::Value as Json;
 
 /// Workspace crates, and the workspace crates that each may depend on.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("synapsor-domain", &[]),
-    ("synapsor-chassis", &[]),
-    ("synapsor-proto", &["synapsor-domain"]),
+    ("synapsor-codes", &[]),
+    ("synapsor-domain", &["synapsor-codes"]),
+    ("synapsor-chassis", &["synapsor-codes"]),
+    ("synapsor-proto", &["synapsor-domain", "synapsor-codes"]),
     (
         "synapsor-gateway",
-        &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
+        &[
+            "synapsor-proto",
+            "synapsor-chassis",
+            "synapsor-domain",
+            "synapsor-codes",
+        ],
     ),
-    ("synapsor-source", &["synapsor-domain"]),
+    ("synapsor-source", &["synapsor-domain", "synapsor-codes"]),
     (
         "synapsor-engine",
-        &["synapsor-source", "synapsor-chassis", "synapsor-domain"],
+        &[
+            "synapsor-source",
+            "synapsor-chassis",
+            "synapsor-domain",
+            "synapsor-codes",
+        ],
     ),
     (
         "synapsor-writeback",
@@ -35,11 +46,17 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-source",
             "synapsor-chassis",
             "synapsor-domain",
+            "synapsor-codes",
         ],
     ),
     (
         "synapsor-anchors",
-        &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
+        &[
+            "synapsor-proto",
+            "synapsor-chassis",
+            "synapsor-domain",
+            "synapsor-codes",
+        ],
     ),
     (
         "synapsor-reader",
@@ -49,6 +66,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",
+            "synapsor-codes",
         ],
     ),
     (
@@ -62,15 +80,26 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",
+            "synapsor-codes",
         ],
     ),
     (
         "synapsor-ledger",
-        &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
+        &[
+            "synapsor-proto",
+            "synapsor-chassis",
+            "synapsor-domain",
+            "synapsor-codes",
+        ],
     ),
     (
         "synapsor-cli",
-        &["synapsor-proto", "synapsor-chassis", "synapsor-domain"],
+        &[
+            "synapsor-proto",
+            "synapsor-chassis",
+            "synapsor-domain",
+            "synapsor-codes",
+        ],
     ),
     (
         "synapsor-e2e",
@@ -78,6 +107,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",
+            "synapsor-codes",
             "synapsor-gateway",
             "synapsor-writeback",
             "synapsor-engine",
@@ -87,7 +117,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-cli",
         ],
     ),
-    ("xtask", &["synapsor-domain"]),
+    ("xtask", &["synapsor-domain", "synapsor-codes"]),
 ];
 
 /// Crates that may reach a database driver.

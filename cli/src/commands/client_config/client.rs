@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 
 use crate::commands::mcp::TransportArg;
 
@@ -127,7 +128,7 @@ impl Client {
             (_, TransportArg::Stdio | TransportArg::StreamableHttp) => return Ok(transport),
         };
         let text = format!("transport not supported by {}", self.as_str());
-        Err(ExitError::usage("CLIENT_TRANSPORT_UNSUPPORTED", text).with_fix(fix))
+        Err(ExitError::new(ErrorCode::ClientTransportUnsupported, text).with_fix(fix))
     }
 
     /// Path of the client's file: in the current directory for clients with a file per project, else the
@@ -211,7 +212,7 @@ mod tests {
             (Client::OpenaiAgents, Stdio),
         ] {
             let failure = client.transport(Some(transport)).unwrap_err();
-            assert_eq!(failure.code(), "CLIENT_TRANSPORT_UNSUPPORTED");
+            assert_eq!(failure.code(), ErrorCode::ClientTransportUnsupported);
         }
     }
 }

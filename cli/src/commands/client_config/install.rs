@@ -9,8 +9,9 @@ use serde_json::json;
 use similar::TextDiff;
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::telemetry::redact;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::FILE_BYTES_MAX;
 use synapsor_domain::timestamp::Timestamp;
 
@@ -79,15 +80,17 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
         return Ok(None);
     }
     if setup.client == Client::OpenaiAgents {
-        return Err(ExitError::usage(
-            "CLIENT_HAS_NO_FILE",
+        return Err(ExitError::new(
+            ErrorCode::ClientHasNoFile,
             "openai-agents is set up in a program, not in a file",
         )
         .with_fix("remove the option and add the printed code to your program"));
     }
     let Some(path) = destination(args, setup, context)? else {
         let text = format!("configuration file path of {} unknown", setup.client.as_str());
-        return Err(ExitError::usage("CLIENT_DESTINATION_NEEDED", text).with_fix("pass --destination PATH"));
+        return Err(
+            ExitError::new(ErrorCode::ClientDestinationNeeded, text).with_fix("pass --destination PATH")
+        );
     };
     let before = read(&path)?;
     let exit = if options.status {
@@ -109,7 +112,7 @@ fn read(path: &Path) -> Result<Option<String>, ExitError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Ok(metadata) if metadata.is_symlink() => {
             let text = format!("{} is a symbolic link", path.display());
-            return Err(ExitError::new("CLIENT_FILE_IS_LINK", text)
+            return Err(ExitError::new(ErrorCode::ClientFileIsLink, text)
                 .with_fix("pass the link's target with --destination"));
         }
         Ok(_) | Err(_) => {}
@@ -117,7 +120,7 @@ fn read(path: &Path) -> Result<Option<String>, ExitError> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX as u64)?;
     String::from_utf8(bytes).map(Some).map_err(|_| {
         ExitError::new(
-            "CLIENT_FILE_UNPARSABLE",
+            ErrorCode::ClientFileUnparsable,
             format!("{} is not UTF-8 text", path.display()),
         )
         .with_fix("fix the file, or move it away and create a new one")
@@ -166,7 +169,7 @@ fn status(path: &Path, text: Option<&str>, setup: &Setup, context: &Context) -> 
             yes_no(found)
         ))?;
     }
-    Ok(Exit(if is_ok { EXIT_OK } else { EXIT_FAILURE }))
+    Ok(if is_ok { Exit::Ok } else { Exit::Failure })
 }
 
 /// Whether a program of this name can be started here.
@@ -218,7 +221,7 @@ fn change(
             "backup": backup.as_ref().map(|path| path.to_string_lossy()),
             "diff": diff,
         }))?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     let shown = output::statement(&path.to_string_lossy());
     match (is_changed, is_dry, act) {
@@ -245,7 +248,7 @@ fn change(
     if is_dry {
         output::note("no changes written");
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
@@ -253,8 +256,8 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
         return Ok(());
     }
     if !output::is_interactive() {
-        return Err(ExitError::usage(
-            "CONFIRMATION_REQUIRED",
+        return Err(ExitError::new(
+            ErrorCode::ConfirmationRequired,
             "confirmation required, but no terminal is attached",
         )
         .with_fix("review the changes with --dry-run, then pass --yes"));
@@ -266,7 +269,7 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
     if answer == "yes" {
         return Ok(());
     }
-    Err(ExitError::new("NOT_CONFIRMED", "no changes written").with_exit(EXIT_FAILURE))
+    Err(ExitError::new(ErrorCode::NotConfirmed, "no changes written"))
 }
 
 /// Replaces the file with the new text, keeping its permissions, and returns the path of the backup.
@@ -282,7 +285,9 @@ fn replace(path: &Path, before: Option<&str>, after: &str) -> Result<Option<Path
         // The backup differs from the current file.
         let _ = fs::remove_file(&backup);
         let text = format!("{} was changed by another process", path.display());
-        return Err(ExitError::new("CLIENT_FILE_CHANGED", text).with_fix("close the client and try again"));
+        return Err(
+            ExitError::new(ErrorCode::ClientFileChanged, text).with_fix("close the client and try again")
+        );
     }
     files::replace(path, after.as_bytes())?;
     Ok(Some(backup))
@@ -312,7 +317,7 @@ fn make_folder(path: &Path) -> Result<(), ExitError> {
                 folder.display(),
                 error.kind()
             );
-            Err(ExitError::new("CLIENT_FOLDER_MISSING", text).with_fix(
+            Err(ExitError::new(ErrorCode::ClientFolderMissing, text).with_fix(
                 "start the client once, create the directory, or pass another path with --destination",
             ))
         }
@@ -344,7 +349,7 @@ mod tests {
         let path = folder.path().join("mcp.json");
         fs::write(&path, "the client's").unwrap();
         let failure = replace(&path, Some("what was read"), "ours").unwrap_err();
-        assert_eq!(failure.code(), "CLIENT_FILE_CHANGED");
+        assert_eq!(failure.code(), ErrorCode::ClientFileChanged);
         assert_eq!(fs::read_to_string(&path).unwrap(), "the client's");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -355,7 +360,7 @@ mod tests {
         let path = folder.path().join("new/mcp.json");
         assert_eq!(replace(&path, None, "ours").unwrap(), None);
         let failure = replace(&path, None, "ours again").unwrap_err();
-        assert_eq!(failure.code(), "FILE_EXISTS");
+        assert_eq!(failure.code(), ErrorCode::FileExists);
         assert_eq!(fs::read_to_string(&path).unwrap(), "ours");
     }
 

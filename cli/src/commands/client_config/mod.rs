@@ -13,6 +13,7 @@ mod snippet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::is_identifier;
 use synapsor_domain::tool::{AliasMode, Catalog};
 
@@ -147,12 +148,12 @@ impl Args {
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
         let starts_well = self.name.starts_with(|c: char| c.is_ascii_alphabetic());
         if !starts_well || self.name.len() > NAME_CHARS_MAX || !self.name.chars().all(is_name) {
-            return Err(ExitError::usage("CLIENT_NAME_INVALID", "invalid --name")
+            return Err(ExitError::new(ErrorCode::ClientNameInvalid, "invalid --name")
                 .with_fix("use a letter, then letters, digits, - and _; at most 64"));
         }
         if !is_identifier(&self.auth_token_env) {
-            return Err(ExitError::usage(
-                "TOKEN_ENV_INVALID",
+            return Err(ExitError::new(
+                ErrorCode::TokenEnvInvalid,
                 "invalid --auth-token-env: not an environment variable name",
             )
             .with_fix("pass the variable's name, not the token"));
@@ -179,5 +180,5 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, ExitError> {
         output::text(&report::text(args, &setup)?)?;
         report::notes(args, &setup, context)?;
     }
-    Ok(Exit(synapsor_chassis::run::EXIT_OK))
+    Ok(Exit::Ok)
 }

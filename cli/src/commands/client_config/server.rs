@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 
 use super::Args;
 use super::client::Client;
@@ -68,9 +69,8 @@ impl McpServerEntry {
         if tokens.is_some() && transport == TransportArg::Stdio {
             let text =
                 "the contract takes tenant and principal from access tokens, which come over HTTP only";
-            return Err(
-                ExitError::usage("CONTRACT_NEEDS_HTTP", text).with_fix("add --transport streamable-http")
-            );
+            return Err(ExitError::new(ErrorCode::ContractNeedsHttp, text)
+                .with_fix("add --transport streamable-http"));
         }
         if let Some(url) = args
             .url
@@ -88,7 +88,7 @@ impl McpServerEntry {
         }
         if args.url.is_some() {
             return Err(
-                ExitError::usage("CLIENT_URL_UNUSED", "--url applies to HTTP only")
+                ExitError::new(ErrorCode::ClientUrlUnused, "--url applies to HTTP only")
                     .with_fix("add --transport streamable-http, or remove --url"),
             );
         }
@@ -130,8 +130,8 @@ struct Paths {
 impl Paths {
     fn write(&self, path: &Path) -> Result<String, ExitError> {
         let unusable = || {
-            ExitError::usage(
-                "CLIENT_PATH_INVALID",
+            ExitError::new(
+                ErrorCode::ClientPathInvalid,
                 format!("path {} is invalid", path.display()),
             )
         };
@@ -216,11 +216,11 @@ fn store(context: &Context) -> Result<PathBuf, ExitError> {
 fn own_url(args: &Args) -> Result<String, ExitError> {
     if !args.host.is_loopback() {
         let text = format!("client URL of a server on {} unknown", args.host);
-        return Err(ExitError::usage("CLIENT_URL_NEEDED", text).with_fix("pass --url https://NAME/mcp"));
+        return Err(ExitError::new(ErrorCode::ClientUrlNeeded, text).with_fix("pass --url https://NAME/mcp"));
     }
     if args.port == 0 {
         return Err(
-            ExitError::usage("CLIENT_URL_NEEDED", "--port 0 changes on every start")
+            ExitError::new(ErrorCode::ClientUrlNeeded, "--port 0 changes on every start")
                 .with_fix("pass --port with a fixed number"),
         );
     }
@@ -233,7 +233,7 @@ fn own_url(args: &Args) -> Result<String, ExitError> {
 /// Validates a URL: it holds no secret, and the token is not sent unencrypted. Errors never contain the URL.
 fn checked_url(text: &str) -> Result<String, ExitError> {
     let invalid = |why: &str| {
-        ExitError::usage("CLIENT_URL_INVALID", format!("--url {why}")).with_fix("pass https://NAME/mcp")
+        ExitError::new(ErrorCode::ClientUrlInvalid, format!("--url {why}")).with_fix("pass https://NAME/mcp")
     };
     if text.len() > URL_CHARS_MAX {
         return Err(invalid("is too long"));
@@ -290,7 +290,7 @@ mod tests {
             "/SEKRIT",
         ] {
             let failure = checked_url(bad).unwrap_err();
-            assert_eq!(failure.code(), "CLIENT_URL_INVALID", "{bad}");
+            assert_eq!(failure.code(), ErrorCode::ClientUrlInvalid, "{bad}");
             assert!(!failure.to_string().contains("SEKRIT"), "{failure}");
         }
     }

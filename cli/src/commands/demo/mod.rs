@@ -7,7 +7,8 @@ mod teller;
 use std::time::Instant;
 
 use serde_json::{Map, Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 
 use super::tools::NEVER_EXPOSED;
 use crate::connection::LedgerConnection;
@@ -64,7 +65,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     } else {
         teller.end(ok, begin.elapsed(), args.keep.then(|| stage.enter()))?;
     }
-    Ok(Exit(if ok { EXIT_OK } else { EXIT_FAILURE }))
+    Ok(if ok { Exit::Ok } else { Exit::Failure })
 }
 
 /// Whether every step had the expected result.
@@ -260,14 +261,14 @@ fn answered(answer: ToolCallResult) -> Result<ToolCallResult, ExitError> {
     }
     let (code, message) = answer
         .refusal()
-        .unwrap_or_else(|| ("INTERNAL".to_owned(), answer.envelope.to_string()));
+        .unwrap_or_else(|| (ErrorCode::Internal, answer.envelope.to_string()));
     Err(ExitError::new(
-        "DEMO_CALL_REFUSED",
+        ErrorCode::DemoCallRefused,
         format!("tool call rejected: {code}: {message}"),
     ))
 }
 
 fn id_of(answer: &ToolCallResult) -> Result<String, ExitError> {
     let id = answer.proposal_id().map(str::to_owned);
-    id.ok_or_else(|| ExitError::new("DEMO_CALL_REFUSED", "call returned no proposal"))
+    id.ok_or_else(|| ExitError::new(ErrorCode::DemoCallRefused, "call returned no proposal"))
 }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::{files, random};
+use synapsor_codes::ErrorCode;
 use tokio::process::Command;
 
 use crate::{Context, Global, supervisor};
@@ -100,8 +101,12 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    let failed =
-        |why: String| ExitError::new("SAMPLE_NOT_MADE", format!("sample database not created: {why}"));
+    let failed = |why: String| {
+        ExitError::new(
+            ErrorCode::SampleNotMade,
+            format!("sample database not created: {why}"),
+        )
+    };
     let output = command
         .output()
         .await

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Mode, VersionAdvance};
 use synapsor_domain::scaffold::{DraftError, InitOptions, read_bounds, read_patch, read_states};
 
@@ -214,8 +215,8 @@ impl Args {
         let Some(flag) = self.elsewhere.first() else {
             return Ok(());
         };
-        Err(ExitError::usage(
-            "NOT_AVAILABLE",
+        Err(ExitError::new(
+            ErrorCode::NotAvailable,
             format!("{flag}: not supported; this version has no wizard, recipes or handlers in `init`"),
         )
         .with_fix("pass --table, --patch and related flags, or --answers FILE; add handlers to the contract manually"))

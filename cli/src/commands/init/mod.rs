@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PUBLIC};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Mode, is_env_name};
 use synapsor_domain::inspection::{INSPECTION_BYTES_MAX, Inspection};
 use synapsor_domain::limits::FILE_BYTES_MAX;
@@ -38,12 +39,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     } else {
         show(&drafted, &place, args.dry_run)?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn refused(error: DraftError) -> ExitError {
     let text = safe_lines(&error.text);
-    ExitError::usage(error.code, text).with_fix(safe(&error.fix))
+    ExitError::new(error.code, text).with_fix(safe(&error.fix))
 }
 
 fn safe_lines(text: &str) -> String {
@@ -68,7 +69,7 @@ fn choices(args: &Args) -> Result<InitOptions, ExitError> {
     if names.into_iter().flatten().any(|name| !is_env_name(name)) {
         // The value is not shown, because it could be the URL itself.
         let text = "variable name contains characters other than upper-case letters, digits and `_`";
-        return Err(ExitError::usage("ENV_NAME_INVALID", text)
+        return Err(ExitError::new(ErrorCode::EnvNameInvalid, text)
             .with_fix("pass names of variables, such as SYNAPSOR_DATABASE_READ_URL, not their values"));
     }
     Ok(choices)
@@ -89,7 +90,7 @@ async fn inspection(
                 error.line(),
                 error.column()
             );
-            ExitError::usage("INSPECTION_INVALID", text)
+            ExitError::new(ErrorCode::InspectionInvalid, text)
                 .with_fix("create it with `synapsor-runner inspect --json`")
         })?;
         return Ok(Some(found.with_suggestions()));
@@ -116,8 +117,10 @@ impl OutputPaths {
             .clone()
             .unwrap_or_else(|| contract_file::path(&context.global));
         if contract.file_name().is_none() {
-            return Err(ExitError::usage("OUTPUT_INVALID", "--output is not a file path")
-                .with_fix("pass --output synapsor.runner.json"));
+            return Err(
+                ExitError::new(ErrorCode::OutputInvalid, "--output is not a file path")
+                    .with_fix("pass --output synapsor.runner.json"),
+            );
         }
         Ok(Self {
             env_example: contract.with_file_name(ENV_EXAMPLE),
@@ -132,7 +135,7 @@ impl OutputPaths {
         match existing {
             None => Ok(()),
             Some(path) => Err(ExitError::new(
-                "FILE_EXISTS",
+                ErrorCode::FileExists,
                 format!("{} already exists", safe(&path.to_string_lossy())),
             )
             .with_fix("pass --force to replace it, another --output, or --dry-run to preview")),
@@ -149,7 +152,7 @@ impl OutputPaths {
 
 fn print_json(drafted: &GeneratedContract, place: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
     let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
-        .map_err(|_| ExitError::new("OUTPUT_FAILED", "contract cannot be serialized as JSON"))?;
+        .map_err(|_| ExitError::new(ErrorCode::OutputFailed, "contract cannot be serialized as JSON"))?;
     output::json(&json!({
         "ok": true,
         "written": !is_dry,

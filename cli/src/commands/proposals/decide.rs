@@ -2,7 +2,8 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
 use super::own_contract::OwnContract;
@@ -54,7 +55,7 @@ pub(super) async fn approve(
 ) -> Result<Exit, ExitError> {
     let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
-    workflows::still_open(&looked, "PROPOSAL_NOT_PENDING_REVIEW")?;
+    workflows::still_open(&looked, ErrorCode::ProposalNotPendingReview)?;
     let own = OwnContract::of(looked.attested.proposal(), &context.global);
     own.warn(looked.attested.proposal(), &context.global);
     // Prompts for the passphrase of a protected key here, after the document was shown.
@@ -73,7 +74,7 @@ pub(super) async fn approve(
         } else {
             say_approved(&looked, &approved)?;
         }
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     if !context.global.json {
         say_approved(&looked, &approved)?;
@@ -91,7 +92,7 @@ pub(super) async fn approve(
     } else {
         apply::print_outcome(&again, &applied)?;
     }
-    Ok(Exit(applied.status.exit()))
+    Ok(applied.status.exit())
 }
 
 pub(super) async fn reject(
@@ -101,7 +102,7 @@ pub(super) async fn reject(
 ) -> Result<Exit, ExitError> {
     let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     page::show(&looked, context.global.json)?;
-    workflows::still_open(&looked, "PROPOSAL_NOT_REJECTABLE")?;
+    workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
     args.confirm
         .prompt(&args.proposal, &looked, session.trust(), "reject this")?;
     let signer = Signer::load(context, session.trust())?;
@@ -127,14 +128,14 @@ pub(super) async fn reject(
     } else {
         output::line(reject_message(&rejected))?;
     }
-    Ok(Exit(exit_of(&rejected)))
+    Ok(exit_of(&rejected))
 }
 
-fn exit_of(rejected: &Rejected) -> u8 {
+fn exit_of(rejected: &Rejected) -> Exit {
     match rejected.writer {
-        None | Some(RejectEffect::Tombstoned | RejectEffect::BlockedLocally) => EXIT_OK,
-        Some(RejectEffect::AlreadyFinal) => crate::clients::EXIT_REFUSED,
-        Some(RejectEffect::CommitInProgress) => 5,
+        None | Some(RejectEffect::Tombstoned | RejectEffect::BlockedLocally) => Exit::Ok,
+        Some(RejectEffect::AlreadyFinal) => Exit::Refused,
+        Some(RejectEffect::CommitInProgress) => Exit::InDoubt,
     }
 }
 

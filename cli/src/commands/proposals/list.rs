@@ -2,7 +2,8 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
@@ -72,7 +73,7 @@ pub(super) async fn list(
     } else {
         output::line(table(&rows))?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 /// Returns the ledger's filter, and the object type, which is compared on this machine.
@@ -81,8 +82,8 @@ fn filter(args: &List) -> Result<(Option<String>, ProposalQuery), ExitError> {
     let (kind, id) = match args.object.as_deref() {
         Some(object) => {
             let (kind, id) = object.split_once(':').ok_or_else(|| {
-                ExitError::usage(
-                    "OBJECT_INVALID",
+                ExitError::new(
+                    ErrorCode::ObjectInvalid,
                     "--object is not TYPE:ID, as in --object invoice:INV-3001",
                 )
             })?;

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 
 use super::page::{document, status_fields};
 use crate::Context;
@@ -29,7 +29,7 @@ pub(super) async fn show(
     let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     if context.global.json {
         output::json(&shown(&looked))?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     output::text(&document(&looked))?;
     output::text(&status_fields(&looked, args.details))?;
@@ -51,7 +51,7 @@ pub(super) async fn show(
             looked.attested.proposal().id
         ))?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn shown(looked: &ProposalView) -> Json {

@@ -4,13 +4,14 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::ReceiptRef;
 
 use crate::Context;
 use crate::connection::LedgerConnection;
 use crate::contract_file;
 use crate::output::{self, safe};
-use crate::workflows::{self, AuditedSource, EXIT_RECEIPT_MISSING, EXIT_RECEIPT_ORPHANED};
+use crate::workflows::{self, AuditedSource};
 
 #[derive(Debug, Args)]
 pub(crate) struct Audit {
@@ -34,7 +35,7 @@ pub(super) async fn run(
     let exit = workflows::audit_exit(&audited);
     if context.global.json {
         let shown: Vec<Json> = audited.iter().map(as_json).collect();
-        output::json(&json!({ "ok": exit == 0, "sources": shown }))?;
+        output::json(&json!({ "ok": exit == Exit::Ok, "sources": shown }))?;
     } else {
         for source in &audited {
             show(source)?;
@@ -43,7 +44,7 @@ pub(super) async fn run(
             output::line(format!("fix: {fix}"))?;
         }
     }
-    Ok(Exit(exit))
+    Ok(exit)
 }
 
 fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, ExitError> {
@@ -58,7 +59,7 @@ fn sources(named: Option<&str>, context: &Context) -> Result<Vec<String>, ExitEr
         .collect();
     if names.is_empty() {
         return Err(
-            ExitError::usage("SOURCE_REQUIRED", "contract has no source with writeback")
+            ExitError::new(ErrorCode::SourceRequired, "contract has no source with writeback")
                 .with_fix("pass --source"),
         );
     }
@@ -113,13 +114,13 @@ fn as_json(source: &AuditedSource) -> Json {
 }
 
 /// Returns the fix for the worst finding.
-const fn fix(exit: u8) -> Option<&'static str> {
+const fn fix(exit: Exit) -> Option<&'static str> {
     match exit {
-        EXIT_RECEIPT_MISSING => Some(
+        Exit::ReceiptMissing => Some(
             "writeback to the source is stopped; restore the newest state of the database, or sign the loss with \
              `synapsor-runner receipts give-up --source NAME --all-lost`",
         ),
-        EXIT_RECEIPT_ORPHANED => Some(
+        Exit::ReceiptOrphaned => Some(
             "the database holds an outcome that the ledger does not have: check `synapsor-runner events tail`, compare both, \
              then `synapsor-runner receipts adopt PROPOSAL`",
         ),

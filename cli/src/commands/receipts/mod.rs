@@ -6,7 +6,8 @@ mod order;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 
 use crate::Context;
 use crate::connection::LedgerConnection;
@@ -124,7 +125,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
     if context.global.json {
         let receipts: Vec<Json> = receipts.iter().map(shape::receipt).collect();
         output::json(&json!({ "receipts": receipts }))?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["PROPOSAL", "OUTCOME", "REASON", "ROWS", "WRITTEN AT", "WRITER"]);
     for signed in &receipts {
@@ -137,7 +138,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         table.row([r.proposal_id.as_str(), &outcome, &r.reason, &rows, &at, &r.writer]);
     }
     output::line(table)?;
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
@@ -148,14 +149,14 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
             looked.attested.proposal().id,
             looked.state
         );
-        return Err(ExitError::new("RECEIPT_NOT_FOUND", text));
+        return Err(ExitError::new(ErrorCode::ReceiptNotFound, text));
     };
     if context.global.json {
         output::json(&shape::receipt(signed))?;
     } else {
         print(signed)?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 fn print(signed: &SignedReceipt) -> Result<(), ExitError> {

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_USAGE, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::ReceiptAction;
 use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
@@ -13,7 +14,6 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
 
-use crate::clients::EXIT_REFUSED;
 use crate::commands::confirm::posture;
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
@@ -138,8 +138,10 @@ pub(super) async fn archive(
     context: &Context,
 ) -> Result<Exit, ExitError> {
     if args.before > now() {
-        return Err(ExitError::usage("BEFORE_INVALID", "--before is in the future")
-            .with_fix("pass a time in the past"));
+        return Err(
+            ExitError::new(ErrorCode::BeforeInvalid, "--before is in the future")
+                .with_fix("pass a time in the past"),
+        );
     }
     check_source(&args.source, session, context).await?;
     let ordering = Ordering {
@@ -196,9 +198,8 @@ async fn named_lost(
         safe(&args.source),
         present.proposal_id
     );
-    Err(ExitError::new("RECEIPT_NOT_LOST", text)
-        .with_fix("list missing receipts with `synapsor-runner receipts audit --all`; nothing was signed")
-        .with_exit(EXIT_REFUSED))
+    Err(ExitError::new(ErrorCode::ReceiptNotLost, text)
+        .with_fix("list missing receipts with `synapsor-runner receipts audit --all`; nothing was signed"))
 }
 
 async fn all_lost(
@@ -209,7 +210,7 @@ async fn all_lost(
     let lost = find_lost(source, session, context).await?;
     if lost.is_empty() {
         let text = format!("no receipt is missing in source `{}`", safe(source));
-        return Err(ExitError::new("NOTHING_LOST", text));
+        return Err(ExitError::new(ErrorCode::NothingLost, text));
     }
     Ok(lost)
 }
@@ -227,7 +228,7 @@ async fn find_lost(
     let found = audited.into_iter().next().unwrap_or_default();
     if let Some(reason) = &found.unavailable {
         let text = format!("cannot read receipts in `{}`: {}", safe(source), safe(reason));
-        return Err(ExitError::unreachable("RECEIPTS_UNCHECKED", text)
+        return Err(ExitError::new(ErrorCode::ReceiptsUnchecked, text)
             .with_fix("make the database reachable for the writer, then retry"));
     }
     Ok(found.lost)
@@ -255,7 +256,8 @@ async fn check_source(
         return Ok(());
     }
     let text = format!("contract has no source `{}` with writeback", safe(source));
-    Err(ExitError::usage("SOURCE_UNKNOWN", text).with_fix(format!("expected one of: {}", names.join(", "))))
+    Err(ExitError::new(ErrorCode::SourceUnknown, text)
+        .with_fix(format!("expected one of: {}", names.join(", "))))
 }
 
 fn list(source: &str, receipts: &BTreeSet<ReceiptRef>) -> Result<(), ExitError> {
@@ -291,11 +293,10 @@ fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
     }
     if !output::is_interactive() {
         return Err(ExitError::new(
-            "CONFIRMATION_REQUIRED",
+            ErrorCode::ConfirmationRequired,
             "confirmation required, but no terminal is attached",
         )
-        .with_fix("run it in a terminal, or pass --yes")
-        .with_exit(EXIT_USAGE));
+        .with_fix("run it in a terminal, or pass --yes"));
     }
     if output::ask(&format!("Type yes to {act}:"))?
         .trim()
@@ -303,7 +304,7 @@ fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
     {
         return Ok(());
     }
-    Err(ExitError::new("NOT_CONFIRMED", "nothing was signed").with_exit(EXIT_FAILURE))
+    Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
 }
 
 fn report(
@@ -335,7 +336,7 @@ fn report(
             object.extend(more);
         }
         output::json(&object)?;
-        return Ok(Exit(EXIT_OK));
+        return Ok(Exit::Ok);
     }
     for order in done {
         output::line(format!(
@@ -346,7 +347,7 @@ fn report(
     for line in lines {
         output::line(line)?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 /// Builds the statement with which the database owner deletes archived rows: receipts of this deployment, no

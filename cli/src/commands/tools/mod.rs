@@ -5,7 +5,7 @@ mod cost;
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::tool::{AliasMode, Catalog, ExposedName, Tool, ToolNames, tokens_estimated};
 
 use super::tool_names::NameOptions;
@@ -86,7 +86,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
     } else {
         show(&shown)?;
     }
-    Ok(Exit(if shown.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
+    Ok(if shown.is_ok() { Exit::Ok } else { Exit::Failure })
 }
 
 impl ToolPreview {

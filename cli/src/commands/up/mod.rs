@@ -3,7 +3,8 @@
 mod checklist;
 
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp::{HttpOptions, TransportArg};
@@ -42,8 +43,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     if args.serve && args.transport == Some(TransportArg::Stdio) {
-        return Err(ExitError::usage(
-            "UP_SERVES_HTTP",
+        return Err(ExitError::new(
+            ErrorCode::UpServesHttp,
             "--serve and --transport stdio are mutually exclusive",
         )
         .with_fix("remove one of them; an MCP client launches `synapsor-runner mcp serve` itself"));
@@ -68,7 +69,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
             .map(|m| format!("{} ({})", m.name, m.purpose))
             .collect();
         return Err(
-            ExitError::usage("ENV_MISSING", format!("not set: {}", names.join(", ")))
+            ExitError::new(ErrorCode::EnvMissing, format!("not set: {}", names.join(", ")))
                 .with_fix(format!("export {}={}", first.name, first.example)),
         );
     }
@@ -145,7 +146,7 @@ impl<'a> Services<'a> {
             failure = kept(self.writer.as_mut()) => Err(failure),
             failure = kept(self.gateway.as_mut()) => Err(failure),
             failure = keeper.keep() => Err(failure),
-            () = supervisor.context.stop.cancelled() => Ok(Exit(EXIT_OK)),
+            () = supervisor.context.stop.cancelled() => Ok(Exit::Ok),
         };
         output::note("shutting down: draining in-flight calls");
         if let Some(gateway) = self.gateway {
@@ -191,7 +192,11 @@ fn dry_run(checklist: &Checklist, context: &Context) -> Result<Exit, ExitError> 
         let verdict = if checklist.is_ok() { "ready" } else { "not ready" };
         output::line(format!("{verdict}; nothing was started"))?;
     }
-    Ok(Exit(if checklist.is_ok() { EXIT_OK } else { EXIT_FAILURE }))
+    Ok(if checklist.is_ok() {
+        Exit::Ok
+    } else {
+        Exit::Failure
+    })
 }
 
 fn report(

@@ -1,5 +1,6 @@
 //! Compares the clocks of a deployment: writer, databases, ledger and this machine.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::DATABASE_SKEW_SECONDS;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{FindingSeverity, ProbeFinding};
@@ -41,7 +42,7 @@ fn compare(times: &Times, own: Timestamp) -> Vec<ProbeFinding> {
         } else {
             FindingSeverity::Warning
         },
-        code: "CLOCKS_DIFFER".to_owned(),
+        code: ErrorCode::ClocksDiffer,
         text: format!("the clocks differ: {}; correct the wrong ones", shown.join(", ")),
         fix: None,
     }]

@@ -7,8 +7,9 @@ use std::ffi::OsString;
 
 use serde_json::json;
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::run::{EXIT_FAILURE, EXIT_OK, EXIT_UNREACHABLE, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, EngineKind};
 use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding, table_targets};
 
@@ -65,13 +66,13 @@ fn exit(parts: &[RoleFindings], ledger: &[ProbeFinding]) -> Exit {
     let mut sources = parts.iter().flat_map(|part| &part.sources);
     let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Error)
         || sources.clone().any(PreflightReport::has_problem);
-    Exit(if is_problem {
-        EXIT_FAILURE
+    if is_problem {
+        Exit::Failure
     } else if sources.any(|source| source.unavailable.is_some()) {
-        EXIT_UNREACHABLE
+        Exit::Unreachable
     } else {
-        EXIT_OK
-    })
+        Exit::Ok
+    }
 }
 
 /// Reports which variables are set. A remote service has an environment of its own.
@@ -91,10 +92,15 @@ fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Ve
         let (severity, code, text, fix) = if missing.contains(&variable) {
             let text = format!("{} ({}) is not set", variable.name, variable.purpose);
             let fix = format!("export {}={}", variable.name, variable.example);
-            (FindingSeverity::Error, "VARIABLE_MISSING", text, Some(fix))
+            (
+                FindingSeverity::Error,
+                ErrorCode::VariableMissing,
+                text,
+                Some(fix),
+            )
         } else {
             let text = format!("{} ({}) is set", variable.name, variable.purpose);
-            (FindingSeverity::Ok, "VARIABLE_SET", text, None)
+            (FindingSeverity::Ok, ErrorCode::VariableSet, text, None)
         };
         findings.push(finding(severity, code, text, fix));
     }
@@ -106,10 +112,10 @@ fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Ve
     Ok(findings)
 }
 
-fn finding(severity: FindingSeverity, code: &str, text: String, fix: Option<String>) -> ProbeFinding {
+fn finding(severity: FindingSeverity, code: ErrorCode, text: String, fix: Option<String>) -> ProbeFinding {
     ProbeFinding {
         severity,
-        code: code.to_owned(),
+        code,
         text,
         fix,
     }
@@ -127,7 +133,7 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
                 "the source `{}` has no `write_url_env`: proposals for it are not applied",
                 source.name
             );
-            finding(FindingSeverity::Error, "WRITEBACK_DISABLED", text, None)
+            finding(FindingSeverity::Error, ErrorCode::WritebackDisabled, text, None)
         })
         .collect()
 }
@@ -160,7 +166,7 @@ fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitE
             let fix = "create one role for each: synapsor-runner writeback grants".to_owned();
             findings.push(finding(
                 FindingSeverity::Warning,
-                "CREDENTIAL_SHARED",
+                ErrorCode::CredentialShared,
                 text,
                 Some(fix),
             ));
@@ -195,7 +201,7 @@ async fn writer_side(
         };
     }
     // The writer has the variables that this shell lacks.
-    variables.retain(|finding| finding.code != "VARIABLE_MISSING");
+    variables.retain(|finding| finding.code != ErrorCode::VariableMissing);
     let mut probes = Vec::new();
     for link in &links {
         let mut writer = WriterClient::at(link);
@@ -213,21 +219,21 @@ async fn writer_side(
 async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
     let state = context.unless_stopped(writer.state()).await?;
     let mut findings = super::clocks::findings(&state.times);
-    if let Some(code) = &state.problem {
+    if let Some(code) = state.problem {
         let text = format!(
             "the {} accepts no jobs: it cannot persist its freeze state",
             writer.address()
         );
         let fix = "make its state directory writable and free disk space there; it then resumes by itself"
             .to_owned();
-        findings.push(finding(FindingSeverity::Error, &safe(code), text, Some(fix)));
+        findings.push(finding(FindingSeverity::Error, code, text, Some(fix)));
     }
     if state.is_frozen {
         let text = format!("the {} is frozen: it applies nothing", writer.address());
         let fix = "synapsor-runner writeback unfreeze".to_owned();
         findings.push(finding(
             FindingSeverity::Warning,
-            "WRITEBACK_FROZEN",
+            ErrorCode::WritebackFrozen,
             text,
             Some(fix),
         ));
@@ -238,14 +244,16 @@ async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<Pr
 fn answered(service: String) -> ProbeFinding {
     finding(
         FindingSeverity::Ok,
-        "SERVICE_ANSWERS",
+        ErrorCode::ServiceAnswers,
         format!("the {service} is reachable"),
         None,
     )
 }
 
 fn has_missing(findings: &[ProbeFinding]) -> bool {
-    findings.iter().any(|finding| finding.code == "VARIABLE_MISSING")
+    findings
+        .iter()
+        .any(|finding| finding.code == ErrorCode::VariableMissing)
 }
 
 async fn reader_side(
@@ -281,7 +289,7 @@ async fn probed(
     let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);
     let printed = run_executor_command(context, arguments, &names).await?;
     serde_json::from_slice(&printed)
-        .map_err(|_| verification_failed("PROBE_ANSWER_MALFORMED", "findings missing or malformed"))
+        .map_err(|_| verification_failed(ErrorCode::ProbeAnswerMalformed, "findings missing or malformed"))
 }
 
 fn print_json(parts: &[RoleFindings], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), ExitError> {
@@ -291,7 +299,7 @@ fn print_json(parts: &[RoleFindings], ledger: Option<&[ProbeFinding]>, exit: Exi
             json!({ "role": part.role.as_str(), "variables": part.variables, "sources": part.sources })
         })
         .collect();
-    output::json(&json!({ "ok": exit == Exit(EXIT_OK), "roles": parts, "ledger": ledger }))
+    output::json(&json!({ "ok": exit == Exit::Ok, "roles": parts, "ledger": ledger }))
 }
 
 fn show(parts: &[RoleFindings], is_checked: bool) -> Result<(), ExitError> {
@@ -344,7 +352,7 @@ fn show_finding(finding: &ProbeFinding) -> Result<(), ExitError> {
     // The statements of a fix may be on lines of their own.
     let mut lines = text.lines();
     let first = safe(lines.next().unwrap_or_default());
-    output::line(format!("  {:<8} {}: {first}", severity.as_str(), safe(code)))?;
+    output::line(format!("  {:<8} {}: {first}", severity.as_str(), code))?;
     for line in lines.chain(fix.iter().flat_map(|fix| fix.lines())) {
         output::line(format!("           {}", output::statement(line)))?;
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::{FindingSeverity, ProbeFinding, ReceiptDiscrepancy};
 
 use crate::connection::LedgerConnection;
@@ -29,10 +30,10 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
     });
     Ok(Some(match context.unless_stopped(asked).await {
         Ok(found) => of(&found),
-        Err(failure) if failure.code() == "INTERRUPTED" => return Err(failure),
+        Err(failure) if failure.code() == ErrorCode::Interrupted => return Err(failure),
         Err(failure) => vec![ProbeFinding {
             severity: FindingSeverity::Error,
-            code: failure.code().to_owned(),
+            code: failure.code(),
             text: format!("cannot query the ledger: {}", failure.message()),
             fix: failure.fix().map(str::to_owned),
         }],
@@ -48,7 +49,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     for freeze in &found.freezes {
         findings.push(ProbeFinding {
             severity: FindingSeverity::Warning,
-            code: "WRITEBACK_FROZEN".to_owned(),
+            code: ErrorCode::WritebackFrozen,
             text: format!(
                 "writeback is frozen by {} since {}: {}",
                 safe(freeze.person()),
@@ -61,7 +62,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     if (found.ledger_now - found.own_now).as_millis().abs() > SAME_MS {
         findings.push(ProbeFinding {
             severity: FindingSeverity::Warning,
-            code: "CLOCKS_DIFFER".to_owned(),
+            code: ErrorCode::ClocksDiffer,
             text: format!(
                 "the clocks differ: ledger {}, this command {}; correct the wrong one",
                 found.ledger_now, found.own_now
@@ -72,7 +73,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     if found.is_expiry_paused {
         findings.push(ProbeFinding {
             severity: FindingSeverity::Warning,
-            code: "EXPIRY_PAUSED".to_owned(),
+            code: ErrorCode::ExpiryPaused,
             text: "the ledger's clock jumped; no proposal expires until a writer confirms it".to_owned(),
             fix: None,
         });
@@ -106,7 +107,7 @@ fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFind
     let more = if proposals.len() > NAMED_MAX { ", ..." } else { "" };
     ProbeFinding {
         severity: FindingSeverity::Error,
-        code: kind.to_ascii_uppercase(),
+        code: ErrorCode::from_text(&kind.to_ascii_uppercase()).unwrap_or(ErrorCode::Internal),
         text: format!(
             "source `{}`: {what}: {} ({}{more})",
             safe(source),
@@ -137,7 +138,7 @@ mod tests {
         ] {
             let found = incident("app", kind, &proposals);
             assert_eq!(
-                (found.severity, found.code),
+                (found.severity, found.code.as_str().to_owned()),
                 (FindingSeverity::Error, kind.to_uppercase())
             );
             assert!(found.fix.is_some_and(|fix| fix.contains(command)), "{kind}");

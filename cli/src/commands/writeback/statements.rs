@@ -3,7 +3,8 @@
 
 use clap::Args;
 use serde_json::json;
-use synapsor_chassis::run::{EXIT_OK, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, EngineKind, Source};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, table_targets};
 
@@ -86,7 +87,7 @@ fn print(engine: EngineKind, text: &str, context: &Context) -> Result<Exit, Exit
     } else {
         output::text(text)?;
     }
-    Ok(Exit(EXIT_OK))
+    Ok(Exit::Ok)
 }
 
 impl ReceiptTableOptions {
@@ -142,8 +143,8 @@ impl ReceiptTableOptions {
             return Ok(only);
         }
         let names: Vec<&str> = contract.sources().iter().map(|s| s.name.as_str()).collect();
-        Err(ExitError::usage(
-            "SOURCE_REQUIRED",
+        Err(ExitError::new(
+            ErrorCode::SourceRequired,
             "the contract does not have exactly one matching source",
         )
         .with_fix(format!("pass --source with one of: {}", names.join(", "))))
@@ -151,8 +152,8 @@ impl ReceiptTableOptions {
 }
 
 fn no_schema() -> ExitError {
-    ExitError::usage(
-        "SCHEMA_REQUIRED",
+    ExitError::new(
+        ErrorCode::SchemaRequired,
         "a MySQL receipt table needs a database, and none is set",
     )
     .with_fix("pass --schema with the database name, or --config with a contract")

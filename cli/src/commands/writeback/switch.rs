@@ -3,7 +3,7 @@
 
 use clap::Args;
 use serde_json::{Value as Json, json};
-use synapsor_chassis::run::{EXIT_OK, EXIT_UNREACHABLE, Exit, ExitError};
+use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
@@ -58,7 +58,7 @@ fn say(all: &[Switched], context: &Context) -> Result<Exit, ExitError> {
         }
     }
     let complete = all.iter().all(Switched::is_complete);
-    Ok(Exit(if complete { EXIT_OK } else { EXIT_UNREACHABLE }))
+    Ok(if complete { Exit::Ok } else { Exit::Unreachable })
 }
 
 /// `writer` and `frozen` describe the first writer, for compatibility.

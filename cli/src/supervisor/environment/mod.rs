@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context::{PRINCIPAL_ENV, TENANT_ENV};
 use synapsor_domain::contract::{ContextProvider, Contract, EngineKind, Mode, Source};
 
@@ -144,8 +145,8 @@ pub(super) fn require(process: Process, env: &EnvVars, contract: &Contract) -> R
         .iter()
         .map(|m| format!("{} ({})", m.name, m.purpose))
         .collect();
-    Err(ExitError::usage(
-        "ENV_MISSING",
+    Err(ExitError::new(
+        ErrorCode::EnvMissing,
         format!("the {} needs {}", process.as_str(), list.join(" and ")),
     )
     .with_fix(format!("export {}={}", first.name, first.example)))

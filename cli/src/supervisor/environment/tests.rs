@@ -1,5 +1,6 @@
 //! Tests of the environment that children get.
 
+use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::contract::Contract;
 
 use super::*;
@@ -105,7 +106,10 @@ fn gateway_gets_the_token_only_when_it_serves_http() {
 fn missing_variable_error_has_purpose_and_example() {
     let env = EnvVars::fixed([("BILLING_TENANT", "acme"), ("BILLING_PRINCIPAL", "bot")]);
     let failure = require(Process::Reader, &env, &contract()).unwrap_err();
-    assert_eq!((failure.code(), failure.exit()), ("ENV_MISSING", 2));
+    assert_eq!(
+        (failure.code(), failure.exit()),
+        (ErrorCode::EnvMissing, Exit::Usage)
+    );
     assert!(
         failure
             .message()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::approval::{VerificationContext, VerifiedDecision, verify_order};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::ProposalState;
@@ -20,8 +21,7 @@ use super::fetch_proposal::{
 use super::now;
 use crate::Context;
 use crate::clients::{
-    EXIT_REFUSED, EventQuery, EventStream, LedgerClient, Preview, WriterClient, fix_of, refused,
-    verification_failed,
+    EventQuery, EventStream, LedgerClient, Preview, WriterClient, fix_of, refused, verification_failed,
 };
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
@@ -62,14 +62,14 @@ impl Status {
         }
     }
 
-    pub(crate) const fn exit(self) -> u8 {
+    pub(crate) const fn exit(self) -> Exit {
         match self {
-            Self::Applied | Self::AlreadyApplied => 0,
-            Self::Retryable | Self::Failed => 1,
-            Self::Conflict => 3,
-            Self::Refused | Self::Canceled => EXIT_REFUSED,
-            Self::InDoubt => 5,
-            Self::NoWriter => 6,
+            Self::Applied | Self::AlreadyApplied => Exit::Ok,
+            Self::Retryable | Self::Failed => Exit::Failure,
+            Self::Conflict => Exit::Conflict,
+            Self::Refused | Self::Canceled => Exit::Refused,
+            Self::InDoubt => Exit::InDoubt,
+            Self::NoWriter => Exit::Unreachable,
         }
     }
 }
@@ -147,7 +147,7 @@ fn ended_before(looked: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError
     if let Some(receipt) = &looked.receipt {
         return Ok(Some(by_receipt(receipt.clone(), true)));
     }
-    let text = |text: String| ExitError::new("PROPOSAL_NOT_APPROVED", text).with_exit(EXIT_REFUSED);
+    let text = |text: String| ExitError::new(ErrorCode::ProposalNotApproved, text);
     if looked.state.is_terminal() {
         let fix = "submit a new proposal if the change is still needed";
         return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
@@ -183,7 +183,7 @@ fn ordered(
     };
     let order = sign::order(attested, &looked.decisions, &terms)?;
     let envelope = DsseEnvelope::sign(ObjectKind::ApplyOrder, &order, &signer.key)
-        .map_err(|e| ExitError::new("ORDER_UNSIGNABLE", e.to_string()).with_exit(EXIT_REFUSED))?;
+        .map_err(|e| ExitError::new(ErrorCode::OrderUnsignable, e.to_string()))?;
     let judge = VerificationContext {
         trust,
         now: terms.now,
@@ -288,7 +288,7 @@ impl OutcomeWatcher<'_> {
                 let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
                 if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
                     return Err(verification_failed(
-                        "RECEIPT_FOREIGN",
+                        ErrorCode::ReceiptForeign,
                         "receipt digest differs from the writer's report",
                     ));
                 }
@@ -309,7 +309,7 @@ impl OutcomeWatcher<'_> {
             Ok(report)
         } else {
             Err(verification_failed(
-                "ATTEMPT_FOREIGN",
+                ErrorCode::AttemptForeign,
                 "writer report belongs to another proposal",
             ))
         }
@@ -366,7 +366,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOut
         status,
         result: report.result.to_string(),
         message: report.message.clone(),
-        fix: fix_of(&report.result.to_string()).map(str::to_owned),
+        fix: report.result.refused_code().and_then(fix_of).map(str::to_owned),
         order_digest: None,
         order_valid_until: None,
         receipt,

@@ -1,5 +1,6 @@
 //! Apply results come only from records that a writer of the trust file signed about this order.
 
+use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::context_ticket::{self, ContextTicket, RecordKind, TicketContext};
 use synapsor_domain::event::{AttemptFinishedBody, EventKind, EventRecord};
 use synapsor_domain::timestamp::Span;
@@ -80,7 +81,7 @@ fn settled(report: &AttemptReport, receipt: &Receipt, seed: u8) -> EventBody {
     }))
 }
 
-fn outcome(body: &EventBody) -> Result<Option<Status>, u8> {
+fn outcome(body: &EventBody) -> Result<Option<Status>, Exit> {
     let trust = trust("dev");
     let looked = looked(&trust);
     let mut follow = OutcomeWatcher {
@@ -126,8 +127,11 @@ fn rejects_report_without_trusted_writer_signature() {
         outcome(&settled(&applied, &receipt, WRITER)),
         Ok(Some(Status::Applied))
     );
-    assert_eq!(outcome(&settled(&applied, &receipt, STRANGER)), Err(10));
-    assert_eq!(outcome(&released(&applied, STRANGER)), Err(10));
+    assert_eq!(
+        outcome(&settled(&applied, &receipt, STRANGER)),
+        Err(Exit::Tampered)
+    );
+    assert_eq!(outcome(&released(&applied, STRANGER)), Err(Exit::Tampered));
 }
 
 #[test]
@@ -138,7 +142,7 @@ fn rejects_receipt_of_other_proposal_or_report() {
         receipt(&looked, ReceiptOutcome::Applied),
     );
     foreign.proposal_digest = order(7);
-    assert_eq!(outcome(&settled(&applied, &foreign, WRITER)), Err(10));
+    assert_eq!(outcome(&settled(&applied, &foreign, WRITER)), Err(Exit::Tampered));
     applied.receipt_digest = Some(order(8));
     assert_eq!(
         outcome(&settled(
@@ -146,10 +150,10 @@ fn rejects_receipt_of_other_proposal_or_report() {
             &receipt(&looked, ReceiptOutcome::Applied),
             WRITER
         )),
-        Err(10)
+        Err(Exit::Tampered)
     );
     applied.proposal_digest = order(9);
-    assert_eq!(outcome(&released(&applied, WRITER)), Err(10));
+    assert_eq!(outcome(&released(&applied, WRITER)), Err(Exit::Tampered));
 }
 
 #[test]
@@ -166,7 +170,7 @@ fn earlier_receipt_yields_already_applied() {
     );
 }
 
-fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, u8> {
+fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, Exit> {
     let trust = trust("dev");
     let looked = looked(&trust);
     let ticket = ContextTicket {
@@ -218,23 +222,23 @@ fn wait_ends_only_on_reader_signed_withdrawal() {
     const READER: u8 = 1;
     let canceled = (Status::Canceled, "tombstoned:cancelled".to_owned());
     assert_eq!(taken_back("agent", READER), Ok(Some(canceled)));
-    assert_eq!(taken_back("other", READER), Err(10));
-    assert_eq!(taken_back("agent", WRITER), Err(10));
-    assert_eq!(taken_back("agent", STRANGER), Err(10));
+    assert_eq!(taken_back("other", READER), Err(Exit::Tampered));
+    assert_eq!(taken_back("agent", WRITER), Err(Exit::Tampered));
+    assert_eq!(taken_back("agent", STRANGER), Err(Exit::Tampered));
 }
 
 #[test]
 fn apply_status_maps_to_exit_code() {
     let exits = [
-        (Status::Applied, 0),
-        (Status::AlreadyApplied, 0),
-        (Status::Failed, 1),
-        (Status::Retryable, 1),
-        (Status::Conflict, 3),
-        (Status::Refused, 4),
-        (Status::Canceled, 4),
-        (Status::InDoubt, 5),
-        (Status::NoWriter, 6),
+        (Status::Applied, Exit::Ok),
+        (Status::AlreadyApplied, Exit::Ok),
+        (Status::Failed, Exit::Failure),
+        (Status::Retryable, Exit::Failure),
+        (Status::Conflict, Exit::Conflict),
+        (Status::Refused, Exit::Refused),
+        (Status::Canceled, Exit::Refused),
+        (Status::InDoubt, Exit::InDoubt),
+        (Status::NoWriter, Exit::Unreachable),
     ];
     for (status, exit) in exits {
         assert_eq!(status.exit(), exit, "{status:?}");
@@ -245,5 +249,8 @@ fn apply_status_maps_to_exit_code() {
 fn rejects_order_without_quorum() {
     let trust = trust("dev");
     let refused = ended_before(&looked(&trust)).unwrap_err();
-    assert_eq!((refused.code(), refused.exit()), ("PROPOSAL_NOT_APPROVED", 4));
+    assert_eq!(
+        (refused.code(), refused.exit()),
+        (ErrorCode::ProposalNotApproved, Exit::Refused)
+    );
 }

@@ -4,6 +4,7 @@ mod fixture;
 mod retired;
 
 use serde_json::Value as Json;
+use synapsor_codes::ErrorCode;
 
 use self::fixture::{READER, ReplayFixture, STRANGER, WRITER, at, digest, ticket, trust};
 use super::*;
@@ -18,8 +19,8 @@ use crate::trust::DeploymentEnvironment;
 use crate::value::Value;
 use crate::writeback::{AttemptResult, ReceiptOutcome};
 
-fn code(tale: ReplayFixture) -> &'static str {
-    verify_bundle(&tale.bundle(), &trust()).map_or_else(|e| e.code(), |_| "genuine")
+fn code(tale: ReplayFixture) -> ErrorCode {
+    verify_bundle(&tale.bundle(), &trust()).unwrap_err().code()
 }
 
 #[test]
@@ -88,16 +89,16 @@ fn rejects_objects_of_keys_missing_from_trust_file() {
         change(&mut tale);
         code(tale)
     };
-    assert_eq!(with(|t| t.signers.evidence = STRANGER), "BUNDLE_EVIDENCE");
-    assert_eq!(with(|t| t.signers.proposal = STRANGER), "BUNDLE_PROPOSAL");
-    assert_eq!(with(|t| t.signers.decision = STRANGER), "BUNDLE_DECISION");
-    assert_eq!(with(|t| t.signers.order = STRANGER), "BUNDLE_ORDER");
-    assert_eq!(with(|t| t.signers.report = STRANGER), "BUNDLE_ATTEMPT");
-    assert_eq!(with(|t| t.signers.receipt = STRANGER), "BUNDLE_RECEIPT");
-    assert_eq!(with(|t| t.checkpoint_key = STRANGER), "BUNDLE_CHECKPOINT");
+    assert_eq!(with(|t| t.signers.evidence = STRANGER), ErrorCode::BundleEvidence);
+    assert_eq!(with(|t| t.signers.proposal = STRANGER), ErrorCode::BundleProposal);
+    assert_eq!(with(|t| t.signers.decision = STRANGER), ErrorCode::BundleDecision);
+    assert_eq!(with(|t| t.signers.order = STRANGER), ErrorCode::BundleOrder);
+    assert_eq!(with(|t| t.signers.report = STRANGER), ErrorCode::BundleAttempt);
+    assert_eq!(with(|t| t.signers.receipt = STRANGER), ErrorCode::BundleReceipt);
+    assert_eq!(with(|t| t.checkpoint_key = STRANGER), ErrorCode::BundleCheckpoint);
     // A key of the deployment does not count for another role.
-    assert_eq!(with(|t| t.signers.receipt = READER), "BUNDLE_RECEIPT");
-    assert_eq!(with(|t| t.signers.evidence = WRITER), "BUNDLE_EVIDENCE");
+    assert_eq!(with(|t| t.signers.receipt = READER), ErrorCode::BundleReceipt);
+    assert_eq!(with(|t| t.signers.evidence = WRITER), ErrorCode::BundleEvidence);
 }
 
 #[test]
@@ -107,34 +108,34 @@ fn rejects_objects_with_wrong_references() {
         change(&mut tale);
         code(tale)
     };
-    assert_eq!(with(|t| t.fixed.evidence_ref = true), "BUNDLE_EVIDENCE");
+    assert_eq!(with(|t| t.fixed.evidence_ref = true), ErrorCode::BundleEvidence);
     assert_eq!(
         with(|t| t.evidence.row[2].value = Value::int(1)),
-        "BUNDLE_EVIDENCE"
+        ErrorCode::BundleEvidence
     );
-    assert_eq!(with(|t| t.fixed.decision = true), "BUNDLE_DECISION");
+    assert_eq!(with(|t| t.fixed.decision = true), ErrorCode::BundleDecision);
     assert_eq!(
         with(|t| t.decision.proposal_id = ProposalId::from_random([3; 10])),
-        "BUNDLE_DECISION"
+        ErrorCode::BundleDecision
     );
     assert_eq!(
         with(|t| {
             t.fixed.order = true;
             t.order.decision_digests = vec![digest("another")];
         }),
-        "BUNDLE_ORDER"
+        ErrorCode::BundleOrder
     );
-    assert_eq!(with(|t| t.fixed.report = true), "BUNDLE_ATTEMPT");
-    assert_eq!(with(|t| t.fixed.receipt = true), "BUNDLE_RECEIPT");
+    assert_eq!(with(|t| t.fixed.report = true), ErrorCode::BundleAttempt);
+    assert_eq!(with(|t| t.fixed.receipt = true), ErrorCode::BundleReceipt);
     assert_eq!(
         with(|t| t.receipt.outcome = ReceiptOutcome::Conflict),
-        "BUNDLE_RECEIPT"
+        ErrorCode::BundleReceipt
     );
     assert_eq!(
         with(|t| t.report.result = AttemptResult::InDoubt),
-        "BUNDLE_RECEIPT"
+        ErrorCode::BundleReceipt
     );
-    assert_eq!(with(|t| t.receipt.ledger_size = 7), "BUNDLE_RECEIPT");
+    assert_eq!(with(|t| t.receipt.ledger_size = 7), ErrorCode::BundleReceipt);
 }
 
 #[test]
@@ -147,26 +148,26 @@ fn approvals_are_checked_at_the_time_of_the_order() {
     // Valid when submitted, expired when the order arrived.
     assert_eq!(
         with(|t| t.decision.expires_at = at(2) + Span::seconds(30)),
-        "BUNDLE_ORDER"
+        ErrorCode::BundleOrder
     );
-    assert_eq!(with(|t| t.decision.expires_at = at(1)), "BUNDLE_DECISION");
-    assert_eq!(with(|t| t.proposal.approval.quorum = 2), "BUNDLE_ORDER");
+    assert_eq!(with(|t| t.decision.expires_at = at(1)), ErrorCode::BundleDecision);
+    assert_eq!(with(|t| t.proposal.approval.quorum = 2), ErrorCode::BundleOrder);
     assert_eq!(
         with(|t| t.decision.approver.role = "applier".to_owned()),
-        "BUNDLE_DECISION"
+        ErrorCode::BundleDecision
     );
-    assert_eq!(with(|t| t.order.nonce = "a".repeat(32)), "BUNDLE_ORDER");
+    assert_eq!(with(|t| t.order.nonce = "a".repeat(32)), ErrorCode::BundleOrder);
     assert_eq!(
         with(|t| t.decision.decision = DecisionKind::Reject),
-        "BUNDLE_ORDER"
+        ErrorCode::BundleOrder
     );
     assert_eq!(
         with(|t| t.decision.seen_checkpoint.as_mut().unwrap().size = 6),
-        "BUNDLE_DECISION"
+        ErrorCode::BundleDecision
     );
     let mut tale = ReplayFixture::new();
     tale.order.approver.person = "bob".to_owned();
-    assert_eq!(code(tale), "BUNDLE_ORDER");
+    assert_eq!(code(tale), ErrorCode::BundleOrder);
 }
 
 #[test]
@@ -184,26 +185,33 @@ fn bundle_of_withdrawn_proposal_proves_the_withdrawal() {
         let mut ticket = ticket();
         change(&mut ticket);
         verify_bundle(&ReplayFixture::new().withdrawn(&ticket, signer), &trust())
-            .map_or_else(|e| e.code(), |_| "genuine")
+            .err()
+            .map(|e| e.code())
     };
-    assert_eq!(with(READER, |_| ()), "genuine");
-    assert_eq!(with(STRANGER, |_| ()), "BUNDLE_WITHDRAWAL");
-    assert_eq!(with(WRITER, |_| ()), "BUNDLE_WITHDRAWAL");
+    assert_eq!(with(READER, |_| ()), None);
+    assert_eq!(with(STRANGER, |_| ()), Some(ErrorCode::BundleWithdrawal));
+    assert_eq!(with(WRITER, |_| ()), Some(ErrorCode::BundleWithdrawal));
     assert_eq!(
         with(READER, |t| t.gateway = "spiffe://d1/y".to_owned()),
-        "BUNDLE_WITHDRAWAL"
+        Some(ErrorCode::BundleWithdrawal)
     );
     assert_eq!(
         with(READER, |t| t.contexts[0].principal = "other".to_owned()),
-        "BUNDLE_WITHDRAWAL"
+        Some(ErrorCode::BundleWithdrawal)
     );
     assert_eq!(
         with(READER, |t| t.contexts[0].tenant = "other".to_owned()),
-        "BUNDLE_WITHDRAWAL"
+        Some(ErrorCode::BundleWithdrawal)
     );
-    assert_eq!(with(READER, |t| t.may_withdraw = false), "BUNDLE_WITHDRAWAL");
+    assert_eq!(
+        with(READER, |t| t.may_withdraw = false),
+        Some(ErrorCode::BundleWithdrawal)
+    );
     // The ticket had expired when it was presented.
-    assert_eq!(with(READER, |t| t.expires_at = at(3)), "BUNDLE_WITHDRAWAL");
+    assert_eq!(
+        with(READER, |t| t.expires_at = at(3)),
+        Some(ErrorCode::BundleWithdrawal)
+    );
 }
 
 #[test]
@@ -213,13 +221,13 @@ fn rejects_bundle_of_other_deployment_or_environment() {
     let bundle = ReplayFixture::new().bundle();
     assert_eq!(
         verify_bundle(&bundle, &other).unwrap_err().code(),
-        "BUNDLE_OTHER_LOG"
+        ErrorCode::BundleOtherLog
     );
     let mut staging = trust();
     staging.environment = DeploymentEnvironment::Staging;
     assert_eq!(
         verify_bundle(&bundle, &staging).unwrap_err().code(),
-        "BUNDLE_PROPOSAL"
+        ErrorCode::BundleProposal
     );
 }
 

@@ -5,6 +5,8 @@
 //! time. One wrong clock must change nothing, and a step of all clocks must end when they are corrected. The
 //! ledger's time may be a lie: it can only confirm a time on which writer and database already agree.
 
+use synapsor_codes::ErrorCode;
+
 use crate::error::PublicError;
 use crate::limits::{CLOCK_SKEW_SECONDS, DATABASE_SKEW_SECONDS};
 use crate::timestamp::{Span, Timestamp};
@@ -79,7 +81,7 @@ fn seconds_apart(one: Timestamp, other: Timestamp) -> i64 {
 }
 
 fn refused(public: String) -> PublicError {
-    PublicError::new("refused:clock", public)
+    PublicError::new(ErrorCode::RefusedClock, public)
 }
 
 #[cfg(test)]

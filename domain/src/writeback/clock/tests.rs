@@ -1,5 +1,7 @@
 //! Steps of every combination of the three clocks: two hours in either direction, and to 2038.
 
+use synapsor_codes::ErrorCode;
+
 use super::*;
 
 const NOW: i64 = 1_800_000_000_000;
@@ -47,7 +49,7 @@ fn each_combination_of_stepped_clocks_follows_the_rule() {
             let checked = reading(NOW + 10_000, stepped, by).check(Some(at(NOW)));
             assert_eq!(checked.is_ok(), is_accepted(stepped, by), "{stepped:?} by {by}");
             if let Err(refusal) = checked {
-                assert_eq!(refusal.code, "refused:clock");
+                assert_eq!(refusal.code, ErrorCode::RefusedClock);
             }
         }
     }

@@ -14,6 +14,8 @@ pub use mysql::{
 
 use std::fmt::Write as _;
 
+use synapsor_codes::ErrorCode;
+
 use crate::contract::{EngineKind, is_identifier};
 use crate::error::PublicError;
 
@@ -126,7 +128,7 @@ fn once<'a>(names: impl IntoIterator<Item = &'a String>) -> Vec<&'a str> {
 
 fn unavailable(engine: &str) -> PublicError {
     PublicError::new(
-        "ENGINE_NOT_AVAILABLE",
+        ErrorCode::EngineNotAvailable,
         format!("this build has no statements for `{engine}`; use postgres, mysql or sqlite"),
     )
 }
@@ -141,7 +143,7 @@ fn require_names<'a, N: AsRef<str> + 'a>(names: impl IntoIterator<Item = N>) -> 
 }
 
 fn unsafe_name(how: &str) -> PublicError {
-    PublicError::new("UNSAFE_IDENTIFIER", how)
+    PublicError::new(ErrorCode::UnsafeIdentifier, how)
 }
 
 #[cfg(test)]
@@ -171,13 +173,13 @@ mod tests {
         for engine in ["sqlite", "postgres"] {
             assert!(receipt_table_ddl(engine, "main", "receipts").is_ok());
             let refused = receipt_table_ddl(engine, "main", "x\"; DROP TABLE y; --").unwrap_err();
-            assert_eq!(refused.code, "UNSAFE_IDENTIFIER");
+            assert_eq!(refused.code, ErrorCode::UnsafeIdentifier);
         }
         let unknown = receipt_table_ddl("oracle", "main", "t").unwrap_err();
-        assert_eq!(unknown.code, "ENGINE_NOT_AVAILABLE");
+        assert_eq!(unknown.code, ErrorCode::EngineNotAvailable);
         let mut bad = plan(EngineKind::Postgres);
         bad.targets[0].writes.push("fee\") ON x".to_owned());
-        assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER");
+        assert_eq!(grants(&bad).unwrap_err().code, ErrorCode::UnsafeIdentifier);
     }
 
     #[test]
@@ -213,7 +215,11 @@ mod tests {
         for role in ["", "line\nbreak", "nul\0", &"x".repeat(64)] {
             let mut bad = plan(EngineKind::Postgres);
             bad.write_role = Some(role.to_owned());
-            assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER", "{role:?}");
+            assert_eq!(
+                grants(&bad).unwrap_err().code,
+                ErrorCode::UnsafeIdentifier,
+                "{role:?}"
+            );
         }
     }
 }

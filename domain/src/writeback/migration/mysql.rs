@@ -427,6 +427,8 @@ fn quote(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use synapsor_codes::ErrorCode;
+
     use super::*;
     use crate::contract::EngineKind;
     use crate::writeback::migration::GrantTarget;
@@ -481,7 +483,11 @@ mod tests {
         for role in ["", "@host", "name@", "line\nbreak", &"x".repeat(33)] {
             let mut bad = plan("shop");
             bad.write_role = Some((*role).to_owned());
-            assert_eq!(grants(&bad).unwrap_err().code, "UNSAFE_IDENTIFIER", "{role:?}");
+            assert_eq!(
+                grants(&bad).unwrap_err().code,
+                ErrorCode::UnsafeIdentifier,
+                "{role:?}"
+            );
         }
     }
 }

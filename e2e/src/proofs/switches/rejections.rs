@@ -88,7 +88,7 @@ async fn reject(channel: Channel, request: RejectRequest) -> Option<String> {
     let mut writer = WriterServiceClient::new(channel);
     match tokio::time::timeout(LIMIT, writer.reject(request)).await {
         Ok(Ok(_)) => None,
-        Ok(Err(status)) => Some(synapsor_proto::status::from_status(&status).code.into_owned()),
+        Ok(Err(status)) => Some(synapsor_proto::status::from_status(&status).code.to_string()),
         Err(_) => Some(format!("no response within {LIMIT:?}")),
     }
 }

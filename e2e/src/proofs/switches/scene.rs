@@ -101,7 +101,7 @@ impl Scene {
         let answer = WriterServiceClient::new(channel).reject(request).await;
         answer
             .map(|answer| answer.into_inner().effect())
-            .map_err(|status| synapsor_proto::status::from_status(&status).code.into_owned())
+            .map_err(|status| synapsor_proto::status::from_status(&status).code.to_string())
     }
 
     /// Checks whether a writer reports that it serves.

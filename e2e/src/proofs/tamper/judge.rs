@@ -94,7 +94,7 @@ impl Judge {
 
     /// Checks the newest checkpoint against one pinned checkpoint, with the best proof that the store can offer.
     fn witnessed(&self, witness: &PinnedCheckpoint, path: &Path, note: &str) -> Result<(), String> {
-        let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_owned())?;
+        let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_string())?;
         let proof = if witness.needs_proof(new.size) {
             let nodes = open_reader(path)
                 .and_then(|store| Nodes::read(&store))
@@ -111,7 +111,7 @@ impl Judge {
         witness
             .advance(&new, proof.as_ref())
             .map(|_| ())
-            .map_err(|e| e.code().to_owned())
+            .map_err(|e| e.code().to_string())
     }
 }
 

@@ -89,11 +89,11 @@ fn judged(
     let key = scene.original.deployment.ledger_key.public_key();
     let checkpoint = match verify_checkpoint(&answer.checkpoint, scene.judge.origin(), &key) {
         Ok(checkpoint) => checkpoint,
-        Err(error) => return Ok(Some(error.code().to_owned())),
+        Err(error) => return Ok(Some(error.code().to_string())),
     };
     let proof = answer.consistency.map(ConsistencyProof::try_from).transpose()?;
     Ok(witness
         .advance(&checkpoint, proof.as_ref())
         .err()
-        .map(|error| error.code().to_owned()))
+        .map(|error| error.code().to_string()))
 }

@@ -1,5 +1,6 @@
 //! Decides which values a column stores unchanged: without rounding, clipping, casts or padding.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
@@ -312,7 +313,7 @@ fn uuid(text: &str) -> Fitted {
 
 fn misfit(column: &TableColumn, why: &str) -> PublicError {
     PublicError::new(
-        "VALUE_DOES_NOT_FIT",
+        ErrorCode::ValueDoesNotFit,
         format!("column `{}` does not take the value: {why}", column.name),
     )
 }

@@ -19,6 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use synapsor_chassis::files::FileError;
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{VerifiedFreeze, VerifiedLift};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -152,12 +153,12 @@ impl WriterControls {
             let state = self.lock();
             if state.is_used(nonce) {
                 let text = "unfreeze used before; sign a new one";
-                return Err(PublicError::new("refused:nonce", text));
+                return Err(PublicError::new(ErrorCode::RefusedNonce, text));
             }
             if !state.is_frozen_locally() {
                 let text =
                     "this writer has no unsigned freeze; a signed freeze is ended by a lift that names it";
-                return Err(PublicError::new("refused:freeze", text));
+                return Err(PublicError::new(ErrorCode::RefusedFreeze, text));
             }
         }
         let this = self.clone();
@@ -410,7 +411,7 @@ async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) 
     match done {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            tracing::error!(code = error.code(), "switch not writable; writer takes no work");
+            tracing::error!(code = %error.code(), "switch not writable; writer takes no work");
             Err(not_writable())
         }
         Err(_) => Err(not_writable()),
@@ -419,7 +420,7 @@ async fn on_disk(work: impl FnOnce() -> Result<(), FileError> + Send + 'static) 
 
 fn not_writable() -> PublicError {
     PublicError::new(
-        "STATE_NOT_WRITABLE",
+        ErrorCode::StateNotWritable,
         "state directory not writable: the stop is in effect in memory only, and the writer takes no work; \
          make the directory writable, or end the process",
     )

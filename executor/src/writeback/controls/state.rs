@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::Unfreeze;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
@@ -47,7 +48,7 @@ impl State {
     pub(super) fn of(loaded: Loaded) -> Result<Self, ExitError> {
         let unreadable = |what: &str| {
             ExitError::new(
-                "SWITCHES_UNREADABLE",
+                ErrorCode::SwitchesUnreadable,
                 format!("writer switches not readable: {what}"),
             )
             .with_fix("restore the file from a backup; a writer that lost a freeze must not start")

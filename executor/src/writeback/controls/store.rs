@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::signing::DsseEnvelope;
@@ -71,7 +72,7 @@ impl SwitchFiles {
                 "state directory in use by another writer: {}",
                 state_dir.display()
             );
-            ExitError::usage("STATE_DIR_IN_USE", text)
+            ExitError::new(ErrorCode::StateDirInUse, text)
                 .with_fix("pass each writer its own --state-dir, or end the other writer first")
         })?;
         files::create_private_dir(&state_dir.join(DIRECTORY))?;
@@ -185,6 +186,6 @@ fn load_one(path: &Path, loaded: &mut Loaded) -> Result<(), ExitError> {
 
 fn unreadable(path: &Path, problem: &str) -> ExitError {
     let text = format!("writer switches not readable: {}: {problem}", path.display());
-    ExitError::new("SWITCHES_UNREADABLE", text)
+    ExitError::new(ErrorCode::SwitchesUnreadable, text)
         .with_fix("restore the file from a backup; a writer that lost a freeze or a rejection must not start")
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Instant;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{Freeze, LiftClock, SignerInfo, Unfreeze, verify_freeze, verify_lift};
 use synapsor_domain::signing::{ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -199,7 +200,7 @@ async fn unfreeze_nonce_is_accepted_once() {
     again.freeze_locally().await.unwrap();
     assert_eq!(
         again.lift_locally(&nonce).await.unwrap_err().code,
-        "refused:nonce"
+        ErrorCode::RefusedNonce
     );
     assert!(again.is_frozen());
 }
@@ -212,9 +213,9 @@ async fn unwritable_stop_is_effective_but_reports_failure() {
     make_unwritable(dir.path());
     for _ in 0..2 {
         let refused = reject(&switches, &id(1)).await.unwrap_err();
-        assert_eq!(refused.code, "STATE_NOT_WRITABLE");
+        assert_eq!(refused.code, ErrorCode::StateNotWritable);
         let refused = switches.freeze(&verified, &envelope).await.unwrap_err();
-        assert_eq!(refused.code, "STATE_NOT_WRITABLE");
+        assert_eq!(refused.code, ErrorCode::StateNotWritable);
     }
     assert!(switches.is_rejected(&id(1)) && switches.is_frozen());
     assert!(switches.check_durable().is_err() && !*switches.durable().borrow());
@@ -273,7 +274,7 @@ fn rejects_start_with_malformed_switch_files() {
         std::fs::create_dir(dir.path().join("switches")).unwrap();
         std::fs::write(dir.path().join(name), bytes).unwrap();
         let failure = WriterControls::open(dir.path().to_owned()).unwrap_err();
-        assert_eq!(failure.code(), "SWITCHES_UNREADABLE", "{name}");
+        assert_eq!(failure.code(), ErrorCode::SwitchesUnreadable, "{name}");
     }
 }
 
@@ -290,7 +291,7 @@ fn switch_files_of_an_earlier_version_are_read() {
 fn state_directory_has_one_writer() {
     let (dir, switches) = switches();
     let failure = WriterControls::open(dir.path().to_owned()).unwrap_err();
-    assert_eq!(failure.code(), "STATE_DIR_IN_USE");
+    assert_eq!(failure.code(), ErrorCode::StateDirInUse);
     drop(switches);
     assert!(WriterControls::open(dir.path().to_owned()).is_ok());
 }

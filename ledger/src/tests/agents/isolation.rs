@@ -1,5 +1,6 @@
 //! Two tenants, every kind of record, every kind of id: foreign records appear as missing.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::RecordKind;
 
 use super::{ANN, BEN, NORA, Scene, code, sign, told, unknown};
@@ -35,7 +36,7 @@ async fn foreign_and_missing_ids_get_byte_identical_responses() {
         assert!(gateway.evidence(&ticket, evidence).await.is_ok());
         assert!(gateway.replay(&ticket, proposal).await.is_ok());
         let reference = told(gateway.proposal(&ticket, unknown().as_str()).await);
-        assert!(String::from_utf8_lossy(&reference).contains("RECORD_NOT_FOUND"));
+        assert!(String::from_utf8_lossy(&reference).contains(ErrorCode::RecordNotFound.as_str()));
         let mut ids = no_ids();
         // A prefix of a valid id is not an id.
         ids.push(proposal[..12].to_owned());
@@ -111,9 +112,24 @@ async fn kind_excluded_by_the_ticket_appears_missing() {
     assert!(gateway.proposal(&proposal, id).await.is_ok());
     assert!(gateway.evidence(&evidence, bundle).await.is_ok());
     assert!(gateway.replay(&replay, id).await.is_ok());
-    assert_eq!(code(gateway.proposal(&evidence, id).await), "RECORD_NOT_FOUND");
-    assert_eq!(code(gateway.evidence(&replay, bundle).await), "RECORD_NOT_FOUND");
-    assert_eq!(code(gateway.replay(&proposal, id).await), "RECORD_NOT_FOUND");
-    assert_eq!(code(gateway.withdraw(&replay, id).await), "RECORD_NOT_FOUND");
-    assert_eq!(code(gateway.watch(&evidence, None).await), "RECORD_NOT_FOUND");
+    assert_eq!(
+        code(gateway.proposal(&evidence, id).await),
+        ErrorCode::RecordNotFound
+    );
+    assert_eq!(
+        code(gateway.evidence(&replay, bundle).await),
+        ErrorCode::RecordNotFound
+    );
+    assert_eq!(
+        code(gateway.replay(&proposal, id).await),
+        ErrorCode::RecordNotFound
+    );
+    assert_eq!(
+        code(gateway.withdraw(&replay, id).await),
+        ErrorCode::RecordNotFound
+    );
+    assert_eq!(
+        code(gateway.watch(&evidence, None).await),
+        ErrorCode::RecordNotFound
+    );
 }

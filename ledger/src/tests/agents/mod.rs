@@ -13,6 +13,7 @@ use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::{ContextTicket, RecordKind, TicketAudience, TicketContext};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -221,8 +222,8 @@ impl Gateway {
     }
 }
 
-pub(super) fn code<T: std::fmt::Debug>(answer: Result<T, Status>) -> String {
-    from_status(&answer.unwrap_err()).code.into_owned()
+pub(super) fn code<T: std::fmt::Debug>(answer: Result<T, Status>) -> ErrorCode {
+    from_status(&answer.unwrap_err()).code
 }
 
 /// Returns every part of an error that the caller receives.

@@ -1,6 +1,7 @@
 //! Access of gateways, and validation of context tickets.
 
 use synapsor_chassis::identity::Role;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::DeploymentEnvironment;
@@ -123,7 +124,7 @@ async fn every_bad_ticket_gets_the_same_error_from_every_method() {
     ];
     let mut gateway = scene.gateway("g1");
     let reference = told(gateway.proposal(&bad[0], id).await);
-    assert!(String::from_utf8_lossy(&reference).contains("TICKET_REFUSED"));
+    assert!(String::from_utf8_lossy(&reference).contains(ErrorCode::TicketRefused.as_str()));
     for (n, ticket) in bad.iter().enumerate() {
         assert_eq!(told(gateway.proposal(ticket, id).await), reference, "{n}");
         assert_eq!(told(gateway.evidence(ticket, id).await), reference, "{n}");
@@ -146,18 +147,18 @@ async fn rejects_ticket_of_another_gateway_and_expired_ticket() {
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let ticket = scene.signed(&[ANN]);
     let stolen = scene.gateway("g2").proposal(&ticket, id.as_str()).await;
-    assert_eq!(code(stolen), "TICKET_REFUSED");
+    assert_eq!(code(stolen), ErrorCode::TicketRefused);
     let mut gateway = scene.gateway("g1");
     scene.world.clock.advance_ms(5 * 60_000 - 1);
     assert!(gateway.proposal(&ticket, id.as_str()).await.is_ok());
     scene.world.clock.advance_ms(1);
     assert_eq!(
         code(gateway.proposal(&ticket, id.as_str()).await),
-        "TICKET_REFUSED"
+        ErrorCode::TicketRefused
     );
     assert_eq!(
         code(gateway.withdraw(&ticket, id.as_str()).await),
-        "TICKET_REFUSED"
+        ErrorCode::TicketRefused
     );
 }
 
@@ -172,7 +173,7 @@ async fn rejects_tickets_of_a_retired_reader_key() {
     std::fs::write(scene.world.dir.path().join("trust.json"), trust.to_string()).unwrap();
     assert_eq!(
         code(gateway.proposal(&ticket, id.as_str()).await),
-        "TICKET_REFUSED"
+        ErrorCode::TicketRefused
     );
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
@@ -197,7 +198,7 @@ async fn watch_resumes_after_another_ended() {
     assert_eq!(change(&mut stream).await.proposal_id, missed.as_str());
     // A position after the end of the log is rejected.
     let ahead = gateway.watch(&ticket, Some(seen + 1_000)).await;
-    assert_eq!(code(ahead), "WATCH_OUT_OF_RANGE");
+    assert_eq!(code(ahead), ErrorCode::WatchOutOfRange);
 }
 
 #[tokio::test]
@@ -264,7 +265,10 @@ async fn watches_per_gateway_are_limited_and_released() {
         position(&mut stream).await;
         open.push(stream);
     }
-    assert_eq!(code(gateway.watch(&ticket, None).await), "WATCHES_EXCEEDED");
+    assert_eq!(
+        code(gateway.watch(&ticket, None).await),
+        ErrorCode::WatchesExceeded
+    );
     let mut other = scene.ticket(&[ANN]);
     other.gateway = "spiffe://dep-test/gateway/g2".to_owned();
     assert!(scene.gateway("g2").watch(&sign(&other), None).await.is_ok());

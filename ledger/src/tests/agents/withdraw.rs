@@ -1,6 +1,7 @@
 //! Withdrawal: it ends a proposal before an attempt starts, not afterwards, and one step decides it.
 
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::event::EventKind;
@@ -28,15 +29,15 @@ fn withdrawn() -> WithdrawResponse {
     }
 }
 
-fn refused(state: &str, code: &str) -> WithdrawResponse {
+fn refused(state: &str, code: ErrorCode) -> WithdrawResponse {
     WithdrawResponse {
         withdrawn: false,
         state: state.to_owned(),
-        code: code.to_owned(),
+        code: code.to_string(),
     }
 }
 
-async fn approve(world: &TestLedger, draft: &Draft) -> Result<ProposalState, String> {
+async fn approve(world: &TestLedger, draft: &Draft) -> Result<ProposalState, ErrorCode> {
     let signed = seal(
         ObjectKind::Decision,
         &world.decision(draft, DecisionKind::Approve),
@@ -47,7 +48,7 @@ async fn approve(world: &TestLedger, draft: &Draft) -> Result<ProposalState, Str
         .decide(caller(OPERATOR), &random::hex_id(16), signed)
         .await
         .unwrap();
-    done.value.map(|d| d.state).map_err(|e| e.code.to_string())
+    done.value.map(|d| d.state).map_err(|e| e.code)
 }
 
 async fn events_of(world: &TestLedger, kind: EventKind) -> usize {
@@ -121,10 +122,10 @@ async fn request_id_names_one_request() {
         .await
         .unwrap();
     let reused = gateway.withdraw_as(&ticket, two.as_str(), &request).await;
-    assert_eq!(code(reused), "REQUEST_ID_REUSED");
+    assert_eq!(code(reused), ErrorCode::RequestIdReused);
     assert_eq!(
         code(gateway.withdraw_as(&ticket, two.as_str(), "").await),
-        "MALFORMED"
+        ErrorCode::Malformed
     );
 }
 
@@ -138,7 +139,7 @@ async fn withdrawn_proposal_rejects_approval_order_and_rejection() {
     gateway.withdraw(&ticket, id.as_str()).await.unwrap();
     assert_eq!(
         approve(world, &draft).await,
-        Err("PROPOSAL_NOT_PENDING_REVIEW".into())
+        Err(ErrorCode::ProposalNotPendingReview)
     );
     let deny = seal(
         ObjectKind::Decision,
@@ -149,7 +150,10 @@ async fn withdrawn_proposal_rejects_approval_order_and_rejection() {
         .ledger
         .decide(caller(OPERATOR), &random::hex_id(16), deny)
         .await;
-    assert_eq!(denied.unwrap().value.unwrap_err().code, "PROPOSAL_NOT_REJECTABLE");
+    assert_eq!(
+        denied.unwrap().value.unwrap_err().code,
+        ErrorCode::ProposalNotRejectable
+    );
     // The other sequence: approved first, then withdrawn, then ordered.
     let draft = scene.draft(ANN, "1");
     let id = world.file(&draft).await;
@@ -168,7 +172,7 @@ async fn withdrawn_proposal_rejects_approval_order_and_rejection() {
         .request_apply(caller(OPERATOR), &random::hex_id(16), order)
         .await;
     let refusal = ordered.unwrap().value.unwrap_err();
-    assert_eq!(refusal.code, "PROPOSAL_NOT_APPROVED");
+    assert_eq!(refusal.code, ErrorCode::ProposalNotApproved);
     assert!(refusal.public.contains("canceled"), "{refusal}");
     world.ledger.store.verify_full().await.unwrap();
 }
@@ -185,7 +189,7 @@ async fn concurrent_approval_never_outlives_a_withdrawal() {
         let (taken, approved) = tokio::join!(gateway.withdraw(&ticket, id.as_str()), approve(world, &draft));
         assert_eq!(taken.unwrap(), withdrawn());
         assert!(
-            approved == Ok(ProposalState::Approved) || approved == Err("PROPOSAL_NOT_PENDING_REVIEW".into()),
+            approved == Ok(ProposalState::Approved) || approved == Err(ErrorCode::ProposalNotPendingReview),
             "{approved:?}"
         );
         let row = world
@@ -225,7 +229,7 @@ async fn withdrawn_proposal_is_not_leased_and_does_not_start() {
         .ledger
         .start(caller(WRITER), second, job.token.to_vec())
         .await;
-    assert_eq!(lease::code(started), "PROPOSAL_ENDED");
+    assert_eq!(lease::code(started), ErrorCode::ProposalEnded);
     assert!(jobs.try_recv().is_err(), "no other job");
     world.ledger.store.verify_full().await.unwrap();
 }
@@ -246,7 +250,7 @@ async fn withdrawal_after_a_start_returns_only_the_state() {
         .unwrap();
     assert_eq!(
         gateway.withdraw(&ticket, id.as_str()).await.unwrap(),
-        refused("approved", "WRITEBACK_STARTED")
+        refused("approved", ErrorCode::WritebackStarted)
     );
     let receipt = seal(
         ObjectKind::Receipt,
@@ -268,7 +272,7 @@ async fn withdrawal_after_a_start_returns_only_the_state() {
         .unwrap();
     assert_eq!(
         gateway.withdraw(&ticket, id.as_str()).await.unwrap(),
-        refused("applied", "PROPOSAL_ENDED")
+        refused("applied", ErrorCode::ProposalEnded)
     );
     let record = gateway.proposal(&ticket, id.as_str()).await.unwrap();
     assert_eq!(
@@ -302,7 +306,7 @@ async fn concurrent_start_and_withdrawal_have_one_winner() {
         let expected = if taken.withdrawn {
             withdrawn()
         } else {
-            refused("approved", "WRITEBACK_STARTED")
+            refused("approved", ErrorCode::WritebackStarted)
         };
         assert_eq!(taken, expected);
     }
@@ -330,7 +334,7 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
             .withdraw(&scene.signed(&[ANN]), id.as_str())
             .await
             .unwrap(),
-        refused("rejected", "PROPOSAL_ENDED")
+        refused("rejected", ErrorCode::ProposalEnded)
     );
     let mut draft = scene.draft(ANN, "1");
     draft.proposal.not_after = world.now() + Span::minutes(1);
@@ -341,7 +345,7 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
             .withdraw(&scene.signed(&[ANN]), id.as_str())
             .await
             .unwrap(),
-        refused("expired", "PROPOSAL_ENDED")
+        refused("expired", ErrorCode::ProposalEnded)
     );
 }
 
@@ -356,9 +360,12 @@ async fn rejects_withdrawal_under_a_read_only_ticket() {
     let reads = sign(&reads);
     assert!(gateway.proposal(&reads, own.as_str()).await.is_ok());
     let refused = gateway.withdraw(&reads, own.as_str()).await;
-    assert_eq!(code(refused), "WITHDRAWAL_NOT_ALLOWED");
+    assert_eq!(code(refused), ErrorCode::WithdrawalNotAllowed);
     for hidden in [other.as_str(), "wrp_ffffffffffffffffffff"] {
-        assert_eq!(code(gateway.withdraw(&reads, hidden).await), "RECORD_NOT_FOUND");
+        assert_eq!(
+            code(gateway.withdraw(&reads, hidden).await),
+            ErrorCode::RecordNotFound
+        );
     }
     assert_eq!(events_of(world, EventKind::ProposalWithdrawn).await, 0);
     let full = scene.signed(&[ANN]);

@@ -3,6 +3,7 @@
 mod orders;
 
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{ReceiptAction, ReceiptOrder, SignerInfo};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
@@ -76,7 +77,7 @@ impl Scene {
         }
     }
 
-    async fn settle(&self, draft: &Draft, settled: &Settled) -> Result<(), String> {
+    async fn settle(&self, draft: &Draft, settled: &Settled) -> Result<(), ErrorCode> {
         let attempt = self
             .world
             .report(draft, AttemptResult::Applied, Some(&settled.signed));
@@ -92,7 +93,7 @@ impl Scene {
             .settle(caller(WRITER), settlement)
             .await
             .unwrap();
-        done.value.map(|_| ()).map_err(|refusal| refusal.code.to_string())
+        done.value.map(|_| ()).map_err(|refusal| refusal.code)
     }
 
     async fn newest(&self) -> Option<u64> {
@@ -114,7 +115,7 @@ impl Scene {
         read.await.unwrap().expect("a settled receipt")
     }
 
-    async fn find(&self, discrepancy: ReceiptDiscrepancy, named: &[&ReceiptRef]) -> Result<u32, String> {
+    async fn find(&self, discrepancy: ReceiptDiscrepancy, named: &[&ReceiptRef]) -> Result<u32, ErrorCode> {
         self.find_as("w1", discrepancy, named).await
     }
 
@@ -123,7 +124,7 @@ impl Scene {
         writer: &str,
         discrepancy: ReceiptDiscrepancy,
         named: &[&ReceiptRef],
-    ) -> Result<u32, String> {
+    ) -> Result<u32, ErrorCode> {
         let mut receipts: Vec<ReceiptRef> = named.iter().map(|named| (*named).clone()).collect();
         receipts.sort();
         let finding = ReceiptFinding {
@@ -139,7 +140,7 @@ impl Scene {
         };
         let signed = seal(ObjectKind::ReceiptFinding, &finding, WRITER_KEY);
         let recorded = self.world.ledger.record_finding(caller(WRITER), signed).await;
-        recorded.map_err(|error| crate::refusal_of(error).code.to_string())
+        recorded.map_err(|error| crate::refusal_of(error).code)
     }
 
     async fn order(
@@ -147,7 +148,7 @@ impl Scene {
         action: ReceiptAction,
         named: &[&ReceiptRef],
         before: Option<Timestamp>,
-    ) -> Result<(u64, u64), String> {
+    ) -> Result<(u64, u64), ErrorCode> {
         self.submit(&self.signed_order(action, named, before)).await
     }
 
@@ -179,14 +180,14 @@ impl Scene {
         seal(ObjectKind::ReceiptOrder, &order, ANN_KEY)
     }
 
-    async fn submit(&self, signed: &DsseEnvelope) -> Result<(u64, u64), String> {
+    async fn submit(&self, signed: &DsseEnvelope) -> Result<(u64, u64), ErrorCode> {
         let done = self
             .world
             .ledger
             .submit_receipt_order(caller(OPERATOR), signed.clone())
             .await;
         done.map(|done| (done.value.seq, done.value.receipts))
-            .map_err(|error| crate::refusal_of(error).code.to_string())
+            .map_err(|error| crate::refusal_of(error).code)
     }
 
     async fn incidents(&self) -> Vec<(String, String)> {
@@ -308,12 +309,12 @@ async fn finding_counts_only_from_the_writer_of_the_certificate() {
     let found = ReceiptDiscrepancy::EffectLost;
     for name in ["w2", "", "spiffe://dep-test/writer/w2"] {
         let refused = scene.find_as(name, found, &[&held.named]).await;
-        assert_eq!(refused, Err("refused:key".to_owned()), "{name}");
+        assert_eq!(refused, Err(ErrorCode::RefusedKey), "{name}");
     }
     assert_eq!(scene.find_as(WRITER, found, &[&held.named]).await, Ok(1));
     let forged = seal(ObjectKind::ReceiptFinding, &serde_json::json!({}), NOBODY_KEY);
     let refused = scene.world.ledger.record_finding(caller(WRITER), forged).await;
-    assert_eq!(super::lease::code(refused), "refused:key");
+    assert_eq!(super::lease::code(refused), ErrorCode::RefusedKey);
 }
 
 #[tokio::test]
@@ -348,7 +349,7 @@ async fn changed_row_is_not_applied_until_adopted() {
     assert_eq!(scene.find(found, &[&receipt.named]).await, Ok(1));
     for _ in 0..2 {
         let refused = scene.settle(&draft, &receipt).await;
-        assert_eq!(refused, Err("refused:row_changed_in_commit".to_owned()));
+        assert_eq!(refused, Err(ErrorCode::RefusedRowChangedInCommit));
     }
     assert_eq!(
         (

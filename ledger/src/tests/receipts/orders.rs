@@ -1,6 +1,7 @@
 //! Receipt orders: the incidents that they end, their refusals, and their verification by a writer.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{ReceiptAction, verify_receipt_order_at};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::verify_checkpoint;
@@ -46,7 +47,7 @@ async fn receipt_of_retired_key_is_settled_after_it_was_adopted() {
     let (draft, receipt) = scene.unproven().await;
     for _ in 0..3 {
         let refused = scene.settle(&draft, &receipt).await;
-        assert_eq!(refused, Err("refused:receipt_unproven".to_owned()));
+        assert_eq!(refused, Err(ErrorCode::RefusedReceiptUnproven));
     }
     // One alarm, however often the receipt is presented.
     assert_eq!(scene.count(EventKind::ReceiptAlarm).await, 1);
@@ -78,7 +79,7 @@ async fn adoption_under_a_revoked_key_settles_nothing() {
         .unwrap();
     scene.write_trust(|trust| trust["operators"][0]["revoked"] = true.into());
     let refused = scene.settle(&draft, &receipt).await;
-    assert_eq!(refused, Err("refused:receipt_unproven".to_owned()));
+    assert_eq!(refused, Err(ErrorCode::RefusedReceiptUnproven));
 }
 
 #[tokio::test]
@@ -96,7 +97,7 @@ async fn rejects_order_about_unknown_receipts() {
         (ReceiptAction::Adopt, &settled.named),
     ] {
         let refused = scene.order(action, &[named], None).await;
-        assert_eq!(refused, Err("refused:receipt_unknown".to_owned()), "{action:?}");
+        assert_eq!(refused, Err(ErrorCode::RefusedReceiptUnknown), "{action:?}");
     }
     assert_eq!(scene.count(EventKind::ReceiptsOrdered).await, 0);
 }
@@ -117,14 +118,11 @@ async fn same_receipt_order_is_recorded_once() {
             .unwrap(),
         &key(BOB_KEY),
     );
-    assert_eq!(
-        scene.submit(&viewer.unwrap()).await,
-        Err("refused:key".to_owned())
-    );
+    assert_eq!(scene.submit(&viewer.unwrap()).await, Err(ErrorCode::RefusedKey));
     scene.later(Span::minutes(16));
     let again = scene.signed_order(ReceiptAction::GiveUp, &[&settled.named], None);
     scene.later(Span::minutes(16));
-    assert_eq!(scene.submit(&again).await, Err("refused:expired".to_owned()));
+    assert_eq!(scene.submit(&again).await, Err(ErrorCode::RefusedExpired));
 }
 
 #[tokio::test]
@@ -154,7 +152,7 @@ async fn archive_ends_incidents_before_its_cut_and_never_moves_back() {
     );
 
     let back = scene.order(ReceiptAction::Archive, &[], Some(cut + Span::minutes(-1)));
-    assert_eq!(back.await, Err("refused:archive_cut".to_owned()));
+    assert_eq!(back.await, Err(ErrorCode::RefusedArchiveCut));
     let later = scene.later(Span::minutes(1));
     scene
         .order(ReceiptAction::Archive, &[], Some(later))

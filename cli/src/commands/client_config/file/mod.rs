@@ -6,6 +6,7 @@ mod toml;
 
 use serde_json::{Map, Value as Json};
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
 
 use super::client::ClientFileFormat;
 use super::snippet::{OWN_MEMBERS, Snippet};
@@ -71,7 +72,7 @@ fn check_kept(before: &str, after: &str, snippet: &Snippet) -> Result<(), ExitEr
         return Ok(());
     }
     Err(ExitError::new(
-        "CLIENT_FILE_NOT_KEPT",
+        ErrorCode::ClientFileNotKept,
         "the file cannot be edited without changing other entries; no changes written",
     )
     .with_fix("insert the snippet manually"))
@@ -107,7 +108,7 @@ fn is_input(input: &Json, id: &str) -> bool {
 
 fn unparsable(why: &str) -> ExitError {
     ExitError::new(
-        "CLIENT_FILE_UNPARSABLE",
+        ErrorCode::ClientFileUnparsable,
         format!("the client's file cannot be read: {why}"),
     )
     .with_fix("fix the file, or move it away and create a new one")
@@ -115,7 +116,7 @@ fn unparsable(why: &str) -> ExitError {
 
 fn shape(place: &str, wanted: &str) -> ExitError {
     ExitError::new(
-        "CLIENT_FILE_SHAPE",
+        ErrorCode::ClientFileShape,
         format!("{place} of the client's file is not {wanted}"),
     )
     .with_fix("fix the file manually")
@@ -123,7 +124,7 @@ fn shape(place: &str, wanted: &str) -> ExitError {
 
 fn ambiguous(key: &str) -> ExitError {
     ExitError::new(
-        "CLIENT_FILE_AMBIGUOUS",
+        ErrorCode::ClientFileAmbiguous,
         format!("duplicate {key} in the client's configuration file"),
     )
     .with_fix("keep one of them and remove the others")

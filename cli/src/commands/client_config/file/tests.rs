@@ -1,6 +1,7 @@
 //! Tests of edits in clients' configuration files.
 
 use serde_json::json;
+use synapsor_codes::ErrorCode;
 
 use super::super::client::Client;
 use super::super::server::{Launch, ServerAccess};
@@ -165,26 +166,34 @@ fn rejects_malformed_file_without_quoting_it() {
         snippet(Client::Codex, &stdio()),
     );
     for (text, snippet, code) in [
-        ("{ \"SEKRIT\": ", &json, "CLIENT_FILE_UNPARSABLE"),
-        ("{ \"a\": SEKRIT }", &json, "CLIENT_FILE_UNPARSABLE"),
-        ("{ 'SEKRIT': 1 }", &json, "CLIENT_FILE_UNPARSABLE"),
-        ("{ \"a\": 1 } {}", &json, "CLIENT_FILE_UNPARSABLE"),
-        ("[]", &json, "CLIENT_FILE_SHAPE"),
-        ("{ \"mcpServers\": [\"SEKRIT\"] }", &json, "CLIENT_FILE_SHAPE"),
+        ("{ \"SEKRIT\": ", &json, ErrorCode::ClientFileUnparsable),
+        ("{ \"a\": SEKRIT }", &json, ErrorCode::ClientFileUnparsable),
+        ("{ 'SEKRIT': 1 }", &json, ErrorCode::ClientFileUnparsable),
+        ("{ \"a\": 1 } {}", &json, ErrorCode::ClientFileUnparsable),
+        ("[]", &json, ErrorCode::ClientFileShape),
+        (
+            "{ \"mcpServers\": [\"SEKRIT\"] }",
+            &json,
+            ErrorCode::ClientFileShape,
+        ),
         (
             "{ \"mcpServers\": {}, \"mcpServers\": {} }",
             &json,
-            "CLIENT_FILE_AMBIGUOUS",
+            ErrorCode::ClientFileAmbiguous,
         ),
         (
             "{ \"mcpServers\": { \"synapsor\": {}, \"synapsor\": {} } }",
             &json,
-            "CLIENT_FILE_AMBIGUOUS",
+            ErrorCode::ClientFileAmbiguous,
         ),
-        ("a = SEKRIT", &toml, "CLIENT_FILE_UNPARSABLE"),
-        ("mcp_servers = \"SEKRIT\"", &toml, "CLIENT_FILE_SHAPE"),
-        ("[mcp_servers]\nsynapsor = \"SEKRIT\"", &toml, "CLIENT_FILE_SHAPE"),
-        ("[a]\n[a]", &toml, "CLIENT_FILE_UNPARSABLE"),
+        ("a = SEKRIT", &toml, ErrorCode::ClientFileUnparsable),
+        ("mcp_servers = \"SEKRIT\"", &toml, ErrorCode::ClientFileShape),
+        (
+            "[mcp_servers]\nsynapsor = \"SEKRIT\"",
+            &toml,
+            ErrorCode::ClientFileShape,
+        ),
+        ("[a]\n[a]", &toml, ErrorCode::ClientFileUnparsable),
     ] {
         let failure = merged(text, snippet).unwrap_err();
         assert_eq!(failure.code(), code, "{text}");
@@ -199,7 +208,7 @@ fn rejects_edit_that_changes_other_values() {
     for after in ["{\"a\": 2}", "{}", "{\"a\": 1, \"mcpServers\": {\"x\": {}}}"] {
         assert_eq!(
             check_kept(before, after, &snippet).unwrap_err().code(),
-            "CLIENT_FILE_NOT_KEPT"
+            ErrorCode::ClientFileNotKept
         );
     }
     assert!(check_kept(before, "{\"mcpServers\": {\"synapsor\": 1}, \"a\": 1}", &snippet).is_ok());

@@ -1,4 +1,4 @@
-//! Nine error codes for agents, and the only mapping from all other codes to them.
+//! The nine codes that agents see. Every other code maps to one of them.
 
 /// Error code that is safe to show to an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,56 +55,8 @@ impl SafeCode {
         matches!(self, SafeCode::TemporarilyUnavailable)
     }
 
-    /// Returns the safe code for any code of this program; unlisted codes map to `INTERNAL`.
-    pub fn of(code: &str) -> Self {
-        if let Some(safe) = Self::ALL.into_iter().find(|safe| safe.as_str() == code) {
-            return safe;
-        }
-        if code.starts_with("ARGUMENT") {
-            return SafeCode::InvalidArgument;
-        }
-        if code.starts_with("PATCH_") {
-            return SafeCode::PolicyViolation;
-        }
-        match code {
-            "ROW_NOT_FOUND" => SafeCode::NotFoundInTenant,
-            "LOOKUP_ARG_MISSING"
-            | "MODEL_CANNOT_OVERRIDE_BINDING"
-            | "TENANT_CLAIM_MISSING"
-            | "PRINCIPAL_CLAIM_MISSING"
-            | "TRUSTED_BINDING_MISSING"
-            | "TRUSTED_CONTEXT_MISSING" => SafeCode::InvalidArgument,
-            "VALUE_DOES_NOT_FIT" => SafeCode::InvalidArgument,
-            "CONFLICT_GUARD_MISSING"
-            | "CONFLICT_GUARD_NULL"
-            | "CONFLICT_GUARD_OVERFLOW"
-            | "CONFLICT_GUARD_UNFIT"
-            | "WEAK_GUARD_INEXACT_COLUMN"
-            | "OPEN_PROPOSALS_EXCEEDED"
-            | "PLAN_IMPOSSIBLE"
-            | "PROPOSAL_TOO_LARGE"
-            | "SIDE_EFFECT_ACK_STALE"
-            | "SIDE_EFFECT_NOT_ACKNOWLEDGEABLE"
-            | "SIDE_EFFECT_NOT_ACKNOWLEDGED"
-            | "SECRET_MATERIAL_REJECTED" => SafeCode::PolicyViolation,
-            "MCP_TOOL_NOT_FOUND" => SafeCode::CapabilityNotFound,
-            "PROPOSALS_DISABLED" => SafeCode::ApprovalRequired,
-            "LOCAL_STORE_UNAVAILABLE"
-            | "SOURCE_CREDENTIAL_MISSING"
-            | "SOURCE_UNAVAILABLE"
-            | "SOURCE_TIMEOUT"
-            | "DATABASE_UNAVAILABLE"
-            | "LEDGER_UNAVAILABLE"
-            | "STORE_UNAVAILABLE"
-            | "STORE_BUSY"
-            | "TOKEN_KEYS_UNAVAILABLE"
-            | "EXECUTOR_UNAVAILABLE" => SafeCode::TemporarilyUnavailable,
-            _ => SafeCode::Internal,
-        }
-    }
-
     /// Returns the fixed sentence for codes whose own message must stay inside.
-    pub(super) const fn sentence(self) -> &'static str {
+    pub const fn sentence(self) -> &'static str {
         match self {
             SafeCode::NotFoundInTenant => "No row with this key exists for the trusted tenant.",
             SafeCode::InvalidArgument => "An argument is invalid.",
