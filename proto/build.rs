@@ -6,6 +6,7 @@ use prost::Message as _;
 
 const FILES: &[&str] = &[
     "synapsor/common/v1/page.proto",
+    "synapsor/common/v1/proposal_state.proto",
     "synapsor/common/v1/signed.proto",
     "synapsor/executor/v1/agent_service.proto",
     "synapsor/executor/v1/schema_service.proto",

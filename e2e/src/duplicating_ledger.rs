@@ -212,7 +212,7 @@ fn sequence(jobs: &[wire::Job], times: usize, writer: &str) -> Vec<(usize, u64)>
 
 fn applied() -> Response<wire::FinishAttemptResponse> {
     Response::new(wire::FinishAttemptResponse {
-        state: "applied".to_owned(),
+        state: synapsor_proto::common::v1::ProposalState::Applied.into(),
         checkpoint: String::new(),
     })
 }

@@ -423,7 +423,7 @@ impl WritebackService for Service {
             .await
             .map_err(|_| Status::unavailable("ended"))?;
         Ok(Response::new(wire::FinishAttemptResponse {
-            state: "approved".to_owned(),
+            state: synapsor_proto::common::v1::ProposalState::Approved.into(),
             checkpoint: String::new(),
         }))
     }

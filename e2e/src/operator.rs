@@ -10,7 +10,7 @@ use synapsor_domain::approval::{
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::proposal::{Proposal, VerifiedProposal};
+use synapsor_domain::proposal::{Proposal, ProposalState, VerifiedProposal};
 use synapsor_domain::review;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
@@ -251,7 +251,7 @@ impl OperatorClient {
     }
 
     pub async fn state(&mut self, proposal: &str) -> anyhow::Result<String> {
-        Ok(self.record(proposal).await?.state)
+        state_word(self.record(proposal).await?.state)
     }
 
     pub async fn decide(&mut self, decision: &DsseEnvelope) -> Result<String, PublicError> {
@@ -268,13 +268,14 @@ impl OperatorClient {
             request_id: request_id.to_owned(),
             decision: Some(decision.into()),
         };
-        Ok(self
+        let answer = self
             .client
             .submit_decision(request)
             .await
             .map_err(|s| from_status(&s))?
             .into_inner()
-            .state)
+            .state();
+        Ok(ProposalState::try_from(answer)?.to_string())
     }
 
     pub async fn request_apply(&mut self, order: &DsseEnvelope) -> Result<u64, PublicError> {
@@ -354,11 +355,9 @@ impl OperatorClient {
     /// Final state of a proposal.
     pub async fn outcome(&mut self, stack: &Stack, proposal: &str) -> anyhow::Result<String> {
         let ended = |r: &wire::ProposalRecord| {
-            r.state
-                .parse::<synapsor_domain::proposal::ProposalState>()
-                .is_ok_and(|s| s.is_terminal())
+            ProposalState::try_from(r.state()).is_ok_and(|state| state.is_terminal())
         };
-        Ok(self.until(stack, proposal, ended).await?.state)
+        state_word(self.until(stack, proposal, ended).await?.state)
     }
 
     /// Report of the next attempt for this order.
@@ -379,4 +378,10 @@ impl OperatorClient {
         let record = self.until(stack, proposal, |r| report(r).is_some()).await?;
         report(&record).context("a report")
     }
+}
+
+/// Returns the word of a state on the wire.
+pub fn state_word(state: i32) -> anyhow::Result<String> {
+    let wire = synapsor_proto::common::v1::ProposalState::try_from(state)?;
+    Ok(ProposalState::try_from(wire)?.to_string())
 }

@@ -23,6 +23,7 @@ use synapsor_e2e::operator::{
 use synapsor_e2e::process::Process;
 use synapsor_e2e::stack::{self, Stack, WRITER};
 use synapsor_e2e::writer_harness::WriterHarness;
+use synapsor_proto::convert::verdict_from_wire;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use synapsor_proto::status::from_status;
@@ -250,7 +251,9 @@ async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Res
         proposal: Some((&subject.envelope).into()),
     };
     let answer = WriterServiceClient::new(channel).dry_run(request).await?;
-    Ok(answer.into_inner().result)
+    let answer = answer.into_inner();
+    let verdict = verdict_from_wire(answer.verdict(), answer.reason)?;
+    Ok(verdict.to_string())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::agent_view::AgentProposalState;
 use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::replay::{ProofBundle, verify_bundle};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -56,7 +57,7 @@ impl Gateway {
             access_token: String::new(),
         };
         let answer = self.agents.call_capability(request).await?.into_inner();
-        ensure!(!answer.is_error, "{}", answer.code);
+        ensure!(!answer.is_error, "{:?}", answer.code);
         Ok(serde_json::from_slice(&answer.envelope_json)?)
     }
 
@@ -143,7 +144,7 @@ async fn next(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<Mes
 /// Next state change, as proposal and state.
 async fn change(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<(String, String)> {
     match next(stream).await? {
-        Message::Change(change) => Ok((change.proposal_id, change.state)),
+        Message::Change(change) => Ok((change.proposal_id, word(change.state))),
         Message::Position(position) => anyhow::bail!("{position:?}"),
     }
 }
@@ -175,7 +176,7 @@ async fn gateway_follows_its_proposal_to_the_receipt() -> anyhow::Result<()> {
     let record = gateway.proposal(&ticket, &id).await?;
     assert_eq!(
         (
-            record.state.as_str(),
+            word(record.state).as_str(),
             record.is_final,
             record.is_own,
             record.capability.as_str()
@@ -219,8 +220,8 @@ async fn gateway_follows_its_proposal_to_the_receipt() -> anyhow::Result<()> {
     // An applied proposal cannot be withdrawn.
     let late = gateway.withdraw(&ticket, &id).await?;
     assert_eq!(
-        (late.withdrawn, late.state.as_str(), late.code.as_str()),
-        (false, "applied", "PROPOSAL_ENDED")
+        (late.withdrawn, word(late.state).as_str(), late.code.as_deref()),
+        (false, "applied", Some("PROPOSAL_ENDED"))
     );
     Ok(())
 }
@@ -239,7 +240,7 @@ async fn withdrawn_proposal_is_never_applied_and_is_logged() -> anyhow::Result<(
     }
     // Both wait for a writer; the older one is withdrawn before a writer starts.
     let taken = gateway.withdraw(&ticket, &first).await?;
-    assert_eq!((taken.withdrawn, taken.state.as_str()), (true, "canceled"));
+    assert_eq!((taken.withdrawn, word(taken.state).as_str()), (true, "canceled"));
     let before = stack.deployment.invoice(INVOICE)?;
     stack.start_writer(&[])?;
     assert_eq!(desk.outcome(&stack, &second).await?, "applied");
@@ -375,4 +376,11 @@ async fn commands_show_withdrawn_proposals() -> anyhow::Result<()> {
     services.signal(rustix::process::Signal::TERM)?;
     services.end(LIMIT)?;
     until(LIMIT, || Ok(place.processes()?.is_empty()))
+}
+
+/// Returns the word of a state on the wire.
+fn word(state: i32) -> String {
+    let wire = synapsor_proto::ledger::v1::AgentProposalState::try_from(state).unwrap_or_default();
+    AgentProposalState::try_from(wire)
+        .map_or_else(|_| "unspecified".to_owned(), |state| state.as_str().to_owned())
 }

@@ -14,8 +14,8 @@ use synapsor_e2e::deployment::{Deployment, Person};
 use synapsor_e2e::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
 use synapsor_e2e::stack::{self, Stack, WRITER};
 use synapsor_proto::executor::v1 as wire;
-use synapsor_proto::executor::v1::RejectEffect;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
+use synapsor_proto::executor::v1::{DryRunVerdict, RejectEffect};
 use synapsor_proto::status::from_status;
 use tonic::transport::Channel;
 
@@ -217,7 +217,7 @@ async fn dry_run_changes_no_data() -> anyhow::Result<()> {
         proposal: Some((&scene.subject.envelope).into()),
     };
     let preview = scene.writer.dry_run(request()).await?.into_inner();
-    assert_eq!(preview.result, "would_apply");
+    assert_eq!(preview.verdict(), DryRunVerdict::WouldApply);
     let after: serde_json::Value =
         serde_json::from_slice(preview.after_image_json.as_deref().unwrap_or_default())?;
     assert_eq!(after["late_fee_cents"]["v"], serde_json::json!("0"));
@@ -230,7 +230,10 @@ async fn dry_run_changes_no_data() -> anyhow::Result<()> {
         .open_database()?
         .execute("UPDATE invoices SET status = 'paid' WHERE id = ?1", [INVOICE])?;
     let preview = scene.writer.dry_run(request()).await?.into_inner();
-    assert_eq!(preview.result, "conflict:version_changed");
+    assert_eq!(
+        (preview.verdict(), preview.reason.as_deref()),
+        (DryRunVerdict::Conflict, Some("version_changed"))
+    );
     Ok(())
 }
 

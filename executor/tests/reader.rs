@@ -18,7 +18,7 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::{ContextTicket, RecordKind, VerifiedTicket};
-use synapsor_domain::contract::Contract;
+use synapsor_domain::contract::{Contract, Mode};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -165,10 +165,10 @@ async fn call(fixture: &Fixture, capability: &str, arguments: &str) -> (Json, St
     let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some("r-1")).unwrap();
     request.extensions_mut().insert(gateway);
     let answer = fixture.rpc.call_capability(request).await.unwrap().into_inner();
-    assert_eq!(answer.is_error, !answer.code.is_empty());
+    assert_eq!(answer.is_error, answer.code.is_some());
     (
         serde_json::from_slice(&answer.envelope_json).unwrap(),
-        answer.code,
+        answer.code.unwrap_or_default(),
     )
 }
 
@@ -311,7 +311,13 @@ async fn read_only_reader_lists_no_proposal_tool() {
             .unwrap()
             .into_inner();
         let listed: Catalog = serde_json::from_slice(&catalog.catalog_json).unwrap();
-        assert_eq!((listed.tools.len(), catalog.mode.as_str()), (tools, mode));
+        assert_eq!(
+            (
+                listed.tools.len(),
+                Mode::try_from(catalog.mode()).unwrap().as_str()
+            ),
+            (tools, mode)
+        );
         assert_eq!(catalog.result_format, 2);
         assert_eq!(catalog.digest, listed.digest().to_string());
     }

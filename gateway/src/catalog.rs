@@ -7,7 +7,7 @@ use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::Value as Json;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::contract::{Mode, ResultFormat};
 use synapsor_domain::tool::{self, AliasMode, Catalog, ToolNames};
 
 use crate::reader_client::FetchedCatalog;
@@ -21,7 +21,7 @@ pub(crate) struct ToolList {
     tools: Vec<Tool>,
     names: ToolNames,
     digest: String,
-    mode: String,
+    mode: Mode,
 }
 
 impl ToolList {
@@ -55,7 +55,7 @@ impl ToolList {
             tools,
             names,
             digest: fetched.digest.clone(),
-            mode: fetched.mode.clone(),
+            mode: fetched.mode,
         })
     }
 
@@ -82,8 +82,8 @@ impl ToolList {
         self.names.canonical(name).unwrap_or(name)
     }
 
-    pub(crate) fn mode(&self) -> &str {
-        &self.mode
+    pub(crate) const fn mode(&self) -> Mode {
+        self.mode
     }
 
     /// Returns the catalog digest as the metadata that every result carries.

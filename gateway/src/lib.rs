@@ -56,7 +56,7 @@ pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), Exit
     };
     let format = settings::result_format(settings.result_format, fetched.result_format);
     let listing = Arc::new(ToolList::read(&fetched, format, settings.alias_mode)?);
-    tracing::info!(tools = listing.tools().len(), mode = listing.mode(), reader = %settings.reader, "serving");
+    tracing::info!(tools = listing.tools().len(), mode = listing.mode().as_str(), reader = %settings.reader, "serving");
     let access_tokens = match &fetched.authorization {
         Some(wanted) => Some(Arc::new(AccessTokenAuthenticator::new(
             wanted,

@@ -11,7 +11,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::contract::{Mode, ResultFormat};
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
@@ -55,7 +55,7 @@ pub(crate) struct FetchedCatalog {
     /// UTF-8 JSON.
     pub(crate) json: Vec<u8>,
     pub(crate) digest: String,
-    pub(crate) mode: String,
+    pub(crate) mode: Mode,
     /// `None` if the contract does not set a format.
     pub(crate) result_format: Option<ResultFormat>,
     /// Token policy for callers; `None` if callers present no access token.
@@ -100,10 +100,14 @@ impl ReaderClient {
         .await
         .map_err(|status| self.explain(&status))?
         .into_inner();
+        let mode = answer
+            .mode()
+            .try_into()
+            .map_err(|refusal: PublicError| ExitError::new(refusal.code, refusal.public))?;
         Ok(FetchedCatalog {
             json: answer.catalog_json,
             digest: answer.digest,
-            mode: answer.mode,
+            mode,
             result_format: match answer.result_format {
                 1 => Some(ResultFormat::V1),
                 2 => Some(ResultFormat::V2),

@@ -403,7 +403,7 @@ impl ServerHandler for Gateway {
             Ok(answer) => {
                 tracing::info!(
                     withdrawn = answer.withdrawn,
-                    state = answer.state,
+                    state = answer.state().as_str_name(),
                     "task cancellation requested"
                 );
                 Ok(())

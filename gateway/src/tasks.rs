@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 use synapsor_domain::agent_view::settled_envelope;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_proto::ledger::v1::AgentProposalState;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::tool_result;
@@ -43,9 +44,9 @@ pub(crate) fn created(id: &str, record: &Record, result: CallToolResult) -> Crea
 
 /// Builds the current state of a task.
 pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Result<DetailedTask, ErrorData> {
-    let payload = match (record.is_final, record.state.as_str()) {
+    let payload = match (record.is_final, record.state()) {
         (false, _) => TaskPayload::Working,
-        (true, "canceled") => TaskPayload::Cancelled,
+        (true, AgentProposalState::Canceled) => TaskPayload::Cancelled,
         (true, _) => TaskPayload::Completed {
             result: result(record, format).ok_or_else(unreadable)?,
         },
@@ -74,20 +75,24 @@ fn task(id: &str, record: &Record) -> Task {
     Task::new(id, status, at(record.created_at_ms), at(record.updated_at_ms))
         .with_ttl_ms(u64::try_from(lives_ms).unwrap_or_default())
         .with_poll_interval_ms(POLL_INTERVAL_MS)
-        .with_status_message(message(&record.state))
+        .with_status_message(message(record.state()))
 }
 
-fn message(state: &str) -> &'static str {
+const fn message(state: AgentProposalState) -> &'static str {
     match state {
-        REVIEW_REQUIRED => "A person has to review and approve this outside of this conversation.",
-        "approved" => "Approved; not applied yet.",
-        "in_doubt" => "The outcome is being resolved.",
-        "applied" => "It has been applied.",
-        "conflict" => "It was not applied: the row has changed since it was read.",
-        "rejected" => "An approver has rejected it.",
-        "canceled" => "Withdrawn before any change was made.",
-        "expired" => "Expired without a decision.",
-        _ => "It was not applied.",
+        AgentProposalState::ReviewRequired => {
+            "A person has to review and approve this outside of this conversation."
+        }
+        AgentProposalState::Approved => "Approved; not applied yet.",
+        AgentProposalState::InDoubt => "The outcome is being resolved.",
+        AgentProposalState::Applied => "It has been applied.",
+        AgentProposalState::Conflict => "It was not applied: the row has changed since it was read.",
+        AgentProposalState::Rejected => "An approver has rejected it.",
+        AgentProposalState::Canceled => "Withdrawn before any change was made.",
+        AgentProposalState::Expired => "Expired without a decision.",
+        AgentProposalState::Failed
+        | AgentProposalState::ShadowProposalCreated
+        | AgentProposalState::Unspecified => "It was not applied.",
     }
 }
 

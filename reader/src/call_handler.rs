@@ -49,8 +49,8 @@ pub(crate) struct CapabilityCall {
 #[derive(Debug)]
 pub(crate) struct CallResponse {
     pub(crate) envelope_json: Vec<u8>,
-    /// Empty on success.
-    pub(crate) code: String,
+    /// Code of the failure; `None` on success.
+    pub(crate) code: Option<ErrorCode>,
 }
 
 /// Audit record of a call in progress.
@@ -160,7 +160,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
             let json = success(reader, capability, context, done, &draft, format);
             return CallResponse {
                 envelope_json: json.to_string().into_bytes(),
-                code: String::new(),
+                code: None,
             };
         }
         (Ok(_), _, _) => PublicError::new(ErrorCode::Internal, "The call failed."),
@@ -183,7 +183,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
     let json = CallOutcome::Failure(failure).to_json(format);
     CallResponse {
         envelope_json: json.to_string().into_bytes(),
-        code: refusal.code.to_string(),
+        code: Some(refusal.code),
     }
 }
 
@@ -326,7 +326,7 @@ impl CallState<'_> {
             .intake
             .file_proposal(&envelope, evidence, audit, self.filing())
             .await?;
-        let state = filed.state.parse()?;
+        let state = filed.state;
         if !filed.repeated {
             if filed.proposal != envelope {
                 return Err(unfit(

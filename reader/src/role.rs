@@ -87,11 +87,11 @@ impl ReaderRole {
     }
 
     /// Name of the mode that callers see.
-    pub(crate) fn mode(&self) -> &'static str {
+    pub(crate) fn mode(&self) -> Mode {
         if self.read_only {
-            Mode::ReadOnly.as_str()
+            Mode::ReadOnly
         } else {
-            self.contract.mode().as_str()
+            self.contract.mode()
         }
     }
 

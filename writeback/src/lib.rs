@@ -46,6 +46,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
+use synapsor_domain::writeback::DryRunVerdict;
 use synapsor_engine::sqlite::connect::FilePlace;
 use synapsor_source::SwitchRow;
 
@@ -230,13 +231,13 @@ impl WriteCore {
             Checked::Matching(row) => row,
             Checked::Decided(decided) => {
                 let (outcome, reason) = decided.roll_back().await;
-                return ControlFlow::Continue(DryRunResult::without_row(format!("{outcome}:{reason}")));
+                return ControlFlow::Continue(DryRunResult::without_row(result::verdict_of(outcome, reason)));
             }
         };
         ControlFlow::Continue(match row.update(controls).await? {
             Wrote::Updated(updated) => DryRunResult::would_apply(updated.roll_back().await),
             Wrote::Failed(failed) => {
-                DryRunResult::without_row(format!("failed:{}", failed.reason().as_str()))
+                DryRunResult::without_row(DryRunVerdict::Failed(failed.reason().as_str().to_owned()))
             }
         })
     }

@@ -4,7 +4,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
-use synapsor_domain::writeback::Receipt;
+use synapsor_domain::writeback::{DryRunVerdict, Receipt, ReceiptOutcome};
 use synapsor_source::{EngineError, EngineErrorKind, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
@@ -167,8 +167,7 @@ impl ApplyResult {
 /// Result of a dry run: a result name as in receipts, and the row as it would be.
 #[derive(Debug)]
 pub struct DryRunResult {
-    /// `would_apply`, or the result that would have occurred.
-    pub result: String,
+    pub verdict: DryRunVerdict,
     /// The row as it would be after the change.
     pub after: Option<Vec<ColumnValue>>,
     /// The precondition that did not hold, if that is the result.
@@ -178,43 +177,58 @@ pub struct DryRunResult {
 impl DryRunResult {
     pub(crate) fn would_apply(after: Vec<ColumnValue>) -> Self {
         Self {
-            result: "would_apply".to_owned(),
+            verdict: DryRunVerdict::WouldApply,
             after: Some(after),
             refused: None,
         }
     }
 
-    pub(crate) const fn without_row(result: String) -> Self {
+    pub(crate) const fn without_row(verdict: DryRunVerdict) -> Self {
         Self {
-            result,
+            verdict,
             after: None,
             refused: None,
         }
     }
 
     pub(crate) fn ended(ended: ApplyResult) -> Self {
-        let result = ended.as_dry_run();
+        let verdict = ended.as_dry_run();
         let refused = match ended {
             ApplyResult::Refused(by) => Some(by),
             _ => None,
         };
         Self {
             refused,
-            ..Self::without_row(result)
+            ..Self::without_row(verdict)
         }
     }
 }
 
+/// Returns the verdict for a decision that a dry run rolled back.
+pub(crate) fn verdict_of(outcome: ReceiptOutcome, reason: &str) -> DryRunVerdict {
+    match outcome {
+        ReceiptOutcome::Conflict => DryRunVerdict::Conflict(reason.to_owned()),
+        ReceiptOutcome::Failed => DryRunVerdict::Failed(reason.to_owned()),
+        ReceiptOutcome::Applied
+        | ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => DryRunVerdict::AlreadyFinal(outcome),
+    }
+}
+
 impl ApplyResult {
-    pub(crate) fn as_dry_run(&self) -> String {
+    pub(crate) fn as_dry_run(&self) -> DryRunVerdict {
         match self {
-            Self::Receipt { receipt, .. } => format!("already:{}", receipt.outcome),
-            Self::Retryable(error) => format!("retryable:{}", error.reason()),
-            Self::VersionNotAdvanced => format!("retryable:{}", FailedReason::VersionNotAdvanced.as_str()),
-            Self::Stale => "retryable:outdated".to_owned(),
-            Self::Refused(refused) => refused.refusal().code.to_string(),
-            Self::InDoubt => "in_doubt".to_owned(),
-            Self::RowChanged { violation, .. } => violation.refusal().code.to_string(),
+            Self::Receipt { receipt, .. } => DryRunVerdict::AlreadyFinal(receipt.outcome),
+            Self::Retryable(error) => DryRunVerdict::Retryable(error.reason().to_owned()),
+            Self::VersionNotAdvanced => {
+                DryRunVerdict::Retryable(FailedReason::VersionNotAdvanced.as_str().to_owned())
+            }
+            Self::Stale => DryRunVerdict::Retryable("outdated".to_owned()),
+            Self::Refused(refused) => DryRunVerdict::Refused(refused.refusal().code),
+            Self::InDoubt => DryRunVerdict::InDoubt,
+            Self::RowChanged { violation, .. } => DryRunVerdict::Refused(violation.refusal().code),
         }
     }
 }

@@ -96,8 +96,9 @@ async fn rejects_peer_of_another_deployment_even_for_health() {
     for path in [ECHO, "/grpc.health.v1.Health/Check"] {
         let status = call(&channel, path).await;
         assert_eq!(status.code(), Code::PermissionDenied);
-        assert!(
-            status.message().starts_with("PEER_DEPLOYMENT_REFUSED: "),
+        assert_eq!(
+            status_to_error(&status, &server.target()).unwrap().code(),
+            ErrorCode::PeerDeploymentRefused,
             "{status:?}"
         );
     }

@@ -14,8 +14,8 @@ use synapsor_domain::log::{ConsistencyProof, PinnedCheckpoint, ProvenEntry, Tree
 use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::ReceiptRef;
-use synapsor_proto::common::v1::{self as common, PageRequest};
+use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
+use synapsor_proto::common::v1::{self as common, PageRequest, ProposalState as WireState};
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::{
     self as wire, event_service_client::EventServiceClient, review_service_client::ReviewServiceClient,
@@ -65,7 +65,7 @@ pub(crate) struct ProposalQuery {
     pub(crate) tenant: String,
     pub(crate) principal: String,
     pub(crate) capability: String,
-    pub(crate) state: String,
+    pub(crate) state: Option<ProposalState>,
     pub(crate) source_id: String,
     pub(crate) table: String,
     pub(crate) object_id: String,
@@ -111,7 +111,7 @@ pub(crate) struct LedgerSwitches {
 #[derive(Debug, Clone)]
 pub(crate) struct ReceiptIncident {
     pub(crate) source: String,
-    pub(crate) kind: String,
+    pub(crate) kind: ReceiptIncidentKind,
     pub(crate) named: ReceiptRef,
 }
 
@@ -217,7 +217,7 @@ impl LedgerClient {
             tenant: filter.tenant.clone(),
             principal: filter.principal.clone(),
             capability: filter.capability.clone(),
-            state: filter.state.clone(),
+            state: filter.state.map_or(WireState::Unspecified, Into::into).into(),
             source_id: filter.source_id.clone(),
             table: filter.table.clone(),
             object_id: filter.object_id.clone(),
@@ -265,7 +265,7 @@ impl LedgerClient {
             self.review.submit_decision(m).await
         })
         .await?;
-        let state = answer.state.parse().map_err(malformed_response)?;
+        let state = answer.state().try_into().map_err(malformed_response)?;
         Ok(RecordedDecision {
             state,
             approvals: answer.approvals,
@@ -322,13 +322,15 @@ impl LedgerClient {
     pub(crate) async fn incidents(
         &mut self,
         source: &str,
-        kind: &str,
+        kind: Option<ReceiptIncidentKind>,
         size: u32,
         token: &str,
     ) -> Result<IncidentPage, ExitError> {
         let message = wire::ListReceiptIncidentsRequest {
             source_id: source.to_owned(),
-            kind: kind.to_owned(),
+            kind: kind
+                .map_or(wire::ReceiptIncidentKind::Unspecified, Into::into)
+                .into(),
             page: Some(page(size, token)),
         };
         let answer = call(&self.target, message, async |m| {
@@ -338,8 +340,8 @@ impl LedgerClient {
         let incidents = answer.incidents.into_iter().map(|incident| {
             Ok(ReceiptIncident {
                 named: super::receipt_ref(&incident.proposal_id, &incident.receipt_digest)?,
+                kind: incident.kind().try_into()?,
                 source: incident.source_id,
-                kind: incident.kind,
             })
         });
         Ok(IncidentPage {
@@ -456,13 +458,13 @@ impl LedgerClient {
     pub(crate) async fn list_receipts(
         &mut self,
         proposal_id: &str,
-        outcome: &str,
+        outcome: wire::ReceiptOutcomeGroup,
         size: u32,
         token: &str,
     ) -> Result<EvidencePage, ExitError> {
         let message = wire::ListReceiptsRequest {
             proposal_id: proposal_id.to_owned(),
-            outcome: outcome.to_owned(),
+            outcome: outcome.into(),
             page: Some(page(size, token)),
         };
         let answer = call(&self.target, message, async |m| {
@@ -557,8 +559,8 @@ fn malformed_response(refusal: PublicError) -> ExitError {
 
 fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, PublicError> {
     Ok(ProposalRecord {
+        state: record.state().try_into()?,
         proposal: required("proposal", record.proposal)?.try_into()?,
-        state: record.state.parse()?,
         started: record.attempt_started,
         decisions: envelopes(record.decisions)?,
         attempt: record.attempt.map(DsseEnvelope::try_from).transpose()?,

@@ -10,7 +10,8 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{PreflightReport, ReceiptRef};
+use synapsor_domain::writeback::{DryRunVerdict, PreflightReport, ReceiptRef};
+use synapsor_proto::convert::verdict_from_wire;
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
 
@@ -52,9 +53,7 @@ pub(crate) struct WriterClient {
 /// Result of a dry run.
 #[derive(Debug)]
 pub(crate) struct Preview {
-    /// `would_apply`, `conflict:<reason>`, `refused:<reason>`, `failed:<reason>`, `already:<outcome>`,
-    /// `retryable:<reason>`.
-    pub(crate) result: String,
+    pub(crate) verdict: DryRunVerdict,
     pub(crate) message: String,
     /// After-image as UTF-8 JSON of tagged values.
     pub(crate) after_json: Option<Vec<u8>>,
@@ -137,8 +136,9 @@ impl WriterClient {
             proposal: Some(proposal.into()),
         };
         let answer = call(&self.target, message, async |m| self.client.dry_run(m).await).await?;
+        let verdict = verdict_from_wire(answer.verdict(), answer.reason).map_err(odd)?;
         Ok(Preview {
-            result: answer.result,
+            verdict,
             message: answer.message,
             after_json: answer.after_image_json,
         })

@@ -8,6 +8,7 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::proposal::GuardKind;
 use synapsor_domain::review::shown;
 use synapsor_domain::trust::DeploymentEnvironment;
+use synapsor_domain::writeback::DryRunVerdict;
 
 use super::confirm::ConfirmOptions;
 use super::proposals::page;
@@ -169,23 +170,22 @@ fn rehearsed(looked: &ProposalView, preview: &Preview, context: &Context) -> Res
     if context.global.json {
         let mut object = shape::proposal_head(&looked.attested);
         object.insert("dry_run".to_owned(), json!(true));
-        object.insert("result".to_owned(), json!(preview.result));
+        object.insert("result".to_owned(), json!(preview.verdict.to_string()));
         object.insert("message".to_owned(), json!(preview.message));
         object.insert("after".to_owned(), after.unwrap_or(Json::Null));
         output::json(&object)?;
     } else {
-        output::line(format!("Dry run (rolled back): {}", safe(&preview.result)))?;
+        output::line(format!("Dry run (rolled back): {}", preview.verdict))?;
         output::line(format!("  {}", safe(&preview.message)))?;
         for change in &looked.attested.proposal().set {
             output::line(format!("  {} = {}", safe(&change.column), shown(&change.value)))?;
         }
         output::line("    no data was changed")?;
     }
-    let word = preview.result.split(':').next().unwrap_or_default();
-    Ok(match word {
-        "would_apply" | "already" => Exit::Ok,
-        "conflict" => Exit::Conflict,
-        "refused" => Exit::Refused,
-        _ => Exit::Failure,
+    Ok(match preview.verdict {
+        DryRunVerdict::WouldApply | DryRunVerdict::AlreadyFinal(_) => Exit::Ok,
+        DryRunVerdict::Conflict(_) => Exit::Conflict,
+        DryRunVerdict::Refused(code) => code.exit(),
+        DryRunVerdict::Failed(_) | DryRunVerdict::Retryable(_) | DryRunVerdict::InDoubt => Exit::Failure,
     })
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::VerifiedFreeze;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::ReceiptIncidentKind;
 
 use super::{incidents, now};
 use crate::clients::LedgerClient;
@@ -15,7 +16,7 @@ use crate::pinned_checkpoint::CheckpointPin;
 #[derive(Debug)]
 pub(crate) struct LedgerState {
     /// Open incidents by source and kind, with their proposals.
-    pub(crate) incidents: BTreeMap<(String, String), BTreeSet<String>>,
+    pub(crate) incidents: BTreeMap<(String, ReceiptIncidentKind), BTreeSet<String>>,
     pub(crate) freezes: Vec<VerifiedFreeze>,
     pub(crate) ledger_now: Timestamp,
     /// Time of this machine when the ledger responded.
@@ -36,8 +37,8 @@ pub(crate) async fn ledger_state(session: &LedgerConnection) -> Result<LedgerSta
     keeper.accept(&answer.note, answer.consistency.as_ref())?;
     drop(keeper);
     let known = ledger.switches(None).await?;
-    let mut by_kind: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    for incident in incidents(session, "", "").await?.0 {
+    let mut by_kind: BTreeMap<(String, ReceiptIncidentKind), BTreeSet<String>> = BTreeMap::new();
+    for incident in incidents(session, "", None).await?.0 {
         let proposals = by_kind.entry((incident.source, incident.kind)).or_default();
         proposals.insert(incident.named.proposal_id.to_string());
     }

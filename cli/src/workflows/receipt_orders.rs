@@ -11,7 +11,7 @@ use synapsor_domain::limits::RECEIPT_REFS_MAX;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::APPLIER;
-use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
+use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
 
 use super::{check_reason, fetch_proposal_by_reference, now};
 use crate::clients::{LedgerClient, ReceiptIncident, refused};
@@ -44,11 +44,11 @@ pub(crate) struct OrderedReceipts {
     pub(crate) receipts: u64,
 }
 
-/// Returns the open incidents, newest first, and the total number; an empty source or kind matches any.
+/// Returns the open incidents, newest first, and the total number; an empty source matches any.
 pub(crate) async fn incidents(
     session: &LedgerConnection,
     source: &str,
-    kind: &str,
+    kind: Option<ReceiptIncidentKind>,
 ) -> Result<(Vec<ReceiptIncident>, u64), ExitError> {
     let mut ledger = LedgerClient::of(session);
     let (mut found, mut token) = (Vec::new(), String::new());
@@ -100,13 +100,13 @@ pub(crate) async fn adoptable(
     session: &LedgerConnection,
     reference: &str,
     digest: Option<Digest>,
-) -> Result<(String, ReceiptRef, Vec<String>), ExitError> {
-    let (open, _) = incidents(session, "", "").await?;
-    let mut found: BTreeMap<(String, ReceiptRef), Vec<String>> = BTreeMap::new();
+) -> Result<(String, ReceiptRef, Vec<ReceiptIncidentKind>), ExitError> {
+    let (open, _) = incidents(session, "", None).await?;
+    let mut found: BTreeMap<(String, ReceiptRef), Vec<ReceiptIncidentKind>> = BTreeMap::new();
     for incident in open {
         let is_named = incident.named.proposal_id.as_str().starts_with(reference)
             && digest.is_none_or(|digest| incident.named.receipt_digest == digest);
-        if is_named && incident.kind != ReceiptDiscrepancy::EffectLost.as_str() {
+        if is_named && incident.kind != ReceiptIncidentKind::EffectLost {
             let key = (incident.source, incident.named);
             found.entry(key).or_default().push(incident.kind);
         }

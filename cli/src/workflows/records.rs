@@ -9,6 +9,7 @@ use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
+use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use super::fetch_proposal::{SignedReceipt, open_receipt};
 use super::ledger::check_log;
@@ -108,7 +109,7 @@ pub(crate) async fn evidence(
 pub(crate) async fn list_receipts(
     session: &LedgerConnection,
     proposal_id: &str,
-    outcome: &str,
+    outcome: ReceiptOutcomeGroup,
     limit: u32,
 ) -> Result<Vec<SignedReceipt>, ExitError> {
     check_log(session).await?;

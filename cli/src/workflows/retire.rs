@@ -4,6 +4,7 @@
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::log::TreeHead;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::signing::KeyId;
 
 use crate::Context;
@@ -112,9 +113,9 @@ async fn newest(session: &LedgerConnection) -> Result<(TreeHead, KeyId), ExitErr
 async fn open_attempts(session: &LedgerConnection) -> Result<Vec<String>, ExitError> {
     let mut ledger = LedgerClient::of(session);
     let mut open = Vec::new();
-    for state in ["pending_worker", "in_doubt"] {
+    for state in [ProposalState::PendingWorker, ProposalState::InDoubt] {
         let filter = ProposalQuery {
-            state: state.to_owned(),
+            state: Some(state),
             ..ProposalQuery::default()
         };
         let mut token = String::new();

@@ -3,6 +3,7 @@
 mod authorize;
 mod clock;
 mod confirmation;
+mod dry_run;
 mod ending;
 mod migration;
 mod outcome;
@@ -18,6 +19,7 @@ pub use authorize::{
 };
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
+pub use dry_run::DryRunVerdict;
 pub use ending::{EndedBy, Ending, Unauthorized};
 pub use migration::{
     GrantPlan, GrantTarget, MYSQL_ROUTINES, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOGUE, grants,
@@ -27,5 +29,7 @@ pub use outcome::{AttemptReport, AttemptResult, ReceiptOutcome};
 pub use probe::{FindingSeverity, PreflightReport, ProbeFinding};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};
-pub use receipt_finding::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef, verify_receipt_finding};
+pub use receipt_finding::{
+    ReceiptDiscrepancy, ReceiptFinding, ReceiptIncidentKind, ReceiptRef, verify_receipt_finding,
+};
 pub use targets::{TableRequirements, table_targets};

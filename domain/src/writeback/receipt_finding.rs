@@ -45,6 +45,51 @@ impl ReceiptDiscrepancy {
     }
 }
 
+/// Kind of an open incident about a receipt: a writer's finding, or a receipt that waits for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReceiptIncidentKind {
+    EffectLost,
+    OrphanReceipt,
+    RowChangedInCommit,
+    /// The source holds a receipt of a retired writer key that is not in the log.
+    ReceiptUnproven,
+}
+
+impl ReceiptIncidentKind {
+    pub const ALL: [Self; 4] = [
+        Self::EffectLost,
+        Self::OrphanReceipt,
+        Self::RowChangedInCommit,
+        Self::ReceiptUnproven,
+    ];
+
+    /// Returns the stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::EffectLost => ReceiptDiscrepancy::EffectLost.as_str(),
+            Self::OrphanReceipt => ReceiptDiscrepancy::OrphanReceipt.as_str(),
+            Self::RowChangedInCommit => ReceiptDiscrepancy::RowChangedInCommit.as_str(),
+            Self::ReceiptUnproven => "receipt_unproven",
+        }
+    }
+
+    /// Returns the kind with this stored word.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+
+    /// Returns the code of the finding that reports such incidents.
+    pub const fn code(self) -> ErrorCode {
+        match self {
+            Self::EffectLost => ErrorCode::EffectLost,
+            Self::OrphanReceipt => ErrorCode::OrphanReceipt,
+            Self::RowChangedInCommit => ErrorCode::RowChangedInCommit,
+            Self::ReceiptUnproven => ErrorCode::ReceiptUnproven,
+        }
+    }
+}
+
 /// One disagreement between the log and one source (`ObjectKind::ReceiptFinding`). It carries no values.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

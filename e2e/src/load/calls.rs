@@ -150,7 +150,7 @@ impl Client {
                 };
                 let answer = client.call_capability(request).await?.into_inner();
                 if answer.is_error {
-                    bail!("{}", answer.code);
+                    bail!("{}", answer.code.unwrap_or_default());
                 }
                 Ok(&[])
             }

@@ -14,7 +14,7 @@ use super::checker::Checker;
 use super::invoices::{self, Target};
 use crate::agent::{Agent, PROPOSE};
 use crate::deployment::Deployment;
-use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
+use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order, state_word};
 use crate::process::Process;
 use crate::stack::{self, Stack};
 
@@ -161,7 +161,7 @@ impl CrashHarness {
 
     /// State of the proposal in the ledger.
     pub(super) async fn state(&mut self, case: &Case) -> anyhow::Result<String> {
-        Ok(self.record(&case.proposal).await?.state)
+        state_word(self.record(&case.proposal).await?.state)
     }
 
     /// Record of the proposal in the ledger.
@@ -183,7 +183,7 @@ impl CrashHarness {
         let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
         Ok(Seen {
             target,
-            state: record.state,
+            state: state_word(record.state)?,
             ledger_receipt,
         })
     }

@@ -167,14 +167,13 @@ pub(crate) fn of_answer(answer: CallCapabilityResponse) -> Result<Vec<u8>, Statu
     }
     let text = format!(
         "{} {}",
-        answer.code,
+        answer.code.as_deref().unwrap_or_default(),
         String::from_utf8_lossy(&answer.envelope_json)
     );
-    Err(
-        if answer.code.contains("UNAVAILABLE") || answer.code == "INTERNAL" {
-            Status::unavailable(text)
-        } else {
-            Status::failed_precondition(text)
-        },
-    )
+    let code = answer.code.as_deref().unwrap_or_default();
+    Err(if code.contains("UNAVAILABLE") || code == "INTERNAL" {
+        Status::unavailable(text)
+    } else {
+        Status::failed_precondition(text)
+    })
 }

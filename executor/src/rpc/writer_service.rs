@@ -9,7 +9,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
-use synapsor_proto::convert::required;
+use synapsor_proto::convert::{required, verdict_to_wire};
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_server::WriterService;
 use synapsor_proto::status::to_status;
@@ -205,8 +205,10 @@ impl WriterService for WriterRpc {
                 row.into_iter().map(|c| (c.column, json!(c.value))).collect();
             serde_json::Value::Object(columns).to_string().into_bytes()
         });
+        let (verdict, reason) = verdict_to_wire(&preview.verdict);
         Ok(Response::new(wire::DryRunResponse {
-            result: preview.result,
+            verdict: verdict.into(),
+            reason,
             message: preview.message,
             after_image_json,
         }))

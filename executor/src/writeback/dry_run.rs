@@ -9,7 +9,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
-use synapsor_domain::writeback::rehearsal;
+use synapsor_domain::writeback::{DryRunVerdict, rehearsal};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -22,8 +22,7 @@ use synapsor_writeback::{DryRunPermit, LostReceipts, RefusedBy};
 /// Result of a dry run.
 #[derive(Debug, Clone)]
 pub struct DryRun {
-    /// `would_apply`, or the result that an apply would have.
-    pub result: String,
+    pub verdict: DryRunVerdict,
     pub message: String,
     /// Expected row after the change.
     pub after: Option<Vec<ColumnValue>>,
@@ -87,16 +86,16 @@ impl DryRunEnd {
             Self::Preview(preview) => preview,
             Self::EffectLost(lost) => {
                 let refusal = lost.refusal();
-                DryRun::without_row(refusal.code.to_string(), refusal.public)
+                DryRun::without_row(DryRunVerdict::Refused(refusal.code), refusal.public)
             }
         }
     }
 }
 
 impl DryRun {
-    const fn without_row(result: String, message: String) -> Self {
+    const fn without_row(verdict: DryRunVerdict, message: String) -> Self {
         Self {
-            result,
+            verdict,
             message,
             after: None,
         }
@@ -112,7 +111,10 @@ async fn dry_run(
     let attested = VerifiedProposal::verify(proposal, &trust)?;
     if writer.switches.is_frozen() {
         let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
-        let frozen = DryRun::without_row(ErrorCode::RefusedFrozen.to_string(), message.to_owned());
+        let frozen = DryRun::without_row(
+            DryRunVerdict::Refused(ErrorCode::RefusedFrozen),
+            message.to_owned(),
+        );
         return Ok(DryRunEnd::Preview(frozen));
     }
     let engine = writer.engine(&attested.proposal().source.id)?;
@@ -141,7 +143,7 @@ async fn dry_run(
     let planned = match planned {
         Ok(planned) => planned,
         Err(refusal) => {
-            let refused = DryRun::without_row(refusal.code.to_string(), refusal.public);
+            let refused = DryRun::without_row(DryRunVerdict::Refused(refusal.code), refusal.public);
             return Ok(DryRunEnd::Preview(refused));
         }
     };
@@ -153,7 +155,7 @@ async fn dry_run(
         Some(_) | None => "1 row would change; everything was rolled back",
     };
     Ok(DryRunEnd::Preview(DryRun {
-        result: rehearsed.result,
+        verdict: rehearsed.verdict,
         message: message.to_owned(),
         after: rehearsed.after,
     }))

@@ -4,6 +4,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
+use synapsor_domain::contract::Mode;
 
 use axum::Json;
 use axum::extract::State;
@@ -25,7 +26,7 @@ type HealthCheck = dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send
 pub struct ServerInfo {
     transport: &'static str,
     tools: usize,
-    mode: String,
+    mode: Mode,
     is_ready: Box<HealthCheck>,
 }
 
@@ -41,18 +42,14 @@ impl std::fmt::Debug for ServerInfo {
 
 impl ServerInfo {
     /// Describes a server with `tools` tools in `mode`; `is_ready` is a cheap check of its dependencies.
-    pub fn new<F>(
-        tools: usize,
-        mode: impl Into<String>,
-        is_ready: impl Fn() -> F + Send + Sync + 'static,
-    ) -> Self
+    pub fn new<F>(tools: usize, mode: Mode, is_ready: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = bool> + Send + 'static,
     {
         Self {
             transport: "streamable-http",
             tools,
-            mode: mode.into(),
+            mode,
             is_ready: Box::new(move || Box::pin(is_ready())),
         }
     }
@@ -101,7 +98,7 @@ pub(super) async fn healthz(State(health): State<Arc<Health>>) -> Response {
         "ok": true,
         "transport": about.transport,
         "tools": about.tools,
-        "mode": about.mode,
+        "mode": about.mode.as_str(),
     });
     if let Some(sessions) = &health.sessions {
         answer["sessions"] = sessions.count().into();

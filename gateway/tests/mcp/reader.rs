@@ -153,7 +153,7 @@ impl AgentService for FakeReader {
             catalog_json: serde_json::to_vec(&catalog()).unwrap(),
             digest: "sha256:catalog".to_owned(),
             result_format: self.result_format,
-            mode: "review".to_owned(),
+            mode: synapsor_proto::executor::v1::Mode::Review.into(),
             token_policy: self.wants_tokens.then(authorization),
         }))
     }
@@ -198,7 +198,7 @@ impl AgentService for FakeReader {
         Ok(Response::new(CallCapabilityResponse {
             envelope_json: envelope.into_bytes(),
             is_error,
-            code: String::new(),
+            code: None,
         }))
     }
 }

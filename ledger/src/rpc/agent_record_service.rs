@@ -8,7 +8,7 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordService;
 use synapsor_proto::ledger::v1::watch_response::Message;
 use synapsor_proto::ledger::v1::{
-    AgentRecordServiceGetEvidenceRequest, AgentRecordServiceGetEvidenceResponse,
+    AgentProposalState, AgentRecordServiceGetEvidenceRequest, AgentRecordServiceGetEvidenceResponse,
     AgentRecordServiceGetProposalRequest, AgentRecordServiceGetProposalResponse,
     AgentRecordServiceGetReplayRequest, AgentRecordServiceGetReplayResponse, WatchChange, WatchPosition,
     WatchRequest, WatchResponse, WithdrawRequest, WithdrawResponse,
@@ -47,7 +47,7 @@ impl AgentRecordService for LedgerServices {
             .map_err(status_of)?;
         Ok(Response::new(AgentRecordServiceGetProposalResponse {
             record_json: told.json.to_string().into_bytes(),
-            state: told.state.to_string(),
+            state: AgentProposalState::from(told.state).into(),
             is_final: told.state.is_final(),
             is_own: told.principal_matches,
             created_at_ms: told.proposal.created_at.as_unix_millis(),
@@ -115,10 +115,8 @@ impl AgentRecordService for LedgerServices {
             .map_err(status_of)?;
         Ok(Response::new(WithdrawResponse {
             withdrawn: done.refusal.is_none(),
-            state: done.state.to_string(),
-            code: done
-                .refusal
-                .map_or(String::new(), |refusal| refusal.code.to_string()),
+            state: AgentProposalState::from(done.state).into(),
+            code: done.refusal.map(|refusal| refusal.code.to_string()),
         }))
     }
 }
@@ -148,7 +146,7 @@ fn to_wire(told: WatchMessage) -> WatchResponse {
         } => Message::Change(WatchChange {
             seq: change.seq,
             proposal_id: change.proposal.to_string(),
-            state: change.state.to_string(),
+            state: AgentProposalState::from(change.state).into(),
             is_final: change.state.is_final(),
             is_own: principal_matches,
         }),

@@ -2,11 +2,14 @@
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
+use synapsor_domain::writeback::ReceiptOutcome;
 use synapsor_proto::common::v1::DsseEnvelope;
+use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::ledger::v1::event_service_server::EventService;
 use synapsor_proto::ledger::v1::{
     GetEvidenceRequest, GetEvidenceResponse, GetReplayRequest, GetReplayResponse, ListEvidenceRequest,
-    ListEvidenceResponse, ListReceiptsRequest, ListReceiptsResponse, TailRequest, TailResponse,
+    ListEvidenceResponse, ListReceiptsRequest, ListReceiptsResponse, ReceiptOutcomeGroup, TailRequest,
+    TailResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,7 +22,7 @@ use super::{LedgerServices, non_empty, refuse};
 use crate::Ledger;
 use crate::error::status_of;
 use crate::store::events::{EventRow, TailFilter};
-use crate::store::records::EvidenceFilter;
+use crate::store::records::{EvidenceFilter, OutcomeGroup};
 use crate::store::{StoreTxError, events, log, proposals, records};
 
 /// Number of events buffered for a slow connection.
@@ -72,7 +75,7 @@ impl EventService for LedgerServices {
                     records: records.iter().map(Into::into).collect(),
                     consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
                     checkpoint: head.note,
-                    state: row.state.to_string(),
+                    state: WireState::from(row.state).into(),
                 })
             })
             .await
@@ -138,14 +141,21 @@ impl EventService for LedgerServices {
         request: Request<ListReceiptsRequest>,
     ) -> Result<Response<ListReceiptsResponse>, Status> {
         let message = request.into_inner();
+        let outcome = match message.outcome() {
+            ReceiptOutcomeGroup::Unspecified => None,
+            ReceiptOutcomeGroup::Applied => Some(OutcomeGroup::One(ReceiptOutcome::Applied)),
+            ReceiptOutcomeGroup::Conflict => Some(OutcomeGroup::One(ReceiptOutcome::Conflict)),
+            ReceiptOutcomeGroup::Failed => Some(OutcomeGroup::One(ReceiptOutcome::Failed)),
+            ReceiptOutcomeGroup::Tombstoned => Some(OutcomeGroup::Tombstoned),
+        };
         let page = Page::from_wire(message.page).map_err(refuse)?;
-        let (proposal_id, outcome) = (non_empty(message.proposal_id), non_empty(message.outcome));
+        let proposal_id = non_empty(message.proposal_id);
         let (receipts, next_page_token) = self
             .ledger
             .store
             .read(move |reader| {
                 let conn = reader.conn();
-                let seqs = records::list_receipts(conn, &proposal_id, &outcome, page.before, page.look())?;
+                let seqs = records::list_receipts(conn, &proposal_id, outcome, page.before, page.look())?;
                 let show = |seq: &u64| {
                     Ok::<_, StoreTxError>(sized(records::settle_body(conn, *seq)?.receipt.into()))
                 };

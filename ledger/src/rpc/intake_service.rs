@@ -7,6 +7,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::ConsistencyProof;
 use synapsor_proto::common::v1 as common;
+use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::intake_service_server::IntakeService;
@@ -86,7 +87,7 @@ fn outcome(outcome: Result<Committed<Option<SubmittedProposal>>, StoreTxError>) 
             |filed| wire::SubmitAccepted {
                 proposal: Some(filed.envelope.into()),
                 already_open: filed.repeated,
-                state: filed.state.to_string(),
+                state: WireState::from(filed.state).into(),
             },
         )),
         Err(error) => {

@@ -5,7 +5,8 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::ReceiptRef;
+use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
+use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
@@ -95,7 +96,7 @@ impl ReviewService for LedgerServices {
             .map_err(status_of)?;
         let decided = done.value.map_err(refuse)?;
         Ok(Response::new(SubmitDecisionResponse {
-            state: decided.state.to_string(),
+            state: WireState::from(decided.state).into(),
             approvals: decided.approvals,
             quorum: decided.quorum,
             checkpoint: done.head.note,
@@ -180,12 +181,16 @@ impl ReviewService for LedgerServices {
     ) -> Result<Response<wire::ListReceiptIncidentsResponse>, Status> {
         let mut message = request.into_inner();
         let page = Page::from_wire(message.page.take()).map_err(refuse)?;
-        let (source, kind) = (non_empty(message.source_id), non_empty(message.kind));
+        let kind = match message.kind() {
+            wire::ReceiptIncidentKind::Unspecified => None,
+            kind => Some(ReceiptIncidentKind::try_from(kind).map_err(refuse)?),
+        };
+        let source = non_empty(message.source_id);
         let (open, (incidents, next_page_token)) = self
             .ledger
             .store
             .read(move |reader| {
-                let filter = (source.as_deref(), kind.as_deref());
+                let filter = (source.as_deref(), kind.map(ReceiptIncidentKind::as_str));
                 let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.look())?;
                 let shown = |row: &IncidentRow| Ok::<_, StoreTxError>((incident(row), 256));
                 let filled = page.fill(rows, |row| row.place, shown)?;
@@ -218,7 +223,9 @@ fn incident(row: &IncidentRow) -> wire::ReceiptIncident {
     wire::ReceiptIncident {
         seq: row.seq(),
         source_id: row.source.clone(),
-        kind: row.kind.clone(),
+        kind: ReceiptIncidentKind::from_text(&row.kind)
+            .map_or(wire::ReceiptIncidentKind::Unspecified, Into::into)
+            .into(),
         proposal_id: row.proposal_id.clone(),
         receipt_digest: row.receipt_digest.clone(),
         at_ms: row.at_ms,
@@ -226,7 +233,10 @@ fn incident(row: &IncidentRow) -> wire::ReceiptIncident {
 }
 
 fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, PublicError> {
-    let state = non_empty(message.state).map(|state| state.parse()).transpose()?;
+    let state = match message.state() {
+        WireState::Unspecified => None,
+        state => Some(state.try_into()?),
+    };
     let moment = |ms: i64| (ms != 0).then_some(ms);
     Ok(ProposalFilter {
         tenant: non_empty(message.tenant),
@@ -272,7 +282,7 @@ fn record(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<ProposalRec
     let (attempt, receipt) = proposals::newest_report(conn, &row.id)?;
     Ok(ProposalRecord {
         proposal: Some(proposal.into()),
-        state: row.state.to_string(),
+        state: WireState::from(row.state).into(),
         attempt_started: row.started,
         decisions,
         apply_order: order.map(Into::into),

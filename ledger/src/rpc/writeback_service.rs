@@ -4,6 +4,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackService;
 use synapsor_proto::ledger::v1::{
@@ -139,7 +140,7 @@ impl WritebackService for LedgerServices {
         let done = self.ledger.settle(caller, settlement).await.map_err(status_of)?;
         let state = done.value.map_err(refuse)?;
         Ok(Response::new(FinishAttemptResponse {
-            state: state.to_string(),
+            state: WireState::from(state).into(),
             checkpoint: done.head.note,
         }))
     }

@@ -9,6 +9,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::event::AttemptFinishedBody;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
+use synapsor_domain::writeback::ReceiptOutcome;
 
 use super::error::StoreError;
 use super::events;
@@ -128,25 +129,31 @@ pub(crate) fn list_evidence(
     places(conn, "evidence", &clauses, before, limit)
 }
 
+/// Filter of receipts by outcome.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum OutcomeGroup {
+    One(ReceiptOutcome),
+    /// Every outcome of a tombstone.
+    Tombstoned,
+}
+
 /// Returns positions of settling events, newest first, before the event `before`.
 pub(crate) fn list_receipts(
     conn: &Connection,
     proposal_id: &Option<String>,
-    outcome: &Option<String>,
+    outcome: Option<OutcomeGroup>,
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    // `tombstoned` matches all of its reasons.
-    let tombstoned = outcome.as_deref() == Some("tombstoned");
-    let by_outcome = if tombstoned {
-        "outcome LIKE ? || ':%'"
-    } else {
-        "outcome = ?"
+    let (by_outcome, outcome) = match outcome {
+        None => ("outcome = ?", None),
+        Some(OutcomeGroup::One(outcome)) => ("outcome = ?", Some(outcome.as_str().to_owned())),
+        Some(OutcomeGroup::Tombstoned) => ("outcome LIKE ?", Some("tombstoned:%".to_owned())),
     };
     places(
         conn,
         "receipts",
-        &[("proposal_id = ?", proposal_id), (by_outcome, outcome)],
+        &[("proposal_id = ?", proposal_id), (by_outcome, &outcome)],
         before,
         limit,
     )

@@ -4,7 +4,9 @@
 mod log;
 mod probe;
 mod signed;
+mod states;
 
+pub use states::{verdict_from_wire, verdict_to_wire};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 

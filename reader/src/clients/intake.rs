@@ -11,6 +11,7 @@ use synapsor_chassis::random;
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_proto::convert::required;
@@ -49,7 +50,7 @@ pub(crate) struct SubmittedCall {
     /// The proposal that is open now, as the ledger returned it.
     pub(crate) proposal: DsseEnvelope,
     pub(crate) repeated: bool,
-    pub(crate) state: String,
+    pub(crate) state: ProposalState,
 }
 
 /// Ids unique across processes and requests. They ascend, so that the ledger stores them adjacently.
@@ -141,11 +142,12 @@ impl IntakeClient {
             audit,
         };
         let filed = self.file(Record::Proposal(record), filing).await?;
+        let state = filed.state().try_into()?;
         let proposal = required("proposal", filed.proposal)?.try_into()?;
         Ok(SubmittedCall {
             proposal,
             repeated: filed.already_open,
-            state: filed.state,
+            state,
         })
     }
 

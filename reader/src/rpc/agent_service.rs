@@ -73,7 +73,7 @@ impl AgentService for AgentRpc {
             catalog_json,
             digest: catalog.digest().to_string(),
             result_format,
-            mode: self.reader.mode().to_owned(),
+            mode: wire::Mode::from(self.reader.mode()).into(),
             token_policy: self.reader.callers.policy().map(authorization),
         }))
     }
@@ -105,8 +105,8 @@ impl AgentService for AgentRpc {
         let answer = call_handler::answer(&self.reader, &call).await;
         Ok(Response::new(wire::CallCapabilityResponse {
             envelope_json: answer.envelope_json,
-            is_error: !answer.code.is_empty(),
-            code: answer.code,
+            is_error: answer.code.is_some(),
+            code: answer.code.map(|code| code.to_string()),
         }))
     }
 

@@ -4,6 +4,7 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
@@ -39,7 +40,7 @@ pub(crate) struct List {
     object_id: Option<String>,
     /// Filter by state, such as `pending_review`
     #[arg(long, visible_alias = "status")]
-    state: Option<String>,
+    state: Option<ProposalState>,
     /// Filter by source
     #[arg(long)]
     source: Option<String>,
@@ -95,7 +96,7 @@ fn filter(args: &List) -> Result<(Option<String>, ProposalQuery), ExitError> {
         tenant: own(&args.tenant),
         principal: own(&args.principal),
         capability: own(&args.capability),
-        state: own(&args.state),
+        state: args.state,
         source_id: own(&args.source),
         table: own(&args.table),
         object_id: id,

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
+use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use crate::Context;
 use crate::connection::LedgerConnection;
@@ -106,11 +107,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 
 async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let outcome = match args.status {
-        None => "",
-        Some(Outcome::Applied) => "applied",
-        Some(Outcome::Conflict) => "conflict",
-        Some(Outcome::Failed) => "failed",
-        Some(Outcome::Tombstoned) => "tombstoned",
+        None => ReceiptOutcomeGroup::Unspecified,
+        Some(Outcome::Applied) => ReceiptOutcomeGroup::Applied,
+        Some(Outcome::Conflict) => ReceiptOutcomeGroup::Conflict,
+        Some(Outcome::Failed) => ReceiptOutcomeGroup::Failed,
+        Some(Outcome::Tombstoned) => ReceiptOutcomeGroup::Tombstoned,
     };
     let proposal = match args.proposal.as_deref() {
         None => String::new(),

@@ -118,7 +118,14 @@ pub(super) async fn adopt(
             named.proposal_id,
             named.receipt_digest
         ))?;
-        output::line(format!("  reported as {}", safe(&kinds.join(", "))))?;
+        output::line(format!(
+            "  reported as {}",
+            kinds
+                .iter()
+                .map(|kind| kind.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ))?;
     }
     let ordering = Ordering {
         source,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::writeback::{FindingSeverity, ProbeFinding, ReceiptDiscrepancy};
+use synapsor_domain::writeback::{FindingSeverity, ProbeFinding, ReceiptIncidentKind};
 
 use crate::connection::LedgerConnection;
 use crate::output::safe;
@@ -44,7 +44,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     let mut findings: Vec<ProbeFinding> = found
         .incidents
         .iter()
-        .map(|((source, kind), proposals)| incident(source, kind, proposals))
+        .map(|((source, kind), proposals)| incident(source, *kind, proposals))
         .collect();
     for freeze in &found.freezes {
         findings.push(ProbeFinding {
@@ -81,24 +81,24 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     findings
 }
 
-fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFinding {
+fn incident(source: &str, kind: ReceiptIncidentKind, proposals: &BTreeSet<String>) -> ProbeFinding {
     let (what, fix) = match kind {
-        kind if kind == ReceiptDiscrepancy::EffectLost.as_str() => (
+        ReceiptIncidentKind::EffectLost => (
             "the source lost receipts that the ledger holds, together with their effects",
             format!(
                 "synapsor-runner receipts audit --source {source} --all, then restore the database or: \
                  synapsor-runner receipts give-up --source {source} --all-lost"
             ),
         ),
-        kind if kind == ReceiptDiscrepancy::OrphanReceipt.as_str() => (
+        ReceiptIncidentKind::OrphanReceipt => (
             "the source holds receipts that the ledger rejected",
             adopt(proposals),
         ),
-        kind if kind == ReceiptDiscrepancy::RowChangedInCommit.as_str() => (
+        ReceiptIncidentKind::RowChangedInCommit => (
             "a COMMIT left another version of the row than the one checked",
             adopt(proposals),
         ),
-        _ => (
+        ReceiptIncidentKind::ReceiptUnproven => (
             "the source holds receipts of a retired writer key that are not in the log",
             adopt(proposals),
         ),
@@ -107,7 +107,7 @@ fn incident(source: &str, kind: &str, proposals: &BTreeSet<String>) -> ProbeFind
     let more = if proposals.len() > NAMED_MAX { ", ..." } else { "" };
     ProbeFinding {
         severity: FindingSeverity::Error,
-        code: ErrorCode::from_text(&kind.to_ascii_uppercase()).unwrap_or(ErrorCode::Internal),
+        code: kind.code(),
         text: format!(
             "source `{}`: {what}: {} ({}{more})",
             safe(source),
@@ -131,17 +131,17 @@ mod tests {
     fn incident_fix_names_its_receipt_command() {
         let proposals = BTreeSet::from(["wrp_a".to_owned(), "wrp_b".to_owned()]);
         for (kind, command) in [
-            ("effect_lost", "receipts give-up --source app"),
-            ("orphan_receipt", "receipts adopt wrp_a"),
-            ("row_changed_in_commit", "receipts adopt wrp_a"),
-            ("receipt_unproven", "receipts adopt wrp_a"),
+            (ReceiptIncidentKind::EffectLost, "receipts give-up --source app"),
+            (ReceiptIncidentKind::OrphanReceipt, "receipts adopt wrp_a"),
+            (ReceiptIncidentKind::RowChangedInCommit, "receipts adopt wrp_a"),
+            (ReceiptIncidentKind::ReceiptUnproven, "receipts adopt wrp_a"),
         ] {
             let found = incident("app", kind, &proposals);
             assert_eq!(
-                (found.severity, found.code.as_str().to_owned()),
-                (FindingSeverity::Error, kind.to_uppercase())
+                (found.severity, found.code),
+                (FindingSeverity::Error, kind.code())
             );
-            assert!(found.fix.is_some_and(|fix| fix.contains(command)), "{kind}");
+            assert!(found.fix.is_some_and(|fix| fix.contains(command)), "{kind:?}");
             assert!(found.text.contains("2 (wrp_a, wrp_b)"), "{}", found.text);
         }
     }

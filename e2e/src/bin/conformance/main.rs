@@ -15,6 +15,7 @@ use clap::Parser;
 use synapsor_chassis::run::{self, ExitError};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::telemetry::Level;
+use synapsor_domain::contract::Mode;
 use synapsor_gateway::http::{self, HttpFlags, ServerInfo};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
 
 async fn serve(flags: Flags, stop: CancellationToken) -> Result<(), ExitError> {
     let settings = flags.http.resolve(&EnvVars::of_process(), false)?;
-    let about = ServerInfo::new(catalog::tools().len(), "fixtures", || async { true });
+    let about = ServerInfo::new(catalog::tools().len(), Mode::Review, || async { true });
     let fixtures = Fixtures::default();
     http::serve(fixtures, about, &settings, flags.run_file.as_deref(), stop).await
 }

@@ -17,7 +17,7 @@ use super::state::State;
 use super::tables::Tables;
 use crate::agent::Agent;
 use crate::deployment::Deployment;
-use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order};
+use crate::operator::{OperatorClient, Subject, decision, order, seal_decision, seal_order, state_word};
 use crate::process::Process;
 use crate::stack::{self, Stack, WRITER};
 
@@ -134,23 +134,23 @@ impl Scene {
         let until = Instant::now() + ENDED;
         loop {
             let record = self.desk.record(&approved.id).await?;
-            let report = record.attempt.map(DsseEnvelope::try_from).transpose()?;
+            let report = record.attempt.clone().map(DsseEnvelope::try_from).transpose()?;
             let report: Option<AttemptReport> =
                 report.and_then(|report| report.decode_unverified(ObjectKind::Attempt).ok());
-            let state: ProposalState = record.state.parse()?;
+            let state: ProposalState = record.state().try_into()?;
             if let Some(report) = report
                 && report.order_digest == digest
                 && (state.is_terminal() || state == ProposalState::Approved)
             {
                 return Ok(Ended {
                     result: report.result.to_string(),
-                    state: record.state,
+                    state: state_word(record.state)?,
                 });
             }
             if Instant::now() > until {
                 return Ok(Ended {
                     result: "no answer".to_owned(),
-                    state: record.state,
+                    state: state_word(record.state)?,
                 });
             }
             tokio::time::sleep(LOOK).await;

@@ -14,6 +14,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::agent_view::AgentProposalState;
 use synapsor_domain::context_ticket::{ContextTicket, RecordKind, TicketAudience, TicketContext};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -242,4 +243,10 @@ pub(super) fn json(bytes: &[u8]) -> serde_json::Value {
 /// Returns an id that matches no record.
 pub(super) fn unknown() -> ProposalId {
     ProposalId::from_random([0xee; 10])
+}
+
+/// Returns the word of a state on the wire.
+pub(super) fn word(state: i32) -> &'static str {
+    let wire = synapsor_proto::ledger::v1::AgentProposalState::try_from(state).unwrap();
+    AgentProposalState::try_from(wire).unwrap().as_str()
 }

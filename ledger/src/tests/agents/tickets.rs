@@ -21,7 +21,7 @@ async fn gateway_reads_its_tenants_records_with_a_ticket() {
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let proposal = gateway.proposal(&ticket, id.as_str()).await.unwrap();
     assert_eq!(
-        (proposal.state.as_str(), proposal.is_final),
+        (super::word(proposal.state), proposal.is_final),
         ("review_required", false)
     );
     assert_eq!(

@@ -43,10 +43,10 @@ async fn change(stream: &mut Stream) -> WatchChange {
     }
 }
 
-async fn states(stream: &mut Stream, count: usize) -> Vec<String> {
+async fn states(stream: &mut Stream, count: usize) -> Vec<&'static str> {
     let mut states = Vec::new();
     for _ in 0..count {
-        states.push(change(stream).await.state);
+        states.push(super::word(change(stream).await.state));
     }
     states
 }
@@ -135,7 +135,7 @@ async fn every_change_after_the_first_message_arrives_once_in_order() {
     let mut last = start;
     for state in expected {
         let change = change(&mut stream).await;
-        assert_eq!(change.state, state);
+        assert_eq!(super::word(change.state), state);
         assert!(change.seq > last, "{change:?}");
         assert!(change.is_own);
         let open = ["review_required", "approved", "in_doubt"];

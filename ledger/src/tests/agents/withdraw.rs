@@ -10,7 +10,7 @@ use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
-use synapsor_proto::ledger::v1::WithdrawResponse;
+use synapsor_proto::ledger::v1::{self as wire, WithdrawResponse};
 
 use super::{ANN, BEN, GATEWAY, Scene, code, envelope, json, sign};
 use crate::finish_attempt::FinishedAttempt;
@@ -24,16 +24,16 @@ use crate::tests::lease;
 fn withdrawn() -> WithdrawResponse {
     WithdrawResponse {
         withdrawn: true,
-        state: "canceled".to_owned(),
-        code: String::new(),
+        state: wire::AgentProposalState::Canceled.into(),
+        code: None,
     }
 }
 
-fn refused(state: &str, code: ErrorCode) -> WithdrawResponse {
+fn refused(state: wire::AgentProposalState, code: ErrorCode) -> WithdrawResponse {
     WithdrawResponse {
         withdrawn: false,
-        state: state.to_owned(),
-        code: code.to_string(),
+        state: state.into(),
+        code: Some(code.to_string()),
     }
 }
 
@@ -102,7 +102,7 @@ async fn withdrawal_event_carries_the_ticket_and_counts_once() {
     );
     let fresh = scene.signed(&[ANN]);
     let record = gateway.proposal(&fresh, id.as_str()).await.unwrap();
-    assert_eq!((record.state.as_str(), record.is_final), ("canceled", true));
+    assert_eq!((super::word(record.state), record.is_final), ("canceled", true));
     let record = json(&record.record_json);
     assert_eq!(record["events"][1]["kind"], "proposal_withdrawn");
     assert_eq!(record["proposal"]["source_database_changed"], false);
@@ -250,7 +250,7 @@ async fn withdrawal_after_a_start_returns_only_the_state() {
         .unwrap();
     assert_eq!(
         gateway.withdraw(&ticket, id.as_str()).await.unwrap(),
-        refused("approved", ErrorCode::WritebackStarted)
+        refused(wire::AgentProposalState::Approved, ErrorCode::WritebackStarted)
     );
     let receipt = seal(
         ObjectKind::Receipt,
@@ -272,7 +272,7 @@ async fn withdrawal_after_a_start_returns_only_the_state() {
         .unwrap();
     assert_eq!(
         gateway.withdraw(&ticket, id.as_str()).await.unwrap(),
-        refused("applied", ErrorCode::ProposalEnded)
+        refused(wire::AgentProposalState::Applied, ErrorCode::ProposalEnded)
     );
     let record = gateway.proposal(&ticket, id.as_str()).await.unwrap();
     assert_eq!(
@@ -306,7 +306,7 @@ async fn concurrent_start_and_withdrawal_have_one_winner() {
         let expected = if taken.withdrawn {
             withdrawn()
         } else {
-            refused("approved", ErrorCode::WritebackStarted)
+            refused(wire::AgentProposalState::Approved, ErrorCode::WritebackStarted)
         };
         assert_eq!(taken, expected);
     }
@@ -334,7 +334,7 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
             .withdraw(&scene.signed(&[ANN]), id.as_str())
             .await
             .unwrap(),
-        refused("rejected", ErrorCode::ProposalEnded)
+        refused(wire::AgentProposalState::Rejected, ErrorCode::ProposalEnded)
     );
     let mut draft = scene.draft(ANN, "1");
     draft.proposal.not_after = world.now() + Span::minutes(1);
@@ -345,7 +345,7 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
             .withdraw(&scene.signed(&[ANN]), id.as_str())
             .await
             .unwrap(),
-        refused("expired", ErrorCode::ProposalEnded)
+        refused(wire::AgentProposalState::Expired, ErrorCode::ProposalEnded)
     );
 }
 
@@ -398,6 +398,6 @@ async fn shadow_proposal_can_be_withdrawn() {
     let id = scene.world.file(&draft).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let before = gateway.proposal(&ticket, id.as_str()).await.unwrap();
-    assert_eq!(before.state, "shadow_proposal_created");
+    assert_eq!(super::word(before.state), "shadow_proposal_created");
     assert_eq!(gateway.withdraw(&ticket, id.as_str()).await.unwrap(), withdrawn());
 }

@@ -1,0 +1,36 @@
+//! Verdict of a dry run.
+
+use std::fmt;
+
+use synapsor_codes::ErrorCode;
+
+use super::outcome::ReceiptOutcome;
+
+/// Result that an apply would have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DryRunVerdict {
+    WouldApply,
+    /// A receipt exists.
+    AlreadyFinal(ReceiptOutcome),
+    Conflict(String),
+    Failed(String),
+    Refused(ErrorCode),
+    Retryable(String),
+    InDoubt,
+}
+
+/// Formats like the result of an attempt: `would_apply`, `already:applied`, `conflict:version_changed`,
+/// `refused:frozen`.
+impl fmt::Display for DryRunVerdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WouldApply => f.write_str("would_apply"),
+            Self::AlreadyFinal(outcome) => write!(f, "already:{outcome}"),
+            Self::Conflict(reason) => write!(f, "conflict:{reason}"),
+            Self::Failed(reason) => write!(f, "failed:{reason}"),
+            Self::Refused(code) => write!(f, "{code}"),
+            Self::Retryable(reason) => write!(f, "retryable:{reason}"),
+            Self::InDoubt => f.write_str("in_doubt"),
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! States, modes, verdicts and kinds: the enums of the wire and those of the domain.
+
+use synapsor_codes::ErrorCode;
+use synapsor_domain::agent_view::AgentProposalState;
+use synapsor_domain::contract::Mode;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::writeback::{DryRunVerdict, ReceiptIncidentKind, ReceiptOutcome};
+
+use super::{malformed, required};
+use crate::executor::v1 as executor;
+use crate::ledger::v1 as ledger;
+
+/// Both directions between two enums with the same variants; an unspecified or unknown value is an error.
+macro_rules! same_variants {
+    ($field:literal, $domain:ty, $wire:ty, [$($name:ident),+ $(,)?]) => {
+        impl From<$domain> for $wire {
+            fn from(value: $domain) -> Self {
+                match value {
+                    $(<$domain>::$name => Self::$name,)+
+                }
+            }
+        }
+
+        impl TryFrom<$wire> for $domain {
+            type Error = PublicError;
+
+            fn try_from(value: $wire) -> Result<Self, PublicError> {
+                match value {
+                    $(<$wire>::$name => Ok(Self::$name),)+
+                    <$wire>::Unspecified => Err(malformed($field, "is missing or not known to this release")),
+                }
+            }
+        }
+    };
+}
+
+same_variants!(
+    "state",
+    ProposalState,
+    crate::common::v1::ProposalState,
+    [
+        PendingReview,
+        Approved,
+        Rejected,
+        Canceled,
+        PendingWorker,
+        Applied,
+        Conflict,
+        Failed,
+        Expired,
+        InDoubt,
+    ]
+);
+same_variants!(
+    "state",
+    AgentProposalState,
+    ledger::AgentProposalState,
+    [
+        ReviewRequired,
+        ShadowProposalCreated,
+        Approved,
+        InDoubt,
+        Applied,
+        Conflict,
+        Failed,
+        Rejected,
+        Canceled,
+        Expired,
+    ]
+);
+same_variants!(
+    "kind",
+    ReceiptIncidentKind,
+    ledger::ReceiptIncidentKind,
+    [EffectLost, OrphanReceipt, RowChangedInCommit, ReceiptUnproven]
+);
+
+impl From<Mode> for executor::Mode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::ReadOnly => Self::ReadOnly,
+            Mode::Shadow => Self::Shadow,
+            Mode::Review => Self::Review,
+            // No process runs such a contract.
+            Mode::Cloud => Self::Unspecified,
+        }
+    }
+}
+
+impl TryFrom<executor::Mode> for Mode {
+    type Error = PublicError;
+
+    fn try_from(mode: executor::Mode) -> Result<Self, PublicError> {
+        match mode {
+            executor::Mode::ReadOnly => Ok(Self::ReadOnly),
+            executor::Mode::Shadow => Ok(Self::Shadow),
+            executor::Mode::Review => Ok(Self::Review),
+            executor::Mode::Unspecified => Err(malformed("mode", "is missing or not known to this release")),
+        }
+    }
+}
+
+/// Converts a verdict to the enum and the reason of a `DryRunResponse`.
+pub fn verdict_to_wire(verdict: &DryRunVerdict) -> (executor::DryRunVerdict, Option<String>) {
+    match verdict {
+        DryRunVerdict::WouldApply => (executor::DryRunVerdict::WouldApply, None),
+        DryRunVerdict::AlreadyFinal(outcome) => {
+            (executor::DryRunVerdict::AlreadyFinal, Some(outcome.to_string()))
+        }
+        DryRunVerdict::Conflict(reason) => (executor::DryRunVerdict::Conflict, Some(reason.clone())),
+        DryRunVerdict::Failed(reason) => (executor::DryRunVerdict::Failed, Some(reason.clone())),
+        DryRunVerdict::Refused(code) => (executor::DryRunVerdict::Refused, Some(code.to_string())),
+        DryRunVerdict::Retryable(reason) => (executor::DryRunVerdict::Retryable, Some(reason.clone())),
+        DryRunVerdict::InDoubt => (executor::DryRunVerdict::InDoubt, None),
+    }
+}
+
+/// Converts the enum and the reason of a `DryRunResponse` to a verdict.
+pub fn verdict_from_wire(
+    verdict: executor::DryRunVerdict,
+    reason: Option<String>,
+) -> Result<DryRunVerdict, PublicError> {
+    let word = || required("reason", reason.filter(|reason| !reason.is_empty()));
+    Ok(match verdict {
+        executor::DryRunVerdict::WouldApply => DryRunVerdict::WouldApply,
+        executor::DryRunVerdict::AlreadyFinal => {
+            let outcome = word()?.parse::<ReceiptOutcome>();
+            DryRunVerdict::AlreadyFinal(outcome.map_err(|error| malformed("reason", error))?)
+        }
+        executor::DryRunVerdict::Conflict => DryRunVerdict::Conflict(word()?),
+        executor::DryRunVerdict::Failed => DryRunVerdict::Failed(word()?),
+        executor::DryRunVerdict::Refused => {
+            let code = word()?.parse::<ErrorCode>();
+            DryRunVerdict::Refused(code.map_err(|error| malformed("reason", error))?)
+        }
+        executor::DryRunVerdict::Retryable => DryRunVerdict::Retryable(word()?),
+        executor::DryRunVerdict::InDoubt => DryRunVerdict::InDoubt,
+        executor::DryRunVerdict::Unspecified => {
+            return Err(malformed("verdict", "is missing or not known to this release"));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_keep_their_meaning_and_unknown_ones_are_rejected() {
+        for state in ProposalState::ALL {
+            let wire = crate::common::v1::ProposalState::from(state);
+            assert_eq!(ProposalState::try_from(wire).unwrap(), state);
+            assert!(
+                wire.as_str_name().ends_with(&state.as_str().to_ascii_uppercase()),
+                "{state}"
+            );
+        }
+        for state in AgentProposalState::ALL {
+            let wire = ledger::AgentProposalState::from(state);
+            assert_eq!(AgentProposalState::try_from(wire).unwrap(), state);
+        }
+        // A number of another release arrives as unspecified.
+        let unknown = ledger::AgentProposalState::try_from(77).unwrap_or_default();
+        assert!(AgentProposalState::try_from(unknown).is_err());
+    }
+
+    #[test]
+    fn verdict_of_a_dry_run_round_trips() {
+        for verdict in [
+            DryRunVerdict::WouldApply,
+            DryRunVerdict::AlreadyFinal(ReceiptOutcome::Rejected),
+            DryRunVerdict::Conflict("version_changed".to_owned()),
+            DryRunVerdict::Failed("collateral".to_owned()),
+            DryRunVerdict::Refused(ErrorCode::RefusedFrozen),
+            DryRunVerdict::Retryable("outdated".to_owned()),
+            DryRunVerdict::InDoubt,
+        ] {
+            let (wire, reason) = verdict_to_wire(&verdict);
+            assert_eq!(verdict_from_wire(wire, reason).unwrap(), verdict);
+        }
+        assert!(verdict_from_wire(executor::DryRunVerdict::Conflict, None).is_err());
+        assert!(verdict_from_wire(executor::DryRunVerdict::Refused, Some("NO".to_owned())).is_err());
+    }
+}
