@@ -252,7 +252,7 @@ error_codes! {
         /// Warning: the old value of a patched column is not visible.
         PatchColumnNotVisible = "PATCH_COLUMN_NOT_VISIBLE", exit Usage, safe PolicyViolation;
         /// A proposal capability patches nothing, or a proposal changes no column.
-        PatchRequired = "PATCH_REQUIRED", safe PolicyViolation;
+        PatchRequired = "PATCH_REQUIRED", exit Usage, safe PolicyViolation;
         /// Warning: a read capability has a member that only proposals use.
         ProposalFieldOnRead = "PROPOSAL_FIELD_ON_READ", exit Usage;
         /// A direct proposal on a source that is never written.
@@ -316,7 +316,7 @@ error_codes! {
         /// `from_arg` names no argument.
         UnknownPatchArg = "UNKNOWN_PATCH_ARG", exit Usage;
         /// No source of the contract has this name.
-        UnknownSource = "UNKNOWN_SOURCE", exit Usage;
+        UnknownSource = "UNKNOWN_SOURCE";
         /// A source's name is not an identifier.
         UnsafeSourceName = "UNSAFE_SOURCE_NAME", exit Usage;
         /// `version` is not 1.
@@ -355,7 +355,7 @@ error_codes! {
         ClientUrlNeeded = "CLIENT_URL_NEEDED", exit Usage;
         /// The option --url is given for a transport other than HTTP.
         ClientUrlUnused = "CLIENT_URL_UNUSED", exit Usage;
-        /// The command requires a confirmation, but no terminal can be read.
+        /// The command requires a confirmation: no terminal can be read, or --yes is missing.
         ConfirmationRequired = "CONFIRMATION_REQUIRED", exit Usage;
         /// A tool call of the demo was rejected or returned no proposal.
         DemoCallRefused = "DEMO_CALL_REFUSED";
@@ -390,7 +390,7 @@ error_codes! {
         /// The value of --output is not a file path.
         OutputInvalid = "OUTPUT_INVALID", exit Usage;
         /// A --patch rule does not have the form COLUMN=fixed:VALUE or COLUMN=arg:NAME.
-        PatchInvalid = "PATCH_INVALID", safe PolicyViolation;
+        PatchInvalid = "PATCH_INVALID", exit Usage, safe PolicyViolation;
         /// The command has the address of a remote ledger, but no address of a reader.
         ReaderRequired = "READER_REQUIRED", exit Usage;
         /// The source of the proposal does not match the source in --source.
@@ -400,7 +400,7 @@ error_codes! {
         /// The contract has no source with this name and with writeback.
         SourceUnknown = "SOURCE_UNKNOWN", exit Usage;
         /// The command names no tenant column, and the inspected table suggests none.
-        TenantRequired = "TENANT_REQUIRED";
+        TenantRequired = "TENANT_REQUIRED", exit Usage;
         /// The command must ask for a passphrase, but no terminal is attached.
         TerminalRequired = "TERMINAL_REQUIRED", exit Usage;
         /// The value of --auth-token-env is not a valid environment variable name.
@@ -412,13 +412,13 @@ error_codes! {
     }
     Configuration {
         /// The answers file is not a JSON object, or one of its values has an invalid type.
-        AnswersInvalid = "ANSWERS_INVALID";
+        AnswersInvalid = "ANSWERS_INVALID", exit Usage;
         /// The answers file has an unknown key.
-        AnswersUnknownKey = "ANSWERS_UNKNOWN_KEY";
+        AnswersUnknownKey = "ANSWERS_UNKNOWN_KEY", exit Usage;
         /// The patch binds the lookup argument to a column, or one argument to columns that differ.
-        ArgumentTwice = "ARGUMENT_TWICE", safe InvalidArgument;
+        ArgumentTwice = "ARGUMENT_TWICE", exit Usage, safe InvalidArgument;
         /// A numeric bound of a column is invalid.
-        BoundsInvalid = "BOUNDS_INVALID";
+        BoundsInvalid = "BOUNDS_INVALID", exit Usage;
         /// The MCP client's configuration file has a duplicate key.
         ClientFileAmbiguous = "CLIENT_FILE_AMBIGUOUS";
         /// Another process changed the MCP client's configuration file during the edit.
@@ -434,9 +434,9 @@ error_codes! {
         /// The directory of the MCP client's configuration file cannot be created.
         ClientFolderMissing = "CLIENT_FOLDER_MISSING";
         /// The database computes the column, so the patch cannot set it.
-        ColumnGenerated = "COLUMN_GENERATED";
+        ColumnGenerated = "COLUMN_GENERATED", exit Usage;
         /// The inspected table has no column with this name.
-        ColumnNotFound = "COLUMN_NOT_FOUND";
+        ColumnNotFound = "COLUMN_NOT_FOUND", exit Usage;
         /// The contract has validation errors.
         ConfigInvalid = "CONFIG_INVALID";
         /// The contract file does not exist at this path.
@@ -444,9 +444,9 @@ error_codes! {
         /// The contract of the process has validation errors.
         ContractInvalid = "CONTRACT_INVALID", exit Usage;
         /// The generated contract has validation errors.
-        DraftInvalid = "DRAFT_INVALID";
+        DraftInvalid = "DRAFT_INVALID", exit Usage;
         /// The chosen engine does not match the engine of the inspection.
-        EngineMismatch = "ENGINE_MISMATCH";
+        EngineMismatch = "ENGINE_MISMATCH", exit Usage;
         /// The engine is not one that this build supports.
         EngineNotAvailable = "ENGINE_NOT_AVAILABLE", exit Usage;
         /// The environment contains variables that the process must not have.
@@ -472,7 +472,7 @@ error_codes! {
         /// The listen address is not a loopback address, and --allow-remote is not set.
         HttpRemoteNotAllowed = "HTTP_REMOTE_NOT_ALLOWED", exit Usage;
         /// The command names no key column, and the inspection found no single-column key.
-        PrimaryKeyRequired = "PRIMARY_KEY_REQUIRED";
+        PrimaryKeyRequired = "PRIMARY_KEY_REQUIRED", exit Usage;
         /// The command names no schema, and neither an inspection nor a default provides one.
         SchemaRequired = "SCHEMA_REQUIRED", exit Usage;
         /// The value of a setting is invalid or is not UTF-8 text.
@@ -480,17 +480,17 @@ error_codes! {
         /// A required setting has no flag, environment variable or default.
         SettingMissing = "SETTING_MISSING", exit Usage;
         /// The list of allowed state transitions of a column is invalid.
-        StatesInvalid = "STATES_INVALID";
+        StatesInvalid = "STATES_INVALID", exit Usage;
         /// The store path is not UTF-8 text, is not a file path or cannot be made absolute.
         StorePathInvalid = "STORE_PATH_INVALID", exit Usage;
         /// More than one schema has a table with this name, and the command names no schema.
-        TableAmbiguous = "TABLE_AMBIGUOUS";
+        TableAmbiguous = "TABLE_AMBIGUOUS", exit Usage;
         /// The chosen table is a view, which a proposal cannot change.
-        TableIsView = "TABLE_IS_VIEW";
+        TableIsView = "TABLE_IS_VIEW", exit Usage;
         /// The read credential has access to no table with this name.
-        TableNotFound = "TABLE_NOT_FOUND";
+        TableNotFound = "TABLE_NOT_FOUND", exit Usage;
         /// The command names no table.
-        TableRequired = "TABLE_REQUIRED";
+        TableRequired = "TABLE_REQUIRED", exit Usage;
         /// The trusted tenant or principal is missing or invalid.
         TrustedBindingMissing = "TRUSTED_BINDING_MISSING", safe InvalidArgument;
         /// The contract does not define the trusted context of the capability.
@@ -556,7 +556,7 @@ error_codes! {
         /// The client certificate belongs to another deployment.
         PeerDeploymentRefused = "PEER_DEPLOYMENT_REFUSED";
         /// The certificate does not contain a valid identity of a process.
-        PeerIdentityInvalid = "PEER_IDENTITY_INVALID";
+        PeerIdentityInvalid = "PEER_IDENTITY_INVALID", exit Usage;
         /// The server does not accept this client certificate.
         PeerNotListed = "PEER_NOT_LISTED";
         /// The role of the client certificate may not call the service.
@@ -606,7 +606,7 @@ error_codes! {
         /// The file of the secret is missing, too large or unreadable.
         SecretFileUnreadable = "SECRET_FILE_UNREADABLE", exit Usage;
         /// The record or text contains or names a secret, such as a token or private key.
-        SecretMaterialRejected = "SECRET_MATERIAL_REJECTED", rpc InvalidArgument, safe PolicyViolation;
+        SecretMaterialRejected = "SECRET_MATERIAL_REJECTED", exit Usage, rpc InvalidArgument, safe PolicyViolation;
         /// Neither the environment variable of the secret nor its _FILE variable is set.
         SecretMissing = "SECRET_MISSING", exit Usage;
         /// The secret is empty or is not UTF-8 text.
@@ -826,19 +826,19 @@ error_codes! {
         /// The writer cannot read the receipts in the source database.
         ReceiptsUnchecked = "RECEIPTS_UNCHECKED", exit Unreachable;
         /// The source database has receipts of the writer key that are missing from the log.
-        ReceiptsUnreported = "RECEIPTS_UNREPORTED";
+        ReceiptsUnreported = "RECEIPTS_UNREPORTED", exit Refused;
         /// The ledger already has a different receipt of this proposal.
         ReceiptDiffers = "RECEIPT_DIFFERS", rpc AlreadyExists;
         /// The receipt belongs to another proposal, or does not match the report of the writer.
         ReceiptForeign = "RECEIPT_FOREIGN", exit Tampered;
         /// The state of the proposal requires a receipt, and the ledger returned none.
-        ReceiptMissing = "RECEIPT_MISSING";
+        ReceiptMissing = "RECEIPT_MISSING", exit ReceiptMissing;
         /// The ledger has no receipt of this proposal.
         ReceiptNotFound = "RECEIPT_NOT_FOUND", rpc NotFound;
         /// The receipt has no valid signature of a writer key that the trust file accepts.
         ReceiptNotGenuine = "RECEIPT_NOT_GENUINE", exit Tampered;
         /// The receipt is present in the source database, or an operator already gave it up.
-        ReceiptNotLost = "RECEIPT_NOT_LOST";
+        ReceiptNotLost = "RECEIPT_NOT_LOST", exit Refused;
         /// The ledger has no reported receipt of this proposal that an operator can adopt.
         ReceiptNotReported = "RECEIPT_NOT_REPORTED";
         /// An earlier archive order has a later cut than this archive order.
@@ -862,13 +862,13 @@ error_codes! {
         /// The attempt report has no valid signature of a writer key that the trust file accepts.
         AttemptNotGenuine = "ATTEMPT_NOT_GENUINE", exit Tampered;
         /// The short code does not match the proposal.
-        CodeMismatch = "CODE_MISMATCH";
+        CodeMismatch = "CODE_MISMATCH", exit Refused;
         /// The option --yes is given without the required short code of the proposal.
         CodeRequired = "CODE_REQUIRED", exit Usage;
         /// The writer's confirmation belongs to another freeze or unfreeze.
         ConfirmationForeign = "CONFIRMATION_FOREIGN";
-        /// The writer's response has no signed confirmation, or the store reset was started without --yes.
-        ConfirmationMissing = "CONFIRMATION_MISSING", exit Usage;
+        /// The response of the writer has no signed confirmation.
+        ConfirmationMissing = "CONFIRMATION_MISSING";
         /// A decision in the log cannot be decoded.
         DecisionMalformed = "DECISION_MALFORMED", exit Tampered;
         /// The operator's decision cannot be signed.
@@ -1104,7 +1104,7 @@ error_codes! {
         /// The source database reported an error that has no other code.
         SourceFailed = "SOURCE_FAILED";
         /// The URL of the SQLite source does not name a regular file.
-        SourceFileMissing = "SOURCE_FILE_MISSING";
+        SourceFileMissing = "SOURCE_FILE_MISSING", exit Usage;
         /// The source lacks a database, schema, table or column that the contract or URL names.
         SourceObjectNotFound = "SOURCE_OBJECT_NOT_FOUND";
         /// The source is reachable, but the process rejects its database at the start.

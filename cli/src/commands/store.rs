@@ -40,7 +40,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     }
     if !yes {
         return Err(ExitError::new(
-            ErrorCode::ConfirmationMissing,
+            ErrorCode::ConfirmationRequired,
             format!("this removes {}", state.store().display()),
         )
         .with_fix("pass --yes; proposals, decisions, receipts and evidence in it will be lost"));

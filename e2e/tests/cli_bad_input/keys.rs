@@ -93,7 +93,7 @@ fn unapproved_or_unconfirmed_command_does_nothing() -> anyhow::Result<()> {
         &place,
         &["store", "reset"],
         2,
-        "CONFIRMATION_MISSING",
+        "CONFIRMATION_REQUIRED",
         &["local.db", "--yes"],
     )
 }
