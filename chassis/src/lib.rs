@@ -14,6 +14,7 @@ pub mod join;
 pub mod random;
 pub mod retry;
 pub mod run;
+pub mod run_file;
 pub mod sandbox;
 pub mod secret;
 pub mod settings;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::TrustFile;
@@ -13,7 +14,7 @@ use tonic::transport::Channel;
 
 use crate::state::{self, StateDir};
 use crate::supervisor::{
-    Child, ExecutorLaunch, Instance, Process, RunFile, RunningLedger, Supervisor, missing, requirements,
+    Child, ExecutorLaunch, Instance, Process, RunningLedger, Supervisor, missing, requirements,
 };
 use crate::{Context, contract_file, pinned_checkpoint};
 

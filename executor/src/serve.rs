@@ -2,17 +2,17 @@
 //! shutdown.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use synapsor_chassis::background::task_ended;
 use synapsor_chassis::clock::{Clock, SystemClock};
-use synapsor_chassis::files::{self, MODE_PRIVATE};
+use synapsor_chassis::files;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, MESSAGE_BYTES_MAX, ServerLimits};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::join::join_all;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::{RunFile, RunFileGuard};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
 use synapsor_chassis::tls::TlsMaterial;
@@ -114,11 +114,14 @@ impl ProcessContext {
         })
     }
 
-    async fn bind(&self, access: AccessTable) -> Result<(GrpcServer, Option<RunFile>), ExitError> {
+    async fn bind(&self, access: AccessTable) -> Result<(GrpcServer, Option<RunFileGuard>), ExitError> {
         let server =
             GrpcServer::bind(self.settings.listen, &self.tls, access, ServerLimits::default()).await?;
         let run_file = match &self.settings.run_file {
-            Some(path) => Some(RunFile::write(path, &server, self.tls.identity().role())?),
+            Some(path) => {
+                let role = self.tls.identity().role();
+                Some(RunFile::of_this_process(role.as_str(), Some(server.local_addr())).publish(path)?)
+            }
             None => None,
         };
         tracing::info!(address = %server.local_addr(), role = %self.tls.identity().role(), "serving");
@@ -348,35 +351,4 @@ fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIde
         .iter()
         .map(|san| san.parse().map_err(ExitError::from))
         .collect()
-}
-
-/// Run file that exists as long as the process serves.
-struct RunFile {
-    path: PathBuf,
-    content: String,
-}
-
-impl RunFile {
-    fn write(path: &Path, server: &GrpcServer, role: Role) -> Result<Self, ExitError> {
-        let content = serde_json::json!({
-            "role": role.as_str(),
-            "pid": std::process::id(),
-            "address": server.local_addr().to_string(),
-        });
-        let content = content.to_string();
-        files::write_atomic(path, content.as_bytes(), MODE_PRIVATE)?;
-        Ok(Self {
-            path: path.to_owned(),
-            content,
-        })
-    }
-}
-
-impl Drop for RunFile {
-    fn drop(&mut self) {
-        // A successor may have written its own run file in between.
-        if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }

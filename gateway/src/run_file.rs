@@ -2,17 +2,12 @@
 //! gateway serves, and removed at exit.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use serde_json::json;
-use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::{RunFile, RunFileGuard};
 
 use crate::sandbox;
-
-/// Removes the file on orderly exit.
-#[derive(Debug)]
-pub(crate) struct RunFile(PathBuf);
 
 /// Address of the HTTP server.
 #[derive(Clone, Copy, Debug)]
@@ -23,28 +18,22 @@ pub(crate) struct ListenAddress {
 }
 
 /// Writes the run file if a path is given. Stdio has no address.
-pub(crate) fn write(path: Option<&Path>, place: Option<ListenAddress>) -> Result<Option<RunFile>, ExitError> {
+pub(crate) fn write(
+    path: Option<&Path>,
+    place: Option<ListenAddress>,
+) -> Result<Option<RunFileGuard>, ExitError> {
     let Some(path) = path else {
         return Ok(None);
     };
-    let content = json!({
-        "role": "gateway",
-        "pid": std::process::id(),
-        "posture": sandbox::posture(),
-        "transport": place.map_or("stdio", |place| place.transport),
-        "address": place.map(|place| place.address.to_string()),
-        "url": place.map(|place| {
-            let scheme = if place.is_https { "https" } else { "http" };
-            format!("{scheme}://{}/mcp", place.address)
-        }),
-    });
-    files::write_atomic(path, format!("{content}\n").as_bytes(), MODE_PRIVATE)?;
-    Ok(Some(RunFile(path.to_owned())))
-}
-
-impl Drop for RunFile {
-    fn drop(&mut self) {
-        // The file may already be removed.
-        let _ = std::fs::remove_file(&self.0);
-    }
+    let url = |place: ListenAddress| {
+        let scheme = if place.is_https { "https" } else { "http" };
+        format!("{scheme}://{}/mcp", place.address)
+    };
+    let run_file = RunFile {
+        posture: Some(sandbox::posture().to_owned()),
+        transport: Some(place.map_or("stdio", |place| place.transport).to_owned()),
+        url: place.map(url),
+        ..RunFile::of_this_process("gateway", place.map(|place| place.address))
+    };
+    run_file.publish(path).map(Some)
 }

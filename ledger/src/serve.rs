@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use synapsor_chassis::background::{Background, task_ended};
 use synapsor_chassis::clock::SystemClock;
-use synapsor_chassis::files::{self, FileLock, MODE_PRIVATE};
+use synapsor_chassis::files::{self, FileLock};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
@@ -76,7 +77,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
     let _published = settings
         .run_file
         .as_deref()
-        .map(|path| LedgerRunFile::write(path, &server))
+        .map(|path| RunFile::of_this_process("ledger", Some(server.local_addr())).publish(path))
         .transpose()?;
     tracing::info!(address = %server.local_addr(), "ledger ready");
 
@@ -194,33 +195,4 @@ fn from_refusal(refusal: &PublicError) -> ExitError {
         .split_once("; ")
         .unwrap_or((&refusal.public, "see the ledger's log"));
     ExitError::new(refusal.code, problem).with_fix(fix)
-}
-
-/// Run file, present while the ledger serves.
-#[derive(Debug)]
-struct LedgerRunFile {
-    path: PathBuf,
-    content: String,
-}
-
-impl LedgerRunFile {
-    fn write(path: &Path, server: &GrpcServer) -> Result<Self, ExitError> {
-        let pid = rustix::process::getpid().as_raw_nonzero().get();
-        let content =
-            serde_json::json!({ "address": server.local_addr().to_string(), "pid": pid }).to_string();
-        files::write_atomic(path, content.as_bytes(), MODE_PRIVATE)?;
-        Ok(Self {
-            path: path.to_owned(),
-            content,
-        })
-    }
-}
-
-impl Drop for LedgerRunFile {
-    fn drop(&mut self) {
-        // A ledger that took over in between has written its own run file.
-        if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
 }

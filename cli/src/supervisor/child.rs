@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::RunFile;
 use synapsor_codes::ErrorCode;
 use tokio::process::{ChildStdin, Command};
 
 use super::binary;
 use super::environment::Process;
-use super::run_file::RunFile;
 
 /// Timeout from the start of a child to its readiness.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(15);

@@ -10,13 +10,13 @@ use synapsor_chassis::files;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_codes::ErrorCode;
 
 use super::child::{Child, ChildSpec, POLL_PAUSE, READY_TIMEOUT};
 use super::environment::{self, Process};
 use super::instance::Instance;
-use super::run_file::RunFile;
 use crate::Context;
 use crate::state::{ServiceKeyName, StateDir};
 

@@ -12,7 +12,6 @@ mod instance;
 mod ledger;
 mod ledger_monitor;
 mod restart;
-mod run_file;
 
 pub(crate) use binary::path as binary_path;
 pub(crate) use child::Child;
@@ -26,7 +25,6 @@ pub(crate) use instance::Instance;
 pub(crate) use ledger::RunningLedger;
 pub(crate) use ledger_monitor::LedgerMonitor;
 pub(crate) use restart::RestartingChild;
-pub(crate) use run_file::RunFile;
 
 use synapsor_chassis::run::ExitError;
 
