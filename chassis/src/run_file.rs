@@ -1,12 +1,12 @@
 //! Run file: process id and listen address of a serving process, for its parent and for other commands of the same
-//! state directory.
+//! state directory. A process that fails writes its error there.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::files::{self, MODE_PRIVATE};
+use crate::files::{self, FileStamp, MODE_PRIVATE};
 use crate::run::ExitError;
 
 const BYTES_MAX: u64 = 16 * 1024;
@@ -28,6 +28,9 @@ pub struct RunFile {
     /// URL of the MCP endpoint of a gateway on HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Why the process ended; absent while it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ExitError>,
 }
 
 impl RunFile {
@@ -40,6 +43,20 @@ impl RunFile {
             posture: None,
             transport: None,
             url: None,
+            error: None,
+        }
+    }
+
+    /// Run file of this process after it failed.
+    pub(crate) fn of_failure(error: &ExitError) -> Self {
+        Self {
+            pid: std::process::id(),
+            role: None,
+            address: None,
+            posture: None,
+            transport: None,
+            url: None,
+            error: Some(error.clone()),
         }
     }
 
@@ -49,12 +66,17 @@ impl RunFile {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Whether a process with this id exists.
+    /// Returns the error with which the process `pid` ended.
+    pub fn error_of(path: &Path, pid: u32) -> Option<ExitError> {
+        Self::read(path).filter(|found| found.pid == pid)?.error
+    }
+
+    /// Whether a process with this id exists, and has not failed.
     pub fn is_alive(&self) -> bool {
         let pid = i32::try_from(self.pid)
             .ok()
             .and_then(rustix::process::Pid::from_raw);
-        pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        self.error.is_none() && pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
     }
 
     /// Writes the file atomically. Keep the guard while the process serves.
@@ -62,13 +84,24 @@ impl RunFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn publish(&self, path: &Path) -> Result<RunFileGuard, ExitError> {
-        let mut content = serde_json::to_string(self).expect("plain fields have a JSON form");
-        content.push('\n');
-        files::write_atomic(path, content.as_bytes(), MODE_PRIVATE)?;
+        files::write_atomic(path, &self.to_bytes(), MODE_PRIVATE)?;
         Ok(RunFileGuard {
+            stamp: FileStamp::of(path).ok(),
             path: path.to_owned(),
-            content,
         })
+    }
+
+    /// Writes the file as far as possible: the error that it holds is also printed.
+    pub(crate) fn write(&self, path: &Path) {
+        if let Err(error) = files::write_atomic(path, &self.to_bytes(), MODE_PRIVATE) {
+            tracing::warn!(%error, "run file not written");
+        }
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = serde_json::to_vec(self).expect("plain fields have a JSON form");
+        bytes.push(b'\n');
+        bytes
     }
 }
 
@@ -76,12 +109,13 @@ impl RunFile {
 #[derive(Debug)]
 pub struct RunFileGuard {
     path: PathBuf,
-    content: String,
+    /// Compared instead of the content: a sandboxed process may not read the file.
+    stamp: Option<FileStamp>,
 }
 
 impl Drop for RunFileGuard {
     fn drop(&mut self) {
-        if std::fs::read_to_string(&self.path).is_ok_and(|found| found == self.content) {
+        if FileStamp::of(&self.path).ok() == self.stamp {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -89,6 +123,8 @@ impl Drop for RunFileGuard {
 
 #[cfg(test)]
 mod tests {
+    use synapsor_codes::ErrorCode;
+
     use super::*;
 
     fn file() -> RunFile {
@@ -116,6 +152,17 @@ mod tests {
         let _second = successor.publish(&path).unwrap();
         drop(first);
         assert_eq!(RunFile::read(&path), Some(successor));
+    }
+
+    #[test]
+    fn failed_process_leaves_its_error() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("writer.json");
+        let error =
+            ExitError::new(ErrorCode::StoreLocked, "another ledger owns the store").with_fix("stop it");
+        RunFile::of_failure(&error).write(&path);
+        assert_eq!(RunFile::error_of(&path, std::process::id()), Some(error));
+        assert_eq!(RunFile::error_of(&path, 1), None);
     }
 
     #[test]

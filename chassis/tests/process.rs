@@ -27,7 +27,9 @@ const CANARY: &str = "hunter2-canary";
 fn child() -> ExitCode {
     match EnvVars::of_process().get(SCENE).unwrap() {
         None => ExitCode::SUCCESS,
-        Some(scene) if scene == "confined" => run_confined(Level::INFO, || scene, lock_in, try_the_door),
+        Some(scene) if scene == "confined" => {
+            run_confined(Level::INFO, || scene, |_| None, lock_in, try_the_door)
+        }
         Some(scene) => run(Level::INFO, || scene, act),
     }
 }

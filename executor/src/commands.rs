@@ -26,6 +26,14 @@ use synapsor_source::probe;
 use synapsor_source::{Engine, ReceiptTable};
 use synapsor_writeback::Database;
 
+/// Prints the error of a command as the JSON object `{"error": …}`, for the parent process.
+pub fn answered(outcome: Result<(), ExitError>) -> Result<(), ExitError> {
+    outcome.inspect_err(|error| {
+        // The error is also printed to stderr, and the parent knows the exit code.
+        let _ = print(&serde_json::json!({ "error": error }));
+    })
+}
+
 /// Prints the schema catalog of the database that one variable names.
 ///
 /// # Errors

@@ -22,8 +22,8 @@ use settings::{Command, ExecutorArgs, Settings};
 pub async fn run(flags: ExecutorArgs, stop: CancellationToken) -> Result<(), ExitError> {
     match flags.command {
         Some(Command::Sample { path }) => sample::create(&path),
-        Some(Command::Inspect(flags)) => commands::inspect(&flags, stop).await,
-        Some(Command::Probe(flags)) => commands::probe(&flags, stop).await,
+        Some(Command::Inspect(flags)) => commands::answered(commands::inspect(&flags, stop).await),
+        Some(Command::Probe(flags)) => commands::answered(commands::probe(&flags, stop).await),
         None => serve::run(Settings::resolve(flags.serve)?, stop).await,
     }
 }

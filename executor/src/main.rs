@@ -13,5 +13,11 @@ use synapsor_executor::settings::ExecutorArgs;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    run::run(Level::INFO, ExecutorArgs::parse, synapsor_executor::run)
+    run::run_confined(
+        Level::INFO,
+        ExecutorArgs::parse,
+        |arguments| arguments.serve.run_file.clone(),
+        |_| Ok(()),
+        synapsor_executor::run,
+    )
 }

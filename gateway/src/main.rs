@@ -16,6 +16,7 @@ fn main() -> ExitCode {
     run::run_confined(
         Level::INFO,
         GatewayArgs::parse,
+        GatewayArgs::run_file,
         synapsor_gateway::confine,
         synapsor_gateway::run,
     )

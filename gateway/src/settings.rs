@@ -167,6 +167,13 @@ fn ledger(flags: &GatewayArgs, env: &EnvVars) -> Result<Option<String>, ExitErro
     }
 }
 
+impl GatewayArgs {
+    /// Returns the path of the run file; `None` also if its variable is not readable, which [`Settings`] reports.
+    pub fn run_file(&self) -> Option<PathBuf> {
+        run_file(self, &EnvVars::of_process()).ok().flatten()
+    }
+}
+
 fn run_file(flags: &GatewayArgs, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
     match &flags.run_file {
         Some(path) => Ok(Some(path.clone())),

@@ -13,5 +13,11 @@ use synapsor_ledger::{Settings, serve};
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    run::run(Level::INFO, Settings::parse, serve)
+    run::run_confined(
+        Level::INFO,
+        Settings::parse,
+        |settings| settings.run_file.clone(),
+        |_| Ok(()),
+        serve,
+    )
 }

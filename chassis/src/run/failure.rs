@@ -2,15 +2,18 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use synapsor_codes::{ErrorCode, Exit};
 
 use crate::telemetry::redact;
 
-/// User-facing error of a process or a command.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// User-facing error of a process or a command. As JSON it has the members `code`, `message` and `fix`; it is read
+/// back like that from a child process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitError {
     code: ErrorCode,
     message: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }
 
@@ -22,6 +25,13 @@ impl ExitError {
             message: redact::redact(message.as_ref()),
             fix: None,
         }
+    }
+
+    /// Adds the process that failed to the message.
+    #[must_use]
+    pub fn of_process(mut self, name: &str) -> Self {
+        self.message = format!("the {name} ended: {}", self.message);
+        self
     }
 
     /// Adds the fix: one instruction for the user.

@@ -4,6 +4,7 @@
 mod failure;
 
 use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 pub use failure::ExitError;
 pub use synapsor_codes::Exit;
 
+use crate::run_file::RunFile;
 use crate::settings::EnvVars;
 use crate::telemetry::{self, LogSettings};
 use crate::{harden, shutdown};
@@ -29,14 +31,16 @@ where
     Fut: Future<Output = Result<T, ExitError>>,
     T: Into<Exit>,
 {
-    run_confined(default_level, parse, |_| Ok(()), body)
+    run_confined(default_level, parse, |_| None, |_| Ok(()), body)
 }
 
 /// Runs like [`run`], with the step `confine` between logging and runtime. The process still has one thread then,
-/// so the restrictions apply to every later thread.
+/// so the restrictions apply to every later thread. An error is also written to the run file that the arguments
+/// name, where the parent process reads it.
 pub fn run_confined<A, F, Fut, T>(
     default_level: telemetry::Level,
     parse: impl FnOnce() -> A,
+    run_file: impl FnOnce(&A) -> Option<PathBuf>,
     confine: impl FnOnce(&A) -> Result<(), ExitError>,
     body: F,
 ) -> ExitCode
@@ -49,9 +53,15 @@ where
         return end(&failure);
     }
     let arguments = parse();
+    let run_file = run_file(&arguments);
     match start(default_level, arguments, confine, body) {
         Ok(exit) => ExitCode::from(exit.into().number()),
-        Err(failure) => end(&failure),
+        Err(failure) => {
+            if let Some(path) = run_file {
+                RunFile::of_failure(&failure).write(&path);
+            }
+            end(&failure)
+        }
     }
 }
 

@@ -24,7 +24,6 @@ pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(15);
 /// A child drains for at most 10 seconds; then it is killed.
 const END_TIMEOUT: Duration = Duration::from_secs(12);
 pub(super) const POLL_PAUSE: Duration = Duration::from_millis(10);
-const LOG_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Settings for the start of a child.
 #[derive(Debug)]
@@ -111,7 +110,9 @@ impl Child {
     pub(super) async fn wait_ready(&mut self) -> Result<(), ExitError> {
         let start = Instant::now();
         loop {
-            if let Some(found) = RunFile::read(&self.run_file).filter(|found| found.pid == self.pid) {
+            if let Some(found) =
+                RunFile::read(&self.run_file).filter(|found| found.pid == self.pid && found.error.is_none())
+            {
                 self.address = found.address;
                 self.posture = found.posture;
                 return Ok(());
@@ -169,7 +170,7 @@ impl Child {
     pub(crate) fn ended(&mut self) -> Option<ExitError> {
         match self.handle.try_wait() {
             Ok(None) => None,
-            Ok(Some(status)) => Some(last_failure(self.log.as_deref(), self.name(), Some(status))),
+            Ok(Some(status)) => Some(self.last_failure(Some(status))),
             Err(error) => Some(ExitError::new(
                 ErrorCode::ChildLost,
                 format!("cannot wait for the {}: {}", self.name(), error.kind()),
@@ -180,7 +181,11 @@ impl Child {
     /// Waits for its exit, without a timeout.
     pub(crate) async fn wait_end(&mut self) -> ExitError {
         let status = self.handle.wait().await.ok();
-        last_failure(self.log.as_deref(), self.name(), status)
+        self.last_failure(status)
+    }
+
+    fn last_failure(&self, status: Option<ExitStatus>) -> ExitError {
+        last_failure(&self.run_file, self.pid, self.log.as_deref(), self.name(), status)
     }
 
     /// Lets it drain and exit, or kills it.
@@ -219,48 +224,23 @@ pub(super) fn not_started(spec: &ChildSpec, error: &std::io::Error) -> ExitError
     .with_fix("check that the binaries beside synapsor-runner are executable")
 }
 
-/// Returns the last error that a child printed, as an error of this process.
-pub(super) fn last_failure(log: Option<&Path>, name: &str, status: Option<ExitStatus>) -> ExitError {
+/// Returns the error with which a child ended, as it wrote it to its run file.
+pub(super) fn last_failure(
+    run_file: &Path,
+    pid: u32,
+    log: Option<&Path>,
+    name: &str,
+    status: Option<ExitStatus>,
+) -> ExitError {
     if let Some(signal) = status.and_then(|status| status.signal()) {
         return ExitError::new(
             ErrorCode::ChildKilled,
             format!("the {name} was killed by signal {signal}"),
         );
     }
-    let Some(log) = log else {
-        return ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended"))
-            .with_fix("check its message above");
-    };
-    let bytes = files::read_bounded(log, LOG_BYTES_MAX).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<&str> = text.lines().collect();
-    match printed_failure(&lines) {
-        Some((code, message, fix)) => {
-            let failure = ExitError::new(code, format!("the {name} ended: {message}"));
-            match fix {
-                Some(fix) => failure.with_fix(fix),
-                None => failure,
-            }
-        }
-        None => {
-            let usage = lines.iter().rfind(|line| line.starts_with("error: "));
-            let last = usage.or(lines.last()).copied().unwrap_or("no output");
-            ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended: {last}"))
-                .with_fix(format!("check {}", log.display()))
-        }
+    if let Some(error) = RunFile::error_of(run_file, pid) {
+        return error.of_process(name);
     }
-}
-
-/// Parses code, message and fix of the last error among the lines that a child printed.
-pub(super) fn printed_failure(lines: &[&str]) -> Option<(ErrorCode, String, Option<String>)> {
-    let at = lines.iter().rposition(|line| line.starts_with("error["))?;
-    let (code, message) = lines[at].strip_prefix("error[")?.split_once("]: ")?;
-    let rest = &lines[at + 1..];
-    let more = rest.iter().copied().take_while(|line| !line.starts_with("fix: "));
-    let fix = rest.iter().find_map(|line| line.strip_prefix("fix: "));
-    let message = std::iter::once(message)
-        .chain(more)
-        .collect::<Vec<_>>()
-        .join("\n");
-    Some((ErrorCode::from_text(code)?, message, fix.map(str::to_owned)))
+    let place = log.map_or_else(|| "its message above".to_owned(), |log| log.display().to_string());
+    ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended")).with_fix(format!("check {place}"))
 }

@@ -6,19 +6,19 @@ use std::ffi::OsString;
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::Deserialize;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::inspection::INSPECTION_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::Command;
 
-use super::{binary, child, environment};
+use super::{binary, environment};
 use crate::Context;
 
 const BINARY: &str = "synapsor-executor";
 /// Timeout from the start of the child to its output; its own database timeouts are shorter.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-const MESSAGES_BYTES_MAX: usize = 64 * 1024;
 
 /// Runs the executor with `arguments` and the variables of `names` that are set, and returns its output.
 ///
@@ -36,7 +36,7 @@ pub(crate) async fn run_executor_command(
         .envs(environment::take(&context.env, names)?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
     let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(command));
@@ -51,6 +51,12 @@ pub(crate) async fn run_executor_command(
         .await
 }
 
+/// Output of a command that failed.
+#[derive(Deserialize)]
+struct Failed {
+    error: ExitError,
+}
+
 async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     let lost = |error: std::io::Error| {
         ExitError::new(
@@ -60,27 +66,20 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
         .with_fix("check that the binaries beside synapsor-runner are executable")
     };
     let mut child = command.spawn().map_err(lost)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (printed, messages) = tokio::try_join!(
-        bounded(stdout, INSPECTION_BYTES_MAX),
-        bounded(stderr, MESSAGES_BYTES_MAX),
-    )
-    .map_err(lost)?;
+    let stdout = child.stdout.take();
+    let printed = bounded(stdout, INSPECTION_BYTES_MAX).await.map_err(lost)?;
     let status = child.wait().await.map_err(lost)?;
-    let text = String::from_utf8_lossy(&messages);
     if status.success() && printed.len() <= INSPECTION_BYTES_MAX {
         return Ok(printed);
     }
-    let lines: Vec<&str> = text.lines().collect();
-    let Some((code, message, fix)) = child::printed_failure(&lines) else {
-        let text = format!("{BINARY} exited without a valid result");
-        return Err(ExitError::new(ErrorCode::ChildEnded, text).with_fix("retry with one --schema"));
-    };
-    let failure = ExitError::new(code, message);
-    Err(match fix {
-        Some(fix) => failure.with_fix(fix),
-        None => failure,
-    })
+    let failed = serde_json::from_slice::<Failed>(&printed);
+    Err(failed.map_or_else(
+        |_| {
+            let text = format!("{BINARY} exited without a valid result");
+            ExitError::new(ErrorCode::ChildEnded, text).with_fix("retry with one --schema")
+        },
+        |failed| failed.error,
+    ))
 }
 
 /// Reads to the end, but at most one byte more than `bytes_max`.

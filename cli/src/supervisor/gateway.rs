@@ -103,6 +103,7 @@ pub(crate) struct StdioGateway {
     environment: Vec<String>,
     /// Log file of its stderr, unless it shares this process's.
     log: Option<PathBuf>,
+    run_file: PathBuf,
 }
 
 impl StdioGateway {
@@ -131,10 +132,16 @@ impl StdioGateway {
         }
     }
 
-    /// Returns the error that the gateway printed at its exit.
+    /// Returns the error with which the gateway ended.
     pub(crate) async fn last_failure(&mut self) -> ExitError {
         let status = self.handle.wait().await.ok();
-        child::last_failure(self.log.as_deref(), Process::Gateway.as_str(), status)
+        child::last_failure(
+            &self.run_file,
+            self.pid,
+            self.log.as_deref(),
+            Process::Gateway.as_str(),
+            status,
+        )
     }
 }
 
@@ -236,6 +243,7 @@ fn start_stdio(spec: &ChildSpec, is_inherited: bool) -> Result<StdioGateway, Exi
         environment: spec.environment.keys().cloned().collect(),
         handle,
         log: spec.log.clone(),
+        run_file: spec.run_file.clone(),
     })
 }
 
