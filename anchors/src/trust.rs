@@ -1,6 +1,7 @@
 //! Reads the files that this process trusts: the trust file, reloaded whenever its bytes change, and its own
 //! copy of the contract.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -12,22 +13,24 @@ use synapsor_domain::contract::Contract;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::FILE_BYTES_MAX;
+use synapsor_domain::log::TreeHead;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
-
-use crate::pinned_checkpoint::CheckpointPinFile;
 
 const FILE_LIMIT: u64 = FILE_BYTES_MAX as u64;
 const KEY_BYTES_MAX: u64 = 16 * 1024;
 
 /// Trust file on disk. Clones share the version read last.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct TrustFileCache {
     path: PathBuf,
     last: Arc<Mutex<Option<Last>>>,
     /// Determines the tree head at which a key counts as retired if its entry names none.
-    pin: Arc<OnceLock<CheckpointPinFile>>,
+    pin: Arc<OnceLock<Pin>>,
 }
+
+/// Returns the newest tree head that this process knows.
+type Pin = Box<dyn Fn() -> Option<TreeHead> + Send + Sync>;
 
 /// Trust file with the digest of its bytes.
 type Read = (Arc<TrustFile>, Digest);
@@ -40,6 +43,14 @@ struct Last {
     stamp: Option<FileStamp>,
 }
 
+impl fmt::Debug for TrustFileCache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TrustFileCache")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
 impl TrustFileCache {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -49,10 +60,10 @@ impl TrustFileCache {
         }
     }
 
-    /// Sets the pin file. From the next read on, a key whose retirement names no tree head counts as retired at
-    /// the tree head that `witness` had pinned when the file was read.
-    pub fn pin_by(&self, witness: CheckpointPinFile) {
-        let _ = self.pin.set(witness);
+    /// Sets the source of the newest tree head. From the next read on, a key whose retirement names no tree head
+    /// counts as retired at the tree head that `pin` returned when the file was read.
+    pub fn pin_by(&self, pin: impl Fn() -> Option<TreeHead> + Send + Sync + 'static) {
+        let _ = self.pin.set(Box::new(pin));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
@@ -78,7 +89,7 @@ impl TrustFileCache {
             known => {
                 let mut file = TrustFile::parse(&bytes)?;
                 let earlier = known.as_ref().map(|known| known.read.0.as_ref());
-                file.pin_retirements(self.pin.get().and_then(CheckpointPinFile::pin), earlier);
+                file.pin_retirements(self.pin.get().and_then(|pin| pin()), earlier);
                 if known.is_some() {
                     tracing::warn!(%digest, "trust file changed");
                 }

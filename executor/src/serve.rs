@@ -100,7 +100,8 @@ impl ProcessContext {
             .join(format!("{}.witness", tls.identity().role()));
         let witness =
             CheckpointPinFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
-        trust.pin_by(witness.clone());
+        let pinned = witness.clone();
+        trust.pin_by(move || pinned.pin());
         let ledger = grpc_channel::connect(&tls, &Endpoint::new(Role::Ledger, &settings.ledger))?;
         Ok(Self {
             settings,

@@ -20,6 +20,7 @@ use synapsor_domain::writeback::Receipt;
 use crate::store::agents::{self, AgentScope};
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::{ReadTransaction, StoreError, StoreTxError, events, records};
+use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
 /// Maximum number of evidence bundles in one replay.
@@ -45,7 +46,7 @@ impl Ledger {
         caller: &RequestContext,
         ticket: DsseEnvelope,
     ) -> Result<VerifiedTicket, PublicError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         VerifiedTicket::verify(ticket, &trust.file, &caller.identity, self.now())
     }
 

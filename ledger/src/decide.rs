@@ -2,7 +2,6 @@
 //! stores it; the writer verifies all of them again. The ledger records refused objects as refused.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
@@ -107,7 +106,7 @@ impl Ledger {
             .to_bytes()
             .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("signed object: {e}")))?;
         let key = caller.request(request_id, &[&bytes])?;
-        let (trust, now) = (self.trust.current()?, self.now());
+        let (trust, now) = (Trust::current(&self.trust)?, self.now());
         let (presented, judged_by) = (signed.clone(), trust.clone());
         let verdicts = self
             .store
@@ -131,7 +130,7 @@ impl Ledger {
 struct SignedSubmission {
     caller: RequestContext,
     key: RequestKey,
-    trust: Arc<Trust>,
+    trust: Trust,
     now: Timestamp,
     expiry_time: Option<Timestamp>,
     kind: ObjectKind,

@@ -2,8 +2,6 @@
 //! result stays open. The ledger verifies reports under the writer's key of the trust file. Contradictory receipts
 //! raise an alarm.
 
-use std::sync::Arc;
-
 use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -62,7 +60,7 @@ impl Ledger {
         caller: RequestContext,
         settlement: FinishedAttempt,
     ) -> Result<Committed<DurableResult<ProposalState>>, StoreTxError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         let report = open_report(&settlement, &trust)?;
         // Verified here, where signatures do not block the writing thread.
         let receipt = settlement
@@ -100,7 +98,7 @@ impl Ledger {
         caller: RequestContext,
         settlement: FinishedAttempt,
     ) -> Result<(), StoreTxError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         let report = open_report(&settlement, &trust)?;
         if report.result != AttemptResult::InDoubt {
             return Err(malformed("attempt.result", "must be in_doubt").into());
@@ -162,7 +160,7 @@ struct AttemptCloser {
     row: ProposalRow,
     settlement: FinishedAttempt,
     report: AttemptReport,
-    trust: Arc<Trust>,
+    trust: Trust,
 }
 
 /// A receipt signed by a writer key.

@@ -1,8 +1,6 @@
 //! Accepts records of readers: reads, refused calls and proposals. Each is checked before it is stored and durable
 //! before the ledger responds.
 
-use std::sync::Arc;
-
 use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -102,7 +100,7 @@ impl Ledger {
         caller: &RequestContext,
         filings: Vec<Result<CallRecord, PublicError>>,
     ) -> Vec<Result<Committed<Option<SubmittedProposal>>, StoreTxError>> {
-        let trust = self.trust.current();
+        let trust = Trust::current(&self.trust);
         let times = Times {
             now: self.now(),
             expiry: self.expiry_time(),
@@ -159,7 +157,7 @@ impl CheckedSubmission {
     fn check(
         filing: CallRecord,
         caller: &RequestContext,
-        trust: &Result<Arc<Trust>, PublicError>,
+        trust: &Result<Trust, PublicError>,
         times: Times,
     ) -> Result<Self, PublicError> {
         let caller = RequestContext {

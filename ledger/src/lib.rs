@@ -31,6 +31,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use synapsor_anchors::trust::TrustFileCache;
 use synapsor_chassis::clock::Clock;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
@@ -42,7 +43,7 @@ pub use error::{refusal_of, refusal_of_store};
 pub use rpc::routes;
 pub use serve::serve;
 pub use settings::Settings;
-pub use trust::{Trust, TrustFileCache};
+pub use trust::Trust;
 
 use lease::Streams;
 use store::requests::RequestKey;
@@ -57,7 +58,7 @@ const REQUEST_ID_BYTES_MAX: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Ledger {
     pub(crate) store: Store,
-    pub(crate) trust: Arc<TrustFileCache>,
+    pub(crate) trust: TrustFileCache,
     pub(crate) clock: Arc<WallClock>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) watches: Arc<Watches>,
@@ -77,10 +78,10 @@ pub struct RequestContext {
 impl Ledger {
     /// Creates a ledger over an open store.
     pub fn new(store: Store, trust: TrustFileCache, clock: Arc<dyn Clock>) -> Self {
-        trust.pin_by(store.head());
+        trust::pin_by(&trust, store.head());
         Self {
             store,
-            trust: Arc::new(trust),
+            trust,
             clock: Arc::new(WallClock::new(clock)),
             streams: Arc::default(),
             watches: Arc::default(),

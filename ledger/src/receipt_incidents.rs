@@ -12,6 +12,7 @@ use crate::store::events::ANSWER_BYTES_MAX;
 use crate::store::{
     NewEvent, ParsedBody, ReadTransaction, StoreTxError, WriteTransaction, kind_of_finding, receipts, records,
 };
+use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
 /// Maximum number of receipts in one response.
@@ -55,7 +56,7 @@ impl Ledger {
         caller: RequestContext,
         signed: DsseEnvelope,
     ) -> Result<u32, StoreTxError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         let finding = verify_receipt_finding(&signed, &trust.file)?;
         let name = caller.identity.rsplit('/').next().unwrap_or_default();
         if finding.writer != name && finding.writer != caller.identity {

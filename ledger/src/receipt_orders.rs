@@ -46,7 +46,7 @@ impl Ledger {
         caller: RequestContext,
         signed: DsseEnvelope,
     ) -> Result<Committed<RecordedOrder>, StoreTxError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         let now = self.now();
         let verified = verify_receipt_order(&signed, &trust.file, now)?;
         check_reason(verified.order().reason.as_deref())?;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_anchors::trust::TrustFileCache;
 use synapsor_chassis::background::{Background, task_ended};
 use synapsor_chassis::clock::SystemClock;
 use synapsor_chassis::files::{self, FileLock};
@@ -19,9 +20,7 @@ use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
 use crate::store::{Store, StoreError, StoreTxError};
-use crate::{
-    Ledger, RequestContext, STREAMING_METHODS, Settings, TrustFileCache, access_table, refusal_of, routes,
-};
+use crate::{Ledger, RequestContext, STREAMING_METHODS, Settings, Trust, access_table, refusal_of, routes};
 
 /// Time after the last connection at which a ledger started on demand ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -36,8 +35,8 @@ const KEY_BYTES_MAX: u64 = 64 * 1024;
 /// Runs the ledger until `stop`, or until it is no longer needed.
 pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
     let lock = own_store(&settings.store)?;
-    let trust = TrustFileCache::open(&settings.trust).map_err(|e| from_refusal(&e))?;
-    let current = trust.current().map_err(|e| from_refusal(&e))?;
+    let trust = TrustFileCache::new(&settings.trust);
+    let current = Trust::current(&trust).map_err(|e| from_refusal(&e))?;
     let key = signing_key(&settings.signing_key)?;
     let known = current
         .file

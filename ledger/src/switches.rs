@@ -14,6 +14,7 @@ use synapsor_domain::writeback::verify_confirmation;
 use crate::store::{
     Committed, NewEvent, ParsedBody, ReadTransaction, StoreTxError, WriteTransaction, events, switches,
 };
+use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
 /// Recorded freezes and lifts.
@@ -47,7 +48,7 @@ impl Ledger {
         caller: RequestContext,
         signed: DsseEnvelope,
     ) -> Result<Committed<u64>, StoreTxError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         let now = self.now();
         let verified = if signed.payload_type == ObjectKind::Freeze.payload_type() {
             let freeze = verify_freeze(&signed, &trust.file)?;
@@ -99,7 +100,7 @@ impl Ledger {
         caller: RequestContext,
         signed: DsseEnvelope,
     ) -> Result<(), StoreTxError> {
-        let trust = self.trust.current()?;
+        let trust = Trust::current(&self.trust)?;
         verify_confirmation(&signed, &trust.file)?;
         let now = self.now();
         let body = bytes_of(&signed)?;

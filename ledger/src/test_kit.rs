@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use synapsor_anchors::trust::TrustFileCache;
 use synapsor_chassis::clock::ManualClock;
 use synapsor_chassis::random;
 use synapsor_domain::approval::{
@@ -27,7 +28,7 @@ use zeroize::Zeroizing;
 
 use crate::intake::{CallRecord, CallRecordBody, SubmittedProposal};
 use crate::store::{Committed, Store, StoreTxError};
-use crate::{Ledger, RequestContext, TrustFileCache};
+use crate::{Ledger, RequestContext};
 
 pub(crate) const ORIGIN: &str = "synapsor/dep-test";
 pub(crate) const NOW_MS: i64 = 1_800_000_000_000;
@@ -426,6 +427,6 @@ pub(crate) fn trust_file(ann_revoked: bool) -> String {
 
 pub(crate) fn open(dir: &tempfile::TempDir, clock: Arc<ManualClock>) -> Ledger {
     let store = Store::open(&dir.path().join("local.db"), ORIGIN, key(LEDGER_KEY)).unwrap();
-    let trust = TrustFileCache::open(&dir.path().join("trust.json")).unwrap();
+    let trust = TrustFileCache::new(dir.path().join("trust.json"));
     Ledger::new(store, trust, clock)
 }

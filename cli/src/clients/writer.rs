@@ -10,7 +10,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{DryRunVerdict, PreflightReport, ReceiptRef};
+use synapsor_domain::writeback::{DryRunVerdict, PreflightReport, ReceiptRef, RejectEffect};
 use synapsor_proto::convert::verdict_from_wire;
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
 use tonic::transport::Channel;
@@ -57,15 +57,6 @@ pub(crate) struct Preview {
     pub(crate) message: String,
     /// After-image as UTF-8 JSON of tagged values.
     pub(crate) after_json: Option<Vec<u8>>,
-}
-
-/// Effect of a rejection on a writer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RejectEffect {
-    Tombstoned,
-    AlreadyFinal,
-    CommitInProgress,
-    BlockedLocally,
 }
 
 /// A writer's response to a rejection.
@@ -211,18 +202,7 @@ impl WriterClient {
             decision: Some(decision.into()),
         };
         let answer = call(&self.target, message, async |m| self.client.reject(m).await).await?;
-        let effect = match answer.effect() {
-            wire::RejectEffect::Tombstoned => RejectEffect::Tombstoned,
-            wire::RejectEffect::AlreadyFinal => RejectEffect::AlreadyFinal,
-            wire::RejectEffect::CommitInProgress => RejectEffect::CommitInProgress,
-            wire::RejectEffect::BlockedLocally => RejectEffect::BlockedLocally,
-            wire::RejectEffect::Unspecified => {
-                return Err(verification_failed(
-                    ErrorCode::WriterAnswerMalformed,
-                    "reject effect missing",
-                ));
-            }
-        };
+        let effect = answer.effect().try_into().map_err(odd)?;
         let receipt = answer
             .receipt
             .map(DsseEnvelope::try_from)
@@ -297,17 +277,6 @@ impl WriterClient {
     /// Returns the address of the writer.
     pub(crate) fn address(&self) -> String {
         self.target.to_string()
-    }
-}
-
-impl RejectEffect {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tombstoned => "tombstoned",
-            Self::AlreadyFinal => "already_final",
-            Self::CommitInProgress => "commit_in_progress",
-            Self::BlockedLocally => "blocked_locally",
-        }
     }
 }
 

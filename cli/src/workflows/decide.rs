@@ -8,11 +8,12 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::RejectEffect;
 
 use super::fetch_proposal::{ProposalView, SignedReceipt, open_receipt};
 use super::{check_reason, now};
 use crate::Context;
-use crate::clients::{LedgerClient, RejectEffect, WriterClient, refused, verification_failed};
+use crate::clients::{LedgerClient, WriterClient, refused, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::sign::{self, Terms};

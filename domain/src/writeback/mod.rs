@@ -11,6 +11,7 @@ mod probe;
 mod proof;
 mod receipt;
 mod receipt_finding;
+mod reject_effect;
 mod targets;
 mod writer_signed;
 
@@ -32,4 +33,5 @@ pub use receipt::{RECEIPT_TABLE, Receipt};
 pub use receipt_finding::{
     ReceiptDiscrepancy, ReceiptFinding, ReceiptIncidentKind, ReceiptRef, verify_receipt_finding,
 };
+pub use reject_effect::RejectEffect;
 pub use targets::{TableRequirements, table_targets};

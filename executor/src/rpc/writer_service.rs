@@ -17,7 +17,7 @@ use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
 use crate::commands::probe_writer;
-use crate::writeback::{self, AuditPage, DryRuns, RejectEffect, Writer};
+use crate::writeback::{self, AuditPage, DryRuns, Writer};
 
 /// Service of a writer.
 #[derive(Debug, Clone)]
@@ -37,14 +37,9 @@ impl WriterRpc {
     async fn denied(&self, request: wire::RejectRequest) -> Result<wire::RejectResponse, PublicError> {
         let proposal: DsseEnvelope = required("proposal", request.proposal)?.try_into()?;
         let decision: DsseEnvelope = required("decision", request.decision)?.try_into()?;
-        let (effect, receipt) = match writeback::reject(&self.writer, proposal, &decision).await? {
-            RejectEffect::Tombstoned(receipt) => (wire::RejectEffect::Tombstoned, Some(receipt)),
-            RejectEffect::AlreadyFinal(receipt) => (wire::RejectEffect::AlreadyFinal, Some(receipt)),
-            RejectEffect::CommitInProgress => (wire::RejectEffect::CommitInProgress, None),
-            RejectEffect::BlockedLocally => (wire::RejectEffect::BlockedLocally, None),
-        };
+        let (effect, receipt) = writeback::reject(&self.writer, proposal, &decision).await?;
         Ok(wire::RejectResponse {
-            effect: effect.into(),
+            effect: wire::RejectEffect::from(effect).into(),
             receipt: receipt.map(Into::into),
         })
     }

@@ -52,7 +52,7 @@ pub use dry_run::{DryRun, DryRuns, preview};
 pub use freeze::{confirm, take_freeze, take_unfreeze};
 pub use ledger_client::WritebackClient;
 pub use receipt_problems::ReceiptProblems;
-pub use reject::{RejectEffect, reject};
+pub use reject::reject;
 pub use unproven::{ReportedReceipts, report_receipts};
 
 use synapsor_source::Engine;

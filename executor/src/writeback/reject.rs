@@ -11,7 +11,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::signing::DsseEnvelope;
-use synapsor_domain::writeback::Ending;
+use synapsor_domain::writeback::{Ending, RejectEffect};
 use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
 use tokio_util::sync::CancellationToken;
 
@@ -25,20 +25,8 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_
 /// Rejections per retry pass.
 const PAGE: usize = 64;
 
-/// Effect of a rejection.
-#[derive(Debug, Clone)]
-pub enum RejectEffect {
-    /// A tombstone is committed.
-    Tombstoned(DsseEnvelope),
-    /// The proposal had ended before.
-    AlreadyFinal(DsseEnvelope),
-    /// An attempt is past the point of no return.
-    CommitInProgress,
-    /// The database does not take the tombstone now; this writer does not apply the proposal, and retries.
-    BlockedLocally,
-}
-
-/// Applies a signed rejection of one proposal.
+/// Applies a signed rejection of one proposal. Returns its effect, and the receipt that ended the proposal if the
+/// database holds one.
 ///
 /// # Errors
 /// Verification errors; `STATE_NOT_WRITABLE` when neither the state directory nor the database could store it.
@@ -46,7 +34,7 @@ pub async fn reject(
     writer: &Writer,
     proposal: DsseEnvelope,
     decision: &DsseEnvelope,
-) -> Result<RejectEffect, PublicError> {
+) -> Result<(RejectEffect, Option<DsseEnvelope>), PublicError> {
     let ending = verified(writer, proposal, decision)?;
     let id = &ending.proposal().id;
     let kept = writer
@@ -54,13 +42,13 @@ pub async fn reject(
         .reject(id, ending.attested().envelope(), decision)
         .await;
     if let Ok(Some(AttemptPhase::Committing)) = kept {
-        return Ok(RejectEffect::CommitInProgress);
+        return Ok((RejectEffect::CommitInProgress, None));
     }
     match tombstone(writer, ending).await? {
         // The database holds the tombstone, whether or not the file was written.
-        Some((envelope, true)) => Ok(RejectEffect::Tombstoned(envelope)),
-        Some((envelope, false)) => Ok(RejectEffect::AlreadyFinal(envelope)),
-        None => kept.map(|_| RejectEffect::BlockedLocally),
+        Some((envelope, true)) => Ok((RejectEffect::Tombstoned, Some(envelope))),
+        Some((envelope, false)) => Ok((RejectEffect::AlreadyFinal, Some(envelope))),
+        None => kept.map(|_| (RejectEffect::BlockedLocally, None)),
     }
 }
 

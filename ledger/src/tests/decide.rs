@@ -297,7 +297,10 @@ async fn writing_thread_reuses_verification_results() {
     let first = approval(&world, &draft);
     decide(&world, first.clone()).await.unwrap();
     let second = approval(&world, &draft);
-    let (trust, now) = (world.ledger.trust.current().unwrap(), world.now());
+    let (trust, now) = (
+        crate::trust::Trust::current(&world.ledger.trust).unwrap(),
+        world.now(),
+    );
     let (presented, judged_by) = (second.clone(), trust.clone());
     let verdicts = world
         .ledger

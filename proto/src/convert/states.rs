@@ -5,7 +5,7 @@ use synapsor_domain::agent_view::AgentProposalState;
 use synapsor_domain::contract::Mode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::ProposalState;
-use synapsor_domain::writeback::{DryRunVerdict, ReceiptIncidentKind, ReceiptOutcome};
+use synapsor_domain::writeback::{DryRunVerdict, ReceiptIncidentKind, ReceiptOutcome, RejectEffect};
 
 use super::{malformed, required};
 use crate::executor::v1 as executor;
@@ -74,6 +74,13 @@ same_variants!(
     ReceiptIncidentKind,
     ledger::ReceiptIncidentKind,
     [EffectLost, OrphanReceipt, RowChangedInCommit, ReceiptUnproven]
+);
+
+same_variants!(
+    "effect",
+    RejectEffect,
+    executor::RejectEffect,
+    [Tombstoned, AlreadyFinal, CommitInProgress, BlockedLocally]
 );
 
 impl From<Mode> for executor::Mode {

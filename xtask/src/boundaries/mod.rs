@@ -86,6 +86,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "synapsor-ledger",
         &[
+            "synapsor-anchors",
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",

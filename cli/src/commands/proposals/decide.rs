@@ -5,11 +5,11 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::REASON_CHARS_MAX;
+use synapsor_domain::writeback::RejectEffect;
 
 use super::own_contract::OwnContract;
 use super::page;
 use crate::Context;
-use crate::clients::RejectEffect;
 use crate::commands::apply;
 use crate::commands::confirm::{self, ConfirmOptions};
 use crate::connection::LedgerConnection;
