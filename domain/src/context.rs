@@ -7,13 +7,12 @@ use synapsor_codes::ErrorCode;
 use crate::access_token::VerifiedToken;
 use crate::contract::{ContextProvider, ContextSpec};
 use crate::error::PublicError;
+use crate::limits::BINDING_BYTES_MAX;
 
 /// Default variable of the tenant.
 pub const TENANT_ENV: &str = "SYNAPSOR_TENANT_ID";
 /// Default variable of the principal.
 pub const PRINCIPAL_ENV: &str = "SYNAPSOR_PRINCIPAL";
-/// Maximum size of a tenant or a principal, in bytes.
-pub const BINDING_BYTES_MAX: usize = 256;
 
 /// Origin of tenant and principal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

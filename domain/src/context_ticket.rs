@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use synapsor_codes::ErrorCode;
 
-use crate::context::BINDING_BYTES_MAX;
 use crate::error::PublicError;
 use crate::event::EventRecord;
-use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::limits::{BINDING_BYTES_MAX, CLOCK_SKEW_SECONDS};
 use crate::proposal::Proposal;
 use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};

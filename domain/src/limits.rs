@@ -15,6 +15,8 @@ pub const GRPC_MESSAGE_BYTES_MAX: usize = 2 * 1024 * 1024;
 pub const MCP_BODY_BYTES_MAX: usize = 1024 * 1024;
 /// Maximum size of the arguments of a tool call, in bytes.
 pub const ARGUMENTS_BYTES_MAX: usize = 64 * 1024;
+/// Maximum size of a tenant or a principal, in bytes.
+pub const BINDING_BYTES_MAX: usize = 256;
 /// Maximum size of a configuration or trust file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1024 * 1024;
 

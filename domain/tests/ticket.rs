@@ -3,11 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::context::BINDING_BYTES_MAX;
 use synapsor_domain::context_ticket::{
     CONTEXTS_MAX, ContextTicket, RecordKind, TicketAudience, TicketContext, VerifiedTicket,
 };
 use synapsor_domain::error::PublicError;
+use synapsor_domain::limits::BINDING_BYTES_MAX;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{DeploymentEnvironment, ServiceKey, TrustFile, TrustLimits};

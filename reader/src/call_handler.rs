@@ -4,13 +4,10 @@
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::canonical;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::evidence::AuditRecord;
-use synapsor_domain::ids::AuditId;
 use synapsor_domain::proposal::{EvidenceRef, Proposal, ProposalState, Requester, VerifiedProposal};
 use synapsor_domain::result_envelope::{
     CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult,
@@ -20,6 +17,7 @@ use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::{ColumnValue, find};
 
+use crate::audit_draft::AuditDraft;
 use crate::callers::{CallIdentity, TokenScope};
 use crate::clients::intake::SubmissionContext;
 use crate::propose::{self, ProposalInput};
@@ -27,8 +25,6 @@ use crate::read::{self, RowRead};
 use crate::role::{CapabilityDigests, ReaderRole, kind_of};
 use synapsor_source::Engine;
 
-/// Maximum length of an unknown tool name in the audit record, in characters.
-const NAME_CHARS_MAX: usize = 128;
 /// Replaces a name that looks like a secret in the audit record.
 const NAME_WITHHELD: &str = "[withheld]";
 
@@ -53,81 +49,6 @@ pub(crate) struct CallResponse {
     pub(crate) code: Option<ErrorCode>,
 }
 
-/// Audit record of a call in progress.
-#[derive(Debug)]
-pub(crate) struct AuditDraft {
-    record: AuditRecord,
-    ledger_origin: String,
-}
-
-impl AuditDraft {
-    fn begin(reader: &ReaderRole, call: &CapabilityCall) -> Self {
-        let record = AuditRecord {
-            v: 1,
-            id: AuditId::from_random(synapsor_chassis::random::bytes()),
-            capability: call.capability.chars().take(NAME_CHARS_MAX).collect(),
-            tenant: None,
-            principal: None,
-            client: call.client.clone(),
-            source_id: None,
-            table: None,
-            columns: Vec::new(),
-            tenant_bound: false,
-            row_count: 0,
-            result: String::new(),
-            query_fingerprint: None,
-            primary_key: None,
-            arguments_digest: Digest::of_typed(
-                "application/vnd.synapsor.arguments.v1+json",
-                &call.arguments_json,
-            ),
-            evidence_id: None,
-            proposal_id: None,
-            at: reader.now(),
-        };
-        Self {
-            record,
-            ledger_origin: String::new(),
-        }
-    }
-
-    pub(crate) fn ledger_origin(&self) -> &str {
-        &self.ledger_origin
-    }
-
-    pub(crate) fn primary_key(&mut self, key: &ColumnValue) {
-        self.record.primary_key = Some(key.clone());
-    }
-
-    pub(crate) const fn set_row_found(&mut self) {
-        self.record.row_count = 1;
-    }
-
-    fn of_capability(&mut self, capability: &Capability, sealed: &CapabilityDigests) {
-        let target = &capability.target;
-        self.record.source_id = Some(capability.source.clone());
-        self.record.table = Some(format!("{}.{}", target.schema, target.table));
-        self.record.columns = capability.read_columns().into_iter().map(str::to_owned).collect();
-        self.record.tenant_bound = target.tenant_key.is_some();
-        self.record.query_fingerprint = Some(sealed.query_fingerprint);
-    }
-
-    fn of_context(&mut self, context: &TrustedContext) {
-        self.record.tenant = Some(context.tenant.clone());
-        self.record.principal = Some(context.principal.clone());
-    }
-
-    fn encode(&self) -> Result<Vec<u8>, PublicError> {
-        canonical::encode(&self.record).map_err(|e| {
-            PublicError::new(
-                ErrorCode::Internal,
-                "The record of this call could not be written.",
-            )
-            .with_detail(e.to_string())
-        })
-    }
-}
-
 /// Result of a successful call.
 enum CallSuccess {
     Read {
@@ -143,7 +64,7 @@ enum CallSuccess {
 
 /// Answers one call.
 pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallResponse {
-    let mut draft = AuditDraft::begin(reader, call);
+    let mut draft = AuditDraft::begin(&call.capability, &call.client, &call.arguments_json, reader.now());
     let format = call.format.unwrap_or_else(|| reader.contract.result_format());
     let capability = reader.contract.capability(&call.capability);
     let caller = reader.callers.identify(call.access_token.expose()).await;

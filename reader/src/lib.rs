@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod role;
 pub mod rpc;
 
+mod audit_draft;
 mod call_handler;
 mod propose;
 mod read;

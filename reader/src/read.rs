@@ -14,7 +14,7 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use crate::call_handler::AuditDraft;
+use crate::audit_draft::AuditDraft;
 use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::error::source_refusal;
 use synapsor_source::{Engine, RowPlan, RowSet};
@@ -122,7 +122,7 @@ pub(crate) fn sign_evidence(
     let evidence = Evidence {
         v: 1,
         id: EvidenceId::from_random(synapsor_chassis::random::bytes()),
-        ledger_origin: draft.ledger_origin().to_owned(),
+        ledger_origin: draft.ledger_origin.clone(),
         source: found.source.clone(),
         capability: capability.name.clone(),
         contract_digest: sealed.contract_digest,

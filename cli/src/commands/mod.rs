@@ -15,6 +15,7 @@ mod inspect;
 mod keys;
 mod ledger;
 mod mcp;
+mod mcp_options;
 mod operator;
 mod proposals;
 mod propose;

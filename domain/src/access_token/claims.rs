@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::{DEPTH_MAX, TokenError, TokenPolicy, TokenScope};
-use crate::context::BINDING_BYTES_MAX;
 use crate::digest::Digest;
 use crate::json::{self, JsonNode};
-use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::limits::{BINDING_BYTES_MAX, CLOCK_SKEW_SECONDS};
 use crate::timestamp::{Span, Timestamp};
 
 /// Largest time of a claim, in seconds since 1970; later ones do not fit a timestamp.

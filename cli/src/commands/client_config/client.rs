@@ -8,7 +8,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
 
-use crate::commands::mcp::TransportArg;
+use crate::commands::mcp_options::TransportArg;
 
 /// A program that connects to MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -17,7 +17,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::is_identifier;
 use synapsor_domain::tool::{AliasMode, Catalog};
 
-use super::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, ToolOptions, TransportArg};
+use super::mcp_options::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};
 use crate::supervisor::ToolListOptions;
 use crate::{Context, output};

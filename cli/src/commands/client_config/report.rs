@@ -7,7 +7,7 @@ use synapsor_domain::tool::{CHECKLIST, SYSTEM_PROMPT};
 use super::client::{Client, ClientFileFormat};
 use super::server::ServerAccess;
 use super::{Args, Setup, install, instructions, openai_agents};
-use crate::commands::mcp::TransportArg;
+use crate::commands::mcp_options::TransportArg;
 use crate::supervisor::{Process, requirements};
 use crate::{Context, output};
 

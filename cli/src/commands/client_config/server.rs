@@ -9,7 +9,7 @@ use synapsor_codes::ErrorCode;
 
 use super::Args;
 use super::client::Client;
-use crate::commands::mcp::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, TransportArg};
+use crate::commands::mcp_options::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, TransportArg};
 use crate::{Context, contract_file, state, supervisor};
 
 const BINARY: &str = "synapsor-runner";

@@ -7,7 +7,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
 use synapsor_domain::tool::Catalog;
 
-use super::super::mcp::TransportArg;
+use super::super::mcp_options::TransportArg;
 use super::super::tools;
 use crate::contract_file::LoadedContract;
 use crate::supervisor::{Process, Requirement, missing, requirements};

@@ -7,7 +7,7 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, Mode};
 
-use super::mcp::{HttpOptions, TransportArg};
+use super::mcp_options::{HttpOptions, TransportArg};
 use super::tool_names::NameOptions;
 use crate::supervisor::{
     Child, ExecutorLaunch, GatewayProtocol, Http, LedgerMonitor, Process, RestartingChild, RunningLedger,
