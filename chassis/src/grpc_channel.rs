@@ -14,6 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::identity::{PeerIdentity, Role};
+use crate::release;
 use crate::run::ExitError;
 use crate::tls::{TlsError, TlsMaterial};
 
@@ -117,6 +118,8 @@ pub fn connect(tls: &TlsMaterial, target: &Endpoint) -> Result<Channel, ChannelE
         .map_err(|_| ChannelError::BadAddress { role: target.role })?
         .tls_config_with_verifier(tls.client_config(target.role), verifier)
         .map_err(|e| ChannelError::Transport(e.to_string()))?
+        .user_agent(release::user_agent())
+        .map_err(|e| ChannelError::Transport(e.to_string()))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
@@ -192,6 +195,10 @@ pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> 
     }
     let code = denied_code(status)?;
     let why = status.message();
+    if code == ErrorCode::PeerReleaseDiffers {
+        let failure = ExitError::new(code, format!("{target} rejected the call: {why}"));
+        return Some(failure.with_fix("install the same release of all processes, and restart them"));
+    }
     let failure = ExitError::new(code, format!("{target} rejected this certificate: {why}"));
     Some(failure.with_fix("use a certificate of a role that may call this service"))
 }
@@ -207,6 +214,7 @@ fn denied_code(status: &Status) -> Option<ErrorCode> {
             | ErrorCode::PeerRoleRefused
             | ErrorCode::PeerNotListed
             | ErrorCode::ServiceUnknown
+            | ErrorCode::PeerReleaseDiffers
     );
     is_denial.then_some(code)
 }

@@ -12,6 +12,7 @@ pub mod identity;
 pub mod invisible;
 pub mod join;
 pub mod random;
+pub mod release;
 pub mod retry;
 pub mod run;
 pub mod run_file;

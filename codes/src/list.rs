@@ -559,6 +559,8 @@ error_codes! {
         PeerIdentityInvalid = "PEER_IDENTITY_INVALID", exit Usage;
         /// The server does not accept this client certificate.
         PeerNotListed = "PEER_NOT_LISTED";
+        /// The caller is of another release than the server.
+        PeerReleaseDiffers = "PEER_RELEASE_DIFFERS";
         /// The role of the client certificate may not call the service.
         PeerRoleRefused = "PEER_ROLE_REFUSED";
         /// The certificate is expired or not yet valid.

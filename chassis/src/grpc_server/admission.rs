@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use synapsor_codes::ERROR_DOMAIN;
+use synapsor_codes::{ERROR_DOMAIN, ErrorCode};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use super::{AccessDenied, AccessTable, ServerLimits};
 use crate::identity::PeerIdentity;
+use crate::release;
 use crate::trace_context::TraceParent;
 
 const GRPC_TIMEOUT: &str = "grpc-timeout";
@@ -129,6 +130,15 @@ where
                 return Box::pin(std::future::ready(Ok(refusal(denied).into_http())));
             }
         };
+        if let Some(other) = release::other_release(request.headers()) {
+            let why = format!(
+                "{peer} is of release {other}, this server of release {}",
+                release::RELEASE
+            );
+            tracing::warn!(path = request.uri().path(), "call denied: {why}");
+            let denied = with_code(Code::FailedPrecondition, ErrorCode::PeerReleaseDiffers, why);
+            return Box::pin(std::future::ready(Ok(denied.into_http())));
+        }
         let span = self.span(&request, &peer);
         let deadline = self.timeout(&request).map(|timeout| Instant::now() + timeout);
         request.extensions_mut().insert(peer);
@@ -203,8 +213,12 @@ fn refusal(denied: AccessDenied) -> Status {
         | AccessDenied::Role
         | AccessDenied::NotListed => Code::PermissionDenied,
     };
-    let details = ErrorDetails::with_error_info(denied.code().as_str(), ERROR_DOMAIN, HashMap::new());
-    Status::with_error_details(code, denied.to_string(), details)
+    with_code(code, denied.code(), denied.to_string())
+}
+
+fn with_code(status: Code, code: ErrorCode, message: String) -> Status {
+    let details = ErrorDetails::with_error_info(code.as_str(), ERROR_DOMAIN, HashMap::new());
+    Status::with_error_details(status, message, details)
 }
 
 /// Parses `grpc-timeout`: up to eight digits and a unit. Any other value counts as absent.

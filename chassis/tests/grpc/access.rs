@@ -11,6 +11,10 @@ use crate::fixture::{ECHO, REVIEW, Running, UNLISTED, call, call_with};
 
 /// Opens a channel without the product's client checks, as an attacker would.
 fn raw(server: &Running, authority: &Authority, own: Option<&Pair>) -> Channel {
+    endpoint(server, authority, own).connect_lazy()
+}
+
+fn endpoint(server: &Running, authority: &Authority, own: Option<&Pair>) -> Endpoint {
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(&authority.pem))
         .domain_name("reader.synapsor.internal");
@@ -21,7 +25,6 @@ fn raw(server: &Running, authority: &Authority, own: Option<&Pair>) -> Channel {
         .unwrap()
         .tls_config(tls)
         .unwrap()
-        .connect_lazy()
 }
 
 #[tokio::test]
@@ -153,4 +156,29 @@ async fn rejects_connections_without_a_certificate_of_the_ca() {
         .connect_lazy();
     assert_ne!(call(&plain, ECHO).await.code(), Code::Ok);
     assert_eq!(server.stage.calls(), 0);
+}
+
+#[tokio::test]
+async fn rejects_peer_of_another_release_and_names_both() {
+    let authority = Authority::new();
+    let server = Running::with_default_limits(&authority).await;
+    let own = authority.pair(&["spiffe://d1/gateway/mine"], &[], false, 3_600);
+    let channel = endpoint(&server, &authority, Some(&own))
+        .user_agent("synapsor/0.1.9")
+        .unwrap()
+        .connect_lazy();
+    let status = call(&channel, ECHO).await;
+    let failure = status_to_error(&status, &server.target()).unwrap();
+    assert_eq!(failure.code(), ErrorCode::PeerReleaseDiffers);
+    for part in [
+        "spiffe://d1/gateway/mine",
+        "0.1.9",
+        synapsor_chassis::release::RELEASE,
+    ] {
+        assert!(failure.message().contains(part), "{failure}");
+    }
+    assert_eq!(server.stage.calls(), 0);
+    // A caller that names no release is served.
+    let status = call(&raw(&server, &authority, Some(&own)), ECHO).await;
+    assert_eq!(status.code(), Code::Ok, "{status:?}");
 }
