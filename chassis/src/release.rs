@@ -1,4 +1,4 @@
-//! The release of this process, and how processes tell each other.
+//! The release of this process, and how processes state it to each other.
 //!
 //! Processes of a deployment run the same release: messages and enums are not compatible across releases. A client
 //! names its release in the `user-agent` header, and a server refuses another one. A caller that names none, such

@@ -121,6 +121,8 @@ run() {
   flock -s 7
   trap leave EXIT
   . "$environment"
+  export SYNAPSOR_TEST_NOT_RUN=$folder/not-run
+  rm -f "$SYNAPSOR_TEST_NOT_RUN"
   # In the background, because a shell handles signals only while it waits; a terminal interrupt reaches both.
   (trap - INT TERM HUP && exec "$@" 7>&-) <&0 &
   command=$!
@@ -135,9 +137,13 @@ run() {
   done
   [ "$signal" = 0 ] || exit "$signal"
   report_ended
+  if [ -s "$SYNAPSOR_TEST_NOT_RUN" ]; then
+    printf '\n%s checks DID NOT RUN, although their tests passed:\n' "$(wc -l <"$SYNAPSOR_TEST_NOT_RUN")" >&2
+    sort "$SYNAPSOR_TEST_NOT_RUN" | sed 's/^NOT RUN: /  /' >&2
+  fi
   if [ -s "$folder/missing" ]; then
     {
-      printf '\nNOT TESTED, because a database server is missing:\n'
+      printf '\nNOT RUN, because a database server is missing:\n'
       sed 's/^/  /' "$folder/missing"
     } >&2
   fi

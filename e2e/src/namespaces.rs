@@ -19,12 +19,20 @@ pub fn missing(what: &str, reason: &anyhow::Error) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Prints a skipped check on the real stderr, because the test runner captures the output of passing tests.
+/// File that collects what did not run; `servers.sh run` prints it at the end.
+const NOT_RUN: &str = "SYNAPSOR_TEST_NOT_RUN";
+
+/// Reports a check that did not run: on the real stderr, because the test runner captures the output of passing
+/// tests, and in the list that the run prints at its end.
 pub fn left_out(what: std::fmt::Arguments<'_>) {
     use std::io::Write as _;
     // One write, so that concurrent tests do not interleave with the line.
-    let line = format!("NOT TESTED: {what}\n");
+    let line = format!("NOT RUN: {what}\n");
     let _ = std::io::stderr().write_all(line.as_bytes());
+    if let Some(path) = std::env::var_os(NOT_RUN) {
+        let list = std::fs::OpenOptions::new().append(true).create(true).open(path);
+        let _ = list.and_then(|mut list| list.write_all(line.as_bytes()));
+    }
 }
 
 /// Command prefix that gives a command its own file systems.
