@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use synapsor_codes::ErrorCode;
 
 use serde::{Deserialize, Serialize};
 
@@ -228,4 +229,12 @@ pub struct ReceiptAlarmBody {
     pub known_digest: Option<Digest>,
     pub presented_digest: Digest,
     pub reason: String,
+}
+
+impl ReceiptAlarmBody {
+    /// Returns the error code at the start of the reason; `None` for one that this release does not have.
+    pub fn code(&self) -> Option<ErrorCode> {
+        let (code, _) = self.reason.split_once(": ")?;
+        ErrorCode::from_text(code)
+    }
 }

@@ -46,7 +46,7 @@ pub(crate) async fn extreme_integers_come_back_exactly(db: Db) {
     );
 }
 
-pub(crate) async fn text_that_is_no_text_is_unreadable(db: Db) {
+pub(crate) async fn inexact_values_are_unreadable(db: Db) {
     if !db.set_up(Fixture::Broken) {
         return;
     }

@@ -55,7 +55,7 @@ impl SqliteDatabase {
 }
 
 impl TestDatabase for SqliteDatabase {
-    fn set_up(&self, fixture: Fixture) -> bool {
+    fn create(&self, fixture: Fixture) {
         match fixture {
             Fixture::Invoices => self.invoices(("", "STRICT"), ""),
             Fixture::RaisesVersion => self.invoices(
@@ -123,7 +123,6 @@ impl TestDatabase for SqliteDatabase {
                    (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 1000000000) SELECT max(x) FROM c) AS body;",
             ),
         }
-        true
     }
 
     fn execute(&self, sql: &str) {

@@ -1,9 +1,11 @@
-//! `tidy`: checks the language of the tree: banned words, duplicate type names, module docs and references.
+//! `tidy`: checks the language of the tree: banned words, duplicate type names, module docs, error codes as text, and
+//! references.
 //!
 //! Violations per file are kept in a baseline that may only shrink, so that a rule can be added before the
 //! whole tree follows it.
 
 mod baseline;
+mod codes;
 mod links;
 mod source;
 #[cfg(test)]
@@ -74,6 +76,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     for source in &sources {
         allowed += banned.check_source(source, &mut found);
         found.extend(types::missing_module_doc(source));
+        found.extend(codes::as_text(source));
     }
     for path in files.iter().filter(|path| is_text(path)) {
         let text = std::fs::read_to_string(root.join(path))?;

@@ -75,7 +75,7 @@ fn flatten(stream: TokenStream, into: &mut Vec<TokenTree>) {
 }
 
 /// The content of a string literal, as written; escapes do not matter here.
-fn string_of(literal: &Literal) -> Option<String> {
+pub(super) fn string_of(literal: &Literal) -> Option<String> {
     let written = literal.to_string();
     let start = written.find('"')?;
     let end = written.rfind('"')?;

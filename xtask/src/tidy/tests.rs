@@ -6,7 +6,7 @@ use std::path::Path;
 use super::baseline::Baseline;
 use super::source::Source;
 use super::words::Banned;
-use super::{Violation, links, types};
+use super::{Violation, codes, links, types};
 
 fn source(path: &str, text: &str) -> Source {
     Source::parse(Path::new(path), text.to_owned()).unwrap()
@@ -120,4 +120,16 @@ fn baseline_may_shrink_and_never_grow() {
     assert!(read().update(root.path(), &[violation("b")]).is_err());
     read().update(root.path(), &[violation("a")]).unwrap();
     assert_eq!(read().total(), 1);
+}
+
+#[test]
+fn error_code_as_text_is_found_outside_tests_and_the_list() {
+    let text = "//! A.\nfn f(code: &str) -> bool {\n    code == \"STORE_LOCKED\"\n}\n#[cfg(test)]\nmod tests {\n    const A: &str = \"STORE_LOCKED\";\n}\n";
+    let lines = |path: &str| -> Vec<usize> {
+        let found = codes::as_text(&source(path, text));
+        found.iter().map(|violation| violation.line).collect()
+    };
+    assert_eq!(lines("ledger/src/x.rs"), [3]);
+    assert_eq!(lines("codes/src/list.rs"), Vec::<usize>::new());
+    assert_eq!(lines("ledger/src/tests/x.rs"), Vec::<usize>::new());
 }

@@ -1,6 +1,7 @@
 //! Receipts by source, the findings of writers about them, and the orders of operators.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{ReceiptAction, ReceiptOrder};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord, ReceiptAlarmBody};
@@ -42,7 +43,7 @@ pub(super) fn alarm(
     event: &EventRecord,
     body: &ReceiptAlarmBody,
 ) -> Result<(), StoreError> {
-    if !body.reason.starts_with("refused:receipt_unproven:") {
+    if body.code() != Some(ErrorCode::RefusedReceiptUnproven) {
         return Ok(());
     }
     let id = proposal_id(event)?;
