@@ -71,21 +71,30 @@ pub fn keys_file(deployment: &Deployment) -> PathBuf {
 impl Tenants {
     /// Starts ledger, reader and gateway, with the issuer's keys in a file. `more` are gateway flags.
     pub fn start(more: &[&str]) -> anyhow::Result<Self> {
+        Self::start_as(Build::Plain, &[], more)
+    }
+
+    /// Starts the same with the binaries of a build; `ledger` are variables of the ledger.
+    pub fn start_as(build: Build, ledger: &[(&str, &str)], more: &[&str]) -> anyhow::Result<Self> {
         let key = IssuerKey::ed25519("k1")?;
-        let deployment = Self::deployment(None)?;
+        let deployment = Self::deployment_as(build, None)?;
         let file = keys_file(&deployment);
         issuer::publish(&file, &[&key])?;
-        Self::of(deployment, key, Some(&file), more)
+        Self::of(deployment, key, Some(&file), ledger, more)
     }
 
     /// Starts the same with keys that the reader fetches.
     pub fn fetching(url: &str, key: IssuerKey) -> anyhow::Result<Self> {
-        Self::of(Self::deployment(Some(url))?, key, None, &[])
+        Self::of(Self::deployment(Some(url))?, key, None, &[], &[])
     }
 
     /// Creates a deployment with canaries in its rows, without processes.
     pub fn deployment(jwks_url: Option<&str>) -> anyhow::Result<Deployment> {
-        let deployment = Deployment::with_contract(Build::Plain, &contract(jwks_url))?;
+        Self::deployment_as(Build::Plain, jwks_url)
+    }
+
+    fn deployment_as(build: Build, jwks_url: Option<&str>) -> anyhow::Result<Deployment> {
+        let deployment = Deployment::with_contract(build, &contract(jwks_url))?;
         std::fs::create_dir(deployment.path("issuer"))?;
         for tenant in [ACME, GLOBEX] {
             deployment.target.execute(&format!(
@@ -100,9 +109,10 @@ impl Tenants {
         deployment: Deployment,
         key: IssuerKey,
         keys: Option<&Path>,
+        variables: &[(&str, &str)],
         more: &[&str],
     ) -> anyhow::Result<Self> {
-        let ledger = ledger(&deployment, &[])?;
+        let ledger = ledger(&deployment, variables)?;
         let reader = token_reader(&deployment, &ledger.address, keys)?;
         let stack = Stack {
             deployment,

@@ -1,6 +1,8 @@
 //! Named crash points of the ledger, for the proofs. Without the feature `failpoints` every point is an empty
 //! function, and the binary contains neither the names nor the variable that selects one.
 
+use rusqlite::Connection;
+
 /// Crash points of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Point {
@@ -8,6 +10,13 @@ pub(crate) enum Point {
     BeforeCommit,
     /// The batch is durable and no caller has its result yet.
     AfterCommit,
+}
+
+/// Tables of records that agents look up by id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum RecordTable {
+    Proposals,
+    Evidence,
 }
 
 /// Error of a crash point that is set to fail.
@@ -52,6 +61,31 @@ pub(crate) fn hit(point: Point) -> Result<(), Injected> {
         },
         "panic" => panic!("crash point panics as configured"),
         _ => Err(Injected),
+    }
+}
+
+/// Without the feature, nothing depends on whether an id belongs to another tenant.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) fn foreign_id(_conn: &Connection, _table: RecordTable, _id: &str) {}
+
+/// Takes 50 µs longer for an id of another tenant if `SYNAPSOR_FAILPOINT=foreign-id` is set: the proof of the
+/// response times must detect that.
+#[cfg(feature = "failpoints")]
+pub(crate) fn foreign_id(conn: &Connection, table: RecordTable, id: &str) {
+    const DELAY: std::time::Duration = std::time::Duration::from_micros(50);
+    if wanted("foreign-id").is_none() {
+        return;
+    }
+    let sql = match table {
+        RecordTable::Proposals => "SELECT 1 FROM proposals WHERE proposal_id = ?1",
+        RecordTable::Evidence => "SELECT 1 FROM evidence WHERE evidence_id = ?1",
+    };
+    let exists = conn.prepare_cached(sql).and_then(|mut query| query.exists([id]));
+    if exists.unwrap_or_default() {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < DELAY {
+            std::hint::spin_loop();
+        }
     }
 }
 

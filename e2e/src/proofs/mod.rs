@@ -18,6 +18,7 @@ pub mod proof_env;
 pub mod properties;
 pub mod switches;
 pub mod tamper;
+pub mod timing;
 
 use anyhow::bail;
 use serde_json::{Value as Json, json};
@@ -25,7 +26,7 @@ use serde_json::{Value as Json, json};
 use crate::databases::Engine;
 
 /// Every proof, in the order of a full run.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 10] = [
     "wall",
     "quiet",
     "crash",
@@ -35,6 +36,7 @@ pub const NAMES: [&str; 9] = [
     "concurrency",
     "properties",
     "tamper",
+    "timing",
 ];
 
 /// Options of a run.
@@ -60,6 +62,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "concurrency" => Box::pin(concurrency::run(plan)).await,
         "properties" => properties::run(plan),
         "tamper" => Box::pin(tamper::run(plan)).await,
+        "timing" => Box::pin(timing::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
     };
     Ok(summary.unwrap_or_else(|error| {

@@ -15,6 +15,7 @@ use synapsor_domain::timestamp::Timestamp;
 use super::error::StoreError;
 use super::proposals::{self, ProposalRow};
 use super::row::{from_sql, to_sql};
+use crate::failpoint;
 
 /// Maximum length of an id in a lookup, in bytes; every id of the ledger is shorter.
 const ID_BYTES_MAX: usize = 64;
@@ -77,9 +78,13 @@ pub(crate) fn proposal(
     let values: Vec<&dyn ToSql> = std::iter::once(&id as &dyn ToSql)
         .chain(scope.tenant_values())
         .collect();
-    Ok(proposals::rows(conn, &of_tenants("proposal_id"), &values)?
+    let found = proposals::rows(conn, &of_tenants("proposal_id"), &values)?
         .into_iter()
-        .next())
+        .next();
+    if found.is_none() {
+        failpoint::foreign_id(conn, failpoint::RecordTable::Proposals, &id);
+    }
+    Ok(found)
 }
 
 /// Returns the proposal with this id, if a principal of the filter created it in its tenant.
@@ -106,6 +111,9 @@ pub(crate) fn evidence(conn: &Connection, id: &str, scope: &AgentScope) -> Resul
         .prepare_cached(&sql)?
         .query_row(params_from_iter(values), |row| row.get(0))
         .optional()?;
+    if seq.is_none() {
+        failpoint::foreign_id(conn, failpoint::RecordTable::Evidence, &id);
+    }
     seq.map(from_sql).transpose()
 }
 
