@@ -8,6 +8,7 @@ pub mod files;
 pub mod grpc_channel;
 pub mod grpc_server;
 pub mod harden;
+pub mod http_flags;
 pub mod identity;
 pub mod invisible;
 pub mod join;

@@ -1,12 +1,12 @@
 //! Options that the commands for MCP servers and clients share: transport, tools, HTTP listener and
 //! authentication.
 
-use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
 
 use clap::ValueEnum;
-use synapsor_chassis::exposure::ListenPolicy;
+use synapsor_chassis::http_flags::{
+    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT,
+};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Contract;
@@ -14,10 +14,6 @@ use synapsor_domain::contract::Contract;
 use super::tool_names::NameOptions;
 use crate::Context;
 use crate::supervisor::{GatewayAuth, GatewayProtocol, Http, ToolListOptions};
-
-pub(super) const PORT_DEFAULT: u16 = 8766;
-const BRIDGE_PORT_DEFAULT: u16 = 8765;
-pub(super) const TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TransportArg {
@@ -69,41 +65,10 @@ pub(crate) struct HttpOptions {
     #[arg(long)]
     port: Option<u16>,
     /// Variable with the bearer token; NAME_FILE names a file instead
-    #[arg(long, value_name = "NAME", default_value = TOKEN_ENV_DEFAULT)]
+    #[arg(long, value_name = "NAME", default_value = AUTH_TOKEN_ENV_DEFAULT)]
     auth_token_env: String,
-    /// File with more bearer tokens, one `name token` per line, mode 0600; reloaded on change
-    #[arg(long, value_name = "PATH")]
-    auth_tokens_file: Option<PathBuf>,
-    /// Serve without a token; for development on loopback
-    #[arg(long)]
-    dev_no_auth: bool,
-    /// Accept remote connections; requires a token, and TLS here or in a proxy
-    #[arg(long)]
-    allow_remote: bool,
-    /// TLS is terminated by a reverse proxy
-    #[arg(long)]
-    tls_terminated: bool,
-    /// TLS server certificate, PEM, leaf first; reloaded on change
-    #[arg(long, value_name = "PATH", requires = "tls_server_key")]
-    tls_server_cert: Option<PathBuf>,
-    /// Private key of that certificate, PEM, mode 0600
-    #[arg(long, value_name = "PATH", requires = "tls_server_cert")]
-    tls_server_key: Option<PathBuf>,
-    /// Additional allowed Host header value; repeatable
-    #[arg(long = "allowed-host", value_name = "HOST")]
-    allowed_hosts: Vec<String>,
-    /// Additional allowed Origin header value; repeatable
-    #[arg(long = "allowed-origin", value_name = "ORIGIN")]
-    allowed_origins: Vec<String>,
-    /// Origin allowed by CORS [default: none]
-    #[arg(long, value_name = "ORIGIN")]
-    cors_origin: Option<String>,
-    /// Session idle timeout in seconds [default: 1800]
-    #[arg(long, value_name = "SECONDS")]
-    session_idle_seconds: Option<u64>,
-    /// Per-caller rate limit in requests per second (burst: 4x) [default: 50]
-    #[arg(long, value_name = "COUNT")]
-    rate_per_second: Option<u32>,
+    #[command(flatten)]
+    server: HttpServerFlags,
 }
 
 impl HttpOptions {
@@ -120,21 +85,20 @@ impl HttpOptions {
             GatewayProtocol::Bridge => BRIDGE_PORT_DEFAULT,
         });
         let listen = SocketAddr::new(self.host, port);
-        let exposure = ListenPolicy {
-            listen,
-            is_authenticated: !self.dev_no_auth,
-            is_remote_allowed: self.allow_remote,
-            has_tls: self.tls_server_cert.is_some(),
-            is_tls_terminated: self.tls_terminated,
-            allowed_hosts: self.allowed_hosts.len(),
-        };
+        let has_tls = self.server.tls_server_cert.is_some();
+        if has_tls != self.server.tls_server_key.is_some() {
+            let text = "TLS certificate and key must be set together";
+            return Err(ExitError::new(ErrorCode::HttpTlsIncomplete, text)
+                .with_fix("set both --tls-server-cert and --tls-server-key"));
+        }
+        let exposure = self.server.listen_policy(listen, has_tls);
         exposure.check()?;
         Ok(Http {
             wire,
             listen,
-            is_https: self.tls_server_cert.is_some(),
+            is_https: has_tls,
             auth: self.auth(context, contract)?,
-            more: self.more(),
+            more: self.server.to_arguments(),
             shown,
         })
     }
@@ -143,7 +107,7 @@ impl HttpOptions {
     /// token if set, else the token file, which is then required.
     fn auth(&self, context: &Context, contract: &Contract) -> Result<GatewayAuth, ExitError> {
         if let Some(source) = contract.tokens() {
-            if self.dev_no_auth || self.auth_tokens_file.is_some() {
+            if self.server.dev_no_auth || self.server.auth_tokens_file.is_some() {
                 let text = "the contract takes tenant and principal from callers' access tokens";
                 return Err(ExitError::new(ErrorCode::HttpAccessTokensRequired, text)
                     .with_fix("remove --dev-no-auth and --auth-tokens-file"));
@@ -152,7 +116,7 @@ impl HttpOptions {
                 issuer: source.policy.issuer.clone(),
             });
         }
-        if self.dev_no_auth {
+        if self.server.dev_no_auth {
             return Ok(GatewayAuth::Open);
         }
         let name = &self.auth_token_env;
@@ -160,7 +124,7 @@ impl HttpOptions {
         if is_set {
             return Ok(GatewayAuth::Token(name.clone()));
         }
-        if self.auth_tokens_file.is_some() {
+        if self.server.auth_tokens_file.is_some() {
             return Ok(GatewayAuth::TokensFile);
         }
         let text = format!("HTTP needs a bearer token, and {name} is not set");
@@ -169,45 +133,5 @@ impl HttpOptions {
                 "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
             )),
         )
-    }
-
-    /// Flags that are passed to the gateway unchanged.
-    fn more(&self) -> Vec<OsString> {
-        let mut more = Vec::new();
-        let mut flag = |name: &str, value: OsString| more.extend([name.into(), value]);
-        let paths = [
-            ("--auth-tokens-file", &self.auth_tokens_file),
-            ("--tls-server-cert", &self.tls_server_cert),
-            ("--tls-server-key", &self.tls_server_key),
-        ];
-        for (name, path) in paths {
-            path.iter().for_each(|path| flag(name, path.clone().into()));
-        }
-        for host in &self.allowed_hosts {
-            flag("--allowed-host", host.into());
-        }
-        for origin in &self.allowed_origins {
-            flag("--allowed-origin", origin.into());
-        }
-        self.cors_origin
-            .iter()
-            .for_each(|origin| flag("--cors-origin", origin.into()));
-        self.session_idle_seconds
-            .iter()
-            .for_each(|seconds| flag("--session-idle-seconds", seconds.to_string().into()));
-        self.rate_per_second
-            .iter()
-            .for_each(|rate| flag("--rate-per-second", rate.to_string().into()));
-        let words = [
-            ("--allow-remote", self.allow_remote),
-            ("--tls-terminated", self.tls_terminated),
-        ];
-        more.extend(
-            words
-                .iter()
-                .filter(|(_, is_set)| *is_set)
-                .map(|(word, _)| word.into()),
-        );
-        more
     }
 }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, Uri};
-use synapsor_chassis::exposure::ListenPolicy;
+use synapsor_chassis::http_flags::{
+    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT,
+};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::sandbox::SandboxPolicy;
 use synapsor_chassis::secret::{Secret, SecretError};
@@ -21,16 +23,14 @@ use super::static_tokens::StaticTokens;
 use super::tls::{ServerTls, ServerTlsFiles};
 use crate::access_tokens::AccessTokenAuthenticator;
 
-const PORT_DEFAULT: u16 = 8766;
-const BRIDGE_PORT_DEFAULT: u16 = 8765;
-const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 const NAMES_MAX: usize = 64;
 const SESSION_IDLE_SECONDS_DEFAULT: u64 = 30 * 60;
 const SESSION_IDLE_SECONDS_MAX: u64 = 24 * 60 * 60;
 const PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::new(50).expect("50 is not zero");
 const PER_SECOND_MAX: u32 = 100_000;
 
-/// HTTP server options.
+/// HTTP server options. The variables `SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE`, `_TLS_SERVER_CERT`, `_TLS_SERVER_KEY`,
+/// `_SESSION_IDLE_SECONDS` and `_RATE_PER_SECOND` replace flags that are not given.
 #[derive(Debug, clap::Args)]
 pub struct HttpFlags {
     /// HTTP listen address; port 0 selects a free port
@@ -41,45 +41,11 @@ pub struct HttpFlags {
     /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
     #[arg(long, value_name = "NAME")]
     auth_token_env: Option<String>,
-    /// Additional static tokens, one `name token` per line, mode 0600; reloaded on change
-    /// [env: SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE]
-    #[arg(long, value_name = "PATH")]
-    auth_tokens_file: Option<PathBuf>,
     /// Authenticate callers by access tokens of the issuer in the reader's contract
     #[arg(long, conflicts_with_all = ["auth_token_env", "auth_tokens_file", "dev_no_auth"])]
     access_tokens: bool,
-    /// Serve HTTP without authentication; for development on a loopback address only
-    #[arg(long)]
-    dev_no_auth: bool,
-    /// Accept remote connections; requires a token, and TLS here or in a proxy
-    #[arg(long)]
-    allow_remote: bool,
-    /// TLS is terminated by a reverse proxy
-    #[arg(long)]
-    tls_terminated: bool,
-    /// TLS server certificate, PEM, leaf first; reloaded on change
-    /// [env: SYNAPSOR_GATEWAY_TLS_SERVER_CERT]
-    #[arg(long, value_name = "PATH")]
-    tls_server_cert: Option<PathBuf>,
-    /// Key of the TLS server certificate, PEM, mode 0600 [env: SYNAPSOR_GATEWAY_TLS_SERVER_KEY]
-    #[arg(long, value_name = "PATH")]
-    tls_server_key: Option<PathBuf>,
-    /// Additional allowed Host header value, HOST or HOST:PORT; repeatable
-    #[arg(long = "allowed-host", value_name = "HOST")]
-    allowed_hosts: Vec<String>,
-    /// Additional allowed Origin, SCHEME://HOST[:PORT]; repeatable
-    #[arg(long = "allowed-origin", value_name = "ORIGIN")]
-    allowed_origins: Vec<String>,
-    /// Origin allowed by CORS [default: none]
-    #[arg(long, value_name = "ORIGIN")]
-    cors_origin: Option<String>,
-    /// Idle timeout of sessions in seconds [env: SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS] [default: 1800]
-    #[arg(long, value_name = "SECONDS")]
-    session_idle_seconds: Option<u64>,
-    /// Per-caller rate limit in requests per second (burst: 4x)
-    /// [env: SYNAPSOR_GATEWAY_RATE_PER_SECOND] [default: 50]
-    #[arg(long, value_name = "COUNT")]
-    rate_per_second: Option<NonZeroU32>,
+    #[command(flatten)]
+    server: HttpServerFlags,
 }
 
 /// MCP over HTTP: streamable HTTP or the JSON-RPC bridge.
@@ -131,7 +97,7 @@ enum AuthMode {
 impl HttpFlags {
     /// Whether the flag that disables authentication is set; it is valid for HTTP only.
     pub(crate) fn opens_without_token(&self) -> bool {
-        self.dev_no_auth
+        self.server.dev_no_auth
     }
 
     /// Resolves flags, then environment variables, then defaults, for streamable HTTP. With a lifeline the server
@@ -151,18 +117,11 @@ impl HttpFlags {
     ) -> Result<HttpSettings, ExitError> {
         let listen = self.listen(wire, env)?;
         let tls = self.tls_files(env)?;
-        let exposure = ListenPolicy {
-            listen,
-            is_authenticated: !self.dev_no_auth,
-            is_remote_allowed: self.allow_remote,
-            has_tls: tls.is_some(),
-            is_tls_terminated: self.tls_terminated,
-            allowed_hosts: self.allowed_hosts.len(),
-        };
+        let exposure = self.server.listen_policy(listen, tls.is_some());
         exposure.check()?;
-        let hosts = checked(&self.allowed_hosts, "--allowed-host", is_host)?;
-        let origins = checked(&self.allowed_origins, "--allowed-origin", is_origin)?;
-        let cors: Vec<String> = self.cors_origin.iter().cloned().collect();
+        let hosts = checked(&self.server.allowed_hosts, "--allowed-host", is_host)?;
+        let origins = checked(&self.server.allowed_origins, "--allowed-origin", is_origin)?;
+        let cors: Vec<String> = self.server.cors_origin.iter().cloned().collect();
         let cors = checked(&cors, "--cors-origin", is_origin)?;
         Ok(HttpSettings {
             wire,
@@ -171,7 +130,7 @@ impl HttpFlags {
             session_idle: self.session_idle(env)?,
             per_second: self.per_second(env)?,
             auth: self.auth(env)?,
-            is_https_outside: tls.is_some() || self.tls_terminated,
+            is_https_outside: tls.is_some() || self.server.tls_terminated,
             tls,
             hosts,
             origins,
@@ -219,7 +178,7 @@ impl HttpFlags {
     }
 
     fn tokens_file(&self, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
-        match &self.auth_tokens_file {
+        match &self.server.auth_tokens_file {
             Some(path) => Ok(Some(path.clone())),
             None => Ok(env.parse("SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE")?),
         }
@@ -230,8 +189,8 @@ impl HttpFlags {
             Some(path) => Ok(Some(path.clone())),
             None => env.parse::<PathBuf>(name),
         };
-        let cert = path(&self.tls_server_cert, "SYNAPSOR_GATEWAY_TLS_SERVER_CERT")?;
-        let key = path(&self.tls_server_key, "SYNAPSOR_GATEWAY_TLS_SERVER_KEY")?;
+        let cert = path(&self.server.tls_server_cert, "SYNAPSOR_GATEWAY_TLS_SERVER_CERT")?;
+        let key = path(&self.server.tls_server_key, "SYNAPSOR_GATEWAY_TLS_SERVER_KEY")?;
         match (cert, key) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
@@ -245,7 +204,11 @@ impl HttpFlags {
 
     fn session_idle(&self, env: &EnvVars) -> Result<Duration, ExitError> {
         const NAME: &str = "SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS";
-        let seconds = env.choose(self.session_idle_seconds, NAME, SESSION_IDLE_SECONDS_DEFAULT)?;
+        let seconds = env.choose(
+            self.server.session_idle_seconds,
+            NAME,
+            SESSION_IDLE_SECONDS_DEFAULT,
+        )?;
         if (1..=SESSION_IDLE_SECONDS_MAX).contains(&seconds) {
             return Ok(Duration::from_secs(seconds));
         }
@@ -257,7 +220,7 @@ impl HttpFlags {
 
     fn per_second(&self, env: &EnvVars) -> Result<NonZeroU32, ExitError> {
         const NAME: &str = "SYNAPSOR_GATEWAY_RATE_PER_SECOND";
-        let rate = env.choose(self.rate_per_second, NAME, PER_SECOND_DEFAULT)?;
+        let rate = env.choose(self.server.rate_per_second, NAME, PER_SECOND_DEFAULT)?;
         if rate.get() <= PER_SECOND_MAX {
             return Ok(rate);
         }
@@ -268,7 +231,7 @@ impl HttpFlags {
     }
 
     fn auth(&self, env: &EnvVars) -> Result<AuthMode, ExitError> {
-        if self.dev_no_auth {
+        if self.server.dev_no_auth {
             return Ok(AuthMode::Open);
         }
         if self.access_tokens {

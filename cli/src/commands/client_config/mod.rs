@@ -12,12 +12,13 @@ mod snippet;
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use synapsor_chassis::http_flags::{AUTH_TOKEN_ENV_DEFAULT, PORT_DEFAULT};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::is_identifier;
 use synapsor_domain::tool::{AliasMode, Catalog};
 
-use super::mcp_options::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, ToolOptions, TransportArg};
+use super::mcp_options::{ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};
 use crate::supervisor::ToolListOptions;
 use crate::{Context, output};
@@ -61,7 +62,7 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = PORT_DEFAULT)]
     port: u16,
     /// Variable from which client and server read the bearer token
-    #[arg(long, value_name = "NAME", default_value = TOKEN_ENV_DEFAULT)]
+    #[arg(long, value_name = "NAME", default_value = AUTH_TOKEN_ENV_DEFAULT)]
     auth_token_env: String,
     /// URL of a remote server, https://NAME/mcp
     #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"])]

@@ -4,12 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
+use synapsor_chassis::http_flags::{AUTH_TOKEN_ENV_DEFAULT, PORT_DEFAULT};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
 use super::Args;
 use super::client::Client;
-use crate::commands::mcp_options::{PORT_DEFAULT, TOKEN_ENV_DEFAULT, TransportArg};
+use crate::commands::mcp_options::TransportArg;
 use crate::{Context, contract_file, state, supervisor};
 
 const BINARY: &str = "synapsor-runner";
@@ -188,7 +189,7 @@ fn launch(
         if args.port != PORT_DEFAULT {
             option("--port", args.port.to_string());
         }
-        if args.auth_token_env != TOKEN_ENV_DEFAULT {
+        if args.auth_token_env != AUTH_TOKEN_ENV_DEFAULT {
             option("--auth-token-env", args.auth_token_env.clone());
         }
     }
