@@ -5,15 +5,36 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+/// Pauses that double up to a maximum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Backoff {
+    /// Bound of the first pause.
+    pub first: Duration,
+    /// Bound of every pause.
+    pub longest: Duration,
+}
+
+impl Backoff {
+    /// Returns the bound of pause number `n`, from 0.
+    pub fn bound(&self, n: u32) -> Duration {
+        self.first.saturating_mul(1 << n.min(31)).min(self.longest)
+    }
+
+    /// Returns pause number `n`, from 0: half of its bound, and a random part of the other half, so that callers
+    /// that failed together do not retry together.
+    pub fn pause(&self, n: u32, random: u64) -> Duration {
+        let half = self.bound(n) / 2;
+        let half_us = u64::try_from(half.as_micros()).unwrap_or(u64::MAX);
+        half + Duration::from_micros(random % half_us.saturating_add(1))
+    }
+}
+
 /// Limits and backoff of retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Maximum number of attempts, including the first; at least one is made.
     pub attempts_max: u32,
-    /// Upper bound of the random pause after the first attempt; it doubles after each attempt.
-    pub pause_first: Duration,
-    /// Maximum pause.
-    pub pause_max: Duration,
+    pub backoff: Backoff,
     /// Maximum time from the first attempt to the start of the last.
     pub total_max: Duration,
 }
@@ -23,23 +44,12 @@ impl Default for RetryPolicy {
     fn default() -> Self {
         Self {
             attempts_max: 5,
-            pause_first: Duration::from_millis(50),
-            pause_max: Duration::from_secs(2),
+            backoff: Backoff {
+                first: Duration::from_millis(50),
+                longest: Duration::from_secs(2),
+            },
             total_max: Duration::from_secs(10),
         }
-    }
-}
-
-impl RetryPolicy {
-    /// Returns the pause after attempt number `attempt` (from 1): a random part of the bound of that attempt.
-    pub fn pause(&self, attempt: u32, random: u64) -> Duration {
-        let doublings = attempt.saturating_sub(1).min(31);
-        let bound = self
-            .pause_first
-            .saturating_mul(1 << doublings)
-            .min(self.pause_max);
-        let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
-        Duration::from_micros(random % bound_us.saturating_add(1))
     }
 }
 
@@ -64,7 +74,7 @@ where
             Ok(value) => return Ok(value),
             Err(error) => error,
         };
-        let pause = policy.pause(attempt, random());
+        let pause = policy.backoff.pause(attempt - 1, random());
         if attempt >= policy.attempts_max || !is_transient(&error) || Instant::now() + pause > end {
             return Err(error);
         }
@@ -110,8 +120,10 @@ mod tests {
     async fn no_attempt_begins_after_the_total_time() {
         let hour = Duration::from_secs(3_600);
         let policy = RetryPolicy {
-            pause_first: hour,
-            pause_max: hour,
+            backoff: Backoff {
+                first: hour,
+                longest: hour,
+            },
             ..RetryPolicy::default()
         };
         assert_eq!(attempts_made(policy, 1_800_000_000, 99, true).await, (1, false));
@@ -119,12 +131,13 @@ mod tests {
 
     #[test]
     fn pauses_grow_within_bounds_and_depend_on_the_random_number() {
-        let policy = RetryPolicy::default();
-        for attempt in 1..200 {
-            let bound_us = (50_000_u64 << (attempt - 1).min(10)).min(2_000_000);
-            assert!(policy.pause(attempt, u64::from(attempt) * 7_919_777) <= Duration::from_micros(bound_us));
+        let backoff = RetryPolicy::default().backoff;
+        for n in 0..200 {
+            let bound = Duration::from_micros((50_000_u64 << n.min(10)).min(2_000_000));
+            let pause = backoff.pause(n, u64::from(n) * 7_919_777);
+            assert!((bound / 2..=bound).contains(&pause), "{n}: {pause:?}");
         }
-        assert_eq!(policy.pause(1, 0), Duration::ZERO);
-        assert_eq!(policy.pause(1, 50_000), Duration::from_millis(50));
+        assert_eq!(backoff.pause(0, 0), Duration::from_millis(25));
+        assert_eq!(backoff.pause(0, 25_000), Duration::from_millis(50));
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
-use synapsor_chassis::retry::{RetryPolicy, retry};
+use synapsor_chassis::retry::{Backoff, RetryPolicy, retry};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_chassis::trace_context::TraceParent;
@@ -35,8 +35,10 @@ const CATALOG_TIMEOUT: Duration = Duration::from_secs(5);
 /// Backoff while a reader that starts together with the gateway comes up.
 const START: RetryPolicy = RetryPolicy {
     attempts_max: 100,
-    pause_first: Duration::from_millis(50),
-    pause_max: Duration::from_millis(500),
+    backoff: Backoff {
+        first: Duration::from_millis(50),
+        longest: Duration::from_millis(500),
+    },
     total_max: Duration::from_secs(5),
 };
 

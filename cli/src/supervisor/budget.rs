@@ -3,12 +3,16 @@
 
 use std::time::Duration;
 
+use synapsor_chassis::retry::Backoff;
+
 /// Run time after which a child counts as healthy; its restart count is then reset.
 const HEALTHY: Duration = Duration::from_secs(300);
 /// Maximum number of restarts without a healthy interval; further restarts would not help.
 const RESTARTS_MAX: u32 = 10;
-const PAUSE_FIRST: Duration = Duration::from_millis(200);
-const PAUSE_MAX: Duration = Duration::from_secs(10);
+const BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    longest: Duration::from_secs(10),
+};
 
 /// Restart count of one child.
 #[derive(Debug, Default)]
@@ -26,7 +30,7 @@ impl Budget {
         if self.used == RESTARTS_MAX {
             return None;
         }
-        let pause = (PAUSE_FIRST * 2_u32.saturating_pow(self.used)).min(PAUSE_MAX);
+        let pause = BACKOFF.bound(self.used);
         self.used += 1;
         Some(pause)
     }
@@ -43,7 +47,7 @@ mod tests {
         let mut budget = Budget::default();
         let pauses: Vec<_> = std::iter::from_fn(|| budget.ended_after(SOON)).collect();
         assert_eq!(pauses.len(), 10);
-        assert_eq!((pauses[0], pauses[9]), (PAUSE_FIRST, PAUSE_MAX));
+        assert_eq!((pauses[0], pauses[9]), (BACKOFF.first, BACKOFF.longest));
         assert_eq!(budget.ended_after(SOON), None);
     }
 
@@ -52,12 +56,12 @@ mod tests {
         let mut budget = Budget::default();
         // A child may exit once a day for years.
         for _ in 0..1_000 {
-            assert_eq!(budget.ended_after(HEALTHY), Some(PAUSE_FIRST));
+            assert_eq!(budget.ended_after(HEALTHY), Some(BACKOFF.first));
         }
         for _ in 1..10 {
             assert!(budget.ended_after(SOON).is_some());
         }
         assert_eq!(budget.ended_after(SOON), None);
-        assert_eq!(budget.ended_after(HEALTHY), Some(PAUSE_FIRST));
+        assert_eq!(budget.ended_after(HEALTHY), Some(BACKOFF.first));
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use synapsor_chassis::retry::Backoff;
 use synapsor_domain::approval::{VerificationContext, verify_decision};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
@@ -20,8 +21,11 @@ use super::controls::AttemptPhase;
 use super::receipt_orders::digest_of;
 use super::report::{Subject, seal_report, settled};
 
-/// First and longest pause between retries of tombstones.
-const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+/// Pauses between retries of tombstones.
+const AGAIN: Backoff = Backoff {
+    first: Duration::from_millis(250),
+    longest: Duration::from_secs(4),
+};
 /// Rejections per retry pass.
 const PAGE: usize = 64;
 
@@ -127,7 +131,7 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelo
 }
 
 /// Sources whose last tombstone was not taken, with the pause before the next try.
-type Pauses = BTreeMap<String, (Instant, Duration)>;
+type Pauses = BTreeMap<String, (Instant, u32)>;
 
 /// Writes the tombstones of stored rejections as soon as their databases take them.
 pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
@@ -135,7 +139,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(AGAIN.0) => {}
+            () = tokio::time::sleep(AGAIN.first) => {}
         }
         let mut after: Option<ProposalId> = None;
         loop {
@@ -163,10 +167,10 @@ async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
     };
     let source = ending.proposal().source.id.clone();
     let now = Instant::now();
-    let pause = match pauses.get(&source) {
+    let tries = match pauses.get(&source) {
         Some((until, _)) if now < *until => return,
-        Some((_, pause)) => (*pause * 2).min(AGAIN.1),
-        None => AGAIN.0,
+        Some((_, tries)) => tries + 1,
+        None => 0,
     };
     match tombstone(writer, ending).await {
         Ok(Some((_, fresh))) => {
@@ -174,11 +178,11 @@ async fn try_again(writer: &Writer, id: &ProposalId, pauses: &mut Pauses) {
             tracing::info!(proposal = %id, fresh, "rejected proposal ended in its source");
         }
         Ok(None) => {
-            pauses.insert(source, (Instant::now() + pause, pause));
+            pauses.insert(source, (Instant::now() + AGAIN.bound(tries), tries));
         }
         Err(refusal) => {
             tracing::warn!(proposal = %id, code = %refusal.code, "tombstone refused: {}", refusal.public);
-            pauses.insert(source, (Instant::now() + AGAIN.1, AGAIN.1));
+            pauses.insert(source, (Instant::now() + AGAIN.longest, u32::MAX - 1));
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::random;
+use synapsor_chassis::retry::Backoff;
 
 use synapsor_source::EngineError;
 use synapsor_source::error::EngineErrorKind;
@@ -41,14 +42,14 @@ impl BackoffClass {
         }
     }
 
-    /// Returns the first and the longest pause; each is twice the one before.
-    const fn bounds(self) -> (Duration, Duration) {
-        match self {
+    const fn backoff(self) -> Backoff {
+        let (first, longest) = match self {
             Self::Contention => (Duration::from_millis(20), Duration::from_secs(1)),
             Self::Outage => (Duration::from_secs(1), Duration::from_secs(8)),
             // Its fixed half exceeds one second.
             Self::Tick => (Duration::from_millis(2_100), Duration::from_millis(2_100)),
-        }
+        };
+        Backoff { first, longest }
     }
 }
 
@@ -105,13 +106,8 @@ impl RetryBudget {
     }
 }
 
-/// Half fixed, half random, so that writers that failed together do not retry together.
 pub(super) fn pause(tries: u32, pace: BackoffClass) -> Duration {
-    let (first, longest) = pace.bounds();
-    let full = first.saturating_mul(1 << tries.min(16)).min(longest);
-    let half = full / 2;
-    let jitter = random::number() % (u64::try_from(half.as_micros()).unwrap_or(u64::MAX) + 1);
-    half + Duration::from_micros(jitter)
+    pace.backoff().pause(tries, random::number())
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
         sources: source::all(&writer),
     };
     let mut attempts = JoinSet::new();
-    let pauses = RetryPolicy::default();
-    let mut failures = 0;
+    let backoff = RetryPolicy::default().backoff;
+    let mut failures: u32 = 0;
     let mut durable = writer.switches.durable();
     while !stop.is_cancelled() {
         // A switch that is not durable is a stop that a restart would lose: the writer takes no work until it is
@@ -63,7 +63,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
         }
         tokio::select! {
             () = stop.cancelled() => break,
-            () = tokio::time::sleep(pauses.pause(failures, random::number())) => {}
+            () = tokio::time::sleep(backoff.pause(failures.saturating_sub(1), random::number())) => {}
         }
     }
     let drained = async { while attempts.join_next().await.is_some() {} };
