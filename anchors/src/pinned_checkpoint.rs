@@ -34,7 +34,7 @@ pub struct CheckpointPinFile {
 
 #[derive(Debug)]
 struct PinState {
-    witness: PinnedCheckpoint,
+    pinned: PinnedCheckpoint,
     /// Note of the newest tree head, with the key that verified it.
     note: Option<(String, PublicKey)>,
     /// Tree heads verified recently, newest last.
@@ -61,7 +61,7 @@ pub enum CheckpointStatus {
 impl CheckpointPinFile {
     /// Loads the pinned checkpoint of one log, or starts without one.
     pub fn load(path: PathBuf, origin: &str) -> Result<Self, PublicError> {
-        let witness = match files::read_bounded(&path, FILE_BYTES_MAX) {
+        let pinned = match files::read_bounded(&path, FILE_BYTES_MAX) {
             Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes)
                 .filter(|w| w.origin == origin)
                 .ok_or_else(|| {
@@ -77,8 +77,8 @@ impl CheckpointPinFile {
             Err(error) => return Err(PublicError::new(ErrorCode::WitnessUnreadable, error.to_string())),
         };
         let memory = PinState {
-            kept: witness.size,
-            witness,
+            kept: pinned.size,
+            pinned,
             note: None,
             heads: VecDeque::new(),
             continued: BTreeSet::new(),
@@ -99,14 +99,14 @@ impl CheckpointPinFile {
 
     /// Returns the newest pinned checkpoint.
     pub fn seen(&self) -> PinnedCheckpoint {
-        self.memory().witness.clone()
+        self.memory().pinned.clone()
     }
 
     /// Returns the tree head up to which the log was verified; `None` before the first. The log of this file
     /// continues it for as long as the process lives.
     pub fn pin(&self) -> Option<TreeHead> {
         let mut memory = self.memory();
-        let head = memory.witness.head();
+        let head = memory.pinned.head();
         if head.size == 0 {
             return None;
         }
@@ -117,7 +117,7 @@ impl CheckpointPinFile {
     /// Returns whether the verified log provably continues this tree head.
     pub fn continues(&self, head: &TreeHead) -> bool {
         let memory = self.memory();
-        memory.continued.contains(head) || memory.witness.head() == *head
+        memory.continued.contains(head) || memory.pinned.head() == *head
     }
 
     /// Verifies the checkpoint of a response as [`Self::judge`] does, and records its proofs: the log of this
@@ -140,7 +140,7 @@ impl CheckpointPinFile {
             .map(ConsistencyProof::try_from)
             .collect::<Result<Vec<_>, _>>()?;
         let mut memory = self.memory();
-        let is_newest = memory.witness.head() == checkpoint.head();
+        let is_newest = memory.pinned.head() == checkpoint.head();
         let proven = heads
             .iter()
             // An overtaken response shares with this log only the tree head from before the request.
@@ -152,7 +152,7 @@ impl CheckpointPinFile {
 
     /// Returns the tree head to send to the ledger, so that the ledger can prove consistency with it.
     pub fn known(&self) -> wire::TreeHead {
-        wire::TreeHead::from(&self.memory().witness)
+        wire::TreeHead::from(&self.memory().pinned)
     }
 
     /// Pins a signed checkpoint that continues the log. A checkpoint behind the pinned one means that the ledger
@@ -198,7 +198,7 @@ impl CheckpointPinFile {
             .map(ConsistencyProof::try_from)
             .collect::<Result<Vec<_>, _>>()?;
         let mut memory = self.memory();
-        let seen = memory.witness.size;
+        let seen = memory.pinned.size;
         let is_proven = |p: &ConsistencyProof| p.old_size() == seen && p.new_size() == checkpoint.size;
         if checkpoint.size > seen && (seen == 0 || proofs.iter().any(is_proven)) {
             memory.advance(&checkpoint, &proofs, (note, key))?;
@@ -250,7 +250,7 @@ impl CheckpointPinFile {
             if let Some(failure) = memory.failure.take() {
                 return Err(refused(failure));
             }
-            if memory.is_due || memory.kept >= memory.witness.size {
+            if memory.is_due || memory.kept >= memory.pinned.size {
                 return Ok(());
             }
             memory.is_due = true;
@@ -278,29 +278,29 @@ impl CheckpointPinFile {
     /// When the file cannot be written.
     pub fn keep_now(&self) -> Result<(), PublicError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let (witness, kept) = {
+        let (pinned, kept) = {
             let mut memory = self.memory();
             memory.is_due = false;
             memory.kept_at = Some(Instant::now());
-            (memory.witness.clone(), memory.kept)
+            (memory.pinned.clone(), memory.kept)
         };
-        if witness.size == kept {
+        if pinned.size == kept {
             return Ok(());
         }
-        if !self.is_behind_file(&witness) {
-            files::write_atomic(&self.path, &witness.to_bytes(), MODE_PRIVATE)
+        if !self.is_behind_file(&pinned) {
+            files::write_atomic(&self.path, &pinned.to_bytes(), MODE_PRIVATE)
                 .map_err(|e| refused(format!("pinned checkpoint file not writable: {e}")))?;
         }
         let mut memory = self.memory();
-        memory.kept = memory.kept.max(witness.size);
+        memory.kept = memory.kept.max(pinned.size);
         Ok(())
     }
 
     /// Returns whether another process of the same role pinned a larger tree: the file must never shrink.
-    fn is_behind_file(&self, witness: &PinnedCheckpoint) -> bool {
+    fn is_behind_file(&self, pinned: &PinnedCheckpoint) -> bool {
         let on_file = files::read_bounded(&self.path, FILE_BYTES_MAX).ok();
         let on_file = on_file.and_then(|bytes| PinnedCheckpoint::from_bytes(&bytes));
-        on_file.is_some_and(|w| w.origin == witness.origin && w.size > witness.size)
+        on_file.is_some_and(|w| w.origin == pinned.origin && w.size > pinned.size)
     }
 }
 
@@ -321,8 +321,8 @@ impl PinState {
     ) -> Result<(), PublicError> {
         let proof = proofs
             .iter()
-            .find(|p| p.old_size() == self.witness.size && p.new_size() == checkpoint.size);
-        self.witness.advance(checkpoint, proof).map_err(not_continued)?;
+            .find(|p| p.old_size() == self.pinned.size && p.new_size() == checkpoint.size);
+        self.pinned.advance(checkpoint, proof).map_err(not_continued)?;
         self.note = Some((note.to_owned(), key));
         if self.heads.len() >= HEADS_MAX {
             self.heads.pop_front();

@@ -82,7 +82,7 @@ impl LedgerConnection {
         let state = state::find(context)?;
         let instance = Instance::new(&state)?;
         let mut trust = state::load_trust(state.trust_path())?;
-        let pinned = pinned_checkpoint::pinned(&state.witness(LOCAL_WITNESS), &trust);
+        let pinned = pinned_checkpoint::pinned(&state.pinned(LOCAL_WITNESS), &trust);
         trust.pin_retirements(pinned, None);
         let tls = instance.operator(&context.env)?;
         let ledger = RunningLedger::ensure(context, &state, &instance).await?;
@@ -153,7 +153,7 @@ impl LedgerConnection {
     /// Path of the pinned checkpoint: in the state directory, or beside the trust file.
     pub(crate) fn witness_path(&self) -> PathBuf {
         match &self.place {
-            ConnectionMode::Local { state, .. } => state.witness(LOCAL_WITNESS),
+            ConnectionMode::Local { state, .. } => state.pinned(LOCAL_WITNESS),
             ConnectionMode::Remote => self.trust_path.with_file_name(REMOTE_WITNESS),
         }
     }

@@ -23,8 +23,8 @@ const LOCK_ATTEMPTS_MAX: u32 = 3000;
 /// [`Keeper::hold`] reports.
 pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
     let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()?;
-    let witness = PinnedCheckpoint::from_bytes(&bytes)?;
-    (witness.origin == trust.ledger_origin() && witness.size > 0).then(|| witness.head())
+    let pinned = PinnedCheckpoint::from_bytes(&bytes)?;
+    (pinned.origin == trust.ledger_origin() && pinned.size > 0).then(|| pinned.head())
 }
 
 /// The pinned checkpoint, locked for one contact.
@@ -32,7 +32,7 @@ pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
 pub(crate) struct CheckpointPin<'a> {
     trust: &'a TrustFile,
     path: PathBuf,
-    witness: PinnedCheckpoint,
+    pinned: PinnedCheckpoint,
     _lock: FileLock,
 }
 
@@ -41,7 +41,7 @@ impl<'a> CheckpointPin<'a> {
     pub(crate) async fn lock_and_load(path: &Path, trust: &'a TrustFile) -> Result<Self, ExitError> {
         let lock = lock(&path.with_extension("lock")).await?;
         let origin = trust.ledger_origin();
-        let witness = match files::read_bounded(path, FILE_BYTES_MAX) {
+        let pinned = match files::read_bounded(path, FILE_BYTES_MAX) {
             Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes).ok_or_else(|| damaged(path))?,
             Err(FileError::Missing { .. }) => PinnedCheckpoint::new(&origin),
             Err(error) => return Err(error.into()),
@@ -49,14 +49,14 @@ impl<'a> CheckpointPin<'a> {
         Ok(Self {
             trust,
             path: path.to_owned(),
-            witness,
+            pinned,
             _lock: lock,
         })
     }
 
     /// The tree head to send to the ledger.
     pub(crate) const fn known(&self) -> &PinnedCheckpoint {
-        &self.witness
+        &self.pinned
     }
 
     /// Verifies that a signed checkpoint extends the pinned one, and persists it before it is used.
@@ -66,9 +66,9 @@ impl<'a> CheckpointPin<'a> {
         proof: Option<&ConsistencyProof>,
     ) -> Result<Checkpoint, ExitError> {
         let checkpoint = verified(note, self.trust)?;
-        match self.witness.advance(&checkpoint, proof) {
+        match self.pinned.advance(&checkpoint, proof) {
             Ok(PinUpdate::Unchanged) => {}
-            Ok(PinUpdate::Grew) => files::write_atomic(&self.path, &self.witness.to_bytes(), MODE_PRIVATE)?,
+            Ok(PinUpdate::Grew) => files::write_atomic(&self.path, &self.pinned.to_bytes(), MODE_PRIVATE)?,
             Err(error) => return Err(not_continued(error, self.trust.environment)),
         }
         Ok(checkpoint)

@@ -59,7 +59,7 @@ struct ProcessContext {
     trust: TrustFileCache,
     tls: TlsMaterial,
     key: Arc<SigningKey>,
-    witness: CheckpointPinFile,
+    pinned: CheckpointPinFile,
     ledger: Channel,
 }
 
@@ -98,10 +98,9 @@ impl ProcessContext {
         let witness_path = settings
             .state_dir
             .join(format!("{}.witness", tls.identity().role()));
-        let witness =
-            CheckpointPinFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
-        let pinned = witness.clone();
-        trust.pin_by(move || pinned.pin());
+        let pinned = CheckpointPinFile::load(witness_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
+        let source = pinned.clone();
+        trust.pin_by(move || source.pin());
         let ledger = grpc_channel::connect(&tls, &Endpoint::new(Role::Ledger, &settings.ledger))?;
         Ok(Self {
             settings,
@@ -110,7 +109,7 @@ impl ProcessContext {
             trust,
             tls,
             key,
-            witness,
+            pinned,
             ledger,
         })
     }
@@ -202,7 +201,7 @@ async fn serve_reader(base: ProcessContext, stop: CancellationToken) -> Result<(
     )
     .await?;
     let own = base.tls.identity();
-    let intake = IntakeClient::new(base.ledger.clone(), base.witness.clone());
+    let intake = IntakeClient::new(base.ledger.clone(), base.pinned.clone());
     let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
     if let Err(refusal) = intake.refresh_checkpoint(&trust).await {
         let detail = refusal.detail.unwrap_or_default();
@@ -245,7 +244,7 @@ async fn serve_reader(base: ProcessContext, stop: CancellationToken) -> Result<(
         served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(ExitError::from),
         () = filing.ended() => Err(task_ended("queue to the ledger", "ended")),
     };
-    base.witness.keep_now().map_err(|r| failure(&r))?;
+    base.pinned.keep_now().map_err(|r| failure(&r))?;
     served
 }
 
@@ -272,7 +271,7 @@ async fn serve_writer(base: ProcessContext, stop: CancellationToken) -> Result<(
     let (trust, core_trust) = (base.trust.clone(), base.trust.clone());
     let name = own.instance().unwrap_or_default().to_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let ledger = WritebackClient::new(base.ledger.clone(), base.witness.clone(), clock.clone());
+    let ledger = WritebackClient::new(base.ledger.clone(), base.pinned.clone(), clock.clone());
     let switches = WriterControls::open(base.settings.state_dir.clone())?;
     let changed_rows = ChangedRows::open(&base.settings.state_dir)?;
     let core = WriteCore::new(

@@ -129,7 +129,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         .material(now)
         .unwrap();
     let channel = connect(&tls, &Endpoint::new(Role::Ledger, "127.0.0.1:1")).unwrap();
-    let witness = CheckpointPinFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
+    let pinned = CheckpointPinFile::load(folder.path().join("reader.witness"), "synapsor/test-1").unwrap();
     let contract = Arc::new(contract);
     let env = EnvVars::fixed(variables.iter().copied());
     let url = format!("sqlite://{}", database.display());
@@ -145,7 +145,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         trust: TrustFileCache::new(trust_path),
         engines: [("billing".to_owned(), engine)].into(),
         key: Arc::new(key(1)),
-        intake: IntakeClient::new(channel, witness),
+        intake: IntakeClient::new(channel, pinned),
         clock: Arc::new(SystemClock),
         read_only,
     };

@@ -157,7 +157,7 @@ impl StateDir {
     }
 
     /// Path of the pinned checkpoint of `name`.
-    pub(crate) fn witness(&self, name: &str) -> PathBuf {
+    pub(crate) fn pinned(&self, name: &str) -> PathBuf {
         self.witness_dir().join(name)
     }
 

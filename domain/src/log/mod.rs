@@ -2,9 +2,9 @@
 //! Without I/O: the processes store nodes, notes and pinned checkpoints.
 
 mod checkpoint;
+mod pinned_checkpoint;
 mod record;
 mod tree;
-mod witness;
 
 #[cfg(test)]
 mod tests;
@@ -12,12 +12,12 @@ mod tests;
 use synapsor_codes::ErrorCode;
 
 pub use checkpoint::{Checkpoint, NOTE_BYTES_MAX, sign_checkpoint, verify_checkpoint};
+pub use pinned_checkpoint::{ContinuityError, PinUpdate, PinnedCheckpoint};
 pub use record::{BODY_SALT_BYTES, ProvenEntry, body_commitment};
 pub use tree::{
     ConsistencyProof, EMPTY_ROOT, InclusionProof, PROOF_HASHES_MAX, TREE_SIZE_MAX, TreeHash, TreeHead,
     leaf_hash,
 };
-pub use witness::{ContinuityError, PinUpdate, PinnedCheckpoint};
 
 /// Reason why a statement of the ledger about its log failed verification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

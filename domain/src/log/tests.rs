@@ -380,36 +380,36 @@ mod witnesses {
     }
 
     fn seen(nodes: &Nodes, size: u64) -> PinnedCheckpoint {
-        let mut witness = PinnedCheckpoint::new("synapsor/d");
-        witness.advance(&head(nodes, size), None).unwrap();
-        witness
+        let mut pinned = PinnedCheckpoint::new("synapsor/d");
+        pinned.advance(&head(nodes, size), None).unwrap();
+        pinned
     }
 
     #[test]
     fn growth_needs_proof_and_advances_pinned_checkpoint() {
         let nodes = tree_of(&published_leaves());
-        let mut witness = seen(&nodes, 3);
+        let mut pinned = seen(&nodes, 3);
         let (old, new) = (3, 8);
         assert_eq!(
-            witness.advance(&head(&nodes, new), None),
+            pinned.advance(&head(&nodes, new), None),
             Err(ContinuityError::ProofMissing {
                 witnessed: old,
                 now: new
             })
         );
         assert_eq!(
-            witness.advance(&head(&nodes, new), Some(&consistency(&nodes, 2, 8))),
+            pinned.advance(&head(&nodes, new), Some(&consistency(&nodes, 2, 8))),
             Err(ContinuityError::ProofMissing {
                 witnessed: old,
                 now: new
             })
         );
         assert_eq!(
-            witness.advance(&head(&nodes, new), Some(&consistency(&nodes, 3, 8))),
+            pinned.advance(&head(&nodes, new), Some(&consistency(&nodes, 3, 8))),
             Ok(PinUpdate::Grew)
         );
-        assert_eq!(witness, seen(&nodes, 8));
-        assert_eq!(witness.advance(&head(&nodes, 8), None), Ok(PinUpdate::Unchanged));
+        assert_eq!(pinned, seen(&nodes, 8));
+        assert_eq!(pinned.advance(&head(&nodes, 8), None), Ok(PinUpdate::Unchanged));
     }
 
     #[test]
@@ -418,32 +418,32 @@ mod witnesses {
         let mut other_leaves = published_leaves();
         other_leaves[1] = b"rewritten".to_vec();
         let other = tree_of(&other_leaves);
-        let mut witness = seen(&nodes, 5);
-        let before = witness.clone();
+        let mut pinned = seen(&nodes, 5);
+        let before = pinned.clone();
         assert_eq!(
-            witness.advance(&head(&nodes, 4), None),
+            pinned.advance(&head(&nodes, 4), None),
             Err(ContinuityError::RolledBack { witnessed: 5, now: 4 })
         );
         assert_eq!(
-            witness.advance(&head(&other, 5), None),
+            pinned.advance(&head(&other, 5), None),
             Err(ContinuityError::Forked { witnessed: 5, now: 5 })
         );
         assert_eq!(
-            witness.advance(&head(&other, 8), Some(&consistency(&other, 5, 8))),
+            pinned.advance(&head(&other, 8), Some(&consistency(&other, 5, 8))),
             Err(ContinuityError::Forked { witnessed: 5, now: 8 })
         );
         assert_eq!(
-            witness.advance(&Checkpoint::empty("synapsor/e"), None),
+            pinned.advance(&Checkpoint::empty("synapsor/e"), None),
             Err(ContinuityError::OtherLog)
         );
-        assert_eq!(witness, before);
+        assert_eq!(pinned, before);
     }
 
     #[test]
     fn pinned_checkpoint_reads_only_in_canonical_form() {
-        let witness = seen(&tree_of(&published_leaves()), 8);
-        let bytes = witness.to_bytes();
-        assert_eq!(PinnedCheckpoint::from_bytes(&bytes), Some(witness));
+        let pinned = seen(&tree_of(&published_leaves()), 8);
+        let bytes = pinned.to_bytes();
+        assert_eq!(PinnedCheckpoint::from_bytes(&bytes), Some(pinned));
         assert_eq!(PinnedCheckpoint::from_bytes(b"{}"), None);
         let spaced = String::from_utf8(bytes).unwrap().replace(':', ": ");
         assert_eq!(PinnedCheckpoint::from_bytes(spaced.as_bytes()), None);

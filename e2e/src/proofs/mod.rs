@@ -65,10 +65,47 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "timing" => Box::pin(timing::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
     };
-    Ok(summary.unwrap_or_else(|error| {
+    let mut summary = summary.unwrap_or_else(|error| {
         println!("VIOLATION {name} did not come to its end: {error:#}");
         json!({ "proof": name, "violations": 1, "error": error.root_cause().to_string(), "seed": plan.seed })
-    }))
+    });
+    summary["cases"] = json!(counted(&summary));
+    Ok(summary)
+}
+
+/// Numbers of a summary that count cases which ran.
+const COUNTED: [&str; 15] = [
+    "cases",
+    "checks",
+    "failures_provoked",
+    "cells",
+    "server_kills",
+    "random_kills",
+    "losses",
+    "attempts",
+    "rejections",
+    "edits",
+    "structural",
+    "byte_edits",
+    "clean_restarts",
+    "process_edits",
+    "process_restarts",
+];
+
+/// Returns how many cases ran, over all engines: a proof whose cases are lost must not pass.
+pub fn cases(summary: &Json) -> u64 {
+    summary.get("cases").and_then(Json::as_u64).unwrap_or_default()
+}
+
+fn counted(summary: &Json) -> u64 {
+    let own = |summary: &Json| -> u64 {
+        let numbers = COUNTED.iter().filter_map(|name| summary.get(*name)?.as_u64());
+        numbers.sum()
+    };
+    match summary.get("engines").and_then(Json::as_object) {
+        Some(engines) => engines.values().map(own).sum(),
+        None => own(summary),
+    }
 }
 
 /// Runs all proofs; returns one object with their summaries.

@@ -39,7 +39,7 @@ const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct WritebackClient {
     client: WritebackServiceClient<Channel>,
     transparency: TransparencyServiceClient<Channel>,
-    witness: CheckpointPinFile,
+    pinned: CheckpointPinFile,
     time: LedgerTime,
     /// Receipts that the ledger has taken.
     pub(super) settled: Settled,
@@ -99,7 +99,7 @@ pub(super) struct Lease {
 }
 
 impl WritebackClient {
-    pub fn new(channel: Channel, witness: CheckpointPinFile, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(channel: Channel, pinned: CheckpointPinFile, clock: Arc<dyn Clock>) -> Self {
         let transparency = TransparencyServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -109,7 +109,7 @@ impl WritebackClient {
         Self {
             client,
             transparency,
-            witness,
+            pinned,
             time: LedgerTime::new(clock),
             settled: Settled::default(),
         }
@@ -129,8 +129,8 @@ impl WritebackClient {
         self.client.clone()
     }
 
-    pub(super) const fn witness(&self) -> &CheckpointPinFile {
-        &self.witness
+    pub(super) const fn pinned(&self) -> &CheckpointPinFile {
+        &self.pinned
     }
 
     /// Records the ledger's time from a job.
@@ -146,7 +146,7 @@ impl WritebackClient {
         trust_digest: String,
         contract_digests: Vec<String>,
     ) -> Result<tonic::Streaming<wire::LeaseJobsResponse>, PublicError> {
-        let known = Some(self.witness.known());
+        let known = Some(self.pinned.known());
         let request = wire::LeaseJobsRequest {
             source_ids,
             capacity: capacity.all,
@@ -168,23 +168,23 @@ impl WritebackClient {
     /// Accepts a checkpoint that a trusted ledger key signed and that continues the pinned one. Nothing may
     /// depend on it before [`Self::persist_checkpoint`].
     pub(super) fn accept(&self, job: &LeasedJob, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
-        self.witness.accept(&job.checkpoint, &job.consistency, trust)
+        self.pinned.accept(&job.checkpoint, &job.consistency, trust)
     }
 
     /// Returns whether the verified log provably continues a tree head at which a key was retired.
     pub(super) fn continues(&self, head: &TreeHead) -> bool {
-        self.witness.continues(head)
+        self.pinned.continues(head)
     }
 
     /// Requests the missing proofs that the log continues the tree heads at which keys of the trust file were
     /// retired. An unproven retirement does not count; nothing else depends on it.
     pub(super) async fn prove_retirements(&self, trust: &TrustFile) {
         let mut heads = trust.retirements();
-        heads.retain(|head| !self.witness.continues(head));
+        heads.retain(|head| !self.pinned.continues(head));
         if heads.is_empty() {
             return;
         }
-        let before = self.witness.seen();
+        let before = self.pinned.seen();
         let request = wire::GetCheckpointRequest {
             known: Some((&before).into()),
             retired_at: heads.iter().map(|head| head.size).collect(),
@@ -195,7 +195,7 @@ impl WritebackClient {
             .get_checkpoint(with_deadline(request, CALL_TIMEOUT))
             .await;
         let proven = call.map_err(|s| from_status(&s)).and_then(|answer| {
-            self.witness
+            self.pinned
                 .follow_from(&before, &answer.into_inner(), &heads, trust)
         });
         if let Err(refusal) = proven {
@@ -205,7 +205,7 @@ impl WritebackClient {
 
     /// Returns when every checkpoint accepted until now is persisted.
     pub(super) async fn persist_checkpoint(&self) -> Result<(), PublicError> {
-        self.witness.persist().await
+        self.pinned.persist().await
     }
 
     /// Returns freezes in force and the newest lifts, as the ledger reports them.

@@ -103,8 +103,8 @@ impl WritebackClient {
         proposals: &[ProposalId],
         trust: &TrustFile,
     ) -> Result<Vec<VerifiedReceiptOrder>, PublicError> {
-        let witness = self.witness();
-        let before = witness.seen();
+        let pinned = self.pinned();
+        let before = pinned.seen();
         let request = wire::FindReceiptOrdersRequest {
             source_id: source.to_owned(),
             proposal_ids: proposals.iter().map(ToString::to_string).collect(),
@@ -119,7 +119,7 @@ impl WritebackClient {
             return Ok(Vec::new());
         }
         let proofs = answer.consistency.as_slice();
-        let checkpoint = witness.judge(&before, &answer.checkpoint, proofs, trust)?;
+        let checkpoint = pinned.judge(&before, &answer.checkpoint, proofs, trust)?;
         let mut orders = Vec::new();
         for record in answer.orders {
             match self.order_of(record.try_into()?, &checkpoint, trust) {

@@ -67,11 +67,11 @@ fn edit(path: &Path, sql: &str) {
 async fn every_answer_is_in_the_log_of_its_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir.path().join("s.db"));
-    let mut witness = PinnedCheckpoint::new(ORIGIN);
+    let mut pinned = PinnedCheckpoint::new(ORIGIN);
     for n in 0..9 {
         let done = store.write(|step| append(step, b"{}")).await.unwrap();
         assert_eq!((done.value, done.head.size), (n, n + 1));
-        let known = witness.size;
+        let known = pinned.size;
         let (head, proof) = store
             .read(move |r| {
                 let head = log::head(r.conn())?;
@@ -84,7 +84,7 @@ async fn every_answer_is_in_the_log_of_its_checkpoint() {
         let verified =
             synapsor_domain::log::verify_checkpoint(&head.note, ORIGIN, &key(LEDGER_KEY).public_key())
                 .unwrap();
-        witness.advance(&verified, proof.as_ref()).unwrap();
+        pinned.advance(&verified, proof.as_ref()).unwrap();
         let record = store
             .read(move |r| Ok(events::logged(r.conn(), n / 2, head.size)?))
             .await
@@ -377,7 +377,7 @@ async fn older_complete_log_fails_the_pinned_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     let store = open(&path);
-    let mut witness = PinnedCheckpoint::new(ORIGIN);
+    let mut pinned = PinnedCheckpoint::new(ORIGIN);
     add(&store, b"{}").await.unwrap();
     let old = dir.path().join("old.db");
     Connection::open(&path)
@@ -390,16 +390,16 @@ async fn older_complete_log_fails_the_pinned_checkpoint() {
         let note = store.head().borrow().note.clone();
         synapsor_domain::log::verify_checkpoint(&note, ORIGIN, &public).unwrap()
     };
-    witness.advance(&checkpoint(&store), None).unwrap();
+    pinned.advance(&checkpoint(&store), None).unwrap();
     let back = open(&old);
     assert_eq!(
-        witness.advance(&checkpoint(&back), None).unwrap_err().code(),
+        pinned.advance(&checkpoint(&back), None).unwrap_err().code(),
         ErrorCode::LedgerRolledBack
     );
     add(&back, b"{}").await.unwrap();
     // The salt of the body differs, and so does the history.
     assert_eq!(
-        witness.advance(&checkpoint(&back), None).unwrap_err().code(),
+        pinned.advance(&checkpoint(&back), None).unwrap_err().code(),
         ErrorCode::LedgerForked
     );
 }

@@ -38,7 +38,7 @@ const REFRESH_ATTEMPTS_MAX: usize = 8;
 pub struct IntakeClient {
     queue: SubmissionQueue,
     transparency: TransparencyServiceClient<Channel>,
-    witness: CheckpointPinFile,
+    pinned: CheckpointPinFile,
     ids: RequestIds,
     /// Serializes refreshes of the checkpoint; one refresh serves all waiting calls.
     looking: Arc<Mutex<()>>,
@@ -88,7 +88,7 @@ impl IntakeClient {
     }
 
     /// Must run within a runtime, which sends the submissions.
-    pub fn new(channel: Channel, witness: CheckpointPinFile) -> Self {
+    pub fn new(channel: Channel, pinned: CheckpointPinFile) -> Self {
         let intake = IntakeServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -96,9 +96,9 @@ impl IntakeClient {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Self {
-            queue: SubmissionQueue::start(intake, witness.clone()),
+            queue: SubmissionQueue::start(intake, pinned.clone()),
             transparency,
-            witness,
+            pinned,
             ids: RequestIds::new(),
             looking: Arc::default(),
         }
@@ -179,7 +179,7 @@ impl IntakeClient {
 
     async fn look_once(&self, trust: &TrustFile) -> Result<(), PublicError> {
         for _ in 0..REFRESH_ATTEMPTS_MAX {
-            let before = self.witness.seen();
+            let before = self.pinned.seen();
             let request = wire::GetCheckpointRequest {
                 known: Some((&before).into()),
                 retired_at: Vec::new(),
@@ -191,7 +191,7 @@ impl IntakeClient {
                 .await;
             let answer = answer.map_err(|s| refused(&s))?.into_inner();
             let followed = self
-                .witness
+                .pinned
                 .verify_response_checkpoint(&before, &answer.checkpoint, answer.consistency.as_slice(), trust)
                 .map_err(|e| verification_failed(&e.to_string()))?;
             if followed == CheckpointStatus::Verified {
@@ -217,16 +217,16 @@ impl IntakeClient {
             ));
         }
         let followed = self
-            .witness
+            .pinned
             .verify_response_checkpoint(before, note, &answer.consistency, trust)
             .map_err(|e| verification_failed(&e.to_string()))?;
         if let CheckpointStatus::Unproven { size } = followed {
             let _turn = self.looking.lock().await;
-            if self.witness.seen().size < size {
+            if self.pinned.seen().size < size {
                 self.look_once(trust).await?;
             }
         }
-        let kept = self.witness.keep().await;
+        let kept = self.pinned.keep().await;
         kept.map_err(|e| verification_failed(&e.to_string()))
     }
 }

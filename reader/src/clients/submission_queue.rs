@@ -47,9 +47,9 @@ pub(super) struct SubmissionResult {
 
 impl SubmissionQueue {
     /// Starts the queue; it ends when the last clone is dropped.
-    pub(super) fn start(intake: IntakeServiceClient<Channel>, witness: CheckpointPinFile) -> Self {
+    pub(super) fn start(intake: IntakeServiceClient<Channel>, pinned: CheckpointPinFile) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(serve(queue, intake, witness));
+        tokio::spawn(serve(queue, intake, pinned));
         Self(sender)
     }
 
@@ -74,7 +74,7 @@ impl SubmissionQueue {
 async fn serve(
     mut queue: mpsc::Receiver<PendingSubmission>,
     mut intake: IntakeServiceClient<Channel>,
-    witness: CheckpointPinFile,
+    pinned: CheckpointPinFile,
 ) {
     let mut next = None;
     loop {
@@ -101,7 +101,7 @@ async fn serve(
         }
         batch.retain(|waiting| !waiting.answer.is_closed());
         if !batch.is_empty() {
-            send(&mut intake, &witness.seen(), batch).await;
+            send(&mut intake, &pinned.seen(), batch).await;
         }
     }
 }

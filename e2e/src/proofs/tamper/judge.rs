@@ -89,26 +89,26 @@ impl Judge {
         };
         self.witnesses
             .iter()
-            .find_map(|witness| self.witnessed(witness, path, &report.note).err().map(says))
+            .find_map(|pinned| self.witnessed(pinned, path, &report.note).err().map(says))
     }
 
     /// Checks the newest checkpoint against one pinned checkpoint, with the best proof that the store can offer.
-    fn witnessed(&self, witness: &PinnedCheckpoint, path: &Path, note: &str) -> Result<(), String> {
+    fn witnessed(&self, pinned: &PinnedCheckpoint, path: &Path, note: &str) -> Result<(), String> {
         let new = verify_checkpoint(note, &self.origin, &self.public).map_err(|e| e.code().to_string())?;
-        let proof = if witness.needs_proof(new.size) {
+        let proof = if pinned.needs_proof(new.size) {
             let nodes = open_reader(path)
                 .and_then(|store| Nodes::read(&store))
                 .map_err(|e| e.to_string())?;
             Some(
                 nodes
-                    .consistency(witness.size, new.size)
+                    .consistency(pinned.size, new.size)
                     .map_err(|e| e.to_string())?,
             )
         } else {
             None
         };
-        let mut witness = witness.clone();
-        witness
+        let mut pinned = pinned.clone();
+        pinned
             .advance(&new, proof.as_ref())
             .map(|_| ())
             .map_err(|e| e.code().to_string())

@@ -144,9 +144,9 @@ async fn last_seen(stack: &Stack) -> anyhow::Result<PinnedCheckpoint> {
         .into_inner();
     let key = stack.deployment.ledger_key.public_key();
     let checkpoint = verify_checkpoint(&answer.checkpoint, &trust.ledger_origin(), &key)?;
-    let mut witness = PinnedCheckpoint::new(&trust.ledger_origin());
-    witness.advance(&checkpoint, None)?;
-    Ok(witness)
+    let mut pinned = PinnedCheckpoint::new(&trust.ledger_origin());
+    pinned.advance(&checkpoint, None)?;
+    Ok(pinned)
 }
 
 /// Copies a store that is in use as one consistent file.

@@ -60,14 +60,14 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
         &ledger.address,
     )?;
     let mut client = TransparencyServiceClient::new(channel);
-    for witness in &scene.original.witnesses {
+    for pinned in &scene.original.witnesses {
         let answer = client
             .verify_store(VerifyStoreRequest {
-                known: Some(witness.into()),
+                known: Some(pinned.into()),
             })
             .await;
         let alarm = match answer {
-            Ok(answer) => judged(scene, witness.clone(), answer.into_inner())?,
+            Ok(answer) => judged(scene, pinned.clone(), answer.into_inner())?,
             Err(status) => Some(status.message().to_owned()),
         };
         if alarm.is_some() {
@@ -80,7 +80,7 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
 /// Result of a CLI check of the response: findings, or a checkpoint that does not extend the pinned one.
 fn judged(
     scene: &Scene,
-    mut witness: PinnedCheckpoint,
+    mut pinned: PinnedCheckpoint,
     answer: VerifyStoreResponse,
 ) -> anyhow::Result<Option<String>> {
     if let Some(finding) = answer.findings.into_iter().next() {
@@ -92,7 +92,7 @@ fn judged(
         Err(error) => return Ok(Some(error.code().to_string())),
     };
     let proof = answer.consistency.map(ConsistencyProof::try_from).transpose()?;
-    Ok(witness
+    Ok(pinned
         .advance(&checkpoint, proof.as_ref())
         .err()
         .map(|error| error.code().to_string()))

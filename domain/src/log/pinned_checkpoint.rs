@@ -114,12 +114,12 @@ impl PinnedCheckpoint {
         let form: Stored = canonical::decode(bytes).ok()?;
         let mut root = EMPTY_ROOT;
         hex::decode_to_slice(&form.root, &mut root).ok()?;
-        let witness = Self {
+        let pinned = Self {
             origin: form.origin,
             size: form.size,
             root,
         };
-        (witness.size <= TREE_SIZE_MAX && witness.to_bytes() == bytes).then_some(witness)
+        (pinned.size <= TREE_SIZE_MAX && pinned.to_bytes() == bytes).then_some(pinned)
     }
 
     /// Returns whether advancing to a log of `size` events needs a consistency proof.
