@@ -16,7 +16,10 @@ async fn holds(name: &str, cases: u64) -> Json {
     let summary = proofs::run(name, PLAN).await.unwrap();
     assert_eq!(proofs::violations(&summary), 0, "{summary}");
     let ran = proofs::cases(&summary);
-    assert!(ran >= cases, "{ran} of at least {cases} cases ran: {summary}");
+    assert!(
+        ran >= cases || proofs::lacks_server(&summary),
+        "{ran} of at least {cases} cases ran: {summary}"
+    );
     summary
 }
 
@@ -29,18 +32,18 @@ fn needs_failpoints() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn process_reaches_no_resource_of_another() {
-    holds("wall", 1).await;
+    holds("wall", 700).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn loop_stays_local_and_failures_leak_no_secret() {
-    holds("quiet", 1).await;
+    holds("quiet", 400).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_leaves_one_effect_or_none_with_a_receipt() {
     needs_failpoints();
-    let summary = holds("crash", 1).await;
+    let summary = holds("crash", 110).await;
     // A passed proof must also list what it skipped.
     let is_said = |left_out: &Json| {
         left_out["what"]
@@ -56,29 +59,29 @@ async fn crash_leaves_one_effect_or_none_with_a_receipt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_and_names_round_trip_on_every_engine() {
-    let summary = holds("properties", 1).await;
+    let summary = holds("properties", 500).await;
     assert_eq!(summary["properties"], 4, "{summary}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_commit_or_response_gives_the_right_outcome() {
-    holds("lost", 1).await;
+    holds("lost", 120).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_approved_change_is_committed() {
     needs_failpoints();
-    holds("preconditions", 1).await;
+    holds("preconditions", 258).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicate_jobs_have_one_effect_per_proposal() {
-    holds("concurrency", 1).await;
+    holds("concurrency", 1_920).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn exactly_the_store_tampering_is_reported() {
-    holds("tamper", 1).await;
+    holds("tamper", 124).await;
 }
 
 #[test]

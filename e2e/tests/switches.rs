@@ -13,4 +13,9 @@ const PLAN: Plan = Plan {
 async fn freezes_hold_and_hanging_sources_stop_no_others() {
     let summary = proofs::run("switches", PLAN).await.unwrap();
     assert_eq!(proofs::violations(&summary), 0, "{summary}");
+    let ran = proofs::cases(&summary);
+    assert!(
+        ran >= 41 || proofs::lacks_server(&summary),
+        "{ran} of at least 41 cases ran: {summary}"
+    );
 }

@@ -128,6 +128,14 @@ fn skipped(summary: &Json) -> impl Iterator<Item = &Json> {
         .flatten()
 }
 
+/// Whether an engine was skipped because this machine has no server of it.
+pub fn lacks_server(summary: &Json) -> bool {
+    skipped(summary).any(|skipped| skipped.get("reason") == Some(&json!(NO_SERVER)))
+}
+
+/// Reason for skipping an engine.
+pub(crate) const NO_SERVER: &str = "there is no server";
+
 /// Checks that a summary skipped nothing except waived engines.
 pub fn is_complete(summary: &Json) -> bool {
     skipped(summary).all(|skipped| skipped.get("is_waived") != Some(&json!(false)))

@@ -69,7 +69,7 @@ pub(super) async fn on_engines(
             let run = run(ground);
             running.spawn(async move { (engine, run.await) });
         } else {
-            skipped.push(json!({ "engine": engine.name(), "reason": "there is no server", "is_waived": is_waived(engine) || is_later(engine) }));
+            skipped.push(json!({ "engine": engine.name(), "reason": super::NO_SERVER, "is_waived": is_waived(engine) || is_later(engine) }));
         }
     }
     let mut engines = serde_json::Map::new();
