@@ -17,7 +17,7 @@ use crate::tenants::{ACME, GLOBEX, Tenants};
 
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
 const PAIRS: usize = 10_000;
-const PAIRS_SMALL: usize = 3_000;
+const PAIRS_SMALL: usize = 2_000;
 /// Calls before the measurement.
 const WARM_UP: usize = 50;
 /// Half of the planted difference.
