@@ -1,8 +1,9 @@
 //! Run file: process id and listen address of a serving process, for its parent and for other commands of the same
-//! state directory. A process that fails writes its error there.
+//! state directory. A process that fails writes its error beside it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,8 @@ use crate::files::{self, FileStamp, MODE_PRIVATE};
 use crate::run::ExitError;
 
 const BYTES_MAX: u64 = 16 * 1024;
+/// Time after which an error that no parent took is removed.
+const ERROR_KEPT: Duration = Duration::from_secs(600);
 
 /// Content of a run file. Fields that a role does not have are absent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +31,6 @@ pub struct RunFile {
     /// URL of the MCP endpoint of a gateway on HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Why the process ended; absent while it serves.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ExitError>,
 }
 
 impl RunFile {
@@ -43,20 +43,6 @@ impl RunFile {
             posture: None,
             transport: None,
             url: None,
-            error: None,
-        }
-    }
-
-    /// Run file of this process after it failed.
-    pub(crate) fn of_failure(error: &ExitError) -> Self {
-        Self {
-            pid: std::process::id(),
-            role: None,
-            address: None,
-            posture: None,
-            transport: None,
-            url: None,
-            error: Some(error.clone()),
         }
     }
 
@@ -66,17 +52,12 @@ impl RunFile {
         serde_json::from_slice(&bytes).ok()
     }
 
-    /// Returns the error with which the process `pid` ended.
-    pub fn error_of(path: &Path, pid: u32) -> Option<ExitError> {
-        Self::read(path).filter(|found| found.pid == pid)?.error
-    }
-
-    /// Whether a process with this id exists, and has not failed.
+    /// Whether a process with this id exists.
     pub fn is_alive(&self) -> bool {
         let pid = i32::try_from(self.pid)
             .ok()
             .and_then(rustix::process::Pid::from_raw);
-        self.error.is_none() && pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
     }
 
     /// Writes the file atomically. Keep the guard while the process serves.
@@ -84,25 +65,59 @@ impl RunFile {
     /// # Errors
     /// When the file cannot be written.
     pub fn publish(&self, path: &Path) -> Result<RunFileGuard, ExitError> {
-        files::write_atomic(path, &self.to_bytes(), MODE_PRIVATE)?;
+        let mut bytes = serde_json::to_vec(self).expect("plain fields have a JSON form");
+        bytes.push(b'\n');
+        files::write_atomic(path, &bytes, MODE_PRIVATE)?;
         Ok(RunFileGuard {
             stamp: FileStamp::of(path).ok(),
             path: path.to_owned(),
         })
     }
+}
 
-    /// Writes the file as far as possible: the error that it holds is also printed.
-    pub(crate) fn write(&self, path: &Path) {
-        if let Err(error) = files::write_atomic(path, &self.to_bytes(), MODE_PRIVATE) {
-            tracing::warn!(%error, "run file not written");
+/// File of the error of the process `pid`. It has a name of its own: the run file may be that of a process which
+/// serves, and which the failed one could not replace.
+fn error_path(run_file: &Path, pid: u32) -> PathBuf {
+    let mut name = run_file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{pid}.failed"));
+    run_file.with_file_name(name)
+}
+
+/// Writes the error of this process for its parent, as far as possible: it is also printed.
+pub(crate) fn leave_error(run_file: &Path, error: &ExitError) {
+    remove_old_errors(run_file);
+    let bytes = serde_json::to_vec(error).expect("plain fields have a JSON form");
+    if let Err(error) = files::write_atomic(&error_path(run_file, std::process::id()), &bytes, MODE_PRIVATE) {
+        tracing::warn!(%error, "error not written beside the run file");
+    }
+}
+
+/// Removes errors that no parent took, so that restarts without a supervisor do not collect files.
+fn remove_old_errors(run_file: &Path) {
+    let prefix = run_file.file_name().unwrap_or_default().to_string_lossy();
+    let entries = run_file
+        .parent()
+        .and_then(|directory| std::fs::read_dir(directory).ok());
+    for entry in entries.into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let is_error = name.to_string_lossy().starts_with(&*prefix)
+            && Path::new(&name).extension().is_some_and(|end| end == "failed");
+        let age = entry
+            .metadata()
+            .ok()
+            .and_then(|found| found.modified().ok()?.elapsed().ok());
+        if is_error && age.is_some_and(|age| age > ERROR_KEPT) {
+            let _ = std::fs::remove_file(entry.path());
         }
     }
+}
 
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = serde_json::to_vec(self).expect("plain fields have a JSON form");
-        bytes.push(b'\n');
-        bytes
-    }
+/// Returns the error with which the process `pid` ended, and removes its file.
+pub fn take_error(run_file: &Path, pid: u32) -> Option<ExitError> {
+    let path = error_path(run_file, pid);
+    let bytes = files::read_bounded(&path, BYTES_MAX).ok()?;
+    let _ = std::fs::remove_file(&path);
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// Removes the run file when dropped, unless a successor has written its own.
@@ -155,14 +170,17 @@ mod tests {
     }
 
     #[test]
-    fn failed_process_leaves_its_error() {
+    fn error_of_a_failed_process_keeps_the_run_file_of_another() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("writer.json");
+        let path = directory.path().join("ledger.json");
+        let _serves = file().publish(&path).unwrap();
         let error =
             ExitError::new(ErrorCode::StoreLocked, "another ledger owns the store").with_fix("stop it");
-        RunFile::of_failure(&error).write(&path);
-        assert_eq!(RunFile::error_of(&path, std::process::id()), Some(error));
-        assert_eq!(RunFile::error_of(&path, 1), None);
+        leave_error(&path, &error);
+        assert_eq!(RunFile::read(&path), Some(file()));
+        assert_eq!(take_error(&path, 1), None);
+        assert_eq!(take_error(&path, std::process::id()), Some(error));
+        assert_eq!(take_error(&path, std::process::id()), None);
     }
 
     #[test]

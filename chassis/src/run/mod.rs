@@ -14,10 +14,9 @@ use tokio_util::sync::CancellationToken;
 pub use failure::ExitError;
 pub use synapsor_codes::Exit;
 
-use crate::run_file::RunFile;
 use crate::settings::EnvVars;
 use crate::telemetry::{self, LogSettings};
-use crate::{harden, shutdown};
+use crate::{harden, run_file, shutdown};
 
 /// Maximum time for blocking work to finish after the body has ended.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,12 +34,12 @@ where
 }
 
 /// Runs like [`run`], with the step `confine` between logging and runtime. The process still has one thread then,
-/// so the restrictions apply to every later thread. An error is also written to the run file that the arguments
+/// so the restrictions apply to every later thread. An error is also written beside the run file that the arguments
 /// name, where the parent process reads it.
 pub fn run_confined<A, F, Fut, T>(
     default_level: telemetry::Level,
     parse: impl FnOnce() -> A,
-    run_file: impl FnOnce(&A) -> Option<PathBuf>,
+    run_file_of: impl FnOnce(&A) -> Option<PathBuf>,
     confine: impl FnOnce(&A) -> Result<(), ExitError>,
     body: F,
 ) -> ExitCode
@@ -53,12 +52,12 @@ where
         return end(&failure);
     }
     let arguments = parse();
-    let run_file = run_file(&arguments);
+    let run_file_path = run_file_of(&arguments);
     match start(default_level, arguments, confine, body) {
         Ok(exit) => ExitCode::from(exit.into().number()),
         Err(failure) => {
-            if let Some(path) = run_file {
-                RunFile::of_failure(&failure).write(&path);
+            if let Some(path) = run_file_path {
+                run_file::leave_error(&path, &failure);
             }
             end(&failure)
         }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
-use synapsor_chassis::run_file::RunFile;
+use synapsor_chassis::run_file::{self, RunFile};
 use synapsor_codes::ErrorCode;
 use tokio::process::{ChildStdin, Command};
 
@@ -110,9 +110,7 @@ impl Child {
     pub(super) async fn wait_ready(&mut self) -> Result<(), ExitError> {
         let start = Instant::now();
         loop {
-            if let Some(found) =
-                RunFile::read(&self.run_file).filter(|found| found.pid == self.pid && found.error.is_none())
-            {
+            if let Some(found) = RunFile::read(&self.run_file).filter(|found| found.pid == self.pid) {
                 self.address = found.address;
                 self.posture = found.posture;
                 return Ok(());
@@ -224,9 +222,9 @@ pub(super) fn not_started(spec: &ChildSpec, error: &std::io::Error) -> ExitError
     .with_fix("check that the binaries beside synapsor-runner are executable")
 }
 
-/// Returns the error with which a child ended, as it wrote it to its run file.
+/// Returns the error with which a child ended, as it wrote it beside its run file.
 pub(super) fn last_failure(
-    run_file: &Path,
+    own_run_file: &Path,
     pid: u32,
     log: Option<&Path>,
     name: &str,
@@ -238,7 +236,7 @@ pub(super) fn last_failure(
             format!("the {name} was killed by signal {signal}"),
         );
     }
-    if let Some(error) = RunFile::error_of(run_file, pid) {
+    if let Some(error) = run_file::take_error(own_run_file, pid) {
         return error.of_process(name);
     }
     let place = log.map_or_else(|| "its message above".to_owned(), |log| log.display().to_string());
