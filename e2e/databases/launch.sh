@@ -59,7 +59,7 @@ initialise() {
       ;;
   esac
   # shellcheck disable=SC2086
-  (cd "$at" && LC_ALL=C as_server timeout 120 env ${SYNAPSOR_TEST_INITIALISE_WITH:-} "$@" >"$at/initialise.log" 2>&1 </dev/null) && touch "$at/initialised" && return
+  (cd "$at" && LC_ALL=C as_server timeout 120 env TMPDIR="$at/tmp" ${SYNAPSOR_TEST_INITIALISE_WITH:-} "$@" >"$at/initialise.log" 2>&1 </dev/null) && touch "$at/initialised" && return
   rm -rf "$at/data"
   echo "data directory not created: $(grep -v '^[[:space:]]*$' "$at/initialise.log" | tail -n 4 | tr '\n' ' ')"
   return 1
@@ -79,16 +79,17 @@ launch() {
       ;;
     *)
       local own=(--mysqlx=OFF --secure-file-priv=NULL) program=mysqld
-      # Without io_uring: a server that the kernel interrupts while it waits for a ring aborts.
-      [ "$engine" != mariadb ] || own=(--innodb-use-native-aio=0) program=mariadbd
+      [ "$engine" != mariadb ] || own=() program=mariadbd
       set -- "$top/usr/sbin/$program" --no-defaults --basedir="$top/usr" --datadir="$at/data" \
         --bind-address=127.0.0.1 --port="$port" --socket=s --pid-file=pid --skip-name-resolve \
         --max-connections=400 --init-file="$at/owner.secret" "${own[@]}" "$@"
       ;;
   esac
   [ ! -e "$at/log" ] || mv "$at/log" "$at/log.previous"
+  # A temporary directory of its own: a starting MariaDB deletes the temporary tables that others have in a shared one,
+  # and those servers then fail or crash.
   # shellcheck disable=SC2086
-  set -- env ${SYNAPSOR_TEST_SERVER_WITH:-} "$@"
+  set -- env TMPDIR="$at/tmp" ${SYNAPSOR_TEST_SERVER_WITH:-} "$@"
   # In its own process session, so that an interrupt at the terminal does not end it before the tests have ended.
   if [ "$(id -u)" = 0 ]; then set -- setpriv --reuid=daemon --regid=daemon --clear-groups -- "$@"; fi
   (cd "$at" && LC_ALL=C exec setsid "$@" >"$at/log" 2>&1 </dev/null 3>&- 7>&- 8>&- 9>&-) &
@@ -109,7 +110,7 @@ launch() {
 start() {
   local engine=$1 at=$2 top reason attempt port
   shift 2
-  mkdir -p "$at" && at=$(cd "$at" && pwd) || return 1
+  mkdir -p "$at/tmp" && at=$(cd "$at" && pwd) || return 1
   ! is_running "$at" || return 0
   top=$(obtain "$engine") || { echo "$top"; return 1; }
   top=${top%/}
