@@ -14,6 +14,7 @@ pub mod notice;
 pub mod read;
 pub mod read_check;
 pub mod receipt_form;
+pub mod session;
 pub mod shapes;
 pub mod types;
 pub mod url;
@@ -29,8 +30,9 @@ use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
 
-use self::connect::{ConnectionPurpose, EXACT_SETTINGS, PgPool, PgPooledConnection, ServerFacts, timeouts};
+use self::connect::{ConnectionPurpose, PgPool, PgPooledConnection};
 use self::error_map::is_lost;
+use self::session::{EXACT_SETTINGS, ServerFacts, timeouts};
 use self::shapes::Shapes;
 use crate::{Access, Credential};
 use synapsor_source::error::EngineError;
@@ -120,7 +122,7 @@ impl PostgresEngine {
         settings.extend(timeouts(self.readers.statement_timeout()));
         let opening = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {}; {}",
-            connect::local_settings(&settings),
+            session::local_settings(&settings),
             ServerFacts::statement()
         );
         let rows = lease.batch(opening).await?;

@@ -5,9 +5,10 @@ use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value};
 
-use super::connect::{FACTS, PgPooledConnection, ServerFacts};
+use super::connect::PgPooledConnection;
 use super::dialect::{self, Statement, TableExtent};
 use super::inspect::receipt_schema;
+use super::session::{FACTS, ServerFacts};
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};

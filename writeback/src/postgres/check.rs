@@ -9,10 +9,11 @@ use synapsor_engine::postgres::PostgresEngine;
 use synapsor_engine::postgres::check::{
     PgPreflight, Rights, check_account, check_columns, missing_rights, one, rights, text,
 };
-use synapsor_engine::postgres::connect::{EXACT_SETTINGS, PgPooledConnection, local_settings};
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
+use synapsor_engine::postgres::session::{EXACT_SETTINGS, local_settings};
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;

@@ -9,37 +9,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::Statement;
+use synapsor_engine::postgres::session::STATEMENT_SETTINGS;
 use synapsor_source::{EngineError, EngineErrorKind};
 
 use super::stamp::{Covered, Stamp};
 
-/// Settings that affect the meaning of our statements, durability and the duration of the transaction.
-const SETTINGS: [&str; 26] = [
-    "search_path",
-    "TimeZone",
-    "DateStyle",
-    "IntervalStyle",
-    "extra_float_digits",
-    "bytea_output",
-    "row_security",
-    "plan_cache_mode",
-    "statement_timeout",
-    "lock_timeout",
-    "idle_in_transaction_session_timeout",
+/// Settings of a write transaction besides those of every statement: its durability, isolation, duration, and the
+/// counts that it compares.
+const TRANSACTION_SETTINGS: [&str; 5] = [
     "transaction_timeout",
     "synchronous_commit",
-    "session_replication_role",
     "transaction_isolation",
-    "transaction_read_only",
     "transaction_deferrable",
-    "role",
-    "client_encoding",
-    "client_min_messages",
-    "standard_conforming_strings",
-    "quote_all_identifiers",
-    "transform_null_equals",
-    "xmlbinary",
-    "lc_monetary",
     "track_counts",
 ];
 
@@ -108,10 +89,12 @@ pub(super) struct LookFacts {
 
 /// Returns settings and accounts in one row; for a message without parameters.
 pub(super) fn settings_statement() -> String {
-    let names = SETTINGS.map(|name| format!("'{name}'")).join(", ");
-    let values = SETTINGS
+    let settings = || STATEMENT_SETTINGS.iter().chain(&TRANSACTION_SETTINGS);
+    let names: Vec<String> = settings().map(|name| format!("'{name}'")).collect();
+    let values: Vec<String> = settings()
         .map(|name| format!("pg_catalog.current_setting('{name}', true)"))
-        .join(", ");
+        .collect();
+    let (names, values) = (names.join(", "), values.join(", "));
     format!(
         "SELECT 'settings', pg_catalog.json_object(\
            ARRAY[{names}, 'session_user', 'current_user']::pg_catalog.text[], \

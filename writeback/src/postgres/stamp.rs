@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use synapsor_domain::foreign_code::ForeignCode;
 use synapsor_domain::schema::TableSchema;
 
-use synapsor_engine::postgres::connect::{PgPooledConnection, ServerFacts};
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_engine::postgres::foreign_code::Related;
 use synapsor_engine::postgres::receipt_form::Difference;
+use synapsor_engine::postgres::session::ServerFacts;
 use synapsor_source::EngineError;
 
 /// How long a checked stamp is valid.

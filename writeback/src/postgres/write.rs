@@ -11,14 +11,14 @@ use crate::violation::{LookError, Violation, ViolationKind};
 use async_trait::async_trait;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableSchema;
-use synapsor_engine::postgres::connect::{
-    EXACT_SETTINGS, PgPool, PgPooledConnection, PgStatementError, ServerFacts, StatementCounts,
-    local_settings, timeouts,
-};
+use synapsor_engine::postgres::connect::{PgPool, PgPooledConnection, PgStatementError};
 use synapsor_engine::postgres::dialect::{self, Statement, TableExtent};
 use synapsor_engine::postgres::error_map::{is_lost, is_unique_violation};
 use synapsor_engine::postgres::notice::with_warnings;
 use synapsor_engine::postgres::read;
+use synapsor_engine::postgres::session::{
+    EXACT_SETTINGS, ServerFacts, StatementCounts, local_settings, timeouts,
+};
 use synapsor_engine::postgres::shapes::Shapes;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use synapsor_engine::postgres::connect::{PgPooledConnection, StatementCounts};
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::foreign_code::NO_TABLE;
 use synapsor_engine::postgres::read;
+use synapsor_engine::postgres::session::StatementCounts;
 use synapsor_source::{RowPlan, StoredReceipt};
 
 use super::{FirstLook, Looks, lock_elsewhere};

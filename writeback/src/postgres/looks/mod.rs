@@ -14,11 +14,12 @@ use std::time::Instant;
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm, ForeignCode};
 use synapsor_domain::schema::TableSchema;
 
-use synapsor_engine::postgres::connect::{PgPooledConnection, ServerFacts};
+use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::Statement;
 use synapsor_engine::postgres::foreign_code::{self, NO_TABLE};
 use synapsor_engine::postgres::inspect;
 use synapsor_engine::postgres::receipt_form::{Difference, receipt_form};
+use synapsor_engine::postgres::session::ServerFacts;
 use synapsor_source::{EngineError, EngineErrorKind, ReceiptTable, RowPlan};
 
 use super::declared::{self, Declared};

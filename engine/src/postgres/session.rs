@@ -1,0 +1,177 @@
+//! State of a connection that must be the same on every one: its settings, and the facts and prepared statements that
+//! the server reports.
+
+use std::time::Duration;
+
+use synapsor_source::error::{EngineError, EngineErrorKind};
+
+/// Makes the text form of every value the same on every connection; names resolve to `pg_catalog` only.
+pub const EXACT_SETTINGS: [(&str, &str); 10] = [
+    ("search_path", "pg_catalog, pg_temp"),
+    ("TimeZone", "UTC"),
+    ("DateStyle", "ISO"),
+    ("IntervalStyle", "postgres"),
+    ("extra_float_digits", "1"),
+    ("bytea_output", "hex"),
+    ("row_security", "on"),
+    ("plan_cache_mode", "force_generic_plan"),
+    // Object descriptions quote names by this setting, and a role can override it.
+    ("quote_all_identifiers", "off"),
+    // The server warns if a COMMIT did not reach its standby, and that warning has to arrive.
+    ("client_min_messages", "warning"),
+];
+
+/// Settings that decide how statements are parsed, under which role they run and what they can do. A connection must
+/// keep them, and a write transaction too.
+pub const STATEMENT_SETTINGS: [&str; 22] = [
+    "search_path",
+    "TimeZone",
+    "DateStyle",
+    "IntervalStyle",
+    "extra_float_digits",
+    "bytea_output",
+    "row_security",
+    "plan_cache_mode",
+    "client_min_messages",
+    "client_encoding",
+    "statement_timeout",
+    "lock_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_read_only",
+    "session_replication_role",
+    "role",
+    "standard_conforming_strings",
+    "quote_all_identifiers",
+    "transform_null_equals",
+    "xmlbinary",
+    "lc_monetary",
+    "array_nulls",
+];
+
+/// Further settings of a connection: the defaults of its next transaction, and formats that no statement uses today.
+const CONNECTION_SETTINGS: [&str; 6] = [
+    "default_transaction_isolation",
+    "default_transaction_read_only",
+    "default_transaction_deferrable",
+    "xmloption",
+    "lc_numeric",
+    "lc_time",
+];
+
+/// Facts that the server reports, in one list of expressions: process, its start, the identity, and more.
+pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
+    (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text \
+     FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
+    'postgres:' || (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text || ':' \
+      || CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
+         ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END || ':' \
+      || (SELECT d.oid::text || ':' || pg_catalog.left(d.datname::text, 20) FROM pg_catalog.pg_database d \
+          WHERE d.datname = pg_catalog.current_database()), \
+    pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only'), \
+    pg_catalog.current_setting('track_counts'), pg_catalog.current_setting('server_version'), \
+    pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+    pg_catalog.current_setting('transaction_isolation')";
+
+/// Facts about the server and the connection.
+#[derive(Debug, Clone)]
+pub struct ServerFacts {
+    pub process_id: i32,
+    /// Microseconds since the epoch: another process may have reused the process number.
+    process_started: i64,
+    pub identity: String,
+    pub is_standby: bool,
+    pub is_read_only: bool,
+    pub counts_changes: bool,
+    pub version: String,
+    pub now: String,
+    pub isolation: String,
+}
+
+impl ServerFacts {
+    /// Returns the server process that serves the connection, with its start.
+    pub const fn process(&self) -> (i32, i64) {
+        (self.process_id, self.process_started)
+    }
+
+    /// Returns the statement that reads them.
+    pub fn statement() -> String {
+        format!("SELECT {FACTS}")
+    }
+
+    pub fn of_row(row: &[Option<String>]) -> Result<Self, EngineError> {
+        let unexpected = || EngineError::new(EngineErrorKind::Unreadable, "the server facts");
+        let text = |at: usize| row.get(at).and_then(Option::as_deref).ok_or_else(unexpected);
+        Ok(Self {
+            process_id: text(1)?.parse().map_err(|_| unexpected())?,
+            process_started: text(2)?.parse().map_err(|_| unexpected())?,
+            identity: text(3)?.to_owned(),
+            is_standby: text(4)? == "true",
+            is_read_only: text(5)? == "on",
+            counts_changes: text(6)? == "on",
+            version: text(7)?.to_owned(),
+            now: text(8)?.to_owned(),
+            isolation: text(9)?.to_owned(),
+        })
+    }
+}
+
+/// Timeouts of a connection or of a transaction.
+pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
+    let statement = statement.as_millis().max(1).to_string();
+    vec![
+        ("statement_timeout", statement),
+        ("lock_timeout", "2000".to_owned()),
+        ("idle_in_transaction_session_timeout", "5000".to_owned()),
+    ]
+}
+
+/// Returns the statement that reads the settings and accounts of a connection.
+pub(super) fn settings_statement() -> String {
+    let names = STATEMENT_SETTINGS.iter().chain(&CONNECTION_SETTINGS);
+    let values: Vec<String> = names
+        .map(|name| format!("pg_catalog.current_setting('{name}', true)::pg_catalog.text"))
+        .collect();
+    format!(
+        "SELECT ARRAY[{}, SESSION_USER::pg_catalog.text, CURRENT_USER::pg_catalog.text]::pg_catalog.text[]::pg_catalog.text",
+        values.join(", ")
+    )
+}
+
+/// Prepared statements of a connection. Foreign code can drop one and prepare another under its name, which
+/// the server then reports as made by SQL, or leave none. SQL cannot create a statement that the server
+/// reports as made by the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatementCounts {
+    of_sql: usize,
+    of_protocol: usize,
+}
+
+impl StatementCounts {
+    /// Reads them; part of a message of its own only, because a prepared statement could have been replaced.
+    pub const SQL: &str = "SELECT 'statements', \
+        pg_catalog.count(*) FILTER (WHERE s.from_sql)::pg_catalog.text, \
+        pg_catalog.count(*) FILTER (WHERE NOT s.from_sql)::pg_catalog.text FROM pg_catalog.pg_prepared_statements s";
+
+    /// Reads the counts from a row of [`Self::SQL`].
+    pub fn of(row: &[Option<String>]) -> Option<Self> {
+        let number = |at: usize| row.get(at)?.as_deref()?.parse().ok();
+        Some(Self {
+            of_sql: number(1)?,
+            of_protocol: number(2)?,
+        })
+    }
+
+    /// Whether these are exactly the statements that this program prepared.
+    pub const fn are_ours(self, prepared: usize) -> bool {
+        self.of_sql == 0 && self.of_protocol == prepared
+    }
+}
+
+/// Settings that end with the transaction.
+pub fn local_settings<V: AsRef<str>>(settings: &[(&str, V)]) -> String {
+    let set: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{}', true)", value.as_ref()))
+        .collect();
+    format!("SELECT 'set', {}", set.join(", "))
+}
