@@ -27,7 +27,7 @@ use synapsor_source::{Engine, ReceiptTable};
 use synapsor_writeback::Database;
 
 /// Prints the error of a command as the JSON object `{"error": …}`, for the parent process.
-pub fn answered(outcome: Result<(), ExitError>) -> Result<(), ExitError> {
+pub(crate) fn answered(outcome: Result<(), ExitError>) -> Result<(), ExitError> {
     outcome.inspect_err(|error| {
         // The error is also printed to stderr, and the parent knows the exit code.
         let _ = print(&serde_json::json!({ "error": error }));
@@ -38,7 +38,7 @@ pub fn answered(outcome: Result<(), ExitError>) -> Result<(), ExitError> {
 ///
 /// # Errors
 /// A variable that is missing or holds no URL of a supported engine, and database errors; never the URL.
-pub async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), ExitError> {
+pub(crate) async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), ExitError> {
     let env = EnvVars::of_process();
     let name = &flags.from_env;
     let engine = engine_of(name, flags.engine.as_deref(), &env)?;
@@ -101,7 +101,7 @@ fn refused(error: &EngineError, name: &str) -> ExitError {
 ///
 /// # Errors
 /// A contract that cannot be read, credentials of the other role, variables that are unreadable.
-pub async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), ExitError> {
+pub(crate) async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), ExitError> {
     let env = EnvVars::of_process();
     let contract = load_contract(&flags.config)?;
     refuse_foreign_credentials(flags.credentials, &contract, &env)?;
@@ -146,7 +146,7 @@ async fn probed(
 }
 
 /// Tests the write path of one source for the direct proposals of the contract.
-pub async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> PreflightReport {
+pub(crate) async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> PreflightReport {
     let found = database.check(&probe::write_targets(contract, source)).await;
     probe::of_writer(database.reading(), source, contract, found).await
 }

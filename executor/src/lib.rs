@@ -1,11 +1,11 @@
 //! The process that holds database credentials, in one of two roles that share no credential: the reader of
 //! `synapsor-reader`, and the writer, which drives the sealed core of `synapsor-writeback` from here.
 
-pub mod commands;
-pub mod rpc;
-pub mod serve;
+mod inspection;
+mod reader;
+mod serve;
 pub mod settings;
-pub mod writeback;
+mod writer;
 
 use synapsor_engine::sqlite::sample;
 
@@ -22,8 +22,8 @@ use settings::{Command, ExecutorArgs, Settings};
 pub async fn run(flags: ExecutorArgs, stop: CancellationToken) -> Result<(), ExitError> {
     match flags.command {
         Some(Command::Sample { path }) => sample::create(&path),
-        Some(Command::Inspect(flags)) => commands::answered(commands::inspect(&flags, stop).await),
-        Some(Command::Probe(flags)) => commands::answered(commands::probe(&flags, stop).await),
+        Some(Command::Inspect(flags)) => inspection::answered(inspection::inspect(&flags, stop).await),
+        Some(Command::Probe(flags)) => inspection::answered(inspection::probe(&flags, stop).await),
         None => serve::run(Settings::resolve(flags.serve)?, stop).await,
     }
 }

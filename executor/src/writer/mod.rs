@@ -2,33 +2,16 @@
 //! reports.
 //!
 //! `attempt` defines the order of the steps; the crate `synapsor-writeback` runs the transaction, and only
-//! `writeback/authorize` in the domain creates an `Authorization`.
+//! `domain/src/writeback/authorize.rs` creates a `WriteAuthorization`.
 
-mod attempt;
-mod audit;
-mod availability;
-mod changed_rows;
-mod clocks;
-mod compare;
-mod controls;
-mod dry_run;
-mod finding;
-mod freeze;
-mod ledger_client;
-mod ledger_receipts;
-mod ledger_time;
-mod receipt_orders;
-mod receipt_problems;
-mod reconcile;
-mod reject;
-mod report;
+pub(crate) mod attempt;
+pub(crate) mod controls;
+pub(crate) mod ledger;
+pub(crate) mod receipts;
 mod retry;
-mod settled;
-mod slots;
-mod source;
-mod source_rows;
-mod switch_rows;
-mod unproven;
+pub(crate) mod serve;
+mod service;
+pub(crate) mod stops;
 mod worker;
 
 use std::fmt;
@@ -44,41 +27,36 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use tokio_util::sync::CancellationToken;
 
-pub use audit::{AuditPage, AuditedReceipts, audit_receipts};
-pub use changed_rows::ChangedRows;
-pub use clocks::WriterClocks;
-pub use controls::WriterControls;
-pub use dry_run::{DryRun, DryRuns, preview};
-pub use freeze::{confirm, take_freeze, take_unfreeze};
-pub use ledger_client::WritebackClient;
-pub use receipt_problems::ReceiptProblems;
-pub use reject::reject;
-pub use unproven::{ReportedReceipts, report_receipts};
-
+use self::controls::WriterControls;
+use self::ledger::client::WritebackClient;
+use self::receipts::changed_rows::ChangedRows;
+use self::receipts::problems::ReceiptProblems;
+use self::receipts::reconcile;
+use self::stops::{reject, switch_rows};
 use synapsor_source::Engine;
 use synapsor_writeback::{Database, ReadTrust, WriteCore};
 
 /// State of a writer, all from its own files and environment, never from the network.
-pub struct Writer {
-    pub contract: Arc<Contract>,
-    pub trust: Box<ReadTrust>,
+pub(crate) struct Writer {
+    pub(crate) contract: Arc<Contract>,
+    pub(crate) trust: Box<ReadTrust>,
     /// The only path to write to a source; holds only sources whose write URL this process has.
-    pub core: WriteCore,
-    pub key: Arc<SigningKey>,
+    pub(crate) core: WriteCore,
+    pub(crate) key: Arc<SigningKey>,
     /// Name in the writer's certificate.
-    pub name: String,
-    pub ledger: WritebackClient,
-    pub switches: WriterControls,
+    pub(crate) name: String,
+    pub(crate) ledger: WritebackClient,
+    pub(crate) switches: WriterControls,
     /// Receipts whose COMMIT left another row.
-    pub changed_rows: ChangedRows,
+    pub(crate) changed_rows: ChangedRows,
     /// Problems with the receipts of the sources.
-    pub receipts: ReceiptProblems,
-    pub clock: Arc<dyn Clock>,
+    pub(crate) receipts: ReceiptProblems,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// Converts a trust file error into the result of an attempt: the file is being edited, or its owner must
 /// correct it; the attempt can be repeated.
-pub fn unusable_trust(refusal: &PublicError) -> PublicError {
+pub(crate) fn unusable_trust(refusal: &PublicError) -> PublicError {
     PublicError::new(
         ErrorCode::RetryableTrustFile,
         format!("{}: {}", refusal.code, refusal.public),
@@ -118,7 +96,7 @@ impl fmt::Debug for Writer {
 }
 
 /// Works until stopped, then waits for running attempts to end.
-pub async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), ExitError> {
+pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) -> Result<(), ExitError> {
     let mut background = Background::default();
     background.spawn("reconciler", reconcile::run(Arc::clone(&writer), stop.clone()));
     background.spawn("rejecter", reject::run(Arc::clone(&writer), stop.clone()));

@@ -18,7 +18,7 @@ const RESOLVE_FOR: Duration = Duration::from_secs(60);
 
 /// Condition that a pause waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BackoffClass {
+pub(crate) enum BackoffClass {
     /// The end of another transaction.
     Contention,
     /// The return of a server or a network.
@@ -28,7 +28,7 @@ pub(super) enum BackoffClass {
 }
 
 impl BackoffClass {
-    pub(super) const fn of(error: &EngineError) -> Self {
+    pub(crate) const fn of(error: &EngineError) -> Self {
         match error.kind {
             EngineErrorKind::Unavailable | EngineErrorKind::Timeout => Self::Outage,
             EngineErrorKind::Busy
@@ -55,14 +55,14 @@ impl BackoffClass {
 
 /// Tries of one lease.
 #[derive(Debug)]
-pub(super) struct RetryBudget {
+pub(crate) struct RetryBudget {
     began: Instant,
     tries: u32,
     doubt: Option<Instant>,
 }
 
 impl RetryBudget {
-    pub(super) const fn begin(now: Instant) -> Self {
+    pub(crate) const fn begin(now: Instant) -> Self {
         Self {
             began: now,
             tries: 0,
@@ -71,7 +71,7 @@ impl RetryBudget {
     }
 
     /// Records that the outcome of a COMMIT is unknown; returns true the first time.
-    pub(super) fn enter_in_doubt(&mut self, now: Instant) -> bool {
+    pub(crate) fn enter_in_doubt(&mut self, now: Instant) -> bool {
         let is_first = self.doubt.is_none();
         if is_first {
             self.doubt = Some(now);
@@ -81,12 +81,12 @@ impl RetryBudget {
         is_first
     }
 
-    pub(super) const fn is_in_doubt(&self) -> bool {
+    pub(crate) const fn is_in_doubt(&self) -> bool {
         self.doubt.is_some()
     }
 
     /// Returns the instant after which no other try begins, whatever their number.
-    pub(super) fn ends_at(&self) -> Instant {
+    pub(crate) fn ends_at(&self) -> Instant {
         match self.doubt {
             Some(doubt) => doubt + RESOLVE_FOR,
             None => self.began + TRY_FOR,
@@ -94,7 +94,7 @@ impl RetryBudget {
     }
 
     /// Counts a failed try; returns the pause before the next, or none if there is no other.
-    pub(super) fn next(&mut self, pace: BackoffClass, now: Instant) -> Option<Duration> {
+    pub(crate) fn next(&mut self, pace: BackoffClass, now: Instant) -> Option<Duration> {
         let pause = pause(self.tries, self.doubt.map_or(pace, |_| BackoffClass::Contention));
         self.tries += 1;
         let (since, limit) = match self.doubt {
@@ -106,7 +106,7 @@ impl RetryBudget {
     }
 }
 
-pub(super) fn pause(tries: u32, pace: BackoffClass) -> Duration {
+pub(crate) fn pause(tries: u32, pace: BackoffClass) -> Duration {
     pace.backoff().pause(tries, random::number())
 }
 

@@ -16,18 +16,22 @@ use synapsor_proto::status::to_status;
 use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
-use crate::commands::probe_writer;
-use crate::writeback::{self, AuditPage, DryRuns, Writer};
+use super::Writer;
+use super::attempt::{DryRuns, preview};
+use super::receipts::audit::{AuditPage, audit_receipts};
+use super::receipts::unproven::report_receipts;
+use super::stops::{freeze, reject};
+use crate::inspection::probe_writer;
 
 /// Service of a writer.
 #[derive(Debug, Clone)]
-pub struct WriterRpc {
+pub(super) struct WriterRpc {
     writer: Arc<Writer>,
     dry_runs: Arc<DryRuns>,
 }
 
 impl WriterRpc {
-    pub fn new(writer: Arc<Writer>) -> Self {
+    pub(super) fn new(writer: Arc<Writer>) -> Self {
         Self {
             dry_runs: Arc::new(DryRuns::of(&writer)),
             writer,
@@ -37,7 +41,7 @@ impl WriterRpc {
     async fn denied(&self, request: wire::RejectRequest) -> Result<wire::RejectResponse, PublicError> {
         let proposal: DsseEnvelope = required("proposal", request.proposal)?.try_into()?;
         let decision: DsseEnvelope = required("decision", request.decision)?.try_into()?;
-        let (effect, receipt) = writeback::reject(&self.writer, proposal, &decision).await?;
+        let (effect, receipt) = reject::reject(&self.writer, proposal, &decision).await?;
         Ok(wire::RejectResponse {
             effect: wire::RejectEffect::from(effect).into(),
             receipt: receipt.map(Into::into),
@@ -62,7 +66,7 @@ impl WriterRpc {
         let confirmed = match (request.frozen, request.freeze, request.unfreeze) {
             (true, Some(freeze), _) => {
                 let envelope = freeze.try_into()?;
-                Some(writeback::take_freeze(writer, &envelope).await?)
+                Some(freeze::take_freeze(writer, &envelope).await?)
             }
             (true, None, _) => {
                 tracing::warn!("local unsigned freeze set");
@@ -71,11 +75,11 @@ impl WriterRpc {
             }
             (false, _, unfreeze) => {
                 let envelope: DsseEnvelope = required("unfreeze", unfreeze)?.try_into()?;
-                writeback::take_unfreeze(writer, &envelope).await?
+                freeze::take_unfreeze(writer, &envelope).await?
             }
         };
         let confirmation = match confirmed {
-            Some(digest) => Some(writeback::confirm(writer, digest).await?.into()),
+            Some(digest) => Some(freeze::confirm(writer, digest).await?.into()),
             None => None,
         };
         Ok(wire::SetFrozenResponse {
@@ -91,7 +95,7 @@ impl WriterRpc {
         let writer = &self.writer;
         let mut sources = Vec::new();
         for (source_id, database) in writer.core.databases() {
-            let done = writeback::report_receipts(writer, (source_id, database.reading()), &key).await?;
+            let done = report_receipts(writer, (source_id, database.reading()), &key).await?;
             sources.push(wire::ReportedReceipts {
                 source_id: source_id.to_owned(),
                 reported: done.reported,
@@ -115,7 +119,7 @@ impl WriterRpc {
             before_seq: Some(request.before_seq).filter(|seq| *seq > 0),
             source_page: Some(request.source_page).filter(|page| !page.is_empty()),
         };
-        let done = writeback::audit_receipts(&self.writer, page).await?;
+        let done = audit_receipts(&self.writer, page).await?;
         let audited = |receipts: Vec<ReceiptRef>| {
             let audited = |receipt: ReceiptRef| wire::AuditedReceipt {
                 proposal_id: receipt.proposal_id.to_string(),
@@ -192,7 +196,7 @@ impl WriterService for WriterRpc {
     ) -> Result<Response<wire::DryRunResponse>, Status> {
         let run = async {
             let proposal: DsseEnvelope = required("proposal", request.into_inner().proposal)?.try_into()?;
-            writeback::preview(&self.writer, &self.dry_runs, proposal).await
+            preview(&self.writer, &self.dry_runs, proposal).await
         };
         let preview = run.await.map_err(|r| to_status(&r))?;
         let after_image_json = preview.after.map(|row| {

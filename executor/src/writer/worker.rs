@@ -13,10 +13,12 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::ledger_client::{Capacity, LeaseMessage, LeasedJob};
-use super::receipt_orders::digest_of;
-use super::source::{self, AtSource};
-use super::{Writer, attempt, freeze, reject, unusable_trust};
+use crate::writer::attempt;
+use crate::writer::attempt::source::{self, AtSource};
+use crate::writer::ledger::client::{Capacity, LeaseMessage, LeasedJob};
+use crate::writer::receipts::orders::digest_of;
+use crate::writer::stops::{freeze, reject};
+use crate::writer::{Writer, unusable_trust};
 
 /// Maximum time for running attempts to end after the process is stopped.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -34,7 +36,7 @@ struct WorkerLimits {
 }
 
 /// Works until stopped.
-pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let hall = WorkerLimits {
         job_permits: Arc::new(Semaphore::new(JOBS_MAX)),
         sources: source::all(&writer),

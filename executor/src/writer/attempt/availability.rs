@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Writer;
+use crate::writer::Writer;
 
 /// Time without a successful probe after which a suspected source counts as unreachable.
 const AWAY_AFTER: Duration = Duration::from_secs(1);
@@ -37,14 +37,14 @@ struct State {
 }
 
 /// Availability of one source.
-pub(super) struct Availability {
+pub(crate) struct Availability {
     source: String,
     writer: Arc<Writer>,
     state: watch::Sender<State>,
 }
 
 impl Availability {
-    pub(super) fn new(source: String, writer: Arc<Writer>) -> Arc<Self> {
+    pub(crate) fn new(source: String, writer: Arc<Writer>) -> Arc<Self> {
         Arc::new(Self {
             source,
             writer,
@@ -56,7 +56,7 @@ impl Availability {
     }
 
     /// Records that an attempt did not reach the source. Probes it until it answers.
-    pub(super) fn suspect(self: &Arc<Self>) {
+    pub(crate) fn suspect(self: &Arc<Self>) {
         let is_new = self.state.send_if_modified(|state| {
             let is_new = state.phase == Phase::Answers;
             if is_new {
@@ -71,25 +71,25 @@ impl Availability {
     }
 
     /// Returns whether the source is unreachable, or failed an attempt and answered no probe since.
-    pub(super) fn is_failing(&self) -> bool {
+    pub(crate) fn is_failing(&self) -> bool {
         self.state.borrow().phase != Phase::Answers
     }
 
     /// Returns when the source is unreachable or suspected to be.
-    pub(super) async fn fails(&self) {
+    pub(crate) async fn fails(&self) {
         let mut state = self.state.subscribe();
         let _ = state.wait_for(|state| state.phase != Phase::Answers).await;
     }
 
     /// Returns when the source is not known to be unreachable.
-    pub(super) async fn answers(&self) {
+    pub(crate) async fn answers(&self) {
         let mut state = self.state.subscribe();
         // The sender is owned by `self`, so waiting cannot fail.
         let _ = state.wait_for(|state| state.phase != Phase::Away).await;
     }
 
     /// Returns when the source was unreachable and has returned; waits that began before cannot succeed.
-    pub(super) async fn comes_back(&self) {
+    pub(crate) async fn comes_back(&self) {
         let mut state = self.state.subscribe();
         let before = state.borrow().returns;
         let _ = state.wait_for(|state| state.returns != before).await;

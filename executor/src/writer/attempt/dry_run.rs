@@ -13,19 +13,19 @@ use synapsor_domain::writeback::{DryRunVerdict, rehearsal};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::Writer;
-use super::attempt::{Own, with_facts};
-use super::controls::DryRunControls;
-use super::receipt_orders::may_be_missing;
+use crate::writer::Writer;
+use crate::writer::attempt::authorize::{Own, with_facts};
+use crate::writer::controls::DryRunControls;
+use crate::writer::receipts::orders::may_be_missing;
 use synapsor_writeback::{DryRunPermit, LostReceipts, RefusedBy};
 
 /// Result of a dry run.
 #[derive(Debug, Clone)]
-pub struct DryRun {
-    pub verdict: DryRunVerdict,
-    pub message: String,
+pub(crate) struct DryRun {
+    pub(crate) verdict: DryRunVerdict,
+    pub(crate) message: String,
     /// Expected row after the change.
-    pub after: Option<Vec<ColumnValue>>,
+    pub(crate) after: Option<Vec<ColumnValue>>,
 }
 
 /// Concurrent dry runs of one source. Together with the slots of attempts they leave connections for rejections.
@@ -35,10 +35,10 @@ const WAIT: Duration = Duration::from_secs(5);
 
 /// Permits for dry runs of each source.
 #[derive(Debug)]
-pub struct DryRuns(BTreeMap<String, Semaphore>);
+pub(crate) struct DryRuns(BTreeMap<String, Semaphore>);
 
 impl DryRuns {
-    pub fn of(writer: &Writer) -> Self {
+    pub(crate) fn of(writer: &Writer) -> Self {
         let permits = |source| (source, Semaphore::new(DRY_RUNS_PER_SOURCE));
         Self(writer.source_ids().into_iter().map(permits).collect())
     }
@@ -58,7 +58,7 @@ impl DryRuns {
 }
 
 /// Runs a proposal, as the reader signed it, without committing.
-pub async fn preview(
+pub(crate) async fn preview(
     writer: &Writer,
     dry_runs: &DryRuns,
     proposal: DsseEnvelope,

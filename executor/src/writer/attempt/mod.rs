@@ -1,74 +1,46 @@
 //! Runs one leased proposal from its first check to its report. The order of the steps is the protocol: verify,
 //! look up the receipt, authorize, announce, write, report.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod authorize;
+pub(crate) mod availability;
+mod dry_run;
+pub(crate) mod slots;
+pub(crate) mod source;
+mod step;
+
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{Decision, DecisionKind};
-use synapsor_domain::contract::Contract;
-use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::log::{Checkpoint, ProvenEntry, TreeHead};
-use synapsor_domain::proposal::{Proposal, VerifiedProposal};
-use synapsor_domain::schema::TableSchema;
+use synapsor_domain::log::{Checkpoint, ProvenEntry};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
-use synapsor_domain::trust::{Position, TrustFile};
-use synapsor_domain::writeback::{
-    AttemptResult, LedgerProof, Receipt, ReceiptDiscrepancy, Unauthorized, WriteAuthorization, WriterFacts,
-    authorize,
-};
+use synapsor_domain::writeback::{AttemptResult, ReceiptDiscrepancy, Unauthorized};
+use synapsor_writeback::crash_point::{CrashPoint, hit};
+use synapsor_writeback::{EndPermit, LeaseTerms, UnprovenReceipt, WritePermit};
 use tokio_util::sync::CancellationToken;
 
-use super::controls::AttemptGuard;
-use super::finding::{ComparedSource, report_finding};
-use super::ledger_client::{Lease, LeasedJob};
-use super::receipt_orders::{digest_of, is_adopted, may_be_missing, ref_of};
-use super::report::{AttemptEnd, is_transient, refused, report, report_doubt, settled};
-use super::retry::{BackoffClass, RetryBudget};
-use super::slots::{Need, Slot};
-use super::source::AtSource;
-use super::unproven::present;
-use super::{Writer, reject, unusable_trust};
-use synapsor_source::{Engine, EngineError, EngineErrorKind};
-use synapsor_writeback::crash_point::{CrashPoint, hit};
-use synapsor_writeback::{
-    ApplyResult, EndPermit, LeaseTerms, LostReceipts, RefusedBy, UnprovenReceipt, Unusable, WritePermit,
-    receipt,
-};
+pub(crate) use dry_run::{DryRuns, preview};
 
-/// Reason why nothing is written while the version column does not advance.
-const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
+use self::authorize::{AuthorizeResult, SchemaView, authorize_job};
+use self::slots::{Need, Slot};
+use self::source::AtSource;
+use self::step::{AttemptStep, ChangedRow, VERSION_NOT_ADVANCED, step_of};
+use crate::writer::Writer;
+use crate::writer::controls::AttemptGuard;
+use crate::writer::ledger::client::{Lease, LeasedJob};
+use crate::writer::ledger::report::{AttemptEnd, is_transient, refused, report, report_doubt, settled};
+use crate::writer::receipts::finding::{ComparedSource, report_finding};
+use crate::writer::receipts::orders::{is_adopted, may_be_missing, ref_of};
+use crate::writer::receipts::unproven::present;
+use crate::writer::retry::{BackoffClass, RetryBudget};
+use crate::writer::stops::reject;
+
 /// Renewals per lease period.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
 /// Reason of an attempt that could not reach its source.
 const SOURCE_AWAY: &str = "database_unavailable";
-
-/// Result of one attempt step.
-enum AttemptStep {
-    Report(AttemptEnd),
-    /// Nothing was written, and a later transaction may succeed.
-    Retry(&'static str, BackoffClass),
-    /// The facts of the authorization changed in between: authorize again with fresh ones.
-    Outdated,
-    Doubt,
-    /// A receipt was found that is genuine except that its key is retired.
-    Unproven(Box<UnprovenReceipt>),
-    /// A receipt is committed whose COMMIT left another row; the error reports it.
-    RowChanged(Box<ChangedRow>),
-    /// The source lost receipts; nothing was written.
-    EffectLost(Box<LostReceipts>),
-}
-
-/// Committed receipt that does not count before an operator adopts it.
-struct ChangedRow {
-    receipt: Receipt,
-    envelope: DsseEnvelope,
-    refusal: PublicError,
-    /// Found by this attempt's own COMMIT, and not reported yet.
-    is_new: bool,
-}
 
 /// State of one job in progress.
 struct AttemptRun<'a> {
@@ -87,7 +59,7 @@ struct AttemptRun<'a> {
 
 /// Runs a job until its report. Runs in a task of its own that is never canceled, so that no COMMIT is ever
 /// abandoned midway.
-pub(super) async fn run(
+pub(crate) async fn run(
     writer: &Writer,
     job: LeasedJob,
     checkpoint: Result<Checkpoint, PublicError>,
@@ -307,7 +279,7 @@ impl AttemptRun<'_> {
                 let permit = WritePermit::new(*authorization, lease);
                 let result = writer.core.apply(permit, self.flight).await;
                 drop(slot);
-                round_of(writer, result)
+                step_of(writer, result)
             }
         }
     }
@@ -380,208 +352,6 @@ fn rejection_of(record: &ProvenEntry) -> Option<DsseEnvelope> {
     (decision.decision == DecisionKind::Reject).then_some(envelope)
 }
 
-/// Result of the authorization before the attempt is announced.
-enum AuthorizeResult {
-    Authorized(Box<WriteAuthorization>),
-    Unauthorized(Box<Unauthorized>),
-}
-
-/// Required freshness of the writer's own view of a table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SchemaView {
-    /// As the engine cached it: the fresh view under the lock decides.
-    Cached,
-    /// Something changed since the authorization; read again.
-    Fresh,
-}
-
-async fn authorize_job(
-    writer: &Writer,
-    job: &LeasedJob,
-    checkpoint: &Checkpoint,
-    in_doubt: bool,
-    view: SchemaView,
-) -> Result<AuthorizeResult, AttemptStep> {
-    let report = |refusal: PublicError| AttemptStep::Report(refused(&refusal));
-    let injected = |_| AttemptStep::Retry("injected", BackoffClass::Contention);
-    hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
-    let (trust, trust_digest) = (writer.trust)().map_err(|refusal| report(unusable_trust(&refusal)))?;
-    let envelope = DsseEnvelope::from_bytes(&job.proposal.body)
-        .map_err(|e| report(PublicError::new(ErrorCode::RefusedMalformed, e.to_string())))?;
-    writer.ledger.prove_retirements(&trust).await;
-    let continues = |head: &TreeHead| writer.ledger.continues(head);
-    // The index is verified with the other signed objects before anything depends on it.
-    let position = Position::Logged {
-        index: job.proposal.proof.index(),
-        continues: &continues,
-    };
-    let attested = VerifiedProposal::verify_at(envelope, &trust, &position).map_err(report)?;
-    let engine = writer.engine(&attested.proposal().source.id).map_err(report)?;
-    if in_doubt {
-        known_outcome(writer, engine, &attested, &trust).await?;
-    }
-    hit(CrashPoint::BeforeAuthorize).await.map_err(injected)?;
-    let shape = own_shape(engine, attested.proposal(), view).await?;
-    let identity = own_identity(writer, engine, attested.proposal()).await?;
-    let own = Own {
-        trust: &trust,
-        trust_digest,
-        shape: &shape,
-        identity: &identity,
-    };
-    if let Err(refusal) = writer.switches.check_durable() {
-        known_outcome(writer, engine, &attested, &trust).await?;
-        return Err(AttemptStep::Report(refused(&unwritable(refusal))));
-    }
-    let proof = LedgerProof {
-        checkpoint,
-        proposal: &job.proposal,
-        decisions: &job.decisions,
-        order: job.order.as_ref(),
-        consistency: &job.consistency,
-    };
-    let authorized = with_facts(writer, engine, &attested, &own, |facts| {
-        authorize(attested.clone(), &proof, facts)
-    });
-    match authorized {
-        Ok(authorization) => Ok(AuthorizeResult::Authorized(Box::new(authorization))),
-        Err(unauthorized) => {
-            // A change that may no longer be written may have been written before; a receipt would prove it.
-            known_outcome(writer, engine, &attested, &trust).await?;
-            Ok(AuthorizeResult::Unauthorized(unauthorized))
-        }
-    }
-}
-
-/// The switch store is not writable, which is not the proposal's fault: it can be applied later.
-fn unwritable(refusal: PublicError) -> PublicError {
-    PublicError::new(ErrorCode::RefusedStateNotWritable, refusal.public)
-}
-
-/// Returns the target table's schema. A cached view suffices when it matches the proposal's.
-async fn own_shape(
-    engine: &dyn Engine,
-    proposal: &Proposal,
-    view: SchemaView,
-) -> Result<Arc<TableSchema>, AttemptStep> {
-    let (schema, table) = (&proposal.target.schema, &proposal.target.table);
-    if view == SchemaView::Cached {
-        let kept = engine.cached_table_schema(schema, table).await;
-        let kept = kept.map_err(|e| unusable(&e))?;
-        if kept.fingerprint() == proposal.schema_fingerprint {
-            return Ok(kept);
-        }
-    }
-    let fresh = engine.table_schema(schema, table).await;
-    fresh.map(Arc::new).map_err(|e| unusable(&e))
-}
-
-/// Returns the database identity. The transaction checks it again, so a cached value suffices when it matches
-/// the proposal's.
-async fn own_identity(
-    writer: &Writer,
-    engine: &dyn Engine,
-    proposal: &Proposal,
-) -> Result<String, AttemptStep> {
-    let source = &proposal.source;
-    if writer.core.identities().is_known(&source.id, &source.fingerprint) {
-        return Ok(source.fingerprint.clone());
-    }
-    let identity = engine.identity().await.map_err(|e| unidentified(&e))?;
-    writer.core.identities().cache(&source.id, &identity);
-    Ok(identity)
-}
-
-/// Facts that the writer has just read itself.
-pub(super) struct Own<'a> {
-    pub(super) trust: &'a TrustFile,
-    pub(super) trust_digest: Digest,
-    pub(super) shape: &'a TableSchema,
-    pub(super) identity: &'a str,
-}
-
-/// Calls an authorization with the writer's own facts about this proposal.
-pub(super) fn with_facts<T>(
-    writer: &Writer,
-    engine: &dyn Engine,
-    attested: &VerifiedProposal,
-    own: &Own<'_>,
-    judgement: impl FnOnce(&WriterFacts<'_>) -> T,
-) -> T {
-    let now = writer.now();
-    let fit = |column: &_, value: &_| engine.fit(column, value);
-    let continues = |head: &TreeHead| writer.ledger.continues(head);
-    let contract: &Contract = &writer.contract;
-    judgement(&WriterFacts {
-        trust: own.trust,
-        trust_digest: own.trust_digest,
-        contract,
-        now,
-        database_identity: own.identity,
-        shape: own.shape,
-        fit: &fit,
-        continues: &continues,
-        frozen: writer.switches.is_frozen(),
-        denied_here: writer.switches.is_rejected(&attested.proposal().id),
-        knows_switch: &|digest| writer.switches.knows(digest),
-    })
-}
-
-/// A committed, genuine receipt ends the step whatever the ledger reports; its absence proves nothing.
-async fn known_outcome(
-    writer: &Writer,
-    engine: &dyn Engine,
-    attested: &VerifiedProposal,
-    trust: &TrustFile,
-) -> Result<(), AttemptStep> {
-    let found = engine
-        .find_receipt(&attested.proposal().id)
-        .await
-        .map_err(|e| unusable(&e))?;
-    let Some(stored) = found else { return Ok(()) };
-    let identity = engine.identity().await.map_err(|e| unidentified(&e))?;
-    Err(
-        match receipt::verify(&stored, trust, attested.digest(), &identity) {
-            Ok((receipt, envelope)) => found_round(writer, receipt, envelope),
-            Err(unusable) => unusable_round(unusable),
-        },
-    )
-}
-
-/// A committed receipt that was found is the result, unless its COMMIT is known to have left another row.
-fn found_round(writer: &Writer, receipt: Receipt, envelope: DsseEnvelope) -> AttemptStep {
-    if writer
-        .changed_rows
-        .has(&receipt.proposal_id, digest_of(&envelope))
-    {
-        return AttemptStep::RowChanged(Box::new(ChangedRow {
-            refusal: row_changed(),
-            receipt,
-            envelope,
-            is_new: false,
-        }));
-    }
-    AttemptStep::Report(settled(&receipt, envelope, false))
-}
-
-fn unusable_round(unusable: Unusable) -> AttemptStep {
-    match unusable {
-        Unusable::Unproven(unproven) => AttemptStep::Unproven(unproven),
-        Unusable::NotGenuine(refusal) | Unusable::OtherDatabase(refusal) => {
-            AttemptStep::Report(refused(&refusal))
-        }
-    }
-}
-
-/// Error for a receipt whose COMMIT left another row than the one that was checked.
-pub(super) fn row_changed() -> PublicError {
-    PublicError::new(
-        ErrorCode::RefusedRowChangedInCommit,
-        "COMMIT left another version of the row than the one that was checked; inspect the row, then sign \
-         `synapsor-runner receipts adopt`",
-    )
-}
-
 /// Durably announces the attempt to the ledger before the target is touched; no ledger, no write. A repeated
 /// announcement under one lease is the same attempt.
 async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Result<(), AttemptStep> {
@@ -612,54 +382,5 @@ async fn tombstone_open_attempt(writer: &Writer, job: &LeasedJob, unauthorized: 
         fence: job.lease.fence,
         attempt: job.lease.attempt,
     };
-    round_of(writer, writer.core.end(EndPermit::new(ending, lease)).await)
-}
-
-fn round_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
-    match result {
-        ApplyResult::Receipt {
-            receipt,
-            envelope,
-            is_new: true,
-        } => AttemptStep::Report(settled(&receipt, envelope, true)),
-        ApplyResult::Receipt {
-            receipt, envelope, ..
-        } => found_round(writer, receipt, envelope),
-        ApplyResult::RowChanged {
-            receipt, envelope, ..
-        } => AttemptStep::RowChanged(Box::new(ChangedRow {
-            refusal: row_changed(),
-            receipt,
-            envelope,
-            is_new: true,
-        })),
-        ApplyResult::Refused(RefusedBy::Receipt(unusable)) => unusable_round(unusable),
-        ApplyResult::Refused(RefusedBy::EffectLost(lost)) => AttemptStep::EffectLost(lost),
-        ApplyResult::Retryable(error) => AttemptStep::Retry(error.reason(), BackoffClass::of(&error)),
-        ApplyResult::VersionNotAdvanced => AttemptStep::Retry(VERSION_NOT_ADVANCED, BackoffClass::Tick),
-        ApplyResult::Stale => AttemptStep::Outdated,
-        ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
-        ApplyResult::InDoubt => AttemptStep::Doubt,
-    }
-}
-
-/// Error for a database that does not report its identity.
-fn unidentified(error: &EngineError) -> AttemptStep {
-    if error.kind != EngineErrorKind::Unreadable {
-        return unusable(error);
-    }
-    tracing::warn!(detail = %error.detail, "database identity not available");
-    AttemptStep::Report(refused(&PublicError::new(
-        ErrorCode::RefusedSource,
-        "database identity not available; run `writeback doctor --check-db` for the cause",
-    )))
-}
-
-fn unusable(error: &EngineError) -> AttemptStep {
-    tracing::warn!(reason = error.reason(), detail = %error.detail, "database not usable");
-    if error.is_retryable() {
-        AttemptStep::Retry(error.reason(), BackoffClass::of(error))
-    } else {
-        AttemptStep::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
-    }
+    step_of(writer, writer.core.end(EndPermit::new(ending, lease)).await)
 }

@@ -13,7 +13,7 @@ const FOR_OTHERS: usize = 1;
 
 /// Purpose of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Need {
+pub(crate) enum Need {
     Ordinary,
     /// To resolve the outcome of an attempt, or to end one with a tombstone.
     Reserved,
@@ -21,11 +21,11 @@ pub(super) enum Need {
 
 /// Slots of one source.
 #[derive(Debug)]
-pub(super) struct Slots(Arc<Mutex<State>>);
+pub(crate) struct Slots(Arc<Mutex<State>>);
 
 /// One slot, released when dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Option<SlotHolder>);
+pub(crate) struct Slot(Option<SlotHolder>);
 
 #[derive(Debug)]
 struct SlotHolder {
@@ -47,7 +47,7 @@ struct State {
 
 impl Slots {
     /// `tenant_max` slots for one tenant, one more for others, and the reserved one.
-    pub(super) fn new(tenant_max: usize) -> Self {
+    pub(crate) fn new(tenant_max: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             free: tenant_max + FOR_OTHERS + RESERVED,
             tenant_max,
@@ -58,7 +58,7 @@ impl Slots {
     }
 
     /// Waits for a slot. Dropping the future leaves the queue.
-    pub(super) async fn take(&self, tenant: &str, need: Need) -> Slot {
+    pub(crate) async fn take(&self, tenant: &str, need: Need) -> Slot {
         let waiting = {
             let mut state = lock(&self.0);
             let share = (need == Need::Ordinary).then_some(tenant);

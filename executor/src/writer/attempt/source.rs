@@ -4,22 +4,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::Writer;
-use super::availability::Availability;
-use super::slots::Slots;
+use crate::writer::Writer;
+use crate::writer::attempt::availability::Availability;
+use crate::writer::attempt::slots::Slots;
 
 /// Concurrent attempts of one tenant at one source, besides one of another tenant and one in doubt.
 const APPLIES_PER_SOURCE: usize = 8;
 
 /// One source of a writer.
 #[derive(Debug)]
-pub(super) struct AtSource {
-    pub(super) slots: Slots,
-    pub(super) availability: Arc<Availability>,
+pub(crate) struct AtSource {
+    pub(crate) slots: Slots,
+    pub(crate) availability: Arc<Availability>,
 }
 
 /// Returns the sources of a writer, by name.
-pub(super) fn all(writer: &Arc<Writer>) -> BTreeMap<String, Arc<AtSource>> {
+pub(crate) fn all(writer: &Arc<Writer>) -> BTreeMap<String, Arc<AtSource>> {
     let at = |source: String| {
         let at = AtSource {
             slots: Slots::new(APPLIES_PER_SOURCE),

@@ -11,7 +11,7 @@ use super::WriterControls;
 
 /// Phase of an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AttemptPhase {
+pub(crate) enum AttemptPhase {
     /// Can still be stopped.
     Stoppable,
     /// The UPDATE may have been sent; the outcome decides.
@@ -23,7 +23,7 @@ pub(super) type Flights = BTreeMap<ProposalId, AttemptPhase>;
 
 impl WriterControls {
     /// Registers an attempt, after any other of the same proposal in this process has ended.
-    pub async fn register_attempt(&self, id: &ProposalId) -> AttemptGuard {
+    pub(crate) async fn register_attempt(&self, id: &ProposalId) -> AttemptGuard {
         loop {
             let landed = self.shared.landed.notified();
             tokio::pin!(landed);
@@ -49,7 +49,7 @@ impl WriterControls {
     }
 
     /// Returns the attempts past the point of no return.
-    pub fn committing(&self) -> Vec<ProposalId> {
+    pub(crate) fn committing(&self) -> Vec<ProposalId> {
         let state = self.lock();
         let committing = state
             .flights
@@ -61,7 +61,7 @@ impl WriterControls {
 
 /// Attempt in flight; ends when dropped.
 #[derive(Debug)]
-pub struct AttemptGuard {
+pub(crate) struct AttemptGuard {
     switches: WriterControls,
     id: ProposalId,
 }
@@ -100,12 +100,12 @@ impl Drop for AttemptGuard {
 
 /// Guard of a dry run: a frozen writer sends no UPDATE.
 #[derive(Debug)]
-pub(in crate::writeback) struct DryRunControls<'a> {
+pub(in crate::writer) struct DryRunControls<'a> {
     switches: &'a WriterControls,
 }
 
 impl<'a> DryRunControls<'a> {
-    pub(in crate::writeback) const fn new(switches: &'a WriterControls) -> Self {
+    pub(in crate::writer) const fn new(switches: &'a WriterControls) -> Self {
         Self { switches }
     }
 }

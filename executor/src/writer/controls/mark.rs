@@ -43,12 +43,12 @@ impl Mark {
 
 impl WriterControls {
     /// Returns the mark of the last COMMIT; `None` before the first.
-    pub fn mark(&self) -> Option<Timestamp> {
+    pub(crate) fn mark(&self) -> Option<Timestamp> {
         self.lock().mark.high
     }
 
     /// Moves the mark. If it cannot be written, the writer takes no work.
-    pub fn set_mark(&self, mark: Timestamp) {
+    pub(crate) fn set_mark(&self, mark: Timestamp) {
         let is_due = self.lock().mark.set(mark);
         if is_due && self.save_mark().is_err() {
             tracing::error!("time mark not writable; writer takes no work");

@@ -39,7 +39,7 @@ const SAVE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Switches of one writer. Clones share them.
 #[derive(Debug, Clone)]
-pub struct WriterControls {
+pub(crate) struct WriterControls {
     shared: Arc<Shared>,
 }
 
@@ -64,18 +64,18 @@ struct RejectionFile {
 
 /// Switch in force at this writer, for confirmations and status.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FreezeInForce {
+pub(crate) struct FreezeInForce {
     /// Absent for the unsigned freeze of this writer alone.
-    pub digest: Option<Digest>,
+    pub(crate) digest: Option<Digest>,
 }
 
 /// Freeze or lift as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedSwitch {
+pub(crate) struct SignedSwitch {
     /// The freeze, or the freeze that the lift ends.
-    pub freeze: Digest,
-    pub is_lift: bool,
-    pub envelope: DsseEnvelope,
+    pub(crate) freeze: Digest,
+    pub(crate) is_lift: bool,
+    pub(crate) envelope: DsseEnvelope,
 }
 
 impl WriterControls {
@@ -83,7 +83,7 @@ impl WriterControls {
     ///
     /// # Errors
     /// `STATE_DIR_IN_USE` while another writer holds it; `SWITCHES_UNREADABLE` when any file is malformed.
-    pub fn open(state_dir: PathBuf) -> Result<Self, ExitError> {
+    pub(crate) fn open(state_dir: PathBuf) -> Result<Self, ExitError> {
         let (files, loaded) = SwitchFiles::open(state_dir)?;
         let state = State::of(loaded)?;
         Ok(Self {
@@ -98,31 +98,31 @@ impl WriterControls {
         })
     }
 
-    pub fn is_frozen(&self) -> bool {
+    pub(crate) fn is_frozen(&self) -> bool {
         self.lock().is_frozen()
     }
 
     /// Returns every freeze in force.
-    pub fn freezes(&self) -> Vec<FreezeInForce> {
+    pub(crate) fn freezes(&self) -> Vec<FreezeInForce> {
         self.lock().in_force()
     }
 
     /// Returns whether this writer received the freeze or lift with this digest.
-    pub fn knows(&self, digest: Digest) -> bool {
+    pub(crate) fn knows(&self, digest: Digest) -> bool {
         self.lock().knows(digest)
     }
 
-    pub fn is_rejected(&self, id: &ProposalId) -> bool {
+    pub(crate) fn is_rejected(&self, id: &ProposalId) -> bool {
         self.lock().is_rejected(id)
     }
 
     /// Watches whether every switch is durable: false while one is in effect in memory only.
-    pub fn durable(&self) -> watch::Receiver<bool> {
+    pub(crate) fn durable(&self) -> watch::Receiver<bool> {
         self.shared.durable.subscribe()
     }
 
     /// Fails while a switch or the time mark is not durable.
-    pub fn check_durable(&self) -> Result<(), PublicError> {
+    pub(crate) fn check_durable(&self) -> Result<(), PublicError> {
         if self.lock().is_durable() {
             Ok(())
         } else {
@@ -134,7 +134,7 @@ impl WriterControls {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
-    pub async fn freeze_locally(&self) -> Result<(), PublicError> {
+    pub(crate) async fn freeze_locally(&self) -> Result<(), PublicError> {
         let unsaved = {
             let mut state = self.lock();
             let is_new = state.freeze_locally();
@@ -148,7 +148,7 @@ impl WriterControls {
     /// # Errors
     /// `refused:nonce` for a nonce used before, `refused:freeze` when there is no unsigned freeze to end, and
     /// `STATE_NOT_WRITABLE`, in which case the writer stays frozen.
-    pub async fn lift_locally(&self, nonce: &str) -> Result<(), PublicError> {
+    pub(crate) async fn lift_locally(&self, nonce: &str) -> Result<(), PublicError> {
         {
             let state = self.lock();
             if state.is_used(nonce) {
@@ -180,7 +180,11 @@ impl WriterControls {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
-    pub async fn freeze(&self, freeze: &VerifiedFreeze, envelope: &DsseEnvelope) -> Result<(), PublicError> {
+    pub(crate) async fn freeze(
+        &self,
+        freeze: &VerifiedFreeze,
+        envelope: &DsseEnvelope,
+    ) -> Result<(), PublicError> {
         let unsaved = {
             let mut state = self.lock();
             let is_new = state.freeze(freeze.digest(), envelope);
@@ -194,7 +198,7 @@ impl WriterControls {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`, in which case the freeze stays in force.
-    pub async fn lift(&self, lift: &VerifiedLift, envelope: &DsseEnvelope) -> Result<(), PublicError> {
+    pub(crate) async fn lift(&self, lift: &VerifiedLift, envelope: &DsseEnvelope) -> Result<(), PublicError> {
         let (this, lift, envelope) = (self.clone(), lift.clone(), envelope.clone());
         on_disk(move || {
             if this.lock().is_lifted(lift.freeze_digest()) {
@@ -212,7 +216,7 @@ impl WriterControls {
 
     /// Applies freezes and lifts that a source holds; returns whether one of them is in force. No file is
     /// needed: the source holds them, and the other sources receive them from this writer.
-    pub fn take_found(&self, found: &[SwitchRow]) -> bool {
+    pub(crate) fn take_found(&self, found: &[SwitchRow]) -> bool {
         let mut state = self.lock();
         for row in found {
             if let SwitchRow::Lift(lift) = row
@@ -240,32 +244,32 @@ impl WriterControls {
     }
 
     /// Returns when a freeze or lift is new.
-    pub async fn changed(&self) {
+    pub(crate) async fn changed(&self) {
         self.shared.changed.notified().await;
     }
 
     /// Records that the receipt table of a source holds this freeze or lift.
-    pub fn recorded(&self, source: &str, switch: Digest) {
+    pub(crate) fn recorded(&self, source: &str, switch: Digest) {
         self.lock().recorded.insert((source.to_owned(), switch));
     }
 
     /// Returns whether the receipt table of a source is known to hold this freeze or lift.
-    pub fn is_recorded(&self, source: &str, switch: Digest) -> bool {
+    pub(crate) fn is_recorded(&self, source: &str, switch: Digest) -> bool {
         self.lock().recorded.contains(&(source.to_owned(), switch))
     }
 
     /// Records a signed switch that has no effect here, such as a lift that came too late.
-    pub fn note(&self, digest: Digest) {
+    pub(crate) fn note(&self, digest: Digest) {
         self.lock().note(digest);
     }
 
     /// Returns whether this switch is not confirmed to the ledger yet, and marks it as confirmed.
-    pub fn begin_confirmation(&self, digest: Digest) -> bool {
+    pub(crate) fn begin_confirmation(&self, digest: Digest) -> bool {
         self.lock().confirmed.insert(digest)
     }
 
     /// Reverts [`Self::begin_confirmation`]: the confirmation did not arrive.
-    pub fn retract_confirmation(&self, digest: Digest) {
+    pub(crate) fn retract_confirmation(&self, digest: Digest) {
         self.lock().confirmed.remove(&digest);
     }
 
@@ -274,7 +278,7 @@ impl WriterControls {
     ///
     /// # Errors
     /// `STATE_NOT_WRITABLE`: rejected in memory, and not durable.
-    pub async fn reject(
+    pub(crate) async fn reject(
         &self,
         id: &ProposalId,
         proposal: &DsseEnvelope,
@@ -298,7 +302,7 @@ impl WriterControls {
     }
 
     /// Ends a rejection: a receipt shows how its proposal ended, and no attempt can follow.
-    pub async fn end_rejection(&self, id: &ProposalId) {
+    pub(crate) async fn end_rejection(&self, id: &ProposalId) {
         if !self.lock().end_rejection(id) {
             return;
         }
@@ -315,24 +319,24 @@ impl WriterControls {
     }
 
     /// Returns at most `limit` rejections after the id `after` whose proposals are not known to have ended.
-    pub fn rejections_after(&self, after: Option<&ProposalId>, limit: usize) -> Vec<ProposalId> {
+    pub(crate) fn rejections_after(&self, after: Option<&ProposalId>, limit: usize) -> Vec<ProposalId> {
         self.lock().rejections_after(after, limit)
     }
 
     /// Returns the proposal and decision of a rejection, for its tombstone; `None` if not stored or unreadable.
-    pub fn rejection(&self, id: &ProposalId) -> Option<(DsseEnvelope, DsseEnvelope)> {
+    pub(crate) fn rejection(&self, id: &ProposalId) -> Option<(DsseEnvelope, DsseEnvelope)> {
         let bytes = self.shared.files.read(&FileName::Rejection(id.clone()))?;
         let file: RejectionFile = serde_json::from_slice(&bytes).ok()?;
         Some((file.proposal, file.decision))
     }
 
     /// Returns the signed freezes and lifts that this writer knows.
-    pub fn signed(&self) -> Vec<SignedSwitch> {
+    pub(crate) fn signed(&self) -> Vec<SignedSwitch> {
         self.lock().signed()
     }
 
     /// Retries the write of all switches that are not durable, as long as the process runs.
-    pub async fn keep_saving(&self, stop: CancellationToken) {
+    pub(crate) async fn keep_saving(&self, stop: CancellationToken) {
         let mut durable = self.durable();
         loop {
             tokio::select! {

@@ -24,9 +24,10 @@ use tonic::transport::Channel;
 
 use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 
-use super::ledger_time::LedgerTime;
-use super::settled::Settled;
-use super::{WriterClocks, WriterControls};
+use crate::writer::controls::WriterControls;
+use crate::writer::ledger::clocks::WriterClocks;
+use crate::writer::ledger::settled::Settled;
+use crate::writer::ledger::time::LedgerTime;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Timeout of idempotent calls: a retry is cheaper than a long wait.
@@ -36,70 +37,70 @@ const IN_DOUBT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Ledger client of one writer.
 #[derive(Debug, Clone)]
-pub struct WritebackClient {
+pub(crate) struct WritebackClient {
     client: WritebackServiceClient<Channel>,
     transparency: TransparencyServiceClient<Channel>,
     pinned: CheckpointPinFile,
     time: LedgerTime,
     /// Receipts that the ledger has taken.
-    pub(super) settled: Settled,
+    pub(crate) settled: Settled,
 }
 
 /// Leased proposal, still untrusted like the ledger that sent it.
 #[derive(Debug, Clone)]
-pub(super) struct LeasedJob {
-    pub(super) proposal: ProvenEntry,
-    pub(super) decisions: Vec<ProvenEntry>,
-    pub(super) order: Option<ProvenEntry>,
-    pub(super) checkpoint: String,
-    pub(super) consistency: Vec<ConsistencyProof>,
-    pub(super) lease: Lease,
+pub(crate) struct LeasedJob {
+    pub(crate) proposal: ProvenEntry,
+    pub(crate) decisions: Vec<ProvenEntry>,
+    pub(crate) order: Option<ProvenEntry>,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Vec<ConsistencyProof>,
+    pub(crate) lease: Lease,
     /// Source and tenant as the unverified proposal states them: used only to schedule the job.
-    pub(super) source: String,
-    pub(super) tenant: String,
+    pub(crate) source: String,
+    pub(crate) tenant: String,
     /// An earlier attempt was announced and has no end on file.
-    pub(super) unfinished: bool,
+    pub(crate) unfinished: bool,
     /// Freezes and lifts that the ledger sent with it.
-    pub(super) switches: Vec<DsseEnvelope>,
+    pub(crate) switches: Vec<DsseEnvelope>,
     /// The newest receipt of its source.
-    pub(super) newest_receipt: Option<DsseEnvelope>,
+    pub(crate) newest_receipt: Option<DsseEnvelope>,
 }
 
 /// Stops of a lease stream, still untrusted like the ledger that sent them.
 #[derive(Debug, Clone)]
-pub(super) struct ReportedSwitches {
+pub(crate) struct ReportedSwitches {
     /// Freezes and lifts.
-    pub(super) switches: Vec<DsseEnvelope>,
+    pub(crate) switches: Vec<DsseEnvelope>,
     /// Proposals with the decisions that reject them.
-    pub(super) rejections: Vec<(DsseEnvelope, DsseEnvelope)>,
+    pub(crate) rejections: Vec<(DsseEnvelope, DsseEnvelope)>,
 }
 
 /// One message of a lease stream.
 #[derive(Debug, Clone)]
-pub(super) struct LeaseMessage {
-    pub(super) stops: ReportedSwitches,
-    pub(super) job: Option<LeasedJob>,
+pub(crate) struct LeaseMessage {
+    pub(crate) stops: ReportedSwitches,
+    pub(crate) job: Option<LeasedJob>,
 }
 
 /// Jobs that a writer takes at once.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Capacity {
-    pub(super) all: u32,
-    pub(super) per_source: u32,
+pub(crate) struct Capacity {
+    pub(crate) all: u32,
+    pub(crate) per_source: u32,
 }
 
 /// Lease data that authorizes calls to the ledger. A reconciler's report has no token.
 #[derive(Debug, Clone)]
-pub(super) struct Lease {
-    pub(super) proposal_id: ProposalId,
-    pub(super) token: Vec<u8>,
-    pub(super) fence: u64,
-    pub(super) attempt: u32,
-    pub(super) ttl: Duration,
+pub(crate) struct Lease {
+    pub(crate) proposal_id: ProposalId,
+    pub(crate) token: Vec<u8>,
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
+    pub(crate) ttl: Duration,
 }
 
 impl WritebackClient {
-    pub fn new(channel: Channel, pinned: CheckpointPinFile, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(channel: Channel, pinned: CheckpointPinFile, clock: Arc<dyn Clock>) -> Self {
         let transparency = TransparencyServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -121,25 +122,25 @@ impl WritebackClient {
     }
 
     /// Returns the clocks of a writer with this ledger and these switches.
-    pub fn clocks(&self, switches: WriterControls) -> WriterClocks {
+    pub(crate) fn clocks(&self, switches: WriterControls) -> WriterClocks {
         WriterClocks::new(self.time.clone(), switches)
     }
 
-    pub(super) fn writeback(&self) -> WritebackServiceClient<Channel> {
+    pub(crate) fn writeback(&self) -> WritebackServiceClient<Channel> {
         self.client.clone()
     }
 
-    pub(super) const fn pinned(&self) -> &CheckpointPinFile {
+    pub(crate) const fn pinned(&self) -> &CheckpointPinFile {
         &self.pinned
     }
 
     /// Records the ledger's time from a job.
-    pub(super) fn learn_time(&self, ledger_now_ms: i64) {
+    pub(crate) fn learn_time(&self, ledger_now_ms: i64) {
         self.time.learn(ledger_now_ms);
     }
 
     /// Opens the stream of jobs.
-    pub(super) async fn lease(
+    pub(crate) async fn lease(
         &self,
         source_ids: Vec<String>,
         capacity: Capacity,
@@ -167,18 +168,18 @@ impl WritebackClient {
 
     /// Accepts a checkpoint that a trusted ledger key signed and that continues the pinned one. Nothing may
     /// depend on it before [`Self::persist_checkpoint`].
-    pub(super) fn accept(&self, job: &LeasedJob, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
+    pub(crate) fn accept(&self, job: &LeasedJob, trust: &TrustFile) -> Result<Checkpoint, PublicError> {
         self.pinned.accept(&job.checkpoint, &job.consistency, trust)
     }
 
     /// Returns whether the verified log provably continues a tree head at which a key was retired.
-    pub(super) fn continues(&self, head: &TreeHead) -> bool {
+    pub(crate) fn continues(&self, head: &TreeHead) -> bool {
         self.pinned.continues(head)
     }
 
     /// Requests the missing proofs that the log continues the tree heads at which keys of the trust file were
     /// retired. An unproven retirement does not count; nothing else depends on it.
-    pub(super) async fn prove_retirements(&self, trust: &TrustFile) {
+    pub(crate) async fn prove_retirements(&self, trust: &TrustFile) {
         let mut heads = trust.retirements();
         heads.retain(|head| !self.pinned.continues(head));
         if heads.is_empty() {
@@ -204,12 +205,12 @@ impl WritebackClient {
     }
 
     /// Returns when every checkpoint accepted until now is persisted.
-    pub(super) async fn persist_checkpoint(&self) -> Result<(), PublicError> {
+    pub(crate) async fn persist_checkpoint(&self) -> Result<(), PublicError> {
         self.pinned.persist().await
     }
 
     /// Returns freezes in force and the newest lifts, as the ledger reports them.
-    pub(super) async fn switches(&self) -> Result<Vec<DsseEnvelope>, PublicError> {
+    pub(crate) async fn switches(&self) -> Result<Vec<DsseEnvelope>, PublicError> {
         let request = wire::ListSwitchesRequest {};
         let answer = self
             .client
@@ -220,7 +221,7 @@ impl WritebackClient {
     }
 
     /// Submits this writer's confirmation of a freeze or lift.
-    pub(super) async fn confirm_switch(&self, confirmation: &DsseEnvelope) -> Result<(), PublicError> {
+    pub(crate) async fn confirm_switch(&self, confirmation: &DsseEnvelope) -> Result<(), PublicError> {
         let request = wire::ConfirmSwitchRequest {
             confirmation: Some(confirmation.into()),
         };
@@ -233,7 +234,7 @@ impl WritebackClient {
     }
 
     /// Renews a lease; returns a rejection that arrived meanwhile.
-    pub(super) async fn heartbeat(&self, lease: &Lease) -> Result<Option<DsseEnvelope>, PublicError> {
+    pub(crate) async fn heartbeat(&self, lease: &Lease) -> Result<Option<DsseEnvelope>, PublicError> {
         let request = wire::RenewLeaseRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
@@ -250,7 +251,7 @@ impl WritebackClient {
     }
 
     /// Announces an attempt; returns its number once the announcement is durable.
-    pub(super) async fn start(&self, lease: &Lease) -> Result<u32, PublicError> {
+    pub(crate) async fn start(&self, lease: &Lease) -> Result<u32, PublicError> {
         let request = wire::StartAttemptRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
@@ -267,7 +268,7 @@ impl WritebackClient {
     }
 
     /// Reports how an attempt ended.
-    pub(super) async fn settle(
+    pub(crate) async fn settle(
         &self,
         id: &ProposalId,
         token: &[u8],
@@ -293,7 +294,7 @@ impl WritebackClient {
         Ok(())
     }
 
-    pub(super) async fn report_in_doubt(
+    pub(crate) async fn report_in_doubt(
         &self,
         lease: &Lease,
         attempt: &DsseEnvelope,
@@ -314,7 +315,7 @@ impl WritebackClient {
     /// Returns announced attempts without an end on file that no lease holds.
     ///
     /// One page, newest first, of the proposals that changed before an event, and the start of the next page.
-    pub(super) async fn unfinished(
+    pub(crate) async fn unfinished(
         &self,
         source_ids: Vec<String>,
         before: Option<u64>,
@@ -341,10 +342,10 @@ impl WritebackClient {
 
 /// Attempt of which the ledger has only the announcement.
 #[derive(Debug, Clone)]
-pub(super) struct OpenAttempt {
-    pub(super) proposal: DsseEnvelope,
-    pub(super) fence: u64,
-    pub(super) attempt: u32,
+pub(crate) struct OpenAttempt {
+    pub(crate) proposal: DsseEnvelope,
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
 }
 
 impl TryFrom<wire::OpenAttempt> for OpenAttempt {

@@ -2,18 +2,18 @@
 
 use synapsor_domain::timestamp::Timestamp;
 
-use super::WriterControls;
-use super::ledger_time::LedgerTime;
+use crate::writer::controls::WriterControls;
+use crate::writer::ledger::time::LedgerTime;
 
 /// The ledger's time and the durable mark of one writer.
 #[derive(Debug)]
-pub struct WriterClocks {
+pub(crate) struct WriterClocks {
     ledger: LedgerTime,
     switches: WriterControls,
 }
 
 impl WriterClocks {
-    pub(super) const fn new(ledger: LedgerTime, switches: WriterControls) -> Self {
+    pub(crate) const fn new(ledger: LedgerTime, switches: WriterControls) -> Self {
         Self { ledger, switches }
     }
 }

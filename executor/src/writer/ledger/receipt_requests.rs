@@ -17,33 +17,33 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::status::from_status;
 
-use super::ledger_client::WritebackClient;
+use crate::writer::ledger::client::WritebackClient;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Receipts per page.
-pub(super) const PAGE_RECEIPTS: u32 = 500;
+pub(crate) const PAGE_RECEIPTS: u32 = 500;
 
 /// Page of the receipts of one source, newest first, still untrusted like the ledger that sent it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ReceiptPage {
-    pub(super) receipts: Vec<LedgerReceipt>,
+pub(crate) struct ReceiptPage {
+    pub(crate) receipts: Vec<LedgerReceipt>,
     /// Start of the next page.
-    pub(super) next_before_seq: Option<u64>,
+    pub(crate) next_before_seq: Option<u64>,
     /// The newest cutoff of an order to archive, as the ledger claims.
-    pub(super) archived_before: Option<Timestamp>,
+    pub(crate) archived_before: Option<Timestamp>,
 }
 
 /// Receipt that the ledger claims to hold.
 #[derive(Debug, Clone)]
-pub(super) struct LedgerReceipt {
-    pub(super) envelope: DsseEnvelope,
+pub(crate) struct LedgerReceipt {
+    pub(crate) envelope: DsseEnvelope,
     /// The ledger has recorded it as lost.
-    pub(super) is_reported_lost: bool,
+    pub(crate) is_reported_lost: bool,
 }
 
 impl WritebackClient {
     /// Returns the receipts of a source that were settled before an event.
-    pub(super) async fn source_receipts(
+    pub(crate) async fn source_receipts(
         &self,
         source: &str,
         before_seq: Option<u64>,
@@ -75,7 +75,7 @@ impl WritebackClient {
     }
 
     /// Submits a signed finding; returns the number of its receipts that were not on file as found.
-    pub(super) async fn report_finding(&self, finding: &DsseEnvelope) -> Result<u32, PublicError> {
+    pub(crate) async fn report_finding(&self, finding: &DsseEnvelope) -> Result<u32, PublicError> {
         let request = wire::ReportReceiptFindingRequest {
             finding: Some(finding.into()),
         };
@@ -87,7 +87,7 @@ impl WritebackClient {
     }
 
     /// Returns the orders of operators about these receipts that the log provably holds.
-    pub(super) async fn receipt_orders(
+    pub(crate) async fn receipt_orders(
         &self,
         source: &str,
         proposals: &[ProposalId],

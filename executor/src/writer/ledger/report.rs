@@ -8,23 +8,23 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 
-use super::Writer;
-use super::ledger_client::{Lease, LeasedJob};
-use super::retry::{BackoffClass, pause};
+use crate::writer::Writer;
+use crate::writer::ledger::client::{Lease, LeasedJob};
+use crate::writer::retry::{BackoffClass, pause};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 
 /// Maximum time for which the end of an attempt is reported; then it is left to the reconciler.
 const REPORT_RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// End of an attempt.
-pub(super) struct AttemptEnd {
-    pub(super) result: AttemptResult,
-    pub(super) message: String,
-    pub(super) receipt: Option<DsseEnvelope>,
+pub(crate) struct AttemptEnd {
+    pub(crate) result: AttemptResult,
+    pub(crate) message: String,
+    pub(crate) receipt: Option<DsseEnvelope>,
 }
 
 /// Creates the report for a receipt that is committed.
-pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> AttemptEnd {
+pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> AttemptEnd {
     let result = match (receipt.outcome, fresh) {
         (ReceiptOutcome::Applied, false) => AttemptResult::AlreadyApplied,
         (outcome, _) => AttemptResult::from_outcome(outcome, &receipt.reason),
@@ -47,7 +47,7 @@ pub(super) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
     }
 }
 
-pub(super) fn refused(refusal: &PublicError) -> AttemptEnd {
+pub(crate) fn refused(refusal: &PublicError) -> AttemptEnd {
     let result = match (refusal.code.refused_reason(), refusal.code.retryable_reason()) {
         (Some(reason), _) => AttemptResult::Refused(reason.to_owned()),
         (None, Some(reason)) => AttemptResult::Retryable(reason.to_owned()),
@@ -62,7 +62,7 @@ pub(super) fn refused(refusal: &PublicError) -> AttemptEnd {
 }
 
 /// Records the end of an attempt in the ledger.
-pub(super) async fn report(writer: &Writer, job: &LeasedJob, number: u32, end: AttemptEnd) {
+pub(crate) async fn report(writer: &Writer, job: &LeasedJob, number: u32, end: AttemptEnd) {
     let lease = &job.lease;
     let Some(envelope) = sealed(writer, job, number, &end) else {
         return;
@@ -101,7 +101,7 @@ async fn settle(writer: &Writer, lease: &Lease, attempt: &DsseEnvelope, receipt:
 }
 
 /// Returns whether the same call to the ledger can succeed a moment later.
-pub(super) const fn is_transient(code: ErrorCode) -> bool {
+pub(crate) const fn is_transient(code: ErrorCode) -> bool {
     matches!(
         code,
         ErrorCode::Unreachable
@@ -117,7 +117,7 @@ pub(super) const fn is_transient(code: ErrorCode) -> bool {
 
 /// Reports to the ledger that the outcome is unknown. Nothing depends on the delivery: the announced attempt has
 /// no end on file either way.
-pub(super) async fn report_doubt(writer: &Writer, job: &LeasedJob, number: u32) {
+pub(crate) async fn report_doubt(writer: &Writer, job: &LeasedJob, number: u32) {
     let message = "no response to COMMIT; resolving the outcome".to_owned();
     let end = AttemptEnd {
         result: AttemptResult::InDoubt,
@@ -153,15 +153,15 @@ fn sealed(writer: &Writer, job: &LeasedJob, number: u32, end: &AttemptEnd) -> Op
 }
 
 /// Subject of an attempt report.
-pub(super) struct Subject {
-    pub(super) proposal_id: synapsor_domain::ids::ProposalId,
-    pub(super) proposal_digest: Digest,
-    pub(super) order_digest: Option<Digest>,
-    pub(super) fence: u64,
-    pub(super) attempt: u32,
+pub(crate) struct Subject {
+    pub(crate) proposal_id: synapsor_domain::ids::ProposalId,
+    pub(crate) proposal_digest: Digest,
+    pub(crate) order_digest: Option<Digest>,
+    pub(crate) fence: u64,
+    pub(crate) attempt: u32,
 }
 
-pub(super) fn seal_report(writer: &Writer, subject: Subject, end: &AttemptEnd) -> Option<DsseEnvelope> {
+pub(crate) fn seal_report(writer: &Writer, subject: Subject, end: &AttemptEnd) -> Option<DsseEnvelope> {
     let receipt_digest = end
         .receipt
         .as_ref()

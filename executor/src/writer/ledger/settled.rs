@@ -10,7 +10,7 @@ const SETTLED_MAX: usize = 100_000;
 
 /// Receipts that the ledger holds. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Settled(Arc<Mutex<Known>>);
+pub(crate) struct Settled(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -19,7 +19,7 @@ struct Known {
 }
 
 impl Settled {
-    pub(super) fn add(&self, id: &ProposalId) {
+    pub(crate) fn add(&self, id: &ProposalId) {
         let mut known = self.lock();
         if !known.ids.insert(id.clone()) {
             return;
@@ -32,7 +32,7 @@ impl Settled {
         }
     }
 
-    pub(super) fn has(&self, id: &ProposalId) -> bool {
+    pub(crate) fn has(&self, id: &ProposalId) -> bool {
         self.lock().ids.contains(id)
     }
 

@@ -8,7 +8,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 /// Clones share the last value. The time is a hint: it is not signed, and guarantees based on it
 /// (`synapsor_domain::writeback::ClockReading`) hold although a ledger may lie.
 #[derive(Debug, Clone)]
-pub(super) struct LedgerTime {
+pub(crate) struct LedgerTime {
     clock: Arc<dyn Clock>,
     last: Arc<Mutex<Option<LedgerTimeReading>>>,
 }
@@ -21,7 +21,7 @@ struct LedgerTimeReading {
 }
 
 impl LedgerTime {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
             last: Arc::default(),
@@ -29,12 +29,12 @@ impl LedgerTime {
     }
 
     /// Returns this writer's own wall clock for the ledger, in milliseconds since 1970.
-    pub(super) fn own_ms(&self) -> i64 {
+    pub(crate) fn own_ms(&self) -> i64 {
         self.clock.now_ms()
     }
 
     /// Records the time in a response; 0 means none.
-    pub(super) fn learn(&self, ledger_ms: i64) {
+    pub(crate) fn learn(&self, ledger_ms: i64) {
         if ledger_ms > 0 {
             let answer = LedgerTimeReading {
                 ledger_ms,
@@ -45,7 +45,7 @@ impl LedgerTime {
     }
 
     /// Returns the ledger's time now; `None` before the first reading.
-    pub(super) fn now(&self) -> Option<Timestamp> {
+    pub(crate) fn now(&self) -> Option<Timestamp> {
         let last = *self.last.lock().unwrap_or_else(PoisonError::into_inner);
         last.map(|answer| {
             let since_ms = self.clock.monotonic_ms() - answer.monotonic_ms;

@@ -7,40 +7,40 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 use synapsor_source::RowMark;
 
-use super::Writer;
-use super::compare::{NotCompared, compare_page, report_lost};
-use super::finding::ComparedSource;
-use super::source_rows::settle_page;
+use crate::writer::Writer;
+use crate::writer::receipts::compare::{NotCompared, compare_page, report_lost};
+use crate::writer::receipts::finding::ComparedSource;
+use crate::writer::receipts::source_rows::settle_page;
 
 /// Selects one page of each side. Both sides start at their newest page if neither is given; if only one is
 /// given, the other is complete.
 #[derive(Debug, Clone)]
-pub struct AuditPage {
-    pub source: String,
-    pub before_seq: Option<u64>,
+pub(crate) struct AuditPage {
+    pub(crate) source: String,
+    pub(crate) before_seq: Option<u64>,
     /// As an earlier response returned it.
-    pub source_page: Option<String>,
+    pub(crate) source_page: Option<String>,
 }
 
 /// Result of auditing one page of each side.
 #[derive(Debug, Default)]
-pub struct AuditedReceipts {
-    pub compared: u64,
-    pub lost: Vec<ReceiptRef>,
-    pub orphans: Vec<ReceiptRef>,
-    pub foreign: u64,
-    pub next_before_seq: Option<u64>,
-    pub next_source_page: Option<String>,
-    pub archived_before: Option<Timestamp>,
+pub(crate) struct AuditedReceipts {
+    pub(crate) compared: u64,
+    pub(crate) lost: Vec<ReceiptRef>,
+    pub(crate) orphans: Vec<ReceiptRef>,
+    pub(crate) foreign: u64,
+    pub(crate) next_before_seq: Option<u64>,
+    pub(crate) next_source_page: Option<String>,
+    pub(crate) archived_before: Option<Timestamp>,
     /// Reason code if the source could not be read.
-    pub unavailable: Option<&'static str>,
+    pub(crate) unavailable: Option<&'static str>,
 }
 
 /// Audits one page of each side.
 ///
 /// # Errors
 /// Errors of the ledger; a source page that no earlier response returned.
-pub async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedReceipts, PublicError> {
+pub(crate) async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<AuditedReceipts, PublicError> {
     let is_first = page.before_seq.is_none() && page.source_page.is_none();
     let mark = page.source_page.as_deref().map(parse_mark).transpose()?;
     writer.engine(&page.source)?;

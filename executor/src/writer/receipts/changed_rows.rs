@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Receipts that do not count. Clones share them.
 #[derive(Debug, Clone)]
-pub struct ChangedRows {
+pub(crate) struct ChangedRows {
     path: PathBuf,
     receipts: Arc<Mutex<Vec<ReceiptRef>>>,
 }
@@ -29,7 +29,7 @@ impl ChangedRows {
     ///
     /// # Errors
     /// `CHANGED_ROWS_UNREADABLE` for a malformed file: an alarm must not be lost with it.
-    pub fn open(state_dir: &std::path::Path) -> Result<Self, ExitError> {
+    pub(crate) fn open(state_dir: &std::path::Path) -> Result<Self, ExitError> {
         let path = state_dir.join(FILE);
         let receipts = match files::read_bounded(&path, FILE_BYTES_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| {
@@ -47,7 +47,7 @@ impl ChangedRows {
     }
 
     /// Returns whether a receipt must not be reported as applied.
-    pub(super) fn has(&self, proposal: &ProposalId, digest: Digest) -> bool {
+    pub(crate) fn has(&self, proposal: &ProposalId, digest: Digest) -> bool {
         let mut known = self.lock();
         known
             .iter_mut()
@@ -55,7 +55,7 @@ impl ChangedRows {
     }
 
     /// Prevents a receipt from being reported, at once in memory and durably when this returns `Ok`.
-    pub(super) async fn add(&self, receipt: ReceiptRef) -> Result<(), PublicError> {
+    pub(crate) async fn add(&self, receipt: ReceiptRef) -> Result<(), PublicError> {
         {
             let mut known = self.lock();
             if !known.contains(&receipt) {
@@ -66,7 +66,7 @@ impl ChangedRows {
     }
 
     /// Removes a receipt that an operator adopted.
-    pub(super) async fn remove(&self, proposal: &ProposalId) -> Result<(), PublicError> {
+    pub(crate) async fn remove(&self, proposal: &ProposalId) -> Result<(), PublicError> {
         self.lock().retain(|known| known.proposal_id != *proposal);
         self.save().await
     }
@@ -93,6 +93,15 @@ fn not_written(detail: String) -> PublicError {
         "list of changed rows not writable; make the state directory writable",
     )
     .with_detail(detail)
+}
+
+/// Error for a receipt whose COMMIT left another row than the one that was checked.
+pub(crate) fn row_changed() -> PublicError {
+    PublicError::new(
+        ErrorCode::RefusedRowChangedInCommit,
+        "COMMIT left another version of the row than the one that was checked; inspect the row, then sign \
+         `synapsor-runner receipts adopt`",
+    )
 }
 
 #[cfg(test)]

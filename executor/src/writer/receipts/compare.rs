@@ -15,10 +15,10 @@ use synapsor_domain::writeback::ReceiptDiscrepancy;
 use synapsor_source::EngineError;
 use synapsor_writeback::KnownReceipt;
 
-use super::Writer;
-use super::finding::{ComparedSource, report_finding};
-use super::ledger_receipts::ReceiptPage;
-use super::receipt_orders::take_orders;
+use crate::writer::Writer;
+use crate::writer::ledger::receipt_requests::ReceiptPage;
+use crate::writer::receipts::finding::{ComparedSource, report_finding};
+use crate::writer::receipts::orders::take_orders;
 
 /// Pages after the newest that one pass reads while each has lost receipts, so that one incident is one finding.
 const LOST_PAGES_MAX: usize = 20;
@@ -30,25 +30,25 @@ const PASS_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Reason why a page could not be compared.
 #[derive(Debug)]
-pub(super) enum NotCompared {
+pub(crate) enum NotCompared {
     Ledger(PublicError),
     Source(EngineError),
 }
 
 /// Result of comparing one page.
 #[derive(Debug, Default)]
-pub(super) struct ComparedPage {
+pub(crate) struct ComparedPage {
     /// Identity that the database reported.
-    pub(super) identity: String,
-    pub(super) compared: usize,
+    pub(crate) identity: String,
+    pub(crate) compared: usize,
     /// Receipts that the source does not hold, and whether the ledger has recorded that.
-    pub(super) lost: Vec<(KnownReceipt, bool)>,
-    pub(super) next_before_seq: Option<u64>,
-    pub(super) archived_before: Option<Timestamp>,
+    pub(crate) lost: Vec<(KnownReceipt, bool)>,
+    pub(crate) next_before_seq: Option<u64>,
+    pub(crate) archived_before: Option<Timestamp>,
 }
 
 /// Compares one page of the ledger's receipts with the source.
-pub(super) async fn compare_page(
+pub(crate) async fn compare_page(
     writer: &Writer,
     source: &str,
     before_seq: Option<u64>,
@@ -129,7 +129,7 @@ async fn without_allowed(
 }
 
 /// Reports lost receipts that the ledger has not recorded as lost.
-pub(super) async fn report_lost(
+pub(crate) async fn report_lost(
     writer: &Writer,
     place: ComparedSource<'_>,
     lost: &[(KnownReceipt, bool)],
@@ -141,7 +141,7 @@ pub(super) async fn report_lost(
 
 /// Progress of comparing one source.
 #[derive(Debug, Default)]
-pub(super) struct Comparison {
+pub(crate) struct Comparison {
     /// Start of the next older page while a pass is in progress.
     older: Option<u64>,
     read_older_at: Option<Instant>,
@@ -150,7 +150,7 @@ pub(super) struct Comparison {
 
 impl Comparison {
     /// Compares the newest receipts, and some older ones; reports what is lost.
-    pub(super) async fn look(&mut self, writer: &Writer, source: &str) -> Result<(), NotCompared> {
+    pub(crate) async fn look(&mut self, writer: &Writer, source: &str) -> Result<(), NotCompared> {
         let mut page = compare_page(writer, source, None).await?;
         let identity = std::mem::take(&mut page.identity);
         let mut lost = std::mem::take(&mut page.lost);

@@ -6,19 +6,19 @@ use synapsor_domain::limits::RECEIPT_REFS_MAX;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
 
-use super::Writer;
+use crate::writer::Writer;
 
 /// Source and its identity at the time of the comparison.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct ComparedSource<'a> {
-    pub(super) source: &'a str,
+pub(crate) struct ComparedSource<'a> {
+    pub(crate) source: &'a str,
     /// Identity that the database reported.
-    pub(super) identity: &'a str,
+    pub(crate) identity: &'a str,
 }
 
 /// Reports receipts on which the ledger and a source disagree, in as few findings as possible. A disagreement on
 /// file creates no new event.
-pub(super) async fn report_finding(
+pub(crate) async fn report_finding(
     writer: &Writer,
     place: ComparedSource<'_>,
     discrepancy: ReceiptDiscrepancy,

@@ -9,12 +9,12 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{Receipt, ReceiptRef};
 use synapsor_writeback::{KnownReceipt, LostReceipts};
 
-use super::Writer;
-use super::ledger_receipts::PAGE_RECEIPTS;
+use crate::writer::Writer;
+use crate::writer::ledger::receipt_requests::PAGE_RECEIPTS;
 
 /// Returns the verified orders about these receipts; none while the ledger is unreachable. Receipts that they
 /// permit to be missing are no longer looked up in the source.
-pub(super) async fn take_orders(
+pub(crate) async fn take_orders(
     writer: &Writer,
     source: &str,
     proposals: &[ProposalId],
@@ -44,7 +44,7 @@ async fn ask(
 }
 
 /// Returns whether operators signed that all lost receipts may be missing: then the next transaction proceeds.
-pub(super) async fn may_be_missing(writer: &Writer, lost: &LostReceipts) -> bool {
+pub(crate) async fn may_be_missing(writer: &Writer, lost: &LostReceipts) -> bool {
     let source = &lost.source;
     let orders = take_orders(writer, source, &lost.proposals()).await;
     let is_allowed = |lost: &KnownReceipt| orders.iter().any(|order| lost.may_be_missing(source, order));
@@ -55,7 +55,7 @@ pub(super) async fn may_be_missing(writer: &Writer, lost: &LostReceipts) -> bool
 }
 
 /// Returns whether an operator signed that this receipt counts.
-pub(super) async fn is_adopted(
+pub(crate) async fn is_adopted(
     writer: &Writer,
     source: &str,
     receipt: &Receipt,
@@ -76,13 +76,13 @@ pub(super) async fn is_adopted(
 }
 
 /// Returns a receipt reference without its content.
-pub(super) fn ref_of(receipt: &Receipt, envelope: &DsseEnvelope) -> ReceiptRef {
+pub(crate) fn ref_of(receipt: &Receipt, envelope: &DsseEnvelope) -> ReceiptRef {
     ReceiptRef {
         proposal_id: receipt.proposal_id.clone(),
         receipt_digest: digest_of(envelope),
     }
 }
 
-pub(super) fn digest_of(envelope: &DsseEnvelope) -> Digest {
+pub(crate) fn digest_of(envelope: &DsseEnvelope) -> Digest {
     Digest::of(ObjectKind::Receipt, &envelope.payload)
 }

@@ -15,7 +15,7 @@ const KEPT_MAX: usize = 10_000;
 
 /// Open problems by source.
 #[derive(Debug, Default)]
-pub struct ReceiptProblems {
+pub(crate) struct ReceiptProblems {
     sources: Mutex<BTreeMap<String, OfSource>>,
     compare: Notify,
 }
@@ -29,17 +29,17 @@ struct OfSource {
 
 impl ReceiptProblems {
     /// Requests a comparison of every source with the ledger soon.
-    pub(super) fn compare_now(&self) {
+    pub(crate) fn compare_now(&self) {
         self.compare.notify_one();
     }
 
     /// Returns when a comparison is requested.
-    pub(super) async fn comparison_wanted(&self) {
+    pub(crate) async fn comparison_wanted(&self) {
         self.compare.notified().await;
     }
 
     /// Records the result of a comparison of these proposals.
-    pub(super) fn compared(&self, source: &str, present: &[ProposalId], lost: &[KnownReceipt]) {
+    pub(crate) fn compared(&self, source: &str, present: &[ProposalId], lost: &[KnownReceipt]) {
         let mut sources = self.lock();
         let of_source = sources.entry(source.to_owned()).or_default();
         for id in present {
@@ -55,14 +55,14 @@ impl ReceiptProblems {
     }
 
     /// Returns the receipts that a source is known to have lost.
-    pub(super) fn lost(&self, source: &str) -> Vec<KnownReceipt> {
+    pub(crate) fn lost(&self, source: &str) -> Vec<KnownReceipt> {
         let sources = self.lock();
         let lost = sources.get(source).into_iter().flat_map(|of| of.lost.values());
         lost.cloned().collect()
     }
 
     /// Clears the problems of these proposals' receipts.
-    pub(super) fn settled<'a>(&self, source: &str, ids: impl IntoIterator<Item = &'a ProposalId>) {
+    pub(crate) fn settled<'a>(&self, source: &str, ids: impl IntoIterator<Item = &'a ProposalId>) {
         if let Some(of_source) = self.lock().get_mut(source) {
             for id in ids {
                 of_source.lost.remove(id);
@@ -72,11 +72,11 @@ impl ReceiptProblems {
         }
     }
 
-    pub(super) fn is_orphan(&self, source: &str, id: &ProposalId) -> bool {
+    pub(crate) fn is_orphan(&self, source: &str, id: &ProposalId) -> bool {
         self.lock().get(source).is_some_and(|of| of.orphans.contains(id))
     }
 
-    pub(super) fn add_orphan(&self, source: &str, id: &ProposalId) {
+    pub(crate) fn add_orphan(&self, source: &str, id: &ProposalId) {
         let mut sources = self.lock();
         let orphans = &mut sources.entry(source.to_owned()).or_default().orphans;
         if orphans.len() < KEPT_MAX {
@@ -84,7 +84,7 @@ impl ReceiptProblems {
         }
     }
 
-    pub(super) fn add_changed(&self, source: &str, id: &ProposalId) {
+    pub(crate) fn add_changed(&self, source: &str, id: &ProposalId) {
         let mut sources = self.lock();
         sources
             .entry(source.to_owned())
@@ -94,7 +94,7 @@ impl ReceiptProblems {
     }
 
     /// Returns the open problems of a source, each with its code and its fix.
-    pub fn of_source(&self, source: &str) -> Vec<String> {
+    pub(crate) fn of_source(&self, source: &str) -> Vec<String> {
         let sources = self.lock();
         let Some(found) = sources.get(source) else {
             return Vec::new();

@@ -15,12 +15,12 @@ use synapsor_domain::writeback::Receipt;
 use synapsor_writeback::{Unusable, receipt};
 use tokio_util::sync::CancellationToken;
 
-use super::Writer;
-use super::attempt::row_changed;
-use super::compare::{Comparison, NotCompared};
-use super::receipt_orders::{digest_of, is_adopted};
-use super::report::{Subject, is_transient, seal_report, settled};
-use super::source_rows::SourceRows;
+use crate::writer::Writer;
+use crate::writer::ledger::report::{Subject, is_transient, seal_report, settled};
+use crate::writer::receipts::changed_rows::row_changed;
+use crate::writer::receipts::compare::{Comparison, NotCompared};
+use crate::writer::receipts::orders::{digest_of, is_adopted};
+use crate::writer::receipts::source_rows::SourceRows;
 
 const EVERY: Duration = Duration::from_secs(60);
 /// Minimum interval between two comparisons when one is requested immediately.
@@ -28,7 +28,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs at start, every minute, and when an attempt found that receipts are lost. Handles all sources
 /// concurrently: one that hangs delays no other.
-pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let new = |name| Source {
         rows: SourceRows::new(writer.now()),
         comparison: Comparison::default(),
@@ -151,7 +151,7 @@ async fn countable(
 }
 
 /// Reports a committed receipt to the ledger, outside of a lease.
-pub(super) async fn report_receipt(
+pub(crate) async fn report_receipt(
     writer: &Writer,
     receipt: &Receipt,
     envelope: DsseEnvelope,
@@ -174,7 +174,7 @@ pub(super) async fn report_receipt(
 }
 
 /// Returns the subject of a report about a found receipt.
-pub(super) fn subject_of(receipt: &Receipt) -> Subject {
+pub(crate) fn subject_of(receipt: &Receipt) -> Subject {
     Subject {
         proposal_id: receipt.proposal_id.clone(),
         proposal_digest: receipt.proposal_digest,

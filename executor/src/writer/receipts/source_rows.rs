@@ -11,36 +11,36 @@ use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 use synapsor_source::receipt::check_key_in_use;
 use synapsor_source::{EngineError, RowMark, StoredReceipt, is_same_database};
 
-use super::Writer;
-use super::finding::{ComparedSource, report_finding};
-use super::receipt_orders::{is_adopted, ref_of};
-use super::reconcile::report_receipt;
-use super::report::is_transient;
-use super::unproven::present;
+use crate::writer::Writer;
+use crate::writer::ledger::report::is_transient;
+use crate::writer::receipts::finding::{ComparedSource, report_finding};
+use crate::writer::receipts::orders::{is_adopted, ref_of};
+use crate::writer::receipts::reconcile::report_receipt;
+use crate::writer::receipts::unproven::present;
 
 /// Overlap with the last complete pass, because the clocks of writers differ.
 const OVERLAP: Span = Span::minutes(10);
 /// Rows per page.
-pub(super) const PAGE: u32 = 500;
+pub(crate) const PAGE: u32 = 500;
 /// Interval between reads of older pages, and between a complete pass and the next: 720,000 rows a day.
 const OLDER_EVERY: Duration = Duration::from_secs(55);
 const PASS_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Result of settling some rows.
 #[derive(Debug, Default)]
-pub(super) struct SettledRows {
-    pub(super) looked_at: u64,
+pub(crate) struct SettledRows {
+    pub(crate) looked_at: u64,
     /// Receipts that the ledger rejected.
-    pub(super) orphans: Vec<ReceiptRef>,
+    pub(crate) orphans: Vec<ReceiptRef>,
     /// Rows that no writer key of this deployment signed for this database.
-    pub(super) foreign: u64,
+    pub(crate) foreign: u64,
     /// The ledger is unreachable: rows after the last one counted here were not checked.
-    pub(super) is_cut_short: bool,
+    pub(crate) is_cut_short: bool,
 }
 
 /// Progress of reporting the rows of one source.
 #[derive(Debug)]
-pub(super) struct SourceRows {
+pub(crate) struct SourceRows {
     /// Receipts before it are known to have been reported, or are left to the pass over all.
     from: Timestamp,
     older: Option<RowMark>,
@@ -50,7 +50,7 @@ pub(super) struct SourceRows {
 }
 
 impl SourceRows {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(crate) fn new(now: Timestamp) -> Self {
         Self {
             from: earlier(now),
             older: None,
@@ -61,7 +61,7 @@ impl SourceRows {
     }
 
     /// Reports new rows, and a page of older ones.
-    pub(super) async fn look(&mut self, writer: &Writer, source: &str) {
+    pub(crate) async fn look(&mut self, writer: &Writer, source: &str) {
         let now = writer.now();
         match settle_since(writer, source, self.from).await {
             Ok(done) if !done.is_cut_short => self.from = self.from.max(earlier(now)),
@@ -126,7 +126,7 @@ async fn settle_since(
 }
 
 /// Reports a page of rows before a position; returns the start of the next page.
-pub(super) async fn settle_page(
+pub(crate) async fn settle_page(
     writer: &Writer,
     source: &str,
     before: Option<&RowMark>,

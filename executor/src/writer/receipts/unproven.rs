@@ -9,10 +9,10 @@ use synapsor_domain::writeback::{AttemptResult, Receipt};
 use synapsor_source::receipt::check_key_in_use;
 use synapsor_source::{Engine, StoredReceipt};
 
-use super::Writer;
-use super::receipt_orders::is_adopted;
-use super::reconcile::{report_receipt, subject_of};
-use super::report::{AttemptEnd, seal_report};
+use crate::writer::Writer;
+use crate::writer::ledger::report::{AttemptEnd, seal_report};
+use crate::writer::receipts::orders::is_adopted;
+use crate::writer::receipts::reconcile::{report_receipt, subject_of};
 
 /// Reason of an attempt that is refused because it found such a receipt.
 const RECEIPT_UNPROVEN: &str = "receipt_unproven";
@@ -25,7 +25,7 @@ const UNREPORTED_MAX: usize = 100;
 /// Sends a receipt of a retired key to the ledger, with this writer's own report that it does not count. Unless
 /// the ledger holds it, the ledger rejects it and records the alarm; an attempt is then reported as refused,
 /// without the receipt.
-pub(super) async fn present(
+pub(crate) async fn present(
     writer: &Writer,
     token: &[u8],
     receipt: &Receipt,
@@ -68,17 +68,17 @@ async fn report(
 
 /// Result of reporting one key's receipts in one source.
 #[derive(Debug, Default)]
-pub struct ReportedReceipts {
+pub(crate) struct ReportedReceipts {
     /// Receipts that the log holds.
-    pub reported: u64,
+    pub(crate) reported: u64,
     /// Ids of proposals whose receipts the ledger did not take, up to a limit.
-    pub unreported: Vec<String>,
+    pub(crate) unreported: Vec<String>,
     /// Reason code if the receipts could not be read.
-    pub unavailable: Option<&'static str>,
+    pub(crate) unavailable: Option<&'static str>,
 }
 
 /// Reports every receipt of a key in one source to the ledger, which accepts a known one without a change.
-pub async fn report_receipts(
+pub(crate) async fn report_receipts(
     writer: &Writer,
     (source, engine): (&str, &dyn Engine),
     key: &KeyId,

@@ -10,13 +10,14 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{COMMITTING_MAX, SwitchConfirmation};
 
-use super::{Writer, switch_rows};
+use crate::writer::Writer;
+use crate::writer::stops::switch_rows;
 
 /// Applies a signed freeze of the deployment; returns its digest.
 ///
 /// # Errors
 /// Verification errors; `STATE_NOT_WRITABLE`: frozen in memory, and not durable.
-pub async fn take_freeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, PublicError> {
+pub(crate) async fn take_freeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Digest, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let freeze = verify_freeze(envelope, &trust)?;
     if !writer.switches.knows(freeze.digest()) {
@@ -30,7 +31,10 @@ pub async fn take_freeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Dig
 ///
 /// # Errors
 /// Verification errors; `STATE_NOT_WRITABLE`, in which case the writer stays frozen.
-pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<Option<Digest>, PublicError> {
+pub(crate) async fn take_unfreeze(
+    writer: &Writer,
+    envelope: &DsseEnvelope,
+) -> Result<Option<Digest>, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let unfreeze: Unfreeze = envelope
         .decode_unverified(ObjectKind::Unfreeze)
@@ -47,7 +51,7 @@ pub async fn take_unfreeze(writer: &Writer, envelope: &DsseEnvelope) -> Result<O
 }
 
 /// Applies a lift of a signed freeze, verified against `clock`; returns its digest.
-pub(super) async fn take_lift(
+pub(crate) async fn take_lift(
     writer: &Writer,
     envelope: &DsseEnvelope,
     clock: LiftClock,
@@ -63,7 +67,7 @@ pub(super) async fn take_lift(
 
 /// Applies freezes and lifts that the ledger sent, and confirms each once. One that fails verification has no
 /// effect.
-pub(super) async fn take_told(writer: &Arc<Writer>, told: Vec<DsseEnvelope>) {
+pub(crate) async fn take_told(writer: &Arc<Writer>, told: Vec<DsseEnvelope>) {
     for envelope in told {
         match take_one(writer, &envelope).await {
             Ok(digest) if writer.switches.begin_confirmation(digest) => {
@@ -114,7 +118,10 @@ async fn confirm_to_ledger(writer: &Arc<Writer>, digest: Digest) {
 ///
 /// # Errors
 /// `refused:malformed` if it has no canonical form, and trust file errors.
-pub async fn confirm(writer: &Arc<Writer>, switch_digest: Digest) -> Result<DsseEnvelope, PublicError> {
+pub(crate) async fn confirm(
+    writer: &Arc<Writer>,
+    switch_digest: Digest,
+) -> Result<DsseEnvelope, PublicError> {
     let (trust, _) = (writer.trust)()?;
     switch_rows::sync_now(writer).await;
     let mut committing = writer.switches.committing();

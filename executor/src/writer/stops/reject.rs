@@ -16,10 +16,10 @@ use synapsor_domain::writeback::{Ending, RejectEffect};
 use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
 use tokio_util::sync::CancellationToken;
 
-use super::Writer;
-use super::controls::AttemptPhase;
-use super::receipt_orders::digest_of;
-use super::report::{Subject, seal_report, settled};
+use crate::writer::Writer;
+use crate::writer::controls::AttemptPhase;
+use crate::writer::ledger::report::{Subject, seal_report, settled};
+use crate::writer::receipts::orders::digest_of;
 
 /// Pauses between retries of tombstones.
 const AGAIN: Backoff = Backoff {
@@ -34,7 +34,7 @@ const PAGE: usize = 64;
 ///
 /// # Errors
 /// Verification errors; `STATE_NOT_WRITABLE` when neither the state directory nor the database could store it.
-pub async fn reject(
+pub(crate) async fn reject(
     writer: &Writer,
     proposal: DsseEnvelope,
     decision: &DsseEnvelope,
@@ -71,7 +71,7 @@ fn verified(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) ->
 
 /// Applies a rejection that the ledger sent. One that fails verification stops nothing; a genuine one is
 /// followed by its tombstone.
-pub(super) async fn take_told(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) {
+pub(crate) async fn take_told(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) {
     let ending = match verified(writer, proposal, decision) {
         Ok(ending) => ending,
         Err(refusal) => {
@@ -134,7 +134,7 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelo
 type Pauses = BTreeMap<String, (Instant, u32)>;
 
 /// Writes the tombstones of stored rejections as soon as their databases take them.
-pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     let mut pauses = Pauses::new();
     loop {
         tokio::select! {

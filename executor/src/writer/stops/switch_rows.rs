@@ -12,8 +12,8 @@ use synapsor_writeback::SwitchPermit;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::Writer;
-use super::controls::SignedSwitch;
+use crate::writer::Writer;
+use crate::writer::controls::SignedSwitch;
 
 /// Interval between checks of the sources while nothing is pending.
 const IDLE: Duration = Duration::from_secs(60);
@@ -23,7 +23,7 @@ const BUSY: Duration = Duration::from_secs(2);
 const CONFIRM_WITHIN: Duration = Duration::from_secs(3);
 
 /// Keeps memory and sources equal until stopped.
-pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
+pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     loop {
         let is_settled = sync_all(&writer).await && !writer.switches.is_frozen();
         let pause = if is_settled { IDLE } else { BUSY };
@@ -36,7 +36,7 @@ pub(super) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 }
 
 /// Runs [`sync_all`] for as long as a confirmation may wait.
-pub(super) async fn sync_now(writer: &Arc<Writer>) {
+pub(crate) async fn sync_now(writer: &Arc<Writer>) {
     // The confirmation lists switches not recorded by then, and they are retried.
     let _ = tokio::time::timeout(CONFIRM_WITHIN, sync_all(writer)).await;
 }

@@ -1,0 +1,122 @@
+//! Serves the reader role of `synapsor-reader` to the gateway and to operators.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use synapsor_anchors::failure;
+use synapsor_chassis::background::task_ended;
+use synapsor_chassis::clock::SystemClock;
+use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
+use synapsor_chassis::identity::{PeerIdentity, Role};
+use synapsor_chassis::run::ExitError;
+use synapsor_domain::contract::Source;
+use synapsor_domain::tool::Catalog;
+use synapsor_engine::{Credential, EngineConfig};
+use synapsor_proto::executor::v1::agent_service_server::{AgentServiceServer, SERVICE_NAME as AGENT_SERVICE};
+use synapsor_proto::executor::v1::schema_service_server::{
+    SERVICE_NAME as SCHEMA_SERVICE, SchemaServiceServer,
+};
+use synapsor_reader::callers::CallerAuthenticator;
+use synapsor_reader::clients::intake::IntakeClient;
+use synapsor_reader::context::ContextResolver;
+use synapsor_reader::role::{CapabilityDigests, ReaderRole};
+use synapsor_reader::rpc::agent_service::AgentRpc;
+use synapsor_reader::rpc::schema_service::SchemaRpc;
+use synapsor_source::Engine;
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use crate::serve::{ProcessContext, refuse_unusable};
+
+/// Serves until `stop` is canceled.
+pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
+    let names = ReaderRole::sources_in_use(&base.contract);
+    let sources: Vec<&Source> = base
+        .contract
+        .sources()
+        .iter()
+        .filter(|s| names.contains(&s.name.as_str()))
+        .collect();
+    let engines = open_engines(&base, &sources)?;
+    refuse_unusable(
+        engines
+            .iter()
+            .map(|(name, engine)| (name.as_str(), engine.as_ref())),
+    )
+    .await?;
+    let own = base.tls.identity();
+    let intake = IntakeClient::new(base.ledger.clone(), base.pinned.clone());
+    let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
+    if let Err(refusal) = intake.refresh_checkpoint(&trust).await {
+        let detail = refusal.detail.unwrap_or_default();
+        tracing::warn!(code = %refusal.code, detail, "ledger not reachable yet; rejecting calls until it is");
+    }
+    let gateways = allowed_gateways(&base.settings.allow_gateway, own)?;
+    let access = AccessTable::new(own.deployment())
+        .allow(AGENT_SERVICE, &[Role::Gateway])
+        .allow(SCHEMA_SERVICE, &[Role::Operator])
+        .only(Role::Gateway, gateways);
+    let read_only = base.settings.read_only;
+    let callers = CallerAuthenticator::of_contract(
+        &base.contract,
+        base.settings.jwks_file.clone(),
+        trust.environment,
+        Arc::new(SystemClock),
+    )?;
+    let filing = intake.clone();
+    let reader = Arc::new(ReaderRole {
+        callers,
+        contexts: ContextResolver::resolve(&base.contract, own.uri(), &base.env)?,
+        catalog: Catalog::from_contract(&base.contract, read_only),
+        seals: CapabilityDigests::all(&base.contract),
+        contract: base.contract.clone(),
+        trust: base.trust.clone(),
+        engines,
+        key: base.key.clone(),
+        intake,
+        clock: Arc::new(SystemClock),
+        read_only,
+    });
+    let agents = AgentServiceServer::new(AgentRpc::new(reader.clone()))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let schemas = SchemaServiceServer::new(SchemaRpc::new(reader))
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let (server, _run_file) = base.bind(access).await?;
+    let served = tokio::select! {
+        served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(ExitError::from),
+        () = filing.ended() => Err(task_ended("queue to the ledger", "ended")),
+    };
+    base.pinned.keep_now().map_err(|r| failure(&r))?;
+    served
+}
+
+/// Creates the read engines of the sources.
+fn open_engines(
+    base: &ProcessContext,
+    sources: &[&Source],
+) -> Result<BTreeMap<String, Arc<dyn Engine>>, ExitError> {
+    let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
+    for source in sources {
+        let credential = Credential::for_reading(source, &base.env);
+        let opening = EngineConfig::of_source(source, credential, &base.settings.receipt_table);
+        engines.insert(source.name.clone(), opening.open()?);
+    }
+    Ok(engines)
+}
+
+/// Returns the gateways that may call; without a list, only the gateway of this reader's own instance.
+fn allowed_gateways(listed: &[String], own: &PeerIdentity) -> Result<Vec<PeerIdentity>, ExitError> {
+    if listed.is_empty() {
+        return Ok(vec![PeerIdentity::new(
+            own.deployment(),
+            Role::Gateway,
+            own.instance(),
+        )?]);
+    }
+    listed
+        .iter()
+        .map(|san| san.parse().map_err(ExitError::from))
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! Results of the steps of an attempt, and their conversion from what the write core and the source return.
+
+use synapsor_codes::ErrorCode;
+use synapsor_domain::error::PublicError;
+use synapsor_domain::signing::DsseEnvelope;
+use synapsor_domain::writeback::Receipt;
+use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_writeback::{ApplyResult, LostReceipts, RefusedBy, UnprovenReceipt, Unusable};
+
+use crate::writer::Writer;
+use crate::writer::ledger::report::{AttemptEnd, refused, settled};
+use crate::writer::receipts::changed_rows::row_changed;
+use crate::writer::receipts::orders::digest_of;
+use crate::writer::retry::BackoffClass;
+
+/// Reason why nothing is written while the version column does not advance.
+pub(super) const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
+
+/// Result of one attempt step.
+pub(super) enum AttemptStep {
+    Report(AttemptEnd),
+    /// Nothing was written, and a later transaction may succeed.
+    Retry(&'static str, BackoffClass),
+    /// The facts of the authorization changed in between: authorize again with fresh ones.
+    Outdated,
+    Doubt,
+    /// A receipt was found that is genuine except that its key is retired.
+    Unproven(Box<UnprovenReceipt>),
+    /// A receipt is committed whose COMMIT left another row; the error reports it.
+    RowChanged(Box<ChangedRow>),
+    /// The source lost receipts; nothing was written.
+    EffectLost(Box<LostReceipts>),
+}
+
+/// Committed receipt that does not count before an operator adopts it.
+pub(super) struct ChangedRow {
+    pub(super) receipt: Receipt,
+    pub(super) envelope: DsseEnvelope,
+    pub(super) refusal: PublicError,
+    /// Found by this attempt's own COMMIT, and not reported yet.
+    pub(super) is_new: bool,
+}
+
+/// A committed receipt that was found is the result, unless its COMMIT is known to have left another row.
+pub(super) fn found_step(writer: &Writer, receipt: Receipt, envelope: DsseEnvelope) -> AttemptStep {
+    if writer
+        .changed_rows
+        .has(&receipt.proposal_id, digest_of(&envelope))
+    {
+        return AttemptStep::RowChanged(Box::new(ChangedRow {
+            refusal: row_changed(),
+            receipt,
+            envelope,
+            is_new: false,
+        }));
+    }
+    AttemptStep::Report(settled(&receipt, envelope, false))
+}
+
+pub(super) fn unusable_step(unusable: Unusable) -> AttemptStep {
+    match unusable {
+        Unusable::Unproven(unproven) => AttemptStep::Unproven(unproven),
+        Unusable::NotGenuine(refusal) | Unusable::OtherDatabase(refusal) => {
+            AttemptStep::Report(refused(&refusal))
+        }
+    }
+}
+
+pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
+    match result {
+        ApplyResult::Receipt {
+            receipt,
+            envelope,
+            is_new: true,
+        } => AttemptStep::Report(settled(&receipt, envelope, true)),
+        ApplyResult::Receipt {
+            receipt, envelope, ..
+        } => found_step(writer, receipt, envelope),
+        ApplyResult::RowChanged {
+            receipt, envelope, ..
+        } => AttemptStep::RowChanged(Box::new(ChangedRow {
+            refusal: row_changed(),
+            receipt,
+            envelope,
+            is_new: true,
+        })),
+        ApplyResult::Refused(RefusedBy::Receipt(unusable)) => unusable_step(unusable),
+        ApplyResult::Refused(RefusedBy::EffectLost(lost)) => AttemptStep::EffectLost(lost),
+        ApplyResult::Retryable(error) => AttemptStep::Retry(error.reason(), BackoffClass::of(&error)),
+        ApplyResult::VersionNotAdvanced => AttemptStep::Retry(VERSION_NOT_ADVANCED, BackoffClass::Tick),
+        ApplyResult::Stale => AttemptStep::Outdated,
+        ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
+        ApplyResult::InDoubt => AttemptStep::Doubt,
+    }
+}
+
+/// Error for a database that does not report its identity.
+pub(super) fn unidentified(error: &EngineError) -> AttemptStep {
+    if error.kind != EngineErrorKind::Unreadable {
+        return unusable(error);
+    }
+    tracing::warn!(detail = %error.detail, "database identity not available");
+    AttemptStep::Report(refused(&PublicError::new(
+        ErrorCode::RefusedSource,
+        "database identity not available; run `writeback doctor --check-db` for the cause",
+    )))
+}
+
+pub(super) fn unusable(error: &EngineError) -> AttemptStep {
+    tracing::warn!(reason = error.reason(), detail = %error.detail, "database not usable");
+    if error.is_retryable() {
+        AttemptStep::Retry(error.reason(), BackoffClass::of(error))
+    } else {
+        AttemptStep::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
+    }
+}
