@@ -80,7 +80,8 @@ pub fn instance_of(role: Role) -> Option<&'static str> {
 }
 
 /// Calls a method with an empty message and returns the status.
-/// ¶ # Errors
+///
+/// # Errors
 /// The status of the server, or a failed connection.
 pub async fn call(channel: &Channel, path: &str) -> Result<(), Status> {
     call_with(channel, path, ()).await

@@ -115,7 +115,8 @@ impl CliFixture {
     }
 
     /// Runs every later command, and all its child processes, under another clock.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// Missing binaries; files that cannot be created.
     pub fn set_clock(&mut self, clock: &FakedClock) -> anyhow::Result<()> {
         self.runner = Some(clock.wrap(Build::Plain, &self.path("bin"))?);
@@ -400,7 +401,7 @@ impl std::fmt::Display for CommandOutput {
 pub fn until(within: Duration, mut holds: impl FnMut() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let end = Instant::now() + within;
     while !holds()? {
-        ensure!(!interrupt::is_told(), "interrupted");
+        ensure!(!interrupt::is_interrupted(), "interrupted");
         ensure!(Instant::now() < end, "condition not met within {within:?}");
         std::thread::sleep(LOOK);
     }

@@ -41,17 +41,17 @@ pub struct ReportedAttempt {
 #[derive(Debug)]
 pub struct DuplicatingLedger {
     pub address: String,
-    heard: Arc<Heard>,
+    received: Arc<Received>,
     /// Total number of jobs to hand out.
     pub expected: usize,
     stop: CancellationToken,
 }
 
 #[derive(Debug)]
-struct Heard {
+struct Received {
     /// Ids of the jobs' proposals, in the order of the jobs.
     proposals: Vec<String>,
-    said: Mutex<BTreeMap<String, Vec<ReportedAttempt>>>,
+    reports: Mutex<BTreeMap<String, Vec<ReportedAttempt>>>,
     /// Signed bytes of every counted report.
     counted: Mutex<HashSet<Vec<u8>>>,
     /// Jobs that were answered, by writer: proposal and fence.
@@ -59,7 +59,7 @@ struct Heard {
     count: watch::Sender<usize>,
 }
 
-impl Heard {
+impl Received {
     /// Returns false for a report whose bytes were received before.
     fn is_new(&self, report: &DsseEnvelope) -> bool {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ impl Heard {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Vec<ReportedAttempt>>> {
-        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,7 +93,7 @@ impl DuplicatingLedger {
     /// Starts a ledger that hands each of `writers` each job `times` times.
     pub async fn start(
         deployment: &Deployment,
-        papers: &[(ProposalId, JobInputs)],
+        inputs: &[(ProposalId, JobInputs)],
         writers: usize,
         times: usize,
     ) -> anyhow::Result<Self> {
@@ -104,25 +104,25 @@ impl DuplicatingLedger {
             ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/LeaseJobs"]);
         let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
         let address = server.local_addr().to_string();
-        let heard = Arc::new(Heard {
-            proposals: papers.iter().map(|(id, _)| id.to_string()).collect(),
-            said: Mutex::default(),
+        let received = Arc::new(Received {
+            proposals: inputs.iter().map(|(id, _)| id.to_string()).collect(),
+            reports: Mutex::default(),
             counted: Mutex::default(),
             answered: Mutex::default(),
             count: watch::Sender::new(0),
         });
         let service = Service {
-            jobs: Arc::new(jobs(deployment, papers)),
+            jobs: Arc::new(jobs(deployment, inputs)),
             times,
-            heard: Arc::clone(&heard),
+            received: Arc::clone(&received),
         };
         let stop = CancellationToken::new();
         let routes = tonic::service::Routes::new(WritebackServiceServer::new(service));
         tokio::spawn(server.serve(routes, stop.clone()));
         Ok(Self {
             address,
-            heard,
-            expected: writers * times * papers.len(),
+            received,
+            expected: writers * times * inputs.len(),
             stop,
         })
     }
@@ -132,13 +132,13 @@ impl DuplicatingLedger {
         &self,
         within: Duration,
     ) -> anyhow::Result<BTreeMap<String, Vec<ReportedAttempt>>> {
-        let mut count = self.heard.count.subscribe();
+        let mut count = self.received.count.subscribe();
         let all = count.wait_for(|count| *count >= self.expected);
         if tokio::time::timeout(within, all).await.is_err() {
-            let count = *self.heard.count.borrow();
+            let count = *self.received.count.borrow();
             bail!("{count} of {} jobs were answered in {within:?}", self.expected);
         }
-        Ok(std::mem::take(&mut *self.heard.lock()))
+        Ok(std::mem::take(&mut *self.received.lock()))
     }
 }
 
@@ -149,16 +149,16 @@ impl Drop for DuplicatingLedger {
 }
 
 /// One job per proposal, all proven under the same checkpoint.
-fn jobs(deployment: &Deployment, papers: &[(ProposalId, JobInputs)]) -> Vec<wire::Job> {
+fn jobs(deployment: &Deployment, inputs: &[(ProposalId, JobInputs)]) -> Vec<wire::Job> {
     let mut forge = FakeLog::default();
     let body = |e: &DsseEnvelope| e.to_bytes().expect("envelope has a byte form");
-    let places: Vec<_> = papers
+    let places: Vec<_> = inputs
         .iter()
-        .map(|(id, papers)| {
-            let proposal = forge.append(EventKind::ProposalCreated, id, body(&papers.proposal));
+        .map(|(id, inputs)| {
+            let proposal = forge.append(EventKind::ProposalCreated, id, body(&inputs.proposal));
             let mut decided = |d: &DsseEnvelope| forge.append(EventKind::ProposalApproved, id, body(d));
-            let decisions: Vec<u64> = papers.decisions.iter().map(&mut decided).collect();
-            let order = papers.order.as_ref();
+            let decisions: Vec<u64> = inputs.decisions.iter().map(&mut decided).collect();
+            let order = inputs.order.as_ref();
             let order = order.map(|o| forge.append(EventKind::ApplyRequested, id, body(o)));
             (proposal, decisions, order)
         })
@@ -186,7 +186,7 @@ fn jobs(deployment: &Deployment, papers: &[(ProposalId, JobInputs)]) -> Vec<wire
 struct Service {
     jobs: Arc<Vec<wire::Job>>,
     times: usize,
-    heard: Arc<Heard>,
+    received: Arc<Received>,
 }
 
 type Jobs =
@@ -227,14 +227,14 @@ impl WritebackService for Service {
             .and_then(PeerIdentity::instance)
             .ok_or_else(|| Status::unauthenticated("no writer"))?
             .to_owned();
-        let (queue, receiver) = mpsc::channel(1);
-        let (jobs, times, heard) = (Arc::clone(&self.jobs), self.times, Arc::clone(&self.heard));
+        let (queue, pending) = mpsc::channel(1);
+        let (jobs, times, received) = (Arc::clone(&self.jobs), self.times, Arc::clone(&self.received));
         tokio::spawn(async move {
             // A stream can break under load; the next one carries the jobs that this writer has not answered.
             for (index, fence) in sequence(&jobs, times, &writer) {
                 let mut job = jobs[index].clone();
-                let proposal = heard.proposals[index].clone();
-                if heard.has_answered(&writer, proposal, fence) {
+                let proposal = received.proposals[index].clone();
+                if received.has_answered(&writer, proposal, fence) {
                     continue;
                 }
                 job.fence = fence;
@@ -245,7 +245,7 @@ impl WritebackService for Service {
             // The stream stays open, as that of a ledger without jobs does.
             queue.closed().await;
         });
-        let jobs = receiver;
+        let jobs = pending;
         let jobs = ReceiverStream::new(jobs).map(|job| {
             Ok(wire::LeaseJobsResponse {
                 job: Some(job),
@@ -288,7 +288,7 @@ impl WritebackService for Service {
         let report: AttemptReport = attempt
             .decode_unverified(ObjectKind::Attempt)
             .map_err(|e| Status::invalid_argument(e.to_string()))?;
-        if !self.heard.is_new(&attempt) {
+        if !self.received.is_new(&attempt) {
             return Ok(applied());
         }
         let receipt = request
@@ -297,18 +297,18 @@ impl WritebackService for Service {
             .transpose()
             .map_err(refused)?;
         // A reconciler reports receipts without a lease; only an attempt answers a job.
-        let answers_a_job = !request.lease_token.is_empty() && self.heard.is_first_answer(&report);
-        let said = ReportedAttempt {
+        let answers_a_job = !request.lease_token.is_empty() && self.received.is_first_answer(&report);
+        let reported = ReportedAttempt {
             report,
             receipt: receipt.map(|r| String::from_utf8_lossy(&r.payload).into_owned()),
         };
-        self.heard
+        self.received
             .lock()
-            .entry(said.report.proposal_id.to_string())
+            .entry(reported.report.proposal_id.to_string())
             .or_default()
-            .push(said);
+            .push(reported);
         if answers_a_job {
-            self.heard.count.send_modify(|count| *count += 1);
+            self.received.count.send_modify(|count| *count += 1);
         }
         Ok(applied())
     }

@@ -31,7 +31,8 @@ pub struct FakedClock {
 
 impl FakedClock {
     /// Creates a clock that shows `start` now. Returns `None`, with a notice, if the machine has no libfaketime.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A missing library in a run that requires it.
     pub fn starting_at(start: Timestamp) -> anyhow::Result<Option<Self>> {
         let offset = start.as_unix_millis() - now().as_unix_millis();
@@ -64,7 +65,8 @@ impl FakedClock {
 
     /// Creates a directory of binaries whose CLI starts its children under this clock, although it clears their
     /// environment. Each binary is a script that sets the clock and executes the original.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// Missing binaries; files that cannot be created.
     pub fn wrap(&self, build: Build, folder: &Path) -> anyhow::Result<PathBuf> {
         std::fs::create_dir_all(folder)?;
@@ -102,7 +104,8 @@ pub struct SteppedClock {
 
 impl SteppedClock {
     /// Creates a clock that `file` controls. Returns `None`, with a notice, if the machine has no libfaketime.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A missing library in a run that requires it; a file that cannot be written.
     pub fn new(file: PathBuf) -> anyhow::Result<Option<Self>> {
         let Some(library) = library()? else {
@@ -114,7 +117,8 @@ impl SteppedClock {
     }
 
     /// Sets the offset in seconds; negative values are in the past.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A file that cannot be written.
     pub fn set(&self, seconds: i64) -> anyhow::Result<()> {
         let text = format!("{seconds:+}\n");

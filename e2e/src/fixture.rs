@@ -47,7 +47,8 @@ impl Fixture {
     }
 
     /// Creates the tables and the accounts.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// An error of the database or the product.
     pub fn fill(&self, database: &Database) -> anyhow::Result<Roles> {
         database.execute(match database.engine().in_contract() {

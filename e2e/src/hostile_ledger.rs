@@ -140,7 +140,7 @@ pub struct HostileLedger {
     /// While the test holds this lock, a writer in doubt gets no answer.
     pub doubt: Arc<tokio::sync::Mutex<()>>,
     /// Kinds of calls that get no answer from now on.
-    pub deaf: Arc<DroppedCalls>,
+    pub dropped_calls: Arc<DroppedCalls>,
 }
 
 /// Receipts that the ledger serves and receives.
@@ -190,7 +190,7 @@ impl HostileLedger {
         let (start, starts) = watch::channel(0);
         let (doubted, doubts) = watch::channel(0);
         let doubt = Arc::default();
-        let deaf = Arc::<DroppedCalls>::default();
+        let dropped_calls = Arc::<DroppedCalls>::default();
         let (forge, last) = (Arc::<Mutex<FakeLog>>::default(), Arc::<AtomicU64>::default());
         let receipts = Arc::<Receipts>::default();
         let origin = format!("synapsor/{}", deployment.id);
@@ -202,7 +202,7 @@ impl HostileLedger {
             start,
             doubted,
             doubt: Arc::clone(&doubt),
-            deaf: Arc::clone(&deaf),
+            dropped_calls: Arc::clone(&dropped_calls),
             log: Log {
                 forge: Arc::clone(&forge),
                 last: Arc::clone(&last),
@@ -231,7 +231,7 @@ impl HostileLedger {
             starts,
             doubts,
             doubt,
-            deaf,
+            dropped_calls,
         })
     }
 
@@ -239,19 +239,19 @@ impl HostileLedger {
     pub async fn present(
         &mut self,
         deployment: &Deployment,
-        papers: &JobInputs,
+        inputs: &JobInputs,
     ) -> anyhow::Result<AttemptReport> {
-        let id = proposal_id(&papers.proposal);
+        let id = proposal_id(&inputs.proposal);
         let job = {
             let mut forge = self.forge.lock().expect("fake log lock is not poisoned");
             let body = |e: &DsseEnvelope| e.to_bytes().expect("envelope has a byte form");
-            let proposal = forge.append(EventKind::ProposalCreated, &id, body(&papers.proposal));
-            let decisions: Vec<u64> = papers
+            let proposal = forge.append(EventKind::ProposalCreated, &id, body(&inputs.proposal));
+            let decisions: Vec<u64> = inputs
                 .decisions
                 .iter()
                 .map(|d| forge.append(EventKind::ProposalApproved, &id, body(d)))
                 .collect();
-            let order = papers
+            let order = inputs
                 .order
                 .as_ref()
                 .map(|o| forge.append(EventKind::ApplyRequested, &id, body(o)));
@@ -311,7 +311,7 @@ struct Service {
     start: watch::Sender<u32>,
     doubted: watch::Sender<u32>,
     doubt: Arc<tokio::sync::Mutex<()>>,
-    deaf: Arc<DroppedCalls>,
+    dropped_calls: Arc<DroppedCalls>,
     log: Log,
     receipts: Arc<Receipts>,
 }
@@ -377,7 +377,7 @@ impl WritebackService for Service {
         _: Request<wire::RenewLeaseRequest>,
     ) -> Result<Response<wire::RenewLeaseResponse>, Status> {
         self.beat.send_modify(|count| *count += 1);
-        DroppedCalls::refuses(&self.deaf.heartbeats)?;
+        DroppedCalls::refuses(&self.dropped_calls.heartbeats)?;
         let deny = self
             .deny
             .lock()
@@ -394,7 +394,7 @@ impl WritebackService for Service {
         &self,
         _: Request<wire::StartAttemptRequest>,
     ) -> Result<Response<wire::StartAttemptResponse>, Status> {
-        DroppedCalls::refuses(&self.deaf.starts)?;
+        DroppedCalls::refuses(&self.dropped_calls.starts)?;
         self.start.send_modify(|count| *count += 1);
         Ok(Response::new(wire::StartAttemptResponse {
             attempt: 1,
@@ -406,7 +406,7 @@ impl WritebackService for Service {
         &self,
         request: Request<wire::FinishAttemptRequest>,
     ) -> Result<Response<wire::FinishAttemptResponse>, Status> {
-        DroppedCalls::refuses(&self.deaf.settles)?;
+        DroppedCalls::refuses(&self.dropped_calls.settles)?;
         let request = request.into_inner();
         let envelope: DsseEnvelope = required("attempt", request.attempt)
             .and_then(DsseEnvelope::try_from)

@@ -19,15 +19,16 @@ const DROPS: Duration = Duration::from_secs(10);
 /// Time after which remaining processes and this process are killed.
 const LAST: Duration = Duration::from_secs(20);
 
-static IS_TOLD: AtomicBool = AtomicBool::new(false);
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// Checks whether a signal asked this process to end; waiting code then stops.
-pub fn is_told() -> bool {
-    IS_TOLD.load(Ordering::Relaxed)
+pub fn is_interrupted() -> bool {
+    IS_INTERRUPTED.load(Ordering::Relaxed)
 }
 
 /// Runs work to its end; returns `None` after a signal, when all its processes have ended.
-/// ¶ # Errors
+///
+/// # Errors
 /// Signal handlers that cannot be installed.
 pub fn run<T>(runtime: Runtime, work: impl Future<Output = T>) -> anyhow::Result<Option<T>> {
     let interrupted = CancellationToken::new();
@@ -38,7 +39,7 @@ pub fn run<T>(runtime: Runtime, work: impl Future<Output = T>) -> anyhow::Result
             () = interrupted.cancelled() => None,
         }
     });
-    if !is_told() {
+    if !is_interrupted() {
         return Ok(done);
     }
     // The work may have ended because its processes did.
@@ -67,7 +68,7 @@ fn listen(interrupted: CancellationToken) -> anyhow::Result<()> {
                 _ = hangup.recv() => {}
             }
         });
-        IS_TOLD.store(true, Ordering::Relaxed);
+        IS_INTERRUPTED.store(true, Ordering::Relaxed);
         eprintln!("interrupted: every process is ended; later messages about them are not findings");
         interrupted.cancel();
         kill_descendants();

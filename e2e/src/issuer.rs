@@ -30,7 +30,7 @@ pub const READ: &str = "synapsor:read";
 pub const PROPOSE: &str = "synapsor:propose";
 /// One minute ago, so that no clock is behind the token.
 const ISSUED_SECONDS_AGO: i64 = 60;
-const LIVES_SECONDS: i64 = 600;
+const LIFETIME_SECONDS: i64 = 600;
 /// Test-only key.
 const RSA_KEY: &[u8] = include_bytes!("../../domain/src/access_token/fixtures/rsa.pk8");
 
@@ -164,7 +164,7 @@ pub fn publish(path: &Path, keys: &[&IssuerKey]) -> anyhow::Result<()> {
 pub fn claims(tenant: &str, principal: &str, scope: &str) -> Json {
     let issued = now().as_unix_millis() / 1_000 - ISSUED_SECONDS_AGO;
     json!({"iss": ISSUER, "aud": AUDIENCE, "sub": principal, "client_id": "desk", "jti": random::hex_id(20),
-        "tenant_id": tenant, "iat": issued, "exp": issued + LIVES_SECONDS, "scope": scope})
+        "tenant_id": tenant, "iat": issued, "exp": issued + LIFETIME_SECONDS, "scope": scope})
 }
 
 /// Issuer that answers each request with its newest key set, and counts requests.

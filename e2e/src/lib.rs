@@ -1,5 +1,5 @@
 //! Complete systems for tests and proofs: the real binaries as processes with real certificates, a real database,
-//! operators with keys, agents with MCP clients, and a dishonest ledger.
+//! operators with keys, agents with MCP clients, and a hostile ledger.
 
 pub mod access;
 pub mod account;

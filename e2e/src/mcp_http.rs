@@ -224,7 +224,7 @@ impl McpHttpClient {
     }
 
     /// Opens the stream of server-initiated messages of a session.
-    pub async fn hear(&self, token: &str, session: &str) -> anyhow::Result<reqwest::Response> {
+    pub async fn open_stream(&self, token: &str, session: &str) -> anyhow::Result<reqwest::Response> {
         let request = self
             .http
             .get(format!("http://{}/mcp", self.address))
@@ -265,8 +265,8 @@ impl McpHttpClient {
             ("authorization", &bearer),
             ("mcp-session-id", &session),
         ];
-        let told = self.post("/mcp", &headers, &done).await?;
-        ensure!(told.status == 202, "{told:?}");
+        let notified = self.post("/mcp", &headers, &done).await?;
+        ensure!(notified.status == 202, "{notified:?}");
         Ok(session)
     }
 }
@@ -305,7 +305,8 @@ impl Events {
     }
 
     /// Returns the next message; skips keep-alive comments and empty events.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A stream that ends, or no message during `within`.
     pub async fn next(&mut self, within: Duration) -> anyhow::Result<Json> {
         let next = async {

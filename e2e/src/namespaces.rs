@@ -49,7 +49,7 @@ pub fn try_mount() -> anyhow::Result<()> {
         .args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"])
         .output()
         .context("unshare")?;
-    let said = String::from_utf8_lossy(&probe.stderr);
-    ensure!(probe.status.success(), "{}", said.trim());
+    let stderr = String::from_utf8_lossy(&probe.stderr);
+    ensure!(probe.status.success(), "{}", stderr.trim());
     Ok(())
 }

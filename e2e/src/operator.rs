@@ -1,5 +1,5 @@
 //! Operators: the objects that they sign and their delivery to the ledger. A test can alter each field of a signed
-//! object, beyond what an honest CLI can sign.
+//! object, beyond what the real CLI signs.
 
 use anyhow::Context as _;
 use synapsor_chassis::identity::Role;
@@ -60,16 +60,11 @@ fn audience(deployment: &Deployment, subject: &Subject) -> SignatureAudience {
     }
 }
 
-/// Decision that an honest approver signs.
-pub fn decision(
-    deployment: &Deployment,
-    person: &Person,
-    subject: &Subject,
-    verdict: DecisionKind,
-) -> Decision {
+/// Decision as an approver signs it.
+pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, kind: DecisionKind) -> Decision {
     Decision {
         v: 1,
-        decision: verdict,
+        decision: kind,
         proposal_id: subject.proposal.id.clone(),
         proposal_digest: subject.digest,
         contract_digest: subject.proposal.contract_digest,

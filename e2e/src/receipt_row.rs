@@ -12,7 +12,8 @@ use crate::target::Target;
 
 /// Builds a receipt that claims an effect of a proposal in this database, with an order if there is one. The
 /// database must contain a receipt already: the claimed one names the same database.
-/// ¶ # Errors
+///
+/// # Errors
 /// A database without receipts.
 pub fn applied(
     target: &Target,
@@ -45,7 +46,8 @@ pub fn applied(
 }
 
 /// Inserts a receipt row as the owner of the database.
-/// ¶ # Errors
+///
+/// # Errors
 /// The database error.
 pub fn insert(target: &Target, signed: &DsseEnvelope) -> anyhow::Result<()> {
     let row = StoredReceipt::from_envelope(signed)?;

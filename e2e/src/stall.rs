@@ -20,7 +20,8 @@ pub struct Stall {
 
 impl Stall {
     /// Listens on loopback and forwards to `server`.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// No free port.
     pub async fn start(server: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -46,7 +46,8 @@ impl Target {
     }
 
     /// Runs statements as the owner.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         match self {
@@ -56,7 +57,8 @@ impl Target {
     }
 
     /// Rows as the owner sees them.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error.
     pub fn query_text(&self, sql: &str) -> anyhow::Result<Rows> {
         match self {
@@ -66,7 +68,8 @@ impl Target {
     }
 
     /// Every row of every table, in a stable order.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error.
     pub fn dump(&self) -> anyhow::Result<String> {
         let tables = match self {

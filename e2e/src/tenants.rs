@@ -124,7 +124,7 @@ impl Tenants {
         Ok(Self { stack, gateway, key })
     }
 
-    pub fn door(&self) -> McpHttpClient {
+    pub fn mcp_client(&self) -> McpHttpClient {
         McpHttpClient::at(&self.gateway.address)
     }
 
@@ -139,11 +139,11 @@ impl Tenants {
 
     /// Creates a proposal and reads a row through the gateway, as a client with task support does.
     pub async fn file(&self, tenant: Tenant, token: &str, reason: &str) -> anyhow::Result<Filed> {
-        let door = self.door();
-        let filed = door
+        let client = self.mcp_client();
+        let filed = client
             .ask(token, &Message::propose(tenant.invoices[0], reason))
             .await?;
-        let read = door.ask(token, &Message::inspect(tenant.invoices[0])).await?;
+        let read = client.ask(token, &Message::inspect(tenant.invoices[0])).await?;
         Ok(Filed {
             proposal: filed.task()?,
             evidence: read.evidence()?,

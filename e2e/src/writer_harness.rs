@@ -61,18 +61,18 @@ impl WriterHarness {
         self.deployment().person(name)
     }
 
-    /// Inputs of a job as an honest ledger presents them.
-    pub fn honest(&self) -> JobInputs {
+    /// Job inputs that the writer must accept.
+    pub fn valid_inputs(&self) -> JobInputs {
         let alice = self.person("alice");
         let approval = seal_decision(
             alice,
             &decision(self.deployment(), alice, &self.subject, DecisionKind::Approve),
         );
-        self.papers(approval)
+        self.job_inputs(approval)
     }
 
     /// Job inputs with alice's apply order for one decision, valid or not.
-    pub fn papers(&self, approval: DsseEnvelope) -> JobInputs {
+    pub fn job_inputs(&self, approval: DsseEnvelope) -> JobInputs {
         let alice = self.person("alice");
         let order = seal_order(
             alice,
@@ -86,21 +86,22 @@ impl WriterHarness {
     }
 
     /// Job inputs with an approval of alice that is altered in one field and signed by her.
-    pub fn with_altered_decision(&self, bend: impl FnOnce(&mut Decision)) -> JobInputs {
+    pub fn with_altered_decision(&self, alter: impl FnOnce(&mut Decision)) -> JobInputs {
         let alice = self.person("alice");
         let mut approval = decision(self.deployment(), alice, &self.subject, DecisionKind::Approve);
-        bend(&mut approval);
-        self.papers(seal_decision(alice, &approval))
+        alter(&mut approval);
+        self.job_inputs(seal_decision(alice, &approval))
     }
 
-    pub async fn judge(&mut self, papers: &JobInputs) -> anyhow::Result<AttemptReport> {
+    /// Presents job inputs to the writer and returns its report.
+    pub async fn present(&mut self, inputs: &JobInputs) -> anyhow::Result<AttemptReport> {
         let Self { stack, ledger, .. } = self;
-        ledger.present(&stack.deployment, papers).await
+        ledger.present(&stack.deployment, inputs).await
     }
 
     /// Presents inputs that the writer must refuse for exactly this reason, without a database write.
-    pub async fn refuses(&mut self, papers: &JobInputs, reason: &str) -> anyhow::Result<()> {
-        let report = self.judge(papers).await?;
+    pub async fn refuses(&mut self, inputs: &JobInputs, reason: &str) -> anyhow::Result<()> {
+        let report = self.present(inputs).await?;
         assert_eq!(
             report.result,
             AttemptResult::Refused(reason.to_owned()),
@@ -117,8 +118,8 @@ impl WriterHarness {
 
     /// Checks that the harness still applies valid inputs, so that earlier refusals had no other cause.
     pub async fn expect_valid_job_applied(&mut self) -> anyhow::Result<()> {
-        let papers = self.honest();
-        let report = self.judge(&papers).await?;
+        let inputs = self.valid_inputs();
+        let report = self.present(&inputs).await?;
         assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
         assert_eq!(self.deployment().invoice(INVOICE)?.0, 0);
         Ok(())
@@ -131,9 +132,9 @@ impl WriterHarness {
     }
 
     /// The proposal, altered and signed again by the genuine reader key, with alice's decision and order for it.
-    pub fn rewritten(&self, bend: impl FnOnce(&mut Proposal)) -> JobInputs {
+    pub fn rewritten(&self, alter: impl FnOnce(&mut Proposal)) -> JobInputs {
         let mut proposal = self.subject.proposal.clone();
-        bend(&mut proposal);
+        alter(&mut proposal);
         let envelope = DsseEnvelope::sign(ObjectKind::Proposal, &proposal, &self.deployment().reader_key)
             .expect("canonical");
         let digest = Digest::of(ObjectKind::Proposal, &envelope.payload);

@@ -95,10 +95,10 @@ fn cli_commands_change_one_row() -> anyhow::Result<()> {
     let again = place.json(&["apply", "latest"])?;
     assert_eq!(again["status"], json!("already_applied"), "{again}");
     assert_eq!(place.invoice(INVOICE)?, after, "a retry wrote");
-    records_tell_the_story(&place, &id)
+    records_show_the_applied_change(&place, &id)
 }
 
-fn records_tell_the_story(place: &CliFixture, id: &str) -> anyhow::Result<()> {
+fn records_show_the_applied_change(place: &CliFixture, id: &str) -> anyhow::Result<()> {
     let story = place.json(&["replay", "show", id])?;
     assert_eq!(story["replay"]["state"], json!("applied"), "{story}");
     let text = place.ok(&["replay", "show", "latest"])?.stdout;

@@ -37,9 +37,9 @@ fn roles_have_exactly_their_rights(engine: Engine) -> anyhow::Result<()> {
     writer.execute("UPDATE items SET amount = 11")?;
     assert_eq!(database.value("SELECT amount FROM items")?, "11");
     let wrong = roles.read_url.replacen(&roles.reader, &roles.writer, 1);
-    let impostor = Session::new(engine, wrong);
+    let session = Session::new(engine, wrong);
     assert!(
-        impostor.execute("SELECT 1").is_err(),
+        session.execute("SELECT 1").is_err(),
         "{engine} accepted a wrong password"
     );
     Ok(())
@@ -70,11 +70,11 @@ fn dropped_database_removes_its_roles() -> anyhow::Result<()> {
         let database = server.database()?;
         database.execute("CREATE TABLE items (id INT PRIMARY KEY, amount INT)")?;
         let roles = database.prepare_writeback(vec![target(database.schema())])?;
-        let guest = Session::new(engine, roles.read_url);
-        guest.execute("SELECT 1")?;
+        let session = Session::new(engine, roles.read_url);
+        session.execute("SELECT 1")?;
         drop(database);
-        guest.close();
-        assert!(guest.execute("SELECT 1").is_err(), "{engine}");
+        session.close();
+        assert!(session.execute("SELECT 1").is_err(), "{engine}");
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(150);
 const SERVERS: [Engine; 3] = [Engine::Postgres, Engine::Mysql, Engine::Mariadb];
 
 /// Harness over a database that its owner changed first; `None` if there is no such server.
-async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<WriterHarness>> {
+async fn harness_on(engine: Engine, change: &str) -> anyhow::Result<Option<WriterHarness>> {
     let Some(server) = Server::of(engine)? else {
         return Ok(None);
     };
@@ -36,23 +36,23 @@ async fn court(engine: Engine, change: &str) -> anyhow::Result<Option<WriterHarn
 /// Runs valid job inputs on PostgreSQL after a change by the owner. Only receipts may differ unless the row was
 /// written.
 async fn on_postgres(change: &str, expected: AttemptResult) -> anyhow::Result<()> {
-    let Some(mut court) = court(Engine::Postgres, change).await? else {
+    let Some(mut harness) = harness_on(Engine::Postgres, change).await? else {
         return Ok(());
     };
-    let papers = court.honest();
-    let before = court.deployment().invoice(INVOICE)?;
-    let report = court.judge(&papers).await?;
+    let inputs = harness.valid_inputs();
+    let before = harness.deployment().invoice(INVOICE)?;
+    let report = harness.present(&inputs).await?;
     assert_eq!(report.result, expected, "{}", report.message);
     if expected != AttemptResult::Applied {
         assert_eq!(
-            court.deployment().invoice(INVOICE)?,
+            harness.deployment().invoice(INVOICE)?,
             before,
             "the row was written"
         );
     }
     let journal = "SELECT count(*) FROM pg_tables WHERE tablename = 'journal'";
-    if court.deployment().target.query_text(journal)?[0][0].as_deref() == Some("1") {
-        let lines = court
+    if harness.deployment().target.query_text(journal)?[0][0].as_deref() == Some("1") {
+        let lines = harness
             .deployment()
             .target
             .query_text("SELECT count(*) FROM journal")?;
@@ -82,13 +82,13 @@ async fn policy_hiding_the_row_from_updates_is_a_conflict() -> anyhow::Result<()
 
 /// The owner adds code to the table after the review: the writer refuses with a specific code and writes nothing.
 async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
-    let Some(mut court) = court(Engine::Postgres, "CREATE TABLE journal (line text);").await? else {
+    let Some(mut harness) = harness_on(Engine::Postgres, "CREATE TABLE journal (line text);").await? else {
         return Ok(());
     };
-    court.deployment().target.execute(change)?;
-    let papers = court.honest();
-    let before = court.deployment().invoice(INVOICE)?;
-    let report = court.judge(&papers).await?;
+    harness.deployment().target.execute(change)?;
+    let inputs = harness.valid_inputs();
+    let before = harness.deployment().invoice(INVOICE)?;
+    let report = harness.present(&inputs).await?;
     assert!(
         matches!(report.result, AttemptResult::Refused(_)),
         "{:?}: {}",
@@ -96,13 +96,13 @@ async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
         report.message
     );
     assert_eq!(
-        court.deployment().invoice(INVOICE)?,
+        harness.deployment().invoice(INVOICE)?,
         before,
         "the row was written"
     );
-    assert_eq!(court.deployment().receipts()?, [], "a receipt was written");
+    assert_eq!(harness.deployment().receipts()?, [], "a receipt was written");
     let journal = "SELECT count(*) FROM journal";
-    let lines = court.deployment().target.query_text(journal)?;
+    let lines = harness.deployment().target.query_text(journal)?;
     assert_eq!(lines[0][0].as_deref(), Some("0"), "other data was written");
     Ok(())
 }
@@ -173,10 +173,10 @@ async fn while_the_row_is_held(
     engine: Engine,
     meanwhile: impl Fn(&Session, &Session, &[String]) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<(WriterHarness, AttemptResult)>> {
-    let Some(mut court) = court(engine, "").await? else {
+    let Some(mut harness) = harness_on(engine, "").await? else {
         return Ok(None);
     };
-    let Target::Server { database, roles } = &court.deployment().target else {
+    let Target::Server { database, roles } = &harness.deployment().target else {
         anyhow::bail!("a server has the target");
     };
     let (holder, owner, role) = (database.session(), database.session(), roles.writer.clone());
@@ -187,8 +187,8 @@ async fn while_the_row_is_held(
     holder.execute(&format!(
         "SELECT id FROM invoices WHERE id = '{INVOICE}' FOR UPDATE"
     ))?;
-    let papers = court.honest();
-    let (report, done) = tokio::join!(court.judge(&papers), async {
+    let inputs = harness.valid_inputs();
+    let (report, done) = tokio::join!(harness.present(&inputs), async {
         let mut found = Vec::new();
         let until = tokio::time::Instant::now() + LIMIT;
         while found.is_empty() && tokio::time::Instant::now() < until {
@@ -201,7 +201,7 @@ async fn while_the_row_is_held(
     });
     done?;
     let result = report?.result;
-    Ok(Some((court, result)))
+    Ok(Some((harness, result)))
 }
 
 fn deleted_and_inserted_again(holder: &Session, version: i64) -> anyhow::Result<()> {
@@ -216,20 +216,20 @@ fn deleted_and_inserted_again(holder: &Session, version: i64) -> anyhow::Result<
 async fn row_reinserted_during_lock_wait_is_compared() -> anyhow::Result<()> {
     for engine in SERVERS {
         let same = while_the_row_is_held(engine, |holder, _, _| deleted_and_inserted_again(holder, 7));
-        if let Some((court, result)) = same.await? {
+        if let Some((harness, result)) = same.await? {
             assert_eq!(result, AttemptResult::Applied, "{engine}");
             assert_eq!(
-                court.deployment().invoice(INVOICE)?,
+                harness.deployment().invoice(INVOICE)?,
                 (0, Some("goodwill".to_owned()), 8)
             );
         }
         let other = while_the_row_is_held(engine, |holder, _, _| deleted_and_inserted_again(holder, 9));
-        if let Some((court, result)) = other.await? {
+        if let Some((harness, result)) = other.await? {
             assert!(
                 matches!(&result, AttemptResult::Conflict(why) if why != "target_missing"),
                 "{engine}: {result:?}"
             );
-            assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 9));
+            assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 9));
         }
     }
     Ok(())
@@ -249,24 +249,24 @@ async fn broken_connection_leaves_exactly_one_effect() -> anyhow::Result<()> {
             }
             Ok(())
         });
-        let Some((mut court, result)) = ended.await? else {
+        let Some((mut harness, result)) = ended.await? else {
             continue;
         };
         if matches!(result, AttemptResult::Retryable(_)) {
             assert_eq!(
-                court.deployment().receipts()?,
+                harness.deployment().receipts()?,
                 [],
                 "{engine}: no effect, no receipt"
             );
-            court.expect_valid_job_applied().await?;
+            harness.expect_valid_job_applied().await?;
         } else {
             assert_eq!(result, AttemptResult::Applied, "{engine}");
         }
         assert_eq!(
-            court.deployment().invoice(INVOICE)?,
+            harness.deployment().invoice(INVOICE)?,
             (0, Some("goodwill".to_owned()), 8)
         );
-        assert_eq!(court.deployment().receipts()?.len(), 1, "{engine}");
+        assert_eq!(harness.deployment().receipts()?.len(), 1, "{engine}");
     }
     Ok(())
 }
@@ -292,10 +292,10 @@ async fn writer_on_another_database_writes_nothing() -> anyhow::Result<()> {
             database.execute(&format!("GRANT ALL ON {name}.* TO '{role}'@'%'"))?;
         }
         let before = other.dump()?;
-        let mut court = WriterHarness::with(deployment, &[("BILLING_WRITE_URL", &url)]).await?;
-        let papers = court.honest();
-        court
-            .refuses(&papers, "source")
+        let mut harness = WriterHarness::with(deployment, &[("BILLING_WRITE_URL", &url)]).await?;
+        let inputs = harness.valid_inputs();
+        harness
+            .refuses(&inputs, "source")
             .await
             .with_context(|| engine.to_string())?;
         assert_eq!(other.dump()?, before, "{engine}");

@@ -28,27 +28,27 @@ fn refused(reason: &str) -> AttemptResult {
     AttemptResult::Refused(reason.to_owned())
 }
 
-async fn judged(court: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
-    let papers = court.honest();
-    let mut report = court.judge(&papers).await?;
+async fn present_valid(harness: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
+    let inputs = harness.valid_inputs();
+    let mut report = harness.present(&inputs).await?;
     // The reconciler reports receipts of other proposals meanwhile.
-    while report.proposal_id != court.subject.proposal.id {
-        report = court.ledger.next_report().await?;
+    while report.proposal_id != harness.subject.proposal.id {
+        report = harness.ledger.next_report().await?;
     }
     Ok(report)
 }
 
 /// Applies the first proposal and creates a second one in the harness; returns the receipt of the first.
-async fn applied(court: &mut WriterHarness) -> anyhow::Result<DsseEnvelope> {
-    let report = judged(court).await?;
+async fn applied(harness: &mut WriterHarness) -> anyhow::Result<DsseEnvelope> {
+    let report = present_valid(harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
-    let settled = court.ledger.receipts.settled.lock().expect("no panic").clone();
-    let agent = Agent::over_stdio(&court.stack).await?;
+    let settled = harness.ledger.receipts.settled.lock().expect("no panic").clone();
+    let agent = Agent::over_stdio(&harness.stack).await?;
     let id = agent.propose(OTHER_INVOICE, "goodwill").await?;
-    court.subject = OperatorClient::open(&court.stack, "alice")?
-        .subject(&court.stack.deployment, &id)
+    harness.subject = OperatorClient::open(&harness.stack, "alice")?
+        .subject(&harness.stack.deployment, &id)
         .await?;
-    court.before = court.deployment().dump()?;
+    harness.before = harness.deployment().dump()?;
     settled.into_iter().next_back().context("no receipt")
 }
 
@@ -60,26 +60,26 @@ fn named(receipt: &DsseEnvelope) -> anyhow::Result<ReceiptRef> {
     })
 }
 
-fn lose(court: &mut WriterHarness) -> anyhow::Result<()> {
+fn lose(harness: &mut WriterHarness) -> anyhow::Result<()> {
     let delete = "DELETE FROM synapsor_writeback_receipts";
-    court.deployment().open_database()?.execute_batch(delete)?;
-    court.before = court.deployment().dump()?;
+    harness.deployment().open_database()?.execute_batch(delete)?;
+    harness.before = harness.deployment().dump()?;
     Ok(())
 }
 
-fn sign(court: &WriterHarness, action: ReceiptAction, receipt: &DsseEnvelope) -> anyhow::Result<()> {
+fn sign(harness: &WriterHarness, action: ReceiptAction, receipt: &DsseEnvelope) -> anyhow::Result<()> {
     let named = named(receipt)?;
-    let source = court.subject.proposal.source.id.as_str();
-    let alice = court.person("alice");
-    let order = receipt_order(court.deployment(), alice, (source, action), vec![named.clone()]);
-    let mut orders = court.ledger.receipts.orders.lock().expect("no panic");
+    let source = harness.subject.proposal.source.id.as_str();
+    let alice = harness.person("alice");
+    let order = receipt_order(harness.deployment(), alice, (source, action), vec![named.clone()]);
+    let mut orders = harness.ledger.receipts.orders.lock().expect("no panic");
     orders.push((named.proposal_id, order));
     Ok(())
 }
 
-fn findings(court: &WriterHarness) -> anyhow::Result<Vec<ReceiptFinding>> {
-    let trust = court.deployment().trust()?;
-    let findings = court.ledger.receipts.findings.lock().expect("no panic");
+fn findings(harness: &WriterHarness) -> anyhow::Result<Vec<ReceiptFinding>> {
+    let trust = harness.deployment().trust()?;
+    let findings = harness.ledger.receipts.findings.lock().expect("no panic");
     let verified = findings
         .iter()
         .map(|finding| verify_receipt_finding(finding, &trust));
@@ -88,12 +88,12 @@ fn findings(court: &WriterHarness) -> anyhow::Result<Vec<ReceiptFinding>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let receipt = applied(&mut court).await?;
-    lose(&mut court)?;
-    let report = judged(&mut court).await?;
+    let mut harness = WriterHarness::open().await?;
+    let receipt = applied(&mut harness).await?;
+    lose(&mut harness)?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, refused("effect_lost"), "{}", report.message);
-    let source = court.subject.proposal.source.id.clone();
+    let source = harness.subject.proposal.source.id.clone();
     for part in [
         source.as_str(),
         named(&receipt)?.proposal_id.as_str(),
@@ -102,90 +102,93 @@ async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
     ] {
         assert!(report.message.contains(part), "{part}: {}", report.message);
     }
-    assert_eq!(court.deployment().dump()?, court.before);
+    assert_eq!(harness.deployment().dump()?, harness.before);
 
     // An order of the wrong kind changes nothing; the right one resolves the case.
-    sign(&court, ReceiptAction::Adopt, &receipt)?;
-    assert_eq!(judged(&mut court).await?.result, refused("effect_lost"));
-    sign(&court, ReceiptAction::GiveUp, &receipt)?;
-    let report = judged(&mut court).await?;
+    sign(&harness, ReceiptAction::Adopt, &receipt)?;
+    assert_eq!(present_valid(&mut harness).await?.result, refused("effect_lost"));
+    sign(&harness, ReceiptAction::GiveUp, &receipt)?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let identity = court.subject.proposal.source.fingerprint.clone();
+    let mut harness = WriterHarness::open().await?;
+    let identity = harness.subject.proposal.source.fingerprint.clone();
     // A receipt of another writer, which this one does not know.
     let id = ProposalId::from_random(random::bytes());
-    let newest = claimed(&court, id, &court.deployment().writer_key, &identity)?;
-    court.ledger.newest_receipt = Some(newest.clone());
-    let report = judged(&mut court).await?;
+    let newest = claimed(&harness, id, &harness.deployment().writer_key, &identity)?;
+    harness.ledger.newest_receipt = Some(newest.clone());
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, refused("effect_lost"), "{}", report.message);
-    assert_eq!(court.deployment().dump()?, court.before);
-    plant(&court, &newest)?;
-    let report = judged(&mut court).await?;
+    assert_eq!(harness.deployment().dump()?, harness.before);
+    plant(&harness, &newest)?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unsigned_newest_receipt_is_ignored() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let mut receipt: Receipt = applied(&mut court)
+    let mut harness = WriterHarness::open().await?;
+    let mut receipt: Receipt = applied(&mut harness)
         .await?
         .decode_unverified(ObjectKind::Receipt)?;
-    receipt.proposal_id = court.subject.proposal.id.clone();
-    let forged = DsseEnvelope::sign(ObjectKind::Receipt, &receipt, &court.deployment().ledger_key)?;
-    court.ledger.newest_receipt = Some(forged);
-    let report = judged(&mut court).await?;
+    receipt.proposal_id = harness.subject.proposal.id.clone();
+    let forged = DsseEnvelope::sign(ObjectKind::Receipt, &receipt, &harness.deployment().ledger_key)?;
+    harness.ledger.newest_receipt = Some(forged);
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn comparison_reports_lost_signed_receipts() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let receipt = applied(&mut court).await?;
+    let mut harness = WriterHarness::open().await?;
+    let receipt = applied(&mut harness).await?;
     let mut other: Receipt = receipt.decode_unverified(ObjectKind::Receipt)?;
-    other.proposal_id = court.subject.proposal.id.clone();
-    let forged = DsseEnvelope::sign(ObjectKind::Receipt, &other, &court.deployment().ledger_key)?;
+    other.proposal_id = harness.subject.proposal.id.clone();
+    let forged = DsseEnvelope::sign(ObjectKind::Receipt, &other, &harness.deployment().ledger_key)?;
     // A dump restored into a new database lost this receipt too.
     other.database_identity = "sqlite:an-earlier-one".to_owned();
-    let earlier = DsseEnvelope::sign(ObjectKind::Receipt, &other, &court.deployment().writer_key)?;
-    lose(&mut court)?;
+    let earlier = DsseEnvelope::sign(ObjectKind::Receipt, &other, &harness.deployment().writer_key)?;
+    lose(&mut harness)?;
     let held = vec![receipt.clone(), forged, earlier.clone()];
-    *court.ledger.receipts.held.lock().expect("no panic") = held;
+    *harness.ledger.receipts.held.lock().expect("no panic") = held;
     // The refusal makes the writer compare at once.
-    assert_eq!(judged(&mut court).await?.result, refused("effect_lost"));
-    until(SOON, || Ok(!findings(&court)?.is_empty()))?;
-    let mut found = findings(&court)?.remove(0);
+    assert_eq!(present_valid(&mut harness).await?.result, refused("effect_lost"));
+    until(SOON, || Ok(!findings(&harness)?.is_empty()))?;
+    let mut found = findings(&harness)?.remove(0);
     assert_eq!(found.discrepancy, ReceiptDiscrepancy::EffectLost);
     let mut lost = vec![named(&receipt)?, named(&earlier)?];
     for list in [&mut found.receipts, &mut lost] {
         list.sort_by(|one, other| one.proposal_id.as_str().cmp(other.proposal_id.as_str()));
     }
     assert_eq!(found.receipts, lost);
-    assert_eq!(found.source, court.subject.proposal.source.id);
-    assert_eq!(found.database_identity, court.subject.proposal.source.fingerprint);
+    assert_eq!(found.source, harness.subject.proposal.source.id);
     assert_eq!(
-        court.deployment().dump()?,
-        court.before,
+        found.database_identity,
+        harness.subject.proposal.source.fingerprint
+    );
+    assert_eq!(
+        harness.deployment().dump()?,
+        harness.before,
         "the comparison wrote data"
     );
     Ok(())
 }
 
 /// Inserts a receipt of the harness's proposal as another database user.
-fn planted(court: &WriterHarness, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
-    let envelope = claimed(court, court.subject.proposal.id.clone(), key, identity)?;
-    plant(court, &envelope)?;
+fn planted(harness: &WriterHarness, key: &SigningKey, identity: &str) -> anyhow::Result<DsseEnvelope> {
+    let envelope = claimed(harness, harness.subject.proposal.id.clone(), key, identity)?;
+    plant(harness, &envelope)?;
     Ok(envelope)
 }
 
 fn claimed(
-    court: &WriterHarness,
+    harness: &WriterHarness,
     id: ProposalId,
     key: &SigningKey,
     identity: &str,
@@ -193,7 +196,7 @@ fn claimed(
     let receipt = Receipt {
         v: 1,
         proposal_id: id,
-        proposal_digest: court.subject.digest,
+        proposal_digest: harness.subject.digest,
         outcome: ReceiptOutcome::Applied,
         reason: String::new(),
         rows_affected: 1,
@@ -211,9 +214,9 @@ fn claimed(
     Ok(DsseEnvelope::sign(ObjectKind::Receipt, &receipt, key)?)
 }
 
-fn plant(court: &WriterHarness, envelope: &DsseEnvelope) -> anyhow::Result<()> {
+fn plant(harness: &WriterHarness, envelope: &DsseEnvelope) -> anyhow::Result<()> {
     let row = StoredReceipt::from_envelope(envelope)?;
-    court.deployment().open_database()?.execute(
+    harness.deployment().open_database()?.execute(
         "INSERT INTO synapsor_writeback_receipts (proposal_id, proposal_digest, outcome, reason, rows_affected, fence, \
          executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, executor_key, executor_sig) \
          VALUES (?1, ?2, ?3, ?4, 1, 1, ?5, 1, ?6, ?7, ?8, ?9, ?10, ?11)",
@@ -236,18 +239,18 @@ fn plant(court: &WriterHarness, envelope: &DsseEnvelope) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipt_of_another_database_is_ignored() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    planted(&court, &court.deployment().writer_key, "sqlite:another-one")?;
-    let report = judged(&mut court).await?;
+    let mut harness = WriterHarness::open().await?;
+    planted(&harness, &harness.deployment().writer_key, "sqlite:another-one")?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, refused("receipt_identity"), "{}", report.message);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
+    let mut harness = WriterHarness::open().await?;
     let old = SigningKey::from_seed(&[9; 32].into());
-    court.change_trust(|trust| {
+    harness.change_trust(|trust| {
         trust.writers.push(ServiceKey {
             key_id: old.key_id(),
             public_key: old.public_key(),
@@ -257,11 +260,11 @@ async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
             pinned_at: None,
         });
     })?;
-    let identity = court.subject.proposal.source.fingerprint.clone();
-    let receipt = planted(&court, &old, &identity)?;
-    let report = judged(&mut court).await?;
+    let identity = harness.subject.proposal.source.fingerprint.clone();
+    let receipt = planted(&harness, &old, &identity)?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, refused("receipt_unproven"), "{}", report.message);
-    let presented = court.ledger.receipts.settled.lock().expect("no panic").clone();
+    let presented = harness.ledger.receipts.settled.lock().expect("no panic").clone();
     assert!(
         presented.contains(&receipt),
         "the ledger was not shown the receipt"
@@ -269,28 +272,32 @@ async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
     // The end of the attempt itself comes without the receipt. The reconciler presents it too.
     let mut ended = report;
     while ended.receipt_digest.is_some() {
-        ended = court.ledger.next_report().await?;
+        ended = harness.ledger.next_report().await?;
     }
     assert_eq!(ended.result, refused("receipt_unproven"));
 
-    sign(&court, ReceiptAction::Adopt, &receipt)?;
-    let mut report = judged(&mut court).await?;
+    sign(&harness, ReceiptAction::Adopt, &receipt)?;
+    let mut report = present_valid(&mut harness).await?;
     while report.result == refused("receipt_unproven") && report.receipt_digest.is_some() {
-        report = court.ledger.next_report().await?;
+        report = harness.ledger.next_report().await?;
     }
     assert_eq!(report.result, AttemptResult::AlreadyApplied, "{}", report.message);
-    assert_ne!(court.deployment().invoice(INVOICE)?.0, 0, "it was applied again");
+    assert_ne!(
+        harness.deployment().invoice(INVOICE)?.0,
+        0,
+        "it was applied again"
+    );
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let database = court.deployment().database();
+    let mut harness = WriterHarness::open().await?;
+    let database = harness.deployment().database();
     std::fs::rename(&database, database.with_extension("away"))?;
-    let papers = court.honest();
-    let log = court.writer.log.clone();
-    let pid = court.writer.pid();
+    let inputs = harness.valid_inputs();
+    let log = harness.writer.log.clone();
+    let pid = harness.writer.pid();
     let end = async {
         until(SOON, || {
             Ok(std::fs::read_to_string(&log)?.contains("source not reachable"))
@@ -299,7 +306,7 @@ async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<
         rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
         anyhow::Ok(Instant::now())
     };
-    let (report, ended) = tokio::join!(court.judge(&papers), end);
+    let (report, ended) = tokio::join!(harness.present(&inputs), end);
     let (report, ended) = (report?, ended?);
     assert_eq!(
         report.result,
@@ -307,8 +314,8 @@ async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<
         "{}",
         report.message
     );
-    court.writer.wait(SOON)?;
+    harness.writer.wait(SOON)?;
     assert!(ended.elapsed() < Duration::from_secs(5), "{:?}", ended.elapsed());
-    assert_eq!(*court.ledger.starts.borrow(), 0, "an attempt was announced");
+    assert_eq!(*harness.ledger.starts.borrow(), 0, "an attempt was announced");
     Ok(())
 }

@@ -214,29 +214,29 @@ async fn unconfirmed_writer_is_named_with_remaining_time() -> anyhow::Result<()>
 
 /// A freeze that one writer accepted stops another writer from which a hostile ledger withholds it.
 async fn withheld(deployment: Deployment) -> anyhow::Result<()> {
-    let mut court = WriterHarness::with(deployment, &[]).await?;
-    let deployment = court.deployment();
+    let mut harness = WriterHarness::with(deployment, &[]).await?;
+    let deployment = harness.deployment();
     // Another writer of the deployment accepts the freeze directly, without the ledger.
-    let second = stack::writer(deployment, &court.stack.ledger.address, "writer-2", &[])?;
+    let second = stack::writer(deployment, &harness.stack.ledger.address, "writer-2", &[])?;
     let carol = deployment.person("carol");
     let (frozen, digest) = seal_freeze(carol, &freeze(deployment, carol));
     assert_eq!(
-        ask(&court.stack, &second.address, Some(&frozen), None).await,
+        ask(&harness.stack, &second.address, Some(&frozen), None).await,
         Ok(true)
     );
     drop(second);
-    court.before = court.deployment().dump()?;
-    let honest = court.honest();
-    court.refuses(&honest, "frozen").await?;
-    let preview = dry_run(&court.stack, &court.writer.address, &court.subject).await?;
+    harness.before = harness.deployment().dump()?;
+    let valid = harness.valid_inputs();
+    harness.refuses(&valid, "frozen").await?;
+    let preview = dry_run(&harness.stack, &harness.writer.address, &harness.subject).await?;
     assert_eq!(preview, "refused:frozen");
-    let alice = court.deployment().person("alice");
-    let lifted = seal_lift(alice, &lift(court.deployment(), alice, digest));
+    let alice = harness.deployment().person("alice");
+    let lifted = seal_lift(alice, &lift(harness.deployment(), alice, digest));
     assert_eq!(
-        ask(&court.stack, &court.writer.address, None, Some(&lifted)).await,
+        ask(&harness.stack, &harness.writer.address, None, Some(&lifted)).await,
         Ok(false)
     );
-    court.expect_valid_job_applied().await
+    harness.expect_valid_job_applied().await
 }
 
 async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Result<String> {
@@ -373,8 +373,8 @@ async fn freezes_hold_with_any_clock() -> anyhow::Result<()> {
     let lifted = seal_lift(alice, &lift(deployment, alice, digest));
     assert_eq!(ask(&stack, &address, None, Some(&lifted)).await, Ok(false));
     let subjects = proposals(&stack, &INVOICES[..1]).await?;
-    let verdict = synapsor_domain::approval::DecisionKind::Reject;
-    let mut rejection = synapsor_e2e::operator::decision(deployment, carol, &subjects[0], verdict);
+    let kind = synapsor_domain::approval::DecisionKind::Reject;
+    let mut rejection = synapsor_e2e::operator::decision(deployment, carol, &subjects[0], kind);
     rejection.issued_at = synapsor_e2e::now() + Span::minutes(120);
     rejection.not_before = rejection.issued_at;
     let rejection = seal_decision(carol, &rejection);
@@ -385,12 +385,12 @@ async fn freezes_hold_with_any_clock() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_order_whose_signer_saw_an_unknown_freeze() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let alice = court.person("alice");
-    let (_, digest) = seal_freeze(alice, &freeze(court.deployment(), alice));
-    let knowing = court.with_altered_decision(|decision| decision.known_switch = Some(digest));
-    court.refuses(&knowing, "switches_behind").await?;
-    court.expect_valid_job_applied().await
+    let mut harness = WriterHarness::open().await?;
+    let alice = harness.person("alice");
+    let (_, digest) = seal_freeze(alice, &freeze(harness.deployment(), alice));
+    let knowing = harness.with_altered_decision(|decision| decision.known_switch = Some(digest));
+    harness.refuses(&knowing, "switches_behind").await?;
+    harness.expect_valid_job_applied().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

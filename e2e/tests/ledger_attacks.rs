@@ -64,8 +64,8 @@ async fn rejects_guessed_lease_token() -> anyhow::Result<()> {
         assert_eq!(from_status(&refused).code, ErrorCode::LeaseNotHeld);
     }
     // The right token with another client's certificate is refused as well.
-    let mut thief = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
-    let refused = thief
+    let mut other_writer = WritebackServiceClient::new(stack.ledger_as(Role::Writer, Some("writer-9"))?);
+    let refused = other_writer
         .start_attempt(start(job.lease_token.clone()))
         .await
         .unwrap_err();
@@ -114,7 +114,7 @@ async fn rejects_unattested_proposal_and_altered_evidence() -> anyhow::Result<()
     assert_eq!((answer.outcomes.len(), answer.checkpoint.as_str()), (2, ""));
     for outcome in answer.outcomes {
         let Some(wire::submit_outcome::Outcome::Error(refused)) = outcome.outcome else {
-            anyhow::bail!("it was filed");
+            anyhow::bail!("it was accepted");
         };
         assert_eq!(refused.code, "refused:attestation", "{}", refused.message);
     }
@@ -127,8 +127,8 @@ async fn rejects_unverifiable_decisions_and_orders() -> anyhow::Result<()> {
     let (mut desk, subject) = proposed(&stack).await?;
     let deployment = &stack.deployment;
     let (alice, carol) = (deployment.person("alice"), deployment.person("carol"));
-    let honest = decision(deployment, alice, &subject, DecisionKind::Approve);
-    let forged = DsseEnvelope::sign(ObjectKind::Decision, &honest, &deployment.ledger_key)?;
+    let valid_decision = decision(deployment, alice, &subject, DecisionKind::Approve);
+    let forged = DsseEnvelope::sign(ObjectKind::Decision, &valid_decision, &deployment.ledger_key)?;
     assert_eq!(
         desk.decide(&forged).await.unwrap_err().code,
         ErrorCode::RefusedKey
@@ -142,11 +142,11 @@ async fn rejects_unverifiable_decisions_and_orders() -> anyhow::Result<()> {
         ErrorCode::RefusedRole
     );
     assert_eq!(desk.state(subject.proposal.id.as_str()).await?, "pending_review");
-    let approval = seal_decision(alice, &honest);
+    let approval = seal_decision(alice, &valid_decision);
     let early = seal_order(alice, &order(deployment, alice, &subject, &[&approval]));
     assert!(
         desk.request_apply(&early).await.is_err(),
-        "an order before its approval was filed"
+        "an order before its approval was accepted"
     );
     desk.decide(&approval).await?;
     let by_carol = seal_order(carol, &order(deployment, carol, &subject, &[&approval]));

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::{CliFixture, CommandOutput, INVOICE};
 
 /// Address without a listener.
-const NOBODY: &str = "127.0.0.1:1";
+const UNUSED_ADDRESS: &str = "127.0.0.1:1";
 const TWO: &str = "127.0.0.1:1,127.0.0.1:2";
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -33,26 +33,29 @@ fn names(missing: &[String], address: &str) -> bool {
 #[test]
 fn freeze_lists_named_writers_that_do_not_answer() -> anyhow::Result<()> {
     let place = place()?;
-    let ran = place.run(&["writeback", "freeze", "--json", "--writer", NOBODY])?;
+    let ran = place.run(&["writeback", "freeze", "--json", "--writer", UNUSED_ADDRESS])?;
     ran.expect(6)?;
-    assert!(names(&missing(&ran)?, NOBODY), "{ran}");
+    assert!(names(&missing(&ran)?, UNUSED_ADDRESS), "{ran}");
     // The freeze is in force by the ledger; the lift needs the named writer as well.
-    let ran = place.run(&["writeback", "unfreeze", "--json", "--writer", NOBODY])?;
+    let ran = place.run(&["writeback", "unfreeze", "--json", "--writer", UNUSED_ADDRESS])?;
     ran.expect(6)?;
-    assert!(names(&missing(&ran)?, NOBODY), "{ran}");
+    assert!(names(&missing(&ran)?, UNUSED_ADDRESS), "{ran}");
 
     let ran = place.run(&["writeback", "freeze", "--unsigned", "--json", "--writer", TWO])?;
     ran.expect(6)?;
     let missing = missing(&ran)?;
-    assert!(names(&missing, NOBODY) && names(&missing, "127.0.0.1:2"), "{ran}");
+    assert!(
+        names(&missing, UNUSED_ADDRESS) && names(&missing, "127.0.0.1:2"),
+        "{ran}"
+    );
     assert_eq!(
         ran.object()?["writers"],
         json!([]),
         "another writer was called: {ran}"
     );
     place
-        .run(&["writeback", "unfreeze", "--writer", NOBODY])?
-        .expect_failure(6, "WRITER_UNREACHABLE", &[NOBODY])
+        .run(&["writeback", "unfreeze", "--writer", UNUSED_ADDRESS])?
+        .expect_failure(6, "WRITER_UNREACHABLE", &[UNUSED_ADDRESS])
 }
 
 #[test]
@@ -66,10 +69,10 @@ fn local_named_writer_confirms_a_freeze() -> anyhow::Result<()> {
     ran.expect(0)?;
     let shown = ran.object()?;
     assert_eq!(shown["writers"].as_array().map(Vec::len), Some(1), "{shown}");
-    let both = format!("{address},{NOBODY}");
+    let both = format!("{address},{UNUSED_ADDRESS}");
     let ran = place.run(&["writeback", "unfreeze", "--json", "--writer", &both])?;
     ran.expect(6)?;
-    assert!(names(&missing(&ran)?, NOBODY), "{ran}");
+    assert!(names(&missing(&ran)?, UNUSED_ADDRESS), "{ran}");
     up.signal(Signal::INT)?;
     up.end(LIMIT)?.expect(0)
 }
@@ -117,7 +120,7 @@ fn rejects_options_of_unused_services() -> anyhow::Result<()> {
         &["store", "reset", "--yes"],
     ] {
         for option in ["--ledger", "--reader", "--writer"] {
-            let ran = place.run(&[command, &[option, NOBODY]].concat())?;
+            let ran = place.run(&[command, &[option, UNUSED_ADDRESS]].concat())?;
             ran.expect_failure(2, "OPTION_UNUSED", &[option])?;
         }
     }
@@ -125,11 +128,11 @@ fn rejects_options_of_unused_services() -> anyhow::Result<()> {
         .run(&["writeback", "freeze", "--cert", "x.pem"])?
         .expect_failure(2, "OPTION_UNUSED", &["--cert"])?;
     place
-        .run(&["propose", "--sample", "--ledger", NOBODY])?
+        .run(&["propose", "--sample", "--ledger", UNUSED_ADDRESS])?
         .expect_failure(2, "READER_REQUIRED", &["--reader"])?;
     // A named service that the doctor cannot reach is a failure, also without database checks.
     for option in ["--reader", "--writer"] {
-        let ran = place.run(&["writeback", "doctor", option, NOBODY])?;
+        let ran = place.run(&["writeback", "doctor", option, UNUSED_ADDRESS])?;
         assert_ne!(ran.exit, Some(0), "{ran}");
     }
     Ok(())

@@ -150,12 +150,12 @@ async fn change(stream: &mut Streaming<wire::WatchResponse>) -> anyhow::Result<(
 }
 
 /// Full content of a refusal that the caller sees.
-fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> anyhow::Result<Vec<u8>> {
+fn refusal_bytes<T: std::fmt::Debug>(answer: Result<T, Status>) -> anyhow::Result<Vec<u8>> {
     let Err(status) = answer else {
         anyhow::bail!("{answer:?}");
     };
-    let said = format!("{:?} {}", status.code(), status.message());
-    Ok([said.as_bytes(), status.details()].concat())
+    let text = format!("{:?} {}", status.code(), status.message());
+    Ok([text.as_bytes(), status.details()].concat())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -283,13 +283,16 @@ async fn gateway_finds_nothing_of_another_tenant() -> anyhow::Result<()> {
     let mut watch = gateway.watch(&globex).await?;
     let (own, evidence) = gateway.propose("INV-9001", "goodwill").await?;
     assert_eq!(change(&mut watch).await?.0, own);
-    let unknown = told(gateway.proposal(&globex, "wrp_ffffffffffffffffffff").await)?;
-    assert_eq!(told(gateway.proposal(&globex, &theirs).await)?, unknown);
-    assert_eq!(told(gateway.replay(&globex, &theirs).await)?, unknown);
-    assert_eq!(told(gateway.evidence(&globex, &their_evidence).await)?, unknown);
-    assert_eq!(told(gateway.withdraw(&globex, &theirs).await)?, unknown);
-    assert_eq!(told(gateway.proposal(&acme, &own).await)?, unknown);
-    assert_eq!(told(gateway.evidence(&acme, &evidence).await)?, unknown);
+    let unknown = refusal_bytes(gateway.proposal(&globex, "wrp_ffffffffffffffffffff").await)?;
+    assert_eq!(refusal_bytes(gateway.proposal(&globex, &theirs).await)?, unknown);
+    assert_eq!(refusal_bytes(gateway.replay(&globex, &theirs).await)?, unknown);
+    assert_eq!(
+        refusal_bytes(gateway.evidence(&globex, &their_evidence).await)?,
+        unknown
+    );
+    assert_eq!(refusal_bytes(gateway.withdraw(&globex, &theirs).await)?, unknown);
+    assert_eq!(refusal_bytes(gateway.proposal(&acme, &own).await)?, unknown);
+    assert_eq!(refusal_bytes(gateway.evidence(&acme, &evidence).await)?, unknown);
     assert!(gateway.proposal(&acme, &theirs).await.is_ok());
 
     // It cannot name the other tenant: its own signature makes no valid ticket, and the reader's ticket cannot be
@@ -302,17 +305,19 @@ async fn gateway_finds_nothing_of_another_tenant() -> anyhow::Result<()> {
         let refused = gateway.proposal(&forged.into(), &theirs).await.unwrap_err();
         assert_eq!(from_status(&refused).code, ErrorCode::TicketRefused);
     }
-    let mut bent = globex;
-    bent.payload = String::from_utf8(bent.payload)?.replace("globex", "acme").into();
-    let refused = gateway.proposal(&bent, &theirs).await.unwrap_err();
+    let mut altered = globex;
+    altered.payload = String::from_utf8(altered.payload)?
+        .replace("globex", "acme")
+        .into();
+    let refused = gateway.proposal(&altered, &theirs).await.unwrap_err();
     assert_eq!(from_status(&refused).code, ErrorCode::TicketRefused);
     // A stolen ticket is useless to another gateway.
-    let mut thief = AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some("client-2"))?);
+    let mut other_gateway = AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some("client-2"))?);
     let request = wire::AgentRecordServiceGetProposalRequest {
         ticket: Some(acme),
         proposal_id: theirs,
     };
-    let refused = thief.get_proposal(request).await.unwrap_err();
+    let refused = other_gateway.get_proposal(request).await.unwrap_err();
     assert_eq!(from_status(&refused).code, ErrorCode::TicketRefused);
     Ok(())
 }

@@ -45,14 +45,14 @@ async fn crash_leaves_one_effect_or_none_with_a_receipt() {
     needs_failpoints();
     let summary = holds("crash", 110).await;
     // A passed proof must also list what it skipped.
-    let is_said = |left_out: &Json| {
+    let is_listed = |left_out: &Json| {
         left_out["what"]
             .as_str()
             .is_some_and(|what| what.contains("takes over"))
     };
     let skipped = summary["skipped"].as_array();
     assert!(
-        skipped.is_some_and(|skipped| skipped.iter().any(is_said)),
+        skipped.is_some_and(|skipped| skipped.iter().any(is_listed)),
         "{summary}"
     );
 }

@@ -1,5 +1,5 @@
 //! Thirty attempts to name another tenant, over both transports. None has an effect: a call for the other tenant's
-//! invoice finds nothing, a call for one's own runs as oneself, and the records confirm it.
+//! invoice finds nothing, a call for an own invoice runs under the own tenant, and the records confirm it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};

@@ -21,7 +21,7 @@ struct Desk {
     key: IssuerKey,
     _issuer: ServedKeys,
     up: Running,
-    door: McpHttpClient,
+    client: McpHttpClient,
 }
 
 impl Desk {
@@ -33,13 +33,13 @@ impl Desk {
         for name in ["BILLING_TENANT", "BILLING_PRINCIPAL"] {
             place.unset(name);
         }
-        let (up, door) = up(&place)?;
+        let (up, client) = up(&place)?;
         Ok(Self {
             place,
             key,
             _issuer: issuer,
             up,
-            door,
+            client,
         })
     }
 
@@ -48,8 +48,8 @@ impl Desk {
         self.up.signal(rustix::process::Signal::TERM)?;
         self.up.end(LIMIT)?;
         self.place.wait_until_alone(LIMIT)?;
-        let (up, door) = up(&self.place)?;
-        Ok(Self { up, door, ..self })
+        let (up, client) = up(&self.place)?;
+        Ok(Self { up, client, ..self })
     }
 
     fn token(&self, principal: &str) -> String {
@@ -60,7 +60,7 @@ impl Desk {
     /// Task of a proposal by ann.
     async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
         let filed = self
-            .door
+            .client
             .ask(&self.token("ann"), &Message::propose(invoice, reason))
             .await?;
         let task = filed.json()?["result"].clone();
@@ -74,7 +74,7 @@ impl Desk {
 
     async fn task(&self, id: &str) -> anyhow::Result<Json> {
         let answer = self
-            .door
+            .client
             .ask(&self.token("ann"), &Message::task("tasks/get", id))
             .await?;
         let task = answer.json()?["result"].clone();
@@ -110,43 +110,44 @@ impl Desk {
 fn up(place: &CliFixture) -> anyhow::Result<(Running, McpHttpClient)> {
     let mut up = place.start(&["up", "--serve", "--port", "0", "--json"])?;
     up.until_printed(LIMIT, |out| serde_json::from_str::<Json>(out).is_ok())?;
-    let told: Json = serde_json::from_str(&up.printed()?.0)?;
-    let processes = told["processes"].as_array().cloned().unwrap_or_default();
+    let output: Json = serde_json::from_str(&up.printed()?.0)?;
+    let processes = output["processes"].as_array().cloned().unwrap_or_default();
     let gateway = processes
         .iter()
         .find(|process| process["name"] == json!("gateway"))
         .and_then(|process| process["address"].as_str())
-        .with_context(|| format!("no gateway: {told}"))?;
+        .with_context(|| format!("no gateway: {output}"))?;
     Ok((up, McpHttpClient::at(gateway)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn task_works_until_decided_and_notifies_each_step() -> anyhow::Result<()> {
     let desk = Desk::open().await?;
-    let (ann, door) = (desk.token("ann"), &desk.door);
+    let (ann, client) = (desk.token("ann"), &desk.client);
     let id = desk.propose(INVOICE, "goodwill").await?;
     assert_eq!(desk.task(&id).await?["status"], json!("working"));
     let address = uri("proposals", &id);
-    let mut listening = Events::of(door.asked(&ann, &Message::listen(&[&address])).await?)?;
+    let mut listening = Events::of(client.asked(&ann, &Message::listen(&[&address])).await?)?;
     listening.next(LIMIT).await.context("the acknowledgement")?;
-    let session = door.open_session(&ann).await?;
-    let mut heard = Events::of(door.hear(&ann, &session).await?)?;
+    let session = client.open_session(&ann).await?;
+    let mut session_events = Events::of(client.open_stream(&ann, &session).await?)?;
     let subscribe = Message::new("resources/subscribe", json!({ "uri": address }));
     assert!(
-        door.ask_in(&ann, &session, &subscribe)
+        client
+            .ask_in(&ann, &session, &subscribe)
             .await?
             .body
             .contains("result")
     );
 
     desk.approve(&id)?;
-    for events in [&mut listening, &mut heard] {
+    for events in [&mut listening, &mut session_events] {
         assert_eq!(events.updated(LIMIT).await?, address);
     }
     let approved = desk.task(&id).await?;
     assert_eq!(approved["status"], json!("working"), "{approved}");
     desk.apply(&id, 0)?;
-    for events in [&mut listening, &mut heard] {
+    for events in [&mut listening, &mut session_events] {
         assert_eq!(events.updated(LIMIT).await?, address);
     }
     let (task, state) = desk.end(&id).await?;
@@ -162,8 +163,8 @@ async fn task_works_until_decided_and_notifies_each_step() -> anyhow::Result<()>
     // A colleague gets the same answer as for a task that never existed.
     let ben = desk.token("ben");
     for method in ["tasks/get", "tasks/update", "tasks/cancel"] {
-        let other = door.ask(&ben, &Message::task(method, &id)).await?;
-        let none = door
+        let other = client.ask(&ben, &Message::task(method, &id)).await?;
+        let none = client
             .ask(&ben, &Message::task(method, "wrp_ffffffffffffffffffff"))
             .await?;
         assert_eq!((other.status, &other.body), (none.status, &none.body));
@@ -189,7 +190,7 @@ async fn canceled_task_is_never_applied() -> anyhow::Result<()> {
     let cancelled = desk.propose(OTHER, "second").await?;
     desk.approve(&cancelled)?;
     let cancel = Message::task("tasks/cancel", &cancelled);
-    let done = desk.door.ask(&desk.token("ann"), &cancel).await?;
+    let done = desk.client.ask(&desk.token("ann"), &cancel).await?;
     assert!(done.body.contains("result"), "{done:?}");
     assert_eq!(desk.task(&cancelled).await?["status"], json!("cancelled"));
     desk.apply(&cancelled, 4)?;
@@ -216,7 +217,7 @@ async fn canceled_task_is_never_applied() -> anyhow::Result<()> {
     assert_eq!(receipts, [[Some("0".to_owned())]]);
     // A cancellation after the end has no effect, and the task keeps its state.
     let late = Message::task("tasks/cancel", &stale);
-    assert_eq!(desk.door.ask(&desk.token("ann"), &late).await?.status, 200);
+    assert_eq!(desk.client.ask(&desk.token("ann"), &late).await?.status, 200);
     assert_eq!(desk.task(&stale).await?["status"], json!("completed"));
     Ok(())
 }

@@ -21,7 +21,7 @@ use synapsor_e2e::writer_harness::{INVOICE, WriterHarness};
 const SOON: Duration = Duration::from_secs(10);
 
 /// Harness whose invoices have the guard `guard`, in a database that was changed first.
-async fn court(guard: &str, change: &str) -> anyhow::Result<WriterHarness> {
+async fn harness_with(guard: &str, change: &str) -> anyhow::Result<WriterHarness> {
     let deployment = Deployment::new(Build::Plain)?;
     let contract = std::fs::read_to_string(deployment.contract())?;
     let contract = contract.replace(r#"{ "column": "version" }"#, guard);
@@ -30,9 +30,9 @@ async fn court(guard: &str, change: &str) -> anyhow::Result<WriterHarness> {
     WriterHarness::with(deployment, &[]).await
 }
 
-async fn judged(court: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
-    let papers = court.honest();
-    court.judge(&papers).await
+async fn present_valid(harness: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
+    let inputs = harness.valid_inputs();
+    harness.present(&inputs).await
 }
 
 fn refused(reason: &str) -> AttemptResult {
@@ -43,9 +43,9 @@ fn failed(reason: &str) -> AttemptResult {
 }
 
 /// One column of one receipt.
-fn receipt(court: &WriterHarness, column: &str) -> anyhow::Result<Option<String>> {
+fn receipt(harness: &WriterHarness, column: &str) -> anyhow::Result<Option<String>> {
     let sql = format!("SELECT {column} FROM synapsor_writeback_receipts");
-    let found = court
+    let found = harness
         .deployment()
         .open_database()?
         .query_row(&sql, [], |row| row.get(0));
@@ -60,23 +60,26 @@ const WITH_TIME: &str = "DROP TRIGGER invoices_version;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_increments_version_without_a_trigger() -> anyhow::Result<()> {
-    let mut court = court(COUNTED, WITHOUT_TRIGGER).await?;
-    assert_eq!(find(&court.subject.proposal.set, "version"), Some(&Value::int(8)));
-    let report = judged(&mut court).await?;
+    let mut harness = harness_with(COUNTED, WITHOUT_TRIGGER).await?;
+    assert_eq!(
+        find(&harness.subject.proposal.set, "version"),
+        Some(&Value::int(8))
+    );
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     assert_eq!(
-        court.deployment().invoice(INVOICE)?,
+        harness.deployment().invoice(INVOICE)?,
         (0, Some("goodwill".to_owned()), 8)
     );
-    assert_eq!(receipt(&court, "previous_version")?.as_deref(), Some("7"));
-    assert_eq!(receipt(&court, "new_version")?.as_deref(), Some("8"));
+    assert_eq!(receipt(&harness, "previous_version")?.as_deref(), Some("7"));
+    assert_eq!(receipt(&harness, "new_version")?.as_deref(), Some("8"));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_model_value_for_writer_managed_version() -> anyhow::Result<()> {
-    let court = court(COUNTED, WITHOUT_TRIGGER).await?;
-    let agent = Agent::over_stdio(&court.stack).await?;
+    let harness = harness_with(COUNTED, WITHOUT_TRIGGER).await?;
+    let agent = Agent::over_stdio(&harness.stack).await?;
     let arguments = serde_json::json!({"invoice_id": INVOICE, "reason": "goodwill"});
     let envelope = agent.call("billing.propose_late_fee_waiver", arguments).await?;
     let text = envelope.to_string();
@@ -93,19 +96,19 @@ async fn rejects_model_value_for_writer_managed_version() -> anyhow::Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writer_sets_the_timestamp_version() -> anyhow::Result<()> {
-    let mut court = court(TIMED, WITH_TIME).await?;
-    let (subject, digest) = (&court.subject.proposal, court.subject.digest);
+    let mut harness = harness_with(TIMED, WITH_TIME).await?;
+    let (subject, digest) = (&harness.subject.proposal, harness.subject.digest);
     let document = review::document(subject, digest);
     assert!(document.contains("WEAK: version column changed_at"), "{document}");
-    let report = judged(&mut court).await?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
-    let moved: String = court.deployment().open_database()?.query_row(
+    let moved: String = harness.deployment().open_database()?.query_row(
         "SELECT changed_at FROM invoices WHERE id = ?1",
         [INVOICE],
         |row| row.get(0),
     )?;
     assert_ne!(moved, "2026-01-02 03:04:05.678");
-    assert_eq!(receipt(&court, "new_version")?, Some(moved));
+    assert_eq!(receipt(&harness, "new_version")?, Some(moved));
     Ok(())
 }
 
@@ -114,35 +117,41 @@ async fn version_set_back_fails_without_a_write() -> anyhow::Result<()> {
     let back = "DROP TRIGGER invoices_version;
         CREATE TRIGGER back AFTER UPDATE OF version ON invoices WHEN new.version > old.version
         BEGIN UPDATE invoices SET version = old.version WHERE id = new.id; END;";
-    let mut court = court(COUNTED, back).await?;
-    let report = judged(&mut court).await?;
+    let mut harness = harness_with(COUNTED, back).await?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(
         report.result,
         failed("version_not_advanced"),
         "{}",
         report.message
     );
-    assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 7));
+    assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unmoved_db_managed_version_fails() -> anyhow::Result<()> {
     let guard = r#"{ "column": "version" }, "db_managed": ["version"]"#;
-    let mut lazy = court(guard, WITHOUT_TRIGGER).await?;
-    let report = judged(&mut lazy).await?;
+    let mut unmoved = harness_with(guard, WITHOUT_TRIGGER).await?;
+    let report = present_valid(&mut unmoved).await?;
     assert_eq!(
         report.result,
         failed("version_not_advanced"),
         "{}",
         report.message
     );
-    assert_eq!(lazy.deployment().invoice(INVOICE)?, (5500, None, 7));
+    assert_eq!(unmoved.deployment().invoice(INVOICE)?, (5500, None, 7));
     // Both are applied: one table has the required trigger, the other contract requires none.
-    let mut kept = court(guard, "").await?;
-    assert_eq!(judged(&mut kept).await?.result, AttemptResult::Applied);
-    let mut silent = court(r#"{ "column": "version" }"#, WITHOUT_TRIGGER).await?;
-    assert_eq!(judged(&mut silent).await?.result, AttemptResult::Applied);
+    let mut with_trigger = harness_with(guard, "").await?;
+    assert_eq!(
+        present_valid(&mut with_trigger).await?.result,
+        AttemptResult::Applied
+    );
+    let mut unmanaged = harness_with(r#"{ "column": "version" }"#, WITHOUT_TRIGGER).await?;
+    assert_eq!(
+        present_valid(&mut unmanaged).await?.result,
+        AttemptResult::Applied
+    );
     Ok(())
 }
 
@@ -153,26 +162,26 @@ async fn unmoved_timestamp_is_retried_then_returned() -> anyhow::Result<()> {
          WHEN new.changed_at > old.changed_at
          BEGIN UPDATE invoices SET changed_at = old.changed_at WHERE id = new.id; END;"
     );
-    let mut court = court(TIMED, &stopped).await?;
-    let report = judged(&mut court).await?;
+    let mut harness = harness_with(TIMED, &stopped).await?;
+    let report = present_valid(&mut harness).await?;
     let given_back = AttemptResult::Retryable("version_not_advanced".to_owned());
     assert_eq!(report.result, given_back, "{}", report.message);
-    assert_eq!(court.deployment().dump()?, court.before);
+    assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conflict_receipt_names_the_found_version() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
+    let mut harness = WriterHarness::open().await?;
     let sql = "UPDATE invoices SET version = 41 WHERE id = ?1";
-    court.deployment().open_database()?.execute(sql, [INVOICE])?;
-    let report = judged(&mut court).await?;
+    harness.deployment().open_database()?.execute(sql, [INVOICE])?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(
         report.result,
         AttemptResult::Conflict("version_changed".to_owned())
     );
-    assert_eq!(receipt(&court, "previous_version")?.as_deref(), Some("7"));
-    assert_eq!(receipt(&court, "new_version")?.as_deref(), Some("41"));
+    assert_eq!(receipt(&harness, "previous_version")?.as_deref(), Some("7"));
+    assert_eq!(receipt(&harness, "new_version")?.as_deref(), Some("41"));
     Ok(())
 }
 
@@ -198,7 +207,7 @@ async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
     let elsewhere = format!("{NOTES} {NOTED};");
     // One row for the update, one for the update of the trigger that increments the version.
     let two_rows = acknowledged(r#"[{ "table": "main.notes", "rows": 2 }]"#);
-    let mut admitted = court(&two_rows, &elsewhere).await?;
+    let mut admitted = harness_with(&two_rows, &elsewhere).await?;
     let document = review::document(&admitted.subject.proposal, admitted.subject.digest);
     for effect in [
         "trigger invoices_version",
@@ -215,22 +224,22 @@ async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
         document.contains("): may write 2 rows of main.notes\n"),
         "{document}"
     );
-    let report = judged(&mut admitted).await?;
+    let report = present_valid(&mut admitted).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
-    let noted = |court: &WriterHarness| -> anyhow::Result<i64> {
+    let noted = |harness: &WriterHarness| -> anyhow::Result<i64> {
         let sql = "SELECT count(*) FROM notes";
-        Ok(court
+        Ok(harness
             .deployment()
             .open_database()?
             .query_row(sql, [], |row| row.get(0))?)
     };
     assert_eq!(noted(&admitted)?, 2);
 
-    let mut court = court(&acknowledged("[]"), &elsewhere).await?;
-    let report = judged(&mut court).await?;
+    let mut harness = harness_with(&acknowledged("[]"), &elsewhere).await?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, failed("collateral"), "{}", report.message);
-    assert_eq!(court.deployment().invoice(INVOICE)?, (5500, None, 7));
-    assert_eq!(noted(&court)?, 0);
+    assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
+    assert_eq!(noted(&harness)?, 0);
     Ok(())
 }
 
@@ -254,75 +263,75 @@ async fn rejects_unacknowledged_code_at_proposal_time() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_schema_drift_before_the_transaction() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
+    let mut harness = WriterHarness::open().await?;
     let change = "ALTER TABLE invoices ADD COLUMN colour TEXT;";
-    court.deployment().open_database()?.execute_batch(change)?;
-    court.before = court.deployment().dump()?;
-    let papers = court.honest();
-    court.refuses(&papers, "schema_drift").await?;
-    assert_eq!(*court.ledger.starts.borrow(), 0, "no attempt was announced");
+    harness.deployment().open_database()?.execute_batch(change)?;
+    harness.before = harness.deployment().dump()?;
+    let inputs = harness.valid_inputs();
+    harness.refuses(&inputs, "schema_drift").await?;
+    assert_eq!(*harness.ledger.starts.borrow(), 0, "no attempt was announced");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_schema_drift_during_the_lock_wait() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let lock = court.deployment().open_database()?;
+    let mut harness = WriterHarness::open().await?;
+    let lock = harness.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
-    let mut starts = court.ledger.starts.clone();
-    let papers = court.honest();
+    let mut starts = harness.ledger.starts.clone();
+    let inputs = harness.valid_inputs();
     let alter = async {
         // Announced: the checks are done, and the writer waits for the lock or is about to.
         starts.wait_for(|count| *count >= 1).await?;
         lock.execute_batch("CREATE TRIGGER late AFTER UPDATE ON invoices BEGIN SELECT 1; END; COMMIT;")?;
         anyhow::Ok(())
     };
-    let (report, altered) = tokio::join!(court.judge(&papers), alter);
+    let (report, altered) = tokio::join!(harness.present(&inputs), alter);
     altered?;
     let report = report?;
     assert_eq!(report.result, refused("foreign_code"), "{}", report.message);
-    assert_eq!(court.deployment().dump()?, court.before);
+    assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trust_file_change_during_lock_wait_applies() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let lock = court.deployment().open_database()?;
+    let mut harness = WriterHarness::open().await?;
+    let lock = harness.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
-    let mut starts = court.ledger.starts.clone();
-    let papers = court.honest();
-    let mut trust = court.deployment().default_trust();
+    let mut starts = harness.ledger.starts.clone();
+    let inputs = harness.valid_inputs();
+    let mut trust = harness.deployment().default_trust();
     trust.operators[0].revoked = true;
-    let path = court.deployment().trust_path();
+    let path = harness.deployment().trust_path();
     let revoke = async {
         starts.wait_for(|count| *count >= 1).await?;
         let bytes = serde_json::to_vec_pretty(&trust)?;
         synapsor_chassis::files::write_atomic(&path, &bytes, synapsor_chassis::files::MODE_PUBLIC)?;
         anyhow::Ok(lock.execute_batch("ROLLBACK")?)
     };
-    let (report, revoked) = tokio::join!(court.judge(&papers), revoke);
+    let (report, revoked) = tokio::join!(harness.present(&inputs), revoke);
     revoked?;
     let report = report?;
     assert_eq!(report.result, refused("key"), "{}", report.message);
-    assert_eq!(court.deployment().dump()?, court.before);
+    assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn broken_trust_file_during_lock_wait_is_named() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let lock = court.deployment().open_database()?;
+    let mut harness = WriterHarness::open().await?;
+    let lock = harness.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
-    let mut starts = court.ledger.starts.clone();
-    let papers = court.honest();
-    let path = court.deployment().trust_path();
+    let mut starts = harness.ledger.starts.clone();
+    let inputs = harness.valid_inputs();
+    let path = harness.deployment().trust_path();
     let damage = async {
         starts.wait_for(|count| *count >= 1).await?;
         synapsor_chassis::files::write_atomic(&path, b"{", synapsor_chassis::files::MODE_PUBLIC)?;
         anyhow::Ok(lock.execute_batch("ROLLBACK")?)
     };
-    let (report, damaged) = tokio::join!(court.judge(&papers), damage);
+    let (report, damaged) = tokio::join!(harness.present(&inputs), damage);
     damaged?;
     let report = report?;
     assert_eq!(
@@ -332,16 +341,16 @@ async fn broken_trust_file_during_lock_wait_is_named() -> anyhow::Result<()> {
         report.message
     );
     assert!(report.message.contains("trust file"), "{}", report.message);
-    assert_eq!(court.deployment().dump()?, court.before);
+    assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_report_is_resent_at_once() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    court.ledger.deaf.settles.store(5, Ordering::SeqCst);
+    let mut harness = WriterHarness::open().await?;
+    harness.ledger.dropped_calls.settles.store(5, Ordering::SeqCst);
     let began = Instant::now();
-    let report = judged(&mut court).await?;
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     Ok(())
@@ -349,20 +358,23 @@ async fn lost_report_is_resent_at_once() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_announcement_is_resent() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    court.ledger.deaf.starts.store(2, Ordering::SeqCst);
-    let report = judged(&mut court).await?;
+    let mut harness = WriterHarness::open().await?;
+    harness.ledger.dropped_calls.starts.store(2, Ordering::SeqCst);
+    let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn short_database_outage_is_retried() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let (there, away) = (court.deployment().database(), court.deployment().path("away.db"));
+    let mut harness = WriterHarness::open().await?;
+    let (there, away) = (
+        harness.deployment().database(),
+        harness.deployment().path("away.db"),
+    );
     std::fs::rename(&there, &away)?;
-    let log = court.writer.log.clone();
-    let papers = court.honest();
+    let log = harness.writer.log.clone();
+    let inputs = harness.valid_inputs();
     let back = async {
         // Two attempts found no database.
         let failures = || {
@@ -376,7 +388,7 @@ async fn short_database_outage_is_retried() -> anyhow::Result<()> {
         }
         anyhow::Ok(std::fs::rename(&away, &there)?)
     };
-    let (report, returned) = tokio::join!(court.judge(&papers), back);
+    let (report, returned) = tokio::join!(harness.present(&inputs), back);
     returned?;
     let report = report?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -385,22 +397,26 @@ async fn short_database_outage_is_retried() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_lease_allows_no_retry() -> anyhow::Result<()> {
-    let mut court = WriterHarness::open().await?;
-    let lock = court.deployment().open_database()?;
+    let mut harness = WriterHarness::open().await?;
+    let lock = harness.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
-    court.ledger.lease_ms = 300;
-    court.ledger.deaf.heartbeats.store(u32::MAX, Ordering::SeqCst);
-    let report = judged(&mut court).await?;
+    harness.ledger.lease_ms = 300;
+    harness
+        .ledger
+        .dropped_calls
+        .heartbeats
+        .store(u32::MAX, Ordering::SeqCst);
+    let report = present_valid(&mut harness).await?;
     assert_eq!(
         report.result,
         AttemptResult::Retryable("database_busy".to_owned())
     );
-    let tries = court
+    let attempts = harness
         .writer
         .log_text()
         .matches("database error during a writeback")
         .count();
-    assert_eq!(tries, 1, "number of tries under the expired lease");
+    assert_eq!(attempts, 1, "number of attempts under the expired lease");
     Ok(())
 }
 
@@ -414,13 +430,13 @@ async fn lost_commit_response_is_resolved_within_seconds() -> anyhow::Result<()>
         ("after-update:error", AttemptResult::Applied),
     ] {
         let deployment = Deployment::new(Build::Failpoints)?;
-        let mut court = WriterHarness::with(deployment, &[("SYNAPSOR_FAILPOINT", point)]).await?;
+        let mut harness = WriterHarness::with(deployment, &[("SYNAPSOR_FAILPOINT", point)]).await?;
         let began = Instant::now();
-        let report = judged(&mut court).await?;
+        let report = present_valid(&mut harness).await?;
         assert_eq!(report.result, result, "{point}: {}", report.message);
         assert!(began.elapsed() < SOON, "{point}: {:?}", began.elapsed());
         assert_eq!(
-            court.deployment().invoice(INVOICE)?,
+            harness.deployment().invoice(INVOICE)?,
             (0, Some("goodwill".to_owned()), 8),
             "{point}"
         );
@@ -428,15 +444,16 @@ async fn lost_commit_response_is_resolved_within_seconds() -> anyhow::Result<()>
     Ok(())
 }
 
-/// The writer cannot read receipts for a while: that is no answer to whether its COMMIT took place.
+/// The writer cannot read receipts for a while: this does not show whether its COMMIT took place.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_receipt_resolves_doubt() -> anyhow::Result<()> {
     let deployment = Deployment::new(Build::Failpoints)?;
-    let mut court = WriterHarness::with(deployment, &[("SYNAPSOR_FAILPOINT", "after-commit:error")]).await?;
-    let database = court.deployment().open_database()?;
-    let log = court.writer.log.clone();
-    let (doubt, mut doubts) = (Arc::clone(&court.ledger.doubt), court.ledger.doubts.clone());
-    let papers = court.honest();
+    let mut harness =
+        WriterHarness::with(deployment, &[("SYNAPSOR_FAILPOINT", "after-commit:error")]).await?;
+    let database = harness.deployment().open_database()?;
+    let log = harness.writer.log.clone();
+    let (doubt, mut doubts) = (Arc::clone(&harness.ledger.doubt), harness.ledger.doubts.clone());
+    let inputs = harness.valid_inputs();
     let unseen = async {
         let unanswered = doubt.lock().await;
         doubts.wait_for(|count| *count > 0).await?;
@@ -447,7 +464,7 @@ async fn only_a_receipt_resolves_doubt() -> anyhow::Result<()> {
         })?;
         anyhow::Ok(database.execute_batch("ALTER TABLE aside RENAME TO synapsor_writeback_receipts")?)
     };
-    let (report, seen) = tokio::join!(court.judge(&papers), unseen);
+    let (report, seen) = tokio::join!(harness.present(&inputs), unseen);
     seen?;
     let report = report?;
     assert_eq!(report.result, AttemptResult::AlreadyApplied, "{}", report.message);

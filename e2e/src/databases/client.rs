@@ -47,7 +47,8 @@ impl Session {
     }
 
     /// Runs the statements of a string.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error, with the SQL.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         self.query_text(sql).map(drop)
@@ -148,10 +149,10 @@ fn block_on<T: Send + 'static>(
             .build()
             .expect("runtime starts")
     });
-    let (tell, told) = mpsc::channel();
+    let (sender, receiver) = mpsc::channel();
     runtime.spawn(async move {
         let result = tokio::time::timeout(LIMIT, work).await;
-        let _ = tell.send(result.context("no response within a minute").flatten());
+        let _ = sender.send(result.context("no response within a minute").flatten());
     });
-    told.recv().context("work ended without a result")?
+    receiver.recv().context("work ended without a result")?
 }

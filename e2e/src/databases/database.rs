@@ -72,7 +72,8 @@ impl Database {
     }
 
     /// Runs statements as the owner.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error.
     pub fn execute(&self, sql: &str) -> anyhow::Result<()> {
         self.owner.execute(sql)
@@ -84,7 +85,8 @@ impl Database {
     }
 
     /// Returns rows as the owner sees them, each value in the server's text format.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error.
     pub fn query_text(&self, sql: &str) -> anyhow::Result<Vec<TextRow>> {
         self.owner.query_text(sql)
@@ -100,7 +102,8 @@ impl Database {
 
     /// Creates the receipt table, a reader role and a writer role, and grants them access to these tables, all
     /// with the product's own statements.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// An error of the product or the database.
     pub fn prepare_writeback(&self, targets: Vec<GrantTarget>) -> anyhow::Result<Roles> {
         let engine = self.engine().in_contract();
@@ -124,7 +127,8 @@ impl Database {
     }
 
     /// Creates an account that may only connect; returns its name and URL.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// The database error.
     pub fn role(&self, suffix: &str) -> anyhow::Result<(String, String)> {
         let (name, password) = (format!("{}_{suffix}", self.name), random::hex_id(24));

@@ -82,7 +82,8 @@ pub struct Server {
 
 impl Server {
     /// Returns the server of an engine; `None`, with a notice, if there is none.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A missing server in a run that requires it.
     pub fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
         let name = format!("SYNAPSOR_TEST_{}_URL", engine.name().to_uppercase());

@@ -29,7 +29,8 @@ pub struct Variables {
 impl PrivateServer {
     /// Starts a server with its usual settings and the given command-line options. Returns `None`, with a notice,
     /// if the machine has no such server.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A missing server in a run that requires it.
     pub fn start(engine: Engine, options: &[&str]) -> anyhow::Result<Option<Self>> {
         Self::start_with(engine, |_| Ok(options.iter().map(|o| (*o).to_owned()).collect()))
@@ -37,7 +38,8 @@ impl PrivateServer {
 
     /// Starts a server with options that name files. The files are created in the server's directory first, and
     /// the server's user owns them.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// As [`PrivateServer::start`], and files that cannot be created.
     pub fn start_with(
         engine: Engine,
@@ -86,21 +88,24 @@ impl PrivateServer {
     }
 
     /// Kills all its processes at once, as `kill -9` and a crash do.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// Processes that do not end.
     pub fn kill_hard(&self) -> anyhow::Result<()> {
         script(&["kill"], self.folder(), &[], &self.variables).map(drop)
     }
 
     /// Shuts it down cleanly.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A server that does not end.
     pub fn stop(&self) -> anyhow::Result<()> {
         script(&["stop"], self.folder(), &[], &self.variables).map(drop)
     }
 
     /// Starts it again with its data and port, and waits until it accepts connections.
-    /// ¶ # Errors
+    ///
+    /// # Errors
     /// A server that does not start.
     pub fn start_again(&self) -> anyhow::Result<()> {
         start(self.engine, self.folder(), &self.options, &self.variables).map(drop)
@@ -114,7 +119,8 @@ impl Drop for PrivateServer {
 }
 
 /// Path of a program that comes with the database servers: `pgbench`, `psql`, `pgbouncer`.
-/// ¶ # Errors
+///
+/// # Errors
 /// A program that the machine neither has nor can install.
 pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let output = run(Command::new(SCRIPT).args(["program", name]))?;

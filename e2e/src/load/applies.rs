@@ -18,7 +18,7 @@ use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use tokio::task::JoinSet;
 
-use super::calls::{Ask, Client, Door, Rows};
+use super::calls::{Ask, Client, Interface, Rows};
 use super::figures::Calls;
 use super::scene::Scene;
 use super::usage::Usage;
@@ -52,7 +52,7 @@ async fn prepare(scene: &Scene, rows: &Rows, count: u64) -> anyhow::Result<()> {
     let deployment = &scene.stack.deployment;
     let mut proposing = JoinSet::new();
     for desk in 0..DESKS {
-        let mut client = Client::connect(scene, Door::Mcp, Ask::Propose, rows.clone()).await?;
+        let mut client = Client::connect(scene, Interface::Mcp, Ask::Propose, rows.clone()).await?;
         let mut alice = OperatorClient::open(&scene.stack, "alice")?;
         let share = count / DESKS + u64::from(desk < count % DESKS);
         proposing.spawn(async move {
@@ -142,7 +142,7 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
 
 /// A proposal as the reader creates it.
 pub(super) async fn some_proposal(scene: &Scene, rows: &Rows) -> anyhow::Result<Proposal> {
-    let mut client = Client::connect(scene, Door::Mcp, Ask::Propose, rows.clone()).await?;
+    let mut client = Client::connect(scene, Interface::Mcp, Ask::Propose, rows.clone()).await?;
     let id = client.propose().await?;
     let mut desk = OperatorClient::open(&scene.stack, "alice")?;
     Ok(desk.unverified(&id).await?.proposal)

@@ -49,14 +49,14 @@ impl Ask {
 
 /// Interface that the client calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Interface {
     /// MCP over streamable HTTP, through the gateway.
     Mcp,
     /// gRPC at the reader, with the gateway's certificate.
     Grpc,
 }
 
-impl Door {
+impl Interface {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Mcp => "mcp",
@@ -102,10 +102,15 @@ impl Rows {
 }
 
 impl Client {
-    pub(super) async fn connect(scene: &Scene, door: Door, ask: Ask, rows: Rows) -> anyhow::Result<Self> {
-        let way = match door {
-            Door::Mcp => Way::Mcp(Http::connect(&scene.gateway.address, &scene.token()).await?),
-            Door::Grpc => {
+    pub(super) async fn connect(
+        scene: &Scene,
+        interface: Interface,
+        ask: Ask,
+        rows: Rows,
+    ) -> anyhow::Result<Self> {
+        let way = match interface {
+            Interface::Mcp => Way::Mcp(Http::connect(&scene.gateway.address, &scene.token()).await?),
+            Interface::Grpc => {
                 let channel = scene.stack.reader_as(Role::Gateway, Some(INSTANCE))?;
                 let token = scene.access_token().unwrap_or_default();
                 Way::Grpc(AgentServiceClient::new(channel), token)

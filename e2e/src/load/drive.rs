@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tokio::task::JoinSet;
 
-use super::calls::{Ask, Client, Door, Rows};
+use super::calls::{Ask, Client, Interface, Rows};
 use super::figures::Calls;
 use super::scene::Scene;
 use super::usage::Usage;
@@ -19,7 +19,7 @@ const OPEN_CLIENTS: usize = 48;
 /// Calls, interface and number of clients of a load.
 #[derive(Debug, Clone)]
 pub(super) struct Load {
-    pub(super) door: Door,
+    pub(super) interface: Interface,
     pub(super) ask: Ask,
     pub(super) clients: usize,
     pub(super) seconds: u64,
@@ -29,7 +29,7 @@ pub(super) struct Load {
 async fn clients(scene: &Scene, load: &Load, count: usize) -> anyhow::Result<Vec<Client>> {
     let mut clients = Vec::with_capacity(count);
     for _ in 0..count {
-        let mut client = Client::connect(scene, load.door, load.ask, load.rows.clone()).await?;
+        let mut client = Client::connect(scene, load.interface, load.ask, load.rows.clone()).await?;
         client.call().await?;
         clients.push(client);
     }

@@ -13,7 +13,7 @@ mod yardstick;
 
 use serde_json::{Value as Json, json};
 
-pub use calls::{Ask, Door};
+pub use calls::{Ask, Interface};
 
 use calls::Rows;
 use drive::Load;
@@ -55,7 +55,7 @@ impl Default for Plan {
 }
 
 /// Runs the plan and reports each measurement when it ends.
-pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
+pub async fn run(plan: &Plan, report: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
     let scene = Scene::start(plan.on_sqlite, plan.with_access_tokens)?;
     let mut run = Run {
         plan,
@@ -63,7 +63,7 @@ pub async fn run(plan: &Plan, tell: impl Fn(&str, &Json)) -> anyhow::Result<Json
         scene,
         rows: Rows::new(0, ROWS),
         measures: json!({}),
-        tell,
+        report,
     };
     run.idle()?;
     run.yardstick()?;
@@ -87,7 +87,7 @@ struct Run<'a, T> {
     scene: Scene,
     rows: Rows,
     measures: Json,
-    tell: T,
+    report: T,
 }
 
 impl<T: Fn(&str, &Json)> Run<'_, T> {
@@ -96,7 +96,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
     }
 
     fn note(&mut self, name: &str, figures: Json) {
-        (self.tell)(name, &figures);
+        (self.report)(name, &figures);
         self.measures[name] = figures;
     }
 
@@ -147,9 +147,9 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         }
     }
 
-    fn load(&self, door: Door, ask: Ask, clients: usize) -> Load {
+    fn load(&self, interface: Interface, ask: Ask, clients: usize) -> Load {
         Load {
-            door,
+            interface,
             ask,
             clients,
             seconds: self.plan.seconds,
@@ -159,15 +159,15 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
 
     /// Measures reads and proposals in closed loops.
     async fn calls(&mut self, suffix: &str, clients: &[usize]) -> anyhow::Result<()> {
-        for (door, ask) in [
-            (Door::Mcp, Ask::Read),
-            (Door::Grpc, Ask::Read),
-            (Door::Mcp, Ask::Propose),
+        for (interface, ask) in [
+            (Interface::Mcp, Ask::Read),
+            (Interface::Grpc, Ask::Read),
+            (Interface::Mcp, Ask::Propose),
         ] {
             for count in clients {
-                let name = format!("{}.{}.{count}{suffix}", ask.name(), door.name());
+                let name = format!("{}.{}.{count}{suffix}", ask.name(), interface.name());
                 if self.wants(&name) {
-                    let load = self.load(door, ask, *count);
+                    let load = self.load(interface, ask, *count);
                     let figures = drive::closed(&self.scene, &load).await?;
                     self.note(&name, figures);
                 }
@@ -182,7 +182,7 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         let busiest = self.plan.clients.iter().max().copied().unwrap_or(1);
         let rate = self.measures[format!("read.mcp.{busiest}")]["rate"].as_f64();
         if let Some(rate) = rate.filter(|rate| *rate >= 2.0 && self.wants(NAME)) {
-            let load = self.load(Door::Mcp, Ask::Read, busiest);
+            let load = self.load(Interface::Mcp, Ask::Read, busiest);
             let figures = drive::open(&self.scene, &load, (rate / 2.0) as u64).await?;
             self.note(NAME, figures);
         }

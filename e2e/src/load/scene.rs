@@ -16,7 +16,7 @@ const TOKEN: &str = "load-harness";
 /// Rows of the tenant under load; each proposal uses a different one until all are used.
 pub(super) const ROWS: u64 = 200_000;
 /// Maximum duration of a run.
-const LIVES_SECONDS: i64 = 3_600;
+const LIFETIME_SECONDS: i64 = 3_600;
 /// More than any run proposes.
 const OPEN_PROPOSALS: u32 = 10_000_000;
 
@@ -87,7 +87,7 @@ impl Scene {
         let principal = format!("agent-{}", self.clients.fetch_add(1, Ordering::Relaxed));
         let mut claims = issuer::claims("acme", &principal, PROPOSE);
         let issued = claims["iat"].as_i64().unwrap_or_default();
-        claims["exp"] = (issued + LIVES_SECONDS).into();
+        claims["exp"] = (issued + LIFETIME_SECONDS).into();
         Some(key.token(&claims))
     }
 

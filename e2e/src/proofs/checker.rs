@@ -31,7 +31,7 @@ impl Checker {
     }
 
     /// Drops the connection after a server restart; the next statement opens a new one.
-    pub(super) fn forget(&self) {
+    pub(super) fn disconnect(&self) {
         match self {
             Self::Sqlite(_) => {}
             Self::Server(session) => block_in_place(|| session.close()),

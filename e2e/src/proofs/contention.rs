@@ -27,7 +27,7 @@ const RECEIPTS: &str = "synapsor_writeback_receipts";
 const REST: &str = "proposal_digest, outcome, reason, rows_affected, previous_version, new_version, fence, \
                     executor_id, ledger_size, ledger_root, db_identity, created_at, receipt, executor_key, executor_sig";
 
-/// Fault that the writer meets.
+/// Fault that the writer encounters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scene {
     /// The row is locked, and released before the writer's lock timeout.
@@ -131,7 +131,7 @@ impl Bout {
             // The database may abort either transaction.
             match self.rival.query(&update) {
                 Ok(_) => drop(self.rival.query("ROLLBACK")?),
-                Err(_) => self.rival.forget(),
+                Err(_) => self.rival.disconnect(),
             }
             self.applied(case).await?;
         }
@@ -163,7 +163,7 @@ impl Bout {
                 .and_then(|_| self.rival.query(end))
                 .is_err()
             {
-                self.rival.forget();
+                self.rival.disconnect();
             }
             self.applied(case).await?;
         }
@@ -187,8 +187,8 @@ impl Bout {
                 .as_ref()
                 .context("a server that may be killed")?;
             block_in_place(|| server.kill_hard().and_then(|()| server.start_again()))?;
-            self.rival.forget();
-            self.bench.checker.forget();
+            self.rival.disconnect();
+            self.bench.checker.disconnect();
         }
         for case in cases {
             self.applied(case).await?;

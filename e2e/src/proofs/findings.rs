@@ -35,9 +35,9 @@ impl Findings {
     ) -> anyhow::Result<()> {
         let seen = bench.look(&case).await?;
         let target = &seen.target;
-        let told = target.outcome.as_deref();
+        let recorded = target.outcome.as_deref();
         self.check(target.effects <= 1, &case, "more than one effect", &seen);
-        let is_true = (told == Some("applied")) == (target.effects == 1) && target.is_as_proposed;
+        let is_true = (recorded == Some("applied")) == (target.effects == 1) && target.is_as_proposed;
         self.check(is_true, &case, "source receipt does not match the row", &seen);
         let is_same = target.receipt == seen.ledger_receipt;
         self.check(
@@ -46,7 +46,7 @@ impl Findings {
             "ledger receipt differs from the source receipt",
             &seen,
         );
-        let is_expected = told == Some(outcome) && seen.state == state;
+        let is_expected = recorded == Some(outcome) && seen.state == state;
         self.check(
             is_expected,
             &case,

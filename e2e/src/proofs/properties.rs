@@ -32,13 +32,13 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
         .env("SYNAPSOR_PROPERTY_CASES", cases.to_string())
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
     let output = block_in_place(|| command.output()).context("starting cargo")?;
-    let told = String::from_utf8_lossy(&output.stdout);
-    let (passed, failed) = (count(&told, "passed"), count(&told, "failed"));
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let (passed, failed) = (count(&printed, "passed"), count(&printed, "failed"));
     // A run without all tests, or an interrupted run, proves nothing.
     let violations = failed.max(u64::from(!output.status.success() || passed < TESTS));
     if violations > 0 {
         println!(
-            "VIOLATION properties: {told}{}",
+            "VIOLATION properties: {printed}{}",
             String::from_utf8_lossy(&output.stderr)
         );
     }
@@ -52,8 +52,8 @@ pub(super) fn run(plan: Plan) -> anyhow::Result<Json> {
 }
 
 /// Sums one number over the lines `test result: ok. 3 passed; 0 failed; …`.
-fn count(told: &str, what: &str) -> u64 {
-    let results = told.lines().filter(|line| line.starts_with("test result:"));
+fn count(printed: &str, what: &str) -> u64 {
+    let results = printed.lines().filter(|line| line.starts_with("test result:"));
     let counts = results.filter_map(|line| {
         let before = line.split(what).next()?.trim_end();
         before.rsplit(' ').next()?.parse::<u64>().ok()
@@ -67,8 +67,8 @@ mod tests {
 
     #[test]
     fn counts_of_all_result_lines_are_summed() {
-        let told =
+        let printed =
             "test result: ok. 3 passed; 0 failed; 1 ignored\nx\ntest result: FAILED. 4 passed; 2 failed;";
-        assert_eq!((count(told, "passed"), count(told, "failed")), (7, 2));
+        assert_eq!((count(printed, "passed"), count(printed, "failed")), (7, 2));
     }
 }

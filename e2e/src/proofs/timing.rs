@@ -2,8 +2,8 @@
 //!
 //! Both ids are requested alternately on one connection, and the differences of the pairs are ranked (Wilcoxon
 //! signed-rank test, normal approximation). A difference counts as found if the pairs are apart by more than
-//! [`TOLERATED`] at [`ALARM`] standard deviations: with honest processes that happens in one of 5,000 runs. The
-//! proof also plants 50 µs into the ledger of the proof build and must find them.
+//! [`TOLERATED`] at [`ALARM`] standard deviations: with unmodified processes that happens in one of 5,000
+//! runs. The proof also plants 50 µs into the ledger of the proof build and must find them.
 
 use std::time::{Duration, Instant};
 
@@ -78,10 +78,10 @@ fn signed_rank(differences: &[f64]) -> f64 {
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let pairs = if plan.small { PAIRS_SMALL } else { PAIRS };
-    let honest = scene(&[], pairs).await?;
+    let unmodified = scene(&[], pairs).await?;
     let planted = scene(&[PLANTED], pairs).await?;
     let mut violations = 0;
-    for (kind, measured) in &honest {
+    for (kind, measured) in &unmodified {
         if measured.is_apart() {
             violations += 1;
             println!("VIOLATION timing: {kind} of another tenant take another time: {measured:?}");
@@ -102,8 +102,8 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     Ok(json!({
         "proof": "timing",
         "pairs": pairs,
-        "cases": honest.len() + planted.len(),
-        "honest": shown(&honest),
+        "cases": unmodified.len() + planted.len(),
+        "honest": shown(&unmodified),
         "planted": shown(&planted),
         "violations": violations,
         "skipped": [],
@@ -113,7 +113,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
 /// Measures every kind of record against processes with these variables of the ledger.
 async fn scene(variables: &[(&str, &str)], pairs: usize) -> anyhow::Result<Vec<(&'static str, Measured)>> {
     let tenants = Tenants::start_as(Build::Failpoints, variables, &["--rate-per-second", "100000"])?;
-    let (client, token) = (tenants.door(), tenants.token(ACME, "ann"));
+    let (client, token) = (tenants.mcp_client(), tenants.token(ACME, "ann"));
     let theirs = tenants
         .file(GLOBEX, &tenants.token(GLOBEX, "zoe"), "goodwill")
         .await?;

@@ -210,7 +210,7 @@ impl Forge<'_> {
         let [header, _, signature] = token.split('.').collect::<Vec<_>>()[..] else {
             return Vec::new();
         };
-        let bent = part(&with(good(), "tenant_id", json!(GLOBEX.name)));
+        let altered = part(&with(good(), "tenant_id", json!(GLOBEX.name)));
         let long = self
             .key
             .token(&with(good(), "padding", json!("ab0_".repeat(9 * 256))));
@@ -218,7 +218,7 @@ impl Forge<'_> {
         vec![
             attack(
                 "payload of another tenant",
-                format!("{header}.{bent}.{signature}"),
+                format!("{header}.{altered}.{signature}"),
             ),
             attack("9 KiB", long),
             attack("a duplicate member", self.key.token(&twice)),
@@ -252,7 +252,7 @@ fn refused(name: &str, answer: &Reply, status: u16, shown: &Shown) {
 }
 
 /// A valid token in locations where no token is allowed.
-async fn misplaced(door: &McpHttpClient, token: &str, shown: &Shown) -> anyhow::Result<()> {
+async fn misplaced(client: &McpHttpClient, token: &str, shown: &Shown) -> anyhow::Result<()> {
     let bearer = format!("Bearer {token}");
     let joined = format!("{bearer}, {bearer}");
     let cookie = format!("access_token={token}; authorization=Bearer {token}");
@@ -295,10 +295,10 @@ async fn misplaced(door: &McpHttpClient, token: &str, shown: &Shown) -> anyhow::
     ];
     for (name, path, mut headers, status) in cases {
         headers.push(version);
-        refused(name, &door.post(path, &headers, &body).await?, status, shown);
+        refused(name, &client.post(path, &headers, &body).await?, status, shown);
     }
     let lower = format!("bearer {token}");
-    let answer = door
+    let answer = client
         .post("/mcp", &[version, ("authorization", &lower)], &body)
         .await?;
     assert_eq!(answer.status, 200, "schemes have no case: {answer:?}");
@@ -311,11 +311,11 @@ async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()>
     let served = ServedKeys::start(&[&key]).await?;
     let begun = Instant::now();
     let tenants = Tenants::fetching(&served.url, key)?;
-    let (door, trap, mut shown) = (tenants.door(), Trap::set()?, Shown::default());
+    let (client, trap, mut shown) = (tenants.mcp_client(), Trap::set()?, Shown::default());
     let token = tenants.token(ACME, "ann");
     shown.add(&token);
     let read = Message::inspect(ACME.invoices[0]);
-    let seen = door.ask(&token, &read).await?;
+    let seen = client.ask(&token, &read).await?;
     assert!(seen.body.contains(ACME.canary), "{seen:?}");
     assert_eq!(shown.found_in(seen.text().as_bytes()), None);
 
@@ -334,14 +334,14 @@ async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()>
         shown.add(token);
     }
     for (name, token) in &attacks {
-        refused(name, &door.ask(token, &read).await?, 401, &shown);
+        refused(name, &client.ask(token, &read).await?, 401, &shown);
     }
     println!("{} tokens, all of them rejected", attacks.len());
     assert!(attacks.len() >= 70, "{}", attacks.len());
-    misplaced(&door, &token, &shown).await?;
+    misplaced(&client, &token, &shown).await?;
 
     // The authorized caller still has access.
-    let filed = door
+    let filed = client
         .ask(&token, &Message::propose(ACME.invoices[0], "goodwill"))
         .await?;
     assert_eq!(filed.status, 200, "{filed:?}");
@@ -358,7 +358,7 @@ async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()>
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_token_without_tenant() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let scope = format!("{READ} {PROPOSE}");
     let bindings = [
         without(claims(ACME.name, "ann", &scope), "tenant_id"),
@@ -385,9 +385,9 @@ async fn rejects_token_without_tenant() -> anyhow::Result<()> {
             Message::inspect(ACME.invoices[0]),
             Message::propose(ACME.invoices[0], "goodwill"),
         ] {
-            let answer = door.ask(&token, &message).await?;
-            let said = answer.json().unwrap_or_default();
-            let result = &said["result"];
+            let answer = client.ask(&token, &message).await?;
+            let response = answer.json().unwrap_or_default();
+            let result = &response["result"];
             let is_refused = answer.status == 401 || result["isError"] == json!(true);
             assert!(is_refused, "{claims}: {answer:?}");
             assert!(result["taskId"].is_null(), "{claims}: {answer:?}");
@@ -400,7 +400,7 @@ async fn rejects_token_without_tenant() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn tenant_outside_the_token_is_ignored() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let bearer = format!("Bearer {}", tenants.token(ACME, "ann"));
     let mut body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "tenant_id": GLOBEX.name,
         "params": {"name": "billing.inspect_invoice", "arguments": {"invoice_id": GLOBEX.invoices[0]},
@@ -426,7 +426,7 @@ async fn tenant_outside_the_token_is_ignored() -> anyhow::Result<()> {
         ] {
             headers.push((name, GLOBEX.name));
         }
-        let answer = door.post("/mcp", &headers, &body.to_string()).await?;
+        let answer = client.post("/mcp", &headers, &body.to_string()).await?;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert!(!answer.body.contains(GLOBEX.canary), "{answer:?}");
     }

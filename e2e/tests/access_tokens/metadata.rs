@@ -11,12 +11,12 @@ const METADATA_URL: &str = "https://mcp.example.com/.well-known/oauth-protected-
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_without_token_names_issuer_and_scopes() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     for path in [
         "/.well-known/oauth-protected-resource",
         "/.well-known/oauth-protected-resource/mcp",
     ] {
-        let answer = door.get(path).await?;
+        let answer = client.get(path).await?;
         assert_eq!(
             (answer.status, answer.header("content-type")),
             (200, "application/json")
@@ -33,11 +33,11 @@ async fn metadata_without_token_names_issuer_and_scopes() -> anyhow::Result<()> 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_name_the_issuer_and_the_missing_scope() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let read = Message::inspect(ACME.invoices[0]);
     let start = format!("Bearer resource_metadata=\"{METADATA_URL}\"");
 
-    let none = door.ask("", &read).await?;
+    let none = client.ask("", &read).await?;
     assert_eq!(none.status, 401);
     let challenge = format!("{start}, scope=\"{READ} {PROPOSE}\"");
     assert_eq!(
@@ -54,14 +54,14 @@ async fn refusals_name_the_issuer_and_the_missing_scope() -> anyhow::Result<()> 
         (tenants.key.token(&expired), "the access token has expired"),
         ("nonsense".to_owned(), "the access token is not accepted"),
     ] {
-        let refused = door.ask(&token, &read).await?;
+        let refused = client.ask(&token, &read).await?;
         assert_eq!(refused.status, 401);
         let error = format!("{challenge}, error=\"invalid_token\", error_description=\"{why}\"");
         assert_eq!(refused.header("www-authenticate"), error);
     }
 
     let narrow = tenants.token_for(ACME, "ann", READ);
-    let refused = door
+    let refused = client
         .ask(&narrow, &Message::propose(ACME.invoices[0], "goodwill"))
         .await?;
     assert_eq!(refused.status, 403);

@@ -15,15 +15,17 @@ fn token(key: &IssuerKey) -> String {
     key.token(&claims(ACME.name, "ann", READ))
 }
 
-async fn sees_rows(door: &McpHttpClient, key: &IssuerKey) -> anyhow::Result<bool> {
-    let answer = door.ask(&token(key), &Message::inspect(ACME.invoices[0])).await?;
+async fn sees_rows(client: &McpHttpClient, key: &IssuerKey) -> anyhow::Result<bool> {
+    let answer = client
+        .ask(&token(key), &Message::inspect(ACME.invoices[0]))
+        .await?;
     Ok(answer.body.contains(ACME.canary))
 }
 
 /// Repeats a call until a token of this key is accepted; gateway and reader limit how often they fetch keys.
-async fn until_it_opens(door: &McpHttpClient, key: &IssuerKey) -> anyhow::Result<()> {
+async fn until_accepted(client: &McpHttpClient, key: &IssuerKey) -> anyhow::Result<()> {
     let begun = Instant::now();
-    while !sees_rows(door, key).await? {
+    while !sees_rows(client, key).await? {
         if begun.elapsed() > LIMIT {
             bail!("new key is still rejected after {LIMIT:?}");
         }
@@ -35,20 +37,20 @@ async fn until_it_opens(door: &McpHttpClient, key: &IssuerKey) -> anyhow::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn key_file_change_takes_effect_at_once() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let (door, file) = (tenants.door(), keys_file(&tenants.stack.deployment));
-    assert!(sees_rows(&door, &tenants.key).await?);
+    let (client, file) = (tenants.mcp_client(), keys_file(&tenants.stack.deployment));
+    assert!(sees_rows(&client, &tenants.key).await?);
     let next = IssuerKey::p256("k2")?;
-    assert!(!sees_rows(&door, &next).await?);
+    assert!(!sees_rows(&client, &next).await?);
     publish(&file, &[&tenants.key, &next])?;
-    until_it_opens(&door, &next).await?;
+    until_accepted(&client, &next).await?;
     assert!(
-        sees_rows(&door, &tenants.key).await?,
+        sees_rows(&client, &tenants.key).await?,
         "the old key is rejected while it is published"
     );
     publish(&file, &[&next])?;
     // The gateway may still cache the old key; the reader reads the file at each call.
-    assert!(!sees_rows(&door, &tenants.key).await?);
-    assert!(sees_rows(&door, &next).await?);
+    assert!(!sees_rows(&client, &tenants.key).await?);
+    assert!(sees_rows(&client, &next).await?);
     Ok(())
 }
 
@@ -57,13 +59,13 @@ async fn key_url_is_fetched_at_most_every_thirty_seconds() -> anyhow::Result<()>
     let first = IssuerKey::ed25519("k1")?;
     let served = ServedKeys::start(&[&first]).await?;
     let tenants = Tenants::fetching(&served.url, first)?;
-    let (door, begun) = (tenants.door(), Instant::now());
-    assert!(sees_rows(&door, &tenants.key).await?);
+    let (client, begun) = (tenants.mcp_client(), Instant::now());
+    assert!(sees_rows(&client, &tenants.key).await?);
     let next = IssuerKey::ed25519("k2")?;
     served.publish(&[&next]);
-    until_it_opens(&door, &next).await?;
+    until_accepted(&client, &next).await?;
     assert!(
-        !sees_rows(&door, &tenants.key).await?,
+        !sees_rows(&client, &tenants.key).await?,
         "a withdrawn key is accepted"
     );
     let most = 1 + begun.elapsed().as_secs() / HALF_MINUTE.as_secs();
@@ -81,15 +83,15 @@ async fn unreachable_issuer_gives_a_retryable_refusal() -> anyhow::Result<()> {
     // Nothing listens there any more.
     let gone = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
     let tenants = Tenants::fetching(&format!("http://{gone}/keys"), key)?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let good = token(&tenants.key);
     for shown in [good.as_str(), "nonsense"] {
-        let answer = door.ask(shown, &Message::inspect(ACME.invoices[0])).await?;
+        let answer = client.ask(shown, &Message::inspect(ACME.invoices[0])).await?;
         assert_eq!(answer.status, 503, "{answer:?}");
         assert!(!answer.header("retry-after").is_empty(), "{answer:?}");
     }
     assert_eq!(
-        door.ask("", &Message::inspect(ACME.invoices[0])).await?.status,
+        client.ask("", &Message::inspect(ACME.invoices[0])).await?.status,
         401
     );
     Ok(())

@@ -8,18 +8,18 @@ use synapsor_e2e::tenants::{ACME, GLOBEX, Tenants, keys_file};
 #[tokio::test(flavor = "multi_thread")]
 async fn tenant_reads_and_proposes_only_own_rows() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     for (own, other) in [(ACME, GLOBEX), (GLOBEX, ACME)] {
         let token = tenants.token(own, "ann");
-        let seen = door.ask(&token, &Message::inspect(own.invoices[0])).await?;
+        let seen = client.ask(&token, &Message::inspect(own.invoices[0])).await?;
         assert!(seen.body.contains(own.canary), "{seen:?}");
-        let filed = door
+        let filed = client
             .ask(&token, &Message::propose(own.invoices[0], "goodwill"))
             .await?;
         let id = filed.json()?["result"]["taskId"].clone();
         let id = id.as_str().unwrap_or_default();
         assert!(id.starts_with("wrp_"), "{filed:?}");
-        let proposal = door
+        let proposal = client
             .ask(&token, &Message::read(&format!("synapsor://proposals/{id}")))
             .await?;
         assert!(proposal.body.contains(own.invoices[0]), "{proposal:?}");
@@ -27,8 +27,8 @@ async fn tenant_reads_and_proposes_only_own_rows() -> anyhow::Result<()> {
             Message::inspect(other.invoices[0]),
             Message::propose(other.invoices[0], "goodwill"),
         ] {
-            let foreign = door.ask(&token, &message).await?;
-            let unknown = door
+            let foreign = client.ask(&token, &message).await?;
+            let unknown = client
                 .ask(
                     &token,
                     &Message::call(
@@ -47,7 +47,7 @@ async fn tenant_reads_and_proposes_only_own_rows() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn scopes_permit_their_calls_and_list_needs_none() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let (list, read) = (
         Message::new("tools/list", json!({})),
         Message::inspect(ACME.invoices[0]),
@@ -68,17 +68,21 @@ async fn scopes_permit_their_calls_and_list_needs_none() -> anyhow::Result<()> {
         (&*format!("{READ} {PROPOSE}"), true, true),
     ] {
         let token = tenants.token_for(ACME, "ann", scope);
-        assert_eq!(door.ask(&token, &list).await?.status, 200, "{scope}");
-        for (message, is_open, needed) in [
+        assert_eq!(client.ask(&token, &list).await?.status, 200, "{scope}");
+        for (message, is_permitted, needed) in [
             (&read, reads, READ),
             (&record, reads, READ),
             (&task, reads, READ),
             (&cancel, proposes, PROPOSE),
             (&propose, proposes, PROPOSE),
         ] {
-            let answer = door.ask(&token, message).await?;
-            assert_eq!(answer.status != 403, is_open, "{scope}: {message:?}: {answer:?}");
-            if !is_open {
+            let answer = client.ask(&token, message).await?;
+            assert_eq!(
+                answer.status != 403,
+                is_permitted,
+                "{scope}: {message:?}: {answer:?}"
+            );
+            if !is_permitted {
                 let challenge = answer.header("www-authenticate");
                 assert!(challenge.contains(&format!("scope=\"{needed}\"")), "{challenge}");
                 assert!(!answer.body.contains(ACME.canary));
@@ -91,7 +95,7 @@ async fn scopes_permit_their_calls_and_list_needs_none() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_listed_algorithm_is_accepted() -> anyhow::Result<()> {
     let tenants = Tenants::start(&[])?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let keys = [
         IssuerKey::ed25519("ed")?,
         IssuerKey::p256("ec")?,
@@ -101,7 +105,7 @@ async fn every_listed_algorithm_is_accepted() -> anyhow::Result<()> {
     issuer::publish(&keys_file(&tenants.stack.deployment), &all)?;
     for key in &keys {
         let token = key.token(&issuer::claims(GLOBEX.name, "ann", READ));
-        let seen = door.ask(&token, &Message::inspect(GLOBEX.invoices[0])).await?;
+        let seen = client.ask(&token, &Message::inspect(GLOBEX.invoices[0])).await?;
         assert!(seen.body.contains(GLOBEX.canary), "{}: {seen:?}", key.algorithm());
     }
     Ok(())
@@ -111,28 +115,28 @@ async fn every_listed_algorithm_is_accepted() -> anyhow::Result<()> {
 async fn alias_or_session_does_not_extend_a_scope() -> anyhow::Result<()> {
     for mode in ["canonical", "openai", "both"] {
         let tenants = Tenants::start(&["--alias-mode", mode])?;
-        let door = tenants.door();
+        let client = tenants.mcp_client();
         let token = tenants.token_for(ACME, "ann", READ);
-        let session = door.open_session(&token).await?;
+        let session = client.open_session(&token).await?;
         let arguments = json!({"invoice_id": ACME.invoices[0], "reason": "goodwill"});
         for name in [
             "billing.propose_late_fee_waiver",
             "billing__propose_late_fee_waiver",
         ] {
             let propose = Message::call(name, arguments.clone());
-            assert_eq!(door.ask(&token, &propose).await?.status, 403, "{mode}: {name}");
+            assert_eq!(client.ask(&token, &propose).await?.status, 403, "{mode}: {name}");
             assert_eq!(
-                door.ask_in(&token, &session, &propose).await?.status,
+                client.ask_in(&token, &session, &propose).await?.status,
                 403,
                 "{mode}: {name}"
             );
         }
         // A session that a token with more scopes opened grants no more than the token of the message.
         let wide = tenants.token(ACME, "ann");
-        let opened = door.open_session(&wide).await?;
+        let opened = client.open_session(&wide).await?;
         let propose = Message::propose(ACME.invoices[0], "goodwill");
-        assert_eq!(door.ask_in(&token, &opened, &propose).await?.status, 403);
-        assert_eq!(door.ask_in(&wide, &opened, &propose).await?.status, 200);
+        assert_eq!(client.ask_in(&token, &opened, &propose).await?.status, 403);
+        assert_eq!(client.ask_in(&wide, &opened, &propose).await?.status, 200);
     }
     Ok(())
 }

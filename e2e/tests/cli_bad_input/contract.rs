@@ -125,9 +125,9 @@ fn missing_table_hides_database_error_text() -> anyhow::Result<()> {
     place.write("billing.db", "")?;
     let ran = place.run(&["propose", PROPOSE, "--sample"])?;
     assert!(ran.exit != Some(0) && ran.exit.is_some(), "{ran}");
-    let said = format!("{}{}", ran.stdout, ran.stderr);
+    let output = format!("{}{}", ran.stdout, ran.stderr);
     assert!(
-        !said.contains("no such table") && !said.contains("sqlite://"),
+        !output.contains("no such table") && !output.contains("sqlite://"),
         "{ran}"
     );
     assert_eq!(std::fs::read_to_string(place.path("billing.db"))?, "");

@@ -128,7 +128,7 @@ impl Server {
                 ("claude-code" | "generic-http", None) => variable(name)?,
                 ("cursor", Some(("env", name))) => variable(name)?,
                 ("vscode", Some(("input", id))) => self.asked(id)?,
-                _ => bail!("{} does not know ${{{name}}}", self.client),
+                _ => bail!("{} does not resolve ${{{name}}}", self.client),
             });
             rest = after;
         }

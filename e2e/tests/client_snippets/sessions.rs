@@ -102,7 +102,7 @@ async fn alias_mode_of_a_snippet_reaches_the_tool_list() -> anyhow::Result<()> {
 async fn reported_cost_equals_the_response_size() -> anyhow::Result<()> {
     let place = project()?;
     for mode in ["canonical", "both"] {
-        let told = place.json(&["tools", "list", "--alias-mode", mode])?;
+        let reported = place.json(&["tools", "list", "--alias-mode", mode])?;
         let arguments = [
             "mcp",
             "config",
@@ -116,8 +116,11 @@ async fn reported_cost_equals_the_response_size() -> anyhow::Result<()> {
         let agent = Agent::launched(server.command(&place)?).await?;
         let bytes = agent.tool_list().await?.to_string().len();
         agent.close().await;
-        assert_eq!(told["list_cost"]["bytes"], json!(bytes), "{mode}: {told}");
-        assert_eq!(told["list_cost"]["tokens_estimated"], json!(bytes.div_ceil(4)));
+        assert_eq!(reported["list_cost"]["bytes"], json!(bytes), "{mode}: {reported}");
+        assert_eq!(
+            reported["list_cost"]["tokens_estimated"],
+            json!(bytes.div_ceil(4))
+        );
     }
     Ok(())
 }

@@ -47,8 +47,8 @@ impl Attempts {
                     !PASSING.contains(&status.code()),
                     "{name} was not refused: {status:?}"
                 );
-                let said = format!("{} {:?}", status.message(), status.metadata());
-                self.shows_nothing(name, &[said.as_bytes(), status.details()].concat());
+                let text = format!("{} {:?}", status.message(), status.metadata());
+                self.shows_nothing(name, &[text.as_bytes(), status.details()].concat());
                 status
             }
         }

@@ -19,9 +19,9 @@ const LIMIT: Duration = Duration::from_secs(20);
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
 
 /// Full content of a refusal that the caller sees.
-fn told(status: &Status) -> Vec<u8> {
-    let said = format!("{:?} {}", status.code(), status.message());
-    [said.as_bytes(), status.details()].concat()
+fn refusal_bytes(status: &Status) -> Vec<u8> {
+    let text = format!("{:?} {}", status.code(), status.message());
+    [text.as_bytes(), status.details()].concat()
 }
 
 pub(crate) async fn run(
@@ -47,7 +47,7 @@ pub(crate) async fn run(
         let answer = hands.ask(way, Some(ticket.clone()), id).await;
         let name = format!("{way:?} of the other tenant's, {number}");
         let status = attempts.refused(&name, answer);
-        assert_eq!(told(&status), told(&unknown), "{name}");
+        assert_eq!(refusal_bytes(&status), refusal_bytes(&unknown), "{name}");
     }
     for id in [
         "",
@@ -102,11 +102,11 @@ async fn watch(
     let last = tenants
         .file(ACME, &tenants.token(ACME, "bea"), "the last one")
         .await?;
-    let mut heard = String::new();
-    while !heard.contains(&last.proposal) {
+    let mut received = String::new();
+    while !received.contains(&last.proposal) {
         let next = tokio::time::timeout(LIMIT, stream.message()).await??;
-        heard.push_str(&format!("{:?}", next.context("the watch ended")?));
+        received.push_str(&format!("{:?}", next.context("the watch ended")?));
     }
-    attempts.shows_nothing("a watch from the beginning", heard.as_bytes());
+    attempts.shows_nothing("a watch from the beginning", received.as_bytes());
     Ok(())
 }

@@ -71,11 +71,11 @@ fn edited(good: &common::DsseEnvelope) -> anyhow::Result<Vec<(String, common::Ds
     ];
     let mut all = Vec::new();
     for (field, value) in changes {
-        let mut bent = payload.clone();
-        anyhow::ensure!(bent[field] != value, "{field} is unchanged");
-        bent[field] = value;
+        let mut altered = payload.clone();
+        anyhow::ensure!(altered[field] != value, "{field} is unchanged");
+        altered[field] = value;
         let mut ticket = good.clone();
-        ticket.payload = bent.to_string().into_bytes();
+        ticket.payload = altered.to_string().into_bytes();
         all.push((format!("with another `{field}`"), ticket));
     }
     Ok(all)

@@ -98,10 +98,10 @@ fn the_loop(shop: &Shop) -> anyhow::Result<()> {
     place.run(&["apply", second])?.expect(3)?;
     assert_eq!(shop.order("SO-1001", "version")?, "2");
     assert_eq!(shop.order("SO-1001", "status")?, "placed");
-    let told = place.ok(&["replay", "show", &first])?.stdout;
+    let output = place.ok(&["replay", "show", &first])?.stdout;
     assert!(
-        told.contains("writeback_applied") && told.contains("Verified"),
-        "{told}"
+        output.contains("writeback_applied") && output.contains("Verified"),
+        "{output}"
     );
     Ok(())
 }

@@ -97,11 +97,11 @@ fn init_keeps_existing_files_without_force() -> anyhow::Result<()> {
     assert!(dry.stdout.contains("\"capabilities\""), "{dry}");
     assert_eq!(std::fs::read(place.path("synapsor.runner.json"))?, before);
     assert!(!place.path(".env.example").exists());
-    let told = place.json(&[&words(&init)[..], &["--output", "other/contract.json"]].concat());
-    assert!(told.is_err(), "a missing directory was accepted");
-    let told = place.json(&[&words(&init)[..], &["--force"]].concat())?;
+    let refused = place.json(&[&words(&init)[..], &["--output", "other/contract.json"]].concat());
+    assert!(refused.is_err(), "a missing directory was accepted");
+    let output = place.json(&[&words(&init)[..], &["--force"]].concat())?;
     assert_eq!(
-        (&told["written"], &told["proposal_tool"]),
+        (&output["written"], &output["proposal_tool"]),
         (&json!(true), &json!("order.propose_order_update"))
     );
     assert_ne!(std::fs::read(place.path("synapsor.runner.json"))?, before);

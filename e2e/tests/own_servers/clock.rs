@@ -16,43 +16,43 @@ pub(crate) async fn database_with_another_clock_is_not_written(scene: &Scene) ->
         return session_clock_is_the_server_clock(scene).await;
     }
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
-    let mut court = WriterHarness::with(deployment, &[]).await?;
+    let mut harness = WriterHarness::with(deployment, &[]).await?;
     for sign in ["-", "+"] {
-        court.deployment().target.execute(&format!(
+        harness.deployment().target.execute(&format!(
             "SET allow_system_table_mods = on;
              CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
                $$ SELECT pg_catalog.statement_timestamp() {sign} interval '{APART} s' $$"
         ))?;
-        let papers = court.honest();
-        court.refuses(&papers, "clock").await?;
+        let inputs = harness.valid_inputs();
+        harness.refuses(&inputs, "clock").await?;
     }
-    court.deployment().target.execute(
+    harness.deployment().target.execute(
         "SET allow_system_table_mods = on;
          CREATE OR REPLACE FUNCTION pg_catalog.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS
            $$ SELECT pg_catalog.statement_timestamp() $$",
     )?;
-    court.expect_valid_job_applied().await
+    harness.expect_valid_job_applied().await
 }
 
 /// MySQL and MariaDB let a session have its own time; the writer uses the server's. The proof `switches`, which
 /// steps the writer's clock, covers a server with another clock.
 async fn session_clock_is_the_server_clock(scene: &Scene) -> anyhow::Result<()> {
     let deployment = Deployment::on(Build::Plain, scene.server.server())?;
-    let mut court = WriterHarness::with(deployment, &[]).await?;
+    let mut harness = WriterHarness::with(deployment, &[]).await?;
     let owner = scene.server.server().session();
     owner.execute(&format!(
         "SET GLOBAL init_connect = 'SET timestamp = UNIX_TIMESTAMP() + {APART}'"
     ))?;
-    forget_connections(scene, &court)?;
-    let applied = court.expect_valid_job_applied().await;
+    close_connections(scene, &harness)?;
+    let applied = harness.expect_valid_job_applied().await;
     owner.execute("SET GLOBAL init_connect = ''")?;
-    forget_connections(scene, &court)?;
+    close_connections(scene, &harness)?;
     applied
 }
 
 /// A MySQL connection keeps the time that it was opened with.
-fn forget_connections(scene: &Scene, court: &WriterHarness) -> anyhow::Result<()> {
-    let Target::Server { roles, .. } = &court.deployment().target else {
+fn close_connections(scene: &Scene, harness: &WriterHarness) -> anyhow::Result<()> {
+    let Target::Server { roles, .. } = &harness.deployment().target else {
         anyhow::bail!("a server has the target");
     };
     let owner = scene.server.server().session();

@@ -9,17 +9,17 @@ use synapsor_e2e::databases::{Engine, PrivateServer, Session};
 use synapsor_source::EngineErrorKind;
 
 use crate::authority::Age;
-use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, open_writer, prepare, told, until};
+use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, open_writer, prepare, until, with_detail};
 
 async fn identity(engine: Engine, url: &str) -> anyhow::Result<String> {
     let reader = open(engine, None, &[(READ_URL, url)])?;
-    reader.identity().await.map_err(told)
+    reader.identity().await.map_err(with_detail)
 }
 
 /// Identity values that a writer compares with the proposal.
 async fn begun(engine: Engine, url: &str) -> anyhow::Result<String> {
     let writer = open_writer(engine, None, &[(WRITE_URL, url)])?;
-    writer.try_begin().await.map_err(told)
+    writer.try_begin().await.map_err(with_detail)
 }
 
 pub(crate) async fn restored_copy_on_the_server_is_another_database(scene: &Scene) -> anyhow::Result<()> {

@@ -37,11 +37,11 @@ impl Downgrade {
                     }
                 });
             }
-            let mut heard = Vec::new();
+            let mut received = Vec::new();
             while let Some(link) = links.join_next().await {
-                heard.push(link??);
+                received.push(link??);
             }
-            Ok(heard)
+            Ok(received)
         });
         Ok(Self {
             address,
@@ -51,7 +51,7 @@ impl Downgrade {
     }
 
     /// Bytes that each client sent after the attacker denied TLS.
-    pub(crate) async fn heard(self) -> anyhow::Result<Vec<Vec<u8>>> {
+    pub(crate) async fn received(self) -> anyhow::Result<Vec<Vec<u8>>> {
         self.stop.cancel();
         self.listening.await?
     }
@@ -84,8 +84,8 @@ async fn mysql(mut client: TcpStream, server: &str) -> anyhow::Result<Vec<u8>> {
 }
 
 async fn rest(mut client: TcpStream) -> anyhow::Result<Vec<u8>> {
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     // A client that closes the connection has sent nothing either.
-    let _ = client.read_to_end(&mut heard).await;
-    Ok(heard)
+    let _ = client.read_to_end(&mut received).await;
+    Ok(received)
 }

@@ -15,7 +15,7 @@ use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
 
 use crate::authority::{Age, Authority, write_for_owner};
-use crate::scene::{NAMES, Scene, sessions_of, told, until_it};
+use crate::scene::{NAMES, Scene, sessions_of, until_it, with_detail};
 use crate::tls::refused;
 
 /// URL in a file, and its account.
@@ -71,14 +71,14 @@ pub(crate) async fn changed_password_is_used_without_a_restart(scene: &Scene) ->
     let login = Login::new(scene, &scene.roles.reader, &scene.roles.read_url)?;
     let file = login.file().display().to_string();
     let reader = scene.open(None, &[("BILLING_READ_URL_FILE", &file)])?;
-    reader.read(&scene.plan()).await.map_err(told)?;
+    reader.read(&scene.plan()).await.map_err(with_detail)?;
     let before = scene.sessions_of(login.role)?;
     ensure!(!before.is_empty());
 
     login.change_password("second")?;
     login.write(&login.with_password("second"))?;
     until_it("only connections with the new password are used", async || {
-        reader.read(&scene.plan()).await.map_err(told)?;
+        reader.read(&scene.plan()).await.map_err(with_detail)?;
         let now = scene.sessions_of(login.role)?;
         Ok(!now.is_empty() && now.iter().all(|session| !before.contains(session)))
     })
@@ -96,7 +96,7 @@ pub(crate) async fn changed_password_is_used_without_a_restart(scene: &Scene) ->
         refused(reader.as_ref(), "third-and-wrong").await?;
     }
     login.write(&login.with_password("second"))?;
-    until_it("the right one helps", async || {
+    until_it("the right URL is accepted", async || {
         Ok(reader.read(&scene.plan()).await.is_ok())
     })
     .await?;
@@ -113,7 +113,7 @@ pub(crate) async fn changed_password_is_used_for_writing(scene: &Scene) -> anyho
     let file = login.file().display().to_string();
     let writer = scene.writer(None, &[("BILLING_WRITE_URL_FILE", &file)])?;
     let plan = scene.plan();
-    writer.try_begin().await.map_err(told)?;
+    writer.try_begin().await.map_err(with_detail)?;
 
     login.change_password("second")?;
     login.write(&login.with_password("second"))?;
@@ -121,7 +121,7 @@ pub(crate) async fn changed_password_is_used_for_writing(scene: &Scene) -> anyho
         Ok(writer.reading().read(&plan).await.is_ok())
     })
     .await?;
-    writer.try_begin().await.map_err(told)?;
+    writer.try_begin().await.map_err(with_detail)?;
     login.change_password(password(login.url))
 }
 
@@ -133,25 +133,25 @@ pub(crate) async fn changed_authority_is_used_without_a_restart(scene: &Scene) -
     let path = file.display().to_string();
     let ssl = json!({ "mode": "verify-full", "ca_env": "DB_CA" });
     let reader = scene.reader(ssl, &scene.roles.read_url, &[("DB_CA_FILE", &path)])?;
-    reader.read(&scene.plan()).await.map_err(told)?;
+    reader.read(&scene.plan()).await.map_err(with_detail)?;
 
     let next = Authority::new("the next authority")?;
     scene.present(&next.leaf(&NAMES, Age::Valid)?)?;
     write(&next.pem)?;
     let before = scene.sessions_of(&scene.roles.reader)?;
     until_it("a connection that trusts the new authority only", async || {
-        reader.read(&scene.plan()).await.map_err(told)?;
+        reader.read(&scene.plan()).await.map_err(with_detail)?;
         let now = scene.sessions_of(&scene.roles.reader)?;
         Ok(now.iter().any(|session| !before.contains(session)))
     })
     .await?;
     write(&scene.authority.pem)?;
-    until_it("the old authority knows the server no more", async || {
+    until_it("the old authority rejects the server", async || {
         Ok(reader.read(&scene.plan()).await.is_err())
     })
     .await?;
     scene.present(&scene.authority.leaf(&NAMES, Age::Valid)?)?;
-    until_it("and knows it again", async || {
+    until_it("the old authority accepts the server again", async || {
         Ok(reader.read(&scene.plan()).await.is_ok())
     })
     .await
@@ -183,7 +183,7 @@ pub(crate) async fn running_writer_survives_a_password_change(scene: &Scene) -> 
     let subject = desk.subject(&stack.deployment, &first).await?;
     desk.approve_and_order(&stack.deployment, &subject).await?;
     let watcher = scene.server.server().session();
-    until_it("the writer has come to the row", async || {
+    until_it("the writer waits for the row", async || {
         Ok(!sessions_of(&watcher, scene.engine, &role)?.is_empty())
     })
     .await?;

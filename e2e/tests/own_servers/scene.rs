@@ -249,7 +249,7 @@ fn write_leaf(folder: &Path, leaf: &Leaf) -> anyhow::Result<()> {
 }
 
 /// An engine's error with its log details.
-pub(crate) fn told(error: EngineError) -> anyhow::Error {
+pub(crate) fn with_detail(error: EngineError) -> anyhow::Error {
     anyhow::anyhow!("{error}: {}", error.detail)
 }
 

@@ -1,4 +1,4 @@
-//! TLS verification of servers by authority, name and validity; a rejected server learns nothing.
+//! TLS verification of servers by authority, name and validity; a rejected server receives no data.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use synapsor_source::EngineErrorKind;
 
 use crate::authority::{Age, Authority, BRIEFLY, self_signed, write_for_owner};
 use crate::downgrade::Downgrade;
-use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, told};
+use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, with_detail};
 
 /// Refused when connecting: reported as an unavailable database, without the server's message.
 pub(crate) async fn refused(engine: &dyn synapsor_source::Engine, secret: &str) -> anyhow::Result<()> {
@@ -49,13 +49,13 @@ pub(crate) async fn right_authority_is_accepted_by_name_and_by_file(scene: &Scen
         (&named, ("DB_CA_FILE", file.as_str())),
     ] {
         let engine = scene.reader(ssl.clone(), url, &[more])?;
-        ensure!(engine.read(&scene.plan()).await.map_err(told)?.rows.len() == 1);
+        ensure!(engine.read(&scene.plan()).await.map_err(with_detail)?.rows.len() == 1);
     }
     let writer = scene.writer(
         Some(ssl),
         &[(WRITE_URL, &scene.roles.write_url), ("DB_CA_FILE", &file)],
     )?;
-    writer.try_begin().await.map_err(told)?;
+    writer.try_begin().await.map_err(with_detail)?;
     Ok(())
 }
 
@@ -137,9 +137,12 @@ pub(crate) async fn tls_downgrade_receives_no_login(scene: &Scene) -> anyhow::Re
         let variables = [(WRITE_URL, &*url(&scene.roles.write_url)), ca];
         let writer = scene.writer(Some(ssl), &variables)?;
         ensure!(writer.try_begin().await.is_err());
-        let heard = between.heard().await?;
-        ensure!(heard.len() >= 2, "no client connected: the proxy was not tested");
-        ensure!(heard.iter().all(Vec::is_empty), "heard {heard:?}");
+        let received = between.received().await?;
+        ensure!(
+            received.len() >= 2,
+            "no client connected: the proxy was not tested"
+        );
+        ensure!(received.iter().all(Vec::is_empty), "received {received:?}");
     }
     Ok(())
 }
@@ -194,7 +197,7 @@ pub(crate) async fn client_certificate_is_sent_on_request(scene: &Scene) -> anyh
     let (cert, key) = (cert.display().to_string(), key.display().to_string());
     let more = [ca, ("DB_CERT_FILE", cert.as_str()), ("DB_KEY_FILE", key.as_str())];
     let reader = scene.reader(ssl.clone(), &url, &more)?;
-    reader.identity().await.map_err(told)?;
+    reader.identity().await.map_err(with_detail)?;
     // A key that other users can read is rejected.
     files::write_atomic(
         std::path::Path::new(&key),

@@ -30,7 +30,7 @@ fn newest(known: &Known) -> Option<String> {
 
 /// One client of a tenant.
 struct Worker {
-    door: McpHttpClient,
+    client: McpHttpClient,
     token: String,
     session: Option<String>,
     own: Tenant,
@@ -42,7 +42,7 @@ struct Worker {
 impl Worker {
     /// Sends one request and checks that the response contains nothing of the other tenant.
     async fn ask(&mut self, message: &Message) -> anyhow::Result<Reply> {
-        let reply = ask(&self.door, &self.token, self.session.as_deref(), message).await?;
+        let reply = ask(&self.client, &self.token, self.session.as_deref(), message).await?;
         ensure!(reply.status == 200, "{message:?}: {reply:?}");
         let text = reply.text();
         ensure!(!text.contains(self.other.canary), "{message:?}: {reply:?}");
@@ -95,7 +95,7 @@ impl Worker {
         for kind in ["proposals", "evidence", "replay"] {
             // The response is not scanned for the id, which is in the request.
             let message = Message::read(&uri(kind, &id));
-            let reply = ask(&self.door, &self.token, self.session.as_deref(), &message).await?;
+            let reply = ask(&self.client, &self.token, self.session.as_deref(), &message).await?;
             ensure!(reply.body.contains("no such record"), "{reply:?}");
             self.answers += 1;
         }
@@ -106,7 +106,7 @@ impl Worker {
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_calls_show_nothing_of_another_tenant() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
-    let (door, known) = (tenants.door(), [Known::default(), Known::default()]);
+    let (client, known) = (tenants.mcp_client(), [Known::default(), Known::default()]);
     let mut running = Vec::new();
     for number in 0..WORKERS * 2 {
         let (own, other, mine, theirs) = if number % 2 == 0 {
@@ -116,11 +116,11 @@ async fn concurrent_calls_show_nothing_of_another_tenant() -> anyhow::Result<()>
         };
         let token = tenants.token(own, &format!("agent-{}", number / 4));
         let session = match number / 2 % 2 {
-            0 => Some(door.open_session(&token).await?),
+            0 => Some(client.open_session(&token).await?),
             _ => None,
         };
         let mut worker = Worker {
-            door: door.clone(),
+            client: client.clone(),
             token,
             session,
             own,

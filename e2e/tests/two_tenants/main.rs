@@ -1,5 +1,5 @@
 //! Two tenants with a token each on one gateway: under load, with and without sessions. Neither sees records of
-//! the other, nor learns whether a record of the other exists.
+//! the other, nor can detect whether a record of the other exists.
 
 mod ids;
 mod load;
@@ -29,13 +29,13 @@ fn bytes(mut reply: Reply) -> String {
 
 /// Sends a request, in a session if one is named.
 async fn ask(
-    door: &McpHttpClient,
+    client: &McpHttpClient,
     token: &str,
     session: Option<&str>,
     message: &Message,
 ) -> anyhow::Result<Reply> {
     match session {
-        Some(session) => door.ask_in(token, session, message).await,
-        None => door.ask(token, message).await,
+        Some(session) => client.ask_in(token, session, message).await,
+        None => client.ask(token, message).await,
     }
 }

@@ -14,10 +14,10 @@ const NO_SESSION: &str = "ffffffffffffffffffffffffffffffffffffffff";
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_session_looks_like_an_unknown_one() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
     let colleague = tenants.token(ACME, "ben");
-    let session = door.open_session(&owner).await?;
+    let session = client.open_session(&owner).await?;
     let read = Message::inspect(ACME.invoices[0]);
     for token in [&other, &colleague] {
         for message in [
@@ -25,16 +25,19 @@ async fn foreign_session_looks_like_an_unknown_one() -> anyhow::Result<()> {
             &Message::new("tools/list", json!({})),
             &Message::new("ping", json!({})),
         ] {
-            let foreign = door.ask_in(token, &session, message).await?;
+            let foreign = client.ask_in(token, &session, message).await?;
             assert_eq!(foreign.status, 404, "{foreign:?}");
-            let unknown = door.ask_in(token, NO_SESSION, message).await?;
+            let unknown = client.ask_in(token, NO_SESSION, message).await?;
             assert_eq!(bytes(foreign), bytes(unknown));
         }
-        let foreign = door.end_session(token, &session).await?;
-        assert_eq!(bytes(foreign), bytes(door.end_session(token, NO_SESSION).await?));
+        let foreign = client.end_session(token, &session).await?;
+        assert_eq!(
+            bytes(foreign),
+            bytes(client.end_session(token, NO_SESSION).await?)
+        );
         let (foreign, unknown) = (
-            door.hear(token, &session).await?,
-            door.hear(token, NO_SESSION).await?,
+            client.open_stream(token, &session).await?,
+            client.open_stream(token, NO_SESSION).await?,
         );
         assert_eq!(
             (foreign.status(), unknown.status()),
@@ -42,17 +45,19 @@ async fn foreign_session_looks_like_an_unknown_one() -> anyhow::Result<()> {
         );
         assert_eq!(foreign.text().await?, unknown.text().await?);
     }
-    let still = door.ask_in(&owner, &session, &read).await?;
+    let still = client.ask_in(&owner, &session, &read).await?;
     assert!(still.body.contains(ACME.canary), "{still:?}");
     // A new token of the same caller is accepted as well.
-    let renewed = door.ask_in(&tenants.token(ACME, "ann"), &session, &read).await?;
+    let renewed = client
+        .ask_in(&tenants.token(ACME, "ann"), &session, &read)
+        .await?;
     assert!(renewed.body.contains(ACME.canary), "{renewed:?}");
     Ok(())
 }
 
 /// Subscribes or unsubscribes outside the caller's own sessions.
 async fn outside(
-    door: &McpHttpClient,
+    client: &McpHttpClient,
     token: &str,
     method: &str,
     address: &str,
@@ -60,7 +65,7 @@ async fn outside(
 ) -> anyhow::Result<String> {
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": {"uri": address}}).to_string();
     let bearer = format!("Bearer {token}");
-    let mut said = String::new();
+    let mut responses = String::new();
     for version in [LEGACY, SESSIONLESS] {
         let mut headers = vec![
             ("authorization", bearer.as_str()),
@@ -71,21 +76,21 @@ async fn outside(
         if !session.is_empty() {
             headers.push(("mcp-session-id", session));
         }
-        said.push_str(&bytes(door.post("/mcp", &headers, &body).await?));
+        responses.push_str(&bytes(client.post("/mcp", &headers, &body).await?));
     }
-    Ok(said)
+    Ok(responses)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn subscriptions_belong_to_own_sessions_only() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
-    let door = tenants.door();
+    let client = tenants.mcp_client();
     let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
     let filed = tenants.file(ACME, &owner, "goodwill").await?;
     let address = uri("proposals", &filed.proposal);
-    let session = door.open_session(&owner).await?;
-    let mut events = Events::of(door.hear(&owner, &session).await?)?;
-    let subscribed = door
+    let session = client.open_session(&owner).await?;
+    let mut events = Events::of(client.open_stream(&owner, &session).await?)?;
+    let subscribed = client
         .ask_in(
             &owner,
             &session,
@@ -96,14 +101,14 @@ async fn subscriptions_belong_to_own_sessions_only() -> anyhow::Result<()> {
     // No other caller ends it or adds a subscription, with the session's id or without one.
     for session in [session.as_str(), ""] {
         for method in ["resources/unsubscribe", "resources/subscribe"] {
-            let said = outside(&door, &other, method, &address, session).await?;
-            assert!(!said.contains("\"result\""), "{method}: {said}");
+            let responses = outside(&client, &other, method, &address, session).await?;
+            assert!(!responses.contains("\"result\""), "{method}: {responses}");
             let other_address = uri("proposals", UNKNOWN);
-            let said = outside(&door, &other, method, &other_address, session).await?;
-            assert!(!said.contains("\"result\""), "{method}: {said}");
+            let responses = outside(&client, &other, method, &other_address, session).await?;
+            assert!(!responses.contains("\"result\""), "{method}: {responses}");
         }
     }
-    let gone = door
+    let gone = client
         .ask(&owner, &Message::task("tasks/cancel", &filed.proposal))
         .await?;
     assert_eq!(gone.status, 200, "{gone:?}");

@@ -15,7 +15,7 @@ use rmcp::service::RequestContext;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::random;
 
-use crate::plain::said;
+use crate::plain::text_result;
 
 const KEY_DIGITS: usize = 40;
 
@@ -49,14 +49,14 @@ pub(crate) fn call(
     let of = |key: &str| answers.and_then(|answers| answers.get(key));
     let answer = match request.name.as_ref() {
         "test_input_required_result_elicitation" => match text_of(of("user_name"), "name") {
-            Some(name) => said(format!("Hello, {name}!")).into(),
+            Some(name) => text_result(format!("Hello, {name}!")).into(),
             None => asked(
                 [("user_name", form("What is your name?", "name", "string"))],
                 None,
             ),
         },
         "test_input_required_result_sampling" => match of("capital_question").and_then(sampled_text) {
-            Some(text) => said(text).into(),
+            Some(text) => text_result(text).into(),
             None => asked(
                 [("capital_question", sampling("What is the capital of France?"))],
                 None,
@@ -64,7 +64,7 @@ pub(crate) fn call(
         },
         "test_input_required_result_list_roots" => match of("client_roots") {
             Some(roots) if roots["roots"].is_array() => {
-                said(format!("The roots are {}", roots["roots"])).into()
+                text_result(format!("The roots are {}", roots["roots"])).into()
             }
             Some(_) | None => asked([("client_roots", roots())], None),
         },
@@ -73,13 +73,13 @@ pub(crate) fn call(
                 let wanted = form("Please confirm", "ok", "boolean");
                 asked([("confirm", wanted)], Some(memory.keep("confirm")))
             } else {
-                return Some(memory.take(state).map(|_| said("state-ok").into()));
+                return Some(memory.take(state).map(|_| text_result("state-ok").into()));
             }
         }
         "test_input_required_result_multiple_inputs" => {
             let keys = ["user_name", "greeting", "client_roots"];
             if keys.iter().all(|key| of(key).is_some()) {
-                return Some(memory.take(state).map(|_| said("all three came").into()));
+                return Some(memory.take(state).map(|_| text_result("all three came").into()));
             }
             asked(
                 [
@@ -96,7 +96,7 @@ pub(crate) fn call(
             asked(what_it_can(&client), None)
         }
         "test_streaming_elicitation" => match text_of(of("user_name"), "name") {
-            Some(name) => said(name).into(),
+            Some(name) => text_result(name).into(),
             None => asked([("user_name", form("Who?", "name", "string"))], None),
         },
         _ => return None,
@@ -112,7 +112,7 @@ fn rounds(
     let of = |key: &str| answers.and_then(|answers| answers.get(key));
     if let Some(color) = text_of(of("step2"), "color") {
         let name = memory.take(state)?;
-        return Ok(said(format!("{name} likes {color}.")).into());
+        return Ok(text_result(format!("{name} likes {color}.")).into());
     }
     if let Some(name) = text_of(of("step1"), "name") {
         memory.take(state)?;

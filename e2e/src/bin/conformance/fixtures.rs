@@ -18,7 +18,7 @@ use rmcp::{RoleServer, ServerHandler};
 use tokio::sync::broadcast;
 
 use crate::asking::{self, Memory};
-use crate::plain::{self, said};
+use crate::plain::{self, text_result};
 use crate::tasks::Tasks;
 use crate::{catalog, reading};
 
@@ -70,21 +70,21 @@ impl Fixtures {
             "test_missing_capability" => {
                 let client = context.client_capabilities().unwrap_or_default();
                 if client.sampling.is_some() {
-                    return Ok(said("sampling is there").into());
+                    return Ok(text_result("sampling is there").into());
                 }
                 let needed = ClientCapabilities::builder().enable_sampling().build();
                 Err(ErrorData::missing_required_client_capability(needed))
             }
-            "test_trigger_tool_change" => Ok(self.tell(Change::Tools)),
-            "test_trigger_prompt_change" => Ok(self.tell(Change::Prompts)),
+            "test_trigger_tool_change" => Ok(self.publish(Change::Tools)),
+            "test_trigger_prompt_change" => Ok(self.publish(Change::Prompts)),
             _ => Err(ErrorData::invalid_params("there is no such tool", None)),
         }
     }
 
-    fn tell(&self, change: Change) -> CallToolResponse {
+    fn publish(&self, change: Change) -> CallToolResponse {
         // There may be no subscriber.
         let _ = self.changes.send(change);
-        said("notified").into()
+        text_result("notified").into()
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn call(
             .to_owned()
     };
     let result = match name {
-        "test_simple_text" => said("This is a simple text response for testing."),
+        "test_simple_text" => text_result("This is a simple text response for testing."),
         "test_image_content" => CallToolResult::success(vec![ContentBlock::image(PNG, "image/png")]),
         "test_audio_content" => {
             CallToolResult::success(vec![ContentBlock::Audio(AudioContent::new(WAV, "audio/wav"))])
@@ -50,11 +50,11 @@ pub(crate) async fn call(
             embedded("test://mixed-content-resource"),
         ]),
         "test_error_handling" => CallToolResult::error(vec![ContentBlock::text("This tool always fails.")]),
-        "greet" => said(format!("Hello, {}!", text("name"))),
-        "json_schema_2020_12_tool" | "test_parameter_in_a_header" => said("taken"),
+        "greet" => text_result(format!("Hello, {}!", text("name"))),
+        "json_schema_2020_12_tool" | "test_parameter_in_a_header" => text_result("taken"),
         "test_reconnection" => {
             tokio::time::sleep(2 * PAUSE).await;
-            said("done")
+            text_result("done")
         }
         "test_tool_with_logging" => with_logging(context, 3).await,
         "test_logging_tool" => with_logging(context, 1).await,
@@ -72,7 +72,7 @@ pub(crate) async fn call(
     Some(Ok(result))
 }
 
-pub(crate) fn said(text: impl Into<String>) -> CallToolResult {
+pub(crate) fn text_result(text: impl Into<String>) -> CallToolResult {
     CallToolResult::success(vec![ContentBlock::text(text)])
 }
 
@@ -94,7 +94,7 @@ async fn with_logging(context: &RequestContext<RoleServer>, messages: usize) -> 
             tokio::time::sleep(PAUSE).await;
         }
     }
-    said("logged")
+    text_result("logged")
 }
 
 async fn with_progress(context: &RequestContext<RoleServer>) -> CallToolResult {
@@ -105,7 +105,7 @@ async fn with_progress(context: &RequestContext<RoleServer>) -> CallToolResult {
             tokio::time::sleep(PAUSE).await;
         }
     }
-    said("finished")
+    text_result("finished")
 }
 
 async fn sampled(context: &RequestContext<RoleServer>, prompt: String) -> Result<CallToolResult, ErrorData> {
@@ -116,7 +116,7 @@ async fn sampled(context: &RequestContext<RoleServer>, prompt: String) -> Result
         .content
         .first()
         .and_then(|content| content.as_text());
-    Ok(said(format!(
+    Ok(text_result(format!(
         "The model says: {}",
         text.map_or("", |text| text.text.as_str())
     )))
@@ -139,7 +139,7 @@ async fn elicited(
         .await
         .map_err(not_answered)?;
     let action = serde_json::to_value(action).map_err(not_answered)?;
-    Ok(said(format!(
+    Ok(text_result(format!(
         "User response: action={}, content={}",
         action.as_str().unwrap_or_default(),
         content.map_or_else(|| "none".to_owned(), |content| json!(content).to_string())

@@ -18,7 +18,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::asking::{form, requests, text_of};
 use crate::catalog::object;
-use crate::plain::said;
+use crate::plain::text_result;
 
 const ID_DIGITS: usize = 40;
 const TTL_MS: u64 = 10 * 60 * 1_000;
@@ -42,7 +42,7 @@ enum Work {
     Ask(InputRequests),
     /// Requests this input before it creates the task.
     AskFirst(InputRequests),
-    Say(String),
+    Reply(String),
 }
 
 fn work_of(request: &CallToolRequestParams) -> Option<Work> {
@@ -66,7 +66,7 @@ fn work_of(request: &CallToolRequestParams) -> Option<Work> {
         "test_tool_with_task" => {
             let answers = request.input_responses.as_ref();
             match text_of(answers.and_then(|answers| answers.get("user_name")), "name") {
-                Some(name) => Work::Say(format!("Hello, {name}!")),
+                Some(name) => Work::Reply(format!("Hello, {name}!")),
                 None => Work::AskFirst(requests([(
                     "user_name",
                     form("What is your name?", "name", "string"),
@@ -97,9 +97,9 @@ impl Tasks {
         Some(match work {
             Work::Sleep(time) => {
                 tokio::time::sleep(time).await;
-                Ok(said("computed").into())
+                Ok(text_result("computed").into())
             }
-            Work::Fail | Work::Break | Work::Ask(_) | Work::AskFirst(_) | Work::Say(_) => {
+            Work::Fail | Work::Break | Work::Ask(_) | Work::AskFirst(_) | Work::Reply(_) => {
                 let needed = ClientCapabilities::builder().enable_tasks().build();
                 Err(ErrorData::missing_required_client_capability(needed))
             }
@@ -126,7 +126,7 @@ impl Tasks {
         let payload = match work {
             Work::Sleep(time) => {
                 tokio::time::sleep(time).await;
-                completed(said("computed"))
+                completed(text_result("computed"))
             }
             Work::Fail => completed(CallToolResult::error(vec![ContentBlock::text("the job failed")])),
             Work::Break => TaskPayload::Failed {
@@ -135,7 +135,7 @@ impl Tasks {
             Work::Ask(input_requests) | Work::AskFirst(input_requests) => {
                 TaskPayload::InputRequired { input_requests }
             }
-            Work::Say(text) => completed(said(text)),
+            Work::Reply(text) => completed(text_result(text)),
         };
         self.settle(id, payload);
     }
@@ -166,7 +166,7 @@ impl Tasks {
             }
         }
         let payload = if input_requests.is_empty() {
-            completed(said(format!("answered: {}", json!(entry.answers))))
+            completed(text_result(format!("answered: {}", json!(entry.answers))))
         } else {
             TaskPayload::InputRequired { input_requests }
         };

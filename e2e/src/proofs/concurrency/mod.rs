@@ -64,7 +64,7 @@ struct Work {
     alone: Vec<Case>,
     /// Grouped by row.
     rivals: Vec<Vec<Case>>,
-    papers: Vec<(ProposalId, JobInputs)>,
+    inputs: Vec<(ProposalId, JobInputs)>,
 }
 
 async fn on_engine(ground: ProofEnv, size: Size) -> anyhow::Result<Json> {
@@ -73,17 +73,17 @@ async fn on_engine(ground: ProofEnv, size: Size) -> anyhow::Result<Json> {
     let deployment = &bench.stack.deployment;
     let journal = Journal::watch(ground.checker(deployment)?, "CR-");
     let began = Instant::now();
-    let ledger = DuplicatingLedger::start(deployment, &work.papers, size.writers, size.duplicates).await?;
+    let ledger = DuplicatingLedger::start(deployment, &work.inputs, size.writers, size.duplicates).await?;
     let writers: Vec<_> = (1..=size.writers)
         .map(|number| stack::writer(deployment, &ledger.address, &format!("crowd-{number}"), &[]))
         .collect::<anyhow::Result<_>>()?;
-    let said = ledger.everything(ALL_DONE).await?;
+    let reports = ledger.everything(ALL_DONE).await?;
     let took = began.elapsed();
     drop(writers);
     journal.close().await?;
     let mut findings = Findings::default();
     let effects = effects(&bench.checker, &mut findings, &work)?;
-    let tally = everybody_agrees(&bench, &mut findings, &work, &said)?;
+    let tally = compare_reports(&bench, &mut findings, &work, &reports)?;
     Ok(json!({
         "writers": size.writers,
         "duplicates": size.duplicates,
@@ -102,11 +102,11 @@ async fn work(bench: &mut CrashHarness, size: Size) -> anyhow::Result<Work> {
     let mut work = Work {
         alone: Vec::new(),
         rivals: Vec::new(),
-        papers: Vec::new(),
+        inputs: Vec::new(),
     };
     for number in 0..size.proposals {
         let case = bench.proposed(&format!("alone {number}")).await?;
-        work.papers.push(signed(bench, &case).await?);
+        work.inputs.push(signed(bench, &case).await?);
         work.alone.push(case);
     }
     for row in 0..size.contested {
@@ -119,7 +119,7 @@ async fn work(bench: &mut CrashHarness, size: Size) -> anyhow::Result<Work> {
             let case = bench
                 .proposed_on(&invoice, &format!("rival {number} for {row}"))
                 .await?;
-            work.papers.push(signed(bench, &case).await?);
+            work.inputs.push(signed(bench, &case).await?);
             rivals.push(case);
         }
         work.rivals.push(rivals);
@@ -136,13 +136,13 @@ async fn signed(bench: &mut CrashHarness, case: &Case) -> anyhow::Result<(Propos
         alice,
         &decision(deployment, alice, &case.subject, DecisionKind::Reject),
     );
-    let papers = JobInputs {
+    let inputs = JobInputs {
         proposal: case.subject.envelope.clone(),
         decisions: vec![case.approval.clone()],
         order: Some(bench.order(case)),
     };
     bench.desk.decide(&deny).await?;
-    Ok((case.subject.proposal.id.clone(), papers))
+    Ok((case.subject.proposal.id.clone(), inputs))
 }
 
 /// Counts the effects in the source: one per proposal, one per contested row.
@@ -171,20 +171,20 @@ fn effects(checker: &Checker, findings: &mut Findings, work: &Work) -> anyhow::R
 }
 
 /// Compares the reports of all writers with each other and with the source. Returns the count of each result.
-fn everybody_agrees(
+fn compare_reports(
     bench: &CrashHarness,
     findings: &mut Findings,
     work: &Work,
-    said: &BTreeMap<String, Vec<ReportedAttempt>>,
+    reports: &BTreeMap<String, Vec<ReportedAttempt>>,
 ) -> anyhow::Result<BTreeMap<String, usize>> {
     let mut tally = BTreeMap::new();
-    for said in said.values().flatten() {
-        *tally.entry(said.report.result.to_string()).or_default() += 1;
+    for reported in reports.values().flatten() {
+        *tally.entry(reported.report.result.to_string()).or_default() += 1;
     }
     let none = Vec::new();
-    let told = |case: &Case| said.get(&case.proposal).unwrap_or(&none);
+    let reports_of = |case: &Case| reports.get(&case.proposal).unwrap_or(&none);
     for case in &work.alone {
-        let outcome = agreed(bench, findings, case, told(case))?;
+        let outcome = agreed(bench, findings, case, reports_of(case))?;
         findings.check(
             outcome.as_deref() == Some("applied"),
             case,
@@ -195,7 +195,7 @@ fn everybody_agrees(
     for rivals in &work.rivals {
         let mut winners = 0;
         for case in rivals {
-            let outcome = agreed(bench, findings, case, told(case))?;
+            let outcome = agreed(bench, findings, case, reports_of(case))?;
             winners += usize::from(outcome.as_deref() == Some("applied"));
             let is_an_end = matches!(outcome.as_deref(), Some("applied" | "conflict"));
             findings.check(is_an_end, case, "rival neither succeeded nor failed", &outcome);
@@ -217,27 +217,33 @@ fn agreed(
     bench: &CrashHarness,
     findings: &mut Findings,
     case: &Case,
-    said: &[ReportedAttempt],
+    reports: &[ReportedAttempt],
 ) -> anyhow::Result<Option<String>> {
     let target = bench.look_at_target(case)?;
     let is_same = |s: &ReportedAttempt| s.receipt.is_none() || s.receipt == target.receipt;
     findings.check(
-        said.iter().all(is_same),
+        reports.iter().all(is_same),
         case,
         "a writer reported another receipt",
         &target,
     );
-    let wrote = said.iter().filter(|s| s.report.result == AttemptResult::Applied);
+    let wrote = reports
+        .iter()
+        .filter(|s| s.report.result == AttemptResult::Applied);
     let wrote: Vec<_> = wrote.map(|s| &s.report).collect();
     findings.check(wrote.len() <= 1, case, "more than one writer wrote", &wrote);
     let is_known =
         |s: &ReportedAttempt| matches!(&s.report.result, AttemptResult::Retryable(_)) || s.receipt.is_some();
-    let odd: Vec<_> = said.iter().filter(|s| !is_known(s)).map(|s| &s.report).collect();
+    let unexplained: Vec<_> = reports
+        .iter()
+        .filter(|s| !is_known(s))
+        .map(|s| &s.report)
+        .collect();
     findings.check(
-        odd.is_empty(),
+        unexplained.is_empty(),
         case,
         "a writer reported neither a receipt nor a reason to wait",
-        &odd,
+        &unexplained,
     );
     Ok(target.outcome)
 }

@@ -52,27 +52,27 @@ impl Ran {
 
 async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
     let began = Instant::now();
-    let tell = |ran: &Ran| {
+    let print_progress = |ran: &Ran| {
         let (engine, seconds) = (ground.engine, began.elapsed().as_secs());
         println!("crash on {engine}: {} {}, {seconds} s", ran.number, ran.what);
     };
     let mut findings = Findings::default();
     let mut bench = ground.bench(Build::Failpoints).await?;
     let mut cells = Vec::from(writer_cells::run(&mut bench, &mut findings, plan.small).await?);
-    cells.iter().for_each(tell);
+    cells.iter().for_each(print_progress);
     let revoked = revoked::run(&mut bench, &mut findings, plan.small).await?;
-    tell(&revoked);
+    print_progress(&revoked);
     cells.push(revoked);
     // The ledger's crashes do not depend on the source's engine.
     if ground.engine == Engine::Sqlite {
         let ledger = ledger_cells::run(&mut bench, &mut findings, plan.small).await?;
-        tell(&ledger);
+        print_progress(&ledger);
         cells.push(ledger);
     }
     let mut server_kills = 0;
     if let Some(server) = &ground.private {
         let server = server_cells::run(&mut bench, &mut findings, server, plan.small).await?;
-        tell(&server);
+        print_progress(&server);
         server_kills = server.number;
         cells.push(server);
     }
@@ -86,7 +86,7 @@ async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
         plan.small,
     )
     .await?;
-    tell(&kills);
+    print_progress(&kills);
     let proposals = at_the_end(&mut bench, &mut findings).await?;
     let skipped: Vec<Json> = cells.iter().chain([&kills]).filter_map(Ran::left_out).collect();
     Ok(json!({

@@ -17,7 +17,7 @@ const OPEN: usize = 8;
 /// Orders between two kills.
 const ORDERS: usize = 3;
 /// Maximum lifetime of a writer, as a multiple of the time of one writeback after a writer start on this machine.
-const LIVES: u32 = 3;
+const LIFETIME_MAX: u32 = 3;
 
 pub(super) async fn run(
     bench: &mut CrashHarness,
@@ -29,12 +29,12 @@ pub(super) async fn run(
     let mut open: Vec<Case> = Vec::new();
     let mut made = 0;
     let usual = one_writeback(bench, findings).await?;
-    let life_max_us = usize::try_from((usual * LIVES).as_micros())?;
+    let lifetime_max_us = usize::try_from((usual * LIFETIME_MAX).as_micros())?;
     for _ in 0..kills {
-        let life = Duration::from_micros(dice.below(life_max_us) as u64);
+        let lifetime = Duration::from_micros(dice.below(lifetime_max_us) as u64);
         let mut writer = bench.writer(WRITER)?;
         let killer = async {
-            tokio::time::sleep(life).await;
+            tokio::time::sleep(lifetime).await;
             writer.kill();
         };
         let stream = async {

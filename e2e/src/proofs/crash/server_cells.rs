@@ -16,15 +16,15 @@ const COMMITTED: &str = "after-commit";
 const ROUNDS: usize = 3;
 
 const SMALL: [(&str, Writer); 2] = [
-    ("after-receipt", Writer::GoesOn),
-    ("after-commit", Writer::GoesOn),
+    ("after-receipt", Writer::Continues),
+    ("after-commit", Writer::Continues),
 ];
 
-/// Fate of the writer.
+/// Behavior of the writer after the kill of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Writer {
-    GoesOn,
-    Dies,
+    Continues,
+    IsKilled,
 }
 
 pub(super) async fn run(
@@ -35,7 +35,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<Ran> {
     let round: Vec<(&str, Writer)> = POINTS
         .into_iter()
-        .flat_map(|point| [(point, Writer::GoesOn), (point, Writer::Dies)])
+        .flat_map(|point| [(point, Writer::Continues), (point, Writer::IsKilled)])
         .collect();
     let all = round.len() * ROUNDS;
     let cells = if small {
@@ -62,7 +62,7 @@ async fn cell(
         .await?;
     stopped.reached(Action::Hang).await?;
     block_in_place(|| server.kill_hard().and_then(|()| server.start_again()))?;
-    bench.checker.forget();
+    bench.checker.disconnect();
     let seen = bench.look_at_target(&case)?;
     let committed = point == COMMITTED;
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
@@ -73,12 +73,12 @@ async fn cell(
         &seen,
     );
     let process = match writer {
-        Writer::GoesOn => {
+        Writer::Continues => {
             let pid = Pid::from_child(&stopped.process.child);
             kill_process(pid, Signal::CONT)?;
             stopped.process
         }
-        Writer::Dies => {
+        Writer::IsKilled => {
             drop(stopped);
             bench.writer(WRITER)?
         }

@@ -94,7 +94,11 @@ impl fmt::Display for Seen {
             "its supervisor"
         };
         writeln!(f, "  {} (pid {})", self.name, self.pid)?;
-        writeln!(f, "    variables, says {source}: {}", list(&self.variables))?;
+        writeln!(
+            f,
+            "    variables, reported by {source}: {}",
+            list(&self.variables)
+        )?;
         match &self.files {
             None => writeln!(f, "    open files: closed to this user")?,
             Some(files) => {
@@ -115,7 +119,7 @@ impl fmt::Display for Seen {
             }
         }
         match &self.listeners {
-            None => writeln!(f, "    listens: says it is at {}", self.address),
+            None => writeln!(f, "    listens: reported at {}", self.address),
             Some(all) => writeln!(
                 f,
                 "    listens: {}",

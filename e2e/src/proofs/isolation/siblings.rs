@@ -30,12 +30,13 @@ pub(super) fn probe(
     );
     for subject in subjects {
         for (program, window) in WINDOWS {
-            let (worked, said) = look(account, program, subject.pid, window)?;
-            let refused = !worked && (said.contains("Permission denied") || said.contains("not permitted"));
+            let (worked, printed) = look(account, program, subject.pid, window)?;
+            let refused =
+                !worked && (printed.contains("Permission denied") || printed.contains("not permitted"));
             report.check(
                 refused,
                 format!(
-                    "{scene}: a sibling reads /proc/…/{window} of the {}: {said}",
+                    "{scene}: a sibling reads /proc/…/{window} of the {}: {printed}",
                     subject.name
                 ),
             );
@@ -56,9 +57,9 @@ fn look(account: &Account, program: &str, pid: u32, window: &str) -> anyhow::Res
         .env("LC_ALL", "C")
         .stdin(Stdio::null());
     let output = account.step_down(&mut command).output()?;
-    let said = [output.stdout, output.stderr].concat();
+    let printed = [output.stdout, output.stderr].concat();
     Ok((
         output.status.success(),
-        String::from_utf8_lossy(&said).into_owned(),
+        String::from_utf8_lossy(&printed).into_owned(),
     ))
 }

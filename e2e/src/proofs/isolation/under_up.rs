@@ -105,8 +105,8 @@ impl<'a> Up<'a> {
         let arguments = ["up", "--serve", "--port", "0", "--json"];
         let mut running = Running::of(command(place, account, &arguments)?, &arguments)?;
         running.until_printed(START, |out| serde_json::from_str::<Json>(out).is_ok())?;
-        let said: Json = serde_json::from_str(&running.printed()?.0)?;
-        let processes = said["processes"].as_array().context("processes")?;
+        let output: Json = serde_json::from_str(&running.printed()?.0)?;
+        let processes = output["processes"].as_array().context("processes")?;
         let subjects = processes
             .iter()
             .map(subject)

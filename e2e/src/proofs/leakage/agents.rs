@@ -89,7 +89,7 @@ struct Pipes {
     child: Child,
     input: ChildStdin,
     lines: Receiver<String>,
-    said: Vec<u8>,
+    received: Vec<u8>,
 }
 
 impl Pipes {
@@ -111,7 +111,7 @@ impl Pipes {
             child,
             input,
             lines,
-            said: Vec::new(),
+            received: Vec::new(),
         };
         let client = json!({ "name": "prover", "version": "1" });
         let params = json!({ "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client });
@@ -136,7 +136,7 @@ impl Pipes {
         writeln!(self.input, "{line}")?;
         loop {
             let line = self.lines.recv_timeout(ANSWER).context("no answer")?;
-            self.said.extend_from_slice(line.as_bytes());
+            self.received.extend_from_slice(line.as_bytes());
             let answer: Json = serde_json::from_str(&line)?;
             if is_answer(&answer) {
                 return Ok(answer);
@@ -147,11 +147,11 @@ impl Pipes {
     fn end(mut self, scene: &mut Scene) -> anyhow::Result<()> {
         drop(self.input);
         while let Ok(line) = self.lines.recv_timeout(ANSWER) {
-            self.said.extend_from_slice(line.as_bytes());
+            self.received.extend_from_slice(line.as_bytes());
         }
         until(ANSWER, || Ok(self.child.try_wait()?.is_some()))
-            .context("`mcp serve` after its client has gone")?;
-        scene.capture.add("MCP over stdio", self.said);
+            .context("`mcp serve` after its client disconnected")?;
+        scene.capture.add("MCP over stdio", self.received);
         scene
             .capture
             .add("MCP over stdio, stderr", std::fs::read(scene.place.path(ERRORS))?);

@@ -157,8 +157,8 @@ fn bytes(answer: &Result<Vec<u8>, Status>) -> Vec<u8> {
     match answer {
         Ok(bytes) => bytes.clone(),
         Err(status) => {
-            let said = format!("{:?} {} {:?}", status.code(), status.message(), status.metadata());
-            [said.as_bytes(), status.details()].concat()
+            let text = format!("{:?} {} {:?}", status.code(), status.message(), status.metadata());
+            [text.as_bytes(), status.details()].concat()
         }
     }
 }

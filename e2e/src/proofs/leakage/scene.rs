@@ -95,7 +95,7 @@ impl Scene {
         };
         // The first command creates the state directory with the trust file and the keys.
         scene.ok(&["smoke", "call", "billing.inspect_invoice", "--input", "call.json"])?;
-        scene.name_a_person()?;
+        scene.add_alias()?;
         Ok(scene)
     }
 
@@ -103,7 +103,7 @@ impl Scene {
         self.place.path(".synapsor").join(name)
     }
 
-    fn name_a_person(&self) -> anyhow::Result<()> {
+    fn add_alias(&self) -> anyhow::Result<()> {
         let path = self.state("synapsor.trust.json");
         let mut trust: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
         trust["aliases"] = json!({ "another-operator": self.alias });
@@ -118,8 +118,8 @@ impl Scene {
     pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let mut up = self.place.start(&["up", "--serve", "--port", "0", "--json"])?;
         up.until_printed(START, |out| serde_json::from_str::<Json>(out).is_ok())?;
-        let said: Json = serde_json::from_str(&up.printed()?.0)?;
-        self.processes = said["processes"].as_array().context("processes")?.clone();
+        let output: Json = serde_json::from_str(&up.printed()?.0)?;
+        self.processes = output["processes"].as_array().context("processes")?.clone();
         self.up = Some(up);
         let keys = self.state("keys");
         for role in ["operator-alice", "reader", "writer", "ledger"] {
@@ -190,11 +190,11 @@ impl Scene {
     /// Fails if the scan does not find a canary at its known location.
     pub(super) fn find_all_where_they_belong(&self) -> anyhow::Result<()> {
         let mut places = Capture::default();
-        let lies_there = |path: &Path| {
+        let is_known_location = |path: &Path| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             path.is_dir() || name.ends_with(".pem") || name.ends_with(".key") || name.contains("trust.json")
         };
-        places.add_files(&self.place.path(".synapsor"), &lies_there)?;
+        places.add_files(&self.place.path(".synapsor"), &is_known_location)?;
         places.add("variables", format!("{:?}", self.place.environment));
         places.add("rows", dump(&self.database)?);
         places.add("URLs", self.url_secret.clone());
@@ -243,11 +243,11 @@ impl Scene {
     }
 
     /// Counts a failure, or records an unexpected success.
-    pub(super) fn failed(&mut self, name: &str, is_failure: bool, said: &str) {
+    pub(super) fn failed(&mut self, name: &str, is_failure: bool, output: &str) {
         if is_failure {
             self.provoked += 1;
         } else {
-            self.wrong.push(format!("{name} did not fail: {said}"));
+            self.wrong.push(format!("{name} did not fail: {output}"));
         }
     }
 

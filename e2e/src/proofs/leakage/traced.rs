@@ -86,8 +86,8 @@ pub(super) fn demo(folder: &Path) -> anyhow::Result<Traced> {
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("TMPDIR", folder);
     let output = command.output().context("running the demo under strace")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "demo failed under strace: {said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "demo failed under strace: {stderr}");
     let facts: Json = serde_json::from_slice(&output.stdout)?;
     ensure!(
         facts["ok"] == Json::Bool(true),

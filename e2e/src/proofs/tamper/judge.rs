@@ -39,7 +39,7 @@ pub(super) struct Judge {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Detection {
     pub(super) by: By,
-    pub(super) says: String,
+    pub(super) message: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Judge {
     pub(super) fn alarm(&self, path: &Path) -> Option<Detection> {
         let store = |by, error: StoreError| Detection {
             by,
-            says: format!("{}: {error}", error.code()),
+            message: format!("{}: {error}", error.code()),
         };
         match Store::open(path, &self.origin, self.key()) {
             Ok(open) => drop(open),
@@ -83,13 +83,13 @@ impl Judge {
             Ok(report) => report,
             Err(error) => return Some(store(By::Verify, error)),
         };
-        let says = |says| Detection {
+        let detection = |message| Detection {
             by: By::Witness,
-            says,
+            message,
         };
         self.witnesses
             .iter()
-            .find_map(|pinned| self.witnessed(pinned, path, &report.note).err().map(says))
+            .find_map(|pinned| self.witnessed(pinned, path, &report.note).err().map(detection))
     }
 
     /// Checks the newest checkpoint against one pinned checkpoint, with the best proof that the store can offer.

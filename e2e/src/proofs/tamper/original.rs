@@ -93,7 +93,7 @@ fn fill_database(deployment: &Deployment, invoices: usize) -> anyhow::Result<()>
     Ok(filling.commit()?)
 }
 
-/// Most are applied; some are rejected, meet a changed row, wait, or are proposed twice.
+/// Most are applied; some are rejected, conflict with a changed row, wait, or are proposed twice.
 async fn one_proposal(
     stack: &Stack,
     agent: &Agent,

@@ -44,10 +44,10 @@ async fn alarm(scene: &Scene) -> anyhow::Result<Option<String>> {
     let ledger = match stack::ledger(deployment, &[]) {
         Ok(ledger) => ledger,
         Err(error) => {
-            let said = format!("{error:#}");
+            let message = format!("{error:#}");
             anyhow::ensure!(
-                said.contains("STORE_"),
-                "the ledger did not start, but not for its store: {said}"
+                message.contains("STORE_"),
+                "the ledger did not start, for another reason than its store: {message}"
             );
             return Ok(Some("it did not start".to_owned()));
         }

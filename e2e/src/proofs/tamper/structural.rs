@@ -13,7 +13,7 @@ use tlog_tiles::tlog;
 use super::edits::attack;
 use super::judge::{By, Judge, RECORDS};
 use super::original::Original;
-use super::tree::make_anew;
+use super::tree::rebuild;
 use crate::proofs::SeededRng;
 
 /// Kind of structural attack.
@@ -68,12 +68,12 @@ impl Attack {
             Self::Swap => attack(path, |store| swap(store, size, dice)),
             Self::SwapSigned => attack(path, |store| {
                 let what = swap(store, size, dice)?;
-                make_anew(store, size, judge.origin(), &judge.key())?;
+                rebuild(store, size, judge.origin(), &judge.key())?;
                 Ok(format!("{what}, signed again"))
             }),
             Self::Fork => attack(path, |store| {
                 let what = another_actor(store, size, dice)?;
-                make_anew(store, size, judge.origin(), &judge.key())?;
+                rebuild(store, size, judge.origin(), &judge.key())?;
                 Ok(what)
             }),
             Self::LongerFork => attack(path, |store| {
@@ -82,7 +82,7 @@ impl Attack {
                 for seq in size..size + more {
                     append(store, seq)?;
                 }
-                make_anew(store, size + more, judge.origin(), &judge.key())?;
+                rebuild(store, size + more, judge.origin(), &judge.key())?;
                 Ok(format!("{what}, and {more} events more"))
             }),
             Self::RowGone => attack(path, |store| row_gone(store, dice)),

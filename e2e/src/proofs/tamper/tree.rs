@@ -38,7 +38,7 @@ impl Nodes {
 }
 
 /// Rebuilds leaves and tree from the current events and signs every checkpoint again; there are `size` events.
-pub(super) fn make_anew(store: &Connection, size: u64, origin: &str, key: &SigningKey) -> anyhow::Result<()> {
+pub(super) fn rebuild(store: &Connection, size: u64, origin: &str, key: &SigningKey) -> anyhow::Result<()> {
     let mut nodes = Nodes(Vec::new());
     for seq in 0..size {
         let place = i64::try_from(seq)?;
