@@ -66,6 +66,16 @@ impl From<SettingError> for ExitError {
     }
 }
 
+/// Returns the value of a setting that has no default; `name` is its variable.
+///
+/// # Errors
+/// `SETTING_MISSING` when neither flag nor variable is set.
+pub fn required<T>(value: Option<T>, name: &str) -> Result<T, SettingError> {
+    value.ok_or_else(|| SettingError::Missing {
+        name: name.to_owned(),
+    })
+}
+
 impl EnvVars {
     /// Uses the variables of this process; each is read on access.
     pub fn of_process() -> Self {
@@ -144,23 +154,6 @@ impl EnvVars {
         match flag {
             Some(value) => Ok(value),
             None => Ok(self.parse(name)?.unwrap_or(default)),
-        }
-    }
-
-    /// Returns `flag`, else the variable `name`.
-    ///
-    /// # Errors
-    /// When both are missing, or the variable does not parse.
-    pub fn require<T: FromStr<Err: fmt::Display>>(
-        &self,
-        flag: Option<T>,
-        name: &str,
-    ) -> Result<T, SettingError> {
-        match flag {
-            Some(value) => Ok(value),
-            None => self.parse(name)?.ok_or_else(|| SettingError::Missing {
-                name: name.to_owned(),
-            }),
         }
     }
 
@@ -243,7 +236,7 @@ mod tests {
         assert_eq!(env.choose(None, "PORT", 9), Ok(7));
         assert_eq!(env.choose(None, "OTHER", 9), Ok(9));
         assert_eq!(
-            env.require::<u16>(None, "OTHER"),
+            required(None::<u16>, "OTHER"),
             Err(SettingError::Missing { name: "OTHER".into() })
         );
     }

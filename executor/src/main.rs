@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::CommandFactory as _;
 use mimalloc::MiMalloc;
 use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
@@ -15,7 +15,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     run::run_confined(
         Level::INFO,
-        ExecutorArgs::parse,
+        || run::parse_arguments(ExecutorArgs::command()),
         |arguments| arguments.serve.run_file.clone(),
         |_| Ok(()),
         synapsor_executor::run,

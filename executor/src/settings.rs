@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use synapsor_chassis::run::ExitError;
-use synapsor_chassis::settings::{EnvVars, SettingError};
+use synapsor_chassis::settings::{EnvVars, SettingError, required};
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, ExecutorKind, is_identifier};
@@ -217,18 +217,18 @@ impl Settings {
             return Err(ExitError::new(ErrorCode::SettingInvalid, text));
         }
         Ok(Self {
-            role: required(flags.role, "ROLE")?,
-            contract: required(flags.contract, "CONTRACT")?,
-            trust: required(flags.trust, "TRUST")?,
+            role: required(flags.role, "SYNAPSOR_EXECUTOR_ROLE")?,
+            contract: required(flags.contract, "SYNAPSOR_EXECUTOR_CONTRACT")?,
+            trust: required(flags.trust, "SYNAPSOR_EXECUTOR_TRUST")?,
             listen: flags.listen,
-            ledger: required(flags.ledger, "LEDGER")?,
+            ledger: required(flags.ledger, "SYNAPSOR_EXECUTOR_LEDGER")?,
             tls: TlsFiles {
-                ca: required(flags.tls_ca, "TLS_CA")?,
-                cert: required(flags.tls_cert, "TLS_CERT")?,
-                key: required(flags.tls_key, "TLS_KEY")?,
+                ca: required(flags.tls_ca, "SYNAPSOR_EXECUTOR_TLS_CA")?,
+                cert: required(flags.tls_cert, "SYNAPSOR_EXECUTOR_TLS_CERT")?,
+                key: required(flags.tls_key, "SYNAPSOR_EXECUTOR_TLS_KEY")?,
             },
-            signing_key: required(flags.signing_key, "SIGNING_KEY")?,
-            state_dir: required(flags.state_dir, "STATE_DIR")?,
+            signing_key: required(flags.signing_key, "SYNAPSOR_EXECUTOR_SIGNING_KEY")?,
+            state_dir: required(flags.state_dir, "SYNAPSOR_EXECUTOR_STATE_DIR")?,
             run_file: flags.run_file,
             allow_gateway: flags.allow_gateway,
             has_lifeline: flags.lifeline == Some(ExitTrigger::Stdin),
@@ -237,12 +237,6 @@ impl Settings {
             receipt_table: flags.receipt_table,
         })
     }
-}
-
-fn required<T>(value: Option<T>, name: &str) -> Result<T, SettingError> {
-    value.ok_or_else(|| SettingError::Missing {
-        name: format!("SYNAPSOR_EXECUTOR_{name}"),
-    })
 }
 
 /// Rejects a start with a credential of the other role in the environment. A variable that the contract names

@@ -45,7 +45,7 @@ use settings::{Settings, Transport};
 pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), ExitError> {
     let environment = EnvVars::of_process();
     settings::refuse_database_urls(&environment)?;
-    let settings = Settings::resolve(flags, &environment)?;
+    let settings = Settings::resolve(&flags, &environment)?;
     if settings.ends_with_parent {
         shutdown::end_with_parent()?;
     }

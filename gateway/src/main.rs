@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use mimalloc::MiMalloc;
 use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
@@ -15,7 +14,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     run::run_confined(
         Level::INFO,
-        GatewayArgs::parse,
+        || run::parse_arguments(GatewayArgs::command_line()),
         GatewayArgs::run_file,
         synapsor_gateway::confine,
         synapsor_gateway::run,

@@ -1,13 +1,14 @@
-//! Flags and environment variables of the gateway, resolved and validated before anything is opened.
+//! Command line of the gateway: a flag overrides the environment, which overrides the default. Everything is
+//! validated before anything is opened.
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, Parser, ValueEnum};
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::sandbox::SandboxPolicy;
-use synapsor_chassis::settings::EnvVars;
+use synapsor_chassis::settings::{EnvVars, SettingError, required};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
@@ -41,36 +42,66 @@ pub(crate) enum GatewayExitTrigger {
 #[derive(Debug, Parser)]
 #[command(name = "synapsor-gateway", version)]
 pub struct GatewayArgs {
-    /// Client transport [env: SYNAPSOR_GATEWAY_TRANSPORT] [default: stdio]
-    #[arg(long, value_enum)]
-    transport: Option<TransportName>,
-    /// Reader address, host:port [env: SYNAPSOR_GATEWAY_READER]
-    #[arg(long, value_name = "ADDR")]
+    /// Client transport
+    #[arg(long, value_enum, default_value = "stdio", env = "SYNAPSOR_GATEWAY_TRANSPORT")]
+    transport: TransportName,
+    /// Reader address, host:port
+    #[arg(long, value_name = "ADDR", env = "SYNAPSOR_GATEWAY_READER")]
     reader: Option<String>,
-    /// Ledger address, host:port; required for resources and tasks [env: SYNAPSOR_GATEWAY_LEDGER]
-    #[arg(long, value_name = "ADDR")]
+    /// Ledger address, host:port; required for resources and tasks
+    #[arg(long, value_name = "ADDR", env = "SYNAPSOR_GATEWAY_LEDGER")]
     ledger: Option<String>,
-    /// CA certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CA]
-    #[arg(long, value_name = "PATH")]
+    /// CA certificate, PEM
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "SYNAPSOR_GATEWAY_TLS_CA",
+        hide_env_values = true
+    )]
     tls_ca: Option<PathBuf>,
-    /// Gateway certificate, PEM [env: SYNAPSOR_GATEWAY_TLS_CERT]
-    #[arg(long, value_name = "PATH")]
+    /// Gateway certificate, PEM
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "SYNAPSOR_GATEWAY_TLS_CERT",
+        hide_env_values = true
+    )]
     tls_cert: Option<PathBuf>,
-    /// Key of the gateway certificate, PEM, mode 0600 [env: SYNAPSOR_GATEWAY_TLS_KEY]
-    #[arg(long, value_name = "PATH")]
+    /// Key of the gateway certificate, PEM, mode 0600
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "SYNAPSOR_GATEWAY_TLS_KEY",
+        hide_env_values = true
+    )]
     tls_key: Option<PathBuf>,
-    /// Deployment id that peer certificates must carry [env: SYNAPSOR_GATEWAY_DEPLOYMENT]
-    #[arg(long, value_name = "ID")]
+    /// Deployment id that peer certificates must carry
+    #[arg(long, value_name = "ID", env = "SYNAPSOR_GATEWAY_DEPLOYMENT")]
     deployment: Option<String>,
-    /// Result format 1 or 2; 0 uses the contract's setting [env: SYNAPSOR_GATEWAY_RESULT_FORMAT]
-    #[arg(long, value_name = "0|1|2", value_parser = clap::value_parser!(u8).range(0..=2))]
-    result_format: Option<u8>,
+    /// Result format 1 or 2; 0 uses the contract's setting
+    #[arg(
+        long,
+        value_name = "0|1|2",
+        default_value = "0",
+        value_parser = clap::value_parser!(u8).range(0..=2),
+        env = "SYNAPSOR_GATEWAY_RESULT_FORMAT"
+    )]
+    result_format: u8,
     /// Listed tool names: canonical, openai (without dots) or both; calls accept either
-    /// [env: SYNAPSOR_GATEWAY_ALIAS_MODE] [default: canonical]
-    #[arg(long, value_name = "MODE")]
-    alias_mode: Option<AliasMode>,
-    /// Run file with the gateway's address, written once it serves [env: SYNAPSOR_GATEWAY_RUN_FILE]
-    #[arg(long, value_name = "PATH")]
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "canonical",
+        env = "SYNAPSOR_GATEWAY_ALIAS_MODE"
+    )]
+    alias_mode: AliasMode,
+    /// Run file with the gateway's address, written once it serves
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "SYNAPSOR_GATEWAY_RUN_FILE",
+        hide_env_values = true
+    )]
     run_file: Option<PathBuf>,
     /// Exit when the parent closes stdin (HTTP only), or when the parent exits
     #[arg(long, value_enum)]
@@ -102,99 +133,69 @@ pub(crate) enum Transport {
     Http(Box<HttpSettings>),
 }
 
+impl GatewayArgs {
+    /// Returns the command line, with the variables of the flags that the gateway shares with its parent's command.
+    pub fn command_line() -> clap::Command {
+        HttpFlags::with_variables(Self::command())
+    }
+
+    /// Returns the path of the run file.
+    pub fn run_file(&self) -> Option<PathBuf> {
+        self.run_file.clone()
+    }
+
+    fn tls_files(&self) -> Result<TlsFiles, SettingError> {
+        Ok(TlsFiles {
+            ca: required(self.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
+            cert: required(self.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
+            key: required(self.tls_key.clone(), "SYNAPSOR_GATEWAY_TLS_KEY")?,
+        })
+    }
+
+    fn reader(&self) -> Result<String, SettingError> {
+        required(self.reader.clone(), "SYNAPSOR_GATEWAY_READER")
+    }
+}
+
 impl Settings {
-    /// Resolves flags, then environment variables, then defaults.
-    pub(crate) fn resolve(flags: GatewayArgs, env: &EnvVars) -> Result<Self, ExitError> {
-        let tls = TlsFiles {
-            ca: env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
-            cert: env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
-            key: env.require(flags.tls_key.clone(), "SYNAPSOR_GATEWAY_TLS_KEY")?,
-        };
-        let deployment: String = env.require(flags.deployment.clone(), "SYNAPSOR_GATEWAY_DEPLOYMENT")?;
-        let reader: String = env.require(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?;
-        let format = match flags.result_format {
-            Some(format) => format,
-            None => env.parse("SYNAPSOR_GATEWAY_RESULT_FORMAT")?.unwrap_or(0),
-        };
-        let run_file = run_file(&flags, env)?;
+    /// Validates the flags.
+    pub(crate) fn resolve(flags: &GatewayArgs, env: &EnvVars) -> Result<Self, ExitError> {
+        let tls = flags.tls_files()?;
+        let deployment = required(flags.deployment.clone(), "SYNAPSOR_GATEWAY_DEPLOYMENT")?;
+        let ledger = flags.ledger.clone();
         Ok(Self {
-            transport: transport(&flags, env)?,
+            reader: Endpoint::new(Role::Reader, flags.reader()?),
+            transport: transport(flags, env)?,
             ends_with_parent: flags.lifeline == Some(GatewayExitTrigger::Parent),
-            reader: Endpoint::new(Role::Reader, reader),
-            ledger: ledger(&flags, env)?.map(|address| Endpoint::new(Role::Ledger, address)),
+            ledger: ledger.map(|address| Endpoint::new(Role::Ledger, address)),
             tls: own_certificate(&tls, &deployment)?,
-            result_format: wished_format(format)?,
-            alias_mode: env.choose(
-                flags.alias_mode,
-                "SYNAPSOR_GATEWAY_ALIAS_MODE",
-                AliasMode::Canonical,
-            )?,
-            run_file,
+            result_format: wanted_format(flags.result_format),
+            alias_mode: flags.alias_mode,
+            run_file: flags.run_file(),
         })
     }
 }
 
 /// Returns the sandbox policy that these settings require; opens nothing.
 pub(crate) fn needs(flags: &GatewayArgs, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
-    let own = [
-        env.require(flags.tls_ca.clone(), "SYNAPSOR_GATEWAY_TLS_CA")?,
-        env.require(flags.tls_cert.clone(), "SYNAPSOR_GATEWAY_TLS_CERT")?,
-        env.require(flags.tls_key.clone(), "SYNAPSOR_GATEWAY_TLS_KEY")?,
-    ];
+    let TlsFiles { ca, cert, key } = flags.tls_files()?;
     let mut needs = SandboxPolicy {
-        files: own.to_vec(),
+        files: vec![ca, cert, key],
         ..SandboxPolicy::default()
     };
-    needs.allow_connect(&env.require::<String>(flags.reader.clone(), "SYNAPSOR_GATEWAY_READER")?);
-    if let Some(address) = ledger(flags, env)? {
-        needs.allow_connect(&address);
+    needs.allow_connect(&flags.reader()?);
+    if let Some(address) = &flags.ledger {
+        needs.allow_connect(address);
     }
-    if let Some(path) = run_file(flags, env)? {
-        needs.allow_write_dir_of(&path);
+    if let Some(path) = &flags.run_file {
+        needs.allow_write_dir_of(path);
     }
-    match transport_name(flags, env)? {
+    match flags.transport {
         TransportName::Stdio => {}
         TransportName::StreamableHttp => flags.http.needs(HttpProtocol::Streamable, env, &mut needs)?,
         TransportName::HttpBridge => flags.http.needs(HttpProtocol::Bridge, env, &mut needs)?,
     }
     Ok(needs)
-}
-
-fn ledger(flags: &GatewayArgs, env: &EnvVars) -> Result<Option<String>, ExitError> {
-    match &flags.ledger {
-        Some(address) => Ok(Some(address.clone())),
-        None => Ok(env.get("SYNAPSOR_GATEWAY_LEDGER")?),
-    }
-}
-
-impl GatewayArgs {
-    /// Returns the path of the run file; `None` also if its variable is not readable, which [`Settings`] reports.
-    pub fn run_file(&self) -> Option<PathBuf> {
-        run_file(self, &EnvVars::of_process()).ok().flatten()
-    }
-}
-
-fn run_file(flags: &GatewayArgs, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
-    match &flags.run_file {
-        Some(path) => Ok(Some(path.clone())),
-        None => Ok(env.parse("SYNAPSOR_GATEWAY_RUN_FILE")?),
-    }
-}
-
-fn transport_name(flags: &GatewayArgs, env: &EnvVars) -> Result<TransportName, ExitError> {
-    if let Some(name) = flags.transport {
-        return Ok(name);
-    }
-    match env.get("SYNAPSOR_GATEWAY_TRANSPORT")? {
-        None => Ok(TransportName::Stdio),
-        Some(text) => TransportName::from_str(&text, false).map_err(|_| {
-            ExitError::new(
-                ErrorCode::SettingInvalid,
-                "SYNAPSOR_GATEWAY_TRANSPORT: unknown transport",
-            )
-            .with_fix("set it to stdio, streamable-http or http-bridge")
-        }),
-    }
 }
 
 fn transport(flags: &GatewayArgs, env: &EnvVars) -> Result<Transport, ExitError> {
@@ -203,7 +204,7 @@ fn transport(flags: &GatewayArgs, env: &EnvVars) -> Result<Transport, ExitError>
         let settings = flags.http.resolve_for(wire, env, ends_with_stdin)?;
         Ok(Transport::Http(Box::new(settings)))
     };
-    match transport_name(flags, env)? {
+    match flags.transport {
         TransportName::StreamableHttp => http(HttpProtocol::Streamable),
         TransportName::HttpBridge => http(HttpProtocol::Bridge),
         TransportName::Stdio if ends_with_stdin || flags.http.opens_without_token() => Err(ExitError::new(
@@ -226,23 +227,19 @@ fn own_certificate(files: &TlsFiles, deployment: &str) -> Result<TlsMaterial, Ex
         .with_fix("set the gateway's own certificate and its deployment"))
 }
 
-fn wished_format(number: u8) -> Result<Option<ResultFormat>, ExitError> {
+/// Returns the format of a number that the command line has checked; `None` for the contract's setting.
+const fn wanted_format(number: u8) -> Option<ResultFormat> {
     match number {
-        0 => Ok(None),
-        1 => Ok(Some(ResultFormat::V1)),
-        2 => Ok(Some(ResultFormat::V2)),
-        _ => Err(ExitError::new(
-            ErrorCode::SettingInvalid,
-            "SYNAPSOR_GATEWAY_RESULT_FORMAT: expected 0, 1 or 2",
-        )
-        .with_fix("set it to 2")),
+        1 => Some(ResultFormat::V1),
+        2 => Some(ResultFormat::V2),
+        _ => None,
     }
 }
 
 /// Returns the result format: the setting, else the contract's, else 1 as in 0.1.x, with a warning.
-pub(crate) fn result_format(wished: Option<ResultFormat>, of_contract: Option<ResultFormat>) -> ResultFormat {
-    let format = wished.or(of_contract).unwrap_or(ResultFormat::V1);
-    if wished.is_none() && format == ResultFormat::V1 {
+pub(crate) fn result_format(wanted: Option<ResultFormat>, of_contract: Option<ResultFormat>) -> ResultFormat {
+    let format = wanted.or(of_contract).unwrap_or(ResultFormat::V1);
+    if wanted.is_none() && format == ResultFormat::V1 {
         tracing::warn!(
             "using result format 1; set \"result_format\": 2 in the contract or pass --result-format 2"
         );

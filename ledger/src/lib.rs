@@ -42,7 +42,7 @@ pub use access::{SERVICES, STREAMING_METHODS, access_table};
 pub use error::{refusal_of, refusal_of_store};
 pub use rpc::routes;
 pub use serve::serve;
-pub use settings::Settings;
+pub use settings::LedgerArgs;
 pub use trust::Trust;
 
 use lease::Streams;

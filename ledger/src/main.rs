@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::CommandFactory as _;
 use mimalloc::MiMalloc;
 use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
-use synapsor_ledger::{Settings, serve};
+use synapsor_ledger::{LedgerArgs, serve};
 
 /// A call makes many small allocations; see docs/decisions/0006-allocator.md.
 #[global_allocator]
@@ -15,7 +15,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 fn main() -> ExitCode {
     run::run_confined(
         Level::INFO,
-        Settings::parse,
+        || run::parse_arguments(LedgerArgs::command()),
         |settings| settings.run_file.clone(),
         |_| Ok(()),
         serve,

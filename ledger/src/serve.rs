@@ -11,7 +11,6 @@ use synapsor_chassis::files::{self, FileLock};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::run_file::RunFile;
-use synapsor_chassis::tls::TlsFiles;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -19,8 +18,9 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
+use crate::settings::{LedgerArgs, Settings};
 use crate::store::{Store, StoreError, StoreTxError};
-use crate::{Ledger, RequestContext, STREAMING_METHODS, Settings, Trust, access_table, refusal_of, routes};
+use crate::{Ledger, RequestContext, STREAMING_METHODS, Trust, access_table, refusal_of, routes};
 
 /// Time after the last connection at which a ledger started on demand ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -33,7 +33,12 @@ const START_AGAIN: Duration = Duration::from_secs(2);
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs the ledger until `stop`, or until it is no longer needed.
-pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), ExitError> {
+///
+/// # Errors
+/// When a setting is missing, a file is invalid, the store belongs to another process, or the listen address is
+/// not available.
+pub async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitError> {
+    let settings = Settings::resolve(flags)?;
     let lock = own_store(&settings.store)?;
     let trust = TrustFileCache::new(&settings.trust);
     let current = Trust::current(&trust).map_err(|e| from_refusal(&e))?;
@@ -48,12 +53,7 @@ pub async fn serve(settings: Settings, stop: CancellationToken) -> Result<(), Ex
         return Err(ExitError::new(ErrorCode::WrongKey, text)
             .with_fix("use the key whose id is listed under `ledgers` in the trust file"));
     }
-    let tls = TlsFiles {
-        ca: settings.ca.clone(),
-        cert: settings.cert.clone(),
-        key: settings.key.clone(),
-    }
-    .load()?;
+    let tls = settings.tls.load()?;
     let access = access_table(&current.file.deployment_id);
     let limits = ServerLimits::default().with_streaming(STREAMING_METHODS);
     let server = GrpcServer::bind(settings.listen, &tls, access, limits).await?;

@@ -1,14 +1,17 @@
-//! Command line of the ledger: flag over environment variable over default.
+//! Command line of the ledger: a flag overrides the environment, which overrides the default.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use synapsor_chassis::run::ExitError;
+use synapsor_chassis::settings::required;
+use synapsor_chassis::tls::TlsFiles;
 
 /// Ledger: stores proposals, evidence, decisions and receipts in a verifiable log.
-#[derive(Debug, Clone, Parser)]
+#[derive(Debug, Parser)]
 #[command(name = "synapsor-ledger", version)]
-pub struct Settings {
+pub struct LedgerArgs {
     /// Store file; created when missing, in an existing directory
     #[arg(
         long,
@@ -16,7 +19,7 @@ pub struct Settings {
         env = "SYNAPSOR_LEDGER_STORE",
         hide_env_values = true
     )]
-    pub store: PathBuf,
+    pub store: Option<PathBuf>,
     /// Trust file of the deployment
     #[arg(
         long,
@@ -24,7 +27,7 @@ pub struct Settings {
         env = "SYNAPSOR_TRUST_FILE",
         hide_env_values = true
     )]
-    pub trust: PathBuf,
+    pub trust: Option<PathBuf>,
     /// Ledger signing key: Ed25519, PKCS#8 PEM, readable only by its owner
     #[arg(
         long,
@@ -32,7 +35,7 @@ pub struct Settings {
         env = "SYNAPSOR_LEDGER_SIGNING_KEY_FILE",
         hide_env_values = true
     )]
-    pub signing_key: PathBuf,
+    pub signing_key: Option<PathBuf>,
     /// Certificate authority shared by the ledger and its callers
     #[arg(
         long = "tls-ca",
@@ -40,7 +43,7 @@ pub struct Settings {
         env = "SYNAPSOR_LEDGER_TLS_CA",
         hide_env_values = true
     )]
-    pub ca: PathBuf,
+    pub ca: Option<PathBuf>,
     /// Certificate of the ledger
     #[arg(
         long = "tls-cert",
@@ -48,7 +51,7 @@ pub struct Settings {
         env = "SYNAPSOR_LEDGER_TLS_CERT",
         hide_env_values = true
     )]
-    pub cert: PathBuf,
+    pub cert: Option<PathBuf>,
     /// Private key of the certificate
     #[arg(
         long = "tls-key",
@@ -56,7 +59,7 @@ pub struct Settings {
         env = "SYNAPSOR_LEDGER_TLS_KEY",
         hide_env_values = true
     )]
-    pub key: PathBuf,
+    pub key: Option<PathBuf>,
     /// Listen address; port 0 selects a free port
     #[arg(
         long,
@@ -76,4 +79,36 @@ pub struct Settings {
     /// Exit 5 seconds after the last connection
     #[arg(long)]
     pub on_demand: bool,
+}
+
+/// Validated settings of the ledger.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) store: PathBuf,
+    pub(crate) trust: PathBuf,
+    pub(crate) signing_key: PathBuf,
+    pub(crate) tls: TlsFiles,
+    pub(crate) listen: SocketAddr,
+    pub(crate) run_file: Option<PathBuf>,
+    pub(crate) on_demand: bool,
+}
+
+impl Settings {
+    /// # Errors
+    /// `SETTING_MISSING` for a setting without a value or default.
+    pub(crate) fn resolve(flags: LedgerArgs) -> Result<Self, ExitError> {
+        Ok(Self {
+            store: required(flags.store, "SYNAPSOR_LEDGER_STORE")?,
+            trust: required(flags.trust, "SYNAPSOR_TRUST_FILE")?,
+            signing_key: required(flags.signing_key, "SYNAPSOR_LEDGER_SIGNING_KEY_FILE")?,
+            tls: TlsFiles {
+                ca: required(flags.ca, "SYNAPSOR_LEDGER_TLS_CA")?,
+                cert: required(flags.cert, "SYNAPSOR_LEDGER_TLS_CERT")?,
+                key: required(flags.key, "SYNAPSOR_LEDGER_TLS_KEY")?,
+            },
+            listen: flags.listen,
+            run_file: flags.run_file,
+            on_demand: flags.on_demand,
+        })
+    }
 }

@@ -3,6 +3,7 @@
 
 mod lock;
 mod stamp;
+mod watch;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 pub use lock::FileLock;
 pub use stamp::FileStamp;
+pub use watch::{CachedFile, FileWatch};
 
 use crate::random;
 use crate::run::ExitError;

@@ -1,6 +1,7 @@
 //! Shared body of every `main`: hardening, arguments, logs, runtime, exit code. Callers pass the argument parser
 //! and the process body.
 
+mod arguments;
 mod failure;
 
 use std::io::Write as _;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use synapsor_codes::ErrorCode;
 use tokio_util::sync::CancellationToken;
 
+pub use arguments::parse_arguments;
 pub use failure::ExitError;
 pub use synapsor_codes::Exit;
 

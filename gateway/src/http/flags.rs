@@ -1,4 +1,4 @@
-//! Flags and environment variables of the HTTP server, resolved and validated before anything is opened.
+//! Flags of the HTTP server and their variables, validated before anything is opened.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -29,18 +29,20 @@ const SESSION_IDLE_SECONDS_MAX: u64 = 24 * 60 * 60;
 const PER_SECOND_DEFAULT: NonZeroU32 = NonZeroU32::new(50).expect("50 is not zero");
 const PER_SECOND_MAX: u32 = 100_000;
 
-/// HTTP server options. The variables `SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE`, `_TLS_SERVER_CERT`, `_TLS_SERVER_KEY`,
-/// `_SESSION_IDLE_SECONDS` and `_RATE_PER_SECOND` replace flags that are not given.
+/// HTTP server options.
 #[derive(Debug, clap::Args)]
 pub struct HttpFlags {
-    /// HTTP listen address; port 0 selects a free port
-    /// [env: SYNAPSOR_GATEWAY_LISTEN] [default: 127.0.0.1:8766, the bridge 127.0.0.1:8765]
-    #[arg(long, value_name = "ADDR")]
+    /// HTTP listen address; port 0 selects a free port [default: 127.0.0.1:8766, the bridge 127.0.0.1:8765]
+    #[arg(long, value_name = "ADDR", env = "SYNAPSOR_GATEWAY_LISTEN")]
     listen: Option<SocketAddr>,
     /// Environment variable with the static bearer token; NAME_FILE names a file instead
-    /// [env: SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV] [default: SYNAPSOR_RUNNER_HTTP_TOKEN]
-    #[arg(long, value_name = "NAME")]
-    auth_token_env: Option<String>,
+    #[arg(
+        long,
+        value_name = "NAME",
+        env = "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
+        default_value = AUTH_TOKEN_ENV_DEFAULT
+    )]
+    auth_token_env: String,
     /// Authenticate callers by access tokens of the issuer in the reader's contract
     #[arg(long, conflicts_with_all = ["auth_token_env", "auth_tokens_file", "dev_no_auth"])]
     access_tokens: bool,
@@ -94,14 +96,31 @@ enum AuthMode {
     },
 }
 
+/// Flags of [`HttpServerFlags`] that a variable of the gateway can set. Flags that widen access have none.
+const VARIABLES: [(&str, &str); 5] = [
+    ("auth_tokens_file", "SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE"),
+    ("tls_server_cert", "SYNAPSOR_GATEWAY_TLS_SERVER_CERT"),
+    ("tls_server_key", "SYNAPSOR_GATEWAY_TLS_SERVER_KEY"),
+    ("session_idle_seconds", "SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS"),
+    ("rate_per_second", "SYNAPSOR_GATEWAY_RATE_PER_SECOND"),
+];
+
 impl HttpFlags {
+    /// Adds the variables of the shared flags to a command with these options. The gateway's parent declares the same
+    /// flags and passes them on, so they carry no variable themselves.
+    pub(crate) fn with_variables(command: clap::Command) -> clap::Command {
+        VARIABLES.iter().fold(command, |command, (id, variable)| {
+            command.mut_arg(id, |argument| argument.env(variable).hide_env_values(true))
+        })
+    }
+
     /// Whether the flag that disables authentication is set; it is valid for HTTP only.
     pub(crate) fn opens_without_token(&self) -> bool {
         self.server.dev_no_auth
     }
 
-    /// Resolves flags, then environment variables, then defaults, for streamable HTTP. With a lifeline the server
-    /// ends when its stdin closes.
+    /// Validates the flags for streamable HTTP, and reads the bearer token. With a lifeline the server ends when its
+    /// stdin closes.
     ///
     /// # Errors
     /// When a setting is invalid, or settings conflict.
@@ -115,8 +134,8 @@ impl HttpFlags {
         env: &EnvVars,
         has_lifeline: bool,
     ) -> Result<HttpSettings, ExitError> {
-        let listen = self.listen(wire, env)?;
-        let tls = self.tls_files(env)?;
+        let listen = self.listen(wire);
+        let tls = self.tls_files()?;
         let exposure = self.server.listen_policy(listen, tls.is_some());
         exposure.check()?;
         let hosts = checked(&self.server.allowed_hosts, "--allowed-host", is_host)?;
@@ -127,8 +146,8 @@ impl HttpFlags {
             wire,
             listen,
             has_lifeline,
-            session_idle: self.session_idle(env)?,
-            per_second: self.per_second(env)?,
+            session_idle: self.session_idle()?,
+            per_second: self.per_second()?,
             auth: self.auth(env)?,
             is_https_outside: tls.is_some() || self.server.tls_terminated,
             tls,
@@ -146,51 +165,33 @@ impl HttpFlags {
         env: &EnvVars,
         needs: &mut SandboxPolicy,
     ) -> Result<(), ExitError> {
-        needs.listened.push(self.listen(wire, env)?.port());
-        if let Some(files) = self.tls_files(env)? {
+        needs.listened.push(self.listen(wire).port());
+        if let Some(files) = self.tls_files()? {
             needs.folder_of(&files.cert);
             needs.folder_of(&files.key);
         }
-        if let Some(path) = self.tokens_file(env)? {
-            needs.folder_of(&path);
+        if let Some(path) = &self.server.auth_tokens_file {
+            needs.folder_of(path);
         }
-        let token_file = env.get(&format!("{}_FILE", self.token_name(env)?))?;
+        let token_file = env.get(&format!("{}_FILE", self.auth_token_env))?;
         needs.files.extend(token_file.map(PathBuf::from));
         Ok(())
     }
 
-    fn listen(&self, wire: HttpProtocol, env: &EnvVars) -> Result<SocketAddr, ExitError> {
+    fn listen(&self, wire: HttpProtocol) -> SocketAddr {
         let port = match wire {
             HttpProtocol::Streamable => PORT_DEFAULT,
             HttpProtocol::Bridge => BRIDGE_PORT_DEFAULT,
         };
-        let loopback = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-        Ok(env.choose(self.listen, "SYNAPSOR_GATEWAY_LISTEN", loopback)?)
+        self.listen
+            .unwrap_or_else(|| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port))
     }
 
-    fn token_name(&self, env: &EnvVars) -> Result<String, ExitError> {
-        let default = AUTH_TOKEN_ENV_DEFAULT.to_owned();
-        Ok(env.choose(
-            self.auth_token_env.clone(),
-            "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
-            default,
-        )?)
-    }
-
-    fn tokens_file(&self, env: &EnvVars) -> Result<Option<PathBuf>, ExitError> {
-        match &self.server.auth_tokens_file {
-            Some(path) => Ok(Some(path.clone())),
-            None => Ok(env.parse("SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE")?),
-        }
-    }
-
-    fn tls_files(&self, env: &EnvVars) -> Result<Option<ServerTlsFiles>, ExitError> {
-        let path = |flag: &Option<PathBuf>, name| match flag {
-            Some(path) => Ok(Some(path.clone())),
-            None => env.parse::<PathBuf>(name),
-        };
-        let cert = path(&self.server.tls_server_cert, "SYNAPSOR_GATEWAY_TLS_SERVER_CERT")?;
-        let key = path(&self.server.tls_server_key, "SYNAPSOR_GATEWAY_TLS_SERVER_KEY")?;
+    fn tls_files(&self) -> Result<Option<ServerTlsFiles>, ExitError> {
+        let (cert, key) = (
+            self.server.tls_server_cert.clone(),
+            self.server.tls_server_key.clone(),
+        );
         match (cert, key) {
             (None, None) => Ok(None),
             (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
@@ -202,13 +203,11 @@ impl HttpFlags {
         }
     }
 
-    fn session_idle(&self, env: &EnvVars) -> Result<Duration, ExitError> {
-        const NAME: &str = "SYNAPSOR_GATEWAY_SESSION_IDLE_SECONDS";
-        let seconds = env.choose(
-            self.server.session_idle_seconds,
-            NAME,
-            SESSION_IDLE_SECONDS_DEFAULT,
-        )?;
+    fn session_idle(&self) -> Result<Duration, ExitError> {
+        let seconds = self
+            .server
+            .session_idle_seconds
+            .unwrap_or(SESSION_IDLE_SECONDS_DEFAULT);
         if (1..=SESSION_IDLE_SECONDS_MAX).contains(&seconds) {
             return Ok(Duration::from_secs(seconds));
         }
@@ -218,9 +217,8 @@ impl HttpFlags {
         )))
     }
 
-    fn per_second(&self, env: &EnvVars) -> Result<NonZeroU32, ExitError> {
-        const NAME: &str = "SYNAPSOR_GATEWAY_RATE_PER_SECOND";
-        let rate = env.choose(self.server.rate_per_second, NAME, PER_SECOND_DEFAULT)?;
+    fn per_second(&self) -> Result<NonZeroU32, ExitError> {
+        let rate = self.server.rate_per_second.unwrap_or(PER_SECOND_DEFAULT);
         if rate.get() <= PER_SECOND_MAX {
             return Ok(rate);
         }
@@ -237,12 +235,12 @@ impl HttpFlags {
         if self.access_tokens {
             return Ok(AuthMode::Issued(None));
         }
-        let name = self.token_name(env)?;
-        let file = self.tokens_file(env)?;
+        let name = &self.auth_token_env;
+        let file = self.server.auth_tokens_file.clone();
         let of_variable = if file.is_some() {
-            Secret::read_optional(env, &name)?
+            Secret::read_optional(env, name)?
         } else {
-            Some(Secret::read(env, &name).map_err(token_failure)?)
+            Some(Secret::read(env, name).map_err(token_failure)?)
         };
         Ok(AuthMode::Tokens { of_variable, file })
     }

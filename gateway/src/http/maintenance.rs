@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files::FileWatch;
 use synapsor_chassis::run::ExitError;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use super::admission::RequestLimiter;
-use super::file_watch::FileWatch;
 use super::sessions::Sessions;
 use super::static_tokens::StaticTokens;
 use super::tls::ServerTls;
@@ -39,7 +40,7 @@ impl ReloadState {
     }
 
     fn refresh(&mut self, what: &'static str, read: impl FnOnce() -> Result<(), ExitError>) {
-        if !self.files.may_have_changed() {
+        if !self.files.may_have_changed(SystemClock.now_ms()) {
             return;
         }
         let outcome = read();

@@ -6,7 +6,6 @@ mod bridge;
 mod callers;
 mod connections;
 mod cors;
-mod file_watch;
 mod flags;
 mod guarded_body;
 mod health;

@@ -7,12 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, FileWatch};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
 use synapsor_codes::ErrorCode;
 
-use super::file_watch::FileWatch;
 use crate::caller::Caller;
 
 /// Name of the token from the environment variable.

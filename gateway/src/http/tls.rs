@@ -10,12 +10,10 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, FileWatch};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use tokio_rustls::TlsAcceptor;
-
-use super::file_watch::FileWatch;
 
 const PEM_BYTES_MAX: u64 = 256 * 1024;
 
