@@ -1,5 +1,6 @@
-//! Trust anchors of a reader or writer process: trust file, contract, signing key and pinned checkpoint.
+//! What a process trusts: trust file, contract, signing key and pinned checkpoint.
 
+pub mod pin_file;
 pub mod pinned_checkpoint;
 pub mod trust;
 

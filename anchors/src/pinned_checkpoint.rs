@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::{
@@ -16,7 +15,8 @@ use synapsor_domain::trust::{ServiceKey, TrustFile};
 use synapsor_proto::common::v1 as wire;
 use synapsor_proto::ledger::v1::GetCheckpointResponse;
 
-const FILE_BYTES_MAX: u64 = 4096;
+use crate::pin_file::{PinFile, PinFileError};
+
 /// Minimum interval between writes of the pin file. A killed process loses at most the log growth of this
 /// interval, and nothing that it verified before. Submissions and writebacks do not rest on this interval.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
@@ -26,7 +26,7 @@ const HEADS_MAX: usize = 64;
 /// Pinned checkpoint and the file that stores it.
 #[derive(Debug, Clone)]
 pub struct CheckpointPinFile {
-    path: PathBuf,
+    file: PinFile,
     inner: Arc<Mutex<PinState>>,
     /// Serializes writes, so that an older pin never overwrites a newer one.
     writing: Arc<Mutex<()>>,
@@ -61,20 +61,22 @@ pub enum CheckpointStatus {
 impl CheckpointPinFile {
     /// Loads the pinned checkpoint of one log, or starts without one.
     pub fn load(path: PathBuf, origin: &str) -> Result<Self, PublicError> {
-        let pinned = match files::read_bounded(&path, FILE_BYTES_MAX) {
-            Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes)
-                .filter(|w| w.origin == origin)
-                .ok_or_else(|| {
-                    PublicError::new(
-                        ErrorCode::WitnessOtherLog,
-                        format!(
-                            "{} pins another log; move it away if the deployment was recreated",
-                            path.display()
-                        ),
-                    )
-                })?,
-            Err(FileError::Missing(_)) => PinnedCheckpoint::new(origin),
-            Err(error) => return Err(PublicError::new(ErrorCode::WitnessUnreadable, error.to_string())),
+        let file = PinFile::new(path);
+        let pinned = match file.load() {
+            Ok(Some(pinned)) if pinned.origin == origin => pinned,
+            Ok(None) => PinnedCheckpoint::new(origin),
+            Ok(Some(_)) | Err(PinFileError::Corrupt(_)) => {
+                return Err(PublicError::new(
+                    ErrorCode::WitnessOtherLog,
+                    format!(
+                        "{} pins another log; move it away if the deployment was recreated",
+                        file.path().display()
+                    ),
+                ));
+            }
+            Err(error @ PinFileError::File(_)) => {
+                return Err(PublicError::new(ErrorCode::WitnessUnreadable, error.to_string()));
+            }
         };
         let memory = PinState {
             kept: pinned.size,
@@ -87,7 +89,7 @@ impl CheckpointPinFile {
             failure: None,
         };
         Ok(Self {
-            path,
+            file,
             inner: Arc::new(Mutex::new(memory)),
             writing: Arc::default(),
         })
@@ -288,7 +290,8 @@ impl CheckpointPinFile {
             return Ok(());
         }
         if !self.is_behind_file(&pinned) {
-            files::write_atomic(&self.path, &pinned.to_bytes(), MODE_PRIVATE)
+            self.file
+                .store(&pinned)
                 .map_err(|e| refused(format!("pinned checkpoint file not writable: {e}")))?;
         }
         let mut memory = self.memory();
@@ -298,8 +301,7 @@ impl CheckpointPinFile {
 
     /// Returns whether another process of the same role pinned a larger tree: the file must never shrink.
     fn is_behind_file(&self, pinned: &PinnedCheckpoint) -> bool {
-        let on_file = files::read_bounded(&self.path, FILE_BYTES_MAX).ok();
-        let on_file = on_file.and_then(|bytes| PinnedCheckpoint::from_bytes(&bytes));
+        let on_file = self.file.load().ok().flatten();
         on_file.is_some_and(|w| w.origin == pinned.origin && w.size > pinned.size)
     }
 }

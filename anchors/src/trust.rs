@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::files::{self, FileError, FileStamp};
+use synapsor_chassis::files::{self, CachedFile, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Contract;
@@ -24,7 +24,7 @@ const KEY_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Clone)]
 pub struct TrustFileCache {
     path: PathBuf,
-    last: Arc<Mutex<Option<Last>>>,
+    last: Arc<Mutex<CachedFile<Read>>>,
     /// Determines the tree head at which a key counts as retired if its entry names none.
     pin: Arc<OnceLock<Pin>>,
 }
@@ -34,14 +34,6 @@ type Pin = Box<dyn Fn() -> Option<TreeHead> + Send + Sync>;
 
 /// Trust file with the digest of its bytes.
 type Read = (Arc<TrustFile>, Digest);
-
-/// Version read last.
-#[derive(Debug)]
-struct Last {
-    read: Read,
-    /// Present if any later change of the file yields a different stamp.
-    stamp: Option<FileStamp>,
-}
 
 impl fmt::Debug for TrustFileCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,9 +45,10 @@ impl fmt::Debug for TrustFileCache {
 
 impl TrustFileCache {
     pub fn new(path: impl Into<PathBuf>) -> Self {
+        let path = path.into();
         Self {
-            path: path.into(),
-            last: Arc::default(),
+            last: Arc::new(Mutex::new(CachedFile::new(path.clone()))),
+            path,
             pin: Arc::default(),
         }
     }
@@ -64,7 +57,7 @@ impl TrustFileCache {
     /// counts as retired at the tree head that `pin` returned when the file was read.
     pub fn pin_by(&self, pin: impl Fn() -> Option<TreeHead> + Send + Sync + 'static) {
         let _ = self.pin.set(Box::new(pin));
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = CachedFile::new(self.path.clone());
     }
 
     /// Returns the current trust file and the digest of its bytes; reads the file only when it may have changed.
@@ -74,33 +67,25 @@ impl TrustFileCache {
     /// `TRUST_FILE_UNREADABLE`, `TRUST_FILE_OPEN` if other users could have written it, and parse errors.
     pub fn read(&self) -> Result<Read, PublicError> {
         files::check_not_writable_by_others(&self.path).map_err(|e| unreadable(&e))?;
-        let stamp = FileStamp::of(&self.path).map_err(|e| unreadable(&e))?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = &*last
-            && known.stamp.as_ref() == Some(&stamp)
-        {
-            return Ok(known.read.clone());
-        }
-        let settled = Some(stamp).filter(|stamp| stamp.is_stable(SystemClock.now_ms()));
+        last.get(SystemClock.now_ms(), |last| self.load(last)).cloned()
+    }
+
+    fn load(&self, last: Option<&Read>) -> Result<Read, PublicError> {
         let bytes = files::read_bounded(&self.path, FILE_LIMIT).map_err(|e| unreadable(&e))?;
         let digest = TrustFile::digest_of(&bytes);
-        let file = match &*last {
-            Some(known) if known.read.1 == digest => known.read.0.clone(),
-            known => {
-                let mut file = TrustFile::parse(&bytes)?;
-                let earlier = known.as_ref().map(|known| known.read.0.as_ref());
-                file.pin_retirements(self.pin.get().and_then(|pin| pin()), earlier);
-                if known.is_some() {
-                    tracing::warn!(%digest, "trust file changed");
-                }
-                Arc::new(file)
-            }
-        };
-        *last = Some(Last {
-            read: (file.clone(), digest),
-            stamp: settled,
-        });
-        Ok((file, digest))
+        if let Some(last) = last.filter(|(_, last)| *last == digest) {
+            return Ok(last.clone());
+        }
+        let mut file = TrustFile::parse(&bytes)?;
+        file.pin_retirements(
+            self.pin.get().and_then(|pin| pin()),
+            last.map(|(file, _)| file.as_ref()),
+        );
+        if last.is_some() {
+            tracing::warn!(%digest, "trust file changed");
+        }
+        Ok((Arc::new(file), digest))
     }
 }
 

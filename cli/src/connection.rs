@@ -19,9 +19,9 @@ use crate::supervisor::{
 use crate::{Context, contract_file, pinned_checkpoint};
 
 /// Pinned checkpoint of the local deployment, in the state directory.
-const LOCAL_WITNESS: &str = "cli.witness";
+const LOCAL_PIN_FILE: &str = "cli.witness";
 /// Pinned checkpoint of a remote deployment, beside its trust file.
-const REMOTE_WITNESS: &str = "synapsor.witness";
+const REMOTE_PIN_FILE: &str = "synapsor.witness";
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Timeout for another writer of the state directory to serve or to exit.
@@ -82,7 +82,7 @@ impl LedgerConnection {
         let state = state::find(context)?;
         let instance = Instance::new(&state)?;
         let mut trust = state::load_trust(state.trust_path())?;
-        let pinned = pinned_checkpoint::pinned(&state.pinned(LOCAL_WITNESS), &trust);
+        let pinned = pinned_checkpoint::pinned(&state.pinned(LOCAL_PIN_FILE), &trust);
         trust.pin_retirements(pinned, None);
         let tls = instance.operator(&context.env)?;
         let ledger = RunningLedger::ensure(context, &state, &instance).await?;
@@ -124,7 +124,7 @@ impl LedgerConnection {
         let tls = remote_certificate(context)?;
         let trust_path = state::trust_path(context)?;
         let mut trust = state::load_trust(&trust_path)?;
-        let pinned = pinned_checkpoint::pinned(&trust_path.with_file_name(REMOTE_WITNESS), &trust);
+        let pinned = pinned_checkpoint::pinned(&trust_path.with_file_name(REMOTE_PIN_FILE), &trust);
         trust.pin_retirements(pinned, None);
         let ledger = link(&tls, Endpoint::new(Role::Ledger, address))?;
         Ok(Self {
@@ -151,10 +151,10 @@ impl LedgerConnection {
     }
 
     /// Path of the pinned checkpoint: in the state directory, or beside the trust file.
-    pub(crate) fn witness_path(&self) -> PathBuf {
+    pub(crate) fn pin_path(&self) -> PathBuf {
         match &self.place {
-            ConnectionMode::Local { state, .. } => state.pinned(LOCAL_WITNESS),
-            ConnectionMode::Remote => self.trust_path.with_file_name(REMOTE_WITNESS),
+            ConnectionMode::Local { state, .. } => state.pinned(LOCAL_PIN_FILE),
+            ConnectionMode::Remote => self.trust_path.with_file_name(REMOTE_PIN_FILE),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Pinned checkpoint of the CLI: every contact with the ledger must extend it. One file, updated under a lock,
 //! so that two concurrent commands cannot cause a false rollback error.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use synapsor_chassis::files::{self, FileError, FileLock, MODE_PRIVATE};
+use synapsor_anchors::pin_file::{PinFile, PinFileError};
+use synapsor_chassis::files::FileLock;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::log::{
@@ -12,18 +13,15 @@ use synapsor_domain::log::{
 };
 use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
 
-/// Maximum size of a pinned checkpoint file, in bytes: an origin, a hash and a size.
-const FILE_BYTES_MAX: u64 = 4096;
 /// Delay between two tries for a lock that another command holds.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 /// Maximum number of tries for the lock: its holder makes one call with a timeout.
 const LOCK_ATTEMPTS_MAX: u32 = 3000;
 
 /// The pinned tree head of this CLI; `None` before the first contact or when the file is unusable, which
-/// [`Keeper::hold`] reports.
+/// [`CheckpointPin::lock_and_load`] reports.
 pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
-    let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()?;
-    let pinned = PinnedCheckpoint::from_bytes(&bytes)?;
+    let pinned = PinFile::new(path).load().ok()??;
     (pinned.origin == trust.ledger_origin() && pinned.size > 0).then(|| pinned.head())
 }
 
@@ -31,7 +29,7 @@ pub(crate) fn pinned(path: &Path, trust: &TrustFile) -> Option<TreeHead> {
 #[derive(Debug)]
 pub(crate) struct CheckpointPin<'a> {
     trust: &'a TrustFile,
-    path: PathBuf,
+    file: PinFile,
     pinned: PinnedCheckpoint,
     _lock: FileLock,
 }
@@ -40,15 +38,16 @@ impl<'a> CheckpointPin<'a> {
     /// Takes the lock and reads the pinned checkpoint.
     pub(crate) async fn lock_and_load(path: &Path, trust: &'a TrustFile) -> Result<Self, ExitError> {
         let lock = lock(&path.with_extension("lock")).await?;
-        let origin = trust.ledger_origin();
-        let pinned = match files::read_bounded(path, FILE_BYTES_MAX) {
-            Ok(bytes) => PinnedCheckpoint::from_bytes(&bytes).ok_or_else(|| damaged(path))?,
-            Err(FileError::Missing { .. }) => PinnedCheckpoint::new(&origin),
-            Err(error) => return Err(error.into()),
+        let file = PinFile::new(path);
+        let pinned = match file.load() {
+            Ok(Some(pinned)) => pinned,
+            Ok(None) => PinnedCheckpoint::new(&trust.ledger_origin()),
+            Err(error @ PinFileError::Corrupt(_)) => return Err(corrupt(&error)),
+            Err(PinFileError::File(error)) => return Err(error.into()),
         };
         Ok(Self {
             trust,
-            path: path.to_owned(),
+            file,
             pinned,
             _lock: lock,
         })
@@ -68,7 +67,7 @@ impl<'a> CheckpointPin<'a> {
         let checkpoint = verified(note, self.trust)?;
         match self.pinned.advance(&checkpoint, proof) {
             Ok(PinUpdate::Unchanged) => {}
-            Ok(PinUpdate::Grew) => files::write_atomic(&self.path, &self.pinned.to_bytes(), MODE_PRIVATE)?,
+            Ok(PinUpdate::Grew) => self.file.store(&self.pinned)?,
             Err(error) => return Err(not_continued(error, self.trust.environment)),
         }
         Ok(checkpoint)
@@ -97,12 +96,9 @@ fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> 
     ExitError::new(error.code(), error.to_string()).with_fix(fix)
 }
 
-fn damaged(path: &Path) -> ExitError {
-    ExitError::new(
-        ErrorCode::WitnessDamaged,
-        format!("pinned checkpoint file {} is corrupt", path.display()),
-    )
-    .with_fix("restore the file; without it a ledger rollback would go undetected")
+fn corrupt(error: &PinFileError) -> ExitError {
+    ExitError::new(ErrorCode::WitnessDamaged, error.to_string())
+        .with_fix("restore the file; without it a ledger rollback would go undetected")
 }
 
 async fn lock(path: &Path) -> Result<FileLock, ExitError> {
@@ -155,8 +151,8 @@ mod tests {
     async fn rejects_rollback_and_fork_without_moving_the_pin() {
         let folder = tempfile::tempdir().unwrap();
         let (path, trust) = (folder.path().join("cli.witness"), trust());
-        let mut keeper = CheckpointPin::lock_and_load(&path, &trust).await.unwrap();
-        keeper.accept(&note(5, 1, 3), None).unwrap();
+        let mut pin = CheckpointPin::lock_and_load(&path, &trust).await.unwrap();
+        pin.accept(&note(5, 1, 3), None).unwrap();
         let before = std::fs::read(&path).unwrap();
         for (note, code, exit) in [
             (note(3, 1, 3), ErrorCode::LedgerRolledBack, Exit::RolledBack),
@@ -164,11 +160,11 @@ mod tests {
             (note(6, 2, 3), ErrorCode::WitnessProofMissing, Exit::Tampered),
             (note(6, 2, 4), ErrorCode::CheckpointSignature, Exit::Tampered),
         ] {
-            let failure = keeper.accept(&note, None).unwrap_err();
+            let failure = pin.accept(&note, None).unwrap_err();
             assert_eq!((failure.code(), failure.exit()), (code, exit));
         }
         assert_eq!(std::fs::read(&path).unwrap(), before);
-        drop(keeper);
+        drop(pin);
         let again = CheckpointPin::lock_and_load(&path, &trust).await.unwrap();
         assert_eq!(again.known().size, 5);
     }

@@ -96,13 +96,11 @@ pub(crate) async fn fetch_proposal_by_reference(
     reference: &str,
 ) -> Result<ProposalView, ExitError> {
     check_reference(reference)?;
-    let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), session.trust()).await?;
-    let shown = LedgerClient::of(session)
-        .proposal(reference, keeper.known())
-        .await?;
-    let checkpoint = keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
-    let continued = continued(session, &mut keeper).await?;
-    drop(keeper);
+    let mut pin = CheckpointPin::lock_and_load(&session.pin_path(), session.trust()).await?;
+    let shown = LedgerClient::of(session).proposal(reference, pin.known()).await?;
+    let checkpoint = pin.accept(&shown.checkpoint, shown.consistency.as_ref())?;
+    let continued = continued(session, &mut pin).await?;
+    drop(pin);
     let continues = |head: &TreeHead| continued.contains(head);
     let log = Log {
         continues: &continues,

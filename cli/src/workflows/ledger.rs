@@ -29,25 +29,25 @@ pub(crate) struct LedgerVerified {
 
 /// Verifies only that the log extends the pinned checkpoint. For responses without proofs.
 pub(crate) async fn check_log(session: &LedgerConnection) -> Result<Checkpoint, ExitError> {
-    let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), session.trust()).await?;
-    let (note, proof) = LedgerClient::of(session).checkpoint(keeper.known()).await?;
-    keeper.accept(&note, proof.as_ref())
+    let mut pin = CheckpointPin::lock_and_load(&session.pin_path(), session.trust()).await?;
+    let (note, proof) = LedgerClient::of(session).checkpoint(pin.known()).await?;
+    pin.accept(&note, proof.as_ref())
 }
 
 /// Returns the tree heads at which keys of the trust file were retired and that the log provably extends. Moves
 /// the pinned checkpoint.
 pub(super) async fn continued(
     session: &LedgerConnection,
-    keeper: &mut CheckpointPin<'_>,
+    pin: &mut CheckpointPin<'_>,
 ) -> Result<BTreeSet<TreeHead>, ExitError> {
     let heads = session.trust().retirements();
     if heads.is_empty() {
         return Ok(heads);
     }
     let answer = LedgerClient::of(session)
-        .checkpoint_from(keeper.known(), &heads)
+        .checkpoint_from(pin.known(), &heads)
         .await?;
-    let checkpoint = keeper.accept(&answer.note, answer.consistency.as_ref())?.head();
+    let checkpoint = pin.accept(&answer.note, answer.consistency.as_ref())?.head();
     let is_continued = |head: &TreeHead| head.is_of_one_log(&checkpoint, &answer.continued);
     Ok(heads.into_iter().filter(is_continued).collect())
 }
@@ -56,12 +56,12 @@ pub(super) async fn continued(
 /// extend the pinned checkpoint is an error with its own exit code.
 pub(crate) async fn verify_ledger(session: &LedgerConnection) -> Result<LedgerVerified, ExitError> {
     let mut ledger = LedgerClient::of(session);
-    let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), session.trust()).await?;
+    let mut pin = CheckpointPin::lock_and_load(&session.pin_path(), session.trust()).await?;
     // The short check runs first, so that a rollback or fork is reported as such, whatever other errors exist.
-    let newest = ledger.checkpoint_from(keeper.known(), &BTreeSet::new()).await?;
-    keeper.accept(&newest.note, newest.consistency.as_ref())?;
-    let check = ledger.verify(keeper.known(), VERIFY_LIMIT).await?;
-    let checkpoint = keeper.accept(&check.checkpoint, check.consistency.as_ref())?;
+    let newest = ledger.checkpoint_from(pin.known(), &BTreeSet::new()).await?;
+    pin.accept(&newest.note, newest.consistency.as_ref())?;
+    let check = ledger.verify(pin.known(), VERIFY_LIMIT).await?;
+    let checkpoint = pin.accept(&check.checkpoint, check.consistency.as_ref())?;
     Ok(LedgerVerified {
         ledger_now: newest.ledger_now,
         is_expiry_paused: newest.is_expiry_paused,

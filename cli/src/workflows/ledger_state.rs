@@ -30,12 +30,12 @@ pub(crate) struct LedgerState {
 /// # Errors
 /// An unreachable ledger, or a log that does not extend the pinned checkpoint.
 pub(crate) async fn ledger_state(session: &LedgerConnection) -> Result<LedgerState, ExitError> {
-    let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), session.trust()).await?;
+    let mut pin = CheckpointPin::lock_and_load(&session.pin_path(), session.trust()).await?;
     let mut ledger = LedgerClient::of(session);
-    let answer = ledger.checkpoint_from(keeper.known(), &BTreeSet::new()).await?;
+    let answer = ledger.checkpoint_from(pin.known(), &BTreeSet::new()).await?;
     let own_now = now();
-    keeper.accept(&answer.note, answer.consistency.as_ref())?;
-    drop(keeper);
+    pin.accept(&answer.note, answer.consistency.as_ref())?;
+    drop(pin);
     let known = ledger.switches(None).await?;
     let mut by_kind: BTreeMap<(String, ReceiptIncidentKind), BTreeSet<String>> = BTreeMap::new();
     for incident in incidents(session, "", None).await?.0 {

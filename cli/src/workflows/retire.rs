@@ -96,9 +96,9 @@ pub(crate) async fn retire_writer(
 /// Returns the newest tree head, verified and pinned, with the ledger key that signed it.
 async fn newest(session: &LedgerConnection) -> Result<(TreeHead, KeyId), ExitError> {
     let trust = session.trust();
-    let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), trust).await?;
-    let (note, proof) = LedgerClient::of(session).checkpoint(keeper.known()).await?;
-    let checkpoint = keeper.accept(&note, proof.as_ref())?;
+    let mut pin = CheckpointPin::lock_and_load(&session.pin_path(), trust).await?;
+    let (note, proof) = LedgerClient::of(session).checkpoint(pin.known()).await?;
+    let checkpoint = pin.accept(&note, proof.as_ref())?;
     let signer = trust
         .verify_checkpoint(&note)
         .map(|(_, key)| key.key_id())

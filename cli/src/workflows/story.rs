@@ -17,12 +17,12 @@ pub(crate) struct VerifiedReplay {
 /// Fetches and verifies all records of one proposal, named as in [`super::look`].
 pub(crate) async fn replay(session: &LedgerConnection, reference: &str) -> Result<VerifiedReplay, ExitError> {
     let trust = session.trust();
-    let mut keeper = CheckpointPin::lock_and_load(&session.witness_path(), trust).await?;
+    let mut pin = CheckpointPin::lock_and_load(&session.pin_path(), trust).await?;
     let shown = LedgerClient::of(session)
-        .replay(reference, keeper.known(), &trust.retirements())
+        .replay(reference, pin.known(), &trust.retirements())
         .await?;
-    keeper.accept(&shown.checkpoint, shown.consistency.as_ref())?;
-    drop(keeper);
+    pin.accept(&shown.checkpoint, shown.consistency.as_ref())?;
+    drop(pin);
     let bundle = ProofBundle::new(&trust.ledger_origin(), &shown.checkpoint, &shown.records)
         .with_consistency(&shown.continued);
     let verified = verify_bundle(&bundle, trust).map_err(|e| invalid_bundle(&e))?;

@@ -2,11 +2,11 @@
 //! address that the contract names. A token cannot choose the origin of keys, and cannot cause more than one
 //! fetch every half minute.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use synapsor_chassis::clock::Clock;
-use synapsor_chassis::files::{self, FileStamp};
+use synapsor_chassis::files::{self, CachedFile};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::{Jwks, KEY_SET_BYTES_MAX};
@@ -45,9 +45,19 @@ pub(super) struct JwksDocument {
 }
 
 #[derive(Debug)]
+enum JwksOrigin {
+    File {
+        path: PathBuf,
+        cached: Mutex<CachedFile<Arc<JwksDocument>>>,
+    },
+    Url(Fetcher),
+}
+
+#[derive(Debug)]
 pub(super) struct JwksCache {
-    origin: KeyOrigin,
+    origin: JwksOrigin,
     clock: Arc<dyn Clock>,
+    /// Keys of a URL.
     held: Mutex<CachedJwks>,
     /// Serializes fetches; waiting callers share the result.
     looking: tokio::sync::Mutex<()>,
@@ -59,20 +69,26 @@ struct CachedJwks {
     /// Time of the last successful fetch, and of the last attempt.
     succeeded_ms: i64,
     asked_ms: Option<i64>,
-    stamp: Option<FileStamp>,
 }
 
 impl JwksCache {
     /// Reads a file now, so that an invalid one is reported at start.
     pub(super) fn new(origin: KeyOrigin, clock: Arc<dyn Clock>) -> Result<Self, ExitError> {
+        let origin = match origin {
+            KeyOrigin::File(path) => JwksOrigin::File {
+                cached: Mutex::new(CachedFile::new(path.clone())),
+                path,
+            },
+            KeyOrigin::Url(fetcher) => JwksOrigin::Url(fetcher),
+        };
         let keys = Self {
             origin,
             clock,
             held: Mutex::default(),
             looking: tokio::sync::Mutex::default(),
         };
-        if let KeyOrigin::File(path) = &keys.origin {
-            keys.read_file(path).map_err(|refusal| {
+        if let JwksOrigin::File { path, cached } = &keys.origin {
+            keys.read_file(path, cached).map_err(|refusal| {
                 ExitError::new(refusal.code, refusal.public)
                     .with_fix("pass the issuer's JSON Web Key Set in a file that only this user can write")
             })?;
@@ -83,8 +99,8 @@ impl JwksCache {
     /// Returns the keys that are valid now.
     pub(super) async fn current(&self) -> Result<Arc<JwksDocument>, PublicError> {
         let fetcher = match &self.origin {
-            KeyOrigin::File(path) => return self.read_file(path),
-            KeyOrigin::Url(fetcher) => fetcher,
+            JwksOrigin::File { path, cached } => return self.read_file(path, cached),
+            JwksOrigin::Url(fetcher) => fetcher,
         };
         if let Some(published) = self.held_for(FRESH_MS) {
             return Ok(published);
@@ -99,8 +115,8 @@ impl JwksCache {
     /// Returns the keys after another fetch, unless the cooldown has not passed.
     pub(super) async fn refresh(&self) -> Result<Arc<JwksDocument>, PublicError> {
         let fetcher = match &self.origin {
-            KeyOrigin::File(path) => return self.read_file(path),
-            KeyOrigin::Url(fetcher) => fetcher,
+            JwksOrigin::File { path, cached } => return self.read_file(path, cached),
+            JwksOrigin::Url(fetcher) => fetcher,
         };
         let _turn = self.looking.lock().await;
         self.fetch(fetcher).await
@@ -143,7 +159,11 @@ impl JwksCache {
         })
     }
 
-    fn read_file(&self, path: &std::path::Path) -> Result<Arc<JwksDocument>, PublicError> {
+    fn read_file(
+        &self,
+        path: &Path,
+        cached: &Mutex<CachedFile<Arc<JwksDocument>>>,
+    ) -> Result<Arc<JwksDocument>, PublicError> {
         let unusable = |error: &files::FileError| {
             PublicError::new(
                 ErrorCode::TokenKeysUnreadable,
@@ -151,18 +171,12 @@ impl JwksCache {
             )
         };
         files::check_not_writable_by_others(path).map_err(|e| unusable(&e))?;
-        let stamp = FileStamp::of(path).map_err(|e| unusable(&e))?;
-        let mut held = self.held();
-        if let Some(published) = &held.published
-            && held.stamp.as_ref() == Some(&stamp)
-        {
-            return Ok(published.clone());
-        }
-        let document = files::read_bounded(path, KEY_SET_BYTES_MAX as u64).map_err(|e| unusable(&e))?;
-        let published = Arc::new(read(document)?);
-        held.stamp = Some(stamp).filter(|stamp| stamp.is_stable(self.clock.now_ms()));
-        held.published = Some(published.clone());
-        Ok(published)
+        let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let document = cached.get(self.clock.now_ms(), |_| {
+            let document = files::read_bounded(path, KEY_SET_BYTES_MAX as u64).map_err(|e| unusable(&e))?;
+            read(document).map(Arc::new)
+        });
+        document.cloned()
     }
 
     /// Returns the cached keys if they were fetched at most `age_ms` ago.

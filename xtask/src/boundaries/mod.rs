@@ -96,6 +96,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "synapsor-cli",
         &[
+            "synapsor-anchors",
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",
