@@ -28,7 +28,7 @@ fn child() -> ExitCode {
     match EnvVars::of_process().get(SCENE).unwrap() {
         None => ExitCode::SUCCESS,
         Some(scene) if scene == "confined" => {
-            run_confined(Level::INFO, || scene, |_| None, lock_in, try_the_door)
+            run_confined(Level::INFO, || scene, |_| None, lock_in, log_permitted_operations)
         }
         Some(scene) => run(Level::INFO, || scene, act),
     }
@@ -79,7 +79,7 @@ fn lock_in(_: &String) -> Result<(), ExitError> {
 }
 
 /// Logs which operations succeeded.
-async fn try_the_door(_: String, _: CancellationToken) -> Result<(), ExitError> {
+async fn log_permitted_operations(_: String, _: CancellationToken) -> Result<(), ExitError> {
     let cell = cell();
     let outside: std::net::SocketAddr = EnvVars::of_process()
         .get(OUTSIDE)
@@ -130,11 +130,11 @@ fn start(scene: &str) -> Child {
 }
 
 fn end(mut child: Child) -> (bool, String) {
-    let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    let mut output = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
     let succeeded = child.wait().unwrap().success();
-    assert!(!said.contains(CANARY), "{said}");
-    (succeeded, said)
+    assert!(!output.contains(CANARY), "{output}");
+    (succeeded, output)
 }
 
 fn wait_until_started(child: &mut Child) {
@@ -146,31 +146,34 @@ fn wait_until_started(child: &mut Child) {
 
 #[test]
 fn error_is_printed_with_code_and_fix_and_without_secrets() {
-    let (succeeded, said) = end(start("fails"));
+    let (succeeded, output) = end(start("fails"));
     assert!(!succeeded);
     assert!(
-        said.contains("error[INTERNAL]: Bearer [redacted]\nfix: none"),
-        "{said}"
+        output.contains("error[INTERNAL]: Bearer [redacted]\nfix: none"),
+        "{output}"
     );
-    assert!(said.contains("postgres://[redacted]@db/x"), "{said}");
+    assert!(output.contains("postgres://[redacted]@db/x"), "{output}");
 }
 
 #[test]
 fn panic_reports_its_location_and_not_its_message() {
-    let (succeeded, said) = end(start("panics"));
+    let (succeeded, output) = end(start("panics"));
     assert!(!succeeded);
     assert!(
-        said.contains("error[PANIC]: internal error at chassis/tests/process.rs:"),
-        "{said}"
+        output.contains("error[PANIC]: internal error at chassis/tests/process.rs:"),
+        "{output}"
     );
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn worker_threads_are_hardened_before_the_body_runs() {
-    let (succeeded, said) = end(start("hardened"));
+    let (succeeded, output) = end(start("hardened"));
     assert!(succeeded);
-    assert!(said.contains("dumpable=NotDumpable no_new_privs=true"), "{said}");
+    assert!(
+        output.contains("dumpable=NotDumpable no_new_privs=true"),
+        "{output}"
+    );
 }
 
 #[cfg(target_os = "linux")]
@@ -191,17 +194,17 @@ fn sandboxed_process_has_only_the_listed_access() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let (succeeded, said) = end(child);
-    assert!(succeeded, "{said}");
-    if said.contains("held=Not") {
+    let (succeeded, output) = end(child);
+    assert!(succeeded, "{output}");
+    if output.contains("held=Not") {
         did_not_run("the sandbox: this kernel has no Landlock");
         return;
     }
-    if said.contains("held=Fully") {
-        assert!(said.contains("done=\"read, write\""), "{said}");
+    if output.contains("held=Fully") {
+        assert!(output.contains("done=\"read, write\""), "{output}");
     }
     for deed in ["another", "the system", "list,", "back", "beside", "execute"] {
-        assert!(!said.contains(deed), "{said}");
+        assert!(!output.contains(deed), "{output}");
     }
 }
 
@@ -210,8 +213,8 @@ fn sigterm_ends_the_body_in_order() {
     let mut child = start("until stopped");
     wait_until_started(&mut child);
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let (succeeded, said) = end(child);
-    assert!(succeeded && said.contains("stopped"), "{said}");
+    let (succeeded, output) = end(child);
+    assert!(succeeded && output.contains("stopped"), "{output}");
 }
 
 #[test]
@@ -220,8 +223,8 @@ fn process_on_a_lifeline_ends_when_the_parents_pipe_closes() {
     wait_until_started(&mut child);
     assert!(child.try_wait().unwrap().is_none());
     drop(child.stdin.take());
-    let (succeeded, said) = end(child);
-    assert!(succeeded && said.contains("parent gone"), "{said}");
+    let (succeeded, output) = end(child);
+    assert!(succeeded && output.contains("parent gone"), "{output}");
 }
 
 /// Adds a line to the list of what did not run, which `servers.sh run` prints at its end.

@@ -72,6 +72,14 @@ pub(crate) fn load_runnable(global: &Global) -> Result<LoadedContract, ExitError
     Ok(loaded)
 }
 
+/// Returns the error for a contract with access tokens on a transport other than HTTP; callers add the fix.
+pub(crate) fn needs_http() -> ExitError {
+    ExitError::new(
+        ErrorCode::ContractNeedsHttp,
+        "the contract takes tenant and principal from access tokens, which come over HTTP only",
+    )
+}
+
 /// Prints every error on a line of its own, before the error that ends the command.
 fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
     for problem in &report.errors {

@@ -47,14 +47,14 @@ fn silent(directory: &Path, words: &[String], variables: &[(String, &str)]) {
         .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
         .expect("the program runs");
-    let said = format!(
+    let printed = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    assert_ne!(output.status.code(), Some(0), "{words:?}: {said}");
+    assert_ne!(output.status.code(), Some(0), "{words:?}: {printed}");
     for hidden in HIDDEN {
-        assert!(!said.contains(hidden), "{words:?}: {said}");
+        assert!(!printed.contains(hidden), "{words:?}: {printed}");
     }
 }
 

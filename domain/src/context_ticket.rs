@@ -9,7 +9,7 @@ use synapsor_codes::ErrorCode;
 
 use crate::error::PublicError;
 use crate::event::EventRecord;
-use crate::limits::{BINDING_BYTES_MAX, CLOCK_SKEW_SECONDS};
+use crate::limits::{BINDING_BYTES_MAX, CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
 use crate::proposal::Proposal;
 use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
@@ -162,9 +162,7 @@ impl VerifiedTicket {
             return Err(refused("made for another gateway"));
         }
         if ticket.issued_at > then + Span::seconds(CLOCK_SKEW_SECONDS) {
-            return Err(refused(
-                "issue time is in the future; check clock synchronization",
-            ));
+            return Err(refused(ISSUED_IN_FUTURE));
         }
         let this = Self { ticket, envelope };
         this.check_not_expired(then)?;

@@ -220,19 +220,19 @@ fn render(json: &serde_json::Value) -> String {
 fn all(visible: Visible<'_>) -> [String; 3] {
     let (proposal, events, receipt) = (proposal(), events(), receipt(ReceiptOutcome::Applied));
     let (evidence, audit, ids) = (evidence(), audit(), [proposal.id.clone()]);
-    let told = facts(&proposal, ProposalState::Applied, &events, Some(&receipt));
+    let snapshot = facts(&proposal, ProposalState::Applied, &events, Some(&receipt));
     let bundle = EvidenceFacts {
         evidence: &evidence,
         audit: Some(&audit),
         proposals: &ids,
     };
     let replay = ReplayFacts {
-        proposal: told,
+        proposal: snapshot,
         evidence: &[bundle],
         now: at(5),
     };
     [
-        render(&proposal_view(&told, visible)),
+        render(&proposal_view(&snapshot, visible)),
         render(&evidence_view(&bundle, visible)),
         render(&replay_view(&replay, visible)),
     ]

@@ -194,19 +194,22 @@ fn rejects_views_generated_columns_and_non_unique_keys() {
 
 #[test]
 fn rejects_arguments_out_of_bounds_or_of_wrong_type() {
-    let bent = |name: &str, value: Value| {
+    let error_with = |name: &str, value: Value| {
         let mut args = args();
         args.insert(name.to_owned(), value);
         planned(&args, &row(), &shape(), "acme").unwrap_err()
     };
-    assert_eq!(bent("fee", Value::int(5001)), ErrorCode::PatchAboveMaximum);
-    assert_eq!(bent("fee", Value::int(-1)), ErrorCode::PatchBelowMinimum);
-    assert_eq!(bent("fee", Value::text("1")), ErrorCode::ArgumentTypeInvalid);
+    assert_eq!(error_with("fee", Value::int(5001)), ErrorCode::PatchAboveMaximum);
+    assert_eq!(error_with("fee", Value::int(-1)), ErrorCode::PatchBelowMinimum);
     assert_eq!(
-        bent("tenant_id", Value::text("globex")),
+        error_with("fee", Value::text("1")),
+        ErrorCode::ArgumentTypeInvalid
+    );
+    assert_eq!(
+        error_with("tenant_id", Value::text("globex")),
         ErrorCode::ModelCannotOverrideBinding
     );
-    assert_eq!(bent("more", Value::int(1)), ErrorCode::ArgumentUnknown);
+    assert_eq!(error_with("more", Value::int(1)), ErrorCode::ArgumentUnknown);
 }
 
 #[test]

@@ -115,9 +115,9 @@ fn freeze_is_valid_under_each_key_that_is_not_revoked() {
         code(&trust(), &sealed(&freeze(), STRANGER)),
         ErrorCode::RefusedKey
     );
-    let mut bent = signed.clone();
-    bent.signatures[0].sig[0] ^= 1;
-    assert_eq!(code(&trust(), &bent), ErrorCode::RefusedSignature);
+    let mut altered = signed.clone();
+    altered.signatures[0].sig[0] ^= 1;
+    assert_eq!(code(&trust(), &altered), ErrorCode::RefusedSignature);
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn why(result: Result<VerifiedTicket, PublicError>) -> String {
     refusal.detail.unwrap()
 }
 
-fn bent(change: impl FnOnce(&mut ContextTicket)) -> String {
+fn error_with(change: impl FnOnce(&mut ContextTicket)) -> String {
     let mut ticket = ticket();
     change(&mut ticket);
     why(verify(&ticket))
@@ -122,52 +122,58 @@ fn valid_ticket_names_contexts_and_columns() {
 #[test]
 fn rejects_ticket_for_another_gateway_or_deployment() {
     let elsewhere = "made for another deployment, environment or ledger";
-    assert_eq!(bent(|t| t.deployment_id = "d2".to_owned()), elsewhere);
+    assert_eq!(error_with(|t| t.deployment_id = "d2".to_owned()), elsewhere);
     assert_eq!(
-        bent(|t| t.environment = DeploymentEnvironment::Production),
+        error_with(|t| t.environment = DeploymentEnvironment::Production),
         elsewhere
     );
-    assert_eq!(bent(|t| t.ledger_origin = "synapsor/d2".to_owned()), elsewhere);
     assert_eq!(
-        bent(|t| t.gateway = "spiffe://d1/gateway/g2".to_owned()),
+        error_with(|t| t.ledger_origin = "synapsor/d2".to_owned()),
+        elsewhere
+    );
+    assert_eq!(
+        error_with(|t| t.gateway = "spiffe://d1/gateway/g2".to_owned()),
         "made for another gateway"
     );
 }
 
 #[test]
 fn rejects_malformed_tickets() {
-    assert_eq!(bent(|t| t.v = 2), "an unknown version");
-    assert_eq!(bent(|t| t.contexts.clear()), "not 1 to 16 contexts");
+    assert_eq!(error_with(|t| t.v = 2), "an unknown version");
+    assert_eq!(error_with(|t| t.contexts.clear()), "not 1 to 16 contexts");
     let many = |count: usize| (0..count).map(|n| context("t", &format!("p{n:02}"))).collect();
     assert_eq!(
-        bent(|t| t.contexts = many(CONTEXTS_MAX + 1)),
+        error_with(|t| t.contexts = many(CONTEXTS_MAX + 1)),
         "not 1 to 16 contexts"
     );
     let mut most = ticket();
     most.contexts = many(CONTEXTS_MAX);
     assert!(verify(&most).is_ok());
-    assert_eq!(bent(|t| t.contexts.swap(0, 1)), "contexts unsorted or duplicated");
     assert_eq!(
-        bent(|t| t.contexts = vec![context("a", "p"), context("a", "p")]),
+        error_with(|t| t.contexts.swap(0, 1)),
+        "contexts unsorted or duplicated"
+    );
+    assert_eq!(
+        error_with(|t| t.contexts = vec![context("a", "p"), context("a", "p")]),
         "contexts unsorted or duplicated"
     );
     let unbound = "a tenant or principal that is empty or too long";
     for text in ["", &"x".repeat(BINDING_BYTES_MAX + 1)] {
-        assert_eq!(bent(|t| t.contexts = vec![context(text, "p")]), unbound);
-        assert_eq!(bent(|t| t.contexts = vec![context("t", text)]), unbound);
+        assert_eq!(error_with(|t| t.contexts = vec![context(text, "p")]), unbound);
+        assert_eq!(error_with(|t| t.contexts = vec![context("t", text)]), unbound);
     }
     let kinds = "kinds missing, unsorted or duplicated";
-    assert_eq!(bent(|t| t.kinds.clear()), kinds);
-    assert_eq!(bent(|t| t.kinds.swap(0, 1)), kinds);
-    assert_eq!(bent(|t| t.kinds = vec![RecordKind::Proposal; 2]), kinds);
+    assert_eq!(error_with(|t| t.kinds.clear()), kinds);
+    assert_eq!(error_with(|t| t.kinds.swap(0, 1)), kinds);
+    assert_eq!(error_with(|t| t.kinds = vec![RecordKind::Proposal; 2]), kinds);
 }
 
 #[test]
 fn ticket_lasts_at_most_five_minutes_and_expires() {
     let lifetime = "a lifetime that is not 1 ms to 5 minutes";
-    assert_eq!(bent(|t| t.expires_at = t.issued_at), lifetime);
+    assert_eq!(error_with(|t| t.expires_at = t.issued_at), lifetime);
     assert_eq!(
-        bent(|t| t.expires_at = t.issued_at + Span::minutes(5) + Span::seconds(1)),
+        error_with(|t| t.expires_at = t.issued_at + Span::minutes(5) + Span::seconds(1)),
         lifetime
     );
     let early = |seconds| {
@@ -177,14 +183,14 @@ fn ticket_lasts_at_most_five_minutes_and_expires() {
         }
     };
     assert_eq!(
-        bent(early(61)),
+        error_with(early(61)),
         "issue time is in the future; check clock synchronization"
     );
     let mut ahead = ticket();
     early(60)(&mut ahead);
     assert!(verify(&ahead).is_ok(), "clocks may differ by a minute");
     assert_eq!(
-        bent(|t| {
+        error_with(|t| {
             t.issued_at = now() + Span::minutes(-5);
             t.expires_at = now();
         }),

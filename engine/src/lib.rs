@@ -11,6 +11,7 @@
 )]
 
 pub mod credential;
+mod misfit;
 pub mod mysql;
 pub mod open;
 pub mod postgres;

@@ -30,7 +30,7 @@ use crate::store::{
     Committed, NewEvent, ParsedBody, ReadTransaction, StoreError, StoreTxError, WriteTransaction, events,
     log, receipts, records,
 };
-use crate::switches::{Stops, ToldStops, to_tell, untold};
+use crate::switches::{Stops, StopsPosition, current_switches, unsent_stops};
 use crate::{Ledger, RequestContext};
 
 /// Duration of a lease without renewal, in milliseconds.
@@ -223,11 +223,11 @@ impl Ledger {
         let mut begun = self.take_back(terms, place.generation).await;
         let mut turns = Turns::default();
         let mut known = terms.known_size;
-        let mut told = ToldStops::default();
+        let mut sent = StopsPosition::default();
         loop {
             listening.take();
             // Freezes and rejections go before jobs, so that the writer checks no job without them.
-            if !self.tell_stops(terms, &mut told, &jobs).await {
+            if !self.send_stops(terms, &mut sent, &jobs).await {
                 return;
             }
             let granted = match begun {
@@ -271,20 +271,20 @@ impl Ledger {
     }
 
     /// Sends the freezes and rejections not yet sent on this stream; returns false when the stream must end.
-    async fn tell_stops(
+    async fn send_stops(
         &self,
         terms: &LeaseTimes,
-        told: &mut ToldStops,
+        sent: &mut StopsPosition,
         out: &mpsc::Sender<Result<Leased, PublicError>>,
     ) -> bool {
-        let (sources, before) = (terms.sources.clone(), *told);
+        let (sources, before) = (terms.sources.clone(), *sent);
         let found = self
             .store
-            .read(move |reader| untold(reader, &sources, before))
+            .read(move |reader| unsent_stops(reader, &sources, before))
             .await;
         let message = match found {
-            Ok((stops, now_told)) => {
-                *told = now_told;
+            Ok((stops, now_sent)) => {
+                *sent = now_sent;
                 if stops.switches.is_empty() && stops.rejections.is_empty() {
                     return true;
                 }
@@ -581,7 +581,7 @@ fn job(reader: &ReadTransaction<'_>, grant: Grant, known_size: u64) -> Result<Jo
         fence: grant.fence,
         attempt: row.attempts + 1,
         unfinished: row.started && records::has_open_attempt(conn, &row.id)?,
-        switches: to_tell(reader)?,
+        switches: current_switches(reader)?,
         newest_receipt: receipts::newest_expected(conn, &row.source_id)?
             .map(|seq| records::settle_body(conn, seq).map(|body| body.receipt))
             .transpose()?,

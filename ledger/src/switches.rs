@@ -82,7 +82,7 @@ impl Ledger {
                     None => Vec::new(),
                 };
                 Ok(Switches {
-                    signed: to_tell(reader)?,
+                    signed: current_switches(reader)?,
                     newest: newest(reader)?,
                     confirmations: confirmations
                         .into_iter()
@@ -148,10 +148,10 @@ fn submit(
 }
 
 /// Returns the freezes in force and the newest lifts, as signed.
-pub(crate) fn to_tell(reader: &ReadTransaction<'_>) -> Result<Vec<DsseEnvelope>, StoreTxError> {
+pub(crate) fn current_switches(reader: &ReadTransaction<'_>) -> Result<Vec<DsseEnvelope>, StoreTxError> {
     let conn = reader.conn();
-    let told = switches::to_tell(conn)?.into_iter();
-    Ok(told
+    let seqs = switches::current(conn)?.into_iter();
+    Ok(seqs
         .map(|seq| events::envelope(conn, seq))
         .collect::<Result<_, _>>()?)
 }
@@ -166,7 +166,7 @@ pub(crate) struct Stops {
 
 /// Position up to which a lease stream has sent freezes and rejections.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct ToldStops {
+pub(crate) struct StopsPosition {
     /// Position of the newest freeze or lift plus one; 0 means none.
     switch: u64,
     /// Position of the newest rejection.
@@ -174,20 +174,20 @@ pub(crate) struct ToldStops {
 }
 
 /// Returns the freezes and rejections that the stream has not sent, and its position after sending them.
-pub(crate) fn untold(
+pub(crate) fn unsent_stops(
     reader: &ReadTransaction<'_>,
     sources: &[String],
-    told: ToldStops,
-) -> Result<(Stops, ToldStops), StoreTxError> {
+    sent: StopsPosition,
+) -> Result<(Stops, StopsPosition), StoreTxError> {
     let conn = reader.conn();
     let newest = switches::newest(conn)?.map_or(0, |seq| seq + 1);
-    let switches = if newest > told.switch {
-        to_tell(reader)?
+    let switches = if newest > sent.switch {
+        current_switches(reader)?
     } else {
         Vec::new()
     };
-    let rows = switches::rejections(conn, sources, told.rejection)?;
-    let rejection = rows.last().map_or(told.rejection, |row| row.decision_seq);
+    let rows = switches::rejections(conn, sources, sent.rejection)?;
+    let rejection = rows.last().map_or(sent.rejection, |row| row.decision_seq);
     let rejections = rows.iter().map(|row| {
         let proposal = events::envelope(conn, row.proposal_seq)?;
         Ok((proposal, events::envelope(conn, row.decision_seq)?))
@@ -198,7 +198,7 @@ pub(crate) fn untold(
     };
     Ok((
         stops,
-        ToldStops {
+        StopsPosition {
             switch: newest,
             rejection,
         },

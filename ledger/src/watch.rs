@@ -137,7 +137,7 @@ impl Watch {
     /// Reports changes until the ticket expires, the receiver is closed, or `stop`.
     pub(crate) async fn run(mut self, out: Out, stop: CancellationToken) {
         let size = self.size();
-        if !self.send(&out, self.position(), &stop).await || !self.tell_up_to(size, &out, &stop).await {
+        if !self.send(&out, self.position(), &stop).await || !self.send_up_to(size, &out, &stop).await {
             return;
         }
         loop {
@@ -150,15 +150,15 @@ impl Watch {
             if self.is_over() {
                 // The size is read first: events below it that are not pending do not concern this watch.
                 let size = self.size();
-                let told = self.listening.peek().map_or(size, |range| range.first);
-                self.next = self.next.max(told);
+                let first = self.listening.peek().map_or(size, |range| range.first);
+                self.next = self.next.max(first);
                 // A watch under a new ticket resumes from this position. With a full buffer it is not sent.
                 let _ = out.try_send(Ok(self.position()));
                 return;
             }
             if let Some(range) = self.listening.take() {
                 self.next = self.next.max(range.first);
-                if !self.tell_up_to(range.end, &out, &stop).await {
+                if !self.send_up_to(range.end, &out, &stop).await {
                     return;
                 }
             }
@@ -170,7 +170,7 @@ impl Watch {
     }
 
     /// Returns false when the watch must end.
-    async fn tell_up_to(&mut self, size: u64, out: &Out, stop: &CancellationToken) -> bool {
+    async fn send_up_to(&mut self, size: u64, out: &Out, stop: &CancellationToken) -> bool {
         while self.next < size {
             let range = (self.next, size.min(self.next + WINDOW));
             let scope = self.scope.clone();
@@ -178,7 +178,7 @@ impl Watch {
                 .ledger
                 .store
                 .read(move |reader| Ok(agents::changes(reader.conn(), range, &scope)?));
-            let (changes, told) = match look.await {
+            let (changes, next) = match look.await {
                 Ok(found) => found,
                 Err(error) => return self.fail(error, out),
             };
@@ -192,7 +192,7 @@ impl Watch {
                     return false;
                 }
             }
-            self.next = told;
+            self.next = next;
         }
         true
     }

@@ -19,7 +19,7 @@ use synapsor_domain::value::{ColumnValue, find};
 
 use crate::audit_draft::AuditDraft;
 use crate::callers::{CallIdentity, TokenScope};
-use crate::clients::intake::SubmissionContext;
+use crate::clients::intake::{SubmissionContext, unavailable};
 use crate::propose::{self, ProposalInput};
 use crate::read::{self, RowRead};
 use crate::role::{CapabilityDigests, ReaderRole, kind_of};
@@ -392,9 +392,5 @@ fn text_of(key: &ColumnValue) -> String {
 
 fn unfit(why: &str) -> PublicError {
     tracing::error!(why, "ledger response failed verification");
-    PublicError::new(
-        ErrorCode::LedgerUnavailable,
-        "The ledger is unavailable, so the call was not served; try again later.",
-    )
-    .with_detail(why)
+    unavailable(why.to_owned())
 }

@@ -14,7 +14,7 @@ use synapsor_domain::contract::{ContextName, ContextSpec, Contract};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
-use crate::callers::CallIdentity;
+use crate::callers::{CallIdentity, token_required};
 
 /// Resolved contexts of one reader.
 #[derive(Debug, Clone)]
@@ -70,10 +70,7 @@ impl ContextResolver {
                     }
                     context::resolve(spec, |name| values.get(name).cloned())
                 }
-                None => Err(PublicError::new(
-                    ErrorCode::TrustedContextMissing,
-                    "The contract has no such trusted context.",
-                )),
+                None => Err(unknown_context()),
             };
             if let Err(refusal) = &resolved {
                 tracing::warn!(code = %refusal.code, "{}", refusal.public);
@@ -94,14 +91,8 @@ impl ContextResolver {
             (Some(ContextBinding::FromToken(spec)), CallIdentity::Bearer(token)) => {
                 context::of_token(spec, token)
             }
-            (Some(ContextBinding::FromToken(_)), CallIdentity::Own) => Err(PublicError::new(
-                ErrorCode::AccessTokenRequired,
-                "Tenant and principal come from the caller's access token, and the call has none.",
-            )),
-            (None, _) => Err(PublicError::new(
-                ErrorCode::TrustedContextMissing,
-                "The contract has no such trusted context.",
-            )),
+            (Some(ContextBinding::FromToken(_)), CallIdentity::Own) => Err(token_required()),
+            (None, _) => Err(unknown_context()),
         }
     }
 
@@ -126,4 +117,11 @@ impl ContextResolver {
         let bytes = canonical::encode(&binding).expect("four bounded strings");
         Digest::of_typed("application/vnd.synapsor.context-binding.v1+json", &bytes)
     }
+}
+
+fn unknown_context() -> PublicError {
+    PublicError::new(
+        ErrorCode::TrustedContextMissing,
+        "The contract has no such trusted context.",
+    )
 }

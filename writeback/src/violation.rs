@@ -4,6 +4,9 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_source::{EngineError, EngineErrorKind};
 
+/// Detail of [`ViolationKind::ReadBack`] for the receipt.
+pub(crate) const RECEIPT_DIFFERS: &str = "the receipt read back differs from the inserted one";
+
 /// A precondition that does not hold. The transaction is rolled back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {

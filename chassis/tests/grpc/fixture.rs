@@ -66,11 +66,11 @@ impl Stage {
                 .extensions()
                 .get::<Deadline>()
                 .map(|due| due.remaining().as_secs());
-            let said = format!(
+            let message = format!(
                 "{peer} {due:?} {}",
                 trace.map_or(String::new(), |t| t.to_string())
             );
-            Ok(Status::new(Code::Ok, said).into_http())
+            Ok(Status::new(Code::Ok, message).into_http())
         })
     }
 }

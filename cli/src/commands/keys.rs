@@ -13,6 +13,9 @@ use crate::trust_edit::TrustEdit;
 use crate::workflows::{self, Retirement};
 use crate::{Context, state};
 
+/// Fix for a key that the trust file does not hold.
+const LIST_FIX: &str = "list the keys with `synapsor-runner keys list`";
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List the keys of the trust file and when they were retired
@@ -177,7 +180,7 @@ async fn retire(args: &Retire, context: &Context) -> Result<(), ExitError> {
                 args.role.as_str()
             ),
         )
-        .with_fix("list the keys with `synapsor-runner keys list`"));
+        .with_fix(LIST_FIX));
     };
     if let KeyStanding::Retired(Some(head)) = known.standing {
         return Err(ExitError::new(
@@ -201,8 +204,7 @@ fn write(args: &Retire, retirement: &Retirement, context: &Context) -> Result<()
     let entries = edit.entries(args.role.list())?;
     let entry = entries.iter_mut().find(|e| e["key_id"] == json!(args.key_id));
     let entry = entry.and_then(Json::as_object_mut).ok_or_else(|| {
-        ExitError::new(ErrorCode::KeyUnknown, "key entry was removed by another command")
-            .with_fix("list the keys with `synapsor-runner keys list`")
+        ExitError::new(ErrorCode::KeyUnknown, "key entry was removed by another command").with_fix(LIST_FIX)
     })?;
     let (size, root) = (retirement.head.size, hex::encode(retirement.head.root));
     entry.insert("retired".to_owned(), json!(true));

@@ -95,8 +95,7 @@ fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateDir, Exi
 async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, ExitError> {
     let contract = contract_file::load_runnable(&context.global)?;
     if contract.contract.tokens().is_some() {
-        let text = "the contract takes tenant and principal from access tokens, which come over HTTP only";
-        return Err(ExitError::new(ErrorCode::ContractNeedsHttp, text).with_fix(
+        return Err(contract_file::needs_http().with_fix(
             "serve it with `mcp serve-streamable-http`, or set the context's provider to `environment`",
         ));
     }

@@ -69,6 +69,14 @@ pub(crate) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
+/// Returns the error for a prompt without a terminal; callers add the fix.
+pub(crate) fn no_terminal() -> ExitError {
+    ExitError::new(
+        ErrorCode::ConfirmationRequired,
+        "confirmation required, but no terminal is attached",
+    )
+}
+
 fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
     match result {
         Ok(()) => Ok(()),

@@ -15,6 +15,8 @@ use synapsor_domain::review;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
+use crate::output;
+
 /// Inputs of a signature besides the proposal.
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
@@ -248,11 +250,7 @@ fn other_code() -> ExitError {
 }
 
 fn no_terminal() -> ExitError {
-    ExitError::new(
-        ErrorCode::ConfirmationRequired,
-        "confirmation required, but no terminal is attached",
-    )
-    .with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
+    output::no_terminal().with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
+/// Fix for a binary that is present but cannot be run.
+pub(super) const NOT_EXECUTABLE_FIX: &str = "check that the binaries beside synapsor-runner are executable";
+
 /// Path of the binary `name` in the directory of this executable.
 pub(crate) fn path(name: &str) -> Result<PathBuf, ExitError> {
     let unknown = |why: String| {

@@ -219,7 +219,7 @@ pub(super) fn not_started(spec: &ChildSpec, error: &std::io::Error) -> ExitError
         ErrorCode::ChildNotStarted,
         format!("cannot start {}: {}", spec.binary, error.kind()),
     )
-    .with_fix("check that the binaries beside synapsor-runner are executable")
+    .with_fix(binary::NOT_EXECUTABLE_FIX)
 }
 
 /// Returns the error with which a child ended, as it wrote it beside its run file.

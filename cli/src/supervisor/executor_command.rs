@@ -63,7 +63,7 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
             ErrorCode::ChildNotStarted,
             format!("cannot run {BINARY}: {}", error.kind()),
         )
-        .with_fix("check that the binaries beside synapsor-runner are executable")
+        .with_fix(binary::NOT_EXECUTABLE_FIX)
     };
     let mut child = command.spawn().map_err(lost)?;
     let stdout = child.stdout.take();

@@ -147,7 +147,7 @@ async fn denied(
     Ok((answer.effect, receipt))
 }
 
-/// Rejects decisions about a proposal that has ended, before anything is signed.
+/// Rejects decisions and apply orders about a proposal that has ended, before anything is signed.
 pub(crate) fn still_open(looked: &ProposalView, code: ErrorCode) -> Result<(), ExitError> {
     if !looked.state.is_terminal() && looked.receipt.is_none() {
         return Ok(());

@@ -533,8 +533,8 @@ mod remembered {
         }
         let unsigned = token.rsplit_once('.').unwrap().0;
         for signature in ["", "AA", &part("another")] {
-            let bent = format!("{unsigned}.{signature}");
-            assert!(verifier.verify(&bent, &set, at(0)).is_err(), "{signature:?}");
+            let altered = format!("{unsigned}.{signature}");
+            assert!(verifier.verify(&altered, &set, at(0)).is_err(), "{signature:?}");
         }
         let long = format!("{token}{}", "A".repeat(TOKEN_BYTES_MAX));
         assert_eq!(verifier.verify(&long, &set, at(0)), Err(TokenError::TooLong));

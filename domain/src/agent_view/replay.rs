@@ -17,7 +17,7 @@ pub struct ReplayFacts<'a> {
 
 /// The resource `synapsor://replay/{replay_id}`.
 pub fn replay_view(facts: &ReplayFacts<'_>, visible: Visible<'_>) -> Json {
-    let told = &facts.proposal;
+    let snapshot = &facts.proposal;
     let bundles: Json = facts
         .evidence
         .iter()
@@ -30,11 +30,11 @@ pub fn replay_view(facts: &ReplayFacts<'_>, visible: Visible<'_>) -> Json {
         .map(|a| evidence::audit(a, visible))
         .collect();
     json!({
-        "replay_id": format!("replay_{}", told.proposal.id),
-        "proposal": proposal::body(told, visible),
-        "events": proposal::events(told),
-        "events_omitted": told.events_omitted,
-        "receipts": proposal::receipts(told),
+        "replay_id": format!("replay_{}", snapshot.proposal.id),
+        "proposal": proposal::body(snapshot, visible),
+        "events": proposal::events(snapshot),
+        "events_omitted": snapshot.events_omitted,
+        "receipts": proposal::receipts(snapshot),
         "query_audit": audits,
         "evidence": bundles,
         "generated_at": facts.now,

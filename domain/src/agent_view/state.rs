@@ -167,14 +167,14 @@ impl AgentProposalState {
     /// Next step for the agent.
     pub(super) const fn next(self) -> &'static str {
         match self {
-            Self::ReviewRequired => "A person has to review and approve this outside of this conversation.",
-            Self::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
-            Self::Approved => "A person has approved this; it is applied outside of this conversation.",
+            Self::ReviewRequired => EnvelopeState::ReviewRequired.next_step(),
+            Self::ShadowProposalCreated => EnvelopeState::ShadowProposalCreated.next_step(),
+            Self::Approved => EnvelopeState::Approved.next_step(),
             Self::InDoubt => "The outcome is being resolved; check again later.",
-            Self::Applied => "Nothing; it has been applied.",
-            Self::Conflict => "The row changed; read it again and submit a new proposal.",
+            Self::Applied => EnvelopeState::Applied.next_step(),
+            Self::Conflict => EnvelopeState::Conflict.next_step(),
             Self::Failed => "Nothing was changed; read the row again before you submit a new proposal.",
-            Self::Rejected => "Nothing; a person has rejected it.",
+            Self::Rejected => EnvelopeState::Rejected.next_step(),
             Self::Canceled => "Nothing; it was canceled before anything was changed.",
             Self::Expired => "Expired without a decision; submit a new proposal if still needed.",
         }

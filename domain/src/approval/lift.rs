@@ -6,11 +6,11 @@
 use serde::{Deserialize, Serialize};
 use synapsor_codes::ErrorCode;
 
-use super::SignerInfo;
 use super::freeze::foreign;
+use super::{SIGNER_NOT_VALID, SignerInfo};
 use crate::digest::Digest;
 use crate::error::PublicError;
-use crate::limits::CLOCK_SKEW_SECONDS;
+use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
 use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, DeploymentEnvironment, TrustFile};
@@ -149,12 +149,7 @@ fn verified(
     let operator = trust
         .operator(signer)
         .filter(|o| o.is_valid_at(valid_at) && o.person == unfreeze.approver.person)
-        .ok_or_else(|| {
-            refused(
-                ErrorCode::RefusedKey,
-                "not signed by a valid operator key of the trust file",
-            )
-        })?;
+        .ok_or_else(|| refused(ErrorCode::RefusedKey, SIGNER_NOT_VALID))?;
     envelope
         .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::Unfreeze, &operator.public_key)
         .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
@@ -175,10 +170,7 @@ fn verified(
     }
     if let LiftClock::Now(now) = clock {
         if unfreeze.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-            return Err(refused(
-                ErrorCode::RefusedFuture,
-                "issue time is in the future; check clock synchronization",
-            ));
+            return Err(refused(ErrorCode::RefusedFuture, ISSUED_IN_FUTURE));
         }
         if now >= unfreeze.expires_at {
             return Err(refused(

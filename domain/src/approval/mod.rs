@@ -34,6 +34,8 @@ use crate::trust::DeploymentEnvironment;
 
 /// Name and version of the review document.
 pub const RENDERER: &str = "cli/1";
+/// Error text for an object whose signer is not a valid operator.
+const SIGNER_NOT_VALID: &str = "not signed by a valid operator key of the trust file";
 
 /// An operator's approval or rejection of one exact proposal (`ObjectKind::Decision`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

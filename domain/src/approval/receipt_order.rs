@@ -6,13 +6,13 @@
 use serde::{Deserialize, Serialize};
 use synapsor_codes::ErrorCode;
 
-use super::SignerInfo;
 use super::freeze::foreign;
 use super::reason::check_length;
+use super::{SIGNER_NOT_VALID, SignerInfo};
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::ids::ProposalId;
-use crate::limits::{CLOCK_SKEW_SECONDS, RECEIPT_REFS_MAX};
+use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE, RECEIPT_REFS_MAX};
 use crate::signing::{DsseEnvelope, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, DeploymentEnvironment, OperatorKey, Position, TrustFile};
@@ -117,10 +117,7 @@ pub fn verify_receipt_order(
     let verified = verify_receipt_order_at(envelope, trust, &Position::Unproven)?;
     let issued_at = verified.order.issued_at;
     if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(PublicError::new(
-            ErrorCode::RefusedFuture,
-            "issue time is in the future; check clock synchronization",
-        ));
+        return Err(PublicError::new(ErrorCode::RefusedFuture, ISSUED_IN_FUTURE));
     }
     if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
         return Err(PublicError::new(
@@ -181,12 +178,7 @@ fn signing_operator<'a>(
                 && operator.person == order.approver.person
                 && *signer == order.approver.key_id
         })
-        .ok_or_else(|| {
-            PublicError::new(
-                ErrorCode::RefusedKey,
-                "not signed by a valid operator key of the trust file",
-            )
-        })?;
+        .ok_or_else(|| PublicError::new(ErrorCode::RefusedKey, SIGNER_NOT_VALID))?;
     operator.standing().check(position).map_err(|retired| {
         PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
     })?;

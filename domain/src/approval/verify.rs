@@ -1,9 +1,10 @@
 //! Verifies one signed decision or apply order by checks in a fixed order; the error names the first that fails.
 
+use super::reason::check_length;
 use super::refusal::{ApprovalRefusal, ApprovalRule};
 use super::{ApplyOrder, Decision, DecisionKind, RENDERER, SignatureAudience, SignerInfo};
 use crate::digest::Digest;
-use crate::limits::{CLOCK_SKEW_SECONDS, REASON_CHARS_MAX};
+use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
 use crate::proposal::Proposal;
 use crate::review;
 use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
@@ -104,16 +105,8 @@ pub fn verify_decision_at(
         position,
     };
     let person = claim.verify(envelope, ObjectKind::Decision, judge)?;
-    if decision
-        .reason
-        .as_ref()
-        .is_some_and(|r| r.chars().count() > REASON_CHARS_MAX)
-    {
-        return Err(refused(
-            ApprovalRule::Malformed,
-            format!("the reason is longer than {REASON_CHARS_MAX} characters"),
-        ));
-    }
+    check_length(decision.reason.as_deref())
+        .map_err(|refusal| refused(ApprovalRule::Malformed, refusal.public))?;
     if !deny {
         let expected = review::digest(judge.proposal, judge.proposal_digest);
         if decision.render.renderer != RENDERER || decision.render.digest != expected {
@@ -319,10 +312,7 @@ impl SignedClaim<'_> {
         let (issued_at, not_before, expires_at) = self.times;
         let latest = now + Span::seconds(CLOCK_SKEW_SECONDS);
         if issued_at > latest || not_before > latest {
-            return Err(refused(
-                ApprovalRule::Future,
-                "issue time is in the future; check clock synchronization",
-            ));
+            return Err(refused(ApprovalRule::Future, ISSUED_IN_FUTURE));
         }
         if now >= expires_at {
             return Err(refused(

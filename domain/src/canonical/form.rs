@@ -211,16 +211,17 @@ mod tests {
             }
             let plain = serde_json::to_vec(&value).unwrap();
             prop_assert_eq!(is_canonical(&plain), writes_back(&plain));
-            let bent = if bytes.is_empty() { &plain } else { &bytes };
-            let mut bent = bent.clone();
-            let place = at.index(bent.len());
+            let original = if bytes.is_empty() { &plain } else { &bytes };
+            let mut altered = original.clone();
+            let place = at.index(altered.len());
             match how {
-                0 => bent[place] = byte,
-                1 => bent.insert(place, byte),
-                2 => { bent.remove(place); }
-                _ => bent.truncate(place),
+                0 => altered[place] = byte,
+                1 => altered.insert(place, byte),
+                2 => { altered.remove(place); }
+                _ => altered.truncate(place),
             }
-            prop_assert_eq!(is_canonical(&bent), writes_back(&bent), "{}", String::from_utf8_lossy(&bent));
+            let text = String::from_utf8_lossy(&altered);
+            prop_assert_eq!(is_canonical(&altered), writes_back(&altered), "{}", text);
         }
     }
 

@@ -84,9 +84,9 @@ fn ssl() -> Json {
     closed(
         json!({
             "mode": words(SslMode::WORDS, "Off loopback `disable` is refused, and `verify-full` is the default."),
-            "ca_env": env("Variable with the PEM text of the authorities to trust. Default: the machine's own."),
-            "cert_env": env("Variable with the PEM text of this side's certificate."),
-            "key_env": env("Variable with the PEM text of that certificate's key."),
+            "ca_env": env("Variable that holds CA certificates as PEM text, or `NAME_FILE` their path. They are trusted in addition to the system's."),
+            "cert_env": env("Variable that holds the client certificate as PEM text, or `NAME_FILE` its path. Requires `key_env`."),
+            "key_env": env("Variable that holds the client certificate's private key as PEM text, or `NAME_FILE` its path. Requires `cert_env`."),
         }),
         &["mode"],
     )

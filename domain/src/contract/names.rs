@@ -1,5 +1,8 @@
 //! Lexical classes of names, and names that are rejected everywhere.
 
+/// Message for a column name that is not an identifier.
+pub(super) const NAME_A_COLUMN: &str = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+
 /// A letter or `_`, then letters, digits and `_`: schemas, tables, columns, sources.
 pub fn is_identifier(text: &str) -> bool {
     let starts_well = text.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');

@@ -1,6 +1,6 @@
 //! Cursor over one JSON object of the file: reads members by type and reports invalid ones.
 
-use super::names::{is_env_name, is_identifier};
+use super::names::{NAME_A_COLUMN, is_env_name, is_identifier};
 use super::report::ValidationReport;
 use crate::decimal::Decimal;
 use crate::json::JsonNode;
@@ -282,8 +282,7 @@ impl<'a> ObjectReader<'a> {
             match item {
                 JsonNode::Text(text) if is_identifier(text) => names.push(text.clone()),
                 _ => {
-                    let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-                    report.error(format!("{}[{index}]", self.at(key)), item_code, message);
+                    report.error(format!("{}[{index}]", self.at(key)), item_code, NAME_A_COLUMN);
                 }
             }
         }

@@ -5,7 +5,7 @@ use super::argument::{Scalar, read_range};
 use super::capability::{References, is_direct, names_argument};
 use super::executor::DIRECT;
 use super::fields;
-use super::names::is_identifier;
+use super::names::{NAME_A_COLUMN, is_identifier};
 use super::object::ObjectReader;
 use super::report::ValidationReport;
 use super::side_effects_ack::{self, SideEffectAck};
@@ -100,8 +100,7 @@ fn read_patch(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> V
     for (column, node) in patch.entries() {
         let path = patch.at(column);
         if !is_identifier(column) {
-            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, ErrorCode::InvalidPatchColumn, message);
+            report.error(&path, ErrorCode::InvalidPatchColumn, NAME_A_COLUMN);
         }
         let Some(binding) = ObjectReader::of(node, &path) else {
             let message = "Make this an object with `fixed` or `from_arg`.";
@@ -212,8 +211,7 @@ fn read_bounds(
     for (column, node) in map.entries() {
         let path = map.at(column);
         if !is_identifier(column) {
-            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, ErrorCode::InvalidNumericBoundColumn, message);
+            report.error(&path, ErrorCode::InvalidNumericBoundColumn, NAME_A_COLUMN);
         } else if !patches(capability, column) {
             let message = format!("Add `{column}` to `patch`, or remove its bound.");
             report.error(&path, ErrorCode::NumericBoundPatchColumnRequired, message);

@@ -62,16 +62,17 @@ pub struct Source {
     pub is_galera_single_writer: bool,
 }
 
-/// How the connection to a database server is protected. Everything but the mode is the name of a variable that
-/// holds PEM text, or of which `NAME_FILE` names a file.
+/// TLS settings of the connection to a database server. Each `*_env` field names an environment variable `NAME`:
+/// `NAME` holds PEM text, or `NAME_FILE` holds the path of a PEM file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ssl {
     pub mode: SslMode,
-    /// Trusted certificate authorities of the server; the system's by default.
+    /// CA certificates that are trusted in addition to the system's.
     pub ca_env: Option<String>,
     /// Client certificate; only together with `key_env`.
     pub cert_env: Option<String>,
+    /// Private key of the client certificate; only together with `cert_env`.
     pub key_env: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::argument::Scalar;
 use super::fields;
-use super::names::is_identifier;
+use super::names::{NAME_A_COLUMN, is_identifier};
 use super::object::ObjectReader;
 use super::proposal::{PatchBinding, is_read, patches};
 use super::report::ValidationReport;
@@ -40,8 +40,7 @@ pub(super) fn read_all(
     for (column, node) in map.entries() {
         let path = map.at(column);
         if !is_identifier(column) {
-            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
-            report.error(&path, ErrorCode::InvalidTransitionGuardColumn, message);
+            report.error(&path, ErrorCode::InvalidTransitionGuardColumn, NAME_A_COLUMN);
         } else if !patches(capability, column) {
             let message = format!("Add `{column}` to `patch`, or remove its guard.");
             report.error(&path, ErrorCode::TransitionPatchColumnRequired, message);
@@ -77,11 +76,10 @@ fn read_from_column(
         None => (column, guard.path.clone()),
         Some(JsonNode::Text(name)) if is_identifier(name) => (name.as_str(), guard.at("from_column")),
         Some(_) => {
-            let message = "Name a column: a letter or `_` first, then letters, digits and `_`.";
             report.error(
                 guard.at("from_column"),
                 ErrorCode::InvalidTransitionFromColumn,
-                message,
+                NAME_A_COLUMN,
             );
             return None;
         }

@@ -10,6 +10,8 @@ use crate::value::{Value, ValueKind};
 
 /// Minimum number of fractional second digits for a time column to be more than a weak guard.
 const FRACTION_DIGITS: usize = 6;
+/// Reason why a JSON column cannot be a guard.
+const JSON_HAS_MANY_FORMS: &str = "the same JSON can be written in many ways";
 
 /// Returns the guard strength of a column that holds this value.
 ///
@@ -25,7 +27,7 @@ pub fn guard_strength(
     }
     let declared = column.base_type.as_deref().unwrap_or(&column.declared_type);
     if declared.to_ascii_lowercase().contains("json") {
-        return Err(unfit(column, "the same JSON can be written in many ways"));
+        return Err(unfit(column, JSON_HAS_MANY_FORMS));
     }
     match value.kind() {
         ValueKind::Int | ValueKind::Dec => Ok(GuardStrength::Strong),
@@ -34,7 +36,7 @@ pub fn guard_strength(
         ValueKind::Bytes | ValueKind::Uuid => Ok(GuardStrength::Medium),
         ValueKind::Date | ValueKind::Time => Ok(GuardStrength::Weak),
         ValueKind::Float => Err(unfit(column, "a binary float is rounded")),
-        ValueKind::Json => Err(unfit(column, "the same JSON can be written in many ways")),
+        ValueKind::Json => Err(unfit(column, JSON_HAS_MANY_FORMS)),
         ValueKind::Bool => Err(unfit(column, "two changes bring a boolean back to where it was")),
         ValueKind::Null => Err(unfit(column, "it is null")),
     }

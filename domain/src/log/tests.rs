@@ -345,15 +345,15 @@ mod records {
             ..head.clone()
         };
         assert_eq!(good.verify(&later), Err(LogError::OtherTree));
-        let mut bent = good.clone();
-        bent.body = b"{ }".to_vec();
-        assert_eq!(bent.verify(&head), Err(LogError::BodyMismatch));
-        bent = good.clone();
-        bent.body_salt[0] ^= 1;
-        assert_eq!(bent.verify(&head), Err(LogError::BodyMismatch));
-        bent = good.clone();
-        bent.event_bytes.push(b' ');
-        assert_eq!(bent.verify(&head), Err(LogError::EventMalformed));
+        let mut altered = good.clone();
+        altered.body = b"{ }".to_vec();
+        assert_eq!(altered.verify(&head), Err(LogError::BodyMismatch));
+        altered = good.clone();
+        altered.body_salt[0] ^= 1;
+        assert_eq!(altered.verify(&head), Err(LogError::BodyMismatch));
+        altered = good.clone();
+        altered.event_bytes.push(b' ');
+        assert_eq!(altered.verify(&head), Err(LogError::EventMalformed));
     }
 
     #[test]

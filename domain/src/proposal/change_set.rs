@@ -8,6 +8,7 @@ use crate::canonical;
 use crate::digest::Digest;
 use crate::evidence::query_fingerprint;
 use crate::result_envelope::value_to_json;
+use crate::tool::SCHEMA_DIALECT;
 use crate::value::ColumnValue;
 
 /// Placeholder for the tenant column of a single-tenant development target.
@@ -170,10 +171,7 @@ pub fn change_set_schema() -> Json {
     });
     let mut schema = object(&properties);
     if let Json::Object(schema) = &mut schema {
-        schema.insert(
-            "$schema".to_owned(),
-            "https://json-schema.org/draft/2020-12/schema".into(),
-        );
+        schema.insert("$schema".to_owned(), SCHEMA_DIALECT.into());
         schema.insert("$id".to_owned(), "urn:synapsor:schema:change-set:v1".into());
         schema.insert("title".to_owned(), "Change set".into());
     }

@@ -126,6 +126,22 @@ impl EnvelopeState {
         }
     }
 
+    /// Next step for the agent.
+    pub(crate) const fn next_step(self) -> &'static str {
+        match self {
+            EnvelopeState::ReviewRequired => {
+                "A person has to review and approve this outside of this conversation."
+            }
+            EnvelopeState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
+            EnvelopeState::Approved => {
+                "A person has approved this; it is applied outside of this conversation."
+            }
+            EnvelopeState::Applied => "Nothing; it has been applied.",
+            EnvelopeState::Conflict => "The row changed; read it again and submit a new proposal.",
+            EnvelopeState::Rejected => "Nothing; a person has rejected it.",
+        }
+    }
+
     /// Maps a proposal's state to the state for agents; after approval, agents do not see which process holds
     /// it.
     pub const fn of(state: ProposalState, mode: ProposalMode) -> Self {

@@ -45,26 +45,13 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
                 "mode": if proposal.is_direct { "direct_update" } else { "app_handler" },
                 "applied": false,
             },
-            "next": next(proposal.state),
+            "next": proposal.state.next_step(),
         },
         "error": null,
         "evidence": {"bundle_id": proposal.evidence_id, "note": EVIDENCE_NOTE},
         "source_database_changed": false,
         "_meta": meta(proposal.capability, Some(proposal.context)),
     })
-}
-
-const fn next(state: EnvelopeState) -> &'static str {
-    match state {
-        EnvelopeState::ReviewRequired => {
-            "A person has to review and approve this outside of this conversation."
-        }
-        EnvelopeState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
-        EnvelopeState::Approved => "A person has approved this; it is applied outside of this conversation.",
-        EnvelopeState::Applied => "Nothing; it has been applied.",
-        EnvelopeState::Conflict => "The row changed; read it again and submit a new proposal.",
-        EnvelopeState::Rejected => "Nothing; a person has rejected it.",
-    }
 }
 
 pub(super) fn failure(failure: &FailureResult<'_>) -> Json {

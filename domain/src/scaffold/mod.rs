@@ -96,13 +96,13 @@ pub fn draft(
     })?;
     let mut warnings = std::mem::take(&mut plan.warnings);
     // A missing version column is already reported, in terms of the choices.
-    let is_said =
+    let is_reported =
         |problem: &ValidationIssue| problem.code == ErrorCode::ConflictGuardWeak && plan.guard.is_none();
     warnings.extend(
         checked
             .warnings
             .iter()
-            .filter(|problem| !is_said(problem))
+            .filter(|problem| !is_reported(problem))
             .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message)),
     );
     Ok(GeneratedContract {

@@ -85,8 +85,13 @@ fn table_without_version_column_gets_weak_guard_and_warning() {
     found.tables[0].columns.retain(|column| column.name != "version");
     let found = draft(&orders(), Some(&found.with_suggestions())).unwrap();
     assert!(found.contract.contains("\"weak_guard_ack\": true"));
-    let told = found.warnings.iter().filter(|w| w.contains("weak_guard_ack"));
-    assert_eq!(told.count(), 1, "expected one warning: {:?}", found.warnings);
+    let guard_warnings = found.warnings.iter().filter(|w| w.contains("weak_guard_ack"));
+    assert_eq!(
+        guard_warnings.count(),
+        1,
+        "expected one warning: {:?}",
+        found.warnings
+    );
 }
 
 #[test]

@@ -106,7 +106,7 @@ type CachedDescription = (Instant, Arc<Described>);
 pub struct Shapes {
     kept: Mutex<HashMap<TableName, CachedDescription>>,
     /// Schemas whose procedure this account may call.
-    told: Mutex<HashSet<(String, &'static str)>>,
+    procedures: Mutex<HashSet<(String, &'static str)>>,
 }
 
 impl Shapes {
@@ -120,10 +120,10 @@ impl Shapes {
     pub fn forget(&self, schema: &str, table: &str) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(&(schema.to_owned(), table.to_owned()));
-        self.told
+        self.procedures
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .retain(|(told, _)| told != schema);
+            .retain(|(known, _)| known != schema);
     }
 
     /// Reads the table's current description from the catalog.
@@ -133,11 +133,11 @@ impl Shapes {
         schema: &str,
         table: &str,
     ) -> Result<Arc<Described>, MysqlStatementError> {
-        let is_told = self
+        let has_procedure = self
             .has_catalog_procedure(session, schema, MYSQL_TABLE_CATALOGUE)
             .await?;
         let name = BindValue::Text(table.to_owned());
-        let rows = if is_told {
+        let rows = if has_procedure {
             let procedure = dialect::qualified(schema, MYSQL_TABLE_CATALOGUE);
             session.rows(&format!("CALL {procedure}(?)"), vec![name]).await?
         } else {
@@ -198,7 +198,7 @@ impl Shapes {
     ) -> Result<bool, MysqlStatementError> {
         let key = (schema.to_owned(), procedure);
         if self
-            .told
+            .procedures
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .contains(&key)
@@ -209,14 +209,14 @@ impl Shapes {
                    WHERE ROUTINE_SCHEMA = ? AND ROUTINE_NAME = ? AND ROUTINE_TYPE = 'PROCEDURE'";
         let args = [schema, procedure].map(|text| BindValue::Text(text.to_owned()));
         let found = session.rows(sql, args.into()).await?;
-        let is_told = found
+        let has_procedure = found
             .first()
             .is_some_and(|row| row.text(0).is_ok_and(|n| n != "0"));
-        if is_told {
-            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-            told.insert(key);
+        if has_procedure {
+            let mut procedures = self.procedures.lock().unwrap_or_else(PoisonError::into_inner);
+            procedures.insert(key);
         }
-        Ok(is_told)
+        Ok(has_procedure)
     }
 }
 

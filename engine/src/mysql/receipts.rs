@@ -79,7 +79,7 @@ fn identity_problems(schema: &str, shown: Option<&str>) -> Vec<String> {
             "the identity table `{IDENTITY_TABLE}` is not a table, or is not visible to this account, which needs SELECT on it"
         )];
     };
-    let told = |Difference { what, fix }| match fix.as_str() {
+    let to_message = |Difference { what, fix }| match fix.as_str() {
         "" => format!(
             "the identity table `{IDENTITY_TABLE}` {what}; move it away and run `writeback migration` again"
         ),
@@ -87,7 +87,7 @@ fn identity_problems(schema: &str, shown: Option<&str>) -> Vec<String> {
     };
     receipt_form::identity_differences(schema, shown)
         .into_iter()
-        .map(told)
+        .map(to_message)
         .collect()
 }
 

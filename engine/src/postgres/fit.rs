@@ -2,7 +2,6 @@
 //! strings in casts, pad with blanks, and sort the keys of JSON.
 
 use serde_json::Value as Json;
-use synapsor_codes::ErrorCode;
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
@@ -11,6 +10,7 @@ use synapsor_domain::value::{Value, ValueKind};
 
 use super::datetime;
 use super::types::{Family, is_plain_number, is_uuid, underlying};
+use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit};
 
 /// Returns the value exactly as the column would store it.
 pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
@@ -37,7 +37,7 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         | (ValueKind::Time, Family::Time(_))
         | (ValueKind::Ts, Family::Timestamp(_))
         | (ValueKind::Tstz, Family::Timestamptz(_)) => of_text(column, family, text),
-        _ => Err(no_way(column, value.kind())),
+        _ => Err(kind_misfit(column, value.kind())),
     }?;
     if fitted.len_bytes() > VALUE_BYTES_MAX {
         return Err(misfit(column, "the value is too large"));
@@ -64,20 +64,20 @@ fn of_scalar(
         }
         (ValueKind::Text, Family::Int(bits)) => match integer(column, bits, text) {
             Ok(number) if number.as_text() == Some(text) => Ok(number),
-            Ok(_) | Err(_) => Err(misfit(column, "it holds whole numbers, written in plain digits")),
+            Ok(_) | Err(_) => Err(misfit(column, WHOLE_NUMBERS)),
         },
         (ValueKind::Text, Family::Numeric(limits)) => match numeric(column, limits, text) {
             Ok(number) if number.as_text() == Some(text) => Ok(number),
-            Ok(_) | Err(_) => Err(misfit(column, "it holds numbers, written in plain digits")),
+            Ok(_) | Err(_) => Err(misfit(column, NUMBERS)),
         },
         (ValueKind::Text, _) => of_text(column, family, text),
-        (kind, _) => Err(no_way(column, kind)),
+        (kind, _) => Err(kind_misfit(column, kind)),
     }
 }
 
 fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, PublicError> {
     if text.contains('\0') {
-        return Err(misfit(column, "a string must not contain a NUL character"));
+        return Err(misfit(column, NUL_CHARACTER));
     }
     let formed = |kind, found: Option<String>, form: &str| match found {
         Some(text) => Ok(Value::exact(kind, text)),
@@ -128,7 +128,7 @@ fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, Pu
         | Family::Bytes
         | Family::Xid
         | Family::Oid
-        | Family::Other => Err(no_way(column, ValueKind::Text)),
+        | Family::Other => Err(kind_misfit(column, ValueKind::Text)),
     }
 }
 
@@ -260,35 +260,4 @@ fn write_string(text: &str, out: &mut String) -> Option<()> {
     }
     out.push_str(&serde_json::to_string(text).ok()?);
     Some(())
-}
-
-fn no_way(column: &TableColumn, kind: ValueKind) -> PublicError {
-    misfit(
-        column,
-        &format!(
-            "it is declared `{}` and cannot hold {} unchanged",
-            column.declared_type,
-            a(kind)
-        ),
-    )
-}
-
-fn misfit(column: &TableColumn, why: &str) -> PublicError {
-    PublicError::new(
-        ErrorCode::ValueDoesNotFit,
-        format!("column `{}` does not take the value: {why}", column.name),
-    )
-}
-
-const fn a(kind: ValueKind) -> &'static str {
-    match kind {
-        ValueKind::Null => "NULL",
-        ValueKind::Bool => "a boolean",
-        ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
-        ValueKind::Text => "a string",
-        ValueKind::Bytes => "bytes",
-        ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
-        ValueKind::Uuid => "a UUID",
-        ValueKind::Json => "JSON",
-    }
 }

@@ -2,13 +2,13 @@
 //! a column stores unchanged.
 
 use rusqlite::types::{ToSqlOutput, Value as Sql, ValueRef};
-use synapsor_codes::ErrorCode;
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
 use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
+use crate::misfit::{NUL_CHARACTER, WHOLE_NUMBERS, kind_misfit, misfit};
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
@@ -173,20 +173,16 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         }
         (ValueKind::Text, Affinity::Integer) => match text.parse::<i64>() {
             Ok(number) if number.to_string() == text => Ok(Value::int(i128::from(number))),
-            Ok(_) | Err(_) => misfit("it holds whole numbers, written in plain digits"),
+            Ok(_) | Err(_) => misfit(WHOLE_NUMBERS),
         },
-        (ValueKind::Text, _) if text.contains('\0') => misfit("a string must not contain a NUL character"),
+        (ValueKind::Text, _) if text.contains('\0') => misfit(NUL_CHARACTER),
         (ValueKind::Text, Affinity::Text | Affinity::None) => Ok(value.clone()),
         (ValueKind::Text, Affinity::Numeric) if !looks_numeric(text) => Ok(value.clone()),
         (ValueKind::Text, Affinity::Numeric) => misfit("it would convert this string to a number"),
         (ValueKind::Float, Affinity::Real) | (ValueKind::Bytes, Affinity::Blob | Affinity::None) => {
             Ok(value.clone())
         }
-        (kind, _) => misfit(&format!(
-            "it is declared `{}` and cannot hold {} unchanged",
-            column.declared_type,
-            a(kind)
-        )),
+        (kind, _) => Err(kind_misfit(column, kind)),
     }
 }
 
@@ -220,13 +216,6 @@ fn float(value: f64) -> Value {
     Value::exact(ValueKind::Float, format!("{value:?}"))
 }
 
-fn misfit(column: &TableColumn, why: &str) -> PublicError {
-    PublicError::new(
-        ErrorCode::ValueDoesNotFit,
-        format!("column `{}` does not take the value: {why}", column.name),
-    )
-}
-
 /// SQLite's rules for the affinity of a declared type, in their order.
 fn affinity(declared: &str) -> Affinity {
     let declared = declared.to_ascii_uppercase();
@@ -251,17 +240,4 @@ fn looks_numeric(text: &str) -> bool {
     let trimmed = text.trim_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
     trimmed.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.'))
         && trimmed.parse::<f64>().is_ok()
-}
-
-fn a(kind: ValueKind) -> &'static str {
-    match kind {
-        ValueKind::Null => "NULL",
-        ValueKind::Bool => "a boolean",
-        ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
-        ValueKind::Text => "a string",
-        ValueKind::Bytes => "bytes",
-        ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
-        ValueKind::Uuid => "a UUID",
-        ValueKind::Json => "JSON",
-    }
 }

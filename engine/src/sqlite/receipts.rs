@@ -9,6 +9,11 @@ use super::error_map::scrub;
 use super::sql::{self, Token};
 use synapsor_source::{EngineError, EngineErrorKind};
 
+/// Difference of a table that is virtual, WITHOUT ROWID or not STRICT.
+const ORDINARY_TABLE: &str = "must be an ordinary STRICT table with row numbers";
+/// Difference of a table with a further unique key.
+const NO_OTHER_KEY: &str = "must have no unique key besides its primary key";
+
 /// One row of the schema table.
 struct Stored {
     kind: String,
@@ -88,7 +93,7 @@ fn differences(
     }
     if has_table {
         if keys > 1 {
-            problem("must have no unique key besides its primary key".to_owned());
+            problem(NO_OTHER_KEY.to_owned());
         }
         if !has_time_index {
             problem(format!("must have the index `{}`", required.time_index_name));
@@ -151,8 +156,8 @@ fn normal(table: &str, sql: &str) -> Vec<Token> {
 fn table_difference(tokens: &[Token]) -> String {
     let has = |word: &str| tokens.iter().any(|token| token.is_word(word));
     let named = [
-        ("virtual", "must be an ordinary STRICT table with row numbers"),
-        ("without", "must be an ordinary STRICT table with row numbers"),
+        ("virtual", ORDINARY_TABLE),
+        ("without", ORDINARY_TABLE),
         (
             "conflict",
             "must not have a conflict clause: it would let a receipt be overwritten",
@@ -163,13 +168,13 @@ fn table_difference(tokens: &[Token]) -> String {
         ("generated", "must not have computed columns"),
         ("as", "must not have computed columns"),
         ("collate", "must not have collations"),
-        ("unique", "must have no unique key besides its primary key"),
+        ("unique", NO_OTHER_KEY),
         ("autoincrement", "must have the primary key of the migration"),
     ];
     let found = named.iter().find(|(word, _)| has(word)).map(|(_, text)| *text);
     let text = match found {
         Some(text) => text,
-        None if !has("strict") => "must be an ordinary STRICT table with row numbers",
+        None if !has("strict") => ORDINARY_TABLE,
         None => "must have exactly the columns and the key of the migration, in their order",
     };
     text.to_owned()

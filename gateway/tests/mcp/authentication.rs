@@ -4,13 +4,13 @@
 use crate::raw_http::{Served, TOKEN};
 use crate::world::GatewayFixture;
 
-const DOORS: [&str; 2] = ["streamable-http", "http-bridge"];
+const TRANSPORTS: [&str; 2] = ["streamable-http", "http-bridge"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn accepts_only_exact_hosts() {
     let world = GatewayFixture::start().await;
-    for door in DOORS {
-        let served = Served::start_over(&world, door).await;
+    for transport in TRANSPORTS {
+        let served = Served::start_over(&world, transport).await;
         let port = served.address.rsplit(':').next().unwrap().to_owned();
         let auth = format!("Authorization: Bearer {TOKEN}");
         for host in ["localhost:PORT", "127.0.0.1:PORT", "[::1]:PORT", "LocalHost:PORT"] {
@@ -80,8 +80,8 @@ async fn accepts_only_exact_hosts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn accepts_only_exact_loopback_origins() {
     let world = GatewayFixture::start().await;
-    for door in DOORS {
-        let served = Served::start_over(&world, door).await;
+    for transport in TRANSPORTS {
+        let served = Served::start_over(&world, transport).await;
         let port = served.address.rsplit(':').next().unwrap().to_owned();
         let auth = format!("Authorization: Bearer {TOKEN}");
         for origin in [
@@ -116,8 +116,8 @@ async fn accepts_only_exact_loopback_origins() {
 #[tokio::test(flavor = "multi_thread")]
 async fn accepts_only_one_exact_bearer_token() {
     let world = GatewayFixture::start().await;
-    for door in DOORS {
-        let served = Served::start_over(&world, door).await;
+    for transport in TRANSPORTS {
+        let served = Served::start_over(&world, transport).await;
         let host = format!("Host: {}", served.address);
         for good in [
             format!("Authorization: Bearer {TOKEN}"),

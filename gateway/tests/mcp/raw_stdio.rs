@@ -56,9 +56,9 @@ impl Raw {
             .await
             .unwrap()
             .unwrap();
-        let heard = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        let message = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         self.lines.push(line);
-        heard
+        message
     }
 
     pub(crate) async fn ask(&mut self, message: &Json) -> Json {

@@ -126,15 +126,15 @@ async fn empty_stream_events_are_sent_to_supporting_clients_only() {
             served.address
         );
         let mut stream = served.open(&head).await;
-        let mut heard = String::new();
+        let mut rest = String::new();
         let ending = async {
             let mut start = [0; 64];
             stream.read_exact(&mut start).await.unwrap();
             assert_eq!(other(&served, "DELETE", ALICE, &session).await.status, 204);
-            stream.read_to_string(&mut heard).await.unwrap();
+            stream.read_to_string(&mut rest).await.unwrap();
         };
         tokio::time::timeout(PATIENCE, ending).await.unwrap();
-        assert_eq!(has_empty_event(&heard), is_known, "{heard}");
+        assert_eq!(has_empty_event(&rest), is_known, "{rest}");
     }
 }
 

@@ -235,9 +235,9 @@ async fn gateway_cannot_read_files_outside_its_settings() {
     let world = GatewayFixture::start().await;
     let (inside, outside) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let served = Served::start(&world).await;
-    let said = std::fs::read(world.dir.path().join("gateway.run.json")).unwrap();
-    let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
-    if said["posture"].as_str().unwrap().contains("no Landlock") {
+    let bytes = std::fs::read(world.dir.path().join("gateway.run.json")).unwrap();
+    let run_file: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    if run_file["posture"].as_str().unwrap().contains("no Landlock") {
         did_not_run("the sandbox: this kernel has no Landlock");
         return;
     }

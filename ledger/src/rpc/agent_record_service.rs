@@ -40,20 +40,20 @@ impl AgentRecordService for LedgerServices {
     ) -> Result<Response<AgentRecordServiceGetProposalResponse>, Status> {
         let (caller, message) = (caller(&request)?, request.into_inner());
         let ticket = self.ticket(&caller, message.ticket)?;
-        let told = self
+        let record = self
             .ledger
             .proposal_for(ticket, message.proposal_id)
             .await
             .map_err(status_of)?;
         Ok(Response::new(AgentRecordServiceGetProposalResponse {
-            record_json: told.json.to_string().into_bytes(),
-            state: AgentProposalState::from(told.state).into(),
-            is_final: told.state.is_final(),
-            is_own: told.principal_matches,
-            created_at_ms: told.proposal.created_at.as_unix_millis(),
-            updated_at_ms: told.updated_at.as_unix_millis(),
-            not_after_ms: told.proposal.not_after.as_unix_millis(),
-            capability: told.proposal.capability,
+            record_json: record.json.to_string().into_bytes(),
+            state: AgentProposalState::from(record.state).into(),
+            is_final: record.state.is_final(),
+            is_own: record.principal_matches,
+            created_at_ms: record.proposal.created_at.as_unix_millis(),
+            updated_at_ms: record.updated_at.as_unix_millis(),
+            not_after_ms: record.proposal.not_after.as_unix_millis(),
+            capability: record.proposal.capability,
         }))
     }
 
@@ -98,7 +98,7 @@ impl AgentRecordService for LedgerServices {
             .map_err(refuse)?;
         let (sender, receiver) = mpsc::channel(CHANGES_BUFFERED);
         tokio::spawn(watch.run(sender, self.stop.clone()));
-        let stream = ReceiverStream::new(receiver).map(|told| told.map(to_wire).map_err(refuse));
+        let stream = ReceiverStream::new(receiver).map(|item| item.map(to_wire).map_err(refuse));
         Ok(Response::new(Box::pin(stream)))
     }
 
@@ -137,8 +137,8 @@ impl LedgerServices {
     }
 }
 
-fn to_wire(told: WatchMessage) -> WatchResponse {
-    let message = match told {
+fn to_wire(message: WatchMessage) -> WatchResponse {
+    let wire = match message {
         WatchMessage::Position(seq) => Message::Position(WatchPosition { seq }),
         WatchMessage::Change {
             change,
@@ -151,7 +151,5 @@ fn to_wire(told: WatchMessage) -> WatchResponse {
             is_own: principal_matches,
         }),
     };
-    WatchResponse {
-        message: Some(message),
-    }
+    WatchResponse { message: Some(wire) }
 }

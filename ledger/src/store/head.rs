@@ -126,12 +126,12 @@ pub(crate) fn check(head: &SignedTreeHead, origin: &str, keys: &NoteKeys) -> Res
         }
         StoreError::Tampered(format!("checkpoint {}: {e}", head.size))
     })?;
-    let said = Checkpoint {
+    let expected = Checkpoint {
         origin: origin.to_owned(),
         size: head.size,
         root: head.root,
     };
-    if found == said {
+    if found == expected {
         return Ok(());
     }
     Err(StoreError::Tampered(format!(

@@ -24,7 +24,7 @@ pub(crate) fn find(conn: &Connection, digest: &Digest) -> Result<Option<u64>, St
 }
 
 /// Returns the positions of the freezes that no lift ended, and of the newest lifts, oldest first.
-pub(crate) fn to_tell(conn: &Connection) -> Result<Vec<u64>, StoreError> {
+pub(crate) fn current(conn: &Connection) -> Result<Vec<u64>, StoreError> {
     let mut query = conn.prepare_cached(
         "SELECT seq FROM (SELECT seq FROM switches s WHERE is_lift = 0 AND NOT EXISTS \
            (SELECT 1 FROM switches l WHERE l.freeze = s.freeze AND l.is_lift = 1) \

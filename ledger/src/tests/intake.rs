@@ -293,13 +293,13 @@ async fn submissions_of_one_request_succeed_or_fail_separately() {
         )),
     ];
     let outcomes = world.ledger.file(&caller(READER), filings).await;
-    let said: Vec<_> = outcomes
+    let results: Vec<_> = outcomes
         .into_iter()
         .map(|outcome| outcome.map(|c| c.value.map(|filed| filed.repeated)).map_err(code))
         .collect();
     let refused = |code: ErrorCode| Err(code);
     assert_eq!(
-        said,
+        results,
         [
             Ok(Some(false)),
             refused(ErrorCode::RefusedAttestation),

@@ -233,12 +233,12 @@ async fn rejection_before_the_start_reaches_the_lease_holder() {
         .unwrap()
         .value
         .unwrap();
-    let told = world
+    let rejection = world
         .ledger
         .heartbeat(caller(WRITER), id.clone(), job.token.to_vec())
         .await
         .unwrap();
-    assert_eq!(told, Some(deny));
+    assert_eq!(rejection, Some(deny));
     assert_eq!(
         code(world.ledger.start(caller(WRITER), id, job.token.to_vec()).await),
         ErrorCode::ProposalEnded

@@ -103,8 +103,7 @@ impl CallerAuthenticator {
             return Ok(CallIdentity::Own);
         };
         if token.is_empty() {
-            let message = "Tenant and principal come from the caller's access token, and the call has none.";
-            return Err(PublicError::new(ErrorCode::AccessTokenRequired, message));
+            return Err(token_required());
         }
         let now = Timestamp::from_unix_millis(tokens.clock.now_ms());
         let keys = tokens.keys.current().await?;
@@ -153,6 +152,14 @@ impl CallerAuthenticator {
         let message = format!("Insufficient scope: `{word}` is required.");
         Err(PublicError::new(ErrorCode::ScopeInsufficient, message))
     }
+}
+
+/// Returns the error for a call without an access token when the contract takes the context from tokens.
+pub(crate) fn token_required() -> PublicError {
+    PublicError::new(
+        ErrorCode::AccessTokenRequired,
+        "Tenant and principal come from the caller's access token, and the call has none.",
+    )
 }
 
 fn origin(text: &str) -> ExitError {

@@ -261,7 +261,8 @@ fn verification_failed(why: &str) -> PublicError {
     unavailable(why.to_owned())
 }
 
-pub(super) fn unavailable(detail: String) -> PublicError {
+/// Returns the error for a call that the ledger did not record.
+pub(crate) fn unavailable(detail: String) -> PublicError {
     PublicError::new(
         ErrorCode::LedgerUnavailable,
         "The ledger is unavailable, so the call was not served; try again later.",

@@ -305,7 +305,7 @@ pub(crate) const ALL: &[Behaviour] = &[
         Box::pin(writing::what_fits_is_what_the_column_holds(db))
     }),
     ("a violated constraint is reported", |db| {
-        Box::pin(writing::a_constraint_that_refuses_is_told(db))
+        Box::pin(writing::a_violated_constraint_is_reported(db))
     }),
     ("one row changes once, with its receipt", |db| {
         Box::pin(writing::one_row_changes_with_its_receipt(db))
@@ -389,10 +389,10 @@ pub(crate) const ALL: &[Behaviour] = &[
         Box::pin(receipts::receipts_come_by_time(db))
     }),
     ("a missing receipt table is reported with its fix", |db| {
-        Box::pin(receipts::a_missing_table_is_told(db))
+        Box::pin(receipts::a_missing_table_is_reported(db))
     }),
     ("every bad receipt table is reported", |db| {
-        Box::pin(receipts::every_bad_table_is_told(db))
+        Box::pin(receipts::every_bad_table_is_reported(db))
     }),
     ("a good receipt table has no problems", |db| {
         Box::pin(receipts::a_good_table_has_no_problems(db))
@@ -464,12 +464,14 @@ pub(crate) const ALL: &[Behaviour] = &[
         Box::pin(looking::the_product_is_named_with_its_version(db))
     }),
     ("a generated column is reported and follows", |db| {
-        Box::pin(looking::a_generated_column_is_told(db))
+        Box::pin(looking::a_generated_column_is_reported(db))
     }),
     ("parts of a key are not unique alone", |db| {
         Box::pin(looking::parts_of_a_key_are_not_unique_alone(db))
     }),
-    ("a view is reported", |db| Box::pin(looking::a_view_is_told(db))),
+    ("a view is reported", |db| {
+        Box::pin(looking::a_view_is_reported(db))
+    }),
     ("a new column changes the fingerprint", |db| {
         Box::pin(looking::a_new_column_is_drift(db))
     }),

@@ -91,7 +91,7 @@ pub(crate) async fn the_product_is_named_with_its_version(db: Db) {
     );
 }
 
-pub(crate) async fn a_generated_column_is_told(db: Db) {
+pub(crate) async fn a_generated_column_is_reported(db: Db) {
     db.execute(
         "CREATE TABLE made (id VARCHAR(20) NOT NULL PRIMARY KEY, tenant VARCHAR(20), a INTEGER, \
          b INTEGER GENERATED ALWAYS AS (a + 1) STORED);",
@@ -127,7 +127,7 @@ pub(crate) async fn parts_of_a_key_are_not_unique_alone(db: Db) {
     assert!(shape.column("b").unwrap().unique && !shape.column("a").unwrap().unique);
 }
 
-pub(crate) async fn a_view_is_told(db: Db) {
+pub(crate) async fn a_view_is_reported(db: Db) {
     db.set_up(Fixture::Invoices);
     db.execute("CREATE VIEW seen AS SELECT * FROM invoices");
     let shape = db.reader().table_schema(&db.schema(), "seen").await.unwrap();

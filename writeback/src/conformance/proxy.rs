@@ -49,18 +49,18 @@ async fn pass(
     from: &'static str,
     to: &'static str,
 ) {
-    let (mut asks, mut hears) = client.into_split();
-    let (mut answers, mut listens) = upstream.into_split();
-    let back = tokio::spawn(async move { tokio::io::copy(&mut answers, &mut hears).await });
+    let (mut client_read, mut client_write) = client.into_split();
+    let (mut upstream_read, mut upstream_write) = upstream.into_split();
+    let back = tokio::spawn(async move { tokio::io::copy(&mut upstream_read, &mut client_write).await });
     let mut message = vec![0; MESSAGE_BYTES_MAX];
-    while let Ok(len @ 1..) = asks.read(&mut message).await {
-        let said = &mut message[..len];
+    while let Ok(len @ 1..) = client_read.read(&mut message).await {
+        let bytes = &mut message[..len];
         if rewrites.load(Ordering::SeqCst) {
-            while let Some(at) = said.windows(from.len()).position(|w| w == from.as_bytes()) {
-                said[at..at + to.len()].copy_from_slice(to.as_bytes());
+            while let Some(at) = bytes.windows(from.len()).position(|w| w == from.as_bytes()) {
+                bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
             }
         }
-        if listens.write_all(said).await.is_err() {
+        if upstream_write.write_all(bytes).await.is_err() {
             break;
         }
     }

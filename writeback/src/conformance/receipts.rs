@@ -86,7 +86,7 @@ pub(crate) async fn receipts_come_by_time(db: Db) {
     assert_eq!(db.writer().receipts_since(from, 1).await.unwrap().len(), 1);
 }
 
-pub(crate) async fn a_missing_table_is_told(db: Db) {
+pub(crate) async fn a_missing_table_is_reported(db: Db) {
     db.set_up(Fixture::Invoices);
     db.execute("DROP TABLE synapsor_writeback_receipts");
     let problems = db.writer().receipt_problems().await.unwrap();
@@ -99,7 +99,7 @@ pub(crate) async fn a_missing_table_is_told(db: Db) {
     );
 }
 
-pub(crate) async fn every_bad_table_is_told(db: Db) {
+pub(crate) async fn every_bad_table_is_reported(db: Db) {
     for (what, sql) in db.bad_receipt_tables() {
         let fresh = db.another();
         fresh.set_up(Fixture::Invoices);

@@ -399,7 +399,7 @@ pub(crate) async fn a_transaction_held_too_long_is_ended(db: Db) {
     assert_eq!(db.text(FEE), "5500");
 }
 
-pub(crate) async fn a_constraint_that_refuses_is_told(db: Db) {
+pub(crate) async fn a_violated_constraint_is_reported(db: Db) {
     db.set_up(Fixture::Invoices);
     db.execute(
         "CREATE TABLE limited (id VARCHAR(20) PRIMARY KEY, tenant VARCHAR(20) NOT NULL, fee INTEGER NOT NULL \

@@ -14,7 +14,7 @@ use super::looks::{self, RowsMax};
 use super::tables;
 use super::write::MysqlTransaction;
 use crate::transaction::{LookTarget, Rows};
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::{LookError, RECEIPT_DIFFERS, Violation, ViolationKind};
 
 /// Findings of the first check, for comparison by the later ones.
 pub(super) struct FirstLook {
@@ -155,8 +155,7 @@ impl MysqlTransaction {
         let found = read::receipts(self.held.session(), &place, &receipt.proposal_id, &[]).await;
         let found = found.map_err(EngineError::from)?.of_key(&receipt.proposal_id);
         if found.as_ref() != Some(receipt) {
-            let what = "the receipt read back differs from the inserted one";
-            return Err(Violation::new(ViolationKind::ReadBack, what).into());
+            return Err(Violation::new(ViolationKind::ReadBack, RECEIPT_DIFFERS).into());
         }
         Ok(rows)
     }

@@ -18,7 +18,7 @@ use super::look::{self, Definitions};
 use crate::transaction::{
     CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
-use crate::violation::LookError;
+use crate::violation::{LookError, RECEIPT_DIFFERS};
 use synapsor_engine::sqlite::connect::{DatabaseFile, LOCK_TIMEOUT, OpenFiles, Opened, StatementDeadline};
 use synapsor_engine::sqlite::error_map::{is_unique_violation, scrub};
 use synapsor_engine::sqlite::{dialect, inspect, read};
@@ -557,7 +557,7 @@ pub(super) fn insert(session: &SqliteTxConn, receipt: &StoredReceipt) -> Result<
     let stored = stored.map(|found| found.of_key(&receipt.proposal_id));
     match stored.map_err(RecordError::Engine)? {
         Some(stored) if stored == *receipt => Ok(()),
-        Some(_) | None => Err(surprise("the receipt read back differs from the inserted one")),
+        Some(_) | None => Err(surprise(RECEIPT_DIFFERS)),
     }
 }
 

@@ -123,7 +123,7 @@ fn read(path: &Path) -> Result<Option<String>, ExitError> {
             ErrorCode::ClientFileUnparsable,
             format!("{} is not UTF-8 text", path.display()),
         )
-        .with_fix("fix the file, or move it away and create a new one")
+        .with_fix(file::UNPARSABLE_FIX)
     })
 }
 
@@ -256,11 +256,7 @@ fn confirm(is_agreed: bool, path: &Path) -> Result<(), ExitError> {
         return Ok(());
     }
     if !output::is_interactive() {
-        return Err(ExitError::new(
-            ErrorCode::ConfirmationRequired,
-            "confirmation required, but no terminal is attached",
-        )
-        .with_fix("review the changes with --dry-run, then pass --yes"));
+        return Err(output::no_terminal().with_fix("review the changes with --dry-run, then pass --yes"));
     }
     let answer = output::ask(&format!(
         "Change {}? Type yes:",

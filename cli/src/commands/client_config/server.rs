@@ -68,10 +68,7 @@ impl McpServerEntry {
         let contract = contract_file::load(&context.global).ok();
         let tokens = contract.as_ref().and_then(|loaded| loaded.contract.tokens());
         if tokens.is_some() && transport == TransportArg::Stdio {
-            let text =
-                "the contract takes tenant and principal from access tokens, which come over HTTP only";
-            return Err(ExitError::new(ErrorCode::ContractNeedsHttp, text)
-                .with_fix("add --transport streamable-http"));
+            return Err(contract_file::needs_http().with_fix("add --transport streamable-http"));
         }
         if let Some(url) = args
             .url

@@ -106,14 +106,14 @@ async fn play(stage: &DemoWorkspace, teller: &DemoPrinter) -> Result<Facts, Exit
         agent,
     };
     // The processes end before the directory is removed, even after an interrupt.
-    let told = context
+    let facts = context
         .unless_stopped(Box::pin(tell(&cast, context, teller)))
         .await;
     cast.agent.close().await;
     cast.reader.stop().await;
     cast.writer.stop().await;
     cast.ledger.stop().await;
-    told
+    facts
 }
 
 async fn tell(cast: &DemoProcesses, context: &Context, teller: &DemoPrinter) -> Result<Facts, ExitError> {

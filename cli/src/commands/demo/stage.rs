@@ -114,6 +114,6 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(said.lines().last().unwrap_or("no output").to_owned()))
+    let message = String::from_utf8_lossy(&output.stderr);
+    Err(failed(message.lines().last().unwrap_or("no output").to_owned()))
 }

@@ -299,11 +299,7 @@ fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
         return Ok(());
     }
     if !output::is_interactive() {
-        return Err(ExitError::new(
-            ErrorCode::ConfirmationRequired,
-            "confirmation required, but no terminal is attached",
-        )
-        .with_fix("run it in a terminal, or pass --yes"));
+        return Err(output::no_terminal().with_fix("run it in a terminal, or pass --yes"));
     }
     if output::ask(&format!("Type yes to {act}:"))?
         .trim()

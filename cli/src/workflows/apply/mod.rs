@@ -18,7 +18,7 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult, ReceiptOutcome};
 use super::fetch_proposal::{
     ProposalView, SignedReceipt, Withdrawal, open_attempt_at, open_receipt, open_receipt_at, open_withdrawal,
 };
-use super::now;
+use super::{now, still_open};
 use crate::Context;
 use crate::clients::{
     EventQuery, EventStream, LedgerClient, Preview, WriterClient, fix_of, refused, verification_failed,
@@ -147,18 +147,15 @@ fn ended_before(looked: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError
     if let Some(receipt) = &looked.receipt {
         return Ok(Some(by_receipt(receipt.clone(), true)));
     }
-    let text = |text: String| ExitError::new(ErrorCode::ProposalNotApproved, text);
-    if looked.state.is_terminal() {
-        let fix = "submit a new proposal if the change is still needed";
-        return Err(text(format!("the proposal has ended as `{}`", looked.state)).with_fix(fix));
-    }
+    still_open(looked, ErrorCode::ProposalNotApproved)?;
     if !looked.is_approved() {
         let (have, need) = (
             looked.approvers().len(),
             looked.attested.proposal().approval.quorum.max(1),
         );
         let id = &looked.attested.proposal().id;
-        return Err(text(format!("{have} of {need} required approvals are valid"))
+        let text = format!("{have} of {need} required approvals are valid");
+        return Err(ExitError::new(ErrorCode::ProposalNotApproved, text)
             .with_fix(format!("synapsor-runner proposals approve {id}")));
     }
     Ok(None)

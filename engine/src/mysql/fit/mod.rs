@@ -1,6 +1,5 @@
 //! Decides which values a column stores unchanged: without rounding, clipping, casts or padding.
 
-use synapsor_codes::ErrorCode;
 use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
@@ -9,6 +8,7 @@ use synapsor_domain::value::{Value, ValueKind};
 
 use super::column::{Charset, ColumnType, TextSize};
 use super::datetime;
+use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit};
 
 /// Range of a YEAR column.
 const YEARS: std::ops::RangeInclusive<i128> = 1901..=2155;
@@ -31,11 +31,7 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     };
     held(&ColumnType::of(column), value.kind(), text).map_err(|why| match why {
         FitError::Because(why) => misfit(why),
-        FitError::Kind => misfit(&format!(
-            "it is declared `{}` and cannot hold {} unchanged",
-            column.declared_type,
-            a(value.kind())
-        )),
+        FitError::Kind => kind_misfit(column, value.kind()),
     })
 }
 
@@ -147,8 +143,7 @@ fn integer(kind: ValueKind, text: &str, min: i128, max: i128) -> Fitted {
         ValueKind::Int => text.parse::<i128>().ok(),
         ValueKind::Text => {
             let number = text.parse::<i128>().ok().filter(|n| n.to_string() == text);
-            let why = "it holds whole numbers, written in plain digits";
-            Some(number.ok_or(FitError::Because(why))?)
+            Some(number.ok_or(FitError::Because(WHOLE_NUMBERS))?)
         }
         ValueKind::Dec => return Err(FitError::Because("it holds whole numbers")),
         ValueKind::Null
@@ -169,7 +164,7 @@ fn integer(kind: ValueKind, text: &str, min: i128, max: i128) -> Fitted {
 
 /// Returns the digits as the column would print them.
 fn decimal(text: &str, precision: usize, scale: usize, is_unsigned: bool) -> Result<String, FitError> {
-    let wrong = FitError::Because("it holds numbers, written in plain digits");
+    let wrong = FitError::Because(NUMBERS);
     let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
     let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
     let is_plain = |digits: &str| digits.bytes().all(|b| b.is_ascii_digit());
@@ -235,7 +230,7 @@ fn float(text: &str, is_double: bool, is_unsigned: bool, kind: ValueKind) -> Fit
 
 fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
     if text.contains('\0') {
-        return Err(FitError::Because("a string must not contain a NUL character"));
+        return Err(FitError::Because(NUL_CHARACTER));
     }
     if !charset.holds(text) {
         return Err(FitError::Because(
@@ -308,26 +303,6 @@ fn uuid(text: &str) -> Fitted {
         Ok(Value::exact(ValueKind::Uuid, text))
     } else {
         Err(FitError::Because("it takes a UUID in lower-case hex with dashes"))
-    }
-}
-
-fn misfit(column: &TableColumn, why: &str) -> PublicError {
-    PublicError::new(
-        ErrorCode::ValueDoesNotFit,
-        format!("column `{}` does not take the value: {why}", column.name),
-    )
-}
-
-fn a(kind: ValueKind) -> &'static str {
-    match kind {
-        ValueKind::Null => "NULL",
-        ValueKind::Bool => "a boolean",
-        ValueKind::Int | ValueKind::Dec | ValueKind::Float => "a number",
-        ValueKind::Text => "a string",
-        ValueKind::Bytes => "bytes",
-        ValueKind::Ts | ValueKind::Tstz | ValueKind::Date | ValueKind::Time => "a time",
-        ValueKind::Uuid => "a UUID",
-        ValueKind::Json => "JSON",
     }
 }
 

@@ -3,7 +3,7 @@
 use synapsor_codes::ErrorCode;
 use synapsor_domain::context_ticket::RecordKind;
 
-use super::{ANN, BEN, NORA, Scene, code, sign, told, unknown};
+use super::{ANN, BEN, NORA, Scene, code, error_bytes, sign, unknown};
 
 /// Returns ids that match no record, and malformed ids.
 fn no_ids() -> Vec<String> {
@@ -35,7 +35,7 @@ async fn foreign_and_missing_ids_get_byte_identical_responses() {
         assert!(gateway.proposal(&ticket, proposal).await.is_ok());
         assert!(gateway.evidence(&ticket, evidence).await.is_ok());
         assert!(gateway.replay(&ticket, proposal).await.is_ok());
-        let reference = told(gateway.proposal(&ticket, unknown().as_str()).await);
+        let reference = error_bytes(gateway.proposal(&ticket, unknown().as_str()).await);
         assert!(String::from_utf8_lossy(&reference).contains(ErrorCode::RecordNotFound.as_str()));
         let mut ids = no_ids();
         // A prefix of a valid id is not an id.
@@ -46,14 +46,26 @@ async fn foreign_and_missing_ids_get_byte_identical_responses() {
             }
         }
         for id in &ids {
-            assert_eq!(told(gateway.proposal(&ticket, id).await), reference, "{id}");
-            assert_eq!(told(gateway.evidence(&ticket, id).await), reference, "{id}");
-            assert_eq!(told(gateway.replay(&ticket, id).await), reference, "{id}");
-            assert_eq!(told(gateway.withdraw(&ticket, id).await), reference, "{id}");
+            assert_eq!(
+                error_bytes(gateway.proposal(&ticket, id).await),
+                reference,
+                "{id}"
+            );
+            assert_eq!(
+                error_bytes(gateway.evidence(&ticket, id).await),
+                reference,
+                "{id}"
+            );
+            assert_eq!(error_bytes(gateway.replay(&ticket, id).await), reference, "{id}");
+            assert_eq!(
+                error_bytes(gateway.withdraw(&ticket, id).await),
+                reference,
+                "{id}"
+            );
         }
         // An id of the right tenant and the wrong kind.
-        assert_eq!(told(gateway.proposal(&ticket, evidence).await), reference);
-        assert_eq!(told(gateway.evidence(&ticket, proposal).await), reference);
+        assert_eq!(error_bytes(gateway.proposal(&ticket, evidence).await), reference);
+        assert_eq!(error_bytes(gateway.evidence(&ticket, proposal).await), reference);
     }
     scene.world.ledger.store.verify_full().await.unwrap();
 }
@@ -66,14 +78,14 @@ async fn tenant_reads_all_and_only_the_requester_withdraws() {
     let read = gateway.proposal(&ben, id.as_str()).await.unwrap();
     assert!(!read.is_own);
     assert_eq!(
-        told(gateway.withdraw(&ben, id.as_str()).await),
-        told(gateway.withdraw(&ben, unknown().as_str()).await)
+        error_bytes(gateway.withdraw(&ben, id.as_str()).await),
+        error_bytes(gateway.withdraw(&ben, unknown().as_str()).await)
     );
     // The same principal name in another tenant is another principal, also beside the tenant itself.
     let mixed = scene.signed(&[BEN, NORA]);
     assert_eq!(
-        told(gateway.withdraw(&mixed, id.as_str()).await),
-        told(gateway.withdraw(&mixed, unknown().as_str()).await)
+        error_bytes(gateway.withdraw(&mixed, id.as_str()).await),
+        error_bytes(gateway.withdraw(&mixed, unknown().as_str()).await)
     );
     let own = scene.signed(&[ANN]);
     assert!(gateway.withdraw(&own, id.as_str()).await.unwrap().withdrawn);

@@ -228,12 +228,12 @@ pub(super) fn code<T: std::fmt::Debug>(answer: Result<T, Status>) -> ErrorCode {
 }
 
 /// Returns every part of an error that the caller receives.
-pub(super) fn told<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<u8> {
+pub(super) fn error_bytes<T: std::fmt::Debug>(answer: Result<T, Status>) -> Vec<u8> {
     let status = answer.unwrap_err();
     let mut headers = status.metadata().clone().into_headers();
     headers.remove("date");
-    let said = format!("{:?} {} {headers:?}", status.code(), status.message());
-    [said.as_bytes(), status.details()].concat()
+    let text = format!("{:?} {} {headers:?}", status.code(), status.message());
+    [text.as_bytes(), status.details()].concat()
 }
 
 pub(super) fn json(bytes: &[u8]) -> serde_json::Value {

@@ -10,7 +10,7 @@ use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use tonic::Code;
 
-use super::{ANN, Scene, code, json, sign, told};
+use super::{ANN, Scene, code, error_bytes, json, sign};
 use crate::test_kit::{NOBODY_KEY, WRITER_KEY, seal};
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn every_bad_ticket_gets_the_same_error_from_every_method() {
     let id = scene.world.file(&scene.draft(ANN, "0")).await;
     let id = id.as_str();
     let good = scene.ticket(&[ANN]);
-    let bent = |change: fn(&mut synapsor_domain::context_ticket::ContextTicket)| {
+    let altered = |change: fn(&mut synapsor_domain::context_ticket::ContextTicket)| {
         let mut ticket = good.clone();
         change(&mut ticket);
         sign(&ticket)
@@ -102,14 +102,14 @@ async fn every_bad_ticket_gets_the_same_error_from_every_method() {
     let mut no_key = sign(&good);
     no_key.signatures[0].key_id = "ed25519:x".to_owned();
     let bad = [
-        bent(|t| t.gateway = "spiffe://dep-test/gateway/g2".to_owned()),
-        bent(|t| t.deployment_id = "other".to_owned()),
-        bent(|t| t.environment = DeploymentEnvironment::Production),
-        bent(|t| t.ledger_origin = "synapsor/other".to_owned()),
-        bent(|t| t.v = 2),
-        bent(|t| t.contexts.clear()),
-        bent(|t| t.expires_at = t.issued_at + Span::minutes(6)),
-        bent(|t| {
+        altered(|t| t.gateway = "spiffe://dep-test/gateway/g2".to_owned()),
+        altered(|t| t.deployment_id = "other".to_owned()),
+        altered(|t| t.environment = DeploymentEnvironment::Production),
+        altered(|t| t.ledger_origin = "synapsor/other".to_owned()),
+        altered(|t| t.v = 2),
+        altered(|t| t.contexts.clear()),
+        altered(|t| t.expires_at = t.issued_at + Span::minutes(6)),
+        altered(|t| {
             t.issued_at = t.issued_at + Span::minutes(-2);
             t.expires_at = t.issued_at + Span::minutes(2);
         }),
@@ -123,20 +123,20 @@ async fn every_bad_ticket_gets_the_same_error_from_every_method() {
         DsseEnvelope::default(),
     ];
     let mut gateway = scene.gateway("g1");
-    let reference = told(gateway.proposal(&bad[0], id).await);
+    let reference = error_bytes(gateway.proposal(&bad[0], id).await);
     assert!(String::from_utf8_lossy(&reference).contains(ErrorCode::TicketRefused.as_str()));
     for (n, ticket) in bad.iter().enumerate() {
-        assert_eq!(told(gateway.proposal(ticket, id).await), reference, "{n}");
-        assert_eq!(told(gateway.evidence(ticket, id).await), reference, "{n}");
-        assert_eq!(told(gateway.replay(ticket, id).await), reference, "{n}");
-        assert_eq!(told(gateway.withdraw(ticket, id).await), reference, "{n}");
-        assert_eq!(told(gateway.watch(ticket, None).await), reference, "{n}");
+        assert_eq!(error_bytes(gateway.proposal(ticket, id).await), reference, "{n}");
+        assert_eq!(error_bytes(gateway.evidence(ticket, id).await), reference, "{n}");
+        assert_eq!(error_bytes(gateway.replay(ticket, id).await), reference, "{n}");
+        assert_eq!(error_bytes(gateway.withdraw(ticket, id).await), reference, "{n}");
+        assert_eq!(error_bytes(gateway.watch(ticket, None).await), reference, "{n}");
     }
     let none = wire::AgentRecordServiceGetProposalRequest {
         ticket: None,
         proposal_id: id.to_owned(),
     };
-    assert_eq!(told(gateway.client.get_proposal(none).await), reference);
+    assert_eq!(error_bytes(gateway.client.get_proposal(none).await), reference);
     // The valid ticket still works, so all of these errors concern the tickets.
     assert!(gateway.proposal(&sign(&good), id).await.is_ok());
 }

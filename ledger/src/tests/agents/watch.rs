@@ -233,10 +233,13 @@ async fn watch_ends_with_its_ticket_and_returns_its_position() {
     world.clock.advance_ms(5 * 60_000);
     // The next notification arrives after the ticket expired, and the watch no longer reports it.
     let missed = world.file(&scene.draft(ANN, "1")).await;
-    let told = position(&mut stream).await;
-    assert!(told >= seen);
+    let reported = position(&mut stream).await;
+    assert!(reported >= seen);
     assert_eq!(next(&mut stream).await, None);
-    let mut stream = gateway.watch(&scene.signed(&[ANN]), Some(told)).await.unwrap();
+    let mut stream = gateway
+        .watch(&scene.signed(&[ANN]), Some(reported))
+        .await
+        .unwrap();
     position(&mut stream).await;
     assert_eq!(change(&mut stream).await.proposal_id, missed.as_str());
 }

@@ -13,7 +13,7 @@ use crate::postgres::look_facts::{self, HeldLock, LookFacts, RowCounts};
 use crate::postgres::version::{RowVersion, rows_with_version};
 use crate::postgres::write::has_only_ours;
 use crate::transaction::Rows;
-use crate::violation::{LookError, ViolationKind};
+use crate::violation::{LookError, RECEIPT_DIFFERS, ViolationKind};
 
 /// Data with which the last check compares.
 #[derive(Debug, Clone, Copy)]
@@ -50,10 +50,7 @@ impl Looks<'_> {
         let (rows_again, version) = read_again(lease, look).await?;
         let receipt = read::receipts(lease, self.receipts, &look.receipt.proposal_id, &[]).await?;
         if receipt.of_key(&look.receipt.proposal_id).as_ref() != Some(look.receipt) {
-            return Err(LookError::violation(
-                ViolationKind::ReadBack,
-                "the receipt read back differs from the inserted one",
-            ));
+            return Err(LookError::violation(ViolationKind::ReadBack, RECEIPT_DIFFERS));
         }
         let covered = &look.first.judged.covered;
         let watched: Vec<u32> = look.first.declared.iter().map(|table| table.oid).collect();

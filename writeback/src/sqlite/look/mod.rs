@@ -13,7 +13,7 @@ use synapsor_source::{EngineError, RowPlan, StoredReceipt};
 
 use super::write::SqliteTxConn;
 use crate::transaction::Rows;
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::{LookError, RECEIPT_DIFFERS, Violation, ViolationKind};
 
 /// Settings of the connection with their required values. No code in a file can change one; they are compared
 /// anyway.
@@ -125,8 +125,7 @@ pub(super) fn last(
     let found = read::receipts(connection, &session.receipt_table, &receipt.proposal_id, &[])?;
     let stored = found.of_key(&receipt.proposal_id);
     if stored.as_ref() != Some(receipt) {
-        let text = "the receipt read back differs from the inserted one";
-        return Err(violation(ViolationKind::ReadBack, text));
+        return Err(violation(ViolationKind::ReadBack, RECEIPT_DIFFERS));
     }
     session.files.check_in_place(&session.file)?;
     Ok(match (plan, session.row_number) {

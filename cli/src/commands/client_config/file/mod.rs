@@ -11,6 +11,9 @@ use synapsor_codes::ErrorCode;
 use super::client::ClientFileFormat;
 use super::snippet::{OWN_MEMBERS, Snippet};
 
+/// Fix for a file that is not text of its format.
+pub(super) const UNPARSABLE_FIX: &str = "fix the file, or move it away and create a new one";
+
 /// Returns the text with our entry as in `snippet`; unchanged if it is present already.
 ///
 /// # Errors
@@ -111,7 +114,7 @@ fn unparsable(why: &str) -> ExitError {
         ErrorCode::ClientFileUnparsable,
         format!("the client's file cannot be read: {why}"),
     )
-    .with_fix("fix the file, or move it away and create a new one")
+    .with_fix(UNPARSABLE_FIX)
 }
 
 fn shape(place: &str, wanted: &str) -> ExitError {
