@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
@@ -10,7 +11,6 @@ use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::TrustFile;
-use tonic::transport::Channel;
 
 use crate::state::{self, StateDir};
 use crate::supervisor::{

@@ -2,8 +2,8 @@
 
 use prost::Message;
 use prost_types::FileDescriptorSet;
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
-use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 

@@ -2,6 +2,7 @@
 //! object, beyond what the real CLI signs.
 
 use anyhow::Context as _;
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_domain::approval::{
@@ -20,7 +21,6 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_client::ReviewServiceClient;
 use synapsor_proto::status::from_status;
-use tonic::transport::Channel;
 
 use crate::deployment::{Deployment, Person};
 use crate::now;

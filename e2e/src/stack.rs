@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use synapsor_chassis::files;
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::tls::TlsFiles;
-use tonic::transport::Channel;
 
 use crate::deployment::Deployment;
 use crate::process::{Launch, Process};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
@@ -29,7 +30,6 @@ use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceC
 use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
 use synapsor_proto::ledger::v1::watch_response::Message;
 use synapsor_proto::status::from_status;
-use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
 const INVOICE: &str = "INV-3001";

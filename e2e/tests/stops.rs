@@ -1,5 +1,6 @@
 //! Actions that stop a writer: freezes, rejections, two concurrent writers. A dry run never changes anything.
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_codes::ErrorCode;
@@ -17,7 +18,6 @@ use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use synapsor_proto::executor::v1::{DryRunVerdict, RejectEffect};
 use synapsor_proto::status::from_status;
-use tonic::transport::Channel;
 
 const INVOICE: &str = "INV-3001";
 

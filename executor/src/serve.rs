@@ -7,6 +7,7 @@ use synapsor_anchors::failure;
 use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 use synapsor_anchors::trust::{TrustFileCache, load_contract, load_signing_key};
 use synapsor_chassis::files;
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
@@ -23,7 +24,6 @@ use synapsor_domain::trust::TrustFile;
 use synapsor_source::Engine;
 use synapsor_source::error::EngineErrorKind;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
 
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
 use crate::{reader, writer};

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
@@ -21,7 +22,6 @@ use synapsor_proto::executor::v1::{
 };
 use synapsor_proto::status;
 use tokio::sync::Semaphore;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::caller::Caller;

@@ -1,7 +1,7 @@
 //! Command line of the gateway: a flag overrides the environment, which overrides the default. Everything is
 //! validated before anything is opened.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use synapsor_chassis::grpc_channel::Endpoint;
@@ -178,11 +178,8 @@ impl Settings {
 
 /// Returns the sandbox policy that these settings require; opens nothing.
 pub(crate) fn needs(flags: &GatewayArgs, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
-    let TlsFiles { ca, cert, key } = flags.tls_files()?;
-    let mut needs = SandboxPolicy {
-        files: vec![ca, cert, key],
-        ..SandboxPolicy::default()
-    };
+    let mut needs = SandboxPolicy::default();
+    allow_certificates(&flags.tls_files()?, flags.run_file.as_deref(), &mut needs);
     needs.allow_connect(&flags.reader()?);
     if let Some(address) = &flags.ledger {
         needs.allow_connect(address);
@@ -196,6 +193,37 @@ pub(crate) fn needs(flags: &GatewayArgs, env: &EnvVars) -> Result<SandboxPolicy,
         TransportName::HttpBridge => flags.http.needs(HttpProtocol::Bridge, env, &mut needs)?,
     }
     Ok(needs)
+}
+
+/// Allows reading the certificates. Renewed ones are new files, which only access to their directory covers. A directory
+/// that holds anything else is not opened: the gateway must not read what belongs to another process.
+fn allow_certificates(tls: &TlsFiles, run_file: Option<&Path>, needs: &mut SandboxPolicy) {
+    let own = [&tls.ca, &tls.cert, &tls.key];
+    let run_dir = run_file.and_then(Path::parent);
+    let is_own = |entry: &Path| {
+        let is_mount = entry
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
+        is_mount || own.iter().any(|path| *path == entry) || Some(entry) == run_dir
+    };
+    let holds_only_own = |dir: &Path| {
+        std::fs::read_dir(dir).is_ok_and(|entries| {
+            entries
+                .into_iter()
+                .all(|entry| entry.is_ok_and(|entry| is_own(&entry.path())))
+        })
+    };
+    for path in own {
+        if path.parent().is_some_and(holds_only_own) {
+            needs.folder_of(path);
+        } else {
+            tracing::warn!(
+                path = %path.display(),
+                "its directory holds other files: a renewed certificate takes effect at the next start only"
+            );
+            needs.files.push(path.clone());
+        }
+    }
 }
 
 fn transport(flags: &GatewayArgs, env: &EnvVars) -> Result<Transport, ExitError> {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::TlsFiles;
@@ -24,7 +25,6 @@ use synapsor_proto::ledger::v1::transparency_service_client::TransparencyService
 use synapsor_proto::ledger::v1::{
     CallRecord, FailedCall, GetCheckpointRequest, SubmitRequest, VerifyStoreRequest, call_record,
 };
-use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 const DEPLOYMENT: &str = "dep-test";

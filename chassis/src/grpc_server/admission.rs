@@ -13,12 +13,12 @@ use synapsor_codes::{ERROR_DOMAIN, ErrorCode};
 use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::metadata::MetadataMap;
-use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
+use super::incoming::PeerCertificate;
 use super::{AccessDenied, AccessTable, ServerLimits};
 use crate::identity::PeerIdentity;
 use crate::release;
@@ -200,9 +200,8 @@ where
 }
 
 fn peer_of(request: &http::Request<Body>, peers: &PeerIdentityCache) -> Option<PeerIdentity> {
-    let connection = request.extensions().get::<TlsConnectInfo<TcpConnectInfo>>()?;
-    let certificates = connection.peer_certs()?;
-    peers.identity(certificates.first()?)
+    let PeerCertificate(certificate) = request.extensions().get::<PeerCertificate>()?;
+    peers.identity(certificate)
 }
 
 fn refusal(denied: AccessDenied) -> Status {

@@ -1,19 +1,31 @@
-//! Incoming connections: limited in number, counted, and closed on abort.
+//! Incoming connections: limited in number, authenticated by mutual TLS, counted, and closed on abort or at the end
+//! of a certificate.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
 
+use crate::tls::connection::ExpiringConnection;
+use crate::tls::failure::certificate_cause;
+use crate::tls::{TlsMaterial, Validity};
+
+/// Timeout of a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, for example when no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -60,10 +72,12 @@ impl Drop for ConnectionGuard {
     }
 }
 
-/// Stream of accepted connections.
+/// Stream of accepted connections. Handshakes run side by side, so that a slow client delays no other.
 #[derive(Debug)]
 pub(super) struct Incoming {
     listener: TcpListener,
+    tls: TlsMaterial,
+    handshakes: JoinSet<Option<AcceptedConnection>>,
     permits: PollSemaphore,
     free: Option<OwnedSemaphorePermit>,
     pause: Option<Pin<Box<Sleep>>>,
@@ -74,6 +88,7 @@ pub(super) struct Incoming {
 impl Incoming {
     pub(super) fn new(
         listener: TcpListener,
+        tls: TlsMaterial,
         connections_max: usize,
         connections: ConnectionCount,
         cut: CancellationToken,
@@ -81,6 +96,8 @@ impl Incoming {
         let permits = PollSemaphore::new(Arc::new(Semaphore::new(connections_max)));
         Self {
             listener,
+            tls,
+            handshakes: JoinSet::new(),
             permits,
             free: None,
             pause: None,
@@ -94,48 +111,107 @@ impl Stream for Incoming {
     type Item = io::Result<AcceptedConnection>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if let Some(pause) = &mut self.pause {
-            ready!(pause.as_mut().poll(cx));
-            self.pause = None;
-        }
-        if self.free.is_none() {
-            self.free = ready!(self.permits.poll_acquire(cx));
-        }
-        let accepted = ready!(self.listener.poll_accept(cx));
-        match accepted {
-            Ok((socket, _)) => {
-                // Small messages must not wait for the acknowledgement of earlier ones. The option is not
-                // required, so an error is ignored.
-                let _ = socket.set_nodelay(true);
-                Poll::Ready(Some(Ok(AcceptedConnection {
-                    socket,
-                    cut: Box::pin(self.cut.clone().cancelled_owned()),
-                    _counted: self.connections.open(),
-                    _permit: self.free.take(),
-                })))
+        while let Poll::Ready(Some(ended)) = self.handshakes.poll_join_next(cx) {
+            if let Ok(Some(connection)) = ended {
+                return Poll::Ready(Some(Ok(connection)));
             }
-            Err(error) => {
-                self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
-                Poll::Ready(Some(Err(error)))
+        }
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            if self.free.is_none() {
+                self.free = ready!(self.permits.poll_acquire(cx));
+            }
+            match ready!(self.listener.poll_accept(cx)) {
+                Ok((socket, address)) => {
+                    // Small messages must not wait for the acknowledgement of earlier ones. The option is not
+                    // required, so an error is ignored.
+                    let _ = socket.set_nodelay(true);
+                    let handshake = Handshake {
+                        tls: self.tls.clone(),
+                        cut: self.cut.clone(),
+                        counted: self.connections.open(),
+                        permit: self.free.take(),
+                    };
+                    self.handshakes.spawn(handshake.run(socket, address));
+                    // Polls the new task.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Err(error) => {
+                    tracing::warn!(kind = %error.kind(), "connection not accepted");
+                    self.pause = Some(Box::pin(tokio::time::sleep(ACCEPT_PAUSE)));
+                }
             }
         }
     }
 }
 
+/// Handshake of one accepted connection, which counts from here on.
+struct Handshake {
+    tls: TlsMaterial,
+    cut: CancellationToken,
+    counted: ConnectionGuard,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Handshake {
+    /// Returns the connection; `None` after a failure, which is logged.
+    async fn run(self, socket: TcpStream, address: SocketAddr) -> Option<AcceptedConnection> {
+        let certificates = self.tls.current();
+        let accepting = TlsAcceptor::from(certificates.server_config()).accept(socket);
+        let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => {
+                let cause = certificate_cause(&error).unwrap_or_else(|| error.kind().to_string());
+                tracing::info!(client = %address, "TLS handshake failed: {cause}");
+                return None;
+            }
+            Err(_) => {
+                tracing::info!(client = %address, "TLS handshake timed out");
+                return None;
+            }
+        };
+        let peer = stream
+            .get_ref()
+            .1
+            .peer_certificates()?
+            .first()?
+            .clone()
+            .into_owned();
+        let peer_ends_ms = Validity::of(&peer).ok()?.not_after_ms;
+        let ends_at_ms = peer_ends_ms.min(certificates.not_after_ms());
+        Some(AcceptedConnection {
+            stream: ExpiringConnection::new(stream, ends_at_ms),
+            peer: PeerCertificate(peer),
+            cut: Box::pin(self.cut.cancelled_owned()),
+            _counted: self.counted,
+            _permit: self.permit,
+        })
+    }
+}
+
+/// Certificate of the client, as the handshake verified it.
+#[derive(Debug, Clone)]
+pub(super) struct PeerCertificate(pub(super) CertificateDer<'static>);
+
 /// One accepted connection.
 #[derive(Debug)]
 pub(super) struct AcceptedConnection {
-    socket: TcpStream,
+    stream: ExpiringConnection<TlsStream<TcpStream>>,
+    peer: PeerCertificate,
     cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _counted: ConnectionGuard,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connected for AcceptedConnection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = PeerCertificate;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.socket.connect_info()
+    fn connect_info(&self) -> PeerCertificate {
+        self.peer.clone()
     }
 }
 
@@ -148,13 +224,13 @@ impl AsyncRead for AcceptedConnection {
         if self.cut.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
-        Pin::new(&mut self.socket).poll_read(cx, buf)
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for AcceptedConnection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -162,19 +238,19 @@ impl AsyncWrite for AcceptedConnection {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write_vectored(cx, bufs)
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

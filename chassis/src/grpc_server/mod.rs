@@ -214,13 +214,12 @@ impl GrpcServer {
         let cut = CancellationToken::new();
         let incoming = incoming::Incoming::new(
             self.listener,
+            self.tls,
             limits.connections_max,
             self.connections,
             cut.clone(),
         );
         let serving = Server::builder()
-            .tls_config(self.tls.server_config())
-            .map_err(transport)?
             .max_concurrent_streams(limits.streams_per_connection_max)
             .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)
             .http2_max_pending_accept_reset_streams(Some(RESET_STREAMS_MAX))

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::string::Ia5String;
@@ -16,7 +17,8 @@ use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
-use super::{TlsError, TlsFiles, material};
+use super::certificates::Certificates;
+use super::{TlsError, TlsFiles, TlsMaterial, Validity};
 use crate::files::{self, FileError, MODE_PUBLIC};
 use crate::identity::{self, IdentityError, PeerIdentity, Role};
 use crate::random;
@@ -151,6 +153,28 @@ impl DevCa {
         })
     }
 
+    /// Issues certificates for this process, in memory only, and again whenever half of `ttl` has passed.
+    ///
+    /// # Errors
+    /// As [`DevCa::issue`].
+    pub fn renewing(
+        authority: &Arc<Self>,
+        role: Role,
+        instance: Option<&str>,
+        ttl: Duration,
+    ) -> Result<TlsMaterial, TlsError> {
+        let (authority, instance) = (Arc::clone(authority), instance.map(str::to_owned));
+        TlsMaterial::issued_by(move |now_ms| {
+            let leaf = authority.issue(role, instance.as_deref(), ttl, now_ms)?;
+            Certificates::from_pem(
+                leaf.ca_pem.as_bytes(),
+                leaf.cert_pem.as_bytes(),
+                leaf.key_pem.as_bytes(),
+                now_ms,
+            )
+        })
+    }
+
     /// Lists the leaf certificates in the CA's directory, by name.
     ///
     /// # Errors
@@ -185,11 +209,22 @@ pub fn list(dir: &Path) -> Result<Vec<IssuedLeaf>, TlsError> {
         leaves.push(IssuedLeaf {
             name: name.to_owned(),
             identity: PeerIdentity::from_certificate(&der)?,
-            not_after_ms: material::not_after_ms(&der)?,
+            not_after_ms: Validity::of(&der)?.not_after_ms,
         });
     }
     leaves.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(leaves)
+}
+
+impl TlsFiles {
+    /// Returns the paths at which [`Leaf::write`] writes.
+    pub fn in_dir(dir: &Path, name: &str) -> Self {
+        Self {
+            ca: dir.join(CA_CERT),
+            cert: dir.join(format!("{name}.pem")),
+            key: dir.join(format!("{name}.key")),
+        }
+    }
 }
 
 impl Leaf {
@@ -212,11 +247,11 @@ impl Leaf {
     ///
     /// # Errors
     /// When the certificate is not valid at `now_ms`.
-    pub fn material(&self, now_ms: i64) -> Result<super::TlsMaterial, TlsError> {
-        super::TlsMaterial::from_pem(
-            self.ca_pem.clone().into_bytes(),
-            self.cert_pem.clone().into_bytes(),
-            Zeroizing::new(self.key_pem.as_bytes().to_vec()),
+    pub fn material(&self, now_ms: i64) -> Result<TlsMaterial, TlsError> {
+        TlsMaterial::from_pem(
+            self.ca_pem.as_bytes(),
+            self.cert_pem.as_bytes(),
+            &Zeroizing::new(self.key_pem.as_bytes().to_vec()),
             now_ms,
         )
     }
@@ -232,11 +267,7 @@ impl Leaf {
             return Err(IdentityError::BadInstance.into());
         }
         files::create_private_dir(dir).map_err(in_folder)?;
-        let written = TlsFiles {
-            ca: dir.join(CA_CERT),
-            cert: dir.join(format!("{name}.pem")),
-            key: dir.join(format!("{name}.key")),
-        };
+        let written = TlsFiles::in_dir(dir, name);
         files::write_atomic(&written.key, self.key_pem.as_bytes(), files::MODE_PRIVATE).map_err(in_folder)?;
         files::write_atomic(&written.cert, self.cert_pem.as_bytes(), MODE_PUBLIC).map_err(in_folder)?;
         files::write_atomic(&written.ca, self.ca_pem.as_bytes(), MODE_PUBLIC).map_err(in_folder)?;

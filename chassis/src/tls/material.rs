@@ -1,45 +1,75 @@
-//! TLS material of a process: own certificate, key and trusted CA, checked together when loaded.
+//! Certificates of a process: its own certificate and key and the trusted CAs, checked together when loaded, and
+//! replaced while the process runs: from changed files, or by an issuer.
 
 use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
-use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore};
-use tonic::transport::{Certificate, ClientTlsConfig, Identity, ServerTlsConfig};
 use zeroize::Zeroizing;
 
-use super::{PeerVerifier, TlsError, TlsFiles};
+use super::certificates::Certificates;
+use super::{TlsError, TlsFiles, rfc3339};
 use crate::clock::{Clock, SystemClock};
-use crate::files;
-use crate::identity::{PeerIdentity, Role};
+use crate::files::{self, FileWatch};
+use crate::identity::PeerIdentity;
 
 const PEM_BYTES_MAX: u64 = 256 * 1024;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Minimum interval between two checks for newer certificates.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Checked certificates of one process. Cheap to clone; Debug prints the identity only.
+/// Certificates of one process, always the newest usable ones. Cheap to clone; Debug prints the identity only.
 #[derive(Clone)]
 pub struct TlsMaterial(Arc<Inner>);
 
 struct Inner {
-    ca_pem: Vec<u8>,
-    cert_pem: Vec<u8>,
-    key_pem: Zeroizing<Vec<u8>>,
-    roots: Arc<RootCertStore>,
+    /// The same for all versions.
     identity: PeerIdentity,
-    not_after_ms: i64,
+    current: RwLock<Arc<Certificates>>,
+    renewal: Option<Mutex<Renewal>>,
 }
+
+/// Source of newer certificates.
+struct Renewal {
+    source: Source,
+    checked: Instant,
+    /// Number of checks that failed since the last success. The first may have met files that are being replaced, so
+    /// the second is logged, once.
+    failures: u32,
+}
+
+enum Source {
+    Files { files: TlsFiles, watch: FileWatch },
+    Issuer(Issue),
+}
+
+/// Issues certificates at a time, in milliseconds since 1970.
+type Issue = Box<dyn Fn(i64) -> Result<Certificates, TlsError> + Send>;
 
 impl TlsFiles {
     /// Loads and checks the three files: readable, key closed to other users, key matches the certificate,
-    /// certificate signed by the CA, valid now, exactly one identity.
+    /// certificate signed by a CA, valid now, exactly one identity. The files are loaded again when they change; while
+    /// the new ones are not usable, the old ones are used.
     ///
     /// # Errors
     /// The first problem found.
     pub fn load(&self) -> Result<TlsMaterial, TlsError> {
+        let now_ms = SystemClock.now_ms();
+        let mut watch = FileWatch::new(self.paths());
+        watch.may_have_changed(now_ms);
+        let certificates = self.read(now_ms)?;
+        let source = Source::Files {
+            files: self.clone(),
+            watch,
+        };
+        Ok(TlsMaterial::new(certificates, Some(source)))
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![self.ca.clone(), self.cert.clone(), self.key.clone()]
+    }
+
+    fn read(&self, now_ms: i64) -> Result<Certificates, TlsError> {
         let read = |what, path| {
             files::read_bounded(path, PEM_BYTES_MAX).map_err(|source| TlsError::File { what, source })
         };
@@ -49,41 +79,51 @@ impl TlsFiles {
             what: "the private key",
             source,
         })?;
-        TlsMaterial::from_pem(ca, cert, key, SystemClock.now_ms())
+        Certificates::from_pem(&ca, &cert, &key, now_ms)
     }
 }
 
 impl TlsMaterial {
-    /// Checks PEM data in memory, at the time `now_ms`.
+    /// Checks PEM data in memory, at the time `now_ms`. It is never replaced.
     ///
     /// # Errors
     /// As [`TlsFiles::load`].
     pub fn from_pem(
-        ca_pem: Vec<u8>,
-        cert_pem: Vec<u8>,
-        key_pem: Zeroizing<Vec<u8>>,
+        ca_pem: &[u8],
+        cert_pem: &[u8],
+        key_pem: &Zeroizing<Vec<u8>>,
         now_ms: i64,
     ) -> Result<Self, TlsError> {
-        let roots = Arc::new(authority(&ca_pem)?);
-        let chain = certificates(&cert_pem, "the certificate")?;
-        let leaf = chain
-            .first()
-            .ok_or(TlsError::NotPem {
-                what: "the certificate",
-            })?
-            .clone();
-        let identity = PeerIdentity::from_certificate(&leaf)?;
-        check_pair(chain.clone(), &key_pem)?;
-        check_issued(&roots, &chain, &identity, now_ms)?;
-        let not_after_ms = not_after_ms(&leaf)?;
-        Ok(Self(Arc::new(Inner {
-            ca_pem,
-            cert_pem,
-            key_pem,
-            roots,
-            identity,
-            not_after_ms,
-        })))
+        Ok(Self::new(
+            Certificates::from_pem(ca_pem, cert_pem, key_pem, now_ms)?,
+            None,
+        ))
+    }
+
+    /// Issues certificates now, and again whenever half of their lifetime has passed.
+    ///
+    /// # Errors
+    /// The error of `issue`.
+    pub(super) fn issued_by(
+        issue: impl Fn(i64) -> Result<Certificates, TlsError> + Send + 'static,
+    ) -> Result<Self, TlsError> {
+        let certificates = issue(SystemClock.now_ms())?;
+        Ok(Self::new(certificates, Some(Source::Issuer(Box::new(issue)))))
+    }
+
+    fn new(certificates: Certificates, source: Option<Source>) -> Self {
+        let renewal = source.map(|source| {
+            Mutex::new(Renewal {
+                source,
+                checked: Instant::now(),
+                failures: 0,
+            })
+        });
+        Self(Arc::new(Inner {
+            identity: certificates.identity().clone(),
+            current: RwLock::new(Arc::new(certificates)),
+            renewal,
+        }))
     }
 
     /// Returns the identity in the certificate.
@@ -93,42 +133,84 @@ impl TlsMaterial {
 
     /// Returns the certificate's expiry, in milliseconds since 1970.
     pub fn not_after_ms(&self) -> i64 {
-        self.0.not_after_ms
+        self.current().not_after_ms()
     }
 
-    fn own(&self) -> Identity {
-        Identity::from_pem(&self.0.cert_pem, &*self.0.key_pem)
+    /// Returns the newest usable certificates. Looks for newer ones at most once a second.
+    pub(crate) fn current(&self) -> Arc<Certificates> {
+        if let Some(mut renewal) = self.0.renewal.as_ref().and_then(try_lock)
+            && renewal.checked.elapsed() >= CHECK_INTERVAL
+        {
+            renewal.checked = Instant::now();
+            self.renew(&mut renewal);
+        }
+        self.0
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
-    /// Returns the server configuration: clients must present a certificate of the deployment's CA.
-    pub(crate) fn server_config(&self) -> ServerTlsConfig {
-        ServerTlsConfig::new()
-            .identity(self.own())
-            .client_ca_root(Certificate::from_pem(&self.0.ca_pem))
-            .client_auth_optional(false)
-            .timeout(HANDSHAKE_TIMEOUT)
+    fn renew(&self, renewal: &mut Renewal) {
+        let now_ms = SystemClock.now_ms();
+        let current = self
+            .0
+            .current
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let loaded = match &mut renewal.source {
+            Source::Files { files, watch } => {
+                if !watch.may_have_changed(now_ms) && renewal.failures == 0 {
+                    return;
+                }
+                files.read(now_ms)
+            }
+            Source::Issuer(issue) => {
+                if now_ms < current.half_life_ms() {
+                    return;
+                }
+                issue(now_ms)
+            }
+        };
+        let loaded = loaded.and_then(|new| match new.identity() == &self.0.identity {
+            true => Ok(new),
+            false => Err(TlsError::OtherIdentity {
+                identity: new.identity().uri(),
+            }),
+        });
+        match loaded {
+            Ok(new) => {
+                if renewal.failures > 1 {
+                    tracing::info!("certificates are usable again");
+                }
+                renewal.failures = 0;
+                if !new.is_same(&current) {
+                    tracing::info!(identity = %self.0.identity, ends = %rfc3339(new.not_after_ms()), "certificates replaced");
+                    *self.0.current.write().unwrap_or_else(PoisonError::into_inner) =
+                        Arc::new(new.after(&current));
+                }
+            }
+            Err(error) => {
+                renewal.failures = renewal.failures.saturating_add(1);
+                if renewal.failures == 2 {
+                    let ends = rfc3339(current.not_after_ms());
+                    tracing::error!(
+                        code = %error.code(), %ends,
+                        "new certificates not usable: {error}; keeping the previous ones until they end"
+                    );
+                }
+            }
+        }
     }
+}
 
-    /// Returns the client configuration with the own certificate; [`TlsMaterial::peer_verifier`] verifies the
-    /// server.
-    pub(crate) fn client_config(&self, role: Role) -> ClientTlsConfig {
-        ClientTlsConfig::new()
-            .identity(self.own())
-            .domain_name(role.server_name())
-            .timeout(HANDSHAKE_TIMEOUT)
-    }
-
-    pub(crate) fn peer_verifier(
-        &self,
-        role: Role,
-        instance: Option<String>,
-    ) -> Result<Arc<PeerVerifier>, TlsError> {
-        PeerVerifier::new(
-            self.0.roots.clone(),
-            self.0.identity.deployment().to_owned(),
-            role,
-            instance,
-        )
+/// Returns `None` while another thread looks for newer certificates.
+fn try_lock(renewal: &Mutex<Renewal>) -> Option<MutexGuard<'_, Renewal>> {
+    match renewal.try_lock() {
+        Ok(renewal) => Some(renewal),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
@@ -138,75 +220,4 @@ impl fmt::Debug for TlsMaterial {
             .field(&self.0.identity.uri())
             .finish()
     }
-}
-
-fn certificates(pem: &[u8], what: &'static str) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let parsed: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
-    match parsed {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        _ => Err(TlsError::NotPem { what }),
-    }
-}
-
-fn authority(pem: &[u8]) -> Result<RootCertStore, TlsError> {
-    const WHAT: &str = "the CA certificate";
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(pem, WHAT)? {
-        roots
-            .add(certificate)
-            .map_err(|_| TlsError::NotPem { what: WHAT })?;
-    }
-    Ok(roots)
-}
-
-fn check_pair(chain: Vec<CertificateDer<'static>>, key_pem: &[u8]) -> Result<(), TlsError> {
-    let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NotPem {
-        what: "the private key",
-    })?;
-    match CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()) {
-        Ok(_) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::WrongKey),
-        Err(_) => Err(TlsError::NotPem {
-            what: "the private key",
-        }),
-    }
-}
-
-/// Uses the client rules, because every certificate of a deployment is valid for clients.
-fn check_issued(
-    roots: &Arc<RootCertStore>,
-    chain: &[CertificateDer<'static>],
-    identity: &PeerIdentity,
-    now_ms: i64,
-) -> Result<(), TlsError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider)
-        .build()
-        .map_err(|e| TlsError::Unusable(e.to_string()))?;
-    let (leaf, intermediates) = chain.split_first().ok_or(TlsError::NotPem {
-        what: "the certificate",
-    })?;
-    let now = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now_ms).unwrap_or(0)));
-    match verifier.verify_client_cert(leaf, intermediates, now) {
-        Ok(_) => Ok(()),
-        Err(rustls::Error::InvalidCertificate(
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. },
-        )) => Err(TlsError::OutsideValidity {
-            identity: identity.uri(),
-        }),
-        Err(_) => Err(TlsError::UntrustedIssuer {
-            identity: identity.uri(),
-        }),
-    }
-}
-
-/// Returns the certificate's expiry, in milliseconds since 1970.
-pub(super) fn not_after_ms(der: &[u8]) -> Result<i64, TlsError> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| TlsError::NotPem {
-        what: "the certificate",
-    })?;
-    Ok(certificate.validity().not_after.timestamp().saturating_mul(1_000))
 }

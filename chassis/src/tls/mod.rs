@@ -1,16 +1,22 @@
-//! Mutual TLS: loads certificates from files or memory, checks them, and builds server and channel configurations.
-//! Access is decided in `grpc_server`.
+//! Mutual TLS: loads certificates from files or memory, checks and renews them, and ends connections with their
+//! certificates. Access is decided in `grpc_server`.
 
+mod certificates;
+pub(crate) mod connection;
 pub mod dev_ca;
+pub(crate) mod failure;
 mod material;
 mod peer_verifier;
 
 use std::path::PathBuf;
 
 use synapsor_codes::ErrorCode;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
+pub(crate) use certificates::Validity;
 pub use material::TlsMaterial;
-pub(crate) use peer_verifier::PeerVerifier;
+use peer_verifier::PeerVerifier;
 
 use crate::files::FileError;
 use crate::identity::IdentityError;
@@ -40,8 +46,19 @@ pub enum TlsError {
     #[error("the private key does not match the certificate")]
     WrongKey,
     /// The certificate has expired or is not valid yet.
-    #[error("certificate of {identity} is expired or not yet valid")]
-    OutsideValidity { identity: String },
+    #[error(
+        "the certificate of {identity} is valid from {} to {}, and the clock of this machine is at {}",
+        rfc3339(*not_before_ms), rfc3339(*not_after_ms), rfc3339(*now_ms)
+    )]
+    OutsideValidity {
+        identity: String,
+        not_before_ms: i64,
+        not_after_ms: i64,
+        now_ms: i64,
+    },
+    /// A renewed certificate has another identity than the one that it replaces.
+    #[error("the new certificate is for {identity}")]
+    OtherIdentity { identity: String },
     /// The CA did not sign the certificate, or not for this use.
     #[error("certificate of {identity} was not issued by the configured CA for this use")]
     UntrustedIssuer { identity: String },
@@ -66,6 +83,7 @@ impl TlsError {
             Self::WrongKey => ErrorCode::TlsKeyMismatch,
             Self::OutsideValidity { .. } => ErrorCode::TlsCertificateExpired,
             Self::UntrustedIssuer { .. } => ErrorCode::TlsCertificateForeign,
+            Self::OtherIdentity { .. } => ErrorCode::TlsCertificateWrongRole,
             Self::Identity(_) => ErrorCode::TlsIdentityInvalid,
             Self::Unusable(_) => ErrorCode::TlsUnusable,
         }
@@ -76,9 +94,8 @@ impl TlsError {
             Self::File { source, .. } => source.fix(),
             Self::NotPem { what } => format!("provide {what} as PEM (certificate, or PKCS#8 private key)"),
             Self::WrongKey => "use the key that was created together with the certificate".to_owned(),
-            Self::OutsideValidity { .. } => {
-                "issue a new certificate and check the machine's clock".to_owned()
-            }
+            Self::OutsideValidity { .. } => "issue a new certificate, or correct the clock".to_owned(),
+            Self::OtherIdentity { .. } => "issue a certificate with the same identity".to_owned(),
             Self::UntrustedIssuer { .. } => {
                 "set the CA that signed the certificate, or issue a new certificate".to_owned()
             }
@@ -94,4 +111,11 @@ impl From<TlsError> for ExitError {
     fn from(error: TlsError) -> Self {
         ExitError::new(error.code(), error.to_string()).with_fix(error.fix())
     }
+}
+
+/// Formats milliseconds since 1970 for messages, in seconds.
+pub(crate) fn rfc3339(ms: i64) -> String {
+    let time = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1_000)).ok();
+    time.and_then(|time| time.format(&Rfc3339).ok())
+        .unwrap_or_else(|| format!("{ms} ms"))
 }

@@ -13,7 +13,7 @@ use crate::identity::{PeerIdentity, Role};
 
 /// Accepts only servers of one deployment, role and, if given, instance.
 #[derive(Debug)]
-pub(crate) struct PeerVerifier {
+pub(super) struct PeerVerifier {
     authority: Arc<WebPkiServerVerifier>,
     deployment: String,
     role: Role,

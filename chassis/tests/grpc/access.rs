@@ -10,7 +10,7 @@ use crate::authority::{Authority, Pair};
 use crate::fixture::{ECHO, REVIEW, Running, UNLISTED, call, call_with};
 
 /// Opens a channel without the product's client checks, as an attacker would.
-fn raw(server: &Running, authority: &Authority, own: Option<&Pair>) -> Channel {
+pub(crate) fn raw(server: &Running, authority: &Authority, own: Option<&Pair>) -> Channel {
     endpoint(server, authority, own).connect_lazy()
 }
 

@@ -75,9 +75,9 @@ impl Authority {
     pub(crate) fn odd_material(&self, pair: &Pair) -> TlsMaterial {
         let key = Zeroizing::new(pair.key.clone().into_bytes());
         TlsMaterial::from_pem(
-            self.pem.clone().into(),
-            pair.cert.clone().into(),
-            key,
+            self.pem.as_bytes(),
+            pair.cert.as_bytes(),
+            &key,
             SystemClock.now_ms(),
         )
         .unwrap()

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::grpc_server::{
     AccessTable, ConnectionCount, Deadline, GrpcServer, ServerError, ServerLimits,
@@ -23,7 +24,6 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::server::NamedService;
 use tonic::service::Routes;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tower::{Service, ServiceExt as _};
 
@@ -162,11 +162,20 @@ impl Running {
 }
 
 /// Calls `path` and returns the response status.
-pub(crate) async fn call(channel: &Channel, path: &str) -> Status {
+pub(crate) async fn call<C: Transport>(channel: &C, path: &str) -> Status {
     call_with(channel, path, &[]).await
 }
 
-pub(crate) async fn call_with(channel: &Channel, path: &str, headers: &[(&str, &str)]) -> Status {
+/// Channel of the product, or one without its checks.
+pub(crate) trait Transport:
+    Service<http::Request<Body>, Response = http::Response<Body>, Error = tonic::transport::Error> + Clone
+{
+}
+
+impl Transport for Channel {}
+impl Transport for tonic::transport::Channel {}
+
+pub(crate) async fn call_with<C: Transport>(channel: &C, path: &str, headers: &[(&str, &str)]) -> Status {
     let mut request = http::Request::post(path).header("content-type", "application/grpc");
     for (name, value) in headers {
         request = request.header(*name, *value);

@@ -6,4 +6,5 @@ mod access;
 mod authority;
 mod bounds;
 mod fixture;
+mod lifetimes;
 mod servers;

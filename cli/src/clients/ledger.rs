@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random::hex_id;
@@ -21,7 +22,6 @@ use synapsor_proto::ledger::v1::{
     self as wire, event_service_client::EventServiceClient, review_service_client::ReviewServiceClient,
     transparency_service_client::TransparencyServiceClient,
 };
-use tonic::transport::Channel;
 
 use super::{EventQuery, EventStream, call, call_within, not_found, verification_failed};
 use crate::connection::LedgerConnection;

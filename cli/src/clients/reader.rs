@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::ExitError;
@@ -10,7 +11,6 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::inspection::Inspection;
 use synapsor_domain::writeback::PreflightReport;
 use synapsor_proto::executor::v1::{self as wire, schema_service_client::SchemaServiceClient};
-use tonic::transport::Channel;
 
 use super::{call_within, verification_failed};
 use crate::connection::ServiceChannel;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::run::ExitError;
@@ -13,7 +14,6 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{DryRunVerdict, PreflightReport, ReceiptRef, RejectEffect};
 use synapsor_proto::convert::verdict_from_wire;
 use synapsor_proto::executor::v1::{self as wire, writer_service_client::WriterServiceClient};
-use tonic::transport::Channel;
 
 use super::{call, call_within, verification_failed};
 use crate::connection::ServiceChannel;

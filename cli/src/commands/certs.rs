@@ -36,6 +36,10 @@ pub(crate) enum Command {
         #[arg(long, value_name = "HOURS", default_value_t = HOURS_DEFAULT,
             value_parser = clap::value_parser!(u32).range(1..=HOURS_MAX))]
         hours: u32,
+        /// Certificate validity in minutes, instead of hours
+        #[arg(long, value_name = "MINUTES", conflicts_with = "hours",
+            value_parser = clap::value_parser!(u32).range(1..=HOURS_MAX * 60))]
+        minutes: Option<u32>,
     },
     /// List issued certificates and their expiry
     #[command(
@@ -55,7 +59,11 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
             name,
             out,
             hours,
-        } => issue(*role, name, out.as_ref(), *hours, context),
+            minutes,
+        } => {
+            let minutes = minutes.unwrap_or(*hours * 60);
+            issue(*role, name, out.as_ref(), minutes, context)
+        }
         Command::List { out } => list(out.as_ref(), context),
     }
 }
@@ -64,7 +72,7 @@ fn issue(
     role: Role,
     name: &str,
     out: Option<&PathBuf>,
-    hours: u32,
+    minutes: u32,
     context: &Context,
 ) -> Result<Exit, ExitError> {
     if PeerIdentity::new("name", Role::Operator, Some(name)).is_err() || name.eq_ignore_ascii_case("ca") {
@@ -79,7 +87,7 @@ fn issue(
     let state = state::find(context)?;
     let dir = out.cloned().unwrap_or_else(|| state.issued_certs_dir());
     let instance = role.has_instance().then_some(name);
-    let ttl = Duration::from_secs(u64::from(hours) * 3600);
+    let ttl = Duration::from_secs(u64::from(minutes) * 60);
     let leaf = state
         .authority()?
         .issue(role, instance, ttl, SystemClock.now_ms())?;
@@ -92,7 +100,11 @@ fn issue(
             .collect();
         output::json(&json!({ "ok": true, "identity": leaf.identity().uri(), "files": paths }))?;
     } else {
-        output::line(format!("issued {} for {hours} hours", leaf.identity().uri()))?;
+        let (number, unit) = match minutes % 60 {
+            0 => (minutes / 60, "hours"),
+            _ => (minutes, "minutes"),
+        };
+        output::line(format!("issued {} for {number} {unit}", leaf.identity().uri()))?;
         for (what, path) in shown {
             output::line(format!("  --{what} {}", output::safe(&path.to_string_lossy())))?;
         }

@@ -92,7 +92,8 @@ fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     moved
 }
 
-fn wait_for_lock(path: &Path) -> Result<FileLock, ExitError> {
+/// Takes a lock, and waits for another command that holds it.
+pub(crate) fn wait_for_lock(path: &Path) -> Result<FileLock, ExitError> {
     let start = Instant::now();
     loop {
         if let Some(lock) = FileLock::try_exclusive(path)? {

@@ -1,8 +1,10 @@
-//! One start of local processes: an instance id and its short-lived certificates.
+//! One start of local processes: an instance id and its short-lived certificates, which are renewed while the
+//! processes run.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files;
@@ -12,34 +14,71 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{self, DevCa, LEAF_TTL};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
+use tokio::task::JoinHandle;
 
-use crate::state::{StateDir, operator_person};
+use crate::state::{StateDir, operator_person, wait_for_lock};
 
 /// Directory within that of the gateway's certificate; the gateway itself writes to it.
 const GATEWAY_RUN_DIR: &str = "run";
 /// Number of logs of earlier starts that are kept.
 const LOGS_KEPT: usize = 32;
+/// Name of the ledger's certificate: one for all instances, because they share the ledger.
+const LEDGER_LEAF: &str = "ledger";
+/// Lock of the ledger's certificate, in its directory.
+const LEDGER_LEAF_LOCK: &str = "ledger.lock";
+/// Interval at which certificates are checked for renewal.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
 /// An instance and the CA that signs its certificates.
 #[derive(Debug)]
 pub(crate) struct Instance {
     id: String,
-    authority: DevCa,
+    leaves: Arc<Leaves>,
+    renewal: JoinHandle<()>,
+}
+
+/// Certificates of the processes of one instance.
+#[derive(Debug)]
+struct Leaves {
+    authority: Arc<DevCa>,
     certs_dir: PathBuf,
-    issued: Mutex<Vec<TlsFiles>>,
+    issued: Mutex<Vec<IssuedFiles>>,
+}
+
+/// Certificate files of one process.
+#[derive(Debug, Clone)]
+struct IssuedFiles {
+    role: Role,
+    instance: Option<String>,
+    dir: PathBuf,
+    name: String,
+    files: TlsFiles,
+    renew_at_ms: i64,
 }
 
 impl Instance {
     pub(crate) fn new(state: &StateDir) -> Result<Self, ExitError> {
-        let instance = Self {
-            id: random::hex_id(12),
-            authority: state.authority()?,
+        let leaves = Arc::new(Leaves {
+            authority: Arc::new(state.authority()?),
             certs_dir: state.certs_dir(),
             issued: Mutex::default(),
-        };
-        instance.remove_expired();
+        });
+        leaves.remove_expired();
         remove_old_logs(&state.logs_dir());
-        Ok(instance)
+        let renewed = Arc::clone(&leaves);
+        let renewal = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RENEWAL_INTERVAL).await;
+                let leaves = Arc::clone(&renewed);
+                // Files are written durably, which may take a while.
+                let _ = tokio::task::spawn_blocking(move || leaves.renew_due(SystemClock.now_ms())).await;
+            }
+        });
+        Ok(Self {
+            id: random::hex_id(12),
+            leaves,
+            renewal,
+        })
     }
 
     pub(crate) fn id(&self) -> &str {
@@ -47,36 +86,35 @@ impl Instance {
     }
 
     pub(crate) fn deployment(&self) -> &str {
-        self.authority.deployment()
+        self.leaves.authority.deployment()
     }
 
     /// Certificate identity of this instance's process of a role.
     pub(crate) fn identity(&self, role: Role) -> Result<PeerIdentity, ExitError> {
         let instance = role.has_instance().then_some(self.id.as_str());
-        Ok(PeerIdentity::new(self.authority.deployment(), role, instance)?)
+        Ok(PeerIdentity::new(self.deployment(), role, instance)?)
     }
 
-    /// Issues a certificate for a child, as files. A gateway's files have a directory of their own: the only
-    /// one of the state directory that a gateway can access.
+    /// Issues a certificate for a child, as files that are renewed at half of its lifetime. A gateway's files have a
+    /// directory of their own: the only one of the state directory that a gateway can access.
     pub(crate) fn leaf_files(&self, role: Role) -> Result<TlsFiles, ExitError> {
-        let instance = role.has_instance().then_some(self.id.as_str());
-        let leaf = self
-            .authority
-            .issue(role, instance, LEAF_TTL, SystemClock.now_ms())?;
+        if role == Role::Ledger {
+            return self.leaves.ledger_files(SystemClock.now_ms());
+        }
         let dir = match role {
             Role::Gateway => self.gateway_dir(),
-            _ => self.certs_dir.clone(),
+            _ => self.leaves.certs_dir.clone(),
         };
-        let files = leaf.write(&dir, &format!("{role}-{}", self.id))?;
-        self.issued
-            .lock()
-            .expect("pushing does not panic")
-            .push(files.clone());
-        Ok(files)
+        self.leaves.issue(
+            role,
+            role.has_instance().then(|| self.id.clone()),
+            dir,
+            format!("{role}-{}", self.id),
+        )
     }
 
     fn gateway_dir(&self) -> PathBuf {
-        self.certs_dir.join(format!("gateway-{}", self.id))
+        self.leaves.certs_dir.join(format!("gateway-{}", self.id))
     }
 
     /// Directory for the run file of this instance's gateway; removed with the instance.
@@ -87,13 +125,86 @@ impl Instance {
         Ok(dir)
     }
 
-    /// Issues a certificate for this process, in memory only.
+    /// Issues a certificate for this process, in memory only; it is renewed while it is in use.
     pub(crate) fn operator(&self, env: &EnvVars) -> Result<TlsMaterial, ExitError> {
+        let person = operator_person(env);
+        Ok(DevCa::renewing(
+            &self.leaves.authority,
+            Role::Operator,
+            Some(&person),
+            LEAF_TTL,
+        )?)
+    }
+}
+
+impl Leaves {
+    fn issue(
+        &self,
+        role: Role,
+        instance: Option<String>,
+        dir: PathBuf,
+        name: String,
+    ) -> Result<TlsFiles, ExitError> {
         let now_ms = SystemClock.now_ms();
         let leaf = self
             .authority
-            .issue(Role::Operator, Some(&operator_person(env)), LEAF_TTL, now_ms)?;
-        Ok(leaf.material(now_ms)?)
+            .issue(role, instance.as_deref(), LEAF_TTL, now_ms)?;
+        let files = leaf.write(&dir, &name)?;
+        let issued = IssuedFiles {
+            role,
+            instance,
+            dir,
+            name,
+            files: files.clone(),
+            renew_at_ms: half_life_ms(now_ms),
+        };
+        self.issued().push(issued);
+        Ok(files)
+    }
+
+    /// Returns the ledger's certificate; issues one if there is none that is usable for at least half of its lifetime.
+    fn ledger_files(&self, now_ms: i64) -> Result<TlsFiles, ExitError> {
+        let _lock = wait_for_lock(&self.certs_dir.join(LEDGER_LEAF_LOCK))?;
+        let files = TlsFiles::in_dir(&self.certs_dir, LEDGER_LEAF);
+        match files.load() {
+            Ok(found) if half_life_ms(now_ms) <= found.not_after_ms() => Ok(files),
+            _ => {
+                let leaf = self.authority.issue(Role::Ledger, None, LEAF_TTL, now_ms)?;
+                Ok(leaf.write(&self.certs_dir, LEDGER_LEAF)?)
+            }
+        }
+    }
+
+    /// Renews the certificates of which half of the lifetime has passed. A failure is logged and tried again.
+    fn renew_due(&self, now_ms: i64) {
+        let has_ledger = self.certs_dir.join(format!("{LEDGER_LEAF}.pem")).exists();
+        let renewed = has_ledger.then(|| self.ledger_files(now_ms));
+        let due: Vec<IssuedFiles> = {
+            let issued = self.issued();
+            let due = issued.iter().filter(|issued| issued.renew_at_ms <= now_ms);
+            due.cloned().collect()
+        };
+        let others = due.into_iter().map(|due| self.renew(&due, now_ms));
+        for outcome in renewed.into_iter().map(|renewed| renewed.map(drop)).chain(others) {
+            if let Err(failure) = outcome {
+                tracing::error!(code = %failure.code(), "certificate not renewed: {}", failure.message());
+            }
+        }
+    }
+
+    fn renew(&self, due: &IssuedFiles, now_ms: i64) -> Result<(), ExitError> {
+        let leaf = self
+            .authority
+            .issue(due.role, due.instance.as_deref(), LEAF_TTL, now_ms)?;
+        leaf.write(&due.dir, &due.name)?;
+        for issued in self.issued().iter_mut().filter(|issued| issued.name == due.name) {
+            issued.renew_at_ms = half_life_ms(now_ms);
+        }
+        Ok(())
+    }
+
+    fn issued(&self) -> std::sync::MutexGuard<'_, Vec<IssuedFiles>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Removes expired certificates that killed supervisors left behind. Best effort.
@@ -114,12 +225,19 @@ impl Instance {
     }
 }
 
-/// Removes the files of an instance; its processes have read them at their start.
+/// Returns when half of the lifetime of a certificate issued at `now_ms` has passed.
+fn half_life_ms(now_ms: i64) -> i64 {
+    let half = LEAF_TTL.as_millis() / 2;
+    now_ms.saturating_add(i64::try_from(half).unwrap_or(i64::MAX))
+}
+
+/// Removes the files of an instance, whose processes end with it. The ledger's files stay: it may outlive the instance.
 impl Drop for Instance {
     fn drop(&mut self) {
-        for files in self.issued.get_mut().expect("pushing does not panic") {
-            let _ = fs::remove_file(&files.cert);
-            let _ = fs::remove_file(&files.key);
+        self.renewal.abort();
+        for issued in self.leaves.issued().iter() {
+            let _ = fs::remove_file(&issued.files.cert);
+            let _ = fs::remove_file(&issued.files.key);
         }
         let _ = fs::remove_dir_all(self.gateway_dir());
     }

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
-use tonic::transport::Channel;
 
 use super::budget::Budget;
 use super::{RunningLedger, Supervisor};

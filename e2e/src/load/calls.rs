@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value as Json;
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
 use synapsor_proto::executor::v1::CallCapabilityRequest;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use tonic::transport::Channel;
 
 use super::http::{Http, find};
 use super::scene::{Scene, row_id};

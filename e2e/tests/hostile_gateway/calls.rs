@@ -181,7 +181,7 @@ async fn named_elsewhere(scene: &Scene, hands: &mut StolenGateway, attempts: &mu
 }
 
 async fn with_more(
-    reader: &tonic::transport::Channel,
+    reader: &synapsor_chassis::grpc_channel::Channel,
     token: &str,
     arguments: &str,
     field: &str,

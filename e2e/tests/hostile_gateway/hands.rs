@@ -1,5 +1,6 @@
 //! Attacker with the gateway's certificate.
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
@@ -12,7 +13,6 @@ use synapsor_proto::executor::v1::{
 };
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use crate::Scene;

@@ -8,6 +8,7 @@ mod tickets;
 
 use std::sync::Arc;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, CALL_TIMEOUT, Endpoint};
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
@@ -22,7 +23,6 @@ use synapsor_proto::ledger::v1::{
     WithdrawResponse,
 };
 use synapsor_proto::status;
-use tonic::transport::Channel;
 use tonic::{Response, Status};
 
 pub(crate) use address::{ResourceUri, TEMPLATES};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_chassis::random;
@@ -22,7 +23,6 @@ use synapsor_proto::ledger::v1::transparency_service_client::TransparencyService
 use synapsor_proto::status::from_status;
 use tokio::sync::Mutex;
 use tonic::Status;
-use tonic::transport::Channel;
 
 use super::submission_queue::{SubmissionQueue, SubmissionResult};
 use synapsor_anchors::pinned_checkpoint::{CheckpointPinFile, CheckpointStatus};

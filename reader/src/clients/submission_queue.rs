@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::PinnedCheckpoint;
@@ -12,7 +13,6 @@ use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::{CallRecord, SubmitAccepted, SubmitRequest, call_record, submit_outcome};
 use tokio::sync::{mpsc, oneshot};
-use tonic::transport::Channel;
 
 use super::intake::{refused, unavailable};
 use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;

@@ -3,6 +3,7 @@
 
 use prost::Message as _;
 use prost::bytes::{Buf as _, BufMut as _};
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
@@ -10,7 +11,6 @@ use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueContextTicketResponse};
 use synapsor_proto::ledger::v1 as wire;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
-use tonic::transport::Channel;
 use tonic::{Request, Status};
 
 use super::scene::Scene;

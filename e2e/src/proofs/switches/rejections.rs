@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_domain::approval::DecisionKind;
@@ -13,7 +14,6 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_proto::executor::v1::RejectRequest;
 use synapsor_proto::executor::v1::writer_service_client::WriterServiceClient;
 use tokio::task::JoinSet;
-use tonic::transport::Channel;
 
 use super::locks::ReceiptLock;
 use super::scene::Scene;

@@ -110,7 +110,7 @@ impl Scene {
         Ok(grpc_channel::is_serving(&self.channel(writer)?, &endpoint, PROBE).await?)
     }
 
-    fn channel(&self, writer: &Process) -> anyhow::Result<tonic::transport::Channel> {
+    fn channel(&self, writer: &Process) -> anyhow::Result<synapsor_chassis::grpc_channel::Channel> {
         stack::channel(
             &self.bench.stack.deployment,
             Role::Operator,

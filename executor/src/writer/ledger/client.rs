@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_chassis::clock::Clock;
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
 use synapsor_codes::ErrorCode;
@@ -20,7 +21,6 @@ use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient;
 use synapsor_proto::status::from_status;
-use tonic::transport::Channel;
 
 use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 

@@ -8,6 +8,7 @@ mod watch;
 mod withdraw;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
@@ -26,7 +27,6 @@ use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceC
 use synapsor_proto::status::from_status;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tonic::Status;
-use tonic::transport::Channel;
 
 use crate::test_kit::{Draft, ORIGIN, READER_KEY, TestLedger, seal, with_evidence};
 use crate::{STREAMING_METHODS, access_table, routes};

@@ -1,12 +1,14 @@
 //! gRPC client connections: mutual TLS to a server of a given role, opened on first use, with deadlines and clear
 //! errors for unreachable servers.
 
+mod channel;
+
 use std::error::Error as _;
 use std::fmt;
 use std::time::Duration;
 
 use synapsor_codes::{ERROR_DOMAIN, ErrorCode};
-use tonic::transport::{self, Channel};
+use tonic::transport;
 use tonic::{Code, Request, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -16,12 +18,14 @@ use tonic_types::StatusExt as _;
 use crate::identity::{PeerIdentity, Role};
 use crate::release;
 use crate::run::ExitError;
+use crate::tls::failure::certificate_cause;
 use crate::tls::{TlsError, TlsMaterial};
+
+pub use channel::Channel;
 
 /// Default call timeout.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(20);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
@@ -103,8 +107,8 @@ impl From<ChannelError> for ExitError {
 }
 
 /// Creates a channel to `target`. It connects on the first call and reconnects after a failure. The server must
-/// present a certificate of the deployment's CA with the role's DNS name. Its identity must match the deployment,
-/// the target's role and, if given, its instance.
+/// present a certificate of a trusted CA with the role's DNS name. Its identity must match the deployment, the target's
+/// role and, if given, its instance.
 ///
 /// # Errors
 /// When the address is malformed. An unreachable server fails at the first call; see [`status_to_error`].
@@ -113,20 +117,16 @@ pub fn connect(tls: &TlsMaterial, target: &Endpoint) -> Result<Channel, ChannelE
         return Err(ChannelError::NoServer(target.role));
     }
     let address = checked(target)?;
-    let verifier = tls.peer_verifier(target.role, target.instance.clone())?;
-    let endpoint = transport::Endpoint::from_shared(format!("https://{address}"))
+    // The connector encrypts: for the transport the stream is plain.
+    let endpoint = transport::Endpoint::from_shared(format!("http://{address}"))
         .map_err(|_| ChannelError::BadAddress { role: target.role })?
-        .tls_config_with_verifier(tls.client_config(target.role), verifier)
-        .map_err(|e| ChannelError::Transport(e.to_string()))?
         .user_agent(release::user_agent())
         .map_err(|e| ChannelError::Transport(e.to_string()))?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .tcp_nodelay(true)
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true)
         .http2_max_header_list_size(HEADER_LIST_BYTES_MAX);
-    Ok(endpoint.connect_lazy())
+    Ok(Channel::new(endpoint, tls.clone(), target))
 }
 
 fn checked(target: &Endpoint) -> Result<&str, ChannelError> {
@@ -186,12 +186,7 @@ pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> 
         return Some(failure.with_fix("retry; check its log if the timeout repeats"));
     }
     if is_unreachable(status) {
-        let failure = ExitError::new(ErrorCode::Unreachable, format!("{target} is unreachable"));
-        return Some(failure.with_fix(format!(
-            "check that the {} is running, and that its certificate and yours are from the same CA and \
-             are not expired",
-            target.role
-        )));
+        return Some(unreachable(status, target));
     }
     let code = denied_code(status)?;
     let why = status.message();
@@ -201,6 +196,20 @@ pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> 
     }
     let failure = ExitError::new(code, format!("{target} rejected this certificate: {why}"));
     Some(failure.with_fix("use a certificate of a role that may call this service"))
+}
+
+fn unreachable(status: &Status, target: &Endpoint) -> ExitError {
+    match certificate_cause(status) {
+        Some(cause) => ExitError::new(
+            ErrorCode::Unreachable,
+            format!("{target} is unreachable: {cause}"),
+        )
+        .with_fix("issue a new certificate, or correct the clock or the CA"),
+        None => ExitError::new(ErrorCode::Unreachable, format!("{target} is unreachable")).with_fix(format!(
+            "check that the {} is running, and its address",
+            target.role
+        )),
+    }
 }
 
 /// Returns the code with which the server's access table denied the call.

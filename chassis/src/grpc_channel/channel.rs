@@ -1,0 +1,188 @@
+//! Client connection that follows certificates: it is opened with the newest ones, replaced before one of either side
+//! ends or after they are renewed, and calls in progress finish on the connection that they began on.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tonic::body::Body;
+use tonic::transport;
+use tower::Service;
+
+use super::Endpoint;
+use crate::clock::{Clock as _, SystemClock};
+use crate::identity::Role;
+use crate::tls::connection::ExpiringConnection;
+use crate::tls::failure::OwnCertificateEnded;
+use crate::tls::{TlsMaterial, Validity};
+
+/// Time for opening a connection, with its TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Minimum time between two replacements of a connection whose certificate is about to end, in milliseconds.
+const REPLACE_INTERVAL_MS: i64 = 1_000;
+
+/// Connection to one server. Clones share it.
+#[derive(Clone)]
+pub struct Channel {
+    route: Arc<Route>,
+    open: OpenChannel,
+}
+
+/// Server of a channel, and its newest connection.
+struct Route {
+    endpoint: transport::Endpoint,
+    connector: Connector,
+    newest: Mutex<OpenChannel>,
+}
+
+/// One connection, opened at its first call.
+#[derive(Clone)]
+struct OpenChannel {
+    channel: transport::Channel,
+    /// Version of the own certificates when this was created.
+    certificates: u64,
+    number: u64,
+    /// When to use another connection, in milliseconds since 1970.
+    replace_at_ms: Arc<AtomicI64>,
+}
+
+impl Channel {
+    pub(super) fn new(endpoint: transport::Endpoint, tls: TlsMaterial, target: &Endpoint) -> Self {
+        let connector = Connector {
+            tls,
+            target: target.clone(),
+        };
+        let open = open(&endpoint, &connector, 0);
+        Self {
+            route: Arc::new(Route {
+                endpoint,
+                connector,
+                newest: Mutex::new(open.clone()),
+            }),
+            open,
+        }
+    }
+}
+
+impl Route {
+    /// Returns the connection for the next call.
+    fn newest(&self) -> OpenChannel {
+        let certificates = self.connector.tls.current().version();
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = SystemClock.now_ms() >= newest.replace_at_ms.load(Ordering::Relaxed);
+        if is_due || newest.certificates != certificates {
+            *newest = open(&self.endpoint, &self.connector, newest.number + 1);
+        }
+        newest.clone()
+    }
+}
+
+fn open(endpoint: &transport::Endpoint, connector: &Connector, number: u64) -> OpenChannel {
+    let certificates = connector.tls.current().version();
+    let replace_at_ms = Arc::new(AtomicI64::new(i64::MAX));
+    let (connector, replace_at) = (connector.clone(), replace_at_ms.clone());
+    let channel = endpoint.connect_with_connector_lazy(tower::service_fn(move |_| {
+        let (connector, replace_at) = (connector.clone(), replace_at.clone());
+        async move { connector.connect(&replace_at).await }
+    }));
+    OpenChannel {
+        channel,
+        certificates,
+        number,
+        replace_at_ms,
+    }
+}
+
+impl Service<http::Request<Body>> for Channel {
+    type Response = http::Response<Body>;
+    type Error = transport::Error;
+    type Future = transport::channel::ResponseFuture;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        let newest = self.route.newest();
+        if newest.number != self.open.number {
+            self.open = newest;
+        }
+        self.open.channel.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        self.open.channel.call(request)
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Channel")
+            .field(&self.route.connector.target)
+            .finish()
+    }
+}
+
+/// Opens connections to one server.
+#[derive(Clone)]
+struct Connector {
+    tls: TlsMaterial,
+    target: Endpoint,
+}
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+type Connection = TokioIo<ExpiringConnection<TlsStream<TcpStream>>>;
+
+impl Connector {
+    /// Opens a connection, and stores when to replace it.
+    async fn connect(&self, replace_at_ms: &AtomicI64) -> Result<Connection, BoxError> {
+        let opening = tokio::time::timeout(CONNECT_TIMEOUT, self.handshake());
+        let (stream, ends_at_ms) = opening.await??;
+        let now_ms = SystemClock.now_ms();
+        let remaining_ms = ends_at_ms.saturating_sub(now_ms);
+        // The last quarter is left for calls in progress.
+        let replaced_after_ms = (remaining_ms - remaining_ms / 4).max(REPLACE_INTERVAL_MS);
+        replace_at_ms.fetch_min(now_ms.saturating_add(replaced_after_ms), Ordering::Relaxed);
+        Ok(TokioIo::new(ExpiringConnection::new(stream, ends_at_ms)))
+    }
+
+    /// Returns the connection, and the end of the certificate that ends first.
+    async fn handshake(&self) -> Result<(TlsStream<TcpStream>, i64), BoxError> {
+        let Endpoint {
+            role,
+            address,
+            instance,
+        } = &self.target;
+        let certificates = self.tls.current();
+        if certificates.not_after_ms() <= SystemClock.now_ms() {
+            return Err(Box::new(OwnCertificateEnded {
+                identity: certificates.identity().uri(),
+                not_after_ms: certificates.not_after_ms(),
+            }));
+        }
+        let config = certificates.client_config(*role, instance.clone())?;
+        let socket = TcpStream::connect(address).await?;
+        // The option is not required.
+        let _ = socket.set_nodelay(true);
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(server_name(*role)?, socket)
+            .await?;
+        let peer = stream
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first());
+        let peer_ends_ms = match peer {
+            Some(peer) => Validity::of(peer)?.not_after_ms,
+            None => return Err("the server presented no certificate".into()),
+        };
+        Ok((stream, peer_ends_ms.min(certificates.not_after_ms())))
+    }
+}
+
+fn server_name(role: Role) -> Result<ServerName<'static>, BoxError> {
+    Ok(ServerName::try_from(role.server_name())?)
+}
