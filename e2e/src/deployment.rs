@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use synapsor_chassis::files::{self, MODE_PUBLIC};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
-use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL, Leaf};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Span;
@@ -36,7 +38,8 @@ pub struct Person {
 #[derive(Debug)]
 pub struct Deployment {
     pub folder: tempfile::TempDir,
-    pub ca: DevCa,
+    /// How certificates are issued.
+    pub issue: Mutex<Issue>,
     pub id: String,
     pub environment: DeploymentEnvironment,
     pub reader_key: SigningKey,
@@ -49,6 +52,25 @@ pub struct Deployment {
     pub target: Target,
     /// User account of the processes.
     pub account: Account,
+}
+
+/// How certificates are issued: a test may replace the authority while processes run.
+#[derive(Debug)]
+pub struct Issue {
+    pub authority: DevCa,
+    /// Certificates of the trusted authorities, PEM.
+    pub trusted: String,
+    pub lifetime: Duration,
+}
+
+impl Issue {
+    pub fn by(authority: DevCa) -> anyhow::Result<Self> {
+        Ok(Self {
+            trusted: std::fs::read_to_string(authority.cert_path())?,
+            authority,
+            lifetime: LEAF_TTL,
+        })
+    }
 }
 
 fn new_key() -> SigningKey {
@@ -110,7 +132,7 @@ impl Deployment {
             key: new_key(),
         };
         let this = Self {
-            ca,
+            issue: Mutex::new(Issue::by(ca)?),
             id,
             environment,
             reader_key: new_key(),
@@ -223,21 +245,40 @@ impl Deployment {
         Ok(TrustFile::parse(&std::fs::read(self.trust_path())?)?)
     }
 
-    /// Certificate files of one identity, created on first use.
-    pub fn leaf(&self, role: Role, instance: Option<&str>) -> anyhow::Result<TlsFiles> {
-        let folder = self.path("certificates");
-        if !folder.exists() {
-            files::create_private_dir(&folder)?;
-        }
-        self.account.disown(&folder)?;
-        let name = format!("{role}-{}", instance.unwrap_or("only"));
-        let leaf = self.ca.issue(role, instance, LEAF_TTL, now().as_unix_millis())?;
-        Ok(leaf.write(&folder, &name)?)
+    fn new_leaf(&self, role: Role, instance: Option<&str>) -> anyhow::Result<(Leaf, String)> {
+        let issue = self.issue.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = now().as_unix_millis();
+        let leaf = issue.authority.issue(role, instance, issue.lifetime, now)?;
+        Ok((leaf, issue.trusted.clone()))
     }
 
+    /// Writes a new certificate of one identity into the directory of that identity.
+    pub fn leaf(&self, role: Role, instance: Option<&str>) -> anyhow::Result<TlsFiles> {
+        let name = format!("{role}-{}", instance.unwrap_or("only"));
+        let all = self.path("certificates");
+        let folder = all.join(&name);
+        files::create_private_dir(&all)?;
+        self.account.disown(&all)?;
+        files::create_private_dir(&folder)?;
+        let (leaf, trusted) = self.new_leaf(role, instance)?;
+        let written = TlsFiles::in_dir(&folder, &name);
+        files::write_atomic(&written.ca, trusted.as_bytes(), MODE_PUBLIC)?;
+        files::write_atomic(&written.key, leaf.key_pem().as_bytes(), files::MODE_PRIVATE)?;
+        files::write_atomic(&written.cert, leaf.cert_pem().as_bytes(), MODE_PUBLIC)?;
+        Ok(written)
+    }
+
+    /// Issues a certificate in memory.
     pub fn material(&self, role: Role, instance: Option<&str>) -> anyhow::Result<TlsMaterial> {
+        let (leaf, trusted) = self.new_leaf(role, instance)?;
+        let key = zeroize::Zeroizing::new(leaf.key_pem().as_bytes().to_vec());
         let now = now().as_unix_millis();
-        Ok(self.ca.issue(role, instance, LEAF_TTL, now)?.material(now)?)
+        Ok(TlsMaterial::from_pem(
+            trusted.as_bytes(),
+            leaf.cert_pem().as_bytes(),
+            &key,
+            now,
+        )?)
     }
 
     fn make_database(&self) -> anyhow::Result<()> {

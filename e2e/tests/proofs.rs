@@ -84,6 +84,12 @@ async fn exactly_the_store_tampering_is_reported() {
     holds("tamper", 124).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_under_load_without_a_failed_call() {
+    let summary = holds("lifetimes", 200).await;
+    assert_eq!(summary["refused"], 6, "{summary}");
+}
+
 #[test]
 fn only_the_proof_build_has_crash_points() {
     needs_failpoints();

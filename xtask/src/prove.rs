@@ -10,7 +10,7 @@ use crate::failpoints;
 
 const SERVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/databases/servers.sh");
 /// Proofs that need no running server.
-const WITHOUT_SERVERS: [&str; 5] = ["wall", "quiet", "crash", "tamper", "timing"];
+const WITHOUT_SERVERS: [&str; 6] = ["wall", "quiet", "crash", "tamper", "timing", "lifetimes"];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     let prove = failpoints::build()?.join("prove");

@@ -12,6 +12,7 @@ mod invoices;
 pub mod isolation;
 mod journal;
 pub mod leakage;
+pub mod lifetimes;
 pub mod lost;
 pub mod preconditions;
 pub mod proof_env;
@@ -26,7 +27,7 @@ use serde_json::{Value as Json, json};
 use crate::databases::Engine;
 
 /// Every proof, in the order of a full run.
-pub const NAMES: [&str; 10] = [
+pub const NAMES: [&str; 11] = [
     "wall",
     "quiet",
     "crash",
@@ -37,6 +38,7 @@ pub const NAMES: [&str; 10] = [
     "properties",
     "tamper",
     "timing",
+    "lifetimes",
 ];
 
 /// Options of a run.
@@ -63,6 +65,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         "properties" => properties::run(plan),
         "tamper" => Box::pin(tamper::run(plan)).await,
         "timing" => Box::pin(timing::run(plan)).await,
+        "lifetimes" => Box::pin(lifetimes::run(plan)).await,
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
     };
     let mut summary = summary.unwrap_or_else(|error| {

@@ -47,12 +47,8 @@ impl Way {
 impl StolenGateway {
     pub(crate) fn of(scene: &Scene) -> anyhow::Result<Self> {
         let stack = &scene.tenants.stack;
-        let file = |name: String| stack.deployment.path("certificates").join(name);
-        let tls = TlsFiles {
-            ca: file("ca.pem".to_owned()),
-            cert: file(format!("gateway-{INSTANCE}.pem")),
-            key: file(format!("gateway-{INSTANCE}.key")),
-        };
+        let name = format!("gateway-{INSTANCE}");
+        let tls = TlsFiles::in_dir(&stack.deployment.path("certificates").join(&name), &name);
         let tls = tls.load()?;
         let writer = stack.writer.as_ref().map(|writer| writer.address.clone());
         let to = |role, address: &str| connect(&tls, &Endpoint::new(role, address));
