@@ -2,7 +2,7 @@
 //! never printed.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
@@ -30,9 +30,9 @@ pub enum SecretError {
     /// The file cannot be read.
     #[error("the file of secret {name} is unreadable: {source}")]
     FileUnreadable { name: String, source: FileError },
-    /// Group or others have access to the file.
-    #[error("the file of the secret {name}, {}, is accessible by other users (mode {mode:04o})", path.display())]
-    InsecurePermissions { name: String, path: PathBuf, mode: u32 },
+    /// Other users have access to the file, or can replace it.
+    #[error("the file of the secret {name}: {source}")]
+    InsecurePermissions { name: String, source: FileError },
     /// The secret is not UTF-8, or is empty.
     #[error("the secret {name} is empty or is not UTF-8 text")]
     NotText { name: String },
@@ -63,7 +63,7 @@ impl From<SecretError> for ExitError {
             SecretError::FileUnreadable { name, .. } => {
                 format!("set {name}_FILE to a readable file of at most {SECRET_BYTES_MAX} bytes")
             }
-            SecretError::InsecurePermissions { path, .. } => format!("chmod 600 {}", path.display()),
+            SecretError::InsecurePermissions { source, .. } => source.fix(),
             SecretError::NotText { name } => format!("store {name} as UTF-8 text"),
             SecretError::Setting(inner) => return inner.clone().into(),
         };
@@ -82,7 +82,8 @@ impl Secret {
         &self.0
     }
 
-    /// Reads the secret `name` from the variable `name` or from the file that `name_FILE` names.
+    /// Reads the secret `name` from the variable `name` or from the file that `name_FILE` names. Strips one trailing
+    /// line end.
     ///
     /// # Errors
     /// When it is missing, set twice, unreadable, too large, accessible by other users, empty or not UTF-8.
@@ -100,7 +101,7 @@ impl Secret {
         let file = env.get(&format!("{name}_FILE"))?;
         match (env.get(name)?, file) {
             (None, None) => Ok(None),
-            (Some(text), None) => Ok(Some(Self::new(text))),
+            (Some(text), None) => Self::of_text(name, &Zeroizing::new(text)).map(Some),
             (None, Some(path)) => Self::from_file(name, Path::new(&path)).map(Some),
             (Some(text), Some(_)) => {
                 drop(Zeroizing::new(text));
@@ -117,11 +118,12 @@ impl Secret {
     /// When the file is unreadable, too large, accessible by other users, empty or not UTF-8.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, SecretError> {
         let bytes = files::read_private(path, SECRET_BYTES_MAX).map_err(|error| match error {
-            FileError::NotPrivate { path, mode } => SecretError::InsecurePermissions {
-                name: name.to_owned(),
-                path,
-                mode,
-            },
+            source @ (FileError::NotPrivate { .. } | FileError::WritableByOthers { .. }) => {
+                SecretError::InsecurePermissions {
+                    name: name.to_owned(),
+                    source,
+                }
+            }
             source => SecretError::FileUnreadable {
                 name: name.to_owned(),
                 source,
@@ -130,6 +132,11 @@ impl Secret {
         let text = std::str::from_utf8(&bytes).map_err(|_| SecretError::NotText {
             name: name.to_owned(),
         })?;
+        Self::of_text(name, text)
+    }
+
+    /// Strips one trailing line end, which editors and shells add.
+    fn of_text(name: &str, text: &str) -> Result<Self, SecretError> {
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         if text.is_empty() {
@@ -179,6 +186,8 @@ mod tests {
                 .to_owned()
         };
         assert_eq!(read([("KEY", "from env")]), "from env");
+        assert_eq!(read([("KEY", "from env\n")]), "from env");
+        assert_eq!(read([("KEY", "from env\n\n")]), "from env\n");
         assert_eq!(read([("KEY_FILE", &path)]), "from file");
     }
 
@@ -193,7 +202,7 @@ mod tests {
             code(&[("KEY_FILE", "/nowhere/at/all")]),
             ErrorCode::SecretFileUnreadable
         );
-        let (_a, open) = file(b"x", 0o640);
+        let (_a, open) = file(b"x", 0o644);
         assert_eq!(code(&[("KEY_FILE", &open)]), ErrorCode::SecretFileOpen);
         let (_b, large) = file(&vec![b'x'; 64 * 1024 + 1], 0o600);
         assert_eq!(code(&[("KEY_FILE", &large)]), ErrorCode::SecretFileUnreadable);
@@ -209,7 +218,7 @@ mod tests {
         let error = Secret::from_file("KEY", Path::new(&path)).unwrap_err();
         assert_eq!(
             ExitError::from(error).fix(),
-            Some(format!("chmod 600 {path}").as_str())
+            Some(format!("chmod go-rwx {path}").as_str())
         );
     }
 

@@ -109,9 +109,9 @@ const fn posture_of(protected: bool) -> &'static str {
     }
 }
 
-/// Reads a key file; only its owner may have access.
+/// Reads a key file, which must belong to this user; no other user may have access.
 pub(crate) fn read_pem(path: &Path) -> Result<Zeroizing<String>, ExitError> {
-    let bytes = files::read_private(path, KEY_BYTES_MAX)?;
+    let bytes = files::read_own_private(path, KEY_BYTES_MAX)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| unusable(path, &KeyError::NotAPrivateKey))?;
     Ok(Zeroizing::new(text.to_owned()))
 }

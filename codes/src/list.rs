@@ -595,6 +595,8 @@ error_codes! {
         HttpAccessTokensUnused = "HTTP_ACCESS_TOKENS_UNUSED", exit Usage;
         /// The HTTP transport requires a bearer token, and no bearer token is set.
         HttpAuthTokenMissing = "HTTP_AUTH_TOKEN_MISSING", exit Usage;
+        /// The bearer token is shorter than 16 characters, or contains other characters than visible ASCII.
+        HttpAuthTokenInvalid = "HTTP_AUTH_TOKEN_INVALID", exit Usage;
         /// The tokens file contains an invalid line, name or token.
         HttpTokensFileInvalid = "HTTP_TOKENS_FILE_INVALID", exit Usage;
         /// The principal claim that the contract names is missing from the access token.

@@ -2,6 +2,7 @@
 //! interpret the content.
 
 mod lock;
+mod private;
 mod stamp;
 mod watch;
 
@@ -15,6 +16,7 @@ use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
 pub use lock::FileLock;
+pub use private::check_not_writable_by_others;
 pub use stamp::FileStamp;
 pub use watch::{CachedFile, FileWatch};
 
@@ -51,7 +53,7 @@ pub enum FileError {
     WrongOwner(PathBuf),
     /// Other users have access.
     #[error("{} is accessible by other users (mode {mode:04o})", path.display())]
-    NotPrivate { path: PathBuf, mode: u32 },
+    NotPrivate { path: PathBuf, mode: u32, fix: String },
     /// Users other than this one and root could modify or replace the file.
     #[error("{} {how}", path.display())]
     WritableByOthers { path: PathBuf, how: &'static str },
@@ -85,7 +87,7 @@ impl FileError {
             Self::TooLarge { bytes_max, .. } => format!("use a file of at most {bytes_max} bytes"),
             Self::WrongKind { wanted, .. } => format!("use {wanted} or choose another path"),
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
-            Self::NotPrivate { path, .. } => format!("chmod go-rwx {}", path.display()),
+            Self::NotPrivate { fix, .. } => fix.clone(),
             Self::WritableByOthers { path, .. } => {
                 format!("chmod go-w and chown {} and its directory", path.display())
             }
@@ -121,65 +123,34 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     Ok(bytes)
 }
 
-/// Reads a secret file like [`read_bounded`]. Group and others must have no access; the bytes are wiped on drop.
+/// Reads a secret file like [`read_bounded`]. Others must have no access; its group may only read it, under the
+/// conditions of mounted secrets: root or this user owns the file, this process is in the group, and nobody else can
+/// replace the file. The bytes are wiped on drop.
 ///
 /// # Errors
 /// As [`read_bounded`], and when other users have access to the file.
 pub fn read_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let (file, metadata) = open_regular(path)?;
-    require_closed(path, &metadata, 0o077)?;
-    // Full capacity at once: growing the buffer would leave copies that are not wiped.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
-    read_up_to(&file, path, bytes_max, &mut bytes)?;
-    Ok(bytes)
+    private::check_secret(path, &file, &metadata)?;
+    read_wiped(&file, path, bytes_max)
 }
 
-/// Reads like [`read_private`]; the file must also belong to this user. For files that an operator manages by
-/// hand.
+/// Reads a secret file like [`read_bounded`]. It must belong to this user, and no other user may have access: for keys
+/// and files that an operator manages by hand. The bytes are wiped on drop.
 ///
 /// # Errors
-/// As [`read_private`], and when it belongs to another user.
+/// As [`read_bounded`], and when it belongs to another user or other users have access.
 pub fn read_own_private(path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
     let (file, metadata) = open_regular(path)?;
-    if metadata.uid() != rustix::process::geteuid().as_raw() {
-        return Err(FileError::WrongOwner(path.to_owned()));
-    }
-    require_closed(path, &metadata, 0o077)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
-    read_up_to(&file, path, bytes_max, &mut bytes)?;
-    Ok(bytes)
+    private::check_own_secret(path, &metadata)?;
+    read_wiped(&file, path, bytes_max)
 }
 
-/// Checks that only this user and root can modify or replace the file. For files whose content the process trusts.
-///
-/// # Errors
-/// [`FileError::WritableByOthers`] with the reason; otherwise the file system error.
-pub fn check_not_writable_by_others(path: &Path) -> Result<(), FileError> {
-    const WRITABLE_BY_OTHERS: u32 = 0o022;
-    const STICKY: u32 = 0o1000;
-    let unguarded = |how| {
-        Err(FileError::WritableByOthers {
-            path: path.to_owned(),
-            how,
-        })
-    };
-    let file = fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
-    let own = rustix::process::geteuid().as_raw();
-    if file.mode() & WRITABLE_BY_OTHERS != 0 {
-        return unguarded("is writable by other users");
-    }
-    if file.uid() != own && file.uid() != 0 {
-        return unguarded("belongs to another user");
-    }
-    let folder = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let folder = fs::metadata(folder).map_err(|e| FileError::of(path, &e))?;
-    if folder.mode() & WRITABLE_BY_OTHERS != 0 && folder.mode() & STICKY == 0 {
-        return unguarded("is in a directory that other users can write to");
-    }
-    Ok(())
+fn read_wiped(file: &File, path: &Path, bytes_max: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    // Full capacity at once: growing the buffer would leave copies that are not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0) + 1));
+    read_up_to(file, path, bytes_max, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn open_regular(path: &Path) -> Result<(File, fs::Metadata), FileError> {
@@ -214,18 +185,6 @@ fn read_up_to(file: &File, path: &Path, bytes_max: u64, out: &mut Vec<u8>) -> Re
     Ok(())
 }
 
-fn require_closed(path: &Path, metadata: &fs::Metadata, forbidden: u32) -> Result<(), FileError> {
-    let mode = metadata.mode() & 0o7777;
-    if mode & forbidden == 0 {
-        Ok(())
-    } else {
-        Err(FileError::NotPrivate {
-            path: path.to_owned(),
-            mode,
-        })
-    }
-}
-
 /// Ensures that `path` is a directory of this user that no other user can write to; creates it (0700) if it is
 /// missing. Its parent must exist.
 ///
@@ -255,7 +214,10 @@ pub fn check_private_dir(path: &Path) -> Result<(), FileError> {
     if metadata.uid() != rustix::process::geteuid().as_raw() {
         return Err(FileError::WrongOwner(path.to_owned()));
     }
-    require_closed(path, &metadata, 0o022)
+    match metadata.mode() & 0o022 {
+        0 => Ok(()),
+        _ => Err(private::not_private(path, &metadata)),
+    }
 }
 
 /// Creates a file (0600) with `bytes`; it is durable when this returns. Never modifies an existing file.
@@ -338,10 +300,7 @@ fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 }
 
 fn sync_parent(path: &Path) -> Result<(), FileError> {
-    let parent = path
-        .parent()
-        .filter(|p| !p.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = private::dir_of(path);
     File::open(parent)
         .and_then(|dir| dir.sync_all())
         .map_err(|e| FileError::of(parent, &e))

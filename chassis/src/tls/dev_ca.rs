@@ -91,7 +91,7 @@ impl DevCa {
     pub fn load(dir: &Path) -> Result<Self, TlsError> {
         files::check_private_dir(dir).map_err(in_folder)?;
         let cert_pem = text(files::read_bounded(&dir.join(CA_CERT), PEM_BYTES_MAX).map_err(in_folder)?)?;
-        let key_bytes = files::read_private(&dir.join(CA_KEY), PEM_BYTES_MAX).map_err(in_folder)?;
+        let key_bytes = files::read_own_private(&dir.join(CA_KEY), PEM_BYTES_MAX).map_err(in_folder)?;
         let key_text = std::str::from_utf8(&key_bytes).map_err(|_| not_pem(()))?;
         let key = KeyPair::from_pem(key_text).map_err(not_pem)?;
         let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(not_pem)?;

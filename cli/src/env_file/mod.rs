@@ -43,7 +43,7 @@ pub(crate) fn environment(path: Option<&PathBuf>) -> Result<EnvVars, ExitError> 
 }
 
 fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
-    let bytes = files::read_own_private(path, BYTES_MAX).map_err(|error| unusable(path, &error))?;
+    let bytes = files::read_private(path, BYTES_MAX).map_err(|error| unusable(&error))?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| invalid(path, "not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line"))?;
     let found = parse(text).map_err(|bad| {
@@ -59,22 +59,18 @@ fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
     Ok(own.with_defaults(found))
 }
 
-fn unusable(path: &Path, error: &FileError) -> ExitError {
+fn unusable(error: &FileError) -> ExitError {
     let code = match error {
         FileError::Missing(_) => ErrorCode::EnvFileNotFound,
-        FileError::NotPrivate { .. } | FileError::WrongOwner(_) => ErrorCode::EnvFileOpen,
+        FileError::NotPrivate { .. } | FileError::WrongOwner(_) | FileError::WritableByOthers { .. } => {
+            ErrorCode::EnvFileOpen
+        }
         FileError::TooLarge { .. } => ErrorCode::EnvFileTooLarge,
-        FileError::Exists(_)
-        | FileError::Denied(_)
-        | FileError::WrongKind { .. }
-        | FileError::WritableByOthers { .. }
-        | FileError::Io { .. } => ErrorCode::EnvFileUnreadable,
+        FileError::Exists(_) | FileError::Denied(_) | FileError::WrongKind { .. } | FileError::Io { .. } => {
+            ErrorCode::EnvFileUnreadable
+        }
     };
-    let fix = match error {
-        FileError::NotPrivate { .. } => format!("chmod 600 {}", path.display()),
-        other => other.fix(),
-    };
-    ExitError::new(code, format!("invalid env file: {error}")).with_fix(fix)
+    ExitError::new(code, format!("invalid env file: {error}")).with_fix(error.fix())
 }
 
 fn invalid(path: &Path, why: &str) -> ExitError {

@@ -12,7 +12,7 @@ use crate::stack::{Stack, http_gateway_with, ledger, token_gateway, token_reader
 use crate::tenants;
 
 /// Static token of the gateway.
-const TOKEN: &str = "load-harness";
+const TOKEN: &str = "token-of-the-load-harness";
 /// Rows of the tenant under load; each proposal uses a different one until all are used.
 pub(super) const ROWS: u64 = 200_000;
 /// Maximum duration of a run.

@@ -49,9 +49,19 @@ impl StaticTokens {
     /// Loads the tokens.
     ///
     /// # Errors
-    /// When the file is invalid.
+    /// When the token of the variable or the file is invalid.
     pub(super) fn load(of_variable: Option<&Secret>, file: Option<&Path>) -> Result<Self, ExitError> {
-        let of_variable = of_variable.map(|token| Named::new(VARIABLE_NAME, token.expose()));
+        let of_variable = match of_variable {
+            Some(token) if is_token(token.expose()) => Some(Named::new(VARIABLE_NAME, token.expose())),
+            Some(_) => {
+                let text = format!(
+                    "the bearer token is not {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} visible ASCII characters"
+                );
+                return Err(ExitError::new(ErrorCode::HttpAuthTokenInvalid, text)
+                    .with_fix("set it to a long random string, for example of `openssl rand -hex 32`"));
+            }
+            None => None,
+        };
         let tokens = Self {
             current: RwLock::new(Arc::default()),
             of_variable,
@@ -106,6 +116,11 @@ impl StaticTokens {
     }
 }
 
+fn is_token(text: &str) -> bool {
+    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_visible && (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&text.len())
+}
+
 /// Parses lines `name token`; skips empty lines and lines that begin with `#`.
 fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
     let bytes = files::read_private(path, FILE_BYTES_MAX)?;
@@ -134,8 +149,7 @@ fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
         if !names.insert(name) {
             return Err(bad(at + 1, "duplicate token name"));
         }
-        let is_visible = token.bytes().all(|byte| byte.is_ascii_graphic());
-        if !is_visible || !(TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&token.len()) {
+        if !is_token(token) {
             return Err(bad(
                 at + 1,
                 "the token is too short, too long or not visible ASCII",

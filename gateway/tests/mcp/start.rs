@@ -50,10 +50,21 @@ async fn rejects_http_without_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rejects_token_that_no_client_could_keep_or_send() {
+    let world = GatewayFixture::start().await;
+    for token in ["CANARY", "CANARY of more characters", "CANARY-with-an-ümlaut"] {
+        let mut command = world.gateway(&["--transport", "streamable-http", "--listen", "127.0.0.1:0"]);
+        command.env(TOKEN_ENV, token);
+        let errors = refused(command, "HTTP_AUTH_TOKEN_INVALID", 2).await;
+        assert!(!errors.contains("CANARY"), "{errors}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rejects_remote_http_without_tls() {
     let world = GatewayFixture::start().await;
     let mut command = world.gateway(&["--transport", "streamable-http", "--listen", "0.0.0.0:0"]);
-    command.env(TOKEN_ENV, "CANARY-TOKEN");
+    command.env(TOKEN_ENV, "CANARY-TOKEN-OF-A-TEST");
     let errors = refused(command, "HTTP_TLS_REQUIRED", 2).await;
     assert!(!errors.contains("CANARY"), "{errors}");
 }
@@ -100,7 +111,7 @@ async fn access_token_contract_is_served_over_http_only() {
     refused(world.gateway(&[]), "CONTRACT_NEEDS_HTTP", 2).await;
     for transport in ["streamable-http", "http-bridge"] {
         let mut command = world.gateway(&["--transport", transport, "--listen", "127.0.0.1:0"]);
-        command.env(TOKEN_ENV, "CANARY-TOKEN");
+        command.env(TOKEN_ENV, "CANARY-TOKEN-OF-A-TEST");
         let errors = refused(command, "HTTP_ACCESS_TOKENS_REQUIRED", 2).await;
         assert!(!errors.contains("CANARY"), "{errors}");
     }
@@ -161,7 +172,7 @@ async fn port_in_use_is_reported() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let mut command = world.gateway(&["--transport", "streamable-http", "--listen", &address]);
-    command.env(TOKEN_ENV, "t");
+    command.env(TOKEN_ENV, "a-token-of-this-test");
     let errors = refused(command, "ADDRESS_IN_USE", 1).await;
     assert!(errors.contains(&address), "{errors}");
 }
