@@ -53,6 +53,18 @@ pub(super) fn check_own_secret(path: &Path, metadata: &Metadata) -> Result<(), F
     }
 }
 
+/// Checks that this user or root owns the file.
+///
+/// # Errors
+/// [`FileError::WrongOwner`]; otherwise the file system error.
+pub fn check_trusted_owner(path: &Path) -> Result<(), FileError> {
+    let metadata = fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
+    match has_trusted_owner(&metadata) {
+        true => Ok(()),
+        false => Err(FileError::WrongOwner(path.to_owned())),
+    }
+}
+
 /// Checks that only this user and root can modify or replace the file. For files whose content the process trusts.
 ///
 /// # Errors

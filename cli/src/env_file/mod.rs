@@ -43,7 +43,11 @@ pub(crate) fn environment(path: Option<&PathBuf>) -> Result<EnvVars, ExitError> 
 }
 
 fn over(own: EnvVars, path: &Path) -> Result<EnvVars, ExitError> {
-    let bytes = files::read_private(path, BYTES_MAX).map_err(|error| unusable(&error))?;
+    let read = || {
+        files::check_trusted_owner(path)?;
+        files::read_private(path, BYTES_MAX)
+    };
+    let bytes = read().map_err(|error| unusable(&error))?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| invalid(path, "not UTF-8 text").with_fix("save it as UTF-8, one NAME=value a line"))?;
     let found = parse(text).map_err(|bad| {
@@ -112,11 +116,13 @@ mod tests {
 
     #[test]
     fn rejects_env_file_readable_by_others() {
-        for mode in [0o640, 0o604, 0o660, 0o644] {
+        for mode in [0o604, 0o660, 0o644] {
             assert_eq!(code(b"A=SEKRIT", mode), ErrorCode::EnvFileOpen, "{mode:o}");
         }
-        let (_folder, path) = written(b"A=b", 0o400);
-        assert!(over(EnvVars::fixed::<&str, &str>([]), &path).is_ok());
+        for mode in [0o400, 0o640] {
+            let (_folder, path) = written(b"A=b", mode);
+            assert!(over(EnvVars::fixed::<&str, &str>([]), &path).is_ok(), "{mode:o}");
+        }
     }
 
     #[test]

@@ -257,3 +257,54 @@ fn remove_old_logs(dir: &Path) {
         let _ = fs::remove_file(path);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 60 * 60 * 1_000;
+
+    fn leaves() -> (tempfile::TempDir, Leaves) {
+        let dir = tempfile::tempdir().unwrap();
+        let authority = DevCa::create(&dir.path().join("ca"), "d1", SystemClock.now_ms()).unwrap();
+        let certs_dir = dir.path().join("certs");
+        files::create_private_dir(&certs_dir).unwrap();
+        let leaves = Leaves {
+            authority: Arc::new(authority),
+            certs_dir,
+            issued: Mutex::default(),
+        };
+        (dir, leaves)
+    }
+
+    #[test]
+    fn certificate_of_a_child_is_renewed_after_half_of_its_lifetime() {
+        let (_dir, leaves) = leaves();
+        let dir = leaves.certs_dir.clone();
+        let issued = leaves.issue(Role::Reader, Some("i1".to_owned()), dir, "reader-i1".to_owned());
+        let cert = issued.unwrap().cert;
+        let (now_ms, first) = (SystemClock.now_ms(), fs::read(&cert).unwrap());
+        leaves.renew_due(now_ms + 11 * HOUR_MS);
+        assert_eq!(fs::read(&cert).unwrap(), first);
+        leaves.renew_due(now_ms + 13 * HOUR_MS);
+        let second = fs::read(&cert).unwrap();
+        assert_ne!(second, first);
+        leaves.renew_due(now_ms + 14 * HOUR_MS);
+        assert_eq!(fs::read(&cert).unwrap(), second);
+    }
+
+    #[test]
+    fn certificate_of_the_shared_ledger_is_used_by_all_and_renewed_by_any() {
+        let (_dir, leaves) = leaves();
+        let now_ms = SystemClock.now_ms();
+        leaves.renew_due(now_ms);
+        let files = TlsFiles::in_dir(&leaves.certs_dir, LEDGER_LEAF);
+        assert!(!files.cert.exists(), "no ledger was started here");
+        leaves.ledger_files(now_ms).unwrap();
+        let first = fs::read(&files.cert).unwrap();
+        leaves.ledger_files(now_ms).unwrap();
+        assert_eq!(fs::read(&files.cert).unwrap(), first);
+        leaves.renew_due(now_ms + 13 * HOUR_MS);
+        assert_ne!(fs::read(&files.cert).unwrap(), first);
+    }
+}

@@ -72,12 +72,17 @@ async fn ensure(
     let run_file = state.run_dir().join(RUN_FILE);
     let mut listen = last_address(state);
     let mut child: Option<Child> = None;
+    // Why the ledger of the run file did not answer.
+    let mut silence: Option<ExitError> = None;
     loop {
-        if let Some(found) = RunFile::read(&run_file).filter(RunFile::is_alive)
-            && let Some(running) = answering(&found, &tls).await
-        {
-            remember(state, running.address);
-            return Ok(ours(running, child));
+        if let Some(found) = RunFile::read(&run_file).filter(RunFile::is_alive) {
+            match answering(&found, &tls).await {
+                Ok(running) => {
+                    remember(state, running.address);
+                    return Ok(ours(running, child));
+                }
+                Err(failure) => silence = failure.or(silence),
+            }
         }
         match child.as_mut().and_then(Child::ended) {
             // Another ledger owns the store: it publishes its run file soon, or is about to exit.
@@ -91,11 +96,7 @@ async fn ensure(
             None => {}
         }
         if start.elapsed() > READY_TIMEOUT {
-            return Err(ExitError::new(
-                ErrorCode::LedgerNotReady,
-                "the ledger of this state directory does not respond",
-            )
-            .with_fix(format!("check the logs in {}", state.logs_dir().display())));
+            return Err(not_ready(state, silence.as_ref()));
         }
         tokio::time::sleep(POLL_PAUSE * if child.is_none() { 10 } else { 1 }).await;
     }
@@ -116,19 +117,30 @@ fn remember(state: &StateDir, address: SocketAddr) {
     }
 }
 
-async fn answering(found: &RunFile, tls: &TlsMaterial) -> Option<RunningLedger> {
-    let address = found.address?;
+/// Returns the ledger of a run file, or why it does not answer; `None` while it has no address.
+async fn answering(found: &RunFile, tls: &TlsMaterial) -> Result<RunningLedger, Option<ExitError>> {
+    let address = found.address.ok_or(None)?;
     let target = Endpoint::new(Role::Ledger, address.to_string());
-    let channel = grpc_channel::connect(tls, &target).ok()?;
-    grpc_channel::check_health(&channel, &target, PROBE_TIMEOUT)
-        .await
-        .ok()?;
-    Some(RunningLedger {
+    let channel = grpc_channel::connect(tls, &target).map_err(ExitError::from)?;
+    grpc_channel::check_health(&channel, &target, PROBE_TIMEOUT).await?;
+    Ok(RunningLedger {
         address,
         pid: found.pid,
         environment: Vec::new(),
         child: None,
     })
+}
+
+fn not_ready(state: &StateDir, silence: Option<&ExitError>) -> ExitError {
+    let text = "the ledger of this state directory does not respond";
+    let logs = format!("check the logs in {}", state.logs_dir().display());
+    match silence {
+        Some(failure) => {
+            let fix = failure.fix().map_or(logs.clone(), |fix| format!("{fix}; {logs}"));
+            ExitError::new(ErrorCode::LedgerNotReady, format!("{text}: {}", failure.message())).with_fix(fix)
+        }
+        None => ExitError::new(ErrorCode::LedgerNotReady, text).with_fix(logs),
+    }
 }
 
 fn ours(mut running: RunningLedger, child: Option<Child>) -> RunningLedger {

@@ -74,7 +74,7 @@ fn readable_or_invalid_env_file_stops_every_start() -> anyhow::Result<()> {
     let before = place.listing()?;
     for start in starts {
         let arguments = [start, &["--env-file", ENV_FILE]].concat();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
         place
             .run(&arguments)?
             .expect_failure(2, "ENV_FILE_OPEN", &[ENV_FILE])?;
