@@ -257,8 +257,14 @@ impl Deployment {
         let name = format!("{role}-{}", instance.unwrap_or("only"));
         let all = self.path("certificates");
         let folder = all.join(&name);
-        files::create_private_dir(&all)?;
+        if !all.exists() {
+            files::create_private_dir(&all)?;
+        }
+        // The processes of an account of their own own the files until they are written again.
         self.account.disown(&all)?;
+        if folder.exists() {
+            self.account.disown(&folder)?;
+        }
         files::create_private_dir(&folder)?;
         let (leaf, trusted) = self.new_leaf(role, instance)?;
         let written = TlsFiles::in_dir(&folder, &name);

@@ -137,7 +137,11 @@ fn not_ready(state: &StateDir, silence: Option<&ExitError>) -> ExitError {
     match silence {
         Some(failure) => {
             let fix = failure.fix().map_or(logs.clone(), |fix| format!("{fix}; {logs}"));
-            ExitError::new(ErrorCode::LedgerNotReady, format!("{text}: {}", failure.message())).with_fix(fix)
+            ExitError::new(
+                ErrorCode::LedgerNotReady,
+                format!("{text}: {}", failure.message()),
+            )
+            .with_fix(fix)
         }
         None => ExitError::new(ErrorCode::LedgerNotReady, text).with_fix(logs),
     }
