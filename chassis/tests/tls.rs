@@ -134,7 +134,7 @@ fn invalid_certificate_files_have_distinct_errors() {
     );
     assert_eq!(code(expired.load()), ErrorCode::TlsCertificateExpired);
     assert_eq!(code(future.load()), ErrorCode::TlsCertificateExpired);
-    fs::set_permissions(&good.key, fs::Permissions::from_mode(0o640)).unwrap();
+    fs::set_permissions(&good.key, fs::Permissions::from_mode(0o644)).unwrap();
     let open = ExitError::from(good.load().unwrap_err());
     assert_eq!(open.code(), ErrorCode::TlsKeyOpen);
     assert!(open.fix().unwrap().starts_with("chmod go-rwx "));

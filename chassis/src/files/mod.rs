@@ -124,7 +124,7 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
 }
 
 /// Reads a secret file like [`read_bounded`]. Others must have no access; its group may only read it, under the
-/// conditions of mounted secrets: root or this user owns the file, this process is in the group, and nobody else can
+/// conditions of mounted secrets: root or this user owns the file, this process is in the group, and no other user can
 /// replace the file. The bytes are wiped on drop.
 ///
 /// # Errors

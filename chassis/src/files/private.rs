@@ -121,7 +121,7 @@ fn is_own_group(group: u32) -> bool {
     rustix::process::getegid().as_raw() == group || others.iter().any(|own| own.as_raw() == group)
 }
 
-/// Whether nobody can write to the directory, because its file system is mounted read-only here.
+/// Whether the file system of the directory is mounted read-only here, so that no user can write to it.
 fn is_read_only(dir: &Path) -> bool {
     statvfs(dir).is_ok_and(|found| found.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

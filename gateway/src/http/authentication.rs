@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn bearer_header_is_stripped_after_authentication() {
-        let tokens = StaticTokens::load(Some(&Secret::new("t")), None).unwrap();
+        let tokens = StaticTokens::load(Some(&Secret::new("a-token-of-this-test")), None).unwrap();
         let gate = Arc::new(Authenticator::Static(Arc::new(tokens)));
         let inside = |request: Request| async move {
             format!(
@@ -145,7 +145,7 @@ mod tests {
             .route("/", get(inside))
             .layer(from_fn_with_state(gate, authenticate));
         let request = Request::builder()
-            .header("authorization", "Bearer t")
+            .header("authorization", "Bearer a-token-of-this-test")
             .header("x-kept", "1");
         let response = routes
             .oneshot(request.body(Body::empty()).unwrap())

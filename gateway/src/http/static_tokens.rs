@@ -182,7 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         files::create_exclusive(&path, content.as_bytes()).unwrap();
-        let tokens = StaticTokens::load(Some(&Secret::new("the variable's token")), Some(&path));
+        let tokens = StaticTokens::load(Some(&Secret::new("token-of-the-variable")), Some(&path));
         (dir, tokens)
     }
 
@@ -193,7 +193,7 @@ mod tests {
         let holder = |given: &str| tokens.find_caller(given.as_bytes()).map(|c| c.key().to_owned());
         assert_eq!(holder("alices-long-token").as_deref(), Some("token:alice"));
         assert_eq!(holder("bobs-longer-token").as_deref(), Some("token:bob"));
-        assert_eq!(holder("the variable's token").as_deref(), Some("token:default"));
+        assert_eq!(holder("token-of-the-variable").as_deref(), Some("token:default"));
         for other in ["", "alices-long-toke", "alices-long-token ", "ALICES-LONG-TOKEN"] {
             assert_eq!(holder(other), None, "{other}");
         }
