@@ -12,6 +12,7 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport;
 use tower::Service;
@@ -29,10 +30,19 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPLACE_INTERVAL_MS: i64 = 1_000;
 
 /// Connection to one server. Clones share it.
-#[derive(Clone)]
 pub struct Channel {
     route: Arc<Route>,
-    open: OpenChannel,
+    /// Connection of the next call; a channel that is only cloned holds none, so that it keeps no replaced one open.
+    open: Option<OpenChannel>,
+}
+
+impl Clone for Channel {
+    fn clone(&self) -> Self {
+        Self {
+            route: Arc::clone(&self.route),
+            open: None,
+        }
+    }
 }
 
 /// Server of a channel, and its newest connection.
@@ -59,14 +69,14 @@ impl Channel {
             tls,
             target: target.clone(),
         };
-        let open = open(&endpoint, &connector, 0);
+        let newest = Mutex::new(open(&endpoint, &connector, 0));
         Self {
             route: Arc::new(Route {
                 endpoint,
                 connector,
-                newest: Mutex::new(open.clone()),
+                newest,
             }),
-            open,
+            open: None,
         }
     }
 }
@@ -77,7 +87,7 @@ impl Route {
         let certificates = self.connector.tls.current().version();
         let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
         let is_due = SystemClock.now_ms() >= newest.replace_at_ms.load(Ordering::Relaxed);
-        if is_due || newest.certificates != certificates {
+        if is_due || newest.certificates < certificates {
             *newest = open(&self.endpoint, &self.connector, newest.number + 1);
         }
         newest.clone()
@@ -107,14 +117,17 @@ impl Service<http::Request<Body>> for Channel {
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         let newest = self.route.newest();
-        if newest.number != self.open.number {
-            self.open = newest;
-        }
-        self.open.channel.poll_ready(cx)
+        let open = match self.open.take() {
+            Some(open) if open.number == newest.number => self.open.insert(open),
+            Some(_) | None => self.open.insert(newest),
+        };
+        open.channel.poll_ready(cx)
     }
 
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        self.open.channel.call(request)
+        // Ready means that `poll_ready` has set it.
+        let open = self.open.get_or_insert_with(|| self.route.newest());
+        open.channel.call(request)
     }
 }
 
@@ -146,7 +159,8 @@ impl Connector {
         // The last quarter is left for calls in progress.
         let replaced_after_ms = (remaining_ms - remaining_ms / 4).max(REPLACE_INTERVAL_MS);
         replace_at_ms.fetch_min(now_ms.saturating_add(replaced_after_ms), Ordering::Relaxed);
-        Ok(TokioIo::new(ExpiringConnection::new(stream, ends_at_ms)))
+        let connection = ExpiringConnection::new(stream, ends_at_ms, CancellationToken::new(), ());
+        Ok(TokioIo::new(connection))
     }
 
     /// Returns the connection, and the end of the certificate that ends first.

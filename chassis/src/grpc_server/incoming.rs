@@ -9,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -17,7 +16,7 @@ use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_stream::Stream;
-use tokio_util::sync::{CancellationToken, PollSemaphore, WaitForCancellationFutureOwned};
+use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tonic::transport::server::Connected;
 
 use crate::tls::connection::ExpiringConnection;
@@ -183,13 +182,12 @@ impl Handshake {
             .into_owned();
         let peer_ends_ms = Validity::of(&peer).ok()?.not_after_ms;
         let ends_at_ms = peer_ends_ms.min(certificates.not_after_ms());
-        Some(AcceptedConnection {
-            stream: ExpiringConnection::new(stream, ends_at_ms),
+        let accepted = Accepted {
             peer: PeerCertificate(peer),
-            cut: Box::pin(self.cut.cancelled_owned()),
             _counted: self.counted,
             _permit: self.permit,
-        })
+        };
+        Some(ExpiringConnection::new(stream, ends_at_ms, self.cut, accepted))
     }
 }
 
@@ -198,11 +196,12 @@ impl Handshake {
 pub(super) struct PeerCertificate(pub(super) CertificateDer<'static>);
 
 /// One accepted connection.
+pub(super) type AcceptedConnection = ExpiringConnection<TlsStream<TcpStream>, Accepted>;
+
+/// What a connection holds until it is closed.
 #[derive(Debug)]
-pub(super) struct AcceptedConnection {
-    stream: ExpiringConnection<TlsStream<TcpStream>>,
+pub(super) struct Accepted {
     peer: PeerCertificate,
-    cut: Pin<Box<WaitForCancellationFutureOwned>>,
     _counted: ConnectionGuard,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -211,46 +210,7 @@ impl Connected for AcceptedConnection {
     type ConnectInfo = PeerCertificate;
 
     fn connect_info(&self) -> PeerCertificate {
-        self.peer.clone()
-    }
-}
-
-impl AsyncRead for AcceptedConnection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.cut.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-        }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for AcceptedConnection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.kept().peer.clone()
     }
 }
 

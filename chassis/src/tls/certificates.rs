@@ -73,6 +73,11 @@ impl Certificates {
         self.not_after_ms
     }
 
+    /// Returns the beginning of the own certificate, in milliseconds since 1970.
+    pub(super) fn not_before_ms(&self) -> i64 {
+        self.not_before_ms
+    }
+
     /// Returns the time at which half of the lifetime has passed, in milliseconds since 1970.
     pub(super) fn half_life_ms(&self) -> i64 {
         i64::midpoint(self.not_before_ms, self.not_after_ms)

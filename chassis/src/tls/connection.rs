@@ -7,32 +7,44 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::clock::{Clock as _, SystemClock};
 
 /// Interval at which the clock is read on an idle connection: it may have been set, or the machine suspended.
 const CLOCK_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Connection that is readable until a time.
+/// Connection that is readable until a time, or until it is cut. `K` is kept for as long as the connection.
 #[derive(Debug)]
-pub(crate) struct ExpiringConnection<S> {
+pub(crate) struct ExpiringConnection<S, K = ()> {
     stream: S,
     ends_at_ms: i64,
     timer: Pin<Box<Sleep>>,
+    cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    kept: K,
 }
 
-impl<S> ExpiringConnection<S> {
-    /// Ends the connection at `ends_at_ms` milliseconds since 1970.
-    pub(crate) fn new(stream: S, ends_at_ms: i64) -> Self {
+impl<S, K> ExpiringConnection<S, K> {
+    /// Ends the connection at `ends_at_ms` milliseconds since 1970, or when `cut` is canceled.
+    pub(crate) fn new(stream: S, ends_at_ms: i64, cut: CancellationToken, kept: K) -> Self {
         let remaining = remaining(ends_at_ms).unwrap_or_default();
         Self {
             stream,
             ends_at_ms,
             timer: Box::pin(tokio::time::sleep(remaining)),
+            cut: Box::pin(cut.cancelled_owned()),
+            kept,
         }
     }
 
+    pub(crate) fn kept(&self) -> &K {
+        &self.kept
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.cut.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
         loop {
             let Some(remaining) = remaining(self.ends_at_ms) else {
                 return Poll::Ready(());
@@ -51,7 +63,7 @@ fn remaining(ends_at_ms: i64) -> Option<Duration> {
     (remaining > 0).then(|| Duration::from_millis(remaining).min(CLOCK_INTERVAL))
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for ExpiringConnection<S> {
+impl<S: AsyncRead + Unpin, K: Unpin> AsyncRead for ExpiringConnection<S, K> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -64,7 +76,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ExpiringConnection<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for ExpiringConnection<S> {
+impl<S: AsyncWrite + Unpin, K: Unpin> AsyncWrite for ExpiringConnection<S, K> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -96,10 +108,14 @@ mod tests {
 
     use super::*;
 
+    fn expiring<S>(stream: S, ends_at_ms: i64) -> ExpiringConnection<S> {
+        ExpiringConnection::new(stream, ends_at_ms, CancellationToken::new(), ())
+    }
+
     #[tokio::test]
     async fn waiting_reader_is_ended_at_the_time() {
         let (_other, stream) = tokio::io::duplex(16);
-        let mut connection = ExpiringConnection::new(stream, SystemClock.now_ms() + 50);
+        let mut connection = expiring(stream, SystemClock.now_ms() + 50);
         let error = connection.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     }
@@ -110,7 +126,7 @@ mod tests {
         tokio::io::AsyncWriteExt::write_all(&mut other, b"late")
             .await
             .unwrap();
-        let mut connection = ExpiringConnection::new(stream, SystemClock.now_ms());
+        let mut connection = expiring(stream, SystemClock.now_ms());
         let error = connection.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
     }

@@ -9,16 +9,20 @@ use rustls::HandshakeKind;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use synapsor_chassis::grpc_channel::{Channel, is_unreachable, status_to_error};
+use synapsor_chassis::grpc_channel::{Channel, Endpoint, connect, is_unreachable, status_to_error};
+use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::TlsFiles;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::access::raw;
 use crate::authority::{Authority, Pair};
 use crate::fixture::{ECHO, NEVER, Running, call, limits, start};
+use crate::servers::impostor;
 
 const GATEWAY: &str = "spiffe://d1/gateway/mine";
 const READER: &str = "spiffe://d1/reader/r1";
@@ -193,6 +197,56 @@ async fn short_certificates_are_renewed_without_a_failed_call() {
         until(async || own.not_after_ms() > before).await;
     }
     calls.all_succeeded().await;
+}
+
+/// The client's own certificate stays the same: only the end of the server's makes it open another connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn channel_leaves_a_connection_before_the_server_certificate_ends() {
+    const LIFETIME: i64 = 6;
+    let authority = Authority::new();
+    let dir = tempfile::tempdir().unwrap();
+    let renew = || write(dir.path(), &[&authority], &reader(&authority, LIFETIME));
+    let tls = renew().load().unwrap();
+    let server = start(&tls, limits()).await;
+    let calls = Calls::begin(server.dial(&authority.material(GATEWAY)));
+    for _ in 0..4 {
+        let before = tls.not_after_ms();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        renew();
+        until(async || tls.not_after_ms() > before).await;
+    }
+    calls.all_succeeded().await;
+}
+
+#[tokio::test]
+async fn ended_server_certificate_ends_its_connections() {
+    let authority = Authority::new();
+    let tls = authority.odd_material(&reader(&authority, 3));
+    let server = start(&tls, limits()).await;
+    let channel = raw(&server, &authority, Some(&gateway(&authority, 3_600)));
+    assert_eq!(call(&channel, ECHO).await.code(), Code::Ok);
+    let begin = Instant::now();
+    let ended = call(&channel, NEVER).await;
+    assert!(is_unreachable(&ended) && begin.elapsed() < SOON, "{ended:?}");
+}
+
+#[tokio::test]
+async fn client_ends_a_connection_that_the_server_keeps_past_its_certificate() {
+    let authority = Authority::new();
+    let address = impostor(&reader(&authority, 3)).await;
+    let target = Endpoint::new(Role::Reader, address);
+    let channel = connect(&authority.material(GATEWAY), &target).unwrap();
+    let request = HealthCheckRequest {
+        service: String::new(),
+    };
+    let mut health = HealthClient::new(channel)
+        .watch(request)
+        .await
+        .unwrap()
+        .into_inner();
+    health.message().await.unwrap();
+    let next = tokio::time::timeout(SOON, health.message()).await;
+    assert!(matches!(next, Ok(Err(_))), "{next:?}");
 }
 
 #[tokio::test]

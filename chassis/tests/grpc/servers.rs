@@ -19,7 +19,7 @@ use crate::fixture::{REVIEW, Running, call, limits, start, start_at};
 const SOON: Duration = Duration::from_secs(5);
 
 /// Starts a health server with any certificate, like an impostor.
-async fn impostor(pair: &Pair) -> String {
+pub(crate) async fn impostor(pair: &Pair) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let tls = ServerTlsConfig::new().identity(Identity::from_pem(&pair.cert, &pair.key));
