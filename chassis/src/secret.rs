@@ -118,12 +118,12 @@ impl Secret {
     /// When the file is unreadable, too large, accessible by other users, empty or not UTF-8.
     pub fn from_file(name: &str, path: &Path) -> Result<Self, SecretError> {
         let bytes = files::read_private(path, SECRET_BYTES_MAX).map_err(|error| match error {
-            source @ (FileError::NotPrivate { .. } | FileError::WritableByOthers { .. }) => {
-                SecretError::InsecurePermissions {
-                    name: name.to_owned(),
-                    source,
-                }
-            }
+            source @ (FileError::NotPrivate { .. }
+            | FileError::WrongOwner(_)
+            | FileError::WritableByOthers { .. }) => SecretError::InsecurePermissions {
+                name: name.to_owned(),
+                source,
+            },
             source => SecretError::FileUnreadable {
                 name: name.to_owned(),
                 source,

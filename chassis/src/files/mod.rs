@@ -16,7 +16,7 @@ use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
 pub use lock::FileLock;
-pub use private::{check_not_writable_by_others, check_trusted_owner};
+pub use private::check_not_writable_by_others;
 pub use stamp::FileStamp;
 pub use watch::{CachedFile, FileWatch};
 

@@ -15,14 +15,17 @@ const GROUP_READ: u32 = 0o040;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 const STICKY: u32 = 0o1000;
 
-/// Checks that only this user can read the file. A file that only its group can read besides, as clusters mount it, is
-/// accepted if root or this user owns it, this process is in the group, and no other user can replace it.
+/// Checks that root or this user owns the file, and that no other user can read it. A file that only its group can read
+/// besides, as clusters mount it, is accepted if this process is in the group and no other user can replace it.
 pub(super) fn check_secret(path: &Path, file: &File, metadata: &Metadata) -> Result<(), FileError> {
+    if !has_trusted_owner(metadata) {
+        return Err(FileError::WrongOwner(path.to_owned()));
+    }
     let mode = metadata.mode() & 0o7777;
     if mode & (GROUP | OTHERS) == 0 {
         return Ok(());
     }
-    let is_for_group = mode & (GROUP | OTHERS) == GROUP_READ && has_trusted_owner(metadata);
+    let is_for_group = mode & (GROUP | OTHERS) == GROUP_READ;
     if !is_for_group || !is_own_group(metadata.gid()) {
         return Err(not_private(path, metadata));
     }
@@ -32,7 +35,8 @@ pub(super) fn check_secret(path: &Path, file: &File, metadata: &Metadata) -> Res
         .map_err(|e| FileError::of(path, &e))?;
     for dir in [dir_of(path), dir_of(&opened)] {
         let found = fs::metadata(dir).map_err(|e| FileError::of(dir, &e))?;
-        if found.mode() & WRITABLE_BY_OTHERS != 0 && !is_read_only(dir) {
+        let is_open = found.mode() & WRITABLE_BY_OTHERS != 0 || !has_trusted_owner(&found);
+        if is_open && !is_read_only(dir) {
             return Err(FileError::WritableByOthers {
                 path: path.to_owned(),
                 how: "is in a directory that other users can write to",
@@ -50,18 +54,6 @@ pub(super) fn check_own_secret(path: &Path, metadata: &Metadata) -> Result<(), F
     match metadata.mode() & (GROUP | OTHERS) {
         0 => Ok(()),
         _ => Err(not_private(path, metadata)),
-    }
-}
-
-/// Checks that this user or root owns the file.
-///
-/// # Errors
-/// [`FileError::WrongOwner`]; otherwise the file system error.
-pub fn check_trusted_owner(path: &Path) -> Result<(), FileError> {
-    let metadata = fs::metadata(path).map_err(|e| FileError::of(path, &e))?;
-    match has_trusted_owner(&metadata) {
-        true => Ok(()),
-        false => Err(FileError::WrongOwner(path.to_owned())),
     }
 }
 
@@ -215,6 +207,45 @@ mod tests {
         refused(&links.path().join("link"));
         set_mode(links.path(), 0o700);
         assert!(read_private(&links.path().join("link"), BYTES_MAX).is_ok());
+    }
+
+    #[test]
+    fn rejects_secret_of_another_user_or_group() {
+        use std::os::unix::fs::chown;
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let read = |user: u32, group: u32, mode: u32| {
+            let path = secret(dir.path(), mode);
+            chown(&path, Some(user), Some(group)).unwrap();
+            (read_private(&path, BYTES_MAX), read_own_private(&path, BYTES_MAX))
+        };
+        for mode in [0o600, 0o440] {
+            let (as_service, as_operator) = read(12_345, 0, mode);
+            assert!(
+                matches!(as_service, Err(FileError::WrongOwner(_))),
+                "{as_service:?}"
+            );
+            assert!(
+                matches!(as_operator, Err(FileError::WrongOwner(_))),
+                "{as_operator:?}"
+            );
+        }
+        let (of_other_group, _) = read(0, 12_345, 0o440);
+        assert!(
+            matches!(of_other_group, Err(FileError::NotPrivate { .. })),
+            "{of_other_group:?}"
+        );
+        let (closed, _) = read(0, 12_345, 0o400);
+        assert!(closed.is_ok(), "{closed:?}");
+        // The owner of a directory can replace what it holds.
+        chown(dir.path(), Some(12_345), None).unwrap();
+        let (in_foreign_dir, _) = read(0, 0, 0o440);
+        assert!(
+            matches!(in_foreign_dir, Err(FileError::WritableByOthers { .. })),
+            "{in_foreign_dir:?}"
+        );
     }
 
     #[test]
