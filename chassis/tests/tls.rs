@@ -141,6 +141,17 @@ fn invalid_certificate_files_have_distinct_errors() {
 }
 
 #[test]
+fn key_that_the_group_can_read_is_a_service_key_and_no_operator_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let leaf = ca(dir.path()).issue(Role::Operator, Some("alice"), LEAF_TTL, now_ms());
+    let files = leaf.unwrap().write(&dir.path().join("own"), "alice").unwrap();
+    assert!(files.load_operator().is_ok());
+    fs::set_permissions(&files.key, fs::Permissions::from_mode(0o440)).unwrap();
+    assert!(files.load().is_ok());
+    assert_eq!(code(files.load_operator()), ErrorCode::TlsKeyOpen);
+}
+
+#[test]
 fn rejects_malformed_names() {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca(dir.path());

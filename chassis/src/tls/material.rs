@@ -39,8 +39,21 @@ struct Renewal {
 }
 
 enum Source {
-    Files { files: TlsFiles, watch: FileWatch },
+    Files {
+        files: TlsFiles,
+        owner: KeyOwner,
+        watch: FileWatch,
+    },
     Issuer(Issue),
+}
+
+/// Rule for the file of a private key.
+#[derive(Clone, Copy)]
+enum KeyOwner {
+    /// That of a secret of a service.
+    Service,
+    /// It belongs to this user, closed to all others.
+    Operator,
 }
 
 /// Issues certificates at a time, in milliseconds since 1970.
@@ -54,12 +67,25 @@ impl TlsFiles {
     /// # Errors
     /// The first problem found.
     pub fn load(&self) -> Result<TlsMaterial, TlsError> {
+        self.load_as(KeyOwner::Service)
+    }
+
+    /// Loads the certificate of an operator, whose key must also belong to this user.
+    ///
+    /// # Errors
+    /// As [`TlsFiles::load`].
+    pub fn load_operator(&self) -> Result<TlsMaterial, TlsError> {
+        self.load_as(KeyOwner::Operator)
+    }
+
+    fn load_as(&self, owner: KeyOwner) -> Result<TlsMaterial, TlsError> {
         let now_ms = SystemClock.now_ms();
         let mut watch = FileWatch::new(self.paths());
         watch.may_have_changed(now_ms);
-        let certificates = self.read(now_ms)?;
+        let certificates = self.read(owner, now_ms)?;
         let source = Source::Files {
             files: self.clone(),
+            owner,
             watch,
         };
         Ok(TlsMaterial::new(certificates, Some(source)))
@@ -69,13 +95,17 @@ impl TlsFiles {
         vec![self.ca.clone(), self.cert.clone(), self.key.clone()]
     }
 
-    fn read(&self, now_ms: i64) -> Result<Certificates, TlsError> {
+    fn read(&self, owner: KeyOwner, now_ms: i64) -> Result<Certificates, TlsError> {
         let read = |what, path| {
             files::read_bounded(path, PEM_BYTES_MAX).map_err(|source| TlsError::File { what, source })
         };
         let ca = read("the CA certificate", &self.ca)?;
         let cert = read("the certificate", &self.cert)?;
-        let key = files::read_private(&self.key, PEM_BYTES_MAX).map_err(|source| TlsError::File {
+        let key = match owner {
+            KeyOwner::Service => files::read_private(&self.key, PEM_BYTES_MAX),
+            KeyOwner::Operator => files::read_own_private(&self.key, PEM_BYTES_MAX),
+        };
+        let key = key.map_err(|source| TlsError::File {
             what: "the private key",
             source,
         })?;
@@ -160,14 +190,14 @@ impl TlsMaterial {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         let loaded = match &mut renewal.source {
-            Source::Files { files, watch } => {
+            Source::Files { files, owner, watch } => {
                 if !watch.may_have_changed(now_ms) && renewal.failures == 0 {
                     return;
                 }
-                files.read(now_ms)
+                files.read(*owner, now_ms)
             }
             Source::Issuer(issue) => {
-                if now_ms < current.half_life_ms() {
+                if (current.not_before_ms()..current.half_life_ms()).contains(&now_ms) {
                     return;
                 }
                 issue(now_ms)

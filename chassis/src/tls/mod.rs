@@ -75,7 +75,8 @@ impl TlsError {
     pub fn code(&self) -> ErrorCode {
         match self {
             Self::File {
-                source: FileError::NotPrivate { .. },
+                source:
+                    FileError::NotPrivate { .. } | FileError::WrongOwner(_) | FileError::WritableByOthers { .. },
                 ..
             } => ErrorCode::TlsKeyOpen,
             Self::File { .. } => ErrorCode::TlsFileUnreadable,
