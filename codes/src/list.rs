@@ -539,6 +539,8 @@ error_codes! {
     Tls {
         /// The connection to running services has no complete client certificate.
         CertificateMissing = "CERTIFICATE_MISSING", exit Usage;
+        /// The directory for a new certificate would be shared between a gateway and another process.
+        CertificateDirectoryShared = "CERTIFICATE_DIRECTORY_SHARED", exit Usage;
         /// The name for the new certificate is invalid.
         CertificateNameInvalid = "CERTIFICATE_NAME_INVALID", exit Usage;
         /// Both --tls-server-cert and --tls-terminated are set.

@@ -239,7 +239,12 @@ fn deployment() -> anyhow::Result<CliFixture> {
         ("gateway", "gateway-1"),
         ("operator", PERSON),
     ] {
-        place.ok(&["certs", "issue", role, name, "--out", "certs"])?;
+        let dir = if role == "gateway" {
+            "certs-gateway"
+        } else {
+            "certs"
+        };
+        place.ok(&["certs", "issue", role, name, "--out", dir])?;
     }
     for folder in ["services", "services/reader", "services/writer"] {
         synapsor_chassis::files::create_private_dir(&place.path(folder))?;
@@ -307,9 +312,9 @@ fn propose(services: &Services<'_>, reader: &Process) -> anyhow::Result<String> 
         "--ca",
         "certs/ca.pem",
         "--cert",
-        "certs/gateway-1.pem",
+        "certs-gateway/gateway-1.pem",
         "--key",
-        "certs/gateway-1.key",
+        "certs-gateway/gateway-1.key",
     ];
     let mut command = Command::new(IP);
     command

@@ -179,7 +179,7 @@ impl Settings {
 /// Returns the sandbox policy that these settings require; opens nothing.
 pub(crate) fn needs(flags: &GatewayArgs, env: &EnvVars) -> Result<SandboxPolicy, ExitError> {
     let mut needs = SandboxPolicy::default();
-    allow_certificates(&flags.tls_files()?, flags.run_file.as_deref(), &mut needs);
+    allow_certificates(&flags.tls_files()?, &mut needs);
     needs.allow_connect(&flags.reader()?);
     if let Some(address) = &flags.ledger {
         needs.allow_connect(address);
@@ -195,35 +195,47 @@ pub(crate) fn needs(flags: &GatewayArgs, env: &EnvVars) -> Result<SandboxPolicy,
     Ok(needs)
 }
 
-/// Allows reading the certificates. Renewed ones are new files, which only access to their directory covers. A directory
-/// that holds anything else is not opened: the gateway must not read what belongs to another process.
-fn allow_certificates(tls: &TlsFiles, run_file: Option<&Path>, needs: &mut SandboxPolicy) {
+/// Allows reading the certificates, and what replaces them: renewed ones are new files, which only access to their
+/// directory covers. A directory that holds anything else is not opened, because the gateway must not read what belongs
+/// to another process.
+fn allow_certificates(tls: &TlsFiles, needs: &mut SandboxPolicy) {
     let own = [&tls.ca, &tls.cert, &tls.key];
-    let run_dir = run_file.and_then(Path::parent);
-    let is_own = |entry: &Path| {
-        let is_mount = entry
-            .file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-        is_mount || own.iter().any(|path| *path == entry) || Some(entry) == run_dir
-    };
-    let holds_only_own = |dir: &Path| {
-        std::fs::read_dir(dir).is_ok_and(|entries| {
-            entries
-                .into_iter()
-                .all(|entry| entry.is_ok_and(|entry| is_own(&entry.path())))
-        })
-    };
     for path in own {
-        if path.parent().is_some_and(holds_only_own) {
+        // A link to another directory is followed by the rule of the file only.
+        needs.files.push(path.clone());
+        if holds_only(dir_of(path), &own) {
             needs.folder_of(path);
         } else {
             tracing::warn!(
                 path = %path.display(),
                 "its directory holds other files: a renewed certificate takes effect at the next start only"
             );
-            needs.files.push(path.clone());
         }
     }
+}
+
+/// Returns whether a directory holds no other file than these, their unfinished replacements, and the data of a mounted
+/// secret, to which these link.
+fn holds_only(dir: &Path, own: &[&PathBuf]) -> bool {
+    let names: Vec<&[u8]> = own
+        .iter()
+        .filter(|path| dir_of(path) == dir)
+        .filter_map(|path| Some(path.file_name()?.as_encoded_bytes()))
+        .collect();
+    let is_mount = own.iter().any(|path| dir_of(path) == dir && path.is_symlink());
+    let is_own = |name: &[u8]| {
+        let is_replacement = |own: &&[u8]| name.starts_with(own) && name.ends_with(b".tmp");
+        names.contains(&name) || names.iter().any(is_replacement) || (is_mount && name.starts_with(b".."))
+    };
+    std::fs::read_dir(dir).is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| is_own(entry.file_name().as_encoded_bytes())))
+    })
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent()
+        .filter(|dir| !dir.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 fn transport(flags: &GatewayArgs, env: &EnvVars) -> Result<Transport, ExitError> {
@@ -307,6 +319,59 @@ mod tests {
     use synapsor_codes::Exit;
 
     use super::*;
+
+    /// Access to certificates in a directory that holds these files too.
+    fn needs_beside(others: &[&str]) -> (SandboxPolicy, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let tls = TlsFiles::in_dir(dir.path(), "own");
+        for path in [&tls.ca, &tls.cert, &tls.key] {
+            std::fs::write(path, "").unwrap();
+        }
+        for other in others {
+            std::fs::write(dir.path().join(other), "").unwrap();
+        }
+        let mut needs = SandboxPolicy::default();
+        allow_certificates(&tls, &mut needs);
+        (needs, dir.path().to_owned())
+    }
+
+    #[test]
+    fn directory_is_opened_only_if_it_holds_nothing_of_others() {
+        for others in [&[][..], &["own.key.0a1b.tmp"]] {
+            let (needs, dir) = needs_beside(others);
+            assert_eq!(needs.folders, vec![dir; 3], "{others:?}");
+            assert_eq!(needs.files.len(), 3);
+        }
+        for other in [
+            "alice.key",
+            "own.key.bak",
+            "reader-1.pem",
+            "run",
+            "..data",
+            ".hidden",
+        ] {
+            let (needs, _) = needs_beside(&[other]);
+            assert!(needs.folders.is_empty(), "{other}");
+            assert_eq!(needs.files.len(), 3);
+        }
+    }
+
+    #[test]
+    fn directory_of_a_mounted_secret_is_opened_with_its_data() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("..2026");
+        std::fs::create_dir(&data).unwrap();
+        std::os::unix::fs::symlink("..2026", dir.path().join("..data")).unwrap();
+        let tls = TlsFiles::in_dir(dir.path(), "own");
+        for path in [&tls.ca, &tls.cert, &tls.key] {
+            let name = path.file_name().unwrap();
+            std::fs::write(data.join(name), "").unwrap();
+            std::os::unix::fs::symlink(Path::new("..data").join(name), path).unwrap();
+        }
+        let mut needs = SandboxPolicy::default();
+        allow_certificates(&tls, &mut needs);
+        assert_eq!(needs.folders, vec![dir.path().to_owned(); 3]);
+    }
 
     #[test]
     fn finds_database_urls_under_any_name_and_spelling() {

@@ -1,11 +1,12 @@
 //! `certs issue|list`: leaf certificates of the development CA, for services and operators on other machines.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_chassis::files;
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::tls::dev_ca::{self, IssuedLeaf};
@@ -29,7 +30,7 @@ pub(crate) enum Command {
         role: Role,
         /// Instance or operator name in the certificate; for a ledger, `ledger`
         name: String,
-        /// Directory for NAME.pem, NAME.key and ca.pem [default: certs/issued in the state directory]
+        /// Directory for NAME.pem, NAME.key and ca.pem [default: certs/issued/NAME in the state directory]
         #[arg(long, value_name = "DIR", visible_alias = "output")]
         out: Option<PathBuf>,
         /// Certificate validity
@@ -85,7 +86,14 @@ fn issue(
         ));
     }
     let state = state::find(context)?;
-    let dir = out.cloned().unwrap_or_else(|| state.issued_certs_dir());
+    let dir = match out {
+        Some(dir) => dir.clone(),
+        None => {
+            files::create_private_dir(&state.issued_certs_dir())?;
+            state.issued_certs_dir().join(name)
+        }
+    };
+    refuse_shared(role, name, &dir)?;
     let instance = role.has_instance().then_some(name);
     let ttl = Duration::from_secs(u64::from(minutes) * 60);
     let leaf = state
@@ -112,16 +120,49 @@ fn issue(
     Ok(Exit::Ok)
 }
 
+/// Rejects a directory that a gateway would share with others: its sandbox opens the directory of its certificate.
+fn refuse_shared(role: Role, name: &str, dir: &Path) -> Result<(), ExitError> {
+    let others = leaves_in(dir)?.into_iter().filter(|leaf| leaf.name != name);
+    let shared = others.filter(|leaf| role == Role::Gateway || leaf.identity.role() == Role::Gateway);
+    match shared.map(|leaf| leaf.name).next() {
+        None => Ok(()),
+        Some(other) => Err(ExitError::new(
+            ErrorCode::CertificateDirectoryShared,
+            format!(
+                "{} holds the certificate `{}`, and a gateway's certificate has a directory of its own",
+                output::safe(&dir.to_string_lossy()),
+                output::safe(&other)
+            ),
+        )
+        .with_fix("pass another directory with --out")),
+    }
+}
+
+fn leaves_in(dir: &Path) -> Result<Vec<IssuedLeaf>, ExitError> {
+    match dir.exists() {
+        true => Ok(dev_ca::list(dir)?),
+        false => Ok(Vec::new()),
+    }
+}
+
+/// Returns the certificates of a directory and of the directories in it.
+fn leaves_below(dir: &Path) -> Result<Vec<IssuedLeaf>, ExitError> {
+    let mut leaves = leaves_in(dir)?;
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            leaves.extend(leaves_in(&entry.path())?);
+        }
+    }
+    leaves.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(leaves)
+}
+
 fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
     let dir = match out {
         Some(dir) => dir.clone(),
         None => state::find(context)?.issued_certs_dir(),
     };
-    let leaves: Vec<IssuedLeaf> = if dir.exists() {
-        dev_ca::list(&dir)?
-    } else {
-        Vec::new()
-    };
+    let leaves = leaves_below(&dir)?;
     let now_ms = SystemClock.now_ms();
     if context.global.json {
         let list: Vec<Json> = leaves

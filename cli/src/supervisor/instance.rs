@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 
 use crate::state::{StateDir, operator_person, wait_for_lock};
 
-/// Directory within that of the gateway's certificate; the gateway itself writes to it.
+/// Directories of a gateway: of its certificate, which it reads, and of its run file, which it writes.
+const GATEWAY_TLS_DIR: &str = "tls";
 const GATEWAY_RUN_DIR: &str = "run";
 /// Number of logs of earlier starts that are kept.
 const LOGS_KEPT: usize = 32;
@@ -102,7 +103,7 @@ impl Instance {
             return self.leaves.ledger_files(SystemClock.now_ms());
         }
         let dir = match role {
-            Role::Gateway => self.gateway_dir(),
+            Role::Gateway => self.gateway_subdir(GATEWAY_TLS_DIR)?,
             _ => self.leaves.certs_dir.clone(),
         };
         self.leaves.issue(
@@ -119,7 +120,11 @@ impl Instance {
 
     /// Directory for the run file of this instance's gateway; removed with the instance.
     pub(crate) fn gateway_run_dir(&self) -> Result<PathBuf, ExitError> {
-        let dir = self.gateway_dir().join(GATEWAY_RUN_DIR);
+        self.gateway_subdir(GATEWAY_RUN_DIR)
+    }
+
+    fn gateway_subdir(&self, name: &str) -> Result<PathBuf, ExitError> {
+        let dir = self.gateway_dir().join(name);
         files::create_private_dir(&self.gateway_dir())?;
         files::create_private_dir(&dir)?;
         Ok(dir)
@@ -158,7 +163,9 @@ impl Leaves {
             files: files.clone(),
             renew_at_ms: half_life_ms(now_ms),
         };
-        self.issued().push(issued);
+        let mut all = self.issued();
+        all.retain(|other| other.name != issued.name);
+        all.push(issued);
         Ok(files)
     }
 
@@ -217,8 +224,9 @@ impl Leaves {
         }
         let folders = fs::read_dir(&self.certs_dir).into_iter().flatten().flatten();
         for folder in folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("gateway-")) {
-            let leaves = dev_ca::list(&folder.path()).unwrap_or_default();
-            if leaves.iter().all(|leaf| leaf.not_after_ms < now_ms) {
+            // A directory without a certificate is just being made, or its owner removes it.
+            let leaves = dev_ca::list(&folder.path().join(GATEWAY_TLS_DIR)).unwrap_or_default();
+            if !leaves.is_empty() && leaves.iter().all(|leaf| leaf.not_after_ms < now_ms) {
                 let _ = fs::remove_dir_all(folder.path());
             }
         }
@@ -291,6 +299,29 @@ mod tests {
         assert_ne!(second, first);
         leaves.renew_due(now_ms + 14 * HOUR_MS);
         assert_eq!(fs::read(&cert).unwrap(), second);
+    }
+
+    #[test]
+    fn only_directories_of_ended_gateways_are_removed() {
+        let (_dir, leaves) = leaves();
+        let gateway = |name: &str| {
+            let dir = leaves.certs_dir.join(name).join(GATEWAY_TLS_DIR);
+            files::create_private_dir(&leaves.certs_dir.join(name)).unwrap();
+            files::create_private_dir(&dir).unwrap();
+            dir
+        };
+        let issue = |dir: &Path, issued_ms: i64| {
+            let leaf = leaves
+                .authority
+                .issue(Role::Gateway, Some("g"), LEAF_TTL, issued_ms);
+            leaf.unwrap().write(dir, "gateway").unwrap();
+        };
+        let now_ms = SystemClock.now_ms();
+        let (started, running, ended) = (gateway("gateway-1"), gateway("gateway-2"), gateway("gateway-3"));
+        issue(&running, now_ms);
+        issue(&ended, now_ms - 48 * HOUR_MS);
+        leaves.remove_expired();
+        assert!(started.exists() && running.exists() && !ended.exists());
     }
 
     #[test]

@@ -70,11 +70,52 @@ fn unreachable_ledger_is_exit_6() -> anyhow::Result<()> {
         "CERTIFICATE_MISSING",
         &["--cert"],
     )?;
+    let mode = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(place.path("certs/alice.key"), mode(0o440))?;
+    let open = [&["proposals", "list"][..], &remote].concat();
+    fails(&place, &open, 1, "TLS_KEY_OPEN", &["alice.key"])?;
+    std::fs::set_permissions(place.path("certs/alice.key"), mode(0o600))?;
     place.write("certs/alice.pem", "garbage")?;
     let ran = place.run(&[&["proposals", "list"][..], &remote].concat())?;
     assert!(ran.exit == Some(1) || ran.exit == Some(2), "{ran}");
     assert!(ran.stderr.contains("alice.pem"), "{ran}");
     assert_eq!(place.processes()?, [], "a process was started");
+    Ok(())
+}
+
+/// The gateway's sandbox opens the directory of its certificate.
+#[test]
+fn certificate_of_a_gateway_shares_its_directory_with_no_other() -> anyhow::Result<()> {
+    let place = CliFixture::new()?;
+    place.propose(INVOICE, "goodwill")?;
+    let issue = |role, name, dir| ["certs", "issue", role, name, "--out", dir];
+    place.ok(&issue("gateway", "g1", "of-gateway"))?;
+    place.ok(&issue("gateway", "g1", "of-gateway"))?;
+    place.ok(&issue("operator", PERSON, "of-others"))?;
+    place.ok(&issue("reader", "r1", "of-others"))?;
+    for (role, name, dir, other) in [
+        ("operator", "bob", "of-gateway", "g1"),
+        ("gateway", "g2", "of-gateway", "g1"),
+        ("gateway", "g2", "of-others", PERSON),
+    ] {
+        let arguments = issue(role, name, dir);
+        fails(
+            &place,
+            &arguments,
+            2,
+            "CERTIFICATE_DIRECTORY_SHARED",
+            &[other, "--out"],
+        )?;
+        assert!(!place.path(&format!("{dir}/{name}.key")).exists());
+    }
+    // Without a directory, each name has its own.
+    place.ok(&["certs", "issue", "gateway", "g1"])?;
+    place.ok(&["certs", "issue", "operator", PERSON])?;
+    let listed = place.ok(&["certs", "list"])?;
+    assert!(
+        listed.stdout.contains("g1") && listed.stdout.contains(PERSON),
+        "{listed}"
+    );
     Ok(())
 }
 

@@ -182,17 +182,32 @@ pub(super) fn variables(scene: &mut Scene) -> anyhow::Result<()> {
 /// Services that are unavailable, or whose certificates do not authenticate.
 pub(super) fn remote(scene: &mut Scene) -> anyhow::Result<()> {
     scene.ok(&["certs", "issue", "operator", "alice", "--out", "issued"])?;
-    scene.ok(&["certs", "issue", "gateway", "elsewhere", "--out", "issued"])?;
+    scene.fails(
+        &["certs", "issue", "gateway", "elsewhere", "--out", "issued"],
+        &[],
+    )?;
+    scene.ok(&[
+        "certs",
+        "issue",
+        "gateway",
+        "elsewhere",
+        "--out",
+        "issued-gateway",
+    ])?;
     let ledger = scene.address("ledger")?;
-    let list = |address: &str, name: &str| {
-        let (cert, key) = (format!("issued/{name}.pem"), format!("issued/{name}.key"));
+    let list = |address: &str, dir: &str, name: &str| {
+        let (ca, cert, key) = (
+            format!("{dir}/ca.pem"),
+            format!("{dir}/{name}.pem"),
+            format!("{dir}/{name}.key"),
+        );
         let words = [
             "proposals",
             "list",
             "--ledger",
             address,
             "--ca",
-            "issued/ca.pem",
+            &ca,
             "--cert",
             &cert,
             "--key",
@@ -201,9 +216,9 @@ pub(super) fn remote(scene: &mut Scene) -> anyhow::Result<()> {
         words.map(ToOwned::to_owned)
     };
     for words in [
-        list("127.0.0.1:1", "alice"),
-        list("nonsense", "alice"),
-        list(&ledger, "elsewhere"),
+        list("127.0.0.1:1", "issued", "alice"),
+        list("nonsense", "issued", "alice"),
+        list(&ledger, "issued-gateway", "elsewhere"),
     ] {
         scene.fails(&words.each_ref().map(String::as_str), &[])?;
     }
