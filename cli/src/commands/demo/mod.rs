@@ -1,8 +1,8 @@
 //! `demo`: runs the whole loop with the real processes on an embedded database, step by step.
 
-mod person;
-mod stage;
-mod teller;
+mod operator;
+mod printer;
+mod workspace;
 
 use std::time::Instant;
 
@@ -16,9 +16,9 @@ use crate::mcp_client::{McpClient, ToolCallResult, shown};
 use crate::operator_key::Signer;
 use crate::supervisor::{Child, ExecutorLaunch, RunningLedger, Supervisor, ToolListOptions, Upstream};
 use crate::{Context, contract_file, output, state};
-use person::OperatorSteps;
-use stage::DemoWorkspace;
-use teller::DemoPrinter;
+use operator::OperatorSteps;
+use printer::DemoPrinter;
+use workspace::DemoWorkspace;
 
 const READ_TOOL: &str = "billing.inspect_invoice";
 const PROPOSE_TOOL: &str = "billing.propose_late_fee_waiver";
@@ -48,9 +48,9 @@ type Facts = Map<String, Json>;
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     let begin = Instant::now();
-    let stage = DemoWorkspace::build(context, args.keep).await?;
-    let teller = DemoPrinter::new(args.quick, context.global.json);
-    let mut facts = play(&stage, &teller).await?;
+    let workspace = DemoWorkspace::build(context, args.keep).await?;
+    let printer = DemoPrinter::new(args.quick, context.global.json);
+    let mut facts = run_processes(&workspace, &printer).await?;
     let ok = all_steps_passed(&facts);
     facts.insert("ok".to_owned(), json!(ok));
     facts.insert(
@@ -58,12 +58,12 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         json!(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)),
     );
     if args.keep {
-        facts.insert("folder".to_owned(), json!(stage.dir().to_string_lossy()));
+        facts.insert("folder".to_owned(), json!(workspace.dir().to_string_lossy()));
     }
     if context.global.json {
         output::json(&facts)?;
     } else {
-        teller.end(ok, begin.elapsed(), args.keep.then(|| stage.enter()))?;
+        printer.end(ok, begin.elapsed(), args.keep.then(|| workspace.enter()))?;
     }
     Ok(if ok { Exit::Ok } else { Exit::Failure })
 }
@@ -80,8 +80,8 @@ fn all_steps_passed(facts: &Facts) -> bool {
         && is("ledger_verified", json!(true))
 }
 
-async fn play(stage: &DemoWorkspace, teller: &DemoPrinter) -> Result<Facts, ExitError> {
-    let context = stage.context();
+async fn run_processes(workspace: &DemoWorkspace, printer: &DemoPrinter) -> Result<Facts, ExitError> {
+    let context = workspace.context();
     let contract = contract_file::load_runnable(&context.global)?;
     let state = state::find_or_create(context)?;
     let supervisor = Supervisor::new(context, &state, &contract)?;
@@ -99,7 +99,7 @@ async fn play(stage: &DemoWorkspace, teller: &DemoPrinter) -> Result<Facts, Exit
         None,
     )
     .await?;
-    let cast = DemoProcesses {
+    let processes = DemoProcesses {
         ledger,
         reader,
         writer,
@@ -107,87 +107,94 @@ async fn play(stage: &DemoWorkspace, teller: &DemoPrinter) -> Result<Facts, Exit
     };
     // The processes end before the directory is removed, even after an interrupt.
     let facts = context
-        .unless_stopped(Box::pin(tell(&cast, context, teller)))
+        .unless_stopped(Box::pin(run_steps(&processes, context, printer)))
         .await;
-    cast.agent.close().await;
-    cast.reader.stop().await;
-    cast.writer.stop().await;
-    cast.ledger.stop().await;
+    processes.agent.close().await;
+    processes.reader.stop().await;
+    processes.writer.stop().await;
+    processes.ledger.stop().await;
     facts
 }
 
-async fn tell(cast: &DemoProcesses, context: &Context, teller: &DemoPrinter) -> Result<Facts, ExitError> {
+async fn run_steps(
+    processes: &DemoProcesses,
+    context: &Context,
+    printer: &DemoPrinter,
+) -> Result<Facts, ExitError> {
     let mut facts = Facts::new();
-    tell_tools(cast, teller).await?;
-    let before = tell_read(cast, teller).await?;
-    let (first, second) = tell_proposals(cast, teller, &before, &mut facts).await?;
+    list_tools(processes, printer).await?;
+    let before = read_invoice(processes, printer).await?;
+    let (first, second) = propose_twice(processes, printer, &before, &mut facts).await?;
 
     let mut session = LedgerConnection::open(context).await?;
     let signer = Signer::load(context, session.trust())?;
-    let person = OperatorSteps {
+    let operator = OperatorSteps {
         context,
         signer: &signer,
-        teller,
+        printer,
     };
-    person
-        .tell_approvals(&session, [&first, &second], &mut facts)
+    operator
+        .approve_both(&session, [&first, &second], &mut facts)
         .await?;
-    person.tell_apply(&mut session, &first, &mut facts).await?;
-    person.tell_stale(&mut session, &second, cast, &mut facts).await?;
-    person.tell_replay(&session, &first, &mut facts).await?;
+    operator.apply_and_retry(&mut session, &first, &mut facts).await?;
+    operator
+        .apply_stale(&mut session, &second, processes, &mut facts)
+        .await?;
+    operator.replay_and_verify(&session, &first, &mut facts).await?;
     session.close().await;
 
-    tell_processes(cast, teller, &mut facts)?;
+    show_credentials(processes, printer, &mut facts)?;
     Ok(facts)
 }
 
-async fn tell_tools(cast: &DemoProcesses, teller: &DemoPrinter) -> Result<(), ExitError> {
-    teller.step("The agent connects over MCP and lists its tools")?;
-    for tool in cast.agent.tools().await? {
+async fn list_tools(processes: &DemoProcesses, printer: &DemoPrinter) -> Result<(), ExitError> {
+    printer.step("The agent connects over MCP and lists its tools")?;
+    for tool in processes.agent.tools().await? {
         let summary = tool
             .description
             .as_deref()
             .and_then(|text| text.lines().next())
             .unwrap_or_default();
-        teller.fact(&tool.name, summary)?;
+        printer.fact(&tool.name, summary)?;
     }
-    teller.fact("never exposed", &NEVER_EXPOSED.join(", "))?;
-    teller.explain("The tools come from a reviewed contract. There is no tool that approves or writes, so no prompt can.")
+    printer.fact("never exposed", &NEVER_EXPOSED.join(", "))?;
+    printer.explain("The tools come from a reviewed contract. There is no tool that approves or writes, so no prompt can.")
 }
 
-async fn tell_read(cast: &DemoProcesses, teller: &DemoPrinter) -> Result<ToolCallResult, ExitError> {
-    teller.step("The agent reads one invoice")?;
-    let answer = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
+async fn read_invoice(processes: &DemoProcesses, printer: &DemoPrinter) -> Result<ToolCallResult, ExitError> {
+    printer.step("The agent reads one invoice")?;
+    let answer = answered(processes.agent.call(READ_TOOL, invoice()).await?)?;
     for (column, value) in answer.data().into_iter().flatten() {
-        teller.fact(column, &shown(value))?;
+        printer.fact(column, &shown(value))?;
     }
-    teller.fact("evidence", answer.evidence_id().unwrap_or("-"))?;
-    teller.explain("The tenant is the reader's setting, not an argument; other columns and rows of other tenants are not returned.")?;
+    printer.fact("evidence", answer.evidence_id().unwrap_or("-"))?;
+    printer.explain("The tenant is the reader's setting, not an argument; other columns and rows of other tenants are not returned.")?;
     Ok(answer)
 }
 
 /// Makes two proposals on one row; the second is stale once the first is applied.
-async fn tell_proposals(
-    cast: &DemoProcesses,
-    teller: &DemoPrinter,
+async fn propose_twice(
+    processes: &DemoProcesses,
+    printer: &DemoPrinter,
     before: &ToolCallResult,
     facts: &mut Facts,
 ) -> Result<(String, String), ExitError> {
-    teller.step("The agent proposes to waive the late fee")?;
+    printer.step("The agent proposes to waive the late fee")?;
     let first = answered(
-        cast.agent
+        processes
+            .agent
             .call(PROPOSE_TOOL, waiver(0, "first late payment in two years"))
             .await?,
     )?;
     let first_id = id_of(&first)?;
-    teller.fact("proposal", &first_id)?;
+    printer.fact("proposal", &first_id)?;
     for (column, change) in first.diff().into_iter().flatten() {
         let side = |name: &str| change.get(name).map_or_else(|| "?".to_owned(), shown);
-        teller.fact(column, &format!("{} -> {}", side("before"), side("proposed")))?;
+        printer.fact(column, &format!("{} -> {}", side("before"), side("proposed")))?;
     }
-    let again = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
+    let again = answered(processes.agent.call(READ_TOOL, invoice()).await?)?;
     let changed = again.data() != before.data();
-    teller.fact(
+    printer.fact(
         "source changed",
         if changed {
             "YES"
@@ -196,16 +203,17 @@ async fn tell_proposals(
         },
     )?;
     let second = answered(
-        cast.agent
+        processes
+            .agent
             .call(PROPOSE_TOOL, waiver(2500, "half of it, as a courtesy"))
             .await?,
     )?;
     let second_id = id_of(&second)?;
-    teller.fact(
+    printer.fact(
         "second proposal",
         &format!("{second_id} on the same invoice, for later"),
     )?;
-    teller.explain(
+    printer.explain(
         "The reader read the row, built the change and signed it; the ledger stores it with its evidence.",
     )?;
     facts.insert("proposal_id".to_owned(), json!(first_id));
@@ -216,24 +224,32 @@ async fn tell_proposals(
     Ok((first_id, second_id))
 }
 
-fn tell_processes(cast: &DemoProcesses, teller: &DemoPrinter, facts: &mut Facts) -> Result<(), ExitError> {
-    let gateway = cast.agent.gateway();
+fn show_credentials(
+    processes: &DemoProcesses,
+    printer: &DemoPrinter,
+    facts: &mut Facts,
+) -> Result<(), ExitError> {
+    let gateway = processes.agent.gateway();
     let rows = [
         ("gateway", gateway.pid(), gateway.environment()),
-        ("reader", cast.reader.pid(), cast.reader.environment()),
-        ("writer", cast.writer.pid(), cast.writer.environment()),
-        ("ledger", cast.ledger.pid, cast.ledger.environment.as_slice()),
+        ("reader", processes.reader.pid(), processes.reader.environment()),
+        ("writer", processes.writer.pid(), processes.writer.environment()),
+        (
+            "ledger",
+            processes.ledger.pid,
+            processes.ledger.environment.as_slice(),
+        ),
     ];
-    teller.step("Credentials: the environment variables of each process")?;
+    printer.step("Credentials: the environment variables of each process")?;
     for (name, pid, environment) in &rows {
         let names = if environment.is_empty() {
             "none".to_owned()
         } else {
             environment.join(", ")
         };
-        teller.fact(name, &format!("pid {pid}: {names}"))?;
+        printer.fact(name, &format!("pid {pid}: {names}"))?;
     }
-    teller.explain(
+    printer.explain(
         "The process that faces the model holds no database credential; only the writer can write.",
     )?;
     let processes: Vec<Json> = rows

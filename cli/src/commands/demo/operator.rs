@@ -6,7 +6,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::review;
 
-use super::teller::DemoPrinter;
+use super::printer::DemoPrinter;
 use super::{DemoProcesses, Facts, READ_TOOL, answered, invoice};
 use crate::Context;
 use crate::connection::LedgerConnection;
@@ -19,17 +19,17 @@ const APPLY_WAIT: Duration = Duration::from_secs(20);
 pub(super) struct OperatorSteps<'a> {
     pub(super) context: &'a Context,
     pub(super) signer: &'a Signer,
-    pub(super) teller: &'a DemoPrinter,
+    pub(super) printer: &'a DemoPrinter,
 }
 
 impl OperatorSteps<'_> {
-    pub(super) async fn tell_approvals(
+    pub(super) async fn approve_both(
         &self,
         session: &LedgerConnection,
         ids: [&str; 2],
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
-        self.teller
+        self.printer
             .step("The operator reads the proposal and signs exactly these bytes")?;
         for id in ids {
             let looked = workflows::fetch_proposal_by_reference(session, id).await?;
@@ -37,54 +37,54 @@ impl OperatorSteps<'_> {
             let is_first = !facts.contains_key("approval");
             if is_first {
                 for line in review::document(looked.attested.proposal(), digest).lines() {
-                    self.teller.quote(line)?;
+                    self.printer.quote(line)?;
                 }
             }
             let reason = Some("fee waived by agreement");
             let approved = workflows::approve(session, &looked, self.signer, reason, None).await?;
             let code = digest.short_code();
             if is_first {
-                self.tell_approval(&approved, &code)?;
+                self.show_approval(&approved, &code)?;
                 facts.insert("approval".to_owned(), approval_facts(&approved, &code));
             } else {
-                self.teller
+                self.printer
                     .fact("second proposal", &format!("approved too, short code {code}"))?;
             }
         }
-        self.teller.explain(
+        self.printer.explain(
             "Approval happens outside MCP with the operator's own key; the agent cannot reach it.",
         )?;
-        self.teller
+        self.printer
             .explain(&format!("posture: {} (environment dev)", self.signer.posture()))
     }
 
-    fn tell_approval(&self, approved: &Approved, code: &str) -> Result<(), ExitError> {
-        self.teller.fact("approved by", &approved.person)?;
-        self.teller.fact("key", approved.key_id.as_str())?;
-        self.teller.fact("short code", code)?;
-        self.teller
+    fn show_approval(&self, approved: &Approved, code: &str) -> Result<(), ExitError> {
+        self.printer.fact("approved by", &approved.person)?;
+        self.printer.fact("key", approved.key_id.as_str())?;
+        self.printer.fact("short code", code)?;
+        self.printer
             .fact("decision", &approved.decision_digest.to_string())?;
-        self.teller.fact("valid until", &approved.expires_at.to_string())
+        self.printer.fact("valid until", &approved.expires_at.to_string())
     }
 
-    pub(super) async fn tell_apply(
+    pub(super) async fn apply_and_retry(
         &self,
         session: &mut LedgerConnection,
         id: &str,
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
-        self.teller.step(
+        self.printer.step(
             "The operator signs an apply order; the writer verifies every signature and changes one row",
         )?;
         let applied = self.apply(session, id).await?;
-        self.tell_outcome("apply", &applied)?;
+        self.show_outcome("apply", &applied)?;
         facts.insert("apply_status".to_owned(), json!(applied.status.as_str()));
         facts.insert("receipt".to_owned(), receipt_facts(&applied));
-        self.teller.explain("The receipt was written in the same transaction as the row. Effect and receipt exist together or not at all.")?;
+        self.printer.explain("The receipt was written in the same transaction as the row. Effect and receipt exist together or not at all.")?;
 
-        self.teller.step("The same order again changes nothing")?;
+        self.printer.step("The same order again changes nothing")?;
         let retried = self.apply(session, id).await?;
-        self.tell_outcome("retry", &retried)?;
+        self.show_outcome("retry", &retried)?;
         facts.insert("retry_status".to_owned(), json!(retried.status.as_str()));
         let state = workflows::fetch_proposal_by_reference(session, id).await?.state;
         facts.insert("proposal_state".to_owned(), json!(state.as_str()));
@@ -92,21 +92,21 @@ impl OperatorSteps<'_> {
     }
 
     /// The row has changed since the second approval.
-    pub(super) async fn tell_stale(
+    pub(super) async fn apply_stale(
         &self,
         session: &mut LedgerConnection,
         id: &str,
-        cast: &DemoProcesses,
+        processes: &DemoProcesses,
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
-        self.teller
+        self.printer
             .step("The second proposal was approved too, but its row has changed since")?;
-        let before = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
+        let before = answered(processes.agent.call(READ_TOOL, invoice()).await?)?;
         let stale = self.apply(session, id).await?;
-        let after = answered(cast.agent.call(READ_TOOL, invoice()).await?)?;
-        self.tell_outcome("apply", &stale)?;
+        let after = answered(processes.agent.call(READ_TOOL, invoice()).await?)?;
+        self.show_outcome("apply", &stale)?;
         let changed = before.data() != after.data();
-        self.teller.fact(
+        self.printer.fact(
             "written",
             if changed {
                 "SOMETHING"
@@ -116,21 +116,21 @@ impl OperatorSteps<'_> {
         )?;
         facts.insert("stale_status".to_owned(), json!(stale.status.as_str()));
         facts.insert("stale_changed_source".to_owned(), json!(changed));
-        self.teller.explain("The writer compares version and before-image under lock: an approval is valid only for the row as it was read.")
+        self.printer.explain("The writer compares version and before-image under lock: an approval is valid only for the row as it was read.")
     }
 
-    pub(super) async fn tell_replay(
+    pub(super) async fn replay_and_verify(
         &self,
         session: &LedgerConnection,
         id: &str,
         facts: &mut Facts,
     ) -> Result<(), ExitError> {
-        self.teller
+        self.printer
             .step("The replay shows the history, and the ledger proves that it is complete")?;
         let replayed = workflows::replay(session, id).await?;
         let story = &replayed.verified.story;
         for event in &story.events {
-            self.teller.fact(
+            self.printer.fact(
                 &format!("event {}", event.seq),
                 &format!("{} {}", event.at, event.kind),
             )?;
@@ -142,13 +142,13 @@ impl OperatorSteps<'_> {
         } else {
             "DAMAGED"
         };
-        self.teller.fact(
+        self.printer.fact(
             "ledger",
             &format!("{} events, {verdict}", checked.checkpoint.size),
         )?;
         facts.insert("ledger_verified".to_owned(), json!(ok));
         facts.insert("ledger_events".to_owned(), json!(checked.checkpoint.size));
-        self.teller.explain(
+        self.printer.explain(
             "Reader, writer and CLI each pin a checkpoint, so they detect a truncated or rewritten log.",
         )
     }
@@ -158,17 +158,18 @@ impl OperatorSteps<'_> {
         workflows::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
     }
 
-    fn tell_outcome(&self, what: &str, applied: &ApplyOutcome) -> Result<(), ExitError> {
-        self.teller.fact(what, applied.status.as_str())?;
+    fn show_outcome(&self, what: &str, applied: &ApplyOutcome) -> Result<(), ExitError> {
+        self.printer.fact(what, applied.status.as_str())?;
         if applied.status != Status::Applied {
-            return self.teller.fact("because", &applied.message);
+            return self.printer.fact("because", &applied.message);
         }
         let Some(signed) = &applied.receipt else {
             return Ok(());
         };
-        self.teller.fact("receipt", &signed.digest.to_string())?;
-        self.teller.fact("signed by writer", signed.writer_key.as_str())?;
-        self.teller
+        self.printer.fact("receipt", &signed.digest.to_string())?;
+        self.printer
+            .fact("signed by writer", signed.writer_key.as_str())?;
+        self.printer
             .fact("rows", &signed.receipt.rows_affected.to_string())
     }
 }

@@ -50,7 +50,7 @@ impl DemoWorkspace {
         };
         let env = EnvVars::fixed(variables);
         // From here on the directory is removed on every path.
-        let stage = Self {
+        let workspace = Self {
             dir,
             keep,
             context: Context {
@@ -61,7 +61,7 @@ impl DemoWorkspace {
         };
         files::write_atomic(&contract, CONTRACT.as_bytes(), files::MODE_PRIVATE)?;
         make_sample(&database).await?;
-        Ok(stage)
+        Ok(workspace)
     }
 
     pub(super) fn dir(&self) -> &Path {
