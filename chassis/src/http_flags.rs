@@ -4,9 +4,12 @@
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use synapsor_codes::ErrorCode;
 
 use crate::exposure::ListenPolicy;
+use crate::run::ExitError;
 
 /// Default port of streamable HTTP.
 pub const PORT_DEFAULT: u16 = 8766;
@@ -66,6 +69,22 @@ impl HttpServerFlags {
         }
     }
 
+    /// Returns certificate and key of the server, if it has them.
+    ///
+    /// # Errors
+    /// `HTTP_TLS_INCOMPLETE` if only one of them is set.
+    pub fn tls_files(&self) -> Result<Option<(&Path, &Path)>, ExitError> {
+        match (&self.tls_server_cert, &self.tls_server_key) {
+            (None, None) => Ok(None),
+            (Some(cert), Some(key)) => Ok(Some((cert, key))),
+            (Some(_), None) | (None, Some(_)) => Err(ExitError::new(
+                ErrorCode::HttpTlsIncomplete,
+                "TLS certificate and key must be set together",
+            )
+            .with_fix("set both --tls-server-cert and --tls-server-key")),
+        }
+    }
+
     /// Returns the flags as arguments of a gateway, except the authentication method.
     pub fn to_arguments(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
@@ -100,6 +119,14 @@ impl HttpServerFlags {
         arguments.extend(set.map(|(word, _)| OsString::from(word)));
         arguments
     }
+}
+
+/// Returns the error for a server whose variable `name` has no bearer token.
+pub fn missing_bearer_token(name: &str) -> ExitError {
+    let text = format!("HTTP requires a bearer token, but {name} is not set");
+    ExitError::new(ErrorCode::HttpAuthTokenMissing, text).with_fix(format!(
+        "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
+    ))
 }
 
 #[cfg(test)]

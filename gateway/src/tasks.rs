@@ -8,6 +8,7 @@ use rmcp::model::{
 use serde_json::Value as Json;
 use synapsor_domain::agent_view::settled_envelope;
 use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::result_envelope::REVIEW_NEXT_STEP;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::AgentProposalState;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
@@ -80,9 +81,7 @@ fn task(id: &str, record: &Record) -> Task {
 
 const fn message(state: AgentProposalState) -> &'static str {
     match state {
-        AgentProposalState::ReviewRequired => {
-            "A person has to review and approve this outside of this conversation."
-        }
+        AgentProposalState::ReviewRequired => REVIEW_NEXT_STEP,
         AgentProposalState::Approved => "Approved; not applied yet.",
         AgentProposalState::InDoubt => "The outcome is being resolved.",
         AgentProposalState::Applied => "It has been applied.",

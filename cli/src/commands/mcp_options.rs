@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::ValueEnum;
 use synapsor_chassis::http_flags::{
-    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT,
+    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT, missing_bearer_token,
 };
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
@@ -85,12 +85,7 @@ impl HttpOptions {
             GatewayProtocol::Bridge => BRIDGE_PORT_DEFAULT,
         });
         let listen = SocketAddr::new(self.host, port);
-        let has_tls = self.server.tls_server_cert.is_some();
-        if has_tls != self.server.tls_server_key.is_some() {
-            let text = "TLS certificate and key must be set together";
-            return Err(ExitError::new(ErrorCode::HttpTlsIncomplete, text)
-                .with_fix("set both --tls-server-cert and --tls-server-key"));
-        }
+        let has_tls = self.server.tls_files()?.is_some();
         let exposure = self.server.listen_policy(listen, has_tls);
         exposure.check()?;
         Ok(Http {
@@ -127,11 +122,6 @@ impl HttpOptions {
         if self.server.auth_tokens_file.is_some() {
             return Ok(GatewayAuth::TokensFile);
         }
-        let text = format!("HTTP needs a bearer token, and {name} is not set");
-        Err(
-            ExitError::new(ErrorCode::HttpAuthTokenMissing, text).with_fix(format!(
-                "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
-            )),
-        )
+        Err(missing_bearer_token(name))
     }
 }

@@ -94,6 +94,9 @@ impl CallOutcome<'_> {
     }
 }
 
+/// Next step of a proposal that waits for a decision.
+pub const REVIEW_NEXT_STEP: &str = "A person has to review and approve this outside of this conversation.";
+
 /// Proposal states that an agent can see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EnvelopeState {
@@ -129,9 +132,7 @@ impl EnvelopeState {
     /// Next step for the agent.
     pub(crate) const fn next_step(self) -> &'static str {
         match self {
-            EnvelopeState::ReviewRequired => {
-                "A person has to review and approve this outside of this conversation."
-            }
+            EnvelopeState::ReviewRequired => REVIEW_NEXT_STEP,
             EnvelopeState::ShadowProposalCreated => "Recorded for comparison only; it will never be applied.",
             EnvelopeState::Approved => {
                 "A person has approved this; it is applied outside of this conversation."

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::uri::{Authority, Uri};
 use synapsor_chassis::http_flags::{
-    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT,
+    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT, missing_bearer_token,
 };
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::sandbox::SandboxPolicy;
@@ -188,19 +188,11 @@ impl HttpFlags {
     }
 
     fn tls_files(&self) -> Result<Option<ServerTlsFiles>, ExitError> {
-        let (cert, key) = (
-            self.server.tls_server_cert.clone(),
-            self.server.tls_server_key.clone(),
-        );
-        match (cert, key) {
-            (None, None) => Ok(None),
-            (Some(cert), Some(key)) => Ok(Some(ServerTlsFiles { cert, key })),
-            (Some(_), None) | (None, Some(_)) => Err(ExitError::new(
-                ErrorCode::HttpTlsIncomplete,
-                "TLS certificate and key must be set together",
-            )
-            .with_fix("set both --tls-server-cert and --tls-server-key")),
-        }
+        let files = self.server.tls_files()?;
+        Ok(files.map(|(cert, key)| ServerTlsFiles {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+        }))
     }
 
     fn session_idle(&self) -> Result<Duration, ExitError> {
@@ -256,8 +248,8 @@ impl HttpSettings {
         issued: Option<Arc<AccessTokenAuthenticator>>,
     ) -> Result<(), ExitError> {
         match (&mut self.auth, issued) {
-            (AuthMode::Issued(place), Some(tokens)) => {
-                *place = Some(tokens);
+            (AuthMode::Issued(verifier), Some(tokens)) => {
+                *verifier = Some(tokens);
                 Ok(())
             }
             (AuthMode::Issued(_), None) => {
@@ -302,13 +294,7 @@ impl HttpSettings {
 
 fn token_failure(error: SecretError) -> ExitError {
     match error {
-        SecretError::Missing { name } => ExitError::new(
-            ErrorCode::HttpAuthTokenMissing,
-            format!("HTTP requires a bearer token, but {name} is not set"),
-        )
-        .with_fix(format!(
-            "set {name} to a long random string, or {name}_FILE to the path of a 0600 file"
-        )),
+        SecretError::Missing { name } => missing_bearer_token(&name),
         other => other.into(),
     }
 }
