@@ -106,11 +106,11 @@ pub fn load_contract(path: &Path) -> Result<Contract, ExitError> {
     let bytes = files::read_bounded(path, FILE_LIMIT)?;
     let checked = Contract::parse(&bytes).map_err(|report| {
         let first = report.errors.first();
-        let place = first.map_or(String::new(), |p| {
+        let first_path = first.map_or(String::new(), |p| {
             format!("{} at {}: {}", p.code.as_str(), p.path, p.message)
         });
         let text = format!(
-            "{} has {} errors, first {place}",
+            "{} has {} errors, first {first_path}",
             path.display(),
             report.errors.len()
         );

@@ -50,11 +50,11 @@ fn disable_ptrace() -> rustix::io::Result<()> {
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
     let mut stderr = std::io::stderr().lock();
     let _ = match info.location() {
-        Some(place) => writeln!(
+        Some(location) => writeln!(
             stderr,
             "error[PANIC]: internal error at {}:{}",
-            place.file(),
-            place.line()
+            location.file(),
+            location.line()
         ),
         None => writeln!(stderr, "error[PANIC]: internal error"),
     };

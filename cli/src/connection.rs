@@ -42,7 +42,7 @@ pub(crate) struct LedgerConnection {
     trust_path: PathBuf,
     tls: TlsMaterial,
     ledger: ServiceChannel,
-    place: ConnectionMode,
+    mode: ConnectionMode,
     /// A writer that was started for this command.
     writer: Option<Child>,
     writer_link: Option<ServiceChannel>,
@@ -92,7 +92,7 @@ impl LedgerConnection {
             trust_path: state.trust_path().to_owned(),
             tls,
             ledger: link,
-            place: ConnectionMode::Local {
+            mode: ConnectionMode::Local {
                 state,
                 ledger: Box::new(ledger),
             },
@@ -132,7 +132,7 @@ impl LedgerConnection {
             trust_path,
             tls,
             ledger,
-            place: ConnectionMode::Remote,
+            mode: ConnectionMode::Remote,
             writer: None,
             writer_link: None,
         })
@@ -147,12 +147,12 @@ impl LedgerConnection {
     }
 
     pub(crate) fn is_remote(&self) -> bool {
-        matches!(self.place, ConnectionMode::Remote)
+        matches!(self.mode, ConnectionMode::Remote)
     }
 
     /// Path of the pinned checkpoint: in the state directory, or beside the trust file.
     pub(crate) fn pin_path(&self) -> PathBuf {
-        match &self.place {
+        match &self.mode {
             ConnectionMode::Local { state, .. } => state.pinned(LOCAL_PIN_FILE),
             ConnectionMode::Remote => self.trust_path.with_file_name(REMOTE_PIN_FILE),
         }
@@ -180,7 +180,7 @@ impl LedgerConnection {
             return Ok(link.clone());
         }
         let named = self.named_writers(context)?.into_iter().next();
-        let link = match (&self.place, named) {
+        let link = match (&self.mode, named) {
             (_, Some(named)) => named,
             (ConnectionMode::Remote, None) => return Err(no_remote_writer()),
             (ConnectionMode::Local { state, ledger }, None) => {
@@ -205,7 +205,7 @@ impl LedgerConnection {
     /// As [`Self::writer`].
     pub(crate) async fn writers(&mut self, context: &Context) -> Result<Vec<ServiceChannel>, ExitError> {
         let named = self.named_writers(context)?;
-        match &self.place {
+        match &self.mode {
             _ if !named.is_empty() => Ok(named),
             ConnectionMode::Remote => Err(no_remote_writer()),
             ConnectionMode::Local { state, .. } => {
@@ -226,7 +226,7 @@ impl LedgerConnection {
     pub(crate) fn named_writers(&self, context: &Context) -> Result<Vec<ServiceChannel>, ExitError> {
         let remote = &context.global.remote;
         let addresses = remote.named_writers()?;
-        let given = match self.place {
+        let given = match self.mode {
             ConnectionMode::Local { .. } if !addresses.is_empty() && remote.has_certificate() => {
                 Some(remote_certificate(context)?)
             }
@@ -402,7 +402,7 @@ fn remote_certificate(context: &Context) -> Result<TlsMaterial, ExitError> {
         cert: cert.clone(),
         key: key.clone(),
     }
-    .load()
+    .load_operator()
     .map_err(|error| {
         let failure = ExitError::from(error);
         let files = format!(

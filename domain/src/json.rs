@@ -104,7 +104,7 @@ impl Document<'_> {
             .next()
             .unwrap_or("syntax error")
             .to_owned();
-        let (first_line, first_column) = self.place(raw);
+        let (first_line, first_column) = self.position(raw);
         let line = first_line + error.line().max(1) - 1;
         let column = if error.line() <= 1 {
             first_column + error.column().max(1) - 1
@@ -119,12 +119,12 @@ impl Document<'_> {
     }
 
     fn at(&self, raw: &str, reason: String) -> JsonError {
-        let (line, column) = self.place(raw);
+        let (line, column) = self.position(raw);
         JsonError { line, column, reason }
     }
 
     /// Every part borrows from the document, so the distance between the addresses is its offset.
-    fn place(&self, raw: &str) -> (usize, usize) {
+    fn position(&self, raw: &str) -> (usize, usize) {
         let offset = (raw.as_ptr() as usize).saturating_sub(self.whole.as_ptr() as usize);
         position(self.whole.as_bytes(), offset)
     }

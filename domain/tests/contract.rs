@@ -257,18 +257,18 @@ fn all_problems_are_reported_at_once() {
 
 #[test]
 fn unknown_keys_pass_only_when_the_file_is_not_strict() {
-    for place in broken::PLACES_OF_KEYS {
-        let pointer = format!("{place}/surprise");
+    for object in broken::PLACES_OF_KEYS {
+        let pointer = format!("{object}/surprise");
         let report = Contract::check(&edited(&[(&pointer, "1")]));
         assert!(
             report
                 .errors
                 .iter()
                 .any(|problem| problem.code == ErrorCode::UnknownField),
-            "{place}"
+            "{object}"
         );
         let report = Contract::check(&edited(&[(&pointer, "1"), ("/strict", "false")]));
-        assert!(report.is_ok(), "{place}: {report:#?}");
+        assert!(report.is_ok(), "{object}: {report:#?}");
     }
     let report = Contract::check(&edited(&[("/database_url", "1"), ("/strict", "false")]));
     assert!(!report.is_ok(), "forbidden keys are forbidden in every file");

@@ -20,20 +20,20 @@ pub(crate) struct ListenAddress {
 /// Writes the run file if a path is given. Stdio has no address.
 pub(crate) fn write(
     path: Option<&Path>,
-    place: Option<ListenAddress>,
+    listen: Option<ListenAddress>,
 ) -> Result<Option<RunFileGuard>, ExitError> {
     let Some(path) = path else {
         return Ok(None);
     };
-    let url = |place: ListenAddress| {
-        let scheme = if place.is_https { "https" } else { "http" };
-        format!("{scheme}://{}/mcp", place.address)
+    let url = |listen: ListenAddress| {
+        let scheme = if listen.is_https { "https" } else { "http" };
+        format!("{scheme}://{}/mcp", listen.address)
     };
     let run_file = RunFile {
         posture: Some(sandbox::posture().to_owned()),
-        transport: Some(place.map_or("stdio", |place| place.transport).to_owned()),
-        url: place.map(url),
-        ..RunFile::of_this_process("gateway", place.map(|place| place.address))
+        transport: Some(listen.map_or("stdio", |listen| listen.transport).to_owned()),
+        url: listen.map(url),
+        ..RunFile::of_this_process("gateway", listen.map(|listen| listen.address))
     };
     run_file.publish(path).map(Some)
 }

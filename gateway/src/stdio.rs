@@ -118,9 +118,9 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
 
     async fn send_refused(&mut self) -> Option<()> {
         if self.refused.is_some() {
-            let place = self.output.as_ref()?.reserve().await.ok()?;
+            let slot = self.output.as_ref()?.reserve().await.ok()?;
             if let Some(line) = self.refused.take() {
-                place.send(line);
+                slot.send(line);
             }
         }
         Some(())

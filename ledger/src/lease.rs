@@ -193,9 +193,9 @@ impl Ledger {
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: CancellationToken,
     ) {
-        let place = self.streams.enter(&terms);
-        self.stream(&terms, &place, jobs, &stop).await;
-        if stop.is_cancelled() || !self.streams.is_current(&terms.writer, place.generation) {
+        let guard = self.streams.enter(&terms);
+        self.stream(&terms, &guard, jobs, &stop).await;
+        if stop.is_cancelled() || !self.streams.is_current(&terms.writer, guard.generation) {
             return;
         }
         // The writer has disconnected or will reconnect, so no other writer should wait for a whole lease. A
@@ -213,14 +213,14 @@ impl Ledger {
     async fn stream(
         &self,
         terms: &LeaseTimes,
-        place: &StreamGuard<'_>,
+        guard: &StreamGuard<'_>,
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: &CancellationToken,
     ) {
         let topics = terms.sources.iter().cloned().map(Topic::Source).collect();
         let listening = self.store.listen(topics);
         // Leases from before belong to a stream that has ended.
-        let mut begun = self.take_back(terms, place.generation).await;
+        let mut begun = self.end_earlier_leases(terms, guard.generation).await;
         let mut turns = Turns::default();
         let mut known = terms.known_size;
         let mut sent = StopsPosition::default();
@@ -231,7 +231,7 @@ impl Ledger {
                 return;
             }
             let granted = match begun {
-                Ok(()) => self.grant(terms, place.generation, &mut turns, known).await,
+                Ok(()) => self.grant(terms, guard.generation, &mut turns, known).await,
                 Err(error) => Err(error),
             };
             begun = Ok(());
@@ -256,7 +256,7 @@ impl Ledger {
                 }
             }
             tokio::select! {
-                () = place.superseded.cancelled() => {
+                () = guard.superseded.cancelled() => {
                     let text = "superseded by a newer stream of the same certificate";
                     let _ = jobs.send(Err(PublicError::new(ErrorCode::LeaseSuperseded, text))).await;
                     return;
@@ -293,12 +293,12 @@ impl Ledger {
             Err(StoreTxError::Store(StoreError::Busy)) => return true,
             Err(error) => Err(crate::refusal_of(error)),
         };
-        let goes_on = message.is_ok();
-        out.send(message).await.is_ok() && goes_on
+        let is_open = message.is_ok();
+        out.send(message).await.is_ok() && is_open
     }
 
     /// Ends the leases that an earlier stream of this writer was granted.
-    async fn take_back(&self, terms: &LeaseTimes, generation: u64) -> Result<(), StoreTxError> {
+    async fn end_earlier_leases(&self, terms: &LeaseTimes, generation: u64) -> Result<(), StoreTxError> {
         let (streams, writer) = (self.streams.clone(), terms.writer.clone());
         self.write(move |step| {
             if streams.is_current(&writer, generation) {

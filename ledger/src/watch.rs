@@ -58,7 +58,7 @@ pub(crate) struct Watch {
     listening: Listening,
     /// The first event that was not read yet.
     next: u64,
-    _place: WatchGuard,
+    _guard: WatchGuard,
 }
 
 pub(crate) type Out = mpsc::Sender<Result<WatchMessage, PublicError>>;
@@ -128,7 +128,7 @@ impl Ledger {
             ticket,
             listening,
             next,
-            _place: self.watches.enter(&caller.identity)?,
+            _guard: self.watches.enter(&caller.identity)?,
         })
     }
 }

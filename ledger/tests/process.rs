@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 const DEPLOYMENT: &str = "dep-test";
 const ORIGIN: &str = "synapsor/dep-test";
 
-struct Place {
+struct LedgerSetup {
     dir: tempfile::TempDir,
     ca: DevCa,
     files: TlsFiles,
@@ -52,7 +52,7 @@ fn key() -> SigningKey {
     SigningKey::from_seed(&Zeroizing::new([1; 32]))
 }
 
-impl Place {
+impl LedgerSetup {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let now = SystemClock.now_ms();
@@ -179,12 +179,12 @@ fn refusal(request_id: &str) -> SubmitRequest {
 
 #[tokio::test]
 async fn each_role_reaches_exactly_its_services() {
-    let place = Place::new();
-    let mut process = place.start(place.command());
+    let ledger = LedgerSetup::new();
+    let mut process = ledger.start(ledger.command());
     let address = process.address().await;
     for role in Role::ALL {
         for (service, allowed) in SERVICES {
-            let mut client = tonic::client::Grpc::new(place.dial(role, &address));
+            let mut client = tonic::client::Grpc::new(ledger.dial(role, &address));
             client.ready().await.unwrap();
             let path = format!("/{service}/NoSuchMethod").parse().unwrap();
             let codec = tonic_prost::ProstCodec::<VerifyStoreRequest, VerifyStoreRequest>::default();
@@ -205,10 +205,10 @@ async fn each_role_reaches_exactly_its_services() {
 
 #[tokio::test]
 async fn second_ledger_on_one_store_reports_the_lock_holder() {
-    let place = Place::new();
-    let mut process = place.start(place.command());
+    let ledger = LedgerSetup::new();
+    let mut process = ledger.start(ledger.command());
     process.address().await;
-    let (code, text) = place.fails(place.command());
+    let (code, text) = ledger.fails(ledger.command());
     assert_eq!(code, Some(1));
     assert!(
         text.contains("STORE_LOCKED") && text.contains(&format!("process {}", process.child.id())),
@@ -218,10 +218,10 @@ async fn second_ledger_on_one_store_reports_the_lock_holder() {
 
 #[tokio::test]
 async fn on_demand_ledger_exits_when_idle_and_removes_its_run_file() {
-    let place = Place::new();
-    let mut command = place.command();
+    let ledger = LedgerSetup::new();
+    let mut command = ledger.command();
     command.arg("--on-demand");
-    let mut process = place.start(command);
+    let mut process = ledger.start(command);
     process.address().await;
     let begin = Instant::now();
     while process.child.try_wait().unwrap().is_none() {
@@ -234,10 +234,10 @@ async fn on_demand_ledger_exits_when_idle_and_removes_its_run_file() {
 
 #[tokio::test]
 async fn answered_requests_survive_a_kill() {
-    let place = Place::new();
-    let mut process = place.start(place.command());
+    let ledger = LedgerSetup::new();
+    let mut process = ledger.start(ledger.command());
     let address = process.address().await;
-    let mut intake = IntakeServiceClient::new(place.dial(Role::Reader, &address));
+    let mut intake = IntakeServiceClient::new(ledger.dial(Role::Reader, &address));
     let note = intake
         .submit(refusal("one"))
         .await
@@ -246,11 +246,11 @@ async fn answered_requests_survive_a_kill() {
         .checkpoint;
     let head = verify_checkpoint(&note, ORIGIN, &key().public_key()).unwrap();
     drop(process);
-    let report = verify_file(&place.path("local.db"), ORIGIN, &key().public_key()).unwrap();
+    let report = verify_file(&ledger.path("local.db"), ORIGIN, &key().public_key()).unwrap();
     assert_eq!((report.events, report.root), (head.size, head.root));
-    let mut process = place.start(place.command());
+    let mut process = ledger.start(ledger.command());
     let address = process.address().await;
-    let mut log = TransparencyServiceClient::new(place.dial(Role::Operator, &address));
+    let mut log = TransparencyServiceClient::new(ledger.dial(Role::Operator, &address));
     let known = synapsor_proto::common::v1::TreeHead {
         size: head.size,
         root: head.root.to_vec(),
@@ -276,11 +276,11 @@ async fn answered_requests_survive_a_kill() {
 
 #[test]
 fn impossible_start_reports_the_cause() {
-    let place = Place::new();
+    let ledger = LedgerSetup::new();
     let other = SigningKey::from_seed(&Zeroizing::new([2; 32]));
-    synapsor_chassis::files::create_exclusive(&place.path("other.pem"), other.to_pem().as_bytes()).unwrap();
+    synapsor_chassis::files::create_exclusive(&ledger.path("other.pem"), other.to_pem().as_bytes()).unwrap();
     let with = |flag: &str, value: PathBuf| {
-        let mut command = place.command();
+        let mut command = ledger.command();
         let args: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         command = Command::new(env!("CARGO_BIN_EXE_synapsor-ledger"));
         command.env_clear();
@@ -297,29 +297,29 @@ fn impossible_start_reports_the_cause() {
         command
     };
     std::fs::write(
-        place.path("foreign.db"),
+        ledger.path("foreign.db"),
         "plain text, and quite a lot of it ".repeat(40),
     )
     .unwrap();
-    std::fs::copy(place.path("trust.json"), place.path("open.json")).unwrap();
+    std::fs::copy(ledger.path("trust.json"), ledger.path("open.json")).unwrap();
     let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    std::fs::set_permissions(place.path("open.json"), everybody).unwrap();
+    std::fs::set_permissions(ledger.path("open.json"), everybody).unwrap();
     for (flag, value, code, wanted) in [
-        ("--trust", place.path("open.json"), "TRUST_FILE_OPEN", 1),
-        ("--signing-key", place.path("other.pem"), "WRONG_KEY", 1),
-        ("--signing-key", place.path("missing.pem"), "FILE_", 1),
-        ("--trust", place.path("missing.json"), "TRUST_FILE_UNREADABLE", 1),
-        ("--store", place.path("foreign.db"), "STORE_TAMPERED", 10),
-        ("--store", place.path("no/such/folder.db"), "FILE_", 1),
+        ("--trust", ledger.path("open.json"), "TRUST_FILE_OPEN", 1),
+        ("--signing-key", ledger.path("other.pem"), "WRONG_KEY", 1),
+        ("--signing-key", ledger.path("missing.pem"), "FILE_", 1),
+        ("--trust", ledger.path("missing.json"), "TRUST_FILE_UNREADABLE", 1),
+        ("--store", ledger.path("foreign.db"), "STORE_TAMPERED", 10),
+        ("--store", ledger.path("no/such/folder.db"), "FILE_", 1),
     ] {
-        let (exit, text) = place.fails(with(flag, value));
+        let (exit, text) = ledger.fails(with(flag, value));
         assert_eq!(exit, Some(wanted), "{code}: {text}");
         assert!(
             text.contains(&format!("error[{code}")) && text.contains("fix:"),
             "{code}: {text}"
         );
     }
-    assert!(!place.path("local.db").exists());
+    assert!(!ledger.path("local.db").exists());
 }
 
 #[cfg(feature = "failpoints")]
@@ -328,26 +328,26 @@ mod crash {
 
     /// Kills the ledger at a crash point of a batch, and returns the number of events before and after.
     async fn killed_at(point: &str) -> (u64, u64) {
-        let place = Place::new();
-        let mut process = place.start(place.command());
+        let ledger = LedgerSetup::new();
+        let mut process = ledger.start(ledger.command());
         process.address().await;
         drop(process);
         let public = key().public_key();
-        let before = verify_file(&place.path("local.db"), ORIGIN, &public)
+        let before = verify_file(&ledger.path("local.db"), ORIGIN, &public)
             .unwrap()
             .events;
-        let mut command = place.command();
+        let mut command = ledger.command();
         command.env("SYNAPSOR_FAILPOINT", format!("{point}:kill"));
         // The start event is the first batch of the process.
-        let mut process = place.start(command);
+        let mut process = ledger.start(command);
         assert!(!process.child.wait().unwrap().success());
-        let after = verify_file(&place.path("local.db"), ORIGIN, &public)
+        let after = verify_file(&ledger.path("local.db"), ORIGIN, &public)
             .unwrap()
             .events;
-        let mut process = place.start(place.command());
+        let mut process = ledger.start(ledger.command());
         process.address().await;
         drop(process);
-        verify_file(&place.path("local.db"), ORIGIN, &public).unwrap();
+        verify_file(&ledger.path("local.db"), ORIGIN, &public).unwrap();
         (before, after)
     }
 
@@ -359,13 +359,13 @@ mod crash {
 
     #[tokio::test]
     async fn error_before_the_commit_returns_and_stores_nothing() {
-        let place = Place::new();
-        let mut command = place.command();
+        let ledger = LedgerSetup::new();
+        let mut command = ledger.command();
         command.env("SYNAPSOR_FAILPOINT", "L1:error");
-        let (code, text) = place.fails(command);
+        let (code, text) = ledger.fails(command);
         assert_eq!(code, Some(1));
         assert!(text.contains("STORE_FAILED"), "{text}");
-        let report = verify_file(&place.path("local.db"), ORIGIN, &key().public_key()).unwrap();
+        let report = verify_file(&ledger.path("local.db"), ORIGIN, &key().public_key()).unwrap();
         assert_eq!(report.events, 0);
     }
 }

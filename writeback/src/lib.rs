@@ -47,7 +47,7 @@ use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::DryRunVerdict;
-use synapsor_engine::sqlite::connect::FilePlace;
+use synapsor_engine::sqlite::connect::FileLocation;
 use synapsor_source::SwitchRow;
 
 pub use clocks::Clocks;
@@ -126,13 +126,13 @@ impl WriteCore {
         self
     }
 
-    pub(crate) async fn check_place(
+    pub(crate) async fn check_file(
         &self,
         identity: &str,
-        place: Option<&FilePlace>,
+        file: Option<&FileLocation>,
     ) -> Result<(), PublicError> {
-        match (&self.seen_files, place) {
-            (Some(seen), Some(place)) => seen.check(identity, place).await,
+        match (&self.seen_files, file) {
+            (Some(seen), Some(file)) => seen.check(identity, file).await,
             _ => Ok(()),
         }
     }
@@ -151,7 +151,7 @@ impl WriteCore {
             return Ok(());
         };
         begun.transaction.roll_back().await;
-        self.check_place(&begun.identity, begun.place.as_ref()).await
+        self.check_file(&begun.identity, begun.file.as_ref()).await
     }
 
     /// Returns the database of a source, if this writer may write to it.

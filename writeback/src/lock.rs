@@ -44,7 +44,7 @@ impl WriteCore {
         crash(hit(CrashPoint::AfterBegin).await)?;
         self.identities.cache(&source.id, &begun.identity);
         let is_source = begun.identity == source.fingerprint;
-        let copied = self.check_place(&begun.identity, begun.place.as_ref()).await;
+        let copied = self.check_file(&begun.identity, begun.file.as_ref()).await;
         let open = Open {
             core: self,
             transaction: begun.transaction,

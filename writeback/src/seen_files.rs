@@ -13,7 +13,7 @@ use synapsor_chassis::files::{self, FileError, MODE_PRIVATE};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
-use synapsor_engine::sqlite::connect::{DatabaseFile, FilePlace};
+use synapsor_engine::sqlite::connect::{DatabaseFile, FileLocation};
 use synapsor_engine::sqlite::read;
 
 const FILE: &str = "source-files.json";
@@ -24,7 +24,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct SeenFiles {
     state: PathBuf,
-    files: Arc<Mutex<BTreeMap<String, FilePlace>>>,
+    files: Arc<Mutex<BTreeMap<String, FileLocation>>>,
 }
 
 impl SeenFiles {
@@ -53,26 +53,26 @@ impl SeenFiles {
     ///
     /// # Errors
     /// `refused:source_copied`; `refused:state_not_writable` if a new path cannot be recorded.
-    pub(crate) async fn check(&self, identity: &str, place: &FilePlace) -> Result<(), PublicError> {
-        if self.lock().get(identity) == Some(place) {
+    pub(crate) async fn check(&self, identity: &str, location: &FileLocation) -> Result<(), PublicError> {
+        if self.lock().get(identity) == Some(location) {
             return Ok(());
         }
-        let (this, identity, place) = (self.clone(), identity.to_owned(), place.clone());
-        let checked = tokio::task::spawn_blocking(move || this.check_now(identity, place));
+        let (this, identity, location) = (self.clone(), identity.to_owned(), location.clone());
+        let checked = tokio::task::spawn_blocking(move || this.check_now(identity, location));
         checked
             .await
             .map_err(|_| not_writable("the thread ended".to_owned()))?
     }
 
-    fn check_now(&self, identity: String, place: FilePlace) -> Result<(), PublicError> {
+    fn check_now(&self, identity: String, location: FileLocation) -> Result<(), PublicError> {
         // Held while the files are checked, so that two sources cannot both claim one path.
         let mut files = self.lock();
         if let Some(known) = files.get(&identity)
-            && !known.is_same_file(&place)
-            && known.path != place.path
+            && !known.is_same_file(&location)
+            && known.path != location.path
             && may_be_alive(known, &identity)
         {
-            tracing::error!(known = %known.path.display(), found = %place.path.display(), "source file is a copy of an existing one");
+            tracing::error!(known = %known.path.display(), found = %location.path.display(), "source file is a copy of an existing one");
             return Err(PublicError::new(
                 ErrorCode::RefusedSourceCopied,
                 "the file is a copy of a database whose original file still exists; remove one of the two, or give the copy \
@@ -80,7 +80,7 @@ impl SeenFiles {
             ));
         }
         let mut moved = files.clone();
-        moved.insert(identity, place);
+        moved.insert(identity, location);
         let bytes = serde_json::to_vec(&moved).map_err(|e| not_writable(e.to_string()))?;
         files::write_atomic(&self.state, &bytes, MODE_PRIVATE).map_err(|e| not_writable(e.to_string()))?;
         // Only after the write: a path that is not on disk is not accepted the second time either.
@@ -88,13 +88,13 @@ impl SeenFiles {
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, FilePlace>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, FileLocation>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Whether a file with this identity exists at its last known path. An unreadable file counts as existing.
-fn may_be_alive(known: &FilePlace, identity: &str) -> bool {
+fn may_be_alive(known: &FileLocation, identity: &str) -> bool {
     let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
     if !is_file(&known.path) {
         return false;
@@ -155,7 +155,7 @@ mod tests {
             let file = DatabaseFile::at(self.path(name));
             let opened = file.open_reader().unwrap();
             let identity = read::identity(&opened.connection, &file).unwrap();
-            let checked = self.seen.check(&identity, &file.place().unwrap()).await;
+            let checked = self.seen.check(&identity, &file.location().unwrap()).await;
             checked.map_err(|refusal| refusal.code)
         }
 

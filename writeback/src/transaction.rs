@@ -8,7 +8,7 @@ use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
-use synapsor_engine::sqlite::connect::FilePlace;
+use synapsor_engine::sqlite::connect::FileLocation;
 use synapsor_source::{EngineError, FoundReceipts, RowPlan, StoredReceipt};
 
 use crate::violation::{LookError, Violation};
@@ -32,7 +32,7 @@ pub(crate) struct OpenTransaction {
     pub(crate) identity: String,
     pub(crate) database_now: Timestamp,
     /// For a database that is a file.
-    pub(crate) place: Option<FilePlace>,
+    pub(crate) file: Option<FileLocation>,
 }
 
 impl fmt::Debug for OpenTransaction {

@@ -78,12 +78,12 @@ fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let new = dir.join(format!(".new-{}", random::hex_id(12)));
     let moved = build(&new, env).and_then(|()| {
         for name in [AUTHORITY, KEYS].into_iter().chain(FOLDERS).chain([TRUST_FILE]) {
-            let place = dir.join(name);
-            if place.exists() {
+            let target = dir.join(name);
+            if target.exists() {
                 let aside = dir.join(format!("{name}.old-{}", random::hex_id(12)));
-                fs::rename(&place, aside).map_err(|error| in_place(&place, &error))?;
+                fs::rename(&target, aside).map_err(|error| in_place(&target, &error))?;
             }
-            fs::rename(new.join(name), &place).map_err(|error| in_place(&place, &error))?;
+            fs::rename(new.join(name), &target).map_err(|error| in_place(&target, &error))?;
         }
         Ok(())
     });

@@ -58,33 +58,33 @@ impl ServiceKeyName {
 /// # Errors
 /// `STATE_NOT_FOUND` with the directory: a command in the wrong directory creates no new deployment.
 pub(crate) fn find(context: &Context) -> Result<StateDir, ExitError> {
-    let folder = place(context)?;
-    match files::check_private_dir(&folder.dir) {
-        Ok(()) if folder.dir.join(TRUST_FILE).is_file() => Ok(folder),
-        Ok(()) | Err(FileError::Missing(_)) => Err(not_found(&folder.dir)),
+    let state = locate(context)?;
+    match files::check_private_dir(&state.dir) {
+        Ok(()) if state.dir.join(TRUST_FILE).is_file() => Ok(state),
+        Ok(()) | Err(FileError::Missing(_)) => Err(not_found(&state.dir)),
         Err(other) => Err(other.into()),
     }
 }
 
 /// Returns the state directory of this command line; creates it if missing.
 pub(crate) fn find_or_create(context: &Context) -> Result<StateDir, ExitError> {
-    let folder = place(context)?;
+    let state = locate(context)?;
     if context.global.store.is_none() {
         // A contract may place its store in directories that do not exist yet; on a command line a missing
         // directory is likely a typing error.
-        create::make_parents(&folder.dir)?;
+        create::make_parents(&state.dir)?;
     }
-    create::ensure(&folder.dir, &context.env)?;
-    Ok(folder)
+    create::ensure(&state.dir, &context.env)?;
+    Ok(state)
 }
 
 /// Returns the state directory's path; it need not exist.
-pub(crate) fn place(context: &Context) -> Result<StateDir, ExitError> {
-    let mut folder = StateDir::of_store(&store_path(context)?)?;
+pub(crate) fn locate(context: &Context) -> Result<StateDir, ExitError> {
+    let mut state = StateDir::of_store(&store_path(context)?)?;
     if let Some(trust) = &context.global.trust {
-        folder.trust.clone_from(trust);
+        state.trust.clone_from(trust);
     }
-    Ok(folder)
+    Ok(state)
 }
 
 /// Resolves the store path: `--store`, then `SYNAPSOR_LOCAL_STORE`, then the contract, then the default.

@@ -35,8 +35,8 @@ fn folder() -> tempfile::TempDir {
 
 #[test]
 fn new_state_directory_is_private() {
-    let place = folder();
-    let context = context(&place.path().join("state/local.db"));
+    let root = folder();
+    let context = context(&root.path().join("state/local.db"));
     let state = find_or_create(&context).unwrap();
     assert_eq!(mode(state.dir()), 0o700);
     for name in ["ca", "keys", "certs", "run", "witness", "logs"] {
@@ -57,8 +57,8 @@ fn new_state_directory_is_private() {
 
 #[test]
 fn new_deployment_is_dev_with_one_all_role_operator() {
-    let place = folder();
-    let context = context(&place.path().join("state/local.db"));
+    let root = folder();
+    let context = context(&root.path().join("state/local.db"));
     let state = find_or_create(&context).unwrap();
     let trust = load_trust(state.trust_path()).unwrap();
     assert_eq!(trust.environment, Seriousness::Dev);
@@ -76,21 +76,21 @@ fn new_deployment_is_dev_with_one_all_role_operator() {
 
 #[test]
 fn find_in_wrong_directory_creates_nothing() {
-    let place = folder();
-    let context = context(&place.path().join("state/local.db"));
+    let root = folder();
+    let context = context(&root.path().join("state/local.db"));
     let failure = find(&context).unwrap_err();
     assert_eq!(
         (failure.code(), failure.exit()),
         (ErrorCode::StateNotFound, Exit::Failure)
     );
     assert!(failure.message().contains("state") && failure.fix().is_some());
-    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn concurrent_creation_yields_one_deployment() {
-    let place = folder();
-    let store = place.path().join("state/local.db");
+    let root = folder();
+    let store = root.path().join("state/local.db");
     let deployments: Vec<String> = std::thread::scope(|scope| {
         let creators: Vec<_> = (0..8)
             .map(|_| {
@@ -112,7 +112,7 @@ fn concurrent_creation_yields_one_deployment() {
         "{deployments:?}"
     );
     assert_eq!(
-        std::fs::read_dir(place.path()).unwrap().count(),
+        std::fs::read_dir(root.path()).unwrap().count(),
         1,
         "no temporary directory remains"
     );
@@ -120,8 +120,8 @@ fn concurrent_creation_yields_one_deployment() {
 
 #[test]
 fn creation_in_existing_directory_keeps_its_files() {
-    let place = folder();
-    let dir = place.path().join("state");
+    let root = folder();
+    let dir = root.path().join("state");
     files::create_private_dir(&dir).unwrap();
     std::fs::write(dir.join("notes.txt"), "mine").unwrap();
     // The remains of a crash: keys, and no trust file.
@@ -147,8 +147,8 @@ fn creation_in_existing_directory_keeps_its_files() {
 
 #[test]
 fn rejects_state_directory_writable_by_others() {
-    let place = folder();
-    let context = context(&place.path().join("state/local.db"));
+    let root = folder();
+    let context = context(&root.path().join("state/local.db"));
     let state = find_or_create(&context).unwrap();
     std::fs::set_permissions(state.dir(), std::fs::Permissions::from_mode(0o777)).unwrap();
     assert_eq!(
@@ -159,18 +159,18 @@ fn rejects_state_directory_writable_by_others() {
 
 #[test]
 fn rejects_missing_parent_and_creates_nothing() {
-    let place = folder();
-    let failure = find_or_create(&context(&place.path().join("a/b/local.db"))).unwrap_err();
+    let root = folder();
+    let failure = find_or_create(&context(&root.path().join("a/b/local.db"))).unwrap_err();
     assert_eq!(failure.code(), ErrorCode::StateParentMissing);
-    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn contract_store_path_creates_missing_directories() {
-    let place = folder();
+    let root = folder();
     let (file, store) = (
-        place.path().join("c.json"),
-        place.path().join("tmp/orders/local.db"),
+        root.path().join("c.json"),
+        root.path().join("tmp/orders/local.db"),
     );
     let text = include_str!("../../assets/demo.runner.json")
         .replace("./.synapsor/local.db", &store.display().to_string());
@@ -184,28 +184,28 @@ fn contract_store_path_creates_missing_directories() {
     context.global.store = None;
     assert_eq!(
         find_or_create(&context).unwrap().dir(),
-        place.path().join("tmp/orders")
+        root.path().join("tmp/orders")
     );
 }
 
 #[test]
 fn store_flag_overrides_contract_store_path() {
-    let place = folder();
-    let file = place.path().join("c.json");
+    let root = folder();
+    let file = root.path().join("c.json");
     let text =
         include_str!("../../assets/demo.runner.json").replace("./.synapsor/local.db", "/elsewhere/x.db");
     std::fs::write(&file, text).unwrap();
     let mut context = context(Path::new("/given/y.db"));
     context.global.config = Some(file);
-    assert_eq!(super::place(&context).unwrap().dir(), Path::new("/given"));
+    assert_eq!(super::locate(&context).unwrap().dir(), Path::new("/given"));
     context.global.store = None;
-    assert_eq!(super::place(&context).unwrap().dir(), Path::new("/elsewhere"));
+    assert_eq!(super::locate(&context).unwrap().dir(), Path::new("/elsewhere"));
 }
 
 #[test]
 fn demo_contract_is_valid_without_warnings() {
-    let place = folder();
-    let file = place.path().join("c.json");
+    let root = folder();
+    let file = root.path().join("c.json");
     std::fs::write(&file, include_str!("../../assets/demo.runner.json")).unwrap();
     let global = Global {
         config: Some(file),

@@ -239,6 +239,6 @@ pub(super) fn last_failure(
     if let Some(error) = run_file::take_error(own_run_file, pid) {
         return error.of_process(name);
     }
-    let place = log.map_or_else(|| "its message above".to_owned(), |log| log.display().to_string());
-    ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended")).with_fix(format!("check {place}"))
+    let hint = log.map_or_else(|| "its message above".to_owned(), |log| log.display().to_string());
+    ExitError::new(ErrorCode::ChildEnded, format!("the {name} ended")).with_fix(format!("check {hint}"))
 }

@@ -213,12 +213,12 @@ mod tests {
             prop_assert_eq!(is_canonical(&plain), writes_back(&plain));
             let original = if bytes.is_empty() { &plain } else { &bytes };
             let mut altered = original.clone();
-            let place = at.index(altered.len());
+            let index = at.index(altered.len());
             match how {
-                0 => altered[place] = byte,
-                1 => altered.insert(place, byte),
-                2 => { altered.remove(place); }
-                _ => altered.truncate(place),
+                0 => altered[index] = byte,
+                1 => altered.insert(index, byte),
+                2 => { altered.remove(index); }
+                _ => altered.truncate(index),
             }
             let text = String::from_utf8_lossy(&altered);
             prop_assert_eq!(is_canonical(&altered), writes_back(&altered), "{}", text);

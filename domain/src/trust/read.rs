@@ -17,10 +17,10 @@ impl TrustFile {
             ));
         }
         let file: Self = serde_json::from_slice(bytes).map_err(|error| {
-            let place = entry_problem(bytes).unwrap_or_else(|| error.to_string());
+            let reason = entry_problem(bytes).unwrap_or_else(|| error.to_string());
             PublicError::new(
                 ErrorCode::TrustFileInvalid,
-                format!("invalid trust file: {place}"),
+                format!("invalid trust file: {reason}"),
             )
         })?;
         let problems = file.problems();

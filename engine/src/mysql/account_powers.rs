@@ -41,7 +41,7 @@ struct Grant<'a> {
 pub fn account_powers(lines: &[String], tables: &[(&str, &str)]) -> Vec<String> {
     let mut powers = Vec::new();
     for grant in lines.iter().filter_map(|line| Grant::parse(line)) {
-        let (named, place) = match &grant.schema {
+        let (named, scope) = match &grant.schema {
             None => (&GLOBAL[..], "*.*".to_owned()),
             Some(schema) if is_like(schema, SYSTEM_SCHEMA) => (&SYSTEM[..], format!("{SYSTEM_SCHEMA}.*")),
             Some(_) => match tables.iter().find(|table| grant.covers(table)) {
@@ -54,7 +54,7 @@ pub fn account_powers(lines: &[String], tables: &[(&str, &str)]) -> Vec<String> 
                 .rights
                 .iter()
                 .filter(|right| named.contains(right))
-                .map(|right| format!("has the right {right} on {place}")),
+                .map(|right| format!("has the right {right} on {scope}")),
         );
     }
     powers.sort_unstable();
@@ -67,10 +67,10 @@ impl<'a> Grant<'a> {
     fn parse(line: &'a str) -> Option<Self> {
         let rest = line.strip_prefix("GRANT ")?;
         let on = outside(rest, " ON ").next()?;
-        let (rights, place) = (&rest[..on], &rest[on + " ON ".len()..]);
-        let to = outside(place, " TO ").next()?;
-        let place = &place[..to];
-        let dot = outside(place, ".").next()?;
+        let (rights, scope) = (&rest[..on], &rest[on + " ON ".len()..]);
+        let to = outside(scope, " TO ").next()?;
+        let scope = &scope[..to];
+        let dot = outside(scope, ".").next()?;
         let mut listed = Vec::new();
         let mut from = 0;
         for comma in outside(rights, ",").chain([rights.len()]) {
@@ -81,8 +81,8 @@ impl<'a> Grant<'a> {
         }
         Some(Self {
             rights: listed,
-            schema: name(&place[..dot]),
-            table: name(&place[dot + 1..]),
+            schema: name(&scope[..dot]),
+            table: name(&scope[dot + 1..]),
         })
     }
 

@@ -489,11 +489,11 @@ fn references(schema: &str, lines: &[Line]) -> Vec<InboundForeignKey> {
         let id = line.text(0);
         if references.last().is_none_or(|(last, _)| *last != id) {
             let (on_update, on_delete) = actions(line);
-            let place = line.text(1);
-            let table = match place.split_once('/') {
+            let path = line.text(1);
+            let table = match path.split_once('/') {
                 Some((home, table)) if home == schema => table.to_owned(),
                 Some((home, table)) => format!("{home}.{table}"),
-                None => place,
+                None => path,
             };
             let reference = InboundForeignKey {
                 table,

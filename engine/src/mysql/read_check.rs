@@ -49,8 +49,8 @@ async fn tried(
     columns: &[String],
 ) -> Result<ColumnAccess, EngineError> {
     let list: Vec<String> = columns.iter().map(|column| quote(column)).collect();
-    let place = qualified(&target.schema, &target.table);
-    let sql = format!("SELECT {} FROM {place} WHERE FALSE", list.join(", "));
+    let table = qualified(&target.schema, &target.table);
+    let sql = format!("SELECT {} FROM {table} WHERE FALSE", list.join(", "));
     let mut held = engine.take().await?;
     let answer = held.session().rows(&sql, Vec::new()).await;
     match engine.finish(held, answer) {

@@ -91,7 +91,7 @@ impl Form {
     fn differences(&'static self, schema: &str, table: &str, shown: &str) -> Vec<Difference> {
         let mut found = Found {
             form: self,
-            place: qualified(schema, table),
+            table: qualified(schema, table),
             differences: Vec::new(),
         };
         found.all(table, shown);
@@ -102,7 +102,7 @@ impl Form {
 /// Collects differences.
 struct Found {
     form: &'static Form,
-    place: String,
+    table: String,
     differences: Vec<Difference>,
 }
 
@@ -143,18 +143,18 @@ impl Found {
 
     /// Adds a difference that one ALTER TABLE fixes.
     fn alter(&mut self, what: impl Into<String>, action: &str) {
-        let fix = format!("ALTER TABLE {} {action};", self.place);
+        let fix = format!("ALTER TABLE {} {action};", self.table);
         self.add(what, fix);
     }
 
     /// Reports another object of this name than an ordinary table.
     fn head(&mut self, first: &str) {
-        let place = &self.place;
+        let table = &self.table;
         if first.starts_with("CREATE TEMPORARY TABLE") {
-            let fix = format!("DROP TEMPORARY TABLE {place};");
+            let fix = format!("DROP TEMPORARY TABLE {table};");
             self.add("is hidden by a temporary table of this connection", fix);
         } else if first.contains(" VIEW ") {
-            let fix = format!("DROP VIEW {place};");
+            let fix = format!("DROP VIEW {table};");
             self.add("must be a table and not a view", fix);
         } else {
             self.add("must be an ordinary table of exactly this name", "");

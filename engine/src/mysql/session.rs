@@ -168,9 +168,9 @@ impl MysqlConn {
     /// Returns the output of `SHOW CREATE TABLE`, from its second column. Returns `None` if the account has
     /// no right to the table, which leaves connection and transaction intact. Never prepared: a statement
     /// prepared for a view keeps showing the view.
-    pub async fn shown(&mut self, place: &str) -> Result<Option<String>, MysqlStatementError> {
+    pub async fn shown(&mut self, table: &str) -> Result<Option<String>, MysqlStatementError> {
         let allowed = self.begin_statement()?;
-        let statement = sqlx::raw_sql(AssertSqlSafe(format!("SHOW CREATE TABLE {place}")));
+        let statement = sqlx::raw_sql(AssertSqlSafe(format!("SHOW CREATE TABLE {table}")));
         let work = statement.fetch_all(&mut self.connection);
         let ended = match timed(allowed, work).await {
             StatementResult::InTime(Err(error)) if is_right_missing(&error) => {

@@ -45,11 +45,11 @@ impl ServerUrl {
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
-        let (login, place) = authority
+        let (login, address) = authority
             .rsplit_once('@')
             .ok_or_else(|| bad_url("it names no role"))?;
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = split_place(place)?;
+        let (host, port) = split_address(address)?;
         let mut parsed = Self {
             user: decode(user)?,
             password: Zeroizing::new(decode(password)?),
@@ -121,11 +121,11 @@ impl ServerUrl {
     }
 }
 
-fn split_place(place: &str) -> Result<(&str, u16), PublicError> {
-    let (host, port) = match place.rsplit_once(':') {
+fn split_address(address: &str) -> Result<(&str, u16), PublicError> {
+    let (host, port) = match address.rsplit_once(':') {
         // The colons inside brackets belong to the address.
         Some((host, port)) if !port.contains(']') => (host, port),
-        Some(_) | None => (place, ""),
+        Some(_) | None => (address, ""),
     };
     let port = match port {
         "" => PORT,

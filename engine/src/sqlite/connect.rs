@@ -76,11 +76,11 @@ impl DatabaseFile {
     }
 
     /// Returns the path of the file, and its identity.
-    pub fn place(&self) -> Result<FilePlace, EngineError> {
+    pub fn location(&self) -> Result<FileLocation, EngineError> {
         let (device, inode) = self.stamp()?;
         let created = fs::symlink_metadata(&self.0).and_then(|metadata| metadata.created());
         let since_epoch = created.ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
-        Ok(FilePlace {
+        Ok(FileLocation {
             path: self.0.clone(),
             device,
             inode,
@@ -218,7 +218,7 @@ impl DatabaseFile {
 
 /// Path and identity of a database file. Only for the writer's own state directory and log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FilePlace {
+pub struct FileLocation {
     pub path: PathBuf,
     pub device: u64,
     pub inode: u64,
@@ -226,7 +226,7 @@ pub struct FilePlace {
     pub created_ns: Option<String>,
 }
 
-impl FilePlace {
+impl FileLocation {
     /// Whether both are the same file, under any name.
     pub fn is_same_file(&self, other: &Self) -> bool {
         (self.device, self.inode, &self.created_ns) == (other.device, other.inode, &other.created_ns)

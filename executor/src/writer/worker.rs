@@ -37,7 +37,7 @@ struct WorkerLimits {
 
 /// Works until stopped.
 pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
-    let hall = WorkerLimits {
+    let limits = WorkerLimits {
         job_permits: Arc::new(Semaphore::new(JOBS_MAX)),
         sources: source::all(&writer),
     };
@@ -54,7 +54,7 @@ pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
         }
         let streamed = tokio::select! {
             () = stop.cancelled() => break,
-            streamed = stream(&writer, &hall, &mut attempts, &stop) => streamed,
+            streamed = stream(&writer, &limits, &mut attempts, &stop) => streamed,
         };
         match streamed {
             Ok(()) => failures = 0,
@@ -77,14 +77,14 @@ pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
 /// Handles one stream from opening to end.
 async fn stream(
     writer: &Arc<Writer>,
-    hall: &WorkerLimits,
+    limits: &WorkerLimits,
     attempts: &mut JoinSet<()>,
     stop: &CancellationToken,
 ) -> Result<(), PublicError> {
     let (_, trust_digest) = (writer.trust)()?;
     // Switches in force are applied before the first job.
     let in_force = writer.ledger.switches().await?;
-    freeze::take_told(writer, in_force).await;
+    freeze::apply_sent(writer, in_force).await;
     let seals = writer
         .contract
         .capabilities()
@@ -113,33 +113,33 @@ async fn stream(
         };
         let Some(answer) = next else { return Ok(()) };
         writer.ledger.learn_time(answer.ledger_now_ms);
-        let told = match LeaseMessage::try_from(answer) {
-            Ok(told) => told,
+        let message = match LeaseMessage::try_from(answer) {
+            Ok(message) => message,
             Err(refusal) => {
                 tracing::error!(code = %refusal.code, "malformed job: {}", refusal.public);
                 continue;
             }
         };
         // Stops are applied before the job that comes with them.
-        for (proposal, decision) in told.stops.rejections {
-            reject::take_told(writer, proposal, &decision).await;
+        for (proposal, decision) in message.stops.rejections {
+            reject::apply_sent(writer, proposal, &decision).await;
         }
-        freeze::take_told(writer, told.stops.switches).await;
-        let Some(job) = told.job else { continue };
-        freeze::take_told(writer, job.switches.clone()).await;
+        freeze::apply_sent(writer, message.stops.switches).await;
+        let Some(job) = message.job else { continue };
+        freeze::apply_sent(writer, job.switches.clone()).await;
         take_newest_receipt(writer, &job);
         // In the order of arrival, so that the pinned checkpoint only moves forward.
         let checkpoint = verify_checkpoint(writer, &job);
-        let Ok(place) = Arc::clone(&hall.job_permits).acquire_owned().await else {
+        let Ok(permit) = Arc::clone(&limits.job_permits).acquire_owned().await else {
             return Ok(());
         };
-        let (writer, at) = (Arc::clone(writer), hall.sources.get(&job.source).cloned());
+        let (writer, at) = (Arc::clone(writer), limits.sources.get(&job.source).cloned());
         let stop = stop.clone();
         attempts.spawn(async move {
             let remembered = writer.ledger.persist_checkpoint().await;
             let checkpoint = checkpoint.and_then(|checkpoint| remembered.map(|()| checkpoint));
             attempt::run(&writer, job, checkpoint, at.as_deref(), &stop).await;
-            drop(place);
+            drop(permit);
         });
         while attempts.try_join_next().is_some() {}
     }

@@ -89,12 +89,12 @@ pub async fn serve<H: ServerHandler + Clone>(
             stack.bridge(handler, about)
         }
     };
-    let place = ListenAddress {
+    let listen = ListenAddress {
         transport: settings.wire.as_str(),
         address,
         is_https: tls.is_some(),
     };
-    let _run_file = run_file::write(run_file, Some(place))?;
+    let _run_file = run_file::write(run_file, Some(listen))?;
     tracing::info!(%address, "listening");
     let mut background = Background::default();
     if settings.has_lifeline {

@@ -51,7 +51,7 @@ impl Page {
     pub(super) fn fill<R, T, E>(
         self,
         rows: Vec<R>,
-        place: impl Fn(&R) -> u64,
+        position: impl Fn(&R) -> u64,
         mut show: impl FnMut(&R) -> Result<(T, usize), E>,
     ) -> Result<(Vec<T>, String), E> {
         let (mut shown, mut bytes, mut last) = (Vec::new(), 0, None);
@@ -65,7 +65,7 @@ impl Page {
             if bytes > ANSWER_BYTES_MAX && !shown.is_empty() {
                 return Ok((shown, token(last)));
             }
-            last = Some(place(row));
+            last = Some(position(row));
             shown.push(item);
         }
         Ok((shown, String::new()))

@@ -193,7 +193,7 @@ impl ReviewService for LedgerServices {
                 let filter = (source.as_deref(), kind.map(ReceiptIncidentKind::as_str));
                 let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.look())?;
                 let shown = |row: &IncidentRow| Ok::<_, StoreTxError>((incident(row), 256));
-                let filled = page.fill(rows, |row| row.place, shown)?;
+                let filled = page.fill(rows, |row| row.position, shown)?;
                 Ok((receipts::open_count(reader.conn())?, filled))
             })
             .await

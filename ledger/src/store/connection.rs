@@ -57,13 +57,13 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
         create_private(path)?;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let place = |e: StoreError| at_path(e, path);
-    let conn = Connection::open_with_flags(path, flags).map_err(|e| place(e.into()))?;
-    settings(&conn).map_err(place)?;
+    let with_path = |e: StoreError| at_path(e, path);
+    let conn = Connection::open_with_flags(path, flags).map_err(|e| with_path(e.into()))?;
+    settings(&conn).map_err(with_path)?;
     refuse_foreign(&conn, path)?;
     let mode: String = conn
         .query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))
-        .map_err(|e| place(e.into()))?;
+        .map_err(|e| with_path(e.into()))?;
     if mode != "wal" {
         return Err(StoreError::ReadOnly(path.to_owned()));
     }
@@ -72,7 +72,7 @@ pub(crate) fn open_writer(path: &Path, create: bool) -> Result<Connection, Store
         "PRAGMA synchronous = FULL; PRAGMA fullfsync = ON; PRAGMA cache_size = -{CACHE_KIB}; \
          PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}; PRAGMA temp_store = MEMORY"
     ))
-    .map_err(|e| place(e.into()))?;
+    .map_err(|e| with_path(e.into()))?;
     Ok(conn)
 }
 

@@ -242,7 +242,7 @@ fn must_be_there(conn: &Connection, source: &str, seq: u64) -> Result<bool, Stor
 /// An open incident.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IncidentRow {
-    pub(crate) place: u64,
+    pub(crate) position: u64,
     pub(crate) kind: String,
     pub(crate) source: String,
     pub(crate) proposal_id: String,
@@ -254,7 +254,7 @@ pub(crate) struct IncidentRow {
 impl IncidentRow {
     /// Returns the event that recorded it.
     pub(crate) const fn seq(&self) -> u64 {
-        self.place / PLACES_PER_EVENT
+        self.position / PLACES_PER_EVENT
     }
 }
 
@@ -283,9 +283,9 @@ pub(crate) fn open_incidents(
         ))
     })?;
     rows.map(|row| {
-        let (place, kind, source, proposal_id, receipt_digest, at_ms) = row?;
+        let (position, kind, source, proposal_id, receipt_digest, at_ms) = row?;
         Ok(IncidentRow {
-            place: from_sql(place)?,
+            position: from_sql(position)?,
             kind,
             source,
             proposal_id,
@@ -347,7 +347,7 @@ pub(crate) fn orders_about(
 /// Adds an open incident; an existing one stays unchanged.
 pub(super) fn insert_incident(
     conn: &Connection,
-    place: u64,
+    position: u64,
     kind: &str,
     source: &str,
     (named, receipt_seq): (&ReceiptRef, Option<u64>),
@@ -357,7 +357,7 @@ pub(super) fn insert_incident(
          VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
-        to_sql(place),
+        to_sql(position),
         kind,
         source,
         named.proposal_id.as_str(),

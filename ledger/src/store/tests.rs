@@ -572,12 +572,12 @@ async fn every_changed_byte_is_reported_or_changes_no_record() {
     let copy = dir.path().join("changed.db");
     for n in 0..120_usize {
         // A change in the header and the first pages has the most effects.
-        let place = if n < 40 { n * 5 } else { (n * 7_919) % bytes.len() };
+        let index = if n < 40 { n * 5 } else { (n * 7_919) % bytes.len() };
         let mut changed = bytes.clone();
-        changed[place] ^= 1 << (n % 8);
+        changed[index] ^= 1 << (n % 8);
         std::fs::write(&copy, &changed).unwrap();
         if verify_file(&copy, ORIGIN, &public).is_ok() {
-            assert_eq!(dump(&copy), records, "byte {place}");
+            assert_eq!(dump(&copy), records, "byte {index}");
         }
         for side in ["changed.db-wal", "changed.db-shm", "changed.db-journal"] {
             let _ = std::fs::remove_file(dir.path().join(side));

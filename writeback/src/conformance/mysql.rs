@@ -85,7 +85,7 @@ impl MysqlDatabase {
     }
 
     /// Host and port of the server.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let options: sqlx::mysql::MySqlConnectOptions = self.url.parse().unwrap();
         format!("{}:{}", options.get_host(), options.get_port())
     }
@@ -101,7 +101,7 @@ impl MysqlDatabase {
             _ => format!(
                 "mysql://{}:{PASSWORD}@{}/{}",
                 self.account(role),
-                self.place(),
+                self.address(),
                 self.name
             ),
         }

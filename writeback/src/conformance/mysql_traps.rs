@@ -442,16 +442,16 @@ async fn preflight_finds_missing_and_excessive_rights() {
             "REVOKE UPDATE (fee) ON invoices FROM `{writer}`@`%`; GRANT DELETE ON invoices TO `{writer}`@`%`"
         ));
         let found = codes(&db.writer().check(&[target]).await.unwrap());
-        let place = format!("`{}`.`invoices`", db.schema());
+        let table = format!("`{}`.`invoices`", db.schema());
         assert!(
             found.contains(&format!(
-                "GRANT_MISSING GRANT UPDATE (`fee`) ON {place} TO `{writer}`@`%`;"
+                "GRANT_MISSING GRANT UPDATE (`fee`) ON {table} TO `{writer}`@`%`;"
             )),
             "{found:?}"
         );
         assert!(
             found.contains(&format!(
-                "GRANT_EXCESSIVE REVOKE DELETE ON {place} FROM `{writer}`@`%`;"
+                "GRANT_EXCESSIVE REVOKE DELETE ON {table} FROM `{writer}`@`%`;"
             )),
             "{found:?}"
         );
@@ -486,8 +486,8 @@ async fn rejects_a_connection_that_counts_changed_rows() {
         db.set_up(Fixture::Invoices);
         // A first direct login, so that later logins need no TLS.
         begin(&db).await.transaction.roll_back().await;
-        let (direct, place) = (database.url('w'), database.place());
-        let through = direct.replace(&place, &counting_changed(place.clone()).await);
+        let (direct, address) = (database.url('w'), database.address());
+        let through = direct.replace(&address, &counting_changed(address.clone()).await);
         assert_ne!(direct, through);
         let engine = database.engine_at(&through, Access::Write, None);
         let mut transaction = engine.begin().await.unwrap().transaction;
@@ -512,8 +512,8 @@ async fn proxied(
     db.set_up(Fixture::Invoices);
     // A first direct login, so that later logins need no TLS.
     begin(&db).await.transaction.roll_back().await;
-    let proxy = Rewriting::start(database.place(), from, to).await;
-    let url = database.url('w').replace(&database.place(), proxy.place());
+    let proxy = Rewriting::start(database.address(), from, to).await;
+    let url = database.url('w').replace(&database.address(), proxy.address());
     (database.engine_at(&url, Access::Write, None), proxy)
 }
 

@@ -63,16 +63,16 @@ impl PostgresDatabase {
     }
 
     /// Host and port of the server.
-    pub(crate) fn place(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         let options = self.owner_options();
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
     /// Opens an engine that connects to the server through this address.
-    pub(crate) fn engine_through(&self, place: &str, access: Access, timeout: Option<Duration>) -> Account {
+    pub(crate) fn engine_through(&self, address: &str, access: Access, timeout: Option<Duration>) -> Account {
         self.make("");
         let (role, name) = (self.role(access), self.name());
-        let url = format!("postgres://{role}:{}@{place}/{name}", self.mark);
+        let url = format!("postgres://{role}:{}@{address}/{name}", self.mark);
         let env = EnvVars::fixed([("URL", url)]);
         let credential = Credential::of_variable("URL", &env);
         let receipts = ReceiptTable {
@@ -391,7 +391,7 @@ impl TestDatabase for PostgresDatabase {
     }
 
     fn engine(&self, access: Access, timeout: Option<Duration>) -> Account {
-        self.engine_through(&self.place(), access, timeout)
+        self.engine_through(&self.address(), access, timeout)
     }
 
     fn hold_lock(&self) -> Box<dyn Send> {

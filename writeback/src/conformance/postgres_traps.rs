@@ -258,8 +258,8 @@ async fn proxied(
     from: &'static str,
     to: &'static str,
 ) -> (Account, Rewriting) {
-    let proxy = Rewriting::start(postgres.place(), from, to).await;
-    (postgres.engine_through(proxy.place(), access, None), proxy)
+    let proxy = Rewriting::start(postgres.address(), from, to).await;
+    (postgres.engine_through(proxy.address(), access, None), proxy)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// A proxy that replaces text in client messages by text of the same length, only while it is enabled.
 pub(crate) struct Rewriting {
-    place: String,
+    address: String,
     is_on: Arc<AtomicBool>,
 }
 
@@ -20,7 +20,7 @@ impl Rewriting {
     pub(crate) async fn start(server: String, from: &'static str, to: &'static str) -> Self {
         assert_eq!(from.len(), to.len(), "lengths are part of the protocols");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let place = listener.local_addr().unwrap().to_string();
+        let address = listener.local_addr().unwrap().to_string();
         let is_on = Arc::new(AtomicBool::new(false));
         let rewrites = is_on.clone();
         tokio::spawn(async move {
@@ -30,11 +30,11 @@ impl Rewriting {
                 tokio::spawn(pass(client, upstream, rewrites.clone(), from, to));
             }
         });
-        Self { place, is_on }
+        Self { address, is_on }
     }
 
-    pub(crate) fn place(&self) -> &str {
-        &self.place
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     pub(crate) fn rewrites(&self, is_on: bool) {
@@ -74,7 +74,7 @@ pub(crate) async fn counting_changed(server: String) -> String {
     /// CLIENT_FOUND_ROWS, in the first byte of a client's first packet.
     const FOUND_ROWS: u8 = 0x02;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let place = listener.local_addr().unwrap().to_string();
+    let address = listener.local_addr().unwrap().to_string();
     tokio::spawn(async move {
         loop {
             let (mut client, _) = listener.accept().await.unwrap();
@@ -90,7 +90,7 @@ pub(crate) async fn counting_changed(server: String) -> String {
             });
         }
     });
-    place
+    address
 }
 
 async fn packet(stream: &mut TcpStream) -> Vec<u8> {

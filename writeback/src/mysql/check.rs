@@ -130,17 +130,17 @@ async fn receipt_table(
     if is_missing {
         return Ok(());
     }
-    let place = qualified(&schema, table);
+    let table_name = qualified(&schema, table);
     for (right, sql) in [
-        ("SELECT", format!("SELECT * FROM {place} WHERE FALSE")),
+        ("SELECT", format!("SELECT * FROM {table_name} WHERE FALSE")),
         (
             "INSERT",
-            format!("INSERT INTO {place} SELECT * FROM {place} WHERE FALSE"),
+            format!("INSERT INTO {table_name} SELECT * FROM {table_name} WHERE FALSE"),
         ),
     ] {
         if let Err(failed) = probe(pool, &sql).await {
             let text = format!("the account lacks {right} on the receipt table");
-            denied(report, failed, text, right, &place)?;
+            denied(report, failed, text, right, &table_name)?;
         }
     }
     let rights = rights(held, report, &schema, table).await?;
@@ -224,7 +224,7 @@ async fn probe_target(
     target: &PreflightTarget,
     held: &[Right],
 ) -> Result<(), EngineError> {
-    let place = qualified(&target.schema, &target.table);
+    let table_name = qualified(&target.schema, &target.table);
     let list = |columns: &[String]| columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ");
     let same: Vec<String> = target
         .writes
@@ -234,10 +234,10 @@ async fn probe_target(
     let mut probes = vec![(
         "SELECT",
         &target.reads,
-        format!("SELECT {} FROM {place} WHERE FALSE", list(&target.reads)),
+        format!("SELECT {} FROM {table_name} WHERE FALSE", list(&target.reads)),
     )];
     if !target.writes.is_empty() {
-        let update = format!("UPDATE {place} SET {} WHERE FALSE", same.join(", "));
+        let update = format!("UPDATE {table_name} SET {} WHERE FALSE", same.join(", "));
         probes.push(("UPDATE", &target.writes, update));
     }
     for (right, columns, sql) in probes {
@@ -259,7 +259,7 @@ async fn probe_target(
             failed,
             text,
             &format!("{right} ({})", list(&missing)),
-            &place,
+            &table_name,
         )?;
     }
     Ok(())

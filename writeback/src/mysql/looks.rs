@@ -30,7 +30,7 @@ pub(super) struct Receipts {
 }
 
 impl Receipts {
-    pub(super) fn place(&self) -> String {
+    pub(super) fn qualified_name(&self) -> String {
         qualified(&self.schema, &self.table)
     }
 }
@@ -117,8 +117,8 @@ pub(super) async fn drop_temporary(
     schema: &str,
     table: &str,
 ) -> Result<(), EngineError> {
-    let place = qualified(schema, table);
-    Ok(session.command(format!("DROP TEMPORARY TABLE {place}")).await?)
+    let table = qualified(schema, table);
+    Ok(session.command(format!("DROP TEMPORARY TABLE {table}")).await?)
 }
 
 /// Rows that a transaction may have modified when its receipt is inserted.

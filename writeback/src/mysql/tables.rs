@@ -67,7 +67,7 @@ async fn show(
     let identity = identity.map(|receipts| qualified(&receipts.schema, IDENTITY_TABLE));
     let places = [
         identity,
-        receipts.map(Receipts::place),
+        receipts.map(Receipts::qualified_name),
         target.map(|(schema, table)| qualified(schema, table)),
     ];
     let mut statements: Vec<String> = before.iter().map(|text| (*text).to_owned()).collect();
@@ -75,11 +75,11 @@ async fn show(
     // An account with rights to some columns may be unable to see the target's definition, but it can see
     // that of every temporary table of its own connection.
     let asked = places.iter().flatten();
-    statements.extend(asked.map(|place| format!("SHOW CREATE TABLE {place}")));
+    statements.extend(asked.map(|table| format!("SHOW CREATE TABLE {table}")));
     let answer = session.script(&statements).await?;
     let mut rows = answer.rows.into_iter().skip(before.len());
     let found = ours.read(rows.next().flatten().as_ref())?;
-    let mut shown = |place: &Option<String>| match place {
+    let mut shown = |table: &Option<String>| match table {
         Some(_) => rows.next().flatten().map(|row| row.text(1)).transpose(),
         None => Ok(None),
     };

@@ -61,10 +61,10 @@ impl MysqlTransaction {
         // Runs before the tables are read, so that they are seen as the procedure of the migration left them.
         let described = self.shapes.fresh(session, schema, table).await;
         let described = described.map_err(EngineError::from)?;
-        let place = read
+        let target_name = read
             .as_ref()
             .map(|(schema, table)| (schema.as_str(), table.as_str()));
-        let shown = tables::again(session, receipts, place).await;
+        let shown = tables::again(session, receipts, target_name).await;
         let shown = shown.map_err(EngineError::from)?;
         shown.own_tables(receipts)?;
         if read.is_some() {
@@ -102,8 +102,8 @@ impl MysqlTransaction {
     /// Detects what acknowledged code did to this session, for the last check to report, and restores our
     /// settings and tables for the statements until then.
     pub(super) async fn look_after_update(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
-        let place = (plan.schema.as_str(), plan.table.as_str());
-        let shown = tables::target_alone(self.held.session(), place).await?;
+        let table = (plan.schema.as_str(), plan.table.as_str());
+        let shown = tables::target_alone(self.held.session(), table).await?;
         if let Err(changed) = shown.settings() {
             self.report_later(changed)?;
         }
@@ -151,8 +151,8 @@ impl MysqlTransaction {
             self.look_at_effects(plan, allowed, described).await?;
             rows = self.select_described(described, plan, false).await?;
         }
-        let place = self.receipts.place();
-        let found = read::receipts(self.held.session(), &place, &receipt.proposal_id, &[]).await;
+        let table = self.receipts.qualified_name();
+        let found = read::receipts(self.held.session(), &table, &receipt.proposal_id, &[]).await;
         let found = found.map_err(EngineError::from)?.of_key(&receipt.proposal_id);
         if found.as_ref() != Some(receipt) {
             return Err(Violation::new(ViolationKind::ReadBack, RECEIPT_DIFFERS).into());

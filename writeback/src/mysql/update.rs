@@ -71,9 +71,9 @@ pub(super) fn count_matching(
         condition = format!("{condition} AND {equal}");
         args.extend(found);
     }
-    let place = qualified(&plan.schema, &plan.table);
+    let table = qualified(&plan.schema, &plan.table);
     Ok(Statement {
-        sql: format!("SELECT CAST(COUNT(*) AS CHAR) FROM {place} WHERE {condition} FOR UPDATE"),
+        sql: format!("SELECT CAST(COUNT(*) AS CHAR) FROM {table} WHERE {condition} FOR UPDATE"),
         args,
         columns: Vec::new(),
     })

@@ -68,7 +68,7 @@ pub(crate) async fn begin(
         }),
         identity,
         database_now,
-        place: None,
+        file: None,
     })
 }
 
@@ -254,8 +254,8 @@ impl Transaction for MysqlTransaction {
         if let Some(error) = self.unreadable_receipts.take() {
             return Err(self.fail(error));
         }
-        let place = self.receipts.place();
-        let found = read::receipts(self.held.session(), &place, id, known).await;
+        let table = self.receipts.qualified_name();
+        let found = read::receipts(self.held.session(), &table, id, known).await;
         found.map_err(|failed| self.fail(failed.error))
     }
 
@@ -315,8 +315,8 @@ impl Transaction for MysqlTransaction {
     }
 
     async fn insert_receipt(&mut self, receipt: &StoredReceipt) -> Result<(), RecordError> {
-        let place = self.receipts.place();
-        let inserted = insert(self.held.session(), &place, receipt).await;
+        let table = self.receipts.qualified_name();
+        let inserted = insert(self.held.session(), &table, receipt).await;
         inserted.inspect_err(|_| self.held.session().give_up())
     }
 

@@ -108,7 +108,7 @@ async fn begin_on(
         transaction,
         identity,
         database_now,
-        place: None,
+        file: None,
     })
 }
 

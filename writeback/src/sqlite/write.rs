@@ -48,9 +48,9 @@ pub(crate) async fn begin(
     };
     let opened = tokio::task::spawn_blocking(move || {
         let opened = open(&file, receipt_table, turn)?;
-        Ok::<_, EngineError>((opened, file.place()?))
+        Ok::<_, EngineError>((opened, file.location()?))
     });
-    let ((session, identity, database_now), place) = opened.await.map_err(|_| died())??;
+    let ((session, identity, database_now), location) = opened.await.map_err(|_| died())??;
     let deadline = session.deadline.clone();
     let slot = Arc::new(Mutex::new(Some(session)));
     let expiry = tokio::spawn(expire(slot.clone(), deadline)).abort_handle();
@@ -61,7 +61,7 @@ pub(crate) async fn begin(
         transaction,
         identity,
         database_now,
-        place: Some(place),
+        file: Some(location),
     })
 }
 

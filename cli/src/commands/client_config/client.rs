@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn destination_matches_client_default_path() {
-        let place = |client: Client, env: &[(&str, &str)]| {
+        let path_of = |client: Client, env: &[(&str, &str)]| {
             let env = EnvVars::fixed(env.iter().copied());
             client
                 .destination(&env)
@@ -183,7 +183,7 @@ mod tests {
         };
         let home = [("HOME", "/home/a")];
         assert_eq!(
-            place(Client::Codex, &home).as_deref(),
+            path_of(Client::Codex, &home).as_deref(),
             Some("/home/a/.codex/config.toml")
         );
         let own = [
@@ -191,13 +191,13 @@ mod tests {
             ("CODEX_HOME", "/c"),
             ("XDG_CONFIG_HOME", "x"),
         ];
-        assert_eq!(place(Client::Codex, &own).as_deref(), Some("/c/config.toml"));
-        assert_eq!(place(Client::Vscode, &[]).as_deref(), Some(".vscode/mcp.json"));
-        assert_eq!(place(Client::Codex, &[]), None);
-        assert_eq!(place(Client::Generic, &home), None);
+        assert_eq!(path_of(Client::Codex, &own).as_deref(), Some("/c/config.toml"));
+        assert_eq!(path_of(Client::Vscode, &[]).as_deref(), Some(".vscode/mcp.json"));
+        assert_eq!(path_of(Client::Codex, &[]), None);
+        assert_eq!(path_of(Client::Generic, &home), None);
         if cfg!(target_os = "linux") {
             let usual = "/home/a/.config/Claude/claude_desktop_config.json";
-            assert_eq!(place(Client::ClaudeDesktop, &own).as_deref(), Some(usual));
+            assert_eq!(path_of(Client::ClaudeDesktop, &own).as_deref(), Some(usual));
         }
     }
 

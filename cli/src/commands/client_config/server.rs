@@ -206,9 +206,9 @@ fn store(context: &Context) -> Result<PathBuf, ExitError> {
     if let Some(store) = &context.global.store {
         return Ok(store.clone());
     }
-    let place = state::place(context)?.store().to_owned();
+    let store = state::locate(context)?.store().to_owned();
     let current = std::path::absolute(".").unwrap_or_default();
-    Ok(place.strip_prefix(&current).map_or(place.clone(), Path::to_owned))
+    Ok(store.strip_prefix(&current).map_or(store.clone(), Path::to_owned))
 }
 
 fn own_url(args: &Args) -> Result<String, ExitError> {

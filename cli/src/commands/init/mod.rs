@@ -24,20 +24,20 @@ const ENV_EXAMPLE: &str = ".env.example";
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     args.reject_unsupported_flags()?;
     args.database.check()?;
-    let place = OutputPaths::of(&args, context)?;
+    let outputs = OutputPaths::of(&args, context)?;
     if !args.dry_run && !args.force {
-        place.refuse_existing()?;
+        outputs.refuse_existing()?;
     }
     let choices = choices(&args)?;
     let inspection = inspection(&args, &choices, context).await?;
     let drafted = draft(&choices, inspection.as_ref()).map_err(refused)?;
     if !args.dry_run {
-        place.write(&drafted)?;
+        outputs.write(&drafted)?;
     }
     if context.global.json {
-        print_json(&drafted, &place, args.dry_run)?;
+        print_json(&drafted, &outputs, args.dry_run)?;
     } else {
-        show(&drafted, &place, args.dry_run)?;
+        show(&drafted, &outputs, args.dry_run)?;
     }
     Ok(Exit::Ok)
 }
@@ -150,14 +150,14 @@ impl OutputPaths {
     }
 }
 
-fn print_json(drafted: &GeneratedContract, place: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
+fn print_json(drafted: &GeneratedContract, outputs: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
     let contract: serde_json::Value = serde_json::from_str(&drafted.contract)
         .map_err(|_| ExitError::new(ErrorCode::OutputFailed, "contract cannot be serialized as JSON"))?;
     output::json(&json!({
         "ok": true,
         "written": !is_dry,
-        "config_path": place.contract.to_string_lossy(),
-        "env_example_path": place.env_example.to_string_lossy(),
+        "config_path": outputs.contract.to_string_lossy(),
+        "env_example_path": outputs.env_example.to_string_lossy(),
         "read_tool": drafted.read_tool,
         "proposal_tool": drafted.proposal_tool,
         "warnings": drafted.warnings,
@@ -165,16 +165,16 @@ fn print_json(drafted: &GeneratedContract, place: &OutputPaths, is_dry: bool) ->
     }))
 }
 
-fn show(drafted: &GeneratedContract, place: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
+fn show(drafted: &GeneratedContract, outputs: &OutputPaths, is_dry: bool) -> Result<(), ExitError> {
     for warning in &drafted.warnings {
         output::note(format!("warning: {}", safe(warning)));
     }
     if is_dry {
         return output::text(&drafted.contract);
     }
-    let path = safe(&place.contract.to_string_lossy());
+    let path = safe(&outputs.contract.to_string_lossy());
     output::line(format!("wrote {path}"))?;
-    output::line(format!("wrote {}", safe(&place.env_example.to_string_lossy())))?;
+    output::line(format!("wrote {}", safe(&outputs.env_example.to_string_lossy())))?;
     output::line(format!("  read      {}", safe(&drafted.read_tool)))?;
     if let Some(tool) = &drafted.proposal_tool {
         output::line(format!("  proposal  {}", safe(tool)))?;

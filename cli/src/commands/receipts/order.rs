@@ -372,14 +372,14 @@ fn statement(source: &str, before: Timestamp, trust: &TrustFile, context: &Conte
     let table = found.and_then(|source| source.receipt_table.as_deref());
     let table = name(table.unwrap_or(RECEIPT_TABLE));
     let schema = found.and_then(|source| source.receipt_schema.as_deref());
-    let place = schema.map_or_else(|| table.clone(), |schema| format!("{}.{table}", name(schema)));
+    let qualified = schema.map_or_else(|| table.clone(), |schema| format!("{}.{table}", name(schema)));
     let keys: Vec<String> = trust
         .writers
         .iter()
         .map(|key| format!("'{}'", key.key_id))
         .collect();
     format!(
-        "DELETE FROM {place} WHERE created_at < '{before}' AND substr(proposal_id, 1, 4) = 'wrp_' \
+        "DELETE FROM {qualified} WHERE created_at < '{before}' AND substr(proposal_id, 1, 4) = 'wrp_' \
          AND executor_key IN ({});",
         keys.join(", ")
     )

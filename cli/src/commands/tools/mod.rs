@@ -79,7 +79,7 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
         let mut value = json!({
             "ok": shown.is_ok(),
             "config_path": loaded.path.to_string_lossy(),
-            "store_path": state::place(context)?.store().to_string_lossy(),
+            "store_path": state::locate(context)?.store().to_string_lossy(),
         });
         shown.add_to(&mut value);
         output::json(&value)?;

@@ -48,7 +48,7 @@ impl Checklist {
         context: &Context,
     ) -> Result<Self, ExitError> {
         let contract = &loaded.contract;
-        let place = state::place(context)?;
+        let state_dir = state::locate(context)?;
         let mut needed = requirements(Process::Reader, contract);
         needed.extend(requirements(Process::Writer, contract));
         let catalog = Catalog::from_contract(contract, read_only);
@@ -59,9 +59,9 @@ impl Checklist {
             .collect();
         Ok(Self {
             config: loaded.path.to_string_lossy().into_owned(),
-            state: place.dir().to_string_lossy().into_owned(),
+            state: state_dir.dir().to_string_lossy().into_owned(),
             is_new: state::find(context).is_err(),
-            store: place.store().to_string_lossy().into_owned(),
+            store: state_dir.store().to_string_lossy().into_owned(),
             mode: contract.mode(),
             transport,
             tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),

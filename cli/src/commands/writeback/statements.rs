@@ -33,13 +33,13 @@ pub(crate) struct ReceiptTableOptions {
 #[derive(Debug, Args)]
 pub(crate) struct Migration {
     #[command(flatten)]
-    place: ReceiptTableOptions,
+    table: ReceiptTableOptions,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Grants {
     #[command(flatten)]
-    place: ReceiptTableOptions,
+    table: ReceiptTableOptions,
     /// Database role of the reader; for MySQL name or name@host
     #[arg(long, value_name = "ROLE")]
     read_role: Option<String>,
@@ -62,13 +62,13 @@ struct Resolved {
 }
 
 pub(super) fn migration(args: &Migration, context: &Context) -> Result<Exit, ExitError> {
-    let of = args.place.resolve(context)?;
+    let of = args.table.resolve(context)?;
     let text = synapsor_domain::writeback::receipt_table_ddl(of.engine.as_str(), &of.schema, &of.table);
     print(of.engine, &text.map_err(refused)?, context)
 }
 
 pub(super) fn grants(args: Grants, context: &Context) -> Result<Exit, ExitError> {
-    let of = args.place.resolve(context)?;
+    let of = args.table.resolve(context)?;
     let plan = GrantPlan {
         engine: of.engine,
         read_role: args.read_role,

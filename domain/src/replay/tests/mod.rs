@@ -236,12 +236,12 @@ fn rejects_bundle_with_any_changed_json_value() {
     let clean: Json = serde_json::from_slice(&ReplayFixture::new().bundle().to_bytes().unwrap()).unwrap();
     let trust = trust();
     let mut changed = 0;
-    for place in leaves(&clean, String::new()) {
-        for edit in edits(clean.pointer(&place).unwrap()) {
+    for pointer in leaves(&clean, String::new()) {
+        for edit in edits(clean.pointer(&pointer).unwrap()) {
             let mut json = clean.clone();
-            *json.pointer_mut(&place).unwrap() = edit;
+            *json.pointer_mut(&pointer).unwrap() = edit;
             let bytes = canonical::encode_within(&json, BUNDLE_BYTES_MAX).unwrap();
-            assert!(verify(&bytes, &trust).is_err(), "{place}");
+            assert!(verify(&bytes, &trust).is_err(), "{pointer}");
             changed += 1;
         }
     }
@@ -283,18 +283,18 @@ fn rejects_bundle_with_any_changed_byte() {
     }
 }
 
-fn leaves(json: &Json, place: String) -> Vec<String> {
+fn leaves(json: &Json, pointer: String) -> Vec<String> {
     match json {
         Json::Array(items) => items
             .iter()
             .enumerate()
-            .flat_map(|(n, item)| leaves(item, format!("{place}/{n}")))
+            .flat_map(|(n, item)| leaves(item, format!("{pointer}/{n}")))
             .collect(),
         Json::Object(map) => map
             .iter()
-            .flat_map(|(name, item)| leaves(item, format!("{place}/{name}")))
+            .flat_map(|(name, item)| leaves(item, format!("{pointer}/{name}")))
             .collect(),
-        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => vec![place],
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => vec![pointer],
     }
 }
 

@@ -96,7 +96,7 @@ fn grant_columns(
     quote: fn(&str) -> String,
 ) {
     for target in targets(plan, for_writing) {
-        let place = format!("{}.{}", quote(&target.schema), quote(&target.table));
+        let qualified = format!("{}.{}", quote(&target.schema), quote(&target.table));
         let mut given = vec![("SELECT", &target.reads)];
         if for_writing {
             given.push(("UPDATE", &target.writes));
@@ -105,7 +105,7 @@ fn grant_columns(
             let columns: Vec<String> = once(columns).into_iter().map(quote).collect();
             line(
                 text,
-                &format!("GRANT {right} ({}) ON {place} TO {role};", columns.join(", ")),
+                &format!("GRANT {right} ({}) ON {qualified} TO {role};", columns.join(", ")),
             );
         }
     }

@@ -16,9 +16,9 @@ const USER_CHARS_MAX: usize = 32;
 const HOST_CHARS_MAX: usize = 255;
 
 pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
-    let (place, identity) = (name(schema, table), name(schema, "synapsor_database_identity"));
+    let (receipts, identity) = (name(schema, table), name(schema, "synapsor_database_identity"));
     format!(
-        "CREATE TABLE {place} (
+        "CREATE TABLE {receipts} (
   proposal_id VARCHAR(64) NOT NULL PRIMARY KEY,
   proposal_digest VARCHAR(128) NOT NULL,
   outcome VARCHAR(64) NOT NULL,
@@ -271,7 +271,7 @@ fn receipt_part((schema, table): (&str, &str)) -> String {
 /// Returns an SQL expression for whether the procedure's owner may see the triggers of a table; `table` is an
 /// expression.
 fn sees(schema: &str, table: &str) -> String {
-    let has_right = |list, place: &str| has_right("TRIGGER", list, place);
+    let has_right = |list, scope: &str| has_right("TRIGGER", list, scope);
     format!(
         "({} OR {} OR {})",
         has_right("USER_PRIVILEGES", ""),
@@ -284,10 +284,10 @@ fn sees(schema: &str, table: &str) -> String {
 }
 
 /// Returns an SQL expression for whether the procedure's owner has a right in a privilege list of the catalog.
-fn has_right(right: &str, list: &str, place: &str) -> String {
+fn has_right(right: &str, list: &str, scope: &str) -> String {
     format!(
         "EXISTS (SELECT 1 FROM information_schema.{list} WHERE PRIVILEGE_TYPE = '{right}' \
-         AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){place})"
+         AND REPLACE(GRANTEE, '''', '') = CURRENT_USER(){scope})"
     )
 }
 

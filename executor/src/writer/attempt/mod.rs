@@ -156,12 +156,12 @@ impl AttemptRun<'_> {
             };
             // Another writer may hold the lease by now: without it, this writer ends only an attempt that it left
             // in doubt itself.
-            let goes_on = patience.is_in_doubt() || self.is_leased();
+            let may_retry = patience.is_in_doubt() || self.is_leased();
             if let (BackoffClass::Outage, Some(at)) = (pace, self.at) {
                 at.availability.suspect();
             }
-            let goes_on = goes_on && !self.is_stopping_while_away();
-            match patience.next(pace, Instant::now()).filter(|_| goes_on) {
+            let may_retry = may_retry && !self.is_stopping_while_away();
+            match patience.next(pace, Instant::now()).filter(|_| may_retry) {
                 // No slot and no connection is held meanwhile.
                 Some(pause) => self.pause(pause).await,
                 None => return self.release_job(&patience, number, reason).await,
@@ -326,11 +326,17 @@ async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
     let found = ref_of(&changed.receipt, &changed.envelope);
     writer.receipts.add_changed(source, &found.proposal_id);
     let kept = writer.changed_rows.add(found.clone()).await;
-    let place = ComparedSource {
+    let compared = ComparedSource {
         source,
         identity: &changed.receipt.database_identity,
     };
-    let reported = report_finding(writer, place, ReceiptDiscrepancy::RowChangedInCommit, vec![found]).await;
+    let reported = report_finding(
+        writer,
+        compared,
+        ReceiptDiscrepancy::RowChangedInCommit,
+        vec![found],
+    )
+    .await;
     for refusal in [kept, reported].into_iter().filter_map(Result::err) {
         let proposal = &changed.receipt.proposal_id;
         tracing::error!(%proposal, code = %refusal.code, "changed row not recorded: {}", refusal.public);
@@ -340,7 +346,7 @@ async fn keep_changed(writer: &Writer, source: &str, changed: &ChangedRow) {
 /// Stores a rejection that came with a job or its lease.
 async fn keep_rejection(writer: &Writer, job: &LeasedJob, rejection: &DsseEnvelope) {
     match DsseEnvelope::from_bytes(&job.proposal.body) {
-        Ok(proposal) => reject::take_told(writer, proposal, rejection).await,
+        Ok(proposal) => reject::apply_sent(writer, proposal, rejection).await,
         Err(_) => tracing::warn!(proposal = %job.lease.proposal_id, "rejection of a malformed proposal"),
     }
 }

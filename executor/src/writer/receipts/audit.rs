@@ -54,11 +54,11 @@ pub(crate) async fn audit_receipts(writer: &Writer, page: AuditPage) -> Result<A
                 return Ok(done);
             }
         };
-        let place = ComparedSource {
+        let source = ComparedSource {
             source: &page.source,
             identity: &compared.identity,
         };
-        report_lost(writer, place, &compared.lost).await?;
+        report_lost(writer, source, &compared.lost).await?;
         done.compared += compared.compared as u64;
         done.lost = compared.lost.iter().map(|(known, _)| known.to_ref()).collect();
         done.next_before_seq = compared.next_before_seq;

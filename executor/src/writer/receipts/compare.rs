@@ -131,12 +131,12 @@ async fn without_allowed(
 /// Reports lost receipts that the ledger has not recorded as lost.
 pub(crate) async fn report_lost(
     writer: &Writer,
-    place: ComparedSource<'_>,
+    source: ComparedSource<'_>,
     lost: &[(KnownReceipt, bool)],
 ) -> Result<(), PublicError> {
     let new = lost.iter().filter(|(_, is_reported)| !is_reported);
     let refs = new.map(|(known, _)| known.to_ref()).collect();
-    report_finding(writer, place, ReceiptDiscrepancy::EffectLost, refs).await
+    report_finding(writer, source, ReceiptDiscrepancy::EffectLost, refs).await
 }
 
 /// Progress of comparing one source.
@@ -166,11 +166,11 @@ impl Comparison {
             lost.extend(page.lost);
         }
         let older = self.look_at_older(writer, source, next, &mut lost).await;
-        let place = ComparedSource {
+        let compared = ComparedSource {
             source,
             identity: &identity,
         };
-        report_lost(writer, place, &lost)
+        report_lost(writer, compared, &lost)
             .await
             .map_err(NotCompared::Ledger)?;
         look_again(writer, source, &lost).await?;

@@ -20,7 +20,7 @@ pub(crate) struct ComparedSource<'a> {
 /// file creates no new event.
 pub(crate) async fn report_finding(
     writer: &Writer,
-    place: ComparedSource<'_>,
+    compared: ComparedSource<'_>,
     discrepancy: ReceiptDiscrepancy,
     mut receipts: Vec<ReceiptRef>,
 ) -> Result<(), PublicError> {
@@ -29,7 +29,7 @@ pub(crate) async fn report_finding(
     let (trust, _) = (writer.trust)()?;
     for receipts in receipts.chunks(RECEIPT_REFS_MAX) {
         tracing::error!(
-            source = place.source,
+            source = compared.source,
             receipts = receipts.len(),
             first = %receipts[0].proposal_id,
             "{}", discrepancy.as_str()
@@ -39,10 +39,10 @@ pub(crate) async fn report_finding(
             deployment_id: trust.deployment_id.clone(),
             environment: trust.environment,
             writer: writer.name.clone(),
-            source: place.source.to_owned(),
+            source: compared.source.to_owned(),
             discrepancy,
             receipts: receipts.to_vec(),
-            database_identity: place.identity.to_owned(),
+            database_identity: compared.identity.to_owned(),
             at: writer.now(),
         };
         let envelope = DsseEnvelope::sign(ObjectKind::ReceiptFinding, &finding, &writer.key)

@@ -170,13 +170,13 @@ async fn settle_rows(
         }
         done.looked_at += 1;
     }
-    let place = ComparedSource {
+    let compared = ComparedSource {
         source,
         identity: &identity,
     };
     let reported = report_finding(
         writer,
-        place,
+        compared,
         ReceiptDiscrepancy::OrphanReceipt,
         done.orphans.clone(),
     );

@@ -67,8 +67,8 @@ pub(crate) async fn take_lift(
 
 /// Applies freezes and lifts that the ledger sent, and confirms each once. One that fails verification has no
 /// effect.
-pub(crate) async fn take_told(writer: &Arc<Writer>, told: Vec<DsseEnvelope>) {
-    for envelope in told {
+pub(crate) async fn apply_sent(writer: &Arc<Writer>, switches: Vec<DsseEnvelope>) {
+    for envelope in switches {
         match take_one(writer, &envelope).await {
             Ok(digest) if writer.switches.begin_confirmation(digest) => {
                 let writer = Arc::clone(writer);

@@ -71,7 +71,7 @@ fn verified(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) ->
 
 /// Applies a rejection that the ledger sent. One that fails verification stops nothing; a genuine one is
 /// followed by its tombstone.
-pub(crate) async fn take_told(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) {
+pub(crate) async fn apply_sent(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) {
     let ending = match verified(writer, proposal, decision) {
         Ok(ending) => ending,
         Err(refusal) => {

@@ -58,7 +58,7 @@ pub(super) async fn serve(
             accepted = accept(&listener, &places) => accepted,
             () = stop.cancelled() => break,
         };
-        let Some((stream, place)) = accepted else {
+        let Some((stream, slot)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
@@ -69,11 +69,11 @@ pub(super) async fn serve(
         match tls.clone() {
             None => tasks.spawn(async move {
                 connection.plain(stream).await;
-                drop(place);
+                drop(slot);
             }),
             Some(tls) => tasks.spawn(async move {
                 connection.over_tls(stream, &tls).await;
-                drop(place);
+                drop(slot);
             }),
         };
     }
@@ -87,7 +87,7 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = places
+    let slot = places
         .clone()
         .acquire_owned()
         .await
@@ -96,7 +96,7 @@ async fn accept(
     // Responses are small and must not be delayed. Both options are optional, so errors are ignored.
     let _ = stream.set_nodelay(true);
     let _ = rustix::net::sockopt::set_tcp_user_timeout(&stream, UNACKNOWLEDGED_MS_MAX);
-    Some((stream, place))
+    Some((stream, slot))
 }
 
 struct Connection {

@@ -49,8 +49,8 @@ pub(super) fn alarm(
     let id = proposal_id(event)?;
     let source = source_of(conn, event, id)?;
     let named = named(event, body.presented_digest)?;
-    let place = event.seq * PLACES_PER_EVENT;
-    receipts::insert_incident(conn, place, UNPROVEN, &source, (&named, None))
+    let position = event.seq * PLACES_PER_EVENT;
+    receipts::insert_incident(conn, position, UNPROVEN, &source, (&named, None))
 }
 
 pub(super) fn found(
@@ -66,9 +66,9 @@ pub(super) fn found(
     }
     let kind = finding.discrepancy.as_str();
     for fresh in receipts::fresh(conn, &finding)? {
-        let place = event.seq * PLACES_PER_EVENT + fresh.index;
+        let position = event.seq * PLACES_PER_EVENT + fresh.index;
         let receipt = (fresh.named, fresh.receipt_seq);
-        receipts::insert_incident(conn, place, kind, &finding.source, receipt)?;
+        receipts::insert_incident(conn, position, kind, &finding.source, receipt)?;
     }
     Ok(())
 }

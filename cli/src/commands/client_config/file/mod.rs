@@ -117,10 +117,10 @@ fn unparsable(why: &str) -> ExitError {
     .with_fix(UNPARSABLE_FIX)
 }
 
-fn shape(place: &str, wanted: &str) -> ExitError {
+fn shape(key: &str, wanted: &str) -> ExitError {
     ExitError::new(
         ErrorCode::ClientFileShape,
-        format!("{place} of the client's file is not {wanted}"),
+        format!("{key} of the client's file is not {wanted}"),
     )
     .with_fix("fix the file manually")
 }

@@ -86,7 +86,7 @@ fn hand_on_comments(document: &mut DocumentMut, removed: &Table) {
 }
 
 /// The first table below `table`, at any depth, that follows `place` in the file.
-fn tables_after<'a>(table: &'a mut Table, place: Option<isize>, first: &mut Option<&'a mut Table>) {
+fn tables_after<'a>(table: &'a mut Table, position: Option<isize>, first: &mut Option<&'a mut Table>) {
     for (_, item) in table.iter_mut() {
         let tables: Vec<&mut Table> = match item {
             Item::Table(table) => vec![table],
@@ -97,10 +97,10 @@ fn tables_after<'a>(table: &'a mut Table, place: Option<isize>, first: &mut Opti
             let is_first = first
                 .as_ref()
                 .is_none_or(|first| found.position() < first.position());
-            if found.position() > place && is_first {
+            if found.position() > position && is_first {
                 *first = Some(found);
             } else {
-                tables_after(found, place, first);
+                tables_after(found, position, first);
             }
         }
     }
