@@ -11,7 +11,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::guard::{NotAdvanced, check_advanced, guard_strength, reads_back};
 use synapsor_domain::proposal::{GuardStrength, Proposal};
-use synapsor_domain::review;
+use synapsor_domain::review::ReviewDocument;
 use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind, find};
 
@@ -503,7 +503,7 @@ fn rejects_json_that_cannot_be_compared() {
 
 #[test]
 fn review_document_names_guard_strength_and_advance() {
-    let document = |case: Case| review::document(&case.proposal(), Digest::of_typed("t", b""));
+    let document = |case: Case| ReviewDocument::of(&case.proposal(), Digest::of_typed("t", b"")).text;
     let counted = document(case(INCREMENT, "bigint", Value::int(7)));
     assert!(
         counted.contains("guard           version column version = 7 (bigint, strong)"),
@@ -531,7 +531,7 @@ fn review_document_names_guard_strength_and_advance() {
     let bare = case(PLAIN, "bigint", Value::int(7));
     let mut earlier = bare.proposal();
     (earlier.guard.strength, earlier.guard.declared_type) = (None, None);
-    let earlier = review::document(&earlier, Digest::of_typed("t", b""));
+    let earlier = ReviewDocument::of(&earlier, Digest::of_typed("t", b"")).text;
     assert!(
         earlier.contains("guard           version column version = 7\n"),
         "{earlier}"

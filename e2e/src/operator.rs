@@ -6,7 +6,7 @@ use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, DecisionKind, Freeze, RENDERER, ReceiptAction, ReceiptOrder, ReviewedDocument,
+    ApplyOrder, Decision, DecisionKind, Freeze, ReceiptAction, ReceiptOrder, ReviewedDocument,
     SignatureAudience, SignerInfo, Unfreeze,
 };
 use synapsor_domain::digest::Digest;
@@ -75,8 +75,8 @@ pub fn decision(deployment: &Deployment, person: &Person, subject: &Subject, kin
             role: subject.proposal.approval.required_role.clone(),
         },
         render: ReviewedDocument {
-            renderer: RENDERER.to_owned(),
-            digest: review::digest(&subject.proposal, subject.digest),
+            renderer: review::Renderer::CURRENT.as_str().to_owned(),
+            digest: review::ReviewDocument::of(&subject.proposal, subject.digest).digest(),
         },
         seen_checkpoint: None,
         issued_at: now(),

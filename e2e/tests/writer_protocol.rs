@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
-use synapsor_domain::review;
+use synapsor_domain::review::ReviewDocument;
 use synapsor_domain::value::{Value, find};
 use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 use synapsor_e2e::agent::Agent;
@@ -98,7 +98,7 @@ async fn rejects_model_value_for_writer_managed_version() -> anyhow::Result<()> 
 async fn writer_sets_the_timestamp_version() -> anyhow::Result<()> {
     let mut harness = harness_with(TIMED, WITH_TIME).await?;
     let (subject, digest) = (&harness.subject.proposal, harness.subject.digest);
-    let document = review::document(subject, digest);
+    let document = ReviewDocument::of(subject, digest).text;
     assert!(document.contains("WEAK: version column changed_at"), "{document}");
     let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -208,7 +208,7 @@ async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
     // One row for the update, one for the update of the trigger that increments the version.
     let two_rows = acknowledged(r#"[{ "table": "main.notes", "rows": 2 }]"#);
     let mut admitted = harness_with(&two_rows, &elsewhere).await?;
-    let document = review::document(&admitted.subject.proposal, admitted.subject.digest);
+    let document = ReviewDocument::of(&admitted.subject.proposal, admitted.subject.digest).text;
     for effect in [
         "trigger invoices_version",
         "trigger noted",

@@ -9,7 +9,7 @@ use synapsor_anchors::trust::TrustFileCache;
 use synapsor_chassis::clock::ManualClock;
 use synapsor_chassis::random;
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
+    ApplyOrder, Decision, DecisionKind, ReviewedDocument, SignatureAudience, SignerInfo,
 };
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
@@ -145,8 +145,8 @@ impl TestLedger {
                 role: "approver".into(),
             },
             render: ReviewedDocument {
-                renderer: RENDERER.into(),
-                digest: review::digest(&draft.proposal, digest),
+                renderer: review::Renderer::CURRENT.as_str().into(),
+                digest: review::ReviewDocument::of(&draft.proposal, digest).digest(),
             },
             seen_checkpoint: None,
             issued_at: now,

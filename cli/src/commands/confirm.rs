@@ -44,7 +44,7 @@ impl ConfirmOptions {
             ConfirmationPrompt::Nothing => return Ok(()),
             ConfirmationPrompt::Yes => format!("Type yes to {act}:"),
             ConfirmationPrompt::Code => {
-                format!("A value was truncated. Type the short code to {act}:")
+                format!("A value is not shown in full. Type the short code to {act}:")
             }
         };
         if is_answer(

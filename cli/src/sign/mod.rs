@@ -4,14 +4,14 @@
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
-    ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
-    SignerTreeHead, VerifiedDecision,
+    ApplyOrder, Decision, DecisionKind, ReviewedDocument, SignatureAudience, SignerInfo, SignerTreeHead,
+    VerifiedDecision,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, ORDER_MINUTES};
 use synapsor_domain::log::Checkpoint;
 use synapsor_domain::proposal::VerifiedProposal;
-use synapsor_domain::review;
+use synapsor_domain::review::{Renderer, ReviewDocument};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
@@ -60,8 +60,8 @@ pub(crate) fn decision(
         audience: audience(attested, terms.trust),
         approver: approver(terms, &proposal.approval.required_role),
         render: ReviewedDocument {
-            renderer: RENDERER.to_owned(),
-            digest: review::digest(proposal, attested.digest()),
+            renderer: Renderer::CURRENT.as_str().to_owned(),
+            digest: ReviewDocument::of(proposal, attested.digest()).digest(),
         },
         seen_checkpoint: seen(terms.seen),
         issued_at: terms.now,
@@ -177,7 +177,7 @@ pub(crate) enum ConfirmationPrompt {
     Nothing,
     /// Type `yes`.
     Yes,
-    /// Type the short code, because a value was truncated.
+    /// Type the short code, because a value is not shown in full.
     Code,
 }
 
@@ -189,7 +189,7 @@ impl ConfirmationInput<'_> {
         attested: &VerifiedProposal,
         environment: DeploymentEnvironment,
     ) -> Result<ConfirmationPrompt, ExitError> {
-        let abbreviated = review::is_abbreviated(attested.proposal());
+        let abbreviated = ReviewDocument::of(attested.proposal(), attested.digest()).is_abbreviated;
         let code = attested.digest().short_code();
         if self.code.is_some_and(|typed| !is_code(typed, &code)) {
             return Err(other_code());
@@ -213,14 +213,19 @@ impl ConfirmationInput<'_> {
             )
             .with_fix("pass the proposal id"));
         }
-        if (environment != DeploymentEnvironment::Dev || abbreviated) && self.code.is_none() {
-            return Err(ExitError::new(
-                ErrorCode::CodeRequired,
-                "--yes requires --code in this environment: the short code of the reviewed digest",
-            )
-            .with_fix(
-                "read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX",
-            ));
+        if self.code.is_none() {
+            if abbreviated {
+                return Err(code_required(
+                    "--yes requires --code: the review does not show every value in full",
+                    "read it with `synapsor-runner proposals show ID --full`, and pass its code as --code XXXX-XXXX-XXXX",
+                ));
+            }
+            if environment != DeploymentEnvironment::Dev {
+                return Err(code_required(
+                    "--yes requires --code in this environment: the short code of the reviewed digest",
+                    "read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX",
+                ));
+            }
         }
         Ok(ConfirmationPrompt::Nothing)
     }
@@ -239,6 +244,10 @@ pub(crate) fn is_answer(question: ConfirmationPrompt, typed: &str, code: &str) -
 fn is_code(typed: &str, code: &str) -> bool {
     let plain = |text: &str| text.trim().replace('-', "").to_ascii_uppercase();
     plain(typed) == plain(code)
+}
+
+fn code_required(text: &str, fix: &str) -> ExitError {
+    ExitError::new(ErrorCode::CodeRequired, text).with_fix(fix)
 }
 
 fn other_code() -> ExitError {

@@ -1,7 +1,7 @@
 //! Apply orders, validity and the rules of `--yes` and `--code`, on a proposal with hostile text.
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::approval::{VerificationContext, verify_decision, verify_order};
+use synapsor_domain::approval::{ApprovalRule, VerificationContext, verify_decision, verify_order};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::fixture::{attested, checkpoint, key, now, trust};
@@ -225,13 +225,16 @@ fn without_yes_flag_terminal_prompt_is_required() {
 #[test]
 fn hostile_proposal_text_is_escaped() {
     let attested = attested(HOSTILE, &trust("dev"));
-    let document = review::document(attested.proposal(), attested.digest());
+    let document = ReviewDocument::of(attested.proposal(), attested.digest()).text;
     assert!(
         document.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
         "{document}"
     );
     assert!(document.lines().all(|line| line.len() <= 80), "{document}");
-    let joined = document.replace("\n    ", "");
+    let joined: String = document
+        .lines()
+        .map(|line| line.trim_start_matches(' '))
+        .collect();
     let expected = "ok\\u{1B}[2J\\u{202E}\\u{200B} caf\\u{E9}\\u{D}\\u{A}approved by ann";
     assert_eq!(joined.matches(expected).count(), 2, "{document}");
     assert!(document.contains("guard           WEAK"), "{document}");
@@ -240,4 +243,63 @@ fn hostile_proposal_text_is_escaped() {
         document.find("expires at").unwrap() < agent,
         "agent text comes last"
     );
+}
+
+#[test]
+fn approval_of_each_published_document_counts() {
+    let trust = trust("dev");
+    let attested = attested(&"long ".repeat(1_000), &trust);
+    let seen = checkpoint();
+    let signed = |named: &str, rendered: Renderer| {
+        let terms = terms(&trust, &seen, 4, None);
+        let mut decision = decision(&attested, DecisionKind::Approve, None, &terms).unwrap();
+        named.clone_into(&mut decision.render.renderer);
+        decision.render.digest =
+            ReviewDocument::rendered(attested.proposal(), attested.digest(), rendered).digest();
+        let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &key(4)).unwrap();
+        let judge = VerificationContext {
+            trust: &trust,
+            now: now(),
+            proposal: attested.proposal(),
+            proposal_digest: attested.digest(),
+        };
+        verify_decision(&envelope, &judge)
+            .map(|_| ())
+            .map_err(|refusal| refusal.rule)
+    };
+    assert_eq!(signed("cli/1", Renderer::Cli1), Ok(()));
+    assert_eq!(signed("cli/2", Renderer::Cli2), Ok(()));
+    for (named, rendered) in [
+        ("cli/1", Renderer::Cli2),
+        ("cli/2", Renderer::Cli1),
+        ("cli/3", Renderer::Cli2),
+        ("", Renderer::Cli2),
+    ] {
+        assert_eq!(signed(named, rendered), Err(ApprovalRule::Render), "{named}");
+    }
+}
+
+#[test]
+fn missing_code_names_its_cause() {
+    let trust = trust("production");
+    let long = "z".repeat(3_000);
+    for (environment, text, cause) in [
+        (DeploymentEnvironment::Production, "plain", "in this environment"),
+        (DeploymentEnvironment::Dev, long.as_str(), "every value in full"),
+        (
+            DeploymentEnvironment::Production,
+            long.as_str(),
+            "every value in full",
+        ),
+    ] {
+        let input = ConfirmationInput {
+            yes: true,
+            code: None,
+            reference: "wrp_0",
+            interactive: false,
+        };
+        let refused = input.question(&attested(text, &trust), environment).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::CodeRequired);
+        assert!(refused.message().contains(cause), "{}", refused.message());
+    }
 }

@@ -32,8 +32,6 @@ use crate::signing::KeyId;
 use crate::timestamp::Timestamp;
 use crate::trust::DeploymentEnvironment;
 
-/// Name and version of the review document.
-pub const RENDERER: &str = "cli/1";
 /// Error text for an object whose signer is not a valid operator.
 const SIGNER_NOT_VALID: &str = "not signed by a valid operator key of the trust file";
 

@@ -2,11 +2,11 @@
 
 use super::reason::check_length;
 use super::refusal::{ApprovalRefusal, ApprovalRule};
-use super::{ApplyOrder, Decision, DecisionKind, RENDERER, SignatureAudience, SignerInfo};
+use super::{ApplyOrder, Decision, DecisionKind, SignatureAudience, SignerInfo};
 use crate::digest::Digest;
 use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
 use crate::proposal::Proposal;
-use crate::review;
+use crate::review::{Renderer, ReviewDocument};
 use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{APPLIER, Position, TrustFile};
@@ -108,19 +108,28 @@ pub fn verify_decision_at(
     check_length(decision.reason.as_deref())
         .map_err(|refusal| refused(ApprovalRule::Malformed, refusal.public))?;
     if !deny {
-        let expected = review::digest(judge.proposal, judge.proposal_digest);
-        if decision.render.renderer != RENDERER || decision.render.digest != expected {
-            return Err(refused(
-                ApprovalRule::Render,
-                "the document that was signed is not the one that this proposal renders to; approve with this version",
-            ));
-        }
+        check_document(&decision, judge)?;
     }
     Ok(VerifiedDecision {
         digest,
         decision,
         person,
     })
+}
+
+/// Checks that an approval covers the document that this proposal renders to, in the version that was signed.
+fn check_document(decision: &Decision, judge: &VerificationContext<'_>) -> Result<(), ApprovalRefusal> {
+    let is_same = Renderer::named(&decision.render.renderer).is_some_and(|renderer| {
+        let document = ReviewDocument::rendered(judge.proposal, judge.proposal_digest, renderer);
+        document.digest() == decision.render.digest
+    });
+    if is_same {
+        return Ok(());
+    }
+    Err(refused(
+        ApprovalRule::Render,
+        "the document that was signed is not the one that this proposal renders to; approve with this version",
+    ))
 }
 
 /// Verifies one apply order; role `applier`.

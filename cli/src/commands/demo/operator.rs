@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::review;
+use synapsor_domain::review::ReviewDocument;
 
 use super::printer::DemoPrinter;
 use super::{DemoProcesses, Facts, READ_TOOL, answered, invoice};
@@ -36,7 +36,10 @@ impl OperatorSteps<'_> {
             let digest = looked.attested.digest();
             let is_first = !facts.contains_key("approval");
             if is_first {
-                for line in review::document(looked.attested.proposal(), digest).lines() {
+                for line in ReviewDocument::of(looked.attested.proposal(), digest)
+                    .text
+                    .lines()
+                {
                     self.printer.quote(line)?;
                 }
             }

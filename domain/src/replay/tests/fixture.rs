@@ -5,8 +5,7 @@ use zeroize::Zeroizing;
 
 use super::super::ProofBundle;
 use crate::approval::{
-    ApplyOrder, Decision, DecisionKind, RENDERER, ReviewedDocument, SignatureAudience, SignerInfo,
-    SignerTreeHead,
+    ApplyOrder, Decision, DecisionKind, ReviewedDocument, SignatureAudience, SignerInfo, SignerTreeHead,
 };
 use crate::context_ticket::{self, ContextTicket, RecordKind, TicketContext};
 use crate::digest::Digest;
@@ -246,7 +245,7 @@ fn decision() -> Decision {
         audience: audience(),
         approver: approver("billing_lead"),
         render: ReviewedDocument {
-            renderer: RENDERER.to_owned(),
+            renderer: review::Renderer::CURRENT.as_str().to_owned(),
             digest: digest("filled in"),
         },
         seen_checkpoint: Some(seen()),
@@ -365,7 +364,7 @@ impl ReplayFixture {
         let subject = proposal.digest(ObjectKind::Proposal).unwrap();
         if !self.fixed.decision {
             self.decision.proposal_digest = subject;
-            self.decision.render.digest = review::digest(&self.proposal, subject);
+            self.decision.render.digest = review::ReviewDocument::of(&self.proposal, subject).digest();
         }
         let decision =
             DsseEnvelope::sign(ObjectKind::Decision, &self.decision, &key(self.signers.decision)).unwrap();
@@ -417,7 +416,7 @@ impl ReplayFixture {
         let proposal = DsseEnvelope::sign(ObjectKind::Proposal, &self.proposal, &key(READER)).unwrap();
         let subject = proposal.digest(ObjectKind::Proposal).unwrap();
         self.decision.proposal_digest = subject;
-        self.decision.render.digest = review::digest(&self.proposal, subject);
+        self.decision.render.digest = review::ReviewDocument::of(&self.proposal, subject).digest();
         let decision = DsseEnvelope::sign(ObjectKind::Decision, &self.decision, &key(ANN)).unwrap();
         let ticket = DsseEnvelope::sign(ObjectKind::ContextTicket, ticket, &key(signer)).unwrap();
         let bodies = [
