@@ -25,6 +25,20 @@ pub struct ChangePlan {
     pub set: Vec<ColumnValue>,
     pub guard: RowGuard,
     pub side_effects: Vec<String>,
+    /// One line for each read column that the database computes. Readers before it sign none of them.
+    pub computed: Vec<String>,
+}
+
+impl ChangePlan {
+    /// Returns the list of side effects that a proposal carries.
+    pub fn all_side_effects(&self) -> Vec<String> {
+        [self.side_effects.as_slice(), &self.computed].concat()
+    }
+
+    /// Whether a proposal lists the side effects of this plan, with or without the computed columns.
+    pub fn is_listed_by(&self, side_effects: &[String]) -> bool {
+        side_effects == self.side_effects || side_effects == self.all_side_effects()
+    }
 }
 
 /// Plans the change of this row by a capability with these arguments.
@@ -64,7 +78,19 @@ pub fn plan(
             .into_iter()
             .chain(acknowledged.side_effects())
             .collect(),
+        computed: computed(capability, row, shape),
     })
+}
+
+/// Returns a line for each read column that the database computes from others. Key and tenant must stay the same,
+/// and PostgreSQL's row version is shown as the guard.
+fn computed(capability: &Capability, row: &[ColumnValue], shape: &TableSchema) -> Vec<String> {
+    let tenant = capability.target.tenant_key.as_deref();
+    let read = row.iter().filter_map(|read| shape.column(&read.column));
+    read.filter(|column| column.generated && !column.primary_key && column.declared_type != "xid")
+        .filter(|column| tenant != Some(column.name.as_str()))
+        .map(|column| format!("column {} is computed by the database and follows", column.name))
+        .collect()
 }
 
 /// Returns the effects that code on the table may have under this contract. A handler's statements run such code

@@ -120,6 +120,44 @@ fn with(column: &str, value: Value) -> Vec<ColumnValue> {
     row
 }
 
+/// Makes a column of the table one that the database computes.
+fn with_computed(name: &str, declared: &str) -> TableSchema {
+    let mut shape = shape();
+    shape.columns.retain(|column| column.name != name);
+    shape.columns.push(TableColumn {
+        generated: true,
+        ..column(name, declared)
+    });
+    shape
+}
+
+#[test]
+fn computed_columns_that_were_read_are_listed() {
+    let mut row = row();
+    row.push(ColumnValue::new("total", Value::int(5500)));
+    let plan = planned(&args(), &row, &with_computed("total", "INTEGER"), "acme").unwrap();
+    let line = "column total is computed by the database and follows".to_owned();
+    assert_eq!(plan.side_effects, Vec::<String>::new());
+    assert_eq!(plan.all_side_effects(), [line.clone()]);
+    // A reader before 0.2 lists none of them; any other list is not the plan's.
+    assert!(plan.is_listed_by(&[]) && plan.is_listed_by(std::slice::from_ref(&line)));
+    assert!(!plan.is_listed_by(&[line.clone(), line]) && !plan.is_listed_by(&["x".to_owned()]));
+}
+
+#[test]
+fn unread_key_tenant_and_row_version_are_not_listed() {
+    for (name, declared) in [
+        ("total", "INTEGER"),
+        ("tenant_id", "TEXT"),
+        ("id", "TEXT"),
+        ("version", "xid"),
+    ] {
+        let shape = with_computed(name, declared);
+        let plan = planned(&args(), &row(), &shape, "acme").unwrap();
+        assert_eq!(plan.all_side_effects(), Vec::<String>::new(), "{name}");
+    }
+}
+
 #[test]
 fn plan_names_row_new_values_and_version() {
     let plan = planned(&args(), &row(), &shape(), "acme").unwrap();

@@ -87,12 +87,12 @@ pub(crate) fn create_proposal(
         },
         operation: Operation::Update,
         args,
+        side_effects: plan.all_side_effects(),
         target: plan.target,
         set: plan.set,
         before: found.row.clone(),
         guard: plan.guard,
         schema_fingerprint: found.shape.fingerprint(),
-        side_effects: plan.side_effects,
         approval: ApprovalTerms {
             required_role: spec
                 .approval

@@ -402,7 +402,7 @@ fn check_plan(
     if plan.guard != proposal.guard {
         return Err(refused("guard"));
     }
-    if plan.side_effects != proposal.side_effects {
+    if !plan.is_listed_by(&proposal.side_effects) {
         return Err(refused("list of side effects"));
     }
     let role = spec.approval.required_role.as_deref().unwrap_or(APPROVER);
