@@ -11,6 +11,7 @@ mod mcp_client;
 mod operator_key;
 mod output;
 mod pinned_checkpoint;
+mod readable;
 mod sign;
 mod state;
 mod supervisor;

@@ -138,7 +138,7 @@ fn computed_columns_that_were_read_are_listed() {
     let plan = planned(&args(), &row, &with_computed("total", "INTEGER"), "acme").unwrap();
     let line = "column total is computed by the database and follows".to_owned();
     assert_eq!(plan.side_effects, Vec::<String>::new());
-    assert_eq!(plan.all_side_effects(), [line.clone()]);
+    assert_eq!(plan.all_side_effects(), std::slice::from_ref(&line));
     // A reader before 0.2 lists none of them; any other list is not the plan's.
     assert!(plan.is_listed_by(&[]) && plan.is_listed_by(std::slice::from_ref(&line)));
     assert!(!plan.is_listed_by(&[line.clone(), line]) && !plan.is_listed_by(&["x".to_owned()]));

@@ -9,9 +9,11 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
+use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, change_lines};
+use synapsor_domain::value::Value;
 
 use crate::mcp_client::{McpClient, ToolCallResult, shown};
-use crate::{Context, contract_file, output};
+use crate::{Context, contract_file, output, readable};
 
 const TEXT_SAMPLE: &str = "sample";
 
@@ -258,20 +260,35 @@ pub(super) fn show_refusal(answer: &ToolCallResult) -> Result<bool, ExitError> {
     Ok(true)
 }
 
+/// Prints one change: a short one in one line, a long one by its differences; and its readable form.
+fn show_change(column: &str, change: &Json) -> Result<(), ExitError> {
+    let [before, after] =
+        ["before", "proposed"].map(|side| change.get(side).map_or(Value::null(), text_value));
+    let column = output::safe(column);
+    let is_long = |value: &Value| value.as_text().is_some_and(|text| text.len() > SHORT_VALUE_CHARS);
+    if is_long(&before) || is_long(&after) {
+        output::line(format!("  {column}:"))?;
+        output::text(&change_lines(&before, &after))?;
+    } else {
+        let spelled = |value: &Value| output::safe(value.as_text().unwrap_or("null"));
+        output::line(format!("  {column}: {} -> {}", spelled(&before), spelled(&after)))?;
+    }
+    let mut page = String::new();
+    readable::change(&mut page, &column, &before, &after, VALUE_CHARS_MAX);
+    output::text(&page)
+}
+
+fn text_value(value: &Json) -> Value {
+    match value {
+        Json::Null => Value::null(),
+        value => Value::text(shown(value)),
+    }
+}
+
 /// Prints the ids of a result and the operator's next commands.
 pub(super) fn show_proposal(answer: &ToolCallResult) -> Result<(), ExitError> {
     for (column, change) in answer.diff().into_iter().flatten() {
-        let side = |name: &str| {
-            change
-                .get(name)
-                .map_or_else(|| "?".to_owned(), |v| output::safe(&shown(v)))
-        };
-        output::line(format!(
-            "  {}: {} -> {}",
-            output::safe(column),
-            side("before"),
-            side("proposed")
-        ))?;
+        show_change(column, change)?;
     }
     if let Some(id) = answer.evidence_id() {
         output::line(format!("evidence  {}", output::safe(id)))?;

@@ -22,7 +22,8 @@ pub(crate) enum Command {
     List(list::List),
     /// Show and verify the review document of one proposal
     #[command(
-        after_help = "Examples:\n  synapsor-runner proposals show latest\n  synapsor-runner proposals show wrp_4f --json\n\n\
+        after_help = "Examples:\n  synapsor-runner proposals show latest\n  synapsor-runner proposals show wrp_4f --json\n  \
+        synapsor-runner proposals show latest --full | less\n\n\
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
     )]
     Show(show::Show),

@@ -2,15 +2,19 @@
 
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::DecisionKind;
-use synapsor_domain::review;
+use synapsor_domain::review::ReviewDocument;
 
 use crate::output::shape::time_left;
 use crate::output::{self, safe};
+use crate::readable;
 use crate::workflows::{self, ProposalView};
 
 /// Prints the document before a prompt: on stdout, or on stderr when stdout is JSON.
 pub(crate) fn show(looked: &ProposalView, is_json: bool) -> Result<(), ExitError> {
-    let page = document(looked) + &status_fields(looked, false);
+    let document = document(looked);
+    let page = document.text
+        + &readable::document(looked.attested.proposal(), false)
+        + &status_fields(looked, false);
     if is_json {
         output::note(page.trim_end());
         return Ok(());
@@ -18,8 +22,14 @@ pub(crate) fn show(looked: &ProposalView, is_json: bool) -> Result<(), ExitError
     output::text(&page)
 }
 
-pub(crate) fn document(looked: &ProposalView) -> String {
-    review::document(looked.attested.proposal(), looked.attested.digest())
+pub(crate) fn document(looked: &ProposalView) -> ReviewDocument {
+    ReviewDocument::of(looked.attested.proposal(), looked.attested.digest())
+}
+
+/// Every value in full, in the escaped spelling and in the readable form.
+pub(super) fn in_full(looked: &ProposalView) -> String {
+    let proposal = looked.attested.proposal();
+    ReviewDocument::in_full(proposal, looked.attested.digest()) + &readable::document(proposal, true)
 }
 
 /// Formats the current, unsigned state: proposal state, approvals so far, time left.
@@ -57,6 +67,13 @@ fn standing(looked: &ProposalView) -> Vec<(&'static str, String)> {
     ];
     if !looked.state.is_terminal() {
         fields.push(("time left", time_left(workflows::now(), proposal.not_after)));
+    }
+    if document(looked).is_abbreviated {
+        let text = format!(
+            "read the rest with `synapsor-runner proposals show {} --full`",
+            proposal.id
+        );
+        fields.push(("not in full", text));
     }
     let needed = proposal.approval.quorum.max(1);
     fields.push(("approvals", format!("{} of {needed}", looked.approvers().len())));

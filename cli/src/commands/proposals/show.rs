@@ -4,11 +4,12 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 
-use super::page::{document, status_fields};
+use super::page::{document, in_full, status_fields};
 use crate::Context;
 use crate::connection::LedgerConnection;
 use crate::operator_key::posture_here;
 use crate::output::{self, shape};
+use crate::readable;
 use crate::workflows::{self, ProposalView};
 
 #[derive(Debug, Args)]
@@ -19,6 +20,9 @@ pub(crate) struct Show {
     /// Include digests, keys and the tree head
     #[arg(long, visible_alias = "debug")]
     details: bool,
+    /// Show every value in full, for a pager; this is not the document that is signed
+    #[arg(long)]
+    full: bool,
 }
 
 pub(super) async fn show(
@@ -31,7 +35,12 @@ pub(super) async fn show(
         output::json(&shown(&looked))?;
         return Ok(Exit::Ok);
     }
-    output::text(&document(&looked))?;
+    if args.full {
+        output::text(&in_full(&looked))?;
+    } else {
+        output::text(&document(&looked).text)?;
+        output::text(&readable::document(looked.attested.proposal(), false))?;
+    }
     output::text(&status_fields(&looked, args.details))?;
     let posture = posture_here(context, session.trust()).unwrap_or("no local signing key");
     output::line(format!("posture: {posture}"))?;
@@ -68,7 +77,9 @@ fn shown(looked: &ProposalView) -> Json {
     object.insert("state".to_owned(), json!(looked.state));
     object.insert("started".to_owned(), json!(looked.started));
     object.insert("proposal".to_owned(), json!(looked.attested.proposal()));
-    object.insert("review_document".to_owned(), json!(document(looked)));
+    let document = document(looked);
+    object.insert("review_document".to_owned(), json!(document.text));
+    object.insert("review_is_abbreviated".to_owned(), json!(document.is_abbreviated));
     object.insert(
         "approvals".to_owned(),
         json!({ "have": looked.approvers().len(), "need": quorum }),
