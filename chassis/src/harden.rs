@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use synapsor_codes::ErrorCode;
 
+use crate::panics;
 use crate::run::ExitError;
 
 /// Hardens this process. On Linux, other processes of the same user cannot trace it or read it through `/proc`. It
@@ -48,6 +49,9 @@ fn disable_ptrace() -> rustix::io::Result<()> {
 
 /// Reports only the location: the panic message can contain any value, including secrets.
 fn report_panic(info: &std::panic::PanicHookInfo<'_>) {
+    if panics::is_contained() {
+        return;
+    }
     let mut stderr = std::io::stderr().lock();
     let _ = match info.location() {
         Some(location) => writeln!(

@@ -12,6 +12,7 @@ pub mod http_flags;
 pub mod identity;
 pub mod invisible;
 pub mod join;
+pub mod panics;
 pub mod random;
 pub mod release;
 pub mod retry;
