@@ -157,6 +157,8 @@ error_codes! {
         InvalidHandlerMethod = "INVALID_HANDLER_METHOD", exit Usage;
         /// `timeout_ms` is not a positive integer.
         InvalidHandlerTimeout = "INVALID_HANDLER_TIMEOUT", exit Usage;
+        /// `max_connections` is not an integer from 1 to 256.
+        InvalidMaxConnections = "INVALID_MAX_CONNECTIONS", exit Usage;
         /// `maximum` is not a number.
         InvalidMaximum = "INVALID_MAXIMUM", exit Usage;
         /// `max_length` is not a positive integer.
@@ -1113,12 +1115,18 @@ error_codes! {
         SourceFileMissing = "SOURCE_FILE_MISSING", exit Usage;
         /// The source lacks a database, schema, table or column that the contract or URL names.
         SourceObjectNotFound = "SOURCE_OBJECT_NOT_FOUND";
-        /// The source is reachable, but the process rejects its database at the start.
-        SourceRefused = "SOURCE_REFUSED", exit Usage;
+        /// The source is behind a connection pooler that its URL does not declare, or that allows no transaction.
+        SourcePooler = "SOURCE_POOLER", exit Unreachable, safe TemporarilyUnavailable;
+        /// The server of the source speaks another protocol, or is a product that is not supported.
+        SourceProtocol = "SOURCE_PROTOCOL", exit Unreachable, safe TemporarilyUnavailable;
         /// The source database did not respond in time.
         SourceTimeout = "SOURCE_TIMEOUT", exit Unreachable, safe TemporarilyUnavailable;
+        /// The connection to the source cannot be encrypted, or the server's certificate is not trusted.
+        SourceTlsFailed = "SOURCE_TLS_FAILED", exit Unreachable, safe TemporarilyUnavailable;
         /// The settings of the source do not require an encrypted connection with a verified server certificate.
         SourceTlsRequired = "SOURCE_TLS_REQUIRED", exit Usage;
+        /// The server of the source is older than the oldest supported version.
+        SourceTooOld = "SOURCE_TOO_OLD", safe TemporarilyUnavailable;
         /// The source database is unreachable or busy, or requires recovery after a crash.
         SourceUnavailable = "SOURCE_UNAVAILABLE", exit Unreachable, safe TemporarilyUnavailable;
         /// The URL of the source is invalid or unreadable, or does not match the chosen engine.

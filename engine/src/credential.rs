@@ -5,14 +5,23 @@
 use std::fmt;
 use std::path::Path;
 
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
-use synapsor_chassis::secret::{SECRET_BYTES_MAX, Secret, SecretError};
+use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Source, Ssl, SslMode};
 use synapsor_domain::digest::Digest;
+use synapsor_domain::error::PublicError;
 
+use synapsor_source::db_error_message::explain;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::{CertificatesProblem, ErrorCause};
+
+use crate::authorities;
+
+/// Maximum size of a file of certificates, in bytes; bundles of cloud providers have some hundred kilobytes.
+const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Locations of the URL and the certificates of one source.
 #[derive(Clone)]
@@ -20,6 +29,8 @@ pub struct Credential {
     env: EnvVars,
     url_name: String,
     ssl: Option<Ssl>,
+    /// Variable of the authorities, without a contract.
+    ca_name: Option<String>,
     is_galera_single_writer: bool,
 }
 
@@ -29,10 +40,10 @@ pub struct CredentialMaterial {
     /// The mode that the contract requires; `None` leaves it to the engine: unencrypted on loopback,
     /// `verify-full` elsewhere.
     pub mode: Option<SslMode>,
-    /// PEM.
-    pub ca: Option<Secret>,
+    /// The authorities that the TLS library accepts, PEM.
+    pub ca: Option<Vec<u8>>,
     /// PEM: certificate and key.
-    pub client: Option<(Secret, Secret)>,
+    pub client: Option<(Vec<u8>, Secret)>,
     /// Changes when any of the material does; connections of another generation are not used for new work.
     pub generation: Digest,
 }
@@ -49,6 +60,7 @@ impl Credential {
             env: env.clone(),
             url_name,
             ssl: source.ssl.clone(),
+            ca_name: None,
             is_galera_single_writer: source.is_galera_single_writer,
         }
     }
@@ -59,8 +71,16 @@ impl Credential {
             env: env.clone(),
             url_name: name.to_owned(),
             ssl: None,
+            ca_name: None,
             is_galera_single_writer: false,
         }
+    }
+
+    /// Trusts the authorities of the variable of this name too.
+    #[must_use]
+    pub fn with_authorities(mut self, name: Option<&str>) -> Self {
+        self.ca_name = name.map(str::to_owned);
+        self
     }
 
     /// Returns the name of the variable that holds the URL.
@@ -86,23 +106,39 @@ impl Credential {
     /// Reads the current material.
     ///
     /// # Errors
-    /// `Unavailable` if a variable is unset or its file is unreadable; the detail names only the variable.
+    /// `Unavailable` if a variable is unset or its file is unusable; the cause names the variable.
     pub fn read(&self) -> Result<CredentialMaterial, EngineError> {
-        let secret = |name: &str| Secret::read(&self.env, name).map_err(|e| unreadable(&e));
-        let public = |name: Option<&String>| name.map(|name| self.public(name)).transpose();
+        let secret = |name: &str| {
+            Secret::read(&self.env, name).map_err(|error| {
+                let cause = ErrorCause::UrlUnreadable(name.to_owned());
+                EngineError::new(EngineErrorKind::Unavailable, error.code().as_str()).because(cause)
+            })
+        };
+        let public = |name: Option<&String>| name.map(|name| self.certificates(name)).transpose();
         let ssl = self.ssl.as_ref();
         let url = secret(&self.url_name)?;
-        let ca = public(ssl.and_then(|s| s.ca_env.as_ref()))?;
+        let ca_name = ssl.and_then(|s| s.ca_env.as_ref()).or(self.ca_name.as_ref());
+        let bundle = public(ca_name)?;
         let cert = public(ssl.and_then(|s| s.cert_env.as_ref()))?;
         let key = ssl.and_then(|s| s.key_env.as_ref());
         let key = key.map(|name| secret(name)).transpose()?;
         let mut bytes = Vec::new();
-        for part in [Some(&url), ca.as_ref(), cert.as_ref(), key.as_ref()] {
-            let text = part.map_or("", Secret::expose);
-            bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-            bytes.extend_from_slice(text.as_bytes());
+        let parts = [Some(url.expose().as_bytes()), bundle.as_deref(), cert.as_deref()];
+        for part in parts
+            .into_iter()
+            .chain([key.as_ref().map(|key| key.expose().as_bytes())])
+        {
+            let part = part.unwrap_or_default();
+            bytes.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            bytes.extend_from_slice(part);
         }
         let bytes = zeroize::Zeroizing::new(bytes);
+        let ca = match (bundle, ca_name) {
+            (Some(bundle), Some(name)) => Some(
+                authorities::usable(&bundle).ok_or_else(|| unusable(name, CertificatesProblem::NotPem))?,
+            ),
+            _ => None,
+        };
         Ok(CredentialMaterial {
             url,
             mode: ssl.map(|s| s.mode),
@@ -112,24 +148,47 @@ impl Credential {
         })
     }
 
-    /// Reads a certificate. Unlike a secret, its file may be world-readable.
-    fn public(&self, name: &str) -> Result<Secret, EngineError> {
-        let unusable = || EngineError::new(EngineErrorKind::Unavailable, format!("{name} or {name}_FILE"));
-        let variable = |name: &str| self.env.get(name).map_err(|_| unusable());
+    /// Reads certificates. Unlike a secret, their file may be world-readable, and the text between them may have any
+    /// encoding.
+    fn certificates(&self, name: &str) -> Result<Vec<u8>, EngineError> {
+        let variable = |name: &str| {
+            let read = self.env.get(name);
+            read.map_err(|_| unusable(name, CertificatesProblem::NotPem))
+        };
         match (variable(name)?, variable(&format!("{name}_FILE"))?) {
-            (Some(text), None) => Ok(Secret::new(text)),
-            (None, Some(path)) => files::read_bounded(Path::new(&path), SECRET_BYTES_MAX)
-                .ok()
-                .and_then(|bytes| String::from_utf8(bytes).ok())
-                .map(Secret::new)
-                .ok_or_else(unusable),
-            (None, None) | (Some(_), Some(_)) => Err(unusable()),
+            (Some(text), None) => Ok(text.into_bytes()),
+            (None, Some(path)) => {
+                files::read_bounded(Path::new(&path), CERTIFICATES_BYTES_MAX).map_err(|error| {
+                    unusable(
+                        name,
+                        match error {
+                            FileError::TooLarge { .. } => CertificatesProblem::TooLarge,
+                            _ => CertificatesProblem::FileUnreadable,
+                        },
+                    )
+                })
+            }
+            (None, None) => Err(unusable(name, CertificatesProblem::Missing)),
+            (Some(_), Some(_)) => Err(unusable(name, CertificatesProblem::SetTwice)),
         }
     }
 }
 
-fn unreadable(error: &SecretError) -> EngineError {
-    EngineError::new(EngineErrorKind::Unavailable, error.code().as_str())
+/// Returns the error of a credential that cannot be used as it is.
+pub(crate) fn unusable_credential(error: &EngineError) -> PublicError {
+    let explained = explain(error);
+    let code = match error.cause {
+        ErrorCause::UrlUnreadable(_) => ErrorCode::SourceUrlInvalid,
+        _ => explained.code,
+    };
+    let text = format!("the database {}; {}", explained.text, explained.fix);
+    PublicError::new(code, text).with_detail(error.detail.clone())
+}
+
+fn unusable(name: &str, problem: CertificatesProblem) -> EngineError {
+    let detail = format!("certificates of {name}: {problem}");
+    let cause = ErrorCause::CertificatesUnusable(name.to_owned(), problem);
+    EngineError::new(EngineErrorKind::Unavailable, detail).because(cause)
 }
 
 impl fmt::Debug for Credential {

@@ -10,15 +10,18 @@
     reason = "statements, arguments and connections hold values and secrets, which must not be printed"
 )]
 
+mod authorities;
 pub mod credential;
+mod driver;
 mod misfit;
 pub mod mysql;
 pub mod open;
 pub mod postgres;
 pub mod sqlite;
+mod url_parameter;
 
 pub use credential::Credential;
-pub use open::EngineConfig;
+pub use open::{EngineConfig, EngineLimits};
 
 /// Purpose of a credential's connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

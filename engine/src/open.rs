@@ -23,8 +23,24 @@ pub struct EngineConfig {
     pub kind: EngineKind,
     pub credential: Credential,
     pub receipts: ReceiptTable,
-    /// The engine's default if absent.
+    pub limits: EngineLimits,
+}
+
+/// Limits of one engine; each is the engine's default if absent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineLimits {
     pub statement_timeout: Option<Duration>,
+    /// Connections that are open at most, of each purpose.
+    pub connections: Option<u32>,
+}
+
+impl EngineLimits {
+    /// Returns the maximum number of connections.
+    pub(crate) fn connections_or(self, default: usize) -> usize {
+        self.connections
+            .and_then(|connections| usize::try_from(connections).ok())
+            .unwrap_or(default)
+    }
 }
 
 /// An engine of any kind.
@@ -46,9 +62,12 @@ impl EngineConfig {
                 schema: source.receipt_schema.clone(),
                 table: source.receipt_table.clone().unwrap_or_else(|| table.to_owned()),
             },
-            statement_timeout: source
-                .statement_timeout_ms
-                .map(|ms| Duration::from_millis(ms.into())),
+            limits: EngineLimits {
+                statement_timeout: source
+                    .statement_timeout_ms
+                    .map(|ms| Duration::from_millis(ms.into())),
+                connections: source.max_connections,
+            },
         }
     }
 
@@ -73,20 +92,20 @@ impl EngineConfig {
             let name = self.credential.url_name().to_owned();
             return Err(SecretError::Missing { name }.into());
         }
-        let (name, timeout) = (self.name.clone(), self.statement_timeout);
+        let (name, limits) = (self.name.clone(), self.limits);
         let named = |refusal: PublicError| named(&name, &refusal);
         Ok(match self.kind {
             EngineKind::Sqlite => {
                 let url = self.url()?;
-                let engine = SqliteEngine::new(url.expose(), &self.receipts.table, timeout);
+                let engine = SqliteEngine::new(url.expose(), &self.receipts.table, limits);
                 AnyEngine::Sqlite(engine.map_err(named)?)
             }
             EngineKind::Postgres => {
-                let engine = PostgresEngine::new(self.credential, access, self.receipts, timeout);
+                let engine = PostgresEngine::new(self.credential, access, self.receipts, limits);
                 AnyEngine::Postgres(engine.map_err(named)?)
             }
             EngineKind::Mysql => {
-                let engine = MysqlEngine::new(self.credential, access, self.receipts, timeout);
+                let engine = MysqlEngine::new(self.credential, access, self.receipts, limits);
                 AnyEngine::Mysql(engine.map_err(named)?)
             }
         })

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
 use synapsor_anchors::trust::load_contract;
 use synapsor_engine::open::kind_of_url;
-use synapsor_engine::{Credential, EngineConfig};
+use synapsor_engine::{Credential, EngineConfig, EngineLimits};
 use synapsor_reader::inspect::{self, InspectFilter};
 use synapsor_source::db_error_message::explain;
 use synapsor_source::error::EngineError;
@@ -41,7 +41,8 @@ pub(crate) fn answered(outcome: Result<(), ExitError>) -> Result<(), ExitError> 
 pub(crate) async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Result<(), ExitError> {
     let env = EnvVars::of_process();
     let name = &flags.from_env;
-    let engine = engine_of(name, flags.engine.as_deref(), &env)?;
+    let credential = Credential::of_variable(name, &env).with_authorities(flags.ssl_ca_env.as_deref());
+    let engine = engine_of(credential, flags.engine.as_deref(), &env)?;
     let scope = InspectFilter {
         schema: flags.schema.as_deref(),
         table: None,
@@ -54,8 +55,13 @@ pub(crate) async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Re
     print(&found.map_err(|error| refused(&error, name))?)
 }
 
-fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn Engine>, ExitError> {
-    let url = Secret::read(env, name)?;
+fn engine_of(
+    credential: Credential,
+    kind: Option<&str>,
+    env: &EnvVars,
+) -> Result<Arc<dyn Engine>, ExitError> {
+    let name = credential.url_name().to_owned();
+    let url = Secret::read(env, &name)?;
     let of_url = kind_of_url(&url);
     let wanted = match kind {
         None | Some("auto") => of_url,
@@ -74,14 +80,14 @@ fn engine_of(name: &str, kind: Option<&str>, env: &EnvVars) -> Result<Arc<dyn En
         ));
     };
     let opening = EngineConfig {
-        name: name.to_owned(),
+        name,
         kind,
-        credential: Credential::of_variable(name, env),
+        credential,
         receipts: ReceiptTable {
             schema: None,
             table: RECEIPT_TABLE.to_owned(),
         },
-        statement_timeout: None,
+        limits: EngineLimits::default(),
     };
     opening.open()
 }

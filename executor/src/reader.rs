@@ -26,7 +26,7 @@ use synapsor_source::Engine;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::serve::{ProcessContext, refuse_unusable};
+use crate::serve::{ProcessContext, report_unusable};
 
 /// Serves until `stop` is canceled.
 pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -38,12 +38,11 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         .filter(|s| names.contains(&s.name.as_str()))
         .collect();
     let engines = open_engines(&base, &sources)?;
-    refuse_unusable(
+    report_unusable(
         engines
             .iter()
-            .map(|(name, engine)| (name.as_str(), engine.as_ref())),
-    )
-    .await?;
+            .map(|(name, engine)| (name.clone(), engine.clone())),
+    );
     let own = base.tls.identity();
     let intake = IntakeClient::new(base.ledger.clone(), base.pinned.clone());
     let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;

@@ -11,7 +11,6 @@ use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
 use synapsor_chassis::identity::Role;
-use synapsor_chassis::join::join_all;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::run_file::{RunFile, RunFileGuard};
 use synapsor_chassis::settings::EnvVars;
@@ -22,7 +21,7 @@ use synapsor_domain::contract::Contract;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 use synapsor_source::Engine;
-use synapsor_source::error::EngineErrorKind;
+use synapsor_source::db_error_message::explain;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{RoleName, Settings, refuse_foreign_credentials};
@@ -143,24 +142,19 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
         .with_fix("add its public key to the trust file"))
 }
 
-/// Ends the process if a source is reachable but must not be used; an unreachable source may return. All are
-/// checked at once: one that hangs delays the start by its own timeout, whatever their number.
-pub(crate) async fn refuse_unusable<'a>(
-    engines: impl Iterator<Item = (&'a str, &'a dyn Engine)>,
-) -> Result<(), ExitError> {
-    let asked = engines.map(|(name, engine)| async move { (name, engine.identity().await) });
-    for (name, answer) in join_all(asked).await {
-        match answer {
-            Ok(_) => {}
-            Err(error) if error.kind == EngineErrorKind::Denied => {
-                let text = format!("source `{name}`: {}", error.detail);
-                return Err(ExitError::new(ErrorCode::SourceRefused, text)
-                    .with_fix("set the URL of the application's database"));
-            }
-            Err(error) => {
-                tracing::warn!(source = %name, reason = error.reason(), detail = %error.detail, "source not usable now");
-            }
-        }
+/// Logs which sources cannot be used now, beside the serving: one that is dead, silent or denied must not keep the
+/// others from being served. Every call of such a source is refused until it works.
+pub(crate) fn report_unusable(engines: impl Iterator<Item = (String, Arc<dyn Engine>)>) {
+    for (name, engine) in engines {
+        tokio::spawn(async move {
+            let Err(error) = engine.identity().await else {
+                return;
+            };
+            let explained = explain(&error);
+            tracing::warn!(
+                source = %name, code = %explained.code, detail = %error.detail,
+                fix = %explained.fix, "source not usable now: the database {}", explained.text
+            );
+        });
     }
-    Ok(())
 }

@@ -45,6 +45,9 @@ pub struct InspectFlags {
     /// Variable that holds the URL, or whose NAME_FILE variant names a file that does
     #[arg(long, value_name = "NAME")]
     pub from_env: String,
+    /// Variable that holds CA certificates, or whose NAME_FILE variant names a file that does
+    #[arg(long, value_name = "NAME")]
+    pub ssl_ca_env: Option<String>,
     /// Engine; default: that of the URL
     #[arg(long, value_name = "NAME")]
     pub engine: Option<String>,

@@ -25,6 +25,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::tool::Catalog;
 use synapsor_domain::trust::{DeploymentEnvironment as Stage, ServiceKey, TrustFile, TrustLimits};
 use synapsor_domain::writeback::RECEIPT_TABLE;
+use synapsor_engine::EngineLimits;
 use synapsor_engine::sqlite::SqliteEngine;
 use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
 use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
@@ -133,7 +134,8 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
     let contract = Arc::new(contract);
     let env = EnvVars::fixed(variables.iter().copied());
     let url = format!("sqlite://{}", database.display());
-    let engine: Arc<dyn Engine> = Arc::new(SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap());
+    let engine: Arc<dyn Engine> =
+        Arc::new(SqliteEngine::new(&url, RECEIPT_TABLE, EngineLimits::default()).unwrap());
     let clock = Arc::new(SystemClock);
     let callers = CallerAuthenticator::of_contract(&contract, None, Stage::Dev, clock).unwrap();
     let reader = ReaderRole {

@@ -1,109 +1,222 @@
 //! Maps a database error to an error code, a sentence and a fix for the owner of the credential. For
 //! operators only; an agent never receives these texts.
 
+use std::borrow::Cow;
+
 use synapsor_codes::ErrorCode;
 
 use crate::error::{EngineError, EngineErrorKind};
+use crate::error_cause::{ErrorCause, UnsupportedServer};
 
 /// Describes a database error for an operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DbErrorMessage {
     pub code: ErrorCode,
     /// Completes the sentence "the database of X …".
-    pub text: &'static str,
-    pub fix: &'static str,
+    pub text: Cow<'static, str>,
+    pub fix: Cow<'static, str>,
     /// Whether the database did not answer, so that rights and tables are unknown.
     pub is_away: bool,
 }
 
-/// Codes with which servers reject a login.
-const LOGIN: [&str; 6] = [
-    "sqlstate 28P01",
-    "sqlstate 28000",
-    "server error 1044",
-    "server error 1045",
-    "server error 1698",
-    "server error 3118",
-];
-/// SQLite codes for a file with an interrupted transaction that a read-only connection cannot roll back.
-const RECOVERY: [&str; 3] = ["sqlite result 264", "sqlite result 520", "sqlite result 776"];
-/// Details of a file that is not written because its locks or logs would be unreliable, each with text and
-/// fix.
-pub const SECOND_NAME: &str = "the database file has a second name (a hard link)";
-pub const NETWORK_FILE_SYSTEM: &str = "the database file is on a network file system";
-/// Codes for a database that does not exist.
-const DATABASE: [&str; 2] = ["sqlstate 3D000", "server error 1049"];
+impl DbErrorMessage {
+    /// Message of a database that answered.
+    fn answered(
+        code: ErrorCode,
+        text: impl Into<Cow<'static, str>>,
+        fix: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            code,
+            text: text.into(),
+            fix: fix.into(),
+            is_away: false,
+        }
+    }
 
-/// Message of a database that answered.
-const fn answered(code: ErrorCode, text: &'static str, fix: &'static str) -> DbErrorMessage {
-    DbErrorMessage {
-        code,
-        text,
-        fix,
-        is_away: false,
+    /// Message of a database that did not answer.
+    fn away(code: ErrorCode, text: impl Into<Cow<'static, str>>, fix: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            is_away: true,
+            ..Self::answered(code, text, fix)
+        }
     }
 }
 
-/// Message of a detail that says more than the kind of the error.
-fn of_detail(detail: &str) -> Option<DbErrorMessage> {
-    let message = match detail {
-        _ if LOGIN.contains(&detail) => answered(
+/// Maps an error by its cause, else by its kind; the engine's own detail stays in the log.
+pub fn explain(error: &EngineError) -> DbErrorMessage {
+    let message = of_connection(&error.cause)
+        .or_else(|| of_login(&error.cause))
+        .or_else(|| of_server(&error.cause))
+        .or_else(|| of_file(&error.cause))
+        .unwrap_or_else(|| of_kind(error.kind));
+    match &error.server {
+        Some(server) => DbErrorMessage {
+            text: format!("at {server} {}", message.text).into(),
+            ..message
+        },
+        None => message,
+    }
+}
+
+fn of_connection(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    let unavailable = |text: &'static str, fix: &'static str| {
+        Some(DbErrorMessage::away(ErrorCode::SourceUnavailable, text, fix))
+    };
+    let tls = |text: &'static str, fix: &'static str| {
+        Some(DbErrorMessage::answered(ErrorCode::SourceTlsFailed, text, fix))
+    };
+    match cause {
+        ErrorCause::HostUnknown => unavailable(
+            "is unreachable: its host name has no address",
+            "correct the host name in the URL, or the name server of this machine",
+        ),
+        ErrorCause::ConnectionRefused => unavailable(
+            "refused the connection",
+            "check host and port of the URL, and that the server runs",
+        ),
+        ErrorCause::NoAnswer => unavailable(
+            "did not answer",
+            "check host and port of the URL, the firewall between here and there, and that the server runs",
+        ),
+        ErrorCause::ConnectionLost => unavailable(
+            "closed the connection",
+            "read the server's log; check that the URL's port is the server's own",
+        ),
+        ErrorCause::OtherProtocol => Some(DbErrorMessage::answered(
+            ErrorCode::SourceProtocol,
+            "does not speak the protocol of this engine",
+            "check scheme and port of the URL: the server is of another kind",
+        )),
+        ErrorCause::CertificateNotTrusted => tls(
+            "has a certificate that is not trusted",
+            "name the file with its authority by `ssl.ca_env`, and use the host name of the certificate; if its \
+             time has ended, renew it",
+        ),
+        ErrorCause::TlsNotOffered => tls(
+            "offers no TLS",
+            "enable TLS in the server; on this machine itself, connect to 127.0.0.1 or a socket without TLS",
+        ),
+        ErrorCause::TlsRequired => tls(
+            "requires TLS for this login",
+            "add sslmode=verify-full (MySQL: ssl-mode=VERIFY_IDENTITY) to the URL, or `ssl` to the source",
+        ),
+        _ => None,
+    }
+}
+
+fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    Some(match cause {
+        ErrorCause::LoginRejected => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "rejected the login",
-            "check user and password in the URL, and that the role may connect to this database",
+            "check user and password in the URL, and that the role may connect to this database from this machine",
         ),
-        _ if DATABASE.contains(&detail) => answered(
+        ErrorCause::LoginMethod(method) => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            format!("wants a login by `{method}`, which is not supported"),
+            "give the account another login method: caching_sha2_password or mysql_native_password",
+        ),
+        ErrorCause::DatabaseMissing => DbErrorMessage::answered(
             ErrorCode::SourceObjectNotFound,
             "does not exist on this server",
             "check the name of the database in the URL",
         ),
-        _ if RECOVERY.contains(&detail) => answered(
+        ErrorCause::ConnectionsExhausted => DbErrorMessage::away(
+            ErrorCode::SourceUnavailable,
+            "has no connection left",
+            "raise the server's or the role's connection limit, or set a lower `max_connections` for this source",
+        ),
+        ErrorCause::UrlUnreadable(name) => DbErrorMessage::away(
+            ErrorCode::SourceCredentialMissing,
+            "has no readable URL",
+            format!("set {name} or {name}_FILE, and check that the file is readable"),
+        ),
+        ErrorCause::CertificatesUnusable(name, problem) => DbErrorMessage::away(
+            ErrorCode::SourceTlsFailed,
+            format!("is not asked: the certificates of {name} are unusable: {problem}"),
+            format!("set {name}_FILE to a file of PEM certificates of at most 1 MiB"),
+        ),
+        _ => return None,
+    })
+}
+
+fn of_server(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    Some(match cause {
+        ErrorCause::PoolerUndeclared => DbErrorMessage::answered(
+            ErrorCode::SourcePooler,
+            "is behind a connection pooler",
+            "add pgbouncer=true to the URL, or connect to the server itself",
+        ),
+        ErrorCause::PoolerOfStatements => DbErrorMessage::answered(
+            ErrorCode::SourcePooler,
+            "is behind a connection pooler that allows no transaction",
+            "set pool_mode=transaction or session in the pooler; statement mode cannot work",
+        ),
+        ErrorCause::ServerTooOld(UnsupportedServer {
+            found,
+            oldest,
+            missing,
+        }) => DbErrorMessage::answered(
+            ErrorCode::SourceTooOld,
+            format!("is {found}, and the oldest supported version is {oldest}: it lacks {missing}"),
+            format!("upgrade the server to {oldest} or later"),
+        ),
+        ErrorCause::OtherProduct => DbErrorMessage::answered(
+            ErrorCode::SourceProtocol,
+            "is a product that is not supported",
+            "use PostgreSQL, MySQL, MariaDB or SQLite, or a service that is one of them",
+        ),
+        ErrorCause::FunctionDenied(function) => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            format!("does not let the role call `{function}`"),
+            format!("GRANT EXECUTE ON FUNCTION {function} TO the role"),
+        ),
+        _ => return None,
+    })
+}
+
+fn of_file(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    Some(match cause {
+        ErrorCause::InterruptedTransaction => DbErrorMessage::answered(
             ErrorCode::SourceUnavailable,
             "has an interrupted transaction after a crash",
             "open the file once with the application or the sqlite3 shell, which rolls that transaction back",
         ),
-        SECOND_NAME => answered(
+        ErrorCause::SecondName => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "has a second name (a hard link) and is not written",
             "remove the other name, or copy the file: SQLite finds journal and log by the file name",
         ),
-        NETWORK_FILE_SYSTEM => answered(
+        ErrorCause::NetworkFileSystem => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "is on a network file system and is not written",
             "move the file to a local disk: SQLite locks are unreliable on a network file system",
         ),
         _ => return None,
-    };
-    Some(message)
+    })
 }
 
-/// Maps an error by its cause; the engine's own detail stays in the log.
-pub fn explain(error: &EngineError) -> DbErrorMessage {
-    if let Some(message) = of_detail(&error.detail) {
-        return message;
-    }
-    let away = |code, text| DbErrorMessage {
-        code,
-        text,
-        fix: "check host, port and TLS of the URL, and that the server runs",
-        is_away: true,
-    };
-    match error.kind {
-        EngineErrorKind::Unavailable => away(ErrorCode::SourceUnavailable, "is unreachable"),
-        EngineErrorKind::Busy | EngineErrorKind::Timeout => {
-            away(ErrorCode::SourceTimeout, "did not answer in time")
+fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
+    const ADDRESS: &str = "check host, port and TLS of the URL, and that the server runs";
+    match kind {
+        EngineErrorKind::Unavailable => {
+            DbErrorMessage::away(ErrorCode::SourceUnavailable, "is unreachable", ADDRESS)
         }
-        EngineErrorKind::Denied => answered(
+        EngineErrorKind::Busy | EngineErrorKind::Timeout => {
+            DbErrorMessage::away(ErrorCode::SourceTimeout, "did not answer in time", ADDRESS)
+        }
+        EngineErrorKind::Denied => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "denies this to the credential",
             "grant the role the rights that `synapsor-runner writeback grants` prints",
         ),
-        EngineErrorKind::NotFound => answered(
+        EngineErrorKind::NotFound => DbErrorMessage::answered(
             ErrorCode::SourceObjectNotFound,
             "has no such schema, table or column",
             "check the database of the URL and the schema; without one all schemas are listed",
         ),
-        EngineErrorKind::Damaged => answered(
+        EngineErrorKind::Damaged => DbErrorMessage::answered(
             ErrorCode::SourceDamaged,
             "is damaged or not a database",
             "run `PRAGMA integrity_check`, and restore a backup",
@@ -111,7 +224,7 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         EngineErrorKind::TooLarge
         | EngineErrorKind::Unreadable
         | EngineErrorKind::Constraint
-        | EngineErrorKind::Other => answered(
+        | EngineErrorKind::Other => DbErrorMessage::answered(
             ErrorCode::SourceFailed,
             "cannot be queried",
             "use a role that may read the schema catalog, and name one schema",
@@ -123,17 +236,38 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
 mod tests {
     use super::*;
 
+    fn explained(cause: ErrorCause) -> DbErrorMessage {
+        let error = EngineError::new(EngineErrorKind::Unavailable, "a detail").because(cause);
+        explain(&error.at("db.example:5432"))
+    }
+
     #[test]
     fn rejected_login_differs_from_unreachable_server() {
-        let of = |detail: &str| explain(&EngineError::new(EngineErrorKind::Unavailable, detail));
+        let rejected = explained(ErrorCause::LoginRejected);
         assert_eq!(
-            (of("sqlstate 28P01").code, of("sqlstate 28P01").is_away),
+            (rejected.code, rejected.is_away),
             (ErrorCode::SourceDenied, false)
         );
-        assert_eq!(of("sqlstate 3D000").code, ErrorCode::SourceObjectNotFound);
+        let refused = explained(ErrorCause::ConnectionRefused);
         assert_eq!(
-            (of("the connection failed").code, of("").is_away),
+            (refused.code, refused.is_away),
             (ErrorCode::SourceUnavailable, true)
         );
+        assert_eq!(refused.text, "at db.example:5432 refused the connection");
+        let plain = explain(&EngineError::new(EngineErrorKind::Unavailable, ""));
+        assert_eq!((plain.code, plain.is_away), (ErrorCode::SourceUnavailable, true));
+    }
+
+    #[test]
+    fn old_server_is_named_with_both_versions() {
+        let old = explained(ErrorCause::ServerTooOld(UnsupportedServer {
+            found: "MySQL 5.7.44".to_owned(),
+            oldest: "8.0.16",
+            missing: "CHECK constraints",
+        }));
+        for part in ["MySQL 5.7.44", "8.0.16", "CHECK constraints"] {
+            assert!(old.text.contains(part), "{}", old.text);
+        }
+        assert!(!old.fix.contains("grant"), "{}", old.fix);
     }
 }

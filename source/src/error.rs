@@ -6,12 +6,18 @@ use std::fmt;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 
+use crate::error_cause::ErrorCause;
+
 /// An error of an engine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EngineError {
     pub kind: EngineErrorKind,
     /// For the log of this process only.
     pub detail: String,
+    /// For the owner of the credential.
+    pub cause: ErrorCause,
+    /// Host and port, or the directory of a socket; for the owner of the credential and the log.
+    pub server: Option<String>,
 }
 
 /// Causes that a caller distinguishes.
@@ -44,7 +50,23 @@ impl EngineError {
         Self {
             kind,
             detail: detail.into(),
+            cause: ErrorCause::Unspecified,
+            server: None,
         }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn because(mut self, cause: ErrorCause) -> Self {
+        self.cause = cause;
+        self
+    }
+
+    /// Adds the address of the server.
+    #[must_use]
+    pub fn at(mut self, server: &str) -> Self {
+        self.server = Some(server.to_owned());
+        self
     }
 
     /// Returns the name used in results and codes.

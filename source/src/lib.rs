@@ -3,6 +3,7 @@
 
 pub mod db_error_message;
 pub mod error;
+pub mod error_cause;
 pub mod identity;
 pub mod probe;
 pub mod receipt;
@@ -21,6 +22,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::{ColumnValue, Value};
 
 pub use error::{EngineError, EngineErrorKind};
+pub use error_cause::ErrorCause;
 pub use identity::is_same_database;
 pub use receipt::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, SourceReceipts, StoredReceipt,

@@ -112,31 +112,29 @@ async fn finished(
             }
         }
         (Err(error), product) => {
-            let explained = explain(&error);
-            let mut probe = PreflightReport::unavailable(source, engine.kind(), error.reason());
-            probe.product = product.unwrap_or_default();
-            if !explained.is_away {
-                // The database answered, and its answer is the finding.
-                probe.unavailable = None;
-                let text = format!(
-                    "the database {} ({}): {}",
-                    explained.text, error.detail, explained.fix
-                );
-                probe.findings.push(problem(explained.code, text));
-            }
-            probe
+            let mut report = failed(engine, source, &error);
+            report.product = product.unwrap_or_default();
+            report
         }
-        (Ok(_), Err(error)) => PreflightReport::unavailable(source, engine.kind(), error.reason()),
+        (Ok(_), Err(error)) => failed(engine, source, &error),
     }
 }
 
-fn problem(code: ErrorCode, text: String) -> ProbeFinding {
-    ProbeFinding {
-        severity: FindingSeverity::Error,
-        code,
-        text,
-        fix: None,
+/// Returns the report of a source whose preflight failed, with the cause as its finding.
+fn failed(engine: &dyn Engine, source: &str, error: &EngineError) -> PreflightReport {
+    let explained = explain(error);
+    let mut report = PreflightReport::unavailable(source, engine.kind(), error.reason());
+    if !explained.is_away {
+        // The database answered.
+        report.unavailable = None;
     }
+    report.findings.push(ProbeFinding {
+        severity: FindingSeverity::Error,
+        code: explained.code,
+        text: format!("the database {} ({})", explained.text, error.detail),
+        fix: Some(explained.fix.into_owned()),
+    });
+    report
 }
 
 fn check_target(target: TableRequirements) -> PreflightTarget {

@@ -75,6 +75,11 @@ impl Database {
         self.reading.as_ref()
     }
 
+    /// Returns the engine of [`Database::reading`] for a task of its own.
+    pub fn reading_engine(&self) -> Arc<dyn Engine> {
+        self.reading.clone()
+    }
+
     /// Runs the write path and rolls it back; reports missing and excessive rights.
     ///
     /// # Errors

@@ -15,18 +15,35 @@ use synapsor_domain::error::PublicError;
 use super::error_map::{map_driver_error, needs_tls};
 use super::session::MysqlConn;
 use super::settings::{self, Settings};
-use crate::credential::CredentialMaterial;
-use crate::{Access, Credential};
+use crate::credential::{CredentialMaterial, unusable_credential};
+use crate::url_parameter::refused;
+use crate::{Access, Credential, driver};
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::{ErrorCause, UnsupportedServer};
 
 /// Seconds to wait until a server accepts a connection and its login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Interval in seconds at which the material of a credential is read again.
 const MATERIAL_AGE_MAX: Duration = Duration::from_secs(1);
-/// The oldest supported servers: major and minor version.
-const MYSQL_MIN: (u32, u32) = (8, 4);
-const MARIADB_MIN: (u32, u32) = (10, 11);
+/// The oldest supported version of a server.
+struct OldestVersion {
+    version: (u32, u32, u32),
+    name: &'static str,
+    /// What it brought.
+    brings: &'static str,
+}
+
+const MYSQL_MIN: OldestVersion = OldestVersion {
+    version: (8, 4, 0),
+    name: "8.4",
+    brings: "the catalog of CHECK constraints and FOR UPDATE NOWAIT",
+};
+const MARIADB_MIN: OldestVersion = OldestVersion {
+    version: (10, 11, 0),
+    name: "10.11",
+    brings: "the settings that make a read exact",
+};
 /// Maximum number of prepared statements of a connection.
 const STATEMENTS_KEPT: usize = 128;
 
@@ -55,6 +72,16 @@ pub struct MysqlServerInfo {
     pub is_cluster: bool,
 }
 
+impl MysqlConnectPlan {
+    /// Adds the address of the server, and the cause if the name server knows it.
+    async fn addressed(&self, error: EngineError) -> EngineError {
+        match self.options.get_socket() {
+            Some(socket) => error.at(&socket.display().to_string()),
+            None => driver::attempt_error(error, self.options.get_host(), self.options.get_port()).await,
+        }
+    }
+}
+
 /// Opens connections of one credential.
 pub struct Connector {
     credential: Credential,
@@ -80,10 +107,7 @@ impl Connector {
         receipts: ReceiptTable,
         statement_timeout: Duration,
     ) -> Result<Self, PublicError> {
-        let material = credential.read().map_err(|error| {
-            let text = format!("{} is unreadable", credential.url_name());
-            PublicError::new(ErrorCode::SourceUrlInvalid, text).with_detail(error.detail)
-        })?;
+        let material = credential.read().map_err(|error| unusable_credential(&error))?;
         way(&material)?;
         Ok(Self {
             credential,
@@ -143,25 +167,24 @@ impl Connector {
     pub async fn bare(&self) -> Result<sqlx::MySqlConnection, EngineError> {
         let way = self.way()?;
         let connecting = async {
-            match way.options.connect().await {
+            match driver::run(way.options.connect()).await {
                 // After one login over TLS the server caches the account, and later logins need no TLS.
                 Err(error) if way.may_upgrade && needs_tls(&error) => {
-                    way.options
-                        .clone()
-                        .ssl_mode(MySqlSslMode::Required)
-                        .connect()
-                        .await
+                    let over_tls = way.options.clone().ssl_mode(MySqlSslMode::Required);
+                    driver::run(over_tls.connect()).await
                 }
                 result => result,
             }
         };
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(result) => result.map_err(|error| map_driver_error(&error)),
-            Err(_) => Err(EngineError::new(
-                EngineErrorKind::Unavailable,
-                "the server does not answer",
-            )),
-        }
+        let failed = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(Ok(connection)) => return Ok(connection),
+            Ok(Err(error)) => map_driver_error(&error),
+            Err(_) => {
+                let detail = "the server does not answer";
+                EngineError::new(EngineErrorKind::Unavailable, detail).because(ErrorCause::NoAnswer)
+            }
+        };
+        Err(way.addressed(failed).await)
     }
 
     /// Opens a connection with the settings of its purpose, and reads the facts of its server.
@@ -229,7 +252,6 @@ impl fmt::Debug for Connector {
 
 /// `9.7.4-2` is MySQL, `10.11.19-MariaDB-0+deb12u1` names MariaDB.
 fn product(version: &str) -> Result<(Flavor, String), EngineError> {
-    let denied = |why: &str| EngineError::new(EngineErrorKind::Denied, why);
     let is_maria = version.contains("MariaDB");
     // Some servers prefix their own version with an old one.
     let version = version.strip_prefix("5.5.5-").unwrap_or(version);
@@ -238,19 +260,29 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
         .take_while(|c| c.is_ascii_digit() || *c == '.')
         .collect();
     let mut parts = number.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    let at = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
-    if version.contains("TiDB") || version.contains("Vitess") {
-        return Err(denied("the server is neither MySQL nor MariaDB"));
+    let mut part = || parts.next().unwrap_or(0);
+    let at = (part(), part(), part());
+    if version.contains("TiDB") || version.contains("Vitess") || number.is_empty() {
+        let detail = "the server is neither MySQL nor MariaDB";
+        return Err(EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::OtherProduct));
     }
     let (flavor, word, min) = if is_maria {
         (Flavor::MariaDb, "MariaDB", MARIADB_MIN)
     } else {
         (Flavor::Mysql, "MySQL", MYSQL_MIN)
     };
-    if at < min {
-        return Err(denied("the server version is too old"));
+    let product = format!("{word} {number}");
+    if at < min.version {
+        let cause = ErrorCause::ServerTooOld(UnsupportedServer {
+            found: product,
+            oldest: min.name,
+            missing: min.brings,
+        });
+        return Err(
+            EngineError::new(EngineErrorKind::Denied, "the server version is too old").because(cause),
+        );
     }
-    Ok((flavor, format!("{word} {number}")))
+    Ok((flavor, product))
 }
 
 fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
@@ -293,11 +325,11 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
         .statement_cache_capacity(STATEMENTS_KEPT)
         .disable_statement_logging();
     if let Some(ca) = &material.ca {
-        options = options.ssl_ca_from_pem(ca.expose().as_bytes().to_vec());
+        options = options.ssl_ca_from_pem(ca.clone());
     }
     if let Some((certificate, key)) = &material.client {
         options = options
-            .ssl_client_cert_from_pem(certificate.expose().as_bytes())
+            .ssl_client_cert_from_pem(certificate)
             .ssl_client_key_from_pem(key.expose().as_bytes());
     }
     Ok(MysqlConnectPlan {
@@ -332,7 +364,9 @@ fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
                 };
             }
             "socket" => {}
-            _ => return Err(bad_url("only the parameters `ssl-mode` and `socket` are allowed")),
+            // The spelling of Prisma for a verified certificate.
+            "sslaccept" if value == "strict" => asked = Some(SslMode::VerifyFull),
+            _ => return Err(bad_url(&refused(name))),
         }
     }
     Ok(asked)
@@ -380,15 +414,16 @@ mod tests {
             product("5.5.5-10.11.19-MariaDB-0+deb12u1").unwrap(),
             (Flavor::MariaDb, "MariaDB 10.11.19".to_owned())
         );
-        for old in [
-            "5.7.44",
-            "8.0.40",
-            "10.6.5-MariaDB",
-            "8.0.11-TiDB-v7.5.0",
-            "",
-            "x",
-        ] {
-            assert_eq!(product(old).unwrap_err().kind, EngineErrorKind::Denied, "{old}");
+        for old in ["5.7.44", "8.0.40", "10.6.5-MariaDB"] {
+            let error = product(old).unwrap_err();
+            assert!(matches!(error.cause, ErrorCause::ServerTooOld(_)), "{old}");
+        }
+        for other in ["8.0.11-TiDB-v7.5.0", "", "x"] {
+            assert_eq!(
+                product(other).unwrap_err().cause,
+                ErrorCause::OtherProduct,
+                "{other}"
+            );
         }
     }
 
@@ -402,6 +437,11 @@ mod tests {
         for (url, code) in [
             ("postgres://h/d", ErrorCode::SourceUrlInvalid),
             ("mysql://h/d?charset=latin1", ErrorCode::SourceUrlInvalid),
+            ("mysql://h/d?connectionLimit=5", ErrorCode::SourceUrlInvalid),
+            (
+                "mysql://h/d?sslaccept=accept_invalid_certs",
+                ErrorCode::SourceUrlInvalid,
+            ),
             ("mysql://h/d?time-zone=x", ErrorCode::SourceUrlInvalid),
             ("mysql://h/d?sslca=/etc/passwd", ErrorCode::SourceUrlInvalid),
             ("mysql://h/d?ssl-mode=REQUIRED", ErrorCode::SourceTlsRequired),

@@ -5,34 +5,37 @@ use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
+
+use crate::driver::connection_error;
 
 /// A key that exists already.
 const DUPLICATE_ENTRY: u16 = 1062;
+/// Maximum length of the name of a login method.
+const METHOD_CHARS_MAX: usize = 64;
 /// The account has no right to a table.
 const TABLE_ACCESS_DENIED: u16 = 1142;
 
 /// Returns the cause of a driver error; the detail is only the server's error number.
 pub fn map_driver_error(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
+    if let Some(method) = login_method(error) {
+        let detail = "the server wants another login method";
+        return EngineError::new(Kind::Unavailable, detail).because(ErrorCause::LoginMethod(method));
+    }
+    if let Some(error) = connection_error(error) {
+        return error;
+    }
     match error {
         Error::Database(_) => match number(error) {
-            Some(number) => EngineError::new(kind(number), format!("server error {number}")),
+            Some(number) => {
+                EngineError::new(kind(number), format!("server error {number}")).because(cause_of(number))
+            }
             None => EngineError::new(Kind::Other, "an error of another database system"),
         },
-        // Certificate failures are reported this way too.
-        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            EngineError::new(Kind::Unavailable, "server certificate not trusted")
-        }
-        Error::Io(error) => EngineError::new(
-            Kind::Unavailable,
-            format!("the connection failed: {:?}", error.kind()),
-        ),
-        Error::Tls(_) => EngineError::new(Kind::Unavailable, "TLS negotiation failed"),
         Error::Configuration(_) => {
             EngineError::new(Kind::Unavailable, "the server's login method requires TLS")
-        }
-        Error::Protocol(_) | Error::WorkerCrashed => {
-            EngineError::new(Kind::Unavailable, "the server violated the protocol")
+                .because(ErrorCause::TlsRequired)
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {
             EngineError::new(Kind::Unreadable, "a value is not of the expected type")
@@ -40,6 +43,16 @@ pub fn map_driver_error(error: &Error) -> EngineError {
         // Every other variant is a defect of this program or an unused driver feature.
         _ => EngineError::new(Kind::Other, "driver error"),
     }
+}
+
+/// Returns the name of a login method that the driver does not have. The driver names it in its text only.
+fn login_method(error: &Error) -> Option<String> {
+    let Error::Protocol(text) = error else {
+        return None;
+    };
+    let name = text.strip_prefix("unknown authentication plugin: ")?;
+    let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    (name.len() <= METHOD_CHARS_MAX && name.bytes().all(is_word)).then(|| name.to_owned())
 }
 
 /// Whether the error reports that a row with this key exists.
@@ -112,9 +125,31 @@ fn kind(number: u16) -> EngineErrorKind {
     }
 }
 
+fn cause_of(number: u16) -> ErrorCause {
+    match number {
+        1044 | 1045 | 1130 | 1698 | 3118 => ErrorCause::LoginRejected,
+        1049 => ErrorCause::DatabaseMissing,
+        1040 | 1203 | 1226 => ErrorCause::ConnectionsExhausted,
+        3159 => ErrorCause::TlsRequired,
+        _ => ErrorCause::Unspecified,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn login_method_is_named_only_if_it_is_a_word() {
+        let named = |text: &str| map_driver_error(&Error::Protocol(text.into())).cause;
+        assert_eq!(
+            named("unknown authentication plugin: client_ed25519"),
+            ErrorCause::LoginMethod("client_ed25519".to_owned())
+        );
+        for text in ["unknown authentication plugin: a secret", "unexpected packet"] {
+            assert_eq!(named(text), ErrorCause::OtherProtocol, "{text}");
+        }
+    }
 
     #[test]
     fn retryable_errors_are_distinguished() {

@@ -35,9 +35,9 @@ use synapsor_domain::value::Value;
 
 use self::connect::Connector;
 use self::inspect::{Described, Shapes};
-use self::pool::{MysqlPool, PooledConnection};
+use self::pool::{CONNECTIONS_MAX, MysqlPool, PooledConnection};
 use self::session::{MysqlConn, MysqlStatementError};
-use crate::{Access, Credential};
+use crate::{Access, Credential, EngineLimits};
 use synapsor_source::error::EngineError;
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
@@ -66,12 +66,12 @@ impl MysqlEngine {
         credential: Credential,
         access: Access,
         receipts: ReceiptTable,
-        statement_timeout: Option<Duration>,
+        limits: EngineLimits,
     ) -> Result<Self, PublicError> {
-        let statement_timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
+        let statement_timeout = limits.statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
         let connector = Connector::new(credential, access, receipts, statement_timeout)?;
         Ok(Self {
-            pool: MysqlPool::new(connector),
+            pool: MysqlPool::new(connector, limits.connections_or(CONNECTIONS_MAX)),
             shapes: Arc::default(),
             statement_timeout,
         })

@@ -12,8 +12,8 @@ use super::connect::Connector;
 use super::session::MysqlConn;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
-/// Maximum number of connections of one engine; further work waits.
-const CONNECTIONS_MAX: usize = 16;
+/// Maximum number of connections of one engine unless the contract sets another; further work waits.
+pub const CONNECTIONS_MAX: usize = 16;
 /// Maximum idle time of a connection in seconds; shorter than the servers' own idle timeout.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(5);
 
@@ -25,11 +25,11 @@ pub struct MysqlPool {
 }
 
 impl MysqlPool {
-    pub fn new(connector: Connector) -> Arc<Self> {
+    pub fn new(connector: Connector, connections: usize) -> Arc<Self> {
         Arc::new(Self {
             connector,
             idle: Mutex::new(Vec::new()),
-            turns: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            turns: Arc::new(Semaphore::new(connections)),
         })
     }
 

@@ -13,6 +13,7 @@ use tokio_stream::StreamExt as _;
 use super::connect::MysqlServerInfo;
 use super::error_map::{is_answer, is_duplicate, is_lost, is_right_missing, map_driver_error};
 use super::settings::Settings;
+use crate::driver;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Extra time beyond the server's own timeout, within which the server ends a statement itself.
@@ -356,10 +357,10 @@ async fn timed<T>(
     work: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> StatementResult<T> {
     let Some(allowed) = allowed else {
-        return StatementResult::InTime(work.await);
+        return StatementResult::InTime(driver::run(work).await);
     };
     let begun = Instant::now();
-    match tokio::time::timeout(allowed + GRACE, work).await {
+    match tokio::time::timeout(allowed + GRACE, driver::run(work)).await {
         Ok(result) if begun.elapsed() <= allowed => StatementResult::InTime(result),
         Ok(result) => StatementResult::Late(result),
         Err(_) => StatementResult::NoResponse,

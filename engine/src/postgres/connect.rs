@@ -16,14 +16,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
 use super::dialect::Statement;
-use super::error_map::scrub;
+use super::error_map::{of_login, scrub};
 use super::session::{EXACT_SETTINGS, ServerFacts, StatementCounts, settings_statement, timeouts};
 use super::url::{ServerUrl, UrlSslMode};
 use crate::credential::{Credential, CredentialMaterial};
+use crate::driver;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::{ErrorCause, UnsupportedServer};
 
-/// Maximum number of open connections of one kind.
+/// Maximum number of open connections of one kind unless the contract sets another.
 pub const CONNECTIONS_MAX: usize = 16;
+/// The oldest supported server, as the server numbers it.
+const VERSION_MIN: u32 = 130_000;
 /// Timeout for opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Extra time that the client waits beyond the server's timeout, for an answer in transit.
@@ -89,13 +93,18 @@ impl PgConn {
 }
 
 impl PgPool {
-    pub fn new(credential: Credential, purpose: ConnectionPurpose, statement_timeout: Duration) -> Self {
+    pub fn new(
+        credential: Credential,
+        purpose: ConnectionPurpose,
+        statement_timeout: Duration,
+        connections: usize,
+    ) -> Self {
         Self {
             credential,
             purpose,
             statement_timeout,
             idle: Mutex::new(Vec::new()),
-            turns: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            turns: Arc::new(Semaphore::new(connections)),
             generation: Mutex::new(None),
             canceller: tokio::sync::Mutex::new(None),
         }
@@ -152,34 +161,46 @@ impl PgPool {
     }
 
     async fn open(&self) -> Result<PgConn, EngineError> {
-        match tokio::time::timeout(CONNECT_TIMEOUT, self.connect()).await {
+        let material = self.credential.read()?;
+        let url = ServerUrl::parse(material.url.expose()).map_err(refused)?;
+        let timeout = url.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
+        match tokio::time::timeout(timeout, self.connect(&url, &material)).await {
             Ok(opened) => opened,
-            Err(_) => Err(EngineError::new(
-                EngineErrorKind::Unavailable,
-                "the server does not answer",
-            )),
+            Err(_) => {
+                let detail = "the server does not answer";
+                let error = EngineError::new(EngineErrorKind::Unavailable, detail);
+                Err(driver::attempt_error(error.because(ErrorCause::NoAnswer), &url.host, url.port).await)
+            }
         }
     }
 
-    async fn connect(&self) -> Result<PgConn, EngineError> {
-        let material = self.credential.read()?;
-        let refused =
-            |refusal: PublicError| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string());
-        let url = ServerUrl::parse(material.url.expose()).map_err(refused)?;
-        let mut options = options(&url, &material).map_err(refused)?;
+    async fn connect(&self, url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConn, EngineError> {
+        let mut options = options(url, material).map_err(refused)?;
         if !url.is_pooled {
             options = options.options(EXACT_SETTINGS).options(self.session_settings());
         }
-        let mut connection = options.connect().await.map_err(|error| scrub(&error))?;
+        let mut connection = match driver::run(options.connect()).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                let failed = of_login(&error);
+                return Err(driver::attempt_error(failed, &url.host, url.port).await);
+            }
+        };
+        refuse_old(connection.server_version_num())?;
         let opening = format!("{}; {}", ServerFacts::statement(), settings_statement());
         let rows = batch(&mut connection, opening).await?;
         let settings = rows.last().and_then(|row| row.first().cloned().flatten());
         let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
+        if url.needs_primary && facts.is_standby {
+            let detail = "the URL wants a primary, and the server is a standby";
+            return Err(EngineError::new(EngineErrorKind::Unavailable, detail));
+        }
         if self.purpose == ConnectionPurpose::Reading && !url.is_pooled && !facts.is_read_only {
-            return Err(EngineError::new(
-                EngineErrorKind::Denied,
-                "the connection for reading is not read only",
-            ));
+            // A pooler with `ignore_startup_parameters` drops the options of a connection.
+            let detail = "the connection for reading is not read only";
+            return Err(
+                EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::PoolerUndeclared)
+            );
         }
         Ok(PgConn {
             connection,
@@ -202,9 +223,7 @@ impl PgPool {
 
     fn give_back(&self, session: PgConn) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < CONNECTIONS_MAX {
-            idle.push(session);
-        }
+        idle.push(session);
     }
 
     /// Cancels the running statement of a connection and closes it. A server process that has not started the
@@ -212,10 +231,8 @@ impl PgPool {
     async fn stop(&self, mut session: PgConn) {
         for _ in 0..CANCELS_MAX {
             self.cancel(&session.facts).await;
-            if tokio::time::timeout(CANCEL_TIMEOUT, session.connection.ping())
-                .await
-                .is_ok()
-            {
+            let ping = driver::run(session.connection.ping());
+            if tokio::time::timeout(CANCEL_TIMEOUT, ping).await.is_ok() {
                 return;
             }
         }
@@ -304,7 +321,7 @@ impl PgPooledConnection {
         let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
         let arguments = arguments(&statement.parameters).map_err(PgStatementError::Driver)?;
         let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(!is_pooled);
-        let done = tokio::time::timeout(deadline, query.fetch_all(self.start())).await;
+        let done = tokio::time::timeout(deadline, driver::run(query.fetch_all(self.start()))).await;
         self.settle(done)
     }
 
@@ -313,7 +330,7 @@ impl PgPooledConnection {
         let (is_pooled, deadline) = (self.is_pooled(), self.deadline());
         let arguments = arguments(&statement.parameters).map_err(PgStatementError::Driver)?;
         let query = sqlx::query_with(AssertSqlSafe(statement.sql), arguments).persistent(!is_pooled);
-        let done = tokio::time::timeout(deadline, query.execute(self.start())).await;
+        let done = tokio::time::timeout(deadline, driver::run(query.execute(self.start()))).await;
         Ok(self.settle(done)?.rows_affected())
     }
 
@@ -331,7 +348,7 @@ impl PgPooledConnection {
         deadline: Duration,
     ) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.start());
-        let done = tokio::time::timeout(deadline, query).await;
+        let done = tokio::time::timeout(deadline, driver::run(query)).await;
         texts(&self.settle(done).map_err(|failed| failed.scrubbed())?)
     }
 
@@ -420,8 +437,28 @@ impl PgStatementError {
     }
 }
 
+/// Refuses a server that lacks what every connection needs. A server that names no version is let through: its
+/// answers decide.
+fn refuse_old(version: Option<u32>) -> Result<(), EngineError> {
+    let Some(number) = version.filter(|number| *number < VERSION_MIN) else {
+        return Ok(());
+    };
+    let (major, minor) = (number / 10_000, number % 10_000);
+    let minor = if major < 10 { minor / 100 } else { minor };
+    let cause = ErrorCause::ServerTooOld(UnsupportedServer {
+        found: format!("PostgreSQL {major}.{minor}"),
+        oldest: "13",
+        missing: "functions that compare a table's definition and a row's version exactly",
+    });
+    Err(EngineError::new(EngineErrorKind::Denied, "the server version is too old").because(cause))
+}
+
+fn refused(refusal: PublicError) -> EngineError {
+    EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string())
+}
+
 async fn batch(connection: &mut PgConnection, sql: String) -> Result<Vec<Vec<Option<String>>>, EngineError> {
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await;
+    let rows = driver::run(sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection)).await;
     texts(&rows.map_err(|error| scrub(&error))?)
 }
 
@@ -471,11 +508,11 @@ fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOp
         options.host(&url.host)
     };
     if let Some(ca) = &material.ca {
-        options = options.ssl_root_cert_from_pem(ca.expose().as_bytes().to_vec());
+        options = options.ssl_root_cert_from_pem(ca.clone());
     }
     if let Some((certificate, key)) = &material.client {
         options = options
-            .ssl_client_cert_from_pem(certificate.expose())
+            .ssl_client_cert_from_pem(certificate)
             .ssl_client_key_from_pem(key.expose());
     }
     Ok(options)

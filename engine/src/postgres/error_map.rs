@@ -3,28 +3,41 @@
 use sqlx::Error;
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
+
+use crate::driver::connection_error;
 
 /// Returns the cause of a driver error; the detail is only the server's five-character code.
 pub fn scrub(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
+    if let Some(error) = connection_error(error) {
+        return error;
+    }
     match error {
         Error::Database(inner) => {
             let code = inner.code().unwrap_or_default();
-            EngineError::new(kind_of(&code), detail(&code))
-        }
-        Error::Tls(_) => EngineError::new(Kind::Unavailable, "the server offers no TLS"),
-        // Certificate failures are reported this way too.
-        Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            EngineError::new(Kind::Unavailable, "server certificate not trusted")
-        }
-        Error::Io(_) | Error::Protocol(_) | Error::WorkerCrashed => {
-            EngineError::new(Kind::Unavailable, "the connection failed")
+            EngineError::new(kind_of(&code), detail(&code)).because(cause_of(&code))
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {
             EngineError::new(Kind::Unreadable, "a value is not valid text")
         }
         // Every other variant is a defect of this program or an unused driver feature.
         _ => EngineError::new(Kind::Other, "driver error"),
+    }
+}
+
+/// Returns the error of a login. A pooler answers start parameters that it does not know with a protocol violation;
+/// a server never does.
+pub fn of_login(error: &Error) -> EngineError {
+    let failed = scrub(error);
+    match error {
+        Error::Database(inner) => match inner.code().as_deref() {
+            Some("08P01") => failed.because(ErrorCause::PoolerUndeclared),
+            // The role may not connect to the database.
+            Some("42501") => failed.because(ErrorCause::LoginRejected),
+            _ => failed,
+        },
+        _ => failed,
     }
 }
 
@@ -58,6 +71,15 @@ fn kind_of(code: &str) -> EngineErrorKind {
             Some("23") => Kind::Constraint,
             Some(_) | None => Kind::Other,
         },
+    }
+}
+
+fn cause_of(code: &str) -> ErrorCause {
+    match code {
+        "28P01" | "28000" => ErrorCause::LoginRejected,
+        "3D000" => ErrorCause::DatabaseMissing,
+        "53300" => ErrorCause::ConnectionsExhausted,
+        _ => ErrorCause::Unspecified,
     }
 }
 

@@ -23,7 +23,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::{TableColumn, TableSchema};
@@ -34,7 +33,8 @@ use self::connect::{ConnectionPurpose, PgPool, PgPooledConnection};
 use self::error_map::is_lost;
 use self::session::{EXACT_SETTINGS, ServerFacts, timeouts};
 use self::shapes::Shapes;
-use crate::{Access, Credential};
+use crate::credential::unusable_credential;
+use crate::{Access, Credential, EngineLimits};
 use synapsor_source::error::EngineError;
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
@@ -64,26 +64,30 @@ impl PostgresEngine {
         credential: Credential,
         access: Access,
         receipts: ReceiptTable,
-        statement_timeout: Option<Duration>,
+        limits: EngineLimits,
     ) -> Result<Self, PublicError> {
-        let material = credential.read().map_err(|error| {
-            let text = format!("`{}` is unreadable", credential.url_name());
-            PublicError::new(ErrorCode::SourceUrlInvalid, text).with_detail(error.detail)
-        })?;
+        let material = credential.read().map_err(|error| unusable_credential(&error))?;
         connect::check_url(&material)?;
-        let timeout = statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
+        let timeout = limits.statement_timeout.unwrap_or(STATEMENT_TIMEOUT);
+        let connections = limits.connections_or(connect::CONNECTIONS_MAX);
         let writers = (access == Access::Write).then(|| {
             let timeout = timeout.min(STATEMENT_TIMEOUT);
             Arc::new(PgPool::new(
                 credential.clone(),
                 ConnectionPurpose::Writing,
                 timeout,
+                connections,
             ))
         });
         Ok(Self {
             receipts,
             shapes: Arc::default(),
-            readers: Arc::new(PgPool::new(credential, ConnectionPurpose::Reading, timeout)),
+            readers: Arc::new(PgPool::new(
+                credential,
+                ConnectionPurpose::Reading,
+                timeout,
+                connections,
+            )),
             writers,
         })
     }

@@ -2,13 +2,18 @@
 //! is ever printed, and unknown parts are rejected.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::SslMode;
 use synapsor_domain::error::PublicError;
 use zeroize::Zeroizing;
 
+use crate::url_parameter::{refused, refused_value};
+
 const PORT: u16 = 5432;
+const CONNECT_SECONDS: RangeInclusive<u64> = 1..=30;
 
 /// Parts of a URL.
 pub struct ServerUrl {
@@ -21,6 +26,9 @@ pub struct ServerUrl {
     pub ssl_mode: Option<UrlSslMode>,
     /// Whether there is a transaction pooler in between.
     pub is_pooled: bool,
+    pub connect_timeout: Option<Duration>,
+    /// Whether a standby is refused.
+    pub needs_primary: bool,
 }
 
 /// The server's names of the TLS modes, weakest first.
@@ -58,6 +66,8 @@ impl ServerUrl {
             database: decode(database)?,
             ssl_mode: None,
             is_pooled: false,
+            connect_timeout: None,
+            needs_primary: false,
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -67,26 +77,45 @@ impl ServerUrl {
             return Err(bad_url("it must name a role and a database"));
         }
         if parsed.host.is_empty() || parsed.host.contains(',') {
-            return Err(bad_url("it must name one host"));
+            return Err(bad_url(
+                "it must name one host; for several servers, the address that follows the primary",
+            ));
         }
         Ok(parsed)
     }
 
     fn parameter(&mut self, name: &str, value: &str) -> Result<(), PublicError> {
-        match (name, value) {
-            ("pgbouncer", "true") => self.is_pooled = true,
-            ("pgbouncer", "false") => self.is_pooled = false,
-            ("sslmode", word) => {
-                self.ssl_mode = Some(ssl_mode(word).ok_or_else(|| bad_url("its sslmode is unknown"))?);
-            }
-            ("host", folder) if folder.starts_with('/') => folder.clone_into(&mut self.host),
-            ("application_name", _) => {}
-            _ => {
-                return Err(bad_url(
-                    "only the parameters sslmode, pgbouncer, application_name and a socket's host are allowed; \
-                     certificates go into the source's `ssl`",
-                ));
-            }
+        let wrong = |allowed: &str| Err(bad_url(&refused_value(name, allowed)));
+        match name {
+            "pgbouncer" => match value {
+                "true" => self.is_pooled = true,
+                "false" => self.is_pooled = false,
+                _ => return wrong("true or false"),
+            },
+            "sslmode" => match ssl_mode(value) {
+                Some(mode) => self.ssl_mode = Some(mode),
+                None => return wrong("disable, allow, prefer, require, verify-ca or verify-full"),
+            },
+            "host" => match value {
+                folder if folder.starts_with('/') => folder.clone_into(&mut self.host),
+                _ => return wrong("the directory of a socket"),
+            },
+            "connect_timeout" => match value.parse().ok().filter(|s| CONNECT_SECONDS.contains(s)) {
+                Some(seconds) => self.connect_timeout = Some(Duration::from_secs(seconds)),
+                None => return wrong("a number of seconds from 1 to 30"),
+            },
+            "target_session_attrs" => match value {
+                "any" => self.needs_primary = false,
+                "read-write" | "primary" => self.needs_primary = true,
+                _ => return wrong("any, read-write or primary"),
+            },
+            // The authorities of the system are trusted unless the source names its own.
+            "sslrootcert" if value == "system" => {}
+            // The server's certificate is verified instead.
+            "channel_binding" if matches!(value, "disable" | "prefer") => {}
+            "gssencmode" if matches!(value, "disable" | "prefer") => {}
+            "application_name" | "fallback_application_name" => {}
+            _ => return Err(bad_url(&refused(name))),
         }
         Ok(())
     }
@@ -171,7 +200,11 @@ fn decode(text: &str) -> Result<String, PublicError> {
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
         ErrorCode::SourceUrlInvalid,
-        format!("the URL of the source is invalid: {why}; use postgres://role:password@host:port/database"),
+        // Written with spaces, because everything up to the @ of a URL is redacted.
+        format!(
+            "the URL of the source is invalid: {why}; its form is postgres:// ROLE : PASSWORD @ HOST : PORT / DATABASE, \
+             without spaces"
+        ),
     )
 }
 
@@ -241,6 +274,35 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn parameters_of_providers_are_honored_or_named() {
+        let parsed = url(
+            "postgres://u@h/d?sslmode=require&connect_timeout=10&target_session_attrs=read-write\
+             &channel_binding=prefer&gssencmode=disable&sslrootcert=system&application_name=x",
+        );
+        assert_eq!(parsed.connect_timeout, Some(Duration::from_secs(10)));
+        assert!(parsed.needs_primary);
+        for (parameter, name) in [
+            ("channel_binding=require", "channel_binding"),
+            ("connection_limit=5", "max_connections"),
+            ("options=-c%20search_path%3Dsecret", "options"),
+            ("sslrootcert=/secret/ca.pem", "ssl.ca_env"),
+            ("connect_timeout=secret", "connect_timeout"),
+            ("connect_timeout=0", "from 1 to 30"),
+            ("target_session_attrs=standby", "read-write"),
+            ("sslmode=secret", "verify-full"),
+            ("some_new_word=secret", "some_new_word"),
+        ] {
+            let refusal = ServerUrl::parse(&format!("postgres://u@h/d?{parameter}"))
+                .err()
+                .unwrap();
+            let text = refusal.to_string();
+            assert!(text.contains(name) && !text.contains("secret"), "{text}");
+        }
+        let hosts = ServerUrl::parse("postgres://u@a:1,b:2/d").err().unwrap();
+        assert!(hosts.to_string().contains("one host"), "{hosts}");
     }
 
     #[test]

@@ -18,8 +18,8 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
 use super::error_map::scrub;
-use synapsor_source::db_error_message::{NETWORK_FILE_SYSTEM, SECOND_NAME};
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
 
 /// Maximum number of read-only connections; further reads wait.
 pub const READERS_MAX: usize = 4;
@@ -150,7 +150,8 @@ impl DatabaseFile {
         let metadata = fs::symlink_metadata(&self.0)
             .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the database file is missing"))?;
         if metadata.nlink() > 1 {
-            return Err(EngineError::new(EngineErrorKind::Denied, SECOND_NAME));
+            let detail = "the database file has a second name (a hard link)";
+            return Err(EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::SecondName));
         }
         Ok(())
     }
@@ -163,7 +164,10 @@ impl DatabaseFile {
             .map_err(|_| EngineError::new(EngineErrorKind::Unavailable, "the file system does not answer"))?;
         // Some platforms sign-extend the number.
         if NETWORK_FILE_SYSTEMS.contains(&(stat.f_type & 0xffff_ffff)) {
-            return Err(EngineError::new(EngineErrorKind::Denied, NETWORK_FILE_SYSTEM));
+            let detail = "the database file is on a network file system";
+            return Err(
+                EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::NetworkFileSystem)
+            );
         }
         Ok(())
     }

@@ -1,9 +1,19 @@
 //! Maps driver errors to causes. Drops the driver's text, which can quote values, statements and paths.
 
 use rusqlite::Error;
-use rusqlite::ffi::ErrorCode;
+use rusqlite::ffi::{
+    ErrorCode, SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
+};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
+
+/// Results for a file with an interrupted transaction that a read-only connection cannot roll back.
+const INTERRUPTED: [i32; 3] = [
+    SQLITE_READONLY_RECOVERY,
+    SQLITE_READONLY_CANTLOCK,
+    SQLITE_READONLY_ROLLBACK,
+];
 
 /// Returns the cause of a driver error; the detail is only SQLite's result code.
 pub fn scrub(error: Error) -> EngineError {
@@ -66,7 +76,12 @@ fn failure(inner: rusqlite::ffi::Error) -> EngineError {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Kind::Damaged,
         _ => Kind::Other,
     };
-    EngineError::new(kind, code(inner))
+    let cause = if INTERRUPTED.contains(&inner.extended_code) {
+        ErrorCause::InterruptedTransaction
+    } else {
+        ErrorCause::Unspecified
+    };
+    EngineError::new(kind, code(inner)).because(cause)
 }
 
 fn code(inner: rusqlite::ffi::Error) -> String {

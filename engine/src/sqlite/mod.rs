@@ -26,6 +26,7 @@ use synapsor_domain::value::Value;
 use tokio::sync::Semaphore;
 
 use self::connect::{DatabaseFile, Opened, READERS_MAX, Readers, StatementDeadline};
+use crate::EngineLimits;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::FIRST_KEY;
 use synapsor_source::{
@@ -51,18 +52,14 @@ impl SqliteEngine {
     ///
     /// # Errors
     /// `SOURCE_URL_INVALID` and `SOURCE_FILE_MISSING`; neither shows the URL.
-    pub fn new(
-        url: &str,
-        receipt_table: &str,
-        statement_timeout: Option<Duration>,
-    ) -> Result<Self, PublicError> {
+    pub fn new(url: &str, receipt_table: &str, limits: EngineLimits) -> Result<Self, PublicError> {
         let file = DatabaseFile::of_url(url)?;
         Ok(Self {
             readers: Arc::new(Readers::new(file.clone())),
             file,
             receipt_table: receipt_table.to_owned(),
-            statement_timeout: statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
-            turns: Arc::new(Semaphore::new(READERS_MAX)),
+            statement_timeout: limits.statement_timeout.unwrap_or(STATEMENT_TIMEOUT),
+            turns: Arc::new(Semaphore::new(limits.connections_or(READERS_MAX))),
         })
     }
 

@@ -22,7 +22,7 @@ use super::receipts::changed_rows::ChangedRows;
 use super::receipts::problems::ReceiptProblems;
 use super::service::WriterRpc;
 use super::{Writer, unusable_trust};
-use crate::serve::{ProcessContext, refuse_unusable};
+use crate::serve::{ProcessContext, report_unusable};
 
 /// Serves until `stop` is canceled and the running attempts have ended.
 pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -39,12 +39,11 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         return Err(ExitError::new(ErrorCode::WriteUrlMissing, text)
             .with_fix("set the variable that `write_url_env` of a source names"));
     }
-    refuse_unusable(
+    report_unusable(
         databases
             .iter()
-            .map(|(name, database)| (name.as_str(), database.reading())),
-    )
-    .await?;
+            .map(|(name, database)| (name.clone(), database.reading_engine())),
+    );
     let (trust, core_trust) = (base.trust.clone(), base.trust.clone());
     let name = own.instance().unwrap_or_default().to_owned();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);

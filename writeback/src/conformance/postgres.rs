@@ -12,7 +12,7 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{Value, ValueKind};
 use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, receipt_table_ddl};
-use synapsor_engine::{Access, Credential, EngineConfig};
+use synapsor_engine::{Access, Credential, EngineConfig, EngineLimits};
 use synapsor_source::ReceiptTable;
 
 use super::behaviours::{
@@ -84,7 +84,10 @@ impl PostgresDatabase {
             kind: EngineKind::Postgres,
             credential,
             receipts,
-            statement_timeout: timeout,
+            limits: EngineLimits {
+                statement_timeout: timeout,
+                connections: None,
+            },
         };
         Account::open(opening, access)
     }

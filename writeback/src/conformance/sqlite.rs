@@ -12,7 +12,7 @@ use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 use synapsor_engine::sqlite::SqliteEngine;
-use synapsor_engine::{Access, Credential, EngineConfig};
+use synapsor_engine::{Access, Credential, EngineConfig, EngineLimits};
 use synapsor_source::Engine;
 use synapsor_source::error::EngineErrorKind;
 use synapsor_source::{ReceiptTable, RowPlan};
@@ -302,7 +302,7 @@ const WIDER: &str = "DROP TABLE synapsor_writeback_receipts; CREATE TABLE synaps
     executor_sig TEXT NOT NULL, PRIMARY KEY (proposal_id, outcome)) STRICT;";
 
 fn refused(url: &str) -> String {
-    let refusal = SqliteEngine::new(url, RECEIPT_TABLE, None).unwrap_err();
+    let refusal = SqliteEngine::new(url, RECEIPT_TABLE, EngineLimits::default()).unwrap_err();
     let shown = format!("{refusal} {refusal:?} {:?}", refusal.detail);
     assert!(!shown.contains("secret"), "{shown}");
     refusal.code.to_string()
@@ -367,7 +367,7 @@ async fn replaced_database_file_is_detected() {
     };
     marked(&path, "first-instance");
     let url = format!("sqlite://{}", path.display());
-    let engine = SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap();
+    let engine = SqliteEngine::new(&url, RECEIPT_TABLE, EngineLimits::default()).unwrap();
     assert_eq!(engine.identity().await.unwrap(), "sqlite:first-instance");
     let other = folder.path().join("other.db");
     marked(&other, "second-instance");
@@ -393,7 +393,7 @@ fn sample_is_created_once_and_is_writable() {
     assert_eq!(again.code(), ErrorCode::FileExists);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = format!("sqlite://{}", path.display());
-    let engine = SqliteEngine::new(&url, RECEIPT_TABLE, None).unwrap();
+    let engine = SqliteEngine::new(&url, RECEIPT_TABLE, EngineLimits::default()).unwrap();
     assert_eq!(
         runtime.block_on(engine.receipt_problems()).unwrap(),
         Vec::<String>::new()
@@ -410,7 +410,10 @@ fn open(url: &str, access: Access, timeout: Option<Duration>) -> Account {
             schema: None,
             table: RECEIPT_TABLE.to_owned(),
         },
-        statement_timeout: timeout,
+        limits: EngineLimits {
+            statement_timeout: timeout,
+            connections: None,
+        },
     };
     Account::open(opening, access)
 }

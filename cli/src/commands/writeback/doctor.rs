@@ -65,7 +65,9 @@ fn exit(parts: &[RoleFindings], ledger: &[ProbeFinding]) -> Exit {
     let mut findings = parts.iter().flat_map(|part| &part.variables).chain(ledger);
     let mut sources = parts.iter().flat_map(|part| &part.sources);
     let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Error)
-        || sources.clone().any(PreflightReport::has_problem);
+        || sources
+            .clone()
+            .any(|source| source.unavailable.is_none() && source.has_problem());
     if is_problem {
         Exit::Failure
     } else if sources.any(|source| source.unavailable.is_some()) {
@@ -315,12 +317,7 @@ fn show(parts: &[RoleFindings], is_checked: bool) -> Result<(), ExitError> {
                 &source.product
             };
             output::line(format!("  source {}: {}", safe(&source.source_id), safe(engine)))?;
-            if let Some(reason) = &source.unavailable {
-                output::line(format!(
-                    "  unreachable UNREACHABLE: preflight of the database failed: {}",
-                    safe(reason)
-                ))?;
-            } else if source.findings.is_empty() {
+            if source.findings.is_empty() {
                 output::line("    ok       all checks passed")?;
             }
             for finding in &source.findings {

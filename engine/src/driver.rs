@@ -1,0 +1,111 @@
+//! Runs the driver's work: contains its panics, and classifies why a connection failed.
+
+use std::io;
+
+use sqlx::Error;
+use synapsor_chassis::panics::{self, Panicked};
+use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
+
+/// Runs work of the driver. A panic counts as a lost worker: a malformed answer of one server must not end the
+/// process that serves others.
+pub(crate) async fn run<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    match panics::contain(work).await {
+        Ok(done) => done,
+        Err(Panicked) => Err(Error::WorkerCrashed),
+    }
+}
+
+/// Returns the error of a connection that failed below the database protocol; `None` for other errors.
+pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
+    let unavailable =
+        |detail: String, cause| Some(EngineError::new(EngineErrorKind::Unavailable, detail).because(cause));
+    match error {
+        Error::Io(error) => {
+            let cause = io_cause(error);
+            let detail = match cause {
+                ErrorCause::CertificateNotTrusted => "server certificate not trusted".to_owned(),
+                _ => format!("the connection failed: {:?}", error.kind()),
+            };
+            unavailable(detail, cause)
+        }
+        Error::Tls(_) => unavailable("TLS negotiation failed".to_owned(), ErrorCause::TlsNotOffered),
+        Error::Protocol(_) | Error::WorkerCrashed => unavailable(
+            "the server violated the protocol".to_owned(),
+            ErrorCause::OtherProtocol,
+        ),
+        _ => None,
+    }
+}
+
+/// Classifies a failed connection attempt; asks the name server if the error does not say what failed.
+pub(crate) async fn attempt_error(error: EngineError, host: &str, port: u16) -> EngineError {
+    let is_path = host.starts_with('/');
+    let server = if is_path {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    };
+    let error = error.at(&server);
+    if error.cause == ErrorCause::Unspecified
+        && error.kind == EngineErrorKind::Unavailable
+        && !is_path
+        && tokio::net::lookup_host((host, port)).await.is_err()
+    {
+        return error.because(ErrorCause::HostUnknown);
+    }
+    error
+}
+
+fn io_cause(error: &io::Error) -> ErrorCause {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::InvalidData => match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+        {
+            Some(rustls::Error::InvalidMessage(_)) => ErrorCause::OtherProtocol,
+            // The driver reports a certificate that is not trusted in this form too.
+            _ => ErrorCause::CertificateNotTrusted,
+        },
+        // The directory of a socket without a server has no socket file.
+        Kind::ConnectionRefused | Kind::NotFound => ErrorCause::ConnectionRefused,
+        Kind::TimedOut | Kind::HostUnreachable | Kind::NetworkUnreachable => ErrorCause::NoAnswer,
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::BrokenPipe | Kind::UnexpectedEof => {
+            ErrorCause::ConnectionLost
+        }
+        _ => ErrorCause::Unspecified,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn panic_of_a_driver_is_an_error_of_its_connection() {
+        let work = async {
+            let answer: &[u8] = &[];
+            Ok(answer[0])
+        };
+        let error = connection_error(&run(work).await.unwrap_err()).unwrap();
+        assert_eq!(
+            (error.kind, error.cause),
+            (EngineErrorKind::Unavailable, ErrorCause::OtherProtocol)
+        );
+    }
+
+    #[tokio::test]
+    async fn unknown_host_is_named_with_its_port() {
+        let failed = EngineError::new(EngineErrorKind::Unavailable, "the connection failed: Other");
+        let error = attempt_error(failed, "no-such-host.invalid", 5432).await;
+        assert_eq!(error.cause, ErrorCause::HostUnknown);
+        assert_eq!(error.server.as_deref(), Some("no-such-host.invalid:5432"));
+    }
+
+    #[test]
+    fn driver_text_is_dropped() {
+        let error = connection_error(&Error::Io(io::Error::other("secret"))).unwrap();
+        assert!(!error.detail.contains("secret"), "{}", error.detail);
+    }
+}

@@ -1,0 +1,85 @@
+//! Causes of a database error that its owner can act on.
+
+use std::fmt;
+
+/// Why a database could not be used, where that is known more exactly than by the kind of the error.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ErrorCause {
+    /// The kind of the error says all that is known.
+    #[default]
+    Unspecified,
+    /// The host name has no address.
+    HostUnknown,
+    /// Nothing listens at the address.
+    ConnectionRefused,
+    /// The server did not answer within the timeout.
+    NoAnswer,
+    /// The connection ended before an answer arrived.
+    ConnectionLost,
+    /// The other side does not speak the protocol of the engine.
+    OtherProtocol,
+    /// The server's certificate is not from a trusted authority, has ended, or is for another name.
+    CertificateNotTrusted,
+    /// TLS is required here, and the server has none.
+    TlsNotOffered,
+    /// The login needs TLS, and the connection has none.
+    TlsRequired,
+    LoginRejected,
+    /// The account logs in by a method that the driver does not have; the server's name of the method.
+    LoginMethod(String),
+    DatabaseMissing,
+    /// The server or the account has no connection left.
+    ConnectionsExhausted,
+    /// A transaction pooler answered, and the URL does not declare it.
+    PoolerUndeclared,
+    /// The pooler assigns a server connection for one statement only.
+    PoolerOfStatements,
+    ServerTooOld(UnsupportedServer),
+    /// The server speaks the protocol of the engine, but is another product.
+    OtherProduct,
+    /// The role may not call a function that every connection needs.
+    FunctionDenied(&'static str),
+    /// The URL is unset or unreadable; the name of its variable.
+    UrlUnreadable(String),
+    /// A file of certificates is unusable; the name of its variable, and the reason.
+    CertificatesUnusable(String, CertificatesProblem),
+    /// A file with an interrupted transaction, which a read-only connection cannot roll back.
+    InterruptedTransaction,
+    /// The file has a second name (a hard link).
+    SecondName,
+    NetworkFileSystem,
+}
+
+/// A server that is older than the oldest supported one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsupportedServer {
+    /// Product and version: `MySQL 5.7.44`.
+    pub found: String,
+    /// The oldest supported version.
+    pub oldest: &'static str,
+    /// What older servers lack.
+    pub missing: &'static str,
+}
+
+/// Reasons why certificates cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificatesProblem {
+    Missing,
+    SetTwice,
+    FileUnreadable,
+    TooLarge,
+    /// Not PEM text; DER for example.
+    NotPem,
+}
+
+impl fmt::Display for CertificatesProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "neither the variable nor its _FILE form is set",
+            Self::SetTwice => "the variable and its _FILE form are both set",
+            Self::FileUnreadable => "the file is unreadable",
+            Self::TooLarge => "the file is larger than 1 MiB",
+            Self::NotPem => "it holds no certificate in PEM form",
+        })
+    }
+}
