@@ -17,12 +17,13 @@ use crate::commands::Command;
 /// Options that hold addresses of running services.
 const SERVICES: [&str; 3] = ["ledger", "reader", "writer"];
 /// Options whose command validates a URL itself and never repeats it.
-const JUDGED_BY_COMMAND: [&str; 8] = [
+const JUDGED_BY_COMMAND: [&str; 9] = [
     "auth_token_env",
     "from",
     "from_env",
     "principal_env",
     "reason",
+    "ssl_ca_env",
     "tenant_env",
     "url",
     "write_url_env",

@@ -45,6 +45,9 @@ pub(crate) struct DatabaseArgs {
     /// SYNAPSOR_DATABASE_READ_URL]
     #[arg(long, value_name = "NAME", aliases = ["url-env", "database-url-env"])]
     pub(super) from_env: Option<String>,
+    /// Variable that holds the CA certificates of the server as PEM text (or, as NAME_FILE, the path of their file)
+    #[arg(long, value_name = "NAME")]
+    pub(super) ssl_ca_env: Option<String>,
     /// Database engine; auto detects it from the URL
     #[arg(long, value_name = "NAME", default_value = "auto",
           value_parser = ["auto", "postgres", "mysql", "sqlite"])]
@@ -65,16 +68,23 @@ impl DatabaseArgs {
         if self.from.is_some() {
             return Err(inline_url());
         }
-        if is_env_name(self.variable()) {
-            return Ok(());
+        if !is_env_name(self.variable()) {
+            return Err(ExitError::new(
+                ErrorCode::EnvNameInvalid,
+                "--from-env is not a variable name of upper-case letters, digits and `_`",
+            )
+            .with_fix(
+                "export SYNAPSOR_DATABASE_READ_URL='<the URL>' and pass --from-env SYNAPSOR_DATABASE_READ_URL",
+            ));
         }
-        Err(ExitError::new(
-            ErrorCode::EnvNameInvalid,
-            "--from-env is not a variable name of upper-case letters, digits and `_`",
-        )
-        .with_fix(
-            "export SYNAPSOR_DATABASE_READ_URL='<the URL>' and pass --from-env SYNAPSOR_DATABASE_READ_URL",
-        ))
+        if self.ssl_ca_env.as_deref().is_some_and(|name| !is_env_name(name)) {
+            return Err(ExitError::new(
+                ErrorCode::EnvNameInvalid,
+                "--ssl-ca-env is not a variable name of upper-case letters, digits and `_`",
+            )
+            .with_fix("export DB_CA_FILE=/path/of/ca.pem and pass --ssl-ca-env DB_CA"));
+        }
+        Ok(())
     }
 
     /// Reads the schema catalog through a one-shot process that gets only this variable.
@@ -91,7 +101,11 @@ impl DatabaseArgs {
             // One argument, so that a schema name cannot be parsed as another flag.
             arguments.push(format!("--schema={schema}").into());
         }
-        let names = BTreeSet::from([name.to_owned(), format!("{name}_FILE")]);
+        let mut names = BTreeSet::from([name.to_owned(), format!("{name}_FILE")]);
+        if let Some(name) = &self.ssl_ca_env {
+            arguments.extend(["--ssl-ca-env", name].map(OsString::from));
+            names.extend([name.clone(), format!("{name}_FILE")]);
+        }
         let printed = run_executor_command(context, arguments, &names).await?;
         serde_json::from_slice(&printed).map_err(|_| {
             verification_failed(

@@ -21,6 +21,7 @@ pub(super) const SOURCE: &[&str] = &[
     "write_url_env",
     "read_only",
     "statement_timeout_ms",
+    "max_connections",
     "ssl",
     "receipt_schema",
     "receipt_table",

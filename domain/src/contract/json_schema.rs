@@ -71,6 +71,7 @@ fn source() -> Json {
             "write_url_env": env("Variable that holds the writer's URL; needed for direct writeback."),
             "read_only": flag("This program itself never writes here."),
             "statement_timeout_ms": positive("Milliseconds that one statement may take."),
+            "max_connections": positive("Database connections that one process opens at most, up to 256. Default 16."),
             "ssl": ssl(),
             "receipt_schema": identifier("Schema of the receipt table. Default: postgres `public`, mysql the URL's database."),
             "receipt_table": identifier("Name of the receipt table. Default synapsor_writeback_receipts."),

@@ -39,6 +39,9 @@ impl EngineKind {
     }
 }
 
+/// Largest allowed `max_connections` of a source.
+const MAX_CONNECTIONS_MAX: u32 = 256;
+
 /// One database that capabilities may use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -53,6 +56,8 @@ pub struct Source {
     pub is_read_only: bool,
     /// Statement timeout; none is set if absent.
     pub statement_timeout_ms: Option<u32>,
+    /// Connections that one process opens at most; the engine's default if absent.
+    pub max_connections: Option<u32>,
     pub ssl: Option<Ssl>,
     /// Schema of the receipt table; the target's schema by default.
     pub receipt_schema: Option<String>,
@@ -171,6 +176,20 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
         );
     }
     let statement_timeout_ms = source.positive("statement_timeout_ms", ErrorCode::InvalidTimeout, report);
+    let max_connections = source
+        .positive("max_connections", ErrorCode::InvalidMaxConnections, report)
+        .filter(|connections| {
+            let is_allowed = *connections <= MAX_CONNECTIONS_MAX;
+            if !is_allowed {
+                let message = format!("Use a number from 1 to {MAX_CONNECTIONS_MAX}.");
+                report.error(
+                    source.at("max_connections"),
+                    ErrorCode::InvalidMaxConnections,
+                    message,
+                );
+            }
+            is_allowed
+        });
     Some(Source {
         name: name.to_owned(),
         engine: engine?,
@@ -178,6 +197,7 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
         write_url_env,
         is_read_only,
         statement_timeout_ms,
+        max_connections,
         ssl,
         receipt_schema: optional_identifier(&source, "receipt_schema", report),
         receipt_table: optional_identifier(&source, "receipt_table", report),

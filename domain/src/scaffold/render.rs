@@ -6,7 +6,7 @@ use super::flag_syntax::{Assigned, is_number, number};
 use super::names::spoken;
 use super::resolve::{ContractPlan, ProposalPlan};
 use super::{DraftError, args};
-use crate::contract::{EngineKind, Mode};
+use crate::contract::{EngineKind, Mode, SslMode};
 use crate::inspection::ColumnKind;
 
 const CONTEXT: &str = "local_operator";
@@ -43,6 +43,9 @@ fn source(plan: &ContractPlan<'_>) -> Json {
         source["write_url_env"] = json!(name);
     }
     source["statement_timeout_ms"] = json!(STATEMENT_TIMEOUT_MS);
+    if let Some(name) = &plan.choices.ssl_ca_env {
+        source["ssl"] = json!({ "mode": SslMode::VerifyFull.as_str(), "ca_env": name });
+    }
     source
 }
 

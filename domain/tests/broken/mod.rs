@@ -46,6 +46,7 @@ pub(crate) const UNSEALED: &[(&str, &str)] = &[
     ("/sources/lending/read_url_env", "\"OTHER\""),
     ("/sources/lending/write_url_env", "\"OTHER\""),
     ("/sources/lending/statement_timeout_ms", "9"),
+    ("/sources/lending/max_connections", "9"),
     ("/storage/sqlite_path", "\"x.db\""),
     ("/result_format", "1"),
     ("/$schema", ""),
@@ -162,6 +163,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "INVALID_TIMEOUT",
         "$.sources.lending.statement_timeout_ms",
         &[("/sources/lending/statement_timeout_ms", "-5")],
+    ),
+    (
+        "INVALID_MAX_CONNECTIONS",
+        "$.sources.lending.max_connections",
+        &[("/sources/lending/max_connections", "257")],
     ),
     (
         "INVALID_SSL",

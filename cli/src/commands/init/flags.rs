@@ -264,6 +264,7 @@ impl Args {
                 .map(|word| if word.ends_with('1') { 1 } else { 2 }),
             source_name: names.source_name.clone(),
             read_url_env: self.database.from_env.clone(),
+            ssl_ca_env: self.database.ssl_ca_env.clone(),
             write_url_env: variables.write_url_env.clone(),
             tenant_env: variables.tenant_env.clone(),
             principal_env: variables.principal_env.clone(),
