@@ -23,7 +23,7 @@ use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
-use synapsor_engine::{Credential, EngineConfig};
+use synapsor_engine::{Credential, EngineConfig, EngineLimits};
 use synapsor_source::{ReceiptTable, RowPlan};
 use tokio::task::JoinSet;
 
@@ -146,7 +146,7 @@ impl Scene {
                 schema: None,
                 table: RECEIPT_TABLE.to_owned(),
             },
-            statement_timeout: None,
+            limits: EngineLimits::default(),
         }
     }
 

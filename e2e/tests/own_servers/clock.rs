@@ -58,7 +58,10 @@ fn close_connections(scene: &Scene, harness: &WriterHarness) -> anyhow::Result<(
     let owner = scene.server.server().session();
     if matches!(scene.engine, Engine::Mysql | Engine::Mariadb) {
         for session in sessions_of(&owner, scene.engine, &roles.writer)? {
-            owner.execute(&format!("KILL CONNECTION {session}"))?;
+            let ended = owner.execute(&format!("KILL CONNECTION {session}"));
+            // It may have ended since it was listed.
+            let is_listed = sessions_of(&owner, scene.engine, &roles.writer)?.contains(&session);
+            anyhow::ensure!(!is_listed, "connection {session} was not ended: {ended:?}");
         }
     }
     Ok(())

@@ -2,6 +2,7 @@
 //! database, standbys, wrong clocks. The checks share one server of each kind in sequence.
 
 mod authority;
+mod bundles;
 mod clock;
 mod cluster;
 mod copies;
@@ -28,6 +29,15 @@ const CHECKS: &[Check] = &[
     }),
     ("an expired certificate is refused", |s| {
         Box::pin(tls::rejects_expired_server_certificate(s))
+    }),
+    ("a bundle of many authorities is read", |s| {
+        Box::pin(bundles::bundle_of_many_authorities_is_read(s))
+    }),
+    ("an unusable bundle is named by its variable", |s| {
+        Box::pin(bundles::unusable_bundle_is_named_by_its_variable(s))
+    }),
+    ("an inspection takes an authority", |s| {
+        Box::pin(bundles::inspection_takes_an_authority(s))
     }),
     ("verify-ca skips only the name check", |s| {
         Box::pin(tls::verify_ca_skips_only_the_name_check(s))

@@ -113,6 +113,14 @@ impl Scene {
         self.open(Some(ssl), &variables)
     }
 
+    /// URL parameter that requires a verified certificate.
+    pub(crate) const fn verify_parameter(&self) -> &'static str {
+        match self.engine {
+            Engine::Mysql | Engine::Mariadb => "ssl-mode=VERIFY_IDENTITY",
+            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => "sslmode=verify-full",
+        }
+    }
+
     pub(crate) fn plan(&self) -> RowPlan {
         plan(&self.database)
     }

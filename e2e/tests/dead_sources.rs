@@ -1,0 +1,209 @@
+//! Sources that cannot be used: each is an error of its own, named by cause, and none keeps another from being
+//! served.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+
+use serde_json::{Value as Json, json};
+use synapsor_e2e::agent::Agent;
+use synapsor_e2e::cli::CliFixture;
+use synapsor_e2e::databases::{Engine, Server};
+
+/// First bytes of servers that break the protocol of their engine; the driver panics at some of them.
+const BROKEN_ANSWERS: [(&str, &str); 8] = [
+    ("postgres", "5200000003"),
+    ("postgres", "5200000004"),
+    ("postgres", "5200000008000000005a00000004"),
+    ("postgres", "5200000008000000004b000000060000"),
+    ("postgres", "520000000800000005"),
+    (
+        "postgres",
+        "485454502f312e31203430302042616420526571756573740d0a0d0a",
+    ),
+    ("mysql", "0a0000000a382e302e3336000100"),
+    (
+        "mysql",
+        "485454502f312e31203430302042616420526571756573740d0a0d0a",
+    ),
+];
+
+/// Answers every connection with the same bytes and closes it.
+fn answering(hex: &str) -> anyhow::Result<SocketAddr> {
+    let bytes = hex::decode(hex)?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().flatten() {
+            let mut login = [0; 512];
+            // A PostgreSQL server reads the login first; a MySQL server greets.
+            if bytes.first() != Some(&0x0a) {
+                let _ = connection.read(&mut login);
+            }
+            // The rest of the login is read, so that the answer arrives.
+            let answered = connection
+                .write_all(&bytes)
+                .and_then(|()| connection.shutdown(Shutdown::Write));
+            if answered.is_ok() {
+                while connection.read(&mut login).is_ok_and(|read| read > 0) {}
+            }
+        }
+    });
+    Ok(address)
+}
+
+/// Port at which nothing listens.
+fn closed_port() -> anyhow::Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// Adds a source with a tool for reading, and its variable.
+fn add_source(place: &mut CliFixture, name: &str, engine: &str, url: &str) -> anyhow::Result<()> {
+    let path = place.path("synapsor.runner.json");
+    let mut contract: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
+    let variable = format!("{}_URL", name.to_uppercase());
+    contract["sources"][name] = json!({ "engine": engine, "read_url_env": variable });
+    let mut tool = contract["capabilities"][0].clone();
+    tool["name"] = json!(format!("{name}.inspect_invoice"));
+    tool["source"] = json!(name);
+    contract["capabilities"]
+        .as_array_mut()
+        .expect("capabilities")
+        .push(tool);
+    place.write("synapsor.runner.json", &contract.to_string())?;
+    place.set(&variable, url);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result<()> {
+    let mut place = CliFixture::new()?;
+    let silent: Vec<TcpListener> = (0..3)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()?;
+    for (number, listener) in silent.iter().enumerate() {
+        let url = format!("postgres://u:p@{}/d", listener.local_addr()?);
+        add_source(&mut place, &format!("silent_{number}"), "postgres", &url)?;
+    }
+    let closed = closed_port()?;
+    add_source(
+        &mut place,
+        "closed",
+        "postgres",
+        &format!("postgres://u:p@{closed}/d"),
+    )?;
+    add_source(
+        &mut place,
+        "unknown",
+        "mysql",
+        "mysql://u:p@no-such-host.invalid:3306/d?ssl-mode=VERIFY_IDENTITY",
+    )?;
+    for (number, (engine, answer)) in BROKEN_ANSWERS.into_iter().enumerate() {
+        let url = format!("{engine}://u:p@{}/d", answering(answer)?);
+        add_source(&mut place, &format!("broken_{number}"), engine, &url)?;
+    }
+    let agent = Agent::launched(place.command(&["mcp", "serve"])?.into()).await?;
+    let tools = agent.tools().await?;
+    assert_eq!(tools.len(), 2 + 3 + 2 + BROKEN_ANSWERS.len());
+    // The reader still waits for the silent servers: it did not wait for them before it served.
+    for listener in &silent {
+        let (mut connection, _) = listener.accept()?;
+        connection.set_nonblocking(true)?;
+        let mut bytes = Vec::new();
+        let ended = connection.read_to_end(&mut bytes);
+        assert!(ended.is_err(), "the reader has given up the silent server");
+    }
+    let read = agent.inspect("INV-3001").await?;
+    assert_eq!(read["ok"], json!(true), "{read}");
+    for name in ["closed", "unknown", "broken_0", "broken_6"] {
+        let arguments = json!({ "invoice_id": "INV-3001" });
+        let read = agent.call(&format!("{name}.inspect_invoice"), arguments).await?;
+        assert_eq!(
+            read["error"]["code"],
+            json!("TEMPORARILY_UNAVAILABLE"),
+            "{name}: {read}"
+        );
+    }
+    let read = agent.inspect("INV-3001").await?;
+    assert_eq!(read["ok"], json!(true), "{read}");
+    agent.close().await;
+    Ok(())
+}
+
+#[test]
+fn cause_of_an_unusable_database_is_named_by_inspect_and_doctor() -> anyhow::Result<()> {
+    let closed = closed_port()?;
+    let silent = TcpListener::bind("127.0.0.1:0")?;
+    let mut causes = vec![
+        (
+            format!("postgres://u:p@{closed}/d"),
+            "SOURCE_UNAVAILABLE",
+            "refused the connection",
+        ),
+        (
+            format!("mysql://u:p@{closed}/d"),
+            "SOURCE_UNAVAILABLE",
+            "refused the connection",
+        ),
+        (
+            "postgres://u:p@no-such-host.invalid/d?sslmode=verify-full".to_owned(),
+            "SOURCE_UNAVAILABLE",
+            "host name has no address",
+        ),
+        (
+            format!("postgres://u:p@{}/d?connect_timeout=1", silent.local_addr()?),
+            "SOURCE_UNAVAILABLE",
+            "did not answer",
+        ),
+    ];
+    for (engine, answer) in BROKEN_ANSWERS {
+        let url = format!("{engine}://u:p@{}/d", answering(answer)?);
+        causes.push((url, "SOURCE_", "the database"));
+    }
+    // A server of the other engine.
+    if let Some(server) = Server::of(Engine::Mysql)? {
+        let url = format!("postgres://u:p@{}/d?connect_timeout=1", server.address());
+        causes.push((url, "SOURCE_", "the database"));
+    }
+    if let Some(server) = Server::of(Engine::Postgres)? {
+        let url = format!("mysql://u:p@{}/d", server.address());
+        causes.push((url, "SOURCE_", "the database"));
+    }
+    for (url, code, text) in causes {
+        let mut place = CliFixture::empty()?;
+        place.set("DB", &url);
+        let inspected = place.run(&["inspect", "--from-env", "DB"])?;
+        let engine = if url.starts_with("mysql") {
+            "mysql"
+        } else {
+            "postgres"
+        };
+        for ran in [&inspected, &doctor(engine, &url)?] {
+            let shown = ran.to_string();
+            assert!(shown.contains(code) && shown.contains(text), "{url}: {shown}");
+            assert!(
+                !shown.contains("u:p") && !shown.contains("PANIC"),
+                "{url}: {shown}"
+            );
+        }
+        let address = url.split(['@', '/']).nth(3).unwrap_or_default();
+        assert!(inspected.stderr.contains(address), "{url}: {inspected}");
+    }
+    Ok(())
+}
+
+/// Runs the doctor on a contract whose only source has this read URL.
+fn doctor(engine: &str, url: &str) -> anyhow::Result<synapsor_e2e::cli::CommandOutput> {
+    let mut place = CliFixture::new()?;
+    let path = place.path("synapsor.runner.json");
+    let mut contract: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
+    contract["mode"] = json!("read_only");
+    contract["sources"] = json!({ "billing_db": { "engine": engine, "read_url_env": "BILLING_READ_URL" } });
+    contract["capabilities"]
+        .as_array_mut()
+        .expect("capabilities")
+        .truncate(1);
+    place.write("synapsor.runner.json", &contract.to_string())?;
+    place.set("BILLING_READ_URL", url);
+    place.unset("BILLING_WRITE_URL");
+    place.run(&["writeback", "doctor", "--check-db"])
+}
