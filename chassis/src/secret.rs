@@ -33,6 +33,9 @@ pub enum SecretError {
     /// Other users have access to the file, or can replace it.
     #[error("the file of the secret {name}: {source}")]
     InsecurePermissions { name: String, source: FileError },
+    /// The file is text in another encoding.
+    #[error("the secret {name} is UTF-16 text")]
+    Utf16 { name: String },
     /// The secret is not UTF-8, or is empty.
     #[error("the secret {name} is empty or is not UTF-8 text")]
     NotText { name: String },
@@ -49,7 +52,7 @@ impl SecretError {
             Self::Ambiguous { .. } => ErrorCode::SecretAmbiguous,
             Self::FileUnreadable { .. } => ErrorCode::SecretFileUnreadable,
             Self::InsecurePermissions { .. } => ErrorCode::SecretFileOpen,
-            Self::NotText { .. } => ErrorCode::SecretNotText,
+            Self::Utf16 { .. } | Self::NotText { .. } => ErrorCode::SecretNotText,
             Self::Setting(error) => error.code(),
         }
     }
@@ -64,7 +67,9 @@ impl From<SecretError> for ExitError {
                 format!("set {name}_FILE to a readable file of at most {SECRET_BYTES_MAX} bytes")
             }
             SecretError::InsecurePermissions { source, .. } => source.fix(),
-            SecretError::NotText { name } => format!("store {name} as UTF-8 text"),
+            SecretError::Utf16 { name } | SecretError::NotText { name } => {
+                format!("store {name} as UTF-8 text")
+            }
             SecretError::Setting(inner) => return inner.clone().into(),
         };
         ExitError::new(error.code(), error.to_string()).with_fix(fix)
@@ -123,6 +128,9 @@ impl Secret {
             | FileError::WritableByOthers { .. }) => SecretError::InsecurePermissions {
                 name: name.to_owned(),
                 source,
+            },
+            FileError::Utf16(_) => SecretError::Utf16 {
+                name: name.to_owned(),
             },
             source => SecretError::FileUnreadable {
                 name: name.to_owned(),

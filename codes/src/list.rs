@@ -509,6 +509,8 @@ error_codes! {
         FileNotFound = "FILE_NOT_FOUND";
         /// The file is accessible by other users.
         FileNotPrivate = "FILE_NOT_PRIVATE";
+        /// The file is text in another encoding than UTF-8.
+        FileNotUtf8 = "FILE_NOT_UTF8";
         /// The operating system denied access to the file.
         FilePermissionDenied = "FILE_PERMISSION_DENIED";
         /// The file exceeds the maximum size.

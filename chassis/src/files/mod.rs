@@ -1,6 +1,7 @@
 //! Safe file operations: private directories, atomic writes, exclusive creation, bounded reads, locks. It does not
 //! interpret the content.
 
+pub mod byte_order;
 mod lock;
 mod private;
 mod stamp;
@@ -48,6 +49,9 @@ pub enum FileError {
     /// A directory, a pipe, a device or a symbolic link in place of the expected kind.
     #[error("{} is not {wanted}", path.display())]
     WrongKind { path: PathBuf, wanted: &'static str },
+    /// The file is UTF-16 or UTF-32 text.
+    #[error("{} is UTF-16 text", .0.display())]
+    Utf16(PathBuf),
     /// The file belongs to another user.
     #[error("{} belongs to another user", .0.display())]
     WrongOwner(PathBuf),
@@ -71,6 +75,7 @@ impl FileError {
             Self::Denied(_) => ErrorCode::FilePermissionDenied,
             Self::TooLarge { .. } => ErrorCode::FileTooLarge,
             Self::WrongKind { .. } => ErrorCode::FileWrongKind,
+            Self::Utf16(_) => ErrorCode::FileNotUtf8,
             Self::WrongOwner(_) => ErrorCode::FileWrongOwner,
             Self::NotPrivate { .. } => ErrorCode::FileNotPrivate,
             Self::WritableByOthers { .. } => ErrorCode::FileUnguarded,
@@ -86,6 +91,7 @@ impl FileError {
             Self::Denied(path) => format!("give this user access to {} and its directory", path.display()),
             Self::TooLarge { bytes_max, .. } => format!("use a file of at most {bytes_max} bytes"),
             Self::WrongKind { wanted, .. } => format!("use {wanted} or choose another path"),
+            Self::Utf16(path) => format!("save {} as UTF-8", path.display()),
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
             Self::NotPrivate { fix, .. } => fix.clone(),
             Self::WritableByOthers { path, .. } => {
@@ -112,10 +118,11 @@ impl From<FileError> for ExitError {
     }
 }
 
-/// Reads a file of at most `bytes_max` bytes. Rejects pipes, devices and directories without blocking on them.
+/// Reads a file of at most `bytes_max` bytes, without the byte order mark that editors write before UTF-8 text.
+/// Rejects pipes, devices and directories without blocking on them.
 ///
 /// # Errors
-/// When the file is missing, of another kind, too large or unreadable.
+/// When the file is missing, of another kind, too large, unreadable or UTF-16 text.
 pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let (file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
@@ -182,7 +189,7 @@ fn read_up_to(file: &File, path: &Path, bytes_max: u64, out: &mut Vec<u8>) -> Re
             bytes_max,
         });
     }
-    Ok(())
+    byte_order::strip_mark(out).map_err(|byte_order::NotUtf8| FileError::Utf16(path.to_owned()))
 }
 
 /// Ensures that `path` is a directory of this user that no other user can write to; creates it (0700) if it is

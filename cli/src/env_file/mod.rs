@@ -66,6 +66,7 @@ fn unusable(error: &FileError) -> ExitError {
             ErrorCode::EnvFileOpen
         }
         FileError::TooLarge { .. } => ErrorCode::EnvFileTooLarge,
+        FileError::Utf16(_) => ErrorCode::EnvFileInvalid,
         FileError::Exists(_) | FileError::Denied(_) | FileError::WrongKind { .. } | FileError::Io { .. } => {
             ErrorCode::EnvFileUnreadable
         }
