@@ -11,7 +11,7 @@ use synapsor_domain::limits::FILE_BYTES_MAX;
 
 use crate::{Global, output};
 
-const NAME_DEFAULT: &str = "synapsor.runner.json";
+pub(crate) const NAME_DEFAULT: &str = "synapsor.runner.json";
 
 /// A contract without errors, and the file that it came from.
 #[derive(Debug)]

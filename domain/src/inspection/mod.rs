@@ -144,7 +144,7 @@ impl Inspection {
                 let is_key = table.primary_key.contains(&column.name);
                 column.suggestions = of_column(&column.name, &column.data_type, is_key);
             }
-            table.suggestions = of_table(&table.columns);
+            table.suggestions = of_table(&table.columns, &self.engine);
         }
         self
     }
@@ -175,6 +175,16 @@ impl ColumnInfo {
     /// Returns the argument type for the column; `None` for unknown types.
     pub fn kind(&self) -> Option<ColumnKind> {
         kind::of(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
+    /// Returns whether the column holds whole numbers.
+    pub fn is_integer(&self) -> bool {
+        kind::is_integer(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
+    /// Returns whether calls can read the column on an engine.
+    pub fn is_served(&self, engine: &str) -> bool {
+        kind::is_served(engine, self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
     /// Returns the declared length in characters, if any.

@@ -67,7 +67,7 @@ pub struct TableSuggestions {
     pub conflict_columns: Vec<String>,
     #[serde(default)]
     pub sensitive_columns: Vec<String>,
-    /// Every column that is not sensitive, not large, and can be named in a contract.
+    /// Every column that is not sensitive, not large, can be read, and can be named in a contract.
     #[serde(default)]
     pub default_visible_columns: Vec<String>,
 }
@@ -99,8 +99,8 @@ fn is_large(data_type: &str) -> bool {
 }
 
 /// Returns the suggestions for a table's columns, each list in table order.
-pub fn of_table(columns: &[ColumnInfo]) -> TableSuggestions {
-    let names = |wanted: fn(&ColumnInfo) -> bool| -> Vec<String> {
+pub fn of_table(columns: &[ColumnInfo], engine: &str) -> TableSuggestions {
+    let names = |wanted: &dyn Fn(&ColumnInfo) -> bool| -> Vec<String> {
         columns
             .iter()
             .filter(|column| wanted(column))
@@ -108,11 +108,14 @@ pub fn of_table(columns: &[ColumnInfo]) -> TableSuggestions {
             .collect()
     };
     TableSuggestions {
-        tenant_columns: names(|c| c.suggestions.tenant),
-        conflict_columns: names(|c| c.suggestions.conflict),
-        sensitive_columns: names(|c| c.suggestions.sensitive),
-        default_visible_columns: names(|c| {
-            !c.suggestions.sensitive && !c.suggestions.large_or_binary && c.is_nameable()
+        tenant_columns: names(&|c| c.suggestions.tenant),
+        conflict_columns: names(&|c| c.suggestions.conflict),
+        sensitive_columns: names(&|c| c.suggestions.sensitive),
+        default_visible_columns: names(&|c| {
+            !c.suggestions.sensitive
+                && !c.suggestions.large_or_binary
+                && c.is_nameable()
+                && c.is_served(engine)
         }),
     }
 }

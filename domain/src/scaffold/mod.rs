@@ -36,6 +36,8 @@ pub struct GeneratedContract {
     pub env_example: String,
     pub warnings: Vec<String>,
     pub read_tool: String,
+    /// Arguments of the read tool with a placeholder for the key, as one JSON object.
+    pub read_input: String,
     /// Absent in mode `read_only`.
     pub proposal_tool: Option<String>,
     /// Whether a writer needs the receipt table and its rights.
@@ -88,8 +90,8 @@ pub fn draft(
         DraftError::new(
             ErrorCode::DraftInvalid,
             format!(
-                "the generated contract is invalid:\n{}",
-                lines.collect::<Vec<_>>().join("\n")
+                "the generated contract is invalid: {}",
+                lines.collect::<Vec<_>>().join("; ")
             ),
             "change the choices that these lines name",
         )
@@ -106,6 +108,7 @@ pub fn draft(
             .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message)),
     );
     Ok(GeneratedContract {
+        read_input: render::read_input(&plan),
         env_example: render::env_example(&plan),
         contract,
         warnings,

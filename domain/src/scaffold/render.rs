@@ -7,7 +7,7 @@ use super::names::spoken;
 use super::resolve::{ContractPlan, ProposalPlan};
 use super::{DraftError, args};
 use crate::contract::{EngineKind, Mode, SslMode};
-use crate::inspection::ColumnKind;
+use crate::inspection::{ColumnInfo, ColumnKind};
 
 const CONTEXT: &str = "local_operator";
 const ROLE: &str = "local_reviewer";
@@ -61,12 +61,30 @@ fn target(plan: &ContractPlan<'_>) -> Json {
 }
 
 fn lookup_arg(plan: &ContractPlan<'_>) -> Json {
+    let description = format!(
+        "The {} of the {}.",
+        spoken(&plan.primary_key),
+        spoken(&plan.object)
+    );
+    let key = plan.found.and_then(|table| table.column(&plan.primary_key));
+    if key.is_some_and(ColumnInfo::is_integer) {
+        return json!({ "type": "number", "description": description, "required": true });
+    }
     json!({
         "type": "string",
-        "description": format!("The {} of the {}.", spoken(&plan.primary_key), spoken(&plan.object)),
+        "description": description,
         "required": true,
         "max_length": args::KEY_CHARS_MAX,
     })
+}
+
+/// Arguments of the read tool; the operator puts a key in place of the sample.
+pub(super) fn read_input(plan: &ContractPlan<'_>) -> String {
+    let sample = match lookup_arg(plan)["type"].as_str() {
+        Some("number") => json!(1),
+        _ => json!("KEY"),
+    };
+    json!({ plan.lookup.as_str(): sample }).to_string()
 }
 
 fn read(plan: &ContractPlan<'_>) -> Json {

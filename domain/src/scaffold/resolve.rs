@@ -67,7 +67,7 @@ pub(super) fn plan<'a>(
     let namespace = choices.namespace.clone().unwrap_or_else(|| namespace_of(&object));
     let mut warnings = Vec::new();
     let primary_key = primary_key(choices, found, &object, &mut warnings)?;
-    let tenant = tenant(choices, found)?;
+    let tenant = tenant(choices, found, &mut warnings)?;
     let guard = guard(choices, found, mode, &mut warnings);
     let change = match mode {
         Mode::ReadOnly => None,
@@ -78,6 +78,7 @@ pub(super) fn plan<'a>(
         found,
         [Some(&primary_key), tenant.as_ref(), guard.as_ref()],
     )?;
+    warnings.extend(unserved(choices, found, engine, &visible));
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
     let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
     let plan = ContractPlan {
@@ -227,21 +228,59 @@ fn primary_key(
     Ok(key.to_owned())
 }
 
-fn tenant(choices: &InitOptions, found: Option<&TableInfo>) -> Result<Option<String>, DraftError> {
+fn tenant(
+    choices: &InitOptions,
+    found: Option<&TableInfo>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<String>, DraftError> {
     if let Some(chosen) = &choices.tenant_column {
         return Ok(Some(chosen.clone()));
     }
     if choices.single_tenant_dev {
         return Ok(None);
     }
-    let suggested = found.and_then(|table| table.suggestions.tenant_columns.first());
-    suggested.cloned().map(Some).ok_or_else(|| {
-        DraftError::new(
+    let suggested = found.map_or(&[][..], |table| &table.suggestions.tenant_columns);
+    let [taken, others @ ..] = suggested else {
+        return Err(DraftError::new(
             ErrorCode::TenantRequired,
             "no tenant column found",
             "pass --tenant-column; --single-tenant-dev is for development, without writeback",
-        )
-    })
+        ));
+    };
+    let or = if others.is_empty() {
+        String::new()
+    } else {
+        format!(" (or {})", others.join(", "))
+    };
+    let env = choices.tenant_env.as_deref().unwrap_or(TENANT_ENV);
+    warnings.push(format!(
+        "`{taken}` is the tenant column by its name alone: calls reach only rows where it equals {env}, and find no \
+         other. Pass --tenant-column {taken}{or} to confirm it, or the column that holds the tenant."
+    ));
+    Ok(Some(taken.clone()))
+}
+
+/// Names the columns that are left out, or chosen, although no call can read their type.
+fn unserved(
+    choices: &InitOptions,
+    found: Option<&TableInfo>,
+    engine: EngineKind,
+    visible: &[String],
+) -> Option<String> {
+    let columns: Vec<String> = found?
+        .columns
+        .iter()
+        .filter(|column| !column.is_served(engine.as_str()))
+        .filter(|column| choices.visible_columns.is_empty() || visible.contains(&column.name))
+        .map(|column| format!("`{}` ({})", column.name, column.data_type))
+        .collect();
+    let what = if choices.visible_columns.is_empty() {
+        "Left out"
+    } else {
+        "Calls will fail on"
+    };
+    let why = "values of these types cannot be read exactly";
+    (!columns.is_empty()).then(|| format!("{what}: {}; {why}.", columns.join(", ")))
 }
 
 fn guard(

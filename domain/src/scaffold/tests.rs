@@ -17,6 +17,7 @@ fn orders() -> InitOptions {
     InitOptions {
         mode: Some(Mode::Review),
         table: Some("shop.orders".to_owned()),
+        tenant_column: Some("tenant_id".to_owned()),
         patch: read_patch("status=arg:status, note=arg:reason").unwrap(),
         states: read_states("status=open:packed|canceled;packed:sent").unwrap(),
         ..InitOptions::default()
@@ -150,6 +151,115 @@ fn contract_outside_review_mode_has_no_write_url() {
     assert!(!found.contract.contains("write_url_env") && !found.env_example.contains("WRITE"));
 }
 
+/// The inspection with one column of another name or type.
+fn inspection_with(
+    column: &str,
+    change: impl Fn(&mut crate::inspection::ColumnInfo),
+    engine: &str,
+) -> Inspection {
+    let mut found = inspection();
+    engine.clone_into(&mut found.engine);
+    for table in &mut found.tables {
+        for found in table.columns.iter_mut().filter(|c| c.name == column) {
+            change(found);
+        }
+    }
+    found.with_suggestions()
+}
+
+#[test]
+fn tenant_column_taken_by_name_is_a_warning() {
+    let mut choices = orders();
+    choices.tenant_column = None;
+    for name in ["tenant_id", "customer_id", "account_id", "org_id"] {
+        let found = inspection_with(
+            "tenant_id",
+            |column| name.clone_into(&mut column.name),
+            "postgres",
+        );
+        let warnings = draft(&choices, Some(&found)).unwrap().warnings.join(" ");
+        assert!(
+            warnings.contains(&format!("`{name}` is the tenant column by its name alone")),
+            "{warnings}"
+        );
+        assert!(
+            warnings.contains(&format!("--tenant-column {name}")),
+            "{warnings}"
+        );
+        assert!(warnings.contains("SYNAPSOR_TENANT_ID"), "{warnings}");
+    }
+    let chosen = draft(&orders(), Some(&inspection())).unwrap().warnings.join(" ");
+    assert!(!chosen.contains("by its name alone"), "{chosen}");
+}
+
+#[test]
+fn whole_number_keys_are_number_arguments() {
+    for (declared, arg) in [
+        ("integer", "number"),
+        ("BIGINT", "number"),
+        ("int(10) unsigned", "number"),
+        ("smallint", "number"),
+        ("text", "string"),
+        ("uuid", "string"),
+        ("numeric(10,2)", "string"),
+        ("tinyint(1)", "string"),
+    ] {
+        let found = inspection_with(
+            "id",
+            |column| declared.clone_into(&mut column.data_type),
+            "postgres",
+        );
+        let drafted = draft(&orders(), Some(&found)).unwrap();
+        let contract: Json = serde_json::from_str(&drafted.contract).unwrap();
+        for capability in contract["capabilities"].as_array().unwrap() {
+            assert_eq!(capability["args"]["order_id"]["type"], json!(arg), "{declared}");
+        }
+        let input: Json = serde_json::from_str(&drafted.read_input).unwrap();
+        assert_eq!(input["order_id"].is_number(), arg == "number", "{declared}");
+    }
+}
+
+#[test]
+fn columns_that_cannot_be_read_are_left_out_by_name() {
+    for declared in ["inet6", "INET4", "point", "geometry", "multipolygon", "vector(3)"] {
+        let found = inspection_with(
+            "note",
+            |column| declared.clone_into(&mut column.data_type),
+            "mysql",
+        );
+        let mut choices = orders();
+        choices.patch = read_patch("status=arg:status").unwrap();
+        let drafted = draft(&choices, Some(&found)).unwrap();
+        let contract: Json = serde_json::from_str(&drafted.contract).unwrap();
+        let visible = contract["capabilities"][0]["visible_columns"].to_string();
+        assert!(!visible.contains("\"note\""), "{visible}");
+        let warnings = drafted.warnings.join(" ");
+        assert!(
+            warnings.contains("Left out: ") && warnings.contains(&format!("`note` ({declared})")),
+            "{warnings}"
+        );
+        choices.visible_columns = vec!["status".to_owned(), "note".to_owned()];
+        let warnings = draft(&choices, Some(&found)).unwrap().warnings.join(" ");
+        assert!(
+            warnings.contains(&format!("Calls will fail on: `note` ({declared})")),
+            "{warnings}"
+        );
+    }
+    for served in [
+        "varchar(20)",
+        "datetime(6)",
+        "bigint(20) unsigned",
+        "enum('a','b')",
+        "uuid",
+        "year(4)",
+        "timestamp(6) on update CURRENT_TIMESTAMP(6)",
+    ] {
+        let found = inspection_with("note", |column| served.clone_into(&mut column.data_type), "mysql");
+        let warnings = draft(&orders(), Some(&found)).unwrap().warnings.join(" ");
+        assert!(!warnings.contains("`note` ("), "{served}: {warnings}");
+    }
+}
+
 #[test]
 fn database_row_version_guards_without_being_visible() {
     let mut choices = orders();
@@ -186,7 +296,10 @@ fn rejects_invalid_choices_with_a_fix() {
             ErrorCode::TableIsView,
         ),
         (
-            |c| c.table = Some("public.orders".to_owned()),
+            |c| {
+                c.table = Some("public.orders".to_owned());
+                c.tenant_column = None;
+            },
             ErrorCode::TenantRequired,
         ),
         (|c| c.engine = Some("mysql".to_owned()), ErrorCode::EngineMismatch),

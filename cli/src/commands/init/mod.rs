@@ -43,12 +43,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
 }
 
 fn refused(error: DraftError) -> ExitError {
-    let text = safe_lines(&error.text);
-    ExitError::new(error.code, text).with_fix(safe(&error.fix))
-}
-
-fn safe_lines(text: &str) -> String {
-    text.lines().map(safe).collect::<Vec<_>>().join("\n")
+    ExitError::new(error.code, safe(&error.text)).with_fix(safe(&error.fix))
 }
 
 fn choices(args: &Args) -> Result<InitOptions, ExitError> {
@@ -179,15 +174,48 @@ fn show(drafted: &GeneratedContract, outputs: &OutputPaths, is_dry: bool) -> Res
     if let Some(tool) = &drafted.proposal_tool {
         output::line(format!("  proposal  {}", safe(tool)))?;
     }
+    next_steps(drafted, outputs)
+}
+
+/// Prints the next commands, which name the contract unless it has the default path.
+fn next_steps(drafted: &GeneratedContract, outputs: &OutputPaths) -> Result<(), ExitError> {
+    let config = if outputs.contract == Path::new(contract_file::NAME_DEFAULT) {
+        String::new()
+    } else {
+        format!(" --config {}", shell_word(&outputs.contract.to_string_lossy()))
+    };
+    let example = shell_word(&outputs.env_example.to_string_lossy());
     output::line("next:")?;
-    output::line("  synapsor-runner config validate")?;
+    output::line(format!("  synapsor-runner config validate{config}"))?;
     if drafted.is_applied {
-        output::line("  synapsor-runner writeback migration     # for the database's owner, once")?;
-        output::line("  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE")?;
-        output::line("  synapsor-runner writeback doctor --check-db")?;
+        output::line(format!(
+            "  synapsor-runner writeback migration{config}     # for the database's owner, once"
+        ))?;
+        output::line(format!(
+            "  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE{config}"
+        ))?;
     }
     output::line(format!(
-        "  synapsor-runner smoke call {} --input call.json",
+        "  # export the variables that {example} names, with your values"
+    ))?;
+    if drafted.is_applied {
+        output::line(format!("  synapsor-runner writeback doctor --check-db{config}"))?;
+    }
+    output::line(format!(
+        "  echo {} > call.json     # with the key of a row",
+        shell_word(&drafted.read_input)
+    ))?;
+    output::line(format!(
+        "  synapsor-runner smoke call {} --input call.json{config}",
         safe(&drafted.read_tool)
     ))
+}
+
+/// Quotes a word for a POSIX shell, if it needs quotes.
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", output::statement(&text.replace('\'', "'\\''")))
 }
