@@ -305,7 +305,9 @@ impl ProposalFiling<'_> {
         let open = proposals::count_open(step.conn(), &by.tenant, &by.principal)?;
         if open >= self.open_max {
             let text = format!(
-                "{open} proposals of this tenant and principal are open; wait for decisions on some of them"
+                "{open} proposals of this tenant and principal are open; wait for decisions on some of them. An operator \
+                 can reject them together (`proposals reject --principal`) or raise `ceilings.open_proposals` in the \
+                 trust file; undecided proposals expire after {PROPOSAL_LIFETIME_DAYS} days"
             );
             return Err(PublicError::new(ErrorCode::OpenProposalsExceeded, text).into());
         }

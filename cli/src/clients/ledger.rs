@@ -78,6 +78,8 @@ pub(crate) struct ProposalQuery {
 pub(crate) struct ProposalPage {
     pub(crate) proposals: Vec<ProposalRecord>,
     pub(crate) next_page_token: String,
+    /// Number of matches on all pages; on the first page only, and absent from earlier ledgers.
+    pub(crate) total: Option<u32>,
 }
 
 /// Result of a submitted decision.
@@ -237,6 +239,7 @@ impl LedgerClient {
             .map_err(malformed_response)?;
         Ok(ProposalPage {
             proposals,
+            total: Some(answer.total).filter(|total| *total > 0),
             next_page_token: answer.next_page_token,
         })
     }

@@ -10,12 +10,13 @@ use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::RejectEffect;
 
-use super::fetch_proposal::{ProposalView, SignedReceipt, open_receipt};
+use super::fetch_proposal::{ProposalView, SignedReceipt, fetch_proposal_by_reference, open_receipt};
 use super::{check_reason, now};
 use crate::Context;
 use crate::clients::{LedgerClient, WriterClient, refused, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
+use crate::output::safe;
 use crate::sign::{self, Terms};
 
 /// A submitted approval.
@@ -57,7 +58,10 @@ pub(crate) async fn approve(
 ) -> Result<Approved, ExitError> {
     still_open(looked, ErrorCode::ProposalNotPendingReview)?;
     let (decision, envelope) = sealed(session, looked, signer, DecisionKind::Approve, (reason, minutes))?;
-    let filed = LedgerClient::of(session).decide(&envelope).await?;
+    let filed = match LedgerClient::of(session).decide(&envelope).await {
+        Ok(filed) => filed,
+        Err(failure) => return Err(with_earlier_decision(session, looked, failure).await),
+    };
     Ok(Approved {
         decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
         person: signer.person.clone(),
@@ -98,7 +102,7 @@ pub(crate) async fn reject(
     match LedgerClient::of(session).decide(&envelope).await {
         Ok(filed) => rejected.state = Some(filed.state),
         Err(failure) if failure.code() == ErrorCode::WritebackStarted => {}
-        Err(failure) => return Err(failure),
+        Err(failure) => return Err(with_earlier_decision(session, looked, failure).await),
     }
     let may_have_started = looked.started
         || matches!(
@@ -152,10 +156,42 @@ pub(crate) fn still_open(looked: &ProposalView, code: ErrorCode) -> Result<(), E
     if !looked.state.is_terminal() && looked.receipt.is_none() {
         return Ok(());
     }
-    Err(
-        ExitError::new(code, format!("the proposal has ended as `{}`", looked.state))
-            .with_fix("submit a new proposal if the change is still needed"),
-    )
+    Err(ended(looked, code))
+}
+
+/// Error about a proposal that has ended, with the decision that ended it.
+fn ended(looked: &ProposalView, code: ErrorCode) -> ExitError {
+    let mut text = format!("the proposal has ended as `{}`", looked.state);
+    if let Some(decision) = looked.decisions.iter().rev().find(|d| d.is_deny()) {
+        let signed = decision.decision();
+        text.push_str(&format!(
+            "; {} rejected it at {}",
+            safe(decision.person()),
+            signed.issued_at
+        ));
+        if let Some(reason) = &signed.reason {
+            text.push_str(&format!(": {}", safe(reason)));
+        }
+    }
+    if let Some(receipt) = &looked.receipt {
+        let (outcome, at) = (&receipt.receipt.outcome, receipt.receipt.created_at);
+        text.push_str(&format!("; receipt {outcome} of {at}"));
+    }
+    ExitError::new(code, text).with_fix("submit a new proposal if the change is still needed")
+}
+
+/// Returns the error of a decision that came too late, with the decision that came first. The proposal was open when
+/// this command read it.
+async fn with_earlier_decision(
+    session: &LedgerConnection,
+    looked: &ProposalView,
+    failure: ExitError,
+) -> ExitError {
+    let id = looked.attested.proposal().id.as_str();
+    match fetch_proposal_by_reference(session, id).await {
+        Ok(newer) if newer.state.is_terminal() || newer.receipt.is_some() => ended(&newer, failure.code()),
+        Ok(_) | Err(_) => failure,
+    }
 }
 
 fn sealed(

@@ -34,17 +34,27 @@ pub(crate) struct ListedEvidence {
     pub(crate) evidence: Evidence,
 }
 
+/// A list of proposals, newest first.
+#[derive(Debug, Default)]
+pub(crate) struct ProposalList {
+    pub(crate) rows: Vec<ListedProposal>,
+    /// Number of matches in the ledger, as it reports it; it counts up to 10001.
+    pub(crate) total: Option<u32>,
+}
+
 /// Returns the newest matching proposals, at most `limit`.
 pub(crate) async fn list_proposals(
     session: &LedgerConnection,
     filter: &ProposalQuery,
     limit: u32,
-) -> Result<Vec<ListedProposal>, ExitError> {
+) -> Result<ProposalList, ExitError> {
     check_log(session).await?;
     let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
+    let mut total = None;
     loop {
         let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
         let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
+        total = total.or(page.total);
         for record in page.proposals {
             let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
                 .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
@@ -56,7 +66,7 @@ pub(crate) async fn list_proposals(
         }
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         if is_last(&page.next_page_token, &token, rows.len(), limit) {
-            return Ok(rows);
+            return Ok(ProposalList { rows, total });
         }
         token = page.next_page_token;
     }

@@ -23,6 +23,9 @@ use crate::store::proposals::{self, ProposalFilter, ProposalRow};
 use crate::store::receipts::{self, IncidentRow};
 use crate::store::{ReadTransaction, StoreTxError, agents, events, log, records};
 
+/// Number of matches up to which a list is counted.
+const COUNTED_MAX: u32 = 10_001;
+
 #[tonic::async_trait]
 impl ReviewService for LedgerServices {
     async fn list_proposals(
@@ -32,18 +35,24 @@ impl ReviewService for LedgerServices {
         let mut message = request.into_inner();
         let page = Page::from_wire(message.page.take()).map_err(refuse)?;
         let filter = filter(message).map_err(refuse)?;
-        let (proposals, next_page_token) = self
+        let (total, (proposals, next_page_token)) = self
             .ledger
             .store
             .read(move |reader| {
                 let rows = proposals::list(reader.conn(), &filter, page.before, page.look())?;
-                page.fill(rows, |row| row.created_seq, |row| shown(reader, row))
+                let total = match page.before {
+                    None => proposals::count(reader.conn(), &filter, COUNTED_MAX)?,
+                    Some(_) => 0,
+                };
+                let page = page.fill(rows, |row| row.created_seq, |row| shown(reader, row))?;
+                Ok::<_, StoreTxError>((total, page))
             })
             .await
             .map_err(status_of)?;
         Ok(Response::new(ListProposalsResponse {
             proposals,
             next_page_token,
+            total,
         }))
     }
 

@@ -143,6 +143,24 @@ pub(crate) fn list(
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<ProposalRow>, StoreError> {
+    let (clause, mut values) = clause(filter, before);
+    values.push(Box::new(limit));
+    let clause = format!("{clause} ORDER BY created_seq DESC LIMIT ?");
+    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+    rows(conn, &clause, &values)
+}
+
+/// Counts the proposals that a filter selects, up to `most`.
+pub(crate) fn count(conn: &Connection, filter: &ProposalFilter, most: u32) -> Result<u32, StoreError> {
+    let (clause, mut values) = clause(filter, None);
+    values.push(Box::new(most));
+    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM proposals WHERE {clause} LIMIT ?)");
+    Ok(conn.query_row(&sql, values.as_slice(), |row| row.get(0))?)
+}
+
+/// Returns the conditions of a filter with their values.
+fn clause(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn ToSql>>) {
     let mut wheres = vec!["1 = 1"];
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let texts = [
@@ -174,10 +192,7 @@ pub(crate) fn list(
         wheres.push("state = ?");
         values.push(Box::new(state.as_str()));
     }
-    values.push(Box::new(limit));
-    let clause = format!("{} ORDER BY created_seq DESC LIMIT ?", wheres.join(" AND "));
-    let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    rows(conn, &clause, &values)
+    (wheres.join(" AND "), values)
 }
 
 /// Returns proposals with an open attempt: a page of at most `limit` over all sources, most recently changed

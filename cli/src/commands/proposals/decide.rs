@@ -1,11 +1,10 @@
-//! `proposals approve` and `proposals reject`.
+//! `proposals approve`.
 
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::REASON_CHARS_MAX;
-use synapsor_domain::writeback::RejectEffect;
 
 use super::own_contract::OwnContract;
 use super::page;
@@ -14,8 +13,8 @@ use crate::commands::apply;
 use crate::commands::confirm::{self, ConfirmOptions};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
-use crate::output::{self, safe, shape};
-use crate::workflows::{self, Approved, ProposalView, Rejected};
+use crate::output::{self, shape};
+use crate::workflows::{self, Approved, ProposalView};
 
 /// Maximum wait of `--apply` for a writer, in seconds.
 const APPLY_WAIT_SECONDS: u64 = 30;
@@ -33,17 +32,6 @@ pub(crate) struct Approve {
     /// Also sign the apply order and wait for the outcome
     #[arg(long)]
     apply: bool,
-    #[command(flatten)]
-    confirm: ConfirmOptions,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Reject {
-    /// Proposal id, id prefix, short code, or `latest`
-    proposal: String,
-    /// Reason, signed and stored with the decision
-    #[arg(long, value_parser = reason)]
-    reason: String,
     #[command(flatten)]
     confirm: ConfirmOptions,
 }
@@ -95,77 +83,6 @@ pub(super) async fn approve(
     Ok(applied.status.exit())
 }
 
-pub(super) async fn reject(
-    args: &Reject,
-    session: &mut LedgerConnection,
-    context: &Context,
-) -> Result<Exit, ExitError> {
-    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
-    page::show(&looked, context.global.json)?;
-    workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
-    args.confirm
-        .prompt(&args.proposal, &looked, session.trust(), "reject this")?;
-    let signer = Signer::load(context, session.trust())?;
-    signer.check_actor(args.confirm.actor.as_deref())?;
-    confirm::posture(&signer, session.trust());
-    let rejected = workflows::reject(session, context, &looked, &signer, &args.reason).await?;
-    if context.global.json {
-        let mut object = shape::proposal_head(&looked.attested);
-        object.insert("state".to_owned(), json!(rejected.state));
-        object.insert("decision_digest".to_owned(), json!(rejected.decision_digest));
-        object.insert("person".to_owned(), json!(rejected.person));
-        object.insert("key_id".to_owned(), json!(rejected.key_id));
-        object.insert(
-            "writer".to_owned(),
-            json!(rejected.writer.map(RejectEffect::as_str)),
-        );
-        object.insert("writer_problem".to_owned(), json!(rejected.writer_problem));
-        object.insert(
-            "receipt".to_owned(),
-            rejected.receipt.as_ref().map_or(Json::Null, shape::receipt),
-        );
-        output::json(&object)?;
-    } else {
-        output::line(reject_message(&rejected))?;
-    }
-    Ok(exit_of(&rejected))
-}
-
-fn exit_of(rejected: &Rejected) -> Exit {
-    match rejected.writer {
-        None | Some(RejectEffect::Tombstoned | RejectEffect::BlockedLocally) => Exit::Ok,
-        Some(RejectEffect::AlreadyFinal) => Exit::Refused,
-        Some(RejectEffect::CommitInProgress) => Exit::InDoubt,
-    }
-}
-
-fn reject_message(rejected: &Rejected) -> String {
-    let ended = rejected
-        .receipt
-        .as_ref()
-        .map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
-    match (rejected.writer, &rejected.writer_problem) {
-        (None, None) => format!("Rejected by {}; no attempt had started.", rejected.person),
-        (None, Some(problem)) => format!(
-            "Rejected by {}: the ledger prevents any new attempt. The writer could not be notified: {}",
-            rejected.person,
-            safe(problem)
-        ),
-        (Some(RejectEffect::Tombstoned), _) => {
-            "Rejected: a tombstone receipt in the source database prevents it from ever being applied."
-                .to_owned()
-        }
-        (Some(RejectEffect::AlreadyFinal), _) => format!("Too late: it had already ended as {ended}."),
-        (Some(RejectEffect::CommitInProgress), _) => {
-            "Too late: the commit is in progress; outcome pending.".to_owned()
-        }
-        (Some(RejectEffect::BlockedLocally), _) => {
-            "Blocked on this writer only: the source database is unreachable, so no tombstone was written."
-                .to_owned()
-        }
-    }
-}
-
 fn approved_json(looked: &ProposalView, approved: &Approved, signer: &Signer) -> Json {
     let mut object = shape::proposal_head(&looked.attested);
     object.insert("state".to_owned(), json!(approved.state));
@@ -197,7 +114,7 @@ fn say_approved(looked: &ProposalView, approved: &Approved) -> Result<(), ExitEr
     output::line(format!("next: synapsor-runner apply {id}"))
 }
 
-fn reason(text: &str) -> Result<String, String> {
+pub(super) fn reason(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("reason must not be empty".to_owned()),
         t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),

@@ -4,6 +4,7 @@ mod decide;
 mod list;
 mod own_contract;
 pub(super) mod page;
+mod reject;
 mod show;
 
 use clap::Subcommand;
@@ -35,12 +36,15 @@ pub(crate) enum Command {
         with --apply those of apply"
     )]
     Approve(decide::Approve),
-    /// Reject a proposal, even if an attempt may have started
+    /// Reject proposals, even if an attempt may have started
     #[command(
-        after_help = "Example:\n  synapsor-runner proposals reject latest --reason \"wrong invoice\"\n\n\
+        after_help = "Examples:\n  synapsor-runner proposals reject latest --reason \"wrong invoice\"\n  \
+        synapsor-runner proposals reject wrp_4f2a wrp_51c0 --reason \"duplicates\"\n  \
+        synapsor-runner proposals reject --principal support-agent --state pending_review --reason \"loop\"\n\n\
+        Several proposals are rejected after one prompt, each with a signature of its own. Agents can read the reason.\n\
         Exit codes: 0 rejected, 2 usage, 4 too late: it had ended, 5 too late: commit in progress, outcome pending, 6 unreachable, 10 tampered"
     )]
-    Reject(decide::Reject),
+    Reject(reject::Reject),
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
@@ -49,7 +53,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::List(args) => list::list(&args, &session, context).await,
         Command::Show(args) => show::show(&args, &session, context).await,
         Command::Approve(args) => Box::pin(decide::approve(&args, &mut session, context)).await,
-        Command::Reject(args) => Box::pin(decide::reject(&args, &mut session, context)).await,
+        Command::Reject(args) => Box::pin(reject::reject(&args, &mut session, context)).await,
     };
     session.close().await;
     done

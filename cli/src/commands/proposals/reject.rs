@@ -1,0 +1,241 @@
+//! `proposals reject`: one proposal after its review, or several, each with a signature of its own.
+
+use clap::Args;
+use serde_json::{Value as Json, json};
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
+use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::trust::DeploymentEnvironment;
+use synapsor_domain::writeback::RejectEffect;
+
+use super::decide::reason;
+use super::list::{self, FilterArgs};
+use super::page;
+use crate::Context;
+use crate::commands::confirm::{self, ConfirmOptions};
+use crate::connection::LedgerConnection;
+use crate::operator_key::Signer;
+use crate::output::{self, safe, shape};
+use crate::workflows::{self, ProposalView, Rejected};
+
+/// Maximum number of proposals that one command rejects.
+const REJECTED_MAX: u32 = 1_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    /// Proposal ids, id prefixes, short codes, or `latest`
+    proposals: Vec<String>,
+    #[command(flatten)]
+    filter: FilterArgs,
+    /// Only proposals in this state; with filters [default: every open one]
+    #[arg(long, visible_alias = "status")]
+    state: Option<ProposalState>,
+    /// Reason, signed and stored with each decision; agents can read it
+    #[arg(long, value_parser = reason)]
+    reason: String,
+    #[command(flatten)]
+    confirm: ConfirmOptions,
+}
+
+pub(super) async fn reject(
+    args: &Reject,
+    session: &mut LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
+    let is_filtered = !args.filter.is_empty() || args.state.is_some();
+    match args.proposals.as_slice() {
+        [] if !is_filtered => Err(
+            ExitError::new(ErrorCode::ProposalNameInvalid, "no proposal selected").with_fix(
+                "name proposals, or filter with --principal, --tenant, --capability, --state, --from or --to",
+            ),
+        ),
+        [_, ..] if is_filtered => Err(ExitError::new(
+            ErrorCode::ProposalNameInvalid,
+            "proposals are named and filtered at once",
+        )
+        .with_fix("name proposals, or pass filters")),
+        [only] => reject_one(only, args, session, context).await,
+        named => Box::pin(reject_all(named, args, session, context)).await,
+    }
+}
+
+async fn reject_one(
+    reference: &str,
+    args: &Reject,
+    session: &mut LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
+    let looked = workflows::fetch_proposal_by_reference(session, reference).await?;
+    page::show(&looked, context.global.json)?;
+    workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
+    args.confirm
+        .prompt(reference, &looked, session.trust(), "reject this")?;
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(args.confirm.actor.as_deref())?;
+    confirm::posture(&signer, session.trust());
+    let rejected = workflows::reject(session, context, &looked, &signer, &args.reason).await?;
+    if context.global.json {
+        output::json(&object(&looked, &rejected))?;
+    } else {
+        output::line(reject_message(&rejected))?;
+    }
+    Ok(exit_of(&rejected))
+}
+
+/// Rejects each named or matching proposal. An error about one does not keep the others from being rejected; the
+/// exit code is that of the first error.
+async fn reject_all(
+    named: &[String],
+    args: &Reject,
+    session: &mut LedgerConnection,
+    context: &Context,
+) -> Result<Exit, ExitError> {
+    check_consent(args, session.trust().environment)?;
+    let selected = selected(named, args, session).await?;
+    let question = format!("reject these {} proposals", selected.len());
+    args.confirm.prompt_for_all(&question)?;
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(args.confirm.actor.as_deref())?;
+    confirm::posture(&signer, session.trust());
+    let (mut exit, mut done, mut objects) = (Exit::Ok, 0, Vec::new());
+    for id in &selected {
+        let (object, line, result) = match one_of_all(id, args, &signer, session, context).await {
+            Ok((looked, rejected)) => {
+                let line = reject_message(&rejected);
+                (Json::Object(object(&looked, &rejected)), line, exit_of(&rejected))
+            }
+            Err(error) => {
+                let line = format!("not rejected: {}: {}", error.code(), error.message());
+                (json!({ "proposal_id": id, "error": error }), line, error.exit())
+            }
+        };
+        done += u32::from(result == Exit::Ok);
+        if exit == Exit::Ok {
+            exit = result;
+        }
+        if context.global.json {
+            objects.push(object);
+        } else {
+            output::line(format!("{}  {line}", safe(id)))?;
+        }
+    }
+    let total = selected.len();
+    if context.global.json {
+        output::json(&json!({ "rejected": done, "of": total, "proposals": objects }))?;
+    } else {
+        output::line(format!("rejected {done} of {total}"))?;
+    }
+    Ok(exit)
+}
+
+async fn one_of_all(
+    id: &str,
+    args: &Reject,
+    signer: &Signer,
+    session: &mut LedgerConnection,
+    context: &Context,
+) -> Result<(ProposalView, Rejected), ExitError> {
+    let looked = workflows::fetch_proposal_by_reference(session, id).await?;
+    workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
+    let rejected = workflows::reject(session, context, &looked, signer, &args.reason).await?;
+    Ok((looked, rejected))
+}
+
+/// A short code belongs to one proposal. Outside dev a filter could select proposals that arrived since the operator
+/// looked.
+fn check_consent(args: &Reject, environment: DeploymentEnvironment) -> Result<(), ExitError> {
+    if args.confirm.code.is_some() {
+        return Err(ExitError::new(
+            ErrorCode::CodeMismatch,
+            "--code belongs to one proposal, but several are selected",
+        )
+        .with_fix("omit --code, or name one proposal"));
+    }
+    let is_vague = args.proposals.is_empty() || args.proposals.iter().any(|name| name == "latest");
+    if args.confirm.yes && is_vague && environment != DeploymentEnvironment::Dev {
+        return Err(ExitError::new(
+            ErrorCode::LatestRefused,
+            "outside dev, --yes accepts only proposals that are named by id: a newer one may have arrived",
+        )
+        .with_fix("name each proposal, or omit --yes and answer the prompt"));
+    }
+    Ok(())
+}
+
+/// Returns the named proposals, or the ids of the open ones that match; prints the matches.
+async fn selected(
+    named: &[String],
+    args: &Reject,
+    session: &LedgerConnection,
+) -> Result<Vec<String>, ExitError> {
+    if !named.is_empty() {
+        return Ok(named.to_vec());
+    }
+    let mut found = args.filter.find(session, args.state, REJECTED_MAX).await?;
+    found.rows.retain(|row| !row.state.is_terminal());
+    if found.rows.is_empty() {
+        return Err(
+            ExitError::new(ErrorCode::ProposalNotFound, "no open proposal matches")
+                .with_fix("look with `synapsor-runner proposals list` and the same filters"),
+        );
+    }
+    output::note(list::table(&found.rows));
+    let ids = found
+        .rows
+        .iter()
+        .map(|row| row.attested.proposal().id.as_str().to_owned());
+    Ok(ids.collect())
+}
+
+fn object(looked: &ProposalView, rejected: &Rejected) -> serde_json::Map<String, Json> {
+    let mut object = shape::proposal_head(&looked.attested);
+    object.insert("state".to_owned(), json!(rejected.state));
+    object.insert("decision_digest".to_owned(), json!(rejected.decision_digest));
+    object.insert("person".to_owned(), json!(rejected.person));
+    object.insert("key_id".to_owned(), json!(rejected.key_id));
+    object.insert(
+        "writer".to_owned(),
+        json!(rejected.writer.map(RejectEffect::as_str)),
+    );
+    object.insert("writer_problem".to_owned(), json!(rejected.writer_problem));
+    object.insert(
+        "receipt".to_owned(),
+        rejected.receipt.as_ref().map_or(Json::Null, shape::receipt),
+    );
+    object
+}
+
+fn exit_of(rejected: &Rejected) -> Exit {
+    match rejected.writer {
+        None | Some(RejectEffect::Tombstoned | RejectEffect::BlockedLocally) => Exit::Ok,
+        Some(RejectEffect::AlreadyFinal) => Exit::Refused,
+        Some(RejectEffect::CommitInProgress) => Exit::InDoubt,
+    }
+}
+
+fn reject_message(rejected: &Rejected) -> String {
+    let ended = rejected
+        .receipt
+        .as_ref()
+        .map_or("unknown".to_owned(), |r| r.receipt.outcome.to_string());
+    match (rejected.writer, &rejected.writer_problem) {
+        (None, None) => format!("Rejected by {}; no attempt had started.", rejected.person),
+        (None, Some(problem)) => format!(
+            "Rejected by {}: the ledger prevents any new attempt. The writer could not be notified: {}",
+            rejected.person,
+            safe(problem)
+        ),
+        (Some(RejectEffect::Tombstoned), _) => {
+            "Rejected: a tombstone receipt in the source database prevents it from ever being applied."
+                .to_owned()
+        }
+        (Some(RejectEffect::AlreadyFinal), _) => format!("Too late: it had already ended as {ended}."),
+        (Some(RejectEffect::CommitInProgress), _) => {
+            "Too late: the commit is in progress; outcome pending.".to_owned()
+        }
+        (Some(RejectEffect::BlockedLocally), _) => {
+            "Blocked on this writer only: the source database is unreachable, so no tombstone was written."
+                .to_owned()
+        }
+    }
+}
