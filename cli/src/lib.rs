@@ -12,6 +12,7 @@ mod operator_key;
 mod output;
 mod pinned_checkpoint;
 mod readable;
+mod refusal_cause;
 mod sign;
 mod state;
 mod supervisor;

@@ -12,6 +12,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_codes::ErrorCode;
 
+use crate::refusal_cause::{self, RefusalCause};
 use crate::supervisor::{Child, ExecutorLaunch, StdioGateway, Supervisor, ToolListOptions, Upstream};
 use crate::{Context, contract_file, state, supervisor};
 
@@ -34,6 +35,8 @@ pub(crate) struct McpClient {
 pub(crate) struct ToolCallResult {
     pub(crate) envelope: Json,
     pub(crate) is_error: bool,
+    /// Cause of an error, if a process of this command logged it. No part of the result.
+    pub(crate) cause: Option<RefusalCause>,
 }
 
 impl McpClient {
@@ -116,7 +119,24 @@ impl McpClient {
         let result = result.map_err(|_| timed_out())?.map_err(|error| broken(&error))?;
         let envelope = result.structured_content.unwrap_or_default();
         let is_error = result.is_error.unwrap_or(false) || envelope.get("ok") == Some(&Json::Bool(false));
-        Ok(ToolCallResult { envelope, is_error })
+        let mut result = ToolCallResult {
+            envelope,
+            is_error,
+            cause: None,
+        };
+        if is_error {
+            result.cause = self.cause(result.correlation_id());
+        }
+        Ok(result)
+    }
+
+    /// Looks for the cause of a rejected call in the logs of the own reader and gateway.
+    fn cause(&self, correlation_id: Option<&str>) -> Option<RefusalCause> {
+        let reader = self.reader.as_ref().and_then(Child::log);
+        [reader, self.gateway.log()]
+            .into_iter()
+            .flatten()
+            .find_map(|log| refusal_cause::find(log, correlation_id))
     }
 
     /// Closes the MCP connection and ends the processes of this agent.
@@ -141,6 +161,11 @@ impl ToolCallResult {
     pub(crate) fn proposal_id(&self) -> Option<&str> {
         self.text(&["proposal", "id"])
             .or_else(|| self.text(&["proposal_id"]))
+    }
+
+    /// Id under which reader, ledger and log know the call; only in format 2.
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.text(&["_meta", "correlation_id"])
     }
 
     pub(crate) fn evidence_id(&self) -> Option<&str> {

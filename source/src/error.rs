@@ -6,6 +6,7 @@ use std::fmt;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 
+use crate::db_error_message::explain;
 use crate::error_cause::ErrorCause;
 
 /// An error of an engine.
@@ -114,6 +115,19 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
+/// Describes the error for the log of this process, which belongs to the operator.
+fn for_operator(error: &EngineError) -> String {
+    let explained = explain(error);
+    let detail = match error.detail.as_str() {
+        "" => error.reason(),
+        detail => detail,
+    };
+    format!(
+        "the database {} ({detail})\nfix: {}",
+        explained.text, explained.fix
+    )
+}
+
 /// Maps a failed read of the source to the error of a call. The engine's detail is kept in the internal part
 /// of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
@@ -141,5 +155,5 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
             (ErrorCode::SourceFailed, "The source database failed.")
         }
     };
-    PublicError::new(code, public).with_detail(error.detail.clone())
+    PublicError::new(code, public).with_detail(for_operator(error))
 }

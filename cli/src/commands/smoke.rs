@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::{Map, Value as Json, json};
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, byte_order};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
@@ -171,7 +171,13 @@ fn read_stdin() -> Result<Vec<u8>, ExitError> {
     let limit = ARGUMENTS_BYTES_MAX as u64;
     let read = std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes);
     match read {
-        Ok(count) if count as u64 <= limit => Ok(bytes),
+        Ok(count) if count as u64 <= limit => match byte_order::strip_mark(&mut bytes) {
+            Ok(()) => Ok(bytes),
+            Err(byte_order::NotUtf8) => {
+                let text = "stdin is UTF-16 text";
+                Err(ExitError::new(ErrorCode::InputInvalid, text).with_fix("pass it as UTF-8"))
+            }
+        },
         Ok(_) => Err(ExitError::new(
             ErrorCode::InputInvalid,
             format!("stdin is larger than {limit} bytes"),
@@ -224,6 +230,7 @@ pub(super) fn print_json(called: &SmokeResult) -> Result<(), ExitError> {
         "tool": called.tool,
         "input": called.input,
         "result": called.answer.envelope,
+        "cause": called.answer.cause,
         "store_path": called.store.as_ref().map(|path| path.to_string_lossy()),
     }))
 }
@@ -232,7 +239,7 @@ fn show(called: &SmokeResult) -> Result<(), ExitError> {
     output::line(format!("tool      {}", output::safe(&called.tool)))?;
     output::line(format!(
         "input     {}",
-        output::safe(&Json::Object(called.input.clone()).to_string())
+        output::escaped_json(&Json::Object(called.input.clone()))
     ))?;
     if show_refusal(&called.answer)? {
         return Ok(());
@@ -256,8 +263,34 @@ pub(super) fn show_refusal(answer: &ToolCallResult) -> Result<bool, ExitError> {
         .refusal()
         .unwrap_or_else(|| (ErrorCode::Internal, answer.envelope.to_string()));
     output::line(format!("rejected  {}: {}", code, output::safe(&message)))?;
+    show_cause(answer)?;
     output::line("source changed: no")?;
     Ok(true)
+}
+
+/// Prints what the operator may know beyond the result that an agent sees.
+fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
+    let Some(cause) = &answer.cause else {
+        return match answer.correlation_id() {
+            Some(id) => output::line(format!(
+                "call      {}; the cause is in the log of the reader, under this id",
+                output::safe(id)
+            )),
+            None => Ok(()),
+        };
+    };
+    output::line(format!(
+        "cause     {}: {}",
+        output::safe(&cause.code),
+        output::safe(&cause.text)
+    ))?;
+    output::line(format!("call      {}", output::safe(&cause.correlation_id)))?;
+    match &cause.fix {
+        Some(fix) => output::line(format!("fix: {}", output::safe(fix))),
+        None => output::line(
+            "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback doctor --check-db`",
+        ),
+    }
 }
 
 /// Prints one change: a short one in one line, a long one by its differences; and its readable form.

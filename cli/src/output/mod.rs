@@ -77,6 +77,11 @@ pub(crate) fn no_terminal() -> ExitError {
     )
 }
 
+/// Formats JSON as one line for a terminal: keeps quotes, escapes characters that do not display.
+pub(crate) fn escaped_json(value: &serde_json::Value) -> String {
+    escape_json(&value.to_string())
+}
+
 fn written(result: std::io::Result<()>) -> Result<(), ExitError> {
     match result {
         Ok(()) => Ok(()),

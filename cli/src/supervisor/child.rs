@@ -159,6 +159,11 @@ impl Child {
         })
     }
 
+    /// Log file of its stderr, which is removed when it is stopped.
+    pub(crate) fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
+    }
+
     /// Names of all its variables, sorted.
     pub(crate) fn environment(&self) -> &[String] {
         &self.environment

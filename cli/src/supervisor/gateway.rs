@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -107,6 +107,10 @@ pub(crate) struct StdioGateway {
 }
 
 impl StdioGateway {
+    pub(crate) fn log(&self) -> Option<&Path> {
+        self.log.as_deref()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }
