@@ -68,12 +68,13 @@ obtain() {
   echo "${caches[0]}/$name"
 }
 
-# Prints the path of a program that comes with PostgreSQL, of PgBouncer, or of faketime's library.
+# Prints the path of a program that comes with PostgreSQL, of PgBouncer, of MariaDB's client, or of faketime's library.
 program() {
   local top of=postgres
-  case $1 in pgbouncer | faketime) of=$1 ;; esac
+  case $1 in pgbouncer | faketime | mariadb) of=$1 ;; esac
   top=$(obtain "$of") || { echo "$top"; return 1; }
   case $1 in
+    mariadb) echo "${top%/}/usr/bin/mariadb" ;;
     pgbouncer) echo "${top%/}/usr/sbin/pgbouncer" ;;
     faketime) faketime_library "${top%/}" ;;
     *) echo "$(postgres_folder postgres "${top%/}")/$1" ;;
