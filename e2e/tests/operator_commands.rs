@@ -8,6 +8,7 @@ use anyhow::{Context as _, ensure};
 use rusqlite::Connection;
 use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::{CliFixture, INVOICE, PERSON, PROPOSE};
+use synapsor_e2e::databases::Server;
 use synapsor_e2e::deployment::CONTRACT;
 
 const INSPECT: &str = "billing.inspect_invoice";
@@ -257,6 +258,83 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A directory with a contract about a table on a PostgreSQL server.
+fn on_server() -> anyhow::Result<CliFixture> {
+    let mut place = CliFixture::empty()?;
+    let contract = json!({
+        "version": 1, "mode": "read_only", "result_format": 2,
+        "sources": {"app": {"engine": "postgres", "read_url_env": "APP_READ_URL"}},
+        "trusted_context": {"provider": "environment"},
+        "capabilities": [{
+            "name": "orders.inspect", "kind": "read", "source": "app", "description": "Reads one.",
+            "target": {"schema": "shop", "table": "orders", "primary_key": "id", "tenant_key": "tenant_id"},
+            "args": {"id": {"type": "string"}}, "lookup": {"id_from_arg": "id"}, "visible_columns": ["id"],
+        }],
+    });
+    place.write("synapsor.runner.json", &contract.to_string())?;
+    place.write("call.json", "{\"id\": \"1\"}")?;
+    place.set("SYNAPSOR_TENANT_ID", "acme");
+    place.set("SYNAPSOR_PRINCIPAL", "agent");
+    Ok(place)
+}
+
+#[test]
+fn unusable_database_is_named_with_host_port_reason_and_fix() -> anyhow::Result<()> {
+    let mut place = on_server()?;
+    // A server of another kind, which closes every connection with a line of text.
+    let other = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let address = other.local_addr()?.to_string();
+    std::thread::spawn(move || {
+        for stream in other.incoming().flatten() {
+            let _ = std::io::Write::write_all(&mut &stream, b"220 mail.example ESMTP\r\n");
+        }
+    });
+    let mut cases = vec![
+        (
+            "127.0.0.1:1".to_owned(),
+            "SOURCE_UNAVAILABLE",
+            "refused the connection",
+        ),
+        (
+            "no-such-host.invalid:5432".to_owned(),
+            "SOURCE_UNAVAILABLE",
+            "host name has no address",
+        ),
+        (address, "SOURCE_", "at 127.0.0.1"),
+    ];
+    if let Some(server) = Server::postgres()? {
+        cases.push((server.address().to_owned(), "SOURCE_", "rejected the login"));
+    }
+    for (address, code, reason) in cases {
+        place.set(
+            "APP_READ_URL",
+            &format!("postgres://app:wrong-secret@{address}/shop"),
+        );
+        let (text, object) = rejected(&place, "orders.inspect")?;
+        assert!(
+            text.contains(&format!("cause     {code}")) && text.contains(reason),
+            "{text}"
+        );
+        assert!(text.contains(&address) && text.contains("\nfix: "), "{text}");
+        let result = object["result"].to_string();
+        assert!(!result.contains(&address), "an agent sees the address: {result}");
+        let checked = place.run(&["writeback", "doctor", "--check-db"])?;
+        assert!(
+            checked.stdout.contains(reason) && checked.stdout.contains(&address),
+            "{checked}"
+        );
+        let inspected = place.run(&["inspect", "--from-env", "APP_READ_URL"])?;
+        assert!(
+            inspected.stderr.contains(reason) && inspected.stderr.contains(&address),
+            "{inspected}"
+        );
+        for printed in [&text, &checked.stdout, &inspected.stderr] {
+            assert!(!printed.contains("wrong-secret"), "{printed}");
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn input_is_printed_as_it_was_given() -> anyhow::Result<()> {
     let place = CliFixture::new()?;
@@ -289,7 +367,7 @@ fn loser_of_a_race_gets_the_decision_that_won() -> anyhow::Result<()> {
     let reason = signed["decisions"][0]["decision"]["reason"]
         .as_str()
         .context("reason")?;
-    assert!(winners >= 1 && winners < 4, "{ended:?}");
+    assert!((1..4).contains(&winners), "{ended:?}");
     for loser in ended.iter().filter(|ran| ran.exit != Some(0)) {
         assert!(loser.stderr.contains("PROPOSAL_NOT_REJECTABLE"), "{loser}");
         assert!(
