@@ -6,6 +6,7 @@ use synapsor_domain::agent_view::{
     EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, Visible, evidence_view, proposal_view,
     replay_view,
 };
+use synapsor_domain::contract::VersionAdvance;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::evidence::{AuditRecord, Evidence};
@@ -107,6 +108,7 @@ fn proposal() -> Proposal {
         guard: RowGuard {
             kind: GuardKind::VersionColumn,
             version: Some(ColumnValue::new("version", Value::int(77_777))),
+            advance: VersionAdvance::Increment,
             ..RowGuard::weak()
         },
         schema_fingerprint: digest("schema"),
@@ -301,6 +303,47 @@ fn source_is_changed_only_with_applied_receipt() {
             assert_eq!(view["proposal"]["writeback"]["applied"], changed, "{state}");
         }
     }
+}
+
+/// The tool's output schema lists the patched columns only, so the result of a task must not have more.
+#[test]
+fn version_that_the_writer_advances_is_never_in_the_diff() {
+    let shown = |proposal: &Proposal, visible: &[String]| -> Vec<String> {
+        let view = proposal_view(
+            &facts(proposal, ProposalState::Applied, &EVENTS, None),
+            Some(visible),
+        );
+        let diff = view["proposal"]["diff"].as_object().unwrap();
+        diff.keys().cloned().collect()
+    };
+    let asked = ["fee_cents", "serial", "note"];
+    let mut visible = visible();
+    let mut proposal = proposal();
+    assert_eq!(shown(&proposal, &visible), asked);
+    visible.push("version".to_owned());
+    for advance in [VersionAdvance::Increment, VersionAdvance::Now] {
+        proposal.guard.advance = advance;
+        assert_eq!(shown(&proposal, &visible), asked, "{advance:?}, visible");
+    }
+    proposal.guard.advance = VersionAdvance::None;
+    for visible in [&visible[..], &visible[..1]] {
+        assert_eq!(
+            shown(&proposal, visible),
+            ["fee_cents", "serial", "note", "version"],
+            "a version that the agent asked for"
+        );
+    }
+}
+
+#[test]
+fn task_envelope_without_evidence_has_none() {
+    use synapsor_domain::agent_view::settled_envelope;
+    use synapsor_domain::contract::ResultFormat;
+    let mut proposal = proposal();
+    proposal.evidence.clear();
+    let view = proposal_view(&facts(&proposal, ProposalState::Rejected, &EVENTS, None), None);
+    let envelope = settled_envelope(&view, ResultFormat::V2).unwrap();
+    assert_eq!(envelope["evidence"], serde_json::Value::Null);
 }
 
 #[test]

@@ -228,9 +228,9 @@ fn each_rule_has_its_code_and_names_argument_and_bound() {
             ["`note`", "string"],
         ),
         (
-            with(r#", "note": null"#),
+            with("").replace("\"lost\"", "null"),
             ErrorCode::ArgumentTypeInvalid,
-            ["`note`", "null"],
+            ["`state`", "null"],
         ),
         (
             with(r#", "note": "a\u0000b""#),
@@ -283,6 +283,53 @@ fn each_rule_has_its_code_and_names_argument_and_bound() {
             "{code}: {message}"
         );
     }
+}
+
+#[test]
+fn null_for_optional_argument_means_absent() {
+    let absent = check_arguments(&propose_fee(), with("").as_bytes()).unwrap();
+    for members in [r#", "note": null"#, ", \"note\" :\n null "] {
+        let checked = check_arguments(&propose_fee(), with(members).as_bytes()).unwrap();
+        assert_eq!(checked, absent, "{members}");
+        assert_eq!(checked.get("note"), None);
+    }
+    for (from, to) in [
+        (
+            r#""type": "string", "required": false"#,
+            r#""type": "number", "required": false"#,
+        ),
+        (
+            r#""type": "string", "required": false"#,
+            r#""type": "boolean", "required": false"#,
+        ),
+    ] {
+        let file = LIBRARY.replace(from, to).replace("\"max_length\": 200, ", "");
+        let contract = Contract::parse(file.as_bytes()).unwrap().contract;
+        let capability = contract.capability("loans.propose_fee").unwrap();
+        let checked = check_arguments(capability, with(r#", "note": null"#).as_bytes()).unwrap();
+        assert_eq!(checked.get("note"), None, "{to}");
+    }
+}
+
+#[test]
+fn null_for_required_argument_or_lookup_key_is_rejected() {
+    for name in ["loan_no", "fee_cents", "state"] {
+        let arguments = serde_json::from_str::<serde_json::Value>(&with("")).map(|mut arguments| {
+            arguments[name] = serde_json::Value::Null;
+            arguments.to_string()
+        });
+        let (code, message) = refusal(&arguments.unwrap());
+        assert_eq!(code, ErrorCode::ArgumentTypeInvalid, "{message}");
+        assert!(message.contains(&format!("`{name}`")), "{message}");
+    }
+    let file = LIBRARY.replacen(
+        "\"loan_no\": {\"type\": \"string\",",
+        "\"loan_no\": {\"required\": false, \"type\": \"string\",",
+        1,
+    );
+    let contract = Contract::parse(file.as_bytes()).unwrap().contract;
+    let refusal = check_arguments(&contract.capabilities()[0], br#"{"loan_no": null}"#).unwrap_err();
+    assert_eq!(refusal.code, ErrorCode::ArgumentTypeInvalid);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod access_tokens;
 pub mod caller;
 mod catalog;
 pub mod http;
+mod invalid_params;
 mod message_validation;
 mod progress;
 mod prompts;

@@ -32,7 +32,7 @@ use crate::reader_client::{ReaderClient, ToolCall};
 use crate::record_client::{RecordClient, ResourceUri, TEMPLATES};
 use crate::subscriptions::{self, SubscriptionRegistry};
 use crate::tool_result;
-use crate::{prompts, tasks};
+use crate::{invalid_params, prompts, tasks};
 
 const VERSIONS: &[ProtocolVersion] = &[
     ProtocolVersion::V_2025_06_18,
@@ -45,23 +45,6 @@ const LIST_TTL_MS: u64 = 1_000;
 const JSON: &str = "application/json";
 /// Methods that revision 2026-07-28 removed.
 const SESSION_ONLY_METHODS: [&str; 2] = ["resources/subscribe", "resources/unsubscribe"];
-/// Methods whose requests fail with invalid params, not with unknown method, when the params do not parse.
-const METHODS_WITH_PARAMS: [&str; 13] = [
-    "tools/call",
-    "tools/list",
-    "resources/read",
-    "resources/list",
-    "resources/templates/list",
-    "resources/subscribe",
-    "resources/unsubscribe",
-    "prompts/get",
-    "prompts/list",
-    "subscriptions/listen",
-    "tasks/get",
-    "tasks/update",
-    "tasks/cancel",
-];
-
 /// Cheap to clone: each connection or request has its own copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Gateway {
@@ -441,8 +424,9 @@ impl ServerHandler for Gateway {
         let revision = context.protocol_version();
         let is_gone = revision.is_some_and(|revision| revision >= ProtocolVersion::V_2026_07_28)
             && SESSION_ONLY_METHODS.contains(&request.method.as_str());
-        if METHODS_WITH_PARAMS.contains(&request.method.as_str()) && !is_gone {
-            return Err(ErrorData::invalid_params("invalid params for this method", None));
+        let explained = invalid_params::explain(&request.method, request.params.as_ref());
+        if let Some(text) = explained.filter(|_| !is_gone) {
+            return Err(ErrorData::invalid_params(text, None));
         }
         Err(ErrorData::new(
             RpcErrorCode::METHOD_NOT_FOUND,

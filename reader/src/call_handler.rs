@@ -349,9 +349,13 @@ fn success(
             digest,
             state,
         } => {
+            // The value of a hidden column is for the approver and the writer.
+            let is_visible = |column: &String| capability.visible_columns.contains(column);
             let change = |new: &ColumnValue| ColumnDiff {
                 column: new.column.clone(),
-                before: find(&proposal.before, &new.column).cloned(),
+                before: find(&proposal.before, &new.column)
+                    .filter(|_| is_visible(&new.column))
+                    .cloned(),
                 proposed: new.value.clone(),
             };
             let spec = capability.proposal();

@@ -19,7 +19,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
         .unwrap_or_default();
     let is_changed = proposal.get("source_database_changed") == Some(&Json::Bool(true));
     let source = if is_changed { "has changed" } else { "is unchanged" };
-    let evidence = proposal.get("evidence_bundle_id").cloned().unwrap_or(Json::Null);
+    let evidence = text("evidence_bundle_id").map(|id| json!({"bundle_id": id, "note": EVIDENCE_NOTE}));
     Some(match format {
         ResultFormat::V1 => {
             let mut envelope = proposal.clone();
@@ -49,7 +49,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
                 "next": proposal.get("next")?,
             },
             "error": null,
-            "evidence": {"bundle_id": evidence, "note": EVIDENCE_NOTE},
+            "evidence": evidence,
             "source_database_changed": is_changed,
             "_meta": {
                 "tenant_id": proposal.pointer("/target/tenant_id")?,

@@ -111,13 +111,10 @@ pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
     })
 }
 
-/// Builds the requested change. The before value of a column is shown only if the column is visible; a version
-/// column that the writer advances is not part of the request.
+/// Builds the requested change, as the call's own result has it. The before value of a column is shown only if the
+/// column is visible; a version column that the writer advances was not requested.
 fn diff(proposal: &Proposal, visible: Visible<'_>) -> Json {
-    let guard = proposal.guard.version.as_ref().map(|version| &version.column);
-    let shown = |new: &&ColumnValue| {
-        visible.is_some() && (Some(&new.column) != guard || is_visible(visible, &new.column))
-    };
+    let is_asked = |new: &&ColumnValue| visible.is_some() && !proposal.guard.advances(&new.column);
     let change = |new: &ColumnValue| {
         let before = find(&proposal.before, &new.column).filter(|_| is_visible(visible, &new.column));
         let before = before.map_or(Json::Null, value_to_json);
@@ -126,7 +123,7 @@ fn diff(proposal: &Proposal, visible: Visible<'_>) -> Json {
             json!({"before": before, "proposed": value_to_json(&new.value)}),
         )
     };
-    let entries: Map<String, Json> = proposal.set.iter().filter(shown).map(change).collect();
+    let entries: Map<String, Json> = proposal.set.iter().filter(is_asked).map(change).collect();
     Json::Object(entries)
 }
 

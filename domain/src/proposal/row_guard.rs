@@ -35,6 +35,15 @@ impl RowGuard {
         }
     }
 
+    /// Returns whether the writer itself changes this column, besides the requested ones.
+    pub fn advances(&self, column: &str) -> bool {
+        !self.advance.is_none()
+            && self
+                .version
+                .as_ref()
+                .is_some_and(|version| version.column == column)
+    }
+
     /// Returns whether a change of the row can go undetected: no version column, or a coarse one.
     pub fn is_weak(&self) -> bool {
         self.version.is_none() || self.strength == Some(GuardStrength::Weak)

@@ -77,6 +77,8 @@ pub fn check_arguments(
             .find(|(name, _)| *name == arg.name)
             .map(|(_, node)| node);
         match given {
+            // Models and strict schemas pass null for an optional argument that they leave out.
+            Some(JsonNode::Null) if !capability.requires(arg) => {}
             Some(node) => values.push((arg.name.clone(), fit(arg, node)?)),
             None if arg.is_required => {
                 let message = format!(

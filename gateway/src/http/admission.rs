@@ -26,7 +26,7 @@ const STREAMS_MAX: usize = 1_000;
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// From the body to the response head. Longer than the reader's call timeout.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const EVENT_STREAM: &str = "text/event-stream";
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
@@ -170,7 +170,7 @@ fn bad_message(body: &[u8], bad: BadMessage) -> Response {
         .into_response()
 }
 
-fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let mut values = headers
         .get_all(header::CONTENT_TYPE)
         .iter()

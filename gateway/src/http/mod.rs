@@ -23,7 +23,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
 use rmcp::ServerHandler;
@@ -50,6 +50,9 @@ use maintenance::MaintenanceTask;
 use origin::HostPolicy;
 use revision_router::RevisionRouter;
 use sessions::Sessions;
+
+/// Spellings of the MCP endpoint. Clients append the slash, and many do not follow a redirect of a POST.
+const ENDPOINTS: [&str; 2] = ["/mcp", "/mcp/"];
 
 /// Serves `handler` until `stop` is canceled or the lifeline ends.
 ///
@@ -135,25 +138,25 @@ impl Stack {
     ) -> Router {
         let health = Health::new(about, Some(self.sessions.clone()));
         let mcp = Arc::new(RevisionRouter::new(handler, self.sessions.clone(), stop));
-        let inner = Router::new().route("/mcp", any(revision_router::serve::<H>).with_state(mcp));
-        self.guarded(inner, health)
+        self.guarded(&any(revision_router::serve::<H>).with_state(mcp), health)
     }
 
     fn bridge<H: ServerHandler + Clone>(self, handler: H, about: ServerInfo) -> Router {
         let health = Health::new(about.over("http"), None);
         let bridge = Arc::new(Bridge::new(handler));
-        let inner = Router::new().route("/mcp", any(bridge::serve::<H>).with_state(bridge));
-        self.guarded(inner, health)
+        self.guarded(&any(bridge::serve::<H>).with_state(bridge), health)
     }
 
     /// Order from the outside in: host and origin check, path, authentication, limits.
-    fn guarded(self, inner: Router, health: Health) -> Router {
+    fn guarded(self, mcp: &MethodRouter, health: Health) -> Router {
         let health = Arc::new(health);
         let metadata = match &*self.gate {
             Authenticator::Issued(tokens) => metadata(tokens),
             Authenticator::Open | Authenticator::Static(_) => Router::new(),
         };
-        let inner = inner
+        let inner = ENDPOINTS
+            .into_iter()
+            .fold(Router::new(), |routes, path| routes.route(path, mcp.clone()))
             .route_layer(from_fn_with_state(self.admission, admission::admit))
             .route_layer(from_fn_with_state(self.gate, authentication::authenticate));
         Router::new()
@@ -182,7 +185,8 @@ fn metadata(tokens: &AccessTokenAuthenticator) -> Router {
 /// Builds an error response that is not an MCP message.
 fn refused(error: HttpError) -> Response {
     let status = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    (status, Json(json!({"ok": false, "error": error.as_str()}))).into_response()
+    let body = json!({"ok": false, "error": error.as_str(), "message": error.meaning()});
+    (status, Json(body)).into_response()
 }
 
 /// Builds a temporary error response with `Retry-After` in seconds.

@@ -16,6 +16,7 @@ use synapsor_codes::HttpError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::{JSON, has_type};
 use super::guarded_body;
 use super::sessions::{CallerSessionManager, SessionEnterError, SessionUse, Sessions};
 use super::{refused, refused_for_now};
@@ -112,7 +113,28 @@ async fn served<H: ServerHandler, M: SessionManager>(
     service: &StreamableHttpService<H, M>,
     request: Request,
 ) -> Response {
-    service.handle(request).await.map(Body::new)
+    named(service.handle(request).await.map(Body::new))
+}
+
+/// Replaces an error that rmcp answers as plain text by the gateway's own error for the same cause.
+fn named(response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    if !is_error || has_type(response.headers(), JSON) {
+        return response;
+    }
+    match status {
+        // The media type is checked before: this status marks a message that rmcp cannot parse.
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => response,
+        StatusCode::BAD_REQUEST => refused(HttpError::RevisionNotServed),
+        StatusCode::NOT_FOUND => refused(HttpError::SessionNotFound),
+        StatusCode::METHOD_NOT_ALLOWED => refused(HttpError::MethodNotAllowed),
+        StatusCode::NOT_ACCEPTABLE => refused(HttpError::NotAcceptable),
+        _ => {
+            tracing::error!(%status, "the MCP service failed");
+            refused(HttpError::GatewayFailed)
+        }
+    }
 }
 
 /// Serves one authenticated request.
@@ -129,8 +151,12 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     };
     let kind = request.extensions().get::<MessageKind>().copied();
     match (request.method(), kind, session) {
-        (&Method::POST, Some(MessageKind::Initialize { takes_priming }), _) => {
+        (&Method::POST, Some(MessageKind::Initialize { takes_priming }), None) => {
             mcp.in_sessions(&caller, takes_priming, request).await
+        }
+        // A handshake that names a session belongs to that session, which may have ended or be another caller's.
+        (&Method::POST, Some(MessageKind::Initialize { .. }), Some(id)) => {
+            mcp.in_session(&caller, &id, request).await
         }
         (&Method::POST | &Method::GET | &Method::DELETE, _, Some(id)) if !is_sessionless => {
             mcp.in_session(&caller, &id, request).await

@@ -152,7 +152,7 @@ async fn accepts_only_one_exact_bearer_token() {
             let reply = served.post_with_lines("/mcp", &format!("{host}\n{bad}")).await;
             assert_eq!(reply.status, 401, "{bad}");
             assert!(reply.head.contains("www-authenticate: bearer"), "{reply:?}");
-            assert_eq!(reply.body, r#"{"ok":false,"error":"unauthorized"}"#);
+            assert_eq!(reply.refusal(), (401, "unauthorized".to_owned()));
         }
         let query = format!("/mcp?access_token={TOKEN}");
         assert_eq!(

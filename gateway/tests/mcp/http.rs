@@ -9,7 +9,7 @@ use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::raw_http::{Served, TOKEN, call, ping};
+use crate::raw_http::{Served, TOKEN, call, initialize, ping};
 use crate::reader::{DECIMAL, HOLD, INTEGER, PROPOSE, READ};
 use crate::world::{GatewayFixture, PATIENCE};
 
@@ -147,12 +147,22 @@ async fn rejects_other_methods_and_paths_health_needs_no_token() {
         assert_eq!(reply.status, 405, "{method}: {reply:?}");
     }
     let open = format!("Host: {}\nConnection: close", served.address);
-    for path in ["/", "/mcp/", "/mcp/x", "/approve", "/sse", "/healthz/x"] {
+    for path in [
+        "/",
+        "//mcp",
+        "/mcp//",
+        "/MCP",
+        "/mcp/x",
+        "/approve",
+        "/sse",
+        "/healthz/x",
+    ] {
         let reply = served.send(&format!("GET {path} HTTP/1.1\n{open}"), b"").await;
-        assert_eq!(
-            (reply.status, reply.body.as_str()),
-            (404, r#"{"ok":false,"error":"not_found"}"#),
-            "{path}"
+        assert_eq!(reply.refusal(), (404, "not_found".to_owned()), "{path}");
+        let message = reply.json()["message"].to_string();
+        assert!(
+            message.contains("the MCP endpoint is `/mcp`"),
+            "{path}: {message}"
         );
     }
     let health = served.send(&format!("GET /healthz HTTP/1.1\n{open}"), b"").await;
@@ -164,6 +174,82 @@ async fn rejects_other_methods_and_paths_health_needs_no_token() {
         .post(r#"{"jsonrpc":"2.0","id":1,"method":"tools/approve"}"#, "")
         .await;
     assert_eq!(unknown.json()["error"]["code"], -32_601);
+}
+
+/// Clients append the slash, and many do not follow a redirect of a POST.
+#[tokio::test(flavor = "multi_thread")]
+async fn trailing_slash_serves_the_same_endpoint() {
+    let world = GatewayFixture::start().await;
+    for transport in ["streamable-http", "http-bridge"] {
+        let served = Served::start_over(&world, transport).await;
+        let good = format!("Host: {}\nAuthorization: Bearer {TOKEN}", served.address);
+        let mut replies = Vec::new();
+        for target in ["/mcp", "/mcp/"] {
+            let reply = served.post_with_lines(target, &good).await;
+            assert_eq!(reply.status, 200, "{transport} {target}: {reply:?}");
+            replies.push(reply.body);
+            for (lines, refusal) in [
+                (format!("Host: {}", served.address), (401, "unauthorized")),
+                (
+                    format!("{good}\nOrigin: http://evil.example"),
+                    (403, "origin_not_allowed"),
+                ),
+                (
+                    good.replace("127.0.0.1", "evil.example"),
+                    (403, "host_not_allowed"),
+                ),
+            ] {
+                let reply = served.post_with_lines(target, &lines).await;
+                let expected = (refusal.0, refusal.1.to_owned());
+                assert_eq!(reply.refusal(), expected, "{transport} {target}");
+            }
+            let query = served.post_with_lines(&format!("{target}?x=1"), &good).await;
+            assert_eq!(query.refusal(), (400, "query_not_allowed".to_owned()));
+        }
+        assert_eq!(replies[0], replies[1], "{transport}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_error_before_mcp_is_json_with_cause_and_next_step() {
+    let world = GatewayFixture::start().await;
+    let served = Served::start(&world).await;
+    let post = |accept: &str, extra: &str, body: &str| {
+        format!(
+            "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {TOKEN}\nContent-Type: application/json\n\
+             {accept}Content-Length: {}\nConnection: close\n{extra}",
+            served.address,
+            body.len()
+        )
+    };
+    let both = "Accept: application/json, text/event-stream\n";
+    let stale = "Mcp-Session-Id: 0123456789abcdef0123456789abcdef01234567";
+    let (start, ping) = (initialize(), ping());
+    for (accept, extra, body, refusal) in [
+        ("Accept: application/json\n", "", &ping, (406, "not_acceptable")),
+        ("Accept: text/event-stream\n", "", &start, (406, "not_acceptable")),
+        ("Accept: text/html\n", "", &start, (406, "not_acceptable")),
+        ("", "", &ping, (406, "not_acceptable")),
+        (both, stale, &start, (404, "session_not_found")),
+        (both, stale, &ping, (404, "session_not_found")),
+        (
+            both,
+            "MCP-Protocol-Version: 1999-01-01",
+            &ping,
+            (400, "protocol_version_not_served"),
+        ),
+    ] {
+        let reply = served.send(&post(accept, extra, body), body.as_bytes()).await;
+        assert_eq!(
+            reply.refusal(),
+            (refusal.0, refusal.1.to_owned()),
+            "{accept}{extra}"
+        );
+        assert_eq!(reply.header("content-type"), Some("application/json"));
+        let message = reply.json()["message"].as_str().unwrap_or_default().to_owned();
+        assert!(message.contains(": ") && message.ends_with('.'), "{message}");
+    }
+    assert!(world.reader.seen().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

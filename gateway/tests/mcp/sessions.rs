@@ -63,6 +63,11 @@ async fn foreign_session_response_equals_missing_session_response() {
     let absent = ask(&served, BOB, &unknown).await;
     assert_eq!(foreign.refusal(), (404, "session_not_found".to_owned()));
     assert_eq!(without_date(&foreign), without_date(&absent));
+    let lines = |session: &str| format!("Mcp-Session-Id: {session}");
+    let foreign = served.post_as(BOB, &lines(&session), &initialize()).await;
+    let absent = served.post_as(BOB, &lines(&unknown), &initialize()).await;
+    assert_eq!(foreign.refusal(), (404, "session_not_found".to_owned()));
+    assert_eq!(without_date(&foreign), without_date(&absent), "a handshake too");
     for method in ["GET", "DELETE"] {
         let foreign = other(&served, method, BOB, &session).await;
         let absent = other(&served, method, BOB, &unknown).await;

@@ -3,9 +3,10 @@
 use rmcp::ServiceExt as _;
 use rmcp::model::CallToolRequestParams;
 use rmcp::transport::TokioChildProcess;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use std::time::{Duration, Instant};
 
+use crate::raw_http::{Served, call};
 use crate::raw_stdio::Raw;
 use crate::reader::{DECIMAL, HOLD, INTEGER, PROPOSE, READ};
 use crate::world::{GatewayFixture, PATIENCE};
@@ -306,4 +307,35 @@ async fn newest_revision_is_served_without_handshake_over_stdio() {
         .ask(&json!({"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": params}))
         .await;
     assert_eq!(call["result"]["structuredContent"]["ok"], true, "{call}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn arguments_that_are_not_an_object_are_named_on_every_transport() {
+    let world = GatewayFixture::start().await;
+    let bodies = [
+        (r#""{\"id\":\"1\"}""#, "is a string that holds a JSON object"),
+        (r#""id=1""#, "must be an object; it is a string"),
+        ("[1]", "must be an object; it is a list"),
+        ("3", "must be an object; it is a number"),
+    ];
+    let is_named = |answer: &Json, words: &str| {
+        let message = answer["error"]["message"].as_str().unwrap_or_default();
+        assert_eq!(answer["error"]["code"], -32_602, "{answer}");
+        assert!(
+            message.contains(words) && message.contains("params.arguments"),
+            "{answer}"
+        );
+    };
+    let mut raw = Raw::open(world.gateway(&[])).await;
+    for (arguments, words) in bodies {
+        is_named(&raw.call(READ, arguments).await, words);
+    }
+    for transport in ["streamable-http", "http-bridge"] {
+        let served = Served::start_over(&world, transport).await;
+        for (arguments, words) in bodies {
+            is_named(&served.post(&call(READ, arguments), "").await.json(), words);
+        }
+    }
+    assert!(world.reader.seen().is_empty());
+    assert_eq!(raw.call(READ, "null").await["result"]["isError"], false);
 }
