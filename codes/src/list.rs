@@ -285,6 +285,12 @@ error_codes! {
         TargetRequired = "TARGET_REQUIRED", exit Usage;
         /// A target has no tenant key.
         TenantGuardRequired = "TENANT_GUARD_REQUIRED", exit Usage;
+        /// Warning: a client cuts the tool's description.
+        ToolDescriptionLong = "TOOL_DESCRIPTION_LONG", exit Usage;
+        /// Warning: the tool list costs many tokens.
+        ToolListLarge = "TOOL_LIST_LARGE", exit Usage;
+        /// Warning: a client hides, refuses or cuts a tool with a name of this length.
+        ToolNameLong = "TOOL_NAME_LONG", exit Usage;
         /// `allowed` is not a non-empty object.
         TransitionAllowedRequired = "TRANSITION_ALLOWED_REQUIRED", exit Usage;
         /// The column that holds the current state is not read.

@@ -82,6 +82,11 @@ impl ToolList {
         self.names.canonical(name).unwrap_or(name)
     }
 
+    /// Whether a listed name has a dot.
+    pub(crate) fn has_dots(&self) -> bool {
+        self.tools.iter().any(|tool| tool.name.contains('.'))
+    }
+
     pub(crate) const fn mode(&self) -> Mode {
         self.mode
     }

@@ -26,6 +26,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::shutdown;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::tool;
 use tokio_util::sync::CancellationToken;
 
 pub use sandbox::confine;
@@ -58,6 +59,9 @@ pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), Exit
     let format = settings::result_format(settings.result_format, fetched.result_format);
     let listing = Arc::new(ToolList::read(&fetched, format, settings.alias_mode)?);
     tracing::info!(tools = listing.tools().len(), mode = listing.mode().as_str(), reader = %settings.reader, "serving");
+    if settings.transport.has_mcp_clients() && listing.has_dots() {
+        tracing::warn!("{}", tool::dots_warning());
+    }
     let access_tokens = match &fetched.authorization {
         Some(wanted) => Some(Arc::new(AccessTokenAuthenticator::new(
             wanted,

@@ -133,6 +133,16 @@ pub(crate) enum Transport {
     Http(Box<HttpSettings>),
 }
 
+impl Transport {
+    /// Whether MCP clients connect; programs written for 0.1.x use the bridge.
+    pub(crate) fn has_mcp_clients(&self) -> bool {
+        match self {
+            Self::Stdio => true,
+            Self::Http(settings) => settings.wire == HttpProtocol::Streamable,
+        }
+    }
+}
+
 impl GatewayArgs {
     /// Returns the command line, with the variables of the flags that the gateway shares with its parent's command.
     pub fn command_line() -> clap::Command {

@@ -8,6 +8,7 @@ use synapsor_domain::tool::AliasMode;
 
 use super::client_config;
 use super::mcp_options::{HttpOptions, ToolOptions, TransportArg};
+use super::tool_names::note_refused_names;
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateDir};
 use crate::supervisor::{
@@ -157,6 +158,9 @@ async fn serve_http(
         gateway.child().address()?
     ));
     output::note(http.who_may_call());
+    if wire == GatewayProtocol::Streamable {
+        note_refused_names(http.shown.names);
+    }
     if let Some(posture) = gateway.child().posture() {
         output::note(format!("the gateway is {posture}"));
     }

@@ -2,7 +2,9 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use synapsor_domain::tool::AliasMode;
+use synapsor_domain::tool::{AliasMode, dots_warning};
+
+use crate::output;
 
 const MODES: [&str; 3] = [
     AliasMode::Canonical.as_str(),
@@ -38,6 +40,13 @@ impl NameOptions {
 
     pub(crate) fn mode(self) -> AliasMode {
         self.asked().unwrap_or_default()
+    }
+}
+
+/// Notes which clients refuse the names that a server lists. Over stdio the gateway itself logs it.
+pub(crate) fn note_refused_names(mode: AliasMode) {
+    if mode != AliasMode::OpenAi {
+        output::note(dots_warning());
     }
 }
 

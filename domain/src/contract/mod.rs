@@ -43,6 +43,7 @@ pub use transition::Transition;
 
 use crate::json::{self, JsonNode};
 use crate::limits::FILE_BYTES_MAX;
+use crate::tool;
 use object::ObjectReader;
 use synapsor_codes::ErrorCode;
 
@@ -123,10 +124,13 @@ impl Contract {
         }
     }
 
-    /// All errors and warnings of a contract file.
+    /// All errors and warnings of a contract file, and what known clients do not show of its tools.
     pub fn check(bytes: &[u8]) -> ValidationReport {
         let mut report = ValidationReport::default();
-        read(bytes, &mut report);
+        let contract = read(bytes, &mut report).filter(|_| report.errors.is_empty());
+        report
+            .warnings
+            .extend(contract.iter().flat_map(tool::client_warnings));
         report
     }
 

@@ -3,6 +3,7 @@
 mod alias;
 mod arguments;
 mod catalog;
+mod client_limits;
 mod guidance;
 mod input_schema;
 mod listing;
@@ -11,6 +12,11 @@ mod output_schema;
 pub use alias::{ALIAS_CHARS_MAX, AliasMode, ExposedName, ToolNames, UnknownAliasMode, alias};
 pub use arguments::{CheckedArguments, check_arguments};
 pub use catalog::{Annotations, Catalog, Tool};
+pub(crate) use client_limits::warnings as client_warnings;
+pub use client_limits::{
+    CLIENTS_WITHOUT_DOTS, NAME_LIMITS, NameLimit, SERVER_NAME_DEFAULT, description_cut, dots_warning,
+    list_cost,
+};
 pub use guidance::{CHECKLIST, SYSTEM_PROMPT};
 pub(crate) use input_schema::SCHEMA_DIALECT;
 pub use listing::tokens_estimated;

@@ -15,7 +15,7 @@ pub(crate) const TOKEN: &str = "a-long-random-text-of-a-test";
 pub(crate) const ENV_FILE: &str = "app.env";
 
 /// All clients with a JSON or TOML file, each with its supported transports.
-pub(crate) const CLIENTS: [(&str, &[&str]); 7] = [
+pub(crate) const CLIENTS: [(&str, &[&str]); 8] = [
     ("generic", &["stdio"]),
     ("generic-http", &["streamable-http"]),
     ("claude-desktop", &["stdio"]),
@@ -23,7 +23,13 @@ pub(crate) const CLIENTS: [(&str, &[&str]); 7] = [
     ("cursor", &["stdio", "streamable-http"]),
     ("vscode", &["stdio", "streamable-http"]),
     ("codex", &["stdio", "streamable-http"]),
+    ("gemini", &["stdio", "streamable-http"]),
 ];
+
+/// Clients that take any tool name of the protocol.
+pub(crate) fn takes_dots(client: &str) -> bool {
+    matches!(client, "generic" | "generic-http")
+}
 
 /// Creates the directory; its variables are in the env file and not in the shell.
 pub(crate) fn project() -> anyhow::Result<CliFixture> {
@@ -101,7 +107,8 @@ impl Server {
 
     /// URL, and value of the Authorization header that the client sends.
     pub(crate) fn url_and_header(&self, place: &CliFixture) -> anyhow::Result<(String, String)> {
-        let url = self.entry["url"].as_str().context("a URL")?.to_owned();
+        let key = if self.client == "gemini" { "httpUrl" } else { "url" };
+        let url = self.entry[key].as_str().context("a URL")?.to_owned();
         let header = if self.client == "codex" {
             let name = self.entry["bearer_token_env_var"]
                 .as_str()
@@ -125,7 +132,7 @@ impl Server {
                 ("cursor" | "vscode", None) if name == "workspaceFolder" => {
                     place.folder().display().to_string()
                 }
-                ("claude-code" | "generic-http", None) => variable(name)?,
+                ("claude-code" | "gemini" | "generic-http", None) => variable(name)?,
                 ("cursor", Some(("env", name))) => variable(name)?,
                 ("vscode", Some(("input", id))) => self.asked(id)?,
                 _ => bail!("{} does not resolve ${{{name}}}", self.client),

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::cli::{CliFixture, INVOICE, Running, until};
 
-use crate::scene::{CLIENTS, ENV_FILE, Server, TOKEN, TOKEN_ENV, desktop_command, project};
+use crate::scene::{CLIENTS, ENV_FILE, Server, TOKEN, TOKEN_ENV, desktop_command, project, takes_dots};
 
 const READ: &str = "billing.inspect_invoice";
 const READ_ALIAS: &str = "billing__inspect_invoice";
@@ -25,6 +25,11 @@ async fn reads(agent: &Agent, listed: &[&str], called: &str) -> anyhow::Result<(
 const CANONICAL: [&str; 2] = [READ, "billing.propose_late_fee_waiver"];
 const ALIASES: [&str; 2] = [READ_ALIAS, "billing__propose_late_fee_waiver"];
 
+/// Names that the server of this client's snippet lists: strict clients take no dots.
+fn listed_for(client: &str) -> &'static [&'static str] {
+    if takes_dots(client) { &CANONICAL } else { &ALIASES }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stdio_snippet_starts_a_session_in_desktop_environment() -> anyhow::Result<()> {
     let place = project()?;
@@ -37,9 +42,11 @@ async fn stdio_snippet_starts_a_session_in_desktop_environment() -> anyhow::Resu
         let agent = Agent::launched(server.command(&place)?)
             .await
             .with_context(|| format!("{client}: {printed}"))?;
-        reads(&agent, &CANONICAL, READ)
-            .await
-            .with_context(|| (*client).to_owned())?;
+        for called in [READ, READ_ALIAS] {
+            reads(&agent, listed_for(client), called)
+                .await
+                .with_context(|| (*client).to_owned())?;
+        }
         gateway_knows_no_secret(&place)?;
         agent.close().await;
     }
@@ -93,6 +100,99 @@ async fn alias_mode_of_a_snippet_reaches_the_tool_list() -> anyhow::Result<()> {
                 .with_context(|| mode.to_owned())?;
         }
         agent.close().await;
+    }
+    Ok(())
+}
+
+/// Every name fits the pattern of the strictest interfaces, and the printed command carries the mode by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn strict_clients_get_names_that_they_take() -> anyhow::Result<()> {
+    let place = project()?;
+    for (client, transports) in CLIENTS {
+        for transport in *transports {
+            let arguments = [
+                "mcp",
+                "config",
+                client,
+                "--transport",
+                transport,
+                "--env-file",
+                ENV_FILE,
+            ];
+            let printed = place.json(&arguments)?;
+            let words = printed["server_command"]["args"].to_string();
+            let has_mode = words.contains(r#""--alias-mode","openai""#);
+            assert_eq!(has_mode, !takes_dots(client), "{client} {transport}: {words}");
+            assert_eq!(printed["warnings"], json!([]), "{client} {transport}");
+        }
+    }
+    for name in ALIASES {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+        ensure!(
+            (1..=64).contains(&name.len()) && name.bytes().all(is_plain),
+            "{name}"
+        );
+    }
+    let dotted = place.json(&["mcp", "config", "cursor", "--alias-mode", "both"])?;
+    ensure!(
+        dotted["warnings"].to_string().contains("--alias-mode openai"),
+        "{dotted}"
+    );
+    let long = place.json(&["mcp", "config", "cursor", "--name", &"s".repeat(40)])?;
+    let warnings = long["warnings"].to_string();
+    ensure!(
+        warnings.contains("Cursor hides the tool of more than 60 characters"),
+        "{warnings}"
+    );
+    let remote = [
+        "mcp",
+        "config",
+        "vscode",
+        "--transport",
+        "streamable-http",
+        "--url",
+        "https://a.example/mcp",
+    ];
+    let remote = place.json(&remote)?;
+    ensure!(
+        remote["warnings"].to_string().contains("start the remote server"),
+        "{remote}"
+    );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_name_the_clients_that_refuse_their_names() -> anyhow::Result<()> {
+    let place = project()?;
+    for (mode, is_named) in [("canonical", true), ("both", true), ("openai", false)] {
+        let words = [
+            "synapsor-runner",
+            "mcp",
+            "serve-streamable-http",
+            "--port",
+            "0",
+            "--env-file",
+            ENV_FILE,
+        ];
+        let words: Vec<String> = words
+            .into_iter()
+            .chain(["--alias-mode", mode])
+            .map(str::to_owned)
+            .collect();
+        let command = desktop_command(&place, &words, place.folder().to_owned())?;
+        let mut running = Ended(Running::of(command, &["a server"])?);
+        let mut printed = String::new();
+        until(UP, || {
+            printed = running.0.printed()?.1;
+            ensure!(running.0.child.try_wait()?.is_none(), "it ended: {printed}");
+            Ok(printed.contains("state "))
+        })?;
+        assert_eq!(printed.contains("Claude Desktop"), is_named, "{mode}: {printed}");
+        assert_eq!(
+            printed.contains("--alias-mode openai"),
+            is_named,
+            "{mode}: {printed}"
+        );
     }
     Ok(())
 }
@@ -198,7 +298,7 @@ async fn http_snippet_connects_to_its_printed_server() -> anyhow::Result<()> {
         assert_eq!(printed["snippet_text"], json!(text), "{client}");
         let _served = served(&place, &printed).with_context(|| (*client).to_owned())?;
         let (url, header) = Server::read(client, &text)?.url_and_header(&place)?;
-        reads_over_http(&url, &header, &CANONICAL)
+        reads_over_http(&url, &header, listed_for(client))
             .await
             .with_context(|| (*client).to_owned())?;
     }

@@ -70,7 +70,7 @@ impl HttpProtocol {
 /// Validated settings of the HTTP server.
 #[derive(Debug)]
 pub struct HttpSettings {
-    pub(super) wire: HttpProtocol,
+    pub(crate) wire: HttpProtocol,
     pub(super) listen: SocketAddr,
     pub(super) has_lifeline: bool,
     pub(super) session_idle: Duration,

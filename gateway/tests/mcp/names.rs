@@ -53,6 +53,20 @@ async fn alias_names_its_canonical_tool_in_text_and_metadata() {
     assert_eq!(alias["inputSchema"], own["inputSchema"]);
 }
 
+/// The list depends on the command line alone, never on the name that a client gives itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_names_the_clients_that_refuse_listed_dots() {
+    let world = GatewayFixture::start().await;
+    for (mode, is_warned) in [("canonical", true), ("both", true), ("openai", false)] {
+        let (exit, _, errors) = Raw::open(world.gateway(&["--alias-mode", mode]))
+            .await
+            .end()
+            .await;
+        assert_eq!(exit, 0, "{errors}");
+        assert_eq!(errors.contains("Claude Desktop"), is_warned, "{mode}: {errors}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_name_reaches_the_reader_unchanged() {
     let world = GatewayFixture::start().await;

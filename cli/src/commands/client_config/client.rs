@@ -29,6 +29,8 @@ pub(super) enum Client {
     Vscode,
     /// Codex
     Codex,
+    /// Gemini CLI
+    Gemini,
     /// A program with the OpenAI Agents SDK
     OpenaiAgents,
 }
@@ -51,6 +53,7 @@ impl Client {
             Self::Cursor => "cursor",
             Self::Vscode => "vscode",
             Self::Codex => "codex",
+            Self::Gemini => "gemini",
             Self::OpenaiAgents => "openai-agents",
         }
     }
@@ -64,6 +67,7 @@ impl Client {
             | Self::ClaudeCode
             | Self::Cursor
             | Self::Vscode
+            | Self::Gemini
             | Self::OpenaiAgents => ClientFileFormat::Json,
         }
     }
@@ -78,6 +82,7 @@ impl Client {
             | Self::ClaudeDesktop
             | Self::ClaudeCode
             | Self::Cursor
+            | Self::Gemini
             | Self::OpenaiAgents => "mcpServers",
         }
     }
@@ -91,7 +96,33 @@ impl Client {
             | Self::ClaudeCode
             | Self::Cursor
             | Self::Vscode
+            | Self::Gemini
             | Self::OpenaiAgents => false,
+        }
+    }
+
+    /// Whether the client, or the model behind it, refuses tool names with dots.
+    pub(super) const fn refuses_dots(self) -> bool {
+        match self {
+            Self::ClaudeDesktop
+            | Self::ClaudeCode
+            | Self::Cursor
+            | Self::Vscode
+            | Self::Codex
+            | Self::Gemini
+            | Self::OpenaiAgents => true,
+            Self::Generic | Self::GenericHttp => false,
+        }
+    }
+
+    /// Name of the client in [`synapsor_domain::tool::NAME_LIMITS`], if it is listed there.
+    pub(super) const fn limited_as(self) -> Option<&'static str> {
+        match self {
+            Self::ClaudeDesktop => Some("Claude Desktop"),
+            Self::ClaudeCode => Some("Claude Code"),
+            Self::Cursor => Some("Cursor"),
+            Self::Gemini => Some("Gemini"),
+            Self::Vscode | Self::Codex | Self::OpenaiAgents | Self::Generic | Self::GenericHttp => None,
         }
     }
 
@@ -104,6 +135,7 @@ impl Client {
             | Self::ClaudeDesktop
             | Self::ClaudeCode
             | Self::Codex
+            | Self::Gemini
             | Self::OpenaiAgents => "",
         }
     }
@@ -139,6 +171,7 @@ impl Client {
             Self::ClaudeCode => Some(PathBuf::from(".mcp.json")),
             Self::Cursor => Some(PathBuf::from(".cursor/mcp.json")),
             Self::Vscode => Some(PathBuf::from(".vscode/mcp.json")),
+            Self::Gemini => Some(PathBuf::from(".gemini/settings.json")),
             Self::ClaudeDesktop => {
                 let folder = if cfg!(target_os = "macos") {
                     in_home(env, "Library/Application Support")?

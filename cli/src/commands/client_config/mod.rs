@@ -15,8 +15,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use synapsor_chassis::http_flags::{AUTH_TOKEN_ENV_DEFAULT, PORT_DEFAULT};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::is_identifier;
-use synapsor_domain::tool::{AliasMode, Catalog};
+use synapsor_domain::contract::{ResultFormat, is_identifier};
+use synapsor_domain::tool::{self, AliasMode, Catalog, NAME_LIMITS, SERVER_NAME_DEFAULT};
 
 use super::mcp_options::{ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};
@@ -27,7 +27,6 @@ use install::InstallOptions;
 use server::McpServerEntry;
 use snippet::Snippet;
 
-const NAME_DEFAULT: &str = "synapsor";
 const NAME_CHARS_MAX: usize = 64;
 
 #[derive(Debug, clap::Args)]
@@ -70,7 +69,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     tools: ToolOptions,
     /// Server name in the client
-    #[arg(long, value_name = "NAME", default_value = NAME_DEFAULT)]
+    #[arg(long, value_name = "NAME", default_value = SERVER_NAME_DEFAULT)]
     name: String,
     /// Print instructions for the agent as well
     #[arg(long)]
@@ -101,17 +100,12 @@ impl Args {
             .unwrap_or(Client::ClaudeDesktop)
     }
 
-    /// Tool names for this client: function names of the OpenAI API have no dots.
+    /// Tool names for this client: the names that it takes, unless the command line chooses.
     fn shown(&self) -> ToolListOptions {
-        let usual = match self.client() {
-            Client::OpenaiAgents => AliasMode::OpenAi,
-            Client::Generic
-            | Client::GenericHttp
-            | Client::ClaudeDesktop
-            | Client::ClaudeCode
-            | Client::Cursor
-            | Client::Vscode
-            | Client::Codex => AliasMode::Canonical,
+        let usual = if self.client().refuses_dots() {
+            AliasMode::OpenAi
+        } else {
+            AliasMode::Canonical
         };
         ToolListOptions {
             names: self.tools.names.asked().unwrap_or(usual),
@@ -167,6 +161,43 @@ impl Setup {
     fn catalog(&self, read_only: bool) -> Option<Catalog> {
         let loaded = self.contract.as_ref()?;
         Some(Catalog::from_contract(&loaded.contract, read_only))
+    }
+
+    /// What the client refuses, hides or cuts of the tools that the server lists for it.
+    fn warnings(&self, args: &Args) -> Vec<String> {
+        let mut found = Vec::new();
+        if self.client.refuses_dots() && self.mode != AliasMode::OpenAi {
+            found.push(tool::dots_warning());
+        }
+        if self.client.refuses_dots() && self.server.by_hand.is_none() {
+            found.push(format!(
+                "{} refuses tool names with dots: start the remote server with --alias-mode openai",
+                self.client.as_str()
+            ));
+        }
+        let Some(catalog) = self.catalog(args.tools.read_only) else {
+            return found;
+        };
+        let tools = catalog.exposed(&catalog.names(self.mode));
+        let limits = NAME_LIMITS
+            .iter()
+            .filter(|limit| self.client.limited_as() == Some(limit.client));
+        for tool in &tools {
+            let clauses = limits
+                .clone()
+                .filter_map(|limit| limit.exceeded(&args.name, &tool.name))
+                .chain(tool::description_cut(tool));
+            found.extend(clauses.map(|clause| format!("{}: {clause}", tool.name)));
+        }
+        let format = self
+            .contract
+            .as_ref()
+            .map(|loaded| loaded.contract.result_format());
+        let bytes = tools
+            .iter()
+            .map(|tool| tool.listed(format.unwrap_or(ResultFormat::V1)).to_string().len());
+        found.extend(tool::list_cost(bytes.sum()));
+        found
     }
 }
 

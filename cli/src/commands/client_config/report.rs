@@ -51,6 +51,7 @@ pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json
         "server_command": setup.server.by_hand.as_ref().map(super::server::Launch::json),
         "server_variables": server_variables(setup),
         "client_variables": client_variables(setup),
+        "warnings": setup.warnings(args),
     });
     if args.include_instructions {
         value["agent_instructions"] = instructions::json(setup.client, setup.mode);
@@ -88,6 +89,9 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
     let names = client_variables(setup);
     if !names.is_empty() {
         output::note(format!("client variables  {}", names.join(", ")));
+    }
+    for warning in setup.warnings(args) {
+        output::note(format!("warning: {}", output::safe(&warning)));
     }
     if args.include_instructions {
         output::note("\nagent instructions:");

@@ -9,11 +9,12 @@ use super::server::ServerAccess;
 
 /// Members of an entry that this program writes. Other members of an existing entry belong to the user and are
 /// preserved.
-pub(super) const OWN_MEMBERS: [&str; 6] = [
+pub(super) const OWN_MEMBERS: [&str; 7] = [
     "type",
     "command",
     "args",
     "url",
+    "httpUrl",
     "headers",
     "bearer_token_env_var",
 ];
@@ -50,6 +51,7 @@ impl Snippet {
                 url, signs_in: true, ..
             } if client != Client::OpenaiAgents => match client {
                 Client::Codex | Client::Cursor => json!({"url": url}),
+                Client::Gemini => json!({"httpUrl": url}),
                 _ => json!({"type": "http", "url": url}),
             },
             ServerAccess::Http { url, token_env, .. } => match client {
@@ -57,6 +59,9 @@ impl Snippet {
                 Client::Cursor => json!({"url": url, "headers": bearer(&format!("${{env:{token_env}}}"))}),
                 Client::Vscode => {
                     json!({"type": "http", "url": url, "headers": bearer(&format!("${{input:{name}-token}}"))})
+                }
+                Client::Gemini => {
+                    json!({"httpUrl": url, "headers": bearer(&format!("${{{token_env}}}"))})
                 }
                 Client::Generic
                 | Client::GenericHttp

@@ -8,7 +8,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, Mode};
 
 use super::mcp_options::{HttpOptions, TransportArg};
-use super::tool_names::NameOptions;
+use super::tool_names::{NameOptions, note_refused_names};
 use crate::supervisor::{
     Child, ExecutorLaunch, GatewayProtocol, Http, LedgerMonitor, Process, RestartingChild, RunningLedger,
     Supervisor, ToolListOptions, Upstream, requirements,
@@ -90,6 +90,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     let ledger = supervisor.ledger().await?;
     let services = Services::start(&supervisor, &ledger, args.read_only, http.as_ref()).await?;
     report(&checklist, &ledger, &services, context)?;
+    if let Some(http) = &http {
+        note_refused_names(http.shown.names);
+    }
     let ended = Box::pin(services.run(&supervisor, &ledger)).await;
     // Other clients of the ledger start a new one; without clients it would exit a little later by itself.
     ledger.stop().await;

@@ -1,0 +1,258 @@
+//! Limits of known MCP clients on tool lists. A client that meets one hides, cuts or refuses tools, mostly without a
+//! message, so the operator is warned before a client connects.
+
+use crate::contract::{Contract, ResultFormat, ValidationIssue};
+
+use super::{AliasMode, Catalog, Tool, tokens_estimated};
+use synapsor_codes::ErrorCode;
+
+/// Name of this server in a client, unless the operator chooses another one.
+pub const SERVER_NAME_DEFAULT: &str = "synapsor";
+
+/// Clients and interfaces that refuse tool names with dots.
+pub const CLIENTS_WITHOUT_DOTS: [&str; 7] = [
+    "Claude Desktop",
+    "Claude Code",
+    "Cursor",
+    "VS Code",
+    "Codex",
+    "Gemini",
+    "the OpenAI API",
+];
+
+/// Maximum length of a tool description in Claude Code, in bytes.
+const DESCRIPTION_BYTES_MAX: usize = 2_048;
+/// Estimated tokens of a tool list above which it takes a noticeable part of a model's context.
+const LIST_TOKENS_MAX: usize = 10_000;
+
+/// Limit of one client on the length of a tool name, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NameLimit {
+    pub client: &'static str,
+    /// Characters that the client adds to the tool name, besides the server name.
+    separators: usize,
+    /// Whether the server name counts.
+    has_server: bool,
+    max: usize,
+    effect: &'static str,
+}
+
+/// Limits of clients that hide or refuse longer names.
+pub const NAME_LIMITS: [NameLimit; 4] = [
+    NameLimit {
+        client: "Cursor",
+        separators: 0,
+        has_server: true,
+        max: 60,
+        effect: "hides the tool",
+    },
+    NameLimit {
+        client: "Claude Code",
+        // `mcp__SERVER__TOOL`
+        separators: 7,
+        has_server: true,
+        max: 64,
+        effect: "refuses the name",
+    },
+    NameLimit {
+        client: "Claude Desktop",
+        separators: 0,
+        has_server: false,
+        max: 64,
+        effect: "refuses the name",
+    },
+    NameLimit {
+        client: "Gemini",
+        separators: 0,
+        has_server: false,
+        max: 63,
+        effect: "cuts the name",
+    },
+];
+
+impl NameLimit {
+    /// Returns a clause if the name of this server's tool is too long for the client.
+    pub fn exceeded(&self, server: &str, tool: &str) -> Option<String> {
+        let own = tool.chars().count();
+        let (whole, with) = if self.has_server {
+            let whole = own + server.chars().count() + self.separators;
+            (whole, format!(" with the server name `{server}`"))
+        } else {
+            (own, String::new())
+        };
+        (whole > self.max).then(|| {
+            format!(
+                "{} {} of more than {} characters ({whole}{with})",
+                self.client, self.effect, self.max
+            )
+        })
+    }
+}
+
+/// Returns the sentence about listed names with dots.
+pub fn dots_warning() -> String {
+    format!(
+        "listed tool names have dots, which {} refuse; serve with --alias-mode openai for them",
+        CLIENTS_WITHOUT_DOTS.join(", ")
+    )
+}
+
+/// Returns a clause if the description is longer than a client shows.
+pub fn description_cut(tool: &Tool) -> Option<String> {
+    let bytes = tool.description.len();
+    (bytes > DESCRIPTION_BYTES_MAX).then(|| {
+        format!("the description has {bytes} bytes, and Claude Code cuts it at {DESCRIPTION_BYTES_MAX}")
+    })
+}
+
+/// Returns a clause if a list of this size costs a model more than it should.
+pub fn list_cost(bytes: usize) -> Option<String> {
+    let tokens = tokens_estimated(bytes);
+    (tokens > LIST_TOKENS_MAX).then(|| {
+        format!("the tool list costs about {tokens} tokens ({bytes} bytes) of every conversation, more than {LIST_TOKENS_MAX}")
+    })
+}
+
+/// Returns what known clients hide, cut or refuse of this contract's tools.
+pub(crate) fn warnings(contract: &Contract) -> Vec<ValidationIssue> {
+    let catalog = Catalog::from_contract(contract, false);
+    let mut found = Vec::new();
+    for (index, capability) in contract.capabilities().iter().enumerate() {
+        let path = format!("$.capabilities[{index}]");
+        let alias = super::alias(&capability.name);
+        let exceeded: Vec<String> = NAME_LIMITS
+            .iter()
+            .filter_map(|limit| {
+                let mut names = [&capability.name, &alias].into_iter();
+                names.find_map(|name| limit.exceeded(SERVER_NAME_DEFAULT, name))
+            })
+            .collect();
+        if !exceeded.is_empty() {
+            let message = format!("Shorten the name: {}.", exceeded.join("; "));
+            found.push(issue(format!("{path}.name"), ErrorCode::ToolNameLong, message));
+        }
+        if let Some(clause) = catalog.tool(&capability.name).and_then(description_cut) {
+            let message = format!("Shorten `description` and `returns_hint`: {clause}.");
+            found.push(issue(
+                format!("{path}.description"),
+                ErrorCode::ToolDescriptionLong,
+                message,
+            ));
+        }
+    }
+    let names = catalog.names(AliasMode::Canonical);
+    let format = contract.result_format();
+    if let Some(clause) = list_cost(list_bytes(&catalog.exposed(&names), format)) {
+        let message = format!(
+            "Divide the capabilities among several contracts, or serve fewer with --read-only: {clause}."
+        );
+        found.push(issue(
+            "$.capabilities".to_owned(),
+            ErrorCode::ToolListLarge,
+            message,
+        ));
+    }
+    found
+}
+
+/// Size of these tools in a `tools/list` result, in bytes.
+fn list_bytes(tools: &[Tool], format: ResultFormat) -> usize {
+    tools
+        .iter()
+        .map(|tool| tool.listed(format).to_string().len())
+        .sum()
+}
+
+fn issue(path: String, code: ErrorCode, message: String) -> ValidationIssue {
+    ValidationIssue { path, code, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract(names: &[&str], description: &str) -> Contract {
+        let capability = |name: &&str| {
+            serde_json::json!({
+                "name": name, "kind": "read", "source": "db", "description": description,
+                "target": {"schema": "main", "table": "t", "primary_key": "id", "tenant_key": "tenant"},
+                "args": {"id": {"type": "string"}}, "lookup": {"id_from_arg": "id"}, "visible_columns": ["id"],
+            })
+        };
+        let file = serde_json::json!({
+            "version": 1, "mode": "review", "result_format": 2,
+            "sources": {"db": {"engine": "sqlite", "read_url_env": "R", "write_url_env": "W"}},
+            "trusted_context": {"provider": "environment"},
+            "capabilities": names.iter().map(capability).collect::<Vec<_>>(),
+        });
+        Contract::parse(file.to_string().as_bytes()).unwrap().contract
+    }
+
+    fn codes(contract: &Contract) -> Vec<(String, ErrorCode, String)> {
+        let found = warnings(contract).into_iter();
+        found
+            .map(|issue| (issue.path, issue.code, issue.message))
+            .collect()
+    }
+
+    fn name_of(chars: usize) -> String {
+        format!("bill.{}", "a".repeat(chars - "bill.".len()))
+    }
+
+    #[test]
+    fn long_names_are_warned_of_with_client_and_lengths() {
+        for (chars, clients) in [
+            (48, vec![]),
+            (49, vec!["Claude Code"]),
+            (51, vec!["Claude Code"]),
+            (52, vec!["Cursor", "Claude Code"]),
+            (61, vec!["Cursor", "Claude Code"]),
+            (63, vec!["Cursor", "Claude Code", "Gemini"]),
+            (65, vec!["Cursor", "Claude Code", "Claude Desktop", "Gemini"]),
+            (128, vec!["Cursor", "Claude Code", "Claude Desktop", "Gemini"]),
+        ] {
+            let found = codes(&contract(&["a.b", &name_of(chars)], "Reads."));
+            let named: Vec<&str> = ["Cursor", "Claude Code", "Claude Desktop", "Gemini"]
+                .into_iter()
+                .filter(|client| found.iter().any(|(_, _, text)| text.contains(client)))
+                .collect();
+            assert_eq!(named, clients, "{chars}: {found:?}");
+            for (path, code, _) in &found {
+                assert_eq!(
+                    (path.as_str(), *code),
+                    ("$.capabilities[1].name", ErrorCode::ToolNameLong)
+                );
+            }
+        }
+        let (_, _, text) = &codes(&contract(&[&name_of(61)], "Reads."))[0];
+        assert!(
+            text.contains("60 characters (69 with the server name `synapsor`)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn long_descriptions_and_big_lists_are_warned_of() {
+        assert_eq!(codes(&contract(&["a.b"], &"x".repeat(1_800))), []);
+        let found = codes(&contract(&["a.b", "a.c"], &"x".repeat(3_000)));
+        let places: Vec<_> = found
+            .iter()
+            .map(|(path, code, _)| (path.as_str(), *code))
+            .collect();
+        assert_eq!(
+            places,
+            [
+                ("$.capabilities[0].description", ErrorCode::ToolDescriptionLong),
+                ("$.capabilities[1].description", ErrorCode::ToolDescriptionLong),
+            ]
+        );
+        let names: Vec<String> = (0..200).map(|number| format!("a.inspect_{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let found = codes(&contract(&names, "Reads."));
+        assert!(
+            matches!(&found[..], [(path, ErrorCode::ToolListLarge, text)]
+                if path == "$.capabilities" && text.contains("tokens")),
+            "{found:?}"
+        );
+    }
+}
