@@ -19,6 +19,8 @@ error_codes! {
         ArgNotObject = "ARG_NOT_OBJECT", exit Usage;
         /// There are no capabilities.
         CapabilitiesRequired = "CAPABILITIES_REQUIRED", exit Usage;
+        /// The name of a capability begins with `proposals.`, which is for built-in tools.
+        CapabilityNameReserved = "CAPABILITY_NAME_RESERVED", exit Usage;
         /// A capability is not an object.
         CapabilityNotObject = "CAPABILITY_NOT_OBJECT", exit Usage;
         /// `cloud.adapter_id` is not a string.
@@ -227,6 +229,8 @@ error_codes! {
         InvalidVisibleColumn = "INVALID_VISIBLE_COLUMN", exit Usage;
         /// `weak_guard_ack` is not a boolean.
         InvalidWeakGuardAck = "INVALID_WEAK_GUARD_ACK", exit Usage;
+        /// `when_absent` is not `keep` or `null`, or the value of the column is fixed.
+        InvalidWhenAbsent = "INVALID_WHEN_ABSENT", exit Usage;
         /// `write_url_env` is not the name of a variable.
         InvalidWriteUrlEnv = "INVALID_WRITE_URL_ENV", exit Usage;
         /// The primary key or the tenant key is in `allowed_columns`.
@@ -331,6 +335,8 @@ error_codes! {
         UnsupportedConfigVersion = "UNSUPPORTED_CONFIG_VERSION", exit Usage;
         /// The capability or the command selects no visible columns.
         VisibleColumnsRequired = "VISIBLE_COLUMNS_REQUIRED", exit Usage;
+        /// Warning: an optional argument sets a column, and `when_absent` does not say what happens without it.
+        WhenAbsentMissing = "WHEN_ABSENT_MISSING", exit Usage;
         /// A source with direct proposals has no `write_url_env`, so that the writer cannot apply its proposals.
         WritebackDisabled = "WRITEBACK_DISABLED", exit Usage;
         /// `xmin` is the guard of a source that is not PostgreSQL.
@@ -671,7 +677,9 @@ error_codes! {
         ConfinementFailed = "CONFINEMENT_FAILED";
         /// The server did not respond in time.
         DeadlineExceeded = "DEADLINE_EXCEEDED", exit Unreachable;
-        /// The reader is unreachable, busy or did not respond in time.
+        /// The reader or the gateway has too many calls in progress.
+        ExecutorBusy = "EXECUTOR_BUSY", safe TemporarilyUnavailable;
+        /// The reader is unreachable or did not respond in time.
         ExecutorUnavailable = "EXECUTOR_UNAVAILABLE", safe TemporarilyUnavailable;
         /// The operating system rejected the hardening of the process.
         HardeningRefused = "HARDENING_REFUSED";
@@ -1085,6 +1093,8 @@ error_codes! {
         MultiRowBlocked = "MULTI_ROW_BLOCKED", safe MultiRowBlocked;
         /// No row with this key exists for the trusted tenant.
         NotFoundInTenant = "NOT_FOUND_IN_TENANT", safe NotFoundInTenant;
+        /// The proposal would change nothing: the row has the values already, or no value is given.
+        NothingToChange = "NOTHING_TO_CHANGE", safe PolicyViolation;
         /// The new value of the column exceeds the maximum in the contract.
         PatchAboveMaximum = "PATCH_ABOVE_MAXIMUM", safe PolicyViolation;
         /// The new value of the column is below the minimum in the contract.
@@ -1111,6 +1121,8 @@ error_codes! {
         InspectionTooLarge = "INSPECTION_TOO_LARGE";
         /// A row or one of its values exceeds the size limit.
         RowTooLarge = "ROW_TOO_LARGE";
+        /// The source database has no free connection or is locked.
+        SourceBusy = "SOURCE_BUSY", exit Unreachable, safe TemporarilyUnavailable;
         /// The reader has no credential for the source of the capability.
         SourceCredentialMissing = "SOURCE_CREDENTIAL_MISSING", safe TemporarilyUnavailable;
         /// The source database is damaged, or its file is not a database.
@@ -1135,7 +1147,7 @@ error_codes! {
         SourceTlsRequired = "SOURCE_TLS_REQUIRED", exit Usage;
         /// The server of the source is older than the oldest supported version.
         SourceTooOld = "SOURCE_TOO_OLD", safe TemporarilyUnavailable;
-        /// The source database is unreachable or busy, or requires recovery after a crash.
+        /// The source database is unreachable, or requires recovery after a crash.
         SourceUnavailable = "SOURCE_UNAVAILABLE", exit Unreachable, safe TemporarilyUnavailable;
         /// The URL of the source is invalid or unreadable, or does not match the chosen engine.
         SourceUrlInvalid = "SOURCE_URL_INVALID", exit Usage;
@@ -1286,7 +1298,7 @@ error_codes! {
         /// The change in the proposal violates a bound, transition, guard or other rule of the contract.
         PolicyViolation = "POLICY_VIOLATION", safe PolicyViolation;
         /// No record that the context ticket covers has this id.
-        RecordNotFound = "RECORD_NOT_FOUND", rpc NotFound;
+        RecordNotFound = "RECORD_NOT_FOUND", rpc NotFound, safe NotFoundInTenant;
         /// The source database, the ledger or another required service is unreachable or busy.
         TemporarilyUnavailable = "TEMPORARILY_UNAVAILABLE", safe TemporarilyUnavailable;
         /// The row has changed since the agent read it.

@@ -58,17 +58,22 @@ impl SafeCode {
     /// Returns the fixed sentence for codes whose own message must stay inside.
     pub const fn sentence(self) -> &'static str {
         match self {
-            SafeCode::NotFoundInTenant => "No row with this key exists for the trusted tenant.",
+            SafeCode::NotFoundInTenant => {
+                "No row with this key exists for the trusted tenant; pass the key exactly as the data has it, with its \
+                 case, blanks and leading zeros."
+            }
             SafeCode::InvalidArgument => "An argument is invalid.",
             SafeCode::PolicyViolation => "The proposed change is outside what was reviewed.",
-            SafeCode::CapabilityNotFound => "The tool does not exist.",
+            SafeCode::CapabilityNotFound => "The tool does not exist; call one that tools/list names.",
             SafeCode::VersionConflict => "The row has changed; read it again.",
-            SafeCode::MultiRowBlocked => "The key does not identify exactly one row.",
-            SafeCode::ApprovalRequired => "Proposals are disabled here.",
+            SafeCode::MultiRowBlocked => {
+                "The key identifies more than one row; the operator has to choose a unique key."
+            }
+            SafeCode::ApprovalRequired => "Proposals are disabled here; only reads are available.",
             SafeCode::TemporarilyUnavailable => {
                 "The database or the ledger cannot be reached now; try again later."
             }
-            SafeCode::Internal => "The call failed; the operator finds details under the correlation id.",
+            SafeCode::Internal => "The call failed; the operator finds the cause under the correlation id.",
         }
     }
 }

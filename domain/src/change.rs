@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{ErrorCode, SafeCode};
 
 use crate::contract::{Capability, ConflictGuard, ExecutorRef, ProposalSpec, VersionAdvance};
 use crate::error::PublicError;
@@ -91,6 +91,25 @@ fn computed(capability: &Capability, row: &[ColumnValue], shape: &TableSchema) -
         .filter(|column| tenant != Some(column.name.as_str()))
         .map(|column| format!("column {} is computed by the database and follows", column.name))
         .collect()
+}
+
+/// Returns whether the row has every proposed value already, as far as the caller may see the row: about a hidden column
+/// the answer would disclose its value.
+pub fn changes_nothing(
+    capability: &Capability,
+    arguments: &CheckedArguments,
+    row: &[ColumnValue],
+    shape: &TableSchema,
+    fit: &Fit<'_>,
+) -> bool {
+    let patch = capability
+        .proposal()
+        .and_then(|spec| guard::build_patch(spec, arguments).ok());
+    let set = patch.and_then(|patch| fit_all(patch, shape, fit).ok());
+    let is_same = |new: &ColumnValue| {
+        capability.visible_columns.contains(&new.column) && find(row, &new.column) == Some(&new.value)
+    };
+    set.is_some_and(|set| set.iter().all(is_same))
 }
 
 /// Returns the effects that code on the table may have under this contract. A handler's statements run such code
@@ -211,10 +230,7 @@ fn target(
         let shape = shape.column(column).ok_or_else(|| missing(column))?;
         let value = fit(shape, value)?;
         if find(row, column) != Some(&value) {
-            return Err(PublicError::new(
-                ErrorCode::RowNotFound,
-                "No such row for this tenant.",
-            ));
+            return Err(no_such_row());
         }
         Ok(ColumnValue::new(column, value))
     };
@@ -336,6 +352,11 @@ fn advance(guard: &RowGuard, shape: &TableSchema, fit: &Fit<'_>) -> Result<Optio
         )
         .with_detail(refusal.to_string())),
     }
+}
+
+/// Same error for a missing row and a row of another tenant.
+pub fn no_such_row() -> PublicError {
+    PublicError::new(ErrorCode::RowNotFound, SafeCode::NotFoundInTenant.sentence())
 }
 
 fn missing(column: &str) -> PublicError {

@@ -20,6 +20,8 @@ use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_domain::writeback::{Receipt, ReceiptOutcome};
 
+mod fits;
+
 fn at(minute: i64) -> Timestamp {
     "2026-03-01T00:00:00.000Z".parse::<Timestamp>().unwrap() + Span::minutes(minute)
 }
@@ -205,6 +207,7 @@ fn facts<'a>(
         events,
         events_omitted: false,
         receipt,
+        rejection_reason: Some("wrong fee"),
     }
 }
 
@@ -344,6 +347,75 @@ fn task_envelope_without_evidence_has_none() {
     let view = proposal_view(&facts(&proposal, ProposalState::Rejected, &EVENTS, None), None);
     let envelope = settled_envelope(&view, ResultFormat::V2).unwrap();
     assert_eq!(envelope["evidence"], serde_json::Value::Null);
+}
+
+#[test]
+fn reason_of_a_rejection_is_shown_only_where_it_ended_the_proposal() {
+    let (proposal, visible) = (proposal(), visible());
+    for state in ProposalState::ALL {
+        let view = proposal_view(&facts(&proposal, state, &EVENTS, None), Some(&visible));
+        let is_shown = matches!(state, ProposalState::Rejected | ProposalState::Canceled);
+        let reason = is_shown.then_some("wrong fee");
+        assert_eq!(
+            view["proposal"]["rejection_reason"],
+            serde_json::json!(reason),
+            "{state}"
+        );
+    }
+}
+
+#[test]
+fn status_names_state_reason_and_next_step() {
+    use synapsor_domain::agent_view::{AgentProposalState, status_envelope};
+    use synapsor_domain::contract::ResultFormat;
+    let (proposal, visible) = (proposal(), visible());
+    let schema = synapsor_domain::tool::Catalog::from_contract(&contract(), false)
+        .tool(synapsor_domain::tool::STATUS_TOOL)
+        .unwrap()
+        .output_schema
+        .clone();
+    for state in ProposalState::ALL {
+        let outcome = match state {
+            ProposalState::Applied => Some(ReceiptOutcome::Applied),
+            ProposalState::Conflict => Some(ReceiptOutcome::Conflict),
+            ProposalState::Failed => Some(ReceiptOutcome::Failed),
+            _ => None,
+        };
+        let receipt = outcome.map(receipt);
+        let view = proposal_view(
+            &facts(&proposal, state, &EVENTS, receipt.as_ref()),
+            Some(&visible),
+        );
+        let reason = match state {
+            ProposalState::Rejected | ProposalState::Canceled => Some("wrong fee"),
+            ProposalState::Conflict | ProposalState::Failed => Some("row_changed"),
+            _ => None,
+        };
+        let envelope = status_envelope(&view, ResultFormat::V2).unwrap();
+        assert_eq!(fits::misfit(&schema, &envelope), None, "{state}");
+        let data = &envelope["data"];
+        let word = AgentProposalState::of(state, ProposalMode::Review).as_str();
+        assert_eq!(data["state"], word);
+        assert_eq!(data["reason"], serde_json::json!(reason), "{state}");
+        assert!(!data["next"].as_str().unwrap().is_empty());
+        let is_applied = state == ProposalState::Applied;
+        assert_eq!(envelope["source_database_changed"], is_applied, "{state}");
+        let old = status_envelope(&view, ResultFormat::V1).unwrap();
+        assert_eq!(
+            (&old["state"], &old["reason"], &old["source_database_changed"]),
+            (
+                &data["state"],
+                &data["reason"],
+                &envelope["source_database_changed"]
+            )
+        );
+    }
+    assert!(status_envelope(&serde_json::json!({}), ResultFormat::V2).is_none());
+}
+
+fn contract() -> synapsor_domain::contract::Contract {
+    let file = include_bytes!("golden/contract/library.json");
+    synapsor_domain::contract::Contract::parse(file).unwrap().contract
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::change::{ChangePlan, plan};
+use synapsor_domain::change::{ChangePlan, changes_nothing, plan};
 use synapsor_domain::contract::{Capability, Contract};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -17,6 +17,7 @@ use synapsor_domain::proposal::{
 };
 use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::tool::check_arguments;
 use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::{ColumnValue, Value};
 
@@ -174,6 +175,115 @@ fn plan_names_row_new_values_and_version() {
     assert_eq!(
         plan.guard.version,
         Some(ColumnValue::new("version", Value::int(7)))
+    );
+}
+
+/// The capability with an optional argument for `fee` and `note` each, and these members in their bindings.
+fn optional(fee: &str, note: &str) -> Capability {
+    let file = CONTRACT
+        .replace(
+            "\"type\": \"number\"",
+            "\"type\": \"number\", \"required\": false",
+        )
+        .replace(
+            "\"note\": {\"type\": \"string\"",
+            "\"note\": {\"type\": \"string\", \"required\": false",
+        )
+        .replace("{\"from_arg\": \"fee\"", &format!("{{\"from_arg\": \"fee\"{fee}"))
+        .replace(
+            "{\"from_arg\": \"note\"",
+            &format!("{{\"from_arg\": \"note\"{note}"),
+        );
+    let contract = Contract::parse(file.as_bytes()).unwrap().contract;
+    contract.capabilities()[0].clone()
+}
+
+const KEEP: &str = r#", "when_absent": "keep""#;
+const NULL: &str = r#", "when_absent": "null""#;
+
+#[test]
+fn absent_argument_keeps_or_empties_its_column() {
+    let set = |capability: &Capability, given: &[&str]| {
+        let args: BTreeMap<_, _> = args()
+            .into_iter()
+            .filter(|(name, _)| name == "invoice_id" || given.contains(&name.as_str()))
+            .collect();
+        let plan = plan(capability, &args, &row(), &shape(), &fit, "acme");
+        plan.map(|plan| {
+            let values = plan.set.iter().map(|c| (c.column.clone(), c.value.clone()));
+            values.collect::<Vec<_>>()
+        })
+    };
+    let (fee, note) = (("fee".to_owned(), Value::int(0)), Value::text("late courier"));
+    let (noted, emptied) = (("note".to_owned(), note), ("note".to_owned(), Value::null()));
+    for binding in ["", NULL] {
+        let capability = optional(KEEP, binding);
+        assert_eq!(
+            set(&capability, &["fee"]).unwrap(),
+            [fee.clone(), emptied.clone()],
+            "{binding}"
+        );
+        assert_eq!(set(&capability, &["note"]).unwrap(), [noted.clone()]);
+        assert_eq!(set(&capability, &[]).unwrap(), [emptied.clone()]);
+    }
+    let kept = optional(KEEP, KEEP);
+    assert_eq!(set(&kept, &["fee"]).unwrap(), [fee.clone()]);
+    assert_eq!(set(&kept, &["note"]).unwrap(), [noted.clone()]);
+    assert_eq!(set(&kept, &["fee", "note"]).unwrap(), [fee, noted]);
+    let nothing = set(&kept, &[]).unwrap_err();
+    assert_eq!(nothing.code, ErrorCode::NothingToChange);
+    assert!(nothing.public.contains("`fee`, `note`"), "{nothing}");
+}
+
+/// The writer plans again from the signed arguments, so a column that no binding keeps must be in the change.
+#[test]
+fn column_that_no_binding_keeps_is_never_left_out() {
+    let set = [ColumnValue::new("fee", Value::int(0))];
+    let refusal = |capability: &Capability| {
+        synapsor_domain::guard::check_columns(capability, &set)
+            .map_err(|refusal| refusal.code)
+            .err()
+    };
+    assert_eq!(refusal(&optional(KEEP, KEEP)), None);
+    for capability in [capability(), optional(KEEP, ""), optional(KEEP, NULL)] {
+        assert_eq!(refusal(&capability), Some(ErrorCode::PatchColumnNotAllowed));
+    }
+}
+
+#[test]
+fn change_to_present_values_changes_nothing() {
+    let nothing = |capability: &Capability, fee: &str, note: &str, row: &[ColumnValue]| {
+        let json = format!(r#"{{"invoice_id": "INV-1", "fee": {fee}, "note": {note}}}"#);
+        let arguments = check_arguments(capability, json.as_bytes()).unwrap();
+        changes_nothing(capability, &arguments, row, &shape(), &fit)
+    };
+    let same = with("note", Value::text("x"));
+    assert!(nothing(&capability(), "5500", "\"x\"", &same));
+    assert!(
+        nothing(&capability(), "55e2", "\"x\"", &same),
+        "other spelling, same number"
+    );
+    assert!(
+        nothing(&optional(KEEP, KEEP), "null", "\"x\"", &same),
+        "the other one is kept"
+    );
+    assert!(
+        nothing(&optional("", ""), "5500", "null", &row()),
+        "null stays null"
+    );
+    for (fee, note) in [
+        ("5499", "\"x\""),
+        ("5500", "\"X\""),
+        ("5500", "\"x \""),
+        ("5500", "\"\""),
+    ] {
+        assert!(!nothing(&capability(), fee, note, &same), "{fee} {note}");
+    }
+    let hidden = CONTRACT.replace("[\"id\", \"fee\", \"note\"]", "[\"id\", \"fee\"]");
+    let hidden = Contract::parse(hidden.as_bytes()).unwrap().contract;
+    assert!(
+        !nothing(&hidden.capabilities()[0], "5500", "\"x\"", &same),
+        "a refusal would disclose a hidden value"
     );
 }
 

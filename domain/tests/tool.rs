@@ -128,7 +128,15 @@ fn read_only_hides_proposals() {
     );
     let file = LIBRARY.replace("\"mode\": \"review\"", "\"mode\": \"shadow\"");
     let shadow = Contract::parse(file.as_bytes()).unwrap().contract;
-    assert_eq!(Catalog::from_contract(&shadow, false).tools.len(), 3);
+    assert_eq!(
+        names(&Catalog::from_contract(&shadow, false)),
+        [
+            "loans.inspect_loan",
+            "loans.propose_fee",
+            "members.propose_letter",
+            "proposals.status"
+        ]
+    );
 }
 
 #[test]
@@ -439,6 +447,31 @@ fn malformed_arguments_never_panic() {
         }
     }
     assert!(json::read("[".repeat(60_000).as_bytes(), 8).is_err());
+}
+
+#[test]
+fn tool_description_states_what_absent_arguments_do() {
+    let text = |binding: &str| {
+        let file = LIBRARY.replace("\"note\": {\"from_arg\": \"note\"}", binding);
+        let contract = Contract::parse(file.as_bytes()).unwrap().contract;
+        let catalog = Catalog::from_contract(&contract, false);
+        catalog.tool("loans.propose_fee").unwrap().description.clone()
+    };
+    let emptied = "\nLeft out, it empties the column: `note`.\n";
+    let kept = "\nLeft out, it keeps the present value: `note`.\n";
+    for (members, sentence) in [
+        ("", emptied),
+        (r#", "when_absent": "null""#, emptied),
+        (r#", "when_absent": "keep""#, kept),
+    ] {
+        let text = text(&format!(r#""note": {{"from_arg": "note"{members}}}"#));
+        assert!(text.contains(sentence), "{members}: {text}");
+        assert_eq!(text.matches("Left out").count(), 1, "{text}");
+    }
+    let other = text(r#""note": {"from_arg": "url", "when_absent": "keep"}"#);
+    assert!(other.contains("`url` (column `note`)"), "{other}");
+    let required = text(r#""note": {"from_arg": "state", "when_absent": "keep"}"#);
+    assert!(!required.contains("Left out"), "{required}");
 }
 
 #[test]

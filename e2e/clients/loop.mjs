@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 
 const READ = "billing.inspect_invoice";
+const STATUS = "proposals.status";
 const PROPOSE = "billing.propose_late_fee_waiver";
 const INVOICE = "INV-3001";
 const FORBIDDEN = ["approve", "apply", "commit", "sql", "query", "execute"];
@@ -84,7 +85,7 @@ class Loop {
   async tools() {
     const tools = await inTime(this.client.tools());
     const names = tools.map((tool) => tool.name);
-    this.claim("the tools are the two reviewed capabilities", same(names, [READ, PROPOSE]), names);
+    this.claim("the tools are the two reviewed capabilities and the status", same(names, [READ, PROPOSE, STATUS]), names);
     const bad = names.filter((name) => FORBIDDEN.some((word) => name.includes(word)));
     this.claim("no tool approves, applies or runs SQL", bad.length === 0, bad);
     const inputs = tools.map((tool) => JSON.stringify(tool.inputSchema));
@@ -95,6 +96,7 @@ class Loop {
     const expected = [
       [true, false, true, false],
       [false, false, true, false],
+      [true, false, true, false],
     ];
     this.claim("every annotation is explicit and correct", same(hints, expected), hints);
     const titles = tools.map((tool) => tool.title ?? tool.annotations?.title);

@@ -10,6 +10,7 @@ import urllib.request
 import anyio
 
 READ = "billing.inspect_invoice"
+STATUS = "proposals.status"
 PROPOSE = "billing.propose_late_fee_waiver"
 INVOICE = "INV-3001"
 FORBIDDEN = ("approve", "apply", "commit", "sql", "query", "execute")
@@ -67,14 +68,14 @@ class Loop:
     async def tools(self) -> None:
         tools = await self.client.tools()
         names = [tool["name"] for tool in tools]
-        self.claim("the tools are the two reviewed capabilities", names == [READ, PROPOSE], names)
+        self.claim("the tools are the two reviewed capabilities and the status", names == [READ, PROPOSE, STATUS], names)
         bad = [name for name in names if any(word in name for word in FORBIDDEN)]
         self.claim("no tool approves, applies or runs SQL", not bad, bad)
         self.claim("no tool takes a tenant", not any("tenant" in str(tool["inputSchema"]) for tool in tools))
         schemas = [tool.get("outputSchema") or {} for tool in tools]
         self.claim("every tool has an output schema", all(s.get("type") == "object" for s in schemas), schemas)
         hints = [[tool.get("annotations", {}).get(hint) for hint in HINTS] for tool in tools]
-        expected = [[True, False, True, False], [False, False, True, False]]
+        expected = [[True, False, True, False], [False, False, True, False], [True, False, True, False]]
         self.claim("every annotation is explicit and correct", hints == expected, hints)
         titles = [tool.get("title") or tool.get("annotations", {}).get("title") for tool in tools]
         self.claim("every tool has a title", all(titles), titles)

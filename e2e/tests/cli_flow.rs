@@ -37,7 +37,7 @@ fn contract_and_tools_need_no_state_directory() -> anyhow::Result<()> {
         .iter()
         .filter_map(|t| t["name"].as_str())
         .collect();
-    assert_eq!(names, ["billing.inspect_invoice", PROPOSE]);
+    assert_eq!(names, ["billing.inspect_invoice", PROPOSE, "proposals.status"]);
     let text = place.ok(&["tools", "preview"])?.stdout;
     assert!(
         text.contains("Never exposed") && !text.contains("BILLING_"),

@@ -222,6 +222,83 @@ async fn canceled_task_is_never_applied() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Answer of the status tool, and the same without the id that differs for each call.
+async fn status(desk: &Desk, token: &str, id: &str) -> anyhow::Result<(Json, String)> {
+    let call = Message::call("proposals.status", json!({ "proposal_id": id }));
+    let envelope = desk.client.ask(token, &call).await?.envelope()?;
+    let mut bare = envelope.clone();
+    let correlation = bare["_meta"]["correlation_id"].take();
+    let text = bare.to_string();
+    let text = match correlation.as_str() {
+        Some(correlation) => text.replace(correlation, "ID"),
+        None => text,
+    };
+    Ok((envelope, text))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn agent_with_tools_only_follows_its_own_proposals() -> anyhow::Result<()> {
+    let desk = Desk::open().await?;
+    let (ann, ben) = (desk.token("ann"), desk.token("ben"));
+    let globex = desk
+        .key
+        .token(&claims("globex", "ann", &format!("{READ} {PROPOSE}")));
+    let state = async |id: &str| -> anyhow::Result<(String, Json, Json)> {
+        let (envelope, _) = status(&desk, &ann, id).await?;
+        let data = envelope["data"].clone();
+        assert_eq!(data["proposal_id"], json!(id), "{envelope}");
+        let word = data["state"].as_str().unwrap_or_default().to_owned();
+        Ok((
+            word,
+            data["reason"].clone(),
+            envelope["source_database_changed"].clone(),
+        ))
+    };
+    let applied = desk.propose(INVOICE, "goodwill").await?;
+    let open = ("review_required".to_owned(), Json::Null, json!(false));
+    assert_eq!(state(&applied).await?, open);
+    desk.approve(&applied)?;
+    assert_eq!(state(&applied).await?.0, "approved");
+    desk.apply(&applied, 0)?;
+    desk.end(&applied).await?;
+    let ended = ("applied".to_owned(), Json::Null, json!(true));
+    assert_eq!(
+        state(&applied).await?,
+        ended,
+        "reasons of approvals are not shown"
+    );
+
+    let rejected = desk.propose(OTHER, "no reason").await?;
+    let reason = "the fee is right, see ticket 7";
+    desk.place
+        .ok(&["proposals", "reject", &rejected, "--reason", reason, "--yes"])?;
+    let refused = ("rejected".to_owned(), json!(reason), json!(false));
+    assert_eq!(state(&rejected).await?, refused);
+    let resource = desk
+        .client
+        .ask(&ann, &Message::read(&uri("proposals", &rejected)))
+        .await?;
+    anyhow::ensure!(resource.body.contains(reason), "{resource:?}");
+
+    // Missing, foreign and malformed ids are one answer.
+    let (_, none) = status(&desk, &ann, "wrp_ffffffffffffffffffff").await?;
+    for (token, id) in [
+        (&ben, applied.as_str()),
+        (&globex, &applied),
+        (&ben, &rejected),
+        (&ann, "x\"y"),
+    ] {
+        let (envelope, text) = status(&desk, token, id).await?;
+        assert_eq!(
+            envelope["error"]["code"],
+            json!("NOT_FOUND_IN_TENANT"),
+            "{envelope}"
+        );
+        assert_eq!(text, none);
+    }
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn task_survives_a_restart_of_every_process() -> anyhow::Result<()> {
     let desk = Desk::open().await?;

@@ -20,7 +20,11 @@ async fn agent_loop(stack: &Stack, agent: &Agent) -> anyhow::Result<()> {
     let tools = agent.tools().await?;
     assert_eq!(
         tools,
-        ["billing.inspect_invoice", "billing.propose_late_fee_waiver"]
+        [
+            "billing.inspect_invoice",
+            "billing.propose_late_fee_waiver",
+            "proposals.status"
+        ]
     );
 
     let read = agent.inspect(INVOICE).await?;

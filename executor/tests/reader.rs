@@ -305,7 +305,7 @@ async fn read_only_reader_ticket_does_not_permit_withdrawal() {
 
 #[tokio::test]
 async fn read_only_reader_lists_no_proposal_tool() {
-    for (read_only, tools, mode) in [(false, 2, "review"), (true, 1, "read_only")] {
+    for (read_only, tools, mode) in [(false, 3, "review"), (true, 1, "read_only")] {
         let catalog = reader(read_only)
             .rpc
             .get_catalog(Request::new(GetCatalogRequest {}))

@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Mode, ResultFormat};
-use synapsor_domain::tool::{self, AliasMode, Catalog, ToolNames};
+use synapsor_domain::tool::{self, AliasMode, Catalog, STATUS_TOOL, ToolNames};
 
 use crate::reader_client::FetchedCatalog;
 
@@ -26,14 +26,18 @@ pub(crate) struct ToolList {
 
 impl ToolList {
     /// Parses the reader's catalog. Output schemas describe format 2 only and are omitted in format 1. `aliases`
-    /// selects the exposed names; both names of a tool can be called.
+    /// selects the exposed names; both names of a tool can be called. The status tool reads the ledger's records.
     pub(crate) fn read(
         fetched: &FetchedCatalog,
         format: ResultFormat,
         aliases: AliasMode,
+        has_records: bool,
     ) -> Result<Self, ExitError> {
-        let catalog: Catalog =
+        let mut catalog: Catalog =
             serde_json::from_slice(&fetched.json).map_err(|error| unreadable(&error.to_string()))?;
+        catalog
+            .tools
+            .retain(|tool| has_records || tool.name != STATUS_TOOL);
         let mut seen = HashSet::new();
         if let Some(tool) = catalog
             .tools

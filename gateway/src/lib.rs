@@ -57,7 +57,13 @@ pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), Exit
         () = stop.cancelled() => return Ok(()),
     };
     let format = settings::result_format(settings.result_format, fetched.result_format);
-    let listing = Arc::new(ToolList::read(&fetched, format, settings.alias_mode)?);
+    let has_records = settings.ledger.is_some();
+    let listing = Arc::new(ToolList::read(
+        &fetched,
+        format,
+        settings.alias_mode,
+        has_records,
+    )?);
     tracing::info!(tools = listing.tools().len(), mode = listing.mode().as_str(), reader = %settings.reader, "serving");
     if settings.transport.has_mcp_clients() && listing.has_dots() {
         tracing::warn!("{}", tool::dots_warning());

@@ -162,7 +162,7 @@ impl ReaderClient {
         let _permit = self
             .calls
             .try_acquire()
-            .map_err(|_| unavailable("too many calls in progress"))?;
+            .map_err(|_| busy("too many calls in progress"))?;
         let message = CallCapabilityRequest {
             capability: call.capability,
             arguments_json: call.arguments,
@@ -186,18 +186,21 @@ impl ReaderClient {
 
 /// Maps temporary failures to a retryable error, and keeps all others.
 fn refusal(status: &Status) -> PublicError {
-    let passes = grpc_channel::is_unreachable(status)
-        || grpc_channel::is_timeout(status)
-        || matches!(status.code(), Code::Unavailable | Code::ResourceExhausted);
     let cause = status::from_status(status);
     tracing::warn!(code = %cause.code, "reader call failed");
-    if passes {
-        unavailable(cause.code.as_str())
-    } else {
-        cause
+    let is_lost = grpc_channel::is_unreachable(status) || grpc_channel::is_timeout(status);
+    match status.code() {
+        Code::ResourceExhausted => busy(cause.code.as_str()),
+        Code::Unavailable => unavailable(cause.code.as_str()),
+        _ if is_lost => unavailable(cause.code.as_str()),
+        _ => cause,
     }
 }
 
 fn unavailable(why: &str) -> PublicError {
     PublicError::new(ErrorCode::ExecutorUnavailable, "the reader is unreachable").with_detail(why)
+}
+
+fn busy(why: &str) -> PublicError {
+    PublicError::new(ErrorCode::ExecutorBusy, "too many calls are in progress").with_detail(why)
 }

@@ -20,7 +20,7 @@ use rmcp::{RoleServer, ServerHandler};
 use synapsor_chassis::trace_context::{TRACEPARENT, TraceParent};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::tool::SYSTEM_PROMPT;
+use synapsor_domain::tool::{STATUS_TOOL, SYSTEM_PROMPT, status_proposal_id};
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::caller::Caller;
@@ -96,6 +96,31 @@ impl Gateway {
         result
     }
 
+    /// Answers the status tool from the ledger: the record reads of the caller, restricted to its own proposals.
+    async fn proposal_status(
+        &self,
+        records: &RecordClient,
+        caller: &Caller,
+        arguments: &[u8],
+    ) -> CallToolResult {
+        let found = match status_proposal_id(arguments) {
+            Ok(id) => records.own_proposal(caller, &id).await,
+            Err(refusal) => Err(refusal),
+        };
+        let answered = found.and_then(|record| tool_result::of_status(&record, self.format));
+        let mut result = answered.unwrap_or_else(|refusal| {
+            tool_result::of_refusal(&self.listing, STATUS_TOOL, self.format, &refusal)
+        });
+        result.meta = Some(self.listing.meta());
+        result
+    }
+
+    /// Returns the records if a call of this tool is answered from them.
+    fn status_records(&self, canonical: &str) -> Option<&Arc<RecordClient>> {
+        let is_status = canonical == STATUS_TOOL && self.listing.tool(STATUS_TOOL).is_some();
+        self.records.as_ref().filter(|_| is_status)
+    }
+
     /// Returns a task if the client supports tasks and the proposal waits for approvers, otherwise the result
     /// itself. The proposal is already persisted, so an unreadable record costs the client only the task.
     async fn answer(&self, result: CallToolResult, takes_tasks: bool, caller: &Caller) -> CallToolResponse {
@@ -120,10 +145,9 @@ impl Gateway {
         id: &str,
         context: &RequestContext<RoleServer>,
     ) -> Result<Record, ErrorData> {
-        let record = self.records()?.proposal(&caller_of(context), id).await;
+        let record = self.records()?.own_proposal(&caller_of(context), id).await;
         match record {
-            Ok(record) if record.is_own => Ok(record),
-            Ok(_) => Err(tasks::unknown()),
+            Ok(record) => Ok(record),
             Err(refusal) if refusal.code == ErrorCode::RecordNotFound => Err(tasks::unknown()),
             Err(refusal) => Err(tool_result::error_of(&refusal)),
         }
@@ -246,8 +270,15 @@ impl ServerHandler for Gateway {
         let RawArguments(arguments) = arguments_of(&context)
             .ok_or_else(|| ErrorData::internal_error("the arguments are missing", None))?;
         let caller = caller_of(&context);
+        let canonical = self.listing.canonical(&request.name).to_owned();
+        if let Some(records) = self.status_records(&canonical) {
+            return tokio::select! {
+                result = self.proposal_status(records, &caller, &arguments) => Ok(result.into()),
+                () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
+            };
+        }
         let call = ToolCall {
-            capability: self.listing.canonical(&request.name).to_owned(),
+            capability: canonical,
             arguments,
             format: self.format,
             trace: trace_of(&context),

@@ -4,10 +4,12 @@ use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::Value as Json;
 use synapsor_chassis::random;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::agent_view::status_envelope;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::result_envelope::{CallOutcome, FailureResult};
 use synapsor_proto::executor::v1::CallCapabilityResponse;
+use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::catalog::ToolList;
 
@@ -28,6 +30,16 @@ pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResul
         ));
     }
     Ok(result(envelope, answer.is_error))
+}
+
+/// Converts the ledger's record of a proposal to the result of the status tool.
+pub(crate) fn of_status(record: &Record, format: ResultFormat) -> Result<CallToolResult, PublicError> {
+    let json: Option<Json> = serde_json::from_slice(&record.record_json).ok();
+    let envelope = json.and_then(|json| status_envelope(&json, format));
+    let invalid = || PublicError::new(ErrorCode::Internal, "the record of the proposal is invalid");
+    envelope
+        .map(|envelope| result(envelope, false))
+        .ok_or_else(invalid)
 }
 
 /// Builds the tool result of a call that the reader did not answer.

@@ -1,11 +1,13 @@
 //! Reads records for agents under a verified context ticket. The store filters by the ticket's tenants, the domain
 //! by its columns.
 
+use rusqlite::Connection;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::agent_view::{
     AgentProposalState, EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, evidence_view,
     proposal_view, replay_view,
 };
+use synapsor_domain::approval::Decision;
 use synapsor_domain::canonical;
 use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
 use synapsor_domain::digest::Digest;
@@ -147,6 +149,7 @@ struct LoadedProposal {
     events: Vec<EventSummary>,
     events_omitted: bool,
     receipt: Option<Receipt>,
+    rejection_reason: Option<String>,
 }
 
 impl LoadedProposal {
@@ -170,6 +173,7 @@ impl LoadedProposal {
             events,
             events_omitted,
             receipt,
+            rejection_reason: rejection_reason(conn, row)?,
         })
     }
 
@@ -182,8 +186,24 @@ impl LoadedProposal {
             events: &self.events,
             events_omitted: self.events_omitted,
             receipt: self.receipt.as_ref(),
+            rejection_reason: self.rejection_reason.as_deref(),
         }
     }
+}
+
+/// Returns the reason of the first rejection of a proposal that has ended.
+fn rejection_reason(conn: &Connection, row: &ProposalRow) -> Result<Option<String>, StoreError> {
+    if !row.state.is_terminal() {
+        return Ok(None);
+    }
+    let decisions = records::decisions(conn, &row.id)?;
+    let Some(rejection) = decisions.iter().find(|decision| decision.deny) else {
+        return Ok(None);
+    };
+    let decision: Decision = events::envelope(conn, rejection.seq)?
+        .decode_unverified(ObjectKind::Decision)
+        .map_err(|_| damaged(rejection.seq))?;
+    Ok(decision.reason)
 }
 
 /// An evidence bundle with everything that the agent view needs.

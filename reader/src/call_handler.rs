@@ -3,7 +3,7 @@
 
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{ErrorCode, SafeCode};
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, CapabilityKind, ExecutorRef, ProposalSpec, ResultFormat};
 use synapsor_domain::digest::Digest;
@@ -120,7 +120,7 @@ async fn attempt(
     let (Some(capability), Some(sealed)) = (capability, reader.seals.get(&call.capability)) else {
         return Err(PublicError::new(
             ErrorCode::McpToolNotFound,
-            "No such tool exists.",
+            SafeCode::CapabilityNotFound.sentence(),
         ));
     };
     draft.of_capability(capability, sealed);
@@ -137,7 +137,7 @@ async fn attempt(
     if capability.proposal().is_some() && reader.refuses_proposals() {
         return Err(PublicError::new(
             ErrorCode::ProposalsDisabled,
-            "Proposals are disabled here.",
+            SafeCode::ApprovalRequired.sentence(),
         ));
     }
     let engine = reader.engines.get(&capability.source).ok_or_else(|| {

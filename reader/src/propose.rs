@@ -60,6 +60,13 @@ pub(crate) fn create_proposal(
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect();
     let fit = |column: &_, value: &_| engine.fit(column, value);
+    // Checked here and not in the plan, which the writer repeats for proposals of earlier versions too.
+    if change::changes_nothing(capability, material.arguments, &found.row, &found.shape, &fit) {
+        return Err(PublicError::new(
+            ErrorCode::NothingToChange,
+            "Nothing to change: the row has these values already.",
+        ));
+    }
     let plan = change::plan(
         capability,
         &args,

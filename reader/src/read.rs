@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::change::no_such_row;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::Capability;
 use synapsor_domain::error::PublicError;
@@ -61,7 +62,7 @@ pub(crate) async fn find(
     } = engine.read(&plan).await.map_err(|e| source_refusal(&e))?;
     let row = match (rows.pop(), rows.is_empty()) {
         (Some(row), true) => row,
-        (None, _) => return Err(not_found()),
+        (None, _) => return Err(no_such_row()),
         (Some(_), false) => {
             return Err(PublicError::new(
                 ErrorCode::MultiRowBlocked,
@@ -102,12 +103,8 @@ fn key(
     })?;
     let value = engine
         .fit(declared, value)
-        .map_err(|e| not_found().with_detail(e.to_string()))?;
+        .map_err(|e| no_such_row().with_detail(e.to_string()))?;
     Ok(ColumnValue::new(column, value))
-}
-
-fn not_found() -> PublicError {
-    PublicError::new(ErrorCode::RowNotFound, "No such row for this tenant.")
 }
 
 /// Creates the evidence of a row, signed by this reader.

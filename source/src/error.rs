@@ -132,7 +132,8 @@ fn for_operator(error: &EngineError) -> String {
 /// of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
     let (code, public) = match error.kind {
-        EngineErrorKind::Busy | EngineErrorKind::Unavailable => (
+        EngineErrorKind::Busy => (ErrorCode::SourceBusy, "The source database is busy."),
+        EngineErrorKind::Unavailable => (
             ErrorCode::SourceUnavailable,
             "The source database is unreachable.",
         ),

@@ -6,12 +6,14 @@ mod final_result;
 mod proposal;
 mod replay;
 mod state;
+mod status;
 
 pub use evidence::{EvidenceFacts, evidence_view};
 pub use final_result::settled_envelope;
 pub use proposal::{EVENTS_SHOWN_MAX, EventSummary, ProposalSnapshot, SHOWN_EVENTS, proposal_view};
 pub use replay::{ReplayFacts, replay_view};
 pub use state::{AgentProposalState, EventStateContext, STATE_EVENTS};
+pub use status::status_envelope;
 
 use serde_json::{Map, Value as Json};
 

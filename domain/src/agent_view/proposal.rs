@@ -51,11 +51,22 @@ pub struct ProposalSnapshot<'a> {
     /// Whether older events were left out.
     pub events_omitted: bool,
     pub receipt: Option<&'a Receipt>,
+    /// Reason that an operator signed with a rejection.
+    pub rejection_reason: Option<&'a str>,
 }
 
 impl ProposalSnapshot<'_> {
     pub(super) const fn record_state(&self) -> AgentProposalState {
         AgentProposalState::of(self.state, self.proposal.mode)
+    }
+
+    /// Returns the reason of the rejection that ended the proposal; reasons of approvals are for operators.
+    fn shown_reason(&self) -> Option<&str> {
+        let is_shown = matches!(
+            self.record_state(),
+            AgentProposalState::Rejected | AgentProposalState::Canceled
+        );
+        self.rejection_reason.filter(|_| is_shown)
     }
 
     fn is_applied(&self) -> bool {
@@ -87,6 +98,7 @@ pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
         "proposal_hash": facts.digest,
         "action": proposal.capability,
         "state": state.as_str(),
+        "rejection_reason": facts.shown_reason(),
         "mode": if is_shadow { "shadow" } else { "review" },
         "target": {
             "type": target.table,

@@ -6,11 +6,12 @@ use super::executor::{ExecutorKind, ExecutorSpec};
 use super::fields;
 use super::names::{is_identifier, is_qualified_name, is_secret_like};
 use super::object::ObjectReader;
-use super::proposal::{self, ProposalSpec};
+use super::proposal::{self, PatchBinding, ProposalSpec};
 use super::report::ValidationReport;
 use super::source::{EngineKind, Source, is_empty};
 use super::{Mode, conflict_guard};
 use crate::json::JsonNode;
+use crate::tool::RESERVED_PREFIX;
 use synapsor_codes::ErrorCode;
 
 /// Kind of capability.
@@ -76,6 +77,23 @@ impl Capability {
     /// True if a call without this argument is refused.
     pub fn requires(&self, arg: &Arg) -> bool {
         arg.is_required || arg.name == self.lookup_arg
+    }
+
+    /// True if a call can leave the column of this binding as it is.
+    pub fn may_keep(&self, binding: &PatchBinding) -> bool {
+        binding.keeps_when_absent() && self.is_optional(binding)
+    }
+
+    /// True if a call can empty the column of this binding by leaving the argument out.
+    pub fn may_empty(&self, binding: &PatchBinding) -> bool {
+        !binding.keeps_when_absent() && self.is_optional(binding)
+    }
+
+    fn is_optional(&self, binding: &PatchBinding) -> bool {
+        let PatchBinding::Arg { name, .. } = binding else {
+            return false;
+        };
+        self.arg(name).is_some_and(|arg| !self.requires(arg))
     }
 
     /// Every column that is read: visible ones, then primary key, tenant key, guard column and patched
@@ -214,6 +232,12 @@ fn read(
 
 fn read_name(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<String> {
     match capability.get("name") {
+        Some(JsonNode::Text(name)) if name.starts_with(RESERVED_PREFIX) => {
+            let message =
+                format!("Rename the capability: names with `{RESERVED_PREFIX}` are for built-in tools.");
+            report.error(capability.at("name"), ErrorCode::CapabilityNameReserved, message);
+            None
+        }
         Some(JsonNode::Text(name)) if is_qualified_name(name) => Some(name.clone()),
         _ => {
             let message = "Make `name` two identifiers joined by one dot, such as `orders.inspect_order`.";

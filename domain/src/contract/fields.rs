@@ -107,7 +107,7 @@ pub(super) const ARG: &[&str] = &[
     "enum",
 ];
 pub(super) const LOOKUP: &[&str] = &["id_from_arg"];
-pub(super) const BINDING: &[&str] = &["fixed", "from_arg"];
+pub(super) const BINDING: &[&str] = &["fixed", "from_arg", "when_absent"];
 pub(super) const BOUND: &[&str] = &["minimum", "maximum"];
 pub(super) const TRANSITION: &[&str] = &["from_column", "allowed"];
 pub(super) const CONFLICT_GUARD: &[&str] = &["column", "weak_guard_ack", "advance"];

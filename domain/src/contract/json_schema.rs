@@ -296,10 +296,18 @@ fn binding() -> Json {
         json!({
             "fixed": described(json!({"type": ["string", "number", "boolean", "null"]}), "Always this value."),
             "from_arg": text("The value of this argument."),
+            "when_absent": described(
+                json!({"enum": ["keep", "null"]}),
+                "Meaning of an optional argument that is left out: the column keeps its value, or becomes null. \
+                 Without this member it becomes null."
+            ),
         }),
         &[],
     );
-    schema["oneOf"] = json!([{"required": ["fixed"]}, {"required": ["from_arg"]}]);
+    schema["oneOf"] = json!([
+        {"required": ["fixed"], "not": {"required": ["when_absent"]}},
+        {"required": ["from_arg"]},
+    ]);
     schema
 }
 

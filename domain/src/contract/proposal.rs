@@ -21,8 +21,38 @@ use synapsor_codes::ErrorCode;
 pub enum PatchBinding {
     /// Always this value.
     Fixed(Scalar),
-    /// The value of this argument; null if an optional argument is absent.
-    Arg(String),
+    /// The value of an argument.
+    Arg {
+        name: String,
+        /// What an absent optional argument means, if the file says so.
+        when_absent: Option<WhenAbsent>,
+    },
+}
+
+/// Meaning of an optional argument that a call leaves out, for the column that it sets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenAbsent {
+    /// The column keeps its value.
+    Keep,
+    /// The column becomes null, as in 0.1.x.
+    Null,
+}
+
+impl WhenAbsent {
+    const WORDS: &[(&str, Self)] = &[("keep", Self::Keep), ("null", Self::Null)];
+}
+
+impl PatchBinding {
+    /// Whether the column stays as it is when the argument is absent.
+    pub const fn keeps_when_absent(&self) -> bool {
+        matches!(
+            self,
+            Self::Arg {
+                when_absent: Some(WhenAbsent::Keep),
+                ..
+            }
+        )
+    }
 }
 
 /// Inclusive bounds of a patched column; at least one is there.
@@ -118,7 +148,18 @@ fn read_binding(
     report: &mut ValidationReport,
 ) -> Option<PatchBinding> {
     binding.only(fields::BINDING, report);
+    let when_absent = binding.choice(
+        "when_absent",
+        WhenAbsent::WORDS,
+        ErrorCode::InvalidWhenAbsent,
+        report,
+    );
     match (binding.get("fixed"), binding.get("from_arg")) {
+        (Some(_), None) if binding.has("when_absent") => {
+            let message = "Remove `when_absent`: a fixed value is always set.";
+            report.error(binding.at("when_absent"), ErrorCode::InvalidWhenAbsent, message);
+            None
+        }
         (Some(node), None) => match Scalar::of(node) {
             Some(scalar) => Some(PatchBinding::Fixed(scalar)),
             None => {
@@ -134,7 +175,14 @@ fn read_binding(
                     format!("Make `from_arg` one of the names in `args`; `{name}` is none of them.");
                 report.error(binding.at("from_arg"), ErrorCode::UnknownPatchArg, message);
             }
-            Some(PatchBinding::Arg(name))
+            if !binding.has("when_absent") && may_be_absent(capability, &name) {
+                let message = format!(
+                    "Add `when_absent`: `keep` leaves the column as it is when `{name}` is left out, `null` empties \
+                     it, which is what happens without this member."
+                );
+                report.warn(&binding.path, ErrorCode::WhenAbsentMissing, message);
+            }
+            Some(PatchBinding::Arg { name, when_absent })
         }
         (None, None) | (Some(_), Some(_)) => {
             let message = "Give exactly one of `fixed` and `from_arg`.";
@@ -142,6 +190,16 @@ fn read_binding(
             None
         }
     }
+}
+
+/// True if a call may leave the argument out: it is optional, and does not identify the row.
+fn may_be_absent(capability: &ObjectReader<'_>, name: &str) -> bool {
+    let is_optional = capability
+        .get("args")
+        .and_then(|node| ObjectReader::of(node, ""))
+        .and_then(|args| ObjectReader::of(args.get(name)?, ""))
+        .is_some_and(|arg| arg.get("required") == Some(&JsonNode::Bool(false)));
+    is_optional && !names(capability, "lookup", "id_from_arg", name)
 }
 
 /// Columns of the file's patch, whether or not their bindings are well formed.

@@ -101,6 +101,9 @@ struct SealedProposal<'a> {
 struct SealedBinding<'a> {
     fixed: Option<Value>,
     from_arg: Option<&'a str>,
+    // Absent for the meaning of 0.1.x, so that such files keep their digests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    when_absent: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -191,10 +194,12 @@ impl<'a> SealedProposal<'a> {
                 PatchBinding::Fixed(scalar) => SealedBinding {
                     fixed: Some(scalar.to_value()),
                     from_arg: None,
+                    when_absent: None,
                 },
-                PatchBinding::Arg(name) => SealedBinding {
+                PatchBinding::Arg { name, .. } => SealedBinding {
                     fixed: None,
                     from_arg: Some(name),
+                    when_absent: binding.keeps_when_absent().then_some("keep"),
                 },
             };
             (column.as_str(), sealed)

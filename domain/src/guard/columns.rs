@@ -1,8 +1,9 @@
-//! Guard: exactly the columns of the contract's patch are changed, all of them allowed, none of them a key.
+//! Guard: exactly the columns of the contract's patch are changed, except those that an absent argument keeps; all of
+//! them allowed, none of them a key.
 
 use synapsor_codes::ErrorCode;
 
-use crate::contract::Capability;
+use crate::contract::{Capability, PatchBinding};
 use crate::error::PublicError;
 use crate::value::ColumnValue;
 
@@ -26,10 +27,13 @@ pub fn check_columns(capability: &Capability, set: &[ColumnValue]) -> Result<(),
             return Err(PublicError::new(ErrorCode::PatchColumnNotAllowed, message));
         }
     }
+    let is_missing = |column: &String, binding: &PatchBinding| {
+        !binding.keeps_when_absent() && !set.iter().any(|c| c.column == *column)
+    };
     if let Some((missing, _)) = spec
         .patch
         .iter()
-        .find(|(column, _)| !set.iter().any(|c| c.column == *column))
+        .find(|(column, binding)| is_missing(column, binding))
     {
         let message = format!("Column `{missing}` is part of the reviewed change and may not be left out.");
         return Err(PublicError::new(ErrorCode::PatchColumnNotAllowed, message));

@@ -67,5 +67,6 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         | SafeCode::MultiRowBlocked
         | SafeCode::ApprovalRequired => failure.refusal.code.as_str(),
     };
-    json!({"ok": false, "code": code, "error": v2::safe_message(safe, failure)})
+    let error = v2::with_correlation(v2::safe_message(safe, failure), failure);
+    json!({"ok": false, "code": code, "error": error})
 }

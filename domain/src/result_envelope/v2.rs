@@ -1,6 +1,7 @@
 //! Format 2: one shape for all results, with every key always present.
 
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 
 use super::{EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json};
 use crate::context::TrustedContext;
@@ -66,7 +67,11 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         "kind": failure.kind,
         "data": null,
         "proposal": null,
-        "error": {"code": code.as_str(), "message": message, "retryable": code.retryable()},
+        "error": {
+            "code": code.as_str(),
+            "message": with_correlation(message, failure),
+            "retryable": code.retryable(),
+        },
         "evidence": null,
         "source_database_changed": false,
         "_meta": meta,
@@ -88,12 +93,30 @@ pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &
                 own
             }
         }
-        SafeCode::NotFoundInTenant
-        | SafeCode::CapabilityNotFound
-        | SafeCode::MultiRowBlocked
-        | SafeCode::TemporarilyUnavailable
-        | SafeCode::Internal => code.sentence(),
+        // One constant text per kind of object, whether it is missing or another tenant's.
+        SafeCode::NotFoundInTenant if failure.refusal.code == ErrorCode::RecordNotFound => {
+            "You have no proposal with this id; pass it exactly as the result of the proposal call has it."
+        }
+        SafeCode::NotFoundInTenant => code.sentence(),
+        SafeCode::TemporarilyUnavailable => unavailable_sentence(failure.refusal.code),
+        SafeCode::CapabilityNotFound | SafeCode::MultiRowBlocked | SafeCode::Internal => code.sentence(),
     }
+}
+
+/// Distinguishes a service that is busy or slow from one that cannot be reached: an agent waits for the first.
+const fn unavailable_sentence(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::ExecutorBusy | ErrorCode::SourceBusy | ErrorCode::StoreBusy => {
+            "The server is busy; make the same call again in a few seconds."
+        }
+        ErrorCode::SourceTimeout => "The database did not answer in time; make the same call again later.",
+        _ => SafeCode::TemporarilyUnavailable.sentence(),
+    }
+}
+
+/// Appends the id under which the operator finds the call: many agents show their users the text only.
+pub(super) fn with_correlation(message: &str, failure: &FailureResult<'_>) -> String {
+    format!("{message} Correlation id: {}.", failure.correlation_id)
 }
 
 /// A key may hold any characters; a summary must stay one line.

@@ -26,10 +26,13 @@ pub(super) fn object_of(table: &str) -> String {
     }
 }
 
-/// Returns the first word of an object name.
+/// Returns the first word of an object name. The namespace of built-in tools is replaced.
 pub(super) fn namespace_of(object: &str) -> String {
     let first = object.split('_').find(|word| !word.is_empty());
-    first.unwrap_or(object).to_owned()
+    match first.unwrap_or(object) {
+        "proposals" => "proposal".to_owned(),
+        word => word.to_owned(),
+    }
 }
 
 /// Returns the display name: spaces instead of underscores.

@@ -165,7 +165,7 @@ fn patch(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Json {
     let mut patch = Map::new();
     for (column, assigned) in &change.patch {
         let binding = match assigned {
-            Assigned::Arg(name) => json!({ "from_arg": name }),
+            Assigned::Arg(name) => json!({ "from_arg": name, "when_absent": "keep" }),
             Assigned::Fixed(text) => {
                 let found = plan.found.and_then(|table| table.column(column));
                 let is_text = found.and_then(|column| column.kind()) == Some(ColumnKind::Text);

@@ -1,4 +1,5 @@
-//! Catalog: one tool per capability, in contract order, and a digest over everything that a model sees.
+//! Catalog: one tool per capability, in contract order, then the built-in one, and a digest over everything that a model
+//! sees.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
@@ -6,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::input_schema::input_schema;
 use super::output_schema::output_schema;
 use crate::canonical;
-use crate::contract::{Capability, CapabilityKind, Contract, Mode};
+use crate::contract::{Capability, CapabilityKind, Contract, Mode, PatchBinding};
 use crate::digest::Digest;
 use crate::limits::FILE_BYTES_MAX;
 use crate::signing::ObjectKind;
@@ -47,19 +48,17 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Builds the catalog; omits proposals in mode `read_only` or if `read_only` is set.
+    /// Builds the catalog; omits proposals in mode `read_only` or if `read_only` is set. With proposals it has the status
+    /// tool, too.
     pub fn from_contract(contract: &Contract, read_only: bool) -> Self {
         let hides_proposals = read_only || contract.mode() == Mode::ReadOnly;
         let is_listed =
             |capability: &&Capability| !hides_proposals || capability.kind == CapabilityKind::Read;
-        Self {
-            tools: contract
-                .capabilities()
-                .iter()
-                .filter(is_listed)
-                .map(Tool::of)
-                .collect(),
-        }
+        let listed: Vec<&Capability> = contract.capabilities().iter().filter(is_listed).collect();
+        let has_proposals = listed.iter().any(|capability| capability.proposal().is_some());
+        let mut tools: Vec<Tool> = listed.into_iter().map(Tool::of).collect();
+        tools.extend(has_proposals.then(Tool::status));
+        Self { tools }
     }
 
     pub fn tool(&self, name: &str) -> Option<&Tool> {
@@ -119,6 +118,35 @@ fn returned(capability: &Capability) -> String {
     }
 }
 
+/// States what happens to the columns of arguments that a call leaves out. Models leave out what they do not want to
+/// touch.
+fn absent_arguments(capability: &Capability) -> Vec<String> {
+    let patch = capability
+        .proposal()
+        .map(|spec| spec.patch.as_slice())
+        .unwrap_or_default();
+    let arguments = |is_meant: &dyn Fn(&PatchBinding) -> bool| -> Vec<String> {
+        let meant = patch.iter().filter(|(_, binding)| is_meant(binding));
+        meant
+            .filter_map(|(column, binding)| match binding {
+                PatchBinding::Arg { name, .. } if name == column => Some(format!("`{name}`")),
+                PatchBinding::Arg { name, .. } => Some(format!("`{name}` (column `{column}`)")),
+                PatchBinding::Fixed(_) => None,
+            })
+            .collect()
+    };
+    let kept = arguments(&|binding| capability.may_keep(binding));
+    let emptied = arguments(&|binding| capability.may_empty(binding));
+    [
+        (kept, "Left out, it keeps the present value: "),
+        (emptied, "Left out, it empties the column: "),
+    ]
+    .into_iter()
+    .filter(|(names, _)| !names.is_empty())
+    .map(|(names, text)| format!("{text}{}.", names.join(", ")))
+    .collect()
+}
+
 fn description(capability: &Capability) -> String {
     let generic = match capability.kind {
         CapabilityKind::Read => {
@@ -129,7 +157,9 @@ fn description(capability: &Capability) -> String {
         }
     };
     let returned = returned(capability);
+    let absent = absent_arguments(capability);
     let mut lines = vec![capability.description.as_deref().unwrap_or(generic), &returned];
+    lines.extend(absent.iter().map(String::as_str));
     lines.push("Evidence handles are audit handles for people; do not treat them as business data.");
     lines.join("\n")
 }

@@ -2,8 +2,10 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use super::STATUS_TOOL;
 use super::input_schema::SCHEMA_DIALECT;
-use crate::contract::{Capability, CapabilityKind};
+use crate::agent_view::AgentProposalState;
+use crate::contract::{Capability, CapabilityKind, PatchBinding};
 use synapsor_codes::SafeCode;
 
 /// Returns the published schema of any capability's envelope.
@@ -37,10 +39,38 @@ pub(super) fn output_schema(capability: &Capability) -> Json {
             envelope(&action, &data(&columns), &absent)
         }
         CapabilityKind::Proposal(spec) => {
-            let diff = exact_object(spec.patch.iter().map(|(name, _)| (name.clone(), change())));
+            let mut diff = exact_object(spec.patch.iter().map(|(name, _)| (name.clone(), change())));
+            let is_always_set = |(_, binding): &&(String, PatchBinding)| !capability.may_keep(binding);
+            let always: Vec<&str> = spec
+                .patch
+                .iter()
+                .filter(is_always_set)
+                .map(|(name, _)| name.as_str())
+                .collect();
+            diff["required"] = json!(always);
             envelope(&action, &absent, &proposal(&diff))
         }
     }
+}
+
+/// Returns the schema of the status tool's envelope.
+pub(super) fn status_schema() -> Json {
+    let states = AgentProposalState::ALL.map(AgentProposalState::as_str);
+    let status = exact_object(
+        [
+            ("proposal_id", json!({"type": "string"})),
+            ("capability", json!({"type": "string"})),
+            ("state", json!({"enum": states})),
+            ("reason", json!({"type": ["string", "null"]})),
+            ("next", json!({"type": "string"})),
+        ]
+        .map(|(name, schema)| (name.to_owned(), schema)),
+    );
+    let absent = json!({"type": "null"});
+    let mut schema = envelope(&json!({"const": STATUS_TOOL}), &data(&status), &absent);
+    // The proposal may have changed the source meanwhile.
+    schema["properties"]["source_database_changed"] = json!({"type": "boolean"});
+    schema
 }
 
 /// Returns the schema of a column value: null, boolean, an integer within ±(2^53−1), or an exact string.

@@ -14,6 +14,8 @@ pub(crate) const WARNINGS: &[&str] = &[
     "PATCH_COLUMN_NOT_VISIBLE",
     "CONFLICT_GUARD_WEAK",
     "RESULT_FORMAT_DEFAULT",
+    "WHEN_ABSENT_MISSING",
+    "TOOL_NAME_LONG",
 ];
 
 /// One object of each kind, by its pointer.
@@ -51,10 +53,12 @@ pub(crate) const UNSEALED: &[(&str, &str)] = &[
     ("/result_format", "1"),
     ("/$schema", ""),
     ("/capabilities/1/conflict_guard/advance", "\"none\""),
+    ("/capabilities/1/patch/note/when_absent", "\"null\""),
 ];
 
 /// Edits that each change the contract digest of `loans.propose_fee`.
 pub(crate) const SEALED: &[Edits] = &[
+    &[("/capabilities/1/patch/note/when_absent", "\"keep\"")],
     &[("/mode", "\"shadow\"")],
     &[("/sources/lending/engine", "\"mysql\"")],
     &[("/contexts/desk.main/provider", "\"static_dev\"")],
@@ -324,6 +328,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         &[("/capabilities/0/name", "\"a.b.c\"")],
     ),
     (
+        "CAPABILITY_NAME_RESERVED",
+        "$.capabilities[0].name",
+        &[("/capabilities/0/name", "\"proposals.inspect\"")],
+    ),
+    (
         "DUPLICATE_CAPABILITY_NAME",
         "$.capabilities[1].name",
         &[("/capabilities/1/name", "\"loans.inspect_loan\"")],
@@ -563,6 +572,35 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "PATCH_COLUMN_NOT_ALLOWED",
         "$.capabilities[2].patch.letter",
         &[("/capabilities/2/allowed_columns", "[\"other\"]")],
+    ),
+    (
+        "WHEN_ABSENT_MISSING",
+        "$.capabilities[1].patch.note",
+        &[("/capabilities/1/patch/note", r#"{"from_arg": "note"}"#)],
+    ),
+    (
+        "INVALID_WHEN_ABSENT",
+        "$.capabilities[1].patch.note.when_absent",
+        &[(
+            "/capabilities/1/patch/note",
+            r#"{"from_arg": "note", "when_absent": "skip"}"#,
+        )],
+    ),
+    (
+        "INVALID_WHEN_ABSENT",
+        "$.capabilities[1].patch.is_settled.when_absent",
+        &[(
+            "/capabilities/1/patch/is_settled",
+            r#"{"fixed": false, "when_absent": "keep"}"#,
+        )],
+    ),
+    (
+        "TOOL_NAME_LONG",
+        "$.capabilities[0].name",
+        &[(
+            "/capabilities/0/name",
+            "\"loans.inspect_one_single_loan_of_the_central_public_library\"",
+        )],
     ),
     (
         "PATCH_COLUMN_NOT_VISIBLE",

@@ -39,11 +39,14 @@ pub(crate) fn misfit(schema: &Json, value: &Json) -> Option<String> {
 fn additional(rule: &Json, properties: Option<&Json>, value: &Json) -> Option<String> {
     let is_known = |name: &str| properties.is_some_and(|known| known.get(name).is_some());
     let members = value.as_object()?;
-    members.iter().filter(|(name, _)| !is_known(name)).find_map(|(name, value)| match rule {
-        Json::Bool(true) => None,
-        Json::Bool(false) => Some(format!("additional property {name}")),
-        rule => misfit(rule, value).map(|found| format!("{name}: {found}")),
-    })
+    members
+        .iter()
+        .filter(|(name, _)| !is_known(name))
+        .find_map(|(name, value)| match rule {
+            Json::Bool(true) => None,
+            Json::Bool(false) => Some(format!("additional property {name}")),
+            rule => misfit(rule, value).map(|found| format!("{name}: {found}")),
+        })
 }
 
 fn has_type(rule: &Json, value: &Json) -> bool {

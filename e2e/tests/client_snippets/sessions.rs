@@ -22,8 +22,12 @@ async fn reads(agent: &Agent, listed: &[&str], called: &str) -> anyhow::Result<(
     Ok(())
 }
 
-const CANONICAL: [&str; 2] = [READ, "billing.propose_late_fee_waiver"];
-const ALIASES: [&str; 2] = [READ_ALIAS, "billing__propose_late_fee_waiver"];
+const CANONICAL: [&str; 3] = [READ, "billing.propose_late_fee_waiver", "proposals.status"];
+const ALIASES: [&str; 3] = [
+    READ_ALIAS,
+    "billing__propose_late_fee_waiver",
+    "proposals__status",
+];
 
 /// Names that the server of this client's snippet lists: strict clients take no dots.
 fn listed_for(client: &str) -> &'static [&'static str] {
@@ -81,7 +85,14 @@ async fn alias_mode_of_a_snippet_reaches_the_tool_list() -> anyhow::Result<()> {
     let place = project()?;
     for (mode, listed) in [
         ("openai", ALIASES.to_vec()),
-        ("both", vec![CANONICAL[0], ALIASES[0], CANONICAL[1], ALIASES[1]]),
+        (
+            "both",
+            CANONICAL
+                .into_iter()
+                .zip(ALIASES)
+                .flat_map(|(name, alias)| [name, alias])
+                .collect(),
+        ),
     ] {
         let arguments = [
             "mcp",
@@ -109,7 +120,7 @@ async fn alias_mode_of_a_snippet_reaches_the_tool_list() -> anyhow::Result<()> {
 async fn strict_clients_get_names_that_they_take() -> anyhow::Result<()> {
     let place = project()?;
     for (client, transports) in CLIENTS {
-        for transport in *transports {
+        for transport in transports.iter().copied() {
             let arguments = [
                 "mcp",
                 "config",

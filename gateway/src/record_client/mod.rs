@@ -103,6 +103,24 @@ impl RecordClient {
         self.map_response(self.client.clone().get_proposal(request).await)
     }
 
+    /// Returns a proposal that this principal created.
+    ///
+    /// # Errors
+    /// `RECORD_NOT_FOUND` for missing proposals and those of other principals; retryable errors for temporary
+    /// failures.
+    pub(crate) async fn own_proposal(
+        &self,
+        caller: &Caller,
+        id: &str,
+    ) -> Result<AgentRecordServiceGetProposalResponse, PublicError> {
+        match self.proposal(caller, id).await {
+            Ok(record) if record.is_own => Ok(record),
+            Ok(_) => Err(not_own()),
+            Err(refusal) if refusal.code == ErrorCode::RecordNotFound => Err(not_own()),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
     /// Withdraws the caller's own proposal, unless an attempt has started.
     pub(crate) async fn withdraw(&self, caller: &Caller, id: &str) -> Result<WithdrawResponse, PublicError> {
         let message = WithdrawRequest {
@@ -119,6 +137,11 @@ impl RecordClient {
             .map(Response::into_inner)
             .map_err(|status| refusal(&status))
     }
+}
+
+/// Same error for missing proposals, those of other principals, and malformed ids.
+fn not_own() -> PublicError {
+    PublicError::new(ErrorCode::RecordNotFound, "no such proposal of this principal")
 }
 
 /// Maps temporary failures to a retryable error, and keeps the ledger's other errors.

@@ -21,6 +21,9 @@ use crate::workflows::{self, ProposalView, Rejected};
 /// Maximum number of proposals that one command rejects.
 const REJECTED_MAX: u32 = 1_000;
 
+/// Note before a rejection is signed.
+const READABLE: &str = "the agent that proposed this can read the reason";
+
 #[derive(Debug, Args)]
 pub(crate) struct Reject {
     /// Proposal ids, id prefixes, short codes, or `latest`
@@ -68,6 +71,7 @@ async fn reject_one(
     let looked = workflows::fetch_proposal_by_reference(session, reference).await?;
     page::show(&looked, context.global.json)?;
     workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
+    output::note(READABLE);
     args.confirm
         .prompt(reference, &looked, session.trust(), "reject this")?;
     let signer = Signer::load(context, session.trust())?;
@@ -93,6 +97,7 @@ async fn reject_all(
     check_consent(args, session.trust().environment)?;
     let selected = selected(named, args, session).await?;
     let question = format!("reject these {} proposals", selected.len());
+    output::note(READABLE);
     args.confirm.prompt_for_all(&question)?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
