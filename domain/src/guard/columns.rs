@@ -1,5 +1,5 @@
-//! Guard: exactly the columns of the contract's patch are changed, except those that an absent argument keeps; all of
-//! them allowed, none of them a key.
+//! Guard: exactly the columns of the contract's patch are changed, all of them allowed, none of them a key. A column that
+//! an absent argument keeps is not changed.
 
 use synapsor_codes::ErrorCode;
 

@@ -92,7 +92,7 @@ impl NameLimit {
 /// Returns the sentence about listed names with dots.
 pub fn dots_warning() -> String {
     format!(
-        "listed tool names have dots, which {} refuse; serve with --alias-mode openai for them",
+        "listed tool names have dots; clients that refuse them: {}; serve with --alias-mode openai for these",
         CLIENTS_WITHOUT_DOTS.join(", ")
     )
 }

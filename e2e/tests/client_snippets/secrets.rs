@@ -77,7 +77,7 @@ fn snippets_contain_no_secret_and_no_tenant() -> anyhow::Result<()> {
             );
         }
     }
-    assert_eq!(runs, 24, "clients and transports");
+    assert_eq!(runs, 28, "clients and transports");
     Ok(())
 }
 
