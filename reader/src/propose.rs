@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::change;
+use synapsor_domain::change::{self, ChangePlan};
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::{Capability, ExecutorRef, Mode, ProposalSpec};
 use synapsor_domain::error::PublicError;
@@ -59,22 +59,7 @@ pub(crate) fn create_proposal(
         .iter()
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect();
-    let fit = |column: &_, value: &_| engine.fit(column, value);
-    // Checked here and not in the plan, which the writer repeats for proposals of earlier versions too.
-    if change::changes_nothing(capability, material.arguments, &found.row, &found.shape, &fit) {
-        return Err(PublicError::new(
-            ErrorCode::NothingToChange,
-            "Nothing to change: the row has these values already.",
-        ));
-    }
-    let plan = change::plan(
-        capability,
-        &args,
-        &found.row,
-        &found.shape,
-        &fit,
-        &material.context.tenant,
-    )?;
+    let plan = plan(engine, &material, &args)?;
     let now = reader.now();
     let proposal = Proposal {
         v: PROPOSAL_VERSION,
@@ -123,4 +108,27 @@ pub(crate) fn create_proposal(
         .with_detail(e.to_string())
     })?;
     Ok((proposal, envelope))
+}
+
+/// Plans the change, unless the row has the proposed values already. That is checked here and not in the plan, which the
+/// writer repeats for proposals of earlier versions too.
+fn plan(
+    engine: &dyn Engine,
+    material: &ProposalInput<'_>,
+    args: &BTreeMap<String, Value>,
+) -> Result<ChangePlan, PublicError> {
+    let (capability, found) = (material.capability, material.found);
+    let fit = |column: &_, value: &_| engine.fit(column, value);
+    if change::changes_nothing(capability, material.arguments, &found.row, &found.shape, &fit) {
+        let message = "Nothing to change: the row has these values already.";
+        return Err(PublicError::new(ErrorCode::NothingToChange, message));
+    }
+    change::plan(
+        capability,
+        args,
+        &found.row,
+        &found.shape,
+        &fit,
+        &material.context.tenant,
+    )
 }
