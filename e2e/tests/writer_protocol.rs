@@ -209,6 +209,8 @@ async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
     let two_rows = acknowledged(r#"[{ "table": "main.notes", "rows": 2 }]"#);
     let mut admitted = harness_with(&two_rows, &elsewhere).await?;
     let document = ReviewDocument::of(&admitted.subject.proposal, admitted.subject.digest).text;
+    // Long lines are wrapped.
+    let document = document.replace("\n    ", "");
     for effect in [
         "trigger invoices_version",
         "trigger noted",
