@@ -143,6 +143,7 @@ fn receipt(outcome: ReceiptOutcome) -> Receipt {
             "row_changed"
         }
         .to_owned(),
+        constraint: None,
         rows_affected: u32::from(outcome == ReceiptOutcome::Applied),
         previous_version: Some(Value::int(77_777)),
         new_version: Some(Value::int(77_778)),

@@ -279,6 +279,7 @@ fn receipt(proposal_id: ProposalId, created_at: Timestamp) -> Receipt {
         proposal_digest: Digest::from_bytes([5; 32]),
         outcome: ReceiptOutcome::Applied,
         reason: String::new(),
+        constraint: None,
         rows_affected: 1,
         previous_version: None,
         new_version: None,

@@ -30,6 +30,7 @@ pub fn applied(
         proposal_digest,
         outcome: ReceiptOutcome::Applied,
         reason: String::new(),
+        constraint: None,
         rows_affected: 1,
         previous_version: None,
         new_version: None,

@@ -199,6 +199,7 @@ fn claimed(
         proposal_digest: harness.subject.digest,
         outcome: ReceiptOutcome::Applied,
         reason: String::new(),
+        constraint: None,
         rows_affected: 1,
         previous_version: None,
         new_version: None,

@@ -226,6 +226,7 @@ impl TestLedger {
             } else {
                 "guard".into()
             },
+            constraint: None,
             rows_affected: u32::from(outcome == ReceiptOutcome::Applied),
             previous_version: None,
             new_version: None,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use synapsor_domain::writeback::ViolatedConstraint;
+
 /// Why a database could not be used, where that is known more exactly than by the kind of the error.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ErrorCause {
@@ -43,6 +45,8 @@ pub enum ErrorCause {
     UrlUnreadable(String),
     /// A file of certificates is unusable; the name of its variable, and the reason.
     CertificatesUnusable(String, CertificatesProblem),
+    /// A constraint rejected the values of a statement.
+    ConstraintViolated(ViolatedConstraint),
     /// A file with an interrupted transaction, which a read-only connection cannot roll back.
     InterruptedTransaction,
     /// The file has a second name (a hard link).

@@ -148,6 +148,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
             proposal_digest: permit.proposal_digest(),
             outcome: self.outcome,
             reason: self.reason.to_owned(),
+            constraint: terms.constraint,
             rows_affected: u32::from(self.outcome == ReceiptOutcome::Applied),
             previous_version: self.previous_version.clone(),
             new_version: self.new_version.clone(),

@@ -4,7 +4,9 @@
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::proposal::Proposal;
-use synapsor_domain::writeback::{Ending, ReceiptOutcome, ValidatedProposal, WriteAuthorization};
+use synapsor_domain::writeback::{
+    Ending, ReceiptOutcome, ValidatedProposal, ViolatedConstraint, WriteAuthorization,
+};
 
 /// The lease of a proposal; recorded in the receipt, trusted for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl DryRunPermit {
 }
 
 /// Reasons why a rolled-back write can never succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FailedReason {
     /// The UPDATE did not match exactly one row.
     MatchedRows,
@@ -95,17 +97,20 @@ pub enum FailedReason {
     Collateral,
     /// The key matches more than one row.
     NotUnique,
+    /// A constraint of the target rejected the UPDATE.
+    Constraint(ViolatedConstraint),
 }
 
 impl FailedReason {
     /// Returns the reason as receipts store it.
-    pub const fn as_str(self) -> &'static str {
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::MatchedRows => "matched_rows",
             Self::PostImage => "post_image",
             Self::VersionNotAdvanced => "version_not_advanced",
             Self::Collateral => "collateral",
             Self::NotUnique => "not_unique",
+            Self::Constraint(_) => "constraint",
         }
     }
 }
@@ -141,6 +146,7 @@ pub trait MayCommit: Permit {
 /// Facts of a receipt that come from the permit.
 #[derive(Debug, Clone)]
 pub struct ReceiptTerms {
+    pub(crate) constraint: Option<ViolatedConstraint>,
     pub(crate) order_digest: Option<Digest>,
     pub(crate) lease: LeaseTerms,
     pub(crate) ledger_size: u64,
@@ -168,6 +174,7 @@ impl MayUpdate for WritePermit {
 impl MayCommit for WritePermit {
     fn terms(&self) -> ReceiptTerms {
         ReceiptTerms {
+            constraint: None,
             order_digest: Some(self.authorization.order_digest()),
             lease: self.lease,
             ledger_size: self.authorization.ledger_size(),
@@ -201,12 +208,23 @@ impl MayCommit for EndPermit {
     fn terms(&self) -> ReceiptTerms {
         match &self.cause {
             EndCause::Ending { ending, lease } => ReceiptTerms {
+                constraint: None,
                 order_digest: None,
                 lease: *lease,
                 ledger_size: ending.ledger_size(),
                 ledger_root: *ending.ledger_root(),
             },
-            EndCause::Failed { write, .. } => write.terms(),
+            EndCause::Failed { write, reason } => ReceiptTerms {
+                constraint: match reason {
+                    FailedReason::Constraint(violated) => Some(violated.clone()),
+                    FailedReason::MatchedRows
+                    | FailedReason::PostImage
+                    | FailedReason::VersionNotAdvanced
+                    | FailedReason::Collateral
+                    | FailedReason::NotUnique => None,
+                },
+                ..write.terms()
+            },
         }
     }
     fn acknowledged(&self) -> Acknowledged {

@@ -5,7 +5,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::{DryRunVerdict, Receipt, ReceiptOutcome};
-use synapsor_source::{EngineError, EngineErrorKind, SwitchRow};
+use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
 use crate::permit::FailedReason;
@@ -109,14 +109,23 @@ impl RefusedBy {
             ),
             Self::Database(error) if error.kind == EngineErrorKind::Constraint => PublicError::new(
                 ErrorCode::RefusedConstraint,
-                "a check, a key or another constraint of the table rejects the new values; reject the proposal and \
-                 propose values that the table accepts",
+                format!(
+                    "the {} rejects the new values; reject the proposal and propose values that are accepted",
+                    violated_in_words(error)
+                ),
             ),
             Self::Database(error) => PublicError::new(
                 ErrorCode::RefusedDatabase,
                 format!("the database rejected the statement: {}", error.reason()),
             ),
         }
+    }
+}
+
+fn violated_in_words(error: &EngineError) -> String {
+    match &error.cause {
+        ErrorCause::ConstraintViolated(violated) => violated.to_string(),
+        _ => "check, key or other constraint of the table".to_owned(),
     }
 }
 

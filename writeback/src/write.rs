@@ -9,7 +9,8 @@ use synapsor_domain::guard::{self, NotAdvanced, RowCount};
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::ColumnValue;
-use synapsor_source::RowPlan;
+use synapsor_domain::writeback::ViolatedConstraint;
+use synapsor_source::{EngineError, ErrorCause, RowPlan};
 
 use crate::check::Matching;
 use crate::commit::Decided;
@@ -53,8 +54,8 @@ impl Failed<WritePermit> {
 
 impl Failed<DryRunPermit> {
     /// Returns the reason why the write would fail.
-    pub const fn reason(&self) -> FailedReason {
-        self.reason
+    pub const fn reason(&self) -> &FailedReason {
+        &self.reason
     }
 }
 
@@ -164,7 +165,16 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
         guard: proposal.guard.version.as_ref(),
         now: moved_by_clock(proposal),
     };
-    let matched = engine(open.transaction.update(&scoped, change).await)?;
+    let matched = match open.transaction.update(&scoped, change).await {
+        Err(error) => match violated_constraint(&open.permit, &error) {
+            Some(violated) => {
+                tracing::warn!(proposal = %open.permit.proposal().id, constraint = %violated, "constraint violated");
+                return ControlFlow::Continue(Written::Failed(FailedReason::Constraint(violated)));
+            }
+            None => engine(Err(error))?,
+        },
+        matched => engine(matched)?,
+    };
     crash(hit(CrashPoint::AfterUpdate).await)?;
     if matched != 1 {
         return ControlFlow::Continue(Written::Failed(FailedReason::MatchedRows));
@@ -180,6 +190,17 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
         other => return ControlFlow::Continue(other),
     }
     has_side_effects(open, &scoped, after).await
+}
+
+/// Returns the constraint of the target that rejected the UPDATE. With code of others on the target the cause can be
+/// in another table, and can go away.
+fn violated_constraint<P: MayUpdate>(permit: &P, error: &EngineError) -> Option<ViolatedConstraint> {
+    match &error.cause {
+        ErrorCause::ConstraintViolated(violated) if permit.rehearsal().acknowledged().is_empty() => {
+            Some(violated.clone())
+        }
+        _ => None,
+    }
 }
 
 /// Checks that the row after the UPDATE is the row before it with exactly the requested change.

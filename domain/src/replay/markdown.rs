@@ -173,11 +173,14 @@ fn writeback(page: &mut MarkdownWriter, story: &ReplayReport) {
     let Some(line) = &story.receipt else { return };
     let receipt = &line.receipt;
     // An `applied` outcome needs no reason.
-    let reason = if receipt.reason.is_empty() {
+    let mut reason = if receipt.reason.is_empty() {
         String::new()
     } else {
         format!(" {}", code(&receipt.reason))
     };
+    if let Some(violated) = &receipt.constraint {
+        reason.push_str(&format!(" by the {}", code(&violated.to_string())));
+    }
     page.line(&format!("- receipt {}: {}{reason}", line.digest, receipt.outcome));
     page.line(&format!("  - rows changed: {}", receipt.rows_affected));
     page.line(&format!(

@@ -3,6 +3,7 @@
 mod authorize;
 mod clock;
 mod confirmation;
+mod constraint;
 mod dry_run;
 mod ending;
 mod migration;
@@ -20,6 +21,7 @@ pub use authorize::{
 };
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
+pub use constraint::{ConstraintClass, ViolatedConstraint};
 pub use dry_run::DryRunVerdict;
 pub use ending::{EndedBy, Ending, Unauthorized};
 pub use migration::{

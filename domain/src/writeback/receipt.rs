@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::ReceiptOutcome;
+use super::{ReceiptOutcome, ViolatedConstraint};
 use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::timestamp::Timestamp;
@@ -21,6 +21,9 @@ pub struct Receipt {
     pub outcome: ReceiptOutcome,
     /// One word; empty for `applied`.
     pub reason: String,
+    /// The constraint that rejected the change; only with the reason `constraint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraint: Option<ViolatedConstraint>,
     /// 1 for `applied`, else 0.
     pub rows_affected: u32,
     pub previous_version: Option<Value>,

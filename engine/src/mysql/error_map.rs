@@ -3,6 +3,7 @@
 
 use sqlx::Error;
 use sqlx::mysql::MySqlDatabaseError;
+use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
@@ -29,7 +30,8 @@ pub fn map_driver_error(error: &Error) -> EngineError {
     match error {
         Error::Database(_) => match number(error) {
             Some(number) => {
-                EngineError::new(kind(number), format!("server error {number}")).because(cause_of(number))
+                let cause = violated(number, error).unwrap_or_else(|| cause_of(number));
+                EngineError::new(kind(number), format!("server error {number}")).because(cause)
             }
             None => EngineError::new(Kind::Other, "an error of another database system"),
         },
@@ -119,10 +121,39 @@ fn kind(number: u16) -> EngineErrorKind {
         1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
         1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
         1153 | 1301 => Kind::TooLarge,
-        // NOT NULL, duplicate key, foreign keys in both directions, checks of both servers.
-        1048 | 1062 | 1216 | 1217 | 1451 | 1452 | 1557 | 1586 | 1761 | 1762 | 3819 | 4025 => Kind::Constraint,
+        // NOT NULL, duplicate key, foreign keys in both directions, range, length, checks of both servers.
+        1048 | 1062 | 1216 | 1217 | 1264 | 1406 | 1451 | 1452 | 1557 | 1586 | 1761 | 1762 | 3819 | 4025 => {
+            Kind::Constraint
+        }
         _ => Kind::Other,
     }
+}
+
+/// Returns the constraint that rejected a statement. Servers name it in the text only, after the values.
+fn violated(number: u16, error: &Error) -> Option<ErrorCause> {
+    let (class, before, after) = match number {
+        DUPLICATE_ENTRY | 1557 | 1586 | 1761 | 1762 => (ConstraintClass::Unique, " for key '", "'"),
+        3819 => (ConstraintClass::Check, "Check constraint '", "' is violated"),
+        4025 => (ConstraintClass::Check, "CONSTRAINT `", "` failed for"),
+        1216 | 1217 | 1451 | 1452 => (ConstraintClass::ForeignKey, "CONSTRAINT `", "` FOREIGN KEY"),
+        1048 => (ConstraintClass::NotNull, "Column '", "' cannot be null"),
+        1406 => (ConstraintClass::TooLong, "for column '", "'"),
+        1264 => (ConstraintClass::OutOfRange, "for column '", "'"),
+        _ => return None,
+    };
+    let Error::Database(inner) = error else {
+        return None;
+    };
+    let name = named(inner.message(), before, after);
+    Some(ErrorCause::ConstraintViolated(ViolatedConstraint::new(
+        class, name,
+    )))
+}
+
+/// Returns the last text between two phrases; values precede it.
+fn named<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    let (_, rest) = text.rsplit_once(before)?;
+    rest.split_once(after).map(|(name, _)| name)
 }
 
 fn cause_of(number: u16) -> ErrorCause {
@@ -171,6 +202,15 @@ mod tests {
         ] {
             assert_eq!(kind(number), expected, "{number}");
         }
+    }
+
+    #[test]
+    fn constraint_is_named_after_the_values() {
+        let text = "Duplicate entry 'x for key 'y' for key 'lots.code'";
+        assert_eq!(named(text, " for key '", "'"), Some("lots.code"));
+        let text = "CONSTRAINT `lots.qty` failed for `shop`.`lots`";
+        assert_eq!(named(text, "CONSTRAINT `", "` failed for"), Some("lots.qty"));
+        assert_eq!(named("another language", " for key '", "'"), None);
     }
 
     #[test]

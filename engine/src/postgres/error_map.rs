@@ -1,6 +1,9 @@
 //! Maps driver errors to causes. Drops the server's text, which can quote values and statements.
 
 use sqlx::Error;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgDatabaseError;
+use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
@@ -16,7 +19,8 @@ pub fn scrub(error: &Error) -> EngineError {
     match error {
         Error::Database(inner) => {
             let code = inner.code().unwrap_or_default();
-            EngineError::new(kind_of(&code), detail(&code)).because(cause_of(&code))
+            let cause = violated(&code, inner.as_ref()).unwrap_or_else(|| cause_of(&code));
+            EngineError::new(kind_of(&code), detail(&code)).because(cause)
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {
             EngineError::new(Kind::Unreadable, "a value is not valid text")
@@ -61,6 +65,7 @@ fn kind_of(code: &str) -> EngineErrorKind {
         // A standby or a read-only database may accept writes again later.
         "25006" => Kind::Unavailable,
         "22021" | "22P05" => Kind::Unreadable,
+        "22001" | "22003" => Kind::Constraint,
         "54000" => Kind::TooLarge,
         // Connections, credentials, resources, operator intervention, the operating system, the database
         // name.
@@ -72,6 +77,26 @@ fn kind_of(code: &str) -> EngineErrorKind {
             Some(_) | None => Kind::Other,
         },
     }
+}
+
+/// Returns the constraint that rejected a statement. Its name is a field of the error; a column that is not
+/// nullable is its own constraint.
+fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
+    let class = match code {
+        "23505" => ConstraintClass::Unique,
+        "23514" => ConstraintClass::Check,
+        "23503" => ConstraintClass::ForeignKey,
+        "23502" => ConstraintClass::NotNull,
+        "23P01" => ConstraintClass::Exclusion,
+        "22001" => ConstraintClass::TooLong,
+        "22003" => ConstraintClass::OutOfRange,
+        _ => return None,
+    };
+    let column = || error.try_downcast_ref::<PgDatabaseError>()?.column();
+    let name = error.constraint().or_else(column);
+    Some(ErrorCause::ConstraintViolated(ViolatedConstraint::new(
+        class, name,
+    )))
 }
 
 fn cause_of(code: &str) -> ErrorCause {

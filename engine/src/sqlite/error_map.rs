@@ -2,8 +2,11 @@
 
 use rusqlite::Error;
 use rusqlite::ffi::{
-    ErrorCode, SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
+    ErrorCode, SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_NOTNULL,
+    SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
+    SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
 };
+use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
@@ -25,7 +28,11 @@ pub fn scrub(error: Error) -> EngineError {
         Error::SqlInputError {
             error: inner, msg, ..
         } if is_missing(&msg) => EngineError::new(Kind::NotFound, code(inner)),
-        Error::SqliteFailure(inner, _) | Error::SqlInputError { error: inner, .. } => failure(inner),
+        Error::SqliteFailure(inner, text) => match violated(inner.extended_code, text.as_deref()) {
+            Some(cause) => failure(inner).because(cause),
+            None => failure(inner),
+        },
+        Error::SqlInputError { error: inner, .. } => failure(inner),
         Error::Utf8Error(..) | Error::FromSqlConversionFailure(..) | Error::InvalidColumnType(..) => {
             EngineError::new(Kind::Unreadable, "a value is not of the expected type")
         }
@@ -39,13 +46,28 @@ pub fn scrub(error: Error) -> EngineError {
 
 /// Whether the error reports that a row with this key exists.
 pub fn is_unique_violation(error: &Error) -> bool {
-    use rusqlite::ffi::{SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE};
     let unique = [
         SQLITE_CONSTRAINT_PRIMARYKEY,
         SQLITE_CONSTRAINT_ROWID,
         SQLITE_CONSTRAINT_UNIQUE,
     ];
     matches!(error, Error::SqliteFailure(inner, _) if unique.contains(&inner.extended_code))
+}
+
+/// Returns the constraint that rejected a statement. SQLite names it, or its columns, in the text only.
+fn violated(code: i32, text: Option<&str>) -> Option<ErrorCause> {
+    let class = match code {
+        SQLITE_CONSTRAINT_PRIMARYKEY | SQLITE_CONSTRAINT_ROWID | SQLITE_CONSTRAINT_UNIQUE => {
+            ConstraintClass::Unique
+        }
+        SQLITE_CONSTRAINT_CHECK => ConstraintClass::Check,
+        SQLITE_CONSTRAINT_FOREIGNKEY => ConstraintClass::ForeignKey,
+        SQLITE_CONSTRAINT_NOTNULL => ConstraintClass::NotNull,
+        _ => return None,
+    };
+    let name = text.and_then(|text| text.split_once(" constraint failed: "));
+    let violated = ViolatedConstraint::new(class, name.map(|(_, name)| name));
+    Some(ErrorCause::ConstraintViolated(violated))
 }
 
 fn is_missing(text: &str) -> bool {

@@ -34,6 +34,7 @@ fn known_of(n: u8, identity: &str) -> KnownReceipt {
             .unwrap(),
         outcome: ReceiptOutcome::Applied,
         reason: String::new(),
+        constraint: None,
         rows_affected: 1,
         previous_version: None,
         new_version: None,

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use crate::transaction::{LookTarget, Transaction};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
+use synapsor_domain::writeback::ConstraintClass;
+use synapsor_source::ErrorCause;
 use synapsor_source::error::EngineErrorKind;
 
 use super::behaviours::{
@@ -411,6 +413,10 @@ pub(crate) async fn a_violated_constraint_is_reported(db: Db) {
     let fee = [int("fee", 0)];
     let error = transaction.update(&plan, change(&fee, None)).await.unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Constraint);
+    match error.cause {
+        ErrorCause::ConstraintViolated(violated) => assert_eq!(violated.class, ConstraintClass::Check),
+        other => panic!("{other:?}"),
+    }
     drop(transaction);
     assert_eq!(db.text("SELECT fee FROM limited"), "200");
 }

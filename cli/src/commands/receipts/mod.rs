@@ -8,6 +8,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::writeback::Receipt;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use crate::Context;
@@ -160,6 +161,14 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
     Ok(Exit::Ok)
 }
 
+fn outcome(receipt: &Receipt) -> String {
+    let reason = safe(&receipt.reason);
+    match &receipt.constraint {
+        Some(violated) => format!("{} {reason}: {}", receipt.outcome, safe(&violated.to_string())),
+        None => format!("{} {reason}", receipt.outcome),
+    }
+}
+
 fn print(signed: &SignedReceipt) -> Result<(), ExitError> {
     let r = &signed.receipt;
     let version = |v: &Option<synapsor_domain::value::Value>| {
@@ -169,7 +178,7 @@ fn print(signed: &SignedReceipt) -> Result<(), ExitError> {
     let fields = [
         ("proposal", r.proposal_id.to_string()),
         ("digest", r.proposal_digest.to_string()),
-        ("outcome", format!("{} {}", r.outcome, safe(&r.reason))),
+        ("outcome", outcome(r)),
         ("affected rows", r.rows_affected.to_string()),
         (
             "version",

@@ -387,7 +387,10 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> ApplyOutcome {
         Status::AlreadyApplied => status.as_str().to_owned(),
         _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
     };
-    let message = format!("the proposal had already ended at {}", receipt.created_at);
+    let mut message = format!("the proposal had already ended at {}", receipt.created_at);
+    if let Some(violated) = &receipt.constraint {
+        message.push_str(&format!(": the {violated} rejected the change"));
+    }
     ApplyOutcome {
         status,
         result,

@@ -56,6 +56,7 @@ fn receipt(looked: &ProposalView, outcome: ReceiptOutcome) -> Receipt {
         proposal_digest: looked.attested.digest(),
         outcome,
         reason: String::new(),
+        constraint: None,
         rows_affected: 1,
         previous_version: None,
         new_version: None,

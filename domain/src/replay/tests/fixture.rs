@@ -310,6 +310,7 @@ fn receipt() -> Receipt {
         proposal_digest: digest("filled in"),
         outcome: ReceiptOutcome::Applied,
         reason: String::new(),
+        constraint: None,
         rows_affected: 1,
         previous_version: Some(Value::int(7)),
         new_version: Some(Value::int(8)),

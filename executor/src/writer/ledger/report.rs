@@ -34,7 +34,12 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
         ReceiptOutcome::Conflict => {
             "the row is no longer the one that was reviewed; nothing was written".to_owned()
         }
-        ReceiptOutcome::Failed => "the write was rolled back; nothing was written".to_owned(),
+        ReceiptOutcome::Failed => match &receipt.constraint {
+            Some(violated) => format!(
+                "the {violated} rejected the change; nothing was written; propose values that it accepts"
+            ),
+            None => "the write was rolled back; nothing was written".to_owned(),
+        },
         ReceiptOutcome::Rejected
         | ReceiptOutcome::Cancelled
         | ReceiptOutcome::Expired
