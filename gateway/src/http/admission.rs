@@ -17,6 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::authentication::Authenticator;
 use super::callers::{CallerLimits, CallerQuota};
 use super::guarded_body;
+use super::revision_router::session_of;
+use super::sessions::Sessions;
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
 use crate::message_validation::{self, BadMessage, MessageKind, ValidatedMessage};
@@ -37,19 +39,29 @@ pub(super) struct RequestLimiter {
     streams: Arc<Semaphore>,
     pub(super) callers: CallerLimits,
     gate: Arc<Authenticator>,
+    sessions: Arc<Sessions>,
 }
 
 /// Permit of the caller and permit of the whole gateway.
 type RequestPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
 impl RequestLimiter {
-    pub(super) fn new(per_second: NonZeroU32, gate: Arc<Authenticator>) -> Self {
+    pub(super) fn new(per_second: NonZeroU32, gate: Arc<Authenticator>, sessions: Arc<Sessions>) -> Self {
         Self {
             requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             callers: CallerLimits::new(per_second),
             gate,
+            sessions,
         }
+    }
+
+    /// Takes one request from the rate of the caller, or of its session. An id that is not one of its sessions counts as
+    /// none: a client could make up any number of them.
+    fn take_rate(&self, caller: &Caller, standing: &CallerQuota, headers: &HeaderMap) -> Result<(), u64> {
+        let named = session_of(headers).ok().flatten();
+        let session = named.filter(|id| self.sessions.is_of(id, caller.key()));
+        self.callers.take(standing, session.as_deref())
     }
 
     fn request(&self, standing: &CallerQuota) -> Result<RequestPermits, Box<Response>> {
@@ -88,7 +100,7 @@ pub(super) async fn admit(
     let Some(standing) = admission.callers.standing(caller.key()) else {
         return busy();
     };
-    if let Err(seconds) = standing.take() {
+    if let Err(seconds) = admission.take_rate(&caller, &standing, request.headers()) {
         return refused_for_now(HttpError::RateLimited, seconds);
     }
     let opens_stream = request.method() == Method::GET;

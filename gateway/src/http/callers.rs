@@ -10,6 +10,8 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::sync::Semaphore;
 
+use super::sessions::SESSIONS_PER_CALLER_MAX;
+
 const CALLERS_MAX: usize = 10_000;
 const REQUESTS_IN_FLIGHT_MAX: usize = 64;
 const STREAMS_MAX: usize = 64;
@@ -18,10 +20,13 @@ const BURST_SECONDS: u32 = 4;
 /// After this idle time the bucket is full again, so evicting the caller loses nothing.
 const EVICT_AFTER: Duration = Duration::from_secs(2 * BURST_SECONDS as u64);
 
-/// Recently active callers.
+/// Recently active callers, and their sessions.
 #[derive(Debug)]
 pub(super) struct CallerLimits {
+    /// Of one session, and of a caller's requests outside sessions.
     quota: Quota,
+    /// Of everything that a caller sends.
+    total: Quota,
     known: Mutex<HashMap<Arc<str>, Known>>,
 }
 
@@ -31,19 +36,25 @@ struct Known {
     used: Instant,
 }
 
-/// Remaining limits of one caller.
+/// Remaining limits of one caller or session.
 #[derive(Debug)]
 pub(super) struct CallerQuota {
     bucket: DefaultDirectRateLimiter,
+    total: DefaultDirectRateLimiter,
     pub(super) requests: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
 }
 
 impl CallerLimits {
     pub(super) fn new(per_second: NonZeroU32) -> Self {
-        let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
+        let quota = |per_second: NonZeroU32| {
+            let burst = per_second.saturating_mul(NonZeroU32::MIN.saturating_add(BURST_SECONDS - 1));
+            Quota::per_second(per_second).allow_burst(burst)
+        };
+        let sessions = u32::try_from(SESSIONS_PER_CALLER_MAX).unwrap_or(u32::MAX);
         Self {
-            quota: Quota::per_second(per_second).allow_burst(burst),
+            quota: quota(per_second),
+            total: quota(per_second.saturating_mul(NonZeroU32::MIN.saturating_add(sessions - 1))),
             known: Mutex::default(),
         }
     }
@@ -64,6 +75,7 @@ impl CallerLimits {
         }
         let standing = Arc::new(CallerQuota {
             bucket: RateLimiter::direct(self.quota),
+            total: RateLimiter::direct(self.total),
             requests: Arc::new(Semaphore::new(REQUESTS_IN_FLIGHT_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
         });
@@ -73,6 +85,18 @@ impl CallerLimits {
         };
         known.insert(key.into(), entry);
         Some(standing)
+    }
+
+    /// Takes one request of a caller, from the rate of its session if it has one. The sessions of a caller count
+    /// apart, so that a busy one leaves the others their rate; together they have the rate of as many as a caller
+    /// may have. The error is the wait time in whole seconds; of a session that cannot be counted, one second.
+    pub(super) fn take(&self, caller: &CallerQuota, session: Option<&str>) -> Result<(), u64> {
+        wait(&caller.total)?;
+        match session {
+            None => caller.take(),
+            // No key of a caller contains this character.
+            Some(id) => self.standing(&format!("session\0{id}")).ok_or(1_u64)?.take(),
+        }
     }
 
     /// Evicts idle callers.
@@ -93,13 +117,17 @@ fn sweep(known: &mut HashMap<Arc<str>, Known>, now: Instant) {
 }
 
 impl CallerQuota {
-    /// Takes one request from the rate limit. The error is the wait time in whole seconds.
-    pub(super) fn take(&self) -> Result<(), u64> {
-        self.bucket.check().map_err(|not_until| {
-            let wait = not_until.wait_time_from(DefaultClock::default().now());
-            wait.as_secs() + 1
-        })
+    fn take(&self) -> Result<(), u64> {
+        wait(&self.bucket)
     }
+}
+
+/// Takes one request from a bucket. The error is the wait time in whole seconds.
+fn wait(bucket: &DefaultDirectRateLimiter) -> Result<(), u64> {
+    bucket.check().map_err(|not_until| {
+        let wait = not_until.wait_time_from(DefaultClock::default().now());
+        wait.as_secs() + 1
+    })
 }
 
 #[cfg(test)]
@@ -117,6 +145,24 @@ mod tests {
         assert!((20..25).contains(&taken("b")));
         assert_eq!(taken("a"), 0);
         assert_eq!(callers.standing("a").unwrap().take(), Err(1));
+    }
+
+    #[test]
+    fn sessions_of_a_caller_have_separate_buckets_within_a_total() {
+        let callers = CallerLimits::new(NonZeroU32::new(5).unwrap());
+        let caller = callers.standing("a").unwrap();
+        let taken = |session: Option<&str>| {
+            (0..50)
+                .take_while(|_| callers.take(&caller, session).is_ok())
+                .count()
+        };
+        assert!((20..25).contains(&taken(Some("one"))));
+        assert!((20..25).contains(&taken(Some("two"))));
+        assert!((20..25).contains(&taken(None)));
+        assert_eq!(taken(Some("one")), 0);
+        let all: usize = (0..100).map(|n| taken(Some(&format!("s{n}")))).sum();
+        // 32 sessions have 20 requests each.
+        assert!(all < 32 * 25, "{all}");
     }
 
     #[test]

@@ -73,11 +73,13 @@ pub async fn serve<H: ServerHandler + Clone>(
     let address = listener
         .local_addr()
         .map_err(|error| cannot_listen(settings.listen, &error))?;
+    let sessions = Arc::new(Sessions::new(settings.session_idle));
+    let limiter = RequestLimiter::new(settings.per_second, gate.clone(), sessions.clone());
     let stack = Stack {
         names: Arc::new(settings.names(address)),
-        admission: Arc::new(RequestLimiter::new(settings.per_second, gate.clone())),
+        admission: Arc::new(limiter),
         gate,
-        sessions: Arc::new(Sessions::new(settings.session_idle)),
+        sessions,
     };
     let upkeep = MaintenanceTask {
         admission: stack.admission.clone(),

@@ -186,7 +186,7 @@ fn is_revision(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Returns the session id if the request names exactly one; several are an error.
-fn session_of(headers: &HeaderMap) -> Result<Option<String>, ()> {
+pub(super) fn session_of(headers: &HeaderMap) -> Result<Option<String>, ()> {
     let mut named = headers.get_all(SESSION_ID).iter();
     match (named.next(), named.next()) {
         (None, _) => Ok(None),

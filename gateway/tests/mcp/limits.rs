@@ -38,6 +38,48 @@ async fn rate_limited_caller_gets_retry_after_others_are_served() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_of_one_token_have_separate_rates() {
+    let world = GatewayFixture::start().await;
+    let served = served(&world, &["--rate-per-second", "1"]).await;
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"},
+    }});
+    let mut sessions = Vec::new();
+    for _ in 0..2 {
+        let reply = served.post_as(TOKEN, "", &body.to_string()).await;
+        sessions.push(reply.header("mcp-session-id").unwrap().to_owned());
+    }
+    let ask = async |session: &str| {
+        let line = format!("Mcp-Session-Id: {session}");
+        served.post_as(TOKEN, &line, &ping()).await.status
+    };
+    let busy = async {
+        let mut taken = 0;
+        while ask(&sessions[0]).await != 429 {
+            taken += 1;
+        }
+        taken
+    };
+    let taken = tokio::time::timeout(PATIENCE, busy).await.unwrap();
+    assert!(taken >= 4, "{taken}");
+    assert_eq!(
+        ask(&sessions[1]).await,
+        200,
+        "another session of the token is served"
+    );
+    // Ids that are no sessions of this caller share one rate, however many there are.
+    let made_up = async {
+        let mut n = 0;
+        while ask(&format!("{n:040}")).await != 429 {
+            n += 1;
+        }
+        n
+    };
+    let answered = tokio::time::timeout(PATIENCE, made_up).await.unwrap();
+    assert!(answered < 20, "{answered}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rejects_compressed_bodies_and_other_media_types() {
     let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;

@@ -15,7 +15,7 @@ use synapsor_chassis::random;
 pub(super) use manager::CallerSessionManager;
 
 const SESSIONS_MAX: usize = 1_000;
-const SESSIONS_PER_CALLER_MAX: usize = 32;
+pub(super) const SESSIONS_PER_CALLER_MAX: usize = 32;
 /// Maximum number of streams per session that no request opened.
 const LISTENERS_MAX: usize = 4;
 const LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -94,6 +94,14 @@ impl Sessions {
             .values()
             .filter(|session| !self.is_over(session, now))
             .count()
+    }
+
+    /// Returns whether `id` is a session of `owner`.
+    pub(super) fn is_of(&self, id: &str, owner: &str) -> bool {
+        let now = Instant::now();
+        let all = self.lock();
+        let session = all.get(id).filter(|session| *session.owner == *owner);
+        session.is_some_and(|session| !self.is_over(session, now))
     }
 
     /// Marks the session `id` as in use, if it belongs to `owner`.
