@@ -472,3 +472,37 @@ fn next_steps_of_init_work_as_printed() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn computed_tenant_column_makes_a_table_writable() -> anyhow::Result<()> {
+    let place = orders()?;
+    Connection::open(place.path("shop.db"))?
+        .execute_batch("ALTER TABLE orders ADD COLUMN tenant_id TEXT GENERATED ALWAYS AS ('acme') VIRTUAL")?;
+    let init = [
+        "init",
+        "--table",
+        "main.orders",
+        "--tenant-column",
+        "tenant_id",
+        "--mode",
+        "review",
+        "--patch",
+        "status=arg:status",
+        "--conflict-advance",
+        "increment",
+    ];
+    let drafted = place.ok(&init)?;
+    assert!(!drafted.stderr.contains("by its name alone"), "{drafted}");
+    follow(&place, &drafted.stdout)?;
+    place.write("change.json", "{\"order_id\": 1, \"status\": \"packed\"}")?;
+    place.ok(&["propose", "order.propose_order_update", "--input", "change.json"])?;
+    let shown = place.ok(&["proposals", "show", "latest"])?.stdout;
+    assert!(shown.contains("side effects    none known"), "{shown}");
+    place.ok(&["proposals", "approve", "latest", "--yes"])?;
+    place.ok(&["apply", "latest"])?;
+    let status: String =
+        Connection::open(place.path("shop.db"))?
+            .query_row("SELECT status FROM orders", [], |row| row.get(0))?;
+    assert_eq!(status, "packed");
+    Ok(())
+}

@@ -94,7 +94,7 @@ async fn reject_all(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    check_consent(args, session.trust().environment)?;
+    check_consent(&args.confirm, named, session.trust().environment)?;
     let selected = selected(named, args, session).await?;
     let question = format!("reject these {} proposals", selected.len());
     output::note(READABLE);
@@ -148,16 +148,20 @@ async fn one_of_all(
 
 /// A short code belongs to one proposal. Outside dev a filter could select proposals that arrived since the operator
 /// looked.
-fn check_consent(args: &Reject, environment: DeploymentEnvironment) -> Result<(), ExitError> {
-    if args.confirm.code.is_some() {
+fn check_consent(
+    confirm: &ConfirmOptions,
+    named: &[String],
+    environment: DeploymentEnvironment,
+) -> Result<(), ExitError> {
+    if confirm.code.is_some() {
         return Err(ExitError::new(
             ErrorCode::CodeMismatch,
             "--code belongs to one proposal, but several are selected",
         )
         .with_fix("omit --code, or name one proposal"));
     }
-    let is_vague = args.proposals.is_empty() || args.proposals.iter().any(|name| name == "latest");
-    if args.confirm.yes && is_vague && environment != DeploymentEnvironment::Dev {
+    let is_vague = named.is_empty() || named.iter().any(|name| name == "latest");
+    if confirm.yes && is_vague && environment != DeploymentEnvironment::Dev {
         return Err(ExitError::new(
             ErrorCode::LatestRefused,
             "outside dev, --yes accepts only proposals that are named by id: a newer one may have arrived",
@@ -242,5 +246,35 @@ fn reject_message(rejected: &Rejected) -> String {
             "Blocked on this writer only: the source database is unreachable, so no tombstone was written."
                 .to_owned()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_are_rejected_without_prompt_only_by_id_outside_dev() {
+        let confirm = |yes, code: Option<&str>| ConfirmOptions {
+            yes,
+            code: code.map(str::to_owned),
+            actor: None,
+        };
+        let named = ["wrp_01".to_owned(), "wrp_02".to_owned()];
+        let latest = ["wrp_01".to_owned(), "latest".to_owned()];
+        let code = |confirm, named: &[String], environment| {
+            check_consent(&confirm, named, environment).map_err(|error| error.code())
+        };
+        for environment in [DeploymentEnvironment::Staging, DeploymentEnvironment::Production] {
+            assert_eq!(code(confirm(true, None), &named, environment), Ok(()));
+            for vague in [&[][..], &latest] {
+                let refused = code(confirm(true, None), vague, environment);
+                assert_eq!(refused, Err(ErrorCode::LatestRefused));
+                assert_eq!(code(confirm(false, None), vague, environment), Ok(()));
+            }
+        }
+        assert_eq!(code(confirm(true, None), &[], DeploymentEnvironment::Dev), Ok(()));
+        let coded = code(confirm(true, Some("ABCD")), &named, DeploymentEnvironment::Dev);
+        assert_eq!(coded, Err(ErrorCode::CodeMismatch));
     }
 }
