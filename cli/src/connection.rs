@@ -1,6 +1,6 @@
 //! Connects a command to the services: local ones, started on demand, or services that the command line names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::grpc_channel::Channel;
@@ -169,6 +169,11 @@ impl LedgerConnection {
         } else {
             self.writer(context).await.map(|_| ())
         }
+    }
+
+    /// Log of a writer that was started for this command.
+    pub(crate) fn writer_log(&self) -> Option<&Path> {
+        self.writer.as_ref().and_then(Child::log)
     }
 
     /// Returns the writer for dry run, reject and status: the first in `--writer`, or a local one.

@@ -1,4 +1,4 @@
-//! Cause of a rejected call, from the log of a process that this command started. The result envelope, which an agent
+//! Cause of a rejected call or a failed attempt, from the log of a process that this command started. The result envelope, which an agent
 //! sees, has only the public code and text; the log belongs to the operator.
 
 use std::path::Path;
@@ -8,26 +8,28 @@ use synapsor_chassis::files;
 
 /// Maximum size of a log that is read, in bytes.
 const LOG_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Messages of the log entries about a rejected call: the reader's and the gateway's.
-const MESSAGES: [&str; 2] = ["call rejected", "call failed"];
+/// Messages of the log entries about a rejected call, the reader's and the gateway's, and about a failed attempt of the
+/// writer.
+const MESSAGES: [&str; 3] = ["call rejected", "call failed", "database not usable"];
 
-/// What the process logged about a rejected call.
+/// What the process logged about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct RefusalCause {
     /// Code of its own, before it is reduced to one that agents see.
     pub(crate) code: String,
-    pub(crate) correlation_id: String,
+    /// Absent for an attempt.
+    pub(crate) correlation_id: Option<String>,
     /// Sentence about the cause; may be empty.
     pub(crate) text: String,
     pub(crate) fix: Option<String>,
 }
 
-/// Returns the newest entry about a rejected call, of this correlation id if one is known.
+/// Returns the newest entry, of this correlation id if one is known.
 pub(crate) fn find(log: &Path, correlation_id: Option<&str>) -> Option<RefusalCause> {
     let bytes = files::read_bounded(log, LOG_BYTES_MAX).ok()?;
     let text = String::from_utf8_lossy(&bytes);
     let mut entries = text.lines().rev().filter_map(parse);
-    entries.find(|entry| correlation_id.is_none_or(|id| entry.correlation_id == id))
+    entries.find(|entry| correlation_id.is_none_or(|id| entry.correlation_id.as_deref() == Some(id)))
 }
 
 fn parse(line: &str) -> Option<RefusalCause> {
@@ -42,7 +44,7 @@ fn parse(line: &str) -> Option<RefusalCause> {
     };
     Some(RefusalCause {
         code: field(fields, "code")?,
-        correlation_id: field(fields, "correlation_id")?,
+        correlation_id: field(fields, "correlation_id"),
         text,
         fix,
     })
@@ -83,15 +85,15 @@ mod tests {
     fn entries_of_reader_and_gateway_are_parsed() {
         let reader = parse(READER).unwrap();
         assert_eq!(
-            (reader.code.as_str(), reader.correlation_id.as_str()),
-            ("SOURCE_UNAVAILABLE", "qa_01")
+            (reader.code.as_str(), reader.correlation_id.as_deref()),
+            ("SOURCE_UNAVAILABLE", Some("qa_01"))
         );
         assert_eq!(reader.text, "the database at 127.0.0.1:1 refused \"it\"");
         assert_eq!(reader.fix.as_deref(), Some("check host and port"));
         let gateway = parse(GATEWAY).unwrap();
         assert_eq!(
-            (gateway.correlation_id.as_str(), gateway.text.as_str()),
-            ("4f2a", "connection lost")
+            (gateway.correlation_id.as_deref(), gateway.text.as_str()),
+            (Some("4f2a"), "connection lost")
         );
         assert_eq!(gateway.fix, None);
     }
@@ -102,7 +104,6 @@ mod tests {
             "",
             "call rejected",
             "INFO x: call served code=A correlation_id=qa_1",
-            "x: call rejected code=A",
         ] {
             assert_eq!(parse(line), None, "{line}");
         }
@@ -117,7 +118,7 @@ mod tests {
             format!("{READER}\n{}\nother\n", READER.replace("qa_01", "qa_02")),
         )
         .unwrap();
-        let found = |id| find(&log, id).map(|cause| cause.correlation_id);
+        let found = |id| find(&log, id).and_then(|cause| cause.correlation_id);
         assert_eq!(found(None).as_deref(), Some("qa_02"));
         assert_eq!(found(Some("qa_01")).as_deref(), Some("qa_01"));
         assert_eq!(found(Some("qa_03")), None);

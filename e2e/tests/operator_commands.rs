@@ -336,6 +336,39 @@ fn unusable_database_is_named_with_host_port_reason_and_fix() -> anyhow::Result<
 }
 
 #[test]
+fn cause_of_a_failed_attempt_reaches_the_operator_only() -> anyhow::Result<()> {
+    let mut place = CliFixture::new()?;
+    place.approved(INVOICE, "goodwill")?;
+    // Another program holds the lock of the file.
+    let other = Connection::open(place.path("billing.db"))?;
+    other.execute_batch("BEGIN IMMEDIATE")?;
+    let ran = place.run(&["apply", "latest", "--wait", "10"])?;
+    ensure!(ran.exit != Some(0), "{ran}");
+    assert!(
+        ran.stdout.contains("cause     SOURCE_") && ran.stdout.contains(": the database "),
+        "{ran}"
+    );
+    assert!(ran.stdout.contains("\nfix: "), "{ran}");
+    let records = place.ok(&["events", "tail", "--json", "--details"])?.stdout;
+    assert!(
+        !records.contains("the database did not answer") && !records.contains("fix: "),
+        "{records}"
+    );
+    other.execute_batch("ROLLBACK")?;
+    drop(other);
+
+    place.wait_until_alone(WAIT)?;
+    place.set("BILLING_WRITE_URL", "sqlite:///nowhere/billing.db");
+    let ran = place.run(&["apply", "latest", "--wait", "10"])?;
+    ensure!(ran.exit != Some(0), "{ran}");
+    assert!(
+        ran.stdout.contains("billing_db") && ran.stdout.contains("fix: correct the URL"),
+        "{ran}"
+    );
+    Ok(())
+}
+
+#[test]
 fn input_is_printed_as_it_was_given() -> anyhow::Result<()> {
     let place = CliFixture::new()?;
     place.write("call.json", &json!({"invoice_id": INVOICE}).to_string())?;

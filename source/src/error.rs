@@ -116,7 +116,7 @@ impl fmt::Display for EngineError {
 impl std::error::Error for EngineError {}
 
 /// Describes the error for the log of this process, which belongs to the operator.
-fn for_operator(error: &EngineError) -> String {
+pub fn for_operator(error: &EngineError) -> String {
     let explained = explain(error);
     let detail = match error.detail.as_str() {
         "" => error.reason(),

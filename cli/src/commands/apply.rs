@@ -12,6 +12,7 @@ use synapsor_domain::writeback::DryRunVerdict;
 
 use super::confirm::ConfirmOptions;
 use super::proposals::page;
+use super::smoke;
 use crate::Context;
 use crate::clients::Preview;
 use crate::connection::LedgerConnection;
@@ -86,6 +87,9 @@ pub(super) fn print_outcome(looked: &ProposalView, applied: &ApplyOutcome) -> Re
     }
     if let (Some(until), false) = (applied.order_valid_until, ends(applied.status)) {
         output::line(format!("    the order is valid until {until}"))?;
+    }
+    if let Some(cause) = &applied.cause {
+        smoke::show_logged_cause(cause)?;
     }
     if let Some(fix) = &applied.fix {
         output::line(format!("fix: {fix}"))?;

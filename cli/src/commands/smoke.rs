@@ -13,6 +13,7 @@ use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, change_lines};
 use synapsor_domain::value::Value;
 
 use crate::mcp_client::{McpClient, ToolCallResult, shown};
+use crate::refusal_cause::RefusalCause;
 use crate::{Context, contract_file, output, readable};
 
 const TEXT_SAMPLE: &str = "sample";
@@ -279,17 +280,29 @@ fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
             None => Ok(()),
         };
     };
+    show_logged_cause(cause)?;
+    if cause.fix.is_none() {
+        output::line(
+            "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback \
+             doctor --check-db`",
+        )?;
+    }
+    Ok(())
+}
+
+/// Prints a cause with its id and its fix, as far as they are known.
+pub(super) fn show_logged_cause(cause: &RefusalCause) -> Result<(), ExitError> {
     output::line(format!(
         "cause     {}: {}",
         output::safe(&cause.code),
         output::safe(&cause.text)
     ))?;
-    output::line(format!("call      {}", output::safe(&cause.correlation_id)))?;
+    if let Some(id) = &cause.correlation_id {
+        output::line(format!("call      {}", output::safe(id)))?;
+    }
     match &cause.fix {
         Some(fix) => output::line(format!("fix: {}", output::safe(fix))),
-        None => output::line(
-            "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback doctor --check-db`",
-        ),
+        None => Ok(()),
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn applied(looked: &ProposalView, applied: &ApplyOutcome) -> Json {
     object.insert("result".to_owned(), json!(applied.result));
     object.insert("message".to_owned(), json!(applied.message));
     object.insert("fix".to_owned(), json!(applied.fix));
+    object.insert("cause".to_owned(), json!(applied.cause));
     object.insert("order_digest".to_owned(), json!(applied.order_digest));
     object.insert("order_valid_until".to_owned(), json!(applied.order_valid_until));
     object.insert(

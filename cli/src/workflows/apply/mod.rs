@@ -25,6 +25,7 @@ use crate::clients::{
 };
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
+use crate::refusal_cause::{self, RefusalCause};
 use crate::sign::{self, Terms};
 
 /// Status of an apply when the wait ended.
@@ -84,6 +85,8 @@ pub(crate) struct ApplyOutcome {
     pub(crate) message: String,
     /// Fix, if known.
     pub(crate) fix: Option<String>,
+    /// Cause that a writer of this command logged, if nothing was applied. No part of any record.
+    pub(crate) cause: Option<RefusalCause>,
     /// Digest of the submitted order; absent when the proposal had already ended.
     pub(crate) order_digest: Option<Digest>,
     /// Time until which the order is valid.
@@ -129,6 +132,14 @@ pub(crate) async fn apply(
             outcome.message = format!("{} ({})", outcome.message, failure.message());
             outcome.fix = failure.fix().map(str::to_owned);
         }
+    }
+    if matches!(
+        outcome.status,
+        Status::Refused | Status::Retryable | Status::NoWriter | Status::InDoubt
+    ) {
+        outcome.cause = session
+            .writer_log()
+            .and_then(|log| refusal_cause::find(log, None));
     }
     Ok(outcome)
 }
@@ -326,6 +337,7 @@ impl OutcomeWatcher<'_> {
             result: status.as_str().to_owned(),
             message,
             fix: None,
+            cause: None,
             order_digest: None,
             order_valid_until: None,
             receipt: None,
@@ -340,6 +352,7 @@ fn withdrawn(withdrawal: &Withdrawal) -> ApplyOutcome {
         result: AttemptResult::from_outcome(ReceiptOutcome::Cancelled, "").to_string(),
         message: format!("its caller withdrew the proposal at {}", withdrawal.at),
         fix: None,
+        cause: None,
         order_digest: None,
         order_valid_until: None,
         receipt: None,
@@ -364,6 +377,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOut
         result: report.result.to_string(),
         message: report.message.clone(),
         fix: report.result.refused_code().and_then(fix_of).map(str::to_owned),
+        cause: None,
         order_digest: None,
         order_valid_until: None,
         receipt,
@@ -396,6 +410,7 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> ApplyOutcome {
         result,
         message,
         fix: None,
+        cause: None,
         order_digest: None,
         order_valid_until: None,
         receipt: Some(signed),

@@ -4,6 +4,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::writeback::Receipt;
+use synapsor_source::error::{for_operator, source_refusal};
 use synapsor_source::{EngineError, EngineErrorKind};
 use synapsor_writeback::{ApplyResult, LostReceipts, RefusedBy, UnprovenReceipt, Unusable};
 
@@ -86,7 +87,10 @@ pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
         })),
         ApplyResult::Refused(RefusedBy::Receipt(unusable)) => unusable_step(unusable),
         ApplyResult::Refused(RefusedBy::EffectLost(lost)) => AttemptStep::EffectLost(lost),
-        ApplyResult::Retryable(error) => AttemptStep::Retry(error.reason(), BackoffClass::of(&error)),
+        ApplyResult::Retryable(error) => {
+            log_unusable(&error);
+            AttemptStep::Retry(error.reason(), BackoffClass::of(&error))
+        }
         ApplyResult::VersionNotAdvanced => AttemptStep::Retry(VERSION_NOT_ADVANCED, BackoffClass::Tick),
         ApplyResult::Stale => AttemptStep::Outdated,
         ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
@@ -106,8 +110,14 @@ pub(super) fn unidentified(error: &EngineError) -> AttemptStep {
     )))
 }
 
+/// Logs the cause for the operator; the signed report has only its class.
+fn log_unusable(error: &EngineError) {
+    let code = source_refusal(error).code;
+    tracing::warn!(%code, detail = for_operator(error).as_str(), "database not usable");
+}
+
 pub(super) fn unusable(error: &EngineError) -> AttemptStep {
-    tracing::warn!(reason = error.reason(), detail = %error.detail, "database not usable");
+    log_unusable(error);
     if error.is_retryable() {
         AttemptStep::Retry(error.reason(), BackoffClass::of(error))
     } else {
