@@ -71,7 +71,7 @@ http_errors! {
     ContentTypeNotJson = "content_type_not_json", 415;
     /// The caller has too many requests in progress: wait for one to end.
     CallerBusy = "busy", 429;
-    /// The caller sent more requests than its rate limit: wait as long as `Retry-After` states.
+    /// The session, or the caller outside its sessions, sent more requests than its rate limit: wait as long as `Retry-After` states.
     RateLimited = "rate_limited", 429;
     /// The session has too many open streams: close one.
     TooManyStreams = "too_many_streams", 429;

@@ -94,6 +94,11 @@ fn operator_reads_what_a_long_change_changes() -> anyhow::Result<()> {
     assert_eq!(object["review_is_abbreviated"], json!(true));
     let code = object["short_code"].as_str().context("code")?.to_owned();
     place.ok(&["proposals", "approve", "latest", "--yes", "--code", &code])?;
+    let rehearsed = place.ok(&["apply", "latest", "--dry-run"])?.stdout;
+    assert!(
+        rehearsed.contains(&TRANSFER[1..]) && rehearsed.len() < 4_000,
+        "{rehearsed}"
+    );
     let applied = place.json(&["apply", "latest"])?;
     assert_eq!(applied["status"], json!("applied"), "{applied}");
     let stored: String =

@@ -6,8 +6,9 @@ use clap::Args as ClapArgs;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::proposal::GuardKind;
-use synapsor_domain::review::shown;
+use synapsor_domain::review::{SHORT_VALUE_CHARS, change_lines, shown};
 use synapsor_domain::trust::DeploymentEnvironment;
+use synapsor_domain::value::{Value, find};
 use synapsor_domain::writeback::DryRunVerdict;
 
 use super::confirm::ConfirmOptions;
@@ -181,8 +182,17 @@ fn rehearsed(looked: &ProposalView, preview: &Preview, context: &Context) -> Res
     } else {
         output::line(format!("Dry run (rolled back): {}", preview.verdict))?;
         output::line(format!("  {}", safe(&preview.message)))?;
-        for change in &looked.attested.proposal().set {
-            output::line(format!("  {} = {}", safe(&change.column), shown(&change.value)))?;
+        let proposal = looked.attested.proposal();
+        for change in &proposal.set {
+            let spelled = shown(&change.value);
+            if spelled.len() <= SHORT_VALUE_CHARS {
+                output::line(format!("  {} = {spelled}", safe(&change.column)))?;
+                continue;
+            }
+            let null = Value::null();
+            let before = find(&proposal.before, &change.column).unwrap_or(&null);
+            output::line(format!("  {}:", safe(&change.column)))?;
+            output::text(&change_lines(before, &change.value))?;
         }
         output::line("    no data was changed")?;
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, byte_order};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::{files::MODE_PRIVATE, random};
 use synapsor_codes::ErrorCode;
@@ -257,6 +257,9 @@ fn add(args: &Add, context: &Context) -> Result<(), ExitError> {
                     format!("cannot read stdin: {}", e.kind()),
                 )
             })?;
+        byte_order::strip_mark(&mut bytes).map_err(|byte_order::NotUtf8| {
+            ExitError::new(ErrorCode::EntryUnreadable, "stdin is UTF-16 text").with_fix("pass it as UTF-8")
+        })?;
         bytes
     } else {
         files::read_bounded(&args.file, most)?

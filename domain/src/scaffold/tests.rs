@@ -151,6 +151,20 @@ fn contract_outside_review_mode_has_no_write_url() {
     assert!(!found.contract.contains("write_url_env") && !found.env_example.contains("WRITE"));
 }
 
+#[test]
+fn invalid_draft_is_reported_in_one_line() {
+    let mut choices = orders();
+    choices.read_tool = Some("no dot".to_owned());
+    choices.proposal_tool = Some("no dot either".to_owned());
+    let refused = refused(&choices);
+    assert_eq!(refused.code, ErrorCode::DraftInvalid);
+    assert!(
+        !refused.text.contains('\n') && refused.text.contains("; $."),
+        "{}",
+        refused.text
+    );
+}
+
 /// The inspection with one column of another name or type.
 fn inspection_with(
     column: &str,
