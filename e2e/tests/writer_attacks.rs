@@ -3,6 +3,7 @@
 
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::digest::Digest;
+use synapsor_domain::proposal::Proposal;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::{DeploymentEnvironment, SeparationOfDuties};
@@ -329,6 +330,27 @@ async fn rejects_unattested_or_altered_proposal() -> anyhow::Result<()> {
     harness.refuses(&harness.valid_inputs(), "attestation").await
 }
 
+/// Schema drift ends a proposal only when every other check permits the write.
+#[tokio::test(flavor = "multi_thread")]
+async fn other_defects_outrank_schema_drift() -> anyhow::Result<()> {
+    let mut harness = WriterHarness::open().await?;
+    let drifted = |p: &mut Proposal| p.schema_fingerprint = Digest::of(ObjectKind::Schema, b"{}");
+    let elsewhere = harness.rewritten(|p| {
+        drifted(p);
+        p.source.fingerprint = "sqlite:elsewhere".to_owned();
+    });
+    harness.refuses(&elsewhere, "source").await?;
+    let mut unsigned = harness.rewritten(drifted);
+    unsigned.decisions.clear();
+    harness.refuses(&unsigned, "quorum").await?;
+    let drifted = harness.rewritten(drifted);
+    let report = harness.present(&drifted).await?;
+    let expected = AttemptResult::Failed("schema_drift".to_owned());
+    assert_eq!(report.result, expected, "{}", report.message);
+    assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
+    Ok(())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
@@ -342,8 +364,6 @@ async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()
     harness.refuses(&other_tenant, "plan_mismatch").await?;
     let less_approval = harness.rewritten(|p| p.approval.required_role = "viewer".to_owned());
     harness.refuses(&less_approval, "plan_mismatch").await?;
-    let other_shape = harness.rewritten(|p| p.schema_fingerprint = Digest::of(ObjectKind::Schema, b"{}"));
-    harness.refuses(&other_shape, "schema_drift").await?;
     let other_effects = harness.rewritten(|p| p.side_effects.clear());
     harness.refuses(&other_effects, "plan_mismatch").await?;
     let other_database = harness.rewritten(|p| p.source.fingerprint = "sqlite:elsewhere".to_owned());

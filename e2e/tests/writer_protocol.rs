@@ -264,14 +264,18 @@ async fn rejects_unacknowledged_code_at_proposal_time() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejects_schema_drift_before_the_transaction() -> anyhow::Result<()> {
+async fn ends_proposal_for_schema_drift_before_the_transaction() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let change = "ALTER TABLE invoices ADD COLUMN colour TEXT;";
     harness.deployment().open_database()?.execute_batch(change)?;
     harness.before = harness.deployment().dump()?;
-    let inputs = harness.valid_inputs();
-    harness.refuses(&inputs, "schema_drift").await?;
-    assert_eq!(*harness.ledger.starts.borrow(), 0, "no attempt was announced");
+    let report = present_valid(&mut harness).await?;
+    assert_eq!(report.result, failed("schema_drift"), "{}", report.message);
+    assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
+    assert_eq!(*harness.ledger.starts.borrow(), 1, "its attempt is announced");
+    let again = present_valid(&mut harness).await?;
+    assert_eq!(again.result, failed("schema_drift"), "{}", again.message);
+    assert_eq!(*harness.ledger.starts.borrow(), 1, "the receipt is found");
     Ok(())
 }
 

@@ -65,7 +65,7 @@ impl EndPermit {
 
     pub(crate) const fn outcome(&self) -> (ReceiptOutcome, &'static str) {
         match &self.cause {
-            EndCause::Ending { ending, .. } => (ending.by().outcome(), ""),
+            EndCause::Ending { ending, .. } => (ending.by().outcome(), ending.by().reason()),
             EndCause::Failed { reason, .. } => (ReceiptOutcome::Failed, reason.as_str()),
         }
     }
@@ -209,7 +209,7 @@ impl MayCommit for EndPermit {
         match &self.cause {
             EndCause::Ending { ending, lease } => ReceiptTerms {
                 constraint: None,
-                order_digest: None,
+                order_digest: ending.order_digest(),
                 lease: *lease,
                 ledger_size: ending.ledger_size(),
                 ledger_root: *ending.ledger_root(),

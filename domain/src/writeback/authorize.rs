@@ -158,7 +158,10 @@ fn check_all(
         return Err(NotAuthorized::ending(refusal, EndedBy::Expiry));
     };
     let envelopes = check_ledger(attested, ledger, order, facts)?;
-    let planned = plan_again(attested, facts)?;
+    let planned = plan_again(attested, facts);
+    if let Err(PlanRefusal::Other(refusal)) = planned {
+        return Err(refusal.into());
+    }
     let proposal = attested.proposal();
 
     let judge = VerificationContext {
@@ -201,6 +204,9 @@ fn check_all(
         )
         .into());
     }
+    // An altered table ends the proposal only if nothing else stops the write.
+    let planned = planned
+        .map_err(|refusal| NotAuthorized::by_schema_drift(refusal.into(), approval.order().digest()))?;
     Ok(CheckedApproval {
         planned,
         order_digest: approval.order().digest(),
@@ -267,9 +273,38 @@ impl Planned {
     }
 }
 
-fn plan_again(attested: &VerifiedProposal, facts: &WriterFacts<'_>) -> Result<Planned, PublicError> {
+/// Reasons why a proposal does not match the writer's own contract and database.
+#[derive(Debug)]
+enum PlanRefusal {
+    /// The table was altered after the proposal was made; contract and database are the proposal's.
+    SchemaDrift(PublicError),
+    Other(PublicError),
+}
+
+impl From<PublicError> for PlanRefusal {
+    fn from(refusal: PublicError) -> Self {
+        Self::Other(refusal)
+    }
+}
+
+impl From<PlanRefusal> for PublicError {
+    fn from(refusal: PlanRefusal) -> Self {
+        match refusal {
+            PlanRefusal::SchemaDrift(refusal) | PlanRefusal::Other(refusal) => refusal,
+        }
+    }
+}
+
+fn plan_again(attested: &VerifiedProposal, facts: &WriterFacts<'_>) -> Result<Planned, PlanRefusal> {
     let proposal = attested.proposal();
     let (capability, spec) = check_contract(proposal, facts)?;
+    if proposal.schema_fingerprint != facts.shape.fingerprint() {
+        check_source(proposal, facts)?;
+        return Err(PlanRefusal::SchemaDrift(PublicError::new(
+            ErrorCode::RefusedSchemaDrift,
+            "the table was altered after the proposal was made; submit a new proposal",
+        )));
+    }
     let acknowledged = check_plan(proposal, capability, spec, facts)?;
     check_source(proposal, facts)?;
     Ok(Planned {
@@ -370,12 +405,6 @@ fn check_plan(
             format!("the proposal's {what} does not match the value computed from the contract"),
         )
     };
-    if proposal.schema_fingerprint != facts.shape.fingerprint() {
-        return Err(PublicError::new(
-            ErrorCode::RefusedSchemaDrift,
-            "the table was altered after the proposal was made; submit a new proposal",
-        ));
-    }
     // Checked first, so that the refusal has its own code and not the plan mismatch.
     let acknowledged = change::acknowledged(spec, facts.shape)
         .map_err(|problem| PublicError::new(problem.attempt_code(), problem.text()))?;

@@ -5,6 +5,7 @@ use synapsor_codes::ErrorCode;
 
 use super::ReceiptOutcome;
 use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
+use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::log::Checkpoint;
 use crate::proposal::{Proposal, VerifiedProposal};
@@ -18,6 +19,8 @@ pub enum EndedBy {
     Expiry,
     /// A key, role or quorum that an approval relied on no longer counts.
     Abandonment,
+    /// The target's table was altered after the proposal was made, and everything else permits the write.
+    SchemaDrift,
 }
 
 impl EndedBy {
@@ -27,6 +30,15 @@ impl EndedBy {
             Self::Rejection => ReceiptOutcome::Rejected,
             Self::Expiry => ReceiptOutcome::Expired,
             Self::Abandonment => ReceiptOutcome::Abandoned,
+            Self::SchemaDrift => ReceiptOutcome::Failed,
+        }
+    }
+
+    /// Returns the reason as receipts store it; empty where the outcome says it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Rejection | Self::Expiry | Self::Abandonment => "",
+            Self::SchemaDrift => "schema_drift",
         }
     }
 }
@@ -37,6 +49,7 @@ impl EndedBy {
 pub struct Ending {
     attested: VerifiedProposal,
     by: EndedBy,
+    order_digest: Option<Digest>,
     ledger_size: u64,
     ledger_root: [u8; 32],
 }
@@ -62,6 +75,7 @@ impl Ending {
         Ok(Self {
             attested,
             by: EndedBy::Rejection,
+            order_digest: None,
             ledger_size: 0,
             ledger_root: [0; 32],
         })
@@ -79,6 +93,11 @@ impl Ending {
         self.by
     }
 
+    /// Returns the digest of the order under which the writer saw the cause; `None` for a tombstone.
+    pub const fn order_digest(&self) -> Option<Digest> {
+        self.order_digest
+    }
+
     /// Returns the size of the log that the writer had verified; 0 for a rejection sent directly to the writer.
     pub const fn ledger_size(&self) -> u64 {
         self.ledger_size
@@ -93,8 +112,10 @@ impl Ending {
 #[derive(Debug)]
 pub(super) struct NotAuthorized {
     refusal: PublicError,
-    /// How the proposal can end, when the operators' signatures no longer permit a write.
+    /// How the proposal can end, when the operators' signatures no longer permit a write, or the target never will.
     ends_by: Option<EndedBy>,
+    /// The verified order, for an end by the target.
+    order_digest: Option<Digest>,
 }
 
 impl NotAuthorized {
@@ -102,6 +123,15 @@ impl NotAuthorized {
         Self {
             refusal,
             ends_by: Some(by),
+            order_digest: None,
+        }
+    }
+
+    /// Ends a verified and ordered proposal by the altered table.
+    pub(super) fn by_schema_drift(refusal: PublicError, order: Digest) -> Self {
+        Self {
+            order_digest: Some(order),
+            ..Self::ending(refusal, EndedBy::SchemaDrift)
         }
     }
 }
@@ -112,6 +142,7 @@ impl From<PublicError> for NotAuthorized {
         Self {
             refusal,
             ends_by: None,
+            order_digest: None,
         }
     }
 }
@@ -137,6 +168,7 @@ impl From<ApprovalRefusal> for NotAuthorized {
         Self {
             refusal: refusal.into(),
             ends_by,
+            order_digest: None,
         }
     }
 }
@@ -172,13 +204,20 @@ impl Unauthorized {
         &self.reason.refusal
     }
 
-    /// Returns the right to end the proposal, when the operators' signatures no longer permit a write. Any other
-    /// refusal ends nothing: the proposal waits.
+    /// Returns whether the writer saw the cause in the target, under a verified proposal and order: it can never be
+    /// written.
+    pub fn is_by_target(&self) -> bool {
+        self.reason.ends_by == Some(EndedBy::SchemaDrift)
+    }
+
+    /// Returns the right to end the proposal, when the operators' signatures no longer permit a write, or the target
+    /// never will. Any other refusal ends nothing: the proposal waits.
     pub fn into_ending(self) -> Result<Ending, PublicError> {
         match self.reason.ends_by {
             Some(by) => Ok(Ending {
                 attested: self.attested,
                 by,
+                order_digest: self.reason.order_digest,
                 ledger_size: self.ledger_size,
                 ledger_root: self.ledger_root,
             }),

@@ -263,7 +263,14 @@ impl AttemptRun<'_> {
         match judged {
             Err(step) => step,
             Ok(AuthorizeResult::Unauthorized(unauthorized)) if in_doubt => {
-                tombstone_open_attempt(writer, job, *unauthorized).await
+                end_proposal(writer, job, *unauthorized, job.lease.attempt).await
+            }
+            // What the target can never take ends the proposal, in an attempt that the ledger knows.
+            Ok(AuthorizeResult::Unauthorized(unauthorized)) if unauthorized.is_by_target() => {
+                if let Err(step) = start_attempt(writer, &job.lease, number).await {
+                    return step;
+                }
+                end_proposal(writer, job, *unauthorized, *number).await
             }
             Ok(AuthorizeResult::Unauthorized(unauthorized)) => {
                 AttemptStep::Report(refused(unauthorized.refusal()))
@@ -377,16 +384,21 @@ async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Resu
     hit(CrashPoint::AfterStart).await.map_err(|_| away())
 }
 
-/// An earlier attempt may still be running, and signatures no longer permit another one: only winning the
-/// receipt's key ends it. Errors unrelated to the signatures wait.
-async fn tombstone_open_attempt(writer: &Writer, job: &LeasedJob, unauthorized: Unauthorized) -> AttemptStep {
+/// Ends a proposal whose write is not authorized. An earlier attempt may still be running, so only winning the
+/// receipt's key ends it. Errors unrelated to the signatures and the target wait.
+async fn end_proposal(
+    writer: &Writer,
+    job: &LeasedJob,
+    unauthorized: Unauthorized,
+    attempt: u32,
+) -> AttemptStep {
     let ending = match unauthorized.into_ending() {
         Ok(ending) => ending,
         Err(refusal) => return AttemptStep::Report(refused(&refusal)),
     };
     let lease = LeaseTerms {
         fence: job.lease.fence,
-        attempt: job.lease.attempt,
+        attempt,
     };
     step_of(writer, writer.core.end(EndPermit::new(ending, lease)).await)
 }

@@ -6,7 +6,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, EndedBy, Receipt, ReceiptOutcome};
 
 use crate::writer::Writer;
 use crate::writer::ledger::client::{Lease, LeasedJob};
@@ -38,6 +38,9 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
             Some(violated) => format!(
                 "the {violated} rejected the change; nothing was written; propose values that it accepts"
             ),
+            None if receipt.reason == EndedBy::SchemaDrift.reason() => {
+                "the table was altered after the proposal was made; nothing was written; submit a new proposal".to_owned()
+            }
             None => "the write was rolled back; nothing was written".to_owned(),
         },
         ReceiptOutcome::Rejected
