@@ -202,7 +202,10 @@ mod tests {
     #[test]
     fn each_code_is_upper_case_or_a_reason_of_the_writer() {
         let is_reason = |text: &str| text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        let is_upper = |text: &str| text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_');
+        let is_upper = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+        };
         for code in ErrorCode::ALL.iter().copied() {
             let reason = code.refused_reason().or(code.retryable_reason());
             assert!(reason.map_or(is_upper(code.as_str()), is_reason), "{code}");

@@ -175,6 +175,8 @@ error_codes! {
         InvalidNumericBoundColumn = "INVALID_NUMERIC_BOUND_COLUMN", exit Usage;
         /// `minimum` is above `maximum`.
         InvalidNumericRange = "INVALID_NUMERIC_RANGE", exit Usage;
+        /// `on_failover` is neither `compare` nor `refuse`, or the source is not PostgreSQL.
+        InvalidOnFailover = "INVALID_ON_FAILOVER", exit Usage;
         /// `from_arg` is not a string.
         InvalidPatchArg = "INVALID_PATCH_ARG", exit Usage;
         /// A binding has not exactly one of `fixed` and `from_arg`, or `fixed` is not a scalar.
@@ -1173,6 +1175,8 @@ error_codes! {
         GrantExcessive = "GRANT_EXCESSIVE";
         /// The database account lacks a right that the contract needs.
         GrantMissing = "GRANT_MISSING";
+        /// The role may not read a part of the database's identity.
+        IdentityWeak = "IDENTITY_WEAK";
         /// The key column of the table has no unique index.
         IndexMissing = "INDEX_MISSING";
         /// A source holds receipts that the ledger rejected.
@@ -1197,6 +1201,8 @@ error_codes! {
         SchemaMissing = "SCHEMA_MISSING";
         /// The reader, writer or ledger is reachable.
         ServiceAnswers = "SERVICE_ANSWERS";
+        /// Reader and writer of the source open databases that differ, so that no proposal is ever applied.
+        SourceDiffers = "SOURCE_DIFFERS";
         /// A change of the table runs a trigger or an action of a foreign key.
         SideEffect = "SIDE_EFFECT";
         /// The SQL mode of the database server is not strict.

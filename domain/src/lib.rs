@@ -6,6 +6,7 @@
 //! the environment or the network; `now` and random bytes are arguments.
 
 pub mod canonical;
+pub mod database_identity;
 pub mod digest;
 pub mod error;
 pub mod ids;

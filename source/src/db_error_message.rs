@@ -167,11 +167,6 @@ fn of_server(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "is a product that is not supported",
             "use PostgreSQL, MySQL, MariaDB or SQLite, or a service that is one of them",
         ),
-        ErrorCause::FunctionDenied(function) => DbErrorMessage::answered(
-            ErrorCode::SourceDenied,
-            format!("does not let the role call `{function}`"),
-            format!("GRANT EXECUTE ON FUNCTION {function} TO the role"),
-        ),
         _ => return None,
     })
 }

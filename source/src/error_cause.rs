@@ -39,8 +39,6 @@ pub enum ErrorCause {
     ServerTooOld(UnsupportedServer),
     /// The server speaks the protocol of the engine, but is another product.
     OtherProduct,
-    /// The role may not call a function that every connection needs.
-    FunctionDenied(&'static str),
     /// The URL is unset or unreadable; the name of its variable.
     UrlUnreadable(String),
     /// A file of certificates is unusable; the name of its variable, and the reason.

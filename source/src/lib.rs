@@ -4,7 +4,6 @@
 pub mod db_error_message;
 pub mod error;
 pub mod error_cause;
-pub mod identity;
 pub mod probe;
 pub mod receipt;
 pub mod schema_catalog;
@@ -23,7 +22,6 @@ use synapsor_domain::value::{ColumnValue, Value};
 
 pub use error::{EngineError, EngineErrorKind};
 pub use error_cause::ErrorCause;
-pub use identity::is_same_database;
 pub use receipt::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, SourceReceipts, StoredReceipt,
 };

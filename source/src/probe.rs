@@ -3,6 +3,7 @@
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
+use synapsor_domain::database_identity::UnreadablePart;
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::{
@@ -100,13 +101,16 @@ async fn finished(
     found: Result<Vec<ProbeFinding>, EngineError>,
 ) -> PreflightReport {
     let product = engine.product().await;
+    let identity = engine.identity().await.unwrap_or_default();
     match (found, product) {
         (Ok(mut findings), Ok(product)) => {
+            findings.extend(UnreadablePart::of(&identity).into_iter().map(weak_identity));
             findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
             PreflightReport {
                 source_id: source.to_owned(),
                 engine: engine.kind().to_owned(),
                 product,
+                database_identity: identity,
                 unavailable: None,
                 findings,
             }
@@ -117,6 +121,21 @@ async fn finished(
             report
         }
         (Ok(_), Err(error)) => failed(engine, source, &error),
+    }
+}
+
+fn weak_identity(part: UnreadablePart) -> ProbeFinding {
+    let (name, consequence) = part.consequence();
+    let functions = part.functions();
+    ProbeFinding {
+        severity: FindingSeverity::Warning,
+        code: ErrorCode::IdentityWeak,
+        text: format!(
+            "the database's identity lacks its {name}, because the role may not call {functions}: {consequence}"
+        ),
+        fix: Some(format!(
+            "GRANT EXECUTE ON FUNCTION {functions} TO PUBLIC; -- where the service allows it"
+        )),
     }
 }
 

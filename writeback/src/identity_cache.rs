@@ -9,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct IdentityCache(Mutex<BTreeMap<String, String>>);
 
 impl IdentityCache {
-    /// Whether this is the last identity that the database of this source reported.
-    pub fn is_known(&self, source: &str, identity: &str) -> bool {
-        self.lock().get(source).is_some_and(|known| known == identity)
+    /// Returns the last identity that the database of this source reported.
+    pub fn last(&self, source: &str) -> Option<String> {
+        self.lock().get(source).cloned()
     }
 
     /// Caches the identity that the database of a source reported.

@@ -143,6 +143,18 @@ impl KnownReceipts {
         known.flatten().any(|known| known.digest == digest)
     }
 
+    /// Whether one of the newest known receipts was committed under another identity of the source.
+    pub fn names_other_identity(&self, source: &str, identity: &str) -> bool {
+        let sources = self.lock();
+        let known = sources
+            .get(source)
+            .into_iter()
+            .flat_map(|of| [&of.own, &of.shown]);
+        known
+            .flatten()
+            .any(|known| known.receipt.database_identity != identity)
+    }
+
     /// Stores the receipt that the ledger named as the newest of a source. Jobs arrive in the order in which
     /// the ledger created them, so the last one is decisive.
     pub fn show(&self, source: &str, known: KnownReceipt) {

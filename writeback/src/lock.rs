@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use synapsor_domain::database_identity::IdentityRelation;
 use synapsor_source::{StoredReceipt, SwitchRow};
 
 use crate::check::Locked;
@@ -43,7 +44,7 @@ impl WriteCore {
         };
         crash(hit(CrashPoint::AfterBegin).await)?;
         self.identities.cache(&source.id, &begun.identity);
-        let is_source = begun.identity == source.fingerprint;
+        let checked = check_source(&permit, &begun.identity);
         let copied = self.check_file(&begun.identity, begun.file.as_ref()).await;
         let open = Open {
             core: self,
@@ -53,8 +54,10 @@ impl WriteCore {
             switches: Vec::new(),
             permit,
         };
-        if !is_source {
-            return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await;
+        match checked {
+            SourceCheck::Judged => {}
+            SourceCheck::Outdated => return open.roll_back(ApplyResult::Stale).await,
+            SourceCheck::Different => return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await,
         }
         if let Err(refusal) = copied {
             return open
@@ -69,6 +72,30 @@ impl WriteCore {
                 .await;
         }
         ControlFlow::Continue(open)
+    }
+}
+
+/// Relation of an open transaction's database to the one that was judged for its permit.
+enum SourceCheck {
+    Judged,
+    /// Its server has started another timeline since, so it has to be judged again.
+    Outdated,
+    Different,
+}
+
+fn check_source(permit: &impl Permit, begun: &str) -> SourceCheck {
+    let Some(judged) = permit.judged_identity() else {
+        return match IdentityRelation::of(&permit.proposal().source.fingerprint, begun) {
+            IdentityRelation::Same | IdentityRelation::Weaker | IdentityRelation::LaterTimeline => {
+                SourceCheck::Judged
+            }
+            IdentityRelation::EarlierTimeline | IdentityRelation::Different => SourceCheck::Different,
+        };
+    };
+    match IdentityRelation::of(judged, begun) {
+        IdentityRelation::Same => SourceCheck::Judged,
+        IdentityRelation::LaterTimeline | IdentityRelation::Weaker => SourceCheck::Outdated,
+        IdentityRelation::EarlierTimeline | IdentityRelation::Different => SourceCheck::Different,
     }
 }
 

@@ -121,6 +121,9 @@ pub trait Permit: sealed::Sealed + Send {
     fn proposal(&self) -> &Proposal;
     /// Returns the digest of that proposal's signed bytes.
     fn proposal_digest(&self) -> Digest;
+    /// Returns the identity of the database that was judged. `None` for a receipt without effect, which may be
+    /// recorded on any timeline of the proposal's database.
+    fn judged_identity(&self) -> Option<&str>;
     /// Whether the transaction waits until the clocks agree. A rejection applies regardless of clocks.
     fn needs_agreed_clocks(&self) -> bool {
         true
@@ -160,6 +163,9 @@ impl Permit for WritePermit {
     fn proposal_digest(&self) -> Digest {
         self.authorization.proposal_digest()
     }
+    fn judged_identity(&self) -> Option<&str> {
+        Some(self.authorization.rehearsal().database_identity())
+    }
 }
 
 impl MayUpdate for WritePermit {
@@ -197,6 +203,12 @@ impl Permit for EndPermit {
         match &self.cause {
             EndCause::Ending { ending, .. } => ending.attested().digest(),
             EndCause::Failed { write, .. } => write.proposal_digest(),
+        }
+    }
+    fn judged_identity(&self) -> Option<&str> {
+        match &self.cause {
+            EndCause::Ending { .. } => None,
+            EndCause::Failed { write, .. } => write.judged_identity(),
         }
     }
     fn needs_agreed_clocks(&self) -> bool {
@@ -238,6 +250,9 @@ impl Permit for DryRunPermit {
     }
     fn proposal_digest(&self) -> Digest {
         self.rehearsal.proposal_digest()
+    }
+    fn judged_identity(&self) -> Option<&str> {
+        Some(self.rehearsal.database_identity())
     }
 }
 

@@ -1,13 +1,14 @@
 //! Verifies that a stored receipt is genuine, belongs to the proposal, and was signed for this database.
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::database_identity::IdentityRelation;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::Receipt;
+use synapsor_source::StoredReceipt;
 use synapsor_source::receipt::check_key_in_use;
-use synapsor_source::{StoredReceipt, is_same_database};
 
 /// Reasons why a stored receipt is invalid.
 #[derive(Debug, Clone)]
@@ -68,7 +69,7 @@ fn verify_all(
             "the receipt in the source database is for another digest",
         )));
     }
-    if !is_same_database(&receipt.database_identity, identity) {
+    if !IdentityRelation::of(&receipt.database_identity, identity).is_same_database() {
         return Err(Unusable::OtherDatabase(PublicError::new(
             ErrorCode::RefusedReceiptIdentity,
             "the receipt in the source database was signed for another database; find out who copied it there",

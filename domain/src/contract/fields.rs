@@ -26,6 +26,7 @@ pub(super) const SOURCE: &[&str] = &[
     "receipt_schema",
     "receipt_table",
     "galera_single_writer_ack",
+    "on_failover",
 ];
 pub(super) const SSL: &[&str] = &["mode", "ca_env", "cert_env", "key_env"];
 pub(super) const CONTEXT: &[&str] = &["provider", "values"];

@@ -6,7 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::binding::ContextProvider;
 use super::executor::Method;
-use super::source::{EngineKind, SslMode};
+use super::source::{EngineKind, OnFailover, SslMode};
 use super::{
     HANDLER_TIMEOUT_MS, Mode, SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, VersionAdvance,
 };
@@ -76,6 +76,7 @@ fn source() -> Json {
             "receipt_schema": identifier("Schema of the receipt table. Default: postgres `public`, mysql the URL's database."),
             "receipt_table": identifier("Name of the receipt table. Default synapsor_writeback_receipts."),
             "galera_single_writer_ack": flag("mysql only: true if the server is a node of a Galera cluster all of whose writes go to this one node. Without it writebacks to a cluster are refused."),
+            "on_failover": words(OnFailover::WORDS, "postgres only: proposals that were read before the server started another timeline are applied once the newest receipts are known to be there, or refused. Default `compare`."),
         }),
         &["engine", "read_url_env"],
     )

@@ -37,7 +37,7 @@ pub use report::{ValidationIssue, ValidationReport};
 pub use side_effects_ack::{
     SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, SideEffectAck, SideEffectWrite,
 };
-pub use source::{EngineKind, Source, Ssl, SslMode};
+pub use source::{EngineKind, OnFailover, Source, Ssl, SslMode};
 pub use token::TokenSource;
 pub use transition::Transition;
 

@@ -65,6 +65,23 @@ pub struct Source {
     pub receipt_table: Option<String>,
     /// The owner declares that all writes of the Galera cluster go to this one node, so that its row locks hold.
     pub is_galera_single_writer: bool,
+    /// What becomes of proposals that were read before the server started another timeline.
+    pub on_failover: OnFailover,
+}
+
+/// Treatment of proposals that were read before the database server started another timeline. PostgreSQL only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailover {
+    /// They are applied once the database is known to hold the newest receipts of the ledger.
+    #[default]
+    Compare,
+    /// They are refused.
+    Refuse,
+}
+
+impl OnFailover {
+    pub(super) const WORDS: &[(&str, OnFailover)] =
+        &[("compare", OnFailover::Compare), ("refuse", OnFailover::Refuse)];
 }
 
 /// TLS settings of the connection to a database server. Each `*_env` field names an environment variable `NAME`:
@@ -175,6 +192,7 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
             message,
         );
     }
+    let on_failover = read_on_failover(&source, engine, report);
     let statement_timeout_ms = source.positive("statement_timeout_ms", ErrorCode::InvalidTimeout, report);
     let max_connections = source
         .positive("max_connections", ErrorCode::InvalidMaxConnections, report)
@@ -202,7 +220,26 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
         receipt_schema: optional_identifier(&source, "receipt_schema", report),
         receipt_table: optional_identifier(&source, "receipt_table", report),
         is_galera_single_writer,
+        on_failover,
     })
+}
+
+fn read_on_failover(
+    source: &ObjectReader<'_>,
+    engine: Option<EngineKind>,
+    report: &mut ValidationReport,
+) -> OnFailover {
+    let chosen = source.choice(
+        "on_failover",
+        OnFailover::WORDS,
+        ErrorCode::InvalidOnFailover,
+        report,
+    );
+    if chosen.is_some() && engine.is_some_and(|engine| engine != EngineKind::Postgres) {
+        let message = "Remove it: only PostgreSQL servers have timelines.";
+        report.error(source.at("on_failover"), ErrorCode::InvalidOnFailover, message);
+    }
+    chosen.unwrap_or_default()
 }
 
 fn optional_identifier(

@@ -7,7 +7,8 @@ use super::ending::{EndedBy, NotAuthorized, Unauthorized};
 use super::proof::{LedgerProof, refused as proof_refused};
 use crate::approval::{self, ApprovalRefusal, VerificationContext, VerifiedDecision};
 use crate::change;
-use crate::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
+use crate::contract::{Capability, Contract, ExecutorRef, Mode, OnFailover, ProposalSpec};
+use crate::database_identity::IdentityRelation;
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::event::EventKind;
@@ -52,6 +53,7 @@ pub struct ValidatedProposal {
     db_managed: Vec<String>,
     is_version_maintained: bool,
     acknowledged: Acknowledged,
+    database_identity: String,
 }
 
 /// Right to make one exact change once. Only [`authorize`] creates one; it cannot be copied or decoded from
@@ -89,6 +91,10 @@ impl ValidatedProposal {
     /// Returns whether the database itself advances the version column on every change of the row.
     pub const fn is_version_maintained(&self) -> bool {
         self.is_version_maintained
+    }
+    /// Returns the identity of the database that was checked; no transaction on another one may write.
+    pub fn database_identity(&self) -> &str {
+        &self.database_identity
     }
     /// Returns the checked code of the table, with the rows that it may write besides the target row.
     pub const fn acknowledged(&self) -> &Acknowledged {
@@ -260,6 +266,7 @@ struct Planned {
     db_managed: Vec<String>,
     is_version_maintained: bool,
     acknowledged: Acknowledged,
+    database_identity: String,
 }
 
 impl Planned {
@@ -269,6 +276,7 @@ impl Planned {
             db_managed: self.db_managed,
             is_version_maintained: self.is_version_maintained,
             acknowledged: self.acknowledged,
+            database_identity: self.database_identity,
         }
     }
 }
@@ -311,6 +319,7 @@ fn plan_again(attested: &VerifiedProposal, facts: &WriterFacts<'_>) -> Result<Pl
         db_managed: db_managed(spec, proposal, facts.shape),
         is_version_maintained: is_version_maintained(spec, proposal, facts.shape),
         acknowledged,
+        database_identity: facts.database_identity.to_owned(),
     })
 }
 
@@ -443,11 +452,35 @@ fn check_plan(
 }
 
 fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), PublicError> {
-    if proposal.source.fingerprint != facts.database_identity {
-        return Err(PublicError::new(
-            ErrorCode::RefusedSource,
-            "the writer's database differs from the database that the proposal was read from",
-        ));
+    let refused = |public: &str| Err(PublicError::new(ErrorCode::RefusedSource, public));
+    let source = facts.contract.source(&proposal.source.id);
+    let on_failover = source.map(|source| source.on_failover).unwrap_or_default();
+    match IdentityRelation::of(&proposal.source.fingerprint, facts.database_identity) {
+        IdentityRelation::Same => {}
+        IdentityRelation::Weaker | IdentityRelation::LaterTimeline if on_failover == OnFailover::Compare => {}
+        IdentityRelation::LaterTimeline => {
+            return refused(
+                "the database server started another timeline after the proposal was read, and `on_failover` is \
+                 `refuse`; submit a new proposal",
+            );
+        }
+        IdentityRelation::Weaker => {
+            return refused(
+                "the proposal or the writer's database names no timeline, and `on_failover` is `refuse`: read from \
+                 the primary, with roles that may call what `synapsor-runner writeback grants` prints",
+            );
+        }
+        IdentityRelation::EarlierTimeline => {
+            return refused(
+                "the writer's database is on an earlier timeline than the one that the proposal was read from: an old \
+                 primary or an old backup serves it",
+            );
+        }
+        IdentityRelation::Different => {
+            return refused(
+                "the writer's database differs from the database that the proposal was read from",
+            );
+        }
     }
     if proposal.source.engine != facts.shape.engine {
         return Err(PublicError::new(

@@ -35,6 +35,9 @@ pub struct PreflightReport {
     pub engine: String,
     /// Actual product with its version; empty when the database is unavailable.
     pub product: String,
+    /// Identity that the database reports to this credential; empty when it is unavailable.
+    #[serde(default)]
+    pub database_identity: String,
     /// Why the database could not be queried, as one word.
     #[serde(default)]
     pub unavailable: Option<String>,
@@ -59,6 +62,7 @@ impl PreflightReport {
             source_id: source_id.to_owned(),
             engine: engine.to_owned(),
             product: String::new(),
+            database_identity: String::new(),
             unavailable: Some(reason.to_owned()),
             findings: Vec::new(),
         }

@@ -189,6 +189,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         &[("/sources/members/galera_single_writer_ack", "true")],
     ),
     (
+        "INVALID_ON_FAILOVER",
+        "$.sources.members.on_failover",
+        &[("/sources/members/on_failover", "\"ignore\"")],
+    ),
+    (
         "READ_ONLY_SOURCE_DIRECT_WRITEBACK",
         "$.capabilities[1].executor",
         &[("/sources/lending/read_only", "true")],

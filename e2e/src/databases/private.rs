@@ -87,6 +87,43 @@ impl PrivateServer {
         self.folder.path()
     }
 
+    /// Starts a second server from a copy of this one's files, as they are on a clean shutdown. `prepare` may change
+    /// the copy and returns the options of its start. This server is started again.
+    ///
+    /// # Errors
+    /// A server that does not stop or start; files that cannot be copied.
+    pub fn copy(&self, prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>) -> anyhow::Result<Self> {
+        self.stop()?;
+        let copy = Self::start_with(self.engine, |folder| {
+            copy_files(self.folder(), folder)?;
+            prepare(folder)
+        });
+        self.start_again()?;
+        copy?.context("a second server of the kind")
+    }
+
+    /// Starts a standby of this PostgreSQL server, which follows it; it has the same owner.
+    ///
+    /// # Errors
+    /// As [`PrivateServer::copy`].
+    pub fn standby(&self) -> anyhow::Result<Self> {
+        let primary = self.server.url_for(None, "postgres");
+        self.copy(|folder| {
+            std::fs::write(folder.join("data/standby.signal"), "")?;
+            Ok(vec!["-c".to_owned(), format!("primary_conninfo={primary}")])
+        })
+    }
+
+    /// Ends recovery of a standby: it becomes a primary on the next timeline.
+    ///
+    /// # Errors
+    /// A server that is not a standby.
+    pub fn promote(&self) -> anyhow::Result<()> {
+        let promoted = self.server.session().value("SELECT pg_promote(true, 60)::text")?;
+        ensure!(promoted == "true", "the server is not promoted");
+        Ok(())
+    }
+
     /// Kills all its processes at once, as `kill -9` and a crash do.
     ///
     /// # Errors
@@ -116,6 +153,18 @@ impl Drop for PrivateServer {
     fn drop(&mut self) {
         let _ = self.kill_hard();
     }
+}
+
+fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
+    for name in ["data", "engine", "password", "owner.secret", "initialised"] {
+        let status = Command::new("cp")
+            .arg("-a")
+            .arg(from.join(name))
+            .arg(to)
+            .status()?;
+        ensure!(status.success(), "copying {name}");
+    }
+    Ok(())
 }
 
 /// Path of a program that comes with the database servers: `pgbench`, `psql`, `pgbouncer`.

@@ -1,15 +1,12 @@
 //! Databases that look like the one of a proposal and are different: another one on the same server, a standby, a
 //! copy of the server's files.
 
-use std::path::Path;
-use std::process::Command;
-
 use anyhow::{Context as _, ensure};
-use synapsor_e2e::databases::{Engine, PrivateServer, Session};
+use synapsor_e2e::databases::Engine;
 use synapsor_source::EngineErrorKind;
 
 use crate::authority::Age;
-use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, open_writer, prepare, until, with_detail};
+use crate::scene::{NAMES, READ_URL, Scene, WRITE_URL, open, open_writer, prepare, with_detail};
 
 async fn identity(engine: Engine, url: &str) -> anyhow::Result<String> {
     let reader = open(engine, None, &[(READ_URL, url)])?;
@@ -62,10 +59,8 @@ pub(crate) async fn restored_copy_on_the_server_is_another_database(scene: &Scen
 pub(crate) async fn copied_server_files_are_another_database(scene: &Scene) -> anyhow::Result<()> {
     let own = begun(scene.engine, &scene.roles.write_url).await?;
     scene.database.close();
-    scene.server.stop()?;
     let leaf = scene.authority.leaf(&NAMES, Age::Valid)?;
-    let copy = PrivateServer::start_with(scene.engine, |folder| {
-        copy_files(scene.server.folder(), folder)?;
+    let copy = scene.server.copy(|folder| {
         match scene.engine {
             Engine::Mysql => std::fs::remove_file(folder.join("data/auto.cnf"))?,
             Engine::Mariadb => {}
@@ -74,9 +69,7 @@ pub(crate) async fn copied_server_files_are_another_database(scene: &Scene) -> a
             }
         }
         prepare(scene.engine, folder, &scene.authority, &leaf)
-    });
-    scene.server.start_again()?;
-    let copy = copy?.context("a second server of the kind")?;
+    })?;
     let (here, there) = (scene.server.server().address(), copy.server().address());
     let write_url = scene.roles.write_url.replacen(here, there, 1);
     let read_url = scene.roles.read_url.replacen(here, there, 1);
@@ -86,7 +79,7 @@ pub(crate) async fn copied_server_files_are_another_database(scene: &Scene) -> a
             identity(scene.engine, &read_url).await? != own,
             "standby reports the same identity"
         );
-        promote(&copy.server().session())?;
+        copy.promote()?;
     }
     ensure!(
         begun(scene.engine, &write_url).await? != own,
@@ -111,22 +104,5 @@ async fn standby_is_not_written(scene: &Scene, url: &str) -> anyhow::Result<()> 
         "{error:?}: {}",
         error.detail
     );
-    Ok(())
-}
-
-fn promote(owner: &Session) -> anyhow::Result<()> {
-    owner.execute("SELECT pg_promote()")?;
-    until(|| Ok(owner.value("SELECT pg_is_in_recovery()::text")? == "false"))
-}
-
-fn copy_files(from: &Path, to: &Path) -> anyhow::Result<()> {
-    for name in ["data", "engine", "password", "owner.secret", "initialised"] {
-        let status = Command::new("cp")
-            .arg("-a")
-            .arg(from.join(name))
-            .arg(to)
-            .status()?;
-        ensure!(status.success(), "copying {name}");
-    }
     Ok(())
 }

@@ -16,8 +16,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
 use super::dialect::Statement;
-use super::error_map::{of_login, scrub};
-use super::session::{EXACT_SETTINGS, ServerFacts, StatementCounts, settings_statement, timeouts};
+use super::error_map::{is_function_refused, of_login, scrub};
+use super::session::{
+    EXACT_SETTINGS, ReadableIdentity, SYSTEM_IDENTIFIER, ServerFacts, StatementCounts, TIMELINE,
+    settings_statement, timeouts,
+};
 use super::url::{ServerUrl, UrlSslMode};
 use crate::credential::{Credential, CredentialMaterial};
 use crate::driver;
@@ -65,6 +68,8 @@ pub struct PgConn {
     connection: PgConnection,
     /// As of its opening.
     pub facts: ServerFacts,
+    /// As of its opening.
+    readable: ReadableIdentity,
     /// Whether the connection is only assigned for one transaction (pooler): it must leave no state behind.
     pub is_pooled: bool,
     /// Its settings as of its opening.
@@ -187,8 +192,7 @@ impl PgPool {
             }
         };
         refuse_old(connection.server_version_num())?;
-        let opening = format!("{}; {}", ServerFacts::statement(), settings_statement());
-        let rows = batch(&mut connection, opening).await?;
+        let (readable, rows) = read_facts(&mut connection).await?;
         let settings = rows.last().and_then(|row| row.first().cloned().flatten());
         let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
         if url.needs_primary && facts.is_standby {
@@ -205,6 +209,7 @@ impl PgPool {
         Ok(PgConn {
             connection,
             facts,
+            readable,
             is_pooled: url.is_pooled,
             settings: settings.unwrap_or_default(),
             generation: material.generation,
@@ -289,6 +294,16 @@ impl PgPooledConnection {
         if let Some((session, _)) = &mut self.held {
             session.facts = facts;
         }
+    }
+
+    /// Returns the statement that reads the facts of the server again.
+    pub fn facts_statement(&self) -> String {
+        self.held().readable.statement()
+    }
+
+    /// Returns the parts of the identity that the role may read.
+    pub fn readable_identity(&self) -> ReadableIdentity {
+        self.held().readable
     }
 
     pub fn is_pooled(&self) -> bool {
@@ -451,6 +466,36 @@ fn refuse_old(version: Option<u32>) -> Result<(), EngineError> {
         missing: "functions that compare a table's definition and a row's version exactly",
     });
     Err(EngineError::new(EngineErrorKind::Denied, "the server version is too old").because(cause))
+}
+
+/// Reads the facts of the server and the settings of a new connection, without the parts of the identity that its role
+/// may not read.
+async fn read_facts(
+    connection: &mut PgConnection,
+) -> Result<(ReadableIdentity, Vec<Vec<Option<String>>>), EngineError> {
+    let opening = |readable: ReadableIdentity| format!("{}; {}", readable.statement(), settings_statement());
+    let failed = match batch(connection, opening(ReadableIdentity::WHOLE)).await {
+        Ok(rows) => return Ok((ReadableIdentity::WHOLE, rows)),
+        Err(error) => error,
+    };
+    let readable = ReadableIdentity {
+        system: may_read(connection, SYSTEM_IDENTIFIER).await?,
+        timeline: may_read(connection, TIMELINE).await?,
+    };
+    if readable == ReadableIdentity::WHOLE {
+        return Err(failed);
+    }
+    Ok((readable, batch(connection, opening(readable)).await?))
+}
+
+/// Returns whether the role may call the functions of an expression. Another failure says nothing about that.
+async fn may_read(connection: &mut PgConnection, expression: &str) -> Result<bool, EngineError> {
+    let statement = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {expression}")));
+    match driver::run(statement.fetch_all(connection)).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_function_refused(&error) => Ok(false),
+        Err(error) => Err(scrub(&error)),
+    }
 }
 
 fn refused(refusal: PublicError) -> EngineError {

@@ -50,6 +50,11 @@ pub fn is_unique_violation(error: &Error) -> bool {
     matches!(error, Error::Database(inner) if inner.code().as_deref() == Some("23505"))
 }
 
+/// Whether the role may not call a function, or the server has it for no role.
+pub fn is_function_refused(error: &Error) -> bool {
+    matches!(error, Error::Database(inner) if matches!(inner.code().as_deref(), Some("42501" | "0A000")))
+}
+
 /// Whether the connection is lost, so that the same work can be retried on another one.
 pub fn is_lost(error: &EngineError) -> bool {
     error.kind == EngineErrorKind::Unavailable

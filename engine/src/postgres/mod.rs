@@ -127,7 +127,7 @@ impl PostgresEngine {
         let opening = format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; {}; {}",
             session::local_settings(&settings),
-            ServerFacts::statement()
+            lease.facts_statement()
         );
         let rows = lease.batch(opening).await?;
         lease.set_facts(ServerFacts::of_row(rows.last().map_or(&[], Vec::as_slice))?);
@@ -154,7 +154,8 @@ impl Engine for PostgresEngine {
 
     async fn identity(&self) -> Result<String, EngineError> {
         self.read_only(|mut lease| async move {
-            let rows = lease.batch(ServerFacts::statement()).await?;
+            let statement = lease.facts_statement();
+            let rows = lease.batch(statement).await?;
             let facts = ServerFacts::of_row(rows.last().map_or(&[], Vec::as_slice))?;
             Ok((lease, facts.identity))
         })

@@ -8,7 +8,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 use super::connect::PgPooledConnection;
 use super::dialect::{self, Statement, TableExtent};
 use super::inspect::receipt_schema;
-use super::session::{FACTS, ServerFacts};
+use super::session::ServerFacts;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
@@ -141,10 +141,11 @@ pub async fn receipts_of(
 ) -> Result<SourceReceipts, EngineError> {
     // Ids contain no characters that need quotes in an array.
     let ids: Vec<&str> = ids.iter().map(ProposalId::as_str).collect();
+    let facts = lease.readable_identity().facts();
     let statement = Statement {
         // The single row on the left returns the server's facts even if it holds none of the receipts.
         sql: format!(
-            "SELECT {RECEIPT_TEXTS}, {FACTS} FROM (SELECT 1) one LEFT JOIN ONLY {} \
+            "SELECT {RECEIPT_TEXTS}, {facts} FROM (SELECT 1) one LEFT JOIN ONLY {} \
              ON proposal_id OPERATOR(pg_catalog.=) ANY ($1::pg_catalog.text::pg_catalog.text[])",
             receipt_table(receipts)
         ),

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use synapsor_domain::database_identity::UNKNOWN;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Makes the text form of every value the same on every connection; names resolve to `pg_catalog` only.
@@ -58,19 +59,59 @@ const CONNECTION_SETTINGS: [&str; 6] = [
     "lc_time",
 ];
 
-/// Facts that the server reports, in one list of expressions: process, its start, the identity, and more.
-pub(super) const FACTS: &str = "'fact', pg_catalog.pg_backend_pid()::text, \
-    (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text \
-     FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
-    'postgres:' || (SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text || ':' \
-      || CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
-         ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END || ':' \
-      || (SELECT d.oid::text || ':' || pg_catalog.left(d.datname::text, 20) FROM pg_catalog.pg_database d \
-          WHERE d.datname = pg_catalog.current_database()), \
-    pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only'), \
-    pg_catalog.current_setting('track_counts'), pg_catalog.current_setting('server_version'), \
-    pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
-    pg_catalog.current_setting('transaction_isolation')";
+/// The system identifier, and the timeline unless the server is a standby.
+pub(super) const SYSTEM_IDENTIFIER: &str =
+    "(SELECT c.system_identifier FROM pg_catalog.pg_control_system() c)::text";
+pub(super) const TIMELINE: &str = "CASE WHEN pg_catalog.pg_is_in_recovery() THEN 'standby' \
+    ELSE pg_catalog.left(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 8) END";
+
+/// Parts of the identity that the role of a connection may read. Some managed servers refuse the functions to every
+/// role, and the server checks them even in a branch that is not taken, so that the statement itself must lack them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadableIdentity {
+    pub system: bool,
+    pub timeline: bool,
+}
+
+impl ReadableIdentity {
+    /// What every role may read unless an administrator revoked it.
+    pub const WHOLE: Self = Self {
+        system: true,
+        timeline: true,
+    };
+
+    /// Returns the expressions of the server's facts: process, its start, the identity, and more.
+    pub(super) fn facts(self) -> String {
+        let part = |is_readable, expression: &str| {
+            if is_readable {
+                expression.to_owned()
+            } else {
+                format!("'{UNKNOWN}'")
+            }
+        };
+        let (system, timeline) = (
+            part(self.system, SYSTEM_IDENTIFIER),
+            part(self.timeline, TIMELINE),
+        );
+        format!(
+            "'fact', pg_catalog.pg_backend_pid()::text, \
+             (SELECT (EXTRACT(epoch FROM a.backend_start) * 1000000)::bigint::text \
+              FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a), \
+             'postgres:' || {system} || ':' || {timeline} || ':' \
+               || (SELECT d.oid::text || ':' || pg_catalog.left(d.datname::text, 20) FROM pg_catalog.pg_database d \
+                   WHERE d.datname = pg_catalog.current_database()), \
+             pg_catalog.pg_is_in_recovery()::text, pg_catalog.current_setting('transaction_read_only'), \
+             pg_catalog.current_setting('track_counts'), pg_catalog.current_setting('server_version'), \
+             pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+             pg_catalog.current_setting('transaction_isolation')"
+        )
+    }
+
+    /// Returns the statement that reads the facts.
+    pub fn statement(self) -> String {
+        format!("SELECT {}", self.facts())
+    }
+}
 
 /// Facts about the server and the connection.
 #[derive(Debug, Clone)]
@@ -93,11 +134,7 @@ impl ServerFacts {
         (self.process_id, self.process_started)
     }
 
-    /// Returns the statement that reads them.
-    pub fn statement() -> String {
-        format!("SELECT {FACTS}")
-    }
-
+    /// Reads them from a row of [`ReadableIdentity::statement`].
     pub fn of_row(row: &[Option<String>]) -> Result<Self, EngineError> {
         let unexpected = || EngineError::new(EngineErrorKind::Unreadable, "the server facts");
         let text = |at: usize| row.get(at).and_then(Option::as_deref).ok_or_else(unexpected);

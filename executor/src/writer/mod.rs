@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 use self::controls::WriterControls;
 use self::ledger::client::WritebackClient;
 use self::receipts::changed_rows::ChangedRows;
+use self::receipts::history::ComparedIdentities;
 use self::receipts::problems::ReceiptProblems;
 use self::receipts::reconcile;
 use self::stops::{reject, switch_rows};
@@ -51,6 +52,8 @@ pub(crate) struct Writer {
     pub(crate) changed_rows: ChangedRows,
     /// Problems with the receipts of the sources.
     pub(crate) receipts: ReceiptProblems,
+    /// Identities under which the sources held the newest receipts.
+    pub(crate) compared_identities: ComparedIdentities,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

@@ -19,6 +19,7 @@ use tonic::service::Routes;
 use super::controls::WriterControls;
 use super::ledger::client::WritebackClient;
 use super::receipts::changed_rows::ChangedRows;
+use super::receipts::history::ComparedIdentities;
 use super::receipts::problems::ReceiptProblems;
 use super::service::WriterRpc;
 use super::{Writer, unusable_trust};
@@ -68,6 +69,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         switches,
         changed_rows,
         receipts: ReceiptProblems::default(),
+        compared_identities: ComparedIdentities::default(),
         clock,
     });
     let access = AccessTable::new(own.deployment()).allow(WRITER_SERVICE, &[Role::Operator]);

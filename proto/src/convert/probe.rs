@@ -13,6 +13,7 @@ impl From<PreflightReport> for v1::PreflightReport {
             source_id: probe.source_id,
             engine: probe.engine,
             product: probe.product,
+            database_identity: probe.database_identity,
             unavailable: probe.unavailable,
             findings: probe.findings.into_iter().map(Into::into).collect(),
         }
@@ -28,6 +29,7 @@ impl TryFrom<v1::PreflightReport> for PreflightReport {
             source_id: probe.source_id,
             engine: probe.engine,
             product: probe.product,
+            database_identity: probe.database_identity,
             unavailable: probe.unavailable,
             findings: findings?,
         })

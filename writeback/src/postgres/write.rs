@@ -59,7 +59,7 @@ async fn begin_on(
     receipts: &ReceiptTable,
     (shapes, stamps): (&Arc<Shapes>, &Arc<JudgedStamps>),
 ) -> Result<OpenTransaction, EngineError> {
-    let rows = lease.batch(opening(lease.facts(), statement_timeout)).await?;
+    let rows = lease.batch(opening(&lease, statement_timeout)).await?;
     let facts = rows
         .iter()
         .find(|row| tag(row) == "fact")
@@ -113,12 +113,13 @@ async fn begin_on(
 }
 
 /// Sends BEGIN, every setting for this transaction only, and the query of the server's facts, in one message.
-fn opening(facts: &ServerFacts, statement_timeout: Duration) -> String {
+fn opening(lease: &PgPooledConnection, statement_timeout: Duration) -> String {
     let mut settings: Vec<(&str, String)> = EXACT_SETTINGS
         .map(|(name, value)| (name, value.to_owned()))
         .into();
     settings.extend(timeouts(statement_timeout));
-    let major = facts
+    let major = lease
+        .facts()
         .version
         .split('.')
         .next()
@@ -131,7 +132,7 @@ fn opening(facts: &ServerFacts, statement_timeout: Duration) -> String {
          CASE pg_catalog.current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' \
          ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
         local_settings(&settings),
-        ServerFacts::statement(),
+        lease.facts_statement(),
         look_facts::settings_statement()
     )
 }

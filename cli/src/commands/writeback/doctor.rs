@@ -11,6 +11,7 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, EngineKind};
+use synapsor_domain::database_identity::IdentityRelation;
 use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding, table_targets};
 
 use crate::clients::{SchemaClient, WriterClient, verification_failed};
@@ -48,6 +49,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
         };
         parts.push(part);
     }
+    compare_identities(&mut parts);
     let ledger = super::ledger_findings::findings(context).await?;
     let exit = exit(&parts, ledger.as_deref().unwrap_or_default());
     if context.global.json {
@@ -138,6 +140,41 @@ fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
             finding(FindingSeverity::Error, ErrorCode::WritebackDisabled, text, None)
         })
         .collect()
+}
+
+/// Adds a finding to each source whose reader and writer open different databases.
+fn compare_identities(parts: &mut [RoleFindings]) {
+    let [reader, writer] = parts else { return };
+    for source in &mut writer.sources {
+        let read = reader
+            .sources
+            .iter()
+            .find(|read| read.source_id == source.source_id);
+        let Some(read) = read.filter(|read| !read.database_identity.is_empty()) else {
+            continue;
+        };
+        if source.database_identity.is_empty() {
+            continue;
+        }
+        let why = match IdentityRelation::of(&read.database_identity, &source.database_identity) {
+            IdentityRelation::Same | IdentityRelation::Weaker => continue,
+            IdentityRelation::LaterTimeline | IdentityRelation::EarlierTimeline => {
+                "they are on different timelines: one of them is an old primary or a promoted copy"
+            }
+            IdentityRelation::Different => {
+                "another server, another database, or a replica of MySQL or MariaDB, which has an identity of its own"
+            }
+        };
+        let text = format!(
+            "reader and writer of the source `{}` open different databases, so that no proposal can be applied: {why}",
+            source.source_id
+        );
+        let fix = "give the reader's URL the server of the writer's URL".to_owned();
+        source.findings.insert(
+            0,
+            finding(FindingSeverity::Error, ErrorCode::SourceDiffers, text, Some(fix)),
+        );
+    }
 }
 
 /// Reader and writer must not share a credential, except for a database file, which has only one.

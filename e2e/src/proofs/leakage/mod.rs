@@ -129,8 +129,12 @@ async fn broken_neighbours(scene: &mut Scene) -> anyhow::Result<()> {
         .as_i64()
         .and_then(|pid| i32::try_from(pid).ok());
     let pid = pid.and_then(rustix::process::Pid::from_raw).context("a pid")?;
+    // The supervisor is stopped meanwhile: it would start a new ledger before the call.
+    scene.supervisor()?.signal(rustix::process::Signal::STOP)?;
     rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
-    agents::read_fails(scene, "HTTP: the ledger is killed").await?;
+    let failed = agents::read_fails(scene, "HTTP: the ledger is killed").await;
+    scene.supervisor()?.signal(rustix::process::Signal::CONT)?;
+    failed?;
     // The supervisor starts a new one, which the next steps need.
     until(BACK, || {
         Ok(scene.place.run(&["proposals", "list"])?.exit == Some(0))

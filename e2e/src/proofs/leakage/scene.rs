@@ -144,6 +144,10 @@ impl Scene {
     }
 
     /// Report of `up` about a process.
+    pub(super) fn supervisor(&self) -> anyhow::Result<&Running> {
+        self.up.as_ref().context("the supervisor runs")
+    }
+
     pub(super) fn process(&self, name: &str) -> anyhow::Result<&Json> {
         self.processes
             .iter()

@@ -19,7 +19,9 @@ use synapsor_writeback::receipt;
 
 use super::step::{AttemptStep, found_step, unidentified, unusable, unusable_step};
 use crate::writer::ledger::client::LeasedJob;
-use crate::writer::ledger::report::refused;
+use crate::writer::ledger::report::{is_transient, refused};
+use crate::writer::receipts::compare::NotCompared;
+use crate::writer::receipts::history::{UnknownHistory, check_history};
 use crate::writer::retry::BackoffClass;
 use crate::writer::{Writer, unusable_trust};
 
@@ -119,20 +121,38 @@ pub(super) async fn own_shape(
     fresh.map(Arc::new).map_err(|e| unusable(&e))
 }
 
-/// Returns the database identity. The transaction checks it again, so a cached value suffices when it matches
-/// the proposal's.
+/// Returns the database identity, of a database that holds the newest receipts if the identity is not the recorded
+/// one. The transaction checks it again, so a cached value suffices.
 pub(super) async fn own_identity(
     writer: &Writer,
     engine: &dyn Engine,
     proposal: &Proposal,
 ) -> Result<String, AttemptStep> {
     let source = &proposal.source;
-    if writer.core.identities().is_known(&source.id, &source.fingerprint) {
-        return Ok(source.fingerprint.clone());
+    let cached =
+        writer.core.identities().last(&source.id).filter(|cached| {
+            *cached == source.fingerprint || writer.compared_identities.has(&source.id, cached)
+        });
+    let identity = match cached {
+        Some(identity) => identity,
+        None => {
+            let identity = engine.identity().await.map_err(|e| unidentified(&e))?;
+            writer.core.identities().cache(&source.id, &identity);
+            identity
+        }
+    };
+    match check_history(writer, &source.id, &source.fingerprint, &identity).await {
+        Ok(()) => Ok(identity),
+        Err(UnknownHistory::NotCompared(NotCompared::Source(error))) => Err(unusable(&error)),
+        Err(UnknownHistory::NotCompared(NotCompared::Ledger(refusal))) if is_transient(refusal.code) => {
+            Err(AttemptStep::Retry("ledger_unavailable", BackoffClass::Outage))
+        }
+        Err(UnknownHistory::NotCompared(NotCompared::Ledger(refusal))) => {
+            Err(AttemptStep::Report(refused(&refusal)))
+        }
+        Err(UnknownHistory::Outdated) => Err(AttemptStep::Outdated),
+        Err(UnknownHistory::Lost(lost)) => Err(AttemptStep::EffectLost(lost)),
     }
-    let identity = engine.identity().await.map_err(|e| unidentified(&e))?;
-    writer.core.identities().cache(&source.id, &identity);
-    Ok(identity)
 }
 
 /// Facts that the writer has just read itself.

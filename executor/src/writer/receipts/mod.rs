@@ -5,6 +5,7 @@ pub(crate) mod audit;
 pub(crate) mod changed_rows;
 pub(crate) mod compare;
 pub(crate) mod finding;
+pub(crate) mod history;
 pub(crate) mod orders;
 pub(crate) mod problems;
 pub(crate) mod reconcile;

@@ -4,12 +4,13 @@
 use std::time::{Duration, Instant};
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::database_identity::IdentityRelation;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
 use synapsor_source::receipt::check_key_in_use;
-use synapsor_source::{EngineError, RowMark, StoredReceipt, is_same_database};
+use synapsor_source::{EngineError, RowMark, StoredReceipt};
 
 use crate::writer::Writer;
 use crate::writer::ledger::report::is_transient;
@@ -205,7 +206,7 @@ async fn settle_row(
     let Ok((receipt, envelope)) = row.verify_past(trust) else {
         return Settled::Foreign;
     };
-    if !is_same_database(&receipt.database_identity, identity) {
+    if !IdentityRelation::of(&receipt.database_identity, identity).is_same_database() {
         return Settled::Foreign;
     }
     let (id, found) = (receipt.proposal_id.clone(), ref_of(&receipt, &envelope));
