@@ -17,6 +17,8 @@ error_codes! {
         ArgEnumTypeMismatch = "ARG_ENUM_TYPE_MISMATCH", exit Usage;
         /// An argument is not an object.
         ArgNotObject = "ARG_NOT_OBJECT", exit Usage;
+        /// An `audience` is not the URL of this deployment, so other services of the issuer may share it.
+        AudienceShared = "AUDIENCE_SHARED", exit Usage;
         /// There are no capabilities.
         CapabilitiesRequired = "CAPABILITIES_REQUIRED", exit Usage;
         /// The name of a capability begins with `proposals.`, which is for built-in tools.
@@ -607,8 +609,8 @@ error_codes! {
         AccessTokenRefused = "ACCESS_TOKEN_REFUSED";
         /// The contract takes tenant and principal from an access token, and the call has none.
         AccessTokenRequired = "ACCESS_TOKEN_REQUIRED";
-        /// The token claim for tenant or principal is empty, too long or has control characters.
-        AccessTokenUnbound = "ACCESS_TOKEN_UNBOUND";
+        /// The token claim for tenant or principal is not a string, empty, too long or has control characters.
+        AccessTokenUnbound = "ACCESS_TOKEN_UNBOUND", safe InvalidArgument;
         /// The contract requires access tokens, but another authentication method is set.
         HttpAccessTokensRequired = "HTTP_ACCESS_TOKENS_REQUIRED", exit Usage;
         /// The --access-tokens flag is set, but the reader's contract has no access-token policy.

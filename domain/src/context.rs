@@ -93,21 +93,31 @@ pub fn resolve(
 ///
 /// # Errors
 /// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract
-/// names is absent, not a string, empty, too long or has control characters.
+/// names is not a string, empty, too long or has control characters. The detail names the claim and what is wrong.
 pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, PublicError> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
         return Err(PublicError::new(ErrorCode::TrustedContextUnsupported, message));
     };
     let claim = |what: &str, claim: &str, missing: ErrorCode| {
-        let fix = format!("have the issuer put it into the claim `{claim}`");
-        let found = token.text(claim).map(str::to_owned);
-        let code = if found.is_none() {
-            missing
-        } else {
-            ErrorCode::AccessTokenUnbound
+        let refuse = |code: ErrorCode, problem: &str| {
+            let message = format!(
+                "The trusted {what} cannot be taken from the access token: its claim `{claim}` {problem}. It \
+                cannot be passed as an argument: have the issuer put it into this claim as a string."
+            );
+            PublicError::new(code, message).with_detail(format!("claim `{claim}` {problem}"))
         };
-        bound(what, (found, fix)).map_err(|refusal| PublicError { code, ..refusal })
+        match (token.text(claim), token.other_type(claim)) {
+            (Some(text), _) => match problem_of(text) {
+                None => Ok(text.to_owned()),
+                Some(problem) => Err(refuse(ErrorCode::AccessTokenUnbound, problem)),
+            },
+            (None, Some(type_name)) => {
+                let problem = format!("is {type_name} and must be a string");
+                Err(refuse(ErrorCode::AccessTokenUnbound, &problem))
+            }
+            (None, None) => Err(refuse(missing, "is missing")),
+        }
     };
     Ok(TrustedContext {
         tenant: claim(
@@ -143,10 +153,20 @@ fn bound(what: &str, (value, fix): (Option<String>, String)) -> Result<String, P
     };
     match value {
         None => refuse("is not set"),
-        Some(value) if value.trim().is_empty() => refuse("is empty"),
-        Some(value) if value.len() > BINDING_BYTES_MAX => refuse("is too long"),
-        Some(value) if value.chars().any(char::is_control) => refuse("has control characters"),
-        Some(value) => Ok(value),
+        Some(value) => match problem_of(&value) {
+            Some(problem) => refuse(problem),
+            None => Ok(value),
+        },
+    }
+}
+
+/// Returns why a text cannot be a tenant or principal.
+fn problem_of(value: &str) -> Option<&'static str> {
+    match value {
+        _ if value.trim().is_empty() => Some("is empty"),
+        _ if value.len() > BINDING_BYTES_MAX => Some("is too long"),
+        _ if value.chars().any(char::is_control) => Some("has control characters"),
+        _ => None,
     }
 }
 

@@ -348,7 +348,7 @@ fn token_contract_requires_issuer_and_audience() {
     let source = with_tokens(&[]);
     source.runnable().unwrap();
     let source = source.tokens().unwrap();
-    assert_eq!(source.policy.audience, "https://mcp.example.com/mcp");
+    assert_eq!(source.policy.audience.as_slice(), ["https://mcp.example.com/mcp"]);
     assert_eq!(
         (
             source.policy.tenant_claim.as_str(),
@@ -371,7 +371,19 @@ fn token_contract_requires_issuer_and_audience() {
     }
     for (key, wrong) in [
         ("issuer", "\"http://id.example.com\""),
-        ("audience", "\"mcp\""),
+        ("audience", "\"http://mcp.example.com\""),
+        ("audience", "\"a b\""),
+        ("audience", "[]"),
+        ("audience", "[\"a\", \"a\"]"),
+        ("audience", "[\"a\", 7]"),
+        ("resource", "\"mcp\""),
+        ("accept", "[\"JWT\"]"),
+        ("scope_claim", "\"permissions\""),
+        ("scope_when_absent", "\"a  b\""),
+        ("client_id_claim", "\"a b\""),
+        ("require_jti", "\"no\""),
+        ("audience_mode", "\"any\""),
+        ("max_lifetime_seconds", "86401"),
         ("jwks_url", "\"file:///keys\""),
         ("algorithms", "[\"HS256\"]"),
         ("algorithms", "[]"),
@@ -402,6 +414,8 @@ fn capabilities_must_share_one_token_policy() {
             "\"https://other.example.com/\"",
         ),
         ("/contexts/desk.main/values/propose_scope", "\"other\""),
+        ("/contexts/desk.main/values/scope_claim", "\"scp\""),
+        ("/contexts/desk.main/values/accept", "{\"typ\": \"JWT\"}"),
         (
             "/contexts/desk.main/values/jwks_url",
             "\"https://id.example.com/keys\"",
@@ -441,9 +455,130 @@ fn contract_digest_covers_token_policy() {
         ("/trusted_context/values/algorithms", "[\"RS256\"]"),
         ("/trusted_context/values/propose_scope", "\"other\""),
         ("/trusted_context/values/token_lifetime_seconds", "60"),
+        ("/trusted_context/values/max_lifetime_seconds", "60"),
+        (
+            "/trusted_context/values/audience",
+            "[\"https://mcp.example.com/mcp\", \"api://mcp\"]",
+        ),
+        (
+            "/trusted_context/values/resource",
+            "\"https://mcp.example.com/mcp\"",
+        ),
+        (
+            "/trusted_context/values/accept",
+            "{\"typ\": [\"at+jwt\", \"JWT\"]}",
+        ),
+        ("/trusted_context/values/accept", "{\"header\": [\"x5t\"]}"),
+        ("/trusted_context/values/scope_claim", "\"scp\""),
+        ("/trusted_context/values/scope_when_absent", "\"synapsor:read\""),
+        ("/trusted_context/values/client_id_claim", "\"azp\""),
+        ("/trusted_context/values/require_jti", "false"),
+        ("/trusted_context/values/audience_mode", "\"contains\""),
     ] {
         assert_ne!(seal(&[edit]), reviewed, "{edit:?}");
     }
+    for same in [
+        (
+            "/trusted_context/values/audience",
+            "[\"https://mcp.example.com/mcp\"]",
+        ),
+        ("/trusted_context/values/accept", "{\"typ\": [\"at+jwt\"]}"),
+        ("/trusted_context/values/scope_claim", "\"scope\""),
+        ("/trusted_context/values/client_id_claim", "\"client_id\""),
+        ("/trusted_context/values/require_jti", "true"),
+        ("/trusted_context/values/audience_mode", "\"exact\""),
+        ("/trusted_context/values/max_lifetime_seconds", "3600"),
+    ] {
+        assert_eq!(seal(&[same]), reviewed, "{same:?}");
+    }
+}
+
+#[test]
+fn strict_token_policy_keeps_its_digest() {
+    let contract = with_tokens(&[]);
+    let digest = contract.capabilities()[0].contract_digest(&contract);
+    assert_eq!(
+        digest.to_string(),
+        "sha256:de0d4f363b5e6b4209e6459c7edaef6623b8b97a5f73387edb16ae9676361b94"
+    );
+}
+
+#[test]
+fn audience_that_is_not_a_url_is_warned_about() {
+    let warned = |audience: &str| {
+        let pointer = "/trusted_context/values/audience";
+        let report = Contract::check(&edited(&[("/trusted_context", TOKENS), (pointer, audience)]));
+        has(
+            &report.warnings,
+            "AUDIENCE_SHARED",
+            "$.trusted_context.values.audience",
+        )
+    };
+    for shared in [
+        "\"authenticated\"",
+        "\"api://9d0c\"",
+        "[\"https://mcp.example.com/mcp\", \"account\"]",
+        "\"407408718192.apps.googleusercontent.com\"",
+    ] {
+        assert!(warned(shared), "{shared}");
+    }
+    assert!(!warned(
+        "[\"https://mcp.example.com/mcp\", \"https://mcp.example.org/mcp\"]"
+    ));
+}
+
+#[test]
+fn unknown_member_of_accepted_tokens_is_rejected() {
+    for (accept, path) in [
+        ("{\"aud\": \"x\"}", "$.trusted_context.values.accept.aud"),
+        (
+            "{\"typ\": [\"JWT\"], \"alg\": \"none\"}",
+            "$.trusted_context.values.accept.alg",
+        ),
+    ] {
+        let file = edited(&[
+            ("/trusted_context", TOKENS),
+            ("/trusted_context/values/accept", accept),
+        ]);
+        assert!(
+            has(&Contract::check(&file).errors, "UNKNOWN_FIELD", path),
+            "{accept}"
+        );
+    }
+    for (accept, path) in [
+        ("{\"typ\": [\"id+jwt\"]}", "$.trusted_context.values.accept.typ"),
+        ("{\"typ\": []}", "$.trusted_context.values.accept.typ"),
+        (
+            "{\"typ\": [\"JWT\", \"JWT\"]}",
+            "$.trusted_context.values.accept.typ",
+        ),
+        (
+            "{\"header\": [\"jwk\"]}",
+            "$.trusted_context.values.accept.header",
+        ),
+        ("{\"header\": \"x5c\"}", "$.trusted_context.values.accept.header"),
+    ] {
+        let file = edited(&[
+            ("/trusted_context", TOKENS),
+            ("/trusted_context/values/accept", accept),
+        ]);
+        assert!(
+            has(&Contract::check(&file).errors, "INVALID_CONTEXT_VALUE", path),
+            "{accept}"
+        );
+    }
+}
+
+#[test]
+fn both_names_of_the_token_lifetime_are_rejected() {
+    let values = "/trusted_context/values";
+    let file = edited(&[
+        ("/trusted_context", TOKENS),
+        (&format!("{values}/token_lifetime_seconds"), "600"),
+        (&format!("{values}/max_lifetime_seconds"), "600"),
+    ]);
+    let path = "$.trusted_context.values.token_lifetime_seconds";
+    assert!(has(&Contract::check(&file).errors, "INVALID_CONTEXT_VALUE", path));
 }
 
 #[test]

@@ -54,11 +54,16 @@ pub fn contract(jwks_url: Option<&str>) -> String {
 
 /// Adapts a contract for callers with tokens.
 pub fn for_tokens(contract: &str, jwks_url: Option<&str>) -> String {
-    let mut contract: Json = serde_json::from_str(contract).expect("a contract of the tests");
     let mut values = json!({"issuer": ISSUER, "audience": AUDIENCE});
     if let Some(url) = jwks_url {
         values["jwks_url"] = json!(url);
     }
+    for_issuer(contract, &values)
+}
+
+/// Adapts a contract for callers with tokens that these values describe.
+pub fn for_issuer(contract: &str, values: &Json) -> String {
+    let mut contract: Json = serde_json::from_str(contract).expect("a contract of the tests");
     contract["trusted_context"] = json!({"provider": "http_claims", "values": values});
     contract.to_string()
 }
@@ -77,10 +82,18 @@ impl Tenants {
     /// Starts the same with the binaries of a build; `ledger` are variables of the ledger.
     pub fn start_as(build: Build, ledger: &[(&str, &str)], more: &[&str]) -> anyhow::Result<Self> {
         let key = IssuerKey::ed25519("k1")?;
-        let deployment = Self::deployment_as(build, None)?;
+        let deployment = Self::deployment_as(build, &contract(None))?;
         let file = keys_file(&deployment);
         issuer::publish(&file, &[&key])?;
         Self::of(deployment, key, Some(&file), ledger, more)
+    }
+
+    /// Starts the same for tokens that these values of the contract describe.
+    pub fn of_issuer(values: &Json, key: IssuerKey) -> anyhow::Result<Self> {
+        let deployment = Self::deployment_as(Build::Plain, &for_issuer(CONTRACT, values))?;
+        let file = keys_file(&deployment);
+        issuer::publish(&file, &[&key])?;
+        Self::of(deployment, key, Some(&file), &[], &[])
     }
 
     /// Starts the same with keys that the reader fetches.
@@ -90,11 +103,11 @@ impl Tenants {
 
     /// Creates a deployment with canaries in its rows, without processes.
     pub fn deployment(jwks_url: Option<&str>) -> anyhow::Result<Deployment> {
-        Self::deployment_as(Build::Plain, jwks_url)
+        Self::deployment_as(Build::Plain, &contract(jwks_url))
     }
 
-    fn deployment_as(build: Build, jwks_url: Option<&str>) -> anyhow::Result<Deployment> {
-        let deployment = Deployment::with_contract(build, &contract(jwks_url))?;
+    fn deployment_as(build: Build, contract: &str) -> anyhow::Result<Deployment> {
+        let deployment = Deployment::with_contract(build, contract)?;
         std::fs::create_dir(deployment.path("issuer"))?;
         for tenant in [ACME, GLOBEX] {
             deployment.target.execute(&format!(

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::run::ExitError;
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{ErrorCode, HttpError};
 use synapsor_domain::access_token::{
-    Algorithm, CachingTokenVerifier, Jwks, TokenError, TokenPolicy, TokenScope, VerifiedToken,
+    CachingTokenVerifier, Jwks, TokenError, TokenPolicy, TokenScope, VerifiedToken,
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::Timestamp;
@@ -57,30 +57,16 @@ impl AccessTokenAuthenticator {
     /// scope.
     ///
     /// # Errors
-    /// `CATALOG_UNREADABLE` if the reader names an algorithm that this build does not support.
+    /// `CATALOG_UNREADABLE` if the reader names a value that this build does not support.
     pub(crate) fn new(
         policy: &wire::TokenPolicy,
         reader: Arc<ReaderClient>,
         listing: Arc<ToolList>,
     ) -> Result<Self, ExitError> {
-        let named = policy.algorithms.iter().map(|name| Algorithm::of(name));
-        let algorithms = named.collect::<Option<Vec<_>>>().ok_or_else(|| {
-            ExitError::new(
-                ErrorCode::CatalogUnreadable,
-                "the reader accepts a signature algorithm that this gateway does not support",
-            )
-            .with_fix("run a gateway and a reader of the same version")
+        let policy = TokenPolicy::try_from(policy.clone()).map_err(|refusal| {
+            ExitError::new(ErrorCode::CatalogUnreadable, refusal.public)
+                .with_fix("run a gateway and a reader of the same version")
         })?;
-        let policy = TokenPolicy {
-            issuer: policy.issuer.clone(),
-            audience: policy.audience.clone(),
-            algorithms,
-            lifetime_seconds_max: policy.lifetime_seconds_max,
-            tenant_claim: policy.tenant_claim.clone(),
-            principal_claim: policy.principal_claim.clone(),
-            read_scope: policy.read_scope.clone(),
-            propose_scope: policy.propose_scope.clone(),
-        };
         Ok(Self {
             verifier: CachingTokenVerifier::new(policy),
             reader,
@@ -102,7 +88,7 @@ impl AccessTokenAuthenticator {
         match verified {
             Ok(verified) => Ok(Caller::Bearer(self.bearer(&verified, token))),
             Err(error) => {
-                tracing::info!(%error, "access token rejected");
+                tracing::info!(status = HttpError::Unauthorized.status(), reason = %error, "access token rejected");
                 Err(Rejection::Refused(error.description()))
             }
         }
@@ -118,6 +104,7 @@ impl AccessTokenAuthenticator {
             text,
             token.scopes().permits(TokenScope::Read, policy),
             token.scopes().permits(TokenScope::Propose, policy),
+            token.scopes().shortfall(),
         )
     }
 
@@ -139,19 +126,27 @@ impl AccessTokenAuthenticator {
         }
     }
 
+    /// Returns the name of a scope in the contract.
+    pub(crate) fn scope_name(&self, scope: TokenScope) -> &str {
+        self.policy().word(scope)
+    }
+
     const fn policy(&self) -> &TokenPolicy {
         self.verifier.policy()
     }
 
     /// Returns the challenge of a 401 or 403 response (RFC 6750, 3; RFC 9728, 5.1), with the error if present.
     pub(crate) fn challenge(&self, error: Option<(&str, &str)>, scope: Option<TokenScope>) -> String {
-        let mut challenge = format!("Bearer resource_metadata=\"{}\"", self.metadata_url());
         let policy = self.policy();
+        let mut challenge = "Bearer ".to_owned();
+        if let Some(resource) = policy.resource() {
+            challenge.push_str(&format!("resource_metadata=\"{}\", ", metadata_url(resource)));
+        }
         let scope = scope.map_or_else(
             || format!("{} {}", policy.read_scope, policy.propose_scope),
             |scope| policy.word(scope).to_owned(),
         );
-        challenge.push_str(&format!(", scope=\"{scope}\""));
+        challenge.push_str(&format!("scope=\"{scope}\""));
         if let Some((code, description)) = error {
             challenge.push_str(&format!(
                 ", error=\"{code}\", error_description=\"{description}\""
@@ -160,27 +155,17 @@ impl AccessTokenAuthenticator {
         challenge
     }
 
-    /// Returns the metadata of this resource. There is no approval scope, because the gateway cannot approve.
-    pub(crate) fn metadata(&self) -> Json {
+    /// Returns the metadata of this resource; `None` if the contract does not name its URL. There is no approval
+    /// scope, because the gateway cannot approve.
+    pub(crate) fn metadata(&self) -> Option<Json> {
         let policy = self.policy();
-        json!({
-            "resource": policy.audience,
+        Some(json!({
+            "resource": policy.resource()?,
             "authorization_servers": [policy.issuer],
             "scopes_supported": [policy.read_scope, policy.propose_scope],
             "bearer_methods_supported": ["header"],
             "resource_name": "Synapsor Runner",
-        })
-    }
-
-    /// Inserts the well-known path between the host and the path of the resource (RFC 9728, 3.1).
-    fn metadata_url(&self) -> String {
-        let audience = self.policy().audience.trim_end_matches('/');
-        let host_at = audience.find("://").map_or(0, |at| at + 3);
-        let path_at = audience[host_at..]
-            .find('/')
-            .map_or(audience.len(), |at| host_at + at);
-        let (origin, path) = audience.split_at(path_at);
-        format!("{origin}{METADATA_PATH}{path}")
+        }))
     }
 
     /// Returns the cached keys, or fetches them if they are too old. The age limit is shorter for a token that
@@ -220,4 +205,15 @@ impl AccessTokenAuthenticator {
     fn held(&self) -> std::sync::MutexGuard<'_, CachedKeys> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Inserts the well-known path between the host and the path of the resource (RFC 9728, 3.1).
+fn metadata_url(resource: &str) -> String {
+    let resource = resource.trim_end_matches('/');
+    let host_at = resource.find("://").map_or(0, |at| at + 3);
+    let path_at = resource[host_at..]
+        .find('/')
+        .map_or(resource.len(), |at| host_at + at);
+    let (origin, path) = resource.split_at(path_at);
+    format!("{origin}{METADATA_PATH}{path}")
 }

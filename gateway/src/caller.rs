@@ -30,15 +30,24 @@ pub struct BearerCaller {
     token: Arc<Secret>,
     pub(crate) may_read: bool,
     pub(crate) may_propose: bool,
+    /// Why a scope can be missing, for local logs.
+    pub(crate) shortfall: &'static str,
 }
 
 impl BearerCaller {
-    pub(crate) fn new(key: &str, token: &str, may_read: bool, may_propose: bool) -> Self {
+    pub(crate) fn new(
+        key: &str,
+        token: &str,
+        may_read: bool,
+        may_propose: bool,
+        shortfall: &'static str,
+    ) -> Self {
         Self {
             key: key.into(),
             token: Arc::new(Secret::new(token)),
             may_read,
             may_propose,
+            shortfall,
         }
     }
 }

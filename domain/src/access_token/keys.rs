@@ -1,13 +1,16 @@
-//! Public keys of the issuer (RFC 7517). Symmetric keys, encryption keys and unknown kinds are excluded from a
-//! set, so that no token can select them.
+//! Public keys of the issuer (RFC 7517). Symmetric keys, encryption keys, unknown kinds and malformed keys are
+//! excluded from a set, so that no token can select them and none makes the others unusable.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use synapsor_codes::ErrorCode;
 
+use super::header::Header;
 use super::{Algorithm, TokenError};
 use crate::error::PublicError;
 use crate::json::{self, JsonNode};
@@ -16,18 +19,19 @@ use crate::json::{self, JsonNode};
 pub const KEY_SET_BYTES_MAX: usize = 256 * 1024;
 /// Maximum number of keys in one set.
 const KEYS_MAX: usize = 64;
-const DEPTH_MAX: usize = 6;
+/// Maximum nesting depth of one key.
+const DEPTH_MAX: usize = 4;
 const ED25519_BYTES: usize = 32;
 const P256_COORDINATE_BYTES: usize = 32;
 /// First byte of an uncompressed point (SEC 1, 2.3.3).
 const UNCOMPRESSED: u8 = 4;
 
-/// Public keys by their `kid`.
+/// Public keys by their `kid`, which need not be unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jwks(Vec<(String, JwkPublicKey)>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum JwkPublicKey {
+enum JwkPublicKey {
     Ed25519(Vec<u8>),
     P256(Vec<u8>),
     Rsa { n: Vec<u8>, e: Vec<u8> },
@@ -37,7 +41,7 @@ impl Jwks {
     /// Reads a JSON Web Key Set.
     ///
     /// # Errors
-    /// `TOKEN_KEYS_UNREADABLE` if it is not a key set, or has too many keys, a duplicate `kid`, or no usable key.
+    /// `TOKEN_KEYS_UNREADABLE` if it is not a key set, or has too many keys, or no usable key.
     pub fn parse(bytes: &[u8]) -> Result<Self, PublicError> {
         let unreadable = |why: String| {
             PublicError::new(
@@ -48,20 +52,16 @@ impl Jwks {
         if bytes.len() > KEY_SET_BYTES_MAX {
             return Err(unreadable(format!("it has more than {KEY_SET_BYTES_MAX} bytes")));
         }
-        let node = json::read(bytes, DEPTH_MAX).map_err(|error| unreadable(error.to_string()))?;
-        let listed = member(&node, "keys");
-        let Some(JsonNode::List(items)) = listed else {
-            return Err(unreadable("it has no list `keys`".to_owned()));
-        };
-        if items.len() > KEYS_MAX {
+        let document: KeySetDocument<'_> = serde_json::from_slice(bytes)
+            .map_err(|_| unreadable("it is not a JSON object with a list `keys`".to_owned()))?;
+        if document.keys.len() > KEYS_MAX {
             return Err(unreadable(format!("it has more than {KEYS_MAX} keys")));
         }
-        let mut keys: Vec<(String, JwkPublicKey)> = Vec::with_capacity(items.len());
-        for (kid, key) in items.iter().filter_map(usable) {
-            if keys.iter().any(|(known, _)| *known == kid) {
-                return Err(unreadable("duplicate `kid`".to_owned()));
+        let mut keys: Vec<(String, JwkPublicKey)> = Vec::with_capacity(document.keys.len());
+        for named in document.keys.iter().filter_map(|raw| usable(raw)) {
+            if !keys.contains(&named) {
+                keys.push(named);
             }
-            keys.push((kid, key));
         }
         if keys.is_empty() {
             return Err(unreadable("no key in it can verify tokens".to_owned()));
@@ -69,9 +69,32 @@ impl Jwks {
         Ok(Self(keys))
     }
 
-    pub(super) fn find(&self, kid: &str) -> Option<&JwkPublicKey> {
-        self.0.iter().find(|(known, _)| known == kid).map(|(_, key)| key)
+    /// Verifies a signature with the keys that `kid` names; an issuer may give several keys the same name.
+    pub(super) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Result<(), TokenError> {
+        let mut outcome = Err(TokenError::UnknownKeyId);
+        for (_, key) in self.0.iter().filter(|(kid, _)| *kid == header.kid) {
+            let verified = key.verify(header.algorithm, signed, signature);
+            match (&outcome, &verified) {
+                (_, Ok(())) => return Ok(()),
+                // A key of the right algorithm says more than one of another.
+                (Err(TokenError::Signature), Err(_)) => {}
+                (Ok(()) | Err(_), Err(_)) => outcome = verified,
+            }
+        }
+        outcome
     }
+
+    #[cfg(test)]
+    pub(super) fn has(&self, kid: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == kid)
+    }
+}
+
+/// Keys as the issuer writes them; each is read by itself.
+#[derive(Deserialize)]
+struct KeySetDocument<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
 }
 
 impl JwkPublicKey {
@@ -83,12 +106,7 @@ impl JwkPublicKey {
         }
     }
 
-    pub(super) fn verify(
-        &self,
-        algorithm: Algorithm,
-        signed: &[u8],
-        signature: &[u8],
-    ) -> Result<(), TokenError> {
+    fn verify(&self, algorithm: Algorithm, signed: &[u8], signature: &[u8]) -> Result<(), TokenError> {
         if self.algorithm() != algorithm {
             return Err(TokenError::KeyMismatch);
         }
@@ -120,7 +138,8 @@ fn text<'a>(node: &'a JsonNode, name: &str) -> Option<&'a str> {
 }
 
 /// Returns a token signing key with its `kid`.
-fn usable(node: &JsonNode) -> Option<(String, JwkPublicKey)> {
+fn usable(raw: &RawValue) -> Option<(String, JwkPublicKey)> {
+    let node = &json::read(raw.get().as_bytes(), DEPTH_MAX).ok()?;
     let kid = text(node, "kid")?.to_owned();
     if text(node, "use").is_some_and(|purpose| purpose != "sig") {
         return None;

@@ -9,6 +9,7 @@ mod claims;
 mod header;
 mod keys;
 mod policy;
+mod profile;
 mod verifier;
 
 use base64::Engine as _;
@@ -18,6 +19,9 @@ pub use claims::{Scopes, VerifiedToken};
 pub use keys::{Jwks, KEY_SET_BYTES_MAX};
 pub use policy::{
     Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy, TokenScope,
+};
+pub use profile::{
+    AudienceMode, Audiences, HeaderMember, ScopeClaim, TokenProfile, TokenType, value_of, word_of,
 };
 pub use verifier::CachingTokenVerifier;
 
@@ -32,7 +36,8 @@ pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
 /// Maximum nesting depth of claims.
 const DEPTH_MAX: usize = 8;
 
-/// Reason why a token is rejected. The text is for local logs; a caller receives [`TokenError::description`].
+/// Reason why a token is rejected. The text is for local logs: it names the property, never a value of the token. A
+/// caller receives [`TokenError::description`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {
     #[error("the token is longer than {TOKEN_BYTES_MAX} bytes")]
@@ -50,16 +55,22 @@ pub enum TokenError {
     #[error("invalid token signature")]
     Signature,
     #[error("claim `{0}` is missing or malformed")]
-    Claim(&'static str),
+    Claim(String),
+    #[error("claim `scope` is a list, and must be a space-separated string; only `scp` may be a list")]
+    ScopeList,
     #[error("`iss` is not the configured issuer")]
     Issuer,
-    #[error("`aud` is not exactly the configured audience")]
+    #[error("`iss` differs from the configured issuer by a slash at the end")]
+    IssuerSlash,
+    #[error("`aud` names no audience of the contract")]
     Audience,
+    #[error("`aud` names others besides the contract's audience, and `audience_mode` is `exact`")]
+    AudienceNotAlone,
     #[error("the token has expired")]
     Expired,
     #[error("the token is not valid yet")]
     NotYetValid,
-    #[error("token lifetime exceeds the configured maximum")]
+    #[error("the time from `iat` to `exp` exceeds `max_lifetime_seconds`")]
     LifetimeTooLong,
 }
 
@@ -105,13 +116,12 @@ fn verify(
         return Err(TokenError::Form);
     };
     let signed = &token[..header.len() + 1 + payload.len()];
-    let header = Header::read(&decode(header)?)?;
+    let header = Header::read(&decode(header)?, &policy.profile)?;
     if !policy.algorithms.contains(&header.algorithm) {
         return Err(TokenError::Header("the algorithm is not on the list"));
     }
-    let key = keys.find(&header.kid).ok_or(TokenError::UnknownKeyId)?;
-    key.verify(header.algorithm, signed.as_bytes(), &decode(signature)?)?;
-    Claims::read(&decode(payload)?)?.check(policy, now)
+    keys.verify(&header, signed.as_bytes(), &decode(signature)?)?;
+    Claims::read(&decode(payload)?)?.check(policy, signed, now)
 }
 
 fn decode(part: &str) -> Result<Vec<u8>, TokenError> {

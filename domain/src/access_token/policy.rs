@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::profile::{Audiences, TokenProfile};
+
 /// Default maximum token lifetime, in seconds.
 pub const LIFETIME_SECONDS_DEFAULT: u32 = 3_600;
 /// Smallest maximum lifetime that a contract may set.
@@ -55,9 +57,12 @@ pub enum TokenScope {
 pub struct TokenPolicy {
     /// Compared byte by byte with `iss`.
     pub issuer: String,
-    /// The resource identifier of this deployment (RFC 8707), compared byte by byte with `aud`, which must hold
-    /// nothing else.
-    pub audience: String,
+    /// Compared byte by byte with `aud`: the resource identifier of this deployment (RFC 8707), or constants of
+    /// the issuer.
+    pub audience: Audiences,
+    /// URL under which clients know this deployment, for an audience that is not a URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// Never empty.
     pub algorithms: Vec<Algorithm>,
     /// `exp - iat` at most.
@@ -70,9 +75,21 @@ pub struct TokenPolicy {
     pub read_scope: String,
     /// Scope that permits proposals.
     pub propose_scope: String,
+    // Absent for tokens of RFC 9068, so that such contracts keep their digests.
+    #[serde(default, skip_serializing_if = "TokenProfile::is_strict")]
+    pub profile: TokenProfile,
 }
 
 impl TokenPolicy {
+    /// Returns the URL under which clients know this deployment; `None` if the contract names none.
+    pub fn resource(&self) -> Option<&str> {
+        let is_url = |text: &&str| text.starts_with("https://") || text.starts_with("http://");
+        let audiences = self.audience.as_slice().iter().map(String::as_str);
+        self.resource
+            .as_deref()
+            .or_else(|| audiences.into_iter().find(is_url))
+    }
+
     /// Returns the scope string that tokens carry.
     pub fn word(&self, scope: TokenScope) -> &str {
         match scope {

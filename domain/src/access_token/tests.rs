@@ -93,13 +93,15 @@ fn keys(keys: &[(&str, &Key)]) -> Jwks {
 fn policy() -> TokenPolicy {
     TokenPolicy {
         issuer: ISSUER.to_owned(),
-        audience: AUDIENCE.to_owned(),
+        audience: Audiences::One(AUDIENCE.to_owned()),
+        resource: None,
         algorithms: Algorithm::WORDS.iter().map(|(_, algorithm)| *algorithm).collect(),
         lifetime_seconds_max: 600,
         tenant_claim: "org".to_owned(),
         principal_claim: "sub".to_owned(),
         read_scope: "r".to_owned(),
         propose_scope: "p".to_owned(),
+        profile: TokenProfile::default(),
     }
 }
 
@@ -233,11 +235,11 @@ fn rejects_token_with_embedded_key_or_key_url() {
         ("b64", json!(false)),
     ] {
         let error = with_header(|h| h[name] = value.clone()).unwrap_err();
-        assert_eq!(
-            error,
-            TokenError::Header("it brings its own key, address or extension"),
-            "{name}"
-        );
+        let reason = match name {
+            "x5t" | "x5t#S256" => "it has a certificate digest, which `accept.header` does not list",
+            _ => "it brings its own key, address or extension",
+        };
+        assert_eq!(error, TokenError::Header(reason), "{name}");
     }
 }
 
@@ -307,20 +309,24 @@ fn key_verifies_only_with_its_own_listed_algorithm() {
 
 #[test]
 fn rejects_tokens_of_another_type() {
-    for typ in [
-        json!("JWT"),
-        json!("id+jwt"),
-        json!("application/jwt"),
-        json!(null),
-        json!(""),
+    let (listed, unknown) = (
+        "`typ` is `JWT`, which `accept.typ` does not list",
+        "`typ` is not that of an access token",
+    );
+    for (typ, reason) in [
+        (json!("JWT"), listed),
+        (json!("application/jwt"), listed),
+        (json!("id+jwt"), unknown),
+        (json!("absent"), unknown),
+        (json!(null), unknown),
+        (json!(""), unknown),
     ] {
         let error = with_header(|h| h["typ"] = typ.clone()).unwrap_err();
-        assert_eq!(
-            error,
-            TokenError::Header("`typ` is not that of an access token"),
-            "{typ}"
-        );
+        assert_eq!(error, TokenError::Header(reason), "{typ}");
     }
+    let error = with_header(|h| drop(h.as_object_mut().unwrap().remove("typ"))).unwrap_err();
+    let reason = "`typ` is missing, and `accept.typ` does not list `absent`";
+    assert_eq!(error, TokenError::Header(reason));
     assert!(with_header(|h| h["typ"] = json!("application/at+jwt")).is_ok());
 }
 
@@ -329,7 +335,6 @@ fn rejects_other_audience_and_other_issuer() {
     for aud in [
         json!("https://mcp.example.com"),
         json!("https://mcp.example.com/mcp/"),
-        json!([AUDIENCE, "https://other.example.com"]),
         json!([]),
         json!([[AUDIENCE]]),
         json!({"aud": AUDIENCE}),
@@ -341,17 +346,22 @@ fn rejects_other_audience_and_other_issuer() {
             "{aud}"
         );
     }
-    assert!(with_claims(|c| c["aud"] = json!([AUDIENCE])).is_ok());
-    for iss in [
-        "https://id.example.com",
-        "https://evil.example/",
-        "HTTPS://ID.EXAMPLE.COM/",
+    for aud in [
+        json!([AUDIENCE, "https://other.example.com"]),
+        json!([AUDIENCE, AUDIENCE]),
     ] {
-        assert_eq!(
-            with_claims(|c| c["iss"] = json!(iss)).unwrap_err(),
-            TokenError::Issuer,
-            "{iss}"
-        );
+        let error = with_claims(|c| c["aud"] = aud.clone()).unwrap_err();
+        assert_eq!(error, TokenError::AudienceNotAlone, "{aud}");
+    }
+    assert!(with_claims(|c| c["aud"] = json!([AUDIENCE])).is_ok());
+    for (iss, expected) in [
+        ("https://id.example.com", TokenError::IssuerSlash),
+        ("https://id.example.com//", TokenError::IssuerSlash),
+        ("https://evil.example/", TokenError::Issuer),
+        ("HTTPS://ID.EXAMPLE.COM/", TokenError::Issuer),
+    ] {
+        let error = with_claims(|c| c["iss"] = json!(iss)).unwrap_err();
+        assert_eq!(error, expected, "{iss}");
     }
 }
 
@@ -387,7 +397,7 @@ fn rejects_token_outside_validity_or_above_max_lifetime() {
     ] {
         assert_eq!(
             with_claims(|c| c["exp"] = exp.clone()).unwrap_err(),
-            TokenError::Claim("exp"),
+            TokenError::Claim("exp".to_owned()),
             "{exp}"
         );
     }
@@ -399,7 +409,7 @@ fn rejects_token_without_required_claims() {
         let error = with_claims(|c| {
             c.as_object_mut().unwrap().remove(name);
         });
-        assert_eq!(error.unwrap_err(), TokenError::Claim(name), "{name}");
+        assert_eq!(error.unwrap_err(), TokenError::Claim(name.to_owned()), "{name}");
     }
 }
 
@@ -452,12 +462,12 @@ fn key_set_holds_only_token_verification_keys() {
     other["alg"] = json!("ES384");
     let set = json!({"keys": [encrypts, other, two.jwk("k"), {"kty": "future", "kid": "f"}]}).to_string();
     let set = Jwks::parse(set.as_bytes()).unwrap();
-    assert!(set.find("k").is_some());
-    assert!(set.find("enc").is_none() && set.find("other").is_none() && set.find("f").is_none());
+    assert!(set.has("k") && !set.has("enc") && !set.has("other") && !set.has("f"));
     for broken in [
         json!({"keys": []}).to_string(),
-        json!({"keys": [one.jwk("k"), two.jwk("k")]}).to_string(),
         json!([one.jwk("k")]).to_string(),
+        json!({"keys": one.jwk("k")}).to_string(),
+        json!({"keys": [7, null, {"kty": "oct", "kid": "k", "k": "AAAA"}]}).to_string(),
         json!({"keys": vec![one.jwk("k"); 65]}).to_string(),
         "{".to_owned(),
         format!("{{\"keys\":[]}}{}", " ".repeat(KEY_SET_BYTES_MAX)),
@@ -468,6 +478,8 @@ fn key_set_holds_only_token_verification_keys() {
         );
     }
 }
+
+mod issuers;
 
 mod remembered {
     use std::sync::Arc;

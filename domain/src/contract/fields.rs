@@ -36,7 +36,6 @@ pub(super) const CONTEXT_VALUES: &[&str] = &[
     "tenant_id",
     "principal",
     "issuer",
-    "audience",
     "jwks_url",
     "algorithms",
     "tenant_claim",
@@ -44,7 +43,17 @@ pub(super) const CONTEXT_VALUES: &[&str] = &[
     "read_scope",
     "propose_scope",
     "token_lifetime_seconds",
+    "audience",
+    "resource",
+    "accept",
+    "scope_claim",
+    "scope_when_absent",
+    "client_id_claim",
+    "require_jti",
+    "audience_mode",
+    "max_lifetime_seconds",
 ];
+pub(super) const TOKEN_ACCEPT: &[&str] = &["typ", "header"];
 pub(super) const EXECUTOR: &[&str] = &[
     "type",
     "url_env",

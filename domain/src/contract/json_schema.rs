@@ -10,7 +10,10 @@ use super::source::{EngineKind, OnFailover, SslMode};
 use super::{
     HANDLER_TIMEOUT_MS, Mode, SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, VersionAdvance,
 };
-use crate::access_token::{Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN};
+use crate::access_token::{
+    Algorithm, AudienceMode, HeaderMember, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX,
+    LIFETIME_SECONDS_MIN, ScopeClaim, TokenType,
+};
 use crate::tool::SCHEMA_DIALECT;
 
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]*$";
@@ -95,7 +98,7 @@ fn ssl() -> Json {
 }
 
 fn context() -> Json {
-    let values = json!({
+    let mut values = json!({
         "type": "object",
         "properties": {
             "tenant_id_env": env("Variable that holds the tenant. Default SYNAPSOR_TENANT_ID."),
@@ -103,7 +106,6 @@ fn context() -> Json {
             "tenant_id": text("Literal tenant; only static_dev reads it."),
             "principal": text("Literal principal; only static_dev reads it."),
             "issuer": text("http_claims: the issuer of access tokens, an https URL."),
-            "audience": text("http_claims: the https URL under which clients know this deployment."),
             "jwks_url": text("http_claims: where the issuer publishes its keys; without it the reader is given a file."),
             "algorithms": described(
                 json!({"type": "array", "minItems": 1, "items": words(Algorithm::WORDS, "A signature algorithm.")}),
@@ -113,21 +115,65 @@ fn context() -> Json {
             "principal_claim": text("http_claims: the claim that holds the principal. Default sub."),
             "read_scope": text("http_claims: the scope that opens reads. Default synapsor:read."),
             "propose_scope": text("http_claims: the scope that opens proposals. Default synapsor:propose."),
-            "token_lifetime_seconds": described(
-                json!({
-                    "type": "integer",
-                    "minimum": LIFETIME_SECONDS_MIN,
-                    "maximum": LIFETIME_SECONDS_MAX,
-                    "default": LIFETIME_SECONDS_DEFAULT,
-                }),
-                "http_claims: seconds that a token may live from its issue to its end.",
-            ),
+            "token_lifetime_seconds": token_lifetime("Older name of `max_lifetime_seconds`."),
         },
     });
+    if let (Some(Json::Object(members)), Json::Object(more)) = (values.get_mut("properties"), token_profile())
+    {
+        members.extend(more);
+    }
     closed(
         json!({"provider": words(ContextProvider::WORDS, "Where tenant and principal come from."), "values": values}),
         &["provider"],
     )
+}
+
+/// How tokens may differ from RFC 9068.
+fn token_profile() -> Json {
+    let several = |items: Json| json!({"type": "array", "minItems": 1, "uniqueItems": true, "items": items});
+    let one_or_several = |items: Json| json!({"anyOf": [items, several(items.clone())]});
+    json!({
+        "audience": described(
+            one_or_several(json!({"type": "string", "pattern": "\\S"})),
+            "http_claims: values of `aud` that are accepted: the https URL under which clients know this deployment, or exactly \
+            the constant that the issuer puts there.",
+        ),
+        "resource": text("http_claims: the https URL under which clients know this deployment, if no audience is one."),
+        "accept": closed(
+            json!({
+                "typ": described(
+                    one_or_several(words(TokenType::WORDS, "A `typ`; absent means a header without it.")),
+                    "Values of the header's `typ` that are accepted. Default at+jwt.",
+                ),
+                "header": described(
+                    one_or_several(words(HeaderMember::WORDS, "A digest of the issuer's certificate.")),
+                    "Header members that are ignored instead of rejected. Default none.",
+                ),
+            }),
+            &[],
+        ),
+        "scope_claim": words(ScopeClaim::WORDS, "http_claims: the claim that holds the scopes; a token that also has `scope` is \
+            judged by `scope`. Default scope."),
+        "scope_when_absent": text("http_claims: scopes of a token without a scope claim, separated by spaces. Default none."),
+        "client_id_claim": text("http_claims: the claim that holds the client. Default client_id."),
+        "require_jti": described(
+            json!({"type": "boolean", "default": true}),
+            "http_claims: false accepts tokens without `jti`.",
+        ),
+        "audience_mode": words(AudienceMode::WORDS, "http_claims: exact accepts tokens for this deployment only; contains also accepts \
+            tokens that name others besides it. Default exact."),
+        "max_lifetime_seconds": token_lifetime("http_claims: seconds that a token may live from its issue to its end."),
+    })
+}
+
+fn token_lifetime(description: &str) -> Json {
+    let schema = json!({
+        "type": "integer",
+        "minimum": LIFETIME_SECONDS_MIN,
+        "maximum": LIFETIME_SECONDS_MAX,
+        "default": LIFETIME_SECONDS_DEFAULT,
+    });
+    described(schema, description)
 }
 
 fn executor() -> Json {
@@ -448,6 +494,10 @@ mod tests {
             (
                 "/$defs/context/properties/values".to_owned(),
                 fields::CONTEXT_VALUES,
+            ),
+            (
+                "/$defs/context/properties/values/properties/accept".to_owned(),
+                fields::TOKEN_ACCEPT,
             ),
             ("/$defs/executor".to_owned(), fields::EXECUTOR),
             (

@@ -21,6 +21,7 @@ mod seal;
 mod side_effects_ack;
 mod source;
 mod token;
+mod token_profile;
 mod transition;
 
 pub use approval::{ApprovalSpec, QUORUM_MAX};
@@ -240,19 +241,10 @@ impl Contract {
         let differs = |capability: &Capability| {
             let own = self.context(&capability.context).and_then(ContextSpec::tokens);
             let comparable = |source: &TokenSource| {
-                let policy = &source.policy;
-                let texts = [
-                    &policy.issuer,
-                    &policy.audience,
-                    &policy.read_scope,
-                    &policy.propose_scope,
-                ];
-                let rest = (
-                    policy.algorithms.clone(),
-                    policy.lifetime_seconds_max,
-                    source.jwks_url.clone(),
-                );
-                (texts.map(String::clone), rest)
+                let mut source = source.clone();
+                source.policy.tenant_claim.clear();
+                source.policy.principal_claim.clear();
+                source
             };
             own.map(comparable) != expected.map(comparable)
         };

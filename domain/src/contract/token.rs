@@ -4,6 +4,7 @@
 use super::binding::{ContextProvider, ContextSpec};
 use super::object::ObjectReader;
 use super::report::ValidationReport;
+use super::token_profile;
 use crate::access_token::{
     Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy,
 };
@@ -17,7 +18,7 @@ const PROPOSE_SCOPE: &str = "synapsor:propose";
 /// Files of 0.1.x may name the provider without further settings; they load but cannot be run.
 pub(super) const INCOMPLETE: &str = "Add `issuer` and `audience` to `values`: whose access tokens are accepted, and the URL under \
     which clients know this deployment.";
-const URL_BYTES_MAX: usize = 2_048;
+pub(super) const URL_BYTES_MAX: usize = 2_048;
 const CLAIM_BYTES_MAX: usize = 256;
 
 /// Token issuer of a context.
@@ -51,44 +52,61 @@ pub(super) fn read(values: &ObjectReader<'_>, report: &mut ValidationReport) -> 
         report.error(values.at(key), ErrorCode::InvalidContextValue, message);
         None
     };
-    let (issuer, audience, jwks_url) = (
+    let (issuer, resource, jwks_url) = (
         url("issuer", report),
-        url("audience", report),
+        url("resource", report),
         url("jwks_url", report),
     );
+    let audience = token_profile::audiences(values, report);
     let algorithms = algorithms(values, report);
-    let mut word = |key: &str, default: &str, is_fit: fn(char) -> bool| {
-        let Some(text) = values.text(key, ErrorCode::InvalidContextValue, report) else {
-            return default.to_owned();
-        };
-        if text.len() > CLAIM_BYTES_MAX || !text.chars().all(is_fit) {
-            let message =
-                format!("Make `{key}` one word of at most {CLAIM_BYTES_MAX} printable ASCII characters.");
-            report.error(values.at(key), ErrorCode::InvalidContextValue, message);
-        }
-        text
-    };
+    let mut word =
+        |key: &str, default: &str, is_fit: fn(char) -> bool| name(values, key, default, is_fit, report);
     let is_printable: fn(char) -> bool = |c| c.is_ascii_graphic();
-    // RFC 6749, 3.3
-    let is_of_a_scope: fn(char) -> bool = |c| c.is_ascii_graphic() && c != '"' && c != '\\';
     let tenant_claim = word("tenant_claim", TENANT_CLAIM, is_printable);
     let principal_claim = word("principal_claim", PRINCIPAL_CLAIM, is_printable);
-    let read_scope = word("read_scope", READ_SCOPE, is_of_a_scope);
-    let propose_scope = word("propose_scope", PROPOSE_SCOPE, is_of_a_scope);
+    let read_scope = word("read_scope", READ_SCOPE, is_scope_char);
+    let propose_scope = word("propose_scope", PROPOSE_SCOPE, is_scope_char);
     let lifetime_seconds_max = lifetime(values, report);
+    let profile = token_profile::read(values, report);
     Some(TokenSource {
         policy: TokenPolicy {
             issuer: issuer?,
             audience: audience?,
+            resource,
             algorithms,
             lifetime_seconds_max,
             tenant_claim,
             principal_claim,
             read_scope,
             propose_scope,
+            profile,
         },
         jwks_url,
     })
+}
+
+/// Reads the name of a claim or a scope.
+pub(super) fn name(
+    values: &ObjectReader<'_>,
+    key: &str,
+    default: &str,
+    is_fit: fn(char) -> bool,
+    report: &mut ValidationReport,
+) -> String {
+    let Some(text) = values.text(key, ErrorCode::InvalidContextValue, report) else {
+        return default.to_owned();
+    };
+    if text.len() > CLAIM_BYTES_MAX || !text.chars().all(is_fit) {
+        let message =
+            format!("Make `{key}` one word of at most {CLAIM_BYTES_MAX} printable ASCII characters.");
+        report.error(values.at(key), ErrorCode::InvalidContextValue, message);
+    }
+    text
+}
+
+/// Whether a scope may have this character (RFC 6749, 3.3).
+pub(super) fn is_scope_char(c: char) -> bool {
+    c.is_ascii_graphic() && c != '"' && c != '\\'
 }
 
 fn algorithms(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<Algorithm> {
@@ -115,7 +133,12 @@ fn algorithms(values: &ObjectReader<'_>, report: &mut ValidationReport) -> Vec<A
 }
 
 fn lifetime(values: &ObjectReader<'_>, report: &mut ValidationReport) -> u32 {
-    let key = "token_lifetime_seconds";
+    let (key, older) = ("max_lifetime_seconds", "token_lifetime_seconds");
+    if values.has(key) && values.has(older) {
+        let message = format!("Remove `{older}`: it is the older name of `{key}`.");
+        report.error(values.at(older), ErrorCode::InvalidContextValue, message);
+    }
+    let key = if values.has(key) { key } else { older };
     let Some(node) = values.get(key) else {
         return LIFETIME_SECONDS_DEFAULT;
     };
@@ -135,7 +158,7 @@ fn lifetime(values: &ObjectReader<'_>, report: &mut ValidationReport) -> u32 {
 }
 
 /// An absolute URL without user, query and fragment that cannot be altered in transit.
-fn is_https_or_loopback(text: &str) -> bool {
+pub(super) fn is_https_or_loopback(text: &str) -> bool {
     let (is_secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
         (None, Some(rest)) => (false, rest),

@@ -9,6 +9,7 @@ pub(crate) const WARNINGS: &[&str] = &[
     "UNKNOWN_CONTEXT_VALUE",
     "STATIC_DEV_CONTEXT",
     "HTTP_CLAIMS_INCOMPLETE",
+    "AUDIENCE_SHARED",
     "SINGLE_TENANT_DEV_EXCEPTION",
     "PROPOSAL_FIELD_ON_READ",
     "PATCH_COLUMN_NOT_VISIBLE",
@@ -242,6 +243,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "UNKNOWN_CONTEXT_VALUE",
         "$.trusted_context.values.role",
         &[("/trusted_context/values/role", "\"x\"")],
+    ),
+    (
+        "AUDIENCE_SHARED",
+        "$.trusted_context.values.audience",
+        &[("/trusted_context/values/audience", "\"authenticated\"")],
     ),
     (
         "HTTP_CLAIMS_INCOMPLETE",

@@ -36,10 +36,12 @@ impl Authenticator {
         match (self, given) {
             (Self::Open, _) => Ok(Caller::Anonymous),
             (Self::Static(tokens), given) => given
-                .and_then(|given| tokens.find_caller(given))
-                .ok_or_else(|| Box::new(unauthorized("Bearer"))),
-            (Self::Issued(tokens), None) => Err(Box::new(unauthorized(&tokens.challenge(None, None)))),
-            (Self::Issued(tokens), Some(given)) => {
+                .and_then(|given| tokens.find_caller(given).ok_or("no static token has this value"))
+                .map_err(|reason| Box::new(no_token(reason, "Bearer"))),
+            (Self::Issued(tokens), Err(reason)) => {
+                Err(Box::new(no_token(reason, &tokens.challenge(None, None))))
+            }
+            (Self::Issued(tokens), Ok(given)) => {
                 let token = std::str::from_utf8(given).unwrap_or_default();
                 tokens.identify(token).await.map_err(|rejection| {
                     Box::new(match rejection {
@@ -67,19 +69,36 @@ impl Authenticator {
         if is_open {
             return None;
         }
+        tracing::info!(
+            status = HttpError::InsufficientScope.status(),
+            scope = tokens.scope_name(needed),
+            reason = bearer.shortfall,
+            "access token lacks a scope"
+        );
         let why = ("insufficient_scope", "insufficient scope");
         let challenge = tokens.challenge(Some(why), Some(needed));
         Some(challenged(HttpError::InsufficientScope, &challenge))
     }
 }
 
-/// Rejects several `Authorization` headers, because a proxy could use another one than the gateway.
-fn single_bearer_header(headers: &HeaderMap) -> Option<&[u8]> {
+/// Rejects several `Authorization` headers, because a proxy could use another one than the gateway. The error is the
+/// reason for the log.
+fn single_bearer_header(headers: &HeaderMap) -> Result<&[u8], &'static str> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
-    match (given.next().and_then(bearer), given.next()) {
-        (Some(given), None) => Some(given),
-        (Some(_) | None, _) => None,
+    match (given.next(), given.next()) {
+        (None, _) => Err("the request has no `Authorization` header"),
+        (Some(_), Some(_)) => Err("the request has several `Authorization` headers"),
+        (Some(one), None) => bearer(one).ok_or("the `Authorization` header has another scheme than `Bearer`"),
     }
+}
+
+fn no_token(reason: &str, challenge: &str) -> Response {
+    tracing::info!(
+        status = HttpError::Unauthorized.status(),
+        reason,
+        "request rejected"
+    );
+    unauthorized(challenge)
 }
 
 fn unauthorized(challenge: &str) -> Response {

@@ -174,7 +174,9 @@ impl Stack {
 
 /// Serves the resource metadata, which names the token issuer. It requires no token.
 fn metadata(tokens: &AccessTokenAuthenticator) -> Router {
-    let document = tokens.metadata();
+    let Some(document) = tokens.metadata() else {
+        return Router::new();
+    };
     let answer = get(move || {
         let document = document.clone();
         async move { Json(document) }

@@ -88,11 +88,11 @@ impl HostPolicy {
 /// preflight requests.
 pub(super) async fn check(State(names): State<Arc<HostPolicy>>, request: Request, next: Next) -> Response {
     if !names.accepts_host(&request) {
-        return with_security_headers(refused(HttpError::HostNotAllowed));
+        return with_security_headers(not_allowed(HttpError::HostNotAllowed));
     }
     let origins = values(&request, header::ORIGIN);
     if origins.len() > 1 || !origins.iter().all(|origin| is_listed(origin, &names.origins)) {
-        return with_security_headers(refused(HttpError::OriginNotAllowed));
+        return with_security_headers(not_allowed(HttpError::OriginNotAllowed));
     }
     let cors = names
         .cors
@@ -107,6 +107,15 @@ pub(super) async fn check(State(names): State<Arc<HostPolicy>>, request: Request
     let mut response = next.run(request).await;
     cors.open(response.headers_mut());
     with_security_headers(response)
+}
+
+fn not_allowed(error: HttpError) -> Response {
+    tracing::info!(
+        status = error.status(),
+        reason = error.as_str(),
+        "request rejected"
+    );
+    refused(error)
 }
 
 fn with_security_headers(mut response: Response) -> Response {

@@ -121,6 +121,7 @@ fn authorization() -> TokenPolicy {
         principal_claim: "sub".to_owned(),
         read_scope: "synapsor:read".to_owned(),
         propose_scope: "synapsor:propose".to_owned(),
+        ..TokenPolicy::default()
     }
 }
 

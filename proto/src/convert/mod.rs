@@ -5,6 +5,7 @@ mod log;
 mod probe;
 mod signed;
 mod states;
+mod token_policy;
 
 pub use states::{verdict_from_wire, verdict_to_wire};
 use synapsor_codes::ErrorCode;

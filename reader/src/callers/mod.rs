@@ -150,7 +150,7 @@ impl CallerAuthenticator {
         }
         let word = policy.word(scope);
         let message = format!("Insufficient scope: `{word}` is required.");
-        Err(PublicError::new(ErrorCode::ScopeInsufficient, message))
+        Err(PublicError::new(ErrorCode::ScopeInsufficient, message).with_detail(token.scopes().shortfall()))
     }
 }
 

@@ -6,7 +6,6 @@ use synapsor_chassis::grpc_channel::caller;
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::access_token::TokenPolicy;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::executor::v1 as wire;
@@ -42,20 +41,6 @@ fn format(number: u32) -> Result<Option<ResultFormat>, PublicError> {
     }
 }
 
-fn authorization(policy: &TokenPolicy) -> wire::TokenPolicy {
-    let policy = policy.clone();
-    wire::TokenPolicy {
-        issuer: policy.issuer,
-        audience: policy.audience,
-        algorithms: policy.algorithms.iter().map(|a| a.as_str().to_owned()).collect(),
-        lifetime_seconds_max: policy.lifetime_seconds_max,
-        tenant_claim: policy.tenant_claim,
-        principal_claim: policy.principal_claim,
-        read_scope: policy.read_scope,
-        propose_scope: policy.propose_scope,
-    }
-}
-
 #[tonic::async_trait]
 impl AgentService for AgentRpc {
     async fn get_catalog(
@@ -74,7 +59,7 @@ impl AgentService for AgentRpc {
             digest: catalog.digest().to_string(),
             result_format,
             mode: wire::Mode::from(self.reader.mode()).into(),
-            token_policy: self.reader.callers.policy().map(authorization),
+            token_policy: self.reader.callers.policy().cloned().map(Into::into),
         }))
     }
 

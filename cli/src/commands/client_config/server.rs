@@ -103,8 +103,8 @@ impl McpServerEntry {
             }
             TransportArg::StreamableHttp => ServerAccess::Http {
                 // Clients know the server under the name in the audience of its tokens.
-                url: match tokens {
-                    Some(source) => source.policy.audience.clone(),
+                url: match tokens.and_then(|source| source.policy.resource()) {
+                    Some(resource) => resource.to_owned(),
                     None => own_url(args)?,
                 },
                 token_env: args.auth_token_env.clone(),
