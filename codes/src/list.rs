@@ -161,6 +161,8 @@ error_codes! {
         InvalidHandlerMethod = "INVALID_HANDLER_METHOD", exit Usage;
         /// `timeout_ms` is not a positive integer.
         InvalidHandlerTimeout = "INVALID_HANDLER_TIMEOUT", exit Usage;
+        /// `max_chars` is not an object of visible columns with positive integers.
+        InvalidMaxChars = "INVALID_MAX_CHARS", exit Usage;
         /// `max_connections` is not an integer from 1 to 256.
         InvalidMaxConnections = "INVALID_MAX_CONNECTIONS", exit Usage;
         /// `maximum` is not a number.
@@ -1124,7 +1126,7 @@ error_codes! {
         /// The schema catalog exceeds the maximum message size.
         InspectionTooLarge = "INSPECTION_TOO_LARGE";
         /// A row or one of its values exceeds the size limit.
-        RowTooLarge = "ROW_TOO_LARGE";
+        RowTooLarge = "ROW_TOO_LARGE", safe RowTooLarge;
         /// The source database has no free connection or is locked.
         SourceBusy = "SOURCE_BUSY", exit Unreachable, safe TemporarilyUnavailable;
         /// The reader has no credential for the source of the capability.

@@ -1,4 +1,4 @@
-//! The nine codes that agents see. Every other code maps to one of them.
+//! The ten codes that agents see. Every other code maps to one of them.
 
 /// Error code that is safe to show to an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum SafeCode {
     VersionConflict,
     /// Something other than exactly one row was found.
     MultiRowBlocked,
+    /// The row exceeds the size limit.
+    RowTooLarge,
     /// Proposals are disabled in this mode.
     ApprovalRequired,
     /// Database or ledger is unreachable.
@@ -24,13 +26,14 @@ pub enum SafeCode {
 }
 
 impl SafeCode {
-    pub const ALL: [SafeCode; 9] = [
+    pub const ALL: [SafeCode; 10] = [
         SafeCode::NotFoundInTenant,
         SafeCode::InvalidArgument,
         SafeCode::PolicyViolation,
         SafeCode::CapabilityNotFound,
         SafeCode::VersionConflict,
         SafeCode::MultiRowBlocked,
+        SafeCode::RowTooLarge,
         SafeCode::ApprovalRequired,
         SafeCode::TemporarilyUnavailable,
         SafeCode::Internal,
@@ -44,6 +47,7 @@ impl SafeCode {
             SafeCode::CapabilityNotFound => "CAPABILITY_NOT_FOUND",
             SafeCode::VersionConflict => "VERSION_CONFLICT",
             SafeCode::MultiRowBlocked => "MULTI_ROW_BLOCKED",
+            SafeCode::RowTooLarge => "ROW_TOO_LARGE",
             SafeCode::ApprovalRequired => "APPROVAL_REQUIRED",
             SafeCode::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             SafeCode::Internal => "INTERNAL",
@@ -68,6 +72,9 @@ impl SafeCode {
             SafeCode::VersionConflict => "The row has changed; read it again.",
             SafeCode::MultiRowBlocked => {
                 "The key identifies more than one row; the operator has to choose a unique key."
+            }
+            SafeCode::RowTooLarge => {
+                "The row exceeds the size limit; the operator has to show fewer columns."
             }
             SafeCode::ApprovalRequired => "Proposals are disabled here; only reads are available.",
             SafeCode::TemporarilyUnavailable => {

@@ -52,6 +52,7 @@ fn proposal(columns: &[&str]) -> Json {
         proposal_digest: "sha256:00",
         state: EnvelopeState::ReviewRequired,
         diff: &diff,
+        truncated: &[],
         evidence_id: "ev_0123456789abcdef0123",
         executor: "sql_update",
         is_direct: true,
@@ -69,6 +70,7 @@ fn results_of_calls_fit_their_tool() {
         object: ("loans", "L-1"),
         context: &context,
         row: &row,
+        truncated: &[],
         evidence_id: "ev_0123456789abcdef0123",
     });
     let read_schema = schema("loans.inspect_loan", "\"note\": {\"from_arg\": \"note\"}");

@@ -41,6 +41,15 @@ async function refusal(promise) {
   }
 }
 
+/** The part of a result of format 2 that its text has. */
+function small(envelope) {
+  const omitted = ["action", "kind", "_meta"];
+  const kept = Object.entries(envelope).filter(([name, value]) => value !== null && !omitted.includes(name));
+  const part = Object.fromEntries(kept);
+  if (part.evidence) part.evidence = { bundle_id: part.evidence.bundle_id };
+  return part;
+}
+
 class Loop {
   constructor(client, setup) {
     this.client = client;
@@ -108,7 +117,7 @@ class Loop {
     const envelope = read.structuredContent ?? {};
     const data = envelope.data ?? {};
     this.claim("the read returns the row", data.id === INVOICE && !read.isError, read);
-    this.claim("the text is the same JSON", same(JSON.parse(read.content[0].text), envelope), read);
+    this.claim("the text is the small part of the same JSON", same(JSON.parse(read.content[0].text), small(envelope)), read);
     this.claim("invisible columns are omitted", !("internal_note" in data), data);
     const missing = await inTime(this.client.call(READ, { invoice_id: "no such invoice" }));
     this.claim("an unknown row is an error result", missing.isError === true, missing);

@@ -13,6 +13,7 @@ READ = "billing.inspect_invoice"
 STATUS = "proposals.status"
 PROPOSE = "billing.propose_late_fee_waiver"
 INVOICE = "INV-3001"
+OMITTED = ("action", "kind", "_meta")
 FORBIDDEN = ("approve", "apply", "commit", "sql", "query", "execute")
 HINTS = ("readOnlyHint", "destructiveHint", "idempotentHint", "openWorldHint")
 TEMPLATES = [
@@ -23,6 +24,14 @@ TEMPLATES = [
 HANDSHAKE = ("2025-06-18", "2025-11-25")
 # Timeout of one response or notification.
 SECONDS = 60
+
+
+def small(envelope: dict) -> dict:
+    """The part of a result of format 2 that its text has."""
+    part = {name: value for name, value in envelope.items() if value is not None and name not in OMITTED}
+    if "evidence" in part:
+        part["evidence"] = {"bundle_id": part["evidence"]["bundle_id"]}
+    return part
 
 
 class Refused(Exception):
@@ -85,7 +94,7 @@ class Loop:
         envelope = read.get("structuredContent") or {}
         data = envelope.get("data") or {}
         self.claim("the read returns the row", data.get("id") == INVOICE and not read.get("isError"), read)
-        self.claim("the text is the same JSON", json.loads(read["content"][0]["text"]) == envelope, read)
+        self.claim("the text is the small part of the same JSON", json.loads(read["content"][0]["text"]) == small(envelope), read)
         self.claim("invisible columns are omitted", "internal_note" not in data, data)
         missing = await self.client.call(READ, {"invoice_id": "no such invoice"})
         error = (missing.get("structuredContent") or {}).get("error") or {}

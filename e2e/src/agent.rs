@@ -71,12 +71,19 @@ impl Agent {
 
     /// Calls a tool and returns the result envelope.
     pub async fn call(&self, tool: &str, arguments: Json) -> anyhow::Result<Json> {
+        Ok(self.call_with_text(tool, arguments).await?.0)
+    }
+
+    /// Calls a tool and returns the result envelope, and the text that a model reads.
+    pub async fn call_with_text(&self, tool: &str, arguments: Json) -> anyhow::Result<(Json, String)> {
         let Json::Object(arguments) = arguments else {
             bail!("arguments are an object")
         };
         let request = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         let result = self.service.call_tool(request).await?;
-        result.structured_content.context("a structured result")
+        let text = result.content.first().and_then(|content| content.as_text());
+        let text = text.context("a text")?.text.clone();
+        Ok((result.structured_content.context("a structured result")?, text))
     }
 
     pub async fn inspect(&self, invoice: &str) -> anyhow::Result<Json> {

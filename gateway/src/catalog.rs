@@ -8,11 +8,21 @@ use serde_json::Value as Json;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Mode, ResultFormat};
-use synapsor_domain::tool::{self, AliasMode, Catalog, STATUS_TOOL, ToolNames};
+use synapsor_domain::tool::{self, AliasMode, Catalog, STATUS_TOOL, SchemaProfile, ToolNames};
 
 use crate::reader_client::FetchedCatalog;
 
 const NAME_CHARS_MAX: usize = 128;
+
+/// How the tools are listed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListOptions {
+    /// Exposed names.
+    pub(crate) aliases: AliasMode,
+    pub(crate) profile: SchemaProfile,
+    /// Whether the ledger's records, which the status tool reads, are available.
+    pub(crate) has_records: bool,
+}
 
 /// Tools as MCP clients see them.
 #[derive(Debug)]
@@ -25,19 +35,18 @@ pub(crate) struct ToolList {
 }
 
 impl ToolList {
-    /// Parses the reader's catalog. Output schemas describe format 2 only and are omitted in format 1. `aliases`
-    /// selects the exposed names; both names of a tool can be called. The status tool reads the ledger's records.
+    /// Parses the reader's catalog. Output schemas describe format 2 only and are omitted in format 1. Both names of a
+    /// tool can be called, whichever is exposed.
     pub(crate) fn read(
         fetched: &FetchedCatalog,
         format: ResultFormat,
-        aliases: AliasMode,
-        has_records: bool,
+        options: ListOptions,
     ) -> Result<Self, ExitError> {
         let mut catalog: Catalog =
             serde_json::from_slice(&fetched.json).map_err(|error| unreadable(&error.to_string()))?;
         catalog
             .tools
-            .retain(|tool| has_records || tool.name != STATUS_TOOL);
+            .retain(|tool| options.has_records || tool.name != STATUS_TOOL);
         let mut seen = HashSet::new();
         if let Some(tool) = catalog
             .tools
@@ -49,11 +58,11 @@ impl ToolList {
                 tool.name
             )));
         }
-        let names = catalog.names(aliases);
+        let names = catalog.names(options.aliases);
         let tools = catalog
             .exposed(&names)
             .into_iter()
-            .map(|tool| to_mcp(tool, format))
+            .map(|tool| to_mcp(tool.in_profile(options.profile), format))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             tools,
@@ -111,19 +120,29 @@ impl ToolList {
 
 fn to_mcp(tool: tool::Tool, format: ResultFormat) -> Result<Tool, ExitError> {
     let hints = tool.annotations;
-    let annotations = ToolAnnotations::with_title(tool.title.clone())
+    let has_title = !tool.title.is_empty();
+    let annotations = if has_title {
+        ToolAnnotations::with_title(tool.title.clone())
+    } else {
+        ToolAnnotations::new()
+    };
+    let annotations = annotations
         .read_only(hints.read_only_hint)
         .destructive(hints.destructive_hint)
         .idempotent(hints.idempotent_hint)
         .open_world(hints.open_world_hint);
-    let shown = Tool::new(tool.name, tool.description, Arc::new(object(tool.input_schema)?))
-        .with_title(tool.title)
-        .with_annotations(annotations)
-        .with_meta(object(tool.meta)?.into());
-    match format {
-        ResultFormat::V1 => Ok(shown),
-        ResultFormat::V2 => Ok(shown.with_raw_output_schema(Arc::new(object(tool.output_schema)?))),
+    let mut shown = Tool::new(tool.name, tool.description, Arc::new(object(tool.input_schema)?))
+        .with_annotations(annotations);
+    if has_title {
+        shown = shown.with_title(tool.title);
     }
+    if !tool.meta.is_null() {
+        shown = shown.with_meta(object(tool.meta)?.into());
+    }
+    if format == ResultFormat::V2 && !tool.output_schema.is_null() {
+        shown = shown.with_raw_output_schema(Arc::new(object(tool.output_schema)?));
+    }
+    Ok(shown)
 }
 
 fn object(json: Json) -> Result<JsonObject, ExitError> {
@@ -174,10 +193,13 @@ mod tests {
             meta: json!({"synapsor.kind": "read"}),
         };
         for format in [ResultFormat::V1, ResultFormat::V2] {
-            let listed = tool.listed(format);
-            let sent = serde_json::to_string(&to_mcp(tool.clone(), format).unwrap()).unwrap();
-            assert_eq!(serde_json::from_str::<Json>(&sent).unwrap(), listed);
-            assert_eq!(sent.len(), listed.to_string().len());
+            for profile in SchemaProfile::ALL {
+                let tool = tool.clone().in_profile(profile);
+                let listed = tool.listed(format);
+                let sent = serde_json::to_string(&to_mcp(tool, format).unwrap()).unwrap();
+                assert_eq!(serde_json::from_str::<Json>(&sent).unwrap(), listed);
+                assert_eq!(sent.len(), listed.to_string().len());
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ pub use sandbox::confine;
 pub use settings::GatewayArgs;
 
 use access_tokens::AccessTokenAuthenticator;
-use catalog::ToolList;
+use catalog::{ListOptions, ToolList};
 use reader_client::ReaderClient;
 use record_client::RecordClient;
 use server::Gateway;
@@ -57,13 +57,12 @@ pub async fn run(flags: GatewayArgs, stop: CancellationToken) -> Result<(), Exit
         () = stop.cancelled() => return Ok(()),
     };
     let format = settings::result_format(settings.result_format, fetched.result_format);
-    let has_records = settings.ledger.is_some();
-    let listing = Arc::new(ToolList::read(
-        &fetched,
-        format,
-        settings.alias_mode,
-        has_records,
-    )?);
+    let options = ListOptions {
+        aliases: settings.alias_mode,
+        profile: settings.schema_profile,
+        has_records: settings.ledger.is_some(),
+    };
+    let listing = Arc::new(ToolList::read(&fetched, format, options)?);
     tracing::info!(tools = listing.tools().len(), mode = listing.mode().as_str(), reader = %settings.reader, "serving");
     if settings.transport.has_mcp_clients() && listing.has_dots() {
         tracing::warn!("{}", tool::dots_warning());

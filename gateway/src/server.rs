@@ -88,7 +88,7 @@ impl Gateway {
             .reader
             .call(call)
             .await
-            .and_then(|answer| tool_result::of_reader(&answer));
+            .and_then(|answer| tool_result::of_reader(&answer, self.format));
         let mut result = answered.unwrap_or_else(|refusal| {
             tool_result::of_refusal(&self.listing, &capability, self.format, &refusal)
         });

@@ -12,7 +12,7 @@ use synapsor_chassis::settings::{EnvVars, SettingError, required};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::tool::AliasMode;
+use synapsor_domain::tool::{AliasMode, SchemaProfile};
 
 use crate::http::{HttpFlags, HttpProtocol, HttpSettings};
 
@@ -95,6 +95,14 @@ pub struct GatewayArgs {
         env = "SYNAPSOR_GATEWAY_ALIAS_MODE"
     )]
     alias_mode: AliasMode,
+    /// Form of the listed tools: full, lean, gemini or openai-strict
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        default_value = "full",
+        env = "SYNAPSOR_GATEWAY_SCHEMA_PROFILE"
+    )]
+    schema_profile: SchemaProfile,
     /// Run file with the gateway's address, written once it serves
     #[arg(
         long,
@@ -122,6 +130,8 @@ pub(crate) struct Settings {
     pub(crate) result_format: Option<ResultFormat>,
     /// Listed tool names.
     pub(crate) alias_mode: AliasMode,
+    /// Form of the listed tools.
+    pub(crate) schema_profile: SchemaProfile,
     pub(crate) run_file: Option<PathBuf>,
     pub(crate) ends_with_parent: bool,
 }
@@ -181,6 +191,7 @@ impl Settings {
             tls: own_certificate(&tls, &deployment)?,
             result_format: wanted_format(flags.result_format),
             alias_mode: flags.alias_mode,
+            schema_profile: flags.schema_profile,
             run_file: flags.run_file(),
         })
     }

@@ -59,7 +59,7 @@ pub(crate) fn detailed(id: &str, record: &Record, format: ResultFormat) -> Resul
 fn result(record: &Record, format: ResultFormat) -> Option<JsonObject> {
     let json: Json = serde_json::from_slice(&record.record_json).ok()?;
     let envelope = settled_envelope(&json, format)?;
-    match serde_json::to_value(tool_result::result(envelope, false)).ok()? {
+    match serde_json::to_value(tool_result::result(envelope, format, false)).ok()? {
         Json::Object(result) => Some(result),
         _ => None,
     }

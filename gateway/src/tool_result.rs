@@ -7,7 +7,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::agent_view::status_envelope;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::result_envelope::{CallOutcome, FailureResult};
+use synapsor_domain::result_envelope::{CallOutcome, FailureResult, model_text};
 use synapsor_proto::executor::v1::CallCapabilityResponse;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
@@ -16,7 +16,10 @@ use crate::catalog::ToolList;
 const CORRELATION_DIGITS: usize = 20;
 
 /// Converts the reader's response to a tool result.
-pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResult, PublicError> {
+pub(crate) fn of_reader(
+    answer: &CallCapabilityResponse,
+    format: ResultFormat,
+) -> Result<CallToolResult, PublicError> {
     let envelope: Json = serde_json::from_slice(&answer.envelope_json).map_err(|_| {
         PublicError::new(
             ErrorCode::Internal,
@@ -29,7 +32,7 @@ pub(crate) fn of_reader(answer: &CallCapabilityResponse) -> Result<CallToolResul
             "the reader's response is not a result envelope",
         ));
     }
-    Ok(result(envelope, answer.is_error))
+    Ok(result(envelope, format, answer.is_error))
 }
 
 /// Converts the ledger's record of a proposal to the result of the status tool.
@@ -38,7 +41,7 @@ pub(crate) fn of_status(record: &Record, format: ResultFormat) -> Result<CallToo
     let envelope = json.and_then(|json| status_envelope(&json, format));
     let invalid = || PublicError::new(ErrorCode::Internal, "the record of the proposal is invalid");
     envelope
-        .map(|envelope| result(envelope, false))
+        .map(|envelope| result(envelope, format, false))
         .ok_or_else(invalid)
 }
 
@@ -58,7 +61,7 @@ pub(crate) fn of_refusal(
         refusal,
         correlation_id: &correlation_id,
     });
-    result(failure.to_json(format), true)
+    result(failure.to_json(format), format, true)
 }
 
 /// Same error for missing, foreign-tenant and malformed ids.
@@ -83,9 +86,9 @@ pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
     }
 }
 
-/// Returns the envelope as structured content, and as text for clients that read text only.
-pub(crate) fn result(envelope: Json, is_error: bool) -> CallToolResult {
-    let text = ContentBlock::text(format!("{envelope:#}"));
+/// Returns the envelope as structured content, and as text for models and for clients that read text only.
+pub(crate) fn result(envelope: Json, format: ResultFormat, is_error: bool) -> CallToolResult {
+    let text = ContentBlock::text(model_text(&envelope, format));
     let mut result = if is_error {
         CallToolResult::error(vec![text])
     } else {

@@ -10,12 +10,13 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::{EvidenceRef, Proposal, ProposalState, Requester, VerifiedProposal};
 use synapsor_domain::result_envelope::{
-    CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult,
+    CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, TruncatedColumn,
+    cut_text,
 };
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
-use synapsor_domain::value::{ColumnValue, find};
+use synapsor_domain::value::{ColumnValue, Value, find};
 
 use crate::audit_draft::AuditDraft;
 use crate::callers::{CallIdentity, TokenScope};
@@ -335,15 +336,23 @@ fn success(
     let table = capability.target.table.as_str();
     let evidence_id = draft.record.evidence_id.as_ref().map_or("", |id| id.as_str());
     match done {
-        CallSuccess::Read { row, key } => CallOutcome::Read(ReadResult {
-            capability: &capability.name,
-            mode: reader.contract.mode(),
-            object: (table, key),
-            context,
-            row,
-            evidence_id,
-        })
-        .to_json(format),
+        CallSuccess::Read { row, key } => {
+            let mut truncated = Vec::new();
+            let row: Vec<ColumnValue> = row
+                .iter()
+                .map(|read| ColumnValue::new(read.column.clone(), shown(capability, read, &mut truncated)))
+                .collect();
+            CallOutcome::Read(ReadResult {
+                capability: &capability.name,
+                mode: reader.contract.mode(),
+                object: (table, key),
+                context,
+                row: &row,
+                truncated: &truncated,
+                evidence_id,
+            })
+            .to_json(format)
+        }
         CallSuccess::Proposed {
             proposal,
             digest,
@@ -363,7 +372,14 @@ fn success(
             let asked = |new: &&ColumnValue| {
                 spec.is_some_and(|spec| spec.patch.iter().any(|(column, _)| *column == new.column))
             };
-            let diff: Vec<ColumnDiff> = proposal.set.iter().filter(asked).map(change).collect();
+            let mut diff: Vec<ColumnDiff> = proposal.set.iter().filter(asked).map(change).collect();
+            let mut truncated = Vec::new();
+            for change in &mut diff {
+                for value in change.before.iter_mut().chain([&mut change.proposed]) {
+                    let read = ColumnValue::new(change.column.clone(), value.clone());
+                    *value = shown(capability, &read, &mut truncated);
+                }
+            }
             let is_direct = spec.is_some_and(|spec| spec.executor == ExecutorRef::Direct);
             CallOutcome::Proposal(ProposalResult {
                 capability: &capability.name,
@@ -373,6 +389,7 @@ fn success(
                 proposal_digest: &digest.to_string(),
                 state: EnvelopeState::of(*state, proposal.mode),
                 diff: &diff,
+                truncated: &truncated,
                 evidence_id,
                 executor: &proposal.executor,
                 is_direct,
@@ -380,6 +397,24 @@ fn success(
             .to_json(format)
         }
     }
+}
+
+/// Cuts a value as the contract says, and names what was cut; a column that is cut twice has the longer length.
+fn shown(capability: &Capability, read: &ColumnValue, truncated: &mut Vec<TruncatedColumn>) -> Value {
+    let cut = capability
+        .max_chars(&read.column)
+        .and_then(|max_chars| cut_text(&read.value, max_chars));
+    let Some((value, chars)) = cut else {
+        return read.value.clone();
+    };
+    match truncated.iter_mut().find(|cut| cut.column == read.column) {
+        Some(known) => known.chars = known.chars.max(chars),
+        None => truncated.push(TruncatedColumn {
+            column: read.column.clone(),
+            chars,
+        }),
+    }
+    value
 }
 
 /// Keeps only the columns that the contract shows; keys and guards were read for other reasons.

@@ -9,6 +9,7 @@ use synapsor_domain::contract::Capability;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::evidence::Evidence;
 use synapsor_domain::ids::EvidenceId;
+use synapsor_domain::limits::{ROW_BYTES_MAX, VALUE_BYTES_MAX};
 use synapsor_domain::proposal::{Requester, RowTarget, SourceRef};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
@@ -18,7 +19,8 @@ use synapsor_domain::value::{ColumnValue, Value};
 use crate::audit_draft::AuditDraft;
 use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::error::source_refusal;
-use synapsor_source::{Engine, RowPlan, RowSet};
+use synapsor_source::error_cause::ErrorCause;
+use synapsor_source::{Engine, EngineError, EngineErrorKind, RowPlan, RowSet};
 
 /// Row that was read, and its origin.
 #[derive(Debug)]
@@ -59,7 +61,10 @@ pub(crate) async fn find(
     let RowSet {
         identity: fingerprint,
         mut rows,
-    } = engine.read(&plan).await.map_err(|e| source_refusal(&e))?;
+    } = engine
+        .read(&plan)
+        .await
+        .map_err(|error| refused(&error, capability))?;
     let row = match (rows.pop(), rows.is_empty()) {
         (Some(row), true) => row,
         (None, _) => return Err(no_such_row()),
@@ -107,6 +112,27 @@ fn key(
     Ok(ColumnValue::new(column, value))
 }
 
+/// Names limit and column of a row that is too large; the column only if the caller may see it.
+fn refused(error: &EngineError, capability: &Capability) -> PublicError {
+    let mut refusal = source_refusal(error);
+    if error.kind == EngineErrorKind::TooLarge {
+        let column = match &error.cause {
+            ErrorCause::ColumnTooLarge(column) if capability.visible_columns.contains(column) => Some(column),
+            _ => None,
+        };
+        refusal.public = row_too_large(column.map(String::as_str));
+    }
+    refusal
+}
+
+fn row_too_large(column: Option<&str>) -> String {
+    let of = column.map_or_else(String::new, |column| format!(" in column `{column}`"));
+    format!(
+        "The row exceeds the size limit{of}: a value has at most {VALUE_BYTES_MAX} bytes, a row {ROW_BYTES_MAX}. The \
+         operator has to leave the column out of the tool."
+    )
+}
+
 /// Creates the evidence of a row, signed by this reader.
 pub(crate) fn sign_evidence(
     reader: &ReaderRole,
@@ -130,7 +156,7 @@ pub(crate) fn sign_evidence(
         read_at: reader.now(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {
-        PublicError::new(ErrorCode::RowTooLarge, "The row exceeds the size limit.").with_detail(e.to_string())
+        PublicError::new(ErrorCode::RowTooLarge, row_too_large(None)).with_detail(e.to_string())
     })?;
     Ok((evidence.id, envelope))
 }

@@ -50,6 +50,8 @@ pub enum ErrorCause {
     /// The file has a second name (a hard link).
     SecondName,
     NetworkFileSystem,
+    /// The value of this column exceeds the size limit, or its row does and this value is the largest.
+    ColumnTooLarge(String),
 }
 
 /// A server that is older than the oldest supported one.

@@ -6,6 +6,7 @@ pub mod error;
 pub mod error_cause;
 pub mod probe;
 pub mod receipt;
+pub mod row_size;
 pub mod schema_catalog;
 pub mod switch_row;
 

@@ -51,6 +51,7 @@ impl ToolOptions {
         ToolListOptions {
             format: self.result_format,
             names: self.names.mode(),
+            profile: self.names.profile(),
         }
     }
 }

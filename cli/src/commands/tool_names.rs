@@ -1,8 +1,8 @@
-//! Options that select which tool names are listed. Not a command of its own.
+//! Options that select how tools are listed: their names, and the form of their schemas. Not a command of its own.
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use synapsor_domain::tool::{AliasMode, dots_warning};
+use synapsor_domain::tool::{AliasMode, SchemaProfile, dots_warning};
 
 use crate::output;
 
@@ -12,7 +12,14 @@ const MODES: [&str; 3] = [
     AliasMode::Both.as_str(),
 ];
 
-/// Tool names in a list. Calls accept either name, whatever is listed.
+const PROFILES: [&str; 4] = [
+    SchemaProfile::Full.as_str(),
+    SchemaProfile::Lean.as_str(),
+    SchemaProfile::Gemini.as_str(),
+    SchemaProfile::OpenAiStrict.as_str(),
+];
+
+/// Tool names in a list, and the form of the tools. Calls accept either name, whatever is listed.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub(crate) struct NameOptions {
     /// Listed tool names: canonical (with dots), openai (without dots), or both [default: canonical]
@@ -26,6 +33,13 @@ pub(crate) struct NameOptions {
     /// Same as --alias-mode openai
     #[arg(long, conflicts_with = "alias_mode")]
     openai_tool_aliases: bool,
+    /// Form of the listed tools: full, lean (no output schemas), gemini, or openai-strict [default: full]
+    #[arg(
+        long,
+        value_name = "PROFILE",
+        value_parser = PossibleValuesParser::new(PROFILES).try_map(|profile| profile.parse::<SchemaProfile>())
+    )]
+    schema_profile: Option<SchemaProfile>,
 }
 
 impl NameOptions {
@@ -40,6 +54,15 @@ impl NameOptions {
 
     pub(crate) fn mode(self) -> AliasMode {
         self.asked().unwrap_or_default()
+    }
+
+    /// Returns the requested profile, if any.
+    pub(crate) const fn asked_profile(self) -> Option<SchemaProfile> {
+        self.schema_profile
+    }
+
+    pub(crate) fn profile(self) -> SchemaProfile {
+        self.schema_profile.unwrap_or_default()
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
-use synapsor_domain::tool::AliasMode;
+use synapsor_domain::tool::{AliasMode, SchemaProfile};
 
 use super::child::{self, Child, ChildSpec};
 use super::environment::{self, Process};
@@ -33,6 +33,7 @@ pub(crate) struct ToolListOptions {
     /// Result envelope version, 1 or 2; `None` uses the contract's.
     pub(crate) format: Option<u8>,
     pub(crate) names: AliasMode,
+    pub(crate) profile: SchemaProfile,
 }
 
 /// HTTP settings of the gateway.
@@ -282,6 +283,7 @@ fn spec(
         arguments.extend(["--result-format".into(), format.to_string().into()]);
     }
     arguments.extend(["--alias-mode".into(), shown.names.as_str().into()]);
+    arguments.extend(["--schema-profile".into(), shown.profile.as_str().into()]);
     let names = environment::allowed(Process::Gateway, None, token_env);
     Ok(ChildSpec {
         process: Process::Gateway,

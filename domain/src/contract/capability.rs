@@ -9,7 +9,7 @@ use super::object::ObjectReader;
 use super::proposal::{self, PatchBinding, ProposalSpec};
 use super::report::ValidationReport;
 use super::source::{EngineKind, Source, is_empty};
-use super::{Mode, conflict_guard};
+use super::{ColumnCut, Mode, conflict_guard, cut};
 use crate::json::JsonNode;
 use crate::tool::RESERVED_PREFIX;
 use synapsor_codes::ErrorCode;
@@ -59,6 +59,8 @@ pub struct Capability {
     /// The argument whose value is compared with the primary key; always required.
     pub lookup_arg: String,
     pub visible_columns: Vec<String>,
+    /// Visible columns of which a result shows a part.
+    pub cuts: Vec<ColumnCut>,
     pub max_rows: u32,
 }
 
@@ -77,6 +79,12 @@ impl Capability {
     /// True if a call without this argument is refused.
     pub fn requires(&self, arg: &Arg) -> bool {
         arg.is_required || arg.name == self.lookup_arg
+    }
+
+    /// Returns how many characters of this column a result shows; `None` for all.
+    pub fn max_chars(&self, column: &str) -> Option<u32> {
+        let cut = self.cuts.iter().find(|cut| cut.column == column);
+        cut.map(|cut| cut.max_chars)
     }
 
     /// True if a call can leave the column of this binding as it is.
@@ -195,6 +203,7 @@ fn read(
     let lookup_arg = read_lookup(capability, report);
     let codes = (ErrorCode::VisibleColumnsRequired, ErrorCode::InvalidVisibleColumn);
     let visible_columns = capability.identifiers("visible_columns", codes, report);
+    let cuts = cut::read_all(capability, report);
     refuse_secrets(capability, report);
     conflict_guard::check_xmin(capability, references, report);
     let evidence_words = &[("required", ()), ("optional", ())];
@@ -226,6 +235,7 @@ fn read(
         args,
         lookup_arg: lookup_arg?,
         visible_columns,
+        cuts,
         max_rows,
     })
 }

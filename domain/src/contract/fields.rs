@@ -64,6 +64,7 @@ pub(super) const EXECUTOR: &[&str] = &[
     "command_env",
 ];
 pub(super) const EXECUTOR_AUTH: &[&str] = &["type", "token_env"];
+pub(super) const MAX_CHARS: &str = "max_chars";
 pub(super) const CAPABILITY: &[&str] = &[
     "name",
     "kind",
@@ -76,6 +77,7 @@ pub(super) const CAPABILITY: &[&str] = &[
     "args",
     "lookup",
     "visible_columns",
+    MAX_CHARS,
     "evidence",
     "max_rows",
     "patch",

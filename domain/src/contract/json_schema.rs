@@ -242,6 +242,7 @@ fn capability() -> Json {
         "args": named(SAFE_NAME, "#/$defs/arg", "What a model may choose."),
         "lookup": lookup,
         "visible_columns": columns("What a model and approvers see."),
+        "max_chars": max_chars(),
         "evidence": described(json!({"enum": ["required", "optional"]}), "Evidence is always kept."),
         "max_rows": positive("Default 1. A call is about exactly one row either way."),
         "patch": named(IDENTIFIER, "#/$defs/binding", "New values by column."),
@@ -335,6 +336,17 @@ fn arg() -> Json {
                 "items": {"type": ["string", "number", "boolean"]}},
         }),
         &["type"],
+    )
+}
+
+fn max_chars() -> Json {
+    described(
+        json!({
+            "type": "object",
+            "propertyNames": {"pattern": IDENTIFIER},
+            "additionalProperties": {"type": "integer", "minimum": 1, "maximum": i32::MAX},
+        }),
+        "Maximum number of characters that a result shows of these visible columns.",
     )
 }
 

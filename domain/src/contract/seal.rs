@@ -47,6 +47,9 @@ struct DigestInput<'a> {
     args: BTreeMap<&'a str, SealedArg>,
     lookup_arg: &'a str,
     visible_columns: &'a [String],
+    // Absent without cuts, so that such files keep their digests.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    max_chars: BTreeMap<&'a str, u32>,
     max_rows: u32,
     proposal: Option<SealedProposal<'a>>,
 }
@@ -162,6 +165,11 @@ impl<'a> DigestInput<'a> {
                 .collect(),
             lookup_arg: &capability.lookup_arg,
             visible_columns: &capability.visible_columns,
+            max_chars: capability
+                .cuts
+                .iter()
+                .map(|cut| (cut.column.as_str(), cut.max_chars))
+                .collect(),
             max_rows: capability.max_rows,
             proposal: match &capability.kind {
                 CapabilityKind::Read => None,

@@ -1,9 +1,11 @@
-//! Result envelopes for agents: format 2, the older format 1, and the nine safe codes. All inputs are values
+//! Result envelopes for agents: format 2, the older format 1, and the ten safe codes. All inputs are values
 //! that may be shown; no internal value passes through.
 
+mod small;
 mod v1;
 mod v2;
 
+pub use small::model_text;
 use synapsor_codes::SafeCode;
 pub(crate) use v2::EVIDENCE_NOTE;
 
@@ -26,6 +28,8 @@ pub struct ReadResult<'a> {
     pub context: &'a TrustedContext,
     /// The visible columns, nothing else.
     pub row: &'a [ColumnValue],
+    /// Columns of which `row` has only the beginning.
+    pub truncated: &'a [TruncatedColumn],
     pub evidence_id: &'a str,
 }
 
@@ -35,6 +39,31 @@ pub struct ColumnDiff {
     pub column: String,
     pub before: Option<Value>,
     pub proposed: Value,
+}
+
+/// Column of which a result shows only the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TruncatedColumn {
+    pub column: String,
+    /// Length of the whole value, in characters.
+    pub chars: usize,
+}
+
+/// Returns the first `max_chars` characters of a text, and the length of the whole if that is less than all.
+pub fn cut_text(value: &Value, max_chars: u32) -> Option<(Value, usize)> {
+    let text = value.as_text()?;
+    let end = text.char_indices().nth(max_chars as usize)?.0;
+    Some((Value::exact(value.kind(), &text[..end]), text.chars().count()))
+}
+
+fn with_truncated(mut envelope: Json, truncated: &[TruncatedColumn]) -> Json {
+    if !truncated.is_empty() {
+        let lengths = truncated
+            .iter()
+            .map(|cut| (cut.column.clone(), Json::from(cut.chars)));
+        envelope["truncated"] = lengths.collect();
+    }
+    envelope
 }
 
 /// Proposal that was recorded, or the open one that an identical call found.
@@ -48,6 +77,8 @@ pub struct ProposalResult<'a> {
     pub proposal_digest: &'a str,
     pub state: EnvelopeState,
     pub diff: &'a [ColumnDiff],
+    /// Columns of which `diff` has only the beginning.
+    pub truncated: &'a [TruncatedColumn],
     pub evidence_id: &'a str,
     /// `sql_update` or the name of a handler.
     pub executor: &'a str,
@@ -192,8 +223,31 @@ pub fn value_to_json(value: &Value) -> Json {
 
 fn row_to_json(row: &[ColumnValue]) -> Json {
     row.iter()
-        .map(|ColumnValue { column, value }| (column.clone(), value_to_json(value)))
+        .map(|ColumnValue { column, value }| (column.clone(), read_value_to_json(value)))
         .collect()
+}
+
+/// Converts a value of a row that was read: times in the form of RFC 3339, which every engine accepts as an argument
+/// for the same value. Evidence and signed objects keep the exact text.
+fn read_value_to_json(value: &Value) -> Json {
+    let text = match (value.kind(), value.as_text()) {
+        (ValueKind::Ts, Some(text)) => rfc3339(text, ""),
+        (ValueKind::Tstz, Some(text)) => text.strip_suffix("+00").and_then(|text| rfc3339(text, "Z")),
+        _ => None,
+    };
+    text.map_or_else(|| value_to_json(value), Json::from)
+}
+
+/// Returns `YYYY-MM-DD HH:MM:SS[.fraction]` with the separator of RFC 3339 and this zone; `None` for other forms, such
+/// as infinity and years before 1.
+fn rfc3339(text: &str, zone: &str) -> Option<String> {
+    let (day, clock) = text.split_once(' ')?;
+    let is_day = day.len() == 10 && !day.starts_with('-');
+    let is_clock = clock.len() >= 8
+        && clock
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b':' | b'.'));
+    (is_day && is_clock).then(|| format!("{day}T{clock}{zone}"))
 }
 
 fn diff_to_json(diff: &[ColumnDiff]) -> Json {

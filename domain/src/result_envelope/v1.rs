@@ -5,11 +5,12 @@ use synapsor_codes::ErrorCode;
 
 use super::{
     EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json, v2,
+    with_truncated,
 };
 
 pub(super) fn read(read: &ReadResult<'_>) -> Json {
     let (kind, id) = read.object;
-    json!({
+    let envelope = json!({
         "status": "ok",
         "action": read.capability,
         "mode": read.mode.as_str(),
@@ -24,13 +25,14 @@ pub(super) fn read(read: &ReadResult<'_>) -> Json {
         "evidence_resource": format!("synapsor://evidence/{}", read.evidence_id),
         "source_database_changed": false,
         "source_database_mutated": false,
-    })
+    });
+    with_truncated(envelope, read.truncated)
 }
 
 pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     let (kind, id) = proposal.object;
     let is_shadow = proposal.state == EnvelopeState::ShadowProposalCreated;
-    json!({
+    let envelope = json!({
         "status": proposal.state.as_str(),
         "action": proposal.capability,
         "proposal_id": proposal.proposal_id,
@@ -50,7 +52,8 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
         },
         "source_database_changed": false,
         "source_database_mutated": false,
-    })
+    });
+    with_truncated(envelope, proposal.truncated)
 }
 
 /// Uses the internal code, except where it would disclose too much.
@@ -65,6 +68,7 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         | SafeCode::CapabilityNotFound
         | SafeCode::VersionConflict
         | SafeCode::MultiRowBlocked
+        | SafeCode::RowTooLarge
         | SafeCode::ApprovalRequired => failure.refusal.code.as_str(),
     };
     let error = v2::with_correlation(v2::safe_message(safe, failure), failure);

@@ -3,16 +3,22 @@
 use serde_json::{Value as Json, json};
 use synapsor_codes::ErrorCode;
 
-use super::{EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json};
+use super::{
+    EnvelopeState, FailureResult, ProposalResult, ReadResult, SafeCode, diff_to_json, row_to_json,
+    with_truncated,
+};
 use crate::context::TrustedContext;
 
 pub(crate) const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
 
+/// Maximum length of the summary of a read, in bytes: a model pays for each, and the row follows.
+const SUMMARY_BYTES_MAX: usize = 35;
+
 pub(super) fn read(read: &ReadResult<'_>) -> Json {
     let (kind, id) = read.object;
-    json!({
+    let envelope = json!({
         "ok": true,
-        "summary": one_line(&format!("Read {kind} {id} with {}; the source database is unchanged.", read.capability)),
+        "summary": read_summary(kind, id),
         "action": read.capability,
         "kind": "read",
         "data": row_to_json(read.row),
@@ -21,13 +27,24 @@ pub(super) fn read(read: &ReadResult<'_>) -> Json {
         "evidence": {"bundle_id": read.evidence_id, "note": EVIDENCE_NOTE},
         "source_database_changed": false,
         "_meta": meta(read.capability, Some(read.context)),
-    })
+    });
+    with_truncated(envelope, read.truncated)
+}
+
+/// Names the row only in few words: the result has its values, and the call its key.
+fn read_summary(kind: &str, id: &str) -> String {
+    let summary = one_line(&format!("Read {kind} {id}."));
+    if summary.len() <= SUMMARY_BYTES_MAX {
+        summary
+    } else {
+        "Read one row.".to_owned()
+    }
 }
 
 pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
     let (kind, id) = proposal.object;
     let is_shadow = proposal.state == EnvelopeState::ShadowProposalCreated;
-    json!({
+    let envelope = json!({
         "ok": true,
         "summary": one_line(&format!(
             "Proposal {} about {kind} {id} is filed; the source database is unchanged.",
@@ -52,7 +69,8 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
         "evidence": {"bundle_id": proposal.evidence_id, "note": EVIDENCE_NOTE},
         "source_database_changed": false,
         "_meta": meta(proposal.capability, Some(proposal.context)),
-    })
+    });
+    with_truncated(envelope, proposal.truncated)
 }
 
 pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
@@ -86,7 +104,8 @@ pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &
         SafeCode::InvalidArgument
         | SafeCode::PolicyViolation
         | SafeCode::ApprovalRequired
-        | SafeCode::VersionConflict => {
+        | SafeCode::VersionConflict
+        | SafeCode::RowTooLarge => {
             if own.is_empty() {
                 code.sentence()
             } else {

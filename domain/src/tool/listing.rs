@@ -38,7 +38,7 @@ impl Tool {
         tool
     }
 
-    /// Returns the element of a `tools/list` result. Format 1 has no output schema.
+    /// Returns the element of a `tools/list` result. Format 1 has no output schema; what the profile omits is absent.
     pub fn listed(&self, format: ResultFormat) -> Json {
         let hints = self.annotations;
         let mut tool = json!({
@@ -56,8 +56,19 @@ impl Tool {
             },
             "_meta": self.meta,
         });
-        if let (ResultFormat::V1, Json::Object(tool)) = (format, &mut tool) {
-            tool.shift_remove("outputSchema");
+        if let Json::Object(listed) = &mut tool {
+            if format == ResultFormat::V1 || self.output_schema.is_null() {
+                listed.shift_remove("outputSchema");
+            }
+            if self.meta.is_null() {
+                listed.shift_remove("_meta");
+            }
+            if self.title.is_empty() {
+                listed.shift_remove("title");
+                if let Some(Json::Object(hints)) = listed.get_mut("annotations") {
+                    hints.shift_remove("title");
+                }
+            }
         }
         tool
     }

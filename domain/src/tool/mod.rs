@@ -8,6 +8,7 @@ mod guidance;
 mod input_schema;
 mod listing;
 mod output_schema;
+mod profile;
 mod status;
 
 pub use alias::{ALIAS_CHARS_MAX, AliasMode, ExposedName, ToolNames, UnknownAliasMode, alias};
@@ -22,5 +23,6 @@ pub use guidance::{CHECKLIST, SYSTEM_PROMPT};
 pub(crate) use input_schema::SCHEMA_DIALECT;
 pub use listing::tokens_estimated;
 pub use output_schema::envelope_schema;
+pub use profile::{SchemaProfile, UnknownSchemaProfile};
 pub(crate) use status::RESERVED_PREFIX;
 pub use status::{STATUS_TOOL, status_proposal_id};

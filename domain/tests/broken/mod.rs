@@ -59,6 +59,7 @@ pub(crate) const UNSEALED: &[(&str, &str)] = &[
 
 /// Edits that each change the contract digest of `loans.propose_fee`.
 pub(crate) const SEALED: &[Edits] = &[
+    &[("/capabilities/1/max_chars", r#"{"state": 9}"#)],
     &[("/capabilities/1/patch/note/when_absent", "\"keep\"")],
     &[("/mode", "\"shadow\"")],
     &[("/sources/lending/engine", "\"mysql\"")],
@@ -583,6 +584,21 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         "PATCH_COLUMN_NOT_ALLOWED",
         "$.capabilities[2].patch.letter",
         &[("/capabilities/2/allowed_columns", "[\"other\"]")],
+    ),
+    (
+        "INVALID_MAX_CHARS",
+        "$.capabilities[0].max_chars.note",
+        &[("/capabilities/0/max_chars", r#"{"note": 5}"#)],
+    ),
+    (
+        "INVALID_MAX_CHARS",
+        "$.capabilities[0].max_chars.state",
+        &[("/capabilities/0/max_chars", r#"{"state": 0}"#)],
+    ),
+    (
+        "INVALID_MAX_CHARS",
+        "$.capabilities[0].max_chars",
+        &[("/capabilities/0/max_chars", "7")],
     ),
     (
         "WHEN_ABSENT_MISSING",

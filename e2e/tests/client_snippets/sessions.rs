@@ -134,6 +134,16 @@ async fn strict_clients_get_names_that_they_take() -> anyhow::Result<()> {
             let words = printed["server_command"]["args"].to_string();
             let has_mode = words.contains(r#""--alias-mode","openai""#);
             assert_eq!(has_mode, !takes_dots(client), "{client} {transport}: {words}");
+            let profile = printed["schema_profile"].as_str().unwrap_or_default();
+            let expected = match client {
+                "generic" | "generic-http" => "full",
+                "codex" => "openai-strict",
+                "gemini" => "gemini",
+                _ => "lean",
+            };
+            assert_eq!(profile, expected, "{client}");
+            let is_passed = words.contains(&format!(r#""--schema-profile","{profile}""#));
+            assert_eq!(is_passed, profile != "full", "{client} {transport}: {words}");
             assert_eq!(printed["warnings"], json!([]), "{client} {transport}");
         }
     }
@@ -212,17 +222,16 @@ async fn servers_name_the_clients_that_refuse_their_names() -> anyhow::Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn reported_cost_equals_the_response_size() -> anyhow::Result<()> {
     let place = project()?;
-    for mode in ["canonical", "both"] {
-        let reported = place.json(&["tools", "list", "--alias-mode", mode])?;
-        let arguments = [
-            "mcp",
-            "config",
-            "generic",
-            "--env-file",
-            ENV_FILE,
-            "--alias-mode",
-            mode,
-        ];
+    for (mode, profile) in [
+        ("canonical", "full"),
+        ("both", "full"),
+        ("openai", "lean"),
+        ("openai", "gemini"),
+        ("openai", "openai-strict"),
+    ] {
+        let form = ["--alias-mode", mode, "--schema-profile", profile];
+        let reported = place.json(&[&["tools", "list"][..], &form].concat())?;
+        let arguments = [&["mcp", "config", "generic", "--env-file", ENV_FILE][..], &form].concat();
         let server = Server::read("generic", &place.ok(&arguments)?.stdout)?;
         let agent = Agent::launched(server.command(&place)?).await?;
         let bytes = agent.tool_list().await?.to_string().len();
@@ -233,6 +242,46 @@ async fn reported_cost_equals_the_response_size() -> anyhow::Result<()> {
             json!(bytes.div_ceil(4))
         );
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lean_tools_and_small_text_cost_a_model_little() -> anyhow::Result<()> {
+    let place = project()?;
+    let form = [
+        "tools",
+        "list",
+        "--alias-mode",
+        "openai",
+        "--schema-profile",
+        "lean",
+    ];
+    let reported = place.json(&form)?;
+    for tool in reported["list_cost"]["tools"].as_array().context("tools")? {
+        let (name, bytes) = (tool["name"].as_str().unwrap_or_default(), tool["bytes"].as_u64());
+        let most = if name.contains("propose") { 1_400 } else { 1_000 };
+        ensure!(bytes.is_some_and(|bytes| bytes <= most), "{name}: {bytes:?}");
+    }
+    let printed = place.ok(&["mcp", "config", "claude-desktop", "--env-file", ENV_FILE])?;
+    let server = Server::read("claude-desktop", &printed.stdout)?;
+    let agent = Agent::launched(server.command(&place)?).await?;
+    let (envelope, text) = agent
+        .call_with_text(READ_ALIAS, json!({ "invoice_id": INVOICE }))
+        .await?;
+    ensure!(text.len() <= 390, "{} bytes: {text}", text.len());
+    let row = envelope["data"].to_string().len();
+    ensure!(
+        text.len() <= row * 3 / 2 + 150,
+        "{} for {row}: {text}",
+        text.len()
+    );
+    let small: Json = serde_json::from_str(&text)?;
+    assert_eq!(small["data"], envelope["data"]);
+    let (_, missing) = agent
+        .call_with_text(READ_ALIAS, json!({"invoice_id": "no such invoice"}))
+        .await?;
+    ensure!(missing.contains("Correlation id: qa_"), "{missing}");
+    agent.close().await;
     Ok(())
 }
 

@@ -2,13 +2,13 @@
 
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::value::ColumnValue;
 
 use super::connect::{BASE_TABLE, Flavor, IDENTITY_TABLE};
 use super::dialect::{self, Statement};
 use super::session::{BindValue, Cells, MysqlConn, MysqlStatementError};
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, RowPlan, SourceReceipts,
@@ -47,17 +47,15 @@ pub fn rows_of(
             return Err(EngineError::new(EngineErrorKind::TooLarge, "a value or a row"));
         }
         let mut values = Vec::with_capacity(statement.columns.len());
-        let mut bytes = 0;
         for (at, column) in statement.columns.iter().enumerate() {
-            let value = dialect::value(column, cells.bytes(at + 1))?;
-            if at < plan.columns.len() {
-                bytes += value.len_bytes();
-            }
-            values.push(value);
+            let value = dialect::value(column, cells.bytes(at + 1));
+            let in_column = |error: EngineError| match plan.columns.get(at) {
+                Some(name) => too_large_in(error, name),
+                None => error,
+            };
+            values.push(value.map_err(in_column)?);
         }
-        if bytes > ROW_BYTES_MAX {
-            return Err(EngineError::new(EngineErrorKind::TooLarge, "a row"));
-        }
+        check_size(plan, &values)?;
         // SQL has compared them already; this finds differences that SQL's comparison ignores.
         let is_same = dialect::key_columns(plan)
             .zip(&values[plan.columns.len()..])

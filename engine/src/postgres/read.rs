@@ -1,7 +1,6 @@
 //! Reads rows and receipts on any connection.
 
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value};
 
@@ -11,6 +10,7 @@ use super::inspect::receipt_schema;
 use super::session::ServerFacts;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, ReceiptTable, RowMark, RowPlan, SourceReceipts, StoredReceipt,
@@ -82,12 +82,10 @@ fn exact_values(
         .chain(dialect::key_columns(plan).map(|key| &key.column));
     let mut values = Vec::with_capacity(found.len());
     for (name, text) in names.zip(found) {
-        values.push(Family::of(dialect::column(shape, name)?).value(text.as_deref())?);
+        let value = Family::of(dialect::column(shape, name)?).value(text.as_deref());
+        values.push(value.map_err(|error| too_large_in(error, name))?);
     }
-    let bytes: usize = values.iter().take(plan.columns.len()).map(Value::len_bytes).sum();
-    if bytes > ROW_BYTES_MAX {
-        return Err(EngineError::new(EngineErrorKind::TooLarge, "a row"));
-    }
+    check_size(plan, &values)?;
     Ok(values)
 }
 

@@ -2,13 +2,13 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use super::connect::DatabaseFile;
 use super::dialect::{self, SCHEMA};
 use super::error_map::scrub;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, StoredReceipt};
 
@@ -58,18 +58,16 @@ fn rows_of(connection: &Connection, plan: &RowPlan, sql: &str) -> Result<Vec<Vec
 
 fn exact_row(row: &Row<'_>, plan: &RowPlan) -> Result<Vec<Value>, EngineError> {
     let count = plan.columns.len() + dialect::key_columns(plan).count();
-    let mut bytes = 0;
     let mut values = Vec::with_capacity(count);
     for index in 0..count {
-        let value = dialect::from_sql(row.get_ref(index).map_err(scrub)?)?;
-        if index < plan.columns.len() {
-            bytes += value.len_bytes();
-        }
-        values.push(value);
+        let value = dialect::from_sql(row.get_ref(index).map_err(scrub)?);
+        let in_column = |error: EngineError| match plan.columns.get(index) {
+            Some(name) => too_large_in(error, name),
+            None => error,
+        };
+        values.push(value.map_err(in_column)?);
     }
-    if bytes > ROW_BYTES_MAX {
-        return Err(EngineError::new(EngineErrorKind::TooLarge, "a row"));
-    }
+    check_size(plan, &values)?;
     Ok(values)
 }
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::tool::SchemaProfile;
 
 use crate::commands::mcp_options::TransportArg;
 
@@ -112,6 +113,16 @@ impl Client {
             | Self::Gemini
             | Self::OpenaiAgents => true,
             Self::Generic | Self::GenericHttp => false,
+        }
+    }
+
+    /// Form of the tools that the client takes at the lowest cost.
+    pub(super) const fn schema_profile(self) -> SchemaProfile {
+        match self {
+            Self::ClaudeDesktop | Self::ClaudeCode | Self::Cursor | Self::Vscode => SchemaProfile::Lean,
+            Self::Codex | Self::OpenaiAgents => SchemaProfile::OpenAiStrict,
+            Self::Gemini => SchemaProfile::Gemini,
+            Self::Generic | Self::GenericHttp => SchemaProfile::Full,
         }
     }
 

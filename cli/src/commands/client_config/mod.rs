@@ -16,7 +16,9 @@ use synapsor_chassis::http_flags::{AUTH_TOKEN_ENV_DEFAULT, PORT_DEFAULT};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{ResultFormat, is_identifier};
-use synapsor_domain::tool::{self, AliasMode, Catalog, NAME_LIMITS, SERVER_NAME_DEFAULT};
+use synapsor_domain::tool::{
+    self, AliasMode, Catalog, NAME_LIMITS, SERVER_NAME_DEFAULT, SchemaProfile, Tool,
+};
 
 use super::mcp_options::{ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};
@@ -89,6 +91,7 @@ struct Setup {
     server: McpServerEntry,
     snippet: Snippet,
     mode: AliasMode,
+    profile: SchemaProfile,
     /// `None` if it is not on this machine; valid only for a remote server.
     contract: Option<LoadedContract>,
 }
@@ -100,7 +103,7 @@ impl Args {
             .unwrap_or(Client::ClaudeDesktop)
     }
 
-    /// Tool names for this client: the names that it takes, unless the command line chooses.
+    /// Form of the tools for this client: the names and schemas that it takes, unless the command line chooses.
     fn shown(&self) -> ToolListOptions {
         let usual = if self.client().refuses_dots() {
             AliasMode::OpenAi
@@ -110,6 +113,11 @@ impl Args {
         ToolListOptions {
             names: self.tools.names.asked().unwrap_or(usual),
             format: self.tools.result_format,
+            profile: self
+                .tools
+                .names
+                .asked_profile()
+                .unwrap_or(self.client().schema_profile()),
         }
     }
 
@@ -133,6 +141,7 @@ impl Args {
             snippet: Snippet::of(client, &self.name, &server.way),
             server,
             mode: self.shown().names,
+            profile: self.shown().profile,
             contract,
         })
     }
@@ -171,14 +180,19 @@ impl Setup {
         }
         if self.client.refuses_dots() && self.server.by_hand.is_none() {
             found.push(format!(
-                "{} refuses tool names with dots: start the remote server with --alias-mode openai",
-                self.client.as_str()
+                "{} refuses tool names with dots: start the remote server with --alias-mode openai --schema-profile {}",
+                self.client.as_str(),
+                self.profile.as_str()
             ));
         }
         let Some(catalog) = self.catalog(args.tools.read_only) else {
             return found;
         };
-        let tools = catalog.exposed(&catalog.names(self.mode));
+        let tools: Vec<Tool> = catalog
+            .exposed(&catalog.names(self.mode))
+            .into_iter()
+            .map(|tool| tool.in_profile(self.profile))
+            .collect();
         let limits = NAME_LIMITS
             .iter()
             .filter(|limit| self.client.limited_as() == Some(limit.client));

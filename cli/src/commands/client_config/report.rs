@@ -44,6 +44,7 @@ pub(super) fn json(args: &Args, setup: &Setup, context: &Context) -> Result<Json
         "transport": setup.transport.as_str(),
         "name": args.name,
         "alias_mode": setup.mode.as_str(),
+        "schema_profile": setup.profile.as_str(),
         "format": format,
         "snippet": snippet_json(args, setup),
         "snippet_text": text(args, setup)?,

@@ -176,6 +176,9 @@ fn launch(
     if shown.names != synapsor_domain::tool::AliasMode::default() {
         option("--alias-mode", shown.names.as_str().to_owned());
     }
+    if shown.profile != synapsor_domain::tool::SchemaProfile::default() {
+        option("--schema-profile", shown.profile.as_str().to_owned());
+    }
     if let Some(format) = shown.format {
         option("--result-format", format.to_string());
     }

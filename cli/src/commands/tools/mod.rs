@@ -6,7 +6,10 @@ mod cost;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::tool::{AliasMode, Catalog, ExposedName, Tool, ToolNames, tokens_estimated};
+use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::tool::{
+    AliasMode, Catalog, ExposedName, SchemaProfile, Tool, ToolNames, tokens_estimated,
+};
 
 use super::tool_names::NameOptions;
 use crate::{Context, contract_file, output, state};
@@ -28,7 +31,7 @@ pub(super) const NEVER_EXPOSED: [&str; 7] = [
 pub(crate) enum Command {
     /// List names, kinds and descriptions of the tools, and the size of the list
     #[command(after_help = "Examples: synapsor-runner tools list --json\n          \
-        synapsor-runner tools list --alias-mode openai\n\
+        synapsor-runner tools list --alias-mode openai --schema-profile lean\n\
         Exit codes: 0 ok, 1 a check fails, 2 usage")]
     List(Options),
     /// Print the tools with their schemas as the model receives them
@@ -50,6 +53,10 @@ pub(crate) struct Options {
 /// Tools that a client of this contract sees.
 struct ToolPreview {
     mode: AliasMode,
+    profile: SchemaProfile,
+    /// Whether the tools are printed whole, as a `tools/list` result has them.
+    is_listed: bool,
+    format: ResultFormat,
     names: ToolNames,
     tools: Vec<Tool>,
     cost: ListCost,
@@ -65,9 +72,17 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
     let (Command::List(options) | Command::Preview(options)) = command;
     let mode = options.names.mode();
     let names = catalog.names(mode);
-    let tools = catalog.exposed(&names);
+    let profile = options.names.profile();
+    let tools: Vec<Tool> = catalog
+        .exposed(&names)
+        .into_iter()
+        .map(|tool| tool.in_profile(profile))
+        .collect();
     let shown = ToolPreview {
         mode,
+        profile,
+        is_listed: options.names.asked_profile().is_some(),
+        format: loaded.contract.result_format(),
         cost: ListCost::of(&tools, loaded.contract.result_format()),
         tools,
         names,
@@ -96,7 +111,9 @@ impl ToolPreview {
 
     fn add_to(&self, value: &mut Json) {
         let whole = |tool: &Tool| {
-            if self.has_schemas {
+            if self.is_listed {
+                tool.listed(self.format)
+            } else if self.has_schemas {
                 json!(tool)
             } else {
                 json!(tool.name)
@@ -105,6 +122,7 @@ impl ToolPreview {
         let mapped = self.aliases.as_ref().unwrap_or(&self.names);
         let checks = self.checks.iter();
         value["alias_mode"] = json!(self.mode.as_str());
+        value["schema_profile"] = json!(self.profile.as_str());
         value["exposed_to_mcp"] = self.tools.iter().map(whole).collect();
         value["alias_mappings"] = mapped.exposed().iter().map(mapping).collect();
         value["list_cost"] = self.cost.json();
@@ -177,11 +195,11 @@ fn other_name<'a>(all: &'a ToolNames, shown: &ExposedName) -> Option<&'a str> {
 }
 
 fn show_tool(tool: &Tool, bytes: usize, has_schemas: bool) -> Result<(), ExitError> {
-    let kind = tool
-        .meta
-        .get("synapsor.kind")
-        .and_then(Json::as_str)
-        .unwrap_or_default();
+    let kind = if tool.annotations.read_only_hint {
+        "read"
+    } else {
+        "proposal"
+    };
     output::line(format!(
         "  {} ({kind}; {bytes} bytes, about {} tokens)",
         output::safe(&tool.name),

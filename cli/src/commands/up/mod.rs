@@ -77,6 +77,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         let shown = ToolListOptions {
             format: args.result_format,
             names: args.names.mode(),
+            profile: args.names.profile(),
         };
         Some(
             args.http
