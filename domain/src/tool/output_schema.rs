@@ -17,6 +17,7 @@ pub fn envelope_schema() -> Json {
         &data(&any_columns),
         &proposal(&any_diff),
     );
+    admit_truncated(&mut schema);
     if let Json::Object(schema) = &mut schema {
         schema.insert("$id".to_owned(), "urn:synapsor:schema:envelope:v2".into());
         schema.insert("title".to_owned(), "Result envelope, format 2".into());
@@ -28,7 +29,7 @@ pub fn envelope_schema() -> Json {
 pub(super) fn output_schema(capability: &Capability) -> Json {
     let action = json!({"const": capability.name});
     let absent = json!({"type": "null"});
-    match &capability.kind {
+    let mut schema = match &capability.kind {
         CapabilityKind::Read => {
             let columns = exact_object(
                 capability
@@ -50,7 +51,17 @@ pub(super) fn output_schema(capability: &Capability) -> Json {
             diff["required"] = json!(always);
             envelope(&action, &absent, &proposal(&diff))
         }
+    };
+    if !capability.cuts.is_empty() {
+        admit_truncated(&mut schema);
     }
+    schema
+}
+
+/// Admits the length in characters of each column that is cut; a result without a cut has no such member.
+fn admit_truncated(schema: &mut Json) {
+    schema["properties"]["truncated"] =
+        json!({"type": "object", "additionalProperties": {"type": "integer"}});
 }
 
 /// Returns the schema of the status tool's envelope.
