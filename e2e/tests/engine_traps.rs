@@ -80,8 +80,8 @@ async fn policy_hiding_the_row_from_updates_is_a_conflict() -> anyhow::Result<()
     .await
 }
 
-/// The owner adds code to the table after the review: the writer refuses with a specific code and writes nothing.
-async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
+/// The owner adds code to the table after the review: the proposal ends, and the code never runs.
+async fn ended_after_the_review(change: &str) -> anyhow::Result<()> {
     let Some(mut harness) = harness_on(Engine::Postgres, "CREATE TABLE journal (line text);").await? else {
         return Ok(());
     };
@@ -89,18 +89,12 @@ async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
     let inputs = harness.valid_inputs();
     let before = harness.deployment().invoice(INVOICE)?;
     let report = harness.present(&inputs).await?;
-    assert!(
-        matches!(report.result, AttemptResult::Refused(_)),
-        "{:?}: {}",
-        report.result,
-        report.message
-    );
+    assert_eq!(report.result, failed("schema_drift"), "{}", report.message);
     assert_eq!(
         harness.deployment().invoice(INVOICE)?,
         before,
         "the row was written"
     );
-    assert_eq!(harness.deployment().receipts()?, [], "a receipt was written");
     let journal = "SELECT count(*) FROM journal";
     let lines = harness.deployment().target.query_text(journal)?;
     assert_eq!(lines[0][0].as_deref(), Some("0"), "other data was written");
@@ -109,7 +103,7 @@ async fn refused_after_the_review(change: &str) -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_trigger_that_may_run_inside_commit() -> anyhow::Result<()> {
-    refused_after_the_review(
+    ended_after_the_review(
         "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS
            $$ BEGIN INSERT INTO public.journal VALUES (new.id); RETURN NULL; END $$;
          CREATE CONSTRAINT TRIGGER later AFTER UPDATE ON invoices DEFERRABLE INITIALLY DEFERRED
@@ -123,7 +117,7 @@ async fn rejects_trigger_that_may_run_inside_commit() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trigger_calling_unacknowledged_code_writes_nothing() -> anyhow::Result<()> {
-    refused_after_the_review(
+    ended_after_the_review(
         "CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN new.waiver_reason := lower('Something Else'); RETURN new; END $$;
          CREATE TRIGGER rewrite BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION rewrite();",
@@ -145,7 +139,7 @@ async fn trigger_rewriting_reviewed_values_writes_nothing() -> anyhow::Result<()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn trigger_suppressing_the_update_is_never_applied() -> anyhow::Result<()> {
-    refused_after_the_review(
+    ended_after_the_review(
         "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
          CREATE TRIGGER nothing BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION nothing();",
     )

@@ -65,6 +65,13 @@ impl Cells {
         let expected = expected(case);
         let first = self.propose_on_good_tables(case, 0).await?;
         open.push(first.clone());
+        // An altered table ends a proposal, so that each moment has one of its own.
+        let mut last = None;
+        if expected == Expected::Refused {
+            let approved = self.propose_on_good_tables(case, 2).await?;
+            open.push(approved.clone());
+            last = Some(approved);
+        }
         self.scene.tables.keep_receipts()?;
         self.define(case)?;
         if expected == Expected::Refused {
@@ -82,13 +89,14 @@ impl Cells {
             Err(code) => anyhow::bail!("not proposed: {code}"),
         }
         self.scene.restart_writer()?;
-        let last = if expected == Expected::Refused {
-            first
-        } else {
-            let last = self.propose(case, 2).await?;
-            let last = last.map_err(|code| anyhow::anyhow!("not proposed: {code}"))?;
-            open.push(last.clone());
-            last
+        let last = match last {
+            Some(approved) => approved,
+            None => {
+                let approved = self.propose(case, 2).await?;
+                let approved = approved.map_err(|code| anyhow::anyhow!("not proposed: {code}"))?;
+                open.push(approved.clone());
+                approved
+            }
         };
         self.attempt(case, Moment::Before, expected, &last).await?;
         Ok(())
