@@ -157,9 +157,6 @@ fn envelope(action: &Json, data: &Json, proposal: &Json) -> Json {
         ]
         .map(|(name, schema)| (name.to_owned(), schema)),
     );
-    // Length in characters of each column that is cut; absent if none is.
-    schema["properties"]["truncated"] =
-        json!({"type": "object", "additionalProperties": {"type": "integer"}});
     if let Json::Object(schema) = &mut schema {
         schema.shift_insert(0, "$schema".to_owned(), SCHEMA_DIALECT.into());
     }
