@@ -20,9 +20,8 @@ pub use keys::{Jwks, KEY_SET_BYTES_MAX};
 pub use policy::{
     Algorithm, LIFETIME_SECONDS_DEFAULT, LIFETIME_SECONDS_MAX, LIFETIME_SECONDS_MIN, TokenPolicy, TokenScope,
 };
-pub use profile::{
-    AudienceMode, Audiences, HeaderMember, ScopeClaim, TokenProfile, TokenType, value_of, word_of,
-};
+pub(crate) use profile::value_of;
+pub use profile::{AudienceMode, Audiences, HeaderMember, ScopeClaim, TokenProfile, TokenType};
 pub use verifier::CachingTokenVerifier;
 
 use claims::Claims;

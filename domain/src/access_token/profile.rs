@@ -75,13 +75,13 @@ impl AudienceMode {
 }
 
 /// Returns the name of a value.
-pub fn word_of<T: Copy + PartialEq>(words: Choices<T>, value: T) -> &'static str {
+pub(super) fn word_of<T: Copy + PartialEq>(words: Choices<T>, value: T) -> &'static str {
     let found = words.iter().find(|(_, known)| *known == value);
     found.map_or("", |(word, _)| word)
 }
 
 /// Returns the value of a name.
-pub fn value_of<T: Copy>(words: Choices<T>, name: &str) -> Option<T> {
+pub(crate) fn value_of<T: Copy>(words: Choices<T>, name: &str) -> Option<T> {
     let found = words.iter().find(|(word, _)| *word == name);
     found.map(|(_, value)| *value)
 }

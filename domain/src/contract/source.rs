@@ -194,20 +194,7 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
     }
     let on_failover = read_on_failover(&source, engine, report);
     let statement_timeout_ms = source.positive("statement_timeout_ms", ErrorCode::InvalidTimeout, report);
-    let max_connections = source
-        .positive("max_connections", ErrorCode::InvalidMaxConnections, report)
-        .filter(|connections| {
-            let is_allowed = *connections <= MAX_CONNECTIONS_MAX;
-            if !is_allowed {
-                let message = format!("Use a number from 1 to {MAX_CONNECTIONS_MAX}.");
-                report.error(
-                    source.at("max_connections"),
-                    ErrorCode::InvalidMaxConnections,
-                    message,
-                );
-            }
-            is_allowed
-        });
+    let max_connections = read_max_connections(&source, report);
     Some(Source {
         name: name.to_owned(),
         engine: engine?,
@@ -222,6 +209,20 @@ fn read(name: &str, node: &JsonNode, path: &str, report: &mut ValidationReport) 
         is_galera_single_writer,
         on_failover,
     })
+}
+
+fn read_max_connections(source: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<u32> {
+    let connections = source.positive("max_connections", ErrorCode::InvalidMaxConnections, report)?;
+    if connections <= MAX_CONNECTIONS_MAX {
+        return Some(connections);
+    }
+    let message = format!("Use a number from 1 to {MAX_CONNECTIONS_MAX}.");
+    report.error(
+        source.at("max_connections"),
+        ErrorCode::InvalidMaxConnections,
+        message,
+    );
+    None
 }
 
 fn read_on_failover(

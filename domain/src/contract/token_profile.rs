@@ -136,11 +136,8 @@ fn choices<T: Copy + PartialEq>(
     };
     let mut chosen = Vec::with_capacity(listed.len());
     for node in listed {
-        match node {
-            JsonNode::Text(text) => {
-                chosen.extend(value_of(words, text).filter(|value| !chosen.contains(value)))
-            }
-            _ => {}
+        if let JsonNode::Text(text) = node {
+            chosen.extend(value_of(words, text).filter(|value| !chosen.contains(value)));
         }
     }
     if chosen.is_empty() || chosen.len() != listed.len() {

@@ -3,7 +3,6 @@
 use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::{
     Algorithm, AudienceMode, Audiences, HeaderMember, ScopeClaim, TokenPolicy, TokenProfile, TokenType,
-    value_of, word_of,
 };
 use synapsor_domain::error::PublicError;
 
@@ -32,21 +31,31 @@ impl From<TokenPolicy> for wire::TokenPolicy {
 
 impl From<TokenProfile> for wire::TokenProfile {
     fn from(profile: TokenProfile) -> Self {
-        let types = profile
-            .types
-            .iter()
-            .map(|typ| word_of(TokenType::WORDS, *typ).to_owned());
-        let members = profile.header_members.iter();
+        let types = profile.types.into_iter().map(|typ| match typ {
+            TokenType::AtJwt => wire::TokenType::AtJwt.into(),
+            TokenType::Jwt => wire::TokenType::Jwt.into(),
+            TokenType::Absent => wire::TokenType::Absent.into(),
+        });
+        let members = profile.header_members.into_iter().map(|member| match member {
+            HeaderMember::X5t => wire::HeaderMember::X5t.into(),
+            HeaderMember::X5tS256 => wire::HeaderMember::X5tS256.into(),
+        });
+        let scope_claim = match profile.scope_claim {
+            ScopeClaim::Scope => wire::ScopeClaim::Scope,
+            ScopeClaim::Scp => wire::ScopeClaim::Scp,
+        };
+        let audience_mode = match profile.audience_mode {
+            AudienceMode::Exact => wire::AudienceMode::Exact,
+            AudienceMode::Contains => wire::AudienceMode::Contains,
+        };
         Self {
             types: types.collect(),
-            header_members: members
-                .map(|member| word_of(HeaderMember::WORDS, *member).to_owned())
-                .collect(),
-            scope_claim: word_of(ScopeClaim::WORDS, profile.scope_claim).to_owned(),
+            header_members: members.collect(),
+            scope_claim: scope_claim.into(),
             scope_when_absent: profile.scope_when_absent,
             client_id_claim: profile.client_id_claim,
             require_jti: profile.require_jti,
-            audience_mode: word_of(AudienceMode::WORDS, profile.audience_mode).to_owned(),
+            audience_mode: audience_mode.into(),
         }
     }
 }
@@ -82,23 +91,40 @@ impl TryFrom<wire::TokenProfile> for TokenProfile {
     type Error = PublicError;
 
     fn try_from(profile: wire::TokenProfile) -> Result<Self, PublicError> {
-        let types = profile.types.iter().map(|name| value_of(TokenType::WORDS, name));
-        let members = profile.header_members.iter();
-        let members = members.map(|name| value_of(HeaderMember::WORDS, name));
+        let types = profile
+            .types
+            .iter()
+            .map(|typ| match wire::TokenType::try_from(*typ) {
+                Ok(wire::TokenType::AtJwt) => Ok(TokenType::AtJwt),
+                Ok(wire::TokenType::Jwt) => Ok(TokenType::Jwt),
+                Ok(wire::TokenType::Absent) => Ok(TokenType::Absent),
+                Ok(wire::TokenType::Unspecified) | Err(_) => Err(unknown("token type")),
+            });
+        let members =
+            profile
+                .header_members
+                .iter()
+                .map(|member| match wire::HeaderMember::try_from(*member) {
+                    Ok(wire::HeaderMember::X5t) => Ok(HeaderMember::X5t),
+                    Ok(wire::HeaderMember::X5tS256) => Ok(HeaderMember::X5tS256),
+                    Ok(wire::HeaderMember::Unspecified) | Err(_) => Err(unknown("header member")),
+                });
         Ok(Self {
-            types: types
-                .collect::<Option<_>>()
-                .ok_or_else(|| unknown("token type"))?,
-            header_members: members
-                .collect::<Option<_>>()
-                .ok_or_else(|| unknown("header member"))?,
-            scope_claim: value_of(ScopeClaim::WORDS, &profile.scope_claim)
-                .ok_or_else(|| unknown("scope claim"))?,
+            types: types.collect::<Result<_, _>>()?,
+            header_members: members.collect::<Result<_, _>>()?,
+            scope_claim: match profile.scope_claim() {
+                wire::ScopeClaim::Scope => ScopeClaim::Scope,
+                wire::ScopeClaim::Scp => ScopeClaim::Scp,
+                wire::ScopeClaim::Unspecified => return Err(unknown("scope claim")),
+            },
+            audience_mode: match profile.audience_mode() {
+                wire::AudienceMode::Exact => AudienceMode::Exact,
+                wire::AudienceMode::Contains => AudienceMode::Contains,
+                wire::AudienceMode::Unspecified => return Err(unknown("audience mode")),
+            },
             scope_when_absent: profile.scope_when_absent,
             client_id_claim: profile.client_id_claim,
             require_jti: profile.require_jti,
-            audience_mode: value_of(AudienceMode::WORDS, &profile.audience_mode)
-                .ok_or_else(|| unknown("audience mode"))?,
         })
     }
 }

@@ -17,7 +17,7 @@ const NOW_S: i64 = 1_800_000_000;
 const ISSUER: &str = "https://id.example.com/";
 const AUDIENCE: &str = "https://mcp.example.com/mcp";
 /// Test key; not used anywhere else.
-const RSA_KEY: &[u8] = include_bytes!("fixtures/rsa.pk8");
+const RSA_KEY: &[u8] = include_bytes!("../fixtures/rsa.pk8");
 
 enum Key {
     Ed(Ed25519KeyPair),
