@@ -22,6 +22,7 @@ pub mod process;
 pub mod proofs;
 pub mod proxy;
 pub mod receipt_row;
+pub mod server_versions;
 pub mod stack;
 pub mod stall;
 pub mod target;

@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS `shop`.`synapsor_database_identity` (
   id TINYINT NOT NULL PRIMARY KEY,
   instance VARCHAR(64) NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-INSERT IGNORE INTO `shop`.`synapsor_database_identity` (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(16))));
+INSERT IGNORE INTO `shop`.`synapsor_database_identity` (id, instance) VALUES (1, /*!80000 LOWER(HEX(RANDOM_BYTES(16))) *//*M! MD5(CONCAT(UUID(), UUID_SHORT(), RAND())) */);
 DROP PROCEDURE IF EXISTS `shop`.`synapsor_table_catalogue`;
 DROP PROCEDURE IF EXISTS `shop`.`synapsor_table_catalogue_body`;
 CREATE PROCEDURE `shop`.`synapsor_table_catalogue_body` (IN wanted VARCHAR(64) CHARACTER SET utf8mb4)

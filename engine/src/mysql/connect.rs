@@ -35,14 +35,14 @@ struct OldestVersion {
 }
 
 const MYSQL_MIN: OldestVersion = OldestVersion {
-    version: (8, 4, 0),
-    name: "8.4",
-    brings: "the catalog of CHECK constraints and FOR UPDATE NOWAIT",
+    version: (8, 0, 16),
+    name: "8.0.16",
+    brings: "CHECK constraints and their catalog",
 };
 const MARIADB_MIN: OldestVersion = OldestVersion {
-    version: (10, 11, 0),
-    name: "10.11",
-    brings: "the settings that make a read exact",
+    version: (10, 6, 0),
+    name: "10.6",
+    brings: "table definitions that change atomically",
 };
 /// Maximum number of prepared statements of a connection.
 const STATEMENTS_KEPT: usize = 128;
@@ -414,7 +414,10 @@ mod tests {
             product("5.5.5-10.11.19-MariaDB-0+deb12u1").unwrap(),
             (Flavor::MariaDb, "MariaDB 10.11.19".to_owned())
         );
-        for old in ["5.7.44", "8.0.40", "10.6.5-MariaDB"] {
+        for oldest in ["8.0.16", "8.0.36", "10.6.0-MariaDB"] {
+            assert!(product(oldest).is_ok(), "{oldest}");
+        }
+        for old in ["5.7.44", "8.0.15", "10.5.28-MariaDB"] {
             let error = product(old).unwrap_err();
             assert!(matches!(error.cause, ErrorCause::ServerTooOld(_)), "{old}");
         }

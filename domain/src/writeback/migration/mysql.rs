@@ -11,6 +11,9 @@ pub const ROWS_MODIFIED: &str = "synapsor_rows_modified";
 /// Name of the procedure that describes stored functions and procedures.
 pub const ROUTINES: &str = "synapsor_routines";
 
+/// Unique value that identifies a database; no secret. MariaDB has `RANDOM_BYTES` since 10.10 only.
+const NEW_INSTANCE: &str =
+    "/*!80000 LOWER(HEX(RANDOM_BYTES(16))) *//*M! MD5(CONCAT(UUID(), UUID_SHORT(), RAND())) */";
 /// Maximum length of a user name on these servers, in characters.
 const USER_CHARS_MAX: usize = 32;
 const HOST_CHARS_MAX: usize = 255;
@@ -41,7 +44,7 @@ CREATE TABLE IF NOT EXISTS {identity} (
   id TINYINT NOT NULL PRIMARY KEY,
   instance VARCHAR(64) NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
-INSERT IGNORE INTO {identity} (id, instance) VALUES (1, LOWER(HEX(RANDOM_BYTES(16))));
+INSERT IGNORE INTO {identity} (id, instance) VALUES (1, {NEW_INSTANCE});
 {}",
         procedures_ddl(schema, (schema, table))
     )
