@@ -243,6 +243,8 @@ error_codes! {
         KeyColumnAllowed = "KEY_COLUMN_ALLOWED", exit Usage;
         /// `lookup.id_from_arg` is not a string.
         LookupArgRequired = "LOOKUP_ARG_REQUIRED", exit Usage;
+        /// `lookup.key_from_args` does not name one argument for each key column besides the tenant column.
+        LookupKeysInvalid = "LOOKUP_KEYS_INVALID", exit Usage;
         /// A capability has no `lookup`.
         LookupRequired = "LOOKUP_REQUIRED", exit Usage;
         /// An argument would let the model set a value that only the owner may set.
@@ -491,7 +493,7 @@ error_codes! {
         HttpDevNoAuthUnsafeHost = "HTTP_DEV_NO_AUTH_UNSAFE_HOST", exit Usage;
         /// The listen address is not a loopback address, and --allow-remote is not set.
         HttpRemoteNotAllowed = "HTTP_REMOTE_NOT_ALLOWED", exit Usage;
-        /// The command names no key column, and the inspection found no single-column key.
+        /// The command names no key column, and the inspection found no key.
         PrimaryKeyRequired = "PRIMARY_KEY_REQUIRED", exit Usage;
         /// The command names no schema, and neither an inspection nor a default provides one.
         SchemaRequired = "SCHEMA_REQUIRED", exit Usage;

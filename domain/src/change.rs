@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use synapsor_codes::{ErrorCode, SafeCode};
 
-use crate::contract::{Capability, ConflictGuard, ExecutorRef, ProposalSpec, VersionAdvance};
+use crate::contract::{Capability, ConflictGuard, ExecutorRef, KeyColumn, ProposalSpec, VersionAdvance};
 use crate::error::PublicError;
 use crate::foreign_code::{Acknowledged, Unacknowledged};
 use crate::guard;
@@ -179,7 +179,8 @@ const UNWRITABLE: [&str; 11] = [
 
 fn check_table(capability: &Capability, spec: &ProposalSpec, shape: &TableSchema) -> Result<(), PublicError> {
     let patched = spec.patch.iter().map(|(column, _)| column.as_str());
-    match unplannable(shape, &capability.target.primary_key, patched) {
+    let keys: Vec<&str> = capability.target.key_columns().collect();
+    match unplannable(shape, &keys, patched) {
         Some(text) => Err(PublicError::new(ErrorCode::PlanImpossible, text)),
         None => Ok(()),
     }
@@ -194,7 +195,7 @@ pub fn unwritable_trait(shape: &TableSchema) -> Option<&str> {
 /// Returns a sentence why no change of the table can be planned: its kind, its key, or a changed column.
 pub fn unplannable<'a>(
     shape: &TableSchema,
-    primary_key: &str,
+    keys: &[&str],
     patched: impl IntoIterator<Item = &'a str>,
 ) -> Option<String> {
     if let Some(word) = unwritable_trait(shape) {
@@ -204,10 +205,17 @@ pub fn unplannable<'a>(
         );
         return Some(text);
     }
-    match shape.column(primary_key) {
-        Some(key) if key.unique => {}
-        Some(_) => return Some(format!("`{primary_key}` is not unique in the table.")),
-        None => return Some(format!("the table has no column `{primary_key}`.")),
+    if let Some(absent) = keys.iter().find(|key| shape.column(key).is_none()) {
+        return Some(format!("the table has no column `{absent}`."));
+    }
+    if !shape.are_unique_together(keys) {
+        let names: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+        let verb = if keys.len() == 1 {
+            "is not unique"
+        } else {
+            "are not unique together"
+        };
+        return Some(format!("{} {verb} in the table.", names.join(", ")));
     }
     patched.into_iter().find_map(|column| match shape.column(column) {
         None => Some(format!("the table has no column `{column}`.")),
@@ -234,10 +242,11 @@ fn target(
         }
         Ok(ColumnValue::new(column, value))
     };
+    let key = |key: &KeyColumn| exact(&key.column, &arguments.key_value(key, tenant));
     Ok(RowTarget {
         schema: from.schema.clone(),
         table: from.table.clone(),
-        primary_key: exact(&from.primary_key, arguments.lookup())?,
+        keys: from.keys.iter().map(key).collect::<Result<_, _>>()?,
         tenant: from
             .tenant_key
             .as_ref()

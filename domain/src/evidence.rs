@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
+use crate::contract::OneOrMany;
 use crate::digest::Digest;
 use crate::ids::{AuditId, EvidenceId, ProposalId};
 use crate::proposal::{Requester, RowTarget, SourceRef};
@@ -40,7 +41,11 @@ pub struct AuditRecord {
     pub columns: Vec<String>,
     pub evidence_id: Option<EvidenceId>,
     pub id: AuditId,
+    /// The first key column that the call names.
     pub primary_key: Option<ColumnValue>,
+    /// Every key column, if there are several.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub primary_keys: Vec<ColumnValue>,
     pub principal: Option<String>,
     pub proposal_id: Option<ProposalId>,
     pub query_fingerprint: Option<Digest>,
@@ -60,7 +65,7 @@ struct Query<'a> {
     schema: &'a str,
     table: &'a str,
     columns: &'a [&'a str],
-    primary_key: &'a str,
+    primary_key: OneOrMany<'a>,
     tenant_key: Option<&'a str>,
 }
 
@@ -72,7 +77,7 @@ pub fn query_fingerprint(source_id: &str, target: &RowTarget, columns: &[&str]) 
         schema: &target.schema,
         table: &target.table,
         columns,
-        primary_key: &target.primary_key.column,
+        primary_key: OneOrMany::of(target.keys.iter().map(|key| key.column.as_str())),
         tenant_key: target.tenant.as_ref().map(|t| t.column.as_str()),
     };
     let bytes = canonical::encode_within(&query, usize::MAX).expect("names have a canonical form");

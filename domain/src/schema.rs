@@ -2,6 +2,8 @@
 //! a one-row update. Its digest is part of the proposal, so a change of the table between proposal and writeback
 //! is detected.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
@@ -30,6 +32,10 @@ pub struct TableSchema {
     /// Engine-specific traits that change the meaning of a write: `strict`, `without_rowid`, `view`, `virtual`,
     /// `partitioned`, `partition`, `foreign`, `unlogged`, `row_security`, `engine:InnoDB`.
     pub traits: Vec<String>,
+    /// Columns of the primary key and of each unique index over the whole table; not part of the fingerprint, because the
+    /// writer plans again.
+    #[serde(skip)]
+    pub unique_keys: Vec<Vec<String>>,
     /// Code that the database runs when a row is updated; not part of the fingerprint.
     #[serde(skip)]
     pub foreign_code: Vec<ForeignCode>,
@@ -83,6 +89,21 @@ impl TableSchema {
         let bytes =
             canonical::encode_within(self, usize::MAX).expect("a table shape is flat and has no numbers");
         Digest::of(ObjectKind::Schema, &bytes)
+    }
+
+    /// Returns the fingerprint of the table as if it had no other columns than these.
+    pub fn fingerprint_with(&self, columns: &BTreeSet<&str>) -> Digest {
+        let mut part = self.clone();
+        part.columns
+            .retain(|column| columns.contains(column.name.as_str()));
+        part.fingerprint()
+    }
+
+    /// Whether no two rows have the same values in all of these columns.
+    pub fn are_unique_together(&self, columns: &[&str]) -> bool {
+        let is_unique = |name: &&str| self.column(name).is_some_and(|column| column.unique);
+        let is_among = |column: &String| columns.contains(&column.as_str());
+        columns.iter().any(is_unique) || self.unique_keys.iter().any(|key| key.iter().all(is_among))
     }
 
     pub fn column(&self, name: &str) -> Option<&TableColumn> {

@@ -43,7 +43,7 @@ fn target() -> RowTarget {
     RowTarget {
         schema: "main".to_owned(),
         table: "loans".to_owned(),
-        primary_key: ColumnValue::new("loan_no", Value::text("L-1")),
+        keys: vec![ColumnValue::new("loan_no", Value::text("L-1"))],
         tenant: Some(ColumnValue::new("library", Value::text("north"))),
     }
 }
@@ -168,6 +168,7 @@ fn audit() -> AuditRecord {
         evidence_id: Some(EvidenceId::from_random([1; 10])),
         id: AuditId::from_random([3; 10]),
         primary_key: None,
+        primary_keys: Vec::new(),
         principal: Some("agent-1".to_owned()),
         proposal_id: Some(ProposalId::from_random([2; 10])),
         query_fingerprint: Some(digest("query")),

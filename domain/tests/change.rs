@@ -75,6 +75,7 @@ fn shape() -> TableSchema {
         policies: Vec::new(),
         referenced_by: Vec::new(),
         traits: Vec::new(),
+        unique_keys: Vec::new(),
         foreign_code: Vec::new(),
     }
 }
@@ -162,10 +163,7 @@ fn unread_key_tenant_and_row_version_are_not_listed() {
 #[test]
 fn plan_names_row_new_values_and_version() {
     let plan = planned(&args(), &row(), &shape(), "acme").unwrap();
-    assert_eq!(
-        plan.target.primary_key,
-        ColumnValue::new("id", Value::text("INV-1"))
-    );
+    assert_eq!(plan.target.keys, [ColumnValue::new("id", Value::text("INV-1"))]);
     assert_eq!(
         plan.target.tenant,
         Some(ColumnValue::new("tenant_id", Value::text("acme")))

@@ -187,7 +187,7 @@ fn valid_arguments_are_exact_and_in_contract_order() {
     assert_eq!(names, ["loan_no", "fee_cents", "state"]);
     let fee = checked.get("fee_cents").unwrap();
     assert_eq!((fee.kind(), fee.as_text()), (ValueKind::Int, Some("50")));
-    assert_eq!(checked.lookup().as_text(), Some("L-1"));
+    assert_eq!(checked.get("loan_no").unwrap().as_text(), Some("L-1"));
     assert_eq!(checked.get("note"), None);
 }
 
@@ -202,7 +202,7 @@ fn numbers_are_exact_at_any_size() {
     let letter = contract.capability("members.propose_letter").unwrap();
     let lookup = |number: &str| {
         check_arguments(letter, format!(r#"{{"member_id": {number}}}"#).as_bytes())
-            .map(|checked| checked.lookup().as_text().unwrap().to_owned())
+            .map(|checked| checked.get("member_id").unwrap().as_text().unwrap().to_owned())
             .map_err(|refusal| refusal.code)
     };
     assert_eq!(lookup("9007199254740993").unwrap(), "9007199254740993");

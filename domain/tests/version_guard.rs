@@ -69,6 +69,7 @@ impl Case {
             policies: Vec::new(),
             referenced_by: Vec::new(),
             traits: Vec::new(),
+            unique_keys: Vec::new(),
             foreign_code: Vec::new(),
         }
     }

@@ -1,4 +1,5 @@
-//! A table that was altered after an approval ends the proposal; the same call makes another one.
+//! A table that was altered after an approval: a column that the proposal uses ends it, and the same call makes another
+//! one. Other columns do not matter.
 
 use serde_json::json;
 use synapsor_e2e::cli::CliFixture;
@@ -35,7 +36,20 @@ fn altered_table_ends_the_proposal(
     Ok(())
 }
 
-fn on_server(engine: Engine) -> anyhow::Result<()> {
+/// Approves a change, alters other columns of the table, and applies.
+fn unused_columns_do_not_matter(
+    place: &CliFixture,
+    mut alter: impl FnMut(&str) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let id = place.approved("INV-3003", "goodwill")?;
+    alter("ALTER TABLE invoices ADD COLUMN colour TEXT")?;
+    alter("ALTER TABLE invoices DROP COLUMN internal_note")?;
+    let ran = place.json(&["apply", &id])?;
+    assert_eq!(ran["status"], json!("applied"), "{ran}");
+    Ok(())
+}
+
+fn on_server(engine: Engine, alter_used: &str) -> anyhow::Result<()> {
     let Some(server) = Server::of(engine)? else {
         return Ok(());
     };
@@ -43,32 +57,43 @@ fn on_server(engine: Engine) -> anyhow::Result<()> {
     let Target::Server { database, .. } = &place.target else {
         anyhow::bail!("a server has the target");
     };
-    altered_table_ends_the_proposal(&place, || {
-        database.execute("ALTER TABLE invoices ADD COLUMN colour VARCHAR(20)")
-    })
+    unused_columns_do_not_matter(&place, |sql| database.execute(sql))?;
+    altered_table_ends_the_proposal(&place, || database.execute(alter_used))
 }
 
 #[test]
-fn altered_table_ends_the_proposal_on_postgres() -> anyhow::Result<()> {
-    on_server(Engine::Postgres)
+fn altered_column_ends_the_proposal_on_postgres() -> anyhow::Result<()> {
+    on_server(
+        Engine::Postgres,
+        "ALTER TABLE invoices ALTER COLUMN waiver_reason TYPE varchar(299)",
+    )
 }
 
 #[test]
-fn altered_table_ends_the_proposal_on_mysql() -> anyhow::Result<()> {
-    on_server(Engine::Mysql)
+fn altered_column_ends_the_proposal_on_mysql() -> anyhow::Result<()> {
+    on_server(
+        Engine::Mysql,
+        "ALTER TABLE invoices MODIFY waiver_reason VARCHAR(299)",
+    )
 }
 
 #[test]
-fn altered_table_ends_the_proposal_on_mariadb() -> anyhow::Result<()> {
-    on_server(Engine::Mariadb)
+fn altered_column_ends_the_proposal_on_mariadb() -> anyhow::Result<()> {
+    on_server(
+        Engine::Mariadb,
+        "ALTER TABLE invoices MODIFY waiver_reason VARCHAR(299)",
+    )
 }
 
 #[test]
-fn altered_table_ends_the_proposal_on_sqlite() -> anyhow::Result<()> {
+fn altered_column_ends_the_proposal_on_sqlite() -> anyhow::Result<()> {
     let place = CliFixture::new()?;
-    let path = place.path("billing.db");
+    let owner = rusqlite::Connection::open(place.path("billing.db"))?;
+    unused_columns_do_not_matter(&place, |sql| Ok(owner.execute_batch(sql)?))?;
     altered_table_ends_the_proposal(&place, || {
-        let owner = rusqlite::Connection::open(path)?;
-        Ok(owner.execute_batch("ALTER TABLE invoices ADD COLUMN colour TEXT")?)
+        Ok(owner.execute_batch(
+            "ALTER TABLE invoices DROP COLUMN waiver_reason; \
+             ALTER TABLE invoices ADD COLUMN waiver_reason ANY",
+        )?)
     })
 }

@@ -181,7 +181,7 @@ fn plan(table: &str, id: &str, columns: &[&str]) -> RowPlan {
     RowPlan {
         schema: "public".to_owned(),
         table: table.to_owned(),
-        primary_key: ColumnValue::new("id", Value::text(id)),
+        keys: vec![ColumnValue::new("id", Value::text(id))],
         tenant: Some(ColumnValue::new(tenant, Value::text("acme"))),
         columns: columns.iter().map(|c| (*c).to_owned()).collect(),
     }

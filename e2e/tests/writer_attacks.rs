@@ -358,7 +358,7 @@ async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()
     harness.refuses(&other_amount, "plan_mismatch").await?;
     let other_column = harness.rewritten(|p| p.set[0].column = "status".to_owned());
     harness.refuses(&other_column, "plan_mismatch").await?;
-    let other_row = harness.rewritten(|p| p.target.primary_key.value = Value::text("INV-3002"));
+    let other_row = harness.rewritten(|p| p.target.keys[0].value = Value::text("INV-3002"));
     harness.refuses(&other_row, "plan_mismatch").await?;
     let other_tenant = harness.rewritten(|p| p.requested_by.tenant = "globex".to_owned());
     harness.refuses(&other_tenant, "plan_mismatch").await?;

@@ -266,7 +266,8 @@ async fn rejects_unacknowledged_code_at_proposal_time() -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_proposal_for_schema_drift_before_the_transaction() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
-    let change = "ALTER TABLE invoices ADD COLUMN colour TEXT;";
+    let change = "ALTER TABLE invoices DROP COLUMN waiver_reason;
+                  ALTER TABLE invoices ADD COLUMN waiver_reason ANY;";
     harness.deployment().open_database()?.execute_batch(change)?;
     harness.before = harness.deployment().dump()?;
     let report = present_valid(&mut harness).await?;

@@ -9,7 +9,7 @@ use synapsor_domain::event::{EventKind, RepeatBody};
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, PROPOSAL_LIFETIME_DAYS};
-use synapsor_domain::proposal::{PROPOSAL_VERSION, Proposal, ProposalState};
+use synapsor_domain::proposal::{Proposal, ProposalState};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
@@ -413,7 +413,7 @@ fn check_proposal(
     now: Timestamp,
 ) -> Result<CheckedProposal, PublicError> {
     let proposal: Proposal = open_of_reader(&envelope, ObjectKind::Proposal, "proposal", trust)?;
-    if proposal.v != PROPOSAL_VERSION {
+    if !proposal.has_known_version() {
         return Err(malformed("proposal.v", "is not supported by this build"));
     }
     if proposal.ledger_origin != trust.file.ledger_origin() || proposal.environment != trust.file.environment

@@ -310,7 +310,7 @@ pub(crate) fn draft(now: Timestamp, new_value: &str) -> Draft {
     let target = RowTarget {
         schema: "main".into(),
         table: "invoices".into(),
-        primary_key: ColumnValue::new("id", Value::int(1)),
+        keys: vec![ColumnValue::new("id", Value::int(1))],
         tenant: Some(ColumnValue::new("tenant_id", Value::text("acme"))),
     };
     let row = vec![
@@ -391,6 +391,7 @@ pub(crate) fn audit(evidence: &Evidence, proposal: Option<&Proposal>) -> Vec<u8>
         result: "row".into(),
         query_fingerprint: Some(evidence.query_fingerprint),
         primary_key: None,
+        primary_keys: Vec::new(),
         arguments_digest: Digest::of(ObjectKind::Schema, b"a"),
         evidence_id: Some(evidence.id.clone()),
         proposal_id: proposal.map(|p| p.id.clone()),

@@ -161,6 +161,7 @@ fn refusal(request_id: &str) -> SubmitRequest {
         result: "UNKNOWN_TOOL".into(),
         query_fingerprint: None,
         primary_key: None,
+        primary_keys: Vec::new(),
         arguments_digest: Digest::of(ObjectKind::Schema, b"a"),
         evidence_id: None,
         proposal_id: None,

@@ -8,8 +8,8 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::evidence::AuditRecord;
 use synapsor_domain::ids::AuditId;
+use synapsor_domain::proposal::RowTarget;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::value::ColumnValue;
 
 use crate::role::CapabilityDigests;
 
@@ -41,6 +41,7 @@ impl AuditDraft {
             result: String::new(),
             query_fingerprint: None,
             primary_key: None,
+            primary_keys: Vec::new(),
             arguments_digest: Digest::of_typed("application/vnd.synapsor.arguments.v1+json", arguments_json),
             evidence_id: None,
             proposal_id: None,
@@ -52,8 +53,17 @@ impl AuditDraft {
         }
     }
 
-    pub(crate) fn primary_key(&mut self, key: &ColumnValue) {
-        self.record.primary_key = Some(key.clone());
+    pub(crate) fn of_target(&mut self, target: &RowTarget) {
+        self.record.primary_key = target.object_keys().next().cloned();
+        if target.keys.len() > 1 {
+            self.record.primary_keys.clone_from(&target.keys);
+        }
+    }
+
+    /// Leaves out the key, whose value was rejected.
+    pub(crate) fn withhold_key(&mut self) {
+        self.record.primary_key = None;
+        self.record.primary_keys.clear();
     }
 
     pub(crate) const fn set_row_found(&mut self) {

@@ -201,7 +201,7 @@ impl CallState<'_> {
                     .intake
                     .record_read(&evidence, draft.encode()?, self.filing())
                     .await?;
-                let key = text_of(&found.target.primary_key);
+                let key = found.target.object_id().unwrap_or_default();
                 Ok(CallSuccess::Read {
                     row: visible(self.capability, &found.row),
                     key,
@@ -305,7 +305,7 @@ async fn file_refusal(
         .as_ref()
         .is_err_and(|e| e.code == ErrorCode::SecretMaterialRejected)
     {
-        draft.record.primary_key = None;
+        draft.withhold_key();
         if reader.contract.capability(&call.capability).is_none() {
             draft.record.capability = NAME_WITHHELD.to_owned();
         }
@@ -383,7 +383,7 @@ fn success(
             let is_direct = spec.is_some_and(|spec| spec.executor == ExecutorRef::Direct);
             CallOutcome::Proposal(ProposalResult {
                 capability: &capability.name,
-                object: (table, &text_of(&proposal.target.primary_key)),
+                object: (table, &proposal.target.object_id().unwrap_or_default()),
                 context,
                 proposal_id: proposal.id.as_str(),
                 proposal_digest: &digest.to_string(),
@@ -423,10 +423,6 @@ fn visible(capability: &Capability, row: &[ColumnValue]) -> Vec<ColumnValue> {
         .filter(|c| capability.visible_columns.contains(&c.column))
         .cloned()
         .collect()
-}
-
-fn text_of(key: &ColumnValue) -> String {
-    key.value.as_text().unwrap_or_default().to_owned()
 }
 
 fn unfit(why: &str) -> PublicError {

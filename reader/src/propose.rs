@@ -12,6 +12,7 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::PROPOSAL_LIFETIME_DAYS;
 use synapsor_domain::proposal::{
     ApprovalTerms, EvidenceRef, Operation, PROPOSAL_VERSION, Proposal, ProposalMode, Requester,
+    used_fingerprint,
 };
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
@@ -60,6 +61,7 @@ pub(crate) fn create_proposal(
         .map(|(name, value)| (name.to_owned(), value.clone()))
         .collect();
     let plan = plan(engine, &material, &args)?;
+    let schema_fingerprint = used_fingerprint(&found.shape, &plan.target, &found.row, &plan.set);
     let now = reader.now();
     let proposal = Proposal {
         v: PROPOSAL_VERSION,
@@ -84,7 +86,7 @@ pub(crate) fn create_proposal(
         set: plan.set,
         before: found.row.clone(),
         guard: plan.guard,
-        schema_fingerprint: found.shape.fingerprint(),
+        schema_fingerprint,
         approval: ApprovalTerms {
             required_role: spec
                 .approval

@@ -45,17 +45,27 @@ pub(crate) async fn find(
         .cached_table_schema(&target.schema, &target.table)
         .await
         .map_err(|e| source_refusal(&e))?;
-    let primary_key = key(engine, &shape, &target.primary_key, arguments.lookup())?;
-    draft.primary_key(&primary_key);
+    let keys = target.keys.iter().map(|of| {
+        let value = arguments.key_value(of, &context.tenant);
+        key(engine, &shape, &of.column, &value)
+    });
+    let keys = keys.collect::<Result<Vec<_>, _>>()?;
     let tenant = match &target.tenant_key {
         Some(column) => Some(key(engine, &shape, column, &Value::text(context.tenant.clone()))?),
         None => None,
     };
-    let plan = RowPlan {
+    let wanted = RowTarget {
         schema: target.schema.clone(),
         table: target.table.clone(),
-        primary_key: primary_key.clone(),
-        tenant: tenant.clone(),
+        keys,
+        tenant,
+    };
+    draft.of_target(&wanted);
+    let plan = RowPlan {
+        schema: wanted.schema.clone(),
+        table: wanted.table.clone(),
+        keys: wanted.keys.clone(),
+        tenant: wanted.tenant.clone(),
         columns: capability.read_columns().into_iter().map(str::to_owned).collect(),
     };
     let RowSet {
@@ -77,12 +87,7 @@ pub(crate) async fn find(
     };
     draft.set_row_found();
     Ok(RowRead {
-        target: RowTarget {
-            schema: plan.schema,
-            table: plan.table,
-            primary_key,
-            tenant,
-        },
+        target: wanted,
         row,
         shape,
         source: SourceRef {

@@ -55,12 +55,12 @@ impl CapabilityDigests {
             .iter()
             .map(|capability| {
                 let from = &capability.target;
-                let any = |column: &String| ColumnValue::new(column.as_str(), Value::null());
+                let any = |column: &str| ColumnValue::new(column, Value::null());
                 let target = RowTarget {
                     schema: from.schema.clone(),
                     table: from.table.clone(),
-                    primary_key: any(&from.primary_key),
-                    tenant: from.tenant_key.as_ref().map(any),
+                    keys: from.key_columns().map(any).collect(),
+                    tenant: from.tenant_key.as_deref().map(any),
                 };
                 let sealed = Self {
                     contract_digest: capability.contract_digest(contract),

@@ -43,11 +43,20 @@ pub struct ReceiptTable {
 pub struct RowPlan {
     pub schema: String,
     pub table: String,
-    pub primary_key: ColumnValue,
+    /// Columns that together identify the row; at least one.
+    pub keys: Vec<ColumnValue>,
     /// Absent only for single-tenant development reads.
     pub tenant: Option<ColumnValue>,
     /// In the order in which values are returned.
     pub columns: Vec<String>,
+}
+
+impl RowPlan {
+    /// Columns that the row must have these values in: the keys, and the tenant unless it is one of them.
+    pub fn conditions(&self) -> impl Iterator<Item = &ColumnValue> {
+        let tenant = self.tenant.iter().filter(|tenant| !self.keys.contains(tenant));
+        self.keys.iter().chain(tenant)
+    }
 }
 
 /// Rows, and the identity of the database they come from.

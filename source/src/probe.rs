@@ -160,7 +160,7 @@ fn check_target(target: TableRequirements) -> PreflightTarget {
     PreflightTarget {
         schema: target.schema,
         table: target.table,
-        primary_key: target.primary_key,
+        keys: target.keys,
         tenant: target.tenant,
         reads: target.reads,
         writes: target.writes,

@@ -45,7 +45,8 @@ pub struct CatalogTable {
 pub struct PreflightTarget {
     pub schema: String,
     pub table: String,
-    pub primary_key: String,
+    /// Columns that together identify a row.
+    pub keys: Vec<String>,
     pub tenant: Option<String>,
     /// Every column that a writeback reads under the lock, keys and guard included.
     pub reads: Vec<String>,

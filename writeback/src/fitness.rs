@@ -10,17 +10,20 @@ use synapsor_source::{Finding, PreflightTarget};
 /// Returns the finding about a table for which no change can be planned. Missing columns have their own
 /// findings.
 pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Finding> {
-    let key = shape.column(&target.primary_key)?;
+    let keys: Vec<&str> = target.keys.iter().map(String::as_str).collect();
+    if keys.iter().any(|key| shape.column(key).is_none()) {
+        return None;
+    }
     let exist = |name: &&str| shape.column(name).is_some();
     let written = target.writes.iter().map(String::as_str).filter(exist);
-    let text = unplannable(shape, &target.primary_key, written)?;
+    let text = unplannable(shape, &keys, written)?;
     let text = text.trim_end_matches('.');
     let (code, fix) = if unwritable_trait(shape).is_some() {
         (
             ErrorCode::TableUnfit,
             "name an ordinary table in the contract, or have the owner convert this one to an ordinary table",
         )
-    } else if key.unique {
+    } else if shape.are_unique_together(&keys) {
         (
             ErrorCode::TableUnfit,
             "remove the column from the contract's capabilities",
@@ -28,7 +31,7 @@ pub(crate) fn misfit(target: &PreflightTarget, shape: &TableSchema) -> Option<Fi
     } else {
         (
             ErrorCode::IndexMissing,
-            "have the owner create a unique index on the key column alone",
+            "have the owner create a unique index over the key columns alone, without a condition",
         )
     };
     Some(Finding {

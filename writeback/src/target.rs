@@ -17,7 +17,7 @@ pub(crate) fn by_key_and_tenant(proposal: &Proposal) -> RowPlan {
     RowPlan {
         schema: target.schema.clone(),
         table: target.table.clone(),
-        primary_key: target.primary_key.clone(),
+        keys: target.keys.clone(),
         tenant: target.tenant.clone(),
         columns: proposal.before.iter().map(|c| c.column.clone()).collect(),
     }

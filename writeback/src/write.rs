@@ -98,7 +98,7 @@ impl<'a, P: MayUpdate> Matching<'a, P> {
                 let refused = ApplyResult::Refused(RefusedBy::Own(refusal));
                 return self.open.roll_back(refused).await;
             }
-            if !guard::is_authorization_current(authorization, now, trust_digest, shape.fingerprint()) {
+            if !guard::is_authorization_current(authorization, now, trust_digest, &shape) {
                 return self.open.roll_back(ApplyResult::Stale).await;
             }
         }

@@ -136,10 +136,8 @@ fn checklist(looked: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
         if !approvers.is_empty() {
             lines.push(format!("ok  approved by {}", approvers.join(", ")));
         }
-        lines.push(format!(
-            "ok  row matched: {}",
-            column(&proposal.target.primary_key)
-        ));
+        let keys: Vec<String> = proposal.target.keys.iter().map(column).collect();
+        lines.push(format!("ok  row matched: {}", keys.join(", ")));
         if let Some(tenant) = &proposal.target.tenant {
             lines.push(format!("ok  tenant matched: {}", column(tenant)));
         }

@@ -89,7 +89,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         let key = format!(
             "{} {}",
             e.target.table,
-            e.target.primary_key.value.as_text().unwrap_or("NULL")
+            e.target.object_id().as_deref().unwrap_or("NULL")
         );
         let by = &e.requested_by;
         table.row([

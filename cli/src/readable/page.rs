@@ -22,12 +22,14 @@ pub(crate) fn document(proposal: &Proposal, is_full: bool) -> String {
     let mut page = String::new();
     let (target, asked) = (&proposal.target, &proposal.requested_by);
     let limit = if is_full { usize::MAX } else { VALUE_CHARS_MAX };
-    value(
-        &mut page,
-        &format!("row {}", safe(&target.primary_key.column)),
-        &target.primary_key.value,
-        limit,
-    );
+    for key in &target.keys {
+        value(
+            &mut page,
+            &format!("row {}", safe(&key.column)),
+            &key.value,
+            limit,
+        );
+    }
     if let Some(tenant) = &target.tenant {
         value(
             &mut page,

@@ -6,6 +6,7 @@ use super::{Visible, cut, is_visible, object_id};
 use crate::evidence::{AuditRecord, Evidence};
 use crate::ids::ProposalId;
 use crate::result_envelope::value_to_json;
+use crate::value::ColumnValue;
 
 /// What the ledger holds about one evidence bundle.
 #[derive(Clone, Copy, Debug)]
@@ -26,9 +27,13 @@ pub fn evidence_view(facts: &EvidenceFacts<'_>, visible: Visible<'_>) -> Json {
 
 pub(super) fn bundle(facts: &EvidenceFacts<'_>, visible: Visible<'_>) -> Json {
     let evidence = facts.evidence;
-    let key = &evidence.target.primary_key;
-    let id = object_id(visible, key);
-    json!({
+    let target = &evidence.target;
+    let id = object_id(visible, target);
+    let shown = |key: &ColumnValue| {
+        let value = id.as_ref().map(|_| value_to_json(&key.value));
+        json!({"column": key.column, "value": value})
+    };
+    let mut view = json!({
         "evidence_bundle_id": evidence.id,
         "proposal_ids": facts.proposals,
         "capability": evidence.capability,
@@ -41,12 +46,16 @@ pub(super) fn bundle(facts: &EvidenceFacts<'_>, visible: Visible<'_>) -> Json {
         "items": [{
             "kind": "external_row",
             "table": evidence.target.table,
-            "primary_key": {"column": key.column, "value": id.map(|_| value_to_json(&key.value))},
+            "primary_key": shown(&target.keys[0]),
             "visible_row": cut(visible, &evidence.row),
         }],
         "source_database_changed": false,
         "created_at": evidence.read_at,
-    })
+    });
+    if target.keys.len() > 1 {
+        view["items"][0]["primary_keys"] = target.keys.iter().map(shown).collect();
+    }
+    view
 }
 
 pub(super) fn audit(record: &AuditRecord, visible: Visible<'_>) -> Json {

@@ -17,6 +17,7 @@ pub use status::status_envelope;
 
 use serde_json::{Map, Value as Json};
 
+use crate::proposal::RowTarget;
 use crate::result_envelope::value_to_json;
 use crate::value::ColumnValue;
 
@@ -37,6 +38,6 @@ fn cut(visible: Visible<'_>, row: &[ColumnValue]) -> Json {
 }
 
 /// Returns the row key that the agent supplied; hidden if the capability no longer exists.
-fn object_id<'a>(visible: Visible<'_>, key: &'a ColumnValue) -> Option<&'a str> {
-    visible.and_then(|_| key.value.as_text())
+fn object_id(visible: Visible<'_>, target: &RowTarget) -> Option<String> {
+    visible.and_then(|_| target.object_id())
 }

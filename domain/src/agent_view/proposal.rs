@@ -102,7 +102,7 @@ pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
         "mode": if is_shadow { "shadow" } else { "review" },
         "target": {
             "type": target.table,
-            "id": object_id(visible, &target.primary_key),
+            "id": object_id(visible, target),
             "tenant_id": by.tenant,
         },
         "principal": by.principal,

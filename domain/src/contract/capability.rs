@@ -4,6 +4,7 @@ use super::argument::{self, Arg};
 use super::binding::ContextName;
 use super::executor::{ExecutorKind, ExecutorSpec};
 use super::fields;
+use super::key::{self, KeyColumn, KeyValue};
 use super::names::{is_identifier, is_qualified_name, is_secret_like};
 use super::object::ObjectReader;
 use super::proposal::{self, PatchBinding, ProposalSpec};
@@ -37,10 +38,26 @@ impl CapabilityKind {
 pub struct CapabilityTarget {
     pub schema: String,
     pub table: String,
-    pub primary_key: String,
+    /// Columns that together identify the row, in the order of the file; at least one.
+    pub keys: Vec<KeyColumn>,
     /// None only for a single-tenant development target.
     pub tenant_key: Option<String>,
     pub is_single_tenant_dev: bool,
+}
+
+impl CapabilityTarget {
+    /// Names of the key columns.
+    pub fn key_columns(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.column.as_str())
+    }
+
+    /// Names of the arguments that identify the row.
+    pub fn key_arguments(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().filter_map(|key| match &key.value {
+            KeyValue::Argument(name) => Some(name.as_str()),
+            KeyValue::Tenant => None,
+        })
+    }
 }
 
 /// One reviewed tool.
@@ -56,8 +73,6 @@ pub struct Capability {
     pub target: CapabilityTarget,
     /// In the order of the file.
     pub args: Vec<Arg>,
-    /// The argument whose value is compared with the primary key; always required.
-    pub lookup_arg: String,
     pub visible_columns: Vec<String>,
     /// Visible columns of which a result shows a part.
     pub cuts: Vec<ColumnCut>,
@@ -78,7 +93,7 @@ impl Capability {
 
     /// True if a call without this argument is refused.
     pub fn requires(&self, arg: &Arg) -> bool {
-        arg.is_required || arg.name == self.lookup_arg
+        arg.is_required || self.target.key_arguments().any(|name| name == arg.name)
     }
 
     /// Returns how many characters of this column a result shows; `None` for all.
@@ -112,7 +127,7 @@ impl Capability {
             .proposal()
             .into_iter()
             .flat_map(|spec| spec.patch.iter().map(|(column, _)| column.as_str()));
-        let keys = std::iter::once(self.target.primary_key.as_str())
+        let keys = (self.target.key_columns())
             .chain(self.target.tenant_key.as_deref())
             .chain(guard)
             .chain(patched);
@@ -200,7 +215,11 @@ fn read(
         .and_then(|name| references.sources.iter().find(|source| source.name == name));
     let target = read_target(capability, engine.map(|source| source.engine), report);
     let args = argument::read_all(capability, report);
-    let lookup_arg = read_lookup(capability, report);
+    let keys = key::read_lookup(
+        capability,
+        target.as_ref().map(|target| &*target.primary_key),
+        report,
+    );
     let codes = (ErrorCode::VisibleColumnsRequired, ErrorCode::InvalidVisibleColumn);
     let visible_columns = capability.identifiers("visible_columns", codes, report);
     let cuts = cut::read_all(capability, report);
@@ -231,9 +250,8 @@ fn read(
         returns_hint,
         source: source?,
         context: context?,
-        target: target?,
+        target: target?.with_keys(keys?),
         args,
-        lookup_arg: lookup_arg?,
         visible_columns,
         cuts,
         max_rows,
@@ -291,11 +309,32 @@ fn read_context(
     }
 }
 
+/// `target` of the file, before `lookup` gives the key columns their values.
+struct TargetTable {
+    schema: String,
+    table: String,
+    primary_key: Vec<String>,
+    tenant_key: Option<String>,
+    is_single_tenant_dev: bool,
+}
+
+impl TargetTable {
+    fn with_keys(self, keys: Vec<KeyColumn>) -> CapabilityTarget {
+        CapabilityTarget {
+            schema: self.schema,
+            table: self.table,
+            keys,
+            tenant_key: self.tenant_key,
+            is_single_tenant_dev: self.is_single_tenant_dev,
+        }
+    }
+}
+
 fn read_target(
     capability: &ObjectReader<'_>,
     engine: Option<EngineKind>,
     report: &mut ValidationReport,
-) -> Option<CapabilityTarget> {
+) -> Option<TargetTable> {
     let Some(target) = capability
         .get("target")
         .and_then(|node| ObjectReader::of(node, capability.at("target")))
@@ -307,7 +346,7 @@ fn read_target(
     target.only(fields::TARGET, report);
     let schema = target.identifier("schema", ErrorCode::InvalidTargetIdentifier, report);
     let table = target.identifier("table", ErrorCode::InvalidTargetIdentifier, report);
-    let primary_key = target.identifier("primary_key", ErrorCode::InvalidTargetIdentifier, report);
+    let primary_key = key::read_columns(&target, report);
     if engine == Some(EngineKind::Sqlite) && schema.as_deref().is_some_and(|schema| schema != "main") {
         let message = "Make `schema` the word `main`: an SQLite file has no other.";
         report.error(target.at("schema"), ErrorCode::InvalidTargetSchema, message);
@@ -333,31 +372,13 @@ fn read_target(
             None
         }
     };
-    Some(CapabilityTarget {
+    Some(TargetTable {
         schema: schema?,
         table: table?,
         primary_key: primary_key?,
         tenant_key,
         is_single_tenant_dev: single,
     })
-}
-
-fn read_lookup(capability: &ObjectReader<'_>, report: &mut ValidationReport) -> Option<String> {
-    let Some(lookup) = capability
-        .get("lookup")
-        .and_then(|node| ObjectReader::of(node, capability.at("lookup")))
-    else {
-        let message = "Add `lookup`, an object whose `id_from_arg` names the argument that finds the row.";
-        report.error(capability.at("lookup"), ErrorCode::LookupRequired, message);
-        return None;
-    };
-    lookup.only(fields::LOOKUP, report);
-    let name = lookup.required_text("id_from_arg", ErrorCode::LookupArgRequired, report)?;
-    if !names_argument(capability, &name) {
-        let message = format!("Make `id_from_arg` one of the names in `args`; `{name}` is none of them.");
-        report.error(lookup.at("id_from_arg"), ErrorCode::UnknownLookupArg, message);
-    }
-    Some(name)
 }
 
 /// True if `args` of the file has this name, whether or not that argument is well formed.
@@ -392,8 +413,16 @@ fn refuse_secrets(capability: &ObjectReader<'_>, report: &mut ValidationReport) 
             continue;
         };
         for key in keys {
-            if let Some(JsonNode::Text(name)) = object.get(key) {
-                refuse(object.at(key), name);
+            match object.get(key) {
+                Some(JsonNode::Text(name)) => refuse(object.at(key), name),
+                Some(JsonNode::List(names)) => {
+                    for (index, name) in names.iter().enumerate() {
+                        if let JsonNode::Text(name) = name {
+                            refuse(format!("{}[{index}]", object.at(key)), name);
+                        }
+                    }
+                }
+                _ => {}
             }
         }
     }

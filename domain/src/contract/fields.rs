@@ -118,7 +118,7 @@ pub(super) const ARG: &[&str] = &[
     "maximum",
     "enum",
 ];
-pub(super) const LOOKUP: &[&str] = &["id_from_arg"];
+pub(super) const LOOKUP: &[&str] = &["id_from_arg", "key_from_args"];
 pub(super) const BINDING: &[&str] = &["fixed", "from_arg", "when_absent"];
 pub(super) const BOUND: &[&str] = &["minimum", "maximum"];
 pub(super) const TRANSITION: &[&str] = &["from_column", "allowed"];

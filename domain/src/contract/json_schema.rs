@@ -6,6 +6,7 @@ use serde_json::{Map, Value as Json, json};
 use super::approval::{QUORUM_MAX, ROLE_CHARS_MAX};
 use super::binding::ContextProvider;
 use super::executor::Method;
+use super::key::KEY_COLUMNS_MAX;
 use super::source::{EngineKind, OnFailover, SslMode};
 use super::{
     HANDLER_TIMEOUT_MS, Mode, SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, VersionAdvance,
@@ -58,6 +59,7 @@ pub fn json_schema() -> Json {
             "capability": capability(),
             "target": target(),
             "arg": arg(),
+            "key_argument": text("Name of an argument."),
             "binding": binding(),
             "bound": bound(),
             "transition": transition(),
@@ -207,10 +209,15 @@ fn executor() -> Json {
 }
 
 fn capability() -> Json {
-    let lookup = closed(
-        json!({"id_from_arg": text("Argument compared with the primary key.")}),
-        &["id_from_arg"],
+    let mut lookup = closed(
+        json!({
+            "id_from_arg": text("Argument compared with the key column."),
+            "key_from_args": named(IDENTIFIER, "#/$defs/key_argument", "Argument of each key column besides the tenant \
+                column, if there are several."),
+        }),
+        &[],
     );
+    lookup["oneOf"] = json!([{"required": ["id_from_arg"]}, {"required": ["key_from_args"]}]);
     let mut conflict_guard = closed(
         json!({
             "column": identifier("Column that changes with every change of the row."),
@@ -305,12 +312,25 @@ fn side_effects_ack() -> Json {
     })
 }
 
+fn primary_key() -> Json {
+    json!({
+        "description": "The key column, or several that identify a row together.",
+        "anyOf": [
+            identifier("The one key column."),
+            {
+                "type": "array", "minItems": 1, "maxItems": KEY_COLUMNS_MAX, "uniqueItems": true,
+                "items": identifier("A key column."),
+            },
+        ],
+    })
+}
+
 fn target() -> Json {
     let mut schema = closed(
         json!({
             "schema": identifier("Schema of the table; main in SQLite."),
             "table": identifier("The table."),
-            "primary_key": identifier("The one column of the primary key."),
+            "primary_key": primary_key(),
             "tenant_key": identifier("Column that holds the tenant."),
             "single_tenant_dev": flag("Waives the tenant key in development; never with direct writeback."),
         }),

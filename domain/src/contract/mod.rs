@@ -14,6 +14,7 @@ mod executor;
 mod fields;
 mod forbidden;
 mod json_schema;
+mod key;
 mod names;
 mod object;
 mod proposal;
@@ -34,9 +35,11 @@ pub use cut::ColumnCut;
 pub use executor::{ExecutorKind, ExecutorSpec, HANDLER_TIMEOUT_MS, Method};
 pub use forbidden::{holds_connection_url, holds_secret};
 pub use json_schema::json_schema;
+pub use key::{KeyColumn, KeyValue};
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
 pub use proposal::{ExecutorRef, NumericBound, PatchBinding, ProposalSpec, WhenAbsent};
 pub use report::{ValidationIssue, ValidationReport};
+pub(crate) use seal::OneOrMany;
 pub use side_effects_ack::{
     SIDE_EFFECT_ROWS_MAX, SIDE_EFFECT_TABLES_MAX, SIDE_EFFECTS_MAX, SideEffectAck, SideEffectWrite,
 };

@@ -4,7 +4,6 @@ use super::approval::ApprovalSpec;
 use super::argument::{Scalar, read_range};
 use super::capability::{References, is_direct, names_argument};
 use super::executor::DIRECT;
-use super::fields;
 use super::names::{NAME_A_COLUMN, is_identifier};
 use super::object::ObjectReader;
 use super::report::ValidationReport;
@@ -12,6 +11,7 @@ use super::side_effects_ack::{self, SideEffectAck};
 use super::source::is_empty;
 use super::transition::Transition;
 use super::{ConflictGuard, Mode, approval, conflict_guard, transition};
+use super::{fields, key};
 use crate::decimal::Decimal;
 use crate::json::JsonNode;
 use synapsor_codes::ErrorCode;
@@ -199,7 +199,7 @@ fn may_be_absent(capability: &ObjectReader<'_>, name: &str) -> bool {
         .and_then(|node| ObjectReader::of(node, ""))
         .and_then(|args| ObjectReader::of(args.get(name)?, ""))
         .is_some_and(|arg| arg.get("required") == Some(&JsonNode::Bool(false)));
-    is_optional && !names(capability, "lookup", "id_from_arg", name)
+    is_optional && !key::is_key_argument(capability, name)
 }
 
 /// Columns of the file's patch, whether or not their bindings are well formed.
@@ -213,10 +213,14 @@ pub(super) fn lists(capability: &ObjectReader<'_>, key: &str, column: &str) -> b
         if items.iter().any(|item| matches!(item, JsonNode::Text(text) if text == column)))
 }
 
-/// True if `object.key` is this column.
+/// True if `object.key` is this column, or a list with it.
 pub(super) fn names(capability: &ObjectReader<'_>, object: &str, key: &str, column: &str) -> bool {
     let object = capability.get(object).and_then(|node| ObjectReader::of(node, ""));
-    object.is_some_and(|object| matches!(object.get(key), Some(JsonNode::Text(text)) if text == column))
+    let is_it = |node: &JsonNode| matches!(node, JsonNode::Text(text) if text == column);
+    object.is_some_and(|object| match object.get(key) {
+        Some(JsonNode::List(items)) => items.iter().any(is_it),
+        node => node.is_some_and(is_it),
+    })
 }
 
 /// True if the column is visible, a key or the guard: the columns of every read.

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{
-    Arg, Capability, CapabilityKind, Contract, ExecutorKind, ExecutorRef, ExecutorSpec, NumericBound,
-    PatchBinding, ProposalSpec, Scalar, SideEffectAck, VersionAdvance,
+    Arg, Capability, CapabilityKind, CapabilityTarget, Contract, ExecutorKind, ExecutorRef, ExecutorSpec,
+    KeyValue, NumericBound, PatchBinding, ProposalSpec, Scalar, SideEffectAck, VersionAdvance,
 };
 use crate::access_token::TokenPolicy;
 use crate::canonical;
@@ -45,7 +45,12 @@ struct DigestInput<'a> {
     kind: &'static str,
     target: SealedTarget<'a>,
     args: BTreeMap<&'a str, SealedArg>,
-    lookup_arg: &'a str,
+    // Absent if several arguments identify the row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup_arg: Option<&'a str>,
+    // By column; absent if one argument identifies the row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup_args: Option<BTreeMap<&'a str, &'a str>>,
     visible_columns: &'a [String],
     // Absent without cuts, so that such files keep their digests.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -64,9 +69,27 @@ struct SealedSource<'a> {
 struct SealedTarget<'a> {
     schema: &'a str,
     table: &'a str,
-    primary_key: &'a str,
+    primary_key: OneOrMany<'a>,
     tenant_key: Option<&'a str>,
     single_tenant_dev: bool,
+}
+
+/// A text for one name, so that such files keep their digests; a list for several.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum OneOrMany<'a> {
+    One(&'a str),
+    Many(Vec<&'a str>),
+}
+
+impl<'a> OneOrMany<'a> {
+    pub(crate) fn of(names: impl Iterator<Item = &'a str>) -> Self {
+        let names: Vec<&str> = names.collect();
+        match names[..] {
+            [one] => Self::One(one),
+            _ => Self::Many(names),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -154,7 +177,7 @@ impl<'a> DigestInput<'a> {
             target: SealedTarget {
                 schema: &target.schema,
                 table: &target.table,
-                primary_key: &target.primary_key,
+                primary_key: OneOrMany::of(target.key_columns()),
                 tenant_key: target.tenant_key.as_deref(),
                 single_tenant_dev: target.is_single_tenant_dev,
             },
@@ -163,7 +186,11 @@ impl<'a> DigestInput<'a> {
                 .iter()
                 .map(|arg| (arg.name.as_str(), SealedArg::of(arg)))
                 .collect(),
-            lookup_arg: &capability.lookup_arg,
+            lookup_arg: one_argument(target),
+            lookup_args: match one_argument(target) {
+                Some(_) => None,
+                None => Some(arguments_of(target).collect()),
+            },
             visible_columns: &capability.visible_columns,
             max_chars: capability
                 .cuts
@@ -177,6 +204,20 @@ impl<'a> DigestInput<'a> {
             },
         }
     }
+}
+
+/// Key columns with the argument of each.
+fn arguments_of(target: &CapabilityTarget) -> impl Iterator<Item = (&str, &str)> {
+    target.keys.iter().filter_map(|key| match &key.value {
+        KeyValue::Argument(name) => Some((key.column.as_str(), name.as_str())),
+        KeyValue::Tenant => None,
+    })
+}
+
+/// The argument of the row, if there is only one.
+fn one_argument(target: &CapabilityTarget) -> Option<&str> {
+    let mut names = target.key_arguments();
+    names.next().filter(|_| names.next().is_none())
 }
 
 impl SealedArg {

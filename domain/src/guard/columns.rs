@@ -18,7 +18,8 @@ pub fn check_columns(capability: &Capability, set: &[ColumnValue]) -> Result<(),
     };
     let target = &capability.target;
     for (index, ColumnValue { column, .. }) in set.iter().enumerate() {
-        let is_key = *column == target.primary_key || Some(column) == target.tenant_key.as_ref();
+        let is_key =
+            target.key_columns().any(|key| key == column) || Some(column) == target.tenant_key.as_ref();
         let is_twice = set[..index].iter().any(|earlier| earlier.column == *column);
         let is_patched = spec.patch.iter().any(|(patched, _)| patched == column);
         let is_allowed = spec.allowed_columns.contains(column) && !spec.db_managed.contains(column);

@@ -2,6 +2,7 @@
 //! table has not been altered.
 
 use crate::digest::Digest;
+use crate::schema::TableSchema;
 use crate::timestamp::Timestamp;
 use crate::writeback::WriteAuthorization;
 
@@ -10,10 +11,10 @@ pub fn is_authorization_current(
     authorization: &WriteAuthorization,
     now: Timestamp,
     trust_digest: Digest,
-    schema_fingerprint: Digest,
+    shape: &TableSchema,
 ) -> bool {
-    let standing = authorization.standing();
+    let (standing, proposal) = (authorization.standing(), authorization.proposal());
     now < standing.valid_until
         && trust_digest == standing.trust_digest
-        && schema_fingerprint == authorization.proposal().schema_fingerprint
+        && proposal.fingerprint_of(shape) == proposal.schema_fingerprint
 }

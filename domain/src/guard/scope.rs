@@ -8,7 +8,8 @@ use crate::value::{ColumnValue, find};
 /// `key_changed`, `tenant_changed`.
 pub fn check_scope(proposal: &Proposal, row: &[ColumnValue]) -> Result<(), Conflict> {
     let target = &proposal.target;
-    if find(row, &target.primary_key.column) != Some(&target.primary_key.value) {
+    let has_moved = |key: &ColumnValue| find(row, &key.column) != Some(&key.value);
+    if target.keys.iter().any(has_moved) {
         return Err(Conflict("key_changed"));
     }
     match &target.tenant {

@@ -2,7 +2,7 @@
 
 use synapsor_codes::ErrorCode;
 
-use super::{PROPOSAL_VERSION, Proposal};
+use super::Proposal;
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
@@ -54,10 +54,10 @@ impl VerifiedProposal {
         let proposal: Proposal = envelope
             .verify_and_decode(ObjectKind::Proposal, &key.public_key)
             .map_err(|e| refusal(&e))?;
-        if proposal.v != PROPOSAL_VERSION {
+        if !proposal.has_known_version() {
             return Err(PublicError::new(
                 ErrorCode::RefusedMalformed,
-                format!("v must be {PROPOSAL_VERSION}"),
+                "made by a release with another version of proposals",
             ));
         }
         if proposal.ledger_origin != trust.ledger_origin() || proposal.environment != trust.environment {

@@ -21,7 +21,7 @@ pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalStat
     let target = &proposal.target;
     let is_shadow = proposal.mode == ProposalMode::Shadow;
     let (approval, writeback) = statuses(state);
-    json!({
+    let mut view = json!({
         "schema_version": "synapsor.change-set.v1",
         "proposal_id": proposal.id,
         "proposal_version": 1,
@@ -31,14 +31,14 @@ pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalStat
         "scope": {
             "tenant_id": proposal.requested_by.tenant,
             "business_object": target.table,
-            "object_id": target.primary_key.value.as_text(),
+            "object_id": target.object_id(),
         },
         "source": {
             "kind": format!("external_{}", proposal.source.engine),
             "source_id": proposal.source.id,
             "schema": target.schema,
             "table": target.table,
-            "primary_key": pair(&target.primary_key),
+            "primary_key": pair(&target.keys[0]),
         },
         "before": map(&proposal.before),
         "patch": map(&proposal.set),
@@ -69,7 +69,11 @@ pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalStat
         "source_database_mutated": false,
         "integrity": {"proposal_hash": digest},
         "created_at": proposal.created_at,
-    })
+    });
+    if target.keys.len() > 1 {
+        view["source"]["primary_keys"] = target.keys.iter().map(pair).collect();
+    }
+    view
 }
 
 const fn mode(is_shadow: bool, approval: &str) -> &'static str {

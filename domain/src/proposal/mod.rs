@@ -5,6 +5,7 @@ mod attested;
 mod change_set;
 mod row_guard;
 mod state;
+mod target;
 
 use std::collections::BTreeMap;
 
@@ -14,16 +15,21 @@ pub use attested::VerifiedProposal;
 pub use change_set::{change_set_schema, change_set_view};
 pub use row_guard::{GuardKind, GuardStrength, RowGuard};
 pub use state::{ProposalState, ProposalTransition, transition};
+pub use target::RowTarget;
 
 use crate::canonical;
 use crate::digest::Digest;
 use crate::ids::{EvidenceId, ProposalId};
+use crate::schema::TableSchema;
 use crate::timestamp::Timestamp;
 use crate::trust::DeploymentEnvironment;
 use crate::value::{ColumnValue, Value};
 
-/// Required value of `Proposal::v`.
-pub const PROPOSAL_VERSION: u32 = 1;
+/// `Proposal::v` of new proposals. Version 2 has a fingerprint of the columns that it uses, and possibly several key
+/// columns.
+pub const PROPOSAL_VERSION: u32 = 2;
+/// The version before: one key column, and a fingerprint of the whole table. Accepted until such proposals have expired.
+const WHOLE_TABLE_VERSION: u32 = 1;
 
 /// Exact change of one row, proposed by an agent and attested by the reader (`ObjectKind::Proposal`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +58,7 @@ pub struct Proposal {
     pub on_behalf_of: Option<String>,
     pub operation: Operation,
     pub requested_by: Requester,
-    /// Schema fingerprint of the table when the proposal was made.
+    /// [`Proposal::fingerprint_of`] the table when the proposal was made.
     pub schema_fingerprint: Digest,
     /// New values, converted to the column types.
     pub set: Vec<ColumnValue>,
@@ -88,17 +94,6 @@ pub enum Operation {
     Update,
 }
 
-/// The single target row.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RowTarget {
-    pub primary_key: ColumnValue,
-    pub schema: String,
-    pub table: String,
-    /// Absent only for single-tenant development targets, which are never written directly.
-    pub tenant: Option<ColumnValue>,
-}
-
 /// Approval requirements of the contract. The writer takes them from its own contract; here they inform the
 /// ledger and the approver.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +123,18 @@ pub struct EvidenceRef {
     pub id: EvidenceId,
 }
 
+/// Returns the fingerprint of a table for a change: of the columns that it reads, writes or is found by, and of
+/// everything that could widen its effect. Another column of the table may be added, altered or dropped.
+pub fn used_fingerprint(
+    shape: &TableSchema,
+    target: &RowTarget,
+    before: &[ColumnValue],
+    set: &[ColumnValue],
+) -> Digest {
+    let columns = before.iter().chain(set).chain(&target.keys).chain(&target.tenant);
+    shape.fingerprint_with(&columns.map(|value| value.column.as_str()).collect())
+}
+
 impl Proposal {
     /// Computes a digest of everything that identifies the change, without id, time and evidence. Two open
     /// proposals with the same content are one proposal.
@@ -146,6 +153,23 @@ impl Proposal {
         });
         let bytes = canonical::encode(&content).expect("a part of a proposal that was encoded before");
         Digest::of_typed("application/vnd.synapsor.proposal-content.v1+json", &bytes)
+    }
+
+    /// Whether this build reads the version of this proposal, and the proposal has the form of its version.
+    pub fn has_known_version(&self) -> bool {
+        match self.v {
+            PROPOSAL_VERSION => true,
+            WHOLE_TABLE_VERSION => self.target.keys.len() == 1,
+            _ => false,
+        }
+    }
+
+    /// Returns the fingerprint of a table for this proposal: [`used_fingerprint`], or that of the whole table for version 1.
+    pub fn fingerprint_of(&self, shape: &TableSchema) -> Digest {
+        if self.v == WHOLE_TABLE_VERSION {
+            return shape.fingerprint();
+        }
+        used_fingerprint(shape, &self.target, &self.before, &self.set)
     }
 
     /// Returns the after-image: the before-image overlaid with the new values.

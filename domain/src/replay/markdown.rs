@@ -70,7 +70,7 @@ fn request(page: &mut MarkdownWriter, story: &ReplayReport) {
         &format!(
             "{} where {}",
             code(&format!("{}.{}", target.schema, target.table)),
-            column(&target.primary_key)
+            target.keys.iter().map(column).collect::<Vec<_>>().join(" and ")
         ),
     );
 }

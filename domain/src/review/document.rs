@@ -61,8 +61,10 @@ fn head(page: &mut ReviewWriter, proposal: &Proposal, digest: Digest) {
             escape(&proposal.target.table)
         ),
     );
-    let row = column(page, &proposal.target.primary_key);
-    page.field("row", &row);
+    for key in &proposal.target.keys {
+        let row = column(page, key);
+        page.field("row", &row);
+    }
     match &proposal.target.tenant {
         Some(tenant) => {
             let tenant = column(page, tenant);

@@ -47,7 +47,6 @@ fn set(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), DraftEr
         "engine" => choices.engine = word()?,
         "schema" => choices.schema = word()?,
         "table" => choices.table = word()?,
-        "primary_key" => choices.primary_key = word()?,
         "tenant_column" | "tenant_key" => choices.tenant_column = word()?,
         "conflict_column" => choices.conflict_column = word()?,
         "namespace" => choices.namespace = word()?,
@@ -77,6 +76,7 @@ fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), D
         "single_tenant_dev" => {
             choices.single_tenant_dev = value.as_bool().ok_or_else(|| wrong(key, "true or false"))?;
         }
+        "primary_key" => choices.primary_key = list(key, value)?,
         "visible_columns" => choices.visible_columns = list(key, value)?,
         "allowed_columns" => choices.allowed_columns = list(key, value)?,
         "patch" => choices.patch = read_patch(&list(key, value)?.join(","))?,

@@ -16,13 +16,13 @@ pub(super) const KEY_CHARS_MAX: u32 = 128;
 /// Returns the arguments that a patch binds, in patch order.
 pub(super) fn of_change(
     change: &ProposalPlan,
-    lookup: &str,
+    keys: &[(String, String)],
     table: Option<&TableInfo>,
 ) -> Result<Map<String, Json>, DraftError> {
     let mut args = Map::new();
     for (column, assigned) in &change.patch {
         let Assigned::Arg(name) = assigned else { continue };
-        if name == lookup {
+        if keys.iter().any(|(_, argument)| argument == name) {
             let text =
                 format!("argument `{name}` is the lookup key and cannot be written into `{column}` as well");
             return Err(DraftError::new(

@@ -11,7 +11,8 @@ pub struct InitOptions {
     pub schema: Option<String>,
     /// Table name alone, or `schema.table`.
     pub table: Option<String>,
-    pub primary_key: Option<String>,
+    /// Columns that together identify a row.
+    pub primary_key: Vec<String>,
     pub tenant_column: Option<String>,
     /// The table has no tenant column; for development.
     pub single_tenant_dev: bool,
@@ -55,7 +56,7 @@ impl InitOptions {
             mode: self.mode.or(base.mode),
             schema: self.schema.or(base.schema),
             table: self.table.or(base.table),
-            primary_key: self.primary_key.or(base.primary_key),
+            primary_key: list(self.primary_key, base.primary_key),
             tenant_column: self.tenant_column.or(base.tenant_column),
             single_tenant_dev: self.single_tenant_dev || base.single_tenant_dev,
             conflict_column: self.conflict_column.or(base.conflict_column),

@@ -6,6 +6,7 @@ mod answers;
 mod args;
 mod choices;
 mod flag_syntax;
+mod key;
 mod names;
 mod render;
 mod resolve;

@@ -51,7 +51,11 @@ fn source(plan: &ContractPlan<'_>) -> Json {
 
 fn target(plan: &ContractPlan<'_>) -> Json {
     let mut target = json!({
-        "schema": plan.schema, "table": plan.table, "primary_key": plan.primary_key,
+        "schema": plan.schema, "table": plan.table,
+        "primary_key": match plan.key.columns.as_slice() {
+            [only] => json!(only),
+            several => json!(several),
+        },
     });
     match &plan.tenant {
         Some(tenant) => target["tenant_key"] = json!(tenant),
@@ -60,13 +64,16 @@ fn target(plan: &ContractPlan<'_>) -> Json {
     target
 }
 
-fn lookup_arg(plan: &ContractPlan<'_>) -> Json {
-    let description = format!(
-        "The {} of the {}.",
-        spoken(&plan.primary_key),
-        spoken(&plan.object)
-    );
-    let key = plan.found.and_then(|table| table.column(&plan.primary_key));
+/// Arguments that identify the row, by name.
+fn key_args(plan: &ContractPlan<'_>) -> Map<String, Json> {
+    let args = plan.key.arguments.iter();
+    args.map(|(column, argument)| (argument.clone(), key_arg(plan, column)))
+        .collect()
+}
+
+fn key_arg(plan: &ContractPlan<'_>, column: &str) -> Json {
+    let description = format!("The {} of the {}.", spoken(column), spoken(&plan.object));
+    let key = plan.found.and_then(|table| table.column(column));
     if key.is_some_and(ColumnInfo::is_integer) {
         return json!({ "type": "number", "description": description, "required": true });
     }
@@ -78,13 +85,28 @@ fn lookup_arg(plan: &ContractPlan<'_>) -> Json {
     })
 }
 
+fn lookup(plan: &ContractPlan<'_>) -> Json {
+    match plan.key.arguments.as_slice() {
+        [(_, argument)] => json!({ "id_from_arg": argument }),
+        several => {
+            let args = several
+                .iter()
+                .map(|(column, argument)| (column.clone(), json!(argument)));
+            json!({ "key_from_args": args.collect::<Map<_, _>>() })
+        }
+    }
+}
+
 /// Arguments of the read tool; the operator puts a key in place of the sample.
 pub(super) fn read_input(plan: &ContractPlan<'_>) -> String {
-    let sample = match lookup_arg(plan)["type"].as_str() {
-        Some("number") => json!(1),
-        _ => json!("KEY"),
-    };
-    json!({ plan.lookup.as_str(): sample }).to_string()
+    let samples = key_args(plan).into_iter().map(|(name, arg)| {
+        let sample = match arg["type"].as_str() {
+            Some("number") => json!(1),
+            _ => json!("KEY"),
+        };
+        (name, sample)
+    });
+    Json::Object(samples.collect()).to_string()
 }
 
 fn read(plan: &ContractPlan<'_>) -> Json {
@@ -105,8 +127,8 @@ fn read(plan: &ContractPlan<'_>) -> Json {
         "source": plan.source,
         "context": CONTEXT,
         "target": target(plan),
-        "args": { plan.lookup.as_str(): lookup_arg(plan) },
-        "lookup": { "id_from_arg": plan.lookup },
+        "args": key_args(plan),
+        "lookup": lookup(plan),
         "visible_columns": plan.visible,
         "evidence": "required",
         "max_rows": 1,
@@ -126,9 +148,8 @@ fn proposal(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Result<Json, Draf
         .proposal_returns_hint
         .clone()
         .unwrap_or_else(|| "The proposal with the values before and after.".to_owned());
-    let mut arguments = Map::new();
-    arguments.insert(plan.lookup.clone(), lookup_arg(plan));
-    arguments.extend(args::of_change(change, &plan.lookup, plan.found)?);
+    let mut arguments = key_args(plan);
+    arguments.extend(args::of_change(change, &plan.key.arguments, plan.found)?);
     let mut proposal = json!({
         "name": change.tool,
         "kind": "proposal",
@@ -138,7 +159,7 @@ fn proposal(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Result<Json, Draf
         "context": CONTEXT,
         "target": target(plan),
         "args": arguments,
-        "lookup": { "id_from_arg": plan.lookup },
+        "lookup": lookup(plan),
         "visible_columns": plan.visible,
         "evidence": "required",
         "max_rows": 1,

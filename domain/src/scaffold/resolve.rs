@@ -4,6 +4,7 @@ use synapsor_codes::ErrorCode;
 
 use super::choices::InitOptions;
 use super::flag_syntax::{Assigned, Bounds, States};
+use super::key::{self, KeyPlan};
 use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
@@ -21,12 +22,11 @@ pub(super) struct ContractPlan<'a> {
     pub(super) schema: String,
     pub(super) table: String,
     pub(super) found: Option<&'a TableInfo>,
-    pub(super) primary_key: String,
+    pub(super) key: KeyPlan,
     pub(super) tenant: Option<String>,
     pub(super) guard: Option<String>,
     pub(super) visible: Vec<String>,
     pub(super) object: String,
-    pub(super) lookup: String,
     pub(super) read_tool: String,
     pub(super) source: String,
     pub(super) read_url_env: String,
@@ -66,18 +66,17 @@ pub(super) fn plan<'a>(
     let object = choices.object_name.clone().unwrap_or_else(|| object_of(&table));
     let namespace = choices.namespace.clone().unwrap_or_else(|| namespace_of(&object));
     let mut warnings = Vec::new();
-    let primary_key = primary_key(choices, found, &object, &mut warnings)?;
-    let tenant = tenant(choices, found, &mut warnings)?;
+    let mut tenant_warnings = Vec::new();
+    let tenant = tenant(choices, found, &mut tenant_warnings)?;
+    let key = key::plan(choices, found, &object, tenant.as_deref(), &mut warnings)?;
+    warnings.append(&mut tenant_warnings);
     let guard = guard(choices, found, mode, &mut warnings);
     let change = match mode {
         Mode::ReadOnly => None,
         Mode::Shadow | Mode::Review | Mode::Cloud => Some(change(choices, found, &namespace, &object)?),
     };
-    let visible = visible(
-        choices,
-        found,
-        [Some(&primary_key), tenant.as_ref(), guard.as_ref()],
-    )?;
+    let first = key.columns.iter().chain(&tenant).chain(&guard);
+    let visible = visible(choices, found, first)?;
     warnings.extend(unserved(choices, found, engine, &visible));
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
     let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
@@ -85,11 +84,10 @@ pub(super) fn plan<'a>(
         choices,
         engine,
         mode,
-        primary_key,
+        key,
         tenant,
         guard,
         visible,
-        lookup: or(&choices.lookup_arg, format!("{object}_id")),
         read_tool: or(&choices.read_tool, format!("{namespace}.inspect_{object}")),
         source: or(&choices.source_name, format!("local_{}", engine.as_str())),
         read_url_env: or(&choices.read_url_env, READ_URL_ENV.to_owned()),
@@ -194,38 +192,6 @@ fn listed(inspection: &Inspection) -> String {
         names.push("…".to_owned());
     }
     names.join(", ")
-}
-
-fn primary_key(
-    choices: &InitOptions,
-    found: Option<&TableInfo>,
-    object: &str,
-    warnings: &mut Vec<String>,
-) -> Result<String, DraftError> {
-    let chosen = choices.primary_key.as_deref();
-    let key = chosen.or_else(|| found.and_then(|table| table.key_candidate(object)));
-    let key = key.ok_or_else(|| {
-        DraftError::new(
-            ErrorCode::PrimaryKeyRequired,
-            "no single-column key found",
-            "pass --primary-key with a column that is unique on its own",
-        )
-    })?;
-    let Some(table) = found else {
-        return Ok(key.to_owned());
-    };
-    let is_unique = table.primary_key == [key]
-        || table
-            .unique_constraints
-            .iter()
-            .any(|unique| unique.columns == [key]);
-    if !is_unique {
-        warnings.push(format!(
-            "`{key}` has no unique constraint of its own: a call that matches two rows is refused. Add a unique \
-             constraint."
-        ));
-    }
-    Ok(key.to_owned())
 }
 
 fn tenant(
@@ -344,10 +310,10 @@ fn change(
     })
 }
 
-fn visible(
-    choices: &InitOptions,
-    found: Option<&TableInfo>,
-    first: [Option<&String>; 3],
+fn visible<'a>(
+    choices: &'a InitOptions,
+    found: Option<&'a TableInfo>,
+    first: impl Iterator<Item = &'a String>,
 ) -> Result<Vec<String>, DraftError> {
     let suggested = found.map(|table| table.suggestions.default_visible_columns.as_slice());
     let chosen = match choices.visible_columns.as_slice() {
@@ -363,7 +329,7 @@ fn visible(
         ));
     }
     let mut columns: Vec<String> = Vec::new();
-    for column in first.into_iter().flatten().chain(chosen) {
+    for column in first.chain(chosen) {
         if !columns.contains(column) && column != XMIN {
             columns.push(column.clone());
         }
@@ -379,10 +345,8 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
         .flat_map(|change| change.patch.iter().map(|(column, _)| column))
         .collect();
     let allowed = plan.change.iter().flat_map(|change| &change.allowed);
-    let named = [Some(&plan.primary_key), plan.tenant.as_ref(), plan.guard.as_ref()];
+    let named = plan.key.columns.iter().chain(&plan.tenant).chain(&plan.guard);
     let mut all = named
-        .into_iter()
-        .flatten()
         .chain(&plan.visible)
         .chain(patched.iter().copied())
         .chain(allowed);

@@ -302,8 +302,12 @@ fn rejects_invalid_choices_with_a_fix() {
         (|c| c.table = Some("ordres".to_owned()), ErrorCode::TableNotFound),
         (|c| c.table = Some("orders".to_owned()), ErrorCode::TableAmbiguous),
         (
-            |c| c.table = Some("shop.order_lines".to_owned()),
-            ErrorCode::PrimaryKeyRequired,
+            |c| {
+                c.table = Some("shop.order_lines".to_owned());
+                c.patch = read_patch("quantity=arg:quantity").unwrap();
+                c.lookup_arg = Some("line".to_owned());
+            },
+            ErrorCode::LookupKeysInvalid,
         ),
         (
             |c| c.table = Some("shop.open_orders".to_owned()),
@@ -429,4 +433,21 @@ fn object_and_namespace_derive_from_table_name() {
         assert_eq!(object(table), expected, "{table}");
     }
     assert_eq!(super::names::namespace_of("support_ticket"), "support");
+}
+
+#[test]
+fn each_of_several_key_columns_gets_an_argument() {
+    let contract = drafted(&InitOptions {
+        mode: Some(Mode::ReadOnly),
+        table: Some("shop.order_lines".to_owned()),
+        tenant_column: None,
+        single_tenant_dev: true,
+        visible_columns: vec!["line".to_owned()],
+        ..orders()
+    });
+    let read = &contract["capabilities"][0];
+    assert_eq!(read["target"]["primary_key"], json!(["order_id", "line"]));
+    let by = json!({"order_id": "order_id", "line": "line"});
+    assert_eq!(read["lookup"], json!({ "key_from_args": by }));
+    assert_eq!(read["visible_columns"], json!(["order_id", "line"]));
 }

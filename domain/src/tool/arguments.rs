@@ -2,7 +2,7 @@
 
 use synapsor_codes::ErrorCode;
 
-use crate::contract::{Arg, ArgumentError, Capability, Scalar, is_trust_scope_name};
+use crate::contract::{Arg, ArgumentError, Capability, KeyColumn, KeyValue, Scalar, is_trust_scope_name};
 use crate::error::PublicError;
 use crate::json::{self, JsonNode};
 use crate::limits::{ARGUMENTS_BYTES_MAX, VALUE_BYTES_MAX};
@@ -19,7 +19,6 @@ const ECHO_CHARS_MAX: usize = 64;
 pub struct CheckedArguments {
     /// In contract order.
     values: Vec<(String, Value)>,
-    lookup: Value,
 }
 
 impl CheckedArguments {
@@ -31,9 +30,12 @@ impl CheckedArguments {
             .map(|(_, value)| value)
     }
 
-    /// Returns the value that is compared with the primary key.
-    pub const fn lookup(&self) -> &Value {
-        &self.lookup
+    /// Returns the value that is compared with a key column.
+    pub fn key_value(&self, key: &KeyColumn, tenant: &str) -> Value {
+        match &key.value {
+            KeyValue::Argument(name) => self.get(name).cloned().unwrap_or_else(Value::null),
+            KeyValue::Tenant => Value::text(tenant),
+        }
     }
 
     /// Iterates over the given arguments in contract order.
@@ -91,18 +93,12 @@ pub fn check_arguments(
             None => {}
         }
     }
-    let lookup = values
-        .iter()
-        .find(|(name, _)| *name == capability.lookup_arg)
-        .map(|(_, value)| value.clone());
-    let Some(lookup) = lookup else {
-        let message = format!(
-            "Argument `{}` is required: it is the lookup key.",
-            capability.lookup_arg
-        );
+    let is_given = |name: &str| values.iter().any(|(given, _)| given == name);
+    if let Some(missing) = capability.target.key_arguments().find(|name| !is_given(name)) {
+        let message = format!("Argument `{missing}` is required: it is the lookup key.");
         return Err(PublicError::new(ErrorCode::LookupArgMissing, message));
-    };
-    Ok(CheckedArguments { values, lookup })
+    }
+    Ok(CheckedArguments { values })
 }
 
 fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {

@@ -306,7 +306,7 @@ impl From<PlanRefusal> for PublicError {
 fn plan_again(attested: &VerifiedProposal, facts: &WriterFacts<'_>) -> Result<Planned, PlanRefusal> {
     let proposal = attested.proposal();
     let (capability, spec) = check_contract(proposal, facts)?;
-    if proposal.schema_fingerprint != facts.shape.fingerprint() {
+    if proposal.schema_fingerprint != proposal.fingerprint_of(facts.shape) {
         check_source(proposal, facts)?;
         return Err(PlanRefusal::SchemaDrift(PublicError::new(
             ErrorCode::RefusedSchemaDrift,

@@ -9,7 +9,8 @@ use crate::contract::{Capability, Contract, ExecutorRef, Mode};
 pub struct TableRequirements {
     pub schema: String,
     pub table: String,
-    pub primary_key: String,
+    /// Columns that together identify a row.
+    pub keys: Vec<String>,
     pub tenant: Option<String>,
     /// Every column that a capability reads, keys and guard included, without duplicates.
     pub reads: Vec<String>,
@@ -26,14 +27,14 @@ pub fn table_targets(contract: &Contract, source: &str) -> Vec<TableRequirements
         let at = targets.iter().position(|t| {
             t.schema == of.schema
                 && t.table == of.table
-                && t.primary_key == of.primary_key
+                && t.keys.iter().eq(of.key_columns())
                 && t.tenant == of.tenant_key
         });
         let at = at.unwrap_or_else(|| {
             targets.push(TableRequirements {
                 schema: of.schema.clone(),
                 table: of.table.clone(),
-                primary_key: of.primary_key.clone(),
+                keys: of.key_columns().map(str::to_owned).collect(),
                 tenant: of.tenant_key.clone(),
                 reads: Vec::new(),
                 writes: Vec::new(),

@@ -513,6 +513,11 @@ pub(crate) const FILES: &[(&str, &str, Edits)] = &[
         &[("/capabilities/0/lookup/id_from_arg", "\"\"")],
     ),
     (
+        "LOOKUP_KEYS_INVALID",
+        "$.capabilities[0].lookup.key_from_args",
+        &[("/capabilities/0/target/primary_key", "[\"loan_no\", \"copy_no\"]")],
+    ),
+    (
         "UNKNOWN_LOOKUP_ARG",
         "$.capabilities[0].lookup.id_from_arg",
         &[("/capabilities/0/lookup/id_from_arg", "\"id\"")],

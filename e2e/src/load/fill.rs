@@ -80,7 +80,7 @@ impl Minter {
     fn filing(&self, number: u64) -> anyhow::Result<CallRecord> {
         let mut proposal = self.like.clone();
         proposal.id = ProposalId::from_random(random::bytes());
-        proposal.target.primary_key.value = Value::text(format!("{}-{number}", self.batch));
+        proposal.target.keys[0].value = Value::text(format!("{}-{number}", self.batch));
         proposal.requested_by.principal = format!("agent-{}-{}", self.batch, number / BY_PRINCIPAL);
         proposal.created_at = now();
         proposal.not_after = proposal.created_at + Span::days(PROPOSAL_LIFETIME_DAYS);
@@ -135,7 +135,8 @@ fn audit_of(proposal: &Proposal, evidence: &Evidence) -> AuditRecord {
         row_count: 1,
         result: "row".to_owned(),
         query_fingerprint: Some(evidence.query_fingerprint),
-        primary_key: Some(proposal.target.primary_key.clone()),
+        primary_key: proposal.target.keys.first().cloned(),
+        primary_keys: Vec::new(),
         arguments_digest: evidence.query_fingerprint,
         evidence_id: Some(evidence.id.clone()),
         proposal_id: Some(proposal.id.clone()),

@@ -153,7 +153,7 @@ pub(crate) fn plan(database: &Database) -> RowPlan {
     RowPlan {
         schema: database.schema().to_owned(),
         table: "items".to_owned(),
-        primary_key: ColumnValue::new("id", Value::text("one")),
+        keys: vec![ColumnValue::new("id", Value::text("one"))],
         tenant: Some(ColumnValue::new("tenant", Value::text("acme"))),
         columns: vec!["amount".to_owned()],
     }

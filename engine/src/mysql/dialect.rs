@@ -32,11 +32,6 @@ pub fn qualified(schema: &str, table: &str) -> String {
     format!("{}.{}", quote(schema), quote(table))
 }
 
-/// Key and tenant of a plan.
-pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
-    std::iter::once(&plan.primary_key).chain(&plan.tenant)
-}
-
 /// Returns the statement that finds the row of a plan, at most twice. Its first cell reports whether a value
 /// or the row is too large; such values are not sent. The columns of key and tenant come last, to be compared
 /// once more.
@@ -44,7 +39,7 @@ pub fn select_row(described: &Described, plan: &RowPlan) -> Result<Statement, En
     let mut columns = Vec::new();
     let mut cells = Vec::new();
     let mut sizes = Vec::new();
-    let keys = key_columns(plan).map(|key| &key.column);
+    let keys = plan.conditions().map(|key| &key.column);
     for (at, name) in plan.columns.iter().chain(keys).enumerate() {
         let column = described.column_type(name)?;
         let cell = selected(&quote(name), column)?;
@@ -83,7 +78,7 @@ pub fn select_row(described: &Described, plan: &RowPlan) -> Result<Statement, En
 
 pub fn matching(described: &Described, plan: &RowPlan) -> Result<(String, Vec<BindValue>), EngineError> {
     let (mut terms, mut args) = (Vec::new(), Vec::new());
-    for key in key_columns(plan) {
+    for key in plan.conditions() {
         let (term, found) = equals(described, key)?;
         terms.push(term);
         args.extend(found);

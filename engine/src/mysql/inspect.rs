@@ -337,6 +337,11 @@ fn describe(
             policies: Vec::new(),
             referenced_by: references(schema, &of("reference")),
             traits,
+            unique_keys: indexes
+                .iter()
+                .filter_map(IndexLines::as_unique)
+                .map(|unique| unique.columns)
+                .collect(),
             foreign_code,
         }),
         unique: indexes.iter().filter_map(IndexLines::as_unique).collect(),

@@ -57,7 +57,8 @@ pub fn rows_of(
         }
         check_size(plan, &values)?;
         // SQL has compared them already; this finds differences that SQL's comparison ignores.
-        let is_same = dialect::key_columns(plan)
+        let is_same = plan
+            .conditions()
             .zip(&values[plan.columns.len()..])
             .all(|(key, value)| key.value == *value && !value.is_null());
         if is_same {

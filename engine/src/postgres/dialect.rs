@@ -34,7 +34,7 @@ pub fn select_row(
     let names = plan
         .columns
         .iter()
-        .chain(key_columns(plan).map(|key| &key.column));
+        .chain(plan.conditions().map(|key| &key.column));
     let columns: Vec<String> = names
         .map(|name| Ok(Family::of(column(shape, name)?).text_of(&own(name))))
         .collect::<Result<_, EngineError>>()?;
@@ -63,11 +63,6 @@ pub fn select_columns(
     Ok(Some(Statement { sql, parameters }))
 }
 
-/// Key and tenant of a plan.
-pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
-    std::iter::once(&plan.primary_key).chain(&plan.tenant)
-}
-
 /// Rows that a statement covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TableExtent {
@@ -90,7 +85,7 @@ pub fn matching(
     parameters: &mut Vec<Option<String>>,
 ) -> Result<Option<String>, EngineError> {
     let mut terms = Vec::new();
-    for key in key_columns(plan) {
+    for key in plan.conditions() {
         match equals(key, column(shape, &key.column)?, parameters) {
             Some(term) => terms.push(term),
             None => return Ok(None),

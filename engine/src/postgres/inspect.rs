@@ -235,6 +235,7 @@ impl Described {
                 .map(|r| self.reference(r))
                 .collect(),
             traits: self.traits(),
+            unique_keys: self.unique().map(|unique| unique.columns).collect(),
             foreign_code: Vec::new(),
         }
     }
@@ -301,6 +302,18 @@ impl Described {
             .collect()
     }
 
+    /// Unique indexes over columns of the whole table, that of the primary key included.
+    fn unique(&self) -> impl Iterator<Item = Unique> + '_ {
+        self.indexes.iter().flatten().filter_map(|index| {
+            let columns = index.columns.clone().unwrap_or_default();
+            let is_total = index.is_unique && index.is_whole && columns.len() == index.key_count;
+            is_total.then(|| Unique {
+                name: index.name.clone(),
+                columns,
+            })
+        })
+    }
+
     fn table(&self) -> CatalogTable {
         let indexes = || self.indexes.iter().flatten();
         let columns = |index: &DescribedIndex| index.columns.clone().unwrap_or_default();
@@ -317,13 +330,7 @@ impl Described {
                 .flatten()
                 .filter_map(|c| Some((c.name.clone(), c.default.clone()?)))
                 .collect(),
-            unique: indexes()
-                .filter(|index| index.is_unique && index.is_whole && columns(index).len() == index.key_count)
-                .map(|index| Unique {
-                    name: index.name.clone(),
-                    columns: columns(index),
-                })
-                .collect(),
+            unique: self.unique().collect(),
             foreign_keys: self
                 .foreign_keys
                 .iter()

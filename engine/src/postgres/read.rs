@@ -59,7 +59,7 @@ pub fn exact_row(
 ) -> Result<Option<Vec<ColumnValue>>, EngineError> {
     let values = exact_values(found, plan, shape)?;
     // SQL has compared them already; this finds differences that SQL's comparison ignores.
-    let mut keys = dialect::key_columns(plan).zip(&values[plan.columns.len()..]);
+    let mut keys = plan.conditions().zip(&values[plan.columns.len()..]);
     if !keys.all(|(key, value)| key.value == *value) {
         return Ok(None);
     }
@@ -79,7 +79,7 @@ fn exact_values(
     let names = plan
         .columns
         .iter()
-        .chain(dialect::key_columns(plan).map(|key| &key.column));
+        .chain(plan.conditions().map(|key| &key.column));
     let mut values = Vec::with_capacity(found.len());
     for (name, text) in names.zip(found) {
         let value = Family::of(dialect::column(shape, name)?).value(text.as_deref());

@@ -6,7 +6,7 @@ use synapsor_domain::decimal::Decimal;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::limits::VALUE_BYTES_MAX;
 use synapsor_domain::schema::TableColumn;
-use synapsor_domain::value::{ColumnValue, Value, ValueKind};
+use synapsor_domain::value::{Value, ValueKind};
 
 use crate::misfit::{NUL_CHARACTER, WHOLE_NUMBERS, kind_misfit, misfit};
 use synapsor_source::RowPlan;
@@ -44,7 +44,7 @@ pub fn qualified(table: &str) -> String {
 /// Returns the statement that finds the row of a plan, at most twice; its parameters are those of
 /// [`key_parameters`].
 pub fn select_row(plan: &RowPlan) -> String {
-    let keys = key_columns(plan).map(|key| quote(&key.column));
+    let keys = plan.conditions().map(|key| quote(&key.column));
     let columns: Vec<String> = plan.columns.iter().map(|c| quote(c)).chain(keys).collect();
     format!(
         "SELECT {} FROM {} WHERE {} LIMIT 2",
@@ -57,7 +57,7 @@ pub fn select_row(plan: &RowPlan) -> String {
 /// Returns the statement for the same rows as [`select_row`], read from the table's own B-tree. The
 /// parameters are the same.
 pub fn select_row_by_number(plan: &RowPlan, number: &str) -> String {
-    let keys = key_columns(plan).map(|key| quote(&key.column));
+    let keys = plan.conditions().map(|key| quote(&key.column));
     let columns: Vec<String> = plan.columns.iter().map(|c| quote(c)).chain(keys).collect();
     let (table, matching) = (qualified(&plan.table), matching(plan, 0));
     format!(
@@ -69,16 +69,12 @@ pub fn select_row_by_number(plan: &RowPlan, number: &str) -> String {
 
 /// Returns key and tenant of a plan as parameters, in the order of the statements.
 pub fn key_parameters(plan: &RowPlan) -> Result<Vec<Sql>, EngineError> {
-    key_columns(plan).map(|key| to_sql(&key.value)).collect()
-}
-
-/// Key and tenant of a plan.
-pub fn key_columns(plan: &RowPlan) -> impl Iterator<Item = &ColumnValue> {
-    std::iter::once(&plan.primary_key).chain(&plan.tenant)
+    plan.conditions().map(|key| to_sql(&key.value)).collect()
 }
 
 pub fn matching(plan: &RowPlan, parameters_before: usize) -> String {
-    let terms: Vec<String> = key_columns(plan)
+    let terms: Vec<String> = plan
+        .conditions()
         .enumerate()
         .map(|(i, key)| equals(&key.column, &key.value, parameters_before + i + 1))
         .collect();

@@ -49,6 +49,10 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
         policies: Vec::new(),
         referenced_by: references(connection, table)?,
         traits,
+        unique_keys: unique(connection, table)?
+            .into_iter()
+            .map(|unique| unique.columns)
+            .collect(),
         foreign_code: Vec::new(),
     };
     shape.foreign_code = foreign::foreign_code(connection, &shape)?;
@@ -104,7 +108,8 @@ fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, Engine
 }
 
 fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<TableColumn>, EngineError> {
-    let unique = unique_columns(connection, table)?;
+    let unique = unique(connection, table)?;
+    let is_alone = |name: &String| unique.iter().any(|unique| unique.columns == [name.clone()]);
     let collations = collations(connection, table)?;
     let mut statement = connection
         .prepare_cached(
@@ -131,7 +136,7 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
                     nullable: !(not_null || is_row_number || (key && listed.is_without_rowid)),
                     generated: matches!(hidden, 2 | 3),
                     primary_key: key,
-                    unique: (key && keys == 1) || unique.contains(&name),
+                    unique: (key && keys == 1) || is_alone(&name),
                     collation: collations
                         .get(&name)
                         .filter(|c| !c.eq_ignore_ascii_case("BINARY"))
@@ -145,20 +150,26 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
     Ok(columns.collect())
 }
 
-/// Returns columns that are the only column of a unique index over the whole table.
-fn unique_columns(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
-    connection
-        .prepare_cached(
-            "SELECT (SELECT name FROM pragma_index_info(i.name, 'main')) FROM pragma_index_list(?1, 'main') AS i \
-             WHERE i.\"unique\" = 1 AND i.partial = 0 \
-               AND (SELECT count(*) FROM pragma_index_info(i.name, 'main')) = 1",
-        )
-        .and_then(|mut statement| {
-            // An index over an expression has no column name.
-            let names: Result<Vec<Option<String>>, _> = statement.query_map([table], |row| row.get(0))?.collect();
-            Ok(names?.into_iter().flatten().collect())
+/// Returns the unique indexes over columns of the whole table. That of a primary key is one of them, unless the key is
+/// the row number.
+fn unique(connection: &Connection, table: &str) -> Result<Vec<Unique>, EngineError> {
+    let sql = "SELECT i.name, x.name FROM pragma_index_list(?1, 'main') AS i, pragma_index_info(i.name, 'main') AS x \
+               WHERE i.\"unique\" = 1 AND i.partial = 0 ORDER BY i.seq, x.seqno";
+    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let parts: Vec<(String, Option<String>)> = statement
+        .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))
+        .and_then(Iterator::collect)
+        .map_err(scrub)?;
+    let of_one_index = parts.chunk_by(|(name, _), (other, _)| name == other);
+    let found = of_one_index.filter_map(|parts| {
+        // An expression has no column name.
+        let columns: Option<Vec<String>> = parts.iter().map(|(_, column)| column.clone()).collect();
+        Some(Unique {
+            name: parts.first()?.0.clone(),
+            columns: columns?,
         })
-        .map_err(scrub)
+    });
+    Ok(found.collect())
 }
 
 /// Returns the collation of each column that names one. The catalog has it only in the table's definition. No
@@ -314,14 +325,7 @@ fn described(connection: &Connection, table: &str) -> Result<CatalogTable, Engin
     Ok(CatalogTable {
         primary_key: primary_key.collect(),
         defaults: defaults(connection, table)?,
-        unique: indexes(connection, table)?
-            .into_iter()
-            .filter(|index| index.unique && !index.columns.is_empty())
-            .map(|index| Unique {
-                name: index.name,
-                columns: index.columns,
-            })
-            .collect(),
+        unique: unique(connection, table)?,
         foreign_keys: foreign_keys(connection, table)?,
         indexes: indexes(connection, table)?,
         can_change: !shape.traits.iter().any(|t| t == "view" || t == "shadow"),

@@ -41,7 +41,8 @@ fn rows_of(connection: &Connection, plan: &RowPlan, sql: &str) -> Result<Vec<Vec
     while let Some(row) = found.next().map_err(scrub)? {
         let values = exact_row(row, plan)?;
         // SQL has compared them already; this finds differences that SQL's comparison ignores.
-        if dialect::key_columns(plan)
+        if plan
+            .conditions()
             .zip(&values[plan.columns.len()..])
             .all(|(key, value)| key.value == *value)
         {
@@ -57,7 +58,7 @@ fn rows_of(connection: &Connection, plan: &RowPlan, sql: &str) -> Result<Vec<Vec
 }
 
 fn exact_row(row: &Row<'_>, plan: &RowPlan) -> Result<Vec<Value>, EngineError> {
-    let count = plan.columns.len() + dialect::key_columns(plan).count();
+    let count = plan.columns.len() + plan.conditions().count();
     let mut values = Vec::with_capacity(count);
     for index in 0..count {
         let value = dialect::from_sql(row.get_ref(index).map_err(scrub)?);

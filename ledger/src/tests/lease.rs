@@ -320,7 +320,7 @@ async fn row(world: &TestLedger, source: &str, tenant: &str, id: i128) -> Draft 
         by.tenant = tenant.into();
     }
     for target in [&mut draft.proposal.target, &mut draft.evidence.target] {
-        target.primary_key = ColumnValue::new("id", Value::int(id));
+        target.keys = vec![ColumnValue::new("id", Value::int(id))];
         target.tenant = Some(ColumnValue::new("tenant_id", Value::text(tenant)));
     }
     let draft = with_evidence(draft);
@@ -333,7 +333,7 @@ fn about(job: &JobGrant) -> (String, String, String) {
         .unwrap()
         .decode_unverified(ObjectKind::Proposal)
         .unwrap();
-    let key = proposal.target.primary_key.value.as_text().unwrap_or_default();
+    let key = proposal.target.keys[0].value.as_text().unwrap_or_default();
     (proposal.source.id, proposal.requested_by.tenant, key.to_owned())
 }
 
@@ -526,9 +526,7 @@ async fn unfinished_attempts_are_paged_newest_first() {
             .proposal
             .decode_unverified(ObjectKind::Proposal)
             .unwrap();
-        proposal
-            .target
-            .primary_key
+        proposal.target.keys[0]
             .value
             .as_text()
             .unwrap_or_default()

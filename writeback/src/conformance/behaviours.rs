@@ -557,7 +557,7 @@ pub(crate) fn plan(db: &Db, table: &str, id: &str, tenant: &str, columns: &[&str
     RowPlan {
         schema: db.schema(),
         table: table.to_owned(),
-        primary_key: text("id", id),
+        keys: vec![text("id", id)],
         tenant: Some(text("tenant", tenant)),
         columns: columns.iter().map(|c| (*c).to_owned()).collect(),
     }

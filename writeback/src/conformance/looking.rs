@@ -220,7 +220,7 @@ fn target(db: &Db) -> PreflightTarget {
     PreflightTarget {
         schema: db.schema(),
         table: "invoices".to_owned(),
-        primary_key: "id".to_owned(),
+        keys: vec!["id".to_owned()],
         tenant: Some("tenant".to_owned()),
         reads: ["id", "tenant", "status", "fee", "version"]
             .map(str::to_owned)

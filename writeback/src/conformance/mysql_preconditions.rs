@@ -685,7 +685,7 @@ async fn account_above_the_checks_is_named() {
             let table = PreflightTarget {
                 schema: name.clone(),
                 table: "invoices".to_owned(),
-                primary_key: "id".to_owned(),
+                keys: vec!["id".to_owned()],
                 tenant: None,
                 reads: Vec::new(),
                 writes: Vec::new(),

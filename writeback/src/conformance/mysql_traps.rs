@@ -59,7 +59,7 @@ async fn text_column_is_never_compared_with_a_number() {
         let db = with(&database);
         for (key, tenant) in [(int("id", 0), int("tenant", 0)), (int("id", 1), int("tenant", 1))] {
             let mut plan = plan(&db, "t", "", "", &["body"]);
-            (plan.primary_key, plan.tenant) = (key, Some(tenant));
+            (plan.keys, plan.tenant) = (vec![key], Some(tenant));
             assert_eq!(count(&db, &plan).await, 0);
             let mut transaction = begin(&db).await.transaction;
             assert_eq!(
@@ -417,7 +417,7 @@ async fn preflight_finds_missing_and_excessive_rights() {
         let target = PreflightTarget {
             schema: db.schema(),
             table: "invoices".to_owned(),
-            primary_key: "id".to_owned(),
+            keys: vec!["id".to_owned()],
             tenant: Some("tenant".to_owned()),
             reads: ["id", "tenant", "fee", "version"].map(str::to_owned).to_vec(),
             writes: ["id", "tenant", "status", "fee", "version"]

@@ -34,7 +34,7 @@ async fn found(db: &Db) -> Vec<Finding> {
     let target = PreflightTarget {
         schema: "public".to_owned(),
         table: "invoices".to_owned(),
-        primary_key: "id".to_owned(),
+        keys: vec!["id".to_owned()],
         tenant: Some("tenant".to_owned()),
         reads: ["id", "tenant", "status", "fee", "version"]
             .map(str::to_owned)

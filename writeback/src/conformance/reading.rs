@@ -122,11 +122,11 @@ pub(crate) async fn a_text_key_is_not_a_number(db: Db) {
     db.set_up(Fixture::TextKeys);
     let mut plan = plan(&db, "lettered", "1", "acme", &["body"]);
     assert_eq!(one(&db, &plan).await, [text("body", "one")]);
-    plan.primary_key = int("id", 1);
+    plan.keys = vec![int("id", 1)];
     assert_eq!(count(&db, &plan).await, 0);
-    plan.primary_key = text("id", "01");
+    plan.keys = vec![text("id", "01")];
     assert_eq!(one(&db, &plan).await, [text("body", "padded")]);
-    plan.primary_key = text("id", "1 ");
+    plan.keys = vec![text("id", "1 ")];
     assert_eq!(one(&db, &plan).await, [text("body", "spaced")]);
 }
 
@@ -157,7 +157,7 @@ pub(crate) async fn an_integer_key_is_found_by_its_digits(db: Db) {
         0,
         "a string is never compared with a number"
     );
-    plan.primary_key = int("id", 12);
+    plan.keys = vec![int("id", 12)];
     assert_eq!(one(&db, &plan).await, [text("body", "twelve")]);
 }
 
@@ -181,7 +181,7 @@ pub(crate) async fn null_matches_nothing(db: Db) {
     db.set_up(Fixture::TextKeys);
     db.execute("INSERT INTO lettered VALUES (NULL, NULL, 'no one')");
     let mut plan = plan(&db, "lettered", "1", "acme", &["body"]);
-    plan.primary_key = ColumnValue::new("id", Value::null());
+    plan.keys = vec![ColumnValue::new("id", Value::null())];
     plan.tenant = Some(ColumnValue::new("tenant", Value::null()));
     assert_eq!(count(&db, &plan).await, 0);
     plan.tenant = None;

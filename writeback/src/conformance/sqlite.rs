@@ -452,7 +452,7 @@ async fn commit_with_an_active_reader_is_busy_not_in_doubt() {
     let plan = RowPlan {
         schema: "main".to_owned(),
         table: "t".to_owned(),
-        primary_key: ColumnValue::new("id", Value::text("a")),
+        keys: vec![ColumnValue::new("id", Value::text("a"))],
         tenant: None,
         columns: vec!["v".to_owned()],
     };
@@ -574,7 +574,7 @@ async fn reset_schema_number_hides_no_change() {
     let plan = RowPlan {
         schema: "main".to_owned(),
         table: "t".to_owned(),
-        primary_key: ColumnValue::new("id", Value::text("a")),
+        keys: vec![ColumnValue::new("id", Value::text("a"))],
         tenant: None,
         columns: vec!["v".to_owned()],
     };

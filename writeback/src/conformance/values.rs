@@ -85,7 +85,7 @@ pub(crate) async fn every_value_is_a_key_to_itself(db: Db) {
     let engine = db.reader();
     for (sample, name) in samples.iter().zip(&row.columns).filter(|(s, _)| s.is_writable) {
         let mut by_value = row.clone();
-        by_value.primary_key = ColumnValue::new(name, sample.value.clone());
+        by_value.keys = vec![ColumnValue::new(name, sample.value.clone())];
         by_value.columns = vec!["id".to_owned()];
         let rows = engine.read(&by_value).await.unwrap().rows;
         assert_eq!(rows, [vec![text("id", "k")]], "{}", sample.declared);

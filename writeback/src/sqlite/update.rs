@@ -1,7 +1,7 @@
 //! The UPDATE of one row on SQLite.
 
 use synapsor_domain::value::ColumnValue;
-use synapsor_engine::sqlite::dialect::{NOW, equals, key_columns, matching, qualified, quote};
+use synapsor_engine::sqlite::dialect::{NOW, equals, matching, qualified, quote};
 use synapsor_source::RowPlan;
 
 /// Returns the statement that changes the row of a plan. Parameters: the new values, [`key_parameters`], the
@@ -20,7 +20,7 @@ pub(super) fn update_row(
     assignments.extend(now.map(|column| format!("{} = {NOW}", quote(column))));
     let mut condition = matching(plan, set.len());
     if let Some(guard) = guard {
-        let at = set.len() + key_columns(plan).count() + 1;
+        let at = set.len() + plan.conditions().count() + 1;
         condition = format!("{condition} AND {}", equals(&guard.column, &guard.value, at));
     }
     format!(

@@ -24,9 +24,10 @@ pub(crate) struct Args {
     /// Contract mode: read_only, shadow or review [default: shadow]
     #[arg(long, value_name = "MODE", value_parser = ["read_only", "shadow", "review", "cloud"])]
     mode: Option<String>,
-    /// Lookup column that identifies one row [default: the primary key]
-    #[arg(long, value_name = "COLUMN")]
-    primary_key: Option<String>,
+    /// Lookup column that identifies one row, or several that do so together, comma-separated [default:
+    /// the primary key]
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    primary_key: Vec<String>,
     /// Tenant column [default: the first suggestion]
     #[arg(long, value_name = "COLUMN", alias = "tenant-key")]
     tenant_column: Option<String>,

@@ -196,7 +196,7 @@ pub(super) fn table(rows: &[ListedProposal]) -> Table {
         let object = format!(
             "{} {}",
             target.table,
-            target.primary_key.value.as_text().unwrap_or("NULL")
+            target.object_id().as_deref().unwrap_or("NULL")
         );
         let left = if row.state.is_terminal() {
             "ended".to_owned()

@@ -130,7 +130,7 @@ fn target() -> RowTarget {
     RowTarget {
         schema: "main".to_owned(),
         table: "invoices".to_owned(),
-        primary_key: ColumnValue::new("id", Value::text("INV-1")),
+        keys: vec![ColumnValue::new("id", Value::text("INV-1"))],
         tenant: Some(ColumnValue::new("tenant_id", Value::text("acme"))),
     }
 }

@@ -113,7 +113,7 @@ pub(super) async fn own_shape(
     if view == SchemaView::Cached {
         let kept = engine.cached_table_schema(schema, table).await;
         let kept = kept.map_err(|e| unusable(&e))?;
-        if kept.fingerprint() == proposal.schema_fingerprint {
+        if proposal.fingerprint_of(&kept) == proposal.schema_fingerprint {
             return Ok(kept);
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposa
         proposal.capability,
         proposal.source.id,
         format!("{}.{}", proposal.target.schema, proposal.target.table),
-        proposal.target.primary_key.value.as_text().unwrap_or_default(),
+        proposal.target.object_id().unwrap_or_default(),
         digest.short_code(),
         mode,
         proposal.approval.quorum,

@@ -292,7 +292,7 @@ async fn concurrent_start_and_withdrawal_have_one_winner() {
         let mut draft = scene.draft(ANN, &n.to_string());
         // Each has its own row, because a started proposal keeps its row.
         for target in [&mut draft.proposal.target, &mut draft.evidence.target] {
-            target.primary_key = ColumnValue::new("id", Value::int(n));
+            target.keys = vec![ColumnValue::new("id", Value::int(n))];
         }
         let id = world.ordered(&with_evidence(draft)).await;
         let job = lease::next(&mut jobs).await.unwrap();

@@ -197,7 +197,7 @@ fn plan() -> RowPlan {
     RowPlan {
         schema: SCHEMA.to_owned(),
         table: "invoices".to_owned(),
-        primary_key: ColumnValue::new("id", Value::text("INV-1")),
+        keys: vec![ColumnValue::new("id", Value::text("INV-1"))],
         tenant: None,
         columns: ["id", "status", "version"].map(str::to_owned).to_vec(),
     }
