@@ -21,6 +21,7 @@ mod workflows;
 
 pub use arguments::{Cli, Global, parse_arguments};
 
+use supervisor::CommandLogs;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) env: EnvVars,
     /// Canceled at the first SIGINT or SIGTERM.
     pub(crate) stop: CancellationToken,
+    /// Logs of the processes that this command started.
+    pub(crate) logs: CommandLogs,
 }
 
 impl Context {
@@ -62,6 +65,13 @@ pub async fn run(cli: Cli, stop: CancellationToken) -> Result<Exit, ExitError> {
         env: env_file::environment(env_file)?,
         global: cli.global,
         stop,
+        logs: CommandLogs::default(),
     };
-    Box::pin(commands::run(cli.command, &context)).await
+    let serves = cli.command.serves();
+    let done = Box::pin(commands::run(cli.command, &context)).await;
+    // The log of a service is read after its end; that of another command only if it failed.
+    if !serves && matches!(done, Ok(Exit::Ok)) {
+        context.logs.remove();
+    }
+    done
 }

@@ -106,6 +106,10 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
     let mut reader =
         RestartingChild::executor(&supervisor, ExecutorLaunch::reader(&ledger, tools.read_only)).await?;
     let upstream = Upstream::new(reader.child(), &ledger)?;
+    output::note(format!(
+        "logs of ledger and reader in {}",
+        state.logs_dir().display()
+    ));
     let mut gateway = supervisor.stdio_gateway(upstream, tools.shown(), true)?;
     let keeper = LedgerMonitor::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
@@ -165,9 +169,10 @@ async fn serve_http(
         output::note(format!("the gateway is {posture}"));
     }
     output::note(format!(
-        "contract {}, state {}",
+        "contract {}, state {}, logs {}",
         contract.path.display(),
-        state.dir().display()
+        state.dir().display(),
+        state.logs_dir().display()
     ));
     let keeper = LedgerMonitor::new(&supervisor, &ledger)?;
     let ended = tokio::select! {

@@ -115,6 +115,11 @@ impl Command {
     pub(crate) fn reads_env_file(&self) -> bool {
         !matches!(self, Self::Mcp(mcp::Command::Config(_)))
     }
+
+    /// Whether this command runs until it is stopped.
+    pub(crate) fn serves(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Mcp(_))
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {

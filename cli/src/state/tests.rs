@@ -22,6 +22,7 @@ fn context(store: &Path) -> Context {
         global,
         env,
         stop: CancellationToken::new(),
+        logs: crate::supervisor::CommandLogs::default(),
     }
 }
 

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::run_file::{self, RunFile};
 use synapsor_codes::ErrorCode;
@@ -18,6 +16,7 @@ use tokio::process::{ChildStdin, Command};
 
 use super::binary;
 use super::environment::Process;
+use super::logs::LogFile;
 
 /// Timeout from the start of a child to its readiness.
 pub(super) const READY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -45,36 +44,22 @@ pub(crate) struct Child {
     address: Option<SocketAddr>,
     posture: Option<String>,
     environment: Vec<String>,
-    log: Option<PathBuf>,
+    log: Option<LogFile>,
     run_file: PathBuf,
     handle: tokio::process::Child,
     lifeline: Option<ChildStdin>,
 }
 
-/// Builds the command of a child, with a cleared environment and its stderr in the log.
-pub(super) fn command(spec: &ChildSpec) -> Result<Command, ExitError> {
+/// Builds the command of a child, with a cleared environment and its stderr in the log, which it returns too.
+pub(super) fn command(spec: &ChildSpec) -> Result<(Command, Option<LogFile>), ExitError> {
     let mut command = Command::new(binary::path(spec.binary)?);
     command.args(&spec.arguments).env_clear().envs(&spec.environment);
-    command.stderr(match &spec.log {
-        Some(log) => Stdio::from(open_log(log)?),
+    let log = spec.log.as_deref().map(LogFile::open).transpose()?;
+    command.stderr(match &log {
+        Some(log) => log.stderr()?,
         None => Stdio::inherit(),
     });
-    Ok(command)
-}
-
-fn open_log(path: &Path) -> Result<fs::File, ExitError> {
-    let opened = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(files::MODE_PRIVATE)
-        .open(path);
-    opened.map_err(|error| {
-        ExitError::new(
-            ErrorCode::StateNotWritable,
-            format!("cannot write {}: {}", path.display(), error.kind()),
-        )
-        .with_fix("check that the state directory is writable by this user")
-    })
+    Ok((command, log))
 }
 
 impl Child {
@@ -90,7 +75,7 @@ impl Child {
     }
 
     fn spawn(spec: &ChildSpec, stdin: Stdio) -> Result<Self, ExitError> {
-        let mut command = command(spec)?;
+        let (mut command, log) = command(spec)?;
         command.stdin(stdin).stdout(Stdio::null()).process_group(0);
         let mut handle = command.spawn().map_err(|error| not_started(spec, &error))?;
         Ok(Self {
@@ -99,7 +84,7 @@ impl Child {
             address: None,
             posture: None,
             environment: spec.environment.keys().cloned().collect(),
-            log: spec.log.clone(),
+            log,
             run_file: spec.run_file.clone(),
             lifeline: handle.stdin.take(),
             handle,
@@ -126,7 +111,7 @@ impl Child {
                 );
                 return Err(ExitError::new(ErrorCode::ChildNotReady, text).with_fix(format!(
                     "check {}",
-                    self.log.as_deref().unwrap_or(Path::new("its log")).display()
+                    self.log().unwrap_or(Path::new("its log")).display()
                 )));
             }
             tokio::time::sleep(POLL_PAUSE).await;
@@ -159,9 +144,9 @@ impl Child {
         })
     }
 
-    /// Log file of its stderr, which is removed when it is stopped.
+    /// Log file of its stderr, which stays after its end.
     pub(crate) fn log(&self) -> Option<&Path> {
-        self.log.as_deref()
+        self.log.as_ref().map(LogFile::path)
     }
 
     /// Names of all its variables, sorted.
@@ -188,7 +173,7 @@ impl Child {
     }
 
     fn last_failure(&self, status: Option<ExitStatus>) -> ExitError {
-        last_failure(&self.run_file, self.pid, self.log.as_deref(), self.name(), status)
+        last_failure(&self.run_file, self.pid, self.log(), self.name(), status)
     }
 
     /// Lets it drain and exit, or kills it.
@@ -202,9 +187,6 @@ impl Child {
         {
             // The drain timeout has passed; an error here means that the process is already gone.
             let _ = self.handle.kill().await;
-        }
-        if let Some(log) = &self.log {
-            let _ = fs::remove_file(log);
         }
         let _ = fs::remove_file(&self.run_file);
     }

@@ -116,7 +116,7 @@ fn spec(supervisor: &Supervisor<'_>, executor: ExecutorLaunch) -> Result<ChildSp
         binary: BINARY,
         arguments,
         environment: environment::take(&supervisor.context.env, &names)?,
-        log: Some(state.logs_dir().join(format!("{name}.log"))),
+        log: Some(supervisor.log(&name)),
         run_file,
     })
 }

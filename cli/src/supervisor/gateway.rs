@@ -13,6 +13,7 @@ use synapsor_domain::tool::{AliasMode, SchemaProfile};
 
 use super::child::{self, Child, ChildSpec};
 use super::environment::{self, Process};
+use super::logs::LogFile;
 use super::{RunningLedger, Supervisor};
 use crate::Context;
 
@@ -103,13 +104,13 @@ pub(crate) struct StdioGateway {
     pid: u32,
     environment: Vec<String>,
     /// Log file of its stderr, unless it shares this process's.
-    log: Option<PathBuf>,
+    log: Option<LogFile>,
     run_file: PathBuf,
 }
 
 impl StdioGateway {
     pub(crate) fn log(&self) -> Option<&Path> {
-        self.log.as_deref()
+        self.log.as_ref().map(LogFile::path)
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -143,18 +144,10 @@ impl StdioGateway {
         child::last_failure(
             &self.run_file,
             self.pid,
-            self.log.as_deref(),
+            self.log.as_ref().map(LogFile::path),
             Process::Gateway.as_str(),
             status,
         )
-    }
-}
-
-impl Drop for StdioGateway {
-    fn drop(&mut self) {
-        if let Some(log) = &self.log {
-            let _ = std::fs::remove_file(log);
-        }
     }
 }
 
@@ -231,7 +224,7 @@ pub(crate) fn remote(context: &Context, reader: &str, tls: TlsFiles) -> Result<S
 
 /// Starts the gateway on this process's own streams if `is_inherited`, else on pipes.
 fn start_stdio(spec: &ChildSpec, is_inherited: bool) -> Result<StdioGateway, ExitError> {
-    let mut command = child::command(spec)?;
+    let (mut command, log) = child::command(spec)?;
     if is_inherited {
         command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     } else {
@@ -247,7 +240,7 @@ fn start_stdio(spec: &ChildSpec, is_inherited: bool) -> Result<StdioGateway, Exi
         pid: handle.id().unwrap_or_default(),
         environment: spec.environment.keys().cloned().collect(),
         handle,
-        log: spec.log.clone(),
+        log,
         run_file: spec.run_file.clone(),
     })
 }
@@ -290,7 +283,7 @@ fn spec(
         binary: BINARY,
         arguments,
         environment: environment::take(&supervisor.context.env, &names)?,
-        log: Some(supervisor.state.logs_dir().join(format!("{name}.log"))),
+        log: Some(supervisor.log(&name)),
         run_file,
     })
 }

@@ -2,7 +2,7 @@
 //! processes run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,13 +16,12 @@ use synapsor_chassis::tls::dev_ca::{self, DevCa, LEAF_TTL};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use tokio::task::JoinHandle;
 
+use super::logs;
 use crate::state::{StateDir, operator_person, wait_for_lock};
 
 /// Directories of a gateway: of its certificate, which it reads, and of its run file, which it writes.
 const GATEWAY_TLS_DIR: &str = "tls";
 const GATEWAY_RUN_DIR: &str = "run";
-/// Number of logs of earlier starts that are kept.
-const LOGS_KEPT: usize = 32;
 /// Name of the ledger's certificate: one for all instances, because they share the ledger.
 const LEDGER_LEAF: &str = "ledger";
 /// Lock of the ledger's certificate, in its directory.
@@ -36,6 +35,8 @@ pub(crate) struct Instance {
     id: String,
     leaves: Arc<Leaves>,
     renewal: JoinHandle<()>,
+    logs_dir: PathBuf,
+    rotation: JoinHandle<()>,
 }
 
 /// Certificates of the processes of one instance.
@@ -65,7 +66,7 @@ impl Instance {
             issued: Mutex::default(),
         });
         leaves.remove_expired();
-        remove_old_logs(&state.logs_dir());
+        logs::remove_old(&state.logs_dir());
         let renewed = Arc::clone(&leaves);
         let renewal = tokio::spawn(async move {
             loop {
@@ -79,6 +80,8 @@ impl Instance {
             id: random::hex_id(12),
             leaves,
             renewal,
+            rotation: logs::rotate_while_running(state.logs_dir()),
+            logs_dir: state.logs_dir(),
         })
     }
 
@@ -243,31 +246,20 @@ fn half_life_ms(now_ms: i64) -> i64 {
 impl Drop for Instance {
     fn drop(&mut self) {
         self.renewal.abort();
+        self.rotation.abort();
         for issued in self.leaves.issued().iter() {
             let _ = fs::remove_file(&issued.files.cert);
             let _ = fs::remove_file(&issued.files.key);
         }
         let _ = fs::remove_dir_all(self.gateway_dir());
-    }
-}
-
-/// Removes logs of earlier starts, except the newest. Best effort.
-fn remove_old_logs(dir: &Path) {
-    let Ok(entries) = fs::read_dir(dir) else {
-        return;
-    };
-    let mut logs: Vec<_> = entries
-        .filter_map(Result::ok)
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    logs.sort_by_key(|(modified, _)| std::cmp::Reverse(*modified));
-    for (_, path) in logs.into_iter().skip(LOGS_KEPT) {
-        let _ = fs::remove_file(path);
+        logs::remove_old(&self.logs_dir);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     const HOUR_MS: i64 = 60 * 60 * 1_000;

@@ -22,6 +22,8 @@ use crate::state::{ServiceKeyName, StateDir};
 
 const BINARY: &str = "synapsor-ledger";
 const RUN_FILE: &str = "ledger.json";
+/// One log for all starts: a command that runs alone starts a ledger each time.
+const LOG: &str = "ledger.log";
 const LAST_ADDRESS_FILE: &str = "ledger.address";
 const ADDRESS_BYTES_MAX: u64 = 64;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -180,7 +182,7 @@ fn spec(
         binary: BINARY,
         arguments,
         environment: environment::take(&context.env, &environment::allowed(Process::Ledger, None, None))?,
-        log: Some(state.logs_dir().join(format!("ledger-{}.log", instance.id()))),
+        log: Some(state.logs_dir().join(LOG)),
         run_file,
     })
 }

@@ -11,6 +11,7 @@ mod gateway;
 mod instance;
 mod ledger;
 mod ledger_monitor;
+mod logs;
 mod restart;
 
 pub(crate) use binary::path as binary_path;
@@ -24,7 +25,10 @@ pub(crate) use gateway::{
 pub(crate) use instance::Instance;
 pub(crate) use ledger::RunningLedger;
 pub(crate) use ledger_monitor::LedgerMonitor;
+pub(crate) use logs::CommandLogs;
 pub(crate) use restart::RestartingChild;
+
+use std::path::PathBuf;
 
 use synapsor_chassis::run::ExitError;
 
@@ -65,6 +69,13 @@ impl<'a> Supervisor<'a> {
     /// Returns the ledger that runs on this state directory; starts one if there is none.
     pub(crate) async fn ledger(&self) -> Result<RunningLedger, ExitError> {
         RunningLedger::ensure(self.context, self.state, &self.instance).await
+    }
+
+    /// Returns the path of the log of a child, and adds it to those of this command.
+    fn log(&self, child: &str) -> PathBuf {
+        let path = self.state.logs_dir().join(format!("{child}.log"));
+        self.context.logs.add(path.clone());
+        path
     }
 
     /// Starts a reader or a writer and waits until it is ready.

@@ -9,6 +9,7 @@ use synapsor_chassis::{files, random};
 use synapsor_codes::ErrorCode;
 use tokio::process::Command;
 
+use crate::supervisor::CommandLogs;
 use crate::{Context, Global, supervisor};
 
 const CONTRACT: &str = include_str!("../../../assets/demo.runner.json");
@@ -57,6 +58,8 @@ impl DemoWorkspace {
                 global,
                 env,
                 stop: context.stop.clone(),
+                // They stay or are removed with the directory.
+                logs: CommandLogs::default(),
             },
         };
         files::write_atomic(&contract, CONTRACT.as_bytes(), files::MODE_PRIVATE)?;

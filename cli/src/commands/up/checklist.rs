@@ -20,6 +20,7 @@ pub(super) struct Checklist {
     state: String,
     is_new: bool,
     store: String,
+    logs: String,
     mode: Mode,
     transport: TransportArg,
     tools: Vec<String>,
@@ -62,6 +63,7 @@ impl Checklist {
             state: state_dir.dir().to_string_lossy().into_owned(),
             is_new: state::find(context).is_err(),
             store: state_dir.store().to_string_lossy().into_owned(),
+            logs: state_dir.logs_dir().to_string_lossy().into_owned(),
             mode: contract.mode(),
             transport,
             tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),
@@ -97,6 +99,7 @@ impl Checklist {
             "state_dir": self.state,
             "state_dir_new": self.is_new,
             "store_path": self.store,
+            "logs_dir": self.logs,
             "mode": self.mode.as_str(),
             "serve": self.transport == TransportArg::StreamableHttp,
             "transport": transport_name(self.transport),
@@ -116,6 +119,7 @@ impl Checklist {
         let new = if self.is_new { " (new)" } else { "" };
         output::line(format!("state     {}{new}", safe(&self.state)))?;
         output::line(format!("store     {}", safe(&self.store)))?;
+        output::line(format!("logs      {}", safe(&self.logs)))?;
         output::line(format!("mode      {}", self.mode.as_str()))?;
         output::line(format!("transport {}", transport_name(self.transport)))?;
         output::line("tools exposed to the model:")?;
