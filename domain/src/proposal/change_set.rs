@@ -138,6 +138,10 @@ pub fn change_set_schema() -> Json {
         "required": ["column", "value"],
         "additionalProperties": false,
     });
+    let mut source =
+        object(&json!({"kind": text, "source_id": text, "schema": text, "table": text, "primary_key": pair}));
+    // Only if several columns identify the row.
+    source["properties"]["primary_keys"] = json!({"type": "array", "minItems": 2, "items": pair});
     let properties = json!({
         "schema_version": {"const": "synapsor.change-set.v1"},
         "proposal_id": {"type": "string", "pattern": "^wrp_[0-9a-f]{20}$"},
@@ -146,7 +150,7 @@ pub fn change_set_schema() -> Json {
         "mode": {"enum": ["read_only", "shadow", "review_required", "approved_for_writeback"]},
         "principal": object(&json!({"id": text, "source": {"enum": ["trusted_session", "cloud_session", "environment", "static_dev"]}})),
         "scope": object(&json!({"tenant_id": text, "business_object": text, "object_id": text})),
-        "source": object(&json!({"kind": text, "source_id": text, "schema": text, "table": text, "primary_key": pair})),
+        "source": source,
         "before": scalars,
         "patch": scalars,
         "after": scalars,
