@@ -298,10 +298,10 @@ fn describe(
         .flat_map(|index| index.columns.clone())
         .collect();
     let described = of("column");
-    let columns: Vec<TableColumn> = described
+    let columns = described
         .iter()
-        .map(|line| column_of(line, &indexes, &primary_key))
-        .collect();
+        .map(|line| column_of(line, &indexes, &primary_key));
+    let columns: Vec<TableColumn> = columns.collect();
     let triggers = of("trigger");
     let updating: Vec<&Line> = triggers
         .iter()
@@ -317,6 +317,7 @@ fn describe(
     if !is_complete || is_opaque {
         traits.push(UNOBSERVABLE.to_owned());
     }
+    let unique: Vec<Unique> = indexes.iter().filter_map(IndexLines::as_unique).collect();
     Ok(Described {
         types: columns
             .iter()
@@ -337,14 +338,10 @@ fn describe(
             policies: Vec::new(),
             referenced_by: references(schema, &of("reference")),
             traits,
-            unique_keys: indexes
-                .iter()
-                .filter_map(IndexLines::as_unique)
-                .map(|unique| unique.columns)
-                .collect(),
+            unique_keys: unique.iter().map(|unique| unique.columns.clone()).collect(),
             foreign_code,
         }),
-        unique: indexes.iter().filter_map(IndexLines::as_unique).collect(),
+        unique,
         indexes: indexes.into_iter().map(IndexLines::into_index).collect(),
         primary_key,
         receipts,
