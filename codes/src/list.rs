@@ -493,6 +493,8 @@ error_codes! {
         HttpDevNoAuthUnsafeHost = "HTTP_DEV_NO_AUTH_UNSAFE_HOST", exit Usage;
         /// The listen address is not a loopback address, and --allow-remote is not set.
         HttpRemoteNotAllowed = "HTTP_REMOTE_NOT_ALLOWED", exit Usage;
+        /// The patch sets a column to which no value can be written unchanged.
+        ColumnNotWritable = "COLUMN_NOT_WRITABLE", exit Usage;
         /// The command names no key column, and the inspection found no key.
         PrimaryKeyRequired = "PRIMARY_KEY_REQUIRED", exit Usage;
         /// The command names no schema, and neither an inspection nor a default provides one.
@@ -1160,7 +1162,7 @@ error_codes! {
         /// The URL of the source is invalid or unreadable, or does not match the chosen engine.
         SourceUrlInvalid = "SOURCE_URL_INVALID", exit Usage;
         /// The reader cannot read a value of the row exactly.
-        ValueUnreadable = "VALUE_UNREADABLE";
+        ValueUnreadable = "VALUE_UNREADABLE", safe ValueUnreadable;
     }
     Doctor {
         /// The writer cannot see the triggers and foreign keys of the table.

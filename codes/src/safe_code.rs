@@ -1,4 +1,4 @@
-//! The ten codes that agents see. Every other code maps to one of them.
+//! The eleven codes that agents see. Every other code maps to one of them.
 
 /// Error code that is safe to show to an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,8 @@ pub enum SafeCode {
     MultiRowBlocked,
     /// The row exceeds the size limit.
     RowTooLarge,
+    /// A value of the row cannot be read exactly.
+    ValueUnreadable,
     /// Proposals are disabled in this mode.
     ApprovalRequired,
     /// Database or ledger is unreachable.
@@ -26,7 +28,7 @@ pub enum SafeCode {
 }
 
 impl SafeCode {
-    pub const ALL: [SafeCode; 10] = [
+    pub const ALL: [SafeCode; 11] = [
         SafeCode::NotFoundInTenant,
         SafeCode::InvalidArgument,
         SafeCode::PolicyViolation,
@@ -34,6 +36,7 @@ impl SafeCode {
         SafeCode::VersionConflict,
         SafeCode::MultiRowBlocked,
         SafeCode::RowTooLarge,
+        SafeCode::ValueUnreadable,
         SafeCode::ApprovalRequired,
         SafeCode::TemporarilyUnavailable,
         SafeCode::Internal,
@@ -48,6 +51,7 @@ impl SafeCode {
             SafeCode::VersionConflict => "VERSION_CONFLICT",
             SafeCode::MultiRowBlocked => "MULTI_ROW_BLOCKED",
             SafeCode::RowTooLarge => "ROW_TOO_LARGE",
+            SafeCode::ValueUnreadable => "VALUE_UNREADABLE",
             SafeCode::ApprovalRequired => "APPROVAL_REQUIRED",
             SafeCode::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             SafeCode::Internal => "INTERNAL",
@@ -75,6 +79,9 @@ impl SafeCode {
             }
             SafeCode::RowTooLarge => {
                 "The row exceeds the size limit; the operator has to show fewer columns."
+            }
+            SafeCode::ValueUnreadable => {
+                "A value of the row cannot be read exactly; the operator has to leave its column out of the tool."
             }
             SafeCode::ApprovalRequired => "Proposals are disabled here; only reads are available.",
             SafeCode::TemporarilyUnavailable => {

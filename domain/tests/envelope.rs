@@ -374,6 +374,7 @@ fn each_internal_code_has_one_safe_code() {
         (ErrorCode::VersionConflict, SafeCode::VersionConflict),
         (ErrorCode::MultiRowBlocked, SafeCode::MultiRowBlocked),
         (ErrorCode::RowTooLarge, SafeCode::RowTooLarge),
+        (ErrorCode::ValueUnreadable, SafeCode::ValueUnreadable),
         (ErrorCode::TrustedContextUnsupported, SafeCode::Internal),
         (ErrorCode::StoreTampered, SafeCode::Internal),
     ] {

@@ -11,6 +11,7 @@
 )]
 
 mod authorities;
+mod byte_text;
 pub mod credential;
 mod driver;
 mod misfit;

@@ -83,6 +83,8 @@ fn table(found: schema_catalog::CatalogTable) -> TableInfo {
             nullable: column.nullable,
             default: default_of(&column.name),
             generated: column.generated,
+            unreadable: found.unreadable.contains(&column.name),
+            unwritable: found.unwritable.contains(&column.name),
             ordinal_position,
             suggestions: Default::default(),
         })

@@ -117,7 +117,8 @@ fn key(
     Ok(ColumnValue::new(column, value))
 }
 
-/// Names limit and column of a row that is too large; the column only if the caller may see it.
+/// Names limit and column of a row that is too large, and a column that cannot be read; the column only if the caller
+/// may see it.
 fn refused(error: &EngineError, capability: &Capability) -> PublicError {
     let mut refusal = source_refusal(error);
     if error.kind == EngineErrorKind::TooLarge {
@@ -126,6 +127,16 @@ fn refused(error: &EngineError, capability: &Capability) -> PublicError {
             _ => None,
         };
         refusal.public = row_too_large(column.map(String::as_str));
+    }
+    if let ErrorCause::ColumnUnreadable(column) = &error.cause {
+        refusal = refusal.with_detail(format!(
+            "column `{column}` is of a type that cannot be read exactly"
+        ));
+        if capability.visible_columns.contains(column) {
+            refusal.public = format!(
+                "Values of column `{column}` cannot be read exactly. The operator has to leave the column out of the tool."
+            );
+        }
     }
     refusal
 }

@@ -149,7 +149,7 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
         EngineErrorKind::TooLarge => (ErrorCode::RowTooLarge, "The row exceeds the size limit."),
         EngineErrorKind::Unreadable => (
             ErrorCode::ValueUnreadable,
-            "A value of the row cannot be read exactly.",
+            "A value of the row cannot be read exactly; the operator has to leave its column out of the tool.",
         ),
         EngineErrorKind::Damaged => (ErrorCode::SourceDamaged, "The source database is damaged."),
         EngineErrorKind::Constraint | EngineErrorKind::Other => {

@@ -52,6 +52,8 @@ pub enum ErrorCause {
     NetworkFileSystem,
     /// The value of this column exceeds the size limit, or its row does and this value is the largest.
     ColumnTooLarge(String),
+    /// Values of this column's type cannot be read exactly.
+    ColumnUnreadable(String),
 }
 
 /// A server that is older than the oldest supported one.

@@ -30,6 +30,10 @@ pub struct CatalogTable {
     pub shape: TableSchema,
     /// In key order; empty without a primary key.
     pub primary_key: Vec<String>,
+    /// Columns of types whose values cannot be read exactly.
+    pub unreadable: Vec<String>,
+    /// Columns of types to which no value can be written unchanged.
+    pub unwritable: Vec<String>,
     /// By column, as the database spells the type.
     pub defaults: Vec<(String, String)>,
     pub unique: Vec<Unique>,

@@ -46,24 +46,6 @@ const INTEGERS: &[&str] = &[
     "smallserial",
     "bigserial",
 ];
-/// Other types of MySQL and MariaDB whose values are read exactly. PostgreSQL and SQLite hand out every type as text.
-const SERVED_BY_MYSQL: &[&str] = &[
-    "binary",
-    "varbinary",
-    "tinyblob",
-    "blob",
-    "mediumblob",
-    "longblob",
-    "date",
-    "year",
-    "datetime",
-    "timestamp",
-    "time",
-    "bit",
-    "set",
-    "json",
-    "uuid",
-];
 const BOOLEANS: &[&str] = &["bool", "boolean"];
 const TEXTS: &[&str] = &[
     "char",
@@ -101,13 +83,6 @@ pub(super) fn of(declared: &str) -> Option<ColumnKind> {
 
 pub(super) fn is_integer(declared: &str) -> bool {
     of(declared) == Some(ColumnKind::Number) && INTEGERS.contains(&bare(declared.trim()).as_str())
-}
-
-/// Returns whether calls can read values of the type.
-pub(super) fn is_served(engine: &str, declared: &str) -> bool {
-    let declared = declared.trim().to_ascii_lowercase();
-    let name: String = declared.chars().take_while(char::is_ascii_alphanumeric).collect();
-    engine != "mysql" || of(&name).is_some() || SERVED_BY_MYSQL.contains(&name.as_str())
 }
 
 /// Returns the type name without length, sign and the like. An array keeps its brackets and is not a scalar.

@@ -84,6 +84,12 @@ pub struct ColumnInfo {
     pub default: Option<String>,
     /// Computed by the database from other columns; a default is not.
     pub generated: bool,
+    /// Values of the type cannot be read exactly.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unreadable: bool,
+    /// No value can be written to the type unchanged.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unwritable: bool,
     /// From 1.
     pub ordinal_position: u32,
     #[serde(default)]
@@ -115,6 +121,14 @@ pub struct Index {
     pub unique: bool,
 }
 
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes the field by reference"
+)]
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 impl TableKind {
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -144,7 +158,7 @@ impl Inspection {
                 let is_key = table.primary_key.contains(&column.name);
                 column.suggestions = of_column(&column.name, &column.data_type, is_key);
             }
-            table.suggestions = of_table(&table.columns, &self.engine);
+            table.suggestions = of_table(&table.columns);
         }
         self
     }
@@ -180,11 +194,6 @@ impl ColumnInfo {
     /// Returns whether the column holds whole numbers.
     pub fn is_integer(&self) -> bool {
         kind::is_integer(self.base_type.as_deref().unwrap_or(&self.data_type))
-    }
-
-    /// Returns whether calls can read the column on an engine.
-    pub fn is_served(&self, engine: &str) -> bool {
-        kind::is_served(engine, self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
     /// Returns the declared length in characters, if any.

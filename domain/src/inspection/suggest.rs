@@ -99,7 +99,7 @@ fn is_large(data_type: &str) -> bool {
 }
 
 /// Returns the suggestions for a table's columns, each list in table order.
-pub fn of_table(columns: &[ColumnInfo], engine: &str) -> TableSuggestions {
+pub fn of_table(columns: &[ColumnInfo]) -> TableSuggestions {
     let names = |wanted: &dyn Fn(&ColumnInfo) -> bool| -> Vec<String> {
         columns
             .iter()
@@ -112,10 +112,7 @@ pub fn of_table(columns: &[ColumnInfo], engine: &str) -> TableSuggestions {
         conflict_columns: names(&|c| c.suggestions.conflict),
         sensitive_columns: names(&|c| c.suggestions.sensitive),
         default_visible_columns: names(&|c| {
-            !c.suggestions.sensitive
-                && !c.suggestions.large_or_binary
-                && c.is_nameable()
-                && c.is_served(engine)
+            !c.suggestions.sensitive && !c.suggestions.large_or_binary && c.is_nameable() && !c.unreadable
         }),
     }
 }

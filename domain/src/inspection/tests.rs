@@ -15,6 +15,8 @@ fn column(name: &str, data_type: &str) -> ColumnInfo {
         nullable: true,
         default: None,
         generated: false,
+        unreadable: false,
+        unwritable: false,
         ordinal_position: 1,
         suggestions: ColumnSuggestions::default(),
     }

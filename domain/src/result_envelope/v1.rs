@@ -69,6 +69,7 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         | SafeCode::VersionConflict
         | SafeCode::MultiRowBlocked
         | SafeCode::RowTooLarge
+        | SafeCode::ValueUnreadable
         | SafeCode::ApprovalRequired => failure.refusal.code.as_str(),
     };
     let error = v2::with_correlation(v2::safe_message(safe, failure), failure);

@@ -105,7 +105,8 @@ pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &
         | SafeCode::PolicyViolation
         | SafeCode::ApprovalRequired
         | SafeCode::VersionConflict
-        | SafeCode::RowTooLarge => {
+        | SafeCode::RowTooLarge
+        | SafeCode::ValueUnreadable => {
             if own.is_empty() {
                 code.sentence()
             } else {

@@ -77,7 +77,7 @@ pub(super) fn plan<'a>(
     };
     let first = key.columns.iter().chain(&tenant).chain(&guard);
     let visible = visible(choices, found, first)?;
-    warnings.extend(unserved(choices, found, engine, &visible));
+    warnings.extend(unreadable(choices, found, &visible));
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
     let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
     let plan = ContractPlan {
@@ -227,16 +227,11 @@ fn tenant(
 }
 
 /// Names the columns that are left out, or chosen, although no call can read their type.
-fn unserved(
-    choices: &InitOptions,
-    found: Option<&TableInfo>,
-    engine: EngineKind,
-    visible: &[String],
-) -> Option<String> {
+fn unreadable(choices: &InitOptions, found: Option<&TableInfo>, visible: &[String]) -> Option<String> {
     let columns: Vec<String> = found?
         .columns
         .iter()
-        .filter(|column| !column.is_served(engine.as_str()))
+        .filter(|column| column.unreadable)
         .filter(|column| choices.visible_columns.is_empty() || visible.contains(&column.name))
         .map(|column| format!("`{}` ({})", column.name, column.data_type))
         .collect();
@@ -359,6 +354,17 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
             ErrorCode::ColumnNotFound,
             format!("`{}.{}` has no column `{column}`", table.schema, table.name),
             format!("choose among: {}", names.join(", ")),
+        ));
+    }
+    let unwritable = |name: &&&String| table.column(name).filter(|column| column.unwritable);
+    if let Some(column) = patched.iter().find_map(|name| unwritable(&name)) {
+        return Err(DraftError::new(
+            ErrorCode::ColumnNotWritable,
+            format!(
+                "no value can be written unchanged to `{}` ({})",
+                column.name, column.data_type
+            ),
+            "patch columns of other types",
         ));
     }
     let generated = patched

@@ -1,5 +1,6 @@
 //! Lists every table that the account sees, with its metadata for operators.
 
+use super::column::ColumnType;
 use super::inspect::{Described, Shapes};
 use super::session::{BindValue, MysqlConn, MysqlStatementError};
 use synapsor_source::SchemaCatalog;
@@ -51,7 +52,14 @@ pub async fn catalogue(
 }
 
 fn shown(described: &Described, can_change: bool) -> CatalogTable {
+    let names = |is_left_out: fn(&ColumnType) -> bool| {
+        let columns = described.shape.columns.iter();
+        let found = columns.filter(|column| is_left_out(&ColumnType::of(column)));
+        found.map(|column| column.name.clone()).collect()
+    };
     CatalogTable {
+        unreadable: names(|column| !column.is_readable()),
+        unwritable: names(|column| !column.is_writable()),
         shape: described.shape.as_ref().clone(),
         primary_key: described.primary_key.clone(),
         defaults: described.defaults.clone(),

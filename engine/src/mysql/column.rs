@@ -146,6 +146,20 @@ impl ColumnType {
             _ => Self::Other,
         }
     }
+
+    /// Whether values of the type are read exactly.
+    pub const fn is_readable(&self) -> bool {
+        !matches!(self, Self::Other)
+    }
+
+    /// Whether the type stores any value unchanged. The server stores JSON in its own form, and a float that is declared
+    /// with digits rounds.
+    pub const fn is_writable(&self) -> bool {
+        !matches!(
+            self,
+            Self::Other | Self::Json | Self::Float { is_scaled: true, .. }
+        )
+    }
 }
 
 impl Charset {

@@ -8,6 +8,7 @@ use super::column::{Charset, ColumnType, TextSize};
 use super::datetime;
 use super::inspect::Described;
 use super::session::BindValue;
+use synapsor_source::ErrorCause;
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
@@ -42,7 +43,8 @@ pub fn select_row(described: &Described, plan: &RowPlan) -> Result<Statement, En
     let keys = plan.conditions().map(|key| &key.column);
     for (at, name) in plan.columns.iter().chain(keys).enumerate() {
         let column = described.column_type(name)?;
-        let cell = selected(&quote(name), column)?;
+        let cell = selected(&quote(name), column)
+            .map_err(|error| error.because(ErrorCause::ColumnUnreadable(name.clone())))?;
         match size(&quote(name), column) {
             Some(size) => {
                 cells.push(format!("IF({size} > {VALUE_BYTES_MAX}, NULL, {cell})"));

@@ -3,9 +3,11 @@
 
 use super::MysqlEngine;
 use super::check::MysqlPreflight;
+use super::column::ColumnType;
 use super::dialect::{qualified, quote};
 use super::inspect::Described;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::schema::TableColumn;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::{Finding, PreflightTarget};
@@ -28,11 +30,40 @@ pub async fn check(engine: &MysqlEngine, target: &PreflightTarget) -> Result<Vec
         Err(error) if error.kind == EngineErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let all = tried(engine, target, &target.reads).await?;
+    let (unreadable, target) = without_unreadable(target, described.as_deref());
+    let all = tried(engine, &target, &target.reads).await?;
     if all != ColumnAccess::Fine {
-        one_by_one(engine, &mut report, target, described.as_deref()).await?;
+        one_by_one(engine, &mut report, &target, described.as_deref()).await?;
+    }
+    for column in unreadable {
+        let text = format!(
+            "values of the column `{}` of `{}` cannot be read exactly: it is declared `{}`",
+            column.name, target.table, column.declared_type
+        );
+        let fix = "remove the column from the contract's capabilities".to_owned();
+        report.add(
+            FindingSeverity::Error,
+            ErrorCode::ValueUnreadable,
+            text,
+            Some(fix),
+        );
     }
     Ok(report.findings)
+}
+
+/// Splits off the columns whose types cannot be read; the driver would fail on a statement that names one.
+fn without_unreadable(
+    target: &PreflightTarget,
+    described: Option<&Described>,
+) -> (Vec<TableColumn>, PreflightTarget) {
+    let column = |name: &String| described.and_then(|described| described.shape.column(name));
+    let is_readable = |name: &&String| column(name).is_none_or(|column| ColumnType::of(column).is_readable());
+    let (readable, others): (Vec<&String>, Vec<&String>) = target.reads.iter().partition(is_readable);
+    let readable = PreflightTarget {
+        reads: readable.into_iter().cloned().collect(),
+        ..target.clone()
+    };
+    (others.into_iter().filter_map(column).cloned().collect(), readable)
 }
 
 /// Result of a statement that names the columns.

@@ -10,6 +10,7 @@ use synapsor_domain::value::{Value, ValueKind};
 
 use super::datetime;
 use super::types::{Family, is_plain_number, is_uuid, underlying};
+use crate::byte_text::{BYTES_FORM, bytes_of_text};
 use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit};
 
 /// Returns the value exactly as the column would store it.
@@ -120,12 +121,12 @@ fn of_text(column: &TableColumn, family: Family, text: &str) -> Result<Value, Pu
             Err(_) => Err(misfit(column, "invalid JSON")),
         },
         Family::Jsonb => jsonb(column, text),
+        Family::Bytes => bytes_of_text(text).ok_or_else(|| misfit(column, BYTES_FORM)),
         Family::Bool
         | Family::Int(_)
         | Family::Numeric(_)
         | Family::Float4
         | Family::Float8
-        | Family::Bytes
         | Family::Xid
         | Family::Oid
         | Family::Other => Err(kind_misfit(column, ValueKind::Text)),

@@ -9,6 +9,7 @@ use super::connect::PgPooledConnection;
 use super::dialect::Statement;
 use super::foreign_code::{self, NO_TABLE};
 use super::receipt_form::{Difference, receipt_form};
+use super::types::Family;
 use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
@@ -317,8 +318,16 @@ impl Described {
     fn table(&self) -> CatalogTable {
         let indexes = || self.indexes.iter().flatten();
         let columns = |index: &DescribedIndex| index.columns.clone().unwrap_or_default();
+        let shape = self.shape();
+        let unwritable = shape
+            .columns
+            .iter()
+            .filter(|column| !Family::of(column).is_writable());
         CatalogTable {
-            shape: self.shape(),
+            // Every type has a text form.
+            unreadable: Vec::new(),
+            unwritable: unwritable.map(|column| column.name.clone()).collect(),
+            shape,
             can_change: self.can_change,
             primary_key: indexes()
                 .find(|index| index.is_primary)

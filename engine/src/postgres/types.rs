@@ -91,6 +91,11 @@ impl Family {
         }
     }
 
+    /// Whether the type stores any value unchanged.
+    pub const fn is_writable(self) -> bool {
+        !matches!(self, Family::Xid | Family::Oid | Family::Other)
+    }
+
     const fn kind(self) -> ValueKind {
         match self {
             Family::Bool => ValueKind::Bool,

@@ -8,6 +8,7 @@ use synapsor_domain::limits::VALUE_BYTES_MAX;
 use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{Value, ValueKind};
 
+use crate::byte_text::{BYTES_FORM, bytes_of_text};
 use crate::misfit::{NUL_CHARACTER, WHOLE_NUMBERS, kind_misfit, misfit};
 use synapsor_source::RowPlan;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -175,6 +176,9 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         (ValueKind::Text, Affinity::Text | Affinity::None) => Ok(value.clone()),
         (ValueKind::Text, Affinity::Numeric) if !looks_numeric(text) => Ok(value.clone()),
         (ValueKind::Text, Affinity::Numeric) => misfit("it would convert this string to a number"),
+        (ValueKind::Text, Affinity::Blob) => {
+            bytes_of_text(text).ok_or_else(|| crate::misfit::misfit(column, BYTES_FORM))
+        }
         (ValueKind::Float, Affinity::Real) | (ValueKind::Bytes, Affinity::Blob | Affinity::None) => {
             Ok(value.clone())
         }

@@ -323,6 +323,9 @@ fn described(connection: &Connection, table: &str) -> Result<CatalogTable, Engin
     let columns = shape.columns.iter();
     let primary_key = columns.filter(|c| c.primary_key).map(|c| c.name.clone());
     Ok(CatalogTable {
+        // Values have types here, and columns do not.
+        unreadable: Vec::new(),
+        unwritable: Vec::new(),
         primary_key: primary_key.collect(),
         defaults: defaults(connection, table)?,
         unique: unique(connection, table)?,

@@ -9,6 +9,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::mysql::account_powers::account_powers;
 use synapsor_engine::mysql::check::MysqlPreflight;
+use synapsor_engine::mysql::column::ColumnType;
 use synapsor_engine::mysql::dialect::{qualified, quote};
 use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
@@ -297,7 +298,7 @@ async fn probe(pool: &Arc<MysqlPool>, sql: &str) -> Result<(), MysqlStatementErr
 
 fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Described) {
     let (shape, table) = (&described.shape, &target.table);
-    if let Some(found) = misfit(target, shape) {
+    if let Some(found) = misfit(target, shape, |column| ColumnType::of(column).is_writable()) {
         report.add(found.severity, found.code, found.text, found.fix);
     }
     if !described.is_complete {

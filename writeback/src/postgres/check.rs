@@ -14,6 +14,7 @@ use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
 use synapsor_engine::postgres::session::{EXACT_SETTINGS, local_settings};
+use synapsor_engine::postgres::types::Family;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -254,7 +255,7 @@ fn owner(report: &mut PgPreflight, rights: &Rights, name: &str) {
 }
 
 fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &TableSchema) {
-    if let Some(found) = misfit(target, shape) {
+    if let Some(found) = misfit(target, shape, |column| Family::of(column).is_writable()) {
         report.add(found.severity, found.code, found.text, found.fix);
     }
     let mut note = |code, text: String| report.add(FindingSeverity::Warning, code, text, None);

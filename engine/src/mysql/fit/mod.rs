@@ -8,6 +8,7 @@ use synapsor_domain::value::{Value, ValueKind};
 
 use super::column::{Charset, ColumnType, TextSize};
 use super::datetime;
+use crate::byte_text::{BYTES_FORM, bytes_of_text};
 use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit};
 
 /// Range of a YEAR column.
@@ -76,7 +77,10 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             Kind::Int | Kind::Dec | Kind::Float,
         ) => float(text, *is_double, *is_unsigned, kind),
         (ColumnType::Text { charset, size }, Kind::Text) => words(charset, *size, text),
-        (ColumnType::Bytes { bytes_max, is_fixed }, Kind::Bytes) => bytes(text, *bytes_max, *is_fixed),
+        (ColumnType::Bytes { bytes_max, is_fixed }, Kind::Bytes | Kind::Text) => {
+            let value = bytes_of_text(text).ok_or(FitError::Because(BYTES_FORM))?;
+            bytes(value, *bytes_max, *is_fixed)
+        }
         (
             ColumnType::Date | ColumnType::DateTime(_) | ColumnType::Timestamp(_) | ColumnType::Time(_),
             Kind::Date | Kind::Ts | Kind::Tstz | Kind::Time | Kind::Text,
@@ -250,15 +254,15 @@ fn words(charset: &Charset, size: TextSize, text: &str) -> Fitted {
     }
 }
 
-fn bytes(hex: &str, bytes_max: u64, is_fixed: bool) -> Fitted {
-    let len = (hex.len() / 2) as u64;
+fn bytes(value: Value, bytes_max: u64, is_fixed: bool) -> Fitted {
+    let len = (value.as_text().map_or(0, str::len) / 2) as u64;
     if len > bytes_max {
         return Err(FitError::Because("the value has more bytes than it holds"));
     }
     if is_fixed && len < bytes_max {
         return Err(FitError::Because("it pads shorter values with zeros"));
     }
-    Ok(Value::exact(ValueKind::Bytes, hex))
+    Ok(value)
 }
 
 fn bits(kind: ValueKind, text: &str, width: u32) -> Fitted {

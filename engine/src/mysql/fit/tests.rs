@@ -123,7 +123,11 @@ fn bytes_are_not_padded() {
     assert!(fits("binary(2)", &Value::bytes(&[1])).is_none());
     assert!(fits("varbinary(2)", &Value::bytes(&[1])).is_some());
     assert!(fits("varbinary(2)", &Value::bytes(&[1, 2, 3])).is_none());
-    assert!(fits("varbinary(9)", &Value::text("00")).is_none());
+    assert!(fits("varbinary(9)", &Value::text("no hex")).is_none());
+    assert_eq!(
+        fits("varbinary(9)", &Value::text("0A")),
+        Some(Value::bytes(&[10]))
+    );
 }
 
 #[test]

@@ -1,11 +1,9 @@
-//! Rows that several columns identify together: drafted by `init`, read, proposed, approved and written, on every engine.
+//! Rows that several columns identify together, on every engine.
 
 use anyhow::Context as _;
-use serde_json::{Value as Json, json};
-use synapsor_e2e::cli::CliFixture;
-use synapsor_e2e::databases::{Engine, Server};
-use synapsor_e2e::fixture::Fixture;
-use synapsor_e2e::target::Target;
+use serde_json::json;
+
+use crate::depot::{Depot, ENGINES, name};
 
 /// Two tenants with the same order numbers, and a table in which a number is unique within its tenant only.
 const TABLES: &str = "
@@ -19,120 +17,10 @@ CREATE TABLE parcels (
   PRIMARY KEY (tenant_id, id));
 INSERT INTO parcels VALUES (7, 'acme', 'open', 1), (7, 'globex', 'open', 1), (8, 'globex', 'open', 1)";
 
-/// A user's directory with the tables.
-struct Depot {
-    place: CliFixture,
-    engine: Engine,
-}
-
-impl Depot {
-    fn open(engine: Engine) -> anyhow::Result<Option<Self>> {
-        let place = if engine == Engine::Sqlite {
-            CliFixture::new()?
-        } else {
-            let Some(server) = Server::of(engine)? else {
-                return Ok(None);
-            };
-            CliFixture::over(server.database()?, &Fixture::billing())?
-        };
-        place.target.execute(TABLES)?;
-        if let Target::Server { roles, .. } = &place.target {
-            for table in ["order_lines", "parcels"] {
-                place
-                    .target
-                    .execute(&format!("GRANT SELECT ON {table} TO {}", roles.reader))?;
-            }
-        }
-        Ok(Some(Self { place, engine }))
-    }
-
-    /// Drafts the contract for a table, grants its rights and checks it.
-    fn draft(&self, table: &str, more: &[&str]) -> anyhow::Result<Json> {
-        let fixed = [
-            "init",
-            "--force",
-            "--from-env",
-            "BILLING_READ_URL",
-            "--write-url-env",
-            "BILLING_WRITE_URL",
-            "--tenant-env",
-            "BILLING_TENANT",
-            "--principal-env",
-            "BILLING_PRINCIPAL",
-            "--mode",
-            "review",
-            "--tenant-column",
-            "tenant_id",
-            "--patch",
-            "status=arg:status",
-            "--conflict-column",
-            "version",
-            "--conflict-advance",
-            "increment",
-            "--table",
-            table,
-        ];
-        self.place.ok(&[&fixed, more].concat())?;
-        if let Target::Server { roles, .. } = &self.place.target {
-            let grants = [
-                "writeback",
-                "grants",
-                "--read-role",
-                &roles.reader,
-                "--writer-role",
-                &roles.writer,
-            ];
-            self.place.target.execute(&self.place.ok(&grants)?.stdout)?;
-        }
-        self.place.ok(&["writeback", "doctor", "--check-db"])?;
-        let contract = std::fs::read(self.place.path("synapsor.runner.json"))?;
-        Ok(serde_json::from_slice(&contract)?)
-    }
-
-    fn call(&self, tool: &str, arguments: &Json) -> anyhow::Result<Json> {
-        self.place.write("call.json", &arguments.to_string())?;
-        let verb = if tool.contains(".propose_") {
-            &["propose"][..]
-        } else {
-            &["smoke", "call"]
-        };
-        let ran = self
-            .place
-            .run(&[verb, &[tool, "--input", "call.json", "--json"]].concat())?;
-        ran.object()
-    }
-
-    fn approved(&self, tool: &str, arguments: &Json) -> anyhow::Result<String> {
-        let made = self.call(tool, arguments)?;
-        let id = made.pointer("/result/proposal/id").and_then(Json::as_str);
-        let id = id.with_context(|| format!("no proposal: {made}"))?.to_owned();
-        self.place.ok(&["proposals", "approve", &id, "--yes"])?;
-        Ok(id)
-    }
-
-    /// Rows that are not as they were created.
-    fn changed(&self, table: &str, key: &str) -> anyhow::Result<Vec<String>> {
-        let sql = format!("SELECT {key}, status, version FROM {table} WHERE version <> 1 ORDER BY 1, 2, 3");
-        let rows = self.place.target.query_text(&sql)?;
-        let text = |row: Vec<Option<String>>| row.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        Ok(rows.into_iter().map(text).collect())
-    }
-}
-
-/// Name of a drafted tool: the first reads, the second proposes.
-fn name(contract: &Json, at: usize) -> String {
-    contract["capabilities"][at]["name"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
-}
-
-const ENGINES: [Engine; 4] = [Engine::Sqlite, Engine::Postgres, Engine::Mysql, Engine::Mariadb];
-
 #[test]
 fn row_of_a_key_of_three_columns_is_read_and_written() -> anyhow::Result<()> {
     for engine in ENGINES {
-        let Some(depot) = Depot::open(engine)? else {
+        let Some(depot) = Depot::open(engine, |_| TABLES.to_owned())? else {
             continue;
         };
         let contract = depot.draft("order_lines", &[])?;
@@ -187,7 +75,7 @@ fn proven(depot: &Depot, id: &str) -> anyhow::Result<()> {
 #[test]
 fn id_within_a_tenant_is_extended_by_the_tenant() -> anyhow::Result<()> {
     for engine in ENGINES {
-        let Some(depot) = Depot::open(engine)? else {
+        let Some(depot) = Depot::open(engine, |_| TABLES.to_owned())? else {
             continue;
         };
         let contract = depot.draft("parcels", &["--primary-key", "id"])?;
@@ -218,7 +106,7 @@ fn id_within_a_tenant_is_extended_by_the_tenant() -> anyhow::Result<()> {
 #[test]
 fn row_that_changed_is_a_conflict() -> anyhow::Result<()> {
     for engine in ENGINES {
-        let Some(depot) = Depot::open(engine)? else {
+        let Some(depot) = Depot::open(engine, |_| TABLES.to_owned())? else {
             continue;
         };
         let contract = depot.draft("order_lines", &[])?;
@@ -237,7 +125,7 @@ fn row_that_changed_is_a_conflict() -> anyhow::Result<()> {
 #[test]
 fn key_that_is_not_unique_is_refused_by_name() -> anyhow::Result<()> {
     for engine in ENGINES {
-        let Some(depot) = Depot::open(engine)? else {
+        let Some(depot) = Depot::open(engine, |_| TABLES.to_owned())? else {
             continue;
         };
         let mut contract = depot.draft("order_lines", &[])?;
@@ -246,10 +134,7 @@ fn key_that_is_not_unique_is_refused_by_name() -> anyhow::Result<()> {
             capability["lookup"] = json!({"id_from_arg": "order_no"});
             capability["args"]["line_no"]["required"] = json!(false);
         }
-        depot.place.write("synapsor.runner.json", &contract.to_string())?;
-        let checked = depot.place.run(&["writeback", "doctor", "--check-db"])?;
-        let text = checked.stdout + &checked.stderr;
-        assert_ne!(checked.exit, Some(0), "{engine}: {text}");
+        let text = depot.refused_by_doctor(&contract)?;
         assert!(
             text.contains("INDEX_MISSING") && text.contains("not unique together"),
             "{engine}: {text}"
