@@ -87,7 +87,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(ExitError::from),
         () = filing.ended() => Err(task_ended("queue to the ledger", "ended")),
     };
-    base.pinned.keep_now().map_err(|r| failure(&r))?;
+    base.pinned.write_now().map_err(|r| failure(&r))?;
     served
 }
 

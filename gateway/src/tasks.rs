@@ -8,7 +8,7 @@ use rmcp::model::{
 use serde_json::Value as Json;
 use synapsor_domain::agent_view::settled_envelope;
 use synapsor_domain::contract::ResultFormat;
-use synapsor_domain::result_envelope::REVIEW_NEXT_STEP;
+use synapsor_domain::result_envelope::{EnvelopeState, REVIEW_NEXT_STEP};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::AgentProposalState;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
@@ -20,9 +20,6 @@ const POLL_INTERVAL_MS: u64 = 5_000;
 /// Metadata key of a new task: the result envelope that the call would return without tasks.
 const ENVELOPE: &str = "synapsor.envelope";
 
-/// Initial state of a task.
-const REVIEW_REQUIRED: &str = "review_required";
-
 /// Returns the id of a new proposal that waits for approvers; `None` for every other result.
 pub(crate) fn waiting_proposal(result: &CallToolResult) -> Option<&str> {
     let envelope = result.structured_content.as_ref()?;
@@ -30,7 +27,8 @@ pub(crate) fn waiting_proposal(result: &CallToolResult) -> Option<&str> {
         Some(proposal) => (proposal.get("id"), proposal.get("state")),
         None => (envelope.get("proposal_id"), envelope.get("status")),
     };
-    let is_waiting = result.is_error != Some(true) && state.and_then(Json::as_str) == Some(REVIEW_REQUIRED);
+    let is_waiting = result.is_error != Some(true)
+        && state.and_then(Json::as_str) == Some(EnvelopeState::ReviewRequired.as_str());
     id.and_then(Json::as_str).filter(|_| is_waiting)
 }
 

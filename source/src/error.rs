@@ -46,6 +46,24 @@ pub enum EngineErrorKind {
     Other,
 }
 
+impl EngineErrorKind {
+    /// Returns the name used in results and codes.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Busy => "database_busy",
+            Self::Unavailable => "database_unavailable",
+            Self::Denied => "permission_denied",
+            Self::NotFound => "object_not_found",
+            Self::TooLarge => "too_large",
+            Self::Timeout => "timeout",
+            Self::Unreadable => "unreadable_value",
+            Self::Damaged => "database_damaged",
+            Self::Constraint => "constraint_violated",
+            Self::Other => "database_error",
+        }
+    }
+}
+
 impl EngineError {
     pub fn new(kind: EngineErrorKind, detail: impl Into<String>) -> Self {
         Self {
@@ -72,18 +90,7 @@ impl EngineError {
 
     /// Returns the name used in results and codes.
     pub const fn reason(&self) -> &'static str {
-        match self.kind {
-            EngineErrorKind::Busy => "database_busy",
-            EngineErrorKind::Unavailable => "database_unavailable",
-            EngineErrorKind::Denied => "permission_denied",
-            EngineErrorKind::NotFound => "object_not_found",
-            EngineErrorKind::TooLarge => "too_large",
-            EngineErrorKind::Timeout => "timeout",
-            EngineErrorKind::Unreadable => "unreadable_value",
-            EngineErrorKind::Damaged => "database_damaged",
-            EngineErrorKind::Constraint => "constraint_violated",
-            EngineErrorKind::Other => "database_error",
-        }
+        self.kind.reason()
     }
 
     /// Whether the same work can succeed in a new transaction.

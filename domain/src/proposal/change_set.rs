@@ -26,7 +26,7 @@ pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalStat
         "proposal_id": proposal.id,
         "proposal_version": 1,
         "action": proposal.capability,
-        "mode": mode(is_shadow, approval),
+        "mode": mode(is_shadow, state),
         "principal": {"id": proposal.requested_by.principal, "source": proposal.requested_by.provenance},
         "scope": {
             "tenant_id": proposal.requested_by.tenant,
@@ -76,13 +76,21 @@ pub fn change_set_view(proposal: &Proposal, digest: &Digest, state: ProposalStat
     view
 }
 
-const fn mode(is_shadow: bool, approval: &str) -> &'static str {
+const fn mode(is_shadow: bool, state: ProposalState) -> &'static str {
     if is_shadow {
-        "shadow"
-    } else if matches!(approval.as_bytes(), b"approved") {
-        "approved_for_writeback"
-    } else {
-        "review_required"
+        return "shadow";
+    }
+    match state {
+        ProposalState::Approved
+        | ProposalState::PendingWorker
+        | ProposalState::InDoubt
+        | ProposalState::Applied
+        | ProposalState::Conflict
+        | ProposalState::Failed => "approved_for_writeback",
+        ProposalState::PendingReview
+        | ProposalState::Rejected
+        | ProposalState::Canceled
+        | ProposalState::Expired => "review_required",
     }
 }
 

@@ -3,7 +3,7 @@
 
 use synapsor_codes::ErrorCode;
 
-use super::ReceiptOutcome;
+use super::{Receipt, ReceiptOutcome};
 use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
 use crate::digest::Digest;
 use crate::error::PublicError;
@@ -40,6 +40,11 @@ impl EndedBy {
             Self::Rejection | Self::Expiry | Self::Abandonment => "",
             Self::SchemaDrift => "schema_drift",
         }
+    }
+
+    /// Whether a receipt names this reason.
+    pub fn is_reason_of(self, receipt: &Receipt) -> bool {
+        receipt.outcome == self.outcome() && receipt.reason == self.reason()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) use dry_run::{DryRuns, preview};
 use self::authorize::{AuthorizeResult, SchemaView, authorize_job};
 use self::slots::{Need, Slot};
 use self::source::AtSource;
-use self::step::{AttemptStep, ChangedRow, VERSION_NOT_ADVANCED, step_of};
+use self::step::{AttemptStep, ChangedRow, step_of};
 use crate::writer::Writer;
 use crate::writer::controls::AttemptGuard;
 use crate::writer::ledger::client::{Lease, LeasedJob};
@@ -33,14 +33,15 @@ use crate::writer::ledger::report::{AttemptEnd, is_transient, refused, report, r
 use crate::writer::receipts::finding::{ComparedSource, report_finding};
 use crate::writer::receipts::orders::{is_adopted, may_be_missing, ref_of};
 use crate::writer::receipts::unproven::present;
-use crate::writer::retry::{BackoffClass, RetryBudget};
+use crate::writer::retry::{BackoffClass, RetryBudget, RetryReason};
 use crate::writer::stops::reject;
+use synapsor_source::EngineErrorKind;
 
 /// Renewals per lease period.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
 /// Reason of an attempt that could not reach its source.
-const SOURCE_AWAY: &str = "database_unavailable";
+const SOURCE_AWAY: RetryReason = RetryReason::Database(EngineErrorKind::Unavailable);
 
 /// State of one job in progress.
 struct AttemptRun<'a> {
@@ -131,7 +132,7 @@ impl AttemptRun<'_> {
                 // A report would record an end for an attempt whose outcome is unknown: only the receipt shows
                 // the outcome of a COMMIT without a response, and a later rejection does not.
                 AttemptStep::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
-                    ("in_doubt", BackoffClass::Contention)
+                    (RetryReason::InDoubt, BackoffClass::Contention)
                 }
                 AttemptStep::Report(end) => {
                     if end.receipt.is_some() {
@@ -142,7 +143,7 @@ impl AttemptRun<'_> {
                 AttemptStep::Retry(reason, pace) => (reason, pace),
                 AttemptStep::Outdated => {
                     view = SchemaView::Fresh;
-                    ("outdated", BackoffClass::Contention)
+                    (RetryReason::Outdated, BackoffClass::Contention)
                 }
                 AttemptStep::Doubt
                 | AttemptStep::Unproven(_)
@@ -151,7 +152,7 @@ impl AttemptRun<'_> {
                     if patience.enter_in_doubt(Instant::now()) {
                         report_doubt(writer, job, number).await;
                     }
-                    ("in_doubt", BackoffClass::Contention)
+                    (RetryReason::InDoubt, BackoffClass::Contention)
                 }
             };
             // Another writer may hold the lease by now: without it, this writer ends only an attempt that it left
@@ -216,7 +217,7 @@ impl AttemptRun<'_> {
     }
 
     /// An attempt in doubt stays in doubt: the ledger leases it again, and the reconciler looks for the receipt.
-    async fn release_job(&self, patience: &RetryBudget, number: u32, reason: &'static str) {
+    async fn release_job(&self, patience: &RetryBudget, number: u32, reason: RetryReason) {
         let (writer, job) = (self.writer, self.job);
         if patience.is_in_doubt() {
             tracing::error!(proposal = %job.lease.proposal_id, "commit outcome still unknown");
@@ -225,13 +226,12 @@ impl AttemptRun<'_> {
         if job.unfinished {
             return report_doubt(writer, job, number).await;
         }
-        let message = if reason == VERSION_NOT_ADVANCED {
-            "version column did not advance; nothing was written"
-        } else {
-            "timed out waiting for the database; nothing was written"
+        let message = match reason {
+            RetryReason::VersionNotAdvanced => "version column did not advance; nothing was written",
+            _ => "timed out waiting for the database; nothing was written",
         };
         let end = AttemptEnd {
-            result: AttemptResult::Retryable(reason.to_owned()),
+            result: AttemptResult::Retryable(reason.as_str().to_owned()),
             message: message.to_owned(),
             receipt: None,
         };
@@ -317,7 +317,7 @@ impl AttemptRun<'_> {
             }
             AttemptStep::EffectLost(lost) => {
                 if may_be_missing(writer, &lost).await {
-                    return AttemptStep::Retry("receipts_given_up", BackoffClass::Contention);
+                    return AttemptStep::Retry(RetryReason::ReceiptsGivenUp, BackoffClass::Contention);
                 }
                 writer.receipts.compared(source, &[], &lost.receipts);
                 writer.receipts.compare_now();
@@ -371,7 +371,7 @@ async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Resu
     if *number > 0 {
         return Ok(());
     }
-    let away = || AttemptStep::Retry("ledger_unavailable", BackoffClass::Outage);
+    let away = || AttemptStep::Retry(RetryReason::LedgerUnavailable, BackoffClass::Outage);
     hit(CrashPoint::BeforeStart).await.map_err(|_| away())?;
     *number = writer.ledger.start(lease).await.map_err(|refusal| {
         if is_transient(refusal.code) {

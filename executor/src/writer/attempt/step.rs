@@ -12,16 +12,13 @@ use crate::writer::Writer;
 use crate::writer::ledger::report::{AttemptEnd, refused, settled};
 use crate::writer::receipts::changed_rows::row_changed;
 use crate::writer::receipts::orders::digest_of;
-use crate::writer::retry::BackoffClass;
-
-/// Reason why nothing is written while the version column does not advance.
-pub(super) const VERSION_NOT_ADVANCED: &str = "version_not_advanced";
+use crate::writer::retry::{BackoffClass, RetryReason};
 
 /// Result of one attempt step.
 pub(super) enum AttemptStep {
     Report(AttemptEnd),
     /// Nothing was written, and a later transaction may succeed.
-    Retry(&'static str, BackoffClass),
+    Retry(RetryReason, BackoffClass),
     /// The facts of the authorization changed in between: authorize again with fresh ones.
     Outdated,
     Doubt,
@@ -89,9 +86,11 @@ pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
         ApplyResult::Refused(RefusedBy::EffectLost(lost)) => AttemptStep::EffectLost(lost),
         ApplyResult::Retryable(error) => {
             log_unusable(&error);
-            AttemptStep::Retry(error.reason(), BackoffClass::of(&error))
+            AttemptStep::Retry(RetryReason::Database(error.kind), BackoffClass::of(&error))
         }
-        ApplyResult::VersionNotAdvanced => AttemptStep::Retry(VERSION_NOT_ADVANCED, BackoffClass::Tick),
+        ApplyResult::VersionNotAdvanced => {
+            AttemptStep::Retry(RetryReason::VersionNotAdvanced, BackoffClass::Tick)
+        }
         ApplyResult::Stale => AttemptStep::Outdated,
         ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
         ApplyResult::InDoubt => AttemptStep::Doubt,
@@ -119,7 +118,7 @@ fn log_unusable(error: &EngineError) {
 pub(super) fn unusable(error: &EngineError) -> AttemptStep {
     log_unusable(error);
     if error.is_retryable() {
-        AttemptStep::Retry(error.reason(), BackoffClass::of(error))
+        AttemptStep::Retry(RetryReason::Database(error.kind), BackoffClass::of(error))
     } else {
         AttemptStep::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
     }

@@ -10,7 +10,7 @@ use synapsor_domain::writeback::{AttemptReport, AttemptResult, EndedBy, Receipt,
 
 use crate::writer::Writer;
 use crate::writer::ledger::client::{Lease, LeasedJob};
-use crate::writer::retry::{BackoffClass, pause};
+use crate::writer::retry::{BackoffClass, RetryReason, pause};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 
 /// Maximum time for which the end of an attempt is reported; then it is left to the reconciler.
@@ -38,7 +38,7 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
             Some(violated) => format!(
                 "the {violated} rejected the change; nothing was written; propose values that it accepts"
             ),
-            None if receipt.reason == EndedBy::SchemaDrift.reason() => {
+            None if EndedBy::SchemaDrift.is_reason_of(receipt) => {
                 "the table was altered after the proposal was made; nothing was written; submit a new proposal".to_owned()
             }
             None => "the write was rolled back; nothing was written".to_owned(),
@@ -59,7 +59,7 @@ pub(crate) fn refused(refusal: &PublicError) -> AttemptEnd {
     let result = match (refusal.code.refused_reason(), refusal.code.retryable_reason()) {
         (Some(reason), _) => AttemptResult::Refused(reason.to_owned()),
         (None, Some(reason)) => AttemptResult::Retryable(reason.to_owned()),
-        (None, None) => AttemptResult::Retryable("ledger_unavailable".to_owned()),
+        (None, None) => AttemptResult::Retryable(RetryReason::LedgerUnavailable.as_str().to_owned()),
     };
     tracing::warn!(code = %refusal.code, detail = refusal.detail, "{}", refusal.public);
     AttemptEnd {
