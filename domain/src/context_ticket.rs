@@ -9,10 +9,10 @@ use synapsor_codes::ErrorCode;
 
 use crate::error::PublicError;
 use crate::event::EventRecord;
-use crate::limits::{BINDING_BYTES_MAX, CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
+use crate::limits::{BINDING_BYTES_MAX, CLOCK_SKEW_SECONDS};
 use crate::proposal::Proposal;
 use crate::signing::{DsseEnvelope, ObjectKind};
-use crate::timestamp::{Span, Timestamp};
+use crate::timestamp::{Span, Timestamp, issued_in_future};
 use crate::trust::{DeploymentEnvironment, Position, ServiceKey, TrustFile};
 
 /// Required value of `ContextTicket::v`.
@@ -162,7 +162,7 @@ impl VerifiedTicket {
             return Err(refused("made for another gateway"));
         }
         if ticket.issued_at > then + Span::seconds(CLOCK_SKEW_SECONDS) {
-            return Err(refused(ISSUED_IN_FUTURE));
+            return Err(refused(&issued_in_future(ticket.issued_at, then)));
         }
         let this = Self { ticket, envelope };
         this.check_not_expired(then)?;

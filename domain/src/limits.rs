@@ -38,8 +38,6 @@ pub const OPEN_PROPOSALS_MAX: usize = 50;
 
 /// Maximum difference between the clocks of two machines, in seconds.
 pub const CLOCK_SKEW_SECONDS: i64 = 60;
-/// Error text for an object issued later than [`CLOCK_SKEW_SECONDS`] from now.
-pub(crate) const ISSUED_IN_FUTURE: &str = "issue time is in the future; check clock synchronization";
 /// Maximum difference between the writer's clock and the database's clock, in seconds.
 pub const DATABASE_SKEW_SECONDS: i64 = 120;
 

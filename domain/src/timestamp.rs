@@ -46,6 +46,13 @@ impl Span {
     }
 }
 
+/// Returns the error text for an object that was issued later than the clock of this process allows.
+pub(crate) fn issued_in_future(issued_at: Timestamp, now: Timestamp) -> String {
+    format!(
+        "issued at {issued_at}, and the clock here shows {now}; check the clocks of the machine that signed and of this one"
+    )
+}
+
 impl Timestamp {
     const MAX: i64 = 253_402_300_799_999;
 

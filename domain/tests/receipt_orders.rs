@@ -230,6 +230,13 @@ fn order_is_submitted_within_a_quarter_of_an_hour() {
     assert_eq!(code(15 * 60 - 1), None);
     assert_eq!(code(15 * 60), Some(ErrorCode::RefusedExpired));
     assert_eq!(code(-3_600), Some(ErrorCode::RefusedFuture));
+    let earlier = now() + Span::minutes(-60);
+    let text = verify_receipt_order(&signed, &trust(), earlier)
+        .unwrap_err()
+        .public;
+    for time in [now(), earlier] {
+        assert!(text.contains(&time.to_string()), "both clocks are named: {text}");
+    }
     // The log holds it, so it was submitted in time; no clock is consulted.
     assert!(verify_receipt_order_at(&signed, &trust(), &Position::Unproven).is_ok());
 }

@@ -182,10 +182,10 @@ fn ticket_lasts_at_most_five_minutes_and_expires() {
             t.expires_at = t.issued_at + Span::minutes(1);
         }
     };
-    assert_eq!(
-        error_with(early(61)),
-        "issue time is in the future; check clock synchronization"
-    );
+    let text = error_with(early(61));
+    for time in [now(), now() + Span::seconds(61)] {
+        assert!(text.contains(&time.to_string()), "{text}");
+    }
     let mut ahead = ticket();
     early(60)(&mut ahead);
     assert!(verify(&ahead).is_ok(), "clocks may differ by a minute");

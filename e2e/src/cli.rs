@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use crate::binaries::Build;
 use crate::databases::Database;
 use crate::deployment::{self, CONTRACT};
-use crate::faketime::FakedClock;
+use crate::faketime;
 use crate::fixture::Fixture;
 use crate::interrupt;
 use crate::target::Target;
@@ -114,14 +114,14 @@ impl CliFixture {
         })
     }
 
-    /// Runs every later command, and all its child processes, under another clock.
+    /// Runs every later command, and all its child processes, under the clock of these variables.
     ///
     /// # Errors
     /// Missing binaries; files that cannot be created.
-    pub fn set_clock(&mut self, clock: &FakedClock) -> anyhow::Result<()> {
-        self.runner = Some(clock.wrap(Build::Plain, &self.path("bin"))?);
-        for (name, value) in clock.variables() {
-            self.set(&name, &value);
+    pub fn set_clock(&mut self, variables: &[(String, String)]) -> anyhow::Result<()> {
+        self.runner = Some(faketime::wrap(variables, Build::Plain, &self.path("bin"))?);
+        for (name, value) in variables {
+            self.set(name, value);
         }
         Ok(())
     }

@@ -62,36 +62,35 @@ impl FakedClock {
             set("NO_FAKE_STAT", "1"),
         ]
     }
+}
 
-    /// Creates a directory of binaries whose CLI starts its children under this clock, although it clears their
-    /// environment. Each binary is a script that sets the clock and executes the original.
-    ///
-    /// # Errors
-    /// Missing binaries; files that cannot be created.
-    pub fn wrap(&self, build: Build, folder: &Path) -> anyhow::Result<PathBuf> {
-        std::fs::create_dir_all(folder)?;
-        let variables: Vec<String> = self
-            .variables()
-            .iter()
-            .map(|(name, value)| format!("{name}='{value}'"))
-            .collect();
-        for name in CHILDREN {
-            let script = format!(
-                "#!/bin/sh\nexec env {} '{}' \"$@\"\n",
-                variables.join(" "),
-                build.binary(name)?.display()
-            );
-            let path = folder.join(name);
-            std::fs::write(&path, script)?;
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
-        }
-        // The CLI looks for its children in its own directory; a symbolic link would lead to the build directory.
-        let (original, runner) = (build.binary(RUNNER)?, folder.join(RUNNER));
-        std::fs::hard_link(&original, &runner)
-            .or_else(|_| std::fs::copy(&original, &runner).map(drop))
-            .with_context(|| runner.display().to_string())?;
-        Ok(runner)
+/// Creates a directory of binaries whose CLI starts its children with variables of a clock, although it clears their
+/// environment. Each binary is a script that sets the variables and executes the original. Returns the path of the CLI.
+///
+/// # Errors
+/// Missing binaries; files that cannot be created.
+pub fn wrap(variables: &[(String, String)], build: Build, folder: &Path) -> anyhow::Result<PathBuf> {
+    std::fs::create_dir_all(folder)?;
+    let variables: Vec<String> = variables
+        .iter()
+        .map(|(name, value)| format!("{name}='{value}'"))
+        .collect();
+    for name in CHILDREN {
+        let script = format!(
+            "#!/bin/sh\nexec env {} '{}' \"$@\"\n",
+            variables.join(" "),
+            build.binary(name)?.display()
+        );
+        let path = folder.join(name);
+        std::fs::write(&path, script)?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))?;
     }
+    // The CLI looks for its children in its own directory; a symbolic link would lead to the build directory.
+    let (original, runner) = (build.binary(RUNNER)?, folder.join(RUNNER));
+    std::fs::hard_link(&original, &runner)
+        .or_else(|_| std::fs::copy(&original, &runner).map(drop))
+        .with_context(|| runner.display().to_string())?;
+    Ok(runner)
 }
 
 /// Clock of running processes, correct until a test sets an offset.

@@ -10,9 +10,9 @@ use super::freeze::foreign;
 use super::{SIGNER_NOT_VALID, SignerInfo};
 use crate::digest::Digest;
 use crate::error::PublicError;
-use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
+use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::signing::{DsseEnvelope, ObjectKind};
-use crate::timestamp::{Span, Timestamp};
+use crate::timestamp::{Span, Timestamp, issued_in_future};
 use crate::trust::{APPLIER, DeploymentEnvironment, TrustFile};
 
 /// An operator's order that permits writes again (`ObjectKind::Unfreeze`).
@@ -170,7 +170,10 @@ fn verified(
     }
     if let LiftClock::Now(now) = clock {
         if unfreeze.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-            return Err(refused(ErrorCode::RefusedFuture, ISSUED_IN_FUTURE));
+            return Err(PublicError::new(
+                ErrorCode::RefusedFuture,
+                issued_in_future(unfreeze.issued_at, now),
+            ));
         }
         if now >= unfreeze.expires_at {
             return Err(refused(

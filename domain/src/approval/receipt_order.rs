@@ -12,9 +12,9 @@ use super::{SIGNER_NOT_VALID, SignerInfo};
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::ids::ProposalId;
-use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE, RECEIPT_REFS_MAX};
+use crate::limits::{CLOCK_SKEW_SECONDS, RECEIPT_REFS_MAX};
 use crate::signing::{DsseEnvelope, ObjectKind};
-use crate::timestamp::{Span, Timestamp};
+use crate::timestamp::{Span, Timestamp, issued_in_future};
 use crate::trust::{APPLIER, DeploymentEnvironment, OperatorKey, Position, TrustFile};
 use crate::writeback::{Receipt, ReceiptRef};
 
@@ -117,7 +117,10 @@ pub fn verify_receipt_order(
     let verified = verify_receipt_order_at(envelope, trust, &Position::Unproven)?;
     let issued_at = verified.order.issued_at;
     if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(PublicError::new(ErrorCode::RefusedFuture, ISSUED_IN_FUTURE));
+        return Err(PublicError::new(
+            ErrorCode::RefusedFuture,
+            issued_in_future(issued_at, now),
+        ));
     }
     if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
         return Err(PublicError::new(

@@ -4,11 +4,11 @@ use super::reason::check_length;
 use super::refusal::{ApprovalRefusal, ApprovalRule};
 use super::{ApplyOrder, Decision, DecisionKind, SignatureAudience, SignerInfo};
 use crate::digest::Digest;
-use crate::limits::{CLOCK_SKEW_SECONDS, ISSUED_IN_FUTURE};
+use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::proposal::Proposal;
 use crate::review::{Renderer, ReviewDocument};
 use crate::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
-use crate::timestamp::{Span, Timestamp};
+use crate::timestamp::{Span, Timestamp, issued_in_future};
 use crate::trust::{APPLIER, Position, TrustFile};
 
 /// Inputs that a verifier trusts: its trust file, its clock and the proposal.
@@ -321,7 +321,10 @@ impl SignedClaim<'_> {
         let (issued_at, not_before, expires_at) = self.times;
         let latest = now + Span::seconds(CLOCK_SKEW_SECONDS);
         if issued_at > latest || not_before > latest {
-            return Err(refused(ApprovalRule::Future, ISSUED_IN_FUTURE));
+            return Err(refused(
+                ApprovalRule::Future,
+                issued_in_future(issued_at.max(not_before), now),
+            ));
         }
         if now >= expires_at {
             return Err(refused(

@@ -41,7 +41,7 @@ impl Scene {
         for folder in ["state/logs", "state/run"] {
             synapsor_chassis::files::create_private_dir(&place.path(folder))?;
         }
-        place.set_clock(&clock)?;
+        place.set_clock(&clock.variables())?;
         let database = match engine {
             Engine::Sqlite => Some(Database::file(&source, &place.path("billing.db"))?),
             server => Database::server(server, &source, &clock)?,
