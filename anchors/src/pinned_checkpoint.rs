@@ -177,7 +177,7 @@ impl CheckpointPinFile {
     /// When the file cannot be written.
     pub async fn persist(&self) -> Result<(), PublicError> {
         let this = self.clone();
-        let written = tokio::task::spawn_blocking(move || this.keep_now()).await;
+        let written = tokio::task::spawn_blocking(move || this.write_now()).await;
         written.map_err(|_| refused("pinned checkpoint not written".to_owned()))?
     }
 
@@ -266,7 +266,7 @@ impl CheckpointPinFile {
         tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             let file = this.clone();
-            let written = tokio::task::spawn_blocking(move || file.keep_now()).await;
+            let written = tokio::task::spawn_blocking(move || file.write_now()).await;
             if let Ok(Err(refusal)) = written {
                 this.memory().failure = Some(refusal.public);
             }
@@ -278,7 +278,7 @@ impl CheckpointPinFile {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn keep_now(&self) -> Result<(), PublicError> {
+    pub fn write_now(&self) -> Result<(), PublicError> {
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (pinned, kept) = {
             let mut memory = self.memory();
@@ -503,7 +503,7 @@ mod tests {
         .unwrap();
         file.keep().await.unwrap();
         assert!(file.memory().is_due || on_file() == 2);
-        file.keep_now().unwrap();
+        file.write_now().unwrap();
         assert_eq!(on_file(), 2);
     }
 }

@@ -85,7 +85,7 @@ fn folder(file: &Path) -> &Path {
 /// `CONFINEMENT_FAILED` when the kernel has Landlock and rejects the sandbox.
 #[cfg(target_os = "linux")]
 pub fn enter_sandbox(needs: &SandboxPolicy) -> Result<SandboxLevel, ExitError> {
-    linux::confine(needs).map_err(|why| {
+    linux::enter_sandbox(needs).map_err(|why| {
         ExitError::new(
             ErrorCode::ConfinementFailed,
             format!("cannot enter the sandbox: {why}"),
@@ -130,7 +130,7 @@ mod linux {
         "/lib64",
     ];
 
-    pub(super) fn confine(needs: &SandboxPolicy) -> Result<SandboxLevel, Box<dyn std::error::Error>> {
+    pub(super) fn enter_sandbox(needs: &SandboxPolicy) -> Result<SandboxLevel, Box<dyn std::error::Error>> {
         let read = AccessFs::ReadFile | AccessFs::ReadDir;
         let make: BitFlags<AccessFs> = AccessFs::ReadDir
             | AccessFs::WriteFile

@@ -1,4 +1,4 @@
-//! The eleven codes that agents see. Every other code maps to one of them.
+//! The codes that agents see. Every other code maps to one of them.
 
 /// Error code that is safe to show to an agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -152,7 +152,7 @@ fn records_show_the_applied_change(place: &CliFixture, id: &str) -> anyhow::Resu
     for bundle in ["replay.json", "proof.json"] {
         let genuine = place.json(&["bundle", "verify", bundle])?;
         assert_eq!(
-            (&genuine["genuine"], &genuine["state"]),
+            (&genuine["verified"], &genuine["state"]),
             (&json!(true), &json!("applied")),
             "{genuine}"
         );

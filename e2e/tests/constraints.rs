@@ -146,3 +146,24 @@ fn violated_unique_index_ends_the_proposal_on_sqlite() -> anyhow::Result<()> {
     assert_eq!(place.invoice(INVOICE)?, before);
     Ok(())
 }
+
+#[test]
+fn text_that_the_database_cannot_encode_ends_the_proposal() -> anyhow::Result<()> {
+    let Some(server) = Server::postgres()? else {
+        return Ok(());
+    };
+    let options = "ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'";
+    let place = CliFixture::over(server.database_with(options)?, &Fixture::billing())?;
+    let before = place.invoice(INVOICE)?;
+    let id = place.approved(INVOICE, "late by one day \u{65e5}")?;
+    let ran = place.run(&["apply", &id, "--json"])?;
+    ran.expect(1)?;
+    let found = ran.object()?;
+    assert_eq!(found["result"], json!("failed:type"), "{found}");
+    assert_eq!(place.invoice(INVOICE)?, before);
+    let shown = place.ok(&["receipts", "show", &id])?.stdout;
+    assert!(shown.contains("failed type"), "{shown}");
+    let next = place.approved(INVOICE, "late by one day \u{e9}")?;
+    assert_eq!(place.json(&["apply", &next])?["status"], json!("applied"));
+    Ok(())
+}

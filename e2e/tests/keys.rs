@@ -111,7 +111,7 @@ fn receipt_of_a_retired_key_is_unproven_until_adopted() -> anyhow::Result<()> {
     // The bundle contains the order, without which the receipt of a retired key does not count.
     place.ok(&["ledger", "prove", &id, "--output", "proof.json"])?;
     let genuine = place.json(&["bundle", "verify", "proof.json"])?;
-    assert_eq!(genuine["genuine"], json!(true), "{genuine}");
+    assert_eq!(genuine["verified"], json!(true), "{genuine}");
     place.ok(&["ledger", "verify"])?;
     Ok(())
 }

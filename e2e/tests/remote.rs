@@ -385,7 +385,7 @@ fn loop_runs_between_two_machines() -> anyhow::Result<()> {
         .expect(0)?;
     assert_eq!(desk.json(&["ledger", "verify"])?["verified"], json!(true));
     assert_eq!(
-        desk.json(&["bundle", "verify", "replay.json"])?["genuine"],
+        desk.json(&["bundle", "verify", "replay.json"])?["verified"],
         json!(true)
     );
 

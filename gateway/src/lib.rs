@@ -29,7 +29,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::tool;
 use tokio_util::sync::CancellationToken;
 
-pub use sandbox::confine;
+pub use sandbox::enter_sandbox;
 pub use settings::GatewayArgs;
 
 use access_tokens::AccessTokenAuthenticator;

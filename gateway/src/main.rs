@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         Level::INFO,
         || run::parse_arguments(GatewayArgs::command_line()),
         GatewayArgs::run_file,
-        synapsor_gateway::confine,
+        synapsor_gateway::enter_sandbox,
         synapsor_gateway::run,
     )
 }

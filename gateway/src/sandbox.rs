@@ -15,7 +15,7 @@ static HELD: OnceLock<SandboxLevel> = OnceLock::new();
 ///
 /// # Errors
 /// When a setting or a file that the settings name is missing, or the kernel rejects the sandbox.
-pub fn confine(flags: &GatewayArgs) -> Result<(), ExitError> {
+pub fn enter_sandbox(flags: &GatewayArgs) -> Result<(), ExitError> {
     let needs = settings::needs(flags, &EnvVars::of_process())?;
     let held = sandbox::enter_sandbox(&needs)?;
     match held {

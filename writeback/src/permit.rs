@@ -5,7 +5,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::writeback::{
-    Ending, ReceiptOutcome, ValidatedProposal, ViolatedConstraint, WriteAuthorization,
+    ConstraintClass, Ending, ReceiptOutcome, ValidatedProposal, ViolatedConstraint, WriteAuthorization,
 };
 
 /// The lease of a proposal; recorded in the receipt, trusted for nothing.
@@ -97,7 +97,7 @@ pub enum FailedReason {
     Collateral,
     /// The key matches more than one row.
     NotUnique,
-    /// A constraint of the target rejected the UPDATE.
+    /// A constraint or a column's type of the target rejected the UPDATE.
     Constraint(ViolatedConstraint),
 }
 
@@ -110,6 +110,7 @@ impl FailedReason {
             Self::VersionNotAdvanced => "version_not_advanced",
             Self::Collateral => "collateral",
             Self::NotUnique => "not_unique",
+            Self::Constraint(violated) if matches!(violated.class, ConstraintClass::Type) => "type",
             Self::Constraint(_) => "constraint",
         }
     }

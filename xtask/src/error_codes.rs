@@ -16,7 +16,7 @@ Every error has a stable code. A command prints it as `error[CODE]: message`, an
 as `code`. Codes are never renamed; a code that is no longer used is not used again.
 
 A code decides how a command exits and how an RPC fails. An agent never sees a code of this list directly: it
-receives one of the [ten safe codes](#codes-that-agents-see), with a message that discloses nothing about other
+receives one of the [safe codes](#codes-that-agents-see), with a message that discloses nothing about other
 tenants, the database or the operators. In [result format 1](http.md) it receives the code itself where that is
 equally safe.
 ";

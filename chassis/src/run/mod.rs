@@ -35,14 +35,14 @@ where
     run_confined(default_level, parse, |_| None, |_| Ok(()), body)
 }
 
-/// Runs like [`run`], with the step `confine` between logging and runtime. The process still has one thread then,
+/// Runs like [`run`], with the step `enter_sandbox` between logging and runtime. The process still has one thread then,
 /// so the restrictions apply to every later thread. An error is also written beside the run file that the arguments
 /// name, where the parent process reads it.
 pub fn run_confined<A, F, Fut, T>(
     default_level: telemetry::Level,
     parse: impl FnOnce() -> A,
     run_file_of: impl FnOnce(&A) -> Option<PathBuf>,
-    confine: impl FnOnce(&A) -> Result<(), ExitError>,
+    enter_sandbox: impl FnOnce(&A) -> Result<(), ExitError>,
     body: F,
 ) -> ExitCode
 where
@@ -55,7 +55,7 @@ where
     }
     let arguments = parse();
     let run_file_path = run_file_of(&arguments);
-    match start(default_level, arguments, confine, body) {
+    match start(default_level, arguments, enter_sandbox, body) {
         Ok(exit) => ExitCode::from(exit.into().number()),
         Err(failure) => {
             if let Some(path) = run_file_path {
@@ -69,7 +69,7 @@ where
 fn start<A, F, Fut, T>(
     default_level: telemetry::Level,
     arguments: A,
-    confine: impl FnOnce(&A) -> Result<(), ExitError>,
+    enter_sandbox: impl FnOnce(&A) -> Result<(), ExitError>,
     body: F,
 ) -> Result<T, ExitError>
 where
@@ -82,7 +82,7 @@ where
     )?)?;
     // Read before the sandbox: the limits of a container are stored in files.
     let workers = workers();
-    confine(&arguments)?;
+    enter_sandbox(&arguments)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers)
         .enable_all()

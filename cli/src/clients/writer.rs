@@ -52,7 +52,7 @@ pub(crate) struct WriterClient {
 
 /// Result of a dry run.
 #[derive(Debug)]
-pub(crate) struct Preview {
+pub(crate) struct DryRun {
     pub(crate) verdict: DryRunVerdict,
     pub(crate) message: String,
     /// After-image as UTF-8 JSON of tagged values.
@@ -61,7 +61,7 @@ pub(crate) struct Preview {
 
 /// A writer's response to a rejection.
 #[derive(Debug)]
-pub(crate) struct Denied {
+pub(crate) struct RejectResult {
     pub(crate) effect: RejectEffect,
     pub(crate) receipt: Option<DsseEnvelope>,
 }
@@ -122,13 +122,13 @@ impl WriterClient {
         }
     }
 
-    pub(crate) async fn preview(&mut self, proposal: &DsseEnvelope) -> Result<Preview, ExitError> {
+    pub(crate) async fn preview(&mut self, proposal: &DsseEnvelope) -> Result<DryRun, ExitError> {
         let message = wire::DryRunRequest {
             proposal: Some(proposal.into()),
         };
         let answer = call(&self.target, message, async |m| self.client.dry_run(m).await).await?;
-        let verdict = verdict_from_wire(answer.verdict(), answer.reason).map_err(odd)?;
-        Ok(Preview {
+        let verdict = verdict_from_wire(answer.verdict(), answer.reason).map_err(malformed_response)?;
+        Ok(DryRun {
             verdict,
             message: answer.message,
             after_json: answer.after_image_json,
@@ -182,33 +182,33 @@ impl WriterClient {
     }
 
     /// Checks the write path of every source that the writer serves, without changing data.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
+    pub(crate) async fn preflight(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
         let message = wire::PreflightWriteRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
             self.client.preflight_write(m).await
         })
         .await?;
         let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
-        probes.map_err(odd)
+        probes.map_err(malformed_response)
     }
 
-    pub(crate) async fn deny(
+    pub(crate) async fn reject(
         &mut self,
         proposal: &DsseEnvelope,
         decision: &DsseEnvelope,
-    ) -> Result<Denied, ExitError> {
+    ) -> Result<RejectResult, ExitError> {
         let message = wire::RejectRequest {
             proposal: Some(proposal.into()),
             decision: Some(decision.into()),
         };
         let answer = call(&self.target, message, async |m| self.client.reject(m).await).await?;
-        let effect = answer.effect().try_into().map_err(odd)?;
+        let effect = answer.effect().try_into().map_err(malformed_response)?;
         let receipt = answer
             .receipt
             .map(DsseEnvelope::try_from)
             .transpose()
-            .map_err(odd)?;
-        Ok(Denied { effect, receipt })
+            .map_err(malformed_response)?;
+        Ok(RejectResult { effect, receipt })
     }
 
     /// Returns whether the writer accepts jobs, the clocks that it reads, and its own clock.
@@ -270,7 +270,7 @@ impl WriterClient {
         let confirmation = answer.confirmation.map(DsseEnvelope::try_from).transpose();
         Ok(SwitchAnswer {
             is_frozen: answer.frozen,
-            confirmation: confirmation.map_err(odd)?,
+            confirmation: confirmation.map_err(malformed_response)?,
         })
     }
 
@@ -283,10 +283,12 @@ impl WriterClient {
 fn audited(receipts: Vec<wire::AuditedReceipt>) -> Result<Vec<ReceiptRef>, ExitError> {
     receipts
         .into_iter()
-        .map(|receipt| super::receipt_ref(&receipt.proposal_id, &receipt.receipt_digest).map_err(odd))
+        .map(|receipt| {
+            super::receipt_ref(&receipt.proposal_id, &receipt.receipt_digest).map_err(malformed_response)
+        })
         .collect()
 }
 
-fn odd(refusal: PublicError) -> ExitError {
+fn malformed_response(refusal: PublicError) -> ExitError {
     verification_failed(ErrorCode::WriterAnswerMalformed, refusal)
 }

@@ -40,7 +40,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
         Ok(verified) => verified,
         Err(error) if context.global.json => {
             output::json(
-                &json!({ "genuine": false, "code": error.code(), "problem": safe(&error.to_string()) }),
+                &json!({ "verified": false, "code": error.code(), "error": safe(&error.to_string()) }),
             )?;
             return Ok(Exit::Tampered);
         }
@@ -49,7 +49,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
     let story = &verified.story;
     if context.global.json {
         output::json(&json!({
-            "genuine": true,
+            "verified": true,
             "proposal_id": story.proposal_id,
             "state": story.state,
             "log": { "origin": verified.checkpoint.origin, "size": verified.checkpoint.size },

@@ -174,7 +174,7 @@ fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
                 })
             })
             .collect();
-        output::json(&json!({ "ok": true, "folder": dir.to_string_lossy(), "certificates": list }))?;
+        output::json(&json!({ "ok": true, "dir": dir.to_string_lossy(), "certificates": list }))?;
         return Ok(Exit::Ok);
     }
     for leaf in &leaves {

@@ -198,7 +198,7 @@ fn list(context: &Context) -> Result<(), ExitError> {
     let here = local_keys(context);
     let now = now();
     if context.global.json {
-        let line = |o: &synapsor_domain::trust::OperatorKey| json!({ "operator": o, "valid": o.is_valid_at(now), "here": here.contains(&o.key_id) });
+        let line = |o: &synapsor_domain::trust::OperatorKey| json!({ "operator": o, "valid": o.is_valid_at(now), "local": here.contains(&o.key_id) });
         let operators: Vec<Json> = trust.operators.iter().map(line).collect();
         return output::json(&json!({ "environment": trust.environment, "operators": operators }));
     }

@@ -282,21 +282,23 @@ fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
     };
     show_logged_cause(cause)?;
     if cause.fix.is_none() {
-        output::line(
+        output::line(if cause.text.is_empty() {
+            "fix: change the call as the message says; docs/error-codes.md explains the code"
+        } else {
             "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback \
-             doctor --check-db`",
-        )?;
+             doctor --check-db`"
+        })?;
     }
     Ok(())
 }
 
 /// Prints a cause with its id and its fix, as far as they are known.
 pub(super) fn show_logged_cause(cause: &RefusalCause) -> Result<(), ExitError> {
-    output::line(format!(
-        "cause     {}: {}",
-        output::safe(&cause.code),
-        output::safe(&cause.text)
-    ))?;
+    let text = match cause.text.as_str() {
+        "" => String::new(),
+        text => format!(": {}", output::safe(text)),
+    };
+    output::line(format!("cause     {}{text}", output::safe(&cause.code)))?;
     if let Some(id) = &cause.correlation_id {
         output::line(format!("call      {}", output::safe(id)))?;
     }

@@ -132,7 +132,7 @@ async fn denied(
 ) -> Result<(RejectEffect, Option<SignedReceipt>), ExitError> {
     let link = session.writer(context).await?;
     let answer = WriterClient::at(&link)
-        .deny(looked.attested.envelope(), decision)
+        .reject(looked.attested.envelope(), decision)
         .await?;
     let receipt = answer
         .receipt

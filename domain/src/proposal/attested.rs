@@ -33,7 +33,7 @@ impl VerifiedProposal {
         if let Some(Err(retired)) = key.map(|key| key.standing().check(position)) {
             return Err(PublicError::new(
                 ErrorCode::RefusedAttestation,
-                format!("signed by a retired reader key: {retired}; propose the change again"),
+                format!("signed by a retired reader key: {retired}; submit a new proposal"),
             ));
         }
         Self::verify_historical(envelope, trust)

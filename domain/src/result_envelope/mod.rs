@@ -1,4 +1,4 @@
-//! Result envelopes for agents: format 2, the older format 1, and the ten safe codes. All inputs are values
+//! Result envelopes for agents: format 2, the older format 1, and the safe codes. All inputs are values
 //! that may be shown; no internal value passes through.
 
 mod small;

@@ -21,6 +21,8 @@ pub enum ConstraintClass {
     TooLong,
     /// The number is outside the range of the column.
     OutOfRange,
+    /// The type or the character set of the column does not hold the value.
+    Type,
 }
 
 /// A constraint of the target that rejected the change.
@@ -44,6 +46,7 @@ impl ConstraintClass {
             Self::Exclusion => "exclusion",
             Self::TooLong => "length",
             Self::OutOfRange => "range",
+            Self::Type => "type",
         }
     }
 }
@@ -67,6 +70,8 @@ impl ViolatedConstraint {
 impl fmt::Display for ViolatedConstraint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
+            Some(column) if self.class == ConstraintClass::Type => write!(f, "type of column `{column}`"),
+            None if self.class == ConstraintClass::Type => f.write_str("type of a column"),
             Some(name) => write!(f, "{} constraint `{name}`", self.class.as_str()),
             None => write!(f, "{} constraint", self.class.as_str()),
         }

@@ -26,12 +26,13 @@ pub struct Roles {
 }
 
 impl Database {
-    pub(super) fn create(server: &Server) -> anyhow::Result<Self> {
+    /// `options` follow the name in the statement.
+    pub(super) fn create(server: &Server, options: &str) -> anyhow::Result<Self> {
         let name = format!("e2e_{}", random::hex_id(10));
         let sql = match server.engine.in_contract() {
-            contract::EngineKind::Mysql => format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"),
+            contract::EngineKind::Mysql => format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 {options}"),
             contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
-                format!("CREATE DATABASE {name}")
+                format!("CREATE DATABASE {name} {options}")
             }
         };
         let session = server.session();

@@ -110,7 +110,12 @@ impl Server {
 
     /// Creates an empty database that is dropped with the value.
     pub fn database(&self) -> anyhow::Result<Database> {
-        Database::create(self).with_context(|| format!("a database on {}", self.engine))
+        self.database_with("")
+    }
+
+    /// Creates one with further options of CREATE DATABASE.
+    pub fn database_with(&self, options: &str) -> anyhow::Result<Database> {
+        Database::create(self, options).with_context(|| format!("a database on {}", self.engine))
     }
 
     /// `host:port` of the server, for a proxy.

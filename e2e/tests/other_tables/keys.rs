@@ -66,7 +66,7 @@ fn proven(depot: &Depot, id: &str) -> anyhow::Result<()> {
     assert!(replay.contains("line_no"), "{engine}: {replay}");
     place.ok(&["ledger", "prove", id, "--output", "proof.json"])?;
     let genuine = place.json(&["bundle", "verify", "proof.json"])?;
-    assert_eq!(genuine["genuine"], json!(true), "{engine}: {genuine}");
+    assert_eq!(genuine["verified"], json!(true), "{engine}: {genuine}");
     let again = place.json(&["apply", id])?;
     assert_eq!(again["status"], json!("already_applied"), "{engine}: {again}");
     Ok(())

@@ -180,7 +180,7 @@ impl Connector {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => map_driver_error(&error),
             Err(_) => {
-                let detail = "the server does not answer";
+                let detail = "the server does not respond";
                 EngineError::new(EngineErrorKind::Unavailable, detail).because(ErrorCause::NoAnswer)
             }
         };
@@ -313,6 +313,8 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
                 "unencrypted connections are allowed on loopback only",
             ));
         }
+        // Over a local socket the server expects the password itself, which the driver sends only within TLS.
+        None if options.get_socket().is_some() => MySqlSslMode::Preferred,
         Some(SslMode::Disable) | None => MySqlSslMode::Disabled,
     };
     let mut options = options

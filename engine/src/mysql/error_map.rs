@@ -52,7 +52,9 @@ fn login_method(error: &Error) -> Option<String> {
     let Error::Protocol(text) = error else {
         return None;
     };
-    let name = text.strip_prefix("unknown authentication plugin: ")?;
+    let rest = text.strip_prefix("unknown authentication plugin: ")?;
+    // The driver appends the place in its source.
+    let name = rest.split_once(" (").map_or(rest, |(name, _)| name);
     let is_word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     (name.len() <= METHOD_CHARS_MAX && name.bytes().all(is_word)).then(|| name.to_owned())
 }
@@ -139,6 +141,9 @@ fn violated(number: u16, error: &Error) -> Option<ErrorCause> {
         1048 => (ConstraintClass::NotNull, "Column '", "' cannot be null"),
         1406 => (ConstraintClass::TooLong, "for column '", "'"),
         1264 => (ConstraintClass::OutOfRange, "for column '", "'"),
+        // A value that the type truncates or does not read; text that is no JSON.
+        1265 | 1292 | 1366 | 1367 => (ConstraintClass::Type, "for column '", "'"),
+        3140 => (ConstraintClass::Type, "value for column '", "'"),
         _ => return None,
     };
     let Error::Database(inner) = error else {
@@ -174,10 +179,13 @@ mod tests {
     fn login_method_is_named_only_if_it_is_a_word() {
         let named = |text: &str| map_driver_error(&Error::Protocol(text.into())).cause;
         assert_eq!(
-            named("unknown authentication plugin: client_ed25519"),
+            named("unknown authentication plugin: client_ed25519 (sqlx_mysql::protocol::auth:36)"),
             ErrorCause::LoginMethod("client_ed25519".to_owned())
         );
-        for text in ["unknown authentication plugin: a secret", "unexpected packet"] {
+        for text in [
+            "unknown authentication plugin: a secret (x:1)",
+            "unexpected packet",
+        ] {
             assert_eq!(named(text), ErrorCause::OtherProtocol, "{text}");
         }
     }

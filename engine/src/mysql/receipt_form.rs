@@ -196,7 +196,7 @@ impl Found {
 
     fn options(&mut self, rest: &str) {
         if rest.contains("PARTITION BY") {
-            return self.alter("must not be divided into partitions", "REMOVE PARTITIONING");
+            return self.alter("must not be partitioned", "REMOVE PARTITIONING");
         }
         if rest.contains(" WITH SYSTEM VERSIONING") {
             return self.alter("must not keep its history", "DROP SYSTEM VERSIONING");

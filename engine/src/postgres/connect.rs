@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
 use super::dialect::Statement;
-use super::error_map::{is_function_refused, of_login, scrub};
+use super::error_map::{is_function_refused, map_driver_error, of_login};
 use super::session::{
     EXACT_SETTINGS, ReadableIdentity, SYSTEM_IDENTIFIER, ServerFacts, StatementCounts, TIMELINE,
     settings_statement, timeouts,
@@ -172,7 +172,7 @@ impl PgPool {
         match tokio::time::timeout(timeout, self.connect(&url, &material)).await {
             Ok(opened) => opened,
             Err(_) => {
-                let detail = "the server does not answer";
+                let detail = "the server does not respond";
                 let error = EngineError::new(EngineErrorKind::Unavailable, detail);
                 Err(driver::attempt_error(error.because(ErrorCause::NoAnswer), &url.host, url.port).await)
             }
@@ -447,7 +447,7 @@ impl PgStatementError {
             PgStatementError::Late => {
                 EngineError::new(EngineErrorKind::Timeout, "the server did not answer in time")
             }
-            PgStatementError::Driver(error) => scrub(error),
+            PgStatementError::Driver(error) => map_driver_error(error),
         }
     }
 }
@@ -494,7 +494,7 @@ async fn may_read(connection: &mut PgConnection, expression: &str) -> Result<boo
     match driver::run(statement.fetch_all(connection)).await {
         Ok(_) => Ok(true),
         Err(error) if is_function_refused(&error) => Ok(false),
-        Err(error) => Err(scrub(&error)),
+        Err(error) => Err(map_driver_error(&error)),
     }
 }
 
@@ -504,7 +504,7 @@ fn refused(refusal: PublicError) -> EngineError {
 
 async fn batch(connection: &mut PgConnection, sql: String) -> Result<Vec<Vec<Option<String>>>, EngineError> {
     let rows = driver::run(sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection)).await;
-    texts(&rows.map_err(|error| scrub(&error))?)
+    texts(&rows.map_err(|error| map_driver_error(&error))?)
 }
 
 fn arguments(parameters: &[Option<String>]) -> Result<PgArguments, sqlx::Error> {
@@ -529,7 +529,7 @@ fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
     rows.iter()
         .map(|row| (0..row.len()).map(|at| text(row, at)).collect::<Result<_, _>>())
         .collect::<Result<_, sqlx::Error>>()
-        .map_err(|error| scrub(&error))
+        .map_err(|error| map_driver_error(&error))
 }
 
 fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOptions, PublicError> {

@@ -11,7 +11,7 @@ use synapsor_source::error_cause::ErrorCause;
 use crate::driver::connection_error;
 
 /// Returns the cause of a driver error; the detail is only the server's five-character code.
-pub fn scrub(error: &Error) -> EngineError {
+pub fn map_driver_error(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
     if let Some(error) = connection_error(error) {
         return error;
@@ -33,7 +33,7 @@ pub fn scrub(error: &Error) -> EngineError {
 /// Returns the error of a login. A pooler answers start parameters that it does not know with a protocol violation;
 /// a server never does.
 pub fn of_login(error: &Error) -> EngineError {
-    let failed = scrub(error);
+    let failed = map_driver_error(error);
     match error {
         Error::Database(inner) => match inner.code().as_deref() {
             Some("08P01") => failed.because(ErrorCause::PoolerUndeclared),
@@ -95,6 +95,8 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
         "23P01" => ConstraintClass::Exclusion,
         "22001" => ConstraintClass::TooLong,
         "22003" => ConstraintClass::OutOfRange,
+        // A form that the type does not read, a character that the database's encoding lacks, another type.
+        "22007" | "22008" | "22P02" | "22021" | "22P05" | "42804" => ConstraintClass::Type,
         _ => return None,
     };
     let column = || error.try_downcast_ref::<PgDatabaseError>()?.column();

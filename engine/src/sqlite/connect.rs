@@ -17,7 +17,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
-use super::error_map::scrub;
+use super::error_map::map_driver_error;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
 
@@ -187,8 +187,8 @@ impl DatabaseFile {
         self.refuse_odd_companions()?;
         // No flag creates a file, follows a link, or lets a path be parsed as a URI.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut connection = Connection::open_with_flags(&self.0, flags).map_err(scrub)?;
-        connection.busy_timeout(LOCK_TIMEOUT).map_err(scrub)?;
+        let mut connection = Connection::open_with_flags(&self.0, flags).map_err(map_driver_error)?;
+        connection.busy_timeout(LOCK_TIMEOUT).map_err(map_driver_error)?;
         for (setting, value) in [
             (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
             (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
@@ -198,9 +198,11 @@ impl DatabaseFile {
             (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_CREATE, false),
             (DbConfig::SQLITE_DBCONFIG_ENABLE_ATTACH_WRITE, false),
         ] {
-            connection.set_db_config(setting, value).map_err(scrub)?;
+            connection
+                .set_db_config(setting, value)
+                .map_err(map_driver_error)?;
         }
-        connection.execute_batch(pragmas).map_err(scrub)?;
+        connection.execute_batch(pragmas).map_err(map_driver_error)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
         refuse_ledger(&connection)?;
         if self.stamp()? != stamp {
@@ -211,7 +213,7 @@ impl DatabaseFile {
         let watch = deadline.clone();
         connection
             .progress_handler(STEPS_PER_CHECK, Some(move || watch.has_passed()))
-            .map_err(scrub)?;
+            .map_err(map_driver_error)?;
         Ok(Opened {
             connection,
             deadline,
@@ -380,7 +382,7 @@ impl Readers {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let kept = match kept.filter(|(opened, _)| opened.files.stamp == stamp) {
             Some((opened, mut schema)) => {
-                let is_current = schema.is_current(&opened.connection).map_err(scrub)?;
+                let is_current = schema.is_current(&opened.connection).map_err(map_driver_error)?;
                 is_current.then_some((opened, schema))
             }
             None => None,
@@ -389,13 +391,13 @@ impl Readers {
             Some(kept) => kept,
             None => {
                 let opened = self.file.open_reader()?;
-                let schema = SeenSchema::read(&opened.connection).map_err(scrub)?;
+                let schema = SeenSchema::read(&opened.connection).map_err(map_driver_error)?;
                 (opened, schema)
             }
         };
         let result = work(&opened)?;
         opened.deadline.clear();
-        if !schema.is_current(&opened.connection).map_err(scrub)? {
+        if !schema.is_current(&opened.connection).map_err(map_driver_error)? {
             let text = "the schema changed during the read";
             return Err(EngineError::new(EngineErrorKind::Busy, text));
         }
@@ -417,7 +419,7 @@ fn replaced() -> EngineError {
 fn refuse_ledger(connection: &Connection) -> Result<(), EngineError> {
     let mark: i64 = connection
         .query_row("PRAGMA application_id", [], |row| row.get(0))
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     if mark == LEDGER_APPLICATION_ID {
         return Err(EngineError::new(
             EngineErrorKind::Denied,

@@ -2,9 +2,9 @@
 
 use rusqlite::Error;
 use rusqlite::ffi::{
-    ErrorCode, SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_FOREIGNKEY, SQLITE_CONSTRAINT_NOTNULL,
-    SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
-    SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
+    ErrorCode, SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_DATATYPE, SQLITE_CONSTRAINT_FOREIGNKEY,
+    SQLITE_CONSTRAINT_NOTNULL, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID,
+    SQLITE_CONSTRAINT_UNIQUE, SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
 };
 use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
@@ -19,7 +19,7 @@ const INTERRUPTED: [i32; 3] = [
 ];
 
 /// Returns the cause of a driver error; the detail is only SQLite's result code.
-pub fn scrub(error: Error) -> EngineError {
+pub fn map_driver_error(error: Error) -> EngineError {
     use EngineErrorKind as Kind;
     match error {
         Error::SqliteFailure(inner, Some(text)) if is_missing(&text) => {
@@ -63,6 +63,7 @@ fn violated(code: i32, text: Option<&str>) -> Option<ErrorCause> {
         SQLITE_CONSTRAINT_CHECK => ConstraintClass::Check,
         SQLITE_CONSTRAINT_FOREIGNKEY => ConstraintClass::ForeignKey,
         SQLITE_CONSTRAINT_NOTNULL => ConstraintClass::NotNull,
+        SQLITE_CONSTRAINT_DATATYPE => ConstraintClass::Type,
         _ => return None,
     };
     let name = text.and_then(|text| text.split_once(" constraint failed: "));

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::schema::TableSchema;
 
-use super::error_map::scrub;
+use super::error_map::map_driver_error;
 use super::inspect;
 use super::sql::{self, Token};
 use super::trigger::Trigger;
@@ -66,7 +66,7 @@ fn stored(connection: &Connection, table: &str) -> Result<Vec<Stored>, EngineErr
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_map([table], read)?.collect())
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 /// Returns the functions of a connection of this process, and the modules whose tables are called like
@@ -80,7 +80,7 @@ fn known_functions(connection: &Connection) -> Result<&'static BTreeSet<String>,
     let found = connection
         .prepare(sql)
         .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     Ok(KNOWN.get_or_init(|| found))
 }
 

@@ -8,7 +8,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 
 use super::dialect::{self, SCHEMA};
-use super::error_map::scrub;
+use super::error_map::map_driver_error;
 use super::foreign;
 use super::read::require_schema;
 use synapsor_domain::inspection::{ForeignKey, Index, Unique};
@@ -84,7 +84,7 @@ pub fn kind_of_any_case(
     let name: Option<String> = connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row([table], |row| row.get(0)).optional())
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     name.map_or(Ok(None), |name| kind(connection, &name))
 }
 
@@ -104,7 +104,7 @@ fn listed(connection: &Connection, table: &str) -> Result<Option<Listed>, Engine
             };
             statement.query_row([table], read).optional()
         })
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<TableColumn>, EngineError> {
@@ -115,7 +115,7 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
         .prepare_cached(
             "SELECT name, type, \"notnull\", pk, hidden FROM pragma_table_xinfo(?1, 'main') ORDER BY cid",
         )
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let read = |row: &rusqlite::Row<'_>| {
         let (name, declared_type): (String, String) = (row.get(0)?, row.get(1)?);
         let (is_not_null, key_position, hidden): (bool, i64, i64) = (row.get(2)?, row.get(3)?, row.get(4)?);
@@ -124,7 +124,7 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
     let raw: Vec<_> = statement
         .query_map([table], read)
         .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let keys = raw.iter().filter(|column| column.3).count();
     let columns =
         raw.into_iter()
@@ -155,11 +155,11 @@ fn columns(connection: &Connection, table: &str, listed: &Listed) -> Result<Vec<
 fn unique(connection: &Connection, table: &str) -> Result<Vec<Unique>, EngineError> {
     let sql = "SELECT i.name, x.name FROM pragma_index_list(?1, 'main') AS i, pragma_index_info(i.name, 'main') AS x \
                WHERE i.\"unique\" = 1 AND i.partial = 0 ORDER BY i.seq, x.seqno";
-    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(sql).map_err(map_driver_error)?;
     let parts: Vec<(String, Option<String>)> = statement
         .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))
         .and_then(Iterator::collect)
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let of_one_index = parts.chunk_by(|(name, _), (other, _)| name == other);
     let found = of_one_index.filter_map(|parts| {
         // An expression has no column name.
@@ -191,7 +191,7 @@ fn collations(connection: &Connection, table: &str) -> Result<BTreeMap<String, S
 fn definition(connection: &Connection, table: &str) -> Result<String, EngineError> {
     let sql = "SELECT sql FROM sqlite_schema WHERE type = 'table' AND name = ?1";
     let found = connection.query_row(sql, [table], |row| row.get(0)).optional();
-    Ok(found.map_err(scrub)?.unwrap_or_default())
+    Ok(found.map_err(map_driver_error)?.unwrap_or_default())
 }
 
 /// Splits at commas outside of parentheses.
@@ -217,7 +217,7 @@ fn triggers(connection: &Connection, table: &str) -> Result<Vec<Definition>, Eng
         .prepare_cached(
             "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = ?1 COLLATE NOCASE ORDER BY name",
         )
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let read = |row: &rusqlite::Row<'_>| {
         let sql: String = row.get(1)?;
         let definition_digest = Digest::of_typed("application/vnd.synapsor.trigger.v1+sql", sql.as_bytes());
@@ -229,7 +229,7 @@ fn triggers(connection: &Connection, table: &str) -> Result<Vec<Definition>, Eng
     statement
         .query_map([table], read)
         .and_then(Iterator::collect::<Result<_, _>>)
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 /// Returns foreign keys of all tables that reference this one.
@@ -240,14 +240,17 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<InboundForeign
              FROM sqlite_schema AS s, pragma_foreign_key_list(s.name, 'main') AS f \
              WHERE s.type = 'table' AND f.\"table\" = ?1 COLLATE NOCASE ORDER BY s.name, f.id, f.seq",
         )
-        .map_err(scrub)?;
-    let mut found = statement.query([table]).map_err(scrub)?;
+        .map_err(map_driver_error)?;
+    let mut found = statement.query([table]).map_err(map_driver_error)?;
     let mut references: Vec<(i64, InboundForeignKey)> = Vec::new();
-    while let Some(row) = found.next().map_err(scrub)? {
-        let (name, id): (String, i64) = (row.get(0).map_err(scrub)?, row.get(1).map_err(scrub)?);
-        let column: String = row.get(2).map_err(scrub)?;
+    while let Some(row) = found.next().map_err(map_driver_error)? {
+        let (name, id): (String, i64) = (
+            row.get(0).map_err(map_driver_error)?,
+            row.get(1).map_err(map_driver_error)?,
+        );
+        let column: String = row.get(2).map_err(map_driver_error)?;
         // Absent: the key references the primary key.
-        let referenced: Option<String> = row.get(3).map_err(scrub)?;
+        let referenced: Option<String> = row.get(3).map_err(map_driver_error)?;
         if references
             .last()
             .is_none_or(|(last, reference)| *last != id || reference.table != name)
@@ -256,8 +259,8 @@ fn references(connection: &Connection, table: &str) -> Result<Vec<InboundForeign
                 table: name,
                 columns: Vec::new(),
                 referenced_columns: Vec::new(),
-                on_update: row.get(4).map_err(scrub)?,
-                on_delete: row.get(5).map_err(scrub)?,
+                on_update: row.get(4).map_err(map_driver_error)?,
+                on_delete: row.get(5).map_err(map_driver_error)?,
             };
             references.push((id, reference));
         }
@@ -297,13 +300,13 @@ pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<Schema
             "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type IN ('table', 'view') \
              AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name LIMIT ?1",
         )
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let names: Vec<String> = statement
         .query_map([i64::try_from(TABLES_MAX + 1).unwrap_or(i64::MAX)], |row| {
             row.get(0)
         })
         .and_then(Iterator::collect)
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let tables: Result<_, _> = names
         .iter()
         .take(TABLES_MAX)
@@ -345,23 +348,23 @@ fn defaults(connection: &Connection, table: &str) -> Result<Vec<(String, String)
                 .query_map([table], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
         })
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 fn indexes(connection: &Connection, table: &str) -> Result<Vec<Index>, EngineError> {
     let sql = "SELECT i.name, i.\"unique\", x.name FROM pragma_index_list(?1, 'main') AS i, \
                pragma_index_info(i.name, 'main') AS x ORDER BY i.seq, x.seqno";
-    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
-    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(sql).map_err(map_driver_error)?;
+    let mut found = statement.query([table]).map_err(map_driver_error)?;
     let mut indexes: Vec<Index> = Vec::new();
-    while let Some(row) = found.next().map_err(scrub)? {
-        let name: String = row.get(0).map_err(scrub)?;
-        let column: Option<String> = row.get(2).map_err(scrub)?;
+    while let Some(row) = found.next().map_err(map_driver_error)? {
+        let name: String = row.get(0).map_err(map_driver_error)?;
+        let column: Option<String> = row.get(2).map_err(map_driver_error)?;
         if indexes.last().is_none_or(|last| last.name != name) {
             indexes.push(Index {
                 name,
                 columns: Vec::new(),
-                unique: row.get(1).map_err(scrub)?,
+                unique: row.get(1).map_err(map_driver_error)?,
             });
         }
         if let Some(last) = indexes.last_mut() {
@@ -374,22 +377,25 @@ fn indexes(connection: &Connection, table: &str) -> Result<Vec<Index>, EngineErr
 fn foreign_keys(connection: &Connection, table: &str) -> Result<Vec<ForeignKey>, EngineError> {
     let sql =
         "SELECT id, \"table\", \"from\", \"to\" FROM pragma_foreign_key_list(?1, 'main') ORDER BY id, seq";
-    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
-    let mut found = statement.query([table]).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(sql).map_err(map_driver_error)?;
+    let mut found = statement.query([table]).map_err(map_driver_error)?;
     let mut keys: Vec<ForeignKey> = Vec::new();
-    while let Some(row) = found.next().map_err(scrub)? {
-        let id: i64 = row.get(0).map_err(scrub)?;
+    while let Some(row) = found.next().map_err(map_driver_error)? {
+        let id: i64 = row.get(0).map_err(map_driver_error)?;
         let name = format!("{table}_{id}");
         if keys.last().is_none_or(|last| last.name != name) {
             keys.push(ForeignKey {
                 name,
                 columns: Vec::new(),
                 referenced_schema: SCHEMA.to_owned(),
-                referenced_table: row.get(1).map_err(scrub)?,
+                referenced_table: row.get(1).map_err(map_driver_error)?,
                 referenced_columns: Vec::new(),
             });
         }
-        let (from, to): (String, Option<String>) = (row.get(2).map_err(scrub)?, row.get(3).map_err(scrub)?);
+        let (from, to): (String, Option<String>) = (
+            row.get(2).map_err(map_driver_error)?,
+            row.get(3).map_err(map_driver_error)?,
+        );
         if let Some(last) = keys.last_mut() {
             last.columns.push(from);
             last.referenced_columns.extend(to);

@@ -6,7 +6,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 
 use super::connect::DatabaseFile;
 use super::dialect::{self, SCHEMA};
-use super::error_map::scrub;
+use super::error_map::map_driver_error;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
@@ -32,13 +32,13 @@ pub fn rows_by_number(
 
 fn rows_of(connection: &Connection, plan: &RowPlan, sql: &str) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
     require_schema(&plan.schema)?;
-    let mut statement = connection.prepare_cached(sql).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(sql).map_err(map_driver_error)?;
     let parameters = dialect::key_parameters(plan)?;
     let mut found = statement
         .query(params_from_iter(parameters.iter().map(dialect::bound)))
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let mut rows = Vec::new();
-    while let Some(row) = found.next().map_err(scrub)? {
+    while let Some(row) = found.next().map_err(map_driver_error)? {
         let values = exact_row(row, plan)?;
         // SQL has compared them already; this finds differences that SQL's comparison ignores.
         if plan
@@ -61,7 +61,7 @@ fn exact_row(row: &Row<'_>, plan: &RowPlan) -> Result<Vec<Value>, EngineError> {
     let count = plan.columns.len() + plan.conditions().count();
     let mut values = Vec::with_capacity(count);
     for index in 0..count {
-        let value = dialect::from_sql(row.get_ref(index).map_err(scrub)?);
+        let value = dialect::from_sql(row.get_ref(index).map_err(map_driver_error)?);
         let in_column = |error: EngineError| match plan.columns.get(index) {
             Some(name) => too_large_in(error, name),
             None => error,
@@ -80,7 +80,7 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
             [IDENTITY_TABLE],
             |row| row.get(0),
         )
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     if !has_table {
         let path = file.as_os_str().as_encoded_bytes();
         let digest = Digest::of_typed("application/vnd.synapsor.database-path.v1", path);
@@ -93,7 +93,7 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
     let instance: Option<String> = connection
         .query_row(&sql, [], |row| row.get(0))
         .optional()
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let is_usable = |text: &String| {
         (8..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
@@ -124,11 +124,11 @@ pub fn receipts(
     let mut keys = vec![proposal_id];
     keys.extend(asked.take(KNOWN_RECEIPTS_MAX));
     keys.extend([FIRST_KEY, END_KEY]);
-    let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(&sql).map_err(map_driver_error)?;
     let rows = statement
         .query_map(params_from_iter(keys), receipt_of_row)
-        .map_err(scrub)?;
-    let rows = rows.collect::<Result<_, _>>().map_err(scrub)?;
+        .map_err(map_driver_error)?;
+    let rows = rows.collect::<Result<_, _>>().map_err(map_driver_error)?;
     Ok(FoundReceipts::of(rows, proposal_id))
 }
 
@@ -147,12 +147,15 @@ pub fn receipts_before(
         "SELECT {RECEIPT_COLUMNS} FROM {} {wanted}ORDER BY created_at DESC, proposal_id DESC LIMIT ?1",
         dialect::qualified(table)
     );
-    let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(&sql).map_err(map_driver_error)?;
     let found = match before {
         None => statement.query_map([rows_max], receipt_of_row),
         Some(mark) => statement.query_map((rows_max, &mark.created_at, &mark.proposal_id), receipt_of_row),
     };
-    found.map_err(scrub)?.collect::<Result<_, _>>().map_err(scrub)
+    found
+        .map_err(map_driver_error)?
+        .collect::<Result<_, _>>()
+        .map_err(map_driver_error)
 }
 
 /// Returns receipts ordered by time, oldest first.
@@ -166,11 +169,11 @@ pub fn receipts_since(
         "SELECT {RECEIPT_COLUMNS} FROM {} WHERE created_at >= ?1 ORDER BY created_at, proposal_id LIMIT ?2",
         dialect::qualified(table)
     );
-    let mut statement = connection.prepare_cached(&sql).map_err(scrub)?;
+    let mut statement = connection.prepare_cached(&sql).map_err(map_driver_error)?;
     let found = statement
         .query_map((from, rows_max), receipt_of_row)
-        .map_err(scrub)?;
-    found.collect::<Result<_, _>>().map_err(scrub)
+        .map_err(map_driver_error)?;
+    found.collect::<Result<_, _>>().map_err(map_driver_error)
 }
 
 /// The columns of a receipt in the order of [`receipt_of_row`] and of the insert.

@@ -5,7 +5,7 @@ use rusqlite::Connection;
 use synapsor_domain::writeback::receipt_table_ddl;
 
 use super::dialect::SCHEMA;
-use super::error_map::scrub;
+use super::error_map::map_driver_error;
 use super::sql::{self, Token};
 use synapsor_source::{EngineError, EngineErrorKind};
 
@@ -57,7 +57,7 @@ fn stored(connection: &Connection, table: &str) -> Result<Vec<Stored>, EngineErr
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_map([table], read)?.collect())
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 fn differences(
@@ -185,9 +185,11 @@ fn table_difference(tokens: &[Token]) -> String {
 fn shares_pages(connection: &Connection, stored: &[Stored]) -> Result<bool, EngineError> {
     let mut statement = connection
         .prepare_cached("SELECT count(*) FROM main.sqlite_schema WHERE rootpage = ?1")
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     for page in stored.iter().map(|one| one.root_page).filter(|page| *page != 0) {
-        let count: i64 = statement.query_row([page], |row| row.get(0)).map_err(scrub)?;
+        let count: i64 = statement
+            .query_row([page], |row| row.get(0))
+            .map_err(map_driver_error)?;
         if count != 1 {
             return Ok(true);
         }
@@ -201,7 +203,7 @@ pub fn has_shared_pages(connection: &Connection) -> Result<bool, EngineError> {
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row([], |row| row.get(0)))
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 /// Whether another object would be found instead of the table, or code of another file could run.
@@ -212,5 +214,5 @@ fn is_hidden(connection: &Connection, table: &str) -> Result<bool, EngineError> 
     connection
         .prepare_cached(sql)
         .and_then(|mut statement| statement.query_row([table], |row| row.get(0)))
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }

@@ -20,7 +20,7 @@ use crate::transaction::{
 };
 use crate::violation::{LookError, RECEIPT_DIFFERS};
 use synapsor_engine::sqlite::connect::{DatabaseFile, LOCK_TIMEOUT, OpenFiles, Opened, StatementDeadline};
-use synapsor_engine::sqlite::error_map::{is_unique_violation, scrub};
+use synapsor_engine::sqlite::error_map::{is_unique_violation, map_driver_error};
 use synapsor_engine::sqlite::{dialect, inspect, read};
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
@@ -97,9 +97,11 @@ pub(super) fn open(
                     .note(action, schema, table, row);
             },
         ))
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     deadline.set(TRANSACTION_TIMEOUT);
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(scrub)?;
+    connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(map_driver_error)?;
     // The file may have been replaced while this connection waited for the lock.
     files.check_in_place(file)?;
     let identity = read::identity(&connection, file)?;
@@ -107,7 +109,7 @@ pub(super) fn open(
         .query_row("SELECT strftime('%Y-%m-%dT%H:%M:%fZ', 'now')", [], |row| {
             row.get(0)
         })
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let now = now
         .parse()
         .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
@@ -407,7 +409,10 @@ impl Transaction for SqliteTransaction {
                 .take()
                 .ok_or_else(|| CommitError::Doubt(ended()))?;
             session.deadline.clear();
-            let committed = session.connection.execute_batch("COMMIT").map_err(scrub);
+            let committed = session
+                .connection
+                .execute_batch("COMMIT")
+                .map_err(map_driver_error);
             match (committed, session.connection.is_autocommit()) {
                 // If the file was replaced, the commit is looked for in the replacement.
                 (Ok(()), true) => session
@@ -461,10 +466,10 @@ pub(super) fn update(
         parameters.push(dialect::to_sql(&guard.value)?);
     }
     let sql = super::update::update_row(plan, set, guard, now);
-    let mut statement = connection.prepare(&sql).map_err(scrub)?;
+    let mut statement = connection.prepare(&sql).map_err(map_driver_error)?;
     let changed = statement
         .execute(params_from_iter(parameters.iter().map(dialect::bound)))
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     Ok(u64::try_from(changed).unwrap_or(u64::MAX))
 }
 
@@ -509,14 +514,14 @@ fn target_row(
     };
     let mut statement = connection
         .prepare(&inspect::select_row_number(plan, name))
-        .map_err(scrub)?;
+        .map_err(map_driver_error)?;
     let parameters = dialect::key_parameters(plan)?;
     let numbers = statement
         .query_map(params_from_iter(parameters.iter().map(dialect::bound)), |row| {
             row.get(0)
         })
-        .map_err(scrub)?;
-    let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().map_err(scrub)?;
+        .map_err(map_driver_error)?;
+    let numbers: Vec<i64> = numbers.collect::<Result<_, _>>().map_err(map_driver_error)?;
     // With none or several rows, no row may change.
     Ok(match numbers[..] {
         [row] => ExpectedChange::Numbered {
@@ -548,7 +553,7 @@ pub(super) fn insert(session: &SqliteTxConn, receipt: &StoredReceipt) -> Result<
         Ok(1) => {}
         Ok(_) => return Err(surprise("the receipt was not inserted")),
         Err(error) if is_unique_violation(&error) => return Err(RecordError::Exists),
-        Err(error) => return Err(RecordError::Engine(scrub(error))),
+        Err(error) => return Err(RecordError::Engine(map_driver_error(error))),
     }
     if connection.total_changes() - total_before != 1 || seen() - seen_before != 1 {
         return Err(surprise("the receipt's insert changed something else"));

@@ -10,6 +10,9 @@ use super::source::Source;
 
 static LINK: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\]\(([^)\s]+)\)").expect("a literal"));
 static CODE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"`([^`]+)`").expect("a literal"));
+/// A directory of source code in the tree.
+static DIR: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^[\w.-]+/(?:src|tests)(?:/[\w.-]+)*/?$").expect("a literal"));
 /// A path in the tree: has a slash and a known ending, perhaps with a line or an item behind it.
 static PATH: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"^([\w.-]+(?:/[\w.-]+)+\.(?:rs|md|sh|sql|proto|toml))(?:::(\w+))?$").expect("a literal")
@@ -41,6 +44,9 @@ pub(super) fn check(root: &Path, path: &Path, text: &str, sources: &[Source], fo
         }
         for code in CODE.captures_iter(line).map(|captures| captures[1].to_owned()) {
             let Some(captures) = PATH.captures(&code) else {
+                if DIR.is_match(&code) && !root.join(&code).exists() {
+                    broken(format!("directory `{code}` does not exist"));
+                }
                 continue;
             };
             let file = &captures[1];

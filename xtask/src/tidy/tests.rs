@@ -74,7 +74,7 @@ fn references_must_resolve() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let sources = [source("xtask/src/main.rs", "fn main() {}\n")];
     let text = "[ok](README.md) [no](missing.md) [out](https://example.com)\n\
-        `xtask/src/main.rs::main` `xtask/src/main.rs::absent` `xtask/src/absent.rs`\n\
+        `xtask/src/main.rs::main` `xtask/src/main.rs::absent` `xtask/src/absent.rs` `xtask/src/none` `xtask/src/tidy`\n\
         ```\n[in a block](missing.md)\n```\n";
     let mut found = Vec::new();
     links::check(&root, Path::new("page.md"), text, &sources, &mut found);
@@ -85,6 +85,7 @@ fn references_must_resolve() {
             "link `missing.md` does not resolve",
             "`absent` is not a function of xtask/src/main.rs",
             "file `xtask/src/absent.rs` does not exist",
+            "directory `xtask/src/none` does not exist",
         ]
     );
 }

@@ -58,7 +58,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         json!(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)),
     );
     if args.keep {
-        facts.insert("folder".to_owned(), json!(workspace.dir().to_string_lossy()));
+        facts.insert("dir".to_owned(), json!(workspace.dir().to_string_lossy()));
     }
     if context.global.json {
         output::json(&facts)?;

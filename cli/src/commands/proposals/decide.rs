@@ -106,7 +106,7 @@ fn say_approved(looked: &ProposalView, approved: &Approved) -> Result<(), ExitEr
         approved.person, approved.role, approved.key_id
     ))?;
     output::line(format!("  decision   {}", approved.decision_digest))?;
-    output::line(format!("    valid      until {}", approved.expires_at))?;
+    output::line(format!("  valid      until {}", approved.expires_at))?;
     output::line(format!(
         "  approvals  {} of {}, now {}",
         approved.approvals, approved.quorum, approved.state

@@ -245,7 +245,7 @@ async fn writer_side(
     for link in &links {
         let mut writer = WriterClient::at(link);
         if args.check_db {
-            probes.extend(context.unless_stopped(writer.probe()).await?);
+            probes.extend(context.unless_stopped(writer.preflight()).await?);
         } else {
             variables.push(answered(writer.address()));
         }

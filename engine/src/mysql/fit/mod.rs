@@ -66,7 +66,7 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             Ok(Value::exact(Kind::Dec, exact))
         }
         (ColumnType::Float { is_scaled: true, .. }, _) => {
-            Err(FitError::Because("a float that is declared with digits rounds"))
+            Err(FitError::Because("FLOAT(M,D) and DOUBLE(M,D) round values"))
         }
         (
             ColumnType::Float {

@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use synapsor_domain::foreign_code::Acknowledged;
 
 use synapsor_engine::sqlite::dialect::SCHEMA;
-use synapsor_engine::sqlite::error_map::scrub;
+use synapsor_engine::sqlite::error_map::map_driver_error;
 use synapsor_engine::sqlite::{inspect, read, receipts};
 use synapsor_source::{EngineError, RowPlan, StoredReceipt};
 
@@ -174,7 +174,7 @@ fn check_settings(connection: &Connection) -> Result<(), LookError> {
         return changed("journal_mode");
     }
     for (switch, value, name) in SWITCHES {
-        if connection.db_config(switch).map_err(scrub)? != value {
+        if connection.db_config(switch).map_err(map_driver_error)? != value {
             return changed(name);
         }
     }
@@ -191,7 +191,7 @@ fn setting(connection: &Connection, name: &str) -> Result<String, EngineError> {
                 _ => String::new(),
             })
         })
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 fn definitions(connection: &Connection, target: &str, receipts: &str) -> Result<Definitions, EngineError> {
@@ -206,7 +206,7 @@ fn definitions(connection: &Connection, target: &str, receipts: &str) -> Result<
                 })?
                 .collect()
         })
-        .map_err(scrub)
+        .map_err(map_driver_error)
 }
 
 #[cfg(test)]
