@@ -254,7 +254,10 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
     place.write("call.json", &json!({"invoice_id": "none"}).to_string())?;
     let (text, _) = rejected(&place, INSPECT)?;
     assert!(text.contains("cause     ROW_NOT_FOUND"), "{text}");
-    assert!(text.contains("writeback doctor --check-db"), "{text}");
+    assert!(
+        text.contains("fix: change the call as the message says"),
+        "{text}"
+    );
     Ok(())
 }
 
