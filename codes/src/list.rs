@@ -1199,7 +1199,7 @@ error_codes! {
         ReceiptTableUnfit = "RECEIPT_TABLE_UNFIT";
         /// A source holds receipts of a retired writer key that are not in the log.
         ReceiptUnproven = "RECEIPT_UNPROVEN";
-        /// A COMMIT left another version of the row than the one checked.
+        /// After the COMMIT the row differs from the checked version.
         RowChangedInCommit = "ROW_CHANGED_IN_COMMIT";
         /// Row security filters a table for the account.
         RowSecurity = "ROW_SECURITY";

@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn digest_has_one_spelling() {
+    fn rejects_other_spellings_of_a_digest() {
         let digest = Digest::of(ObjectKind::Proposal, b"{}");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!(digest.to_string().to_uppercase().parse::<Digest>().is_err());

@@ -69,7 +69,7 @@ fn listen(interrupted: CancellationToken) -> anyhow::Result<()> {
             }
         });
         IS_INTERRUPTED.store(true, Ordering::Relaxed);
-        eprintln!("interrupted: every process is ended; later messages about them are not findings");
+        eprintln!("interrupted: ending all processes; ignore their later messages");
         interrupted.cancel();
         kill_descendants();
         thread::sleep(LAST);

@@ -145,7 +145,7 @@ fn long_value_is_cut_and_named() {
 }
 
 #[test]
-fn long_change_reads_where_it_differs() {
+fn long_change_shows_only_differing_parts() {
     let before = "Быстрая лиса прыгает. ".repeat(500);
     let after =
         before

@@ -47,7 +47,7 @@ pub fn status_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
     })
 }
 
-/// Returns why the proposal ended: the operator's words of a rejection, else the writer's reason.
+/// Returns why the proposal ended: the operator's reason of a rejection, otherwise the writer's reason.
 fn reason(record: &Json) -> Json {
     let of_operator = record
         .pointer("/proposal/rejection_reason")

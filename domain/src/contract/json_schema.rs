@@ -38,7 +38,7 @@ pub fn json_schema() -> Json {
             "result_format": described(json!({"enum": [1, 2], "default": 1}), "Shape of results."),
             "strict": described(json!({"type": "boolean", "default": true}), "false lets unknown keys pass."),
             "storage": closed(json!({
-                "sqlite_path": text("Where the ledger keeps its store. Default ./.synapsor/local.db."),
+                "sqlite_path": text("Path of the ledger store. Default ./.synapsor/local.db."),
             }), &[]),
             "sources": named(IDENTIFIER, "#/$defs/source", "Databases by name."),
             "trusted_context": reference("context"),
@@ -75,7 +75,7 @@ fn source() -> Json {
             "read_url_env": env("Variable that holds the reader's URL."),
             "write_url_env": env("Variable that holds the writer's URL; needed for direct writeback."),
             "read_only": flag("This program itself never writes here."),
-            "statement_timeout_ms": positive("Milliseconds that one statement may take."),
+            "statement_timeout_ms": positive("Statement timeout, in milliseconds."),
             "max_connections": positive("Database connections that one process opens at most, up to 256. Default 16."),
             "ssl": ssl(),
             "receipt_schema": identifier("Schema of the receipt table. Default: postgres `public`, mysql the URL's database."),

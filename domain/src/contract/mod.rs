@@ -65,7 +65,7 @@ pub enum Mode {
     Shadow,
     /// Proposals that operators approve and the writer applies.
     Review,
-    /// Decided by a hosted control plane; no process runs it.
+    /// Proposals that a hosted control plane decides. No process runs this mode.
     Cloud,
 }
 

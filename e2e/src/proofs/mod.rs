@@ -69,7 +69,7 @@ pub async fn run(name: &str, plan: Plan) -> anyhow::Result<Json> {
         _ => bail!("there is no proof `{name}`; there are {}", NAMES.join(", ")),
     };
     let mut summary = summary.unwrap_or_else(|error| {
-        println!("VIOLATION {name} did not come to its end: {error:#}");
+        println!("VIOLATION {name} did not finish: {error:#}");
         json!({ "proof": name, "violations": 1, "error": error.root_cause().to_string(), "seed": plan.seed })
     });
     summary["cases"] = json!(counted(&summary));
@@ -95,7 +95,7 @@ const COUNTED: [&str; 15] = [
     "process_restarts",
 ];
 
-/// Returns how many cases ran, over all engines: a proof whose cases are lost must not pass.
+/// Returns the number of cases that ran, over all engines. A proof that lost cases must fail.
 pub fn cases(summary: &Json) -> u64 {
     summary.get("cases").and_then(Json::as_u64).unwrap_or_default()
 }

@@ -36,7 +36,7 @@ impl Authenticator {
         match (self, given) {
             (Self::Open, _) => Ok(Caller::Anonymous),
             (Self::Static(tokens), given) => given
-                .and_then(|given| tokens.find_caller(given).ok_or("no static token has this value"))
+                .and_then(|given| tokens.find_caller(given).ok_or("unknown static token"))
                 .map_err(|reason| Box::new(no_token(reason, "Bearer"))),
             (Self::Issued(tokens), Err(reason)) => {
                 Err(Box::new(no_token(reason, &tokens.challenge(None, None))))

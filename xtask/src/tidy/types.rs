@@ -1,4 +1,4 @@
-//! Type names that mean one thing, and a module doc on every file.
+//! Checks for duplicate type names and missing module docs.
 
 use std::collections::BTreeMap;
 

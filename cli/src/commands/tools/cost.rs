@@ -1,4 +1,4 @@
-//! Size of a tool list for the model that reads it. Pure.
+//! Computes the size of a tool list, in bytes and estimated tokens.
 
 use serde_json::{Value as Json, json};
 use synapsor_domain::contract::ResultFormat;

@@ -118,7 +118,7 @@ fn only_the_oldest_logs_of_ended_processes_are_removed() {
     assert_eq!(left, [true, true, true, false, false]);
     assert!(live.exists() && live_older.exists());
 
-    // Either of the child and its supervisor holds the lock.
+    // The child or its supervisor holds the lock.
     drop(log);
     remove_all_but(dir.path(), 0);
     assert_eq!(list(dir.path()).unwrap().len(), 2);

@@ -9,7 +9,7 @@ const HOURS_2: i64 = 2 * 3_600_000;
 /// From [`NOW`] to 2038-01-19T03:14:08Z, one second past the end of 32-bit time.
 const TO_2038: i64 = 2_147_483_648_000 - NOW;
 
-/// Stepped clocks: writer, database, ledger.
+/// Clocks that the test stepped, in the order writer, database, ledger.
 type Stepped = [bool; 3];
 
 const ALL: [Stepped; 8] = [

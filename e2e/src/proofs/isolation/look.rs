@@ -225,15 +225,15 @@ fn kind_of(target: &str, places: &Places) -> Kind {
         Kind::Log
     } else if Path::new(plain).starts_with(&places.folder) {
         Kind::Own
-    } else if handed_down().iter().any(|t| t == target) {
+    } else if inherited_descriptors().iter().any(|t| t == target) {
         Kind::Inherited
     } else {
         Kind::Other
     }
 }
 
-/// Files that this process leaves open for its children.
-fn handed_down() -> Vec<String> {
+/// Returns the file descriptors that child processes inherit.
+fn inherited_descriptors() -> Vec<String> {
     const CLOSE_ON_EXEC: u32 = 0o2_000_000;
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc/self/fd").into_iter().flatten().flatten() {

@@ -161,7 +161,7 @@ impl Disk {
         self.wait_for("break.done")
     }
 
-    /// Copies the writer's files into the directory below; the writer has exited by now.
+    /// Copies the files of the exited writer to the real state directory.
     fn keep(&self) -> anyhow::Result<()> {
         self.wait_for("ended")?;
         copy_all(&self.signals.join("kept"), &self.state)

@@ -119,7 +119,7 @@ pub async fn read(
         .into_iter()
         .next()
         .and_then(|row| row.into_iter().next().flatten());
-    let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "the description of a table's code");
+    let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "code of the table not readable");
     let found: Description = serde_json::from_str(&text.ok_or_else(unreadable)?).map_err(|_| unreadable())?;
     Ok(TableCode {
         code: found.code.iter().filter_map(DescribedCode::foreign).collect(),
