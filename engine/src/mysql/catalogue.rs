@@ -1,6 +1,7 @@
 //! Lists every table that the account sees, with its metadata for operators.
 
 use super::column::ColumnType;
+use super::connect::TEMPORARY_TABLE;
 use super::inspect::{Described, Shapes};
 use super::session::{BindValue, MysqlConn, MysqlStatementError};
 use synapsor_source::SchemaCatalog;
@@ -28,7 +29,7 @@ pub async fn catalogue(
     let sql = format!(
         "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN \
          ('information_schema', 'mysql', 'performance_schema', 'sys') AND (? = '' OR TABLE_SCHEMA = ?) \
-         ORDER BY TABLE_SCHEMA, TABLE_NAME LIMIT {}",
+         AND TABLE_TYPE <> '{TEMPORARY_TABLE}' ORDER BY TABLE_SCHEMA, TABLE_NAME LIMIT {}",
         TABLES_MAX + 1
     );
     let wanted = BindValue::Text(schema.unwrap_or_default().to_owned());

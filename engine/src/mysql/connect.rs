@@ -52,6 +52,9 @@ pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
 
 /// The catalog's type of a table that runs no code when it is read, unlike a view.
 pub const BASE_TABLE: &str = "BASE TABLE";
+/// The catalog's type of a temporary table of the connection. MariaDB lists them since 11.2, beside a table of the same
+/// name; columns, indexes and keys are those of the other table.
+pub const TEMPORARY_TABLE: &str = "TEMPORARY";
 
 /// Server product: MySQL or MariaDB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use synapsor_domain::writeback::{MYSQL_ROUTINES, MYSQL_TABLE_CATALOGUE};
 
 use super::closed_form;
 use super::column::{self, BINARY_COLLATION, ColumnType};
+use super::connect::TEMPORARY_TABLE;
 use super::dialect;
 use super::foreign_code::{self, TriggerRow};
 use super::routines::{DEPTH_MAX, Routines};
@@ -280,7 +281,8 @@ fn describe(
 ) -> Result<Described, EngineError> {
     let mut lines = lines(rows)?;
     let mut of = |what: &str| lines.remove(what).unwrap_or_default();
-    let tables = of("table");
+    let mut tables = of("table");
+    tables.retain(|line| line.text(1) != TEMPORARY_TABLE);
     let [listed] = &tables[..] else {
         return Err(EngineError::new(EngineErrorKind::NotFound, "no such table"));
     };
@@ -550,4 +552,35 @@ fn foreign_keys(lines: &[Line]) -> Vec<ForeignKey> {
         }
     }
     keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(kind: &str) -> Cells {
+        let texts = [
+            Some("table"),
+            Some("t"),
+            Some(kind),
+            Some("InnoDB"),
+            None,
+            None,
+            None,
+            Some("0"),
+        ];
+        Cells::of(&texts)
+    }
+
+    #[test]
+    fn temporary_table_of_the_connection_is_not_described() {
+        let seen = |kinds: &[&str]| {
+            let rows: Vec<Cells> = kinds.iter().map(|kind| table(kind)).collect();
+            describe("s", "t", &rows, None).map(|found| found.shape.traits.clone())
+        };
+        let alone = seen(&["BASE TABLE"]).unwrap();
+        assert_eq!(seen(&["TEMPORARY", "BASE TABLE"]).unwrap(), alone);
+        assert!(seen(&["VIEW", "TEMPORARY"]).unwrap().contains(&"view".to_owned()));
+        assert_eq!(seen(&["TEMPORARY"]).unwrap_err().kind, EngineErrorKind::NotFound);
+    }
 }

@@ -10,7 +10,7 @@ use sqlx::{Arguments as _, AssertSqlSafe, Either, MySqlConnection, Row as _, Val
 use synapsor_domain::digest::Digest;
 use tokio_stream::StreamExt as _;
 
-use super::connect::MysqlServerInfo;
+use super::connect::{MysqlServerInfo, TEMPORARY_TABLE};
 use super::error_map::{is_answer, is_duplicate, is_lost, is_right_missing, map_driver_error};
 use super::settings::Settings;
 use crate::driver;
@@ -40,6 +40,13 @@ impl From<String> for BindValue {
 pub struct Cells(Vec<Option<Vec<u8>>>);
 
 impl Cells {
+    /// A row of these texts.
+    #[cfg(test)]
+    pub fn of(texts: &[Option<&str>]) -> Self {
+        let bytes = |text: &Option<&str>| text.map(|text| text.as_bytes().to_vec());
+        Self(texts.iter().map(bytes).collect())
+    }
+
     /// The bytes of a cell; `None` for NULL.
     pub fn bytes(&self, at: usize) -> Option<&[u8]> {
         self.0.get(at).and_then(Option::as_deref)
@@ -186,16 +193,19 @@ impl MysqlConn {
         Ok(Some(cells(row)?.text(1)?))
     }
 
-    /// Returns the catalog's type of a table of this name; `None` if the account sees no such table.
+    /// Returns the catalog's type of a table of this name; `None` if the account sees no such table. Temporary tables
+    /// of the connection do not count.
     pub async fn table_type(
         &mut self,
         schema: &str,
         table: &str,
     ) -> Result<Option<String>, MysqlStatementError> {
-        let sql =
-            "SELECT TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+        let sql = format!(
+            "SELECT TABLE_TYPE FROM information_schema.TABLES \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND TABLE_TYPE <> '{TEMPORARY_TABLE}'"
+        );
         let args = [schema, table].map(|text| BindValue::Text(text.to_owned()));
-        let found = self.rows(sql, args.into()).await?;
+        let found = self.rows(&sql, args.into()).await?;
         Ok(found.first().map(|row| row.text(0)).transpose()?)
     }
 
