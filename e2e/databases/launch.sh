@@ -50,7 +50,7 @@ initialise() {
       set -- "$(postgres_folder "$engine" "$top")/initdb" -D "$at/data" -U postgres --pwfile="$at/owner.secret" \
         --auth=scram-sha-256 -E UTF8 --locale=C.UTF-8 -N
       ;;
-    mariadb)
+    mariadb*)
       set -- "$top/usr/bin/mariadb-install-db" --no-defaults --basedir="$top/usr" --datadir="$at/data" \
         --auth-root-authentication-method=normal --skip-test-db --skip-name-resolve --force
       ;;
@@ -79,7 +79,7 @@ launch() {
       ;;
     *)
       local own=(--mysqlx=OFF --secure-file-priv=NULL) program=mysqld
-      [ "$engine" != mariadb ] || own=() program=mariadbd
+      [ "$engine" = mysql ] || own=() program=mariadbd
       set -- "$top/usr/sbin/$program" --no-defaults --basedir="$top/usr" --datadir="$at/data" \
         --bind-address=127.0.0.1 --port="$port" --socket=s --pid-file=pid --skip-name-resolve \
         --max-connections=400 --init-file="$at/owner.secret" "${own[@]}" "$@"

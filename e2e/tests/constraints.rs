@@ -18,7 +18,7 @@ struct Case {
 }
 
 fn cases(engine: Engine, database: &Database) -> Vec<Case> {
-    let is_postgres = matches!(engine, Engine::Postgres | Engine::Postgres18);
+    let is_postgres = matches!(engine, Engine::Postgres);
     let table = if is_postgres {
         format!("{}.invoices", database.schema())
     } else {

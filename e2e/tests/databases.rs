@@ -1,7 +1,7 @@
 //! Database servers of the tests: fresh databases, least-privilege accounts, and servers that survive a kill.
 
 use synapsor_domain::writeback::GrantTarget;
-use synapsor_e2e::databases::{Engine, PrivateServer, Server, Session};
+use synapsor_e2e::databases::{Engine, EngineVersion, PrivateServer, Server, Session};
 
 fn target(schema: &str) -> GrantTarget {
     let columns = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect();
@@ -13,16 +13,26 @@ fn target(schema: &str) -> GrantTarget {
     }
 }
 
-fn roles_have_exactly_their_rights(engine: Engine) -> anyhow::Result<()> {
-    let Some(server) = Server::of(engine)? else {
+fn on_every_server_of(
+    engine: Engine,
+    test: impl Fn(EngineVersion) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut versions = EngineVersion::SERVERS
+        .into_iter()
+        .filter(|version| version.engine == engine);
+    versions.try_for_each(test)
+}
+
+fn roles_have_exactly_their_rights(version: EngineVersion) -> anyhow::Result<()> {
+    let Some(server) = Server::of(version)? else {
         return Ok(());
     };
     let database = server.database()?;
     database.execute("CREATE TABLE items (id INT PRIMARY KEY, amount INT NOT NULL, hidden INT)")?;
     database.execute("INSERT INTO items VALUES (1, 10, 5)")?;
     let roles = database.prepare_writeback(vec![target(database.schema())])?;
-    let reader = Session::new(engine, roles.read_url.clone());
-    let writer = Session::new(engine, roles.write_url.clone());
+    let reader = Session::new(version.engine, roles.read_url.clone());
+    let writer = Session::new(version.engine, roles.write_url.clone());
     for role in [&reader, &writer] {
         assert_eq!(role.value("SELECT amount FROM items")?, "10");
         for sql in [
@@ -30,51 +40,50 @@ fn roles_have_exactly_their_rights(engine: Engine) -> anyhow::Result<()> {
             "DELETE FROM items",
             "UPDATE items SET id = 2",
         ] {
-            assert!(role.execute(sql).is_err(), "{engine}: {sql}");
+            assert!(role.execute(sql).is_err(), "{version}: {sql}");
         }
     }
     assert!(reader.execute("UPDATE items SET amount = 11").is_err());
     writer.execute("UPDATE items SET amount = 11")?;
     assert_eq!(database.value("SELECT amount FROM items")?, "11");
     let wrong = roles.read_url.replacen(&roles.reader, &roles.writer, 1);
-    let session = Session::new(engine, wrong);
+    let session = Session::new(version.engine, wrong);
     assert!(
         session.execute("SELECT 1").is_err(),
-        "{engine} accepted a wrong password"
+        "{version} accepted a wrong password"
     );
     Ok(())
 }
 
 #[test]
 fn postgres_roles_have_exactly_their_rights() -> anyhow::Result<()> {
-    roles_have_exactly_their_rights(Engine::Postgres)?;
-    roles_have_exactly_their_rights(Engine::Postgres18)
+    on_every_server_of(Engine::Postgres, roles_have_exactly_their_rights)
 }
 
 #[test]
 fn mysql_roles_have_exactly_their_rights() -> anyhow::Result<()> {
-    roles_have_exactly_their_rights(Engine::Mysql)
+    on_every_server_of(Engine::Mysql, roles_have_exactly_their_rights)
 }
 
 #[test]
 fn mariadb_roles_have_exactly_their_rights() -> anyhow::Result<()> {
-    roles_have_exactly_their_rights(Engine::Mariadb)
+    on_every_server_of(Engine::Mariadb, roles_have_exactly_their_rights)
 }
 
 #[test]
 fn dropped_database_removes_its_roles() -> anyhow::Result<()> {
-    for &engine in Engine::SERVERS {
-        let Some(server) = Server::of(engine)? else {
+    for version in EngineVersion::SERVERS {
+        let Some(server) = Server::of(version)? else {
             continue;
         };
         let database = server.database()?;
         database.execute("CREATE TABLE items (id INT PRIMARY KEY, amount INT)")?;
         let roles = database.prepare_writeback(vec![target(database.schema())])?;
-        let session = Session::new(engine, roles.read_url);
+        let session = Session::new(version.engine, roles.read_url);
         session.execute("SELECT 1")?;
         drop(database);
         session.close();
-        assert!(session.execute("SELECT 1").is_err(), "{engine}");
+        assert!(session.execute("SELECT 1").is_err(), "{version}");
     }
     Ok(())
 }

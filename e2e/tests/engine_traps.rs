@@ -154,7 +154,7 @@ fn waiting(engine: Engine, owner: &Session, role: &str) -> anyhow::Result<Vec<St
              JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id \
              WHERE p.user = '{role}' AND t.trx_state = 'LOCK WAIT'"
         ),
-        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => format!(
+        Engine::Postgres | Engine::Sqlite => format!(
             "SELECT pid::text FROM pg_stat_activity WHERE usename = '{role}' AND wait_event_type = 'Lock'"
         ),
     };
@@ -236,7 +236,7 @@ async fn broken_connection_leaves_exactly_one_effect() -> anyhow::Result<()> {
             for session in sessions {
                 owner.execute(&match engine {
                     Engine::Mysql | Engine::Mariadb => format!("KILL CONNECTION {session}"),
-                    Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+                    Engine::Postgres | Engine::Sqlite => {
                         format!("SELECT pg_terminate_backend({session})")
                     }
                 })?;

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::CliFixture;
-use synapsor_e2e::databases::{Engine, Server};
+use synapsor_e2e::databases::{Engine, EngineVersion, Server};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::operator::OperatorClient;
@@ -23,15 +23,15 @@ where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let mut failures = Vec::new();
-    for &engine in Engine::SERVERS {
-        let Some(server) = Server::of(engine)? else {
+    for version in EngineVersion::SERVERS {
+        let Some(server) = Server::of(version)? else {
             continue;
         };
         // A separate task, so that a failed assertion does not skip the other servers.
         match tokio::spawn(test(server)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => failures.push(format!("{engine}: {error:#}")),
-            Err(_) => failures.push(format!("{engine}: see the panic above")),
+            Ok(Err(error)) => failures.push(format!("{version}: {error:#}")),
+            Err(_) => failures.push(format!("{version}: see the panic above")),
         }
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
@@ -201,7 +201,7 @@ async fn timestamp_guard_uses_microseconds_and_advances() -> anyhow::Result<()> 
         let moved = format!(
             "UPDATE tickets SET updated_at = updated_at + INTERVAL {} WHERE id = {TICKET}",
             match server.engine {
-                Engine::Postgres | Engine::Postgres18 => "'1 microsecond'",
+                Engine::Postgres => "'1 microsecond'",
                 Engine::Mysql | Engine::Mariadb | Engine::Sqlite => "1 MICROSECOND",
             }
         );

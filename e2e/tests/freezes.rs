@@ -15,7 +15,7 @@ use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::until;
-use synapsor_e2e::databases::{Engine, Server};
+use synapsor_e2e::databases::{EngineVersion, Server};
 use synapsor_e2e::deployment::{Deployment, Person};
 use synapsor_e2e::operator::{
     OperatorClient, Subject, freeze, lift, seal_decision, seal_freeze, seal_lift, seal_order,
@@ -263,11 +263,11 @@ async fn withheld_freeze_still_stops_writers_on_sqlite() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn withheld_freeze_still_stops_writers_on_servers() -> anyhow::Result<()> {
-    for &engine in Engine::SERVERS {
-        if let Some(server) = Server::of(engine)? {
+    for version in EngineVersion::SERVERS {
+        if let Some(server) = Server::of(version)? {
             withheld(Deployment::on(Build::Plain, &server)?)
                 .await
-                .with_context(|| engine.to_string())?;
+                .with_context(|| version.to_string())?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::signing::SigningKey;
 use synapsor_e2e::cli::CliFixture;
-use synapsor_e2e::databases::{Engine, Server};
+use synapsor_e2e::databases::{EngineVersion, Server};
 use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::receipt_row;
 
@@ -18,18 +18,18 @@ const EXIT_ORPHAN: i32 = 14;
 /// Runs a test on SQLite and on every available server, to the end on each, and names those on which it failed.
 fn on_every_engine(test: impl Fn(CliFixture) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut failures = Vec::new();
-    let mut run = |engine: Engine, place: anyhow::Result<CliFixture>| {
+    let mut run = |version: EngineVersion, place: anyhow::Result<CliFixture>| {
         if let Err(error) = place.and_then(&test) {
-            failures.push(format!("{engine}: {error:#}"));
+            failures.push(format!("{version}: {error:#}"));
         }
     };
-    run(Engine::Sqlite, CliFixture::new());
-    for &engine in Engine::SERVERS {
-        if let Some(server) = Server::of(engine)? {
+    run(EngineVersion::SQLITE, CliFixture::new());
+    for version in EngineVersion::SERVERS {
+        if let Some(server) = Server::of(version)? {
             let place = server
                 .database()
                 .and_then(|database| CliFixture::over(database, &Fixture::billing()));
-            run(engine, place);
+            run(version, place);
         }
     }
     ensure!(failures.is_empty(), "{}", failures.join("\n"));

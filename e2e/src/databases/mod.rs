@@ -4,8 +4,7 @@
 mod client;
 mod database;
 mod private;
-
-use std::fmt;
+mod version;
 
 use anyhow::{Context as _, bail};
 use synapsor_domain::contract;
@@ -13,6 +12,7 @@ use synapsor_domain::contract;
 pub use client::Session;
 pub use database::{Database, Roles};
 pub use private::{PrivateServer, Variables, program};
+pub use version::{Engine, EngineVersion};
 
 use crate::namespaces::left_out;
 
@@ -20,76 +20,36 @@ use crate::namespaces::left_out;
 const DEMAND: &str = "SYNAPSOR_TEST_DATABASES";
 /// Comma-separated names of servers that may be missing all the same.
 const WAIVED: &str = "SYNAPSOR_TEST_WAIVED";
-
-/// Database products of the tests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Engine {
-    Sqlite,
-    Postgres,
-    /// PostgreSQL 18, where the machine can install it; never required.
-    Postgres18,
-    Mysql,
-    Mariadb,
-}
-
-impl Engine {
-    /// Engines with a server.
-    pub const SERVERS: &[Self] = &[Self::Postgres, Self::Postgres18, Self::Mysql, Self::Mariadb];
-
-    /// Name of the engine in scripts and variables.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-            Self::Postgres18 => "postgres18",
-            Self::Mysql => "mysql",
-            Self::Mariadb => "mariadb",
-        }
-    }
-
-    /// Name of the engine in a contract.
-    pub const fn in_contract(self) -> contract::EngineKind {
-        match self {
-            Self::Sqlite => contract::EngineKind::Sqlite,
-            Self::Postgres | Self::Postgres18 => contract::EngineKind::Postgres,
-            Self::Mysql | Self::Mariadb => contract::EngineKind::Mysql,
-        }
-    }
-
-    /// Quotes a name as the engine does.
-    pub fn quote(self, name: &str) -> String {
-        match self.in_contract() {
-            contract::EngineKind::Mysql => format!("`{}`", name.replace('`', "``")),
-            contract::EngineKind::Postgres | contract::EngineKind::Sqlite => {
-                format!("\"{}\"", name.replace('"', "\"\""))
-            }
-        }
-    }
-}
-
-impl fmt::Display for Engine {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+/// Set to `all` where the servers of `make prove` run too.
+const SERVERS: &str = "SYNAPSOR_TEST_SERVERS";
 
 /// Running server and the URL of its owner.
 #[derive(Debug, Clone)]
 pub struct Server {
     pub engine: Engine,
+    version: EngineVersion,
     url: String,
 }
 
 impl Server {
-    /// Returns the server of an engine; `None`, with a notice, if there is none.
+    /// Returns the server of an engine version; `None`, with a notice, if this run should have one and does not.
     ///
     /// # Errors
     /// A missing server in a run that requires it.
-    pub fn of(engine: Engine) -> anyhow::Result<Option<Self>> {
-        let name = format!("SYNAPSOR_TEST_{}_URL", engine.name().to_uppercase());
+    pub fn of(version: impl Into<EngineVersion>) -> anyhow::Result<Option<Self>> {
+        let version = version.into();
+        let name = format!("SYNAPSOR_TEST_{}_URL", version.name.to_uppercase());
         match variable(&name) {
-            Some(url) => Ok(Some(Self { engine, url })),
-            None => missing(engine, &format!("{name} is not set; `make test` sets it")).map(|()| None),
+            Some(url) => Ok(Some(Self::at(version, url))),
+            None => missing(version, &format!("{name} is not set; `make test` sets it")).map(|()| None),
+        }
+    }
+
+    fn at(version: EngineVersion, url: String) -> Self {
+        Self {
+            engine: version.engine,
+            version,
+            url,
         }
     }
 
@@ -115,7 +75,7 @@ impl Server {
 
     /// Creates one with further options of CREATE DATABASE.
     pub fn database_with(&self, options: &str) -> anyhow::Result<Database> {
-        Database::create(self, options).with_context(|| format!("a database on {}", self.engine))
+        Database::create(self, options).with_context(|| format!("a database on {}", self.version))
     }
 
     /// `host:port` of the server, for a proxy.
@@ -149,9 +109,9 @@ impl Server {
     }
 }
 
-/// Checks whether a run may skip this engine.
-pub fn is_waived(engine: Engine) -> bool {
-    is_among(WAIVED, engine.name())
+/// Checks whether a run may skip the server of this version.
+pub fn is_waived(version: EngineVersion) -> bool {
+    is_among(WAIVED, version.name)
 }
 
 /// Variable of the test's own environment, unless it is empty.
@@ -166,15 +126,19 @@ fn is_among(name: &str, wanted: &str) -> bool {
     variable(name).is_some_and(|value| value.split(',').any(|part| part.trim() == wanted))
 }
 
-/// Reports that an engine is not tested and why; fails if it is required and not waived by name.
-pub fn missing(engine: Engine, reason: &str) -> anyhow::Result<()> {
-    let is_demanded = is_among(DEMAND, "required") && engine != Engine::Postgres18;
-    if is_demanded && !is_waived(engine) {
+/// Reports that a version is not tested and why, unless only `make prove` tests it; fails if it is required and not
+/// waived by name.
+pub fn missing(version: impl Into<EngineVersion>, reason: &str) -> anyhow::Result<()> {
+    let version = version.into();
+    if !version.is_in_every_run && !is_among(SERVERS, "all") {
+        return Ok(());
+    }
+    if is_among(DEMAND, "required") && !is_waived(version) {
         bail!(
-            "{DEMAND} is `required`, {WAIVED} does not name {engine}, and there is no {engine} server: {reason}"
+            "{DEMAND} is `required`, {WAIVED} does not name {version}, and there is no {version} server: {reason}"
         );
     }
-    left_out(format_args!("{engine}: {reason}"));
+    left_out(format_args!("{version}: {reason}"));
     Ok(())
 }
 
@@ -184,10 +148,8 @@ mod tests {
 
     #[test]
     fn role_url_keeps_only_the_server_of_the_owner_url() {
-        let server = Server {
-            engine: Engine::Mariadb,
-            url: "mysql://root:secret@127.0.0.1:3307/mysql?ssl-mode=DISABLED".to_owned(),
-        };
+        let url = "mysql://root:secret@127.0.0.1:3307/mysql?ssl-mode=DISABLED".to_owned();
+        let server = Server::at(EngineVersion::MARIADB, url);
         assert_eq!(server.address(), "127.0.0.1:3307");
         assert_eq!(
             server.url_for(Some(("reader", "word")), "shop"),

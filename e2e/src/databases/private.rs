@@ -5,14 +5,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 
-use super::{Engine, Server, missing};
+use super::{Engine, EngineVersion, Server, missing};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/databases/servers.sh");
 
 /// Server with its own data directory and port; stopped and removed with the value.
 #[derive(Debug)]
 pub struct PrivateServer {
-    engine: Engine,
     folder: tempfile::TempDir,
     options: Vec<String>,
     variables: Variables,
@@ -32,8 +31,8 @@ impl PrivateServer {
     ///
     /// # Errors
     /// A missing server in a run that requires it.
-    pub fn start(engine: Engine, options: &[&str]) -> anyhow::Result<Option<Self>> {
-        Self::start_with(engine, |_| Ok(options.iter().map(|o| (*o).to_owned()).collect()))
+    pub fn start(version: impl Into<EngineVersion>, options: &[&str]) -> anyhow::Result<Option<Self>> {
+        Self::start_with(version, |_| Ok(options.iter().map(|o| (*o).to_owned()).collect()))
     }
 
     /// Starts a server with options that name files. The files are created in the server's directory first, and
@@ -42,22 +41,25 @@ impl PrivateServer {
     /// # Errors
     /// As [`PrivateServer::start`], and files that cannot be created.
     pub fn start_with(
-        engine: Engine,
+        version: impl Into<EngineVersion>,
         prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<Option<Self>> {
-        Self::launch(engine, Variables::default(), prepare)
+        Self::launch(version.into(), Variables::default(), prepare)
     }
 
     /// Starts a server with its usual settings and its own variables, for example for another clock.
     ///
     /// # Errors
     /// As [`PrivateServer::start`].
-    pub fn start_under(engine: Engine, variables: Variables) -> anyhow::Result<Option<Self>> {
-        Self::launch(engine, variables, |_| Ok(Vec::new()))
+    pub fn start_under(
+        version: impl Into<EngineVersion>,
+        variables: Variables,
+    ) -> anyhow::Result<Option<Self>> {
+        Self::launch(version.into(), variables, |_| Ok(Vec::new()))
     }
 
     fn launch(
-        engine: Engine,
+        version: EngineVersion,
         variables: Variables,
         prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>,
     ) -> anyhow::Result<Option<Self>> {
@@ -65,20 +67,19 @@ impl PrivateServer {
             .prefix("synapsor-server-")
             .tempdir_in("/tmp")?;
         let options = prepare(folder.path())?;
-        match start(engine, folder.path(), &options, &variables) {
+        match start(version, folder.path(), &options, &variables) {
             Ok(url) => Ok(Some(Self {
-                engine,
                 folder,
                 options,
                 variables,
-                server: Server { engine, url },
+                server: Server::at(version, url),
             })),
-            Err(reason) => missing(engine, &format!("server for a single test: {reason:#}")).map(|()| None),
+            Err(reason) => missing(version, &format!("server for a single test: {reason:#}")).map(|()| None),
         }
     }
 
     pub fn engine(&self) -> Engine {
-        self.engine
+        self.server.engine
     }
     pub fn server(&self) -> &Server {
         &self.server
@@ -94,7 +95,7 @@ impl PrivateServer {
     /// A server that does not stop or start; files that cannot be copied.
     pub fn copy(&self, prepare: impl FnOnce(&Path) -> anyhow::Result<Vec<String>>) -> anyhow::Result<Self> {
         self.stop()?;
-        let copy = Self::start_with(self.engine, |folder| {
+        let copy = Self::start_with(self.server.version, |folder| {
             copy_files(self.folder(), folder)?;
             prepare(folder)
         });
@@ -145,7 +146,7 @@ impl PrivateServer {
     /// # Errors
     /// A server that does not start.
     pub fn start_again(&self) -> anyhow::Result<()> {
-        start(self.engine, self.folder(), &self.options, &self.variables).map(drop)
+        start(self.server.version, self.folder(), &self.options, &self.variables).map(drop)
     }
 }
 
@@ -176,8 +177,13 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(PathBuf::from(output))
 }
 
-fn start(engine: Engine, folder: &Path, options: &[String], variables: &Variables) -> anyhow::Result<String> {
-    script(&["start", engine.name()], folder, options, variables)
+fn start(
+    version: EngineVersion,
+    folder: &Path,
+    options: &[String],
+    variables: &Variables,
+) -> anyhow::Result<String> {
+    script(&["start", version.name], folder, options, variables)
 }
 
 fn script(what: &[&str], folder: &Path, options: &[String], variables: &Variables) -> anyhow::Result<String> {

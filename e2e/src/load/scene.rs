@@ -132,7 +132,7 @@ fn given_server() -> anyhow::Result<Option<Server>> {
 /// Statement that creates the rows.
 fn rows(engine: Engine) -> String {
     let numbers = match engine {
-        Engine::Postgres | Engine::Postgres18 => {
+        Engine::Postgres => {
             format!("SELECT n FROM generate_series(0, {ROWS} - 1) AS g (n)")
         }
         Engine::Sqlite | Engine::Mysql | Engine::Mariadb => {
@@ -144,7 +144,7 @@ fn rows(engine: Engine) -> String {
     let columns = "id, tenant_id, customer_name, status, late_fee_cents, version";
     let (key, customer) = match engine {
         Engine::Sqlite => ("printf('L-%07d', n)", "printf('Customer %d', n)"),
-        Engine::Postgres | Engine::Postgres18 | Engine::Mysql | Engine::Mariadb => (
+        Engine::Postgres | Engine::Mysql | Engine::Mariadb => (
             "concat('L-', lpad(concat(n, ''), 7, '0'))",
             "concat('Customer ', n)",
         ),

@@ -11,7 +11,7 @@ use super::checker::Checker;
 use super::crash_harness::CrashHarness;
 use super::{Plan, violations};
 use crate::binaries::Build;
-use crate::databases::{Engine, PrivateServer, Server, Session, is_waived};
+use crate::databases::{Engine, EngineVersion, PrivateServer, Server, Session, is_waived};
 use crate::deployment::Deployment;
 use crate::proxy::{Dialect, Proxy};
 use crate::target::Target;
@@ -49,42 +49,39 @@ pub(super) async fn on_every_engine(
     on_engines(proof, plan, servers, &ENGINES, run).await
 }
 
-/// Runs a proof on the given engines. PostgreSQL 18 is never required and runs together with PostgreSQL.
+/// Runs a proof on the given versions, as far as the plan names their engine.
 pub(super) async fn on_engines(
     proof: &str,
     plan: Plan,
     servers: Servers,
-    engines: &[Engine],
+    versions: &[impl Into<EngineVersion> + Copy],
     run: impl Fn(ProofEnv) -> OnEngine,
 ) -> anyhow::Result<Json> {
     let mut running = JoinSet::new();
     let mut skipped = Vec::new();
-    let is_later = |engine| engine == Engine::Postgres18;
-    let is_planned = |engine: Engine| {
-        plan.engine
-            .is_none_or(|only| only == engine || (is_later(engine) && only == Engine::Postgres))
-    };
-    for engine in engines.iter().copied().filter(|e| is_planned(*e)) {
-        if let Some(ground) = ProofEnv::find(engine, servers)? {
+    let is_planned = |version: &EngineVersion| plan.engine.is_none_or(|only| only == version.engine);
+    for version in versions.iter().map(|v| (*v).into()).filter(is_planned) {
+        if let Some(ground) = ProofEnv::find(version, servers)? {
             let run = run(ground);
-            running.spawn(async move { (engine, run.await) });
+            running.spawn(async move { (version, run.await) });
         } else {
-            skipped.push(json!({ "engine": engine.name(), "reason": super::NO_SERVER, "is_waived": is_waived(engine) || is_later(engine) }));
+            let (name, is_waived) = (version.name, is_waived(version));
+            skipped.push(json!({ "engine": name, "reason": super::NO_SERVER, "is_waived": is_waived }));
         }
     }
     let mut engines = serde_json::Map::new();
     while let Some(ended) = running.join_next().await {
-        let (engine, summary) = ended.context("a proof's task")?;
+        let (version, summary) = ended.context("a proof's task")?;
         let summary = summary.unwrap_or_else(|error| {
-            println!("VIOLATION {proof} on {engine} did not come to its end: {error:#}");
+            println!("VIOLATION {proof} on {version} did not come to its end: {error:#}");
             json!({ "violations": 1, "error": error.root_cause().to_string() })
         });
-        println!("{proof} on {engine}: {summary}");
+        println!("{proof} on {version}: {summary}");
         for mut left_out in super::skipped(&summary).cloned() {
-            left_out["engine"] = json!(engine.name());
+            left_out["engine"] = json!(version.name);
             skipped.push(left_out);
         }
-        engines.insert(engine.name().to_owned(), summary);
+        engines.insert(version.name.to_owned(), summary);
     }
     let sum = |field: &str| -> u64 { engines.values().filter_map(|e| e.get(field)?.as_u64()).sum() };
     Ok(json!({
@@ -99,19 +96,20 @@ pub(super) async fn on_engines(
 
 impl ProofEnv {
     /// Returns `None`, with a notice, if the machine has no such server.
-    pub(super) fn find(engine: Engine, servers: Servers) -> anyhow::Result<Option<Self>> {
+    pub(super) fn find(version: impl Into<EngineVersion>, servers: Servers) -> anyhow::Result<Option<Self>> {
+        let version = version.into();
         let mut ground = Self {
-            engine,
+            engine: version.engine,
             server: None,
             private: None,
         };
-        if engine == Engine::Sqlite {
+        if ground.engine == Engine::Sqlite {
             return Ok(Some(ground));
         }
         ground.server = match servers {
-            Servers::Shared => Server::of(engine)?,
+            Servers::Shared => Server::of(version)?,
             Servers::Private => {
-                ground.private = block_in_place(|| PrivateServer::start(engine, &[]))?;
+                ground.private = block_in_place(|| PrivateServer::start(version, &[]))?;
                 ground.private.as_ref().map(|private| private.server().clone())
             }
         };
@@ -147,7 +145,7 @@ impl ProofEnv {
             return Ok(None);
         };
         let dialect = match self.engine {
-            Engine::Postgres | Engine::Postgres18 => Dialect::Postgres,
+            Engine::Postgres => Dialect::Postgres,
             Engine::Sqlite | Engine::Mysql | Engine::Mariadb => Dialect::Mysql,
         };
         let address = server.address().parse().context("server address is numeric")?;

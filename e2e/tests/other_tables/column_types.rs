@@ -13,7 +13,7 @@ const HEX: &str = "0123456789abcdef0123456789abcdef";
 fn lots(engine: Engine) -> String {
     let (kind, literal) = match engine {
         Engine::Sqlite => ("BLOB", format!("x'{HEX}'")),
-        Engine::Postgres | Engine::Postgres18 => ("bytea", format!("'\\x{HEX}'")),
+        Engine::Postgres => ("bytea", format!("'\\x{HEX}'")),
         Engine::Mysql | Engine::Mariadb => ("BINARY(16)", format!("x'{HEX}'")),
     };
     format!(

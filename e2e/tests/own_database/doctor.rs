@@ -4,9 +4,9 @@
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
 use synapsor_domain::contract;
-use synapsor_e2e::databases::Engine;
+use synapsor_e2e::databases::{Engine, EngineVersion};
 
-use crate::shop::{self, ENGINES, Shop};
+use crate::shop::{self, Shop};
 
 /// Findings of one role, worst first.
 fn findings(checked: &Json, role: usize) -> Vec<Json> {
@@ -37,9 +37,11 @@ fn revoke(shop: &Shop, what: &str, from: &str) -> anyhow::Result<()> {
 
 #[test]
 fn missing_right_is_named_with_its_grant() -> anyhow::Result<()> {
-    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
-        let Some(shop) = shop::open(engine)? else { continue };
-        let receipts = match engine.in_contract() {
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let receipts = match version.engine.in_contract() {
             contract::EngineKind::Postgres => "synapsor.synapsor_writeback_receipts",
             _ => "synapsor_writeback_receipts",
         };
@@ -54,13 +56,13 @@ fn missing_right_is_named_with_its_grant() -> anyhow::Result<()> {
             let fixes: Vec<&str> = found.iter().filter_map(|f| f["fix"].as_str()).collect();
             assert!(
                 !fixes.is_empty(),
-                "{engine}, without {what}: no statement in {checked}"
+                "{version}, without {what}: no statement in {checked}"
             );
             for fix in fixes {
                 shop.execute(fix)
-                    .with_context(|| format!("{engine}, without {what}: {checked}"))?;
+                    .with_context(|| format!("{version}, without {what}: {checked}"))?;
             }
-            check(&shop, 0).with_context(|| format!("{engine}: mended {what}"))?;
+            check(&shop, 0).with_context(|| format!("{version}: mended {what}"))?;
         }
     }
     Ok(())
@@ -68,8 +70,10 @@ fn missing_right_is_named_with_its_grant() -> anyhow::Result<()> {
 
 #[test]
 fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
-    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
-        let Some(shop) = shop::open(engine)? else { continue };
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
         // A visible column, the guard, the tenant and the key.
         for column in ["ship_city", "version", "shop_id", "order_number"] {
             revoke(
@@ -79,8 +83,8 @@ fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
             )?;
             let checked = check(&shop, 1)?;
             let found = findings(&checked, 0);
-            assert_eq!(found.len(), 1, "{engine}, without {column}: {checked}");
-            let quoted = match engine.in_contract() {
+            assert_eq!(found.len(), 1, "{version}, without {column}: {checked}");
+            let quoted = match version.engine.in_contract() {
                 contract::EngineKind::Postgres => format!("\"{column}\""),
                 _ => format!("`{column}`"),
             };
@@ -88,12 +92,12 @@ fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
             assert_eq!(
                 (&found[0]["code"], &found[0]["severity"], &found[0]["text"]),
                 (&json!("GRANT_MISSING"), &json!("error"), &json!(text)),
-                "{engine}: {checked}"
+                "{version}: {checked}"
             );
             let fix = found[0]["fix"].as_str().context("a statement")?;
             assert!(
                 fix.starts_with(&format!("GRANT SELECT ({quoted}) ON ")),
-                "{engine}: {fix}"
+                "{version}: {fix}"
             );
             let shown = shop.place.run(&["writeback", "doctor", "--check-db"])?;
             shown.expect(1)?;
@@ -102,7 +106,7 @@ fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
                 "{shown}"
             );
             shop.execute(fix)?;
-            check(&shop, 0).with_context(|| format!("{engine}: mended {column}"))?;
+            check(&shop, 0).with_context(|| format!("{version}: mended {column}"))?;
         }
     }
     Ok(())
@@ -110,8 +114,10 @@ fn unreadable_column_is_named_with_its_grant() -> anyhow::Result<()> {
 
 #[test]
 fn reader_without_rights_lists_every_column() -> anyhow::Result<()> {
-    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
-        let Some(shop) = shop::open(engine)? else { continue };
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
         revoke(
             &shop,
             &format!(
@@ -124,21 +130,23 @@ fn reader_without_rights_lists_every_column() -> anyhow::Result<()> {
         let checked = check(&shop, 1)?;
         let found = findings(&checked, 0);
         let fixes: Vec<&str> = found.iter().filter_map(|f| f["fix"].as_str()).collect();
-        assert_eq!(fixes.len(), 1, "{engine}: {checked}");
+        assert_eq!(fixes.len(), 1, "{version}: {checked}");
         assert!(
             fixes[0].contains("shop_id") && fixes[0].contains("order_number"),
             "{checked}"
         );
         shop.execute(fixes[0])?;
-        check(&shop, 0).with_context(|| format!("{engine}: mended"))?;
+        check(&shop, 0).with_context(|| format!("{version}: mended"))?;
     }
     Ok(())
 }
 
 #[test]
 fn excessive_rights_are_warnings() -> anyhow::Result<()> {
-    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
-        let Some(shop) = shop::open(engine)? else { continue };
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
         let database = shop.database.as_ref().context("a server's database")?;
         let (reader, writer) = (
             shop::renamed("orders_reader", database),
@@ -151,11 +159,11 @@ fn excessive_rights_are_warnings() -> anyhow::Result<()> {
         assert!(
             read.iter()
                 .any(|f| f["code"] == "READ_ROLE_CAN_WRITE" && f["severity"] == "warning"),
-            "{engine}: {checked}"
+            "{version}: {checked}"
         );
         assert!(
             !findings(&checked, 1).is_empty(),
-            "{engine}: DELETE is no warning in {checked}"
+            "{version}: DELETE is no warning in {checked}"
         );
     }
     Ok(())
@@ -163,9 +171,11 @@ fn excessive_rights_are_warnings() -> anyhow::Result<()> {
 
 #[test]
 fn missing_receipt_table_is_reported_with_migration() -> anyhow::Result<()> {
-    for engine in ENGINES {
-        let Some(shop) = shop::open(engine)? else { continue };
-        let receipts = match engine.in_contract() {
+    for version in shop::versions() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let receipts = match version.engine.in_contract() {
             contract::EngineKind::Postgres => "synapsor.synapsor_writeback_receipts",
             _ => "synapsor_writeback_receipts",
         };
@@ -173,7 +183,7 @@ fn missing_receipt_table_is_reported_with_migration() -> anyhow::Result<()> {
         let checked = check(&shop, 1)?;
         assert!(
             checked.to_string().contains("CREATE TABLE"),
-            "{engine}: {checked}"
+            "{version}: {checked}"
         );
         let shown = shop.place.run(&["writeback", "doctor", "--check-db"])?;
         shown.expect(1)?;
@@ -184,9 +194,11 @@ fn missing_receipt_table_is_reported_with_migration() -> anyhow::Result<()> {
 
 #[test]
 fn unusable_table_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
-    for engine in ENGINES {
-        let Some(shop) = shop::open(engine)? else { continue };
-        let (statements, word): (&[&str], &str) = match engine.in_contract() {
+    for version in shop::versions() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let (statements, word): (&[&str], &str) = match version.engine.in_contract() {
             contract::EngineKind::Postgres => (&["ALTER TABLE shop.orders SET UNLOGGED"], "unlogged"),
             contract::EngineKind::Mysql => (
                 &["ALTER TABLE orders PARTITION BY KEY (order_number) PARTITIONS 2"],
@@ -201,18 +213,18 @@ fn unusable_table_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
             ),
         };
         for statement in statements {
-            shop.execute(statement).with_context(|| engine.to_string())?;
+            shop.execute(statement).with_context(|| version.to_string())?;
         }
         let checked = check(&shop, 1)?;
         let found = findings(&checked, 1);
         let unfit = found.iter().find(|found| found["code"] == "TABLE_UNFIT");
-        let unfit = unfit.with_context(|| format!("{engine}: {checked}"))?;
+        let unfit = unfit.with_context(|| format!("{version}: {checked}"))?;
         let text = unfit["text"].as_str().unwrap_or_default();
         assert!(
             text.contains("orders") && text.contains(word),
-            "{engine}: {unfit}"
+            "{version}: {unfit}"
         );
-        assert!(unfit["fix"].is_string(), "{engine}: {unfit}");
+        assert!(unfit["fix"].is_string(), "{version}: {unfit}");
         let call = json!({ "order_number": "SO-1001", "status": "packed" });
         shop.place.write("call.json", &call.to_string())?;
         let propose = [
@@ -225,18 +237,20 @@ fn unusable_table_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
         let refused = shop.place.run(&propose)?;
         refused.expect(1)?;
         let error = &refused.object()?["result"]["error"];
-        assert_eq!(error["code"], "POLICY_VIOLATION", "{engine}: {refused}");
+        assert_eq!(error["code"], "POLICY_VIOLATION", "{version}: {refused}");
         let message = error["message"].as_str().unwrap_or_default();
-        assert!(message.contains(word), "{engine}: {refused}");
+        assert!(message.contains(word), "{version}: {refused}");
     }
     Ok(())
 }
 
 #[test]
 fn triggers_not_fired_by_updates_are_no_side_effect() -> anyhow::Result<()> {
-    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
-        let Some(shop) = shop::open(engine)? else { continue };
-        let (make, update): (&[&str], &str) = match engine.in_contract() {
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let (make, update): (&[&str], &str) = match version.engine.in_contract() {
             contract::EngineKind::Postgres => (
                 &[
                     "CREATE FUNCTION shop.nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
@@ -254,14 +268,14 @@ fn triggers_not_fired_by_updates_are_no_side_effect() -> anyhow::Result<()> {
             ),
         };
         for statement in make {
-            shop.execute(statement).with_context(|| engine.to_string())?;
+            shop.execute(statement).with_context(|| version.to_string())?;
         }
         let checked = check(&shop, 0)?;
         let has_effect = |checked: &Json| findings(checked, 1).iter().any(|f| f["code"] == "SIDE_EFFECT");
-        assert!(!has_effect(&checked), "{engine}: {checked}");
-        shop.execute(update).with_context(|| engine.to_string())?;
+        assert!(!has_effect(&checked), "{version}: {checked}");
+        shop.execute(update).with_context(|| version.to_string())?;
         let ran = shop.place.run(&["writeback", "doctor", "--check-db", "--json"])?;
-        assert!(has_effect(&ran.object()?), "{engine}: {ran}");
+        assert!(has_effect(&ran.object()?), "{version}: {ran}");
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::Engine;
 
-use crate::shop::{self, ENGINES, Shop};
+use crate::shop::{self, Shop};
 
 #[test]
 fn example_sql_equals_the_printed_sql() -> anyhow::Result<()> {
@@ -108,9 +108,9 @@ fn the_loop(shop: &Shop) -> anyhow::Result<()> {
 
 #[test]
 fn example_runs_the_loop_with_printed_rights() -> anyhow::Result<()> {
-    for engine in ENGINES {
-        if let Some(shop) = shop::open(engine)? {
-            the_loop(&shop).map_err(|error| error.context(engine.name()))?;
+    for version in shop::versions() {
+        if let Some(shop) = shop::open(version)? {
+            the_loop(&shop).map_err(|error| error.context(version.name))?;
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::json;
 use synapsor_domain::contract;
 use synapsor_e2e::databases::Engine;
 
-use crate::shop::{self, ENGINES, Shop};
+use crate::shop::{self, Shop};
 
 /// `init` arguments for the shop's table.
 fn arguments(shop: &Shop) -> Vec<String> {
@@ -48,8 +48,10 @@ fn words(arguments: &[String]) -> Vec<&str> {
 
 #[test]
 fn drafted_contract_validates_and_applies() -> anyhow::Result<()> {
-    for engine in ENGINES {
-        let Some(shop) = shop::open(engine)? else { continue };
+    for version in shop::versions() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
         let place = &shop.place;
         std::fs::remove_file(place.path("synapsor.runner.json"))?;
         place.ok(&words(&arguments(&shop)))?;
@@ -61,14 +63,17 @@ fn drafted_contract_validates_and_applies() -> anyhow::Result<()> {
         assert_eq!(
             (&valid["ok"], &valid["warnings"]),
             (&json!(true), &json!([])),
-            "{engine}: {valid}"
+            "{version}: {valid}"
         );
         place
             .ok(&["writeback", "doctor", "--check-db"])
             .or_else(|error| {
                 // The example keeps its receipts in a separate schema; a drafted contract keeps them in the
                 // default one.
-                anyhow::ensure!(engine.in_contract() == contract::EngineKind::Postgres, error);
+                anyhow::ensure!(
+                    version.engine.in_contract() == contract::EngineKind::Postgres,
+                    error
+                );
                 let database = shop.database.as_ref().context("a server's database")?;
                 let role = shop::renamed("orders_writer", database);
                 shop.execute(&place.ok(&["writeback", "migration"])?.stdout)?;
@@ -79,8 +84,8 @@ fn drafted_contract_validates_and_applies() -> anyhow::Result<()> {
         place.ok(&["propose", "order.propose_order_update", "--input", "call.json"])?;
         place.ok(&["proposals", "approve", "latest", "--yes"])?;
         place.ok(&["apply", "latest"])?;
-        assert_eq!(shop.order("SO-1001", "status")?, "packed", "{engine}");
-        assert_eq!(shop.order("SO-1001", "version")?, "2", "{engine}");
+        assert_eq!(shop.order("SO-1001", "status")?, "packed", "{version}");
+        assert_eq!(shop.order("SO-1001", "version")?, "2", "{version}");
     }
     Ok(())
 }

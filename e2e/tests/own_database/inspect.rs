@@ -9,11 +9,11 @@ use synapsor_chassis::identity::Role;
 use synapsor_domain::contract;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::CliFixture;
-use synapsor_e2e::databases::Engine;
+use synapsor_e2e::databases::{Engine, EngineVersion};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::stack::Stack;
 
-use crate::shop::{self, ENGINES};
+use crate::shop;
 
 const CANARY: &str = "hunter2canary";
 
@@ -59,9 +59,11 @@ fn tricky(engine: Engine) -> &'static str {
 
 #[test]
 fn inspect_shows_the_schema_catalog() -> anyhow::Result<()> {
-    for engine in ENGINES {
-        let Some(shop) = shop::open(engine)? else { continue };
-        let sql = tricky(engine);
+    for version in shop::versions() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let sql = tricky(version.engine);
         let sql = shop
             .database
             .as_ref()
@@ -84,61 +86,61 @@ fn inspect_shows_the_schema_catalog() -> anyhow::Result<()> {
             "schemas",
             "warnings",
         ] {
-            assert!(!found[key].is_null(), "{engine}: no {key}");
+            assert!(!found[key].is_null(), "{version}: no {key}");
         }
         let table = |name: &str| {
             let mut tables = found["tables"].as_array().into_iter().flatten();
             tables
                 .find(|table| table["name"] == name)
-                .with_context(|| format!("{engine}: no {name} in {found}"))
+                .with_context(|| format!("{version}: no {name} in {found}"))
         };
         let parcels = table("parcels")?;
-        assert_eq!(names(&parcels["primary_key"]), ["depot", "number"], "{engine}");
+        assert_eq!(names(&parcels["primary_key"]), ["depot", "number"], "{version}");
         assert_eq!(parcels["type"], "table");
         let column = |name: &str| {
             let mut columns = parcels["columns"].as_array().into_iter().flatten();
             columns
                 .find(|column| column["name"] == name)
-                .with_context(|| format!("{engine}: no {name}"))
+                .with_context(|| format!("{version}: no {name}"))
         };
         assert_eq!(
             column("made_at")?["generated"],
             json!(false),
-            "{engine}: a default is not generated"
+            "{version}: a default is not generated"
         );
-        assert!(column("made_at")?["default"].is_string(), "{engine}");
-        assert_eq!(column("weight_kg")?["generated"], json!(true), "{engine}");
+        assert!(column("made_at")?["default"].is_string(), "{version}");
+        assert_eq!(column("weight_kg")?["generated"], json!(true), "{version}");
         assert_eq!(
             column("user_ssn")?["suggestions"]["sensitive"],
             json!(true),
-            "{engine}"
+            "{version}"
         );
         assert_eq!(
             column("photo")?["suggestions"]["large_or_binary"],
             json!(true),
-            "{engine}"
+            "{version}"
         );
         let visible = names(&parcels["suggestions"]["default_visible_columns"]).join(" ");
-        assert_eq!(visible, "depot number made_at weight_g weight_kg", "{engine}");
+        assert_eq!(visible, "depot number made_at weight_g weight_kg", "{version}");
         let keys = table("scans")?["foreign_keys"].clone();
-        assert_eq!(keys.as_array().map(Vec::len), Some(1), "{engine}: {keys}");
-        assert_eq!(names(&keys[0]["columns"]), ["depot", "number"], "{engine}");
+        assert_eq!(keys.as_array().map(Vec::len), Some(1), "{version}: {keys}");
+        assert_eq!(names(&keys[0]["columns"]), ["depot", "number"], "{version}");
         assert_eq!(
             names(&keys[0]["referenced_columns"]),
             ["depot", "number"],
-            "{engine}"
+            "{version}"
         );
-        if engine != Engine::Sqlite {
+        if version != EngineVersion::SQLITE {
             assert_eq!(
                 parcels["writable"],
                 json!(false),
-                "{engine}: the role may only read"
+                "{version}: the role may only read"
             );
         }
         let shown = shop.place.ok(&arguments)?.stdout;
         assert!(
             shown.contains("parcels") && !shown.contains('\u{1b}'),
-            "{engine}: {shown}"
+            "{version}: {shown}"
         );
     }
     Ok(())
@@ -191,8 +193,8 @@ fn failing_url_is_never_printed() -> anyhow::Result<()> {
 
 #[test]
 fn wrong_password_and_unknown_schema_are_explained() -> anyhow::Result<()> {
-    for engine in ENGINES.into_iter().filter(|engine| *engine != Engine::Sqlite) {
-        let Some(mut shop) = shop::open(engine)? else {
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(mut shop) = shop::open(version)? else {
             continue;
         };
         let database = shop.database.as_ref().expect("a server's database");

@@ -1,20 +1,14 @@
 //! Example shop in a test database: its published SQL with unique names.
 
+use std::iter;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use synapsor_domain::contract;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::CliFixture;
-use synapsor_e2e::databases::{Database, Engine, Server};
+use synapsor_e2e::databases::{Database, Engine, EngineVersion, Server};
 
-pub const ENGINES: [Engine; 5] = [
-    Engine::Sqlite,
-    Engine::Postgres,
-    Engine::Postgres18,
-    Engine::Mysql,
-    Engine::Mariadb,
-];
 const PASSWORD: &str = "not-a-secret-7";
 
 /// User directory with the contract and the variables of the example, and its database.
@@ -24,6 +18,11 @@ pub struct Shop {
     pub engine: Engine,
     /// `None` for SQLite, whose database is the file `orders.db`.
     pub database: Option<Database>,
+}
+
+/// SQLite and every version whose server runs in every run.
+pub fn versions() -> impl Iterator<Item = EngineVersion> {
+    iter::once(EngineVersion::SQLITE).chain(EngineVersion::servers_of_every_run())
 }
 
 /// Published SQL and contract of an engine.
@@ -45,7 +44,9 @@ pub fn published(engine: Engine) -> (&'static str, &'static str) {
 }
 
 /// Creates the shop on a server; `None`, with a notice, if there is none.
-pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
+pub fn open(version: impl Into<EngineVersion>) -> anyhow::Result<Option<Shop>> {
+    let version = version.into();
+    let engine = version.engine;
     let mut place = CliFixture::empty()?;
     place.set("ORDERS_SHOP", "nord");
     place.set("ORDERS_AGENT", "support-agent");
@@ -58,7 +59,7 @@ pub fn open(engine: Engine) -> anyhow::Result<Option<Shop>> {
         place.write("synapsor.runner.json", contract)?;
         None
     } else {
-        let Some(server) = Server::of(engine)? else {
+        let Some(server) = Server::of(version)? else {
             return Ok(None);
         };
         let database = server.database()?;

@@ -39,7 +39,7 @@ pub(crate) async fn restored_copy_on_the_server_is_another_database(scene: &Scen
                 owner.execute(&format!("GRANT SELECT ON {copy}.* TO '{role}'@'%'"))?;
             }
         }
-        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+        Engine::Postgres | Engine::Sqlite => {
             // PostgreSQL copies a database only while it has no connections.
             scene.database.close();
             let others = format!(
@@ -64,7 +64,7 @@ pub(crate) async fn copied_server_files_are_another_database(scene: &Scene) -> a
         match scene.engine {
             Engine::Mysql => std::fs::remove_file(folder.join("data/auto.cnf"))?,
             Engine::Mariadb => {}
-            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+            Engine::Postgres | Engine::Sqlite => {
                 std::fs::write(folder.join("data/standby.signal"), "")?;
             }
         }

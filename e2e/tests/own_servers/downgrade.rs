@@ -33,7 +33,7 @@ impl Downgrade {
                 links.spawn(async move {
                     match engine {
                         Engine::Mysql | Engine::Mariadb => mysql(client, &server).await,
-                        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => postgres(client).await,
+                        Engine::Postgres | Engine::Sqlite => postgres(client).await,
                     }
                 });
             }

@@ -61,7 +61,7 @@ impl<'a> Login<'a> {
 fn change_of_password(engine: Engine, role: &str, password: &str) -> String {
     match engine {
         Engine::Mysql | Engine::Mariadb => format!("ALTER USER '{role}'@'%' IDENTIFIED BY '{password}'"),
-        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+        Engine::Postgres | Engine::Sqlite => {
             format!("ALTER ROLE {role} PASSWORD '{password}'")
         }
     }

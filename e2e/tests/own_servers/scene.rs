@@ -68,7 +68,7 @@ impl Scene {
         match self.engine {
             Engine::Mysql => owner.execute("ALTER INSTANCE RELOAD TLS"),
             Engine::Mariadb => owner.execute("FLUSH SSL"),
-            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+            Engine::Postgres | Engine::Sqlite => {
                 let mark = synapsor_chassis::random::hex_id(8);
                 // The server reports a setting of an unknown module only after its first use.
                 owner.execute(&format!("SET synapsor.mark = '{mark}'"))?;
@@ -117,7 +117,7 @@ impl Scene {
     pub(crate) const fn verify_parameter(&self) -> &'static str {
         match self.engine {
             Engine::Mysql | Engine::Mariadb => "ssl-mode=VERIFY_IDENTITY",
-            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => "sslmode=verify-full",
+            Engine::Postgres | Engine::Sqlite => "sslmode=verify-full",
         }
     }
 
@@ -166,7 +166,7 @@ pub(crate) fn sessions_of(owner: &Session, engine: Engine, role: &str) -> anyhow
                 "SELECT CAST(id AS CHAR) FROM information_schema.processlist WHERE user = '{role}' ORDER BY 1"
             )
         }
-        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+        Engine::Postgres | Engine::Sqlite => {
             format!("SELECT pid::text FROM pg_stat_activity WHERE usename = '{role}' ORDER BY 1")
         }
     };
@@ -239,7 +239,7 @@ pub(crate) fn prepare(
             format!("--ssl-cert={}", at("server.pem")),
             format!("--ssl-key={}", at("server.key")),
         ],
-        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => [
+        Engine::Postgres | Engine::Sqlite => [
             "ssl=on".to_owned(),
             format!("ssl_ca_file={}", at("ca.pem")),
             format!("ssl_cert_file={}", at("server.pem")),

@@ -154,7 +154,7 @@ pub(crate) async fn plain_text_is_limited_to_loopback(scene: &Scene) -> anyhow::
     for ssl in [Some(json!({ "mode": "disable" })), None] {
         let weak = match scene.engine {
             Engine::Mysql | Engine::Mariadb => format!("{far}?ssl-mode=DISABLED"),
-            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => format!("{far}?sslmode=disable"),
+            Engine::Postgres | Engine::Sqlite => format!("{far}?sslmode=disable"),
         };
         let url = if ssl.is_some() { far.clone() } else { weak };
         let refusal = scene.open(ssl, &[(READ_URL, &url)]);
@@ -220,7 +220,7 @@ fn grant_and_demand(scene: &Scene, role: &str) -> anyhow::Result<()> {
                 .database
                 .execute(&format!("ALTER USER '{role}'@'%' REQUIRE X509"))
         }
-        Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+        Engine::Postgres | Engine::Sqlite => {
             let rules = scene.server.folder().join("data/pg_hba.conf");
             let others = std::fs::read_to_string(&rules)?;
             let first = format!(

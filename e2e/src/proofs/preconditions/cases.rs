@@ -53,7 +53,7 @@ impl Case {
 pub(super) fn all(engine: Engine) -> Vec<Case> {
     let texts: &[&str] = match engine {
         Engine::Sqlite => return sqlite(),
-        Engine::Postgres | Engine::Postgres18 => &[POSTGRES],
+        Engine::Postgres => &[POSTGRES],
         Engine::Mysql => &[MYSQL, MYSQL_ONLY],
         Engine::Mariadb => &[MYSQL, MARIADB_ONLY],
     };

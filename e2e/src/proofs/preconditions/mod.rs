@@ -14,6 +14,7 @@ mod state;
 mod tables;
 mod tally;
 
+use std::iter;
 use std::time::Instant;
 
 use serde_json::{Value as Json, json};
@@ -24,9 +25,9 @@ use self::judge::Judged;
 use self::scene::Scene;
 use self::tables::Tables;
 use super::Plan;
-use super::proof_env::{self, ENGINES, ProofEnv, Servers};
+use super::proof_env::{self, ProofEnv, Servers};
 use crate::binaries::Build;
-use crate::databases::Engine;
+use crate::databases::EngineVersion;
 use crate::deployment::Deployment;
 use crate::fixture::Fixture;
 
@@ -36,8 +37,9 @@ const SAMPLE: usize = 3;
 const AT_EVERY_POINT: usize = 2;
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    let engines: Vec<Engine> = ENGINES.into_iter().chain([Engine::Postgres18]).collect();
-    proof_env::on_engines("preconditions", plan, Servers::Shared, &engines, |ground| {
+    let servers = EngineVersion::servers_of_every_run();
+    let versions: Vec<EngineVersion> = iter::once(EngineVersion::SQLITE).chain(servers).collect();
+    proof_env::on_engines("preconditions", plan, Servers::Shared, &versions, |ground| {
         Box::pin(on_engine(ground, plan))
     })
     .await

@@ -34,7 +34,7 @@ impl Owner {
             Engine::Mysql | Engine::Mariadb => database.execute(&format!(
                 "SET GLOBAL log_bin_trust_function_creators = 1; GRANT ALL ON {name}.* TO '{role}'@'%'"
             ))?,
-            Engine::Postgres | Engine::Postgres18 | Engine::Sqlite => {
+            Engine::Postgres | Engine::Sqlite => {
                 database.execute(&format!("GRANT CREATE ON DATABASE {name} TO {role}"))?;
             }
         }
@@ -55,7 +55,7 @@ impl Owner {
         let waits = WAITS.as_millis();
         let before = match self.engine {
             Engine::Sqlite => return self.run_on_file(sql),
-            Engine::Postgres | Engine::Postgres18 => {
+            Engine::Postgres => {
                 format!("SET lock_timeout = '{waits}ms'; SET search_path = public;")
             }
             // The unit is whole seconds, at least one.

@@ -107,7 +107,7 @@ fn all(tables: &Tables) -> anyhow::Result<Vec<Table>> {
         Engine::Sqlite => "SELECT 'main', name, (SELECT COUNT(*) FROM pragma_table_info(m.name) WHERE name = 'proposal_id') \
              FROM sqlite_schema m WHERE type = 'table' ORDER BY 2"
             .to_owned(),
-        Engine::Postgres | Engine::Postgres18 => {
+        Engine::Postgres => {
             "SELECT n.nspname, c.relname, (SELECT count(*) FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid \
                AND a.attname = 'proposal_id') FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n \
              ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname IN ('public', 'aside') ORDER BY 1, 2"
@@ -122,7 +122,7 @@ fn all(tables: &Tables) -> anyhow::Result<Vec<Table>> {
         ),
     };
     let only = match engine {
-        Engine::Postgres | Engine::Postgres18 => "ONLY ",
+        Engine::Postgres => "ONLY ",
         Engine::Sqlite | Engine::Mysql | Engine::Mariadb => "",
     };
     let rows = tables.query(&sql)?;

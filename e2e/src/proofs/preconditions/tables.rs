@@ -60,7 +60,7 @@ impl Tables {
             ),
         };
         let identity = match engine {
-            Engine::Postgres | Engine::Postgres18 => None,
+            Engine::Postgres => None,
             Engine::Sqlite | Engine::Mysql | Engine::Mariadb => {
                 admin.query(IDENTITY)?.into_iter().flatten().next().flatten()
             }
@@ -147,7 +147,7 @@ impl Tables {
         let text = text.replace('\'', "''");
         let text = match self.engine {
             Engine::Mysql | Engine::Mariadb => text.replace('\\', "\\\\"),
-            Engine::Sqlite | Engine::Postgres | Engine::Postgres18 => text,
+            Engine::Sqlite | Engine::Postgres => text,
         };
         format!("'{text}'")
     }
@@ -157,7 +157,7 @@ impl Tables {
         let made = self.made(invoices);
         match self.engine {
             Engine::Sqlite => block_in_place(|| self.reset_file(&made)),
-            Engine::Postgres | Engine::Postgres18 => {
+            Engine::Postgres => {
                 let owner = self.owner.role();
                 self.query(&format!(
                     "DROP SCHEMA IF EXISTS public, aside CASCADE; CREATE SCHEMA public;
@@ -187,7 +187,7 @@ impl Tables {
     fn made(&self, invoices: &[String]) -> String {
         let (ty, ending) = match self.engine {
             Engine::Sqlite => (["TEXT", "INTEGER"], " STRICT"),
-            Engine::Postgres | Engine::Postgres18 => (["text", "bigint"], ""),
+            Engine::Postgres => (["text", "bigint"], ""),
             Engine::Mysql | Engine::Mariadb => (["VARCHAR(200)", "BIGINT"], " ENGINE=InnoDB"),
         };
         let [text, number] = ty;

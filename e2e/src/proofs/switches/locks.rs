@@ -17,7 +17,7 @@ impl ReceiptLock {
         let session = ground.checker(deployment)?;
         let (lock, unlock): (&[&str], _) = match ground.engine {
             Engine::Sqlite => (&["BEGIN EXCLUSIVE"], "ROLLBACK"),
-            Engine::Postgres | Engine::Postgres18 => (
+            Engine::Postgres => (
                 &[
                     "BEGIN",
                     "LOCK TABLE synapsor_writeback_receipts IN EXCLUSIVE MODE",
