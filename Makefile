@@ -48,7 +48,8 @@ test-clients: build ## Run the official Python and TypeScript SDKs, newest and a
 conformance: build ## Run the official MCP conformance suite against the HTTP stack and the real gateway
 	e2e/conformance/run.sh
 
-prove: ## Run the long proofs at full size; prints one JSON object at the end
+prove: ## Run the conformance tests on all servers and the long proofs at full size; prints one JSON object at the end
+	SYNAPSOR_TEST_SERVERS=all e2e/databases/servers.sh run cargo test --locked -p synapsor-writeback conformance
 	e2e/databases/servers.sh run cargo xtask prove
 
 bench: ## Measure load on release binaries beside pgbench; prints one JSON object at the end

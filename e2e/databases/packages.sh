@@ -176,7 +176,7 @@ fetch() {
 	#clear APT::Update::Post-Invoke;
 	#clear APT::Update::Post-Invoke-Success;
 	#clear APT::Default-Release;
-	APT::Sandbox::User ""; APT::Install-Recommends "0"; APT::Get::Assume-Yes "1"; Debug::NoLocking "1";
+	APT::Update::Error-Mode "any"; APT::Sandbox::User ""; APT::Install-Recommends "0"; APT::Get::Assume-Yes "1"; Debug::NoLocking "1";
 	Acquire::Check-Valid-Until "0"; Acquire::Languages "none"; Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "0"; Acquire::Retries "3";
 	Acquire::http::Timeout "20"; Acquire::https::Timeout "20";
 	CONF
@@ -184,7 +184,7 @@ fetch() {
   APT_CONFIG=$work/apt.conf timeout -k 10 120 apt-get -q update >"$work/log" 2>&1 </dev/null &&
     APT_CONFIG=$work/apt.conf timeout -k 10 300 apt-get -q --download-only install $(packages_of "$tree") \
       >>"$work/log" 2>&1 </dev/null && return 0
-  echo "apt-get failed or took too long: $(grep -E '^[EW]:' "$work/log" | tail -n 1)"
+  echo "apt-get failed or took too long: $(grep -m 1 '^E:' "$work/log" || grep -m 1 '^W:' "$work/log")"
   return 1
 }
 

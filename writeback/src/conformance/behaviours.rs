@@ -685,32 +685,6 @@ pub(crate) const fn change<'a>(set: &'a [ColumnValue], guard: Option<&'a ColumnV
     }
 }
 
-/// The server of a second PostgreSQL version.
-pub(crate) const LATER_POSTGRES: &str = "SYNAPSOR_TEST_POSTGRES18_URL";
-
-/// Whether this variable names a server; if not, prints a notice that the test was skipped.
-pub(crate) fn is_there(variable: &str) -> bool {
-    let is_there = std::env::var(variable).is_ok_and(|url| !url.is_empty());
-    if !is_there {
-        let is_required = std::env::var("SYNAPSOR_TEST_DATABASES").is_ok_and(|word| word == "required");
-        assert!(
-            !is_required,
-            "{variable} names no server, and databases are required"
-        );
-        did_not_run(&format!("behaviours on {variable}, which names no server"));
-    }
-    is_there
-}
-
-/// Adds a line to the list of what did not run, which `servers.sh run` prints at its end.
-fn did_not_run(what: &str) {
-    use std::io::Write as _;
-    if let Some(path) = std::env::var_os("SYNAPSOR_TEST_NOT_RUN") {
-        let list = std::fs::OpenOptions::new().append(true).create(true).open(path);
-        let _ = list.and_then(|mut list| list.write_all(format!("NOT RUN: {what}\n").as_bytes()));
-    }
-}
-
 /// Runs blocking work after handing the thread's other tasks to another thread. The engine's background work
 /// must continue, or the owner could wait for a connection that no task closes.
 pub(crate) fn handing_over<T>(work: impl FnOnce() -> T) -> T {

@@ -24,20 +24,22 @@ mod proxy;
 mod published;
 mod reading;
 mod receipts;
+mod servers;
 mod sqlite;
 mod traps;
 mod values;
 mod writing;
 
-use std::sync::Arc;
-
-use behaviours::{ALL, LATER_POSTGRES, TestDatabase, is_there};
+use behaviours::{ALL, Db, Fixture};
 use published::BehaviourResult;
+use servers::{
+    MARIADB, MARIADB_118, MYSQL, POSTGRES, POSTGRES_13, POSTGRES_14, POSTGRES_17, POSTGRES_18, ServerVersion,
+};
 
 /// Maximum number of concurrent behaviours.
 const PARALLEL: usize = 8;
 
-async fn run_all(engine: &'static str, fresh: fn() -> Arc<dyn TestDatabase>) {
+async fn run_all(label: &'static str, fresh: impl Fn() -> Db) {
     let mut results = Vec::new();
     for group in ALL.chunks(PARALLEL) {
         let running: Vec<_> = group
@@ -57,7 +59,10 @@ async fn run_all(engine: &'static str, fresh: fn() -> Arc<dyn TestDatabase>) {
         .filter(|(_, result)| **result == BehaviourResult::Fails)
         .map(|(name, _)| name)
         .collect();
-    let is_current = published::record(engine, results.clone());
+    let database = fresh();
+    database.set_up(Fixture::Invoices);
+    let product = database.reader().product().await.unwrap();
+    let is_current = published::record(label, &product, results);
     assert!(failed.is_empty(), "failed behaviours: {failed:#?}");
     assert!(
         is_current,
@@ -65,38 +70,61 @@ async fn run_all(engine: &'static str, fresh: fn() -> Arc<dyn TestDatabase>) {
     );
 }
 
+async fn run_on_postgres(server: &'static ServerVersion) {
+    if server.is_there() {
+        run_all(server.label, || postgres::fresh(server)).await;
+    }
+}
+
+async fn run_on_mysql(server: &'static ServerVersion) {
+    if server.is_there() {
+        run_all(server.label, || mysql::fresh(server)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn sqlite_conforms() {
-    run_all("SQLite", sqlite::fresh).await;
+    run_all(published::SQLITE, sqlite::fresh).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn postgres_conforms() {
-    const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
-    if is_there(URL) {
-        run_all("PostgreSQL 15", || postgres::fresh(URL)).await;
-    }
+async fn postgres_13_conforms() {
+    run_on_postgres(&POSTGRES_13).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn later_postgres_conforms() {
-    if is_there(LATER_POSTGRES) {
-        run_all("PostgreSQL 18", || postgres::fresh(LATER_POSTGRES)).await;
-    }
+async fn postgres_14_conforms() {
+    run_on_postgres(&POSTGRES_14).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_15_conforms() {
+    run_on_postgres(&POSTGRES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_17_conforms() {
+    run_on_postgres(&POSTGRES_17).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn postgres_18_conforms() {
+    run_on_postgres(&POSTGRES_18).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn mysql_conforms() {
-    if mysql::MYSQL.is_there() {
-        run_all("MySQL", || mysql::MYSQL.fresh()).await;
-    }
+    run_on_mysql(&MYSQL).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn mariadb_conforms() {
-    if mysql::MARIADB.is_there() {
-        run_all("MariaDB", || mysql::MARIADB.fresh()).await;
-    }
+async fn mariadb_10_11_conforms() {
+    run_on_mysql(&MARIADB).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn mariadb_11_8_conforms() {
+    run_on_mysql(&MARIADB_118).await;
 }
 
 #[test]

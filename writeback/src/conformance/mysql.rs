@@ -12,36 +12,16 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_engine::{Access, Credential, EngineConfig, EngineLimits};
 use synapsor_source::ReceiptTable;
 
-use super::behaviours::{
-    Account, Db, Fixture, Sample, TestDatabase, dec, float, handing_over, is_there, sample,
-};
+use super::behaviours::{Account, Db, Fixture, Sample, TestDatabase, dec, float, handing_over, sample};
+use super::servers::ServerVersion;
 
 /// The password of every account that the tests create.
 pub(crate) const PASSWORD: &str = "Correct-Horse-7";
 const URL: &str = "DATABASE_URL";
 
-/// One of the two servers, by the variable that names it.
-pub(crate) struct MysqlServer {
-    variable: &'static str,
-}
-
-pub(crate) const MYSQL: MysqlServer = MysqlServer {
-    variable: "SYNAPSOR_TEST_MYSQL_URL",
-};
-pub(crate) const MARIADB: MysqlServer = MysqlServer {
-    variable: "SYNAPSOR_TEST_MARIADB_URL",
-};
-
-impl MysqlServer {
-    /// Whether there is a server; if not, prints a notice that the test was skipped.
-    pub(crate) fn is_there(&self) -> bool {
-        is_there(self.variable)
-    }
-
-    /// Creates a new, empty database.
-    pub(crate) fn fresh(&self) -> Arc<MysqlDatabase> {
-        fresh_at(&std::env::var(self.variable).unwrap())
-    }
+/// Creates a new, empty database.
+pub(crate) fn fresh(server: &ServerVersion) -> Arc<MysqlDatabase> {
+    fresh_at(&server.url().unwrap())
 }
 
 fn fresh_at(url: &str) -> Arc<MysqlDatabase> {

@@ -15,8 +15,9 @@ use crate::transaction::{LookTarget, RecordError, Transaction};
 use crate::violation::LookError;
 
 use super::behaviours::{AT, Account, Db, TestDatabase as _, change, int, invoice, receipt};
-use super::mysql::{MARIADB, MYSQL, MysqlDatabase, MysqlServer, PASSWORD, blocking, connect, owner};
+use super::mysql::{self, MysqlDatabase, PASSWORD, blocking, connect, owner};
 use super::preconditions::{Case, CaseKind, cases};
+use super::servers::{MARIADB, MARIADB_118, MYSQL, ServerVersion};
 
 const CASES: &str = include_str!("../../../e2e/fixtures/preconditions/mysql.sql");
 const CASES_MYSQL: &str = include_str!("../../../e2e/fixtures/preconditions/mysql-only.sql");
@@ -42,11 +43,11 @@ impl Drop for Owned {
 }
 
 impl Owned {
-    fn new(server: &MysqlServer, more: &'static str) -> Option<Self> {
+    fn new(server: &ServerVersion, more: &'static str) -> Option<Self> {
         if !server.is_there() {
             return None;
         }
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let (name, account) = (database.schema(), database.account('u'));
         // On a server with a binary log, an owner without further rights may define functions only with this
         // setting.
@@ -73,10 +74,14 @@ impl Owned {
         Some(owned)
     }
 
-    fn both() -> impl Iterator<Item = Self> {
-        [(&MYSQL, CASES_MYSQL), (&MARIADB, CASES_MARIADB)]
-            .into_iter()
-            .filter_map(|(server, more)| Self::new(server, more))
+    fn on_all() -> impl Iterator<Item = Self> {
+        [
+            (&MYSQL, CASES_MYSQL),
+            (&MARIADB, CASES_MARIADB),
+            (&MARIADB_118, CASES_MARIADB),
+        ]
+        .into_iter()
+        .filter_map(|(server, more)| Self::new(server, more))
     }
 
     fn of_kind(&self, kind: CaseKind) -> Vec<Case> {
@@ -241,7 +246,7 @@ fn applied() -> (String, String) {
 async fn refuses_all(kind: CaseKind) {
     let nobody = Acknowledged::default();
     let mut wrong = Vec::new();
-    for mut owned in Owned::both() {
+    for mut owned in Owned::on_all() {
         for case in owned.of_kind(kind) {
             owned.reset();
             // A running writer has checked valid tables on this connection.
@@ -270,7 +275,7 @@ async fn refuses_all(kind: CaseKind) {
 async fn waits_under_the_lock(kind: CaseKind) {
     let nobody = Acknowledged::default();
     let mut wrong = Vec::new();
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         for case in owned.of_kind(kind) {
             owned.reset();
             let mut is_made = false;
@@ -298,7 +303,7 @@ async fn rejects_unacknowledged_code() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unacknowledged_code_never_runs() {
     let nobody = Acknowledged::default();
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         for (table, event) in [("invoices", "BEFORE UPDATE"), (RECEIPT_TABLE, "BEFORE INSERT")] {
             owned.reset();
             // A rollback does not remove a line from this journal.
@@ -329,7 +334,7 @@ async fn new_code_waits_for_the_writer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn admits_harmless_definitions() {
     let mut wrong = Vec::new();
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         for case in owned.of_kind(CaseKind::Harmless) {
             owned.reset();
             assert!(owned.as_owner(&case.sql), "{}", case.name);
@@ -351,7 +356,7 @@ async fn admits_harmless_definitions() {
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_code_cannot_alter_or_hide_results() {
     let mut wrong = Vec::new();
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         for case in owned.of_kind(CaseKind::Code) {
             if case.findings.is_empty() {
                 continue;
@@ -383,7 +388,7 @@ async fn acknowledged_code_cannot_alter_or_hide_results() {
 async fn acknowledged_code_writes_only_declared_rows() {
     let journal = "CREATE TABLE journal (line TEXT) ENGINE=InnoDB;
         CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW INSERT INTO journal VALUES ('x'), ('y');";
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let table = format!("{}.journal", owned.database.schema());
         for (rows, is_enough) in [(1, false), (2, true)] {
             owned.reset();
@@ -426,7 +431,7 @@ impl Owned {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn view_that_replaces_a_table_is_never_read() {
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let (plan, nobody) = (invoice(&owned.db), Acknowledged::default());
         for table in ["synapsor_database_identity", "invoices", RECEIPT_TABLE] {
             owned.reset();
@@ -453,7 +458,7 @@ async fn view_that_replaces_a_table_is_never_read() {
 /// The view is created after the check of the table and before the read.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_during_a_read_ends_connection_and_attempt() {
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let (plan, nobody) = (invoice(&owned.db), Acknowledged::default());
         for has_target in [true, false] {
             owned.reset();
@@ -478,7 +483,7 @@ async fn code_during_a_read_ends_connection_and_attempt() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn view_read_leaves_no_state_behind() {
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         owned.reset();
         owned.db.execute(
             "ALTER TABLE invoices ADD COLUMN at TIMESTAMP NOT NULL DEFAULT '2026-01-01 00:00:00';
@@ -500,7 +505,7 @@ async fn view_read_leaves_no_state_behind() {
 /// acknowledgements.
 #[tokio::test(flavor = "multi_thread")]
 async fn conflict_commits_only_its_receipt() {
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let schema = owned.database.schema();
         for (more, is_fine) in [("", true), ("INSERT INTO journal VALUES ('more');", false)] {
             owned.reset();
@@ -541,7 +546,7 @@ async fn conflict_commits_only_its_receipt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_connection_is_replaced() {
     let nobody = Acknowledged::default();
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let schema = owned.database.schema();
         for (left, is_refused_once) in [
             ("SET SESSION timestamp = 1000000000", false),
@@ -586,7 +591,7 @@ async fn acknowledgement_covers_called_routines() {
         CREATE PROCEDURE deep(x BIGINT) INSERT INTO journal VALUES ('x');
         CREATE FUNCTION note(x BIGINT, y BIGINT) RETURNS BIGINT MODIFIES SQL DATA BEGIN CALL deep(x); RETURN x; END;
         CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW SET @noted = note(NEW.fee, 1);";
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let (schema, journal) = (
             owned.database.schema(),
             format!("{}.journal", owned.database.schema()),
@@ -649,7 +654,7 @@ async fn acknowledgement_covers_called_routines() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn account_above_the_checks_is_named() {
-    for owned in Owned::both() {
+    for owned in Owned::on_all() {
         let (name, account) = (owned.database.schema(), owned.database.account('w'));
         for (right, on, power) in [
             ("", "", None),

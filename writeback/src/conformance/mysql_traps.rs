@@ -14,19 +14,22 @@ use synapsor_source::{PreflightTarget, RowPlan};
 use super::behaviours::{
     AT, Account, Db, Fixture, begin, change, dec, int, invoice, plan, receipt, record, text, update,
 };
-use super::mysql::{Holder, MARIADB, MYSQL, MysqlDatabase, MysqlServer};
+use super::mysql::{self, Holder, MysqlDatabase};
 use super::proxy::{Rewriting, counting_changed};
+use super::servers::{MARIADB, MARIADB_118, MYSQL, ServerVersion};
 
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 const RECEIPTS: &str = "SELECT count(*) FROM synapsor_writeback_receipts";
 
 /// Returns the available servers.
-fn servers() -> impl Iterator<Item = &'static MysqlServer> {
-    [&MYSQL, &MARIADB].into_iter().filter(|server| server.is_there())
+fn servers() -> impl Iterator<Item = &'static ServerVersion> {
+    [&MYSQL, &MARIADB, &MARIADB_118]
+        .into_iter()
+        .filter(|server| server.is_there())
 }
 
-fn made(server: &MysqlServer, sql: &str) -> Arc<MysqlDatabase> {
-    let database = server.fresh();
+fn made(server: &ServerVersion, sql: &str) -> Arc<MysqlDatabase> {
+    let database = mysql::fresh(server);
     database.make(sql);
     database
 }
@@ -141,7 +144,7 @@ async fn rejects_numbers_that_the_server_would_round_or_clip() {
 #[tokio::test]
 async fn change_to_equal_values_matches_its_row() {
     for server in servers() {
-        let db: Db = server.fresh();
+        let db: Db = mysql::fresh(server);
         db.set_up(Fixture::Invoices);
         let mut transaction = begin(&db).await.transaction;
         let same = [int("fee", 5500)];
@@ -287,7 +290,7 @@ async fn table_without_transactions_is_reported() {
 #[tokio::test]
 async fn receipt_timeout_rolls_the_change_back() {
     for server in servers() {
-        let db: Db = server.fresh();
+        let db: Db = mysql::fresh(server);
         db.set_up(Fixture::Invoices);
         let mut first = begin(&db).await.transaction;
         first
@@ -320,7 +323,7 @@ async fn receipt_timeout_rolls_the_change_back() {
 #[tokio::test]
 async fn killed_connection_commits_nothing() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         db.set_up(Fixture::Invoices);
         let mut transaction = begin(&db).await.transaction;
@@ -364,7 +367,7 @@ async fn interrupted_read_returns_an_error() {
 #[tokio::test]
 async fn limited_accounts_read_the_same_shape() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         db.set_up(Fixture::WritesElsewhere);
         let reader = database.account('r');
@@ -389,7 +392,7 @@ async fn limited_accounts_read_the_same_shape() {
 #[tokio::test]
 async fn hidden_triggers_count_as_unobservable() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         db.set_up(Fixture::Invoices);
         let seen = db.writer().table_schema(&db.schema(), "invoices").await.unwrap();
@@ -411,7 +414,7 @@ async fn hidden_triggers_count_as_unobservable() {
 #[tokio::test]
 async fn preflight_finds_missing_and_excessive_rights() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         db.set_up(Fixture::Invoices);
         let target = PreflightTarget {
@@ -461,7 +464,7 @@ async fn preflight_finds_missing_and_excessive_rights() {
 #[tokio::test]
 async fn foreign_lock_is_awaited_only_briefly() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         db.set_up(Fixture::Invoices);
         let held = Holder::new(
@@ -481,7 +484,7 @@ async fn foreign_lock_is_awaited_only_briefly() {
 #[tokio::test]
 async fn rejects_a_connection_that_counts_changed_rows() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         db.set_up(Fixture::Invoices);
         // A first direct login, so that later logins need no TLS.
@@ -520,7 +523,7 @@ async fn proxied(
 #[tokio::test(flavor = "multi_thread")]
 async fn replaced_connection_neither_writes_nor_reports_success() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let db = with(&database);
         let (engine, proxy) = proxied(&database, "CONNECTION_ID()", "'1234567890123'").await;
         let fee = [int("fee", 0)];
@@ -569,7 +572,7 @@ async fn replaced_connection_neither_writes_nor_reports_success() {
 #[tokio::test(flavor = "multi_thread")]
 async fn read_only_server_is_not_written() {
     for server in servers() {
-        let database = server.fresh();
+        let database = mysql::fresh(server);
         let (engine, proxy) = proxied(&database, "@@innodb_read_only", "1                 ").await;
         proxy.rewrites(true);
         assert_eq!(

@@ -18,16 +18,17 @@ use synapsor_source::ReceiptTable;
 use super::behaviours::{
     Account, Db, Fixture, Sample, TestDatabase, dec, exact, float, handing_over, sample,
 };
+use super::servers::ServerVersion;
 
-/// Creates a new, empty database on the server whose owner's URL this variable holds.
-pub(crate) fn fresh(variable: &'static str) -> Db {
-    database(variable)
+/// Creates a new, empty database.
+pub(crate) fn fresh(server: &'static ServerVersion) -> Db {
+    database(server)
 }
 
 /// Like [`fresh`], with the functions of this engine.
-pub(crate) fn database(variable: &'static str) -> Arc<PostgresDatabase> {
+pub(crate) fn database(server: &'static ServerVersion) -> Arc<PostgresDatabase> {
     Arc::new(PostgresDatabase {
-        variable,
+        server,
         mark: hex::encode(random::bytes::<6>()),
         renamed: Mutex::new(0),
         made: OnceLock::new(),
@@ -35,7 +36,7 @@ pub(crate) fn database(variable: &'static str) -> Arc<PostgresDatabase> {
 }
 
 pub(crate) struct PostgresDatabase {
-    variable: &'static str,
+    server: &'static ServerVersion,
     mark: String,
     /// Number of times that another database replaced the first.
     renamed: Mutex<u32>,
@@ -59,7 +60,7 @@ impl PostgresDatabase {
     }
 
     fn owner_options(&self) -> PgConnectOptions {
-        std::env::var(self.variable).unwrap().parse().unwrap()
+        self.server.url().unwrap().parse().unwrap()
     }
 
     /// Host and port of the server.
@@ -386,7 +387,7 @@ impl TestDatabase for PostgresDatabase {
     }
 
     fn another(&self) -> Db {
-        fresh(self.variable)
+        fresh(self.server)
     }
 
     fn drop_trigger(&self, name: &str) {

@@ -2,14 +2,15 @@
 
 use synapsor_domain::foreign_code::CodeForm;
 
-use super::behaviours::{AT, LATER_POSTGRES, receipt};
+use super::behaviours::{AT, receipt};
 use super::postgres_preconditions::Owned;
-
-const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
+use super::servers::{POSTGRES, ServerVersion, on_every_postgres};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deferred_work_is_checked_before_commit() {
-    let Some(owned) = Owned::new(URL) else { return };
+    let Some(owned) = Owned::new(&POSTGRES) else {
+        return;
+    };
     let journal = "CREATE TABLE lines (line text PRIMARY KEY);
         INSERT INTO lines VALUES ('known');
         CREATE TABLE journal (line text REFERENCES lines DEFERRABLE INITIALLY DEFERRED);
@@ -75,16 +76,11 @@ const EXPRESSION: &str = "CREATE TABLE journal (line bigint);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_deferrable_checks_that_run_foreign_code() {
-    refuses_deferrable_checks(URL).await;
+    on_every_postgres(refuses_deferrable_checks).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn rejects_deferrable_foreign_code_on_a_later_server() {
-    refuses_deferrable_checks(LATER_POSTGRES).await;
-}
-
-async fn refuses_deferrable_checks(variable: &'static str) {
-    let Some(owned) = Owned::new(variable) else { return };
+async fn refuses_deferrable_checks(server: &'static ServerVersion) {
+    let Some(owned) = Owned::new(server) else { return };
     let first = "SELECT line FROM public.next_line";
     for (name, journal, first) in [
         ("cast", CAST_OF_KEY, first),
@@ -104,7 +100,9 @@ async fn refuses_deferrable_checks(variable: &'static str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deferrable_constraint_expression_is_rejected() {
-    let Some(owned) = Owned::new(URL) else { return };
+    let Some(owned) = Owned::new(&POSTGRES) else {
+        return;
+    };
     let function = "CREATE FUNCTION f(n bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS 'SELECT n';
         ALTER TABLE invoices ADD EXCLUDE USING btree (f(version) WITH =)";
     for (deferrable, is_admitted) in [("", true), (" DEFERRABLE", false)] {

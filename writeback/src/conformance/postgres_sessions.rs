@@ -6,14 +6,14 @@ use std::sync::Arc;
 use synapsor_domain::foreign_code::Acknowledged;
 
 use super::behaviours::{
-    AT, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, commit, int, invoice, is_there,
-    plan, receipt, text, update,
+    AT, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, commit, int, invoice, plan,
+    receipt, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
+use super::servers::POSTGRES;
 use crate::transaction::{LookTarget, Transaction};
 use crate::violation::{LookError, ViolationKind};
 
-const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 
 /// A function that replaces prepared statements of the protocol by SQL ones, except the statements that it may run in,
@@ -38,10 +38,10 @@ const LATER_READS: usize = 8;
 const ON: &str = "INSERT INTO toggle VALUES (1)";
 
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
-    if !is_there(URL) {
+    if !POSTGRES.is_there() {
         return None;
     }
-    let database = database(URL);
+    let database = database(&POSTGRES);
     database.set_up(Fixture::Invoices);
     Some((database.clone(), database))
 }

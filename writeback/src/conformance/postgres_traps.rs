@@ -10,22 +10,21 @@ use synapsor_source::error::EngineErrorKind;
 use synapsor_source::{Finding, PreflightTarget};
 
 use super::behaviours::{
-    AT, Account, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, int, invoice,
-    is_there, receipt, record, text, update,
+    AT, Account, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, int, invoice, receipt,
+    record, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::proxy::Rewriting;
+use super::servers::POSTGRES;
 use crate::transaction::LookTarget;
 use crate::violation::{LookError, ViolationKind};
 
-const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
-
-/// Creates a database with invoices, if there is a server; `postgres_conforms` reports a missing one.
+/// Creates a database with invoices, if there is a server; `postgres_15_conforms` reports a missing one.
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
-    if !is_there(URL) {
+    if !POSTGRES.is_there() {
         return None;
     }
-    let database = database(URL);
+    let database = database(&POSTGRES);
     database.set_up(Fixture::Invoices);
     Some((database.clone(), database))
 }

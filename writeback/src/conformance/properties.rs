@@ -8,7 +8,8 @@ use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
 use super::behaviours::Account;
-use super::behaviours::{Db, change, is_there, plan};
+use super::behaviours::{Db, change, plan};
+use super::servers::{MARIADB, MYSQL, POSTGRES};
 use super::{mysql, postgres, sqlite};
 
 /// Number of cases per property, unless `SYNAPSOR_PROPERTY_CASES` sets another.
@@ -24,26 +25,25 @@ async fn names_and_values_round_trip_on_sqlite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_round_trip_on_postgres() {
-    const URL: &str = "SYNAPSOR_TEST_POSTGRES_URL";
-    if is_there(URL) {
-        what_fits_reads_back(postgres::fresh(URL)).await;
-        names_are_quoted(postgres::fresh(URL)).await;
+    if POSTGRES.is_there() {
+        what_fits_reads_back(postgres::fresh(&POSTGRES)).await;
+        names_are_quoted(postgres::fresh(&POSTGRES)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_round_trip_on_mysql() {
-    if mysql::MYSQL.is_there() {
-        what_fits_reads_back(mysql::MYSQL.fresh()).await;
-        names_are_quoted(mysql::MYSQL.fresh()).await;
+    if MYSQL.is_there() {
+        what_fits_reads_back(mysql::fresh(&MYSQL)).await;
+        names_are_quoted(mysql::fresh(&MYSQL)).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn names_and_values_round_trip_on_mariadb() {
-    if mysql::MARIADB.is_there() {
-        what_fits_reads_back(mysql::MARIADB.fresh()).await;
-        names_are_quoted(mysql::MARIADB.fresh()).await;
+    if MARIADB.is_there() {
+        what_fits_reads_back(mysql::fresh(&MARIADB)).await;
+        names_are_quoted(mysql::fresh(&MARIADB)).await;
     }
 }
 
