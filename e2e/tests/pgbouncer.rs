@@ -1,5 +1,6 @@
-//! PostgreSQL behind a transaction pooler with two shared connections: reads, the complete writeback, no state
-//! left in shared connections, and a refused statement pooler.
+//! PostgreSQL behind two versions of PgBouncer, in transaction mode with two shared connections and in session mode:
+//! reads, the complete writeback, no state left in shared connections, a pooler that the URL does not declare, and a
+//! refused statement pooler.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -24,16 +25,70 @@ use synapsor_e2e::operator::OperatorClient;
 use synapsor_e2e::stack::Stack;
 use synapsor_e2e::target::Target;
 use synapsor_engine::{Credential, EngineConfig, EngineLimits};
+use synapsor_source::error_cause::ErrorCause;
 use synapsor_source::{ReceiptTable, RowPlan};
 use tokio::task::JoinSet;
 
+/// Server connections of an account in transaction mode.
 const SERVER_CONNECTIONS: usize = 2;
+/// The same in session mode, where each client has one of its own.
+const SESSION_CONNECTIONS: usize = 40;
 const LIMIT: Duration = Duration::from_secs(20);
 /// State that a client may leave in a shared connection.
 const TRACES: &str = "SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_settings WHERE name IN \
     ('statement_timeout', 'lock_timeout', 'search_path', 'TimeZone', 'DateStyle', 'bytea_output', 'row_security', \
      'default_transaction_read_only', 'idle_in_transaction_session_timeout', 'synchronous_commit') \
-    UNION ALL SELECT count(*)::text FROM pg_prepared_statements";
+    UNION ALL SELECT count(*)::text FROM pg_prepared_statements WHERE name NOT LIKE 'PGBOUNCER\\_%'";
+/// The oldest version that moves prepared statements between server connections, under names of its own.
+const PREPARES_SINCE: (u32, u32) = (1, 21);
+
+/// PgBouncer in one version and mode.
+#[derive(Debug, Clone, Copy)]
+struct PoolerKind {
+    /// Name of the program in `servers.sh`.
+    program: &'static str,
+    mode: &'static str,
+    /// Further lines of its settings.
+    more: &'static str,
+}
+
+/// Both versions in each of these modes.
+fn kinds(modes: &'static [&'static str]) -> impl Iterator<Item = PoolerKind> {
+    modes.iter().flat_map(|mode| {
+        ["pgbouncer", "pgbouncer_sid"].map(|program| PoolerKind {
+            program,
+            mode,
+            more: "",
+        })
+    })
+}
+
+impl PoolerKind {
+    fn server_connections(self) -> usize {
+        match self.mode {
+            "session" => SESSION_CONNECTIONS,
+            _ => SERVER_CONNECTIONS,
+        }
+    }
+
+    /// Whether statements of a client may be on the server connections of others, according to the version that the
+    /// program prints.
+    fn has_prepared_statements(self) -> anyhow::Result<bool> {
+        let printed = Command::new(program(self.program)?)
+            .arg("--version")
+            .output()?
+            .stdout;
+        let printed = String::from_utf8(printed)?;
+        let version = printed.split_whitespace().nth(1).context("no version")?;
+        let mut numbers = version.split('.').map(str::parse);
+        let (major, minor) = (numbers.next(), numbers.next());
+        let version = (
+            major.context("no major version")??,
+            minor.context("no minor version")??,
+        );
+        Ok(self.mode == "transaction" && version >= PREPARES_SINCE)
+    }
+}
 
 /// Running pooler; stops when it is dropped.
 struct Pooler {
@@ -44,17 +99,18 @@ struct Pooler {
 
 impl Pooler {
     /// Starts it for the accounts of these URLs.
-    fn start(server: &Server, mode: &str, urls: [&str; 2]) -> anyhow::Result<Self> {
+    fn start(server: &Server, kind: PoolerKind, urls: [&str; 2]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("synapsor-pooler-")
             .tempdir_in("/tmp")?;
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let (host, port) = server.address().split_once(':').context("a port")?;
         let at = folder.path().display();
+        let (mode, more, connections) = (kind.mode, kind.more, kind.server_connections());
         let settings = format!(
             "[databases]\n* = host={host} port={port}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {at}/users\n\
-             pool_mode = {mode}\ndefault_pool_size = {SERVER_CONNECTIONS}\nmax_client_conn = 200\n",
+             pool_mode = {mode}\ndefault_pool_size = {connections}\nmax_client_conn = 200\n{more}",
             address.port()
         );
         let users = urls.map(|url| {
@@ -64,7 +120,7 @@ impl Pooler {
         });
         std::fs::write(folder.path().join("users"), users.concat())?;
         std::fs::write(folder.path().join("settings.ini"), settings)?;
-        let mut command = Command::new(program("pgbouncer")?);
+        let mut command = Command::new(program(kind.program)?);
         command.arg(folder.path().join("settings.ini"));
         command.stdin(Stdio::null()).stdout(Stdio::null());
         command.stderr(std::fs::File::create(folder.path().join("log"))?);
@@ -111,12 +167,12 @@ struct Scene {
 
 impl Scene {
     /// Returns `None` without PostgreSQL or a pooler.
-    fn new(mode: &str) -> anyhow::Result<Option<Self>> {
+    fn new(kind: PoolerKind) -> anyhow::Result<Option<Self>> {
         let Some(server) = Server::postgres()? else {
             return Ok(None);
         };
-        if let Err(reason) = program("pgbouncer") {
-            missing(Engine::Postgres, &format!("PgBouncer: {reason}"))?;
+        if let Err(reason) = program(kind.program) {
+            missing(Engine::Postgres, &format!("{}: {reason}", kind.program))?;
             return Ok(None);
         }
         let mut deployment = Deployment::on(Build::Plain, &server)?;
@@ -131,7 +187,7 @@ impl Scene {
              GRANT SELECT ON slow TO {}",
             roles.reader
         ))?;
-        let pooler = Pooler::start(&server, mode, [&roles.read_url, &roles.write_url])?;
+        let pooler = Pooler::start(&server, kind, [&roles.read_url, &roles.write_url])?;
         roles.read_url = pooler.url(&server, &roles.read_url);
         roles.write_url = pooler.url(&server, &roles.write_url);
         Ok(Some(Self { deployment, pooler }))
@@ -189,7 +245,22 @@ fn plan(table: &str, id: &str, columns: &[&str]) -> RowPlan {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn loop_runs_through_a_transaction_pooler() -> anyhow::Result<()> {
-    let Some(Scene { deployment, pooler }) = Scene::new("transaction")? else {
+    for kind in kinds(&["transaction"]) {
+        the_loop_runs(kind).await.with_context(|| format!("{kind:?}"))?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loop_runs_through_a_session_pooler() -> anyhow::Result<()> {
+    for kind in kinds(&["session"]) {
+        the_loop_runs(kind).await.with_context(|| format!("{kind:?}"))?;
+    }
+    Ok(())
+}
+
+async fn the_loop_runs(kind: PoolerKind) -> anyhow::Result<()> {
+    let Some(Scene { deployment, pooler }) = Scene::new(kind)? else {
         return Ok(());
     };
     let stack = Stack::start(deployment)?;
@@ -217,9 +288,21 @@ async fn loop_runs_through_a_transaction_pooler() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pooled_connections_keep_no_client_state() -> anyhow::Result<()> {
-    let Some(scene) = Scene::new("transaction")? else {
+    for kind in kinds(&["transaction", "session"]) {
+        no_state_is_left(kind)
+            .await
+            .with_context(|| format!("{kind:?}"))?;
+    }
+    Ok(())
+}
+
+/// Runs reads and transactions beside other clients of the pool, which use prepared statements where the pooler supports
+/// them.
+async fn no_state_is_left(kind: PoolerKind) -> anyhow::Result<()> {
+    let Some(scene) = Scene::new(kind)? else {
         return Ok(());
     };
+    let has_prepared_statements = kind.has_prepared_statements()?;
     let (reader, writer) = (scene.reader()?, scene.writer()?);
     let mut neighbours = [
         scene.neighbour(scene.deployment.target.read_url()).await?,
@@ -247,6 +330,15 @@ async fn pooled_connections_keep_no_client_state() -> anyhow::Result<()> {
         let rows = done?.map_err(|error| anyhow::anyhow!("{error}: {}", error.detail))?;
         assert_eq!(rows, 1);
         for (neighbour, before) in neighbours.iter_mut().zip(&before) {
+            if has_prepared_statements {
+                let echoed = sqlx::query("SELECT $1::text")
+                    .bind("x")
+                    .fetch_one(&mut *neighbour);
+                ensure!(
+                    echoed.await?.try_get::<String, _>(0)? == "x",
+                    "a prepared statement"
+                );
+            }
             let now = texts(neighbour, TRACES).await?;
             ensure!(now == *before, "left behind: {now:?}, before: {before:?}");
         }
@@ -258,7 +350,16 @@ async fn pooled_connections_keep_no_client_state() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn abandoned_read_stops_behind_a_pooler() -> anyhow::Result<()> {
-    let Some(scene) = Scene::new("transaction")? else {
+    for kind in kinds(&["transaction", "session"]) {
+        abandoned_read_stops(kind)
+            .await
+            .with_context(|| format!("{kind:?}"))?;
+    }
+    Ok(())
+}
+
+async fn abandoned_read_stops(kind: PoolerKind) -> anyhow::Result<()> {
+    let Some(scene) = Scene::new(kind)? else {
         return Ok(());
     };
     let reader = scene.reader()?;
@@ -294,13 +395,44 @@ async fn abandoned_read_stops_behind_a_pooler() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_statement_pooler() -> anyhow::Result<()> {
-    let Some(scene) = Scene::new("statement")? else {
-        return Ok(());
-    };
-    let row = plan("invoices", "P-1", &["late_fee_cents"]);
-    assert!(scene.reader()?.read(&row).await.is_err());
-    assert!(scene.writer()?.try_begin().await.is_err());
-    assert_eq!(scene.deployment.receipts()?, []);
-    drop(scene.pooler);
+    for kind in kinds(&["statement"]) {
+        let Some(scene) = Scene::new(kind)? else {
+            continue;
+        };
+        let row = plan("invoices", "P-1", &["late_fee_cents"]);
+        assert!(scene.reader()?.read(&row).await.is_err(), "{kind:?}");
+        assert!(scene.writer()?.try_begin().await.is_err(), "{kind:?}");
+        assert_eq!(scene.deployment.receipts()?, [], "{kind:?}");
+    }
+    Ok(())
+}
+
+/// With and without a pooler that drops the settings of a connection instead of refusing them.
+#[tokio::test(flavor = "multi_thread")]
+async fn undeclared_pooler_is_reported_by_its_code() -> anyhow::Result<()> {
+    const IGNORES: &str = "ignore_startup_parameters = extra_float_digits,options\n";
+    for kind in kinds(&["transaction", "session"]) {
+        for more in ["", IGNORES] {
+            let kind = PoolerKind { more, ..kind };
+            let Some(mut scene) = Scene::new(kind)? else {
+                continue;
+            };
+            let Target::Server { roles, .. } = &mut scene.deployment.target else {
+                anyhow::bail!("a server has the target");
+            };
+            for url in [&mut roles.read_url, &mut roles.write_url] {
+                let (plain, _) = url.split_once('?').context("a parameter")?;
+                *url = plain.to_owned();
+            }
+            let row = plan("invoices", "P-1", &["late_fee_cents"]);
+            let read = scene.reader()?.read(&row).await.map(drop);
+            let begun = scene.writer()?.try_begin().await.map(drop);
+            for refused in [read, begun] {
+                let cause = refused.as_ref().err().map(|error| &error.cause);
+                let is_named = matches!(cause, Some(ErrorCause::PoolerUndeclared));
+                ensure!(is_named, "{kind:?}: {refused:?}");
+            }
+        }
+    }
     Ok(())
 }

@@ -193,15 +193,18 @@ impl PgPool {
         };
         refuse_old(connection.server_version_num())?;
         let (readable, rows) = read_facts(&mut connection).await?;
-        let settings = rows.last().and_then(|row| row.first().cloned().flatten());
+        let setting = |at: usize| rows.last().and_then(|row| row.get(at).cloned().flatten());
+        let settings = setting(0).unwrap_or_default();
         let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
         if url.needs_primary && facts.is_standby {
             let detail = "the URL wants a primary, and the server is a standby";
             return Err(EngineError::new(EngineErrorKind::Unavailable, detail));
         }
-        if self.purpose == ConnectionPurpose::Reading && !url.is_pooled && !facts.is_read_only {
+        let is_exact = setting(1).as_deref() == Some("true");
+        let is_as_asked = is_exact && (self.purpose == ConnectionPurpose::Writing || facts.is_read_only);
+        if !url.is_pooled && !is_as_asked {
             // A pooler with `ignore_startup_parameters` drops the options of a connection.
-            let detail = "the connection for reading is not read only";
+            let detail = "the connection lacks the settings that it was opened with";
             return Err(
                 EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::PoolerUndeclared)
             );
@@ -211,7 +214,7 @@ impl PgPool {
             facts,
             readable,
             is_pooled: url.is_pooled,
-            settings: settings.unwrap_or_default(),
+            settings,
             generation: material.generation,
             opened_at: Instant::now(),
         })

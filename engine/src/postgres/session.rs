@@ -162,15 +162,22 @@ pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the statement that reads the settings and accounts of a connection.
+/// Returns the statement that reads the settings and accounts of a connection, and whether the settings are exact. A
+/// pooler can apply some options of a connection and drop the others.
 pub(super) fn settings_statement() -> String {
     let names = STATEMENT_SETTINGS.iter().chain(&CONNECTION_SETTINGS);
     let values: Vec<String> = names
         .map(|name| format!("pg_catalog.current_setting('{name}', true)::pg_catalog.text"))
         .collect();
+    // The server adds the order of day and month to the style of dates.
+    let are_exact = EXACT_SETTINGS.map(|(name, value)| {
+        format!("pg_catalog.starts_with(pg_catalog.current_setting('{name}'), '{value}')")
+    });
     format!(
-        "SELECT ARRAY[{}, SESSION_USER::pg_catalog.text, CURRENT_USER::pg_catalog.text]::pg_catalog.text[]::pg_catalog.text",
-        values.join(", ")
+        "SELECT ARRAY[{}, SESSION_USER::pg_catalog.text, CURRENT_USER::pg_catalog.text]::pg_catalog.text[]::pg_catalog.text, \
+         ({})::pg_catalog.text",
+        values.join(", "),
+        are_exact.join(" AND ")
     )
 }
 
