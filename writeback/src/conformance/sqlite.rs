@@ -220,6 +220,7 @@ impl TestDatabase for SqliteDatabase {
             ("r", dec("10.5"), float("10.5")),
             ("r", Value::int(3), float("3.0")),
             ("t", Value::text("7"), Value::text("7")),
+            ("b", Value::text("00FF"), Value::bytes(&[0, 255])),
             ("due", Value::text("2026-01-02"), Value::text("2026-01-02")),
             ("u", Value::null(), Value::null()),
         ]
@@ -243,7 +244,7 @@ impl TestDatabase for SqliteDatabase {
             ("t", Value::bool(true)),
             ("t", Value::text("a\0b")),
             ("t", Value::text("x".repeat(64 * 1024 + 1))),
-            ("b", Value::text("00ff")),
+            ("b", Value::text("00f")),
             ("need", Value::null()),
         ]
     }
