@@ -24,7 +24,7 @@ pub(crate) use ledger::{
 };
 pub(crate) use reader::SchemaClient;
 pub(crate) use tail::{EventQuery, EventStream};
-pub(crate) use writer::{AuditedPage, DryRun, SwitchAnswer, Times, WriterClient};
+pub(crate) use writer::{AuditedPage, DryRunOutcome, SwitchAnswer, Times, WriterClient};
 
 /// Runs one call with a timeout.
 async fn call<M, T>(

@@ -52,7 +52,7 @@ pub(crate) struct WriterClient {
 
 /// Result of a dry run.
 #[derive(Debug)]
-pub(crate) struct DryRun {
+pub(crate) struct DryRunOutcome {
     pub(crate) verdict: DryRunVerdict,
     pub(crate) message: String,
     /// After-image as UTF-8 JSON of tagged values.
@@ -122,13 +122,13 @@ impl WriterClient {
         }
     }
 
-    pub(crate) async fn preview(&mut self, proposal: &DsseEnvelope) -> Result<DryRun, ExitError> {
+    pub(crate) async fn preview(&mut self, proposal: &DsseEnvelope) -> Result<DryRunOutcome, ExitError> {
         let message = wire::DryRunRequest {
             proposal: Some(proposal.into()),
         };
         let answer = call(&self.target, message, async |m| self.client.dry_run(m).await).await?;
         let verdict = verdict_from_wire(answer.verdict(), answer.reason).map_err(malformed_response)?;
-        Ok(DryRun {
+        Ok(DryRunOutcome {
             verdict,
             message: answer.message,
             after_json: answer.after_image_json,

@@ -15,7 +15,7 @@ use super::confirm::ConfirmOptions;
 use super::proposals::page;
 use super::smoke;
 use crate::Context;
-use crate::clients::DryRun;
+use crate::clients::DryRunOutcome;
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::shape;
@@ -165,7 +165,7 @@ fn checklist(looked: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
     lines
 }
 
-fn rehearsed(looked: &ProposalView, preview: &DryRun, context: &Context) -> Result<Exit, ExitError> {
+fn rehearsed(looked: &ProposalView, preview: &DryRunOutcome, context: &Context) -> Result<Exit, ExitError> {
     let after: Option<Json> = preview
         .after_json
         .as_ref()

@@ -21,7 +21,7 @@ use super::fetch_proposal::{
 use super::{now, still_open};
 use crate::Context;
 use crate::clients::{
-    DryRun, EventQuery, EventStream, LedgerClient, WriterClient, fix_of, refused, verification_failed,
+    DryRunOutcome, EventQuery, EventStream, LedgerClient, WriterClient, fix_of, refused, verification_failed,
 };
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
@@ -149,7 +149,7 @@ pub(crate) async fn preview(
     session: &mut LedgerConnection,
     context: &Context,
     looked: &ProposalView,
-) -> Result<DryRun, ExitError> {
+) -> Result<DryRunOutcome, ExitError> {
     let link = session.writer(context).await?;
     WriterClient::at(&link).preview(looked.attested.envelope()).await
 }
