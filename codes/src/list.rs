@@ -493,6 +493,8 @@ error_codes! {
         HttpDevNoAuthUnsafeHost = "HTTP_DEV_NO_AUTH_UNSAFE_HOST", exit Usage;
         /// The listen address is not a loopback address, and --allow-remote is not set.
         HttpRemoteNotAllowed = "HTTP_REMOTE_NOT_ALLOWED", exit Usage;
+        /// The writer changes only ordinary tables, and the table is partitioned, inherited, unlogged or the like.
+        TableNotWritable = "TABLE_NOT_WRITABLE", exit Usage;
         /// The patch sets a column to which no value can be written unchanged.
         ColumnNotWritable = "COLUMN_NOT_WRITABLE", exit Usage;
         /// The command names no key column, and the inspection found no key.

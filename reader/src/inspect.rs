@@ -1,5 +1,6 @@
 //! Inspects a database through its engine's schema catalog. Metadata only, never a row.
 
+use synapsor_domain::change::unwritable_trait;
 use synapsor_domain::inspection::{ADVISORY, ColumnInfo, Inspection, TableInfo, TableKind};
 use synapsor_domain::timestamp::Timestamp;
 
@@ -62,6 +63,7 @@ fn inspection(engine: &str, catalogue: SchemaCatalog, now: Timestamp) -> Inspect
 
 fn table(found: schema_catalog::CatalogTable) -> TableInfo {
     let shape = found.shape;
+    let never_written = unwritable_trait(&shape).map(str::to_owned);
     let is_view = shape.traits.iter().any(|t| t == "view");
     let default_of = |name: &str| {
         let mut defaults = found.defaults.iter();
@@ -98,6 +100,7 @@ fn table(found: schema_catalog::CatalogTable) -> TableInfo {
             TableKind::Table
         },
         writable: found.can_change,
+        never_written,
         columns,
         primary_key: found.primary_key,
         unique_constraints: found.unique,

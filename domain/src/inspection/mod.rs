@@ -47,6 +47,9 @@ pub struct TableInfo {
     pub kind: TableKind,
     /// Whether this credential may change rows of the table.
     pub writable: bool,
+    /// What keeps the writer from changing rows of the table: `partitioned`, `inherits`, `unlogged` and so on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never_written: Option<String>,
     pub columns: Vec<ColumnInfo>,
     /// Columns in key order; empty without a primary key.
     pub primary_key: Vec<String>,

@@ -28,6 +28,7 @@ fn table(name: &str, primary_key: &[&str], columns: &[&str]) -> TableInfo {
         name: name.to_owned(),
         kind: TableKind::Table,
         writable: false,
+        never_written: None,
         columns: columns.iter().map(|name| column(name, "text")).collect(),
         primary_key: primary_key.iter().map(|name| (*name).to_owned()).collect(),
         unique_constraints: Vec::new(),

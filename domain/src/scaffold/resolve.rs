@@ -281,6 +281,13 @@ fn change(
             "choose its table, or --mode read_only",
         ));
     }
+    if let Some(word) = found.and_then(|table| table.never_written.as_deref()) {
+        return Err(DraftError::new(
+            ErrorCode::TableNotWritable,
+            format!("a proposal cannot change this table, because it is not an ordinary table ({word})"),
+            "choose an ordinary table, or --mode read_only",
+        ));
+    }
     if choices.patch.is_empty() {
         return Err(DraftError::new(
             ErrorCode::PatchRequired,

@@ -145,3 +145,39 @@ fn column_that_takes_no_value_is_refused_before_a_proposal() -> anyhow::Result<(
     }
     Ok(())
 }
+
+/// Tables of PostgreSQL that the writer never changes, with the word that names why.
+const NEVER_WRITTEN: [(&str, &str); 3] = [
+    (
+        "CREATE TABLE lots (id varchar(20) PRIMARY KEY, tenant_id varchar(20) NOT NULL, status varchar(20) NOT NULL, \
+         version integer NOT NULL) PARTITION BY HASH (id)",
+        "partitioned",
+    ),
+    (
+        "CREATE TABLE base (tenant_id varchar(20)); CREATE TABLE lots (id varchar(20) PRIMARY KEY, \
+         status varchar(20) NOT NULL, version integer NOT NULL) INHERITS (base)",
+        "inherits",
+    ),
+    (
+        "CREATE TABLE lots (id varchar(20) PRIMARY KEY, tenant_id varchar(20) NOT NULL, status varchar(20) NOT NULL, \
+         version integer NOT NULL); ALTER TABLE lots SET UNLOGGED",
+        "unlogged",
+    ),
+];
+
+#[test]
+fn table_that_is_never_written_is_refused_by_init() -> anyhow::Result<()> {
+    for (table, word) in NEVER_WRITTEN {
+        let Some(depot) = Depot::open(Engine::Postgres, |_| table.to_owned())? else {
+            continue;
+        };
+        let refused = depot.init("lots", "status", &[])?;
+        assert_eq!(refused.exit, Some(2), "{word}: {refused:?}");
+        let text = &refused.stderr;
+        assert!(
+            text.contains("TABLE_NOT_WRITABLE") && text.contains(word),
+            "{word}: {text}"
+        );
+    }
+    Ok(())
+}
