@@ -458,6 +458,73 @@ fn proposal() -> Proposal {
     }
 }
 
+/// A proposal whose row is found by two columns.
+fn of_two_keys() -> Proposal {
+    let mut proposal = proposal();
+    proposal
+        .target
+        .keys
+        .insert(0, ColumnValue::new("tenant_id", Value::text("acme")));
+    proposal
+}
+
+#[test]
+fn form_of_a_proposal_belongs_to_its_version() {
+    let known = |v: u32, mut proposal: Proposal| {
+        proposal.v = v;
+        proposal.has_known_version()
+    };
+    assert!(known(1, proposal()) && known(2, proposal()) && known(2, of_two_keys()));
+    assert!(!known(1, of_two_keys()), "version 1 has one key column");
+    assert!(!known(0, proposal()) && !known(3, proposal()));
+}
+
+#[test]
+fn fingerprint_covers_used_columns_and_the_whole_table_in_version_1() {
+    let (newer, mut older) = (proposal(), proposal());
+    older.v = 1;
+    let altered = |change: &dyn Fn(&mut TableSchema)| {
+        let mut table = shape();
+        change(&mut table);
+        [&newer, &older].map(|of| of.fingerprint_of(&table) != of.fingerprint_of(&shape()))
+    };
+    assert_eq!(
+        altered(&|table| table.columns.push(column("colour", "TEXT"))),
+        [false, true]
+    );
+    // Read, written, key, tenant, guard.
+    for used in 0..shape().columns.len() {
+        let longer = |table: &mut TableSchema| table.columns[used].declared_type.push('X');
+        assert_eq!(altered(&longer), [true, true], "{}", shape().columns[used].name);
+    }
+    assert_eq!(
+        altered(&|table| table.traits.push("unlogged".to_owned())),
+        [true, true]
+    );
+}
+
+#[test]
+fn every_key_column_of_the_locked_row_is_checked() {
+    let check = |row: &[ColumnValue]| synapsor_domain::guard::check_scope(&of_two_keys(), row).is_ok();
+    assert!(check(&row()));
+    assert!(!check(&with("id", Value::text("INV-2"))));
+    assert!(!check(&with("tenant_id", Value::text("globex"))));
+}
+
+#[test]
+fn change_set_names_every_key_column_if_there_are_several() {
+    let digest = Digest::of_typed("test", b"proposal");
+    let view = |proposal| change_set_view(&proposal, &digest, ProposalState::PendingReview);
+    let several = view(of_two_keys());
+    assert_eq!(
+        several.pointer("/source/primary_key/column").unwrap(),
+        "tenant_id"
+    );
+    assert_eq!(several.pointer("/source/primary_keys/1/value").unwrap(), "INV-1");
+    assert_eq!(several.pointer("/scope/object_id").unwrap(), "INV-1");
+    assert!(view(proposal()).pointer("/source/primary_keys").is_none());
+}
+
 #[test]
 fn change_set_shows_before_patch_after_and_state() {
     let digest = Digest::of_typed("test", b"proposal");

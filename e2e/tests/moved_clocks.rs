@@ -71,7 +71,7 @@ fn local_processes_outlive_their_first_certificates() -> anyhow::Result<()> {
     place.ok(&["proposals", "list"])?;
     place.ok(&["ledger", "verify"])?;
     let late = place.run(&["apply", &first])?;
-    // The approval lasts a day, and says so.
+    // The approval expired after a day.
     late.expect(4)?;
     ensure!(up.child.try_wait()?.is_none(), "`up` ended");
     Ok(())

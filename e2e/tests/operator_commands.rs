@@ -254,10 +254,7 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
     place.write("call.json", &json!({"invoice_id": "none"}).to_string())?;
     let (text, _) = rejected(&place, INSPECT)?;
     assert!(text.contains("cause     ROW_NOT_FOUND"), "{text}");
-    assert!(
-        text.contains("fix: change the call as the message says"),
-        "{text}"
-    );
+    assert!(text.contains("fix: correct the call"), "{text}");
     Ok(())
 }
 

@@ -283,7 +283,7 @@ fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
     show_logged_cause(cause)?;
     if cause.fix.is_none() {
         output::line(if cause.text.is_empty() {
-            "fix: change the call as the message says; docs/error-codes.md explains the code"
+            "fix: correct the call; docs/error-codes.md explains the code"
         } else {
             "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback \
              doctor --check-db`"
