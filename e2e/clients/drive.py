@@ -18,16 +18,17 @@ import time
 import urllib.request
 from dataclasses import dataclass
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import pinned_packages
+
 TOKEN = "a-token-for-this-run-only"
 HERE = pathlib.Path(__file__).resolve().parent
 # Timeouts for debug binaries on a busy machine; otherwise a run takes a few seconds.
-INSTALL_SECONDS = 600
 START_SECONDS = 60
 RUN_SECONDS = 180
 END_SECONDS = 20
-# The oldest Node.js that every SDK below supports, and the version installed if the machine's is older.
+# The oldest Node.js that every SDK below supports; if the machine's is older, the pinned one is used.
 NODE_MAJOR = 20
-NODE = "22.23.3"
 
 
 @dataclass(frozen=True)
@@ -79,52 +80,19 @@ class Counts:
         self.failed += line.startswith("FAIL ")
 
 
-def quietly(command: list[str], folder: pathlib.Path | None = None) -> None:
-    """Runs an installer; prints its output only if it fails."""
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, timeout=INSTALL_SECONDS,
-    )
-    if done.returncode:
-        sys.exit(f"test-clients: `{' '.join(command)}` failed:\n{done.stdout}")
-
-
-def npm_install(folder: pathlib.Path, package: str) -> None:
-    (folder / "package.json").write_text('{"private": true, "type": "module"}\n')
-    quietly(["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", package], folder)
-
-
-def bring(place: pathlib.Path, fill) -> pathlib.Path:
-    """Returns a directory that is complete, filling it again if it is not."""
-    mark = place / "complete"
-    if not mark.exists():
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir(parents=True)
-        fill(place)
-        mark.touch()
-    return place
-
-
 def node(target: pathlib.Path) -> str:
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=START_SECONDS).stdout
     if int(version.strip().lstrip("v").split(".")[0]) >= NODE_MAJOR:
         return "node"
-    brought = bring(target / f"node-{NODE}", lambda place: npm_install(place, f"node@{NODE}"))
-    return str(brought / "node_modules" / ".bin" / "node")
+    return pinned_packages.node(target.parent)
 
 
 def installed(sdk: Sdk, target: pathlib.Path) -> list[str]:
     """Returns the command that runs the SDK's script."""
-
-    def python(place: pathlib.Path) -> None:
-        quietly([sys.executable, "-m", "venv", str(place)])
-        pip = [str(place / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
-        quietly([*pip, f"{sdk.package}=={sdk.version}"])
-
     if sdk.is_python:
-        place = bring(target / sdk.folder, python)
+        place = pinned_packages.python_package(target / sdk.folder, f"{sdk.package}=={sdk.version}")
         return [str(place / "bin" / "python"), str(HERE / sdk.script)]
-    place = bring(target / sdk.folder, lambda place: npm_install(place, f"{sdk.package}@{sdk.version}"))
+    place = pinned_packages.npm_packages(target / sdk.folder, f"{sdk.package}@{sdk.version}")
     # Modules find their packages relative to their own directory.
     for script in HERE.glob("*.mjs"):
         shutil.copy(script, place)

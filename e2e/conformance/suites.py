@@ -17,6 +17,11 @@ import tempfile
 import time
 import urllib.request
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import pinned_packages
+
+STABLE = "0.1.16"
+NEWEST = "0.2.0-alpha.12"
 SUITE_SECONDS = 300
 START_SECONDS = 30
 
@@ -58,14 +63,12 @@ TOTAL = re.compile(r"^Total: (\d+) passed, (\d+) failed", re.M)
 class Suite:
     """One version of the suite."""
 
-    def __init__(self, folder: pathlib.Path):
-        modules = folder / "node_modules"
-        self.command = [
-            str(modules / ".bin" / "node"),
-            str(modules / "@modelcontextprotocol" / "conformance" / "dist" / "index.js"),
-            "server",
-        ]
-        self.folder = folder
+    def __init__(self, version: str, target: pathlib.Path):
+        package = "@modelcontextprotocol/conformance"
+        self.version = version
+        self.folder = pinned_packages.npm_packages(target / f"conformance-{version}", f"{package}@{version}")
+        index = self.folder / "node_modules" / package / "dist" / "index.js"
+        self.command = [pinned_packages.node(target), str(index), "server"]
 
     def run(self, url: str, arguments: list[str]) -> tuple[int, str]:
         """Returns exit code and output; a run that times out has failed."""
@@ -167,10 +170,10 @@ def serving(command: list[str], folder: pathlib.Path, env: dict[str, str]):
 def against_fixtures(binaries: pathlib.Path, folder: pathlib.Path, stable: Suite, newest: Suite) -> None:
     command = [str(binaries / "conformance"), "--dev-no-auth", "--listen", "127.0.0.1:PORT"]
     with serving(command, folder, {"PATH": os.environ.get("PATH", "")}) as url:
-        whole("fixtures, 0.1.16, all", stable, url, ["--suite", "all"])
+        whole(f"fixtures, {stable.version}, all", stable, url, ["--suite", "all"])
         for revision in ["2025-11-25", "2026-07-28"]:
-            whole(f"fixtures, 0.2.0-alpha.12, {revision}", newest, url, ["--requirements", revision])
-        by_name("fixtures, 0.2.0-alpha.12, headers and tasks", newest, url, BY_NAME)
+            whole(f"fixtures, {newest.version}, {revision}", newest, url, ["--requirements", revision])
+        by_name(f"fixtures, {newest.version}, headers and tasks", newest, url, BY_NAME)
 
 
 def against_gateway(
@@ -195,14 +198,14 @@ def against_gateway(
         *["--config", str(folder / "synapsor.runner.json"), "--store", str(folder / "state" / "local.db")],
     ]
     with serving(command, folder, env) as url:
-        by_name("gateway, 0.1.16", stable, url, REAL_STABLE)
-        by_name("gateway, 0.2.0-alpha.12, 2025-11-25", newest, url, REAL_2025, "--spec-version", "2025-11-25")
-        by_name("gateway, 0.2.0-alpha.12, 2026-07-28", newest, url, REAL_2026, "--spec-version", "2026-07-28")
+        by_name(f"gateway, {stable.version}", stable, url, REAL_STABLE)
+        by_name(f"gateway, {newest.version}, 2025-11-25", newest, url, REAL_2025, "--spec-version", "2025-11-25")
+        by_name(f"gateway, {newest.version}, 2026-07-28", newest, url, REAL_2026, "--spec-version", "2026-07-28")
 
 
 def main() -> int:
-    binaries, brought, contract = (pathlib.Path(argument).resolve() for argument in sys.argv[1:])
-    stable, newest = Suite(brought / "stable"), Suite(brought / "newest")
+    binaries, target, contract = (pathlib.Path(argument).resolve() for argument in sys.argv[1:])
+    stable, newest = Suite(STABLE, target), Suite(NEWEST, target)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="synapsor-conformance-"))
     try:
         against_fixtures(binaries, folder, stable, newest)
