@@ -14,6 +14,7 @@ pub mod invisible;
 pub mod join;
 pub mod panics;
 pub mod random;
+pub mod refusal_cause;
 pub mod release;
 pub mod retry;
 pub mod run;

@@ -8,9 +8,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileStamp, MODE_PRIVATE};
+use crate::refusal_cause;
 use crate::run::ExitError;
 
 const BYTES_MAX: u64 = 16 * 1024;
+/// Ending of the name of an error's file.
+const FAILED: &str = "failed";
 /// Time after which an error that no parent took is removed.
 const ERROR_KEPT: Duration = Duration::from_secs(600);
 
@@ -54,10 +57,7 @@ impl RunFile {
 
     /// Whether a process with this id exists.
     pub fn is_alive(&self) -> bool {
-        let pid = i32::try_from(self.pid)
-            .ok()
-            .and_then(rustix::process::Pid::from_raw);
-        pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+        is_process(self.pid)
     }
 
     /// Writes the file atomically. Keep the guard while the process serves.
@@ -75,12 +75,37 @@ impl RunFile {
     }
 }
 
-/// File of the error of the process `pid`. It has a name of its own: the run file may be that of a process which
-/// serves, and which the failed one could not replace.
-fn error_path(run_file: &Path, pid: u32) -> PathBuf {
+pub(crate) fn is_process(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+}
+
+/// File of the process `pid` beside its run file, for example `reader.json.7.failed`. It has a name of its own: the
+/// run file may be that of a process which serves, and which another one could not replace.
+pub(crate) fn beside(run_file: &Path, pid: u32, ending: &str) -> PathBuf {
     let mut name = run_file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{pid}.failed"));
+    name.push(format!(".{pid}.{ending}"));
     run_file.with_file_name(name)
+}
+
+/// Returns the files with such a name, each with its process id.
+pub(crate) fn all_beside(run_file: &Path, ending: &str) -> Vec<(PathBuf, u32)> {
+    let name = run_file.file_name().unwrap_or_default().to_string_lossy();
+    let entries = run_file
+        .parent()
+        .and_then(|directory| std::fs::read_dir(directory).ok());
+    let pid_of = |found: &str| -> Option<u32> {
+        let rest = found.strip_prefix(&*name)?.strip_prefix('.')?;
+        rest.strip_suffix(ending)?.strip_suffix('.')?.parse().ok()
+    };
+    let entries = entries.into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| Some((entry.path(), pid_of(&entry.file_name().to_string_lossy())?)))
+        .collect()
+}
+
+fn error_path(run_file: &Path, pid: u32) -> PathBuf {
+    beside(run_file, pid, FAILED)
 }
 
 /// Writes the error of this process for its parent, as far as possible: it is also printed.
@@ -94,20 +119,11 @@ pub(crate) fn leave_error(run_file: &Path, error: &ExitError) {
 
 /// Removes errors that no parent took, so that restarts without a supervisor do not collect files.
 fn remove_old_errors(run_file: &Path) {
-    let prefix = run_file.file_name().unwrap_or_default().to_string_lossy();
-    let entries = run_file
-        .parent()
-        .and_then(|directory| std::fs::read_dir(directory).ok());
-    for entry in entries.into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let is_error = name.to_string_lossy().starts_with(&*prefix)
-            && Path::new(&name).extension().is_some_and(|end| end == "failed");
-        let age = entry
-            .metadata()
-            .ok()
-            .and_then(|found| found.modified().ok()?.elapsed().ok());
-        if is_error && age.is_some_and(|age| age > ERROR_KEPT) {
-            let _ = std::fs::remove_file(entry.path());
+    for (path, _) in all_beside(run_file, FAILED) {
+        let written = std::fs::metadata(&path).and_then(|found| found.modified());
+        let age = written.ok().and_then(|written| written.elapsed().ok());
+        if age.is_some_and(|age| age > ERROR_KEPT) {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
@@ -133,6 +149,7 @@ impl Drop for RunFileGuard {
         if FileStamp::of(&self.path).ok() == self.stamp {
             let _ = std::fs::remove_file(&self.path);
         }
+        refusal_cause::remove(&self.path, std::process::id());
     }
 }
 

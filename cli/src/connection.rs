@@ -1,11 +1,12 @@
 //! Connects a command to the services: local ones, started on demand, or services that the command line names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
+use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
@@ -171,9 +172,9 @@ impl LedgerConnection {
         }
     }
 
-    /// Log of a writer that was started for this command.
-    pub(crate) fn writer_log(&self) -> Option<&Path> {
-        self.writer.as_ref().and_then(Child::log)
+    /// Newest cause of a writer that was started for this command.
+    pub(crate) fn writer_cause(&self) -> Option<RefusalCause> {
+        self.writer.as_ref().and_then(|writer| writer.cause(None))
     }
 
     /// Returns the writer for dry run, reject and status: the first in `--writer`, or a local one.

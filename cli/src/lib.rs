@@ -12,7 +12,6 @@ mod operator_key;
 mod output;
 mod pinned_checkpoint;
 mod readable;
-mod refusal_cause;
 mod sign;
 mod state;
 mod supervisor;

@@ -8,11 +8,11 @@ use rmcp::model::{CallToolRequestParams, Tool};
 use rmcp::service::{RoleClient, RunningService};
 use serde_json::{Map, Value as Json};
 use synapsor_chassis::identity::Role;
+use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_codes::ErrorCode;
 
-use crate::refusal_cause::{self, RefusalCause};
 use crate::supervisor::{Child, ExecutorLaunch, StdioGateway, Supervisor, ToolListOptions, Upstream};
 use crate::{Context, contract_file, state, supervisor};
 
@@ -35,7 +35,7 @@ pub(crate) struct McpClient {
 pub(crate) struct ToolCallResult {
     pub(crate) envelope: Json,
     pub(crate) is_error: bool,
-    /// Cause of an error, if a process of this command logged it. No part of the result.
+    /// Cause of an error, if a process of this command recorded it. No part of the result.
     pub(crate) cause: Option<RefusalCause>,
 }
 
@@ -130,13 +130,13 @@ impl McpClient {
         Ok(result)
     }
 
-    /// Looks for the cause of a rejected call in the logs of the own reader and gateway.
+    /// Looks for the cause of a rejected call at the own reader and gateway.
     fn cause(&self, correlation_id: Option<&str>) -> Option<RefusalCause> {
-        let reader = self.reader.as_ref().and_then(Child::log);
-        [reader, self.gateway.log()]
-            .into_iter()
-            .flatten()
-            .find_map(|log| refusal_cause::find(log, correlation_id))
+        let at_reader = self
+            .reader
+            .as_ref()
+            .and_then(|reader| reader.cause(correlation_id));
+        at_reader.or_else(|| self.gateway.cause(correlation_id))
     }
 
     /// Closes the MCP connection and ends the processes of this agent.

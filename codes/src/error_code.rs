@@ -83,10 +83,31 @@ macro_rules! error_codes {
 }
 pub(crate) use error_codes;
 
-/// Prefix of the codes with which the writer rejects an attempt: nothing was written, and the proposal stays open.
-const REFUSED: &str = "refused:";
-/// Prefix of the codes with which the writer gives a job back for another try.
-const RETRYABLE: &str = "retryable:";
+/// Result of a writer's attempt that changed nothing. The text of a code for such a result begins with its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptKind {
+    /// The row is no longer the reviewed one; the proposal ends.
+    Conflict,
+    /// The write can never succeed; the proposal ends.
+    Failed,
+    /// A check rejected the attempt; the proposal stays open.
+    Refused,
+    /// The job was returned for another try.
+    Retryable,
+}
+
+impl AttemptKind {
+    pub const ALL: [Self; 4] = [Self::Conflict, Self::Failed, Self::Refused, Self::Retryable];
+
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Retryable => "retryable",
+        }
+    }
+}
 
 impl ErrorCode {
     /// Returns the stable text, for example `PROPOSAL_NOT_FOUND` or `refused:expired`.
@@ -119,19 +140,18 @@ impl ErrorCode {
         self.facts().safe
     }
 
-    /// Returns the reason of an attempt that the writer rejected with this code: `expired` of `refused:expired`.
-    pub fn refused_reason(self) -> Option<&'static str> {
-        self.as_str().strip_prefix(REFUSED)
+    /// Returns the result of an attempt that ends with this code; `None` for codes of anything else.
+    pub fn attempt_kind(self) -> Option<AttemptKind> {
+        let (name, _) = self.as_str().split_once(':')?;
+        AttemptKind::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
-    /// Returns the reason of an attempt that the writer gave back with this code.
-    pub fn retryable_reason(self) -> Option<&'static str> {
-        self.as_str().strip_prefix(RETRYABLE)
-    }
-
-    /// Returns the code `refused:<reason>`.
-    pub fn refused(reason: &str) -> Option<Self> {
-        Self::from_text(&format!("{REFUSED}{reason}"))
+    /// Returns the reason without the name of the result: `expired` of `refused:expired`. Codes of anything else
+    /// have no other text than [`Self::as_str`].
+    pub fn reason(self) -> &'static str {
+        self.as_str()
+            .split_once(':')
+            .map_or(self.as_str(), |(_, reason)| reason)
     }
 }
 
@@ -207,21 +227,28 @@ mod tests {
                 .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
         };
         for code in ErrorCode::ALL.iter().copied() {
-            let reason = code.refused_reason().or(code.retryable_reason());
-            assert!(reason.map_or(is_upper(code.as_str()), is_reason), "{code}");
+            let is_fine = match code.attempt_kind() {
+                Some(kind) => {
+                    is_reason(code.reason())
+                        && code.as_str() == format!("{}:{}", kind.as_str(), code.reason())
+                }
+                None => is_upper(code.as_str()) && code.reason() == code.as_str(),
+            };
+            assert!(is_fine, "{code}");
             assert!(code.meaning().ends_with('.'), "{code}: {}", code.meaning());
         }
     }
 
     #[test]
-    fn rejections_of_the_writer_exit_as_rejected() {
-        for code in ErrorCode::ALL
-            .iter()
-            .copied()
-            .filter(|code| code.refused_reason().is_some())
-        {
-            assert_eq!(code.exit(), Exit::Refused, "{code}");
-            assert_eq!(ErrorCode::refused(code.refused_reason().unwrap()), Some(code));
+    fn codes_of_an_attempt_exit_like_its_result() {
+        for code in ErrorCode::ALL.iter().copied() {
+            let exit = match code.attempt_kind() {
+                Some(AttemptKind::Conflict) => Exit::Conflict,
+                Some(AttemptKind::Failed | AttemptKind::Retryable) => Exit::Failure,
+                Some(AttemptKind::Refused) => Exit::Refused,
+                None => continue,
+            };
+            assert_eq!(code.exit(), exit, "{code}");
         }
     }
 }

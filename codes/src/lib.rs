@@ -13,7 +13,7 @@ mod rpc_status;
 mod safe_code;
 
 pub use area::Area;
-pub use error_code::UnknownCode;
+pub use error_code::{AttemptKind, UnknownCode};
 pub use exit::Exit;
 pub use http_error::HttpError;
 pub use list::ErrorCode;

@@ -1231,6 +1231,34 @@ error_codes! {
         WriterAccountTooPowerful = "WRITER_ACCOUNT_TOO_POWERFUL";
     }
     Writeback {
+        /// The key of the locked row does not equal the key of the proposal.
+        ConflictKeyChanged = "conflict:key_changed", exit Conflict;
+        /// A column that the proposal covers has changed since the proposal was made.
+        ConflictRowChanged = "conflict:row_changed", exit Conflict;
+        /// The row exists, and the writer's account cannot lock it.
+        ConflictTargetInvisible = "conflict:target_invisible", exit Conflict;
+        /// The row no longer exists.
+        ConflictTargetMissing = "conflict:target_missing", exit Conflict;
+        /// The row belongs to another tenant now.
+        ConflictTenantChanged = "conflict:tenant_changed", exit Conflict;
+        /// The version of the row has changed since the proposal was made.
+        ConflictVersionChanged = "conflict:version_changed", exit Conflict;
+        /// The UPDATE changed more than its row; it was rolled back.
+        FailedCollateral = "failed:collateral";
+        /// A constraint of the table rejected the UPDATE; it was rolled back.
+        FailedConstraint = "failed:constraint";
+        /// The UPDATE did not match exactly one row; it was rolled back.
+        FailedMatchedRows = "failed:matched_rows";
+        /// The key of the proposal matches more than one row.
+        FailedNotUnique = "failed:not_unique";
+        /// The row after the UPDATE was not the reviewed one; the UPDATE was rolled back.
+        FailedPostImage = "failed:post_image";
+        /// The table was altered after the proposal was made, so that the proposal can never be applied.
+        FailedSchemaDrift = "failed:schema_drift";
+        /// The type or character set of a column does not hold the new value; the UPDATE was rolled back.
+        FailedType = "failed:type";
+        /// The UPDATE did not advance the version column of the contract; it was rolled back.
+        FailedVersionNotAdvanced = "failed:version_not_advanced";
         /// The clocks of writer and database differ too much, or are behind the last COMMIT.
         RefusedClock = "refused:clock", exit Refused;
         /// A constraint of the table rejects the new values.
@@ -1285,8 +1313,24 @@ error_codes! {
         RefusedTableNotWritable = "refused:table_not_writable", exit Refused;
         /// The writer's database account can bypass the writer's checks, and the environment is not dev.
         RefusedWriterAccount = "refused:writer_account", exit Refused;
+        /// The database reported a lock, a deadlock or a serialization failure; nothing was written.
+        RetryableDatabaseBusy = "retryable:database_busy";
+        /// The database is missing, unreachable, full or read-only; nothing was written.
+        RetryableDatabaseUnavailable = "retryable:database_unavailable";
+        /// The outcome of a COMMIT is unknown, and the attempt goes on looking for its receipt.
+        RetryableInDoubt = "retryable:in_doubt";
+        /// The ledger did not answer; nothing was written.
+        RetryableLedgerUnavailable = "retryable:ledger_unavailable";
+        /// The facts that the authorization relies on kept changing; nothing was written.
+        RetryableOutdated = "retryable:outdated";
+        /// An operator gave up missing receipts while the attempt ran; the next attempt continues.
+        RetryableReceiptsGivenUp = "retryable:receipts_given_up";
+        /// A statement exceeded its time limit; nothing was written.
+        RetryableTimeout = "retryable:timeout";
         /// The trust file of the writer cannot be read; the job goes back.
         RetryableTrustFile = "retryable:trust_file";
+        /// The version of the row can advance only at the next tick of the database's clock; nothing was written.
+        RetryableVersionNotAdvanced = "retryable:version_not_advanced";
     }
     Mcp {
         /// Proposals are disabled in this deployment.

@@ -6,13 +6,14 @@ use synapsor_codes::ErrorCode;
 
 /// Reports why an operation was refused or failed.
 ///
-/// `public` names the object and the fix; it never holds a secret or driver text. `detail` stays in the process
-/// that created it (its log).
+/// `public` names the object and the fix; it never holds a secret or driver text. `detail` and `operator_fix` stay in
+/// the process that created them (its log), for the owner of its credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicError {
     pub code: ErrorCode,
     pub public: String,
     pub detail: Option<String>,
+    pub operator_fix: Option<String>,
 }
 
 impl PublicError {
@@ -21,12 +22,19 @@ impl PublicError {
             code,
             public: public.into(),
             detail: None,
+            operator_fix: None,
         }
     }
 
     #[must_use]
     pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
         self.detail = Some(detail.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_operator_fix(mut self, fix: impl Into<String>) -> Self {
+        self.operator_fix = Some(fix.into());
         self
     }
 }

@@ -1,5 +1,6 @@
 //! The guards of the row under its lock: each names its own reason.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::guard::{Conflict, RowCount, check_locked, single_row};
 use synapsor_domain::proposal::Proposal;
 use synapsor_domain::value::{ColumnValue, Value};
@@ -48,23 +49,23 @@ fn reviewed_row_passes() {
 #[test]
 fn each_row_change_is_a_conflict_with_its_own_reason() {
     let proposal = proposal(BY_VERSION);
-    for (column, value, reason) in [
-        ("id", Value::text("2"), "key_changed"),
-        ("id", Value::int(1), "key_changed"),
-        ("tenant", Value::text("ACME"), "tenant_changed"),
-        ("tenant", Value::text("acme "), "tenant_changed"),
-        ("version", Value::int(8), "version_changed"),
-        ("version", Value::null(), "version_changed"),
-        ("version", Value::text("7"), "version_changed"),
-        ("fee", Value::int(6), "row_changed"),
-        ("fee", Value::null(), "row_changed"),
+    for (column, value, code) in [
+        ("id", Value::text("2"), ErrorCode::ConflictKeyChanged),
+        ("id", Value::int(1), ErrorCode::ConflictKeyChanged),
+        ("tenant", Value::text("ACME"), ErrorCode::ConflictTenantChanged),
+        ("tenant", Value::text("acme "), ErrorCode::ConflictTenantChanged),
+        ("version", Value::int(8), ErrorCode::ConflictVersionChanged),
+        ("version", Value::null(), ErrorCode::ConflictVersionChanged),
+        ("version", Value::text("7"), ErrorCode::ConflictVersionChanged),
+        ("fee", Value::int(6), ErrorCode::ConflictRowChanged),
+        ("fee", Value::null(), ErrorCode::ConflictRowChanged),
     ] {
         let row = changed(&proposal, column, value);
-        assert_eq!(check_locked(&proposal, &row), Err(Conflict(reason)), "{column}");
+        assert_eq!(check_locked(&proposal, &row), Err(Conflict(code)), "{column}");
     }
     assert_eq!(
         check_locked(&proposal, &proposal.before[..3]),
-        Err(Conflict("version_changed"))
+        Err(Conflict(ErrorCode::ConflictVersionChanged))
     );
 }
 
@@ -72,7 +73,10 @@ fn each_row_change_is_a_conflict_with_its_own_reason() {
 fn a_weak_guard_still_compares_every_column() {
     let proposal = proposal(WEAK);
     let row = changed(&proposal, "version", Value::int(8));
-    assert_eq!(check_locked(&proposal, &row), Err(Conflict("row_changed")));
+    assert_eq!(
+        check_locked(&proposal, &row),
+        Err(Conflict(ErrorCode::ConflictRowChanged))
+    );
 }
 
 #[test]

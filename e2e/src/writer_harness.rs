@@ -1,6 +1,7 @@
 //! Test harness for one writer: a real proposal, a real writer process, and a ledger under the test's control that
 //! presents any job inputs to the writer.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
@@ -99,15 +100,10 @@ impl WriterHarness {
         ledger.present(&stack.deployment, inputs).await
     }
 
-    /// Presents inputs that the writer must refuse for exactly this reason, without a database write.
-    pub async fn refuses(&mut self, inputs: &JobInputs, reason: &str) -> anyhow::Result<()> {
+    /// Presents inputs that the writer must refuse with exactly this code, without a database write.
+    pub async fn refuses(&mut self, inputs: &JobInputs, code: ErrorCode) -> anyhow::Result<()> {
         let report = self.present(inputs).await?;
-        assert_eq!(
-            report.result,
-            AttemptResult::Refused(reason.to_owned()),
-            "{}",
-            report.message
-        );
+        assert_eq!(report.result, AttemptResult::of_code(code), "{}", report.message);
         assert_eq!(
             self.deployment().dump()?,
             self.before,

@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use serde_json::{Value as Json, json};
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::agent::Agent;
@@ -65,7 +66,7 @@ async fn copied_sqlite_file_is_not_written() -> anyhow::Result<()> {
     let untouched = deployment::dump(&copy)?;
     stack.start_writer(&[("COPY_WRITE_URL", &url)])?;
     let in_copy = agent.propose_by(PROPOSE_IN_COPY, "INV-3002", "goodwill").await?;
-    let refused = AttemptResult::Refused("source_copied".to_owned());
+    let refused = AttemptResult::of_code(ErrorCode::RefusedSourceCopied);
     assert_eq!(attempt(&stack, &in_copy).await?, refused);
     assert_eq!(deployment::dump(&copy)?, untouched);
     let second = agent.propose("INV-3002", "goodwill").await?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::AttemptResult;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::cli::CliFixture;
@@ -61,21 +62,13 @@ async fn on_postgres(change: &str, expected: AttemptResult) -> anyhow::Result<()
     Ok(())
 }
 
-fn conflict(reason: &str) -> AttemptResult {
-    AttemptResult::Conflict(reason.to_owned())
-}
-
-fn failed(reason: &str) -> AttemptResult {
-    AttemptResult::Failed(reason.to_owned())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_hiding_the_row_from_updates_is_a_conflict() -> anyhow::Result<()> {
     on_postgres(
         "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY;
          CREATE POLICY look ON invoices FOR SELECT USING (true);
          CREATE POLICY touch ON invoices FOR UPDATE USING (status <> 'overdue');",
-        conflict("target_invisible"),
+        AttemptResult::of_code(ErrorCode::ConflictTargetInvisible),
     )
     .await
 }
@@ -89,7 +82,12 @@ async fn ended_after_the_review(change: &str) -> anyhow::Result<()> {
     let inputs = harness.valid_inputs();
     let before = harness.deployment().invoice(INVOICE)?;
     let report = harness.present(&inputs).await?;
-    assert_eq!(report.result, failed("schema_drift"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::FailedSchemaDrift),
+        "{}",
+        report.message
+    );
     assert_eq!(
         harness.deployment().invoice(INVOICE)?,
         before,
@@ -132,7 +130,7 @@ async fn trigger_rewriting_reviewed_values_writes_nothing() -> anyhow::Result<()
         "CREATE FUNCTION rewrite() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN new.waiver_reason := 'something else'; RETURN new; END $$;
          CREATE TRIGGER rewrite BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION rewrite();",
-        failed("post_image"),
+        AttemptResult::of_code(ErrorCode::FailedPostImage),
     )
     .await
 }
@@ -220,7 +218,8 @@ async fn row_reinserted_during_lock_wait_is_compared() -> anyhow::Result<()> {
         let other = while_the_row_is_held(engine, |holder, _, _| deleted_and_inserted_again(holder, 9));
         if let Some((harness, result)) = other.await? {
             assert!(
-                matches!(&result, AttemptResult::Conflict(why) if why != "target_missing"),
+                matches!(&result, AttemptResult::Conflict(_))
+                    && result.code() != Some(ErrorCode::ConflictTargetMissing),
                 "{engine}: {result:?}"
             );
             assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 9));
@@ -289,7 +288,7 @@ async fn writer_on_another_database_writes_nothing() -> anyhow::Result<()> {
         let mut harness = WriterHarness::with(deployment, &[("BILLING_WRITE_URL", &url)]).await?;
         let inputs = harness.valid_inputs();
         harness
-            .refuses(&inputs, "source")
+            .refuses(&inputs, ErrorCode::RefusedSource)
             .await
             .with_context(|| engine.to_string())?;
         assert_eq!(other.dump()?, before, "{engine}");

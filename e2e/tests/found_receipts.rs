@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use synapsor_chassis::random;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::ReceiptAction;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
@@ -23,10 +24,6 @@ use synapsor_source::StoredReceipt;
 
 const SOON: Duration = Duration::from_secs(10);
 const OTHER_INVOICE: &str = "INV-3002";
-
-fn refused(reason: &str) -> AttemptResult {
-    AttemptResult::Refused(reason.to_owned())
-}
 
 async fn present_valid(harness: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
     let inputs = harness.valid_inputs();
@@ -92,7 +89,12 @@ async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
     let receipt = applied(&mut harness).await?;
     lose(&mut harness)?;
     let report = present_valid(&mut harness).await?;
-    assert_eq!(report.result, refused("effect_lost"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::RefusedEffectLost),
+        "{}",
+        report.message
+    );
     let source = harness.subject.proposal.source.id.clone();
     for part in [
         source.as_str(),
@@ -106,7 +108,10 @@ async fn source_without_newest_receipt_is_not_written() -> anyhow::Result<()> {
 
     // An order of the wrong kind changes nothing; the right one resolves the case.
     sign(&harness, ReceiptAction::Adopt, &receipt)?;
-    assert_eq!(present_valid(&mut harness).await?.result, refused("effect_lost"));
+    assert_eq!(
+        present_valid(&mut harness).await?.result,
+        AttemptResult::of_code(ErrorCode::RefusedEffectLost)
+    );
     sign(&harness, ReceiptAction::GiveUp, &receipt)?;
     let report = present_valid(&mut harness).await?;
     assert_eq!(report.result, AttemptResult::Applied, "{}", report.message);
@@ -122,7 +127,12 @@ async fn newest_receipt_of_the_job_must_be_in_the_source() -> anyhow::Result<()>
     let newest = claimed(&harness, id, &harness.deployment().writer_key, &identity)?;
     harness.ledger.newest_receipt = Some(newest.clone());
     let report = present_valid(&mut harness).await?;
-    assert_eq!(report.result, refused("effect_lost"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::RefusedEffectLost),
+        "{}",
+        report.message
+    );
     assert_eq!(harness.deployment().dump()?, harness.before);
     plant(&harness, &newest)?;
     let report = present_valid(&mut harness).await?;
@@ -158,7 +168,10 @@ async fn comparison_reports_lost_signed_receipts() -> anyhow::Result<()> {
     let held = vec![receipt.clone(), forged, earlier.clone()];
     *harness.ledger.receipts.held.lock().expect("no panic") = held;
     // The refusal makes the writer compare at once.
-    assert_eq!(present_valid(&mut harness).await?.result, refused("effect_lost"));
+    assert_eq!(
+        present_valid(&mut harness).await?.result,
+        AttemptResult::of_code(ErrorCode::RefusedEffectLost)
+    );
     until(SOON, || Ok(!findings(&harness)?.is_empty()))?;
     let mut found = findings(&harness)?.remove(0);
     assert_eq!(found.discrepancy, ReceiptDiscrepancy::EffectLost);
@@ -243,7 +256,12 @@ async fn receipt_of_another_database_is_ignored() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     planted(&harness, &harness.deployment().writer_key, "sqlite:another-one")?;
     let report = present_valid(&mut harness).await?;
-    assert_eq!(report.result, refused("receipt_identity"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::RefusedReceiptIdentity),
+        "{}",
+        report.message
+    );
     Ok(())
 }
 
@@ -264,7 +282,12 @@ async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
     let identity = harness.subject.proposal.source.fingerprint.clone();
     let receipt = planted(&harness, &old, &identity)?;
     let report = present_valid(&mut harness).await?;
-    assert_eq!(report.result, refused("receipt_unproven"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::RefusedReceiptUnproven),
+        "{}",
+        report.message
+    );
     let presented = harness.ledger.receipts.settled.lock().expect("no panic").clone();
     assert!(
         presented.contains(&receipt),
@@ -275,11 +298,16 @@ async fn receipt_of_a_retired_key_needs_an_adopt_order() -> anyhow::Result<()> {
     while ended.receipt_digest.is_some() {
         ended = harness.ledger.next_report().await?;
     }
-    assert_eq!(ended.result, refused("receipt_unproven"));
+    assert_eq!(
+        ended.result,
+        AttemptResult::of_code(ErrorCode::RefusedReceiptUnproven)
+    );
 
     sign(&harness, ReceiptAction::Adopt, &receipt)?;
     let mut report = present_valid(&mut harness).await?;
-    while report.result == refused("receipt_unproven") && report.receipt_digest.is_some() {
+    while report.result == AttemptResult::of_code(ErrorCode::RefusedReceiptUnproven)
+        && report.receipt_digest.is_some()
+    {
         report = harness.ledger.next_report().await?;
     }
     assert_eq!(report.result, AttemptResult::AlreadyApplied, "{}", report.message);
@@ -311,7 +339,7 @@ async fn writer_shutdown_does_not_wait_for_an_absent_source() -> anyhow::Result<
     let (report, ended) = (report?, ended?);
     assert_eq!(
         report.result,
-        AttemptResult::Retryable("database_unavailable".to_owned()),
+        AttemptResult::of_code(ErrorCode::RetryableDatabaseUnavailable),
         "{}",
         report.message
     );

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use serde_json::Value as Json;
 use synapsor_chassis::files;
 use synapsor_chassis::identity::Role;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Span;
@@ -122,7 +123,7 @@ async fn refused_as_frozen(stack: &Stack, subject: &Subject) -> anyhow::Result<(
     let order = ordered(stack, subject).await?;
     let mut desk = OperatorClient::open(stack, "alice")?;
     let report = desk.attempt(stack, subject.proposal.id.as_str(), &order).await?;
-    assert_eq!(report.result, AttemptResult::Refused("frozen".to_owned()));
+    assert_eq!(report.result, AttemptResult::of_code(ErrorCode::RefusedFrozen));
     Ok(())
 }
 
@@ -227,7 +228,7 @@ async fn withheld(deployment: Deployment) -> anyhow::Result<()> {
     drop(second);
     harness.before = harness.deployment().dump()?;
     let valid = harness.valid_inputs();
-    harness.refuses(&valid, "frozen").await?;
+    harness.refuses(&valid, ErrorCode::RefusedFrozen).await?;
     let preview = dry_run(&harness.stack, &harness.writer.address, &harness.subject).await?;
     assert_eq!(preview, "refused:frozen");
     let alice = harness.deployment().person("alice");
@@ -389,7 +390,9 @@ async fn rejects_order_whose_signer_saw_an_unknown_freeze() -> anyhow::Result<()
     let alice = harness.person("alice");
     let (_, digest) = seal_freeze(alice, &freeze(harness.deployment(), alice));
     let knowing = harness.with_altered_decision(|decision| decision.known_switch = Some(digest));
-    harness.refuses(&knowing, "switches_behind").await?;
+    harness
+        .refuses(&knowing, ErrorCode::RefusedSwitchesBehind)
+        .await?;
     harness.expect_valid_job_applied().await
 }
 

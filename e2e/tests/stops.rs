@@ -135,7 +135,7 @@ async fn frozen_writer_writes_nothing_until_the_lift() -> anyhow::Result<()> {
     let order = scene.order().await?;
     let id = scene.subject.proposal.id.to_string();
     let report = scene.desk.attempt(&scene.stack, &id, &order).await?;
-    assert_eq!(report.result, AttemptResult::Refused("frozen".to_owned()));
+    assert_eq!(report.result, AttemptResult::of_code(ErrorCode::RefusedFrozen));
     assert_eq!(scene.stack.deployment.receipts()?, []);
 
     assert_eq!(scene.freeze(false, None).await, Err("MALFORMED".to_owned()));
@@ -232,7 +232,10 @@ async fn dry_run_changes_no_data() -> anyhow::Result<()> {
     let preview = scene.writer.dry_run(request()).await?.into_inner();
     assert_eq!(
         (preview.verdict(), preview.reason.as_deref()),
-        (DryRunVerdict::Conflict, Some("version_changed"))
+        (
+            DryRunVerdict::Conflict,
+            Some(ErrorCode::ConflictVersionChanged.as_str())
+        )
     );
     Ok(())
 }

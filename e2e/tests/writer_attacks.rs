@@ -1,6 +1,7 @@
 //! An attacker's ledger presents job inputs to a real writer. The writer refuses each invalid input with a
 //! specific code and changes no byte of the source database; it applies the same inputs when they are valid.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::proposal::Proposal;
@@ -30,11 +31,13 @@ async fn rejects_forged_approval() -> anyhow::Result<()> {
     );
     let forged = DsseEnvelope::sign(ObjectKind::Decision, &body, &harness.deployment().ledger_key)?;
     harness
-        .refuses(&harness.job_inputs(forged.clone()), "key")
+        .refuses(&harness.job_inputs(forged.clone()), ErrorCode::RefusedKey)
         .await?;
     let mut renamed = forged;
     renamed.signatures[0].keyid = alice;
-    harness.refuses(&harness.job_inputs(renamed), "signature").await?;
+    harness
+        .refuses(&harness.job_inputs(renamed), ErrorCode::RefusedSignature)
+        .await?;
     harness.expect_valid_job_applied().await
 }
 
@@ -43,11 +46,11 @@ async fn rejects_unsigned_or_doubly_signed_approval() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let mut unsigned = harness.valid_inputs();
     unsigned.decisions[0].signatures.clear();
-    harness.refuses(&unsigned, "key").await?;
+    harness.refuses(&unsigned, ErrorCode::RefusedKey).await?;
     let mut doubled = harness.valid_inputs();
     let again = doubled.decisions[0].signatures[0].clone();
     doubled.decisions[0].signatures.push(again);
-    harness.refuses(&doubled, "key").await
+    harness.refuses(&doubled, ErrorCode::RefusedKey).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,25 +60,25 @@ async fn rejects_approval_for_another_digest_or_contract() -> anyhow::Result<()>
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.proposal_digest = other),
-            "digest",
+            ErrorCode::RefusedDigest,
         )
         .await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.contract_digest = other),
-            "digest",
+            ErrorCode::RefusedDigest,
         )
         .await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.render.digest = other),
-            "render",
+            ErrorCode::RefusedRender,
         )
         .await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.render.renderer = "cli/0".to_owned()),
-            "render",
+            ErrorCode::RefusedRender,
         )
         .await?;
     harness.expect_valid_job_applied().await
@@ -91,7 +94,7 @@ async fn rejects_approval_replayed_for_another_proposal() -> anyhow::Result<()> 
         .await?;
     let mut inputs = harness.valid_inputs();
     inputs.proposal = other.envelope;
-    harness.refuses(&inputs, "digest").await
+    harness.refuses(&inputs, ErrorCode::RefusedDigest).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,21 +126,27 @@ async fn rejects_decision_with_duplicate_keys() -> anyhow::Result<()> {
         1,
     );
     let forged = DsseEnvelope::seal_bytes(ObjectKind::Decision, doubled.into_bytes(), &alice.key);
-    harness.refuses(&harness.job_inputs(forged), "malformed").await?;
+    harness
+        .refuses(&harness.job_inputs(forged), ErrorCode::RefusedMalformed)
+        .await?;
     let spaced = text.replacen("{", "{ ", 1);
     let forged = DsseEnvelope::seal_bytes(
         ObjectKind::Decision,
         spaced.into_bytes(),
         &harness.person("alice").key,
     );
-    harness.refuses(&harness.job_inputs(forged), "malformed").await?;
+    harness
+        .refuses(&harness.job_inputs(forged), ErrorCode::RefusedMalformed)
+        .await?;
     let unknown = text.replacen("{", "{\"also\":1,", 1);
     let forged = DsseEnvelope::seal_bytes(
         ObjectKind::Decision,
         unknown.into_bytes(),
         &harness.person("alice").key,
     );
-    harness.refuses(&harness.job_inputs(forged), "malformed").await
+    harness
+        .refuses(&harness.job_inputs(forged), ErrorCode::RefusedMalformed)
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,11 +158,11 @@ async fn rejects_expired_postdated_or_overlong_approval() -> anyhow::Result<()> 
         d.not_before = d.issued_at;
         d.expires_at = now + Span::seconds(-1);
     });
-    harness.refuses(&expired, "expired").await?;
+    harness.refuses(&expired, ErrorCode::RefusedExpired).await?;
     let postdated = harness.with_altered_decision(|d| d.not_before = now + Span::minutes(5));
-    harness.refuses(&postdated, "future").await?;
+    harness.refuses(&postdated, ErrorCode::RefusedFuture).await?;
     let overlong = harness.with_altered_decision(|d| d.expires_at = now + Span::days(2));
-    harness.refuses(&overlong, "expired").await?;
+    harness.refuses(&overlong, ErrorCode::RefusedExpired).await?;
     harness.expect_valid_job_applied().await
 }
 
@@ -163,19 +172,19 @@ async fn rejects_approval_for_another_audience() -> anyhow::Result<()> {
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.audience.environment = DeploymentEnvironment::Production),
-            "audience",
+            ErrorCode::RefusedAudience,
         )
         .await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.audience.deployment_id = "other".to_owned()),
-            "audience",
+            ErrorCode::RefusedAudience,
         )
         .await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.audience.source_id = "other".to_owned()),
-            "audience",
+            ErrorCode::RefusedAudience,
         )
         .await
 }
@@ -198,11 +207,11 @@ async fn rejects_approval_of_a_revoked_operator() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let inputs = harness.valid_inputs();
     harness.change_trust(|t| t.operators[0].revoked = true)?;
-    harness.refuses(&inputs, "key").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedKey).await?;
     harness.change_trust(|t| t.operators[0].not_after = synapsor_e2e::now())?;
-    harness.refuses(&inputs, "key").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedKey).await?;
     harness.change_trust(|t| drop(t.operators.remove(0)))?;
-    harness.refuses(&inputs, "key").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedKey).await?;
     harness.change_trust(|_| {})?;
     harness.expect_valid_job_applied().await
 }
@@ -218,23 +227,27 @@ async fn rejects_approval_without_or_with_a_claimed_role() -> anyhow::Result<()>
         DecisionKind::Approve,
     );
     let inputs = harness.job_inputs(seal_decision(carol, &claimed));
-    harness.refuses(&inputs, "role").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedRole).await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.approver.role = "viewer".to_owned()),
-            "role",
+            ErrorCode::RefusedRole,
         )
         .await?;
     harness
         .refuses(
             &harness.with_altered_decision(|d| d.approver.person = "bob".to_owned()),
-            "key",
+            ErrorCode::RefusedKey,
         )
         .await?;
     harness.change_trust(|t| t.operators[0].tenants = vec!["globex".to_owned()])?;
-    harness.refuses(&harness.valid_inputs(), "role").await?;
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedRole)
+        .await?;
     harness.change_trust(|t| t.operators[0].capabilities = vec!["orders.*".to_owned()])?;
-    harness.refuses(&harness.valid_inputs(), "role").await
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedRole)
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -242,11 +255,11 @@ async fn approval_without_apply_order_changes_nothing() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let mut inputs = harness.valid_inputs();
     inputs.order = None;
-    harness.refuses(&inputs, "expired").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedExpired).await?;
     // An approval in place of the order is refused.
     let mut inputs = harness.valid_inputs();
     inputs.order = Some(inputs.decisions[0].clone());
-    harness.refuses(&inputs, "malformed").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedMalformed).await?;
     // Bob may approve and not apply.
     let mut inputs = harness.valid_inputs();
     let bob = harness.person("bob");
@@ -257,7 +270,7 @@ async fn approval_without_apply_order_changes_nothing() -> anyhow::Result<()> {
         &[&inputs.decisions[0]],
     );
     inputs.order = Some(seal_order(bob, &by_bob));
-    harness.refuses(&inputs, "role").await
+    harness.refuses(&inputs, ErrorCode::RefusedRole).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -270,14 +283,14 @@ async fn order_uses_exactly_its_listed_decisions() -> anyhow::Result<()> {
     );
     let mut inputs = harness.valid_inputs();
     inputs.decisions.push(more);
-    harness.refuses(&inputs, "order").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedOrder).await?;
     let mut inputs = harness.valid_inputs();
     inputs.decisions.clear();
-    harness.refuses(&inputs, "quorum").await?;
+    harness.refuses(&inputs, ErrorCode::RefusedQuorum).await?;
     let mut inputs = harness.valid_inputs();
     let twice = inputs.decisions[0].clone();
     inputs.decisions.push(twice);
-    harness.refuses(&inputs, "nonce").await
+    harness.refuses(&inputs, ErrorCode::RefusedNonce).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -290,7 +303,7 @@ async fn rejection_overrides_every_approval() -> anyhow::Result<()> {
     deny.expires_at = synapsor_e2e::now() + Span::days(-2);
     let mut inputs = harness.valid_inputs();
     inputs.decisions.push(seal_decision(bob, &deny));
-    harness.refuses(&inputs, "denied").await
+    harness.refuses(&inputs, ErrorCode::RefusedDenied).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -300,12 +313,16 @@ async fn separation_of_duties_rejects_self_approval() -> anyhow::Result<()> {
         t.separation_of_duties = Some(SeparationOfDuties::Required);
         t.aliases.insert("support-agent".to_owned(), "alice".to_owned());
     })?;
-    harness.refuses(&harness.valid_inputs(), "sod").await?;
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedSod)
+        .await?;
     harness.change_trust(|t| {
         t.separation_of_duties = Some(SeparationOfDuties::Required);
         t.aliases.clear();
     })?;
-    harness.refuses(&harness.valid_inputs(), "sod").await?;
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedSod)
+        .await?;
     harness.change_trust(|t| t.separation_of_duties = Some(SeparationOfDuties::Required))?;
     harness.expect_valid_job_applied().await
 }
@@ -319,15 +336,19 @@ async fn rejects_unattested_or_altered_proposal() -> anyhow::Result<()> {
         &harness.subject.proposal,
         &harness.deployment().ledger_key,
     )?;
-    harness.refuses(&unattested, "attestation").await?;
+    harness
+        .refuses(&unattested, ErrorCode::RefusedAttestation)
+        .await?;
     let mut altered = harness.valid_inputs();
     let text = String::from_utf8(altered.proposal.payload.clone())?;
     altered.proposal.payload = text.replacen("\"5500\"", "\"9900\"", 1).into_bytes();
-    harness.refuses(&altered, "attestation").await?;
+    harness.refuses(&altered, ErrorCode::RefusedAttestation).await?;
     let mut retired = harness.deployment().default_trust();
     retired.readers[0].retired = true;
     harness.deployment().write_trust(&retired)?;
-    harness.refuses(&harness.valid_inputs(), "attestation").await
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedAttestation)
+        .await
 }
 
 /// Schema drift ends a proposal only when every other check permits the write.
@@ -339,13 +360,13 @@ async fn other_defects_outrank_schema_drift() -> anyhow::Result<()> {
         drifted(p);
         p.source.fingerprint = "sqlite:elsewhere".to_owned();
     });
-    harness.refuses(&elsewhere, "source").await?;
+    harness.refuses(&elsewhere, ErrorCode::RefusedSource).await?;
     let mut unsigned = harness.rewritten(drifted);
     unsigned.decisions.clear();
-    harness.refuses(&unsigned, "quorum").await?;
+    harness.refuses(&unsigned, ErrorCode::RefusedQuorum).await?;
     let drifted = harness.rewritten(drifted);
     let report = harness.present(&drifted).await?;
-    let expected = AttemptResult::Failed("schema_drift".to_owned());
+    let expected = AttemptResult::of_code(ErrorCode::FailedSchemaDrift);
     assert_eq!(report.result, expected, "{}", report.message);
     assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
     Ok(())
@@ -355,19 +376,31 @@ async fn other_defects_outrank_schema_drift() -> anyhow::Result<()> {
 async fn rejects_proposal_that_differs_from_its_arguments() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let other_amount = harness.rewritten(|p| p.set[0].value = Value::int(-100));
-    harness.refuses(&other_amount, "plan_mismatch").await?;
+    harness
+        .refuses(&other_amount, ErrorCode::RefusedPlanMismatch)
+        .await?;
     let other_column = harness.rewritten(|p| p.set[0].column = "status".to_owned());
-    harness.refuses(&other_column, "plan_mismatch").await?;
+    harness
+        .refuses(&other_column, ErrorCode::RefusedPlanMismatch)
+        .await?;
     let other_row = harness.rewritten(|p| p.target.keys[0].value = Value::text("INV-3002"));
-    harness.refuses(&other_row, "plan_mismatch").await?;
+    harness
+        .refuses(&other_row, ErrorCode::RefusedPlanMismatch)
+        .await?;
     let other_tenant = harness.rewritten(|p| p.requested_by.tenant = "globex".to_owned());
-    harness.refuses(&other_tenant, "plan_mismatch").await?;
+    harness
+        .refuses(&other_tenant, ErrorCode::RefusedPlanMismatch)
+        .await?;
     let less_approval = harness.rewritten(|p| p.approval.required_role = "viewer".to_owned());
-    harness.refuses(&less_approval, "plan_mismatch").await?;
+    harness
+        .refuses(&less_approval, ErrorCode::RefusedPlanMismatch)
+        .await?;
     let other_effects = harness.rewritten(|p| p.side_effects.clear());
-    harness.refuses(&other_effects, "plan_mismatch").await?;
+    harness
+        .refuses(&other_effects, ErrorCode::RefusedPlanMismatch)
+        .await?;
     let other_database = harness.rewritten(|p| p.source.fingerprint = "sqlite:elsewhere".to_owned());
-    harness.refuses(&other_database, "source").await?;
+    harness.refuses(&other_database, ErrorCode::RefusedSource).await?;
     harness.expect_valid_job_applied().await
 }
 
@@ -383,7 +416,10 @@ async fn false_before_image_is_a_conflict() -> anyhow::Result<()> {
         name.value = Value::text("Another Customer");
     });
     let report = harness.present(&inputs).await?;
-    assert_eq!(report.result, AttemptResult::Conflict("row_changed".to_owned()));
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::ConflictRowChanged)
+    );
     assert_ne!(harness.deployment().invoice(INVOICE)?.0, 0);
     Ok(())
 }
@@ -413,7 +449,9 @@ async fn rejects_proposal_of_a_swapped_contract() -> anyhow::Result<()> {
         before,
         writer,
     };
-    harness.refuses(&harness.valid_inputs(), "contract").await
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedContract)
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -430,7 +468,7 @@ async fn rejects_log_with_another_history() -> anyhow::Result<()> {
         .await?;
     harness.before = harness.deployment().dump()?;
     let inputs = harness.valid_inputs();
-    harness.refuses(&inputs, "ledger_proof").await
+    harness.refuses(&inputs, ErrorCode::RefusedLedgerProof).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -438,13 +476,13 @@ async fn killed_writer_keeps_its_pinned_checkpoint() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let altered =
         harness.with_altered_decision(|d| d.proposal_digest = Digest::of(ObjectKind::Proposal, b"{}"));
-    harness.refuses(&altered, "digest").await?;
+    harness.refuses(&altered, ErrorCode::RefusedDigest).await?;
     harness.writer.kill();
     // A new log again, for a new process with the pinned checkpoint of the old one.
     harness.ledger = HostileLedger::start(harness.deployment()).await?;
     harness.writer = stack::writer(harness.deployment(), &harness.ledger.address, WRITER, &[])?;
     let inputs = harness.valid_inputs();
-    harness.refuses(&inputs, "ledger_proof").await
+    harness.refuses(&inputs, ErrorCode::RefusedLedgerProof).await
 }
 
 /// Presents valid inputs while the database is locked, delivers a rejection by heartbeat, and unlocks.
@@ -513,14 +551,16 @@ async fn writer_with_clock_set_back_writes_nothing() -> anyhow::Result<()> {
         later.to_string(),
     )?;
     let mut harness = WriterHarness::with(deployment, &[]).await?;
-    harness.refuses(&harness.valid_inputs(), "clock").await
+    harness
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedClock)
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shadow_proposal_is_never_written() -> anyhow::Result<()> {
     let mut harness = WriterHarness::open().await?;
     let shadow = harness.rewritten(|p| p.mode = synapsor_domain::proposal::ProposalMode::Shadow);
-    harness.refuses(&shadow, "contract").await?;
+    harness.refuses(&shadow, ErrorCode::RefusedContract).await?;
     harness.expect_valid_job_applied().await
 }
 
@@ -534,6 +574,6 @@ async fn unavailable_handler_causes_no_direct_write() -> anyhow::Result<()> {
     std::fs::write(deployment.contract(), contract)?;
     let mut harness = WriterHarness::with(deployment, &[]).await?;
     harness
-        .refuses(&harness.valid_inputs(), "executor_unavailable")
+        .refuses(&harness.valid_inputs(), ErrorCode::RefusedExecutorUnavailable)
         .await
 }

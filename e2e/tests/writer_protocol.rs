@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::review::ReviewDocument;
 use synapsor_domain::value::{Value, find};
@@ -33,13 +34,6 @@ async fn harness_with(guard: &str, change: &str) -> anyhow::Result<WriterHarness
 async fn present_valid(harness: &mut WriterHarness) -> anyhow::Result<AttemptReport> {
     let inputs = harness.valid_inputs();
     harness.present(&inputs).await
-}
-
-fn refused(reason: &str) -> AttemptResult {
-    AttemptResult::Refused(reason.to_owned())
-}
-fn failed(reason: &str) -> AttemptResult {
-    AttemptResult::Failed(reason.to_owned())
 }
 
 /// One column of one receipt.
@@ -121,7 +115,7 @@ async fn version_set_back_fails_without_a_write() -> anyhow::Result<()> {
     let report = present_valid(&mut harness).await?;
     assert_eq!(
         report.result,
-        failed("version_not_advanced"),
+        AttemptResult::of_code(ErrorCode::FailedVersionNotAdvanced),
         "{}",
         report.message
     );
@@ -136,7 +130,7 @@ async fn unmoved_db_managed_version_fails() -> anyhow::Result<()> {
     let report = present_valid(&mut unmoved).await?;
     assert_eq!(
         report.result,
-        failed("version_not_advanced"),
+        AttemptResult::of_code(ErrorCode::FailedVersionNotAdvanced),
         "{}",
         report.message
     );
@@ -164,7 +158,7 @@ async fn unmoved_timestamp_is_retried_then_returned() -> anyhow::Result<()> {
     );
     let mut harness = harness_with(TIMED, &stopped).await?;
     let report = present_valid(&mut harness).await?;
-    let given_back = AttemptResult::Retryable("version_not_advanced".to_owned());
+    let given_back = AttemptResult::of_code(ErrorCode::RetryableVersionNotAdvanced);
     assert_eq!(report.result, given_back, "{}", report.message);
     assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
@@ -178,7 +172,7 @@ async fn conflict_receipt_names_the_found_version() -> anyhow::Result<()> {
     let report = present_valid(&mut harness).await?;
     assert_eq!(
         report.result,
-        AttemptResult::Conflict("version_changed".to_owned())
+        AttemptResult::of_code(ErrorCode::ConflictVersionChanged)
     );
     assert_eq!(receipt(&harness, "previous_version")?.as_deref(), Some("7"));
     assert_eq!(receipt(&harness, "new_version")?.as_deref(), Some("41"));
@@ -239,7 +233,12 @@ async fn acknowledged_code_writes_only_reviewed_rows() -> anyhow::Result<()> {
 
     let mut harness = harness_with(&acknowledged("[]"), &elsewhere).await?;
     let report = present_valid(&mut harness).await?;
-    assert_eq!(report.result, failed("collateral"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::FailedCollateral),
+        "{}",
+        report.message
+    );
     assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
     assert_eq!(noted(&harness)?, 0);
     Ok(())
@@ -271,11 +270,21 @@ async fn ends_proposal_for_schema_drift_before_the_transaction() -> anyhow::Resu
     harness.deployment().open_database()?.execute_batch(change)?;
     harness.before = harness.deployment().dump()?;
     let report = present_valid(&mut harness).await?;
-    assert_eq!(report.result, failed("schema_drift"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::FailedSchemaDrift),
+        "{}",
+        report.message
+    );
     assert_eq!(harness.deployment().invoice(INVOICE)?, (5500, None, 7));
     assert_eq!(*harness.ledger.starts.borrow(), 1, "its attempt is announced");
     let again = present_valid(&mut harness).await?;
-    assert_eq!(again.result, failed("schema_drift"), "{}", again.message);
+    assert_eq!(
+        again.result,
+        AttemptResult::of_code(ErrorCode::FailedSchemaDrift),
+        "{}",
+        again.message
+    );
     assert_eq!(*harness.ledger.starts.borrow(), 1, "the receipt is found");
     Ok(())
 }
@@ -296,7 +305,12 @@ async fn rejects_schema_drift_during_the_lock_wait() -> anyhow::Result<()> {
     let (report, altered) = tokio::join!(harness.present(&inputs), alter);
     altered?;
     let report = report?;
-    assert_eq!(report.result, refused("foreign_code"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::RefusedForeignCode),
+        "{}",
+        report.message
+    );
     assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
 }
@@ -320,7 +334,12 @@ async fn trust_file_change_during_lock_wait_applies() -> anyhow::Result<()> {
     let (report, revoked) = tokio::join!(harness.present(&inputs), revoke);
     revoked?;
     let report = report?;
-    assert_eq!(report.result, refused("key"), "{}", report.message);
+    assert_eq!(
+        report.result,
+        AttemptResult::of_code(ErrorCode::RefusedKey),
+        "{}",
+        report.message
+    );
     assert_eq!(harness.deployment().dump()?, harness.before);
     Ok(())
 }
@@ -343,7 +362,7 @@ async fn broken_trust_file_during_lock_wait_is_named() -> anyhow::Result<()> {
     let report = report?;
     assert_eq!(
         report.result,
-        AttemptResult::Retryable("trust_file".to_owned()),
+        AttemptResult::of_code(ErrorCode::RetryableTrustFile),
         "{}",
         report.message
     );
@@ -416,7 +435,7 @@ async fn expired_lease_allows_no_retry() -> anyhow::Result<()> {
     let report = present_valid(&mut harness).await?;
     assert_eq!(
         report.result,
-        AttemptResult::Retryable("database_busy".to_owned())
+        AttemptResult::of_code(ErrorCode::RetryableDatabaseBusy)
     );
     let attempts = harness
         .writer

@@ -3,6 +3,7 @@
 use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
 use serde_json::Value as Json;
 use synapsor_chassis::random;
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::agent_view::status_envelope;
 use synapsor_domain::contract::ResultFormat;
@@ -54,6 +55,12 @@ pub(crate) fn of_refusal(
 ) -> CallToolResult {
     let correlation_id = random::hex_id(CORRELATION_DIGITS);
     tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "call failed");
+    refusal_cause::record(RefusalCause {
+        code: refusal.code,
+        correlation_id: Some(correlation_id.clone()),
+        text: refusal.detail.clone(),
+        fix: refusal.operator_fix.clone(),
+    });
     let failure = CallOutcome::Failure(FailureResult {
         capability,
         kind: listing.kind(capability),

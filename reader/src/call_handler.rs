@@ -1,6 +1,7 @@
 //! Runs one call from request to response: checks, reads, optionally proposes, and submits the records before it
 //! answers. Rejected calls are recorded as well; a call that cannot be recorded is rejected.
 
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::{ErrorCode, SafeCode};
@@ -93,8 +94,15 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
         code = %refusal.code,
         correlation_id = %draft.record.id,
         detail = refusal.detail.as_deref().unwrap_or_default(),
+        fix = refusal.operator_fix,
         "call rejected"
     );
+    refusal_cause::record(RefusalCause {
+        code: refusal.code,
+        correlation_id: Some(draft.record.id.to_string()),
+        text: refusal.detail.clone(),
+        fix: refusal.operator_fix.clone(),
+    });
     let failure = FailureResult {
         capability: &draft.record.capability,
         kind: capability.map(kind_of),

@@ -95,15 +95,22 @@ impl EngineError {
 
     /// Whether the same work can succeed in a new transaction.
     pub const fn is_retryable(&self) -> bool {
+        self.retryable_code().is_some()
+    }
+
+    /// Returns the code of an attempt that this error ends, if the same work can succeed in a new transaction.
+    pub const fn retryable_code(&self) -> Option<ErrorCode> {
         match self.kind {
-            EngineErrorKind::Busy | EngineErrorKind::Unavailable | EngineErrorKind::Timeout => true,
+            EngineErrorKind::Busy => Some(ErrorCode::RetryableDatabaseBusy),
+            EngineErrorKind::Unavailable => Some(ErrorCode::RetryableDatabaseUnavailable),
+            EngineErrorKind::Timeout => Some(ErrorCode::RetryableTimeout),
             EngineErrorKind::Denied
             | EngineErrorKind::NotFound
             | EngineErrorKind::TooLarge
             | EngineErrorKind::Unreadable
             | EngineErrorKind::Damaged
             | EngineErrorKind::Constraint
-            | EngineErrorKind::Other => false,
+            | EngineErrorKind::Other => None,
         }
     }
 }
@@ -122,21 +129,8 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
-/// Describes the error for the log of this process, which belongs to the operator.
-pub fn for_operator(error: &EngineError) -> String {
-    let explained = explain(error);
-    let detail = match error.detail.as_str() {
-        "" => error.reason(),
-        detail => detail,
-    };
-    format!(
-        "the database {} ({detail})\nfix: {}",
-        explained.text, explained.fix
-    )
-}
-
-/// Maps a failed read of the source to the error of a call. The engine's detail is kept in the internal part
-/// of the error.
+/// Maps a failed read of the source to the error of a call. The engine's detail and its fix are kept in the internal
+/// part of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
     let (code, public) = match error.kind {
         EngineErrorKind::Busy => (ErrorCode::SourceBusy, "The source database is busy."),
@@ -163,5 +157,12 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
             (ErrorCode::SourceFailed, "The source database failed.")
         }
     };
-    PublicError::new(code, public).with_detail(for_operator(error))
+    let explained = explain(error);
+    let detail = match error.detail.as_str() {
+        "" => error.reason(),
+        detail => detail,
+    };
+    PublicError::new(code, public)
+        .with_detail(format!("the database {} ({detail})", explained.text))
+        .with_operator_fix(explained.fix)
 }

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::guard::{self, Conflict, RowCount};
 use synapsor_domain::writeback::ReceiptOutcome;
 
@@ -42,21 +43,23 @@ impl<'a, P: MayUpdate> Locked<'a, P> {
             RowCount::None => {
                 let by_key = target::by_key(open.permit.proposal());
                 let is_visible = engine(open.transaction.is_visible_unlocked(&by_key).await)?;
-                let reason = if is_visible {
-                    "target_invisible"
+                let code = if is_visible {
+                    ErrorCode::ConflictTargetInvisible
                 } else {
-                    "target_missing"
+                    ErrorCode::ConflictTargetMissing
                 };
-                Decided::of_row(open, ReceiptOutcome::Conflict, reason)
+                Decided::of_row(open, ReceiptOutcome::Conflict, Some(code))
             }
-            RowCount::More => Decided::of_row(open, ReceiptOutcome::Failed, FailedReason::NotUnique.as_str()),
+            RowCount::More => {
+                Decided::of_row(open, ReceiptOutcome::Failed, Some(FailedReason::NotUnique.code()))
+            }
             RowCount::One(row) => match guard::check_locked(open.permit.proposal(), row) {
                 Ok(()) => {
                     crash(hit(CrashPoint::AfterCheck).await)?;
                     return ControlFlow::Continue(Checked::Matching(Matching { open }));
                 }
-                Err(Conflict(reason)) => {
-                    Decided::of_row(open, ReceiptOutcome::Conflict, reason).with_versions(row)
+                Err(Conflict(code)) => {
+                    Decided::of_row(open, ReceiptOutcome::Conflict, Some(code)).with_versions(row)
                 }
             },
         };

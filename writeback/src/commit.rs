@@ -6,7 +6,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::value::{ColumnValue, Value, find};
-use synapsor_domain::writeback::{Receipt, ReceiptOutcome};
+use synapsor_domain::writeback::{DryRunVerdict, Receipt, ReceiptOutcome};
 use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::crash_point::{CrashPoint, hit};
@@ -23,7 +23,8 @@ use crate::violation::{Violation, ViolationKind};
 pub struct Decided<'a, P: Permit> {
     open: Open<'a, P>,
     outcome: ReceiptOutcome,
-    reason: &'static str,
+    /// Why it has no effect; `None` for a change, and where the outcome is the whole reason.
+    code: Option<ErrorCode>,
     previous_version: Option<Value>,
     new_version: Option<Value>,
     /// Whether the transaction locked rows of the target, and therefore checked it.
@@ -54,10 +55,10 @@ pub struct Looked<'a, P: Permit> {
 
 impl<'a, P: Permit> Decided<'a, P> {
     /// Decides an end without effect from the locked row.
-    pub(crate) fn of_row(open: Open<'a, P>, outcome: ReceiptOutcome, reason: &'static str) -> Self {
+    pub(crate) fn of_row(open: Open<'a, P>, outcome: ReceiptOutcome, code: Option<ErrorCode>) -> Self {
         Self {
             has_target: true,
-            ..Self::without_effect(open, outcome, reason)
+            ..Self::without_effect(open, outcome, code)
         }
     }
 
@@ -65,12 +66,12 @@ impl<'a, P: Permit> Decided<'a, P> {
     pub(crate) const fn without_effect(
         open: Open<'a, P>,
         outcome: ReceiptOutcome,
-        reason: &'static str,
+        code: Option<ErrorCode>,
     ) -> Self {
         Self {
             open,
             outcome,
-            reason,
+            code,
             previous_version: None,
             new_version: None,
             has_target: false,
@@ -87,17 +88,20 @@ impl<'a, P: Permit> Decided<'a, P> {
         self
     }
 
-    /// Returns the outcome and its reason, and rolls the transaction back.
-    pub(crate) async fn roll_back(self) -> (ReceiptOutcome, &'static str) {
+    /// Rolls the transaction back and returns what it would have recorded.
+    pub(crate) async fn roll_back(self) -> DryRunVerdict {
         self.open.transaction.roll_back().await;
-        (self.outcome, self.reason)
+        self.code.map_or(
+            DryRunVerdict::AlreadyFinal(self.outcome),
+            DryRunVerdict::WouldNotApply,
+        )
     }
 }
 
 impl<'a> Decided<'a, WritePermit> {
     /// Decides the change as read after the UPDATE.
     pub(crate) fn applied(open: Open<'a, WritePermit>, after: Vec<ColumnValue>) -> Self {
-        let mut decided = Self::of_row(open, ReceiptOutcome::Applied, "").with_versions(&after);
+        let mut decided = Self::of_row(open, ReceiptOutcome::Applied, None).with_versions(&after);
         decided.after = Some(after);
         decided
     }
@@ -125,7 +129,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
             // Another writer's receipt was committed first; a new transaction will find it under the lock.
             Err(RecordError::Exists) => {
                 let error = EngineError::new(EngineErrorKind::Busy, "receipt exists");
-                return ControlFlow::Break(ApplyResult::Retryable(error));
+                return ControlFlow::Break(ApplyResult::Retryable(ErrorCode::RetryableDatabaseBusy, error));
             }
             Err(RecordError::Engine(error)) => return ControlFlow::Break(ApplyResult::of_receipts(error)),
         }
@@ -147,7 +151,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
             proposal_id: permit.proposal().id.clone(),
             proposal_digest: permit.proposal_digest(),
             outcome: self.outcome,
-            reason: self.reason.to_owned(),
+            reason: self.code.map_or("", ErrorCode::reason).to_owned(),
             constraint: terms.constraint,
             rows_affected: u32::from(self.outcome == ReceiptOutcome::Applied),
             previous_version: self.previous_version.clone(),

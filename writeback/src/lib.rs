@@ -230,14 +230,14 @@ impl WriteCore {
         let row = match locked.check().await? {
             Checked::Matching(row) => row,
             Checked::Decided(decided) => {
-                let (outcome, reason) = decided.roll_back().await;
-                return ControlFlow::Continue(DryRunResult::without_row(result::verdict_of(outcome, reason)));
+                let verdict = decided.roll_back().await;
+                return ControlFlow::Continue(DryRunResult::without_row(verdict));
             }
         };
         ControlFlow::Continue(match row.update(controls).await? {
             Wrote::Updated(updated) => DryRunResult::would_apply(updated.roll_back().await),
             Wrote::Failed(failed) => {
-                DryRunResult::without_row(DryRunVerdict::Failed(failed.reason().as_str().to_owned()))
+                DryRunResult::without_row(DryRunVerdict::WouldNotApply(failed.reason().code()))
             }
         })
     }

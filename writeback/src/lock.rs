@@ -139,8 +139,8 @@ impl<'a> Open<'a, EndPermit> {
     /// possible.
     pub async fn without_effect(self) -> Step<Decided<'a, EndPermit>> {
         let open = self.without_receipt(ReceiptGate::default()).await?;
-        let (outcome, reason) = open.permit.outcome();
-        ControlFlow::Continue(Decided::without_effect(open, outcome, reason))
+        let (outcome, code) = open.permit.outcome();
+        ControlFlow::Continue(Decided::without_effect(open, outcome, code))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The three permits. Each opens one transaction and is consumed by it. A permit cannot be copied, stored,
 //! read from bytes or returned by a rollback, and each names one proposal.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::proposal::Proposal;
@@ -63,10 +64,10 @@ impl EndPermit {
         }
     }
 
-    pub(crate) const fn outcome(&self) -> (ReceiptOutcome, &'static str) {
+    pub(crate) const fn outcome(&self) -> (ReceiptOutcome, Option<ErrorCode>) {
         match &self.cause {
-            EndCause::Ending { ending, .. } => (ending.by().outcome(), ending.by().reason()),
-            EndCause::Failed { reason, .. } => (ReceiptOutcome::Failed, reason.as_str()),
+            EndCause::Ending { ending, .. } => (ending.by().outcome(), ending.by().code()),
+            EndCause::Failed { reason, .. } => (ReceiptOutcome::Failed, Some(reason.code())),
         }
     }
 }
@@ -102,16 +103,18 @@ pub enum FailedReason {
 }
 
 impl FailedReason {
-    /// Returns the reason as receipts store it.
-    pub const fn as_str(&self) -> &'static str {
+    /// Returns the code of the receipt.
+    pub const fn code(&self) -> ErrorCode {
         match self {
-            Self::MatchedRows => "matched_rows",
-            Self::PostImage => "post_image",
-            Self::VersionNotAdvanced => "version_not_advanced",
-            Self::Collateral => "collateral",
-            Self::NotUnique => "not_unique",
-            Self::Constraint(violated) if matches!(violated.class, ConstraintClass::Type) => "type",
-            Self::Constraint(_) => "constraint",
+            Self::MatchedRows => ErrorCode::FailedMatchedRows,
+            Self::PostImage => ErrorCode::FailedPostImage,
+            Self::VersionNotAdvanced => ErrorCode::FailedVersionNotAdvanced,
+            Self::Collateral => ErrorCode::FailedCollateral,
+            Self::NotUnique => ErrorCode::FailedNotUnique,
+            Self::Constraint(violated) if matches!(violated.class, ConstraintClass::Type) => {
+                ErrorCode::FailedType
+            }
+            Self::Constraint(_) => ErrorCode::FailedConstraint,
         }
     }
 }

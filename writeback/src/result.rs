@@ -4,11 +4,10 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
-use synapsor_domain::writeback::{DryRunVerdict, Receipt, ReceiptOutcome};
+use synapsor_domain::writeback::{DryRunVerdict, Receipt};
 use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
-use crate::permit::FailedReason;
 use crate::receipt::Unusable;
 use crate::violation::{LookError, Violation, ViolationKind};
 
@@ -24,8 +23,8 @@ pub enum ApplyResult {
         envelope: DsseEnvelope,
         is_new: bool,
     },
-    /// Nothing was written; a new transaction may succeed.
-    Retryable(EngineError),
+    /// Nothing was written; a new transaction may succeed. The code is that of the attempt, if none does.
+    Retryable(ErrorCode, EngineError),
     /// Nothing was written; the version can advance at the next tick of the database's clock.
     VersionNotAdvanced,
     /// Nothing was written; the basis of the authorization has changed.
@@ -165,10 +164,9 @@ impl ApplyResult {
 
     pub(crate) fn of_engine(error: EngineError) -> Self {
         tracing::warn!(reason = error.reason(), detail = %error.detail, "database error during a writeback");
-        if error.is_retryable() {
-            Self::Retryable(error)
-        } else {
-            Self::Refused(RefusedBy::Database(error))
+        match error.retryable_code() {
+            Some(code) => Self::Retryable(code, error),
+            None => Self::Refused(RefusedBy::Database(error)),
         }
     }
 }
@@ -213,31 +211,17 @@ impl DryRunResult {
     }
 }
 
-/// Returns the verdict for a decision that a dry run rolled back.
-pub(crate) fn verdict_of(outcome: ReceiptOutcome, reason: &str) -> DryRunVerdict {
-    match outcome {
-        ReceiptOutcome::Conflict => DryRunVerdict::Conflict(reason.to_owned()),
-        ReceiptOutcome::Failed => DryRunVerdict::Failed(reason.to_owned()),
-        ReceiptOutcome::Applied
-        | ReceiptOutcome::Rejected
-        | ReceiptOutcome::Cancelled
-        | ReceiptOutcome::Expired
-        | ReceiptOutcome::Abandoned => DryRunVerdict::AlreadyFinal(outcome),
-    }
-}
-
 impl ApplyResult {
     pub(crate) fn as_dry_run(&self) -> DryRunVerdict {
-        match self {
-            Self::Receipt { receipt, .. } => DryRunVerdict::AlreadyFinal(receipt.outcome),
-            Self::Retryable(error) => DryRunVerdict::Retryable(error.reason().to_owned()),
-            Self::VersionNotAdvanced => {
-                DryRunVerdict::Retryable(FailedReason::VersionNotAdvanced.as_str().to_owned())
-            }
-            Self::Stale => DryRunVerdict::Retryable("outdated".to_owned()),
-            Self::Refused(refused) => DryRunVerdict::Refused(refused.refusal().code),
-            Self::InDoubt => DryRunVerdict::InDoubt,
-            Self::RowChanged { violation, .. } => DryRunVerdict::Refused(violation.refusal().code),
-        }
+        let code = match self {
+            Self::Receipt { receipt, .. } => return DryRunVerdict::AlreadyFinal(receipt.outcome),
+            Self::InDoubt => return DryRunVerdict::InDoubt,
+            Self::Retryable(code, _) => *code,
+            Self::VersionNotAdvanced => ErrorCode::RetryableVersionNotAdvanced,
+            Self::Stale => ErrorCode::RetryableOutdated,
+            Self::Refused(refused) => refused.refusal().code,
+            Self::RowChanged { violation, .. } => violation.refusal().code,
+        };
+        DryRunVerdict::WouldNotApply(code)
     }
 }

@@ -18,7 +18,7 @@ pub use synapsor_codes::Exit;
 
 use crate::settings::EnvVars;
 use crate::telemetry::{self, LogSettings};
-use crate::{harden, run_file, shutdown};
+use crate::{harden, refusal_cause, run_file, shutdown};
 
 /// Maximum time for blocking work to finish after the body has ended.
 const RUNTIME_END_TIMEOUT: Duration = Duration::from_secs(2);
@@ -55,6 +55,9 @@ where
     }
     let arguments = parse();
     let run_file_path = run_file_of(&arguments);
+    if let Some(path) = &run_file_path {
+        refusal_cause::keep_beside(path);
+    }
     match start(default_level, arguments, enter_sandbox, body) {
         Ok(exit) => ExitCode::from(exit.into().number()),
         Err(failure) => {

@@ -90,7 +90,7 @@ pub(super) fn print_outcome(looked: &ProposalView, applied: &ApplyOutcome) -> Re
         output::line(format!("    the order is valid until {until}"))?;
     }
     if let Some(cause) = &applied.cause {
-        smoke::show_logged_cause(cause)?;
+        smoke::show_cause(cause)?;
     }
     if let Some(fix) = &applied.fix {
         output::line(format!("fix: {fix}"))?;
@@ -196,8 +196,7 @@ fn rehearsed(looked: &ProposalView, preview: &DryRunOutcome, context: &Context) 
     }
     Ok(match preview.verdict {
         DryRunVerdict::WouldApply | DryRunVerdict::AlreadyFinal(_) => Exit::Ok,
-        DryRunVerdict::Conflict(_) => Exit::Conflict,
-        DryRunVerdict::Refused(code) => code.exit(),
-        DryRunVerdict::Failed(_) | DryRunVerdict::Retryable(_) | DryRunVerdict::InDoubt => Exit::Failure,
+        DryRunVerdict::WouldNotApply(code) => code.exit(),
+        DryRunVerdict::InDoubt => Exit::Failure,
     })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use serde_json::{Map, Value as Json, json};
 use synapsor_chassis::files::{self, byte_order};
+use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
@@ -13,7 +14,6 @@ use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, change_lines};
 use synapsor_domain::value::Value;
 
 use crate::mcp_client::{McpClient, ToolCallResult, shown};
-use crate::refusal_cause::RefusalCause;
 use crate::{Context, contract_file, output, readable};
 
 const TEXT_SAMPLE: &str = "sample";
@@ -264,13 +264,13 @@ pub(super) fn show_refusal(answer: &ToolCallResult) -> Result<bool, ExitError> {
         .refusal()
         .unwrap_or_else(|| (ErrorCode::Internal, answer.envelope.to_string()));
     output::line(format!("rejected  {}: {}", code, output::safe(&message)))?;
-    show_cause(answer)?;
+    show_call_cause(answer)?;
     output::line("source changed: no")?;
     Ok(true)
 }
 
 /// Prints what the operator may know beyond the result that an agent sees.
-fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
+fn show_call_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
     let Some(cause) = &answer.cause else {
         return match answer.correlation_id() {
             Some(id) => output::line(format!(
@@ -280,9 +280,9 @@ fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
             None => Ok(()),
         };
     };
-    show_logged_cause(cause)?;
+    show_cause(cause)?;
     if cause.fix.is_none() {
-        output::line(if cause.text.is_empty() {
+        output::line(if cause.text.is_none() {
             "fix: correct the call; docs/error-codes.md explains the code"
         } else {
             "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback \
@@ -293,12 +293,12 @@ fn show_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
 }
 
 /// Prints a cause with its id and its fix, as far as they are known.
-pub(super) fn show_logged_cause(cause: &RefusalCause) -> Result<(), ExitError> {
-    let text = match cause.text.as_str() {
-        "" => String::new(),
-        text => format!(": {}", output::safe(text)),
+pub(super) fn show_cause(cause: &RefusalCause) -> Result<(), ExitError> {
+    let text = match &cause.text {
+        Some(text) => format!(": {}", output::safe(text)),
+        None => String::new(),
     };
-    output::line(format!("cause     {}{text}", output::safe(&cause.code)))?;
+    output::line(format!("cause     {}{text}", cause.code))?;
     if let Some(id) = &cause.correlation_id {
         output::line(format!("call      {}", output::safe(id)))?;
     }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::run_file::{self, RunFile};
 use synapsor_codes::ErrorCode;
@@ -172,6 +173,11 @@ impl Child {
         self.last_failure(status)
     }
 
+    /// Returns the newest cause that it recorded, of this call if its id is known.
+    pub(crate) fn cause(&self, correlation_id: Option<&str>) -> Option<RefusalCause> {
+        refusal_cause::newest(&self.run_file, self.pid, correlation_id)
+    }
+
     fn last_failure(&self, status: Option<ExitStatus>) -> ExitError {
         last_failure(&self.run_file, self.pid, self.log(), self.name(), status)
     }
@@ -189,6 +195,7 @@ impl Child {
             let _ = self.handle.kill().await;
         }
         let _ = fs::remove_file(&self.run_file);
+        refusal_cause::remove(&self.run_file, self.pid);
     }
 
     fn terminate(&self) {

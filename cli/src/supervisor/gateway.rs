@@ -2,11 +2,12 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
 use synapsor_chassis::identity::Role;
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_domain::tool::{AliasMode, SchemaProfile};
@@ -109,12 +110,13 @@ pub(crate) struct StdioGateway {
 }
 
 impl StdioGateway {
-    pub(crate) fn log(&self) -> Option<&Path> {
-        self.log.as_ref().map(LogFile::path)
-    }
-
     pub(crate) fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Returns the newest cause that it recorded, of this call if its id is known.
+    pub(crate) fn cause(&self, correlation_id: Option<&str>) -> Option<RefusalCause> {
+        refusal_cause::newest(&self.run_file, self.pid, correlation_id)
     }
 
     /// Names of all its variables, sorted.

@@ -61,9 +61,9 @@ pub fn check_proposed(
     check_transitions(spec, set, before)
 }
 
-/// Reason why a locked row differs from the reviewed one.
+/// Code of the rule by which a locked row differs from the reviewed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Conflict(pub &'static str);
+pub struct Conflict(pub ErrorCode);
 
 /// Runs every rule about the row under its lock, in order.
 ///

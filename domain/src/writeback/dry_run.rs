@@ -7,15 +7,13 @@ use synapsor_codes::ErrorCode;
 use super::outcome::ReceiptOutcome;
 
 /// Result that an apply would have.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DryRunVerdict {
     WouldApply,
     /// A receipt exists.
     AlreadyFinal(ReceiptOutcome),
-    Conflict(String),
-    Failed(String),
-    Refused(ErrorCode),
-    Retryable(String),
+    /// The apply would change nothing and end with this code of an attempt.
+    WouldNotApply(ErrorCode),
     InDoubt,
 }
 
@@ -26,10 +24,7 @@ impl fmt::Display for DryRunVerdict {
         match self {
             Self::WouldApply => f.write_str("would_apply"),
             Self::AlreadyFinal(outcome) => write!(f, "already:{outcome}"),
-            Self::Conflict(reason) => write!(f, "conflict:{reason}"),
-            Self::Failed(reason) => write!(f, "failed:{reason}"),
-            Self::Refused(code) => write!(f, "{code}"),
-            Self::Retryable(reason) => write!(f, "retryable:{reason}"),
+            Self::WouldNotApply(code) => write!(f, "{code}"),
             Self::InDoubt => f.write_str("in_doubt"),
         }
     }

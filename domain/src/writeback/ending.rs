@@ -3,7 +3,7 @@
 
 use synapsor_codes::ErrorCode;
 
-use super::{Receipt, ReceiptOutcome};
+use super::ReceiptOutcome;
 use crate::approval::{ApprovalRefusal, ApprovalRule, VerifiedDecision};
 use crate::digest::Digest;
 use crate::error::PublicError;
@@ -34,17 +34,12 @@ impl EndedBy {
         }
     }
 
-    /// Returns the reason as receipts store it; empty where the outcome says it.
-    pub const fn reason(self) -> &'static str {
+    /// Returns the code of the receipt; `None` where the outcome is the whole reason.
+    pub const fn code(self) -> Option<ErrorCode> {
         match self {
-            Self::Rejection | Self::Expiry | Self::Abandonment => "",
-            Self::SchemaDrift => "schema_drift",
+            Self::Rejection | Self::Expiry | Self::Abandonment => None,
+            Self::SchemaDrift => Some(ErrorCode::FailedSchemaDrift),
         }
-    }
-
-    /// Whether a receipt names this reason.
-    pub fn is_reason_of(self, receipt: &Receipt) -> bool {
-        receipt.outcome == self.outcome() && receipt.reason == self.reason()
     }
 }
 

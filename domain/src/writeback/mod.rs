@@ -28,7 +28,7 @@ pub use migration::{
     GrantPlan, GrantTarget, MYSQL_ROUTINES, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOGUE, grants,
     mysql_procedure_grants, mysql_procedures_ddl, receipt_table_ddl,
 };
-pub use outcome::{AttemptReport, AttemptResult, ReceiptOutcome};
+pub use outcome::{AttemptReport, AttemptResult, Reason, ReceiptOutcome};
 pub use probe::{FindingSeverity, PreflightReport, ProbeFinding};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};

@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{AttemptKind, ErrorCode};
 
+use super::receipt::Receipt;
 use crate::digest::Digest;
 use crate::ids::ProposalId;
 use crate::timestamp::Timestamp;
@@ -80,34 +81,87 @@ pub enum AttemptResult {
     Applied,
     /// A receipt already existed; it has this outcome.
     AlreadyApplied,
-    Conflict(String),
-    Failed(String),
-    Tombstoned(String),
+    /// An operator rejected the proposal after a writer could have started.
+    Rejected,
+    Cancelled,
+    Expired,
+    Abandoned,
+    Conflict(Reason),
+    Failed(Reason),
     /// A check refused it; nothing was written and the proposal can be tried again.
-    Refused(String),
+    Refused(Reason),
     /// The database was busy or unavailable; nothing was written.
-    Retryable(String),
+    Retryable(Reason),
     InDoubt,
 }
 
-impl AttemptResult {
-    /// Returns the result for a receipt that was just written.
-    pub fn from_outcome(outcome: ReceiptOutcome, reason: &str) -> Self {
-        match outcome {
-            ReceiptOutcome::Applied => Self::Applied,
-            ReceiptOutcome::Conflict => Self::Conflict(reason.to_owned()),
-            ReceiptOutcome::Failed => Self::Failed(reason.to_owned()),
-            ReceiptOutcome::Rejected => Self::Tombstoned("denied".to_owned()),
-            ReceiptOutcome::Cancelled => Self::Tombstoned("cancelled".to_owned()),
-            ReceiptOutcome::Expired => Self::Tombstoned("expired".to_owned()),
-            ReceiptOutcome::Abandoned => Self::Tombstoned("abandoned".to_owned()),
+/// Reason of a result: always a code of that kind of result, so only this file creates it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reason(StoredReason);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum StoredReason {
+    Code(ErrorCode),
+    /// Records of another release may have a word that is no code of this release.
+    Unlisted(String),
+}
+
+impl Reason {
+    /// Returns the word that records store.
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            StoredReason::Code(code) => code.reason(),
+            StoredReason::Unlisted(word) => word,
         }
     }
 
-    /// Returns the code of a rejection by the writer.
-    pub fn refused_code(&self) -> Option<ErrorCode> {
+    fn of(kind: AttemptKind, word: &str) -> Self {
+        let code = format!("{}:{word}", kind.as_str()).parse();
+        Self(code.map_or_else(|_| StoredReason::Unlisted(word.to_owned()), StoredReason::Code))
+    }
+}
+
+impl AttemptResult {
+    /// Returns the result of an attempt that changed nothing and ended with this code. The code of a service that
+    /// did not answer is no result: the job can be tried again.
+    pub fn of_code(code: ErrorCode) -> Self {
+        let (kind, code) = match code.attempt_kind() {
+            Some(kind) => (kind, code),
+            None => (AttemptKind::Retryable, ErrorCode::RetryableLedgerUnavailable),
+        };
+        Self::of_kind(kind, Reason(StoredReason::Code(code)))
+    }
+
+    const fn of_kind(kind: AttemptKind, reason: Reason) -> Self {
+        match kind {
+            AttemptKind::Conflict => Self::Conflict(reason),
+            AttemptKind::Failed => Self::Failed(reason),
+            AttemptKind::Refused => Self::Refused(reason),
+            AttemptKind::Retryable => Self::Retryable(reason),
+        }
+    }
+
+    /// Returns the result that a receipt records.
+    pub fn of_receipt(receipt: &Receipt) -> Self {
+        let reason_of = |kind| Self::of_kind(kind, Reason::of(kind, &receipt.reason));
+        match receipt.outcome {
+            ReceiptOutcome::Applied => Self::Applied,
+            ReceiptOutcome::Conflict => reason_of(AttemptKind::Conflict),
+            ReceiptOutcome::Failed => reason_of(AttemptKind::Failed),
+            ReceiptOutcome::Rejected => Self::Rejected,
+            ReceiptOutcome::Cancelled => Self::Cancelled,
+            ReceiptOutcome::Expired => Self::Expired,
+            ReceiptOutcome::Abandoned => Self::Abandoned,
+        }
+    }
+
+    /// Returns the code of a result that changed nothing, as far as this release has one.
+    pub const fn code(&self) -> Option<ErrorCode> {
         match self {
-            Self::Refused(reason) => ErrorCode::refused(reason),
+            Self::Conflict(Reason(StoredReason::Code(code)))
+            | Self::Failed(Reason(StoredReason::Code(code)))
+            | Self::Refused(Reason(StoredReason::Code(code)))
+            | Self::Retryable(Reason(StoredReason::Code(code))) => Some(*code),
             _ => None,
         }
     }
@@ -117,29 +171,50 @@ impl AttemptResult {
         match self {
             Self::Applied
             | Self::AlreadyApplied
+            | Self::Rejected
+            | Self::Cancelled
+            | Self::Expired
+            | Self::Abandoned
             | Self::Conflict(_)
-            | Self::Failed(_)
-            | Self::Tombstoned(_) => true,
+            | Self::Failed(_) => true,
             Self::Refused(_) | Self::Retryable(_) | Self::InDoubt => false,
         }
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (word, reason) = text.split_once(':').unwrap_or((text, ""));
-        let is_word = !reason.is_empty()
-            && reason
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
-        match (word, is_word) {
-            ("applied", false) if text == word => Some(Self::Applied),
-            ("already_applied", false) if text == word => Some(Self::AlreadyApplied),
-            ("in_doubt", false) if text == word => Some(Self::InDoubt),
-            ("conflict", true) => Some(Self::Conflict(reason.to_owned())),
-            ("failed", true) => Some(Self::Failed(reason.to_owned())),
-            ("tombstoned", true) => Some(Self::Tombstoned(reason.to_owned())),
-            ("refused", true) => Some(Self::Refused(reason.to_owned())),
-            ("retryable", true) => Some(Self::Retryable(reason.to_owned())),
-            _ => None,
+        if let Some(plain) = Self::PLAIN.into_iter().find(|plain| plain.name() == text) {
+            return Some(plain);
+        }
+        let (name, word) = text.split_once(':')?;
+        let kind = AttemptKind::ALL.into_iter().find(|kind| kind.as_str() == name)?;
+        let is_word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+        (!word.is_empty() && word.bytes().all(is_word)).then(|| Self::of_kind(kind, Reason::of(kind, word)))
+    }
+
+    /// Results without a reason.
+    const PLAIN: [Self; 7] = [
+        Self::Applied,
+        Self::AlreadyApplied,
+        Self::Rejected,
+        Self::Cancelled,
+        Self::Expired,
+        Self::Abandoned,
+        Self::InDoubt,
+    ];
+
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Applied => ReceiptOutcome::Applied.as_str(),
+            Self::AlreadyApplied => "already_applied",
+            Self::Rejected => ReceiptOutcome::Rejected.as_str(),
+            Self::Cancelled => ReceiptOutcome::Cancelled.as_str(),
+            Self::Expired => ReceiptOutcome::Expired.as_str(),
+            Self::Abandoned => ReceiptOutcome::Abandoned.as_str(),
+            Self::Conflict(_) => AttemptKind::Conflict.as_str(),
+            Self::Failed(_) => AttemptKind::Failed.as_str(),
+            Self::Refused(_) => AttemptKind::Refused.as_str(),
+            Self::Retryable(_) => AttemptKind::Retryable.as_str(),
+            Self::InDoubt => "in_doubt",
         }
     }
 }
@@ -147,14 +222,11 @@ impl AttemptResult {
 impl fmt::Display for AttemptResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Applied => f.write_str("applied"),
-            Self::AlreadyApplied => f.write_str("already_applied"),
-            Self::InDoubt => f.write_str("in_doubt"),
-            Self::Conflict(reason) => write!(f, "conflict:{reason}"),
-            Self::Failed(reason) => write!(f, "failed:{reason}"),
-            Self::Tombstoned(reason) => write!(f, "tombstoned:{reason}"),
-            Self::Refused(reason) => write!(f, "refused:{reason}"),
-            Self::Retryable(reason) => write!(f, "retryable:{reason}"),
+            Self::Conflict(reason)
+            | Self::Failed(reason)
+            | Self::Refused(reason)
+            | Self::Retryable(reason) => write!(f, "{}:{}", self.name(), reason.as_str()),
+            _ => f.write_str(self.name()),
         }
     }
 }
@@ -191,4 +263,62 @@ pub struct AttemptReport {
     /// Digest of the receipt, for results that end the proposal.
     pub receipt_digest: Option<Digest>,
     pub at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_results_keep_their_text() {
+        for text in [
+            "applied",
+            "already_applied",
+            "in_doubt",
+            "tombstoned:denied",
+            "tombstoned:cancelled",
+            "tombstoned:expired",
+            "tombstoned:abandoned",
+            "conflict:version_changed",
+            "failed:collateral",
+            "refused:expired",
+            "retryable:outdated",
+            "refused:of_another_release",
+        ] {
+            let result: AttemptResult = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(serde_json::to_value(&result).unwrap(), text);
+            assert_eq!(result.to_string(), text);
+        }
+        for text in [
+            "",
+            "conflict",
+            "conflict:",
+            "conflict:Two words",
+            "applied:x",
+            "tombstoned:x",
+            "x:y",
+        ] {
+            assert!(
+                serde_json::from_value::<AttemptResult>(text.into()).is_err(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_reasons_of_this_release_have_a_code() {
+        for code in ErrorCode::ALL.iter().copied() {
+            let result = AttemptResult::of_code(code);
+            if code.attempt_kind().is_none() {
+                assert_eq!(result.code(), Some(ErrorCode::RetryableLedgerUnavailable));
+                continue;
+            }
+            assert_eq!(result.code(), Some(code));
+            assert_eq!(result.to_string(), code.as_str());
+            assert_eq!(AttemptResult::parse(code.as_str()), Some(result));
+        }
+        let other = AttemptResult::parse("failed:of_another_release").unwrap();
+        assert_eq!(other.code(), None);
+        assert!(other.is_terminal());
+    }
 }

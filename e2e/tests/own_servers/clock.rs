@@ -1,5 +1,6 @@
 //! Database whose clock differs from the writer's: the real writer refuses and changes nothing.
 
+use synapsor_codes::ErrorCode;
 use synapsor_e2e::binaries::Build;
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::deployment::Deployment;
@@ -24,7 +25,7 @@ pub(crate) async fn database_with_another_clock_is_not_written(scene: &Scene) ->
                $$ SELECT pg_catalog.statement_timestamp() {sign} interval '{APART} s' $$"
         ))?;
         let inputs = harness.valid_inputs();
-        harness.refuses(&inputs, "clock").await?;
+        harness.refuses(&inputs, ErrorCode::RefusedClock).await?;
     }
     harness.deployment().target.execute(
         "SET allow_system_table_mods = on;

@@ -16,40 +16,6 @@ const TRY_FOR: Duration = Duration::from_secs(30);
 /// Same limit while the outcome of a COMMIT is unknown; the number of tries then does not count.
 const RESOLVE_FOR: Duration = Duration::from_secs(60);
 
-/// Why nothing was written yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum RetryReason {
-    /// The version column did not advance; the clock of the database has to tick.
-    VersionNotAdvanced,
-    /// The facts of the authorization changed.
-    Outdated,
-    /// The outcome of a COMMIT is unknown.
-    InDoubt,
-    /// The ledger does not answer.
-    LedgerUnavailable,
-    /// An operator gave up the receipts that were missing; the next transaction finds that.
-    ReceiptsGivenUp,
-    /// The database failed in a way that can pass.
-    Database(EngineErrorKind),
-    /// A crash point of a test build failed.
-    Injected,
-}
-
-impl RetryReason {
-    /// Returns the reason as attempt reports store it, after `retryable:`.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::VersionNotAdvanced => "version_not_advanced",
-            Self::Outdated => "outdated",
-            Self::InDoubt => "in_doubt",
-            Self::LedgerUnavailable => "ledger_unavailable",
-            Self::ReceiptsGivenUp => "receipts_given_up",
-            Self::Database(kind) => kind.reason(),
-            Self::Injected => "injected",
-        }
-    }
-}
-
 /// Condition that a pause waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BackoffClass {

@@ -351,7 +351,7 @@ async fn give_back(world: &TestLedger, draft: &Draft, job: &JobGrant) {
     let settlement = FinishedAttempt {
         id: draft.proposal.id.clone(),
         token: job.token.to_vec(),
-        attempt: world.report(draft, AttemptResult::Retryable("timeout".into()), None),
+        attempt: world.report(draft, AttemptResult::of_code(ErrorCode::RetryableTimeout), None),
         receipt: None,
     };
     world

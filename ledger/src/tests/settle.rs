@@ -124,7 +124,11 @@ async fn second_different_receipt_raises_alarm_and_changes_nothing() {
     .unwrap();
     let conflict = run.receipt(ReceiptOutcome::Conflict);
     let refused = run
-        .settle(&[], AttemptResult::Conflict("guard".into()), Some(conflict))
+        .settle(
+            &[],
+            AttemptResult::of_code(ErrorCode::ConflictRowChanged),
+            Some(conflict),
+        )
         .await;
     assert_eq!(refused, Err(ErrorCode::ReceiptDiffers));
     assert_eq!(
@@ -170,7 +174,7 @@ async fn rejects_report_that_names_another_receipt() {
 #[tokio::test]
 async fn refused_attempt_returns_to_approved_and_is_reorderable() {
     let mut run = running().await;
-    let refused = AttemptResult::Refused("frozen".into());
+    let refused = AttemptResult::of_code(ErrorCode::RefusedFrozen);
     assert_eq!(
         run.settle(&[7; 32], refused.clone(), None).await,
         Err(ErrorCode::LeaseNotHeld)
@@ -218,7 +222,7 @@ async fn rejects_final_result_without_a_receipt() {
     let run = running().await;
     for result in [
         AttemptResult::Applied,
-        AttemptResult::Conflict("guard".into()),
+        AttemptResult::of_code(ErrorCode::ConflictRowChanged),
         AttemptResult::InDoubt,
     ] {
         assert_eq!(
@@ -261,7 +265,7 @@ async fn attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
         1
     );
     let abandoned = run.receipt(ReceiptOutcome::Abandoned);
-    let result = AttemptResult::Tombstoned("abandoned".into());
+    let result = AttemptResult::Abandoned;
     assert_eq!(
         run.settle(&[], result, Some(abandoned)).await,
         Ok(ProposalState::Failed)

@@ -1,6 +1,6 @@
 //! States, modes, verdicts and kinds: the enums of the wire and those of the domain.
 
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{AttemptKind, ErrorCode};
 use synapsor_domain::agent_view::AgentProposalState;
 use synapsor_domain::contract::Mode;
 use synapsor_domain::error::PublicError;
@@ -115,10 +115,15 @@ pub fn verdict_to_wire(verdict: &DryRunVerdict) -> (executor::DryRunVerdict, Opt
         DryRunVerdict::AlreadyFinal(outcome) => {
             (executor::DryRunVerdict::AlreadyFinal, Some(outcome.to_string()))
         }
-        DryRunVerdict::Conflict(reason) => (executor::DryRunVerdict::Conflict, Some(reason.clone())),
-        DryRunVerdict::Failed(reason) => (executor::DryRunVerdict::Failed, Some(reason.clone())),
-        DryRunVerdict::Refused(code) => (executor::DryRunVerdict::Refused, Some(code.to_string())),
-        DryRunVerdict::Retryable(reason) => (executor::DryRunVerdict::Retryable, Some(reason.clone())),
+        DryRunVerdict::WouldNotApply(code) => {
+            let verdict = match code.attempt_kind() {
+                Some(AttemptKind::Conflict) => executor::DryRunVerdict::Conflict,
+                Some(AttemptKind::Failed) => executor::DryRunVerdict::Failed,
+                Some(AttemptKind::Retryable) => executor::DryRunVerdict::Retryable,
+                Some(AttemptKind::Refused) | None => executor::DryRunVerdict::Refused,
+            };
+            (verdict, Some(code.to_string()))
+        }
         DryRunVerdict::InDoubt => (executor::DryRunVerdict::InDoubt, None),
     }
 }
@@ -135,13 +140,13 @@ pub fn verdict_from_wire(
             let outcome = word()?.parse::<ReceiptOutcome>();
             DryRunVerdict::AlreadyFinal(outcome.map_err(|error| malformed("reason", error))?)
         }
-        executor::DryRunVerdict::Conflict => DryRunVerdict::Conflict(word()?),
-        executor::DryRunVerdict::Failed => DryRunVerdict::Failed(word()?),
-        executor::DryRunVerdict::Refused => {
+        executor::DryRunVerdict::Conflict
+        | executor::DryRunVerdict::Failed
+        | executor::DryRunVerdict::Refused
+        | executor::DryRunVerdict::Retryable => {
             let code = word()?.parse::<ErrorCode>();
-            DryRunVerdict::Refused(code.map_err(|error| malformed("reason", error))?)
+            DryRunVerdict::WouldNotApply(code.map_err(|error| malformed("reason", error))?)
         }
-        executor::DryRunVerdict::Retryable => DryRunVerdict::Retryable(word()?),
         executor::DryRunVerdict::InDoubt => DryRunVerdict::InDoubt,
         executor::DryRunVerdict::Unspecified => {
             return Err(malformed("verdict", "is missing or not known to this release"));
@@ -177,10 +182,10 @@ mod tests {
         for verdict in [
             DryRunVerdict::WouldApply,
             DryRunVerdict::AlreadyFinal(ReceiptOutcome::Rejected),
-            DryRunVerdict::Conflict("version_changed".to_owned()),
-            DryRunVerdict::Failed("collateral".to_owned()),
-            DryRunVerdict::Refused(ErrorCode::RefusedFrozen),
-            DryRunVerdict::Retryable("outdated".to_owned()),
+            DryRunVerdict::WouldNotApply(ErrorCode::ConflictVersionChanged),
+            DryRunVerdict::WouldNotApply(ErrorCode::FailedCollateral),
+            DryRunVerdict::WouldNotApply(ErrorCode::RefusedFrozen),
+            DryRunVerdict::WouldNotApply(ErrorCode::RetryableOutdated),
             DryRunVerdict::InDoubt,
         ] {
             let (wire, reason) = verdict_to_wire(&verdict);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use synapsor_chassis::random;
+use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::approval::{VerificationContext, VerifiedDecision, verify_order};
@@ -25,7 +26,6 @@ use crate::clients::{
 };
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
-use crate::refusal_cause::{self, RefusalCause};
 use crate::sign::{self, Terms};
 
 /// Status of an apply when the wait ended.
@@ -85,7 +85,7 @@ pub(crate) struct ApplyOutcome {
     pub(crate) message: String,
     /// Fix, if known.
     pub(crate) fix: Option<String>,
-    /// Cause that a writer of this command logged, if nothing was applied. No part of any record.
+    /// Cause that a writer of this command recorded, if nothing was applied. No part of any record.
     pub(crate) cause: Option<RefusalCause>,
     /// Digest of the submitted order; absent when the proposal had already ended.
     pub(crate) order_digest: Option<Digest>,
@@ -137,9 +137,7 @@ pub(crate) async fn apply(
         outcome.status,
         Status::Refused | Status::Retryable | Status::NoWriter | Status::InDoubt
     ) {
-        outcome.cause = session
-            .writer_log()
-            .and_then(|log| refusal_cause::find(log, None));
+        outcome.cause = session.writer_cause();
     }
     Ok(outcome)
 }
@@ -349,7 +347,7 @@ impl OutcomeWatcher<'_> {
 fn withdrawn(withdrawal: &Withdrawal) -> ApplyOutcome {
     ApplyOutcome {
         status: Status::Canceled,
-        result: AttemptResult::from_outcome(ReceiptOutcome::Cancelled, "").to_string(),
+        result: AttemptResult::Cancelled.to_string(),
         message: format!("its caller withdrew the proposal at {}", withdrawal.at),
         fix: None,
         cause: None,
@@ -367,7 +365,10 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOut
             .map_or(Status::AlreadyApplied, |r| by_receipt(r.clone(), true).status),
         AttemptResult::Conflict(_) => Status::Conflict,
         AttemptResult::Failed(_) => Status::Failed,
-        AttemptResult::Tombstoned(_) => Status::Canceled,
+        AttemptResult::Rejected
+        | AttemptResult::Cancelled
+        | AttemptResult::Expired
+        | AttemptResult::Abandoned => Status::Canceled,
         AttemptResult::Refused(_) => Status::Refused,
         AttemptResult::Retryable(_) => Status::Retryable,
         AttemptResult::InDoubt => Status::InDoubt,
@@ -376,7 +377,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOut
         status,
         result: report.result.to_string(),
         message: report.message.clone(),
-        fix: report.result.refused_code().and_then(fix_of).map(str::to_owned),
+        fix: report.result.code().and_then(fix_of).map(str::to_owned),
         cause: None,
         order_digest: None,
         order_valid_until: None,
@@ -399,7 +400,7 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> ApplyOutcome {
     };
     let result = match status {
         Status::AlreadyApplied => status.as_str().to_owned(),
-        _ => AttemptResult::from_outcome(receipt.outcome, &receipt.reason).to_string(),
+        _ => AttemptResult::of_receipt(receipt).to_string(),
     };
     let mut message = format!("the proposal had already ended at {}", receipt.created_at);
     if let Some(violated) = &receipt.constraint {

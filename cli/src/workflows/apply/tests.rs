@@ -101,7 +101,7 @@ fn outcome(body: &EventBody) -> Result<Option<Status>, Exit> {
 #[test]
 fn wait_ends_only_on_report_of_this_order() {
     let looked = looked(&trust("dev"));
-    let refused = AttemptResult::Refused("frozen".to_owned());
+    let refused = AttemptResult::of_code(ErrorCode::RefusedFrozen);
     assert_eq!(
         outcome(&released(&report(&looked, order(1), refused.clone()), WRITER)),
         Ok(Some(Status::Refused))

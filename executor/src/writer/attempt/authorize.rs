@@ -22,7 +22,7 @@ use crate::writer::ledger::client::LeasedJob;
 use crate::writer::ledger::report::{is_transient, refused};
 use crate::writer::receipts::compare::NotCompared;
 use crate::writer::receipts::history::{UnknownHistory, check_history};
-use crate::writer::retry::{BackoffClass, RetryReason};
+use crate::writer::retry::BackoffClass;
 use crate::writer::{Writer, unusable_trust};
 
 /// Result of the authorization before the attempt is announced.
@@ -48,7 +48,7 @@ pub(super) async fn authorize_job(
     view: SchemaView,
 ) -> Result<AuthorizeResult, AttemptStep> {
     let report = |refusal: PublicError| AttemptStep::Report(refused(&refusal));
-    let injected = |_| AttemptStep::Retry(RetryReason::Injected, BackoffClass::Contention);
+    let injected = |_| AttemptStep::Retry(ErrorCode::RetryableLedgerUnavailable, BackoffClass::Contention);
     hit(CrashPoint::LeaseReceived).await.map_err(injected)?;
     let (trust, trust_digest) = (writer.trust)().map_err(|refusal| report(unusable_trust(&refusal)))?;
     let envelope = DsseEnvelope::from_bytes(&job.proposal.body)
@@ -145,7 +145,7 @@ pub(super) async fn own_identity(
         Ok(()) => Ok(identity),
         Err(UnknownHistory::NotCompared(NotCompared::Source(error))) => Err(unusable(&error)),
         Err(UnknownHistory::NotCompared(NotCompared::Ledger(refusal))) if is_transient(refusal.code) => Err(
-            AttemptStep::Retry(RetryReason::LedgerUnavailable, BackoffClass::Outage),
+            AttemptStep::Retry(ErrorCode::RetryableLedgerUnavailable, BackoffClass::Outage),
         ),
         Err(UnknownHistory::NotCompared(NotCompared::Ledger(refusal))) => {
             Err(AttemptStep::Report(refused(&refusal)))

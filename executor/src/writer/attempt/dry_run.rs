@@ -86,7 +86,7 @@ impl DryRunEnd {
             Self::Preview(preview) => preview,
             Self::EffectLost(lost) => {
                 let refusal = lost.refusal();
-                DryRun::without_row(DryRunVerdict::Refused(refusal.code), refusal.public)
+                DryRun::without_row(DryRunVerdict::WouldNotApply(refusal.code), refusal.public)
             }
         }
     }
@@ -112,7 +112,7 @@ async fn dry_run(
     if writer.switches.is_frozen() {
         let message = "writeback is frozen: no UPDATE is sent, not even one that is rolled back";
         let frozen = DryRun::without_row(
-            DryRunVerdict::Refused(ErrorCode::RefusedFrozen),
+            DryRunVerdict::WouldNotApply(ErrorCode::RefusedFrozen),
             message.to_owned(),
         );
         return Ok(DryRunEnd::Preview(frozen));
@@ -143,7 +143,7 @@ async fn dry_run(
     let planned = match planned {
         Ok(planned) => planned,
         Err(refusal) => {
-            let refused = DryRun::without_row(DryRunVerdict::Refused(refusal.code), refusal.public);
+            let refused = DryRun::without_row(DryRunVerdict::WouldNotApply(refusal.code), refusal.public);
             return Ok(DryRunEnd::Preview(refused));
         }
     };

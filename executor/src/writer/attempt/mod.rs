@@ -11,6 +11,7 @@ mod step;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::{Checkpoint, ProvenEntry};
@@ -33,15 +34,14 @@ use crate::writer::ledger::report::{AttemptEnd, is_transient, refused, report, r
 use crate::writer::receipts::finding::{ComparedSource, report_finding};
 use crate::writer::receipts::orders::{is_adopted, may_be_missing, ref_of};
 use crate::writer::receipts::unproven::present;
-use crate::writer::retry::{BackoffClass, RetryBudget, RetryReason};
+use crate::writer::retry::{BackoffClass, RetryBudget};
 use crate::writer::stops::reject;
-use synapsor_source::EngineErrorKind;
 
 /// Renewals per lease period.
 const HEARTBEATS_PER_LEASE: u32 = 3;
 
 /// Reason of an attempt that could not reach its source.
-const SOURCE_AWAY: RetryReason = RetryReason::Database(EngineErrorKind::Unavailable);
+const SOURCE_AWAY: ErrorCode = ErrorCode::RetryableDatabaseUnavailable;
 
 /// State of one job in progress.
 struct AttemptRun<'a> {
@@ -128,11 +128,11 @@ impl AttemptRun<'_> {
             }
             let in_doubt = job.unfinished || patience.is_in_doubt();
             let round = self.round(&checkpoint, &mut number, in_doubt, view).await;
-            let (reason, pace) = match self.with_orders(round).await {
+            let (code, pace) = match self.with_orders(round).await {
                 // A report would record an end for an attempt whose outcome is unknown: only the receipt shows
                 // the outcome of a COMMIT without a response, and a later rejection does not.
                 AttemptStep::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
-                    (RetryReason::InDoubt, BackoffClass::Contention)
+                    (ErrorCode::RetryableInDoubt, BackoffClass::Contention)
                 }
                 AttemptStep::Report(end) => {
                     if end.receipt.is_some() {
@@ -140,10 +140,10 @@ impl AttemptRun<'_> {
                     }
                     return report(writer, job, number, end).await;
                 }
-                AttemptStep::Retry(reason, pace) => (reason, pace),
+                AttemptStep::Retry(code, pace) => (code, pace),
                 AttemptStep::Outdated => {
                     view = SchemaView::Fresh;
-                    (RetryReason::Outdated, BackoffClass::Contention)
+                    (ErrorCode::RetryableOutdated, BackoffClass::Contention)
                 }
                 AttemptStep::Doubt
                 | AttemptStep::Unproven(_)
@@ -152,7 +152,7 @@ impl AttemptRun<'_> {
                     if patience.enter_in_doubt(Instant::now()) {
                         report_doubt(writer, job, number).await;
                     }
-                    (RetryReason::InDoubt, BackoffClass::Contention)
+                    (ErrorCode::RetryableInDoubt, BackoffClass::Contention)
                 }
             };
             // Another writer may hold the lease by now: without it, this writer ends only an attempt that it left
@@ -165,7 +165,7 @@ impl AttemptRun<'_> {
             match patience.next(pace, Instant::now()).filter(|_| may_retry) {
                 // No slot and no connection is held meanwhile.
                 Some(pause) => self.pause(pause).await,
-                None => return self.release_job(&patience, number, reason).await,
+                None => return self.release_job(&patience, number, code).await,
             }
         }
     }
@@ -217,7 +217,7 @@ impl AttemptRun<'_> {
     }
 
     /// An attempt in doubt stays in doubt: the ledger leases it again, and the reconciler looks for the receipt.
-    async fn release_job(&self, patience: &RetryBudget, number: u32, reason: RetryReason) {
+    async fn release_job(&self, patience: &RetryBudget, number: u32, code: ErrorCode) {
         let (writer, job) = (self.writer, self.job);
         if patience.is_in_doubt() {
             tracing::error!(proposal = %job.lease.proposal_id, "commit outcome still unknown");
@@ -226,12 +226,12 @@ impl AttemptRun<'_> {
         if job.unfinished {
             return report_doubt(writer, job, number).await;
         }
-        let message = match reason {
-            RetryReason::VersionNotAdvanced => "version column did not advance; nothing was written",
+        let message = match code {
+            ErrorCode::RetryableVersionNotAdvanced => "version column did not advance; nothing was written",
             _ => "timed out waiting for the database; nothing was written",
         };
         let end = AttemptEnd {
-            result: AttemptResult::Retryable(reason.as_str().to_owned()),
+            result: AttemptResult::of_code(code),
             message: message.to_owned(),
             receipt: None,
         };
@@ -317,7 +317,7 @@ impl AttemptRun<'_> {
             }
             AttemptStep::EffectLost(lost) => {
                 if may_be_missing(writer, &lost).await {
-                    return AttemptStep::Retry(RetryReason::ReceiptsGivenUp, BackoffClass::Contention);
+                    return AttemptStep::Retry(ErrorCode::RetryableReceiptsGivenUp, BackoffClass::Contention);
                 }
                 writer.receipts.compared(source, &[], &lost.receipts);
                 writer.receipts.compare_now();
@@ -371,7 +371,7 @@ async fn start_attempt(writer: &Writer, lease: &Lease, number: &mut u32) -> Resu
     if *number > 0 {
         return Ok(());
     }
-    let away = || AttemptStep::Retry(RetryReason::LedgerUnavailable, BackoffClass::Outage);
+    let away = || AttemptStep::Retry(ErrorCode::RetryableLedgerUnavailable, BackoffClass::Outage);
     hit(CrashPoint::BeforeStart).await.map_err(|_| away())?;
     *number = writer.ledger.start(lease).await.map_err(|refusal| {
         if is_transient(refusal.code) {

@@ -1,10 +1,11 @@
 //! Results of the steps of an attempt, and their conversion from what the write core and the source return.
 
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::writeback::Receipt;
-use synapsor_source::error::{for_operator, source_refusal};
+use synapsor_source::error::source_refusal;
 use synapsor_source::{EngineError, EngineErrorKind};
 use synapsor_writeback::{ApplyResult, LostReceipts, RefusedBy, UnprovenReceipt, Unusable};
 
@@ -12,13 +13,13 @@ use crate::writer::Writer;
 use crate::writer::ledger::report::{AttemptEnd, refused, settled};
 use crate::writer::receipts::changed_rows::row_changed;
 use crate::writer::receipts::orders::digest_of;
-use crate::writer::retry::{BackoffClass, RetryReason};
+use crate::writer::retry::BackoffClass;
 
 /// Result of one attempt step.
 pub(super) enum AttemptStep {
     Report(AttemptEnd),
-    /// Nothing was written, and a later transaction may succeed.
-    Retry(RetryReason, BackoffClass),
+    /// Nothing was written, and a later transaction may succeed. The code is that of the attempt, if none does.
+    Retry(ErrorCode, BackoffClass),
     /// The facts of the authorization changed in between: authorize again with fresh ones.
     Outdated,
     Doubt,
@@ -84,12 +85,12 @@ pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
         })),
         ApplyResult::Refused(RefusedBy::Receipt(unusable)) => unusable_step(unusable),
         ApplyResult::Refused(RefusedBy::EffectLost(lost)) => AttemptStep::EffectLost(lost),
-        ApplyResult::Retryable(error) => {
+        ApplyResult::Retryable(code, error) => {
             log_unusable(&error);
-            AttemptStep::Retry(RetryReason::Database(error.kind), BackoffClass::of(&error))
+            AttemptStep::Retry(code, BackoffClass::of(&error))
         }
         ApplyResult::VersionNotAdvanced => {
-            AttemptStep::Retry(RetryReason::VersionNotAdvanced, BackoffClass::Tick)
+            AttemptStep::Retry(ErrorCode::RetryableVersionNotAdvanced, BackoffClass::Tick)
         }
         ApplyResult::Stale => AttemptStep::Outdated,
         ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
@@ -111,15 +112,25 @@ pub(super) fn unidentified(error: &EngineError) -> AttemptStep {
 
 /// Logs the cause for the operator; the signed report has only its class.
 fn log_unusable(error: &EngineError) {
-    let code = source_refusal(error).code;
-    tracing::warn!(%code, detail = for_operator(error).as_str(), "database not usable");
+    let PublicError {
+        code,
+        detail,
+        operator_fix,
+        ..
+    } = source_refusal(error);
+    tracing::warn!(%code, detail, fix = operator_fix, "database not usable");
+    refusal_cause::record(RefusalCause {
+        code,
+        correlation_id: None,
+        text: detail,
+        fix: operator_fix,
+    });
 }
 
 pub(super) fn unusable(error: &EngineError) -> AttemptStep {
     log_unusable(error);
-    if error.is_retryable() {
-        AttemptStep::Retry(RetryReason::Database(error.kind), BackoffClass::of(error))
-    } else {
-        AttemptStep::Report(refused(&RefusedBy::Database(error.clone()).refusal()))
+    match error.retryable_code() {
+        Some(code) => AttemptStep::Retry(code, BackoffClass::of(error)),
+        None => AttemptStep::Report(refused(&RefusedBy::Database(error.clone()).refusal())),
     }
 }

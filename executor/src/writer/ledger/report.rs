@@ -6,11 +6,11 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, EndedBy, Receipt, ReceiptOutcome};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptOutcome};
 
 use crate::writer::Writer;
 use crate::writer::ledger::client::{Lease, LeasedJob};
-use crate::writer::retry::{BackoffClass, RetryReason, pause};
+use crate::writer::retry::{BackoffClass, pause};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
 
 /// Maximum time for which the end of an attempt is reported; then it is left to the reconciler.
@@ -27,7 +27,7 @@ pub(crate) struct AttemptEnd {
 pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) -> AttemptEnd {
     let result = match (receipt.outcome, fresh) {
         (ReceiptOutcome::Applied, false) => AttemptResult::AlreadyApplied,
-        (outcome, _) => AttemptResult::from_outcome(outcome, &receipt.reason),
+        _ => AttemptResult::of_receipt(receipt),
     };
     let message = match receipt.outcome {
         ReceiptOutcome::Applied => "1 row changed, receipt committed with it".to_owned(),
@@ -38,7 +38,7 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
             Some(violated) => format!(
                 "the {violated} rejected the change; nothing was written; propose values that it accepts"
             ),
-            None if EndedBy::SchemaDrift.is_reason_of(receipt) => {
+            None if result.code() == Some(ErrorCode::FailedSchemaDrift) => {
                 "the table was altered after the proposal was made; nothing was written; submit a new proposal".to_owned()
             }
             None => "the write was rolled back; nothing was written".to_owned(),
@@ -56,11 +56,7 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
 }
 
 pub(crate) fn refused(refusal: &PublicError) -> AttemptEnd {
-    let result = match (refusal.code.refused_reason(), refusal.code.retryable_reason()) {
-        (Some(reason), _) => AttemptResult::Refused(reason.to_owned()),
-        (None, Some(reason)) => AttemptResult::Retryable(reason.to_owned()),
-        (None, None) => AttemptResult::Retryable(RetryReason::LedgerUnavailable.as_str().to_owned()),
-    };
+    let result = AttemptResult::of_code(refusal.code);
     tracing::warn!(code = %refusal.code, detail = refusal.detail, "{}", refusal.public);
     AttemptEnd {
         result,

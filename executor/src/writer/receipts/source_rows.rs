@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{AttemptKind, ErrorCode};
 use synapsor_domain::database_identity::IdentityRelation;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::{Span, Timestamp};
@@ -277,5 +277,5 @@ fn is_verdict(code: ErrorCode) -> bool {
             | ErrorCode::ReceiptDiffers
             | ErrorCode::Malformed
     );
-    is_of_ledger || code.refused_reason().is_some()
+    is_of_ledger || code.attempt_kind() == Some(AttemptKind::Refused)
 }

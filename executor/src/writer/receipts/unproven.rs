@@ -1,6 +1,7 @@
 //! Handles receipts of retired writer keys: one that the source holds and the log does not is sent to the
 //! ledger, which records an alarm. Before a key is retired, every receipt of it is reported again.
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::{DsseEnvelope, KeyId};
 use synapsor_domain::timestamp::Timestamp;
@@ -13,9 +14,6 @@ use crate::writer::Writer;
 use crate::writer::ledger::report::{AttemptEnd, seal_report};
 use crate::writer::receipts::orders::is_adopted;
 use crate::writer::receipts::reconcile::{report_receipt, subject_of};
-
-/// Reason of an attempt that is refused because it found such a receipt.
-const RECEIPT_UNPROVEN: &str = "receipt_unproven";
 
 /// Receipts per statement.
 const PAGE_ROWS: u32 = 500;
@@ -34,7 +32,7 @@ pub(crate) async fn present(
     let id = &receipt.proposal_id;
     let subject = subject_of(receipt);
     let end = AttemptEnd {
-        result: AttemptResult::Refused(RECEIPT_UNPROVEN.to_owned()),
+        result: AttemptResult::of_code(ErrorCode::RefusedReceiptUnproven),
         message: "the source holds a receipt of a retired writer key that the log does not hold".to_owned(),
         receipt: Some(envelope),
     };

@@ -101,7 +101,7 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelo
             envelope,
             is_new,
         } => (receipt, envelope, is_new),
-        ApplyResult::Retryable(_)
+        ApplyResult::Retryable(..)
         | ApplyResult::VersionNotAdvanced
         | ApplyResult::Stale
         | ApplyResult::InDoubt => return Ok(None),
