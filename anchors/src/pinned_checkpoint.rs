@@ -134,7 +134,8 @@ impl CheckpointPinFile {
         heads: &BTreeSet<TreeHead>,
         trust: &TrustFile,
     ) -> Result<(), PublicError> {
-        let checkpoint = self.judge(before, &answer.checkpoint, answer.consistency.as_slice(), trust)?;
+        let checkpoint =
+            self.verify_continuity(before, &answer.checkpoint, answer.consistency.as_slice(), trust)?;
         let proofs = answer
             .continued
             .iter()
@@ -224,7 +225,7 @@ impl CheckpointPinFile {
     ///
     /// # Errors
     /// When it is not signed by the ledger, or does not continue `before`.
-    pub fn judge(
+    pub fn verify_continuity(
         &self,
         before: &PinnedCheckpoint,
         note: &str,
@@ -341,11 +342,11 @@ impl PinState {
         proofs: &[ConsistencyProof],
     ) -> Result<(), PublicError> {
         if let Some((_, root)) = self.heads.iter().find(|(size, _)| *size == checkpoint.size) {
-            let (witnessed, now) = (checkpoint.size, checkpoint.size);
+            let (pinned, now) = (checkpoint.size, checkpoint.size);
             return if *root == checkpoint.root {
                 Ok(())
             } else {
-                Err(not_continued(ContinuityError::Forked { witnessed, now }))
+                Err(not_continued(ContinuityError::Forked { pinned, now }))
             };
         }
         let proof = proofs

@@ -19,7 +19,7 @@ use crate::telemetry::redact::redact;
 const CAUSES: &str = "causes";
 /// Causes that a file holds at least, if there were so many.
 const KEPT: usize = 64;
-/// Lines after which the file is written anew with the newest causes only.
+/// Lines after which the file is written again with the newest causes only.
 const LINES_MAX: usize = 512;
 /// Maximum size of the text and of the fix of one cause, in bytes; the rest is cut.
 const TEXT_BYTES_MAX: usize = 4096;

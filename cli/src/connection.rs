@@ -110,16 +110,16 @@ impl LedgerConnection {
         if context.global.remote.ledger.is_none() {
             return Self::open(context).await;
         }
-        Self::unprobed(context)
+        Self::unchecked(context)
     }
 
     async fn open_remote(context: &Context) -> Result<Self, ExitError> {
-        let session = Self::unprobed(context)?;
+        let session = Self::unchecked(context)?;
         grpc_channel::check_health(&session.ledger.channel, &session.ledger.target, PROBE_TIMEOUT).await?;
         Ok(session)
     }
 
-    fn unprobed(context: &Context) -> Result<Self, ExitError> {
+    fn unchecked(context: &Context) -> Result<Self, ExitError> {
         let remote = &context.global.remote;
         let address = remote.ledger.as_deref().unwrap_or_default();
         let tls = remote_certificate(context)?;

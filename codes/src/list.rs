@@ -714,7 +714,7 @@ error_codes! {
         /// No writer is running and none can be started, or its address is not set.
         NoWriter = "NO_WRITER", exit Unreachable;
         /// The findings that the executor printed are missing or malformed.
-        ProbeAnswerMalformed = "PROBE_ANSWER_MALFORMED", exit Tampered;
+        PreflightAnswerMalformed = "PROBE_ANSWER_MALFORMED", exit Tampered;
         /// The inspection or the findings in the response of the reader are missing or malformed.
         ReaderAnswerMalformed = "READER_ANSWER_MALFORMED", exit Tampered;
         /// The process cannot start its worker threads.
@@ -1168,7 +1168,7 @@ error_codes! {
     }
     Doctor {
         /// The writer cannot see the triggers and foreign keys of the table.
-        CatalogueIncomplete = "CATALOGUE_INCOMPLETE";
+        CatalogIncomplete = "CATALOGUE_INCOMPLETE";
         /// The clocks of the processes, databases or this command differ by more than the allowed time.
         ClocksDiffer = "CLOCKS_DIFFER";
         /// The table has no column with a name that the contract uses.
@@ -1192,7 +1192,7 @@ error_codes! {
         /// A source holds receipts that the ledger rejected.
         OrphanReceipt = "ORPHAN_RECEIPT";
         /// A test statement that changes no row failed under the database account of the writer.
-        ProbeFailed = "PROBE_FAILED";
+        PreflightFailed = "PROBE_FAILED";
         /// The read credential of the source can change rows of a table in the contract.
         ReadRoleCanWrite = "READ_ROLE_CAN_WRITE";
         /// The receipt table does not exist in the source database.
@@ -1317,7 +1317,7 @@ error_codes! {
         RetryableDatabaseBusy = "retryable:database_busy";
         /// The database is missing, unreachable, full or read-only; nothing was written.
         RetryableDatabaseUnavailable = "retryable:database_unavailable";
-        /// The outcome of a COMMIT is unknown, and the attempt goes on looking for its receipt.
+        /// The outcome of a COMMIT is unknown, and the attempt continues to look for its receipt.
         RetryableInDoubt = "retryable:in_doubt";
         /// The ledger did not answer; nothing was written.
         RetryableLedgerUnavailable = "retryable:ledger_unavailable";

@@ -115,10 +115,10 @@ pub fn changes_nothing(
 /// Returns the effects that code on the table may have under this contract. A handler's statements run such code
 /// on behalf of the application, which is responsible for it.
 ///
-/// Fails as [`Acknowledged::judge`] does.
+/// Fails as [`Acknowledged::acknowledge`] does.
 pub fn acknowledged(spec: &ProposalSpec, shape: &TableSchema) -> Result<Acknowledged, Unacknowledged> {
     match spec.executor {
-        ExecutorRef::Direct => Acknowledged::judge(&shape.foreign_code, &spec.side_effects_ack),
+        ExecutorRef::Direct => Acknowledged::acknowledge(&shape.foreign_code, &spec.side_effects_ack),
         ExecutorRef::Handler(_) => Ok(Acknowledged::default()),
     }
 }

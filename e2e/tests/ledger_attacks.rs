@@ -101,13 +101,13 @@ async fn rejects_unattested_proposal_and_altered_evidence() -> anyhow::Result<()
     };
     // A genuine proposal cannot refer to evidence that its reader did not sign.
     let genuine = DsseEnvelope::sign(ObjectKind::Proposal, &forged, &stack.deployment.reader_key)?;
-    let filing = |proposal: &DsseEnvelope| wire::CallRecord {
+    let submission = |proposal: &DsseEnvelope| wire::CallRecord {
         request_id: random::hex_id(32),
         traceparent: String::new(),
         record: Some(wire::call_record::Record::Proposal(record(proposal))),
     };
     let request = wire::SubmitRequest {
-        records: vec![filing(&unattested), filing(&genuine)],
+        records: vec![submission(&unattested), submission(&genuine)],
         known: None,
     };
     let answer = intake.submit(request).await?.into_inner();

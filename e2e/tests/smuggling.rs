@@ -91,7 +91,7 @@ fn request(id: u64, way: &Way, invoice: &str) -> Json {
 }
 
 /// The result is for acme, or it is a refusal; never the other tenant's row.
-fn judge(way: usize, invoice: &str, answer: &Json) {
+fn check_answer(way: usize, invoice: &str, answer: &Json) {
     let text = answer.to_string();
     // The fee as a value: ids and digests are random hex that may contain the same digits.
     let fee = [":7500", ": 7500"];
@@ -153,7 +153,7 @@ async fn tenant_smuggled_over_http_has_no_effect() -> anyhow::Result<()> {
                 post = post.header(*name, *value);
             }
             let answer: Json = post.send().await?.json().await?;
-            judge(number, invoice, &answer);
+            check_answer(number, invoice, &answer);
         }
     }
     assert!(records_name_only(&stack, "acme").await? > 10);
@@ -198,7 +198,7 @@ async fn tenant_smuggled_over_stdio_has_no_effect() -> anyhow::Result<()> {
     for (number, way) in ways().iter().enumerate() {
         for invoice in [OWN, FOREIGN] {
             let answer = exchange(&request(1 + number as u64, way, invoice), true)?;
-            judge(number, invoice, &answer);
+            check_answer(number, invoice, &answer);
         }
     }
     gateway.kill()?;

@@ -15,14 +15,14 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{PreflightReport, RECEIPT_TABLE, table_targets};
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{InspectFlags, ProbeFlags, RoleName, refuse_foreign_credentials};
+use crate::settings::{InspectFlags, PreflightFlags, RoleName, refuse_foreign_credentials};
 use synapsor_anchors::trust::load_contract;
 use synapsor_engine::open::kind_of_url;
 use synapsor_engine::{Credential, EngineConfig, EngineLimits};
 use synapsor_reader::inspect::{self, InspectFilter};
 use synapsor_source::db_error_message::explain;
 use synapsor_source::error::EngineError;
-use synapsor_source::probe;
+use synapsor_source::preflight;
 use synapsor_source::{Engine, ReceiptTable};
 use synapsor_writeback::Database;
 
@@ -107,18 +107,18 @@ fn refused(error: &EngineError, name: &str) -> ExitError {
 ///
 /// # Errors
 /// A contract that cannot be read, credentials of the other role, variables that are unreadable.
-pub(crate) async fn probe(flags: &ProbeFlags, stop: CancellationToken) -> Result<(), ExitError> {
+pub(crate) async fn preflight(flags: &PreflightFlags, stop: CancellationToken) -> Result<(), ExitError> {
     let env = EnvVars::of_process();
     let contract = load_contract(&flags.config)?;
     refuse_foreign_credentials(flags.credentials, &contract, &env)?;
     let found = tokio::select! {
-        found = probed(flags.credentials, &contract, &env) => found?,
+        found = run_preflight(flags.credentials, &contract, &env) => found?,
         () = stop.cancelled() => return Err(interrupted()),
     };
     print(&found)
 }
 
-async fn probed(
+async fn run_preflight(
     role: RoleName,
     contract: &Contract,
     env: &EnvVars,
@@ -138,12 +138,12 @@ async fn probed(
                 let credential = Credential::for_reading(source, env);
                 if credential.is_present()? {
                     let engine = EngineConfig::of_source(source, credential, RECEIPT_TABLE).open()?;
-                    found.push(probe::reader(engine.as_ref(), &source.name, contract).await);
+                    found.push(preflight::reader(engine.as_ref(), &source.name, contract).await);
                 }
             }
             RoleName::Writer => {
                 if let Some(database) = Database::of_source(source, env, RECEIPT_TABLE)? {
-                    found.push(probe_writer(&database, &source.name, contract).await);
+                    found.push(preflight_writer(&database, &source.name, contract).await);
                 }
             }
         }
@@ -152,9 +152,13 @@ async fn probed(
 }
 
 /// Tests the write path of one source for the direct proposals of the contract.
-pub(crate) async fn probe_writer(database: &Database, source: &str, contract: &Contract) -> PreflightReport {
-    let found = database.check(&probe::write_targets(contract, source)).await;
-    probe::of_writer(database.reading(), source, contract, found).await
+pub(crate) async fn preflight_writer(
+    database: &Database,
+    source: &str,
+    contract: &Contract,
+) -> PreflightReport {
+    let found = database.check(&preflight::write_targets(contract, source)).await;
+    preflight::of_writer(database.reading(), source, contract, found).await
 }
 
 fn interrupted() -> ExitError {

@@ -23,7 +23,7 @@ pub async fn run(flags: ExecutorArgs, stop: CancellationToken) -> Result<(), Exi
     match flags.command {
         Some(Command::Sample { path }) => sample::create(&path),
         Some(Command::Inspect(flags)) => inspection::answered(inspection::inspect(&flags, stop).await),
-        Some(Command::Probe(flags)) => inspection::answered(inspection::probe(&flags, stop).await),
+        Some(Command::Preflight(flags)) => inspection::answered(inspection::preflight(&flags, stop).await),
         None => serve::run(Settings::resolve(flags.serve)?, stop).await,
     }
 }

@@ -36,7 +36,7 @@ pub enum Command {
     /// Print the schema catalog of a database as JSON
     Inspect(InspectFlags),
     /// Test a role's credentials on the contract's tables, rolled back, and print the findings as JSON
-    Probe(ProbeFlags),
+    Preflight(PreflightFlags),
 }
 
 /// Flags of an inspection.
@@ -56,9 +56,9 @@ pub struct InspectFlags {
     pub schema: Option<String>,
 }
 
-/// Flags of a probe.
+/// Flags of a preflight.
 #[derive(Debug, Args)]
-pub struct ProbeFlags {
+pub struct PreflightFlags {
     /// Role whose credentials are tested
     #[arg(long = "as", value_enum)]
     pub credentials: RoleName,

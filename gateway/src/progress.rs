@@ -24,7 +24,7 @@ impl ProgressNotifier {
     }
 
     /// Sends progress every few seconds; returns only when the client is disconnected.
-    pub(crate) async fn tell(&mut self) {
+    pub(crate) async fn report(&mut self) {
         let Some((token, peer)) = &self.asked else {
             return std::future::pending().await;
         };

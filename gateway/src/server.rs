@@ -293,7 +293,7 @@ impl ServerHandler for Gateway {
             // The client disconnected or canceled. Dropping the call cancels it at the reader. Records that the
             // reader already submitted remain, and the same call finds them.
             () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
-            () = waiting.tell() => Err(ErrorData::internal_error("cancelled", None)),
+            () = waiting.report() => Err(ErrorData::internal_error("cancelled", None)),
         }
     }
 

@@ -53,16 +53,16 @@ impl Ledger {
         request_id: &str,
         signed: DsseEnvelope,
     ) -> Result<Committed<DurableResult<DecisionResult>>, StoreTxError> {
-        let filing = self
-            .filing(caller, request_id, ObjectKind::Decision, signed)
+        let submission = self
+            .submission(caller, request_id, ObjectKind::Decision, signed)
             .await?;
         self.write(move |step| {
-            if let Some(answer) = requests::find_response(step.conn(), &filing.key)? {
-                return Ok(Ok(filing.standing(step, &proposal_of(&answer)?)?));
+            if let Some(answer) = requests::find_response(step.conn(), &submission.key)? {
+                return Ok(Ok(submission.standing(step, &proposal_of(&answer)?)?));
             }
-            expire::expire_due(step, filing.expiry_time)?;
-            match filing.decide(step) {
-                Err(StoreTxError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
+            expire::expire_due(step, submission.expiry_time)?;
+            match submission.decide(step) {
+                Err(StoreTxError::Refused(refusal)) => submission.refuse(step, refusal).map(Err),
                 Err(other) => Err(other),
                 Ok(decided) => Ok(Ok(decided)),
             }
@@ -77,16 +77,16 @@ impl Ledger {
         request_id: &str,
         signed: DsseEnvelope,
     ) -> Result<Committed<DurableResult<OrderResult>>, StoreTxError> {
-        let filing = self
-            .filing(caller, request_id, ObjectKind::ApplyOrder, signed)
+        let submission = self
+            .submission(caller, request_id, ObjectKind::ApplyOrder, signed)
             .await?;
         self.write(move |step| {
-            if requests::find_response(step.conn(), &filing.key)?.is_some() {
-                return filing.filed_before(step).map(Ok);
+            if requests::find_response(step.conn(), &submission.key)?.is_some() {
+                return submission.submitted_before(step).map(Ok);
             }
-            expire::expire_due(step, filing.expiry_time)?;
-            match filing.order(step) {
-                Err(StoreTxError::Refused(refusal)) => filing.refuse(step, refusal).map(Err),
+            expire::expire_due(step, submission.expiry_time)?;
+            match submission.order(step) {
+                Err(StoreTxError::Refused(refusal)) => submission.refuse(step, refusal).map(Err),
                 Err(other) => Err(other),
                 Ok(ordered) => Ok(Ok(ordered)),
             }
@@ -95,7 +95,7 @@ impl Ledger {
     }
 
     /// Prepares a signed object outside the writing thread: it is verified here.
-    async fn filing(
+    async fn submission(
         &self,
         caller: RequestContext,
         request_id: &str,
@@ -107,10 +107,10 @@ impl Ledger {
             .map_err(|e| PublicError::new(ErrorCode::Malformed, format!("signed object: {e}")))?;
         let key = caller.request(request_id, &[&bytes])?;
         let (trust, now) = (Trust::current(&self.trust)?, self.now());
-        let (presented, judged_by) = (signed.clone(), trust.clone());
+        let (presented, verified_by) = (signed.clone(), trust.clone());
         let verdicts = self
             .store
-            .read(move |reader| Verdicts::of(reader, (kind, &presented), &judged_by, now))
+            .read(move |reader| Verdicts::of(reader, (kind, &presented), &verified_by, now))
             .await?;
         Ok(SignedSubmission {
             caller,
@@ -149,7 +149,7 @@ impl SignedSubmission {
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let verified = self
             .verdicts
-            .decision(&self.signed, &self.judge(&row, &proposal))?;
+            .decision(&self.signed, &self.verification(&row, &proposal))?;
         let on_file = records::decisions(step.conn(), &row.id)?;
         if !on_file.iter().any(|d| d.digest == verified.digest()) {
             let kind = if verified.is_deny() {
@@ -170,12 +170,12 @@ impl SignedSubmission {
             .decode_unverified(ObjectKind::ApplyOrder)
             .map_err(malformed)?;
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
-        let judge = self.judge(&row, &proposal);
+        let verification = self.verification(&row, &proposal);
         let next = transition(row.state, row.started, ProposalStep::OrderApply)?;
-        let order = self.verdicts.order(&self.signed, &judge)?;
+        let order = self.verdicts.order(&self.signed, &verification)?;
         let (digest, person) = (order.digest(), order.person().to_owned());
-        let decisions = self.counted(step, &row, &judge, &order)?;
-        verify_quorum(&judge, row.quorum, &decisions, order)?;
+        let decisions = self.counted(step, &row, &verification, &order)?;
+        verify_quorum(&verification, row.quorum, &decisions, order)?;
         // An order without an attempt yet: submitting the same order again returns that order.
         let waiting = (next == row.state)
             .then(|| records::order(step.conn(), &digest))
@@ -192,7 +192,7 @@ impl SignedSubmission {
         })
     }
 
-    fn filed_before(&self, step: &WriteTransaction<'_>) -> Result<OrderResult, StoreTxError> {
+    fn submitted_before(&self, step: &WriteTransaction<'_>) -> Result<OrderResult, StoreTxError> {
         let digest = Digest::of(ObjectKind::ApplyOrder, &self.signed.payload);
         let claimed: ApplyOrder = self
             .signed
@@ -232,7 +232,7 @@ impl SignedSubmission {
         }
     }
 
-    fn judge<'a>(&'a self, row: &ProposalRow, proposal: &'a Proposal) -> VerificationContext<'a> {
+    fn verification<'a>(&'a self, row: &ProposalRow, proposal: &'a Proposal) -> VerificationContext<'a> {
         VerificationContext {
             trust: &self.trust.file,
             now: self.now,
@@ -244,10 +244,10 @@ impl SignedSubmission {
     fn standing(&self, step: &WriteTransaction<'_>, id: &ProposalId) -> Result<DecisionResult, StoreTxError> {
         let row = proposals::get(step.conn(), id)?;
         let proposal = self.read_proposal(step, &row)?;
-        let judge = self.judge(&row, &proposal);
+        let verification = self.verification(&row, &proposal);
         let mut persons = BTreeSet::new();
         for decision in records::decisions(step.conn(), id)?.iter().filter(|d| !d.deny) {
-            if let Ok(verified) = self.on_file(step, decision, &judge)? {
+            if let Ok(verified) = self.on_file(step, decision, &verification)? {
                 persons.insert(verified.person().to_owned());
             }
         }
@@ -264,7 +264,7 @@ impl SignedSubmission {
         &self,
         step: &WriteTransaction<'_>,
         row: &ProposalRow,
-        judge: &VerificationContext<'_>,
+        verification: &VerificationContext<'_>,
         order: &VerifiedOrder,
     ) -> Result<Vec<VerifiedDecision>, StoreTxError> {
         let on_file = records::decisions(step.conn(), &row.id)?;
@@ -280,7 +280,7 @@ impl SignedSubmission {
             .into());
         }
         relevant(&on_file, Some(named))
-            .map(|d| Ok(self.on_file(step, d, judge)??))
+            .map(|d| Ok(self.on_file(step, d, verification)??))
             .collect()
     }
 
@@ -288,10 +288,10 @@ impl SignedSubmission {
         &self,
         step: &WriteTransaction<'_>,
         decision: &DecisionRow,
-        judge: &VerificationContext<'_>,
+        verification: &VerificationContext<'_>,
     ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StoreTxError> {
         let read = || Ok(events::envelope(step.conn(), decision.seq)?);
-        self.verdicts.on_file(decision.digest, read, judge)
+        self.verdicts.on_file(decision.digest, read, verification)
     }
 
     fn append(

@@ -98,16 +98,18 @@ impl Ledger {
     pub(crate) async fn file(
         &self,
         caller: &RequestContext,
-        filings: Vec<Result<CallRecord, PublicError>>,
+        submissions: Vec<Result<CallRecord, PublicError>>,
     ) -> Vec<Result<Committed<Option<SubmittedProposal>>, StoreTxError>> {
         let trust = Trust::current(&self.trust);
         let times = Times {
             now: self.now(),
             expiry: self.expiry_time(),
         };
-        let checked: Vec<_> = filings
+        let checked: Vec<_> = submissions
             .into_iter()
-            .map(|filing| filing.and_then(|filing| CheckedSubmission::check(filing, caller, &trust, times)))
+            .map(|submission| {
+                submission.and_then(|submission| CheckedSubmission::check(submission, caller, &trust, times))
+            })
             .collect();
         let queue = |job: CheckedSubmission| self.store.submit(caller.known, move |step| job.run(step));
         let pending: Vec<_> = checked
@@ -155,17 +157,17 @@ enum CheckedRecord {
 
 impl CheckedSubmission {
     fn check(
-        filing: CallRecord,
+        submission: CallRecord,
         caller: &RequestContext,
         trust: &Result<Trust, PublicError>,
         times: Times,
     ) -> Result<Self, PublicError> {
         let caller = RequestContext {
-            trace_id: filing.trace_id,
+            trace_id: submission.trace_id,
             ..caller.clone()
         };
-        let id = &filing.request_id;
-        let (key, audit, record) = match filing.record {
+        let id = &submission.request_id;
+        let (key, audit, record) = match submission.record {
             CallRecordBody::Read { evidence, audit } => {
                 let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?)?;
                 let audit = check_audit(audit)?;
@@ -222,13 +224,13 @@ impl CheckedSubmission {
             open_max,
         } = &self.record
         {
-            let filing = ProposalFiling {
+            let submission = ProposalSubmission {
                 job: self,
                 evidence,
                 proposal,
                 open_max: *open_max,
             };
-            return filing.run(step, answered).map(Some);
+            return submission.run(step, answered).map(Some);
         }
         if answered.is_some() {
             return Ok(None);
@@ -248,21 +250,21 @@ impl CheckedSubmission {
 }
 
 /// A proposal inside the batch.
-struct ProposalFiling<'a> {
+struct ProposalSubmission<'a> {
     job: &'a CheckedSubmission,
     evidence: &'a CheckedEvidence,
     proposal: &'a CheckedProposal,
     open_max: u64,
 }
 
-impl ProposalFiling<'_> {
+impl ProposalSubmission<'_> {
     fn run(
         &self,
         step: &mut WriteTransaction<'_>,
         answered: Option<String>,
     ) -> Result<SubmittedProposal, StoreTxError> {
         if let Some(answer) = answered {
-            return filed_before(step, &answer);
+            return submitted_before(step, &answer);
         }
         let CheckedSubmission {
             key,
@@ -277,7 +279,7 @@ impl ProposalFiling<'_> {
                 self.repeat(step, &open.id)?;
                 let answer = format!("{} repeated", open.id);
                 requests::remember(step.conn(), key, &answer, *now)?;
-                filed_before(step, &answer)
+                submitted_before(step, &answer)
             }
             None => {
                 self.create(step)?;
@@ -338,7 +340,7 @@ impl ProposalFiling<'_> {
     }
 }
 
-fn filed_before(step: &WriteTransaction<'_>, answer: &str) -> Result<SubmittedProposal, StoreTxError> {
+fn submitted_before(step: &WriteTransaction<'_>, answer: &str) -> Result<SubmittedProposal, StoreTxError> {
     let (id, how) = answer.split_once(' ').unwrap_or((answer, ""));
     let id = id.parse().map_err(|_| proposals::not_found())?;
     let row = proposals::get(step.conn(), &id)?;

@@ -319,10 +319,10 @@ impl Ledger {
         known: u64,
     ) -> Result<Vec<JobGrant>, StoreTxError> {
         let now = self.now();
-        let (look, from) = (terms.clone(), turns.clone());
+        let (scan, from) = (terms.clone(), turns.clone());
         let (waiting, next) = self
             .store
-            .read(move |reader| waiting(reader, &look, from, now))
+            .read(move |reader| waiting(reader, &scan, from, now))
             .await?;
         if waiting.is_empty() {
             return Ok(Vec::new());

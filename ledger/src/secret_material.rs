@@ -14,12 +14,12 @@ const NAME_KEYS: [&str; 2] = ["column", "columns"];
 /// key. Scans the bytes in place, without building a value.
 pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), PublicError> {
     let mut found = None;
-    let look = SecretScanner {
+    let scan = SecretScanner {
         is_name: false,
         found: &mut found,
     };
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let read = look.deserialize(&mut json).and_then(|()| json.end());
+    let read = scan.deserialize(&mut json).and_then(|()| json.end());
     match (found, read) {
         (Some(why), _) => Err(rejected(what, why)),
         (None, Ok(())) => Ok(()),
@@ -30,7 +30,7 @@ pub(crate) fn refuse(what: &'static str, bytes: &[u8]) -> Result<(), PublicError
     }
 }
 
-fn judge(text: &str) -> Option<&'static str> {
+fn verification(text: &str) -> Option<&'static str> {
     (holds_connection_url(text) || holds_secret(text))
         .then_some("a value looks like a connection URL, a token or a private key")
 }
@@ -71,7 +71,7 @@ impl<'de> Visitor<'de> for SecretScanner<'_> {
         let why = if self.is_name && is_secret_like(text) {
             Some("a column name suggests that it holds secrets")
         } else {
-            judge(text)
+            verification(text)
         };
         self.at(why)
     }
@@ -139,7 +139,7 @@ impl<'de> Deserialize<'de> for Key {
                 let found = if is_secret_like(key) {
                     Some("a key suggests that it holds secrets")
                 } else {
-                    judge(key)
+                    verification(key)
                 };
                 Ok(Key {
                     found,

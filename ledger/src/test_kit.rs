@@ -119,12 +119,12 @@ impl TestLedger {
         request_id: &str,
         record: CallRecordBody,
     ) -> Result<Committed<Option<SubmittedProposal>>, StoreTxError> {
-        let filing = CallRecord {
+        let submission = CallRecord {
             request_id: request_id.to_owned(),
             trace_id: None,
             record,
         };
-        let mut outcomes = self.ledger.file(&caller(READER), vec![Ok(filing)]).await;
+        let mut outcomes = self.ledger.file(&caller(READER), vec![Ok(submission)]).await;
         outcomes.pop().unwrap()
     }
 

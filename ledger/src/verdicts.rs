@@ -46,7 +46,7 @@ impl Verdicts {
             return Ok(Self::default());
         };
         let (_, proposal) = proposals::signed(conn, &row)?;
-        let judge = VerificationContext {
+        let verification = VerificationContext {
             trust: &trust.file,
             now,
             proposal: &proposal,
@@ -54,8 +54,8 @@ impl Verdicts {
         };
         let mut verdicts = Self::default();
         match kind {
-            ObjectKind::ApplyOrder => verdicts.order = Some(verify_order(signed, &judge)),
-            _ => verdicts.decision = Some(verify_decision(signed, &judge)),
+            ObjectKind::ApplyOrder => verdicts.order = Some(verify_order(signed, &verification)),
+            _ => verdicts.decision = Some(verify_decision(signed, &verification)),
         }
         let on_file = records::decisions(conn, &row.id)?;
         let continued = log::continued(conn, trust.file.retirements())?;
@@ -66,7 +66,7 @@ impl Verdicts {
                 index: decision.seq,
                 continues: &continues,
             };
-            let verdict = verify_decision_at(&envelope, &judge, &position);
+            let verdict = verify_decision_at(&envelope, &verification, &position);
             verdicts.on_file.insert(decision.digest, verdict);
         }
         verdicts.proposal = Some(proposal);
@@ -77,11 +77,11 @@ impl Verdicts {
     pub(crate) fn decision(
         &self,
         signed: &DsseEnvelope,
-        judge: &VerificationContext<'_>,
+        verification: &VerificationContext<'_>,
     ) -> Result<VerifiedDecision, ApprovalRefusal> {
         match &self.decision {
             Some(verdict) => verdict.clone(),
-            None => verify_decision(signed, judge),
+            None => verify_decision(signed, verification),
         }
     }
 
@@ -89,11 +89,11 @@ impl Verdicts {
     pub(crate) fn order(
         &self,
         signed: &DsseEnvelope,
-        judge: &VerificationContext<'_>,
+        verification: &VerificationContext<'_>,
     ) -> Result<VerifiedOrder, ApprovalRefusal> {
         match &self.order {
             Some(verdict) => verdict.clone(),
-            None => verify_order(signed, judge),
+            None => verify_order(signed, verification),
         }
     }
 
@@ -103,7 +103,7 @@ impl Verdicts {
         &self,
         digest: Digest,
         read: impl FnOnce() -> Result<DsseEnvelope, StoreTxError>,
-        judge: &VerificationContext<'_>,
+        verification: &VerificationContext<'_>,
     ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StoreTxError> {
         if let Some(verdict) = self.on_file.get(&digest) {
             return Ok(verdict.clone());
@@ -113,7 +113,7 @@ impl Verdicts {
         {
             return Ok(Ok(presented.clone()));
         }
-        Ok(verify_decision(&read()?, judge))
+        Ok(verify_decision(&read()?, verification))
     }
 }
 

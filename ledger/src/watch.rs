@@ -174,11 +174,11 @@ impl Watch {
         while self.next < size {
             let range = (self.next, size.min(self.next + WINDOW));
             let scope = self.scope.clone();
-            let look = self
+            let scan = self
                 .ledger
                 .store
                 .read(move |reader| Ok(agents::changes(reader.conn(), range, &scope)?));
-            let (changes, next) = match look.await {
+            let (changes, next) = match scan.await {
                 Ok(found) => found,
                 Err(error) => return self.fail(error, out),
             };

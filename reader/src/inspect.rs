@@ -24,39 +24,36 @@ pub async fn inspect(
     scope: InspectFilter<'_>,
     now: Timestamp,
 ) -> Result<Inspection, EngineError> {
-    let mut catalogue = engine.catalogue(scope.schema).await?;
+    let mut catalog = engine.catalog(scope.schema).await?;
     if scope
         .schema
-        .is_some_and(|wanted| !catalogue.schemas.iter().any(|schema| schema == wanted))
+        .is_some_and(|wanted| !catalog.schemas.iter().any(|schema| schema == wanted))
     {
-        let detail = format!("no such schema; expected one of {}", catalogue.schemas.join(", "));
+        let detail = format!("no such schema; expected one of {}", catalog.schemas.join(", "));
         return Err(EngineError::new(EngineErrorKind::NotFound, detail));
     }
     if let Some(name) = scope.table {
-        catalogue.tables.retain(|table| table.shape.table == name);
+        catalog.tables.retain(|table| table.shape.table == name);
     }
-    Ok(inspection(engine.kind(), catalogue, now).with_suggestions())
+    Ok(inspection(engine.kind(), catalog, now).with_suggestions())
 }
 
-fn inspection(engine: &str, catalogue: SchemaCatalog, now: Timestamp) -> Inspection {
+fn inspection(engine: &str, catalog: SchemaCatalog, now: Timestamp) -> Inspection {
     let mut warnings = vec![ADVISORY.to_owned()];
-    if catalogue.truncated {
+    if catalog.truncated {
         warnings.push(format!(
             "Only the first {TABLES_MAX} tables are listed: name a schema to see the others."
         ));
     }
-    let version = catalogue
-        .product
-        .split_once(' ')
-        .map_or("", |(_, version)| version);
+    let version = catalog.product.split_once(' ').map_or("", |(_, version)| version);
     Inspection {
         engine: engine.to_owned(),
         server_version: version.to_owned(),
-        product: catalogue.product,
-        current_user: catalogue.account,
+        product: catalog.product,
+        current_user: catalog.account,
         inspected_at: now.to_string(),
-        schemas: catalogue.schemas,
-        tables: catalogue.tables.into_iter().map(table).collect(),
+        schemas: catalog.schemas,
+        tables: catalog.tables.into_iter().map(table).collect(),
         warnings,
     }
 }

@@ -4,7 +4,7 @@
 pub mod db_error_message;
 pub mod error;
 pub mod error_cause;
-pub mod probe;
+pub mod preflight;
 pub mod receipt;
 pub mod row_size;
 pub mod schema_catalog;
@@ -102,7 +102,7 @@ pub trait Engine: Send + Sync + fmt::Debug {
     async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError>;
 
     /// Lists the tables and views visible to this credential, of one schema or of all but system schemas.
-    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError>;
+    async fn catalog(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError>;
 
     /// Lists the reasons why this credential cannot read the columns of a target: each missing right with the
     /// statement that grants it, and each missing object. No row is read.

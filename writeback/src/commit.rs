@@ -15,7 +15,7 @@ use crate::lock::{Open, Step, crash};
 use crate::permit::{MayCommit, Permit, WritePermit};
 use crate::result::{ApplyResult, RefusedBy};
 use crate::target;
-use crate::transaction::{CommitError, LookTarget, RecordError};
+use crate::transaction::{CheckTarget, CommitError, RecordError};
 use crate::violation::{Violation, ViolationKind};
 
 /// A transaction whose outcome is decided but not recorded. Only the earlier steps create it.
@@ -46,7 +46,7 @@ pub struct Recorded<'a, P: Permit> {
 
 /// A transaction whose row and receipt were read back as decided: the only one that can be committed.
 #[derive(Debug)]
-pub struct Looked<'a, P: Permit> {
+pub struct Rechecked<'a, P: Permit> {
     open: Open<'a, P>,
     receipt: Receipt,
     envelope: DsseEnvelope,
@@ -120,8 +120,8 @@ impl<'a, P: MayCommit> Decided<'a, P> {
                     .await;
             }
         };
-        if !has_target && let Err(error) = open.transaction.first_look(None).await {
-            return open.roll_back(ApplyResult::of_look(error)).await;
+        if !has_target && let Err(error) = open.transaction.first_check(None).await {
+            return open.roll_back(ApplyResult::of_check(error)).await;
         }
         crash(hit(CrashPoint::BeforeReceipt).await)?;
         match open.transaction.insert_receipt(&stored).await {
@@ -174,7 +174,7 @@ impl<'a, P: MayCommit> Decided<'a, P> {
 
 impl<'a, P: MayCommit> Recorded<'a, P> {
     /// Reads receipt and row again: exactly the data read here is committed.
-    pub async fn look(self) -> Step<Looked<'a, P>> {
+    pub async fn check(self) -> Step<Rechecked<'a, P>> {
         let Self {
             mut open,
             has_target,
@@ -185,22 +185,22 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
         } = self;
         let scoped = target::by_key_and_tenant(open.permit.proposal());
         let allowed = open.permit.acknowledged();
-        let look = has_target.then_some(LookTarget {
+        let check = has_target.then_some(CheckTarget {
             plan: &scoped,
             allowed: &allowed,
         });
-        let rows = match open.transaction.last_look(look, &stored).await {
+        let rows = match open.transaction.last_check(check, &stored).await {
             Ok(rows) => rows,
-            Err(error) => return open.roll_back(ApplyResult::of_look(error)).await,
+            Err(error) => return open.roll_back(ApplyResult::of_check(error)).await,
         };
         if let Some(after) = &after
             && rows.as_slice() != std::slice::from_ref(after)
         {
             let text = "the row read back differs from the update";
             let violation = Violation::new(ViolationKind::ReadBack, text);
-            return open.roll_back(ApplyResult::of_look(violation.into())).await;
+            return open.roll_back(ApplyResult::of_check(violation.into())).await;
         }
-        ControlFlow::Continue(Looked {
+        ControlFlow::Continue(Rechecked {
             open,
             receipt,
             envelope,
@@ -209,7 +209,7 @@ impl<'a, P: MayCommit> Recorded<'a, P> {
     }
 }
 
-impl<P: MayCommit> Looked<'_, P> {
+impl<P: MayCommit> Rechecked<'_, P> {
     /// Commits the change and its receipt.
     pub async fn commit(self) -> ApplyResult {
         if let Err(error) = hit(CrashPoint::BeforeCommit).await {

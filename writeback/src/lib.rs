@@ -200,7 +200,7 @@ impl WriteCore {
                 }
             },
         };
-        ControlFlow::Continue(decided.record().await?.look().await?.commit().await)
+        ControlFlow::Continue(decided.record().await?.check().await?.commit().await)
     }
 
     /// Ends a proposal without effect: inserts its receipt, or finds the one that is there.
@@ -212,7 +212,7 @@ impl WriteCore {
 
     async fn try_end(&self, permit: EndPermit) -> Step<ApplyResult> {
         let decided = self.begin(permit).await?.without_effect().await?;
-        ControlFlow::Continue(decided.record().await?.look().await?.commit().await)
+        ControlFlow::Continue(decided.record().await?.check().await?.commit().await)
     }
 
     /// Runs the change up to the receipt and always rolls it back.

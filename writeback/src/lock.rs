@@ -12,7 +12,7 @@ use crate::crash_point::{CrashPoint, hit};
 use crate::known_receipts::{KnownReceipt, LostReceipts, ReceiptGate};
 use crate::permit::{EndPermit, MayUpdate, Permit};
 use crate::result::{ApplyResult, RefusedBy};
-use crate::transaction::{LookTarget, Transaction};
+use crate::transaction::{CheckTarget, Transaction};
 use crate::{WriteCore, receipt, target};
 
 /// The next step of a transaction, or its result.
@@ -55,7 +55,7 @@ impl WriteCore {
             permit,
         };
         match checked {
-            SourceCheck::Judged => {}
+            SourceCheck::CellVerdicts => {}
             SourceCheck::Outdated => return open.roll_back(ApplyResult::Stale).await,
             SourceCheck::Different => return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await,
         }
@@ -77,23 +77,23 @@ impl WriteCore {
 
 /// Relation of an open transaction's database to the one that was judged for its permit.
 enum SourceCheck {
-    Judged,
+    CellVerdicts,
     /// Its server has started another timeline since, so it has to be judged again.
     Outdated,
     Different,
 }
 
 fn check_source(permit: &impl Permit, begun: &str) -> SourceCheck {
-    let Some(judged) = permit.judged_identity() else {
+    let Some(verified) = permit.verified_identity() else {
         return match IdentityRelation::of(&permit.proposal().source.fingerprint, begun) {
             IdentityRelation::Same | IdentityRelation::Weaker | IdentityRelation::LaterTimeline => {
-                SourceCheck::Judged
+                SourceCheck::CellVerdicts
             }
             IdentityRelation::EarlierTimeline | IdentityRelation::Different => SourceCheck::Different,
         };
     };
-    match IdentityRelation::of(judged, begun) {
-        IdentityRelation::Same => SourceCheck::Judged,
+    match IdentityRelation::of(verified, begun) {
+        IdentityRelation::Same => SourceCheck::CellVerdicts,
         IdentityRelation::LaterTimeline | IdentityRelation::Weaker => SourceCheck::Outdated,
         IdentityRelation::EarlierTimeline | IdentityRelation::Different => SourceCheck::Different,
     }
@@ -114,21 +114,21 @@ impl<'a, P: MayUpdate> Open<'a, P> {
         let gate = self.core.known.gate(&self.permit.proposal().source.id);
         let open = self.without_receipt(gate).await?;
         crash(hit(CrashPoint::AfterReceiptLookup).await)?;
-        let open = open.look_at_target().await?;
+        let open = open.check_locked_target().await?;
         ControlFlow::Continue(Locked { open, rows })
     }
 
     /// Checks target and receipt table before the locked row decides anything. A conflict commits a receipt
     /// too, and with it all effects of code on the target that ran when the row was locked.
-    async fn look_at_target(mut self) -> Step<Self> {
+    async fn check_locked_target(mut self) -> Step<Self> {
         let scoped = target::by_key_and_tenant(self.permit.proposal());
-        let look = LookTarget {
+        let check = CheckTarget {
             plan: &scoped,
-            allowed: self.permit.rehearsal().acknowledged(),
+            allowed: self.permit.validated().acknowledged(),
         };
-        match self.transaction.first_look(Some(look)).await {
+        match self.transaction.first_check(Some(check)).await {
             Ok(()) => ControlFlow::Continue(self),
-            Err(error) => self.roll_back(ApplyResult::of_look(error)).await,
+            Err(error) => self.roll_back(ApplyResult::of_check(error)).await,
         }
     }
 }

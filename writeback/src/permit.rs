@@ -75,13 +75,13 @@ impl EndPermit {
 /// The permit to lock and update without ever committing.
 #[derive(Debug)]
 pub struct DryRunPermit {
-    pub(crate) rehearsal: ValidatedProposal,
+    pub(crate) validated: ValidatedProposal,
 }
 
 impl DryRunPermit {
     /// Converts a plan that matches the writer's own files into the permit for one rolled-back transaction.
-    pub const fn new(rehearsal: ValidatedProposal) -> Self {
-        Self { rehearsal }
+    pub const fn new(validated: ValidatedProposal) -> Self {
+        Self { validated }
     }
 }
 
@@ -127,7 +127,7 @@ pub trait Permit: sealed::Sealed + Send {
     fn proposal_digest(&self) -> Digest;
     /// Returns the identity of the database that was judged. `None` for a receipt without effect, which may be
     /// recorded on any timeline of the proposal's database.
-    fn judged_identity(&self) -> Option<&str>;
+    fn verified_identity(&self) -> Option<&str>;
     /// Whether the transaction waits until the clocks agree. A rejection applies regardless of clocks.
     fn needs_agreed_clocks(&self) -> bool {
         true
@@ -137,7 +137,7 @@ pub trait Permit: sealed::Sealed + Send {
 /// A permit that may lock the row and update it.
 pub trait MayUpdate: Permit {
     /// Returns the additions of the writer's own contract and table to the proposal.
-    fn rehearsal(&self) -> &ValidatedProposal;
+    fn validated(&self) -> &ValidatedProposal;
     /// Returns the authorization, if the transaction may be committed.
     fn authorization(&self) -> Option<&WriteAuthorization>;
 }
@@ -167,14 +167,14 @@ impl Permit for WritePermit {
     fn proposal_digest(&self) -> Digest {
         self.authorization.proposal_digest()
     }
-    fn judged_identity(&self) -> Option<&str> {
-        Some(self.authorization.rehearsal().database_identity())
+    fn verified_identity(&self) -> Option<&str> {
+        Some(self.authorization.validated().database_identity())
     }
 }
 
 impl MayUpdate for WritePermit {
-    fn rehearsal(&self) -> &ValidatedProposal {
-        self.authorization.rehearsal()
+    fn validated(&self) -> &ValidatedProposal {
+        self.authorization.validated()
     }
     fn authorization(&self) -> Option<&WriteAuthorization> {
         Some(&self.authorization)
@@ -192,7 +192,7 @@ impl MayCommit for WritePermit {
         }
     }
     fn acknowledged(&self) -> Acknowledged {
-        self.authorization.rehearsal().acknowledged().clone()
+        self.authorization.validated().acknowledged().clone()
     }
 }
 
@@ -209,10 +209,10 @@ impl Permit for EndPermit {
             EndCause::Failed { write, .. } => write.proposal_digest(),
         }
     }
-    fn judged_identity(&self) -> Option<&str> {
+    fn verified_identity(&self) -> Option<&str> {
         match &self.cause {
             EndCause::Ending { .. } => None,
-            EndCause::Failed { write, .. } => write.judged_identity(),
+            EndCause::Failed { write, .. } => write.verified_identity(),
         }
     }
     fn needs_agreed_clocks(&self) -> bool {
@@ -250,19 +250,19 @@ impl MayCommit for EndPermit {
 
 impl Permit for DryRunPermit {
     fn proposal(&self) -> &Proposal {
-        self.rehearsal.proposal()
+        self.validated.proposal()
     }
     fn proposal_digest(&self) -> Digest {
-        self.rehearsal.proposal_digest()
+        self.validated.proposal_digest()
     }
-    fn judged_identity(&self) -> Option<&str> {
-        Some(self.rehearsal.database_identity())
+    fn verified_identity(&self) -> Option<&str> {
+        Some(self.validated.database_identity())
     }
 }
 
 impl MayUpdate for DryRunPermit {
-    fn rehearsal(&self) -> &ValidatedProposal {
-        &self.rehearsal
+    fn validated(&self) -> &ValidatedProposal {
+        &self.validated
     }
     fn authorization(&self) -> Option<&WriteAuthorization> {
         None

@@ -6,7 +6,7 @@ use synapsor_source::{EngineError, EngineErrorKind, StoredReceipt};
 
 use crate::WriteCore;
 use crate::transaction::{CommitError, RecordError};
-use crate::violation::LookError;
+use crate::violation::CheckError;
 
 /// The permit to insert one freeze or lift; its transaction contains no update.
 #[derive(Debug, Clone)]
@@ -44,22 +44,22 @@ impl WriteCore {
             transaction.roll_back().await;
             return Ok(());
         }
-        transaction.first_look(None).await.map_err(of_look)?;
+        transaction.first_check(None).await.map_err(of_check)?;
         match transaction.insert_receipt(&row).await {
             Ok(()) => {}
             // Another writer inserted the same.
             Err(RecordError::Exists) => return Ok(()),
             Err(RecordError::Engine(error)) => return Err(error),
         }
-        transaction.last_look(None, &row).await.map_err(of_look)?;
+        transaction.last_check(None, &row).await.map_err(of_check)?;
         transaction.commit().await.map_err(CommitError::into_engine)
     }
 }
 
 /// Converts the error of a check: a receipt table with a violation accepts no freeze, and no change either.
-fn of_look(error: LookError) -> EngineError {
+fn of_check(error: CheckError) -> EngineError {
     match error {
-        LookError::Engine(error) => error,
-        LookError::Violation(violation) => EngineError::new(EngineErrorKind::Denied, violation.detail),
+        CheckError::Engine(error) => error,
+        CheckError::Violation(violation) => EngineError::new(EngineErrorKind::Denied, violation.detail),
     }
 }

@@ -9,7 +9,7 @@ use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
 use crate::receipt::Unusable;
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::{CheckError, Violation, ViolationKind};
 
 const RECEIPT_TABLE_UNUSABLE: &str = "the receipt table does not have the form of the migration; \
      `writeback doctor --check-db` names the difference";
@@ -129,10 +129,10 @@ fn violated_in_words(error: &EngineError) -> String {
 }
 
 impl ApplyResult {
-    pub(crate) fn of_look(error: LookError) -> Self {
+    pub(crate) fn of_check(error: CheckError) -> Self {
         match error {
-            LookError::Engine(error) => Self::of_engine(error),
-            LookError::Violation(violation) => {
+            CheckError::Engine(error) => Self::of_engine(error),
+            CheckError::Violation(violation) => {
                 tracing::error!(code = %violation.kind.code(), "{}", violation.detail);
                 Self::Refused(RefusedBy::Violation(violation))
             }
@@ -149,7 +149,7 @@ impl ApplyResult {
             | EngineErrorKind::Constraint
             | EngineErrorKind::Other => {
                 tracing::warn!(reason = error.reason(), detail = %error.detail, "database error at the receipt table");
-                Self::of_look(LookError::violation(
+                Self::of_check(CheckError::violation(
                     ViolationKind::ReceiptTable,
                     RECEIPT_TABLE_UNUSABLE,
                 ))

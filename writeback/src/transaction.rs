@@ -11,7 +11,7 @@ use synapsor_domain::value::ColumnValue;
 use synapsor_engine::sqlite::connect::FileLocation;
 use synapsor_source::{EngineError, FoundReceipts, RowPlan, StoredReceipt};
 
-use crate::violation::{LookError, Violation};
+use crate::violation::{CheckError, Violation};
 
 /// Rows of a plan, each with the columns of the plan in their order.
 pub(crate) type Rows = Vec<Vec<ColumnValue>>;
@@ -67,14 +67,14 @@ impl CommitError {
     pub(crate) fn into_engine(self) -> EngineError {
         match self {
             Self::NotCommitted(error) | Self::Doubt(error) => error,
-            Self::Violation(violation) => LookError::Violation(violation).into_engine(),
+            Self::Violation(violation) => CheckError::Violation(violation).into_engine(),
         }
     }
 }
 
 /// The row that a transaction changes, with the acknowledged side effects of its table.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct LookTarget<'a> {
+pub(crate) struct CheckTarget<'a> {
     pub(crate) plan: &'a RowPlan,
     pub(crate) allowed: &'a Acknowledged,
 }
@@ -113,9 +113,9 @@ pub(crate) trait Transaction: Send {
     /// Runs the check before the first write: the receipt table has exactly the required form, and the target
     /// runs only code that has the closed form or is acknowledged. Without a target only the receipt table is
     /// checked.
-    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError>;
+    async fn first_check(&mut self, target: Option<CheckTarget<'_>>) -> Result<(), CheckError>;
 
-    /// Returns the reasons why the account is above every check of the writer, as [`Self::first_look`] found
+    /// Returns the reasons why the account is above every check of the writer, as [`Self::first_check`] found
     /// them: attributes of its role, and tables that it owns.
     fn account_powers(&self) -> &[String] {
         &[]
@@ -136,18 +136,18 @@ pub(crate) trait Transaction: Send {
 
     /// Whether the last check without a target requires a first one before it.
     #[cfg(test)]
-    fn needs_first_look(&self) -> bool {
+    fn needs_first_check(&self) -> bool {
         false
     }
 
     /// Runs the last check, after the receipt's INSERT: deferred work has run, settings are unchanged, both
     /// tables are as the first check found them, and the receipt reads back. No foreign code can run until
     /// the end of COMMIT. Returns the rows of the target as they will be committed.
-    async fn last_look(
+    async fn last_check(
         &mut self,
-        target: Option<LookTarget<'_>>,
+        target: Option<CheckTarget<'_>>,
         receipt: &StoredReceipt,
-    ) -> Result<Rows, LookError>;
+    ) -> Result<Rows, CheckError>;
 
     /// Commits the checked transaction; every error of a statement and every missing answer leaves it in
     /// doubt.

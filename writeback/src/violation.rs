@@ -77,12 +77,12 @@ impl Violation {
 
 /// Reasons why a check of the transaction failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LookError {
+pub enum CheckError {
     Violation(Violation),
     Engine(EngineError),
 }
 
-impl LookError {
+impl CheckError {
     pub(crate) fn violation(kind: ViolationKind, detail: impl Into<String>) -> Self {
         Self::Violation(Violation::new(kind, detail))
     }
@@ -99,13 +99,13 @@ impl LookError {
     }
 }
 
-impl From<EngineError> for LookError {
+impl From<EngineError> for CheckError {
     fn from(error: EngineError) -> Self {
         Self::Engine(error)
     }
 }
 
-impl From<Violation> for LookError {
+impl From<Violation> for CheckError {
     fn from(violation: Violation) -> Self {
         Self::Violation(violation)
     }

@@ -196,7 +196,7 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
 /// in another table, and can go away.
 fn violated_constraint<P: MayUpdate>(permit: &P, error: &EngineError) -> Option<ViolatedConstraint> {
     match &error.cause {
-        ErrorCause::ConstraintViolated(violated) if permit.rehearsal().acknowledged().is_empty() => {
+        ErrorCause::ConstraintViolated(violated) if permit.validated().acknowledged().is_empty() => {
             Some(violated.clone())
         }
         _ => None,
@@ -205,13 +205,13 @@ fn violated_constraint<P: MayUpdate>(permit: &P, error: &EngineError) -> Option<
 
 /// Checks that the row after the UPDATE is the row before it with exactly the requested change.
 fn check_after<P: MayUpdate>(permit: &P, after: &[ColumnValue]) -> Written {
-    let (proposal, rehearsal) = (permit.proposal(), permit.rehearsal());
-    match guard::check_advanced(proposal, rehearsal.is_version_maintained(), after) {
+    let (proposal, validated) = (permit.proposal(), permit.validated());
+    match guard::check_advanced(proposal, validated.is_version_maintained(), after) {
         Ok(()) => {}
         Err(NotAdvanced::ClockNotTicked) => return Written::NotYet,
         Err(NotAdvanced::NotMaintained) => return Written::Failed(FailedReason::VersionNotAdvanced),
     }
-    if let Some(column) = guard::first_unexpected_column(rehearsal, after) {
+    if let Some(column) = guard::first_unexpected_column(validated, after) {
         tracing::warn!(proposal = %proposal.id, column, "row after the update is not as requested");
         return Written::Failed(FailedReason::PostImage);
     }

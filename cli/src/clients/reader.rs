@@ -63,14 +63,14 @@ impl SchemaClient {
     }
 
     /// Checks that the reader's credentials can read the contract's tables on every source that it serves.
-    pub(crate) async fn probe(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
+    pub(crate) async fn preflight(&mut self) -> Result<Vec<PreflightReport>, ExitError> {
         let message = wire::PreflightReadRequest::default();
         let answer = call_within(&self.target, PROBE_TIMEOUT, message, async |m| {
             self.client.preflight_read(m).await
         })
         .await?;
-        let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
-        probes.map_err(|_| {
+        let reports: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
+        reports.map_err(|_| {
             verification_failed(ErrorCode::ReaderAnswerMalformed, "findings missing or malformed")
         })
     }

@@ -188,8 +188,8 @@ impl WriterClient {
             self.client.preflight_write(m).await
         })
         .await?;
-        let probes: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
-        probes.map_err(malformed_response)
+        let reports: Result<_, PublicError> = answer.sources.into_iter().map(TryInto::try_into).collect();
+        reports.map_err(malformed_response)
     }
 
     pub(crate) async fn reject(

@@ -57,33 +57,32 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
 
 async fn work(args: &Args, session: &mut LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let reference = args.named.as_deref().unwrap_or(&args.proposal);
-    let looked = workflows::fetch_proposal_by_reference(session, reference).await?;
+    let view = workflows::fetch_proposal_by_reference(session, reference).await?;
     if args.dry_run {
-        let preview = workflows::preview(session, context, &looked).await?;
-        return rehearsed(&looked, &preview, context);
+        let preview = workflows::preview(session, context, &view).await?;
+        return print_dry_run(&view, &preview, context);
     }
     // In dev the approval is the review; elsewhere the apply order is confirmed separately.
-    if looked.receipt.is_none() && session.trust().environment != DeploymentEnvironment::Dev {
-        page::show(&looked, context.global.json)?;
+    if view.receipt.is_none() && session.trust().environment != DeploymentEnvironment::Dev {
+        page::show(&view, context.global.json)?;
         args.confirm
-            .prompt(reference, &looked, session.trust(), "apply exactly this change")?;
+            .prompt(reference, &view, session.trust(), "apply exactly this change")?;
     }
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
-    let applied =
-        workflows::apply(session, context, &looked, &signer, Duration::from_secs(args.wait)).await?;
+    let applied = workflows::apply(session, context, &view, &signer, Duration::from_secs(args.wait)).await?;
     if context.global.json {
-        output::json(&shape::applied(&looked, &applied))?;
+        output::json(&shape::applied(&view, &applied))?;
     } else {
-        print_outcome(&looked, &applied)?;
+        print_outcome(&view, &applied)?;
     }
     Ok(applied.status.exit())
 }
 
 /// Prints the outcome.
-pub(super) fn print_outcome(looked: &ProposalView, applied: &ApplyOutcome) -> Result<(), ExitError> {
+pub(super) fn print_outcome(view: &ProposalView, applied: &ApplyOutcome) -> Result<(), ExitError> {
     output::line(title(applied))?;
-    for line in checklist(looked, applied) {
+    for line in checklist(view, applied) {
         output::line(format!("  {line}"))?;
     }
     if let (Some(until), false) = (applied.order_valid_until, ends(applied.status)) {
@@ -97,7 +96,7 @@ pub(super) fn print_outcome(looked: &ProposalView, applied: &ApplyOutcome) -> Re
     }
     output::line(format!(
         "replay: synapsor-runner replay show {}",
-        looked.attested.proposal().id
+        view.attested.proposal().id
     ))
 }
 
@@ -125,14 +124,14 @@ fn title(applied: &ApplyOutcome) -> String {
     }
 }
 
-fn checklist(looked: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
-    let proposal = looked.attested.proposal();
+fn checklist(view: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
+    let proposal = view.attested.proposal();
     let mut lines = Vec::new();
     let done = matches!(applied.status, Status::Applied | Status::AlreadyApplied);
     if done {
         let column =
             |c: &synapsor_domain::value::ColumnValue| format!("{} = {}", safe(&c.column), shown(&c.value));
-        let approvers: Vec<&str> = looked.approvers().into_iter().collect();
+        let approvers: Vec<&str> = view.approvers().into_iter().collect();
         if !approvers.is_empty() {
             lines.push(format!("ok  approved by {}", approvers.join(", ")));
         }
@@ -165,13 +164,13 @@ fn checklist(looked: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
     lines
 }
 
-fn rehearsed(looked: &ProposalView, preview: &DryRunOutcome, context: &Context) -> Result<Exit, ExitError> {
+fn print_dry_run(view: &ProposalView, preview: &DryRunOutcome, context: &Context) -> Result<Exit, ExitError> {
     let after: Option<Json> = preview
         .after_json
         .as_ref()
         .and_then(|bytes| serde_json::from_slice(bytes).ok());
     if context.global.json {
-        let mut object = shape::proposal_head(&looked.attested);
+        let mut object = shape::proposal_head(&view.attested);
         object.insert("dry_run".to_owned(), json!(true));
         object.insert("result".to_owned(), json!(preview.verdict.to_string()));
         object.insert("message".to_owned(), json!(preview.message));
@@ -180,7 +179,7 @@ fn rehearsed(looked: &ProposalView, preview: &DryRunOutcome, context: &Context) 
     } else {
         output::line(format!("Dry run (rolled back): {}", preview.verdict))?;
         output::line(format!("  {}", safe(&preview.message)))?;
-        let proposal = looked.attested.proposal();
+        let proposal = view.attested.proposal();
         for change in &proposal.set {
             let spelled = shown(&change.value);
             if spelled.len() <= SHORT_VALUE_CHARS {

@@ -29,7 +29,7 @@ impl ConfirmOptions {
     pub(crate) fn prompt(
         &self,
         reference: &str,
-        looked: &ProposalView,
+        view: &ProposalView,
         trust: &TrustFile,
         act: &str,
     ) -> Result<(), ExitError> {
@@ -39,7 +39,7 @@ impl ConfirmOptions {
             reference,
             interactive: output::is_interactive(),
         };
-        let question = consent.question(&looked.attested, trust.environment)?;
+        let question = consent.question(&view.attested, trust.environment)?;
         let prompt = match question {
             ConfirmationPrompt::Nothing => return Ok(()),
             ConfirmationPrompt::Yes => format!("Type yes to {act}:"),
@@ -50,7 +50,7 @@ impl ConfirmOptions {
         if is_answer(
             question,
             &output::ask(&prompt)?,
-            &looked.attested.digest().short_code(),
+            &view.attested.digest().short_code(),
         ) {
             return Ok(());
         }

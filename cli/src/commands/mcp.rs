@@ -111,11 +111,11 @@ async fn serve_stdio(tools: &ToolOptions, context: &Context) -> Result<Exit, Exi
         state.logs_dir().display()
     ));
     let mut gateway = supervisor.stdio_gateway(upstream, tools.shown(), true)?;
-    let keeper = LedgerMonitor::new(&supervisor, &ledger)?;
+    let monitor = LedgerMonitor::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
         status = gateway.handle.wait() => exit_of(status),
         failure = reader.run_until_fatal() => Err(failure),
-        failure = keeper.keep() => Err(failure),
+        failure = monitor.keep() => Err(failure),
         () = context.stop.cancelled() => Ok(Exit::Ok),
     };
     gateway.end().await;
@@ -174,11 +174,11 @@ async fn serve_http(
         state.dir().display(),
         state.logs_dir().display()
     ));
-    let keeper = LedgerMonitor::new(&supervisor, &ledger)?;
+    let monitor = LedgerMonitor::new(&supervisor, &ledger)?;
     let ended = tokio::select! {
         failure = gateway.run_until_fatal() => Err(failure),
         failure = reader.run_until_fatal() => Err(failure),
-        failure = keeper.keep() => Err(failure),
+        failure = monitor.keep() => Err(failure),
         () = context.stop.cancelled() => Ok(Exit::Ok),
     };
     gateway.stop().await;

@@ -80,14 +80,16 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Probe {
+    struct Preflight {
         #[command(flatten)]
         names: NameOptions,
     }
 
     fn mode(words: &[&str]) -> Option<AliasMode> {
         let words = std::iter::once("x").chain(words.iter().copied());
-        Probe::try_parse_from(words).ok().map(|probe| probe.names.mode())
+        Preflight::try_parse_from(words)
+            .ok()
+            .map(|probe| probe.names.mode())
     }
 
     #[test]

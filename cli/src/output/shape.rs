@@ -22,8 +22,8 @@ pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
 }
 
 /// Formats the result of an apply.
-pub(crate) fn applied(looked: &ProposalView, applied: &ApplyOutcome) -> Json {
-    let mut object = proposal_head(&looked.attested);
+pub(crate) fn applied(view: &ProposalView, applied: &ApplyOutcome) -> Json {
+    let mut object = proposal_head(&view.attested);
     object.insert("status".to_owned(), json!(applied.status.as_str()));
     object.insert("result".to_owned(), json!(applied.result));
     object.insert("message".to_owned(), json!(applied.message));

@@ -25,7 +25,7 @@ fn terms<'a>(trust: &'a TrustFile, seen: &'a Checkpoint, seed: u8, minutes: Opti
 
 fn approvals(attested: &VerifiedProposal, trust: &TrustFile) -> Vec<VerifiedDecision> {
     let seen = checkpoint();
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust,
         now: now(),
         proposal: attested.proposal(),
@@ -40,7 +40,7 @@ fn approvals(attested: &VerifiedProposal, trust: &TrustFile) -> Vec<VerifiedDeci
         )
         .unwrap();
         let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &key(seed)).unwrap();
-        verify_decision(&envelope, &judge).unwrap()
+        verify_decision(&envelope, &verification).unwrap()
     };
     vec![approved(5), approved(4), approved(4)]
 }
@@ -55,14 +55,14 @@ fn order_lists_valid_approvals_sorted_and_unique() {
     expected.sort_unstable();
     assert_eq!(order.decision_digests, expected);
     assert_eq!(order.expires_at - order.issued_at, Span::minutes(15));
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust: &trust,
         now: now(),
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::ApplyOrder, &order, &key(4)).unwrap();
-    assert!(verify_order(&envelope, &judge).is_ok());
+    assert!(verify_order(&envelope, &verification).is_ok());
 }
 
 #[test]
@@ -257,13 +257,13 @@ fn approval_of_each_published_document_counts() {
         decision.render.digest =
             ReviewDocument::rendered(attested.proposal(), attested.digest(), rendered).digest();
         let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &key(4)).unwrap();
-        let judge = VerificationContext {
+        let verification = VerificationContext {
             trust: &trust,
             now: now(),
             proposal: attested.proposal(),
             proposal_digest: attested.digest(),
         };
-        verify_decision(&envelope, &judge)
+        verify_decision(&envelope, &verification)
             .map(|_| ())
             .map_err(|refusal| refusal.rule)
     };

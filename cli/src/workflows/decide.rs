@@ -51,16 +51,16 @@ pub(crate) struct Rejected {
 /// Signs an approval of exactly the content of `looked`, for `minutes` or the default validity, and submits it.
 pub(crate) async fn approve(
     session: &LedgerConnection,
-    looked: &ProposalView,
+    view: &ProposalView,
     signer: &Signer,
     reason: Option<&str>,
     minutes: Option<u32>,
 ) -> Result<Approved, ExitError> {
-    still_open(looked, ErrorCode::ProposalNotPendingReview)?;
-    let (decision, envelope) = sealed(session, looked, signer, DecisionKind::Approve, (reason, minutes))?;
+    still_open(view, ErrorCode::ProposalNotPendingReview)?;
+    let (decision, envelope) = sealed(session, view, signer, DecisionKind::Approve, (reason, minutes))?;
     let filed = match LedgerClient::of(session).decide(&envelope).await {
         Ok(filed) => filed,
-        Err(failure) => return Err(with_earlier_decision(session, looked, failure).await),
+        Err(failure) => return Err(with_earlier_decision(session, view, failure).await),
     };
     Ok(Approved {
         decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
@@ -78,18 +78,12 @@ pub(crate) async fn approve(
 pub(crate) async fn reject(
     session: &mut LedgerConnection,
     context: &Context,
-    looked: &ProposalView,
+    view: &ProposalView,
     signer: &Signer,
     reason: &str,
 ) -> Result<Rejected, ExitError> {
-    still_open(looked, ErrorCode::ProposalNotRejectable)?;
-    let (_, envelope) = sealed(
-        session,
-        looked,
-        signer,
-        DecisionKind::Reject,
-        (Some(reason), None),
-    )?;
+    still_open(view, ErrorCode::ProposalNotRejectable)?;
+    let (_, envelope) = sealed(session, view, signer, DecisionKind::Reject, (Some(reason), None))?;
     let mut rejected = Rejected {
         decision_digest: Digest::of(ObjectKind::Decision, &envelope.payload),
         person: signer.person.clone(),
@@ -102,17 +96,14 @@ pub(crate) async fn reject(
     match LedgerClient::of(session).decide(&envelope).await {
         Ok(filed) => rejected.state = Some(filed.state),
         Err(failure) if failure.code() == ErrorCode::WritebackStarted => {}
-        Err(failure) => return Err(with_earlier_decision(session, looked, failure).await),
+        Err(failure) => return Err(with_earlier_decision(session, view, failure).await),
     }
-    let may_have_started = looked.started
-        || matches!(
-            looked.state,
-            ProposalState::PendingWorker | ProposalState::InDoubt
-        );
+    let may_have_started =
+        view.started || matches!(view.state, ProposalState::PendingWorker | ProposalState::InDoubt);
     if rejected.state.is_some() && !may_have_started {
         return Ok(rejected);
     }
-    match denied(session, context, looked, &envelope).await {
+    match denied(session, context, view, &envelope).await {
         Ok((effect, receipt)) => (rejected.writer, rejected.receipt) = (Some(effect), receipt),
         // The ledger has the rejection, so it allows no new attempt. A writer that ignores the ledger can still
         // be notified later.
@@ -127,12 +118,12 @@ pub(crate) async fn reject(
 async fn denied(
     session: &mut LedgerConnection,
     context: &Context,
-    looked: &ProposalView,
+    view: &ProposalView,
     decision: &DsseEnvelope,
 ) -> Result<(RejectEffect, Option<SignedReceipt>), ExitError> {
     let link = session.writer(context).await?;
     let answer = WriterClient::at(&link)
-        .reject(looked.attested.envelope(), decision)
+        .reject(view.attested.envelope(), decision)
         .await?;
     let receipt = answer
         .receipt
@@ -141,7 +132,7 @@ async fn denied(
         .transpose()?;
     if receipt
         .as_ref()
-        .is_some_and(|r| r.receipt.proposal_digest != looked.attested.digest())
+        .is_some_and(|r| r.receipt.proposal_digest != view.attested.digest())
     {
         return Err(verification_failed(
             ErrorCode::ReceiptForeign,
@@ -152,17 +143,17 @@ async fn denied(
 }
 
 /// Rejects decisions and apply orders about a proposal that has ended, before anything is signed.
-pub(crate) fn still_open(looked: &ProposalView, code: ErrorCode) -> Result<(), ExitError> {
-    if !looked.state.is_terminal() && looked.receipt.is_none() {
+pub(crate) fn still_open(view: &ProposalView, code: ErrorCode) -> Result<(), ExitError> {
+    if !view.state.is_terminal() && view.receipt.is_none() {
         return Ok(());
     }
-    Err(ended(looked, code))
+    Err(ended(view, code))
 }
 
 /// Error about a proposal that has ended, with the decision that ended it.
-fn ended(looked: &ProposalView, code: ErrorCode) -> ExitError {
-    let mut text = format!("the proposal has ended as `{}`", looked.state);
-    if let Some(decision) = looked.decisions.iter().rev().find(|d| d.is_deny()) {
+fn ended(view: &ProposalView, code: ErrorCode) -> ExitError {
+    let mut text = format!("the proposal has ended as `{}`", view.state);
+    if let Some(decision) = view.decisions.iter().rev().find(|d| d.is_deny()) {
         let signed = decision.decision();
         text.push_str(&format!(
             "; {} rejected it at {}",
@@ -173,7 +164,7 @@ fn ended(looked: &ProposalView, code: ErrorCode) -> ExitError {
             text.push_str(&format!(": {}", safe(reason)));
         }
     }
-    if let Some(receipt) = &looked.receipt {
+    if let Some(receipt) = &view.receipt {
         let (outcome, at) = (&receipt.receipt.outcome, receipt.receipt.created_at);
         text.push_str(&format!("; receipt {outcome} of {at}"));
     }
@@ -184,10 +175,10 @@ fn ended(looked: &ProposalView, code: ErrorCode) -> ExitError {
 /// this command read it.
 async fn with_earlier_decision(
     session: &LedgerConnection,
-    looked: &ProposalView,
+    view: &ProposalView,
     failure: ExitError,
 ) -> ExitError {
-    let id = looked.attested.proposal().id.as_str();
+    let id = view.attested.proposal().id.as_str();
     match fetch_proposal_by_reference(session, id).await {
         Ok(newer) if newer.state.is_terminal() || newer.receipt.is_some() => ended(&newer, failure.code()),
         Ok(_) | Err(_) => failure,
@@ -196,7 +187,7 @@ async fn with_earlier_decision(
 
 fn sealed(
     session: &LedgerConnection,
-    looked: &ProposalView,
+    view: &ProposalView,
     signer: &Signer,
     verdict: DecisionKind,
     (reason, minutes): (Option<&str>, Option<u32>),
@@ -205,24 +196,24 @@ fn sealed(
     let trust = session.trust();
     let terms = Terms {
         trust,
-        seen: &looked.checkpoint,
+        seen: &view.checkpoint,
         key_id: signer.key.key_id(),
         person: &signer.person,
         now: now(),
         nonce: random::bytes(),
         minutes,
-        known_switch: looked.known_switch,
+        known_switch: view.known_switch,
     };
-    let decision = sign::decision(&looked.attested, verdict, reason, &terms)?;
+    let decision = sign::decision(&view.attested, verdict, reason, &terms)?;
     let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &signer.key)
         .map_err(|e| ExitError::new(ErrorCode::DecisionUnsignable, e.to_string()))?;
     // Uses the same verification as ledger and writer, so that an error occurs before anything is submitted.
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust,
         now: terms.now,
-        proposal: looked.attested.proposal(),
-        proposal_digest: looked.attested.digest(),
+        proposal: view.attested.proposal(),
+        proposal_digest: view.attested.digest(),
     };
-    verify_decision(&envelope, &judge).map_err(|refusal| refused(refusal.into()))?;
+    verify_decision(&envelope, &verification).map_err(|refusal| refused(refusal.into()))?;
     Ok((decision, envelope))
 }

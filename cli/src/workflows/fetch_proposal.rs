@@ -106,9 +106,9 @@ pub(crate) async fn fetch_proposal_by_reference(
         continues: &continues,
         checkpoint,
     };
-    let mut looked = verify_record(shown, reference, session.trust(), log)?;
-    looked.known_switch = newest_switch(session).await;
-    Ok(looked)
+    let mut view = verify_record(shown, reference, session.trust(), log)?;
+    view.known_switch = newest_switch(session).await;
+    Ok(view)
 }
 
 /// The log as verified by this command.
@@ -151,7 +151,7 @@ fn verify_record(
         .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;
-    let (decisions, lapsed) = judged(&entries, &attested, trust, &log)?;
+    let (decisions, lapsed) = verified(&entries, &attested, trust, &log)?;
     let receipt = record
         .receipt
         .as_ref()
@@ -225,13 +225,13 @@ fn logged(records: &[ProvenEntry], checkpoint: &Checkpoint) -> Result<Vec<Entry>
 }
 
 /// Splits decisions into valid ones and others.
-fn judged(
+fn verified(
     entries: &[Entry],
     attested: &VerifiedProposal,
     trust: &TrustFile,
     log: &Log<'_>,
 ) -> Result<(Vec<VerifiedDecision>, Vec<IneffectiveDecision>), ExitError> {
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust,
         now: now(),
         proposal: attested.proposal(),
@@ -242,7 +242,7 @@ fn judged(
         let Some(envelope) = decision_of(entry) else {
             continue;
         };
-        match verify_decision_at(envelope, &judge, &log.at(entry.event.seq)) {
+        match verify_decision_at(envelope, &verification, &log.at(entry.event.seq)) {
             Ok(verified) => decisions.push(verified),
             Err(refusal) => {
                 let decision = envelope

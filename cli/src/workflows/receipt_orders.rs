@@ -70,8 +70,8 @@ pub(crate) async fn held_receipts(
 ) -> Result<BTreeSet<ReceiptRef>, ExitError> {
     let mut found = BTreeSet::new();
     for reference in proposals {
-        let looked = fetch_proposal_by_reference(session, reference).await?;
-        let proposal = looked.attested.proposal();
+        let view = fetch_proposal_by_reference(session, reference).await?;
+        let proposal = view.attested.proposal();
         if proposal.source.id != source {
             let text = format!(
                 "{} is a proposal of source `{}`",
@@ -82,7 +82,7 @@ pub(crate) async fn held_receipts(
                 ExitError::new(ErrorCode::SourceMismatch, text).with_fix("pass that source with --source")
             );
         }
-        let Some(signed) = &looked.receipt else {
+        let Some(signed) = &view.receipt else {
             let text = format!("ledger has no receipt of {}", proposal.id);
             return Err(ExitError::new(ErrorCode::ReceiptNotFound, text)
                 .with_fix("list missing receipts with `synapsor-runner receipts audit`"));

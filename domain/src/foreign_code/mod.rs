@@ -195,7 +195,7 @@ pub struct Acknowledged {
 
 impl Acknowledged {
     /// Matches the code of a table with the entries of a contract. The error is the first of [`problems`].
-    pub fn judge(code: &[ForeignCode], entries: &[SideEffectAck]) -> Result<Self, Unacknowledged> {
+    pub fn acknowledge(code: &[ForeignCode], entries: &[SideEffectAck]) -> Result<Self, Unacknowledged> {
         if let Some((_, problem)) = problems(code, entries).into_iter().next() {
             return Err(problem);
         }

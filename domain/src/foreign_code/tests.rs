@@ -30,13 +30,13 @@ fn entry(code: &ForeignCode, writes: &[(&str, u32)]) -> SideEffectAck {
 }
 
 fn refusal(code: &[ForeignCode], entries: &[SideEffectAck]) -> ErrorCode {
-    Acknowledged::judge(code, entries).unwrap_err().code()
+    Acknowledged::acknowledge(code, entries).unwrap_err().code()
 }
 
 #[test]
 fn closed_form_needs_no_entry_and_rejects_one() {
     let closed = code("touch", "x", CodeForm::Closed);
-    let admitted = Acknowledged::judge(one(&closed), &[]).unwrap();
+    let admitted = Acknowledged::acknowledge(one(&closed), &[]).unwrap();
     assert!(admitted.is_empty() && admitted.side_effects().is_empty());
     assert_eq!(admitted.code(), one(&closed));
     assert_eq!(
@@ -49,7 +49,7 @@ fn closed_form_needs_no_entry_and_rejects_one() {
 fn rejects_entry_that_differs_in_any_part() {
     let audit = code("audit", "insert", CodeForm::Acknowledgeable);
     let good = entry(&audit, &[]);
-    assert!(Acknowledged::judge(one(&audit), one(&good)).is_ok());
+    assert!(Acknowledged::acknowledge(one(&audit), one(&good)).is_ok());
     assert_eq!(refusal(one(&audit), &[]), ErrorCode::SideEffectNotAcknowledged);
     let other = code("audit", "insert twice", CodeForm::Acknowledgeable);
     assert_eq!(
@@ -78,7 +78,7 @@ fn rejects_entry_that_differs_in_any_part() {
 #[test]
 fn rejects_unacknowledgeable_code_by_name() {
     let deferred = code("late", "x", CodeForm::Never("runs inside COMMIT"));
-    let refused = Acknowledged::judge(one(&deferred), &[entry(&deferred, &[])]).unwrap_err();
+    let refused = Acknowledged::acknowledge(one(&deferred), &[entry(&deferred, &[])]).unwrap_err();
     assert_eq!(refused.code(), ErrorCode::SideEffectNotAcknowledgeable);
     assert!(refused.text().contains("trigger `late`") && refused.text().contains("runs inside COMMIT"));
 }
@@ -93,7 +93,7 @@ fn limits_of_all_entries_are_added() {
         entry(&a, &[("shop.audit", 1), ("shop.stock", 2)]),
         entry(&b, &[("shop.audit", 3)]),
     ];
-    let admitted = Acknowledged::judge(&[a.clone(), b], &entries).unwrap();
+    let admitted = Acknowledged::acknowledge(&[a.clone(), b], &entries).unwrap();
     assert_eq!(
         (admitted.rows("shop", "audit"), admitted.rows("shop", "orders")),
         (4, 0)

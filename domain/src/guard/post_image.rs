@@ -10,17 +10,17 @@ use crate::writeback::ValidatedProposal;
 pub(crate) const JSON_DEPTH_MAX: usize = 64;
 
 /// Returns the first column that differs from the expected after-image.
-pub fn first_unexpected_column<'a>(rehearsal: &ValidatedProposal, row: &'a [ColumnValue]) -> Option<&'a str> {
-    let surprises = row.iter().filter(|now| !is_expected(rehearsal, now));
+pub fn first_unexpected_column<'a>(validated: &ValidatedProposal, row: &'a [ColumnValue]) -> Option<&'a str> {
+    let surprises = row.iter().filter(|now| !is_expected(validated, now));
     surprises.map(|column| column.column.as_str()).next()
 }
 
-fn is_expected(rehearsal: &ValidatedProposal, now: &ColumnValue) -> bool {
-    let proposal = rehearsal.proposal();
+fn is_expected(validated: &ValidatedProposal, now: &ColumnValue) -> bool {
+    let proposal = validated.proposal();
     if let Some(wanted) = find(&proposal.set, &now.column) {
         return reads_back(wanted, &now.value);
     }
-    rehearsal.is_db_managed(&now.column) || find(&proposal.before, &now.column) == Some(&now.value)
+    validated.is_db_managed(&now.column) || find(&proposal.before, &now.column) == Some(&now.value)
 }
 
 /// Whether `found` equals `wanted`, the value that was set: the same text or, for JSON, which databases reformat,

@@ -36,26 +36,26 @@ pub enum ContinuityError {
     #[error("checkpoint origin differs from the pinned log")]
     OtherLog,
     /// The log is shorter than before.
-    #[error("ledger rollback: tree size {now} is below the pinned size {witnessed}")]
+    #[error("ledger rollback: tree size {now} is below the pinned size {pinned}")]
     RolledBack {
         /// Pinned number of events.
-        witnessed: u64,
+        pinned: u64,
         /// Current number of events of the ledger.
         now: u64,
     },
     /// The log does not continue the pinned one.
-    #[error("ledger fork: tree of size {now} does not continue the pinned tree of size {witnessed}")]
+    #[error("ledger fork: tree of size {now} does not continue the pinned tree of size {pinned}")]
     Forked {
         /// Pinned number of events.
-        witnessed: u64,
+        pinned: u64,
         /// Current number of events of the ledger.
         now: u64,
     },
     /// The log grew without a proof, or with a proof for other sizes.
-    #[error("no consistency proof from size {witnessed} to size {now}")]
+    #[error("no consistency proof from size {pinned} to size {now}")]
     ProofMissing {
         /// Pinned number of events.
-        witnessed: u64,
+        pinned: u64,
         /// Current number of events of the ledger.
         now: u64,
     },
@@ -133,26 +133,26 @@ impl PinnedCheckpoint {
         new: &Checkpoint,
         proof: Option<&ConsistencyProof>,
     ) -> Result<PinUpdate, ContinuityError> {
-        let (witnessed, now) = (self.size, new.size);
+        let (pinned, now) = (self.size, new.size);
         if new.origin != self.origin {
             return Err(ContinuityError::OtherLog);
         }
-        if now < witnessed {
-            return Err(ContinuityError::RolledBack { witnessed, now });
+        if now < pinned {
+            return Err(ContinuityError::RolledBack { pinned, now });
         }
-        if now == witnessed {
+        if now == pinned {
             if new.root != self.root {
-                return Err(ContinuityError::Forked { witnessed, now });
+                return Err(ContinuityError::Forked { pinned, now });
             }
             return Ok(PinUpdate::Unchanged);
         }
-        if witnessed > 0 {
+        if pinned > 0 {
             let proof = proof
-                .filter(|p| p.old_size() == witnessed && p.new_size() == now)
-                .ok_or(ContinuityError::ProofMissing { witnessed, now })?;
+                .filter(|p| p.old_size() == pinned && p.new_size() == now)
+                .ok_or(ContinuityError::ProofMissing { pinned, now })?;
             proof
                 .verify(&self.root, &new.root)
-                .map_err(|_| ContinuityError::Forked { witnessed, now })?;
+                .map_err(|_| ContinuityError::Forked { pinned, now })?;
         }
         self.size = now;
         self.root = new.root;

@@ -393,14 +393,14 @@ mod witnesses {
         assert_eq!(
             pinned.advance(&head(&nodes, new), None),
             Err(ContinuityError::ProofMissing {
-                witnessed: old,
+                pinned: old,
                 now: new
             })
         );
         assert_eq!(
             pinned.advance(&head(&nodes, new), Some(&consistency(&nodes, 2, 8))),
             Err(ContinuityError::ProofMissing {
-                witnessed: old,
+                pinned: old,
                 now: new
             })
         );
@@ -422,15 +422,15 @@ mod witnesses {
         let before = pinned.clone();
         assert_eq!(
             pinned.advance(&head(&nodes, 4), None),
-            Err(ContinuityError::RolledBack { witnessed: 5, now: 4 })
+            Err(ContinuityError::RolledBack { pinned: 5, now: 4 })
         );
         assert_eq!(
             pinned.advance(&head(&other, 5), None),
-            Err(ContinuityError::Forked { witnessed: 5, now: 5 })
+            Err(ContinuityError::Forked { pinned: 5, now: 5 })
         );
         assert_eq!(
             pinned.advance(&head(&other, 8), Some(&consistency(&other, 5, 8))),
-            Err(ContinuityError::Forked { witnessed: 5, now: 8 })
+            Err(ContinuityError::Forked { pinned: 5, now: 8 })
         );
         assert_eq!(
             pinned.advance(&Checkpoint::empty("synapsor/e"), None),

@@ -92,7 +92,7 @@ impl<'a> ChainVerifier<'a> {
         Ok(self.findings)
     }
 
-    fn judge(&self, now: Timestamp) -> VerificationContext<'_> {
+    fn verification(&self, now: Timestamp) -> VerificationContext<'_> {
         VerificationContext {
             trust: &self.unrevoked,
             now,
@@ -107,7 +107,7 @@ impl<'a> ChainVerifier<'a> {
             refusal,
         };
         let position = self.log.position(event.seq);
-        let verified = verify_decision_at(envelope, &self.judge(event.at), &position)
+        let verified = verify_decision_at(envelope, &self.verification(event.at), &position)
             .map_err(|refusal| wrong(refusal.into()))?;
         let is_rejection = matches!(
             event.kind,
@@ -138,7 +138,7 @@ impl<'a> ChainVerifier<'a> {
             refusal,
         };
         let position = self.log.position(event.seq);
-        let verified = verify_order_at(envelope, &self.judge(event.at), &position)
+        let verified = verify_order_at(envelope, &self.verification(event.at), &position)
             .map_err(|refusal| wrong(refusal.into()))?;
         let ApplyOrder {
             seen_checkpoint,
@@ -279,15 +279,15 @@ impl<'a> ChainVerifier<'a> {
         envelope: &DsseEnvelope,
         order: &VerifiedOrder,
     ) -> Result<(), PublicError> {
-        let judge = self.judge(at);
+        let verification = self.verification(at);
         let counted = |d: &VerifiedDecision| order.order().decision_digests.contains(&d.digest());
         let named = self.decisions.iter().filter(|(.., d)| d.is_deny() || counted(d));
         let decisions = named
-            .map(|(seq, e, _)| verify_decision_at(e, &judge, &self.log.position(*seq)))
+            .map(|(seq, e, _)| verify_decision_at(e, &verification, &self.log.position(*seq)))
             .collect::<Result<Vec<_>, _>>()?;
-        let order = verify_order_at(envelope, &judge, &self.log.position(seq))?;
+        let order = verify_order_at(envelope, &verification, &self.log.position(seq))?;
         verify_quorum(
-            &judge,
+            &verification,
             self.proposal.proposal().approval.quorum,
             &decisions,
             order,

@@ -60,7 +60,7 @@ pub struct ValidatedProposal {
 /// bytes, and applying consumes it.
 #[derive(Debug)]
 pub struct WriteAuthorization {
-    rehearsal: ValidatedProposal,
+    validated: ValidatedProposal,
     order_digest: Digest,
     standing: AuthorizationBasis,
     ledger_size: u64,
@@ -103,14 +103,14 @@ impl ValidatedProposal {
 }
 
 impl WriteAuthorization {
-    pub const fn rehearsal(&self) -> &ValidatedProposal {
-        &self.rehearsal
+    pub const fn validated(&self) -> &ValidatedProposal {
+        &self.validated
     }
     pub const fn proposal(&self) -> &Proposal {
-        self.rehearsal.proposal()
+        self.validated.proposal()
     }
     pub const fn proposal_digest(&self) -> Digest {
-        self.rehearsal.proposal_digest()
+        self.validated.proposal_digest()
     }
     pub const fn order_digest(&self) -> Digest {
         self.order_digest
@@ -137,7 +137,7 @@ pub fn authorize(
 ) -> Result<WriteAuthorization, Box<Unauthorized>> {
     match check_all(&attested, ledger, facts) {
         Ok(checked) => Ok(WriteAuthorization {
-            rehearsal: checked.planned.of(attested),
+            validated: checked.planned.of(attested),
             order_digest: checked.order_digest,
             standing: checked.standing,
             ledger_size: ledger.checkpoint.size,
@@ -170,20 +170,20 @@ fn check_all(
     }
     let proposal = attested.proposal();
 
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust: facts.trust,
         now: facts.now,
         proposal,
         proposal_digest: attested.digest(),
     };
     let continues = |head: &TreeHead| ledger.continues_head(head) || (facts.continues)(head);
-    let decisions = verify_decisions(&envelopes.decisions, &judge, &continues)?;
+    let decisions = verify_decisions(&envelopes.decisions, &verification, &continues)?;
     let (index, envelope) = &envelopes.order;
     let position = Position::Logged {
         index: *index,
         continues: &continues,
     };
-    let order = approval::verify_order_at(envelope, &judge, &position)?;
+    let order = approval::verify_order_at(envelope, &verification, &position)?;
     let seen = decisions
         .iter()
         .map(|d| &d.decision().seen_checkpoint)
@@ -197,7 +197,7 @@ fn check_all(
         .map(|d| d.decision().expires_at)
         .chain([order.order().expires_at, proposal.not_after]);
     let valid_until = ends.min().unwrap_or(proposal.not_after);
-    let approval = approval::verify_quorum(&judge, proposal.approval.quorum, &decisions, order)?;
+    let approval = approval::verify_quorum(&verification, proposal.approval.quorum, &decisions, order)?;
 
     if facts.denied_here {
         let refusal = PublicError::new(ErrorCode::RefusedDenied, "rejected directly at this writer");
@@ -247,7 +247,7 @@ fn check_known_switches(
 /// operator ordered it.
 ///
 /// Refuses tables with acknowledged code: a rollback cannot undo effects of such code outside the transaction.
-pub fn rehearsal(
+pub fn validate_proposal(
     attested: VerifiedProposal,
     facts: &WriterFacts<'_>,
 ) -> Result<ValidatedProposal, PublicError> {
@@ -493,7 +493,7 @@ fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), Publ
 
 fn verify_decisions(
     envelopes: &[(u64, DsseEnvelope)],
-    judge: &VerificationContext<'_>,
+    verification: &VerificationContext<'_>,
     continues: &(dyn Fn(&TreeHead) -> bool + Sync),
 ) -> Result<Vec<VerifiedDecision>, ApprovalRefusal> {
     envelopes
@@ -503,7 +503,7 @@ fn verify_decisions(
                 index: *index,
                 continues,
             };
-            approval::verify_decision_at(envelope, judge, &position)
+            approval::verify_decision_at(envelope, verification, &position)
         })
         .collect()
 }

@@ -8,7 +8,7 @@ mod dry_run;
 mod ending;
 mod migration;
 mod outcome;
-mod probe;
+mod preflight;
 mod proof;
 mod receipt;
 mod receipt_finding;
@@ -17,7 +17,7 @@ mod targets;
 mod writer_signed;
 
 pub use authorize::{
-    AuthorizationBasis, ValidatedProposal, WriteAuthorization, WriterFacts, authorize, rehearsal,
+    AuthorizationBasis, ValidatedProposal, WriteAuthorization, WriterFacts, authorize, validate_proposal,
 };
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
@@ -25,11 +25,11 @@ pub use constraint::{ConstraintClass, ViolatedConstraint};
 pub use dry_run::DryRunVerdict;
 pub use ending::{EndedBy, Ending, Unauthorized};
 pub use migration::{
-    GrantPlan, GrantTarget, MYSQL_ROUTINES, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOGUE, grants,
+    GrantPlan, GrantTarget, MYSQL_ROUTINES, MYSQL_ROWS_MODIFIED, MYSQL_TABLE_CATALOG, grants,
     mysql_procedure_grants, mysql_procedures_ddl, receipt_table_ddl,
 };
 pub use outcome::{AttemptReport, AttemptResult, Reason, ReceiptOutcome};
-pub use probe::{FindingSeverity, PreflightReport, ProbeFinding};
+pub use preflight::{FindingSeverity, PreflightFinding, PreflightReport};
 pub use proof::LedgerProof;
 pub use receipt::{RECEIPT_TABLE, Receipt};
 pub use receipt_finding::{

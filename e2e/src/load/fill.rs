@@ -38,20 +38,20 @@ pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::
     });
     let next = Arc::new(AtomicU64::new(0));
     let channel = scene.stack.ledger_as(Role::Reader, Some("filler"))?;
-    let mut filing = JoinSet::new();
+    let mut submission = JoinSet::new();
     for _ in 0..IN_FLIGHT {
         let mut intake = IntakeServiceClient::new(channel.clone());
         let (next, minter) = (next.clone(), minter.clone());
-        filing.spawn(async move {
+        submission.spawn(async move {
             loop {
                 let first = next.fetch_add(BY_REQUEST, Ordering::Relaxed);
                 let numbers = first..count.min(first + BY_REQUEST);
                 if numbers.is_empty() {
                     return anyhow::Ok(());
                 }
-                let filings = numbers.map(|number| minter.filing(number));
+                let submissions = numbers.map(|number| minter.submission(number));
                 let request = SubmitRequest {
-                    records: filings.collect::<Result<_, _>>()?,
+                    records: submissions.collect::<Result<_, _>>()?,
                     known: None,
                 };
                 for outcome in intake.submit(request).await?.into_inner().outcomes {
@@ -62,7 +62,7 @@ pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::
             }
         });
     }
-    while let Some(ended) = filing.join_next().await {
+    while let Some(ended) = submission.join_next().await {
         ended?.context("filling the ledger")?;
     }
     Ok(())
@@ -77,7 +77,7 @@ struct Minter {
 }
 
 impl Minter {
-    fn filing(&self, number: u64) -> anyhow::Result<CallRecord> {
+    fn submission(&self, number: u64) -> anyhow::Result<CallRecord> {
         let mut proposal = self.like.clone();
         proposal.id = ProposalId::from_random(random::bytes());
         proposal.target.keys[0].value = Value::text(format!("{}-{number}", self.batch));

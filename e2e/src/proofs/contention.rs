@@ -218,7 +218,7 @@ impl Bout {
     /// Waits for a time during which no change may become visible.
     async fn hold(&mut self, case: &Case, time: Duration) -> anyhow::Result<()> {
         tokio::time::sleep(time).await;
-        let seen = self.bench.look_at_target(case)?;
+        let seen = self.bench.check_locked_target(case)?;
         let is_untouched = seen.effects == 0 && seen.receipt.is_none();
         self.findings
             .check(is_untouched, case, "something was written past a lock", &seen);

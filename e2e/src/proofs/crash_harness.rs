@@ -177,7 +177,7 @@ impl CrashHarness {
     }
 
     pub(super) async fn look(&mut self, case: &Case) -> anyhow::Result<Seen> {
-        let target = self.look_at_target(case)?;
+        let target = self.check_locked_target(case)?;
         let record = self.record(&case.proposal).await?;
         let receipt = record.receipt.map(DsseEnvelope::try_from).transpose()?;
         let ledger_receipt = receipt.map(|e| String::from_utf8(e.payload)).transpose()?;
@@ -188,7 +188,7 @@ impl CrashHarness {
         })
     }
 
-    pub(super) fn look_at_target(&self, case: &Case) -> anyhow::Result<Target> {
+    pub(super) fn check_locked_target(&self, case: &Case) -> anyhow::Result<Target> {
         invoices::look(&self.checker, &case.invoice, &case.proposal, &case.name)
     }
 

@@ -113,7 +113,7 @@ async fn writebacks(hands: &StolenGateway, attempts: &mut Attempts, id: &str, si
         evidence: Some(signed.clone()),
         audit: b"{}".to_vec(),
     };
-    let filing = ledger::SubmitRequest {
+    let submission = ledger::SubmitRequest {
         records: vec![ledger::CallRecord {
             request_id: "0".repeat(32),
             traceparent: String::new(),
@@ -121,7 +121,7 @@ async fn writebacks(hands: &StolenGateway, attempts: &mut Attempts, id: &str, si
         }],
         known: None,
     };
-    let answer = call_with(&hands.ledger, &path("IntakeService/Submit"), filing).await;
+    let answer = call_with(&hands.ledger, &path("IntakeService/Submit"), submission).await;
     closed(attempts, "file a proposal past the reader", answer);
     let lease = ledger::LeaseJobsRequest {
         source_ids: vec!["billing_db".to_owned()],

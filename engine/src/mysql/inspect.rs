@@ -9,7 +9,7 @@ use std::time::Instant;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
-use synapsor_domain::writeback::{MYSQL_ROUTINES, MYSQL_TABLE_CATALOGUE};
+use synapsor_domain::writeback::{MYSQL_ROUTINES, MYSQL_TABLE_CATALOG};
 
 use super::closed_form;
 use super::column::{self, BINARY_COLLATION, ColumnType};
@@ -135,11 +135,11 @@ impl Shapes {
         table: &str,
     ) -> Result<Arc<Described>, MysqlStatementError> {
         let has_procedure = self
-            .has_catalog_procedure(session, schema, MYSQL_TABLE_CATALOGUE)
+            .has_catalog_procedure(session, schema, MYSQL_TABLE_CATALOG)
             .await?;
         let name = BindValue::Text(table.to_owned());
         let rows = if has_procedure {
-            let procedure = dialect::qualified(schema, MYSQL_TABLE_CATALOGUE);
+            let procedure = dialect::qualified(schema, MYSQL_TABLE_CATALOG);
             session.rows(&format!("CALL {procedure}(?)"), vec![name]).await?
         } else {
             let pair = [BindValue::Text(schema.to_owned()), name];

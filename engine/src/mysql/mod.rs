@@ -3,7 +3,7 @@
 //! are rejected. Neither server ends a transaction at every error, so every error closes its connection.
 
 pub mod account_powers;
-pub mod catalogue;
+pub mod catalog;
 pub mod check;
 pub mod closed_form;
 pub mod column;
@@ -107,7 +107,7 @@ impl MysqlEngine {
 
     /// Like [`Self::finish`], after a read of unchecked tables: a connection for writing is closed, since
     /// code behind them could have changed it.
-    fn finish_unjudged<T>(
+    fn finish_unverified<T>(
         &self,
         held: PooledConnection,
         result: Result<T, MysqlStatementError>,
@@ -218,9 +218,9 @@ impl Engine for MysqlEngine {
         self.finish(held, found)
     }
 
-    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
+    async fn catalog(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
         let mut held = self.take().await?;
-        let found = catalogue::catalogue(held.session(), &self.shapes, schema).await;
+        let found = catalog::catalog(held.session(), &self.shapes, schema).await;
         self.finish(held, found)
     }
 
@@ -239,14 +239,14 @@ impl Engine for MysqlEngine {
         let mut held = self.take().await?;
         let found = read::receipts(held.session(), &table, &id, &[]).await;
         let found = found.map(|found| found.receipt);
-        self.finish_unjudged(held, found)
+        self.finish_unverified(held, found)
     }
 
     async fn find_receipts(&self, ids: &[ProposalId]) -> Result<SourceReceipts, EngineError> {
         let (schema, table) = (self.pool.connector.receipt_schema()?, self.receipts()?);
         let mut held = self.take().await?;
         let found = read::receipts_of(held.session(), (&schema, &table), ids).await;
-        self.finish_unjudged(held, found)
+        self.finish_unverified(held, found)
     }
 
     async fn receipts_before(
@@ -257,14 +257,14 @@ impl Engine for MysqlEngine {
         let table = self.receipts()?;
         let mut held = self.take().await?;
         let found = read::receipts_before(held.session(), &table, before, rows_max).await;
-        self.finish_unjudged(held, found)
+        self.finish_unverified(held, found)
     }
 
     async fn find_switches(&self) -> Result<Vec<StoredReceipt>, EngineError> {
         let table = self.receipts()?;
         let mut held = self.take().await?;
         let found = read::receipts(held.session(), &table, FIRST_KEY, &[]).await;
-        self.finish_unjudged(held, found.map(|found| found.switches))
+        self.finish_unverified(held, found.map(|found| found.switches))
     }
 
     async fn receipts_since(
@@ -275,6 +275,6 @@ impl Engine for MysqlEngine {
         let table = self.receipts()?;
         let mut held = self.take().await?;
         let found = read::receipts_since(held.session(), &table, from.to_string(), rows_max).await;
-        self.finish_unjudged(held, found)
+        self.finish_unverified(held, found)
     }
 }

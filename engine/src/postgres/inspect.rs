@@ -424,7 +424,7 @@ pub async fn receipt_problems(
 }
 
 /// Lists every table and view of which this account can read a part.
-pub async fn catalogue(
+pub async fn catalog(
     lease: &mut PgPooledConnection,
     schema: Option<&str>,
 ) -> Result<SchemaCatalog, EngineError> {

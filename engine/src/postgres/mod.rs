@@ -199,9 +199,9 @@ impl Engine for PostgresEngine {
             .inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))
     }
 
-    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
+    async fn catalog(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
         self.read_only(|mut lease| async move {
-            let found = inspect::catalogue(&mut lease, schema).await?;
+            let found = inspect::catalog(&mut lease, schema).await?;
             Ok((lease, found))
         })
         .await

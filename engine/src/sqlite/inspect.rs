@@ -291,7 +291,7 @@ pub fn select_row_number(plan: &RowPlan, name: &str) -> String {
 }
 
 /// Lists every table and view of the file.
-pub fn catalogue(connection: &Connection, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
+pub fn catalog(connection: &Connection, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
     if let Some(schema) = schema {
         require_schema(schema)?;
     }

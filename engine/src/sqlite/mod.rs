@@ -142,9 +142,9 @@ impl Engine for SqliteEngine {
         .await
     }
 
-    async fn catalogue(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
+    async fn catalog(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
         let schema = schema.map(ToOwned::to_owned);
-        self.read_only(move |opened| inspect::catalogue(&opened.connection, schema.as_deref()))
+        self.read_only(move |opened| inspect::catalog(&opened.connection, schema.as_deref()))
             .await
     }
 

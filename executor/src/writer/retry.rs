@@ -117,25 +117,25 @@ mod tests {
     #[test]
     fn retry_budget_allows_five_transactions() {
         let now = Instant::now();
-        let mut patience = RetryBudget::begin(now);
-        let pauses: Vec<_> = std::iter::from_fn(|| patience.next(BackoffClass::Contention, now)).collect();
+        let mut budget = RetryBudget::begin(now);
+        let pauses: Vec<_> = std::iter::from_fn(|| budget.next(BackoffClass::Contention, now)).collect();
         assert_eq!(pauses.len(), 4, "{pauses:?}");
     }
 
     #[test]
     fn no_transaction_begins_after_thirty_seconds() {
         let now = Instant::now();
-        let mut patience = RetryBudget::begin(now);
-        assert!(patience.next(BackoffClass::Outage, now).is_some());
-        assert_eq!(patience.next(BackoffClass::Outage, now + TRY_FOR), None);
+        let mut budget = RetryBudget::begin(now);
+        assert!(budget.next(BackoffClass::Outage, now).is_some());
+        assert_eq!(budget.next(BackoffClass::Outage, now + TRY_FOR), None);
     }
 
     #[test]
     fn retries_outlast_a_short_outage() {
         for _ in 0..50 {
             let now = Instant::now();
-            let mut patience = RetryBudget::begin(now);
-            let waited: Duration = std::iter::from_fn(|| patience.next(BackoffClass::Outage, now)).sum();
+            let mut budget = RetryBudget::begin(now);
+            let waited: Duration = std::iter::from_fn(|| budget.next(BackoffClass::Outage, now)).sum();
             assert!(waited >= Duration::from_secs(7), "{waited:?}");
         }
     }
@@ -150,13 +150,13 @@ mod tests {
     #[test]
     fn in_doubt_retries_last_one_minute() {
         let mut now = Instant::now();
-        let mut patience = RetryBudget::begin(now);
+        let mut budget = RetryBudget::begin(now);
         for _ in 0..4 {
-            patience.next(BackoffClass::Outage, now);
+            budget.next(BackoffClass::Outage, now);
         }
-        assert!(patience.enter_in_doubt(now) && !patience.enter_in_doubt(now));
+        assert!(budget.enter_in_doubt(now) && !budget.enter_in_doubt(now));
         let mut tries = 0;
-        while let Some(pause) = patience.next(BackoffClass::Outage, now) {
+        while let Some(pause) = budget.next(BackoffClass::Outage, now) {
             assert!(pause <= Duration::from_secs(1));
             now += pause;
             tries += 1;

@@ -21,7 +21,7 @@ use super::attempt::{DryRuns, preview};
 use super::receipts::audit::{AuditPage, audit_receipts};
 use super::receipts::unproven::report_receipts;
 use super::stops::{freeze, reject};
-use crate::inspection::probe_writer;
+use crate::inspection::preflight_writer;
 
 /// Service of a writer.
 #[derive(Debug, Clone)]
@@ -48,14 +48,15 @@ impl WriterRpc {
         })
     }
 
-    async fn probed(&self, wanted: &str) -> Result<wire::PreflightWriteResponse, PublicError> {
+    async fn run_preflight(&self, wanted: &str) -> Result<wire::PreflightWriteResponse, PublicError> {
         if !wanted.is_empty() {
             self.writer.engine(wanted)?;
         }
         let databases = self.writer.core.databases();
         let wanted = databases.filter(|(source, _)| wanted.is_empty() || wanted == *source);
-        let found =
-            join_all(wanted.map(|(source, database)| probe_writer(database, source, &self.writer.contract)));
+        let found = join_all(
+            wanted.map(|(source, database)| preflight_writer(database, source, &self.writer.contract)),
+        );
         Ok(wire::PreflightWriteResponse {
             sources: found.await.into_iter().map(Into::into).collect(),
         })
@@ -217,7 +218,7 @@ impl WriterService for WriterRpc {
         &self,
         request: Request<wire::PreflightWriteRequest>,
     ) -> Result<Response<wire::PreflightWriteResponse>, Status> {
-        self.probed(&request.into_inner().source_id)
+        self.run_preflight(&request.into_inner().source_id)
             .await
             .map(Response::new)
             .map_err(|r| to_status(&r))

@@ -65,15 +65,15 @@ impl RequestLimiter {
     }
 
     fn request(&self, standing: &CallerQuota) -> Result<RequestPermits, Box<Response>> {
-        places(&standing.requests, &self.requests)
+        permits(&standing.requests, &self.requests)
     }
 
     fn stream(&self, standing: &CallerQuota) -> Result<RequestPermits, Box<Response>> {
-        places(&standing.streams, &self.streams)
+        permits(&standing.streams, &self.streams)
     }
 }
 
-fn places(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<RequestPermits, Box<Response>> {
+fn permits(own: &Arc<Semaphore>, of_all: &Arc<Semaphore>) -> Result<RequestPermits, Box<Response>> {
     let Ok(own) = own.clone().try_acquire_owned() else {
         return Err(Box::new(refused_for_now(HttpError::CallerBusy, 1)));
     };
@@ -109,8 +109,8 @@ pub(super) async fn admit(
     } else {
         admission.request(&standing)
     };
-    let mut places = match taken {
-        Ok(places) => places,
+    let mut permits = match taken {
+        Ok(permits) => permits,
         Err(response) => return *response,
     };
     let mut body = Bytes::new();
@@ -124,8 +124,8 @@ pub(super) async fn admit(
             return response;
         }
         if inspected.kind == MessageKind::Listen {
-            places = match admission.stream(&standing) {
-                Ok(places) => places,
+            permits = match admission.stream(&standing) {
+                Ok(permits) => permits,
                 Err(response) => return *response,
             };
         }
@@ -138,7 +138,7 @@ pub(super) async fn admit(
         return bad_message(&body, BadMessage::NotOfMcp);
     }
     if has_type(response.headers(), EVENT_STREAM) {
-        return guarded_body::hold(response, places);
+        return guarded_body::hold(response, permits);
     }
     response
 }

@@ -81,7 +81,7 @@ pub async fn serve<H: ServerHandler + Clone>(
         gate,
         sessions,
     };
-    let upkeep = MaintenanceTask {
+    let maintenance = MaintenanceTask {
         admission: stack.admission.clone(),
         sessions: stack.sessions.clone(),
         tokens,
@@ -109,7 +109,7 @@ pub async fn serve<H: ServerHandler + Clone>(
             stop.cancel();
         });
     }
-    background.spawn("reload and session cleanup", upkeep.keep(stop.clone()));
+    background.spawn("reload and session cleanup", maintenance.keep(stop.clone()));
     tokio::select! {
         () = connections::serve(listener, tls, routes, stop.clone()) => Ok(()),
         failure = background.failed(&stop) => Err(failure),

@@ -12,7 +12,7 @@ const PROPOSE_ALIAS: &str = "billing__propose_late_fee_waiver";
 const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#;
 
 async fn listed(raw: &mut Raw) -> Vec<Json> {
-    raw.say(LIST).await;
+    raw.send_line(LIST).await;
     let answer = raw.recv().await;
     answer["result"]["tools"].as_array().unwrap().clone()
 }

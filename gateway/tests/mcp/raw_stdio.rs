@@ -39,12 +39,12 @@ impl Raw {
             )
             .await;
         assert_eq!(hello["result"]["protocolVersion"], "2025-11-25", "{hello}");
-        raw.say(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+        raw.send_line(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
             .await;
         raw
     }
 
-    pub(crate) async fn say(&mut self, line: &str) {
+    pub(crate) async fn send_line(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
         input.write_all(line.as_bytes()).await.unwrap();
         input.write_all(b"\n").await.unwrap();
@@ -62,7 +62,7 @@ impl Raw {
     }
 
     pub(crate) async fn ask(&mut self, message: &Json) -> Json {
-        self.say(&message.to_string()).await;
+        self.send_line(&message.to_string()).await;
         self.recv().await
     }
 
@@ -72,7 +72,7 @@ impl Raw {
 
     /// Calls a tool with the exact text of the arguments.
     pub(crate) async fn call(&mut self, name: &str, arguments: &str) -> Json {
-        self.say(&format!(
+        self.send_line(&format!(
             r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{name}","arguments":{arguments}}}}}"#
         ))
         .await;

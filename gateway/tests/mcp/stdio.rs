@@ -101,7 +101,7 @@ async fn stdout_carries_only_protocol_and_bad_lines_get_errors() {
             -32_602,
         ),
     ] {
-        raw.say(line).await;
+        raw.send_line(line).await;
         let answer = raw.recv().await;
         assert_eq!(
             answer["error"]["code"],
@@ -220,12 +220,12 @@ async fn unknown_tool_is_sent_to_the_reader_and_fails_as_a_result() {
 async fn canceled_call_is_canceled_at_the_reader() {
     let world = GatewayFixture::start().await;
     let mut raw = Raw::open(world.gateway(&[])).await;
-    raw.say(&format!(
+    raw.send_line(&format!(
         r#"{{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{{"name":"{HOLD}"}}}}"#
     ))
     .await;
     world.reader.wait_for_held(1).await;
-    raw.say(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}"#)
+    raw.send_line(r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":9}}"#)
         .await;
     world.reader.wait_for_held(0).await;
 }
@@ -236,7 +236,7 @@ async fn rejects_calls_above_the_concurrency_limit_as_retryable() {
     let mut raw = Raw::open(world.gateway(&[])).await;
     for id in 100..228 {
         let params = format!(r#"{{"name":"{HOLD}"}}"#);
-        raw.say(&format!(
+        raw.send_line(&format!(
             r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#
         ))
         .await;

@@ -100,7 +100,7 @@ impl EventService for LedgerServices {
             .ledger
             .store
             .read(move |reader| {
-                let seqs = records::list_evidence(reader.conn(), &filter, page.before, page.look())?;
+                let seqs = records::list_evidence(reader.conn(), &filter, page.before, page.scan())?;
                 page.fill(
                     seqs,
                     |seq| *seq,
@@ -155,7 +155,7 @@ impl EventService for LedgerServices {
             .store
             .read(move |reader| {
                 let conn = reader.conn();
-                let seqs = records::list_receipts(conn, &proposal_id, outcome, page.before, page.look())?;
+                let seqs = records::list_receipts(conn, &proposal_id, outcome, page.before, page.scan())?;
                 let show = |seq: &u64| {
                     Ok::<_, StoreTxError>(sized(records::settle_body(conn, *seq)?.receipt.into()))
                 };

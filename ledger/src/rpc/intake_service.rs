@@ -32,12 +32,14 @@ impl IntakeService for LedgerServices {
             return Err(refuse(PublicError::new(ErrorCode::Malformed, text)));
         }
         caller.known = message.known.map_or(0, |known| known.size);
-        let filings = message.records.into_iter().map(filing).collect();
-        Ok(Response::new(response(self.ledger.file(&caller, filings).await)))
+        let submissions = message.records.into_iter().map(submission).collect();
+        Ok(Response::new(response(
+            self.ledger.file(&caller, submissions).await,
+        )))
     }
 }
 
-fn filing(message: wire::CallRecord) -> Result<CallRecord, PublicError> {
+fn submission(message: wire::CallRecord) -> Result<CallRecord, PublicError> {
     use wire::call_record::Record as Sent;
     let record = match message.record {
         Some(Sent::Read(read)) => CallRecordBody::Read {

@@ -43,7 +43,7 @@ impl Page {
     }
 
     /// Returns one row more than the page size, to detect whether the page is the last one.
-    pub(super) fn look(self) -> u32 {
+    pub(super) fn scan(self) -> u32 {
         self.size + 1
     }
 

@@ -39,7 +39,7 @@ impl ReviewService for LedgerServices {
             .ledger
             .store
             .read(move |reader| {
-                let rows = proposals::list(reader.conn(), &filter, page.before, page.look())?;
+                let rows = proposals::list(reader.conn(), &filter, page.before, page.scan())?;
                 let total = match page.before {
                     None => proposals::count(reader.conn(), &filter, COUNTED_MAX)?,
                     Some(_) => 0,
@@ -200,7 +200,7 @@ impl ReviewService for LedgerServices {
             .store
             .read(move |reader| {
                 let filter = (source.as_deref(), kind.map(ReceiptIncidentKind::as_str));
-                let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.look())?;
+                let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.scan())?;
                 let shown = |row: &IncidentRow| Ok::<_, StoreTxError>((incident(row), 256));
                 let filled = page.fill(rows, |row| row.position, shown)?;
                 Ok((receipts::open_count(reader.conn())?, filled))

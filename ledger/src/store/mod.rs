@@ -230,12 +230,12 @@ impl Store {
     }
 
     /// Runs `look` on one consistent state of the file, outside the writing thread.
-    pub(crate) async fn read<T, F>(&self, look: F) -> Result<T, StoreTxError>
+    pub(crate) async fn read<T, F>(&self, scan: F) -> Result<T, StoreTxError>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
-        self.readers.clone().read(look).await
+        self.readers.clone().read(scan).await
     }
 
     /// Registers a listener for batches that change proposals of these topics.

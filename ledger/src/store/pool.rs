@@ -48,21 +48,21 @@ impl ReadPool {
         })
     }
 
-    pub(crate) async fn read<T, F>(self: Arc<Self>, look: F) -> Result<T, StoreTxError>
+    pub(crate) async fn read<T, F>(self: Arc<Self>, scan: F) -> Result<T, StoreTxError>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         let this = self.clone();
         let _permit = self.permits.acquire().await.map_err(|_| StoreError::Closed)?;
-        tokio::task::spawn_blocking(move || this.read_now(look))
+        tokio::task::spawn_blocking(move || this.read_now(scan))
             .await
             .map_err(|_| StoreTxError::Store(StoreError::Failed("a reader task failed".to_owned())))?
     }
 
     fn read_now<T>(
         &self,
-        look: impl FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError>,
+        scan: impl FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError>,
     ) -> Result<T, StoreTxError> {
         self.file.still_there()?;
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -71,7 +71,7 @@ impl ReadPool {
             None => connection::open_reader(&self.path, self.read_as)?,
         };
         conn.execute_batch("BEGIN DEFERRED").map_err(StoreError::from)?;
-        let result = look(&ReadTransaction { conn: &conn });
+        let result = scan(&ReadTransaction { conn: &conn });
         // A connection that cannot end its transaction is dropped, not returned to the pool.
         if conn.execute_batch("COMMIT").is_ok() {
             self.idle

@@ -301,25 +301,25 @@ async fn writing_thread_reuses_verification_results() {
         crate::trust::Trust::current(&world.ledger.trust).unwrap(),
         world.now(),
     );
-    let (presented, judged_by) = (second.clone(), trust.clone());
+    let (presented, verified_by) = (second.clone(), trust.clone());
     let verdicts = world
         .ledger
         .store
-        .read(move |r| Verdicts::of(r, (ObjectKind::Decision, &presented), &judged_by, now))
+        .read(move |r| Verdicts::of(r, (ObjectKind::Decision, &presented), &verified_by, now))
         .await
         .unwrap();
     let (proposal, _, _) = draft.signed();
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust: &trust.file,
         now,
         proposal: verdicts.proposal.as_ref().unwrap(),
         proposal_digest: proposal.digest(ObjectKind::Proposal).unwrap(),
     };
-    assert_eq!(judge.proposal.id, id);
+    assert_eq!(verification.proposal.id, id);
     for known in [&first, &second] {
         let digest = known.digest(ObjectKind::Decision).unwrap();
         let unread = || -> Result<DsseEnvelope, StoreTxError> { panic!("read again") };
-        let verdict = verdicts.on_file(digest, unread, &judge).unwrap().unwrap();
+        let verdict = verdicts.on_file(digest, unread, &verification).unwrap().unwrap();
         assert_eq!(verdict.person(), "ann");
     }
     // A decision recorded in between is verified inside the batch, and a forged one never counts.
@@ -329,7 +329,9 @@ async fn writing_thread_reuses_verification_results() {
         NOBODY_KEY,
     );
     let digest = third.digest(ObjectKind::Decision).unwrap();
-    let verdict = verdicts.on_file(digest, || Ok(third.clone()), &judge).unwrap();
+    let verdict = verdicts
+        .on_file(digest, || Ok(third.clone()), &verification)
+        .unwrap();
     assert_eq!(verdict.unwrap_err().rule, ApprovalRule::Key);
     // A copy of a valid payload with another signature has the same digest and a different verification result.
     let mut copy = first.clone();

@@ -266,7 +266,7 @@ async fn reads_and_refused_calls_are_recorded() {
 #[tokio::test]
 async fn submissions_of_one_request_succeed_or_fail_separately() {
     let world = TestLedger::new();
-    let filing = |request_id: &str, record| CallRecord {
+    let submission = |request_id: &str, record| CallRecord {
         request_id: request_id.to_owned(),
         trace_id: Some(request_id.repeat(32)),
         record,
@@ -280,19 +280,19 @@ async fn submissions_of_one_request_succeed_or_fail_separately() {
     };
     let evidence = world.draft("0").evidence;
     let (first, same) = (world.draft("0"), world.draft("0"));
-    let filings = vec![
-        Ok(filing("a", proposal(&first))),
-        Ok(filing("b", forged)),
+    let submissions = vec![
+        Ok(submission("a", proposal(&first))),
+        Ok(submission("b", forged)),
         Err(PublicError::new(ErrorCode::Malformed, "unreadable")),
-        Ok(filing("c", proposal(&same))),
-        Ok(filing(
+        Ok(submission("c", proposal(&same))),
+        Ok(submission(
             "d",
             CallRecordBody::Refusal {
                 audit: audit(&evidence, None),
             },
         )),
     ];
-    let outcomes = world.ledger.file(&caller(READER), filings).await;
+    let outcomes = world.ledger.file(&caller(READER), submissions).await;
     let results: Vec<_> = outcomes
         .into_iter()
         .map(|outcome| outcome.map(|c| c.value.map(|filed| filed.repeated)).map_err(code))

@@ -2,7 +2,7 @@
 //! field is an error.
 
 mod log;
-mod probe;
+mod preflight;
 mod signed;
 mod states;
 mod token_policy;

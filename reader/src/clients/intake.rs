@@ -174,10 +174,10 @@ impl IntakeClient {
     /// `LEDGER_UNAVAILABLE` if the ledger does not answer or fails verification.
     pub async fn refresh_checkpoint(&self, trust: &TrustFile) -> Result<(), PublicError> {
         let _turn = self.looking.lock().await;
-        self.look_once(trust).await
+        self.refresh_once(trust).await
     }
 
-    async fn look_once(&self, trust: &TrustFile) -> Result<(), PublicError> {
+    async fn refresh_once(&self, trust: &TrustFile) -> Result<(), PublicError> {
         for _ in 0..REFRESH_ATTEMPTS_MAX {
             let before = self.pinned.seen();
             let request = wire::GetCheckpointRequest {
@@ -223,7 +223,7 @@ impl IntakeClient {
         if let CheckpointStatus::Unproven { size } = followed {
             let _turn = self.looking.lock().await;
             if self.pinned.seen().size < size {
-                self.look_once(trust).await?;
+                self.refresh_once(trust).await?;
             }
         }
         let kept = self.pinned.keep().await;

@@ -14,7 +14,7 @@ use crate::inspect::{InspectFilter, inspect};
 use crate::role::ReaderRole;
 use synapsor_source::Engine;
 use synapsor_source::error::source_refusal;
-use synapsor_source::probe;
+use synapsor_source::preflight;
 
 /// Bytes reserved for the message around the inspection.
 const FRAME_BYTES: usize = 1024;
@@ -61,14 +61,14 @@ impl SchemaRpc {
         Ok(wire::InspectResponse { inspection_json })
     }
 
-    async fn probed(&self, wanted: &str) -> Result<wire::PreflightReadResponse, PublicError> {
+    async fn run_preflight(&self, wanted: &str) -> Result<wire::PreflightReadResponse, PublicError> {
         if !wanted.is_empty() {
             self.engine(wanted)?;
         }
         let mut sources = Vec::new();
         for (source, engine) in &self.reader.engines {
             if wanted.is_empty() || wanted == source {
-                let found = probe::reader(engine.as_ref(), source, &self.reader.contract).await;
+                let found = preflight::reader(engine.as_ref(), source, &self.reader.contract).await;
                 sources.push(found.into());
             }
         }
@@ -92,7 +92,7 @@ impl SchemaService for SchemaRpc {
         &self,
         request: Request<wire::PreflightReadRequest>,
     ) -> Result<Response<wire::PreflightReadResponse>, Status> {
-        self.probed(&request.into_inner().source_id)
+        self.run_preflight(&request.into_inner().source_id)
             .await
             .map(Response::new)
             .map_err(|r| to_status(&r))

@@ -1,4 +1,4 @@
-//! Behaviours of the check for the newest known receipts: a database that lost one is not written.
+//! Behaviors of the check for the newest known receipts: a database that lost one is not written.
 
 use synapsor_domain::approval::{
     ReceiptAction, ReceiptOrder, SignerInfo, VerifiedReceiptOrder, verify_receipt_order_at,
@@ -8,7 +8,7 @@ use synapsor_domain::trust::{DeploymentEnvironment, Position, TrustFile};
 use synapsor_domain::writeback::{Receipt, ReceiptOutcome, ReceiptRef};
 use synapsor_source::StoredReceipt;
 
-use super::behaviours::{AT, Db, Fixture, begin, commit, proposal_id};
+use super::behaviors::{AT, Db, Fixture, begin, commit, proposal_id};
 use crate::known_receipts::{KnownReceipt, KnownReceipts};
 
 const SOURCE: &str = "main";

@@ -7,8 +7,8 @@
     reason = "environment variables name the servers, and skipped tests are reported on stderr"
 )]
 
-mod behaviours;
-mod looking;
+mod behaviors;
+mod checking;
 mod lost_receipts;
 mod mysql;
 mod mysql_preconditions;
@@ -30,13 +30,13 @@ mod traps;
 mod values;
 mod writing;
 
-use behaviours::{ALL, Db, Fixture};
-use published::BehaviourResult;
+use behaviors::{ALL, Db, Fixture};
+use published::BehaviorResult;
 use servers::{
     MARIADB, MARIADB_118, MYSQL, POSTGRES, POSTGRES_13, POSTGRES_14, POSTGRES_17, POSTGRES_18, ServerVersion,
 };
 
-/// Maximum number of concurrent behaviours.
+/// Maximum number of concurrent behaviors.
 const PARALLEL: usize = 8;
 
 async fn run_all(label: &'static str, fresh: impl Fn() -> Db) {
@@ -44,26 +44,26 @@ async fn run_all(label: &'static str, fresh: impl Fn() -> Db) {
     for group in ALL.chunks(PARALLEL) {
         let running: Vec<_> = group
             .iter()
-            .map(|(_, behaviour)| tokio::spawn(published::observed(behaviour(fresh()))))
+            .map(|(_, behavior)| tokio::spawn(published::observed(behavior(fresh()))))
             .collect();
         for task in running {
             results.push(match task.await {
-                Ok(None) => BehaviourResult::Holds,
-                Ok(Some(reason)) => BehaviourResult::NotApplicable(reason),
-                Err(_) => BehaviourResult::Fails,
+                Ok(None) => BehaviorResult::Holds,
+                Ok(Some(reason)) => BehaviorResult::NotApplicable(reason),
+                Err(_) => BehaviorResult::Fails,
             });
         }
     }
     let names = ALL.iter().map(|(name, _)| *name).zip(&results);
     let failed: Vec<_> = names
-        .filter(|(_, result)| **result == BehaviourResult::Fails)
+        .filter(|(_, result)| **result == BehaviorResult::Fails)
         .map(|(name, _)| name)
         .collect();
     let database = fresh();
     database.set_up(Fixture::Invoices);
     let product = database.reader().product().await.unwrap();
     let is_current = published::record(label, &product, results);
-    assert!(failed.is_empty(), "failed behaviours: {failed:#?}");
+    assert!(failed.is_empty(), "failed behaviors: {failed:#?}");
     assert!(
         is_current,
         "docs/engine-conformance.md did not match the results and has been rewritten; commit it"
@@ -128,7 +128,7 @@ async fn mariadb_11_8_conforms() {
 }
 
 #[test]
-fn behaviour_names_are_unique() {
+fn behavior_names_are_unique() {
     let mut names: Vec<_> = ALL.iter().map(|(name, _)| name).collect();
     names.sort_unstable();
     names.dedup();

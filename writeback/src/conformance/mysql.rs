@@ -1,4 +1,4 @@
-//! The harness of MySQL and MariaDB: a separate database for each behaviour, and two accounts with exactly
+//! The harness of MySQL and MariaDB: a separate database for each behavior, and two accounts with exactly
 //! the rights that the product prints.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_engine::{Access, Credential, EngineConfig, EngineLimits};
 use synapsor_source::ReceiptTable;
 
-use super::behaviours::{Account, Db, Fixture, Sample, TestDatabase, dec, float, handing_over, sample};
+use super::behaviors::{Account, Db, Fixture, Sample, TestDatabase, dec, float, handing_over, sample};
 use super::servers::ServerVersion;
 
 /// The password of every account that the tests create.
@@ -648,7 +648,7 @@ pub(crate) fn owner(url: &str, sql: &str) {
     });
 }
 
-/// Runs client work on its own thread, so that a behaviour on a runtime can wait for it.
+/// Runs client work on its own thread, so that a behavior on a runtime can wait for it.
 pub(crate) fn blocking<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
     let run = move || {
         let runtime = tokio::runtime::Builder::new_current_thread()

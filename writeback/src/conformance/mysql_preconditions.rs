@@ -11,10 +11,10 @@ use synapsor_domain::writeback::{RECEIPT_TABLE, mysql_procedures_ddl, receipt_ta
 use synapsor_engine::Access;
 use synapsor_source::{PreflightTarget, StoredReceipt};
 
-use crate::transaction::{LookTarget, RecordError, Transaction};
-use crate::violation::LookError;
+use crate::transaction::{CheckTarget, RecordError, Transaction};
+use crate::violation::CheckError;
 
-use super::behaviours::{AT, Account, Db, TestDatabase as _, change, int, invoice, receipt};
+use super::behaviors::{AT, Account, Db, TestDatabase as _, change, int, invoice, receipt};
 use super::mysql::{self, MysqlDatabase, PASSWORD, blocking, connect, owner};
 use super::preconditions::{Case, CaseKind, cases};
 use super::servers::{MARIADB, MARIADB_118, MYSQL, ServerVersion};
@@ -173,9 +173,9 @@ impl Owned {
         assert_eq!(found.len(), 1);
         let found = transaction.find_receipt(&receipt.proposal_id).await;
         assert_eq!(found.map_err(|e| e.detail)?, None);
-        let target = Some(LookTarget { plan: &plan, allowed });
-        let looked = transaction.first_look(target).await;
-        looked.map_err(shown)?;
+        let target = Some(CheckTarget { plan: &plan, allowed });
+        let checked = transaction.first_check(target).await;
+        checked.map_err(shown)?;
         meanwhile();
         let fee = [int("fee", 0)];
         let matched = transaction.update(&plan, change(&fee, None)).await;
@@ -192,8 +192,8 @@ impl Owned {
             RecordError::Exists => "exists".to_owned(),
             RecordError::Engine(error) => error.detail,
         })?;
-        let looked = transaction.last_look(target, &receipt).await.map_err(shown)?;
-        if looked != rows {
+        let checked = transaction.last_check(target, &receipt).await.map_err(shown)?;
+        if checked != rows {
             return Err("the row differs from the checked one".to_owned());
         }
         Ok(())
@@ -224,13 +224,13 @@ fn acknowledged(shape: &TableSchema, writes: &[(&str, u32)]) -> Acknowledged {
             writes: writes.clone(),
         })
         .collect();
-    Acknowledged::judge(&shape.foreign_code, &entries).unwrap()
+    Acknowledged::acknowledge(&shape.foreign_code, &entries).unwrap()
 }
 
-fn shown(error: LookError) -> String {
+fn shown(error: CheckError) -> String {
     match error {
-        LookError::Engine(error) => error.detail,
-        LookError::Violation(violation) => format!("{}: {}", violation.kind.code(), violation.detail),
+        CheckError::Engine(error) => error.detail,
+        CheckError::Violation(violation) => format!("{}: {}", violation.kind.code(), violation.detail),
     }
 }
 
@@ -339,7 +339,7 @@ async fn admits_harmless_definitions() {
             owned.reset();
             assert!(owned.as_owner(&case.sql), "{}", case.name);
             let shape = owned.shape().await;
-            let Ok(allowed) = Acknowledged::judge(&shape.foreign_code, &[]) else {
+            let Ok(allowed) = Acknowledged::acknowledge(&shape.foreign_code, &[]) else {
                 wrong.push((case.name, Err("not admitted".to_owned()), owned.state()));
                 continue;
             };
@@ -466,12 +466,12 @@ async fn code_during_a_read_ends_connection_and_attempt() {
             owned.haunt("invoices");
             transaction.reread(&plan).await.unwrap();
             assert_ne!(owned.db.text(CALLS), "0");
-            let target = LookTarget {
+            let target = CheckTarget {
                 plan: &plan,
                 allowed: &nobody,
             };
-            let looked = transaction.first_look(has_target.then_some(target)).await;
-            let error = shown(looked.unwrap_err());
+            let checked = transaction.first_check(has_target.then_some(target)).await;
+            let error = shown(checked.unwrap_err());
             assert!(error.starts_with("refused:schema_drift"), "{error}");
             transaction.roll_back().await;
             owned.restore("invoices");
@@ -520,23 +520,23 @@ async fn conflict_commits_only_its_receipt() {
                    BEGIN {more} CALL synapsor_table_catalogue_body(wanted); END;"
             ));
             let (plan, receipt) = (invoice(&owned.db), receipt(1, AT));
-            let target = Some(LookTarget {
+            let target = Some(CheckTarget {
                 plan: &plan,
                 allowed: &allowed,
             });
             let mut transaction = owned.writer.begin().await.unwrap().transaction;
             transaction.lock(&plan).await.unwrap();
-            transaction.first_look(target).await.unwrap();
+            transaction.first_check(target).await.unwrap();
             transaction.insert_receipt(&receipt).await.unwrap();
-            let looked = transaction.last_look(target, &receipt).await.map_err(shown);
-            match looked {
+            let checked = transaction.last_check(target, &receipt).await.map_err(shown);
+            match checked {
                 Ok(_) => transaction.commit().await.unwrap(),
                 Err(ref error) => {
                     assert!(error.starts_with("refused:rows_elsewhere"), "{error}");
                     transaction.roll_back().await;
                 }
             }
-            assert_eq!(looked.is_ok(), is_fine);
+            assert_eq!(checked.is_ok(), is_fine);
             assert_eq!(owned.db.text("SELECT count(*) FROM journal"), "0");
         }
     }
@@ -678,11 +678,11 @@ async fn account_above_the_checks_is_named() {
             let writer = owned.db.engine(Access::Write, None);
             let mut transaction = writer.begin().await.unwrap().transaction;
             let (plan, allowed) = (invoice(&owned.db), Acknowledged::default());
-            let target = LookTarget {
+            let target = CheckTarget {
                 plan: &plan,
                 allowed: &allowed,
             };
-            transaction.first_look(Some(target)).await.unwrap();
+            transaction.first_check(Some(target)).await.unwrap();
             let powers = transaction.account_powers().to_vec();
             transaction.roll_back().await;
             let is_found = |power: &str| powers.iter().any(|found| found.starts_with(power));

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use crate::transaction::RecordError;
 use crate::transaction::Transaction;
-use crate::violation::LookError;
+use crate::violation::CheckError;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_engine::Access;
 use synapsor_source::EngineErrorKind;
 use synapsor_source::{PreflightTarget, RowPlan};
 
-use super::behaviours::{
+use super::behaviors::{
     AT, Account, Db, Fixture, begin, change, dec, int, invoice, plan, receipt, record, text, update,
 };
 use super::mysql::{self, Holder, MysqlDatabase};
@@ -404,8 +404,8 @@ async fn hidden_triggers_count_as_unobservable() {
         let unseen = db.writer().table_schema(&db.schema(), "invoices").await.unwrap();
         assert_eq!(unseen.traits, ["unobservable_triggers"]);
         let mut transaction = begin(&db).await.transaction;
-        let looked = transaction.first_look(None).await;
-        assert!(matches!(looked, Err(LookError::Violation(_))), "{looked:?}");
+        let checked = transaction.first_check(None).await;
+        assert!(matches!(checked, Err(CheckError::Violation(_))), "{checked:?}");
         transaction.roll_back().await;
         assert!(!db.writer().receipt_problems().await.unwrap().is_empty());
     }

@@ -1,4 +1,4 @@
-//! The harness of PostgreSQL: a separate database, reader and writer for every behaviour, with exactly the
+//! The harness of PostgreSQL: a separate database, reader and writer for every behavior, with exactly the
 //! rights that the product prints.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
@@ -15,9 +15,7 @@ use synapsor_domain::writeback::{GrantPlan, GrantTarget, RECEIPT_TABLE, grants, 
 use synapsor_engine::{Access, Credential, EngineConfig, EngineLimits};
 use synapsor_source::ReceiptTable;
 
-use super::behaviours::{
-    Account, Db, Fixture, Sample, TestDatabase, dec, exact, float, handing_over, sample,
-};
+use super::behaviors::{Account, Db, Fixture, Sample, TestDatabase, dec, exact, float, handing_over, sample};
 use super::servers::ServerVersion;
 
 /// Creates a new, empty database.

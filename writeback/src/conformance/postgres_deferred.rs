@@ -2,7 +2,7 @@
 
 use synapsor_domain::foreign_code::CodeForm;
 
-use super::behaviours::{AT, receipt};
+use super::behaviors::{AT, receipt};
 use super::postgres_preconditions::Owned;
 use super::servers::{POSTGRES, ServerVersion, on_every_postgres};
 
@@ -26,8 +26,8 @@ async fn deferred_work_is_checked_before_commit() {
         // The server's own check of the key fails here, and never inside COMMIT, where the result would be in
         // doubt.
         let steps = owned.steps(&mut *transaction, receipt(1, AT), &allowed, || {});
-        let looked = steps.await;
-        assert_eq!(looked.is_ok(), is_known, "{line}: {looked:?}");
+        let checked = steps.await;
+        assert_eq!(checked.is_ok(), is_known, "{line}: {checked:?}");
         transaction.roll_back().await;
     }
 }

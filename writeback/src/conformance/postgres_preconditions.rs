@@ -11,10 +11,10 @@ use synapsor_domain::writeback::receipt_table_ddl;
 use synapsor_engine::Access;
 use synapsor_source::StoredReceipt;
 
-use crate::transaction::{CommitError, LookTarget, RecordError, Transaction};
-use crate::violation::{LookError, ViolationKind};
+use crate::transaction::{CheckTarget, CommitError, RecordError, Transaction};
+use crate::violation::{CheckError, ViolationKind};
 
-use super::behaviours::{AT, Account, Db, TestDatabase as _, change, int, invoice, receipt};
+use super::behaviors::{AT, Account, Db, TestDatabase as _, change, int, invoice, receipt};
 use super::postgres::{PostgresDatabase, database};
 use super::preconditions::{Case, CaseKind, cases};
 use super::servers::{POSTGRES, ServerVersion, on_every_postgres};
@@ -117,9 +117,9 @@ impl Owned {
         let plan = invoice(&self.db);
         let found = transaction.lock(&plan).await.map_err(|e| e.detail)?;
         assert_eq!(found.len(), 1);
-        let look = LookTarget { plan: &plan, allowed };
-        let looked = transaction.first_look(Some(look)).await;
-        looked.map_err(|error| shown(&error))?;
+        let check = CheckTarget { plan: &plan, allowed };
+        let checked = transaction.first_check(Some(check)).await;
+        checked.map_err(|error| shown(&error))?;
         meanwhile();
         let fee = [int("fee", i128::from(0))];
         let matched = transaction
@@ -138,8 +138,8 @@ impl Owned {
             RecordError::Exists => "exists".to_owned(),
             RecordError::Engine(error) => error.detail,
         })?;
-        let looked = transaction.last_look(Some(look), &receipt).await;
-        if looked.map_err(|error| shown(&error))? != rows {
+        let checked = transaction.last_check(Some(check), &receipt).await;
+        if checked.map_err(|error| shown(&error))? != rows {
             return Err("refused:read_back".to_owned());
         }
         Ok(())
@@ -166,14 +166,14 @@ impl Owned {
                     .collect(),
             })
             .collect();
-        Acknowledged::judge(&shape.foreign_code, &entries).unwrap()
+        Acknowledged::acknowledge(&shape.foreign_code, &entries).unwrap()
     }
 }
 
-fn shown(error: &LookError) -> String {
+fn shown(error: &CheckError) -> String {
     match error {
-        LookError::Engine(error) => error.detail.clone(),
-        LookError::Violation(violation) => format!("{}: {}", violation.kind.code(), violation.detail),
+        CheckError::Engine(error) => error.detail.clone(),
+        CheckError::Violation(violation) => format!("{}: {}", violation.kind.code(), violation.detail),
     }
 }
 
@@ -348,11 +348,11 @@ async fn account_above_the_checks_is_named() {
     let powers = async || {
         let mut transaction = owned.db.writer().begin().await.unwrap().transaction;
         let plan = invoice(&owned.db);
-        let look = LookTarget {
+        let check = CheckTarget {
             plan: &plan,
             allowed: &Acknowledged::default(),
         };
-        transaction.first_look(Some(look)).await.unwrap();
+        transaction.first_check(Some(check)).await.unwrap();
         let powers = transaction.account_powers().to_vec();
         transaction.roll_back().await;
         powers

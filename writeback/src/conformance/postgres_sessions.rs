@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use synapsor_domain::foreign_code::Acknowledged;
 
-use super::behaviours::{
+use super::behaviors::{
     AT, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, commit, int, invoice, plan,
     receipt, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::servers::POSTGRES;
-use crate::transaction::{LookTarget, Transaction};
-use crate::violation::{LookError, ViolationKind};
+use crate::transaction::{CheckTarget, Transaction};
+use crate::violation::{CheckError, ViolationKind};
 
 const FEE: &str = "SELECT fee FROM invoices WHERE id = 'INV-1'";
 
@@ -64,13 +64,13 @@ async fn rejects_a_trigger_that_replaces_prepared_statements() {
     postgres.execute(&format!("{REPLACING}; {TRIGGER}; {ON}"));
     let (mut transaction, allowed) = updated(&db).await;
     let (plan, receipt) = (invoice(&db), receipt(1, AT));
-    let look = LookTarget {
+    let check = CheckTarget {
         plan: &plan,
         allowed: &allowed,
     };
-    let looked = transaction.last_look(Some(look), &receipt).await;
-    let Err(LookError::Violation(violation)) = looked else {
-        panic!("{looked:?}");
+    let checked = transaction.last_check(Some(check), &receipt).await;
+    let Err(CheckError::Violation(violation)) = checked else {
+        panic!("{checked:?}");
     };
     assert_eq!(violation.kind, ViolationKind::SettingChanged);
     assert_eq!(db.text(FEE), "5500");
@@ -82,14 +82,14 @@ async fn statements_replaced_in_the_last_check_commit_nothing() {
     postgres.execute(&format!("{REPLACING}; {POLICY}"));
     let (mut transaction, allowed) = updated(&db).await;
     let (plan, receipt) = (invoice(&db), receipt(1, AT));
-    let look = LookTarget {
+    let check = CheckTarget {
         plan: &plan,
         allowed: &allowed,
     };
     // The policy runs when the row is read again, after the count of statements.
     postgres.alter(ON);
-    let looked = transaction.last_look(Some(look), &receipt).await;
-    assert_eq!(looked.unwrap().len(), 1);
+    let checked = transaction.last_check(Some(check), &receipt).await;
+    assert_eq!(checked.unwrap().len(), 1);
     assert!(transaction.commit().await.is_err());
     assert_eq!(db.text(FEE), "5500");
 }
@@ -102,11 +102,11 @@ async fn connection_with_replaced_statements_is_not_reused() {
     let mut transaction = writer.begin().await.unwrap().transaction;
     let plan = invoice(&db);
     let allowed = all_code(transaction.as_mut(), &plan).await;
-    let look = LookTarget {
+    let check = CheckTarget {
         plan: &plan,
         allowed: &allowed,
     };
-    transaction.first_look(Some(look)).await.unwrap();
+    transaction.first_check(Some(check)).await.unwrap();
     postgres.alter(ON);
     assert_eq!(transaction.lock(&plan).await.unwrap().len(), 1);
     transaction.roll_back().await;

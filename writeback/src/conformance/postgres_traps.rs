@@ -9,15 +9,15 @@ use synapsor_engine::Access;
 use synapsor_source::error::EngineErrorKind;
 use synapsor_source::{Finding, PreflightTarget};
 
-use super::behaviours::{
+use super::behaviors::{
     AT, Account, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, int, invoice, receipt,
     record, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
 use super::proxy::Rewriting;
 use super::servers::POSTGRES;
-use crate::transaction::LookTarget;
-use crate::violation::{LookError, ViolationKind};
+use crate::transaction::CheckTarget;
+use crate::violation::{CheckError, ViolationKind};
 
 /// Creates a database with invoices, if there is a server; `postgres_15_conforms` reports a missing one.
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
@@ -63,7 +63,7 @@ async fn missing_right_is_reported_with_its_grant() {
         .find(|f| f.code == ErrorCode::GrantMissing)
         .unwrap();
     assert_eq!(missing.fix.as_deref(), Some(grant.as_str()));
-    assert!(findings.iter().any(|f| f.code == ErrorCode::ProbeFailed));
+    assert!(findings.iter().any(|f| f.code == ErrorCode::PreflightFailed));
     postgres.alter(&grant);
     assert!(
         !found(&db)
@@ -139,13 +139,13 @@ async fn new_deferred_trigger_is_detected_before_commit() {
     let receipt = receipt(1, AT);
     transaction.insert_receipt(&receipt).await.unwrap();
     let plan = invoice(&db);
-    let look = LookTarget {
+    let check = CheckTarget {
         plan: &plan,
         allowed: &allowed,
     };
-    let looked = transaction.last_look(Some(look), &receipt).await;
-    let Err(LookError::Violation(violation)) = looked else {
-        panic!("{looked:?}");
+    let checked = transaction.last_check(Some(check), &receipt).await;
+    let Err(CheckError::Violation(violation)) = checked else {
+        panic!("{checked:?}");
     };
     assert_eq!(violation.kind, ViolationKind::TargetChanged);
 }
@@ -181,13 +181,13 @@ async fn policy_write_during_the_lock_is_detected_before_update() {
     assert_eq!(transaction.lock(&invoice(&db)).await.unwrap().len(), 1);
     let plan = invoice(&db);
     let allowed = all_code(transaction.as_mut(), &plan).await;
-    let look = LookTarget {
+    let check = CheckTarget {
         plan: &plan,
         allowed: &allowed,
     };
-    let looked = transaction.first_look(Some(look)).await;
-    let Err(LookError::Violation(violation)) = looked else {
-        panic!("{looked:?}");
+    let checked = transaction.first_check(Some(check)).await;
+    let Err(CheckError::Violation(violation)) = checked else {
+        panic!("{checked:?}");
     };
     assert_eq!(violation.kind, ViolationKind::LockElsewhere);
 }
@@ -303,11 +303,11 @@ async fn replaced_connection_writes_nothing() {
     let receipt = receipt(1, AT);
     transaction.insert_receipt(&receipt).await.unwrap();
     proxy.rewrites(true);
-    let look = LookTarget {
+    let check = CheckTarget {
         plan: &plan,
         allowed: &allowed,
     };
-    assert!(transaction.last_look(Some(look), &receipt).await.is_err());
+    assert!(transaction.last_check(Some(check), &receipt).await.is_err());
     drop(transaction);
     assert_eq!(db.text("SELECT fee FROM invoices WHERE id = 'INV-1'"), "5500");
 }

@@ -7,8 +7,8 @@ use proptest::test_runner::{Config, TestRunner};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
-use super::behaviours::Account;
-use super::behaviours::{Db, change, plan};
+use super::behaviors::Account;
+use super::behaviors::{Db, change, plan};
 use super::servers::{MARIADB, MYSQL, POSTGRES};
 use super::{mysql, postgres, sqlite};
 

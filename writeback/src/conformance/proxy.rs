@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Maximum size of a client message in bytes; statements of the behaviours are shorter.
+/// Maximum size of a client message in bytes; statements of the behaviors are shorter.
 const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// A proxy that replaces text in client messages by text of the same length, only while it is enabled.

@@ -1,4 +1,4 @@
-//! Publishes what each behaviour gave on each server. The page is written from the results of runs: a table for the
+//! Publishes what each behavior gave on each server. The page is written from the results of runs: a table for the
 //! servers of `make test`, and one for the further servers of `make prove`, which a run without them leaves as it is.
 
 use std::cell::Cell;
@@ -7,15 +7,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::behaviours::ALL;
+use super::behaviors::ALL;
 use super::servers::{self, did_not_run};
 
 /// Column of the engine without a server.
 pub(super) const SQLITE: &str = "SQLite";
 const INTRODUCTION: &str = "# Engine conformance
 
-Behaviours, each run against a real database of every listed version. `yes`: it holds. `no`: it does not. A number: the
-behaviour is not applicable, for the reason below the table. The conformance tests in `writeback/src/conformance` write
+Behaviors, each run against a real database of every listed version. `yes`: it holds. `no`: it does not. A number: the
+behavior is not applicable, for the reason below the table. The conformance tests in `writeback/src/conformance` write
 each table from the results of their servers.
 ";
 /// Titles of the tables, with whether their servers run in every run and the command that runs them.
@@ -44,9 +44,9 @@ const SUPPORTED: [&str; 16] = [
     "MariaDB 11.8",
 ];
 
-/// Result of one behaviour on one engine.
+/// Result of one behavior on one engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BehaviourResult {
+pub(super) enum BehaviorResult {
     Holds,
     Fails,
     NotApplicable(&'static str),
@@ -57,18 +57,18 @@ tokio::task_local! {
 }
 
 /// Results of the versions that ran in this process, in the order of [`ALL`].
-static RESULTS: Mutex<BTreeMap<&str, Vec<BehaviourResult>>> = Mutex::new(BTreeMap::new());
+static RESULTS: Mutex<BTreeMap<&str, Vec<BehaviorResult>>> = Mutex::new(BTreeMap::new());
 
-/// Marks the running behaviour as not applicable to its engine.
+/// Marks the running behavior as not applicable to its engine.
 pub(super) fn not_applicable(reason: &'static str) {
     let _ = REASON.try_with(|cell| cell.set(Some(reason)));
 }
 
-/// Runs one behaviour; returns why it did not apply, if it did not.
-pub(super) async fn observed(behaviour: impl Future<Output = ()>) -> Option<&'static str> {
+/// Runs one behavior; returns why it did not apply, if it did not.
+pub(super) async fn observed(behavior: impl Future<Output = ()>) -> Option<&'static str> {
     REASON
         .scope(Cell::new(None), async {
-            behaviour.await;
+            behavior.await;
             REASON.with(Cell::get)
         })
         .await
@@ -77,7 +77,7 @@ pub(super) async fn observed(behaviour: impl Future<Output = ()>) -> Option<&'st
 /// Adds the results of a version; a product of another version is not published. Returns whether the page matches, which
 /// is known for each table when all of its versions have results; a page that does not match is rewritten.
 #[must_use]
-pub(super) fn record(label: &'static str, product: &str, results: Vec<BehaviourResult>) -> bool {
+pub(super) fn record(label: &'static str, product: &str, results: Vec<BehaviorResult>) -> bool {
     if !is_of(label, product) {
         did_not_run(&format!(
             "the column `{label}` of docs/engine-conformance.md: the server is {product}"
@@ -102,7 +102,7 @@ fn is_of(label: &str, product: &str) -> bool {
 }
 
 /// Returns the page, with the tables of a found page where results are missing.
-fn rendered(found: &str, results: &BTreeMap<&str, Vec<BehaviourResult>>) -> String {
+fn rendered(found: &str, results: &BTreeMap<&str, Vec<BehaviorResult>>) -> String {
     let mut page = INTRODUCTION.to_owned();
     let mut versions = String::from("| version | runs in |\n|---|---|\n");
     let mut ran_in = BTreeMap::new();
@@ -144,14 +144,14 @@ fn section<'a>(page: &'a str, title: &str) -> &'a str {
 
 /// Returns the versions that a table has results of.
 fn columns_of(table: &str) -> impl Iterator<Item = &str> {
-    let head = table.lines().find(|line| line.starts_with("| behaviour |"));
+    let head = table.lines().find(|line| line.starts_with("| behavior |"));
     head.into_iter()
         .flat_map(|head| head.split('|').skip(2).map(str::trim))
 }
 
-fn table(columns: &[&str], results: &BTreeMap<&str, Vec<BehaviourResult>>) -> String {
+fn table(columns: &[&str], results: &BTreeMap<&str, Vec<BehaviorResult>>) -> String {
     let mut text = format!(
-        "{} behaviours.\n\n| behaviour | {} |\n|---|{}\n",
+        "{} behaviors.\n\n| behavior | {} |\n|---|{}\n",
         ALL.len(),
         columns.join(" | "),
         "---|".repeat(columns.len())
@@ -161,9 +161,9 @@ fn table(columns: &[&str], results: &BTreeMap<&str, Vec<BehaviourResult>>) -> St
         write!(text, "| {name} |").unwrap();
         for column in columns {
             let cell = match results[column][row] {
-                BehaviourResult::Holds => "yes".to_owned(),
-                BehaviourResult::Fails => "no".to_owned(),
-                BehaviourResult::NotApplicable(reason) => {
+                BehaviorResult::Holds => "yes".to_owned(),
+                BehaviorResult::Fails => "no".to_owned(),
+                BehaviorResult::NotApplicable(reason) => {
                     let known = reasons.iter().position(|other| *other == reason);
                     let number = known.unwrap_or_else(|| {
                         reasons.push(reason);
@@ -187,8 +187,8 @@ fn table(columns: &[&str], results: &BTreeMap<&str, Vec<BehaviourResult>>) -> St
 mod tests {
     use super::*;
 
-    fn results(columns: &[&'static str]) -> BTreeMap<&'static str, Vec<BehaviourResult>> {
-        let all_hold = vec![BehaviourResult::Holds; ALL.len()];
+    fn results(columns: &[&'static str]) -> BTreeMap<&'static str, Vec<BehaviorResult>> {
+        let all_hold = vec![BehaviorResult::Holds; ALL.len()];
         columns.iter().map(|column| (*column, all_hold.clone())).collect()
     }
 
@@ -200,7 +200,7 @@ mod tests {
         assert!(whole.contains("| PostgreSQL 14 | `make prove` |"), "{whole}");
         assert_eq!(rendered(&whole, &every), whole);
         let mut fails = every.clone();
-        fails.get_mut("PostgreSQL 13").unwrap()[0] = BehaviourResult::Fails;
+        fails.get_mut("PostgreSQL 13").unwrap()[0] = BehaviorResult::Fails;
         let changed = rendered(&whole, &fails);
         assert_ne!(changed, whole);
         assert_eq!(

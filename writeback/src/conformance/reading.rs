@@ -1,4 +1,4 @@
-//! Behaviours of reads, identity, catalog and fit.
+//! Behaviors of reads, identity, catalog and fit.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
 use synapsor_source::error::EngineErrorKind;
 
-use super::behaviours::{Db, Fixture, int, invoice, plan, text};
+use super::behaviors::{Db, Fixture, int, invoice, plan, text};
 
 async fn one(db: &Db, plan: &RowPlan) -> Vec<ColumnValue> {
     let mut rows = db.reader().read(plan).await.unwrap().rows;

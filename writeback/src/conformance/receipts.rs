@@ -1,10 +1,10 @@
-//! Behaviours of receipts and of the receipt table.
+//! Behaviors of receipts and of the receipt table.
 
 use crate::transaction::RecordError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_source::StoredReceipt;
 
-use super::behaviours::{AT, Db, Fixture, begin, commit, proposal_id, receipt, record};
+use super::behaviors::{AT, Db, Fixture, begin, commit, proposal_id, receipt, record};
 
 async fn write(db: &Db, receipt: &StoredReceipt) {
     commit(begin(db).await.transaction, receipt).await;

@@ -80,7 +80,7 @@ impl ServerVersion {
                 is_waived || !is_among("SYNAPSOR_TEST_DATABASES", "required"),
                 "{variable} names no server, and databases are required"
             );
-            did_not_run(&format!("behaviours on {variable}, which names no server"));
+            did_not_run(&format!("behaviors on {variable}, which names no server"));
         }
         false
     }

@@ -17,7 +17,7 @@ use synapsor_source::Engine;
 use synapsor_source::error::EngineErrorKind;
 use synapsor_source::{ReceiptTable, RowPlan};
 
-use super::behaviours::{
+use super::behaviors::{
     Account, Db, Fixture, Sample, TestDatabase, begin, change, dec, float, invoice, sample,
 };
 use crate::transaction::CommitError;
@@ -278,7 +278,7 @@ impl TestDatabase for SqliteDatabase {
     }
 
     fn running_reads(&self) -> Option<u64> {
-        // Statements run in this process, and the behaviours measure when they end.
+        // Statements run in this process, and the behaviors measure when they end.
         None
     }
 }

@@ -1,10 +1,10 @@
-//! Behaviours of common faults between an UPDATE and its receipt.
+//! Behaviors of common faults between an UPDATE and its receipt.
 
 use crate::transaction::RowChange;
 use synapsor_domain::value::ColumnValue;
 use synapsor_source::StoredReceipt;
 
-use super::behaviours::{
+use super::behaviors::{
     AT, Db, Fixture, acknowledge, begin, change, commit, int, invoice, nothing_else_changed, plan,
     proposal_id, receipt, text, update,
 };

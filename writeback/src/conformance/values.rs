@@ -1,10 +1,10 @@
-//! Behaviours of values: every column type, written and read back.
+//! Behaviors of values: every column type, written and read back.
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
 
-use super::behaviours::{Db, Fixture, Sample, begin, change, invoice, plan, text};
+use super::behaviors::{Db, Fixture, Sample, begin, change, invoice, plan, text};
 
 /// Creates a table with a column per sample, and the plan of its one row.
 fn sampled(db: &Db) -> (Vec<Sample>, RowPlan) {

@@ -1,15 +1,15 @@
-//! Behaviours of the writing transaction.
+//! Behaviors of the writing transaction.
 
 use std::time::{Duration, Instant};
 
-use crate::transaction::{LookTarget, Transaction};
+use crate::transaction::{CheckTarget, Transaction};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_domain::writeback::ConstraintClass;
 use synapsor_source::ErrorCause;
 use synapsor_source::error::EngineErrorKind;
 
-use super::behaviours::{
+use super::behaviors::{
     AT, Db, Fixture, acknowledge, begin, change, commit, int, invoice, locked, nothing_else_changed, plan,
     receipt, record, text, update,
 };
@@ -233,11 +233,11 @@ async fn is_collateral(db: &Db, set: ColumnValue) {
         // An engine without per-statement counts counts the rows of the transaction at the last check.
         let receipt = receipt(1, AT);
         transaction.insert_receipt(&receipt).await.unwrap();
-        let look = LookTarget {
+        let check = CheckTarget {
             plan: &plan,
             allowed: &allowed,
         };
-        assert!(transaction.last_look(Some(look), &receipt).await.is_err());
+        assert!(transaction.last_check(Some(check), &receipt).await.is_err());
     }
 }
 

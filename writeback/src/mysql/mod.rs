@@ -1,9 +1,9 @@
 //! The write path of MySQL and MariaDB.
 
-mod check;
-mod looks;
+mod checks;
+mod preflight;
 mod tables;
-mod transaction_looks;
+mod transaction_checks;
 mod update;
 mod write;
 
@@ -35,6 +35,6 @@ impl Begin for Writing {
 #[async_trait]
 impl Write for Writing {
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
-        check::check(&self.0.pool, &self.0.shapes, targets).await
+        preflight::check(&self.0.pool, &self.0.shapes, targets).await
     }
 }

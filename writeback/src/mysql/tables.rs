@@ -10,8 +10,8 @@ use synapsor_engine::mysql::session::{LastError, MysqlConn, MysqlStatementError}
 use synapsor_engine::mysql::settings::{SERVERS_CLOCK, Settings};
 use synapsor_source::{EngineError, EngineErrorKind};
 
-use super::looks::{Receipts, violation};
-use crate::violation::{LookError, ViolationKind};
+use super::checks::{Receipts, violation};
+use crate::violation::{CheckError, ViolationKind};
 
 const BEGIN: &str = "START TRANSACTION READ WRITE";
 const TEMPORARY: &str = "CREATE TEMPORARY";
@@ -65,7 +65,7 @@ async fn show(
     let has_identity = session.server()?.has_marker;
     let identity = receipts.filter(|_| has_identity);
     let identity = identity.map(|receipts| qualified(&receipts.schema, IDENTITY_TABLE));
-    let places = [
+    let placeholders = [
         identity,
         receipts.map(Receipts::qualified_name),
         target.map(|(schema, table)| qualified(schema, table)),
@@ -74,7 +74,7 @@ async fn show(
     statements.push(ours.statement());
     // An account with rights to some columns may be unable to see the target's definition, but it can see
     // that of every temporary table of its own connection.
-    let asked = places.iter().flatten();
+    let asked = placeholders.iter().flatten();
     statements.extend(asked.map(|table| format!("SHOW CREATE TABLE {table}")));
     let answer = session.script(&statements).await?;
     let mut rows = answer.rows.into_iter().skip(before.len());
@@ -83,7 +83,7 @@ async fn show(
         Some(_) => rows.next().flatten().map(|row| row.text(1)).transpose(),
         None => Ok(None),
     };
-    let [identity, own, target] = &places;
+    let [identity, own, target] = &placeholders;
     Ok(Tables {
         ours,
         found,
@@ -103,7 +103,7 @@ impl Tables {
     }
 
     /// Checks that every setting of the session has its value from the opening of the connection.
-    pub(super) fn settings(&self) -> Result<(), LookError> {
+    pub(super) fn settings(&self) -> Result<(), CheckError> {
         match self.ours.first_difference(&self.found) {
             Some(name) => Err(violation(
                 ViolationKind::SettingChanged,
@@ -130,11 +130,11 @@ impl Tables {
             (None, last) => last.as_ref().is_some_and(|last| !last.is_right_missing),
         };
         let unfit = self.own_tables(receipts).err();
-        unfit.filter(|_| !is_readable).map(LookError::into_engine)
+        unfit.filter(|_| !is_readable).map(CheckError::into_engine)
     }
 
     /// Checks that identity table and receipt table have the migration's form and are not hidden.
-    pub(super) fn own_tables(&self, receipts: &Receipts) -> Result<(), LookError> {
+    pub(super) fn own_tables(&self, receipts: &Receipts) -> Result<(), CheckError> {
         let unfit = |text: String| Err(violation(ViolationKind::ReceiptTable, text));
         let identity = self.identity.iter();
         let mut differences =
@@ -162,7 +162,7 @@ impl Tables {
     }
 
     /// Checks that no temporary table hides the target.
-    pub(super) fn target(&self, table: &str) -> Result<(), LookError> {
+    pub(super) fn target(&self, table: &str) -> Result<(), CheckError> {
         match (&self.target, &self.last_error) {
             (Some(shown), _) if shown.starts_with(TEMPORARY) => Err(violation(
                 ViolationKind::TargetChanged,

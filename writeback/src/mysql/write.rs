@@ -9,9 +9,9 @@ use synapsor_domain::schema::TableSchema;
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::transaction::{
-    CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
+    CheckTarget, CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
-use crate::violation::LookError;
+use crate::violation::CheckError;
 use synapsor_engine::mysql::connect::BASE_TABLE;
 use synapsor_engine::mysql::dialect;
 use synapsor_engine::mysql::inspect::{Described, Shapes};
@@ -19,9 +19,9 @@ use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::read::{self, RECEIPT_COLUMNS};
 use synapsor_engine::mysql::session::{BindValue, MysqlConn, MysqlStatementError};
 
-use super::looks::Receipts;
+use super::checks::Receipts;
 use super::tables::{self, Tables};
-use super::transaction_looks::FirstLook;
+use super::transaction_checks::FirstCheck;
 use super::update;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts};
 use synapsor_source::{RowPlan, StoredReceipt};
@@ -139,9 +139,9 @@ pub(super) struct MysqlTransaction {
     pub(super) was_read: Option<(String, String)>,
     /// Columns that this transaction set.
     pub(super) touched: Vec<String>,
-    pub(super) first: Option<FirstLook>,
+    pub(super) first: Option<FirstCheck>,
     /// Findings after the UPDATE, for the last check to report.
-    pub(super) found: Option<LookError>,
+    pub(super) found: Option<CheckError>,
     /// Whether a check found a violation: the connection is closed.
     pub(super) is_unfit: bool,
 }
@@ -149,7 +149,7 @@ pub(super) struct MysqlTransaction {
 impl MysqlTransaction {
     /// Refuses to read through a view, which runs code of its owner. The later checks find a view created
     /// after this.
-    async fn judge_before_reading(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
+    async fn check_before_reading(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
         let kind = self.held.session().table_type(&plan.schema, &plan.table).await?;
         if kind.is_some_and(|kind| kind != BASE_TABLE && kind != VERSIONED_TABLE) {
             self.shapes.forget(&plan.schema, &plan.table);
@@ -228,10 +228,10 @@ impl MysqlTransaction {
 
     /// Like [`Self::fail`]; a statement that succeeded found the violation, so the transaction can be rolled
     /// back.
-    fn end(&mut self, error: LookError) -> LookError {
+    fn end(&mut self, error: CheckError) -> CheckError {
         self.is_unfit = true;
         match error {
-            LookError::Engine(error) => LookError::Engine(self.fail(error)),
+            CheckError::Engine(error) => CheckError::Engine(self.fail(error)),
             violation => violation,
         }
     }
@@ -240,8 +240,8 @@ impl MysqlTransaction {
 #[async_trait]
 impl Transaction for MysqlTransaction {
     async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
-        let judged = self.judge_before_reading(plan).await;
-        judged.map_err(|error| self.fail(error))?;
+        let verified = self.check_before_reading(plan).await;
+        verified.map_err(|error| self.fail(error))?;
         self.select(plan, true).await.map_err(|error| self.fail(error))
     }
 
@@ -260,8 +260,8 @@ impl Transaction for MysqlTransaction {
     }
 
     async fn shape(&mut self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
-        let looked = self.first.as_ref().and_then(|first| first.described.as_ref());
-        if let Some(described) = looked
+        let checked = self.first.as_ref().and_then(|first| first.described.as_ref());
+        if let Some(described) = checked
             && (described.shape.schema.as_str(), described.shape.table.as_str()) == (schema, table)
         {
             return Ok(described.shape.as_ref().clone());
@@ -281,7 +281,7 @@ impl Transaction for MysqlTransaction {
         let set = change.set.iter().map(|new| new.column.as_str());
         self.touched.extend(set.chain(change.now).map(ToOwned::to_owned));
         let changed = match self.change(plan, change).await {
-            Ok(matched) if self.may_have_run_code() => self.look_after_update(plan).await.map(|()| matched),
+            Ok(matched) if self.may_have_run_code() => self.check_after_update(plan).await.map(|()| matched),
             changed => changed,
         };
         match changed {
@@ -300,8 +300,8 @@ impl Transaction for MysqlTransaction {
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
         // The row is locked, so the table cannot get a trigger before the COMMIT. The last check looks for
         // new foreign keys once more.
-        let looked = self.first.as_ref().and_then(|first| first.described.clone());
-        let described = match looked {
+        let checked = self.first.as_ref().and_then(|first| first.described.clone());
+        let described = match checked {
             Some(described) => Ok(described),
             None => {
                 let fresh = self.shapes.fresh(self.held.session(), &plan.schema, &plan.table);
@@ -320,24 +320,24 @@ impl Transaction for MysqlTransaction {
         inserted.inspect_err(|_| self.held.session().give_up())
     }
 
-    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError> {
-        let looked = self.look_first(target).await;
-        self.first = Some(looked.map_err(|error| self.end(error))?);
+    async fn first_check(&mut self, target: Option<CheckTarget<'_>>) -> Result<(), CheckError> {
+        let checked = self.run_first_check(target).await;
+        self.first = Some(checked.map_err(|error| self.end(error))?);
         Ok(())
     }
 
     #[cfg(test)]
-    fn needs_first_look(&self) -> bool {
+    fn needs_first_check(&self) -> bool {
         self.first.as_ref().is_none_or(|first| first.has_target)
     }
 
-    async fn last_look(
+    async fn last_check(
         &mut self,
-        target: Option<LookTarget<'_>>,
+        target: Option<CheckTarget<'_>>,
         receipt: &StoredReceipt,
-    ) -> Result<Rows, LookError> {
-        let looked = self.look_last(target, receipt).await;
-        looked.map_err(|error| self.end(error))
+    ) -> Result<Rows, CheckError> {
+        let checked = self.run_last_check(target, receipt).await;
+        checked.map_err(|error| self.end(error))
     }
 
     async fn commit(mut self: Box<Self>) -> Result<(), CommitError> {
@@ -380,10 +380,10 @@ impl Transaction for MysqlTransaction {
 /// Inserts the receipt on this connection, as the one row of its statement, and reads it back.
 async fn insert(session: &mut MysqlConn, table: &str, receipt: &StoredReceipt) -> Result<(), RecordError> {
     let surprise = |what: &str| RecordError::Engine(EngineError::new(EngineErrorKind::Other, what));
-    let places = vec!["?"; RECEIPT_COLUMNS.len()].join(", ");
+    let placeholders = vec!["?"; RECEIPT_COLUMNS.len()].join(", ");
     // Selects from a table of one row, so that a replaced connection inserts nothing.
     let sql = format!(
-        "INSERT INTO {table} ({}) SELECT {places} FROM DUAL WHERE CONNECTION_ID() = ?",
+        "INSERT INTO {table} ({}) SELECT {placeholders} FROM DUAL WHERE CONNECTION_ID() = ?",
         RECEIPT_COLUMNS.join(", ")
     );
     let mut args = parameters(receipt);

@@ -1,9 +1,9 @@
 //! The write path of PostgreSQL.
 
-mod check;
+mod check_facts;
+mod checks;
 mod declared;
-mod look_facts;
-mod looks;
+mod preflight;
 mod side_effects;
 mod stamp;
 mod update;
@@ -16,14 +16,14 @@ use async_trait::async_trait;
 use synapsor_engine::postgres::PostgresEngine;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
-use self::stamp::JudgedStamps;
+use self::stamp::VerifiedStamps;
 use crate::database::Write;
 use crate::transaction::{Begin, OpenTransaction};
 
 /// The writing connections of one database.
 pub(crate) struct Writing {
     engine: Arc<PostgresEngine>,
-    stamps: Arc<JudgedStamps>,
+    stamps: Arc<VerifiedStamps>,
 }
 
 impl Writing {
@@ -53,6 +53,6 @@ impl Begin for Writing {
 #[async_trait]
 impl Write for Writing {
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
-        check::check(&self.engine, targets).await
+        preflight::check(&self.engine, targets).await
     }
 }

@@ -164,7 +164,7 @@ fn of_attributes() -> String {
 
 /// Check results of both tables under one stamp.
 #[derive(Debug)]
-pub(super) struct JudgedTables {
+pub(super) struct VerifiedTables {
     pub(super) covered: Covered,
     pub(super) stamp: Stamp,
     pub(super) receipt_differences: Vec<Difference>,
@@ -182,16 +182,20 @@ struct Key {
 
 /// Cache of checked stamps of one receipt table and its targets, in memory only.
 #[derive(Debug, Default)]
-pub(super) struct JudgedStamps {
-    kept: Mutex<BTreeMap<Key, (Instant, Arc<JudgedTables>)>>,
+pub(super) struct VerifiedStamps {
+    kept: Mutex<BTreeMap<Key, (Instant, Arc<VerifiedTables>)>>,
 }
 
-impl JudgedStamps {
+impl VerifiedStamps {
     /// Returns the check result for this server process if it is young enough.
-    pub(super) fn get(&self, facts: &ServerFacts, target: Option<(&str, &str)>) -> Option<Arc<JudgedTables>> {
+    pub(super) fn get(
+        &self,
+        facts: &ServerFacts,
+        target: Option<(&str, &str)>,
+    ) -> Option<Arc<VerifiedTables>> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let (at, judged) = kept.get(&key(facts, target))?;
-        (at.elapsed() < STAMP_AGE_MAX).then(|| judged.clone())
+        let (at, verified) = kept.get(&key(facts, target))?;
+        (at.elapsed() < STAMP_AGE_MAX).then(|| verified.clone())
     }
 
     /// Caches a check result whose check began at this instant.
@@ -200,7 +204,7 @@ impl JudgedStamps {
         facts: &ServerFacts,
         target: Option<(&str, &str)>,
         begun_at: Instant,
-        judged: Arc<JudgedTables>,
+        verified: Arc<VerifiedTables>,
     ) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= JUDGED_MAX {
@@ -209,7 +213,7 @@ impl JudgedStamps {
         if kept.len() >= JUDGED_MAX {
             kept.clear();
         }
-        kept.insert(key(facts, target), (begun_at, judged));
+        kept.insert(key(facts, target), (begun_at, verified));
     }
 
     pub(super) fn forget(&self, facts: &ServerFacts, target: Option<(&str, &str)>) {

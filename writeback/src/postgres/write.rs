@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::transaction::{
-    CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
+    CheckTarget, CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::{CheckError, Violation, ViolationKind};
 use async_trait::async_trait;
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::schema::TableSchema;
@@ -22,10 +22,10 @@ use synapsor_engine::postgres::session::{
 use synapsor_engine::postgres::shapes::Shapes;
 use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
 
-use super::look_facts::{self, Settings};
-use super::looks::{Checked, FirstLook, LastLook, Looks};
+use super::check_facts::{self, Settings};
+use super::checks::{Checked, FirstCheck, LastCheck, TransactionChecks};
 use super::side_effects::{self, Counts};
-use super::stamp::JudgedStamps;
+use super::stamp::VerifiedStamps;
 use super::update;
 use super::version::version_statement;
 
@@ -41,7 +41,7 @@ pub(crate) async fn begin(
     connections: &Arc<PgPool>,
     receipts: &ReceiptTable,
     shapes: &Arc<Shapes>,
-    stamps: &Arc<JudgedStamps>,
+    stamps: &Arc<VerifiedStamps>,
 ) -> Result<OpenTransaction, EngineError> {
     loop {
         let (lease, is_kept) = connections.lease().await?;
@@ -57,7 +57,7 @@ async fn begin_on(
     mut lease: PgPooledConnection,
     statement_timeout: Duration,
     receipts: &ReceiptTable,
-    (shapes, stamps): (&Arc<Shapes>, &Arc<JudgedStamps>),
+    (shapes, stamps): (&Arc<Shapes>, &Arc<VerifiedStamps>),
 ) -> Result<OpenTransaction, EngineError> {
     let rows = lease.batch(opening(&lease, statement_timeout)).await?;
     let facts = rows
@@ -87,7 +87,7 @@ async fn begin_on(
         .map_err(|_| EngineError::new(EngineErrorKind::Unreadable, "the database's clock"))?;
     let identity = facts.identity.clone();
     lease.set_facts(facts);
-    let settings = look_facts::settings_of(&rows);
+    let settings = check_facts::settings_of(&rows);
     let transaction = Box::new(PostgresTransaction {
         lease: Some(lease),
         begun_at: Instant::now(),
@@ -133,7 +133,7 @@ fn opening(lease: &PgPooledConnection, statement_timeout: Duration) -> String {
          ELSE 'on' END, true); SET CONSTRAINTS ALL IMMEDIATE; {}; {}",
         local_settings(&settings),
         lease.facts_statement(),
-        look_facts::settings_statement()
+        check_facts::settings_statement()
     )
 }
 
@@ -162,7 +162,7 @@ struct PostgresTransaction {
     begun_at: Instant,
     receipts: ReceiptTable,
     shapes: Arc<Shapes>,
-    stamps: Arc<JudgedStamps>,
+    stamps: Arc<VerifiedStamps>,
     /// From the first check, if the target has code: that may change other tables.
     counts_before: Counts,
     /// The settings right after the opening message, and the statement that sets them again.
@@ -173,7 +173,7 @@ struct PostgresTransaction {
     is_locked: bool,
     /// Rows of the target that the UPDATE matched.
     matched: u64,
-    first: Option<FirstLook>,
+    first: Option<FirstCheck>,
     /// Result of the last check; COMMIT consumes it.
     checked: Option<Confirmed>,
 }
@@ -201,8 +201,8 @@ impl PostgresTransaction {
         self.shapes.kept_or_read(lease, &plan.schema, &plan.table).await
     }
 
-    fn looks(&self) -> Looks<'_> {
-        Looks {
+    fn checks(&self) -> TransactionChecks<'_> {
+        TransactionChecks {
             receipts: &self.receipts,
             stamps: &self.stamps,
             settings: &self.settings,
@@ -213,12 +213,12 @@ impl PostgresTransaction {
     /// Whether certainly no foreign code ran: it could have changed the session for later transactions.
     /// Reading rows can run code too, so every table that was read must have been checked since.
     fn is_session_clean(&self) -> bool {
-        let is_judged = match &self.first {
+        let is_verified = match &self.first {
             Some(first) => first.is_without_foreign_code() && (first.has_target() || !self.has_read_target),
             None => !self.has_read_target && !self.has_read_receipts,
         };
         let is_unchanged = self.matched == 0 || self.checked.is_some();
-        is_judged && is_unchanged
+        is_verified && is_unchanged
     }
 
     async fn rows(&mut self, plan: &RowPlan, is_locking: bool) -> Result<Rows, EngineError> {
@@ -240,14 +240,14 @@ impl Transaction for PostgresTransaction {
         Ok(rows)
     }
 
-    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+    async fn first_check(&mut self, target: Option<CheckTarget<'_>>) -> Result<(), CheckError> {
         let nothing = Acknowledged::default();
         let (plan, allowed) = match target {
             Some(target) => (Some(target.plan), target.allowed),
             None => (None, &nothing),
         };
         let mut lease = self.take()?;
-        let first = self.looks().first(&mut lease, plan, allowed).await?;
+        let first = self.checks().first(&mut lease, plan, allowed).await?;
         if first.has_code() {
             self.counts_before = side_effects::counts(&mut lease).await?;
         }
@@ -322,8 +322,8 @@ impl Transaction for PostgresTransaction {
             if self.matched > 0 {
                 return Err(surprise("the tables were not checked before the UPDATE"));
             }
-            let looked = self.first_look(None).await;
-            looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
+            let checked = self.first_check(None).await;
+            checked.map_err(|error| RecordError::Engine(error.into_engine()))?;
         }
         let mut lease = self.take().map_err(RecordError::Engine)?;
         let rows = match lease.fetch_or_fail(insert(&self.receipts, receipt)).await {
@@ -341,24 +341,24 @@ impl Transaction for PostgresTransaction {
     }
 
     fn account_powers(&self) -> &[String] {
-        self.first.as_ref().map_or(&[], FirstLook::powers)
+        self.first.as_ref().map_or(&[], FirstCheck::powers)
     }
 
-    async fn last_look(
+    async fn last_check(
         &mut self,
-        target: Option<LookTarget<'_>>,
+        target: Option<CheckTarget<'_>>,
         receipt: &StoredReceipt,
-    ) -> Result<Rows, LookError> {
+    ) -> Result<Rows, CheckError> {
         let mut lease = self.take()?;
         let first = self.first.as_ref().ok_or_else(ended)?;
-        let look = LastLook {
+        let check = LastCheck {
             first,
             plan: target.map(|target| target.plan),
             is_locked: self.is_locked,
             receipt,
             matched: self.matched,
         };
-        let (rows, checked) = self.looks().last(&mut lease, look).await?;
+        let (rows, checked) = self.checks().last(&mut lease, check).await?;
         let row_again = match (target, first.shape(), &checked.version) {
             (Some(target), Some(shape), Some(_)) => version_statement(target.plan, shape)?,
             _ => None,

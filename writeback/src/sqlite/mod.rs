@@ -1,7 +1,7 @@
 //! The write path of SQLite.
 
-mod check;
-mod look;
+mod checks;
+mod preflight;
 mod update;
 mod write;
 
@@ -41,6 +41,6 @@ impl Begin for Writing {
 #[async_trait]
 impl Write for Writing {
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
-        check::check(self, targets).await
+        preflight::check(self, targets).await
     }
 }

@@ -14,11 +14,11 @@ use synapsor_domain::timestamp::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
-use super::look::{self, Definitions};
+use super::checks::{self, Definitions};
 use crate::transaction::{
-    CommitError, LookTarget, OpenTransaction, RecordError, RowChange, Rows, Transaction,
+    CheckTarget, CommitError, OpenTransaction, RecordError, RowChange, Rows, Transaction,
 };
-use crate::violation::{LookError, RECEIPT_DIFFERS};
+use crate::violation::{CheckError, RECEIPT_DIFFERS};
 use synapsor_engine::sqlite::connect::{DatabaseFile, LOCK_TIMEOUT, OpenFiles, Opened, StatementDeadline};
 use synapsor_engine::sqlite::error_map::{is_unique_violation, map_driver_error};
 use synapsor_engine::sqlite::{dialect, inspect, read};
@@ -285,12 +285,12 @@ impl TransactionSlot {
 
 impl TransactionSlot {
     /// Like [`Held::run`] for a check: its findings leave the connection open for the rollback.
-    async fn look<T: Send + 'static>(
+    async fn check<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut SqliteTxConn) -> Result<T, LookError> + Send + 'static,
-    ) -> Result<T, LookError> {
+        work: impl FnOnce(&mut SqliteTxConn) -> Result<T, CheckError> + Send + 'static,
+    ) -> Result<T, CheckError> {
         let found = self.run(|session| match work(session) {
-            Err(LookError::Engine(error)) => Err(error),
+            Err(CheckError::Engine(error)) => Err(error),
             found => Ok(found),
         });
         found.await?
@@ -355,24 +355,24 @@ impl Transaction for SqliteTransaction {
         self.held.run(|s| Ok(s.side_effects())).await
     }
 
-    async fn first_look(&mut self, target: Option<LookTarget<'_>>) -> Result<(), LookError> {
+    async fn first_check(&mut self, target: Option<CheckTarget<'_>>) -> Result<(), CheckError> {
         let target = target.map(|target| (target.plan.clone(), target.allowed.clone()));
         self.held
-            .look(move |s| match &target {
-                Some((plan, allowed)) => look::first(s, plan, allowed),
-                None => look::receipt_table(s),
+            .check(move |s| match &target {
+                Some((plan, allowed)) => checks::first(s, plan, allowed),
+                None => checks::receipt_table(s),
             })
             .await
     }
 
-    async fn last_look(
+    async fn last_check(
         &mut self,
-        target: Option<LookTarget<'_>>,
+        target: Option<CheckTarget<'_>>,
         receipt: &StoredReceipt,
-    ) -> Result<Rows, LookError> {
+    ) -> Result<Rows, CheckError> {
         let (plan, receipt) = (target.map(|target| target.plan.clone()), receipt.clone());
         self.held
-            .look(move |s| look::last(s, plan.as_ref(), &receipt))
+            .check(move |s| checks::last(s, plan.as_ref(), &receipt))
             .await
     }
 

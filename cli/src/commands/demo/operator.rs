@@ -32,19 +32,16 @@ impl OperatorSteps<'_> {
         self.printer
             .step("The operator reads the proposal and signs exactly these bytes")?;
         for id in ids {
-            let looked = workflows::fetch_proposal_by_reference(session, id).await?;
-            let digest = looked.attested.digest();
+            let view = workflows::fetch_proposal_by_reference(session, id).await?;
+            let digest = view.attested.digest();
             let is_first = !facts.contains_key("approval");
             if is_first {
-                for line in ReviewDocument::of(looked.attested.proposal(), digest)
-                    .text
-                    .lines()
-                {
+                for line in ReviewDocument::of(view.attested.proposal(), digest).text.lines() {
                     self.printer.quote(line)?;
                 }
             }
             let reason = Some("fee waived by agreement");
-            let approved = workflows::approve(session, &looked, self.signer, reason, None).await?;
+            let approved = workflows::approve(session, &view, self.signer, reason, None).await?;
             let code = digest.short_code();
             if is_first {
                 self.show_approval(&approved, &code)?;
@@ -157,8 +154,8 @@ impl OperatorSteps<'_> {
     }
 
     async fn apply(&self, session: &mut LedgerConnection, id: &str) -> Result<ApplyOutcome, ExitError> {
-        let looked = workflows::fetch_proposal_by_reference(session, id).await?;
-        workflows::apply(session, self.context, &looked, self.signer, APPLY_WAIT).await
+        let view = workflows::fetch_proposal_by_reference(session, id).await?;
+        workflows::apply(session, self.context, &view, self.signer, APPLY_WAIT).await
     }
 
     fn show_outcome(&self, what: &str, applied: &ApplyOutcome) -> Result<(), ExitError> {

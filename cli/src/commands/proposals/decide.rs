@@ -41,35 +41,33 @@ pub(super) async fn approve(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
-    page::show(&looked, context.global.json)?;
-    workflows::still_open(&looked, ErrorCode::ProposalNotPendingReview)?;
-    let own = OwnContract::of(looked.attested.proposal(), &context.global);
-    own.warn(looked.attested.proposal(), &context.global);
+    let view = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
+    page::show(&view, context.global.json)?;
+    workflows::still_open(&view, ErrorCode::ProposalNotPendingReview)?;
+    let own = OwnContract::of(view.attested.proposal(), &context.global);
+    own.warn(view.attested.proposal(), &context.global);
     // Prompts for the passphrase of a protected key here, after the document was shown.
     args.confirm
-        .prompt(&args.proposal, &looked, session.trust(), "approve exactly this")?;
+        .prompt(&args.proposal, &view, session.trust(), "approve exactly this")?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());
-    let approved =
-        workflows::approve(session, &looked, &signer, args.reason.as_deref(), args.expires).await?;
+    let approved = workflows::approve(session, &view, &signer, args.reason.as_deref(), args.expires).await?;
     if !args.apply {
         if context.global.json {
-            let mut object = approved_json(&looked, &approved, &signer);
+            let mut object = approved_json(&view, &approved, &signer);
             object["own_contract"] = json!(own.as_str());
             output::json(&object)?;
         } else {
-            say_approved(&looked, &approved)?;
+            print_approved(&view, &approved)?;
         }
         return Ok(Exit::Ok);
     }
     if !context.global.json {
-        say_approved(&looked, &approved)?;
+        print_approved(&view, &approved)?;
     }
     // Fetches the proposal again, so that the order names every approval that is in the log by now.
-    let again =
-        workflows::fetch_proposal_by_reference(session, looked.attested.proposal().id.as_str()).await?;
+    let again = workflows::fetch_proposal_by_reference(session, view.attested.proposal().id.as_str()).await?;
     let wait = std::time::Duration::from_secs(APPLY_WAIT_SECONDS);
     let applied = workflows::apply(session, context, &again, &signer, wait).await?;
     if context.global.json {
@@ -83,8 +81,8 @@ pub(super) async fn approve(
     Ok(applied.status.exit())
 }
 
-fn approved_json(looked: &ProposalView, approved: &Approved, signer: &Signer) -> Json {
-    let mut object = shape::proposal_head(&looked.attested);
+fn approved_json(view: &ProposalView, approved: &Approved, signer: &Signer) -> Json {
+    let mut object = shape::proposal_head(&view.attested);
     object.insert("state".to_owned(), json!(approved.state));
     object.insert("decision_digest".to_owned(), json!(approved.decision_digest));
     object.insert("person".to_owned(), json!(approved.person));
@@ -99,8 +97,8 @@ fn approved_json(looked: &ProposalView, approved: &Approved, signer: &Signer) ->
     Json::Object(object)
 }
 
-fn say_approved(looked: &ProposalView, approved: &Approved) -> Result<(), ExitError> {
-    let id = &looked.attested.proposal().id;
+fn print_approved(view: &ProposalView, approved: &Approved) -> Result<(), ExitError> {
+    let id = &view.attested.proposal().id;
     output::line(format!(
         "Approved by {} as {} ({})",
         approved.person, approved.role, approved.key_id

@@ -10,11 +10,10 @@ use crate::readable;
 use crate::workflows::{self, ProposalView};
 
 /// Prints the document before a prompt: on stdout, or on stderr when stdout is JSON.
-pub(crate) fn show(looked: &ProposalView, is_json: bool) -> Result<(), ExitError> {
-    let document = document(looked);
-    let page = document.text
-        + &readable::document(looked.attested.proposal(), false)
-        + &status_fields(looked, false);
+pub(crate) fn show(view: &ProposalView, is_json: bool) -> Result<(), ExitError> {
+    let document = document(view);
+    let page =
+        document.text + &readable::document(view.attested.proposal(), false) + &status_fields(view, false);
     if is_json {
         output::note(page.trim_end());
         return Ok(());
@@ -22,27 +21,27 @@ pub(crate) fn show(looked: &ProposalView, is_json: bool) -> Result<(), ExitError
     output::text(&page)
 }
 
-pub(crate) fn document(looked: &ProposalView) -> ReviewDocument {
-    ReviewDocument::of(looked.attested.proposal(), looked.attested.digest())
+pub(crate) fn document(view: &ProposalView) -> ReviewDocument {
+    ReviewDocument::of(view.attested.proposal(), view.attested.digest())
 }
 
 /// Every value in full, in the escaped spelling and in the readable form.
-pub(super) fn in_full(looked: &ProposalView) -> String {
-    let proposal = looked.attested.proposal();
-    ReviewDocument::in_full(proposal, looked.attested.digest()) + &readable::document(proposal, true)
+pub(super) fn in_full(view: &ProposalView) -> String {
+    let proposal = view.attested.proposal();
+    ReviewDocument::in_full(proposal, view.attested.digest()) + &readable::document(proposal, true)
 }
 
 /// Formats the current, unsigned state: proposal state, approvals so far, time left.
-pub(crate) fn status_fields(looked: &ProposalView, details: bool) -> String {
-    let mut fields = standing(looked);
-    fields.extend(decision_fields(looked));
-    if let Some(attempt) = &looked.attempt {
+pub(crate) fn status_fields(view: &ProposalView, details: bool) -> String {
+    let mut fields = standing(view);
+    fields.extend(decision_fields(view));
+    if let Some(attempt) = &view.attempt {
         fields.push((
             "last attempt",
             format!("{} {}", attempt.result, safe(&attempt.message)),
         ));
     }
-    if let Some(withdrawal) = &looked.withdrawal {
+    if let Some(withdrawal) = &view.withdrawal {
         let gateway = safe(&withdrawal.gateway);
         fields.push((
             "withdrawn",
@@ -50,7 +49,7 @@ pub(crate) fn status_fields(looked: &ProposalView, details: bool) -> String {
         ));
     }
     if details {
-        fields.extend(references(looked));
+        fields.extend(references(view));
     }
     let lines: String = fields
         .iter()
@@ -59,16 +58,16 @@ pub(crate) fn status_fields(looked: &ProposalView, details: bool) -> String {
     format!("\n{lines}\n")
 }
 
-fn standing(looked: &ProposalView) -> Vec<(&'static str, String)> {
-    let proposal = looked.attested.proposal();
+fn standing(view: &ProposalView) -> Vec<(&'static str, String)> {
+    let proposal = view.attested.proposal();
     let mut fields = vec![
-        ("state", looked.state.to_string()),
-        ("source changed", source_changed(looked)),
+        ("state", view.state.to_string()),
+        ("source changed", source_changed(view)),
     ];
-    if !looked.state.is_terminal() {
+    if !view.state.is_terminal() {
         fields.push(("time left", time_left(workflows::now(), proposal.not_after)));
     }
-    if document(looked).is_abbreviated {
+    if document(view).is_abbreviated {
         let text = format!(
             "read the rest with `synapsor-runner proposals show {} --full`",
             proposal.id
@@ -76,14 +75,14 @@ fn standing(looked: &ProposalView) -> Vec<(&'static str, String)> {
         fields.push(("not in full", text));
     }
     let needed = proposal.approval.quorum.max(1);
-    fields.push(("approvals", format!("{} of {needed}", looked.approvers().len())));
+    fields.push(("approvals", format!("{} of {needed}", view.approvers().len())));
     fields
 }
 
-fn decision_fields(looked: &ProposalView) -> Vec<(&'static str, String)> {
+fn decision_fields(view: &ProposalView) -> Vec<(&'static str, String)> {
     let now = workflows::now();
     let mut fields = Vec::new();
-    for decision in &looked.decisions {
+    for decision in &view.decisions {
         let d = decision.decision();
         let left = time_left(now, d.expires_at);
         let text = match d.decision {
@@ -95,7 +94,7 @@ fn decision_fields(looked: &ProposalView) -> Vec<(&'static str, String)> {
             fields.push(("", format!("  reason: {}", safe(reason))));
         }
     }
-    for lapsed in &looked.lapsed {
+    for lapsed in &view.lapsed {
         let person = safe(&lapsed.decision.approver.person);
         fields.push(("", format!("{person} not counted: {}", lapsed.refusal.code)));
     }
@@ -103,25 +102,25 @@ fn decision_fields(looked: &ProposalView) -> Vec<(&'static str, String)> {
 }
 
 /// Digests, keys and the tree head.
-fn references(looked: &ProposalView) -> Vec<(&'static str, String)> {
-    let log = &looked.checkpoint;
+fn references(view: &ProposalView) -> Vec<(&'static str, String)> {
+    let log = &view.checkpoint;
     let mut fields = vec![
         (
             "log",
             format!("{} events, root {}", log.size, hex::encode(log.root)),
         ),
-        ("orders", looked.orders.to_string()),
+        ("orders", view.orders.to_string()),
     ];
-    for d in &looked.decisions {
+    for d in &view.decisions {
         fields.push((
             "decision",
             format!("{} {}", d.digest(), d.decision().approver.key_id),
         ));
     }
-    for e in &looked.attested.proposal().evidence {
+    for e in &view.attested.proposal().evidence {
         fields.push(("evidence", format!("{} {}", e.id, e.digest)));
     }
-    if let Some(r) = &looked.receipt {
+    if let Some(r) = &view.receipt {
         fields.push((
             "receipt",
             format!("{} {} {}", r.digest, r.receipt.outcome, r.writer_key),
@@ -130,11 +129,11 @@ fn references(looked: &ProposalView) -> Vec<(&'static str, String)> {
     fields
 }
 
-fn source_changed(looked: &ProposalView) -> String {
-    match &looked.receipt {
+fn source_changed(view: &ProposalView) -> String {
+    match &view.receipt {
         Some(r) if r.receipt.rows_affected > 0 => format!("yes, once, at {}", r.receipt.created_at),
         Some(_) => "no".to_owned(),
-        None if looked.started => "unknown: an attempt has started".to_owned(),
+        None if view.started => "unknown: an attempt has started".to_owned(),
         None => "no".to_owned(),
     }
 }

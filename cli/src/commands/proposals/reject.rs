@@ -68,18 +68,18 @@ async fn reject_one(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = workflows::fetch_proposal_by_reference(session, reference).await?;
-    page::show(&looked, context.global.json)?;
-    workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
+    let view = workflows::fetch_proposal_by_reference(session, reference).await?;
+    page::show(&view, context.global.json)?;
+    workflows::still_open(&view, ErrorCode::ProposalNotRejectable)?;
     output::note(READABLE);
     args.confirm
-        .prompt(reference, &looked, session.trust(), "reject this")?;
+        .prompt(reference, &view, session.trust(), "reject this")?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());
-    let rejected = workflows::reject(session, context, &looked, &signer, &args.reason).await?;
+    let rejected = workflows::reject(session, context, &view, &signer, &args.reason).await?;
     if context.global.json {
-        output::json(&object(&looked, &rejected))?;
+        output::json(&object(&view, &rejected))?;
     } else {
         output::line(reject_message(&rejected))?;
     }
@@ -105,9 +105,9 @@ async fn reject_all(
     let (mut exit, mut done, mut objects) = (Exit::Ok, 0, Vec::new());
     for id in &selected {
         let (object, line, result) = match one_of_all(id, args, &signer, session, context).await {
-            Ok((looked, rejected)) => {
+            Ok((view, rejected)) => {
                 let line = reject_message(&rejected);
-                (Json::Object(object(&looked, &rejected)), line, exit_of(&rejected))
+                (Json::Object(object(&view, &rejected)), line, exit_of(&rejected))
             }
             Err(error) => {
                 let line = format!("not rejected: {}: {}", error.code(), error.message());
@@ -140,10 +140,10 @@ async fn one_of_all(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<(ProposalView, Rejected), ExitError> {
-    let looked = workflows::fetch_proposal_by_reference(session, id).await?;
-    workflows::still_open(&looked, ErrorCode::ProposalNotRejectable)?;
-    let rejected = workflows::reject(session, context, &looked, signer, &args.reason).await?;
-    Ok((looked, rejected))
+    let view = workflows::fetch_proposal_by_reference(session, id).await?;
+    workflows::still_open(&view, ErrorCode::ProposalNotRejectable)?;
+    let rejected = workflows::reject(session, context, &view, signer, &args.reason).await?;
+    Ok((view, rejected))
 }
 
 /// A short code belongs to one proposal. Outside dev a filter could select proposals that arrived since the operator
@@ -196,8 +196,8 @@ async fn selected(
     Ok(ids.collect())
 }
 
-fn object(looked: &ProposalView, rejected: &Rejected) -> serde_json::Map<String, Json> {
-    let mut object = shape::proposal_head(&looked.attested);
+fn object(view: &ProposalView, rejected: &Rejected) -> serde_json::Map<String, Json> {
+    let mut object = shape::proposal_head(&view.attested);
     object.insert("state".to_owned(), json!(rejected.state));
     object.insert("decision_digest".to_owned(), json!(rejected.decision_digest));
     object.insert("person".to_owned(), json!(rejected.person));

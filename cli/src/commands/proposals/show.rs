@@ -30,69 +30,69 @@ pub(super) async fn show(
     session: &LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
+    let view = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     if context.global.json {
-        output::json(&shown(&looked))?;
+        output::json(&shown(&view))?;
         return Ok(Exit::Ok);
     }
     if args.full {
-        output::text(&in_full(&looked))?;
+        output::text(&in_full(&view))?;
     } else {
-        output::text(&document(&looked).text)?;
-        output::text(&readable::document(looked.attested.proposal(), false))?;
+        output::text(&document(&view).text)?;
+        output::text(&readable::document(view.attested.proposal(), false))?;
     }
-    output::text(&status_fields(&looked, args.details))?;
+    output::text(&status_fields(&view, args.details))?;
     let posture = posture_here(context, session.trust()).unwrap_or("no local signing key");
     output::line(format!("posture: {posture}"))?;
-    if looked.state.is_terminal() {
+    if view.state.is_terminal() {
         output::line(format!(
             "next: synapsor-runner replay show {}",
-            looked.attested.proposal().id
+            view.attested.proposal().id
         ))?;
-    } else if looked.is_approved() {
+    } else if view.is_approved() {
         output::line(format!(
             "next: synapsor-runner apply {}",
-            looked.attested.proposal().id
+            view.attested.proposal().id
         ))?;
     } else {
         output::line(format!(
             "next: synapsor-runner proposals approve {}",
-            looked.attested.proposal().id
+            view.attested.proposal().id
         ))?;
     }
     Ok(Exit::Ok)
 }
 
-fn shown(looked: &ProposalView) -> Json {
-    let mut object = shape::proposal_head(&looked.attested);
+fn shown(view: &ProposalView) -> Json {
+    let mut object = shape::proposal_head(&view.attested);
     let decision = |d: &synapsor_domain::approval::VerifiedDecision| json!({ "digest": d.digest(), "person": d.person(), "counts": true, "decision": d.decision() });
     let lapsed = |l: &workflows::IneffectiveDecision| json!({ "person": l.decision.approver.person, "counts": false, "code": l.refusal.code, "decision": l.decision });
-    let decisions: Vec<Json> = looked
+    let decisions: Vec<Json> = view
         .decisions
         .iter()
         .map(decision)
-        .chain(looked.lapsed.iter().map(lapsed))
+        .chain(view.lapsed.iter().map(lapsed))
         .collect();
-    let quorum = looked.attested.proposal().approval.quorum.max(1);
-    object.insert("state".to_owned(), json!(looked.state));
-    object.insert("started".to_owned(), json!(looked.started));
-    object.insert("proposal".to_owned(), json!(looked.attested.proposal()));
-    let document = document(looked);
+    let quorum = view.attested.proposal().approval.quorum.max(1);
+    object.insert("state".to_owned(), json!(view.state));
+    object.insert("started".to_owned(), json!(view.started));
+    object.insert("proposal".to_owned(), json!(view.attested.proposal()));
+    let document = document(view);
     object.insert("review_document".to_owned(), json!(document.text));
     object.insert("review_is_abbreviated".to_owned(), json!(document.is_abbreviated));
     object.insert(
         "approvals".to_owned(),
-        json!({ "have": looked.approvers().len(), "need": quorum }),
+        json!({ "have": view.approvers().len(), "need": quorum }),
     );
     object.insert("decisions".to_owned(), Json::Array(decisions));
-    object.insert("attempt".to_owned(), json!(looked.attempt));
+    object.insert("attempt".to_owned(), json!(view.attempt));
     object.insert(
         "receipt".to_owned(),
-        looked.receipt.as_ref().map_or(Json::Null, shape::receipt),
+        view.receipt.as_ref().map_or(Json::Null, shape::receipt),
     );
-    object.insert("withdrawal".to_owned(), json!(looked.withdrawal));
-    object.insert("updated_at".to_owned(), json!(looked.updated_at));
-    let checkpoint = &looked.checkpoint;
+    object.insert("withdrawal".to_owned(), json!(view.withdrawal));
+    object.insert("updated_at".to_owned(), json!(view.updated_at));
+    let checkpoint = &view.checkpoint;
     let root = hex::encode(checkpoint.root);
     object.insert(
         "log".to_owned(),

@@ -144,12 +144,12 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
 }
 
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
-    let looked = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
-    let Some(signed) = &looked.receipt else {
+    let view = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
+    let Some(signed) = &view.receipt else {
         let text = format!(
             "{} has no receipt; its state is `{}`",
-            looked.attested.proposal().id,
-            looked.state
+            view.attested.proposal().id,
+            view.state
         );
         return Err(ExitError::new(ErrorCode::ReceiptNotFound, text));
     };

@@ -144,12 +144,12 @@ impl<'a> Services<'a> {
 
     /// Runs until Ctrl-C, or until a child exceeds its restart budget; then drains and ends all children.
     async fn run(mut self, supervisor: &Supervisor<'_>, ledger: &RunningLedger) -> Result<Exit, ExitError> {
-        let keeper = LedgerMonitor::new(supervisor, ledger)?;
+        let monitor = LedgerMonitor::new(supervisor, ledger)?;
         let ended = tokio::select! {
             failure = self.reader.run_until_fatal() => Err(failure),
             failure = kept(self.writer.as_mut()) => Err(failure),
             failure = kept(self.gateway.as_mut()) => Err(failure),
-            failure = keeper.keep() => Err(failure),
+            failure = monitor.keep() => Err(failure),
             () = supervisor.context.stop.cancelled() => Ok(Exit::Ok),
         };
         output::note("shutting down: draining in-flight calls");

@@ -3,7 +3,7 @@
 use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::DATABASE_SKEW_SECONDS;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{FindingSeverity, ProbeFinding};
+use synapsor_domain::writeback::{FindingSeverity, PreflightFinding};
 
 use crate::clients::Times;
 use crate::output::safe;
@@ -13,11 +13,11 @@ use crate::workflows::now;
 const SAME_MS: i64 = 2_000;
 
 /// Returns the findings about a running writer's clocks; none when all agree.
-pub(super) fn findings(times: &Times) -> Vec<ProbeFinding> {
+pub(super) fn findings(times: &Times) -> Vec<PreflightFinding> {
     compare(times, now())
 }
 
-fn compare(times: &Times, own: Timestamp) -> Vec<ProbeFinding> {
+fn compare(times: &Times, own: Timestamp) -> Vec<PreflightFinding> {
     let mut named = vec![("writer".to_owned(), times.writer)];
     named.extend(times.ledger.map(|at| ("ledger".to_owned(), at)));
     let databases = times.databases.iter();
@@ -36,7 +36,7 @@ fn compare(times: &Times, own: Timestamp) -> Vec<ProbeFinding> {
         .databases
         .iter()
         .any(|(_, at)| apart(at) > DATABASE_SKEW_SECONDS);
-    vec![ProbeFinding {
+    vec![PreflightFinding {
         severity: if is_refused {
             FindingSeverity::Error
         } else {

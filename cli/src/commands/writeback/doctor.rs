@@ -12,7 +12,7 @@ use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, EngineKind};
 use synapsor_domain::database_identity::IdentityRelation;
-use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding, table_targets};
+use synapsor_domain::writeback::{FindingSeverity, PreflightFinding, PreflightReport, table_targets};
 
 use crate::clients::{SchemaClient, WriterClient, verification_failed};
 use crate::contract_file::LoadedContract;
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 /// Findings about one role.
 struct RoleFindings {
     role: Process,
-    variables: Vec<ProbeFinding>,
+    variables: Vec<PreflightFinding>,
     sources: Vec<PreflightReport>,
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
     Ok(exit)
 }
 
-fn exit(parts: &[RoleFindings], ledger: &[ProbeFinding]) -> Exit {
+fn exit(parts: &[RoleFindings], ledger: &[PreflightFinding]) -> Exit {
     let mut findings = parts.iter().flat_map(|part| &part.variables).chain(ledger);
     let mut sources = parts.iter().flat_map(|part| &part.sources);
     let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Error)
@@ -80,7 +80,11 @@ fn exit(parts: &[RoleFindings], ledger: &[ProbeFinding]) -> Exit {
 }
 
 /// Reports which variables are set. A remote service has an environment of its own.
-fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
+fn variables(
+    role: Process,
+    contract: &Contract,
+    context: &Context,
+) -> Result<Vec<PreflightFinding>, ExitError> {
     let remote = &context.global.remote;
     let is_elsewhere = match role {
         Process::Reader => remote.reader.is_some(),
@@ -116,8 +120,13 @@ fn variables(role: Process, contract: &Contract, context: &Context) -> Result<Ve
     Ok(findings)
 }
 
-fn finding(severity: FindingSeverity, code: ErrorCode, text: String, fix: Option<String>) -> ProbeFinding {
-    ProbeFinding {
+fn finding(
+    severity: FindingSeverity,
+    code: ErrorCode,
+    text: String,
+    fix: Option<String>,
+) -> PreflightFinding {
+    PreflightFinding {
         severity,
         code,
         text,
@@ -126,7 +135,7 @@ fn finding(severity: FindingSeverity, code: ErrorCode, text: String, fix: Option
 }
 
 /// Sources with direct proposals that no writer serves.
-fn no_write_url(contract: &Contract) -> Vec<ProbeFinding> {
+fn no_write_url(contract: &Contract) -> Vec<PreflightFinding> {
     let sources = contract.sources().iter().filter(|source| {
         let targets = table_targets(contract, &source.name);
         source.write_url_env.is_none() && targets.iter().any(|target| !target.writes.is_empty())
@@ -178,7 +187,7 @@ fn compare_identities(parts: &mut [RoleFindings]) {
 }
 
 /// Reader and writer must not share a credential, except for a database file, which has only one.
-fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitError> {
+fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<PreflightFinding>, ExitError> {
     let mut findings = Vec::new();
     for source in contract
         .sources()
@@ -220,7 +229,7 @@ fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<ProbeFinding>, ExitE
 async fn writer_side(
     args: &Args,
     loaded: &LoadedContract,
-    variables: &mut Vec<ProbeFinding>,
+    variables: &mut Vec<PreflightFinding>,
     context: &Context,
 ) -> Result<Vec<PreflightReport>, ExitError> {
     let mut links = Vec::new();
@@ -235,27 +244,27 @@ async fn writer_side(
             variables.extend(state_of(&mut WriterClient::at(&running), context).await?);
         }
         return match args.check_db {
-            true => probed("writer", Process::Writer, loaded, context).await,
+            true => run_preflight("writer", Process::Writer, loaded, context).await,
             false => Ok(Vec::new()),
         };
     }
     // The writer has the variables that this shell lacks.
     variables.retain(|finding| finding.code != ErrorCode::VariableMissing);
-    let mut probes = Vec::new();
+    let mut reports = Vec::new();
     for link in &links {
         let mut writer = WriterClient::at(link);
         if args.check_db {
-            probes.extend(context.unless_stopped(writer.preflight()).await?);
+            reports.extend(context.unless_stopped(writer.preflight()).await?);
         } else {
             variables.push(answered(writer.address()));
         }
         variables.extend(state_of(&mut writer, context).await?);
     }
-    Ok(probes)
+    Ok(reports)
 }
 
 /// Reports why a running writer accepts no jobs, and clock differences.
-async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<ProbeFinding>, ExitError> {
+async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<PreflightFinding>, ExitError> {
     let state = context.unless_stopped(writer.state()).await?;
     let mut findings = super::clocks::findings(&state.times);
     if let Some(code) = state.problem {
@@ -280,7 +289,7 @@ async fn state_of(writer: &mut WriterClient, context: &Context) -> Result<Vec<Pr
     Ok(findings)
 }
 
-fn answered(service: String) -> ProbeFinding {
+fn answered(service: String) -> PreflightFinding {
     finding(
         FindingSeverity::Ok,
         ErrorCode::ServiceAnswers,
@@ -289,7 +298,7 @@ fn answered(service: String) -> ProbeFinding {
     )
 }
 
-fn has_missing(findings: &[ProbeFinding]) -> bool {
+fn has_missing(findings: &[PreflightFinding]) -> bool {
     findings
         .iter()
         .any(|finding| finding.code == ErrorCode::VariableMissing)
@@ -298,12 +307,12 @@ fn has_missing(findings: &[ProbeFinding]) -> bool {
 async fn reader_side(
     args: &Args,
     loaded: &LoadedContract,
-    variables: &mut Vec<ProbeFinding>,
+    variables: &mut Vec<PreflightFinding>,
     context: &Context,
 ) -> Result<Vec<PreflightReport>, ExitError> {
     let Some(address) = &context.global.remote.reader else {
         return match args.check_db {
-            true => probed("reader", Process::Reader, loaded, context).await,
+            true => run_preflight("reader", Process::Reader, loaded, context).await,
             false => Ok(Vec::new()),
         };
     };
@@ -314,24 +323,34 @@ async fn reader_side(
         return Ok(Vec::new());
     }
     let mut reader = SchemaClient::at(&link);
-    context.unless_stopped(reader.probe()).await
+    context.unless_stopped(reader.preflight()).await
 }
 
-async fn probed(
+async fn run_preflight(
     role: &str,
     process: Process,
     loaded: &LoadedContract,
     context: &Context,
 ) -> Result<Vec<PreflightReport>, ExitError> {
-    let mut arguments: Vec<OsString> = ["probe", "--as", role, "--config"].map(OsString::from).to_vec();
+    let mut arguments: Vec<OsString> = ["preflight", "--as", role, "--config"]
+        .map(OsString::from)
+        .to_vec();
     arguments.push(loaded.path.clone().into_os_string());
     let names: BTreeSet<String> = allowed(process, Some(&loaded.contract), None);
     let printed = run_executor_command(context, arguments, &names).await?;
-    serde_json::from_slice(&printed)
-        .map_err(|_| verification_failed(ErrorCode::ProbeAnswerMalformed, "findings missing or malformed"))
+    serde_json::from_slice(&printed).map_err(|_| {
+        verification_failed(
+            ErrorCode::PreflightAnswerMalformed,
+            "findings missing or malformed",
+        )
+    })
 }
 
-fn print_json(parts: &[RoleFindings], ledger: Option<&[ProbeFinding]>, exit: Exit) -> Result<(), ExitError> {
+fn print_json(
+    parts: &[RoleFindings],
+    ledger: Option<&[PreflightFinding]>,
+    exit: Exit,
+) -> Result<(), ExitError> {
     let parts: Vec<_> = parts
         .iter()
         .map(|part| {
@@ -368,7 +387,7 @@ fn show(parts: &[RoleFindings], is_checked: bool) -> Result<(), ExitError> {
     Ok(())
 }
 
-fn show_ledger(findings: &[ProbeFinding]) -> Result<(), ExitError> {
+fn show_ledger(findings: &[PreflightFinding]) -> Result<(), ExitError> {
     output::line("ledger")?;
     if findings.is_empty() {
         output::line("    ok       no open incidents and no freeze in force")?;
@@ -376,8 +395,8 @@ fn show_ledger(findings: &[ProbeFinding]) -> Result<(), ExitError> {
     findings.iter().try_for_each(show_finding)
 }
 
-fn show_finding(finding: &ProbeFinding) -> Result<(), ExitError> {
-    let ProbeFinding {
+fn show_finding(finding: &PreflightFinding) -> Result<(), ExitError> {
+    let PreflightFinding {
         severity,
         code,
         text,

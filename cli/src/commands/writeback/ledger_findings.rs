@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::writeback::{FindingSeverity, ProbeFinding, ReceiptIncidentKind};
+use synapsor_domain::writeback::{FindingSeverity, PreflightFinding, ReceiptIncidentKind};
 
 use crate::connection::LedgerConnection;
 use crate::output::safe;
@@ -18,7 +18,7 @@ const SAME_MS: i64 = 2_000;
 const NAMED_MAX: usize = 5;
 
 /// Returns the findings, or `None` if this command line has no ledger.
-pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFinding>>, ExitError> {
+pub(super) async fn findings(context: &Context) -> Result<Option<Vec<PreflightFinding>>, ExitError> {
     if context.global.remote.ledger.is_none() && state::find(context).is_err() {
         return Ok(None);
     }
@@ -31,7 +31,7 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
     Ok(Some(match context.unless_stopped(asked).await {
         Ok(found) => of(&found),
         Err(failure) if failure.code() == ErrorCode::Interrupted => return Err(failure),
-        Err(failure) => vec![ProbeFinding {
+        Err(failure) => vec![PreflightFinding {
             severity: FindingSeverity::Error,
             code: failure.code(),
             text: format!("cannot query the ledger: {}", failure.message()),
@@ -40,14 +40,14 @@ pub(super) async fn findings(context: &Context) -> Result<Option<Vec<ProbeFindin
     }))
 }
 
-fn of(found: &LedgerState) -> Vec<ProbeFinding> {
-    let mut findings: Vec<ProbeFinding> = found
+fn of(found: &LedgerState) -> Vec<PreflightFinding> {
+    let mut findings: Vec<PreflightFinding> = found
         .incidents
         .iter()
         .map(|((source, kind), proposals)| incident(source, *kind, proposals))
         .collect();
     for freeze in &found.freezes {
-        findings.push(ProbeFinding {
+        findings.push(PreflightFinding {
             severity: FindingSeverity::Warning,
             code: ErrorCode::WritebackFrozen,
             text: format!(
@@ -60,7 +60,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
         });
     }
     if (found.ledger_now - found.own_now).as_millis().abs() > SAME_MS {
-        findings.push(ProbeFinding {
+        findings.push(PreflightFinding {
             severity: FindingSeverity::Warning,
             code: ErrorCode::ClocksDiffer,
             text: format!(
@@ -71,7 +71,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
         });
     }
     if found.is_expiry_paused {
-        findings.push(ProbeFinding {
+        findings.push(PreflightFinding {
             severity: FindingSeverity::Warning,
             code: ErrorCode::ExpiryPaused,
             text: "the ledger's clock jumped; no proposal expires until a writer confirms it".to_owned(),
@@ -81,7 +81,7 @@ fn of(found: &LedgerState) -> Vec<ProbeFinding> {
     findings
 }
 
-fn incident(source: &str, kind: ReceiptIncidentKind, proposals: &BTreeSet<String>) -> ProbeFinding {
+fn incident(source: &str, kind: ReceiptIncidentKind, proposals: &BTreeSet<String>) -> PreflightFinding {
     let (what, fix) = match kind {
         ReceiptIncidentKind::EffectLost => (
             "the source lost receipts that the ledger holds, together with their effects",
@@ -105,7 +105,7 @@ fn incident(source: &str, kind: ReceiptIncidentKind, proposals: &BTreeSet<String
     };
     let named: Vec<_> = proposals.iter().take(NAMED_MAX).map(|id| safe(id)).collect();
     let more = if proposals.len() > NAMED_MAX { ", ..." } else { "" };
-    ProbeFinding {
+    PreflightFinding {
         severity: FindingSeverity::Error,
         code: kind.code(),
         text: format!(

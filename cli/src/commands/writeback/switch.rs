@@ -37,17 +37,17 @@ pub(super) async fn freeze(args: &FreezeArgs, context: &Context) -> Result<Exit,
         workflows::freeze(&mut session, context, args.reason.as_deref()).await
     };
     session.close().await;
-    say(&[switched?], context)
+    print_switched(&[switched?], context)
 }
 
 pub(super) async fn unfreeze(args: &UnfreezeArgs, context: &Context) -> Result<Exit, ExitError> {
     let mut session = LedgerConnection::open_to_stop(context).await?;
     let switched = workflows::unfreeze(&mut session, context, args.freeze).await;
     session.close().await;
-    say(&switched?, context)
+    print_switched(&switched?, context)
 }
 
-fn say(all: &[Switched], context: &Context) -> Result<Exit, ExitError> {
+fn print_switched(all: &[Switched], context: &Context) -> Result<Exit, ExitError> {
     if context.global.json {
         output::json(&as_json(all))?;
     } else {

@@ -99,21 +99,21 @@ pub(crate) struct ApplyOutcome {
 pub(crate) async fn apply(
     session: &mut LedgerConnection,
     context: &Context,
-    looked: &ProposalView,
+    view: &ProposalView,
     signer: &Signer,
     wait: Duration,
 ) -> Result<ApplyOutcome, ExitError> {
-    if let Some(ended) = ended_before(looked)? {
+    if let Some(ended) = ended_before(view)? {
         return Ok(ended);
     }
-    let (envelope, valid_until) = ordered(session, looked, signer)?;
+    let (envelope, valid_until) = ordered(session, view, signer)?;
     let order_digest = Digest::of(ObjectKind::ApplyOrder, &envelope.payload);
     // The order is submitted even without a writer, because one may start before its deadline.
     let writer = session.ensure_writer(context).await;
     let filed = LedgerClient::of(session).request_apply(&envelope).await?;
     let follow = OutcomeWatcher {
         trust: session.trust(),
-        looked,
+        view,
         order_digest,
         started: false,
         doubt: None,
@@ -146,23 +146,23 @@ pub(crate) async fn apply(
 pub(crate) async fn preview(
     session: &mut LedgerConnection,
     context: &Context,
-    looked: &ProposalView,
+    view: &ProposalView,
 ) -> Result<DryRunOutcome, ExitError> {
     let link = session.writer(context).await?;
-    WriterClient::at(&link).preview(looked.attested.envelope()).await
+    WriterClient::at(&link).preview(view.attested.envelope()).await
 }
 
-fn ended_before(looked: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError> {
-    if let Some(receipt) = &looked.receipt {
+fn ended_before(view: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError> {
+    if let Some(receipt) = &view.receipt {
         return Ok(Some(by_receipt(receipt.clone(), true)));
     }
-    still_open(looked, ErrorCode::ProposalNotApproved)?;
-    if !looked.is_approved() {
+    still_open(view, ErrorCode::ProposalNotApproved)?;
+    if !view.is_approved() {
         let (have, need) = (
-            looked.approvers().len(),
-            looked.attested.proposal().approval.quorum.max(1),
+            view.approvers().len(),
+            view.attested.proposal().approval.quorum.max(1),
         );
-        let id = &looked.attested.proposal().id;
+        let id = &view.attested.proposal().id;
         let text = format!("{have} of {need} required approvals are valid");
         return Err(ExitError::new(ErrorCode::ProposalNotApproved, text)
             .with_fix(format!("synapsor-runner proposals approve {id}")));
@@ -172,32 +172,32 @@ fn ended_before(looked: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError
 
 fn ordered(
     session: &LedgerConnection,
-    looked: &ProposalView,
+    view: &ProposalView,
     signer: &Signer,
 ) -> Result<(DsseEnvelope, Timestamp), ExitError> {
     let trust = session.trust();
-    let attested = &looked.attested;
+    let attested = &view.attested;
     let terms = Terms {
         trust,
-        seen: &looked.checkpoint,
+        seen: &view.checkpoint,
         key_id: signer.key.key_id(),
         person: &signer.person,
         now: now(),
         nonce: random::bytes(),
         minutes: None,
-        known_switch: looked.known_switch,
+        known_switch: view.known_switch,
     };
-    let order = sign::order(attested, &looked.decisions, &terms)?;
+    let order = sign::order(attested, &view.decisions, &terms)?;
     let envelope = DsseEnvelope::sign(ObjectKind::ApplyOrder, &order, &signer.key)
         .map_err(|e| ExitError::new(ErrorCode::OrderUnsignable, e.to_string()))?;
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust,
         now: terms.now,
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
-    verify_order(&envelope, &judge).map_err(|refusal| refused(refusal.into()))?;
-    let approvals = looked
+    verify_order(&envelope, &verification).map_err(|refusal| refused(refusal.into()))?;
+    let approvals = view
         .decisions
         .iter()
         .map(|d: &VerifiedDecision| d.decision().expires_at);
@@ -211,7 +211,7 @@ fn ordered(
 /// Watches one proposal's events for the outcome of one order.
 struct OutcomeWatcher<'a> {
     trust: &'a TrustFile,
-    looked: &'a ProposalView,
+    view: &'a ProposalView,
     order_digest: Digest,
     /// Whether a writer has reported an attempt on this order.
     started: bool,
@@ -229,7 +229,7 @@ impl OutcomeWatcher<'_> {
     ) -> Result<ApplyOutcome, ExitError> {
         let filter = EventQuery {
             from_seq,
-            proposal_id: self.looked.attested.proposal().id.to_string(),
+            proposal_id: self.view.attested.proposal().id.to_string(),
             follow: true,
             ..EventQuery::default()
         };
@@ -260,7 +260,7 @@ impl OutcomeWatcher<'_> {
         let EventBody::Withdrawn(ticket) = &entry.body else {
             return Ok(None);
         };
-        let withdrawal = open_withdrawal(&entry.event, ticket, &self.looked.attested, self.trust)?;
+        let withdrawal = open_withdrawal(&entry.event, ticket, &self.view.attested, self.trust)?;
         Ok(Some(withdrawn(&withdrawal)))
     }
 
@@ -291,7 +291,7 @@ impl OutcomeWatcher<'_> {
                 } else {
                     open_receipt_at(&settled.receipt, self.trust, &Position::Unproven)?
                 };
-                let same = receipt.receipt.proposal_digest == self.looked.attested.digest();
+                let same = receipt.receipt.proposal_digest == self.view.attested.digest();
                 if !same || report.receipt_digest.is_some_and(|named| named != receipt.digest) {
                     return Err(verification_failed(
                         ErrorCode::ReceiptForeign,
@@ -311,7 +311,7 @@ impl OutcomeWatcher<'_> {
     }
 
     fn own(&self, report: AttemptReport) -> Result<AttemptReport, ExitError> {
-        if report.proposal_digest == self.looked.attested.digest() {
+        if report.proposal_digest == self.view.attested.digest() {
             Ok(report)
         } else {
             Err(verification_failed(
@@ -324,7 +324,7 @@ impl OutcomeWatcher<'_> {
     fn unfinished(&self) -> ApplyOutcome {
         let (status, message) = match &self.doubt {
             Some(report) => (Status::InDoubt, report.message.clone()),
-            None if self.started || self.looked.state == ProposalState::InDoubt => (
+            None if self.started || self.view.state == ProposalState::InDoubt => (
                 Status::InDoubt,
                 "an attempt has started and its outcome is not reported yet".to_owned(),
             ),

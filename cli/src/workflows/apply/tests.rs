@@ -12,7 +12,7 @@ use crate::sign::fixture::{attested, checkpoint, key, now as then, trust};
 const WRITER: u8 = 2;
 const STRANGER: u8 = 9;
 
-fn looked(trust: &TrustFile) -> ProposalView {
+fn view(trust: &TrustFile) -> ProposalView {
     ProposalView {
         attested: attested("plain", trust),
         state: ProposalState::PendingWorker,
@@ -33,11 +33,11 @@ fn order(n: u8) -> Digest {
     Digest::of_typed("text/plain", &[n])
 }
 
-fn report(looked: &ProposalView, answers: Digest, result: AttemptResult) -> AttemptReport {
+fn report(view: &ProposalView, answers: Digest, result: AttemptResult) -> AttemptReport {
     AttemptReport {
         v: 1,
-        proposal_id: looked.attested.proposal().id.clone(),
-        proposal_digest: looked.attested.digest(),
+        proposal_id: view.attested.proposal().id.clone(),
+        proposal_digest: view.attested.digest(),
         order_digest: Some(answers),
         writer: "w1".to_owned(),
         fence: 1,
@@ -49,11 +49,11 @@ fn report(looked: &ProposalView, answers: Digest, result: AttemptResult) -> Atte
     }
 }
 
-fn receipt(looked: &ProposalView, outcome: ReceiptOutcome) -> Receipt {
+fn receipt(view: &ProposalView, outcome: ReceiptOutcome) -> Receipt {
     Receipt {
         v: 1,
-        proposal_id: looked.attested.proposal().id.clone(),
-        proposal_digest: looked.attested.digest(),
+        proposal_id: view.attested.proposal().id.clone(),
+        proposal_digest: view.attested.digest(),
         outcome,
         reason: String::new(),
         constraint: None,
@@ -84,10 +84,10 @@ fn settled(report: &AttemptReport, receipt: &Receipt, seed: u8) -> EventBody {
 
 fn outcome(body: &EventBody) -> Result<Option<Status>, Exit> {
     let trust = trust("dev");
-    let looked = looked(&trust);
+    let view = view(&trust);
     let mut follow = OutcomeWatcher {
         trust: &trust,
-        looked: &looked,
+        view: &view,
         order_digest: order(1),
         started: false,
         doubt: None,
@@ -100,19 +100,19 @@ fn outcome(body: &EventBody) -> Result<Option<Status>, Exit> {
 
 #[test]
 fn wait_ends_only_on_report_of_this_order() {
-    let looked = looked(&trust("dev"));
+    let view = view(&trust("dev"));
     let refused = AttemptResult::of_code(ErrorCode::RefusedFrozen);
     assert_eq!(
-        outcome(&released(&report(&looked, order(1), refused.clone()), WRITER)),
+        outcome(&released(&report(&view, order(1), refused.clone()), WRITER)),
         Ok(Some(Status::Refused))
     );
     assert_eq!(
-        outcome(&released(&report(&looked, order(2), refused), WRITER)),
+        outcome(&released(&report(&view, order(2), refused), WRITER)),
         Ok(None)
     );
     assert_eq!(
         outcome(&released(
-            &report(&looked, order(1), AttemptResult::InDoubt),
+            &report(&view, order(1), AttemptResult::InDoubt),
             WRITER
         )),
         Ok(None)
@@ -121,9 +121,9 @@ fn wait_ends_only_on_report_of_this_order() {
 
 #[test]
 fn rejects_report_without_trusted_writer_signature() {
-    let looked = looked(&trust("dev"));
-    let applied = report(&looked, order(1), AttemptResult::Applied);
-    let receipt = receipt(&looked, ReceiptOutcome::Applied);
+    let view = view(&trust("dev"));
+    let applied = report(&view, order(1), AttemptResult::Applied);
+    let receipt = receipt(&view, ReceiptOutcome::Applied);
     assert_eq!(
         outcome(&settled(&applied, &receipt, WRITER)),
         Ok(Some(Status::Applied))
@@ -137,10 +137,10 @@ fn rejects_report_without_trusted_writer_signature() {
 
 #[test]
 fn rejects_receipt_of_other_proposal_or_report() {
-    let looked = looked(&trust("dev"));
+    let view = view(&trust("dev"));
     let (mut applied, mut foreign) = (
-        report(&looked, order(1), AttemptResult::Applied),
-        receipt(&looked, ReceiptOutcome::Applied),
+        report(&view, order(1), AttemptResult::Applied),
+        receipt(&view, ReceiptOutcome::Applied),
     );
     foreign.proposal_digest = order(7);
     assert_eq!(outcome(&settled(&applied, &foreign, WRITER)), Err(Exit::Tampered));
@@ -148,7 +148,7 @@ fn rejects_receipt_of_other_proposal_or_report() {
     assert_eq!(
         outcome(&settled(
             &applied,
-            &receipt(&looked, ReceiptOutcome::Applied),
+            &receipt(&view, ReceiptOutcome::Applied),
             WRITER
         )),
         Err(Exit::Tampered)
@@ -159,21 +159,17 @@ fn rejects_receipt_of_other_proposal_or_report() {
 
 #[test]
 fn earlier_receipt_yields_already_applied() {
-    let looked = looked(&trust("dev"));
-    let other = report(&looked, order(2), AttemptResult::Applied);
+    let view = view(&trust("dev"));
+    let other = report(&view, order(2), AttemptResult::Applied);
     assert_eq!(
-        outcome(&settled(
-            &other,
-            &receipt(&looked, ReceiptOutcome::Applied),
-            WRITER
-        )),
+        outcome(&settled(&other, &receipt(&view, ReceiptOutcome::Applied), WRITER)),
         Ok(Some(Status::AlreadyApplied))
     );
 }
 
 fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, Exit> {
     let trust = trust("dev");
-    let looked = looked(&trust);
+    let view = view(&trust);
     let ticket = ContextTicket {
         audience: context_ticket::TicketAudience::Ledger,
         contexts: vec![TicketContext {
@@ -197,7 +193,7 @@ fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, Exi
             at: then(),
             body_digest: order(0),
             kind: EventKind::ProposalWithdrawn,
-            proposal_id: Some(looked.attested.proposal().id.clone()),
+            proposal_id: Some(view.attested.proposal().id.clone()),
             seq: 9,
             trace_id: None,
         },
@@ -207,7 +203,7 @@ fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, Exi
     };
     let follow = OutcomeWatcher {
         trust: &trust,
-        looked: &looked,
+        view: &view,
         order_digest: order(1),
         started: false,
         doubt: None,
@@ -249,7 +245,7 @@ fn apply_status_maps_to_exit_code() {
 #[test]
 fn rejects_order_without_quorum() {
     let trust = trust("dev");
-    let refused = ended_before(&looked(&trust)).unwrap_err();
+    let refused = ended_before(&view(&trust)).unwrap_err();
     assert_eq!(
         (refused.code(), refused.exit()),
         (ErrorCode::ProposalNotApproved, Exit::Refused)

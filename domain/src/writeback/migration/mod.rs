@@ -7,9 +7,8 @@ mod postgres;
 mod sqlite;
 
 pub use mysql::{
-    ROUTINES as MYSQL_ROUTINES, ROWS_MODIFIED as MYSQL_ROWS_MODIFIED,
-    TABLE_CATALOGUE as MYSQL_TABLE_CATALOGUE, procedure_grants as mysql_procedure_grants,
-    procedures_ddl as mysql_procedures_ddl,
+    ROUTINES as MYSQL_ROUTINES, ROWS_MODIFIED as MYSQL_ROWS_MODIFIED, TABLE_CATALOG as MYSQL_TABLE_CATALOG,
+    procedure_grants as mysql_procedure_grants, procedures_ddl as mysql_procedures_ddl,
 };
 
 use std::fmt::Write as _;

@@ -5,7 +5,7 @@ use super::{GrantPlan, grant_columns, line, schemas, unsafe_name};
 use crate::error::PublicError;
 
 /// Name of the procedure that describes one table of its own database.
-pub const TABLE_CATALOGUE: &str = "synapsor_table_catalogue";
+pub const TABLE_CATALOG: &str = "synapsor_table_catalogue";
 /// Name of the procedure that counts the rows that the caller's own transaction modified.
 pub const ROWS_MODIFIED: &str = "synapsor_rows_modified";
 /// Name of the procedure that describes stored functions and procedures.
@@ -54,13 +54,13 @@ INSERT IGNORE INTO {identity} (id, instance) VALUES (1, {NEW_INSTANCE});
 /// `schema` and counts the triggers of the receipt table. The second describes the routines that a text names.
 /// The third counts the rows that the caller's own transaction modified.
 pub fn procedures_ddl(schema: &str, receipts: (&str, &str)) -> String {
-    table_catalogue_ddl(schema, receipts) + &routines_ddl(schema) + &rows_modified_ddl(schema)
+    table_catalog_ddl(schema, receipts) + &routines_ddl(schema) + &rows_modified_ddl(schema)
 }
 
 /// Returns the statements that let a writer's account call those procedures.
 pub fn procedure_grants(schema: &str, account: &str) -> String {
     let grant = |procedure| procedure_grant(schema, procedure, account);
-    [TABLE_CATALOGUE, ROUTINES, ROWS_MODIFIED].map(grant).concat()
+    [TABLE_CATALOG, ROUTINES, ROWS_MODIFIED].map(grant).concat()
 }
 
 fn procedure_grant(schema: &str, procedure: &str, account: &str) -> String {
@@ -75,15 +75,15 @@ fn procedure_grant(schema: &str, procedure: &str, account: &str) -> String {
 /// the names of both have the same meaning. The body is a separate procedure, which is already called with the
 /// owner's rights: MySQL opens InnoDB's tables when it loads a procedure, and the caller's rights do not allow
 /// that.
-fn table_catalogue_ddl(schema: &str, receipts: (&str, &str)) -> String {
+fn table_catalog_ddl(schema: &str, receipts: (&str, &str)) -> String {
     let parts: Vec<String> = own_parts(schema)
         .into_iter()
         .chain(expression_parts(schema))
         .chain(related_parts(schema))
         .chain([receipt_part(receipts)])
         .collect();
-    let procedure = name(schema, TABLE_CATALOGUE);
-    let body = name(schema, &format!("{TABLE_CATALOGUE}_body"));
+    let procedure = name(schema, TABLE_CATALOG);
+    let body = name(schema, &format!("{TABLE_CATALOG}_body"));
     format!(
         "DROP PROCEDURE IF EXISTS {procedure};
 DROP PROCEDURE IF EXISTS {body};
@@ -396,7 +396,7 @@ fn grant_role(text: &mut String, plan: &GrantPlan, role: &str, for_writing: bool
         text.push_str(&if for_writing {
             procedure_grants(schema, role)
         } else {
-            [TABLE_CATALOGUE, ROUTINES]
+            [TABLE_CATALOG, ROUTINES]
                 .map(|procedure| procedure_grant(schema, procedure, role))
                 .concat()
         });

@@ -200,7 +200,7 @@ fn compare_reports(
             let is_an_end = matches!(outcome.as_deref(), Some("applied" | "conflict"));
             findings.check(is_an_end, case, "rival neither succeeded nor failed", &outcome);
         }
-        let target = bench.look_at_target(&rivals[0])?;
+        let target = bench.check_locked_target(&rivals[0])?;
         let is_one = winners == 1 && target.effects == 1;
         findings.check(
             is_one,
@@ -219,7 +219,7 @@ fn agreed(
     case: &Case,
     reports: &[ReportedAttempt],
 ) -> anyhow::Result<Option<String>> {
-    let target = bench.look_at_target(case)?;
+    let target = bench.check_locked_target(case)?;
     let is_same = |s: &ReportedAttempt| s.receipt.is_none() || s.receipt == target.receipt;
     findings.check(
         reports.iter().all(is_same),

@@ -63,7 +63,7 @@ async fn cell(
     stopped.reached(Action::Hang).await?;
     block_in_place(|| server.kill_hard().and_then(|()| server.start_again()))?;
     bench.checker.disconnect();
-    let seen = bench.look_at_target(&case)?;
+    let seen = bench.check_locked_target(&case)?;
     let committed = point == COMMITTED;
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
     findings.check(

@@ -186,7 +186,7 @@ fn all_or_nothing(
     case: &Case,
     cell: Cell,
 ) -> anyhow::Result<()> {
-    let seen = bench.look_at_target(case)?;
+    let seen = bench.check_locked_target(case)?;
     let committed = cell.has_committed();
     let fits = seen.effects == i64::from(committed) && seen.receipt.is_some() == committed;
     findings.check(

@@ -4,7 +4,7 @@ use anyhow::ensure;
 use serde_json::json;
 
 use super::look::{Places, Subject};
-use super::{Gate, Report, look_while_applying, rules, siblings, table};
+use super::{Gate, Report, observe_while_applying, rules, siblings, table};
 use crate::account::Account;
 use crate::agent::Agent;
 use crate::binaries::Build;
@@ -35,14 +35,14 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     };
     let gate = order(&stack, &first).await?;
     let subjects = subjects(&stack, &gateway);
-    rules::judge(SCENE, &look_while_applying(&subjects, &places)?, report);
+    rules::judge(SCENE, &observe_while_applying(&subjects, &places)?, report);
     siblings::probe(SCENE, &subjects, account, report)?;
     gateway.kill();
     gate.open()?;
     ends_applied(&stack, &first, "the gateway", report).await?;
 
     let gate = order(&stack, &second).await?;
-    look_while_applying(&subjects[1..], &places)?;
+    observe_while_applying(&subjects[1..], &places)?;
     stack.reader.kill();
     gate.open()?;
     ends_applied(&stack, &second, "the reader", report).await?;

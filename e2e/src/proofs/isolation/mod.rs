@@ -82,7 +82,7 @@ impl Gate {
 }
 
 /// Inspects every process while the writer has the database open, if that is possible.
-fn look_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<Vec<Seen>> {
+fn observe_while_applying(subjects: &[Subject], places: &Places) -> anyhow::Result<Vec<Seen>> {
     let mut seen = Vec::new();
     if !account::is_root() {
         return subjects.iter().map(|subject| look::at(subject, places)).collect();

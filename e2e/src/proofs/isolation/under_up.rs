@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 
 use super::look::{Places, Subject};
-use super::{Gate, Report, kill, look_while_applying, rules, siblings};
+use super::{Gate, Report, kill, observe_while_applying, rules, siblings};
 use crate::account::Account;
 use crate::agent::Agent;
 use crate::binaries::Build;
@@ -43,7 +43,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
     };
 
     let (gate, apply) = up.order(&first)?;
-    rules::judge(SCENE, &look_while_applying(&up.subjects, &places)?, report);
+    rules::judge(SCENE, &observe_while_applying(&up.subjects, &places)?, report);
     siblings::probe(SCENE, &up.subjects, account, report)?;
     kill(up.subject("reader")?.pid)?;
     gate.open()?;
@@ -56,7 +56,7 @@ pub(super) async fn run(account: &Account, report: &mut Report) -> anyhow::Resul
         .filter(|s| s.name != "reader")
         .cloned()
         .collect();
-    look_while_applying(&still, &places)?;
+    observe_while_applying(&still, &places)?;
     kill(up.subject("gateway")?.pid)?;
     gate.open()?;
     applied(&apply.end(END)?, "the gateway", report);

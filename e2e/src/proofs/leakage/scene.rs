@@ -303,9 +303,9 @@ impl Watcher {
         let thread = std::thread::spawn(move || {
             let mut watched = Watched::default();
             for round in 0.. {
-                watched.look_at_logs(&logs);
+                watched.search_logs(&logs);
                 if round % LOOKS_PER_LISTING == 0 {
-                    watched.look_at_command_lines();
+                    watched.search_command_lines();
                 }
                 if seen.load(Ordering::SeqCst) {
                     break;
@@ -346,7 +346,7 @@ impl Watcher {
 
 impl Watched {
     /// A log is read at the end through its handle, even if its name has been removed.
-    fn look_at_logs(&mut self, folder: &Path) {
+    fn search_logs(&mut self, folder: &Path) {
         for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
             let path = entry.path();
             if !self.logs.contains_key(&path)
@@ -357,7 +357,7 @@ impl Watched {
         }
     }
 
-    fn look_at_command_lines(&mut self) {
+    fn search_command_lines(&mut self) {
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let Ok(line) = std::fs::read(entry.path().join("cmdline")) else {
                 continue;

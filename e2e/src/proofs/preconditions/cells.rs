@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use synapsor_domain::writeback::RECEIPT_TABLE;
 
 use super::cases::{Case, CaseKind};
-use super::judge::{Expected, Judged};
+use super::judge::{CellVerdicts, Expected};
 use super::scene::{Approved, Scene};
 use super::tally::Moment;
 use crate::agent::PROPOSE;
@@ -33,7 +33,7 @@ const VIEW_AGE: Duration = Duration::from_millis(2_200);
 /// All cells of a harness, one definition after the other.
 pub(super) struct Cells {
     pub(super) scene: Scene,
-    pub(super) judged: Judged,
+    pub(super) judged: CellVerdicts,
     /// Index of the next set of invoices.
     next: usize,
     /// Definitions that the server does not accept on a table with the present receipts.
@@ -44,7 +44,7 @@ impl Cells {
     pub(super) fn new(scene: Scene) -> anyhow::Result<Self> {
         let this = Self {
             scene,
-            judged: Judged::default(),
+            judged: CellVerdicts::default(),
             next: 0,
             without_receipts: BTreeSet::new(),
         };

@@ -22,12 +22,12 @@ pub(super) enum Expected {
 
 /// Violations, and the number of attempts.
 #[derive(Debug, Default)]
-pub(super) struct Judged {
+pub(super) struct CellVerdicts {
     pub(super) findings: Findings,
     pub(super) tally: Tally,
 }
 
-impl Judged {
+impl CellVerdicts {
     /// Adds the counts of another judge.
     pub(super) fn add(&mut self, other: &Self) {
         self.findings.violations += other.findings.violations;

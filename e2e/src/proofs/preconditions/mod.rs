@@ -21,7 +21,7 @@ use serde_json::{Value as Json, json};
 
 use self::cases::{Case, CaseKind};
 use self::cells::Cells;
-use self::judge::Judged;
+use self::judge::CellVerdicts;
 use self::scene::Scene;
 use self::tables::Tables;
 use super::Plan;
@@ -77,7 +77,7 @@ async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
 }
 
 /// Definitions that exist before a proposal, an attempt or a writer.
-async fn standing(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<Judged> {
+async fn standing(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<CellVerdicts> {
     let (deployment, tables) = deployed(ground)?;
     let chosen = renamed(chosen, &tables);
     let mut cells = Cells::new(Scene::new(deployment, tables).await?)?;
@@ -88,7 +88,12 @@ async fn standing(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<Judged> 
 }
 
 /// Definitions that are created during a transaction.
-async fn between(ground: &ProofEnv, all: &[Case], chosen: &[Case], plan: Plan) -> anyhow::Result<Judged> {
+async fn between(
+    ground: &ProofEnv,
+    all: &[Case],
+    chosen: &[Case],
+    plan: Plan,
+) -> anyhow::Result<CellVerdicts> {
     let (deployment, tables) = deployed(ground)?;
     let is_damage = |case: &&Case| case.kind != CaseKind::Harmless;
     let (all, chosen) = (renamed(all, &tables), renamed(chosen, &tables));
@@ -106,7 +111,7 @@ async fn between(ground: &ProofEnv, all: &[Case], chosen: &[Case], plan: Plan) -
 }
 
 /// The same code, acknowledged.
-async fn acknowledged(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<Judged> {
+async fn acknowledged(ground: &ProofEnv, chosen: &[Case]) -> anyhow::Result<CellVerdicts> {
     let (deployment, tables) = deployed(ground)?;
     let chosen = renamed(chosen, &tables);
     let acknowledged = acknowledged::acknowledge(&deployment, &tables, &chosen)?;

@@ -178,7 +178,7 @@ impl Stepping {
         self.writer.set(-TWO_HOURS)?;
         lock.end()?;
         tokio::time::sleep(2 * LIFE).await;
-        let seen = self.scene.bench.look_at_target(&case)?;
+        let seen = self.scene.bench.check_locked_target(&case)?;
         findings.check(seen.effects == 0, &case, "applied after its deadline", &seen);
         Ok(())
     }

@@ -62,7 +62,7 @@ impl Scene {
         }
         tokio::time::sleep(QUIET).await;
         for case in cases {
-            let seen = self.bench.look_at_target(case)?;
+            let seen = self.bench.check_locked_target(case)?;
             let is_untouched = seen.effects == 0 && seen.outcome.as_deref() != Some("applied");
             findings.check(is_untouched, case, why, &seen);
         }
@@ -78,7 +78,7 @@ impl Scene {
     ) -> anyhow::Result<bool> {
         let until = Instant::now() + time;
         loop {
-            if holds(&self.bench.look_at_target(case)?) {
+            if holds(&self.bench.check_locked_target(case)?) {
                 return Ok(true);
             }
             if Instant::now() > until {

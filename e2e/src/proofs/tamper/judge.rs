@@ -28,7 +28,7 @@ pub(super) const RECORDS: [&str; 13] = [
 ];
 
 /// Inputs for checking a store as its owner.
-pub(super) struct Judge {
+pub(super) struct TamperVerifier {
     origin: String,
     key_pem: String,
     public: PublicKey,
@@ -49,7 +49,7 @@ pub(super) enum By {
     Witness,
 }
 
-impl Judge {
+impl TamperVerifier {
     pub(super) fn new(original: &Original) -> anyhow::Result<Self> {
         let key = &original.deployment.ledger_key;
         Ok(Self {

@@ -17,7 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value as Json, json};
 
 use super::{Plan, SeededRng};
-use judge::Judge;
+use judge::TamperVerifier;
 use original::Original;
 use structural::Attack;
 
@@ -56,7 +56,7 @@ const OLDER_COPIES: usize = 10;
 /// Shared data of the cases.
 struct Scene {
     original: Original,
-    judge: Judge,
+    judge: TamperVerifier,
     records: Vec<String>,
     seed: u64,
 }
@@ -68,7 +68,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     let numbers = if plan.small { SMALL } else { FULL };
     let began = Instant::now();
     let original = Original::make(numbers.proposals, OLDER_COPIES).await?;
-    let judge = Judge::new(&original)?;
+    let judge = TamperVerifier::new(&original)?;
     let records = judge::records(&original.file)?;
     println!(
         "tamper: {} events, {} records, {} s",

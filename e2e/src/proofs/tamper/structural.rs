@@ -11,7 +11,7 @@ use synapsor_domain::log::body_commitment;
 use tlog_tiles::tlog;
 
 use super::edits::attack;
-use super::judge::{By, Judge, RECORDS};
+use super::judge::{By, RECORDS, TamperVerifier};
 use super::original::Original;
 use super::tree::rebuild;
 use crate::proofs::SeededRng;
@@ -54,7 +54,7 @@ impl Attack {
         self,
         path: &Path,
         original: &Original,
-        judge: &Judge,
+        judge: &TamperVerifier,
         dice: &mut SeededRng,
     ) -> anyhow::Result<String> {
         let size = original.events;

@@ -9,7 +9,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
-use synapsor_domain::writeback::{DryRunVerdict, rehearsal};
+use synapsor_domain::writeback::{DryRunVerdict, validate_proposal};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -138,7 +138,7 @@ async fn dry_run(
         identity: &identity,
     };
     let planned = with_facts(writer, engine, &attested, &own, |facts| {
-        rehearsal(attested.clone(), facts)
+        validate_proposal(attested.clone(), facts)
     });
     let planned = match planned {
         Ok(planned) => planned,

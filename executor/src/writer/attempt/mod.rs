@@ -120,18 +120,18 @@ impl AttemptRun<'_> {
             Err(refusal) => return report(writer, job, 0, refused(&refusal)).await,
         };
         let mut number = 0;
-        let mut patience = RetryBudget::begin(Instant::now());
+        let mut budget = RetryBudget::begin(Instant::now());
         let mut view = SchemaView::Cached;
         loop {
-            if !self.source_answers(&patience).await {
-                return self.release_job(&patience, number, SOURCE_AWAY).await;
+            if !self.source_answers(&budget).await {
+                return self.release_job(&budget, number, SOURCE_AWAY).await;
             }
-            let in_doubt = job.unfinished || patience.is_in_doubt();
+            let in_doubt = job.unfinished || budget.is_in_doubt();
             let round = self.round(&checkpoint, &mut number, in_doubt, view).await;
             let (code, pace) = match self.with_orders(round).await {
                 // A report would record an end for an attempt whose outcome is unknown: only the receipt shows
                 // the outcome of a COMMIT without a response, and a later rejection does not.
-                AttemptStep::Report(end) if patience.is_in_doubt() && end.receipt.is_none() => {
+                AttemptStep::Report(end) if budget.is_in_doubt() && end.receipt.is_none() => {
                     (ErrorCode::RetryableInDoubt, BackoffClass::Contention)
                 }
                 AttemptStep::Report(end) => {
@@ -149,7 +149,7 @@ impl AttemptRun<'_> {
                 | AttemptStep::Unproven(_)
                 | AttemptStep::RowChanged(_)
                 | AttemptStep::EffectLost(_) => {
-                    if patience.enter_in_doubt(Instant::now()) {
+                    if budget.enter_in_doubt(Instant::now()) {
                         report_doubt(writer, job, number).await;
                     }
                     (ErrorCode::RetryableInDoubt, BackoffClass::Contention)
@@ -157,21 +157,21 @@ impl AttemptRun<'_> {
             };
             // Another writer may hold the lease by now: without it, this writer ends only an attempt that it left
             // in doubt itself.
-            let may_retry = patience.is_in_doubt() || self.is_leased();
+            let may_retry = budget.is_in_doubt() || self.is_leased();
             if let (BackoffClass::Outage, Some(at)) = (pace, self.at) {
                 at.availability.suspect();
             }
             let may_retry = may_retry && !self.is_stopping_while_away();
-            match patience.next(pace, Instant::now()).filter(|_| may_retry) {
+            match budget.next(pace, Instant::now()).filter(|_| may_retry) {
                 // No slot and no connection is held meanwhile.
                 Some(pause) => self.pause(pause).await,
-                None => return self.release_job(&patience, number, code).await,
+                None => return self.release_job(&budget, number, code).await,
             }
         }
     }
 
     /// Waits while the source is unreachable; returns false when the retries or the lease end first.
-    async fn source_answers(&self, patience: &RetryBudget) -> bool {
+    async fn source_answers(&self, budget: &RetryBudget) -> bool {
         let Some(at) = self.at else { return true };
         let answers = async {
             tokio::select! {
@@ -179,10 +179,10 @@ impl AttemptRun<'_> {
                 () = self.stopped_while_away() => false,
             }
         };
-        tokio::time::timeout_at(patience.ends_at().into(), answers)
+        tokio::time::timeout_at(budget.ends_at().into(), answers)
             .await
             .unwrap_or(false)
-            && (patience.is_in_doubt() || self.is_leased())
+            && (budget.is_in_doubt() || self.is_leased())
     }
 
     /// Returns when the process shuts down while the source does not answer: the next start reconciles open
@@ -217,9 +217,9 @@ impl AttemptRun<'_> {
     }
 
     /// An attempt in doubt stays in doubt: the ledger leases it again, and the reconciler looks for the receipt.
-    async fn release_job(&self, patience: &RetryBudget, number: u32, code: ErrorCode) {
+    async fn release_job(&self, budget: &RetryBudget, number: u32, code: ErrorCode) {
         let (writer, job) = (self.writer, self.job);
-        if patience.is_in_doubt() {
+        if budget.is_in_doubt() {
             tracing::error!(proposal = %job.lease.proposal_id, "commit outcome still unknown");
             return;
         }
@@ -250,17 +250,17 @@ impl AttemptRun<'_> {
             slot = self.slot(in_doubt) => slot,
             () = self.stopped_while_away() => return AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Outage),
         };
-        let judging = authorize_job(writer, job, checkpoint, in_doubt, view);
-        let judged = match self.at {
-            None => judging.await,
+        let authorizing = authorize_job(writer, job, checkpoint, in_doubt, view);
+        let authorized = match self.at {
+            None => authorizing.await,
             // Nothing was announced yet. A connection wait that began before the outage cannot succeed.
             Some(at) => tokio::select! {
-                judged = judging => judged,
+                authorized = authorizing => authorized,
                 () = at.availability.comes_back() => Err(AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Contention)),
                 () = self.stopped_while_away() => Err(AttemptStep::Retry(SOURCE_AWAY, BackoffClass::Outage)),
             },
         };
-        match judged {
+        match authorized {
             Err(step) => step,
             Ok(AuthorizeResult::Unauthorized(unauthorized)) if in_doubt => {
                 end_proposal(writer, job, *unauthorized, job.lease.attempt).await

@@ -119,7 +119,7 @@ impl WritebackClient {
             return Ok(Vec::new());
         }
         let proofs = answer.consistency.as_slice();
-        let checkpoint = pinned.judge(&before, &answer.checkpoint, proofs, trust)?;
+        let checkpoint = pinned.verify_continuity(&before, &answer.checkpoint, proofs, trust)?;
         let mut orders = Vec::new();
         for record in answer.orders {
             match self.order_of(record.try_into()?, &checkpoint, trust) {

@@ -150,7 +150,7 @@ pub(crate) struct Comparison {
 
 impl Comparison {
     /// Compares the newest receipts, and some older ones; reports what is lost.
-    pub(crate) async fn look(&mut self, writer: &Writer, source: &str) -> Result<(), NotCompared> {
+    pub(crate) async fn compare(&mut self, writer: &Writer, source: &str) -> Result<(), NotCompared> {
         let mut page = compare_page(writer, source, None).await?;
         let identity = std::mem::take(&mut page.identity);
         let mut lost = std::mem::take(&mut page.lost);
@@ -165,7 +165,7 @@ impl Comparison {
             next = page.next_before_seq;
             lost.extend(page.lost);
         }
-        let older = self.look_at_older(writer, source, next, &mut lost).await;
+        let older = self.compare_older(writer, source, next, &mut lost).await;
         let compared = ComparedSource {
             source,
             identity: &identity,
@@ -173,12 +173,12 @@ impl Comparison {
         report_lost(writer, compared, &lost)
             .await
             .map_err(NotCompared::Ledger)?;
-        look_again(writer, source, &lost).await?;
+        compare_again(writer, source, &lost).await?;
         older
     }
 
     /// Compares a bounded number of older receipts; a pass runs from the second page to the oldest.
-    async fn look_at_older(
+    async fn compare_older(
         &mut self,
         writer: &Writer,
         source: &str,
@@ -208,7 +208,7 @@ impl Comparison {
 
 /// Checks receipts again that were lost before and are in no page of this pass: an operator may have signed that
 /// they are given up, or restored a backup that holds them.
-async fn look_again(
+async fn compare_again(
     writer: &Writer,
     source: &str,
     lost_now: &[(KnownReceipt, bool)],

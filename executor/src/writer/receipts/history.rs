@@ -52,12 +52,12 @@ pub(crate) async fn check_history(
     identity: &str,
 ) -> Result<(), UnknownHistory> {
     // The authorization refuses the other relations; a comparison there would report losses that are none.
-    let is_judged = match IdentityRelation::of(recorded, identity) {
+    let is_verified = match IdentityRelation::of(recorded, identity) {
         IdentityRelation::Same => !writer.core.known().names_other_identity(source, identity),
         IdentityRelation::Weaker | IdentityRelation::LaterTimeline => false,
         IdentityRelation::EarlierTimeline | IdentityRelation::Different => true,
     };
-    if is_judged || writer.compared_identities.has(source, identity) {
+    if is_verified || writer.compared_identities.has(source, identity) {
         return Ok(());
     }
     let mut lost: Vec<KnownReceipt> = Vec::new();

@@ -36,10 +36,10 @@ pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     };
     let mut sources: Vec<Source> = writer.source_ids().into_iter().map(new).collect();
     loop {
-        let look = join_all(sources.iter_mut().map(|source| source.look(&writer)));
+        let compare = join_all(sources.iter_mut().map(|source| source.compare(&writer)));
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = look => {}
+            _ = compare => {}
         }
         let wanted = async {
             tokio::time::sleep(AT_ONCE).await;
@@ -61,7 +61,7 @@ struct Source {
 }
 
 impl Source {
-    async fn look(&mut self, writer: &Writer) {
+    async fn compare(&mut self, writer: &Writer) {
         if let Err(refusal) = unfinished(writer, &self.name).await {
             tracing::warn!(
                 source = self.name, code = %refusal.code,
@@ -69,8 +69,8 @@ impl Source {
             );
         }
         // Open receipts are settled before the comparison.
-        self.rows.look(writer, &self.name).await;
-        match self.comparison.look(writer, &self.name).await {
+        self.rows.compare(writer, &self.name).await;
+        match self.comparison.compare(writer, &self.name).await {
             Ok(()) => {}
             Err(NotCompared::Ledger(refusal)) => {
                 tracing::warn!(source = self.name, code = %refusal.code, "receipts not compared: {}", refusal.public);

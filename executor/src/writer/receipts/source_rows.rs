@@ -62,7 +62,7 @@ impl SourceRows {
     }
 
     /// Reports new rows, and a page of older ones.
-    pub(crate) async fn look(&mut self, writer: &Writer, source: &str) {
+    pub(crate) async fn compare(&mut self, writer: &Writer, source: &str) {
         let now = writer.now();
         match settle_since(writer, source, self.from).await {
             Ok(done) if !done.is_cut_short => self.from = self.from.max(earlier(now)),

@@ -59,13 +59,13 @@ pub(crate) async fn reject(
 fn verified(writer: &Writer, proposal: DsseEnvelope, decision: &DsseEnvelope) -> Result<Ending, PublicError> {
     let (trust, _) = (writer.trust)()?;
     let attested = VerifiedProposal::verify_historical(proposal, &trust)?;
-    let judge = VerificationContext {
+    let verification = VerificationContext {
         trust: &trust,
         now: writer.now(),
         proposal: attested.proposal(),
         proposal_digest: attested.digest(),
     };
-    let verified = verify_decision(decision, &judge)?;
+    let verified = verify_decision(decision, &verification)?;
     Ending::rejected(attested, &verified)
 }
 

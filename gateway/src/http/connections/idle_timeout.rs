@@ -134,12 +134,12 @@ impl Drop for RequestGuard {
 #[derive(Debug)]
 pub(super) struct ActivityStream<S> {
     stream: S,
-    pulse: Arc<ConnectionActivity>,
+    activity: Arc<ConnectionActivity>,
 }
 
 impl<S> ActivityStream<S> {
-    pub(super) fn new(stream: S, pulse: Arc<ConnectionActivity>) -> Self {
-        Self { stream, pulse }
+    pub(super) fn new(stream: S, activity: Arc<ConnectionActivity>) -> Self {
+        Self { stream, activity }
     }
 
     pub(super) fn into_inner(self) -> S {
@@ -147,11 +147,11 @@ impl<S> ActivityStream<S> {
     }
 
     fn wrote(&self, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        self.pulse
+        self.activity
             .is_blocked
             .store(outcome.is_pending(), Ordering::Relaxed);
         if let Poll::Ready(Ok(1..)) = outcome {
-            self.pulse.has_written(self.pulse.now());
+            self.activity.has_written(self.activity.now());
         }
         outcome
     }
@@ -166,7 +166,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ActivityStream<S> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.pulse.has_read(self.pulse.now());
+            self.activity.has_read(self.activity.now());
         }
         outcome
     }
@@ -209,51 +209,51 @@ mod tests {
     use super::*;
 
     /// The connection began at most a second ago, so the tests use differences of more than a second.
-    fn has_stopped(pulse: &ConnectionActivity, second: u64) -> bool {
-        pulse.left(second * 1_000).is_none()
+    fn has_stopped(activity: &ConnectionActivity, second: u64) -> bool {
+        activity.left(second * 1_000).is_none()
     }
 
     #[test]
     fn header_timeout_is_not_extended_by_further_bytes() {
-        let pulse = Arc::new(ConnectionActivity::of_http1());
-        pulse.has_read(3_000);
-        assert!(!has_stopped(&pulse, 4));
-        assert!(has_stopped(&pulse, 5));
-        drop(pulse.request());
-        assert!(!has_stopped(&pulse, 30), "no head is due between requests");
-        pulse.has_read(30_000);
-        pulse.has_read(34_000);
-        assert!(!has_stopped(&pulse, 34));
-        assert!(has_stopped(&pulse, 35));
+        let activity = Arc::new(ConnectionActivity::of_http1());
+        activity.has_read(3_000);
+        assert!(!has_stopped(&activity, 4));
+        assert!(has_stopped(&activity, 5));
+        drop(activity.request());
+        assert!(!has_stopped(&activity, 30), "no head is due between requests");
+        activity.has_read(30_000);
+        activity.has_read(34_000);
+        assert!(!has_stopped(&activity, 34));
+        assert!(has_stopped(&activity, 35));
     }
 
     #[test]
     fn connection_rests_only_between_requests() {
-        let pulse = Arc::new(ConnectionActivity::of_http1());
-        assert!(!pulse.is_resting(4_000), "the first head is due");
-        let under_way = pulse.request();
-        assert!(!pulse.is_resting(100_000));
+        let activity = Arc::new(ConnectionActivity::of_http1());
+        assert!(!activity.is_resting(4_000), "the first head is due");
+        let under_way = activity.request();
+        assert!(!activity.is_resting(100_000));
         drop(under_way);
-        pulse.has_written(100_000);
-        assert!(!pulse.is_resting(100_050));
-        assert!(pulse.is_resting(100_100));
-        pulse.is_blocked.store(true, Ordering::Relaxed);
-        assert!(!pulse.is_resting(101_000), "the response is not sent");
-        pulse.is_blocked.store(false, Ordering::Relaxed);
-        pulse.has_read(101_000);
-        assert!(!pulse.is_resting(103_000), "a head has begun");
+        activity.has_written(100_000);
+        assert!(!activity.is_resting(100_050));
+        assert!(activity.is_resting(100_100));
+        activity.is_blocked.store(true, Ordering::Relaxed);
+        assert!(!activity.is_resting(101_000), "the response is not sent");
+        activity.is_blocked.store(false, Ordering::Relaxed);
+        activity.has_read(101_000);
+        assert!(!activity.is_resting(103_000), "a head has begun");
     }
 
     #[test]
     fn idle_connection_times_out_but_not_during_a_request() {
-        for pulse in [ConnectionActivity::of_http1(), ConnectionActivity::of_http2()] {
-            let pulse = Arc::new(pulse);
-            let under_way = pulse.request();
-            assert!(!has_stopped(&pulse, 600));
+        for activity in [ConnectionActivity::of_http1(), ConnectionActivity::of_http2()] {
+            let activity = Arc::new(activity);
+            let under_way = activity.request();
+            assert!(!has_stopped(&activity, 600));
             drop(under_way);
-            pulse.has_written(600_000);
-            assert!(!has_stopped(&pulse, 659));
-            assert!(has_stopped(&pulse, 660));
+            activity.has_written(600_000);
+            assert!(!has_stopped(&activity, 659));
+            assert!(has_stopped(&activity, 660));
         }
     }
 }

@@ -51,11 +51,11 @@ pub(super) async fn serve(
     routes: Router,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let tasks = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &places) => accepted,
+            accepted = accept(&listener, &permits) => accepted,
             () = stop.cancelled() => break,
         };
         let Some((stream, slot)) = accepted else {
@@ -85,9 +85,9 @@ pub(super) async fn serve(
 
 async fn accept(
     listener: &TcpListener,
-    places: &Arc<Semaphore>,
+    permits: &Arc<Semaphore>,
 ) -> Option<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = places
+    let slot = permits
         .clone()
         .acquire_owned()
         .await
@@ -148,18 +148,18 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let pulse = Arc::new(ConnectionActivity::of_http1());
-        let io = TokioIo::new(ActivityStream::new(stream, pulse.clone()));
+        let activity = Arc::new(ConnectionActivity::of_http1());
+        let io = TokioIo::new(ActivityStream::new(stream, activity.clone()));
         // `Pulse` enforces the header timeout, because hyper's timer also runs between requests.
         let serving = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .max_buf_size(HEADER_BYTES_MAX)
-            .serve_connection(io, service(self.routes.clone(), pulse.clone()));
+            .serve_connection(io, service(self.routes.clone(), activity.clone()));
         let mut serving = Box::pin(serving);
         tokio::select! {
-            () = until_over(serving.as_mut(), &pulse, &self.stop) => return None,
-            () = pulse.rests(), if may_rest => {}
+            () = until_over(serving.as_mut(), &activity, &self.stop) => return None,
+            () = activity.rests(), if may_rest => {}
         }
         let parts = Pin::into_inner(serving).into_parts();
         // A partly received request head keeps the connection active, so the buffer is empty here.
@@ -170,8 +170,8 @@ impl Connection {
     }
 
     async fn http2(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let pulse = Arc::new(ConnectionActivity::of_http2());
-        let io = TokioIo::new(ActivityStream::new(stream, pulse.clone()));
+        let activity = Arc::new(ConnectionActivity::of_http2());
+        let io = TokioIo::new(ActivityStream::new(stream, activity.clone()));
         let serving = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .max_concurrent_streams(H2_STREAMS_MAX)
@@ -181,15 +181,15 @@ impl Connection {
             .max_send_buf_size(H2_SEND_BUFFER_BYTES_MAX)
             .keep_alive_interval(H2_KEEPALIVE_INTERVAL)
             .keep_alive_timeout(H2_KEEPALIVE_TIMEOUT)
-            .serve_connection(io, service(self.routes, pulse.clone()));
-        until_over(std::pin::pin!(serving), &pulse, &self.stop).await;
+            .serve_connection(io, service(self.routes, activity.clone()));
+        until_over(std::pin::pin!(serving), &activity, &self.stop).await;
     }
 }
 
 /// Wraps the routes so that every request is counted in `pulse`.
 fn service(
     routes: Router,
-    pulse: Arc<ConnectionActivity>,
+    activity: Arc<ConnectionActivity>,
 ) -> impl hyper::service::Service<
     http::Request<Incoming>,
     Response = Response,
@@ -199,7 +199,7 @@ fn service(
     let routes = TowerToHyperService::new(routes);
     service_fn(move |request| {
         let answer = routes.call(request);
-        let under_way = pulse.request();
+        let under_way = activity.request();
         async move {
             answer
                 .await
@@ -209,7 +209,7 @@ fn service(
 }
 
 /// Waits for the end of a connection: closed by the peer, drained after a stop, or timed out.
-async fn until_over<C>(mut serving: Pin<&mut C>, pulse: &ConnectionActivity, stop: &CancellationToken)
+async fn until_over<C>(mut serving: Pin<&mut C>, activity: &ConnectionActivity, stop: &CancellationToken)
 where
     C: GracefulConnection<Error: Display>,
 {
@@ -219,7 +219,7 @@ where
             serving.as_mut().graceful_shutdown();
             serving.await
         }
-        () = pulse.has_stopped() => Ok(()),
+        () = activity.has_stopped() => Ok(()),
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "connection ended early");

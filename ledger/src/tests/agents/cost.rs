@@ -30,11 +30,11 @@ fn count_steps(world: &TestLedger, lookups: &[Lookup<'_>]) -> Vec<u64> {
         }),
     )
     .unwrap();
-    let steps = lookups.iter().map(|look| {
+    let steps = lookups.iter().map(|scan| {
         // The first run reads the schema and prepares the statements.
-        look(&conn);
+        scan(&conn);
         count.store(0, Ordering::Relaxed);
-        look(&conn);
+        scan(&conn);
         count.load(Ordering::Relaxed)
     });
     steps.collect()
@@ -128,7 +128,7 @@ async fn watch_reads_new_events_only() {
         .verify_ticket(&caller(super::GATEWAY), envelope(scene.signed(&[ANN])))
         .unwrap();
     let scope = AgentScope::of(&ticket);
-    let look = || {
+    let scan = || {
         let mut conn = Connection::open(world.store_path()).unwrap();
         let size = world.ledger.store.head().borrow().size;
         let range = (size - 3, size);
@@ -147,10 +147,10 @@ async fn watch_reads_new_events_only() {
         count.load(Ordering::Relaxed)
     };
     world.file(&scene.draft(ANN, "0")).await;
-    let small = look();
+    let small = scan();
     for n in 0..MORE {
         let who = format!("agent-{}", n / 40);
         world.file(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
     }
-    assert!(look().abs_diff(small) <= 4, "{small} {}", look());
+    assert!(scan().abs_diff(small) <= 4, "{small} {}", scan());
 }

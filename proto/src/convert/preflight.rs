@@ -2,20 +2,20 @@
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::writeback::{FindingSeverity, PreflightReport, ProbeFinding};
+use synapsor_domain::writeback::{FindingSeverity, PreflightFinding, PreflightReport};
 
 use super::malformed;
 use crate::executor::v1;
 
 impl From<PreflightReport> for v1::PreflightReport {
-    fn from(probe: PreflightReport) -> Self {
+    fn from(report: PreflightReport) -> Self {
         Self {
-            source_id: probe.source_id,
-            engine: probe.engine,
-            product: probe.product,
-            database_identity: probe.database_identity,
-            unavailable: probe.unavailable,
-            findings: probe.findings.into_iter().map(Into::into).collect(),
+            source_id: report.source_id,
+            engine: report.engine,
+            product: report.product,
+            database_identity: report.database_identity,
+            unavailable: report.unavailable,
+            findings: report.findings.into_iter().map(Into::into).collect(),
         }
     }
 }
@@ -23,21 +23,21 @@ impl From<PreflightReport> for v1::PreflightReport {
 impl TryFrom<v1::PreflightReport> for PreflightReport {
     type Error = PublicError;
 
-    fn try_from(probe: v1::PreflightReport) -> Result<Self, PublicError> {
-        let findings: Result<_, PublicError> = probe.findings.into_iter().map(TryInto::try_into).collect();
+    fn try_from(report: v1::PreflightReport) -> Result<Self, PublicError> {
+        let findings: Result<_, PublicError> = report.findings.into_iter().map(TryInto::try_into).collect();
         Ok(Self {
-            source_id: probe.source_id,
-            engine: probe.engine,
-            product: probe.product,
-            database_identity: probe.database_identity,
-            unavailable: probe.unavailable,
+            source_id: report.source_id,
+            engine: report.engine,
+            product: report.product,
+            database_identity: report.database_identity,
+            unavailable: report.unavailable,
             findings: findings?,
         })
     }
 }
 
-impl From<ProbeFinding> for v1::PreflightFinding {
-    fn from(finding: ProbeFinding) -> Self {
+impl From<PreflightFinding> for v1::PreflightFinding {
+    fn from(finding: PreflightFinding) -> Self {
         let severity = match finding.severity {
             FindingSeverity::Ok => v1::FindingSeverity::Ok,
             FindingSeverity::Warning => v1::FindingSeverity::Warning,
@@ -52,7 +52,7 @@ impl From<ProbeFinding> for v1::PreflightFinding {
     }
 }
 
-impl TryFrom<v1::PreflightFinding> for ProbeFinding {
+impl TryFrom<v1::PreflightFinding> for PreflightFinding {
     type Error = PublicError;
 
     fn try_from(finding: v1::PreflightFinding) -> Result<Self, PublicError> {
@@ -79,13 +79,13 @@ mod tests {
 
     #[test]
     fn report_round_trips_and_missing_severity_is_rejected() {
-        let finding = |severity| ProbeFinding {
+        let finding = |severity| PreflightFinding {
             severity,
             code: ErrorCode::GrantMissing.to_owned(),
             text: "the role may not".to_owned(),
             fix: Some("GRANT".to_owned()),
         };
-        let probe = PreflightReport {
+        let report = PreflightReport {
             findings: [
                 FindingSeverity::Error,
                 FindingSeverity::Warning,
@@ -95,8 +95,8 @@ mod tests {
             .to_vec(),
             ..PreflightReport::unavailable("app", "sqlite", "timeout")
         };
-        let wire = v1::PreflightReport::from(probe.clone());
-        assert_eq!(PreflightReport::try_from(wire.clone()).unwrap(), probe);
+        let wire = v1::PreflightReport::from(report.clone());
+        assert_eq!(PreflightReport::try_from(wire.clone()).unwrap(), report);
         let mut bad = wire;
         bad.findings[0].severity = 0;
         assert_eq!(

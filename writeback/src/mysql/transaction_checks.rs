@@ -10,14 +10,14 @@ use synapsor_engine::mysql::inspect::Described;
 use synapsor_engine::mysql::read;
 use synapsor_source::{EngineError, EngineErrorKind, RowPlan, StoredReceipt};
 
-use super::looks::{self, RowsMax};
+use super::checks::{self, RowsMax};
 use super::tables;
 use super::write::MysqlTransaction;
-use crate::transaction::{LookTarget, Rows};
-use crate::violation::{LookError, RECEIPT_DIFFERS, Violation, ViolationKind};
+use crate::transaction::{CheckTarget, Rows};
+use crate::violation::{CheckError, RECEIPT_DIFFERS, Violation, ViolationKind};
 
 /// Findings of the first check, for comparison by the later ones.
-pub(super) struct FirstLook {
+pub(super) struct FirstCheck {
     /// The table that the transaction read or changes; absent if there is none.
     pub(super) described: Option<Arc<Described>>,
     /// Whether the caller named a target.
@@ -46,14 +46,14 @@ impl MysqlTransaction {
 
     /// Checks that every named table has its form and is not hidden, and that the target runs only the
     /// checked code. A table that was read is checked even if nothing will be changed.
-    pub(super) async fn look_first(
+    pub(super) async fn run_first_check(
         &mut self,
-        target: Option<LookTarget<'_>>,
-    ) -> Result<FirstLook, LookError> {
-        if let Some(LookTarget { plan, .. }) = target {
-            looks::same_database(&self.receipts, &plan.schema)?;
+        target: Option<CheckTarget<'_>>,
+    ) -> Result<FirstCheck, CheckError> {
+        if let Some(CheckTarget { plan, .. }) = target {
+            checks::same_database(&self.receipts, &plan.schema)?;
         }
-        let named = target.map(|LookTarget { plan, .. }| (plan.schema.clone(), plan.table.clone()));
+        let named = target.map(|CheckTarget { plan, .. }| (plan.schema.clone(), plan.table.clone()));
         let read = named.or_else(|| self.was_read.clone());
         let (session, receipts) = (self.held.session(), &self.receipts);
         let own = (receipts.schema.clone(), receipts.table.clone());
@@ -68,15 +68,15 @@ impl MysqlTransaction {
         let shown = shown.map_err(EngineError::from)?;
         shown.own_tables(receipts)?;
         if read.is_some() {
-            looks::base_table(&described)?;
+            checks::base_table(&described)?;
             shown.target(table)?;
         }
         shown.settings()?;
-        let Some(LookTarget { plan, allowed }) = target else {
-            looks::receipt_triggers(&described, receipts)?;
+        let Some(CheckTarget { plan, allowed }) = target else {
+            checks::receipt_triggers(&described, receipts)?;
             let is_clean =
                 read.is_none() || (described.is_complete && described.open_code().next().is_none());
-            return Ok(FirstLook {
+            return Ok(FirstCheck {
                 described: read.is_some().then_some(described),
                 has_target: false,
                 allowed: Acknowledged::default(),
@@ -84,13 +84,13 @@ impl MysqlTransaction {
                 powers: Vec::new(),
             });
         };
-        looks::catalogue(&described, receipts, allowed)?;
+        checks::catalog(&described, receipts, allowed)?;
         let grants = session.grants().await.map_err(EngineError::from)?;
         let tables = [
             (plan.schema.as_str(), plan.table.as_str()),
             (receipts.schema.as_str(), receipts.table.as_str()),
         ];
-        Ok(FirstLook {
+        Ok(FirstCheck {
             described: Some(described),
             has_target: true,
             allowed: allowed.clone(),
@@ -101,7 +101,7 @@ impl MysqlTransaction {
 
     /// Detects what acknowledged code did to this session, for the last check to report, and restores our
     /// settings and tables for the statements until then.
-    pub(super) async fn look_after_update(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
+    pub(super) async fn check_after_update(&mut self, plan: &RowPlan) -> Result<(), EngineError> {
         let table = (plan.schema.as_str(), plan.table.as_str());
         let shown = tables::target_alone(self.held.session(), table).await?;
         if let Err(changed) = shown.settings() {
@@ -109,7 +109,7 @@ impl MysqlTransaction {
         }
         if let Err(hidden) = shown.target(&plan.table) {
             self.report_later(hidden)?;
-            looks::drop_temporary(self.held.session(), &plan.schema, &plan.table).await?;
+            checks::drop_temporary(self.held.session(), &plan.schema, &plan.table).await?;
         }
         let flavor = self.held.session().server()?.flavor;
         for statement in self.held.connector().settings(flavor) {
@@ -118,10 +118,10 @@ impl MysqlTransaction {
         Ok(())
     }
 
-    fn report_later(&mut self, error: LookError) -> Result<(), EngineError> {
+    fn report_later(&mut self, error: CheckError) -> Result<(), EngineError> {
         match error {
-            LookError::Engine(error) => Err(error),
-            violation @ LookError::Violation(_) => {
+            CheckError::Engine(error) => Err(error),
+            violation @ CheckError::Violation(_) => {
                 self.found.get_or_insert(violation);
                 Ok(())
             }
@@ -130,11 +130,11 @@ impl MysqlTransaction {
 
     /// Checks everything that could have changed despite the locks; returns the rows as they will be
     /// committed.
-    pub(super) async fn look_last(
+    pub(super) async fn run_last_check(
         &mut self,
-        target: Option<LookTarget<'_>>,
+        target: Option<CheckTarget<'_>>,
         receipt: &StoredReceipt,
-    ) -> Result<Rows, LookError> {
+    ) -> Result<Rows, CheckError> {
         if let Some(found) = self.found.take() {
             return Err(found);
         }
@@ -145,10 +145,10 @@ impl MysqlTransaction {
         if !is_checked {
             return Err(EngineError::new(EngineErrorKind::Other, "the tables were not checked").into());
         }
-        let again = self.look_first(target).await?;
+        let again = self.run_first_check(target).await?;
         let mut rows = Rows::new();
-        if let (Some(LookTarget { plan, allowed }), Some(described)) = (target, &again.described) {
-            self.look_at_effects(plan, allowed, described).await?;
+        if let (Some(CheckTarget { plan, allowed }), Some(described)) = (target, &again.described) {
+            self.check_effects(plan, allowed, described).await?;
             rows = self.select_described(described, plan, false).await?;
         }
         let table = self.receipts.qualified_name();
@@ -161,12 +161,12 @@ impl MysqlTransaction {
     }
 
     /// Checks that besides the row only acknowledged changes were made.
-    async fn look_at_effects(
+    async fn check_effects(
         &mut self,
         plan: &RowPlan,
         allowed: &Acknowledged,
         described: &Described,
-    ) -> Result<(), LookError> {
+    ) -> Result<(), CheckError> {
         if let Some(line) = self.possible_side_effects(described).into_iter().next() {
             return Err(Violation::new(ViolationKind::RowsElsewhere, line).into());
         }
@@ -179,7 +179,7 @@ impl MysqlTransaction {
             own: if is_change { 2 } else { 1 },
             acknowledged: if is_change { allowed.rows_total() } else { 0 },
         };
-        looks::rows_modified(self.held.session(), &plan.schema, rows_max).await
+        checks::rows_modified(self.held.session(), &plan.schema, rows_max).await
     }
 
     /// Lists possible side effects of the change besides the row. The servers do not report them by table, so

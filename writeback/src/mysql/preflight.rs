@@ -139,7 +139,7 @@ async fn receipt_table(
             format!("INSERT INTO {table_name} SELECT * FROM {table_name} WHERE FALSE"),
         ),
     ] {
-        if let Err(failed) = probe(pool, &sql).await {
+        if let Err(failed) = preflight(pool, &sql).await {
             let text = format!("the account lacks {right} on the receipt table");
             denied(report, failed, text, right, &table_name)?;
         }
@@ -213,13 +213,13 @@ async fn check_target(
     notes(report, target, &described);
     let held_rights = rights(held, report, &target.schema, &target.table).await?;
     if absent.is_empty() {
-        probe_target(pool, report, target, &held_rights).await?;
+        preflight_target(pool, report, target, &held_rights).await?;
     }
     excess(report, target, &held_rights);
     Ok(())
 }
 
-async fn probe_target(
+async fn preflight_target(
     pool: &Arc<MysqlPool>,
     report: &mut MysqlPreflight,
     target: &PreflightTarget,
@@ -242,7 +242,7 @@ async fn probe_target(
         probes.push(("UPDATE", &target.writes, update));
     }
     for (right, columns, sql) in probes {
-        let Err(failed) = probe(pool, &sql).await else {
+        let Err(failed) = preflight(pool, &sql).await else {
             continue;
         };
         let has = |column: &String| {
@@ -279,14 +279,14 @@ fn denied(
         EngineErrorKind::Unavailable | EngineErrorKind::Busy => return Err(failed.error),
         _ => {
             let text = format!("{text}: {} ({})", failed.error.reason(), failed.error.detail);
-            report.add(FindingSeverity::Error, ErrorCode::ProbeFailed, text, None);
+            report.add(FindingSeverity::Error, ErrorCode::PreflightFailed, text, None);
         }
     }
     Ok(())
 }
 
 /// Runs a statement that touches no row, in its own transaction, which is rolled back.
-async fn probe(pool: &Arc<MysqlPool>, sql: &str) -> Result<(), MysqlStatementError> {
+async fn preflight(pool: &Arc<MysqlPool>, sql: &str) -> Result<(), MysqlStatementError> {
     let mut held = take(pool).await?;
     let session = held.session();
     session.command("START TRANSACTION READ WRITE".to_owned()).await?;
@@ -306,7 +306,7 @@ fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Desc
             "triggers and foreign keys of `{table}` are not visible; create the procedure of the migration in its \
              database as an owner with the rights TRIGGER and PROCESS"
         );
-        report.add(FindingSeverity::Error, ErrorCode::CatalogueIncomplete, text, None);
+        report.add(FindingSeverity::Error, ErrorCode::CatalogIncomplete, text, None);
     }
     for effect in shape.effects_of_update() {
         let text = format!("a change of `{table}` triggers {effect}");

@@ -22,35 +22,35 @@ use synapsor_engine::postgres::receipt_form::{Difference, receipt_form};
 use synapsor_engine::postgres::session::ServerFacts;
 use synapsor_source::{EngineError, EngineErrorKind, ReceiptTable, RowPlan};
 
+use super::check_facts::{self, CheckFacts, HeldLock, REPLICATION_ROLE, Settings};
 use super::declared::{self, Declared};
-use super::look_facts::{self, HeldLock, LookFacts, REPLICATION_ROLE, Settings};
-use super::stamp::{Covered, JudgedStamps, JudgedTables};
-use crate::violation::{LookError, ViolationKind};
+use super::stamp::{Covered, VerifiedStamps, VerifiedTables};
+use crate::violation::{CheckError, ViolationKind};
 
-pub(super) use last::{Checked, LastLook};
+pub(super) use last::{Checked, LastCheck};
 
 /// Maximum number of repeated checks when tables changed meanwhile.
 const JUDGE_TRIES: u32 = 3;
 
 /// Findings of the first check, for comparison by the last one.
 #[derive(Debug)]
-pub(super) struct FirstLook {
-    judged: Arc<JudgedTables>,
-    facts: LookFacts,
+pub(super) struct FirstCheck {
+    verified: Arc<VerifiedTables>,
+    facts: CheckFacts,
     declared: Vec<Declared>,
     /// Rows of the target that acknowledged code may change besides the proposal's row.
     target_rows_max: u32,
 }
 
-impl FirstLook {
+impl FirstCheck {
     /// Whether the target was checked, and not only the receipt table.
     pub(super) fn has_target(&self) -> bool {
-        self.judged.covered.target != NO_TABLE
+        self.verified.covered.target != NO_TABLE
     }
 
     /// Returns the target as it was checked.
     pub(super) fn shape(&self) -> Option<&Arc<TableSchema>> {
-        self.judged.shape.as_ref()
+        self.verified.shape.as_ref()
     }
 
     /// Returns [`Self::shape`], if the target has this name.
@@ -61,12 +61,15 @@ impl FirstLook {
 
     /// Whether the target runs only code of the closed form.
     pub(super) fn is_without_foreign_code(&self) -> bool {
-        self.judged.code.iter().all(|code| code.form == CodeForm::Closed)
+        self.verified
+            .code
+            .iter()
+            .all(|code| code.form == CodeForm::Closed)
     }
 
     /// Whether the target has code of any form.
     pub(super) fn has_code(&self) -> bool {
-        !self.judged.code.is_empty()
+        !self.verified.code.is_empty()
     }
 
     /// Returns the reasons why the account is above every check.
@@ -80,47 +83,47 @@ impl FirstLook {
 }
 
 /// Data of the connection and its tables for both checks.
-pub(super) struct Looks<'a> {
+pub(super) struct TransactionChecks<'a> {
     pub(super) receipts: &'a ReceiptTable,
-    pub(super) stamps: &'a JudgedStamps,
+    pub(super) stamps: &'a VerifiedStamps,
     /// The settings right after the transaction began.
     pub(super) settings: &'a Settings,
     /// The statement that sets them again.
     pub(super) set_again: &'a str,
 }
 
-impl Looks<'_> {
+impl TransactionChecks<'_> {
     /// Runs the check before the first write. Without a plan it covers only the receipt table.
     pub(super) async fn first(
         &self,
         lease: &mut PgPooledConnection,
         plan: Option<&RowPlan>,
         allowed: &Acknowledged,
-    ) -> Result<FirstLook, LookError> {
+    ) -> Result<FirstCheck, CheckError> {
         let target = plan.map(|plan| (plan.schema.as_str(), plan.table.as_str()));
         let declared = declared::read(lease, allowed).await?;
         let watched: Vec<u32> = declared.iter().map(|table| table.oid).collect();
         let facts = lease.facts().clone();
         for _ in 0..JUDGE_TRIES {
-            let judged = match self.stamps.get(&facts, target) {
-                Some(judged) => judged,
-                None => self.judge(lease, &facts, target).await?,
+            let verified = match self.stamps.get(&facts, target) {
+                Some(verified) => verified,
+                None => self.verify(lease, &facts, target).await?,
             };
             // Code may have run while the row was locked.
-            let has_locks = !judged.code.is_empty();
-            let found = look_facts::read(lease, &judged.covered, &watched, has_locks).await?;
-            if found.stamp != judged.stamp {
+            let has_locks = !verified.code.is_empty();
+            let found = check_facts::read(lease, &verified.covered, &watched, has_locks).await?;
+            if found.stamp != verified.stamp {
                 self.stamps.forget(&facts, target);
                 continue;
             }
             self.check_settings(&found.settings)?;
             check_written_nothing(&found.locks)?;
-            check_receipt_table(&judged.receipt_differences)?;
-            check_code(&judged.code, allowed)?;
+            check_receipt_table(&verified.receipt_differences)?;
+            check_code(&verified.code, allowed)?;
             check_declared(&declared)?;
             let target_rows_max = plan.map_or(0, |plan| allowed.rows(&plan.schema, &plan.table));
-            return Ok(FirstLook {
-                judged,
+            return Ok(FirstCheck {
+                verified,
                 facts: found,
                 declared,
                 target_rows_max,
@@ -129,10 +132,10 @@ impl Looks<'_> {
         Err(busy())
     }
 
-    fn check_settings(&self, found: &Settings) -> Result<(), LookError> {
-        let changed = look_facts::changed(self.settings, found);
+    fn check_settings(&self, found: &Settings) -> Result<(), CheckError> {
+        let changed = check_facts::changed(self.settings, found);
         if !changed.is_empty() {
-            return Err(LookError::violation(
+            return Err(CheckError::violation(
                 ViolationKind::SettingChanged,
                 format!("changed inside the transaction: {}", changed.join(", ")),
             ));
@@ -140,43 +143,43 @@ impl Looks<'_> {
         let (name, value) = REPLICATION_ROLE;
         if found.get(name).map(String::as_str) != Some(value) {
             let detail = format!("{name} is not {value}");
-            return Err(LookError::violation(ViolationKind::SettingChanged, detail));
+            return Err(CheckError::violation(ViolationKind::SettingChanged, detail));
         }
         Ok(())
     }
 
     /// Describes both tables completely. The stamp is read first, so a later change results in another stamp.
-    async fn judge(
+    async fn verify(
         &self,
         lease: &mut PgPooledConnection,
         facts: &ServerFacts,
         target: Option<(&str, &str)>,
-    ) -> Result<Arc<JudgedTables>, LookError> {
+    ) -> Result<Arc<VerifiedTables>, CheckError> {
         // Reading a row can run code of a policy, and descriptions depend on the search path.
         let rows = lease
             .batch(format!(
                 "{}; {}",
-                look_facts::settings_statement(),
+                check_facts::settings_statement(),
                 self.set_again
             ))
             .await?;
-        self.check_settings(&look_facts::settings_of(&rows))?;
+        self.check_settings(&check_facts::settings_of(&rows))?;
         for _ in 0..JUDGE_TRIES {
             let begun_at = Instant::now();
-            if let Some(judged) = self.judge_once(lease, target).await? {
-                let judged = Arc::new(judged);
-                self.stamps.keep(facts, target, begun_at, judged.clone());
-                return Ok(judged);
+            if let Some(verified) = self.verify_once(lease, target).await? {
+                let verified = Arc::new(verified);
+                self.stamps.keep(facts, target, begun_at, verified.clone());
+                return Ok(verified);
             }
         }
         Err(busy())
     }
 
-    async fn judge_once(
+    async fn verify_once(
         &self,
         lease: &mut PgPooledConnection,
         target: Option<(&str, &str)>,
-    ) -> Result<Option<JudgedTables>, LookError> {
+    ) -> Result<Option<VerifiedTables>, CheckError> {
         let found = receipt_form(lease, self.receipts).await?;
         let Some(receipts) = found.oid else {
             return Err(receipt_table(&found.differences));
@@ -209,7 +212,7 @@ impl Looks<'_> {
             shape.foreign_code.clone_from(&code.code);
             Arc::new(shape)
         });
-        Ok(Some(JudgedTables {
+        Ok(Some(VerifiedTables {
             covered,
             stamp,
             receipt_differences: form.differences,
@@ -220,26 +223,26 @@ impl Looks<'_> {
 }
 
 /// Checks that reading and locking the row wrote to no table.
-fn check_written_nothing(locks: &[HeldLock]) -> Result<(), LookError> {
+fn check_written_nothing(locks: &[HeldLock]) -> Result<(), CheckError> {
     match locks.iter().find(|lock| lock.is_writing_elsewhere(|_| false)) {
         None => Ok(()),
         Some(lock) => Err(lock_elsewhere(lock)),
     }
 }
 
-fn lock_elsewhere(lock: &HeldLock) -> LookError {
+fn lock_elsewhere(lock: &HeldLock) -> CheckError {
     let what = if lock.name.is_empty() {
         &lock.kind
     } else {
         &lock.name
     };
-    LookError::violation(
+    CheckError::violation(
         ViolationKind::LockElsewhere,
         format!("`{what}` is locked with {}", lock.mode),
     )
 }
 
-fn check_receipt_table(differences: &[Difference]) -> Result<(), LookError> {
+fn check_receipt_table(differences: &[Difference]) -> Result<(), CheckError> {
     if differences.is_empty() {
         Ok(())
     } else {
@@ -247,13 +250,13 @@ fn check_receipt_table(differences: &[Difference]) -> Result<(), LookError> {
     }
 }
 
-fn receipt_table(differences: &[Difference]) -> LookError {
+fn receipt_table(differences: &[Difference]) -> CheckError {
     let texts: Vec<&str> = differences.iter().map(|d| d.text.as_str()).collect();
-    LookError::violation(ViolationKind::ReceiptTable, texts.join("; "))
+    CheckError::violation(ViolationKind::ReceiptTable, texts.join("; "))
 }
 
 /// Checks that every piece of code has the closed form or is exactly the acknowledged code.
-fn check_code(found: &[ForeignCode], allowed: &Acknowledged) -> Result<(), LookError> {
+fn check_code(found: &[ForeignCode], allowed: &Acknowledged) -> Result<(), CheckError> {
     let is_allowed = |code: &&ForeignCode| match code.form {
         CodeForm::Closed => true,
         CodeForm::Never(_) => false,
@@ -261,7 +264,7 @@ fn check_code(found: &[ForeignCode], allowed: &Acknowledged) -> Result<(), LookE
     };
     match found.iter().find(|code| !is_allowed(code)) {
         None => Ok(()),
-        Some(code) => Err(LookError::violation(
+        Some(code) => Err(CheckError::violation(
             ViolationKind::ForeignCode,
             format!(
                 "{} `{}` is not acknowledged ({})",
@@ -271,10 +274,10 @@ fn check_code(found: &[ForeignCode], allowed: &Acknowledged) -> Result<(), LookE
     }
 }
 
-fn check_declared(declared: &[Declared]) -> Result<(), LookError> {
+fn check_declared(declared: &[Declared]) -> Result<(), CheckError> {
     match declared.iter().find(|table| table.kind != "r") {
         None => Ok(()),
-        Some(table) => Err(LookError::violation(
+        Some(table) => Err(CheckError::violation(
             ViolationKind::LockElsewhere,
             format!("`{}` is not an ordinary table and cannot be declared", table.name),
         )),
@@ -298,6 +301,6 @@ async fn table_number(lease: &mut PgPooledConnection, schema: &str, table: &str)
     oid.ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))
 }
 
-fn busy() -> LookError {
+fn busy() -> CheckError {
     EngineError::new(EngineErrorKind::Busy, "the tables are being altered").into()
 }

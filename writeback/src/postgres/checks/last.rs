@@ -8,17 +8,17 @@ use synapsor_engine::postgres::read;
 use synapsor_engine::postgres::session::StatementCounts;
 use synapsor_source::{RowPlan, StoredReceipt};
 
-use super::{FirstLook, Looks, lock_elsewhere};
-use crate::postgres::look_facts::{self, HeldLock, LookFacts, RowCounts};
+use super::{FirstCheck, TransactionChecks, lock_elsewhere};
+use crate::postgres::check_facts::{self, CheckFacts, HeldLock, RowCounts};
 use crate::postgres::version::{RowVersion, rows_with_version};
 use crate::postgres::write::has_only_ours;
 use crate::transaction::Rows;
-use crate::violation::{LookError, RECEIPT_DIFFERS, ViolationKind};
+use crate::violation::{CheckError, RECEIPT_DIFFERS, ViolationKind};
 
 /// Data with which the last check compares.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::postgres) struct LastLook<'a> {
-    pub(in crate::postgres) first: &'a FirstLook,
+pub(in crate::postgres) struct LastCheck<'a> {
+    pub(in crate::postgres) first: &'a FirstCheck,
     /// Whether a separate statement locked the row first.
     pub(in crate::postgres) is_locked: bool,
     /// The row that was updated; absent if none was.
@@ -36,36 +36,36 @@ pub(in crate::postgres) struct Checked {
     pub(in crate::postgres) version: Option<RowVersion>,
 }
 
-impl Looks<'_> {
+impl TransactionChecks<'_> {
     /// Runs the last check: only its last statement runs between its findings and COMMIT.
     pub(in crate::postgres) async fn last(
         &self,
         lease: &mut PgPooledConnection,
-        look: LastLook<'_>,
-    ) -> Result<(Rows, Checked), LookError> {
+        check: LastCheck<'_>,
+    ) -> Result<(Rows, Checked), CheckError> {
         // A target without code defers and changes nothing; the stamp proves below that it had none.
-        if look.first.has_code() {
+        if check.first.has_code() {
             self.settle_code(lease).await?;
         }
-        let (rows_again, version) = read_again(lease, look).await?;
-        let receipt = read::receipts(lease, self.receipts, &look.receipt.proposal_id, &[]).await?;
-        if receipt.of_key(&look.receipt.proposal_id).as_ref() != Some(look.receipt) {
-            return Err(LookError::violation(ViolationKind::ReadBack, RECEIPT_DIFFERS));
+        let (rows_again, version) = read_again(lease, check).await?;
+        let receipt = read::receipts(lease, self.receipts, &check.receipt.proposal_id, &[]).await?;
+        if receipt.of_key(&check.receipt.proposal_id).as_ref() != Some(check.receipt) {
+            return Err(CheckError::violation(ViolationKind::ReadBack, RECEIPT_DIFFERS));
         }
-        let covered = &look.first.judged.covered;
-        let watched: Vec<u32> = look.first.declared.iter().map(|table| table.oid).collect();
-        let found = look_facts::read(lease, covered, &watched, true).await?;
+        let covered = &check.first.verified.covered;
+        let watched: Vec<u32> = check.first.declared.iter().map(|table| table.oid).collect();
+        let found = check_facts::read(lease, covered, &watched, true).await?;
         self.check_settings(&found.settings)?;
-        look.compare(&found)?;
+        check.compare(&found)?;
         if found.process_id != lease.facts().process_id {
-            return Err(LookError::violation(
+            return Err(CheckError::violation(
                 ViolationKind::SettingChanged,
                 "the connection was replaced",
             ));
         }
         let transaction_id = found
             .transaction_id
-            .ok_or_else(|| LookError::violation(ViolationKind::ReadBack, "the transaction wrote nothing"))?;
+            .ok_or_else(|| CheckError::violation(ViolationKind::ReadBack, "the transaction wrote nothing"))?;
         let checked = Checked {
             transaction_id,
             version,
@@ -74,57 +74,57 @@ impl Looks<'_> {
     }
 }
 
-impl Looks<'_> {
+impl TransactionChecks<'_> {
     /// Runs constraints first, since they can run code; then compares the settings, and sets them again.
-    async fn settle_code(&self, lease: &mut PgPooledConnection) -> Result<(), LookError> {
+    async fn settle_code(&self, lease: &mut PgPooledConnection) -> Result<(), CheckError> {
         let rows = lease
             .batch(format!(
                 "SET CONSTRAINTS ALL IMMEDIATE; {}; {}; {}",
                 StatementCounts::SQL,
-                look_facts::settings_statement(),
+                check_facts::settings_statement(),
                 self.set_again
             ))
             .await?;
         if !has_only_ours(lease, &rows) {
-            return Err(LookError::violation(
+            return Err(CheckError::violation(
                 ViolationKind::SettingChanged,
                 "prepared statements of the session were dropped or replaced",
             ));
         }
-        self.check_settings(&look_facts::settings_of(&rows))
+        self.check_settings(&check_facts::settings_of(&rows))
     }
 }
 
 /// Reads the row again as it will be committed, with its version if the account can read that.
 async fn read_again(
     lease: &mut PgPooledConnection,
-    look: LastLook<'_>,
-) -> Result<(Rows, Option<RowVersion>), LookError> {
-    let (Some(plan), Some(shape)) = (look.plan, look.first.shape()) else {
+    check: LastCheck<'_>,
+) -> Result<(Rows, Option<RowVersion>), CheckError> {
+    let (Some(plan), Some(shape)) = (check.plan, check.first.shape()) else {
         return Ok((Rows::new(), None));
     };
-    let is_versioned = look.first.may_read_version();
+    let is_versioned = check.first.may_read_version();
     let found = rows_with_version(lease, plan, shape, is_versioned).await?;
     let version = found.first().and_then(|(_, version)| version.clone());
     Ok((found.into_iter().map(|(row, _)| row).collect(), version))
 }
 
-impl LastLook<'_> {
-    fn compare(&self, found: &LookFacts) -> Result<(), LookError> {
-        if found.stamp != self.first.judged.stamp {
-            return Err(LookError::violation(
+impl LastCheck<'_> {
+    fn compare(&self, found: &CheckFacts) -> Result<(), CheckError> {
+        if found.stamp != self.first.verified.stamp {
+            return Err(CheckError::violation(
                 ViolationKind::TargetChanged,
                 "a definition of the target or of the receipt table changed inside the transaction",
             ));
         }
         if let Some(name) = found.cursors.first() {
-            return Err(LookError::violation(
+            return Err(CheckError::violation(
                 ViolationKind::OpenCursor,
                 format!("a cursor is open: `{name}`"),
             ));
         }
         if let Some(name) = found.deferrable.first() {
-            return Err(LookError::violation(
+            return Err(CheckError::violation(
                 ViolationKind::DeferrableTrigger,
                 format!("the trigger `{name}` could run inside COMMIT"),
             ));
@@ -134,8 +134,8 @@ impl LastLook<'_> {
     }
 
     /// Permits write locks only on both tables, their dependent relations and declared tables.
-    fn check_locks(&self, locks: &[HeldLock]) -> Result<(), LookError> {
-        let covered = &self.first.judged.covered;
+    fn check_locks(&self, locks: &[HeldLock]) -> Result<(), CheckError> {
+        let covered = &self.first.verified.covered;
         let mut allowed: BTreeSet<u32> = covered.related.lockable.iter().copied().collect();
         allowed.extend(self.first.declared.iter().flat_map(|table| &table.lockable));
         let is_allowed = |oid: u32| allowed.contains(&oid);
@@ -153,26 +153,26 @@ impl LastLook<'_> {
         if is_locked_there && is_updated_there && holds(covered.receipts, "RowExclusiveLock") {
             return Ok(());
         }
-        Err(LookError::violation(
+        Err(CheckError::violation(
             ViolationKind::TargetChanged,
             "row lock, UPDATE and receipt are not in the checked tables",
         ))
     }
 
-    fn check_counts(&self, found: &LookFacts) -> Result<(), LookError> {
+    fn check_counts(&self, found: &CheckFacts) -> Result<(), CheckError> {
         let before = &self.first.facts.counts;
         let since = |oid: u32| -> RowCounts {
             let earlier = before.get(&oid).copied().unwrap_or_default();
             let now = found.counts.get(&oid).copied().unwrap_or_default();
             [0, 1, 2].map(|at| now[at] - earlier[at])
         };
-        let covered = &self.first.judged.covered;
+        let covered = &self.first.verified.covered;
         let refuse = |name: &str, rows: RowCounts| {
             let [inserted, updated, deleted] = rows;
             let detail = format!(
                 "{inserted} rows inserted, {updated} updated and {deleted} deleted in {name} beyond the allowed changes"
             );
-            Err(LookError::violation(ViolationKind::RowsElsewhere, detail))
+            Err(CheckError::violation(ViolationKind::RowsElsewhere, detail))
         };
         let [inserted, updated, deleted] = since(covered.receipts);
         if [inserted, updated, deleted] != [1, 0, 0] {

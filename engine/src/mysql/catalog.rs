@@ -9,7 +9,7 @@ use synapsor_source::error::EngineError;
 use synapsor_source::schema_catalog::{CatalogTable, TABLES_MAX};
 
 /// Lists every table and view that the account sees, of one schema or of all but system schemas.
-pub async fn catalogue(
+pub async fn catalog(
     session: &mut MysqlConn,
     shapes: &Shapes,
     schema: Option<&str>,

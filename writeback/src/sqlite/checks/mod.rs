@@ -13,7 +13,7 @@ use synapsor_source::{EngineError, RowPlan, StoredReceipt};
 
 use super::write::SqliteTxConn;
 use crate::transaction::Rows;
-use crate::violation::{LookError, RECEIPT_DIFFERS, Violation, ViolationKind};
+use crate::violation::{CheckError, RECEIPT_DIFFERS, Violation, ViolationKind};
 
 /// Settings of the connection with their required values. No code in a file can change one; they are compared
 /// anyway.
@@ -53,7 +53,7 @@ pub(super) fn first(
     session: &mut SqliteTxConn,
     plan: &RowPlan,
     allowed: &Acknowledged,
-) -> Result<(), LookError> {
+) -> Result<(), CheckError> {
     let connection = &session.connection;
     receipt_table(session)?;
     let shape = inspect::shape(connection, &plan.schema, &plan.table)?;
@@ -85,7 +85,7 @@ pub(super) fn first(
 }
 
 /// Checks settings and receipt table.
-pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), LookError> {
+pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), CheckError> {
     check_settings(&session.connection)?;
     if receipts::has_shared_pages(&session.connection)? {
         let text = "two tables or indexes of the file share a page; run `PRAGMA integrity_check` and restore a backup";
@@ -109,7 +109,7 @@ pub(super) fn last(
     session: &mut SqliteTxConn,
     plan: Option<&RowPlan>,
     receipt: &StoredReceipt,
-) -> Result<Rows, LookError> {
+) -> Result<Rows, CheckError> {
     let connection = &session.connection;
     receipt_table(session)?;
     if let Some(plan) = plan {
@@ -135,13 +135,13 @@ pub(super) fn last(
     })
 }
 
-fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
+fn violation(kind: ViolationKind, detail: impl Into<String>) -> CheckError {
     Violation::new(kind, detail).into()
 }
 
 /// Requires a declared table to be an ordinary one whose changes SQLite reports, and not one of the
 /// protocol's own.
-fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), LookError> {
+fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), CheckError> {
     let wrong = |why: &str| {
         let text = format!("`{declared}` of `side_effects_ack` {why}");
         Err(violation(ViolationKind::ForeignCode, text))
@@ -160,7 +160,7 @@ fn check_declared(session: &SqliteTxConn, declared: &str) -> Result<(), LookErro
     }
 }
 
-fn check_settings(connection: &Connection) -> Result<(), LookError> {
+fn check_settings(connection: &Connection) -> Result<(), CheckError> {
     let changed = |name: &str| {
         let text = format!("the setting `{name}` does not have the value that the protocol requires");
         Err(violation(ViolationKind::SettingChanged, text))

@@ -1,4 +1,4 @@
-//! The list of behaviours, the interface of a harness, and helpers that the behaviours share.
+//! The list of behaviors, the interface of a harness, and helpers that the behaviors share.
 
 use std::ops::Deref;
 use std::pin::Pin;
@@ -9,15 +9,15 @@ use synapsor_domain::contract::SideEffectAck;
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 
-use crate::transaction::{LookTarget, OpenTransaction, RecordError, RowChange, Transaction};
+use crate::transaction::{CheckTarget, OpenTransaction, RecordError, RowChange, Transaction};
 use synapsor_engine::{Access, EngineConfig};
 use synapsor_source::{
     Engine, EngineError, EngineErrorKind, Finding, PreflightTarget, RowPlan, StoredReceipt,
 };
 
-use super::{looking, lost_receipts, reading, receipts, traps, values, writing};
+use super::{checking, lost_receipts, reading, receipts, traps, values, writing};
 
-/// Tables that the behaviours need, each in its engine's SQL.
+/// Tables that the behaviors need, each in its engine's SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fixture {
     /// `invoices(id text key, tenant text, status text, fee integer, version integer)` with rows of two
@@ -114,19 +114,19 @@ pub(crate) async fn record(
     mut transaction: Box<dyn Transaction>,
     receipt: &StoredReceipt,
 ) -> Result<Box<dyn Transaction>, RecordError> {
-    if transaction.needs_first_look() {
-        let looked = transaction.first_look(None).await;
-        looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
+    if transaction.needs_first_check() {
+        let checked = transaction.first_check(None).await;
+        checked.map_err(|error| RecordError::Engine(error.into_engine()))?;
     }
     transaction.insert_receipt(receipt).await?;
-    let looked = transaction.last_look(None, receipt).await;
-    looked.map_err(|error| RecordError::Engine(error.into_engine()))?;
+    let checked = transaction.last_check(None, receipt).await;
+    checked.map_err(|error| RecordError::Engine(error.into_engine()))?;
     Ok(transaction)
 }
 
 /// A new database behind both kinds of credential. All of its methods block on the server.
 pub(crate) trait TestDatabase: Send + Sync {
-    /// Creates a fixture; `false` if the engine has no such thing, which ends the behaviour as not applicable.
+    /// Creates a fixture; `false` if the engine has no such thing, which ends the behavior as not applicable.
     fn set_up(&self, fixture: Fixture) -> bool {
         match self.lacks(fixture) {
             Some(reason) => {
@@ -210,10 +210,10 @@ pub(crate) const fn sample(
 
 pub(crate) type Db = Arc<dyn TestDatabase>;
 type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
-type Behaviour = (&'static str, fn(Db) -> Running);
+type Behavior = (&'static str, fn(Db) -> Running);
 
-/// Every behaviour.
-pub(crate) const ALL: &[Behaviour] = &[
+/// Every behavior.
+pub(crate) const ALL: &[Behavior] = &[
     ("values come back exactly", |db| {
         Box::pin(reading::values_come_back_exactly(db))
     }),
@@ -443,64 +443,64 @@ pub(crate) const ALL: &[Behaviour] = &[
         Box::pin(values::a_text_at_the_limit_can_be_written(db))
     }),
     ("a plan without tenant finds by key", |db| {
-        Box::pin(looking::a_plan_without_tenant_finds_by_key(db))
+        Box::pin(checking::a_plan_without_tenant_finds_by_key(db))
     }),
     ("columns come in the order that is asked, repeated too", |db| {
-        Box::pin(looking::columns_come_as_they_are_asked(db))
+        Box::pin(checking::columns_come_as_they_are_asked(db))
     }),
     ("a row without columns is a row", |db| {
-        Box::pin(looking::a_row_without_columns_is_a_row(db))
+        Box::pin(checking::a_row_without_columns_is_a_row(db))
     }),
     ("an error leaves the engine usable", |db| {
-        Box::pin(looking::an_error_leaves_the_engine_usable(db))
+        Box::pin(checking::an_error_leaves_the_engine_usable(db))
     }),
     ("reads survive a new column", |db| {
-        Box::pin(looking::reads_survive_a_new_column(db))
+        Box::pin(checking::reads_survive_a_new_column(db))
     }),
     ("a table that was known and is gone is not found", |db| {
-        Box::pin(looking::a_dropped_table_is_not_found(db))
+        Box::pin(checking::a_dropped_table_is_not_found(db))
     }),
     ("the product is named with its version", |db| {
-        Box::pin(looking::the_product_is_named_with_its_version(db))
+        Box::pin(checking::the_product_is_named_with_its_version(db))
     }),
     ("a generated column is reported and follows", |db| {
-        Box::pin(looking::a_generated_column_is_reported(db))
+        Box::pin(checking::a_generated_column_is_reported(db))
     }),
     ("parts of a key are not unique alone", |db| {
-        Box::pin(looking::parts_of_a_key_are_not_unique_alone(db))
+        Box::pin(checking::parts_of_a_key_are_not_unique_alone(db))
     }),
     ("a view is reported", |db| {
-        Box::pin(looking::a_view_is_reported(db))
+        Box::pin(checking::a_view_is_reported(db))
     }),
     ("a new column changes the fingerprint", |db| {
-        Box::pin(looking::a_new_column_is_drift(db))
+        Box::pin(checking::a_new_column_is_drift(db))
     }),
     ("a dropped column changes the fingerprint", |db| {
-        Box::pin(looking::a_dropped_column_is_drift(db))
+        Box::pin(checking::a_dropped_column_is_drift(db))
     }),
     ("a renamed column changes the fingerprint", |db| {
-        Box::pin(looking::a_renamed_column_is_drift(db))
+        Box::pin(checking::a_renamed_column_is_drift(db))
     }),
     ("a new unique index changes the fingerprint", |db| {
-        Box::pin(looking::a_new_unique_index_is_drift(db))
+        Box::pin(checking::a_new_unique_index_is_drift(db))
     }),
     ("a kept shape is young", |db| {
-        Box::pin(looking::a_kept_shape_is_young(db))
+        Box::pin(checking::a_kept_shape_is_young(db))
     }),
     ("the catalog lists tables and keys", |db| {
-        Box::pin(looking::the_catalogue_lists_tables_and_keys(db))
+        Box::pin(checking::the_catalog_lists_tables_and_keys(db))
     }),
     ("the catalog lists foreign keys", |db| {
-        Box::pin(looking::the_catalogue_tells_foreign_keys(db))
+        Box::pin(checking::the_catalog_tells_foreign_keys(db))
     }),
     ("a writer with its rights passes the check", |db| {
-        Box::pin(looking::a_proper_writer_passes_the_check(db))
+        Box::pin(checking::a_proper_writer_passes_the_check(db))
     }),
     ("a missing column fails the check", |db| {
-        Box::pin(looking::a_missing_column_fails_the_check(db))
+        Box::pin(checking::a_missing_column_fails_the_check(db))
     }),
     ("a missing receipt table fails the check", |db| {
-        Box::pin(looking::a_missing_receipt_table_fails_the_check(db))
+        Box::pin(checking::a_missing_receipt_table_fails_the_check(db))
     }),
     ("a row that stays as it is was matched", |db| {
         Box::pin(traps::a_row_that_stays_as_it_is_was_matched(db))
@@ -563,7 +563,7 @@ pub(crate) fn plan(db: &Db, table: &str, id: &str, tenant: &str, columns: &[&str
     }
 }
 
-/// Returns the invoice that most behaviours change: status `open`, fee 5500, version 7.
+/// Returns the invoice that most behaviors change: status `open`, fee 5500, version 7.
 pub(crate) fn invoice(db: &Db) -> RowPlan {
     plan(db, "invoices", "INV-1", "acme", &["status", "fee", "version"])
 }
@@ -589,7 +589,7 @@ pub(crate) fn exact(kind: ValueKind, text: &str) -> Value {
     Value::exact(kind, text)
 }
 
-/// Creation time of the behaviours' receipts, where nothing depends on it.
+/// Creation time of the behaviors' receipts, where nothing depends on it.
 pub(crate) const AT: &str = "2026-01-02T03:04:05.678Z";
 
 /// Returns the code on the table of a plan, acknowledged without side effects.
@@ -606,17 +606,17 @@ pub(crate) async fn all_code(transaction: &mut dyn Transaction, plan: &RowPlan) 
             writes: Vec::new(),
         })
         .collect();
-    Acknowledged::judge(&shape.foreign_code, &entries).unwrap()
+    Acknowledged::acknowledge(&shape.foreign_code, &entries).unwrap()
 }
 
 /// Runs the first check of a transaction with all code acknowledged.
 pub(crate) async fn acknowledge(transaction: &mut dyn Transaction, plan: &RowPlan) -> Acknowledged {
     let allowed = all_code(transaction, plan).await;
-    let look = LookTarget {
+    let check = CheckTarget {
         plan,
         allowed: &allowed,
     };
-    transaction.first_look(Some(look)).await.unwrap();
+    transaction.first_check(Some(check)).await.unwrap();
     allowed
 }
 

@@ -17,7 +17,7 @@ pub enum FindingSeverity {
 
 /// One preflight finding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProbeFinding {
+pub struct PreflightFinding {
     pub severity: FindingSeverity,
     /// Stable code.
     pub code: ErrorCode,
@@ -42,7 +42,7 @@ pub struct PreflightReport {
     #[serde(default)]
     pub unavailable: Option<String>,
     /// Worst first.
-    pub findings: Vec<ProbeFinding>,
+    pub findings: Vec<PreflightFinding>,
 }
 
 impl FindingSeverity {

@@ -13,7 +13,7 @@ use synapsor_engine::mysql::inspect::Described;
 use synapsor_engine::mysql::session::MysqlConn;
 use synapsor_source::{EngineError, EngineErrorKind};
 
-use crate::violation::{LookError, Violation, ViolationKind};
+use crate::violation::{CheckError, Violation, ViolationKind};
 
 /// Maximum number of requests for a new copy of the server's transaction list.
 const COUNT_TRIES: u32 = 8;
@@ -37,7 +37,7 @@ impl Receipts {
 
 /// Requires receipt and change in one database: replication filters and backups by database then keep or lose
 /// both. A contract that names the receipt database declares that it is another one.
-pub(super) fn same_database(receipts: &Receipts, schema: &str) -> Result<(), LookError> {
+pub(super) fn same_database(receipts: &Receipts, schema: &str) -> Result<(), CheckError> {
     if receipts.is_named || receipts.schema == schema {
         return Ok(());
     }
@@ -48,7 +48,7 @@ pub(super) fn same_database(receipts: &Receipts, schema: &str) -> Result<(), Loo
 }
 
 /// Requires an ordinary table as target: reading it ran no code.
-pub(super) fn base_table(described: &Described) -> Result<(), LookError> {
+pub(super) fn base_table(described: &Described) -> Result<(), CheckError> {
     let shape = &described.shape;
     let is_other = |word: &&String| matches!(word.as_str(), "view" | "virtual");
     match shape.traits.iter().find(is_other) {
@@ -62,11 +62,11 @@ pub(super) fn base_table(described: &Described) -> Result<(), LookError> {
 
 /// Requires that the target's catalog lists all code, that this is exactly the checked code, and that the
 /// receipt table has no trigger.
-pub(super) fn catalogue(
+pub(super) fn catalog(
     described: &Described,
     receipts: &Receipts,
     allowed: &Acknowledged,
-) -> Result<(), LookError> {
+) -> Result<(), CheckError> {
     receipt_triggers(described, receipts)?;
     let foreign = |detail: String| Err(violation(ViolationKind::ForeignCode, detail));
     let table = &described.shape.table;
@@ -77,8 +77,8 @@ pub(super) fn catalogue(
     if allowed.code() == found.as_slice() {
         return Ok(());
     }
-    let is_judged = |code: &&ForeignCode| code.form == CodeForm::Closed || allowed.code().contains(code);
-    match found.iter().find(|code| !is_judged(code)) {
+    let is_verified = |code: &&ForeignCode| code.form == CodeForm::Closed || allowed.code().contains(code);
+    match found.iter().find(|code| !is_verified(code)) {
         Some(code) => foreign(format!(
             "the {} `{}` of `{table}` differs from the checked one",
             code.kind, code.name
@@ -91,7 +91,7 @@ pub(super) fn catalogue(
 }
 
 /// Requires that the receipt table verifiably has no trigger.
-pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Result<(), LookError> {
+pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Result<(), CheckError> {
     let found = |what: &str| {
         let detail = format!("the receipt table `{}` {what}", receipts.table);
         Err(violation(ViolationKind::ReceiptTable, detail))
@@ -107,7 +107,7 @@ pub(super) fn receipt_triggers(described: &Described, receipts: &Receipts) -> Re
     }
 }
 
-pub(super) fn violation(kind: ViolationKind, detail: impl Into<String>) -> LookError {
+pub(super) fn violation(kind: ViolationKind, detail: impl Into<String>) -> CheckError {
     Violation::new(kind, detail).into()
 }
 
@@ -135,7 +135,7 @@ pub(super) async fn rows_modified(
     session: &mut MysqlConn,
     schema: &str,
     rows_max: RowsMax,
-) -> Result<(), LookError> {
+) -> Result<(), CheckError> {
     let procedure = qualified(schema, MYSQL_ROWS_MODIFIED);
     for _ in 0..COUNT_TRIES {
         // Unknown to the code that ran, so no copy that this code caused can contain it.
@@ -165,7 +165,7 @@ pub(super) async fn rows_modified(
         let [jitter] = synapsor_chassis::random::bytes::<1>();
         tokio::time::sleep(COPY_AGE + Duration::from_micros(u64::from(jitter) * 200)).await;
     }
-    Err(LookError::Engine(EngineError::new(
+    Err(CheckError::Engine(EngineError::new(
         EngineErrorKind::Busy,
         "InnoDB's list of transactions is being read by other sessions",
     )))

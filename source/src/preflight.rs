@@ -7,7 +7,7 @@ use synapsor_domain::database_identity::UnreadablePart;
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::{
-    FindingSeverity, PreflightReport, ProbeFinding, TableRequirements, table_targets,
+    FindingSeverity, PreflightFinding, PreflightReport, TableRequirements, table_targets,
 };
 
 use crate::db_error_message::explain;
@@ -48,8 +48,8 @@ async fn write_side(
     source: &str,
     contract: &Contract,
     found: Vec<Finding>,
-) -> Result<Vec<ProbeFinding>, EngineError> {
-    let mut findings: Vec<ProbeFinding> = found.into_iter().map(finding).collect();
+) -> Result<Vec<PreflightFinding>, EngineError> {
+    let mut findings: Vec<PreflightFinding> = found.into_iter().map(finding).collect();
     for target in write_targets(contract, source) {
         let shape = match engine.table_schema(&target.schema, &target.table).await {
             Ok(shape) => shape,
@@ -68,22 +68,23 @@ async fn write_side(
 
 /// Code of a table that runs with a writeback and that no capability of the contract acknowledges in its
 /// current form, each with the entry to paste.
-fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<ProbeFinding> {
+fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<PreflightFinding> {
     let is_here = |spec: &&ProposalSpec| spec.executor == ExecutorRef::Direct;
     let capabilities = contract.capabilities().iter().filter(|capability| {
         capability.source == source
             && capability.target.schema == shape.schema
             && capability.target.table == shape.table
     });
-    let named = |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| ProbeFinding {
-        severity: FindingSeverity::Error,
-        code: problem.code(),
-        text: format!("capability `{capability}`: {}", problem.text()),
-        fix: match problem {
-            Unacknowledged::Missing(_) => code.map(ForeignCode::ack_entry),
-            Unacknowledged::Never(_) | Unacknowledged::Stale(_) => None,
-        },
-    };
+    let named =
+        |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| PreflightFinding {
+            severity: FindingSeverity::Error,
+            code: problem.code(),
+            text: format!("capability `{capability}`: {}", problem.text()),
+            fix: match problem {
+                Unacknowledged::Missing(_) => code.map(ForeignCode::ack_entry),
+                Unacknowledged::Never(_) | Unacknowledged::Stale(_) => None,
+            },
+        };
     capabilities
         .filter_map(|capability| Some((capability, capability.proposal().filter(is_here)?)))
         .flat_map(|(capability, spec)| {
@@ -98,7 +99,7 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<P
 async fn finished(
     engine: &dyn Engine,
     source: &str,
-    found: Result<Vec<ProbeFinding>, EngineError>,
+    found: Result<Vec<PreflightFinding>, EngineError>,
 ) -> PreflightReport {
     let product = engine.product().await;
     let identity = engine.identity().await.unwrap_or_default();
@@ -124,10 +125,10 @@ async fn finished(
     }
 }
 
-fn weak_identity(part: UnreadablePart) -> ProbeFinding {
+fn weak_identity(part: UnreadablePart) -> PreflightFinding {
     let (name, consequence) = part.consequence();
     let functions = part.functions();
-    ProbeFinding {
+    PreflightFinding {
         severity: FindingSeverity::Warning,
         code: ErrorCode::IdentityWeak,
         text: format!(
@@ -147,7 +148,7 @@ fn failed(engine: &dyn Engine, source: &str, error: &EngineError) -> PreflightRe
         // The database answered.
         report.unavailable = None;
     }
-    report.findings.push(ProbeFinding {
+    report.findings.push(PreflightFinding {
         severity: FindingSeverity::Error,
         code: explained.code,
         text: format!("the database {} ({})", explained.text, error.detail),
@@ -167,8 +168,8 @@ fn check_target(target: TableRequirements) -> PreflightTarget {
     }
 }
 
-fn finding(found: Finding) -> ProbeFinding {
-    ProbeFinding {
+fn finding(found: Finding) -> PreflightFinding {
+    PreflightFinding {
         severity: found.severity,
         code: found.code,
         text: found.text,
@@ -180,7 +181,7 @@ async fn read_side(
     engine: &dyn Engine,
     source: &str,
     contract: &Contract,
-) -> Result<Vec<ProbeFinding>, EngineError> {
+) -> Result<Vec<PreflightFinding>, EngineError> {
     let mut findings = Vec::new();
     for target in table_targets(contract, source) {
         let target = PreflightTarget {
@@ -206,15 +207,15 @@ async fn read_side(
 async fn check_excess_privileges(
     engine: &dyn Engine,
     target: &PreflightTarget,
-) -> Result<Option<ProbeFinding>, EngineError> {
+) -> Result<Option<PreflightFinding>, EngineError> {
     if engine.kind() == "sqlite" {
         return Ok(None);
     }
-    let catalogue = engine.catalogue(Some(&target.schema)).await?;
-    let can_change = catalogue.tables.iter().any(|table| {
+    let catalog = engine.catalog(Some(&target.schema)).await?;
+    let can_change = catalog.tables.iter().any(|table| {
         table.shape.schema == target.schema && table.shape.table == target.table && table.can_change
     });
-    Ok(can_change.then(|| ProbeFinding {
+    Ok(can_change.then(|| PreflightFinding {
         severity: FindingSeverity::Warning,
         code: ErrorCode::ReadRoleCanWrite.to_owned(),
         text: format!(

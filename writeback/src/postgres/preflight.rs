@@ -133,7 +133,7 @@ async fn receipts(
         }
     }
     owner(report, &rights, &name);
-    probe(
+    preflight(
         lease,
         report,
         &format!("SELECT proposal_id FROM {name} WHERE false"),
@@ -141,7 +141,7 @@ async fn receipts(
     )
     .await?;
     let insert = format!("INSERT INTO {name} SELECT * FROM {name} WHERE false");
-    probe(lease, report, &insert, "add a receipt").await
+    preflight(lease, report, &insert, "add a receipt").await
 }
 
 async fn check_target(
@@ -160,7 +160,7 @@ async fn check_target(
     row_version(report, target, &rights);
     let mut wanted = target.reads.iter().chain(&target.writes);
     if wanted.all(|name| shape.column(name).is_some()) {
-        probe_target(lease, report, target).await?;
+        preflight_target(lease, report, target).await?;
     }
     Ok(())
 }
@@ -274,7 +274,7 @@ fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &Table
     }
 }
 
-async fn probe_target(
+async fn preflight_target(
     lease: &mut PgPooledConnection,
     report: &mut PgPreflight,
     target: &PreflightTarget,
@@ -282,12 +282,12 @@ async fn probe_target(
     let name = qualified(&target.schema, &target.table);
     let quoted = |columns: &[String]| columns.iter().map(|c| quote(c)).collect::<Vec<_>>().join(", ");
     let select = format!("SELECT {} FROM {name} WHERE false", quoted(&target.reads));
-    probe(lease, report, &select, &format!("read `{}`", target.table)).await?;
+    preflight(lease, report, &select, &format!("read `{}`", target.table)).await?;
     if target.writes.is_empty() {
         return Ok(());
     }
     let lock = format!("{select} FOR UPDATE");
-    probe(lease, report, &lock, &format!("lock a row of `{}`", target.table)).await?;
+    preflight(lease, report, &lock, &format!("lock a row of `{}`", target.table)).await?;
     let same: Vec<String> = target
         .writes
         .iter()
@@ -296,13 +296,13 @@ async fn probe_target(
     let is_readable = target.writes.iter().all(|column| target.reads.contains(column));
     if is_readable {
         let update = format!("UPDATE {name} SET {} WHERE false", same.join(", "));
-        probe(lease, report, &update, &format!("change `{}`", target.table)).await?;
+        preflight(lease, report, &update, &format!("change `{}`", target.table)).await?;
     }
     Ok(())
 }
 
 /// Runs a statement that touches no row; a failure is reported and rolled back.
-async fn probe(
+async fn preflight(
     lease: &mut PgPooledConnection,
     report: &mut PgPreflight,
     sql: &str,
@@ -312,7 +312,7 @@ async fn probe(
     if let Err(error) = lease.batch(sql.to_owned()).await {
         report.add(
             FindingSeverity::Error,
-            ErrorCode::ProbeFailed,
+            ErrorCode::PreflightFailed,
             format!("the account cannot {what}: {} ({})", error.reason(), error.detail),
             None,
         );

@@ -1,4 +1,4 @@
-//! Behaviours of plans, shapes, catalog and preflight.
+//! Behaviors of plans, shapes, catalog and preflight.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use synapsor_domain::writeback::FindingSeverity;
 use synapsor_source::PreflightTarget;
 use synapsor_source::error::EngineErrorKind;
 
-use super::behaviours::{Db, Fixture, begin, change, int, invoice, plan, text};
+use super::behaviors::{Db, Fixture, begin, change, int, invoice, plan, text};
 
 pub(crate) async fn a_plan_without_tenant_finds_by_key(db: Db) {
     db.set_up(Fixture::Invoices);
@@ -187,11 +187,11 @@ pub(crate) async fn a_kept_shape_is_young(db: Db) {
     }
 }
 
-pub(crate) async fn the_catalogue_lists_tables_and_keys(db: Db) {
+pub(crate) async fn the_catalog_lists_tables_and_keys(db: Db) {
     db.set_up(Fixture::Invoices);
     let engine = db.reader();
     let schema = db.schema();
-    let found = engine.catalogue(Some(&schema)).await.unwrap();
+    let found = engine.catalog(Some(&schema)).await.unwrap();
     let table = found.tables.iter().find(|t| t.shape.table == "invoices").unwrap();
     assert_eq!(table.primary_key, ["id"]);
     assert_eq!(
@@ -202,11 +202,11 @@ pub(crate) async fn the_catalogue_lists_tables_and_keys(db: Db) {
     assert_eq!(found.product, engine.product().await.unwrap());
 }
 
-pub(crate) async fn the_catalogue_tells_foreign_keys(db: Db) {
+pub(crate) async fn the_catalog_tells_foreign_keys(db: Db) {
     if !db.set_up(Fixture::Cascades) {
         return;
     }
-    let found = db.reader().catalogue(None).await.unwrap();
+    let found = db.reader().catalog(None).await.unwrap();
     let table = found.tables.iter().find(|t| t.shape.table == "notes").unwrap();
     let key = &table.foreign_keys[0];
     assert_eq!(

@@ -69,7 +69,7 @@ pub(super) type RowCounts = [i64; 3];
 
 /// See above.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LookFacts {
+pub(super) struct CheckFacts {
     pub(super) stamp: Stamp,
     pub(super) settings: Settings,
     /// Cursors except that of the statement itself, which has no name.
@@ -131,7 +131,7 @@ pub(super) async fn read(
     covered: &Covered,
     watched: &[u32],
     has_locks: bool,
-) -> Result<LookFacts, EngineError> {
+) -> Result<CheckFacts, EngineError> {
     let mut parameters = covered.parameters();
     let watched: Vec<String> = [covered.target, covered.receipts]
         .iter()
@@ -212,7 +212,7 @@ fn sql(covered: &Covered, has_locks: bool) -> String {
     )
 }
 
-fn facts(rows: &[Vec<Option<String>>]) -> Result<LookFacts, EngineError> {
+fn facts(rows: &[Vec<Option<String>>]) -> Result<CheckFacts, EngineError> {
     let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "the facts of a transaction");
     let tagged = |tag: &'static str| rows.iter().filter(move |row| text(row, 0) == tag);
     let number = |row: &[Option<String>], at: usize| text(row, at).parse::<i64>().map_err(|_| unreadable());
@@ -222,7 +222,7 @@ fn facts(rows: &[Vec<Option<String>>]) -> Result<LookFacts, EngineError> {
         counts.insert(oid, [number(row, 2)?, number(row, 3)?, number(row, 4)?]);
     }
     let process = tagged("process").next().ok_or_else(unreadable)?;
-    Ok(LookFacts {
+    Ok(CheckFacts {
         stamp: Stamp::of(tagged("stamp").map(|row| text(row, 1).to_owned())),
         settings: settings_of(rows),
         cursors: tagged("cursor").map(|row| text(row, 1).to_owned()).collect(),

@@ -47,11 +47,11 @@ impl From<EngineError> for Ended {
     }
 }
 
-impl From<LookError> for Ended {
-    fn from(error: LookError) -> Self {
+impl From<CheckError> for Ended {
+    fn from(error: CheckError) -> Self {
         match error {
-            LookError::Violation(violation) => Self::Violation(violation.kind),
-            LookError::Engine(_) => Self::Database,
+            CheckError::Violation(violation) => Self::Violation(violation.kind),
+            CheckError::Engine(_) => Self::Database,
         }
     }
 }
@@ -113,13 +113,13 @@ impl Case {
                     .collect(),
             })
             .collect();
-        Acknowledged::judge(&shape.foreign_code, &entries).ok()
+        Acknowledged::acknowledge(&shape.foreign_code, &entries).ok()
     }
 
     /// Runs one writeback without an acknowledgement.
     fn write(&self) -> Ended {
         let shape = inspect::shape(&self.owner(), SCHEMA, "invoices").unwrap();
-        match Acknowledged::judge(&shape.foreign_code, &[]) {
+        match Acknowledged::acknowledge(&shape.foreign_code, &[]) {
             Ok(allowed) => self.write_with(&allowed, |_| {}),
             Err(_) => Ended::Unacknowledged,
         }
@@ -378,9 +378,9 @@ fn rejects_declared_tables_without_change_reports() {
 #[test]
 fn rejects_code_that_differs_from_the_checked_code() {
     let file = Case::new(HARMLESS_TRIGGERS[0].sql);
-    let judged = file.acknowledged(&[]);
+    let verified = file.acknowledged(&[]);
     file.execute("DROP TRIGGER touch;");
-    let ended = file.write_with(&judged, |_| {});
+    let ended = file.write_with(&verified, |_| {});
     assert_eq!(ended, Ended::Violation(ViolationKind::ForeignCode));
     assert_eq!(file.status(), "open7");
 }
@@ -584,7 +584,7 @@ fn rejects_triggers_of_a_target_without_row_numbers() {
 }
 
 #[test]
-fn rejects_a_file_replaced_before_the_last_look() {
+fn rejects_a_file_replaced_before_the_last_check() {
     let file = Case::new("PRAGMA journal_mode = WAL;");
     let folder = file.folder.path();
     std::fs::copy(folder.join("app.db"), folder.join("copy.db")).unwrap();
