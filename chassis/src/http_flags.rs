@@ -18,6 +18,14 @@ pub const BRIDGE_PORT_DEFAULT: u16 = 8765;
 /// Default variable of the bearer token.
 pub const AUTH_TOKEN_ENV_DEFAULT: &str = "SYNAPSOR_RUNNER_HTTP_TOKEN";
 
+/// Variable of the static bearer token.
+#[derive(Debug, Clone, clap::Args)]
+pub struct AuthTokenFlags {
+    /// Environment variable with the bearer token; NAME_FILE names a file instead
+    #[arg(long, value_name = "NAME", default_value = AUTH_TOKEN_ENV_DEFAULT)]
+    pub auth_token_env: String,
+}
+
 /// Options of an HTTP server, except address and authentication method.
 #[derive(Debug, Clone, clap::Args)]
 pub struct HttpServerFlags {

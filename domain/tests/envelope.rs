@@ -5,7 +5,7 @@
 use serde_json::Value as Json;
 use synapsor_codes::{ErrorCode, SafeCode};
 use synapsor_domain::context::{Provenance, TrustedContext};
-use synapsor_domain::contract::{Mode, ResultFormat};
+use synapsor_domain::contract::{Mode, ResultFormat, ToolKind};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::result_envelope::{
     CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, TruncatedColumn,
@@ -285,7 +285,7 @@ fn failure_envelope_matches_golden_in_both_formats() {
     let context = context();
     let failure = FailureResult {
         capability: "loans.propose_fee",
-        kind: Some("proposal"),
+        kind: Some(ToolKind::Proposal),
         context: Some(&context),
         refusal: &refusal,
         correlation_id: "qa_0123456789abcdef0123",
@@ -391,7 +391,7 @@ fn internal_failure_detail_is_not_disclosed() {
         .with_detail("driver text");
     let failure = FailureResult {
         capability: "loans.inspect_loan",
-        kind: Some("read"),
+        kind: Some(ToolKind::Read),
         context: None,
         refusal: &refusal,
         correlation_id: "qa_0123456789abcdef0123",
@@ -411,7 +411,7 @@ fn foreign_tenant_and_missing_row_give_same_result() {
         let refusal = PublicError::new(ErrorCode::RowNotFound, public);
         let failure = FailureResult {
             capability: "a.b",
-            kind: Some("read"),
+            kind: Some(ToolKind::Read),
             context: None,
             refusal: &refusal,
             correlation_id: "q",

@@ -5,7 +5,7 @@
 use serde_json::{Value as Json, json};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::context::{Provenance, TrustedContext};
-use synapsor_domain::contract::{Contract, Mode, ResultFormat};
+use synapsor_domain::contract::{Contract, Mode, ResultFormat, ToolKind};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::result_envelope::{
     CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult,
@@ -83,7 +83,7 @@ fn results_of_calls_fit_their_tool() {
         let refusal = PublicError::new(code, "Nothing to change.");
         let failure = CallOutcome::Failure(FailureResult {
             capability: "loans.inspect_loan",
-            kind: Some("read"),
+            kind: Some(ToolKind::Read),
             context: Some(&context),
             refusal: &refusal,
             correlation_id: "qa_0123456789abcdef0123",

@@ -180,7 +180,7 @@ impl HostileLedger {
         let access =
             AccessTable::new(&deployment.id).allow("synapsor.ledger.v1.WritebackService", &[Role::Writer]);
         let limits =
-            ServerLimits::default().with_streaming(["/synapsor.ledger.v1.WritebackService/LeaseJobs"]);
+            ServerLimits::default().with_streaming(&[("synapsor.ledger.v1.WritebackService", "LeaseJobs")]);
         let server = GrpcServer::bind("127.0.0.1:0".parse()?, &tls, access, limits).await?;
         let address = server.local_addr().to_string();
         let (jobs, queue) = mpsc::channel(16);

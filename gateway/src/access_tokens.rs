@@ -12,6 +12,7 @@ use synapsor_codes::{ErrorCode, HttpError};
 use synapsor_domain::access_token::{
     CachingTokenVerifier, Jwks, TokenError, TokenPolicy, TokenScope, VerifiedToken,
 };
+use synapsor_domain::contract::ToolKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::executor::v1 as wire;
@@ -111,7 +112,7 @@ impl AccessTokenAuthenticator {
     /// Returns the scope that a message requires, or `None` if any valid token suffices.
     pub(crate) fn needed(&self, method: &str, name: Option<&str>) -> Option<TokenScope> {
         match method {
-            "tools/call" if name.and_then(|name| self.listing.kind(name)) == Some("proposal") => {
+            "tools/call" if name.and_then(|name| self.listing.kind(name)) == Some(ToolKind::Proposal) => {
                 Some(TokenScope::Propose)
             }
             "tasks/cancel" => Some(TokenScope::Propose),

@@ -7,7 +7,7 @@ use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
 use serde_json::Value as Json;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::{Mode, ResultFormat};
+use synapsor_domain::contract::{Mode, ResultFormat, ToolKind};
 use synapsor_domain::tool::{self, AliasMode, Catalog, STATUS_TOOL, SchemaProfile, ToolNames};
 
 use crate::reader_client::FetchedCatalog;
@@ -111,10 +111,14 @@ impl ToolList {
         meta.into()
     }
 
-    /// Returns `read` or `proposal` if the tool exists.
-    pub(crate) fn kind(&self, name: &str) -> Option<&'static str> {
+    /// Returns the kind of the tool, if it exists.
+    pub(crate) fn kind(&self, name: &str) -> Option<ToolKind> {
         let is_read = self.tool(name)?.annotations.as_ref()?.read_only_hint?;
-        Some(if is_read { "read" } else { "proposal" })
+        Some(if is_read {
+            ToolKind::Read
+        } else {
+            ToolKind::Proposal
+        })
     }
 }
 

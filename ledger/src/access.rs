@@ -21,11 +21,11 @@ pub const SERVICES: [(&str, &[Role]); 6] = [
 ];
 
 /// Methods that stream their response or read the whole store.
-pub const STREAMING_METHODS: [&str; 4] = [
-    "/synapsor.ledger.v1.AgentRecordService/Watch",
-    "/synapsor.ledger.v1.WritebackService/LeaseJobs",
-    "/synapsor.ledger.v1.EventService/Tail",
-    "/synapsor.ledger.v1.TransparencyService/VerifyStore",
+pub const STREAMING_METHODS: [(&str, &str); 4] = [
+    (agent_record_service_server::SERVICE_NAME, "Watch"),
+    (writeback_service_server::SERVICE_NAME, "LeaseJobs"),
+    (event_service_server::SERVICE_NAME, "Tail"),
+    (transparency_service_server::SERVICE_NAME, "VerifyStore"),
 ];
 
 /// Returns the access table of one deployment.

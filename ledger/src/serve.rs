@@ -55,7 +55,7 @@ pub async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), Exi
     }
     let tls = settings.tls.load()?;
     let access = access_table(&current.file.deployment_id);
-    let limits = ServerLimits::default().with_streaming(STREAMING_METHODS);
+    let limits = ServerLimits::default().with_streaming(&STREAMING_METHODS);
     let server = GrpcServer::bind(settings.listen, &tls, access, limits).await?;
     let store = open_store(&settings.store, &current.file, key, lock)?;
     let ledger = Ledger::new(store, trust, Arc::new(SystemClock));

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use synapsor_codes::{ERROR_DOMAIN, ErrorCode, RpcStatus};
 use synapsor_domain::error::PublicError;
-use tonic::{Code, Status};
+use tonic::{Code, Status, TimeoutExpired};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 /// Converts an error to a gRPC status.
@@ -43,7 +43,7 @@ fn from_transport(status: &Status) -> PublicError {
     let (code, public) = match status.code() {
         Code::DeadlineExceeded => LATE,
         // tonic reports its own timeout as a canceled call, and also a connection that breaks during a call.
-        Code::Cancelled if status.message().contains("Timeout expired") => LATE,
+        Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => LATE,
         Code::Unavailable | Code::Unknown | Code::Cancelled => (
             ErrorCode::Unreachable,
             "the server is unreachable, or the connection broke",
@@ -104,7 +104,10 @@ mod tests {
                 ErrorCode::Unreachable,
             ),
             (Status::unavailable("tcp connect error"), ErrorCode::Unreachable),
-            (Status::cancelled("Timeout expired"), ErrorCode::DeadlineExceeded),
+            (
+                Status::cancelled(TimeoutExpired(()).to_string()),
+                ErrorCode::DeadlineExceeded,
+            ),
             (
                 Status::deadline_exceeded("no answer in time"),
                 ErrorCode::DeadlineExceeded,

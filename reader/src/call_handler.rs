@@ -24,7 +24,7 @@ use crate::callers::{CallIdentity, TokenScope};
 use crate::clients::intake::{SubmissionContext, unavailable};
 use crate::propose::{self, ProposalInput};
 use crate::read::{self, RowRead};
-use crate::role::{CapabilityDigests, ReaderRole, kind_of};
+use crate::role::{CapabilityDigests, ReaderRole};
 use synapsor_source::Engine;
 
 /// Replaces a name that looks like a secret in the audit record.
@@ -105,7 +105,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
     });
     let failure = FailureResult {
         capability: &draft.record.capability,
-        kind: capability.map(kind_of),
+        kind: capability.map(|found| found.kind.tool()),
         context: context.as_ref(),
         refusal: &refusal,
         correlation_id: draft.record.id.as_str(),

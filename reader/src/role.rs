@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
-use synapsor_domain::contract::{Capability, CapabilityKind, Contract, Mode};
+use synapsor_domain::contract::{Contract, Mode};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::query_fingerprint;
 use synapsor_domain::proposal::RowTarget;
@@ -105,14 +105,6 @@ impl ReaderRole {
         names.sort_unstable();
         names.dedup();
         names
-    }
-}
-
-/// Kind of a capability, as results name it.
-pub(crate) const fn kind_of(capability: &Capability) -> &'static str {
-    match capability.kind {
-        CapabilityKind::Read => "read",
-        CapabilityKind::Proposal(_) => "proposal",
     }
 }
 

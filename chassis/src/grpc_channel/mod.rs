@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use synapsor_codes::{ERROR_DOMAIN, ErrorCode};
 use tonic::transport;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Status, TimeoutExpired};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -174,8 +174,10 @@ pub fn is_unreachable(status: &Status) -> bool {
 
 /// Whether the call timed out, in any of the forms in which that is reported.
 pub fn is_timeout(status: &Status) -> bool {
-    let local = status.code() == Code::Cancelled && status.message().contains("Timeout expired");
-    local || status.code() == Code::DeadlineExceeded
+    // A server sends its own timeout as a canceled call, with only this text to tell it from others.
+    let expired = TimeoutExpired(()).to_string();
+    (status.code() == Code::Cancelled && status.message() == expired)
+        || status.code() == Code::DeadlineExceeded
 }
 
 /// Returns the error for a call to `target` that was not delivered, timed out or was denied; `None` if the server

@@ -70,10 +70,11 @@ impl Default for ServerLimits {
 }
 
 impl ServerLimits {
-    /// Sets `paths` as streaming methods.
+    /// Sets the streaming methods, each with its service.
     #[must_use]
-    pub fn with_streaming<S: Into<String>>(mut self, paths: impl IntoIterator<Item = S>) -> Self {
-        self.streaming_methods = paths.into_iter().map(Into::into).collect();
+    pub fn with_streaming(mut self, methods: &[(&str, &str)]) -> Self {
+        let path = |(service, method): &(&str, &str)| format!("/{service}/{method}");
+        self.streaming_methods = methods.iter().map(path).collect();
         self
     }
 }

@@ -124,7 +124,7 @@ pub(crate) fn table() -> AccessTable {
 }
 
 pub(crate) fn limits() -> ServerLimits {
-    ServerLimits::default().with_streaming([STREAMING])
+    ServerLimits::default().with_streaming(&[("test.Agent", "Streaming")])
 }
 
 pub(crate) async fn start(tls: &TlsMaterial, limits: ServerLimits) -> Running {

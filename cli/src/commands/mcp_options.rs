@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::ValueEnum;
 use synapsor_chassis::http_flags::{
-    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT, missing_bearer_token,
+    AuthTokenFlags, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT, missing_bearer_token,
 };
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
@@ -65,9 +65,8 @@ pub(crate) struct HttpOptions {
     /// Listen port; 0 picks a free one [default: 8766, with serve-http 8765]
     #[arg(long)]
     port: Option<u16>,
-    /// Variable with the bearer token; NAME_FILE names a file instead
-    #[arg(long, value_name = "NAME", default_value = AUTH_TOKEN_ENV_DEFAULT)]
-    auth_token_env: String,
+    #[command(flatten)]
+    token: AuthTokenFlags,
     #[command(flatten)]
     server: HttpServerFlags,
 }
@@ -115,7 +114,7 @@ impl HttpOptions {
         if self.server.dev_no_auth {
             return Ok(GatewayAuth::Open);
         }
-        let name = &self.auth_token_env;
+        let name = &self.token.auth_token_env;
         let is_set = context.env.get(name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
         if is_set {
             return Ok(GatewayAuth::Token(name.clone()));

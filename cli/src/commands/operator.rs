@@ -295,7 +295,7 @@ fn revoke(key_id: &KeyId, context: &Context) -> Result<(), ExitError> {
 
 fn done(backup: &Path, what: &str, context: &Context) -> Result<(), ExitError> {
     if context.global.json {
-        return output::json(&json!({ "done": what, "backup": backup.display().to_string() }));
+        return output::json(&json!({ "change": what, "backup": backup.display().to_string() }));
     }
     output::line(format!("{what}; trust file backup: {}", backup.display()))?;
     output::line("every ledger and writer reads its own copy: copy the new file to each of them")

@@ -3,6 +3,7 @@
 
 use serde_json::{Value as Json, json};
 
+use super::AgentProposalState;
 use crate::contract::ResultFormat;
 use crate::result_envelope::{EVIDENCE_NOTE, EnvelopeState};
 
@@ -11,7 +12,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
     let proposal = record.get("proposal")?;
     let text = |name: &str| proposal.get(name).and_then(Json::as_str);
     let (id, state, action) = (text("proposal_id")?, text("state")?, text("action")?);
-    let word = envelope_word(state);
+    let word = envelope_state(AgentProposalState::from_text(state)?).as_str();
     let kind = proposal.pointer("/target/type").and_then(Json::as_str)?;
     let key = proposal
         .pointer("/target/id")
@@ -61,11 +62,15 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
 }
 
 /// Maps to fewer envelope states: an end without a change and without a rejection is a conflict.
-fn envelope_word(state: &str) -> &str {
+const fn envelope_state(state: AgentProposalState) -> EnvelopeState {
     match state {
-        "failed" => EnvelopeState::Conflict.as_str(),
-        "canceled" | "expired" => EnvelopeState::Rejected.as_str(),
-        "in_doubt" => EnvelopeState::Approved.as_str(),
-        word => word,
+        AgentProposalState::ReviewRequired => EnvelopeState::ReviewRequired,
+        AgentProposalState::ShadowProposalCreated => EnvelopeState::ShadowProposalCreated,
+        AgentProposalState::Approved | AgentProposalState::InDoubt => EnvelopeState::Approved,
+        AgentProposalState::Applied => EnvelopeState::Applied,
+        AgentProposalState::Conflict | AgentProposalState::Failed => EnvelopeState::Conflict,
+        AgentProposalState::Rejected | AgentProposalState::Canceled | AgentProposalState::Expired => {
+            EnvelopeState::Rejected
+        }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{AgentProposalState, Visible, is_visible, object_id};
+use crate::contract;
 use crate::digest::Digest;
 use crate::event::EventKind;
 use crate::proposal::{Proposal, ProposalMode, ProposalState};
@@ -90,7 +91,7 @@ pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
     let target = &proposal.target;
     let state = facts.record_state();
     let is_shadow = proposal.mode == ProposalMode::Shadow;
-    let is_direct = proposal.executor == "sql_update";
+    let is_direct = proposal.executor == contract::DIRECT;
     let evidence = proposal.evidence.first().map(|e| e.id.as_str());
     json!({
         "proposal_id": proposal.id,

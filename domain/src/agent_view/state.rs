@@ -66,6 +66,11 @@ impl AgentProposalState {
         Self::Expired,
     ];
 
+    /// Returns the state with this name.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+
     /// Maps a ledger state.
     pub const fn of(state: ProposalState, mode: ProposalMode) -> Self {
         match (state, mode) {

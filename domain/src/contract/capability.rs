@@ -24,10 +24,26 @@ pub enum CapabilityKind {
 }
 
 impl CapabilityKind {
-    pub const fn as_str(&self) -> &'static str {
+    pub const fn tool(&self) -> ToolKind {
         match self {
-            CapabilityKind::Read => "read",
-            CapabilityKind::Proposal(_) => "proposal",
+            CapabilityKind::Read => ToolKind::Read,
+            CapabilityKind::Proposal(_) => ToolKind::Proposal,
+        }
+    }
+}
+
+/// What a tool does, without the terms of its proposals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ToolKind {
+    Read,
+    Proposal,
+}
+
+impl ToolKind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ToolKind::Read => "read",
+            ToolKind::Proposal => "proposal",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::json::JsonNode;
 use synapsor_codes::ErrorCode;
 
 /// Name of the writer's own guarded update.
-pub(super) const DIRECT: &str = "sql_update";
+pub const DIRECT: &str = "sql_update";
 
 /// HTTP method of a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -173,7 +173,7 @@ impl<'a> DigestInput<'a> {
             context_provider: context.provider.as_str(),
             context_token: context.tokens().map(|source| &source.policy),
             name: &capability.name,
-            kind: capability.kind.as_str(),
+            kind: capability.kind.tool().as_str(),
             target: SealedTarget {
                 schema: &target.schema,
                 table: &target.table,

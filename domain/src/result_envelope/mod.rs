@@ -12,7 +12,7 @@ pub(crate) use v2::EVIDENCE_NOTE;
 use serde_json::Value as Json;
 
 use crate::context::TrustedContext;
-use crate::contract::{Mode, ResultFormat};
+use crate::contract::{Mode, ResultFormat, ToolKind};
 use crate::error::PublicError;
 use crate::limits::INTEGER_MAX;
 use crate::proposal::{ProposalMode, ProposalState};
@@ -90,8 +90,8 @@ pub struct ProposalResult<'a> {
 pub struct FailureResult<'a> {
     /// The name that was called.
     pub capability: &'a str,
-    /// `read` or `proposal`; absent if no such capability exists.
-    pub kind: Option<&'a str>,
+    /// Absent if no such capability exists.
+    pub kind: Option<ToolKind>,
     pub context: Option<&'a TrustedContext>,
     pub refusal: &'a PublicError,
     /// Correlates the agent's transcript with the audit record, for the operator.

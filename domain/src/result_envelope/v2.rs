@@ -8,6 +8,7 @@ use super::{
     with_truncated,
 };
 use crate::context::TrustedContext;
+use crate::contract::ToolKind;
 
 pub(crate) const EVIDENCE_NOTE: &str = "An audit handle for people; not business data.";
 
@@ -20,7 +21,7 @@ pub(super) fn read(read: &ReadResult<'_>) -> Json {
         "ok": true,
         "summary": read_summary(kind, id),
         "action": read.capability,
-        "kind": "read",
+        "kind": ToolKind::Read.as_str(),
         "data": row_to_json(read.row),
         "proposal": null,
         "error": null,
@@ -51,7 +52,7 @@ pub(super) fn proposal(proposal: &ProposalResult<'_>) -> Json {
             proposal.proposal_id
         )),
         "action": proposal.capability,
-        "kind": "proposal",
+        "kind": ToolKind::Proposal.as_str(),
         "data": null,
         "proposal": {
             "id": proposal.proposal_id,
@@ -82,7 +83,7 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         "ok": false,
         "summary": one_line(message),
         "action": failure.capability,
-        "kind": failure.kind,
+        "kind": failure.kind.map(ToolKind::as_str),
         "data": null,
         "proposal": null,
         "error": {

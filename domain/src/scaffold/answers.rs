@@ -7,7 +7,7 @@ use synapsor_codes::ErrorCode;
 use super::DraftError;
 use super::choices::InitOptions;
 use super::flag_syntax::{read_bounds, read_patch, read_states};
-use crate::contract::{Mode, VersionAdvance};
+use crate::contract::{self, Mode, VersionAdvance};
 
 const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";
 
@@ -83,7 +83,7 @@ fn set_other(choices: &mut InitOptions, key: &str, value: &Json) -> Result<(), D
         "patch_bounds" | "numeric_bounds" => choices.bounds = read_bounds(&list(key, value)?.join(","))?,
         "status_guards" | "transition_guards" => choices.states = read_states(&list(key, value)?.join(","))?,
         "result_format" => choices.result_format = format(value)?,
-        "writeback" if text(key, value)? == "sql_update" => {}
+        "writeback" if text(key, value)? == contract::DIRECT => {}
         "writeback"
         | "handler_url_env"
         | "handler_token_env"

@@ -92,7 +92,7 @@ impl Tool {
                 open_world_hint: false,
             },
             meta: json!({
-                "synapsor.kind": capability.kind.as_str(),
+                "synapsor.kind": capability.kind.tool().as_str(),
                 "synapsor.source": capability.source,
                 "synapsor.canonical_tool_name": capability.name,
                 "synapsor.exposed_tool_name": capability.name,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::uri::{Authority, Uri};
 use synapsor_chassis::http_flags::{
-    AUTH_TOKEN_ENV_DEFAULT, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT, missing_bearer_token,
+    AuthTokenFlags, BRIDGE_PORT_DEFAULT, HttpServerFlags, PORT_DEFAULT, missing_bearer_token,
 };
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::sandbox::SandboxPolicy;
@@ -35,14 +35,8 @@ pub struct HttpFlags {
     /// HTTP listen address; port 0 selects a free port [default: 127.0.0.1:8766, the bridge 127.0.0.1:8765]
     #[arg(long, value_name = "ADDR", env = "SYNAPSOR_GATEWAY_LISTEN")]
     listen: Option<SocketAddr>,
-    /// Environment variable with the static bearer token; NAME_FILE names a file instead
-    #[arg(
-        long,
-        value_name = "NAME",
-        env = "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV",
-        default_value = AUTH_TOKEN_ENV_DEFAULT
-    )]
-    auth_token_env: String,
+    #[command(flatten)]
+    token: AuthTokenFlags,
     /// Authenticate callers by access tokens of the issuer in the reader's contract
     #[arg(long, conflicts_with_all = ["auth_token_env", "auth_tokens_file", "dev_no_auth"])]
     access_tokens: bool,
@@ -97,7 +91,8 @@ enum AuthMode {
 }
 
 /// Flags of [`HttpServerFlags`] that a variable of the gateway can set. Flags that widen access have none.
-const VARIABLES: [(&str, &str); 5] = [
+const VARIABLES: [(&str, &str); 6] = [
+    ("auth_token_env", "SYNAPSOR_GATEWAY_AUTH_TOKEN_ENV"),
     ("auth_tokens_file", "SYNAPSOR_GATEWAY_AUTH_TOKENS_FILE"),
     ("tls_server_cert", "SYNAPSOR_GATEWAY_TLS_SERVER_CERT"),
     ("tls_server_key", "SYNAPSOR_GATEWAY_TLS_SERVER_KEY"),
@@ -173,7 +168,7 @@ impl HttpFlags {
         if let Some(path) = &self.server.auth_tokens_file {
             needs.folder_of(path);
         }
-        let token_file = env.get(&format!("{}_FILE", self.auth_token_env))?;
+        let token_file = env.get(&format!("{}_FILE", self.token.auth_token_env))?;
         needs.files.extend(token_file.map(PathBuf::from));
         Ok(())
     }
@@ -227,7 +222,7 @@ impl HttpFlags {
         if self.access_tokens {
             return Ok(AuthMode::Issued(None));
         }
-        let name = &self.auth_token_env;
+        let name = &self.token.auth_token_env;
         let file = self.server.auth_tokens_file.clone();
         let of_variable = if file.is_some() {
             Secret::read_optional(env, name)?

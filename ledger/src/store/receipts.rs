@@ -4,14 +4,14 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptIncidentKind, ReceiptRef};
 
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
 /// Kind of an incident that the ledger opens itself: a receipt of a retired writer key that the log does not
 /// contain.
-pub(crate) const UNPROVEN: &str = "receipt_unproven";
+pub(crate) const UNPROVEN: &str = ReceiptIncidentKind::ReceiptUnproven.as_str();
 
 /// Positions per event: more than the maximum number of receipts in one finding.
 pub(super) const PLACES_PER_EVENT: u64 = 1024;

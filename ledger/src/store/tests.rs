@@ -4,10 +4,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::approval::{DecisionKind, ReceiptAction};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::PinnedCheckpoint;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::writeback::{AttemptResult, ReceiptIncidentKind};
 
 use super::{
     NewEvent, ParsedBody, Store, StoreError, StoreTxError, WriteTransaction, events, log, verify_file,
@@ -619,4 +622,69 @@ async fn panic_of_the_writing_thread_is_detected_and_stops_writes() {
         add(&store, b"2").await,
         Err(StoreTxError::Store(StoreError::Closed))
     ));
+}
+
+/// Statements repeat words of enums as literals, because an index covers only some of them.
+#[test]
+fn literals_in_statements_are_words_of_the_enums() {
+    let stored = |value: serde_json::Result<serde_json::Value>| value.unwrap().as_str().unwrap().to_owned();
+    let states = ProposalState::ALL.map(|state| state.as_str().to_owned()).to_vec();
+    let kinds = ReceiptIncidentKind::ALL
+        .map(|kind| kind.as_str().to_owned())
+        .to_vec();
+    let results = vec![AttemptResult::InDoubt.to_string()];
+    let actions = [
+        ReceiptAction::GiveUp,
+        ReceiptAction::Adopt,
+        ReceiptAction::Archive,
+    ];
+    let actions = actions
+        .map(|action| stored(serde_json::to_value(action)))
+        .to_vec();
+    let verdicts = [DecisionKind::Approve, DecisionKind::Reject];
+    let verdicts = verdicts
+        .map(|verdict| stored(serde_json::to_value(verdict)))
+        .to_vec();
+    let columns = [
+        ("state", states),
+        ("kind", kinds),
+        ("result", results),
+        ("action", actions),
+        ("verdict", verdicts),
+    ];
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let files = [source.clone(), source.join("views")]
+        .into_iter()
+        .flat_map(|folder| std::fs::read_dir(folder).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs"));
+    let mut found = 0;
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (column, words) in &columns {
+            for literal in literals_of(&text, column) {
+                found += 1;
+                assert!(
+                    words.contains(&literal),
+                    "{}: {column} '{literal}'",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(found >= 30, "only {found} literals were found");
+}
+
+/// Returns the literals that are compared with a column: `column = 'a'`, `column IN ('a', 'b')`.
+fn literals_of(text: &str, column: &str) -> Vec<String> {
+    let mut literals = Vec::new();
+    for comparison in [" = ", " <> ", " IN ("] {
+        for after in text.split(&format!("{column}{comparison}'")).skip(1) {
+            let end = if comparison == " IN (" { ')' } else { '\'' };
+            let list = after.split(end).next().unwrap_or_default();
+            literals.extend(list.split(", ").map(|word| word.trim_matches('\'').to_owned()));
+        }
+    }
+    literals.retain(|literal| !literal.starts_with('{'));
+    literals
 }

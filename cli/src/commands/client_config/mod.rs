@@ -12,7 +12,7 @@ mod snippet;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use synapsor_chassis::http_flags::{AUTH_TOKEN_ENV_DEFAULT, PORT_DEFAULT};
+use synapsor_chassis::http_flags::{AuthTokenFlags, PORT_DEFAULT};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{ResultFormat, is_identifier};
@@ -62,9 +62,8 @@ pub(crate) struct Args {
     /// Port of the HTTP server
     #[arg(long, default_value_t = PORT_DEFAULT)]
     port: u16,
-    /// Variable from which client and server read the bearer token
-    #[arg(long, value_name = "NAME", default_value = AUTH_TOKEN_ENV_DEFAULT)]
-    auth_token_env: String,
+    #[command(flatten)]
+    token: AuthTokenFlags,
     /// URL of a remote server, https://NAME/mcp
     #[arg(long, value_name = "URL", conflicts_with_all = ["host", "port"])]
     url: Option<String>,
@@ -155,7 +154,7 @@ impl Args {
             return Err(ExitError::new(ErrorCode::ClientNameInvalid, "invalid --name")
                 .with_fix("use a letter, then letters, digits, - and _; at most 64"));
         }
-        if !is_identifier(&self.auth_token_env) {
+        if !is_identifier(&self.token.auth_token_env) {
             return Err(ExitError::new(
                 ErrorCode::TokenEnvInvalid,
                 "invalid --auth-token-env: not an environment variable name",

@@ -78,7 +78,7 @@ impl McpServerEntry {
             return Ok(Self {
                 way: ServerAccess::Http {
                     url: checked_url(url)?,
-                    token_env: args.auth_token_env.clone(),
+                    token_env: args.token.auth_token_env.clone(),
                     signs_in: tokens.is_some(),
                 },
                 by_hand: None,
@@ -107,7 +107,7 @@ impl McpServerEntry {
                     Some(resource) => resource.to_owned(),
                     None => own_url(args)?,
                 },
-                token_env: args.auth_token_env.clone(),
+                token_env: args.token.auth_token_env.clone(),
                 signs_in: tokens.is_some(),
             },
         };
@@ -189,8 +189,8 @@ fn launch(
         if args.port != PORT_DEFAULT {
             option("--port", args.port.to_string());
         }
-        if args.auth_token_env != AUTH_TOKEN_ENV_DEFAULT {
-            option("--auth-token-env", args.auth_token_env.clone());
+        if args.token.auth_token_env != AUTH_TOKEN_ENV_DEFAULT {
+            option("--auth-token-env", args.token.auth_token_env.clone());
         }
     }
     if args.tools.read_only {

@@ -185,7 +185,10 @@ struct UnsupportedFlags {
 impl UnsupportedFlags {
     /// Returns the first unsupported flag that is set.
     fn first(&self) -> Option<&'static str> {
-        let writeback = self.writeback.as_deref().is_some_and(|how| how != "sql_update");
+        let writeback = self
+            .writeback
+            .as_deref()
+            .is_some_and(|how| how != synapsor_domain::contract::DIRECT);
         [
             ("--wizard", self.wizard),
             ("--starter", self.starter),

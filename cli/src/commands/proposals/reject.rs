@@ -206,7 +206,7 @@ fn object(view: &ProposalView, rejected: &Rejected) -> serde_json::Map<String, J
         "writer".to_owned(),
         json!(rejected.writer.map(RejectEffect::as_str)),
     );
-    object.insert("writer_problem".to_owned(), json!(rejected.writer_problem));
+    object.insert("writer_error".to_owned(), json!(rejected.writer_problem));
     object.insert(
         "receipt".to_owned(),
         rejected.receipt.as_ref().map_or(Json::Null, shape::receipt),

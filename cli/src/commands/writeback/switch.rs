@@ -83,7 +83,7 @@ fn as_json(all: &[Switched]) -> Json {
     let missing: Vec<Json> = all
         .iter()
         .flat_map(|s| &s.missing)
-        .map(|m| json!({ "writer": m.writer, "problem": m.problem }))
+        .map(|m| json!({ "writer": m.writer, "error": m.problem }))
         .collect();
     json!({
         "writer": first.and_then(|s| s.confirmed.first()).map(|c| &c.writer),
@@ -94,7 +94,7 @@ fn as_json(all: &[Switched]) -> Json {
             "freeze": s.freeze,
             "person": s.person,
             "in_ledger": s.ledger_problem.is_none(),
-            "ledger_problem": s.ledger_problem,
+            "ledger_error": s.ledger_problem,
         })).collect::<Vec<_>>(),
         "writers": writers,
         "missing": missing,

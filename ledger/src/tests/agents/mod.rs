@@ -56,7 +56,7 @@ impl Scene {
             .unwrap()
             .material(now)
             .unwrap();
-        let limits = ServerLimits::default().with_streaming(STREAMING_METHODS);
+        let limits = ServerLimits::default().with_streaming(&STREAMING_METHODS);
         let listen = "127.0.0.1:0".parse().unwrap();
         let server = GrpcServer::bind(listen, &own, access_table(DEPLOYMENT), limits)
             .await
