@@ -52,22 +52,43 @@ impl Background {
     async fn next_end(&mut self, stop: &CancellationToken) -> Option<Result<(), ExitError>> {
         let ended = self.tasks.join_next_with_id().await?;
         let (id, how) = match &ended {
-            Ok((id, ())) => (*id, "ended"),
-            Err(error) if error.is_panic() => (error.id(), "panicked"),
-            Err(error) => (error.id(), "was aborted"),
+            Ok((id, ())) => (*id, TaskEnd::Returned),
+            Err(error) if error.is_panic() => (error.id(), TaskEnd::Panicked),
+            Err(error) => (error.id(), TaskEnd::Aborted),
         };
         let name = self.names.remove(&id).unwrap_or("background task");
-        if how == "panicked" || !stop.is_cancelled() {
+        if how == TaskEnd::Panicked || !stop.is_cancelled() {
             return Some(Err(task_ended(name, how)));
         }
         Some(Ok(()))
     }
 }
 
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskEnd {
+    Returned,
+    Panicked,
+    Aborted,
+}
+
+impl TaskEnd {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Returned => "ended",
+            Self::Panicked => "panicked",
+            Self::Aborted => "was aborted",
+        }
+    }
+}
+
 /// Builds the error of a process that lost a required task.
-pub fn task_ended(name: &str, how: &str) -> ExitError {
-    ExitError::new(ErrorCode::BackgroundTaskEnded, format!("the {name} {how}"))
-        .with_fix("check the log for the cause, then restart the process")
+pub fn task_ended(name: &str, how: TaskEnd) -> ExitError {
+    ExitError::new(
+        ErrorCode::BackgroundTaskEnded,
+        format!("the {name} {}", how.as_str()),
+    )
+    .with_fix("check the log for the cause, then restart the process")
 }
 
 #[cfg(test)]

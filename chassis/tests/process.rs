@@ -218,7 +218,7 @@ fn sigterm_ends_the_body_in_order() {
 }
 
 #[test]
-fn process_on_a_lifeline_ends_when_the_parents_pipe_closes() {
+fn process_ends_when_the_parents_pipe_closes() {
     let mut child = start("lifeline");
     wait_until_started(&mut child);
     assert!(child.try_wait().unwrap().is_none());

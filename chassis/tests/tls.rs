@@ -141,7 +141,7 @@ fn invalid_certificate_files_have_distinct_errors() {
 }
 
 #[test]
-fn key_that_the_group_can_read_is_a_service_key_and_no_operator_key() {
+fn group_readable_key_serves_a_service_but_no_operator() {
     let dir = tempfile::tempdir().unwrap();
     let leaf = ca(dir.path()).issue(Role::Operator, Some("alice"), LEAF_TTL, now_ms());
     let files = leaf.unwrap().write(&dir.path().join("own"), "alice").unwrap();

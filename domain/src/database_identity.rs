@@ -80,10 +80,7 @@ impl UnreadablePart {
                 "system identifier",
                 "a copy of the database on another server has the same identity",
             ),
-            Self::Timeline => (
-                "timeline",
-                "a failover or restore is noticed by missing receipts only",
-            ),
+            Self::Timeline => ("timeline", "only missing receipts reveal a failover or restore"),
         }
     }
 

@@ -352,7 +352,7 @@ fn task_envelope_without_evidence_has_none() {
 }
 
 #[test]
-fn reason_of_a_rejection_is_shown_only_where_it_ended_the_proposal() {
+fn rejection_reason_is_shown_only_if_it_ended_the_proposal() {
     let (proposal, visible) = (proposal(), visible());
     for state in ProposalState::ALL {
         let view = proposal_view(&facts(&proposal, state, &EVENTS, None), Some(&visible));

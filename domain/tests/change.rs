@@ -480,7 +480,7 @@ fn form_of_a_proposal_belongs_to_its_version() {
 }
 
 #[test]
-fn fingerprint_covers_used_columns_and_the_whole_table_in_version_1() {
+fn fingerprint_covers_used_columns_or_in_version_1_all() {
     let (newer, mut older) = (proposal(), proposal());
     older.v = 1;
     let altered = |change: &dyn Fn(&mut TableSchema)| {

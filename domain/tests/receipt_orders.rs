@@ -220,7 +220,7 @@ fn archive_cutoff_is_at_most_the_signature_time() {
 }
 
 #[test]
-fn order_is_submitted_within_a_quarter_of_an_hour() {
+fn receipt_order_expires_after_15_minutes() {
     let signed = seal(&order(), APPLIER);
     let code = |seconds| {
         let verdict = verify_receipt_order(&signed, &trust(), now() + Span::seconds(seconds));

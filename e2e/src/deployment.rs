@@ -105,7 +105,7 @@ impl Deployment {
         Self::over(build, server.database()?, &Fixture::billing())
     }
 
-    /// Creates the same with other tables and another contract, in an empty database.
+    /// Creates a deployment in `dev` with the fixture's tables and contract, in an empty server database.
     pub fn over(build: Build, database: Database, fixture: &Fixture) -> anyhow::Result<Self> {
         let contract = fixture.contract_for(&database);
         let roles = fixture.fill(&database)?;

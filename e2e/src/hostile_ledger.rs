@@ -127,12 +127,12 @@ pub struct HostileLedger {
     pub receipts: Arc<Receipts>,
     /// Newest receipt that comes with the next jobs.
     pub newest_receipt: Option<DsseEnvelope>,
-    /// Lease duration of the next job; the heartbeat interval is a third of it.
+    /// Lease duration of the next job; the renewal interval is a third of it.
     pub lease_ms: u32,
-    /// Response to heartbeats.
+    /// Response to renewals.
     pub deny: Arc<Mutex<Option<DsseEnvelope>>>,
-    /// Counts heartbeats.
-    pub heartbeats: watch::Receiver<u32>,
+    /// Counts renewals.
+    pub renewals: watch::Receiver<u32>,
     /// Counts announced attempts.
     pub starts: watch::Receiver<u32>,
     /// Counts attempts that a writer reports as in doubt.
@@ -161,7 +161,7 @@ pub struct Receipts {
 pub struct DroppedCalls {
     pub starts: AtomicU32,
     pub settles: AtomicU32,
-    pub heartbeats: AtomicU32,
+    pub renewals: AtomicU32,
 }
 
 impl DroppedCalls {
@@ -186,7 +186,7 @@ impl HostileLedger {
         let (jobs, queue) = mpsc::channel(16);
         let (report, reports) = mpsc::channel(64);
         let deny = Arc::default();
-        let (beat, heartbeats) = watch::channel(0);
+        let (beat, renewals) = watch::channel(0);
         let (start, starts) = watch::channel(0);
         let (doubted, doubts) = watch::channel(0);
         let doubt = Arc::default();
@@ -227,7 +227,7 @@ impl HostileLedger {
             newest_receipt: None,
             lease_ms: 60_000,
             deny,
-            heartbeats,
+            renewals,
             starts,
             doubts,
             doubt,
@@ -377,7 +377,7 @@ impl WritebackService for Service {
         _: Request<wire::RenewLeaseRequest>,
     ) -> Result<Response<wire::RenewLeaseResponse>, Status> {
         self.beat.send_modify(|count| *count += 1);
-        DroppedCalls::refuses(&self.dropped_calls.heartbeats)?;
+        DroppedCalls::refuses(&self.dropped_calls.renewals)?;
         let deny = self
             .deny
             .lock()

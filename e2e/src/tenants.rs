@@ -153,12 +153,12 @@ impl Tenants {
     /// Creates a proposal and reads a row through the gateway, as a client with task support does.
     pub async fn file(&self, tenant: Tenant, token: &str, reason: &str) -> anyhow::Result<Filed> {
         let client = self.mcp_client();
-        let filed = client
+        let submitted = client
             .ask(token, &Message::propose(tenant.invoices[0], reason))
             .await?;
         let read = client.ask(token, &Message::inspect(tenant.invoices[0])).await?;
         Ok(Filed {
-            proposal: filed.task()?,
+            proposal: submitted.task()?,
             evidence: read.evidence()?,
         })
     }

@@ -72,7 +72,7 @@ fn reviewed_cut_shortens_results_and_keeps_evidence_whole() -> anyhow::Result<()
 }
 
 #[test]
-fn row_over_the_limit_has_its_own_code_with_limit_and_visible_column() -> anyhow::Result<()> {
+fn row_over_the_limit_names_limit_and_visible_column() -> anyhow::Result<()> {
     let place = place(|_| ())?;
     for (column, is_named) in [("customer_name", true), ("internal_note", false)] {
         let sql = format!("UPDATE invoices SET {column} = hex(zeroblob(40000)) WHERE id = '{INVOICE}'");

@@ -52,7 +52,7 @@ async fn propose(agent: &Agent, tool: &str, arguments: Json) -> anyhow::Result<S
     Ok(id.with_context(|| format!("no proposal: {envelope}"))?.to_owned())
 }
 
-/// Signs as alice and waits for the end.
+/// Approves and orders the proposal as alice, and waits for its outcome.
 async fn signed(stack: &Stack, id: &str) -> anyhow::Result<String> {
     let mut desk = OperatorClient::open(stack, "alice")?;
     let subject = desk.subject(&stack.deployment, id).await?;

@@ -115,7 +115,7 @@ fn approved_change_is_applied_after_a_failover() -> anyhow::Result<()> {
 }
 
 #[test]
-fn restored_backup_is_not_written_before_an_operator_accepts_the_loss() -> anyhow::Result<()> {
+fn restored_backup_needs_an_accepted_loss_before_writes() -> anyhow::Result<()> {
     let Some(mut cluster) = Cluster::new()? else {
         return Ok(());
     };
@@ -171,7 +171,7 @@ impl UrlFiles<'_> {
 }
 
 #[test]
-fn running_writer_needs_older_receipts_too_before_it_writes_after_a_failover() -> anyhow::Result<()> {
+fn running_writer_needs_older_receipts_after_a_failover() -> anyhow::Result<()> {
     let Some(mut cluster) = Cluster::new()? else {
         return Ok(());
     };

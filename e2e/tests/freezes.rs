@@ -253,7 +253,7 @@ async fn dry_run(stack: &Stack, address: &str, subject: &Subject) -> anyhow::Res
     };
     let answer = WriterServiceClient::new(channel).dry_run(request).await?;
     let answer = answer.into_inner();
-    let verdict = verdict_from_wire(answer.verdict(), answer.reason)?;
+    let verdict = verdict_from_wire(&answer)?;
     Ok(verdict.to_string())
 }
 

@@ -78,7 +78,7 @@ fn local_processes_outlive_their_first_certificates() -> anyhow::Result<()> {
 }
 
 #[test]
-fn jump_past_the_end_of_all_certificates_is_named_and_mended() -> anyhow::Result<()> {
+fn clock_jump_past_certificate_expiry_is_reported_and_repaired() -> anyhow::Result<()> {
     let Some((place, clock)) = scene()? else {
         return Ok(());
     };
@@ -103,7 +103,7 @@ fn jump_past_the_end_of_all_certificates_is_named_and_mended() -> anyhow::Result
 }
 
 #[test]
-fn clock_of_the_command_alone_is_named() -> anyhow::Result<()> {
+fn wrong_clock_of_the_command_alone_is_reported() -> anyhow::Result<()> {
     let Some((mut place, _clock)) = scene()? else {
         return Ok(());
     };

@@ -128,7 +128,7 @@ fn verify_with(away: &CliFixture, bundle: &Json, records: Vec<Json>) -> anyhow::
 }
 
 #[test]
-fn record_at_another_index_is_exit_10() -> anyhow::Result<()> {
+fn record_at_another_index_exits_with_10() -> anyhow::Result<()> {
     let away = far_away()?;
     let bundle: Json = serde_json::from_slice(&std::fs::read(away.path(BUNDLE))?)?;
     let records = bundle["records"].as_array().context("records")?;
@@ -178,7 +178,7 @@ fn bundle_claim_without_its_record_is_rejected() -> anyhow::Result<()> {
 }
 
 #[test]
-fn trust_file_of_another_deployment_is_explained() -> anyhow::Result<()> {
+fn rejects_trust_file_of_another_deployment() -> anyhow::Result<()> {
     let (away, other) = (far_away()?, far_away()?);
     std::fs::copy(other.path(TRUST), away.path("other.json"))?;
     let ran = without_network(&away, BUNDLE, "other.json")?;

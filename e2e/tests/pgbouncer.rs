@@ -349,7 +349,7 @@ async fn no_state_is_left(kind: PoolerKind) -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn abandoned_read_stops_behind_a_pooler() -> anyhow::Result<()> {
+async fn canceled_read_stops_behind_pgbouncer() -> anyhow::Result<()> {
     for kind in kinds(&["transaction", "session"]) {
         abandoned_read_stops(kind)
             .await

@@ -332,7 +332,7 @@ fn propose(services: &Services<'_>, reader: &Process) -> anyhow::Result<String> 
 }
 
 #[test]
-fn loop_runs_between_two_machines() -> anyhow::Result<()> {
+fn proposal_is_applied_across_two_machines() -> anyhow::Result<()> {
     let Some(cable) = cable()? else { return Ok(()) };
     let place = deployment()?;
     let services = Services {

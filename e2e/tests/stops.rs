@@ -231,7 +231,7 @@ async fn dry_run_changes_no_data() -> anyhow::Result<()> {
         .execute("UPDATE invoices SET status = 'paid' WHERE id = ?1", [INVOICE])?;
     let preview = scene.writer.dry_run(request()).await?.into_inner();
     assert_eq!(
-        (preview.verdict(), preview.reason.as_deref()),
+        (preview.verdict(), preview.code.as_deref()),
         (
             DryRunVerdict::Conflict,
             Some(ErrorCode::ConflictVersionChanged.as_str())

@@ -59,17 +59,17 @@ impl Desk {
 
     /// Task of a proposal by ann.
     async fn propose(&self, invoice: &str, reason: &str) -> anyhow::Result<String> {
-        let filed = self
+        let submitted = self
             .client
             .ask(&self.token("ann"), &Message::propose(invoice, reason))
             .await?;
-        let task = filed.json()?["result"].clone();
+        let task = submitted.json()?["result"].clone();
         assert_eq!(
             (&task["resultType"], &task["status"]),
             (&json!("task"), &json!("working")),
-            "{filed:?}"
+            "{submitted:?}"
         );
-        filed.task()
+        submitted.task()
     }
 
     async fn task(&self, id: &str) -> anyhow::Result<Json> {

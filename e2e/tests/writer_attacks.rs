@@ -485,17 +485,17 @@ async fn killed_writer_keeps_its_pinned_checkpoint() -> anyhow::Result<()> {
     harness.refuses(&inputs, ErrorCode::RefusedLedgerProof).await
 }
 
-/// Presents valid inputs while the database is locked, delivers a rejection by heartbeat, and unlocks.
+/// Presents valid inputs while the database is locked, delivers a rejection by renewal, and unlocks.
 async fn denied_under_way(harness: &mut WriterHarness, deny: DsseEnvelope) -> anyhow::Result<AttemptReport> {
     let lock = harness.deployment().open_database()?;
     lock.execute_batch("BEGIN IMMEDIATE")?;
     harness.ledger.lease_ms = 300;
     *harness.ledger.deny.lock().expect("no panic") = Some(deny);
-    let mut heartbeats = harness.ledger.heartbeats.clone();
+    let mut renewals = harness.ledger.renewals.clone();
     let inputs = harness.valid_inputs();
     let unlock = async {
-        // The writer sends the second heartbeat only after it has processed the first response.
-        heartbeats.wait_for(|count| *count >= 2).await?;
+        // The writer sends the second renewal only after it has processed the first response.
+        renewals.wait_for(|count| *count >= 2).await?;
         anyhow::Ok(lock.execute_batch("ROLLBACK")?)
     };
     let (report, unlocked) = tokio::join!(harness.present(&inputs), unlock);

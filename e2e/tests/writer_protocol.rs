@@ -430,7 +430,7 @@ async fn expired_lease_allows_no_retry() -> anyhow::Result<()> {
     harness
         .ledger
         .dropped_calls
-        .heartbeats
+        .renewals
         .store(u32::MAX, Ordering::SeqCst);
     let report = present_valid(&mut harness).await?;
     assert_eq!(

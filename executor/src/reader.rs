@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synapsor_anchors::failure;
-use synapsor_chassis::background::task_ended;
+use synapsor_chassis::background::{TaskEnd, task_ended};
 use synapsor_chassis::clock::SystemClock;
 use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
 use synapsor_chassis::identity::{PeerIdentity, Role};
@@ -62,12 +62,12 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         trust.environment,
         Arc::new(SystemClock),
     )?;
-    let filing = intake.clone();
+    let submissions = intake.clone();
     let reader = Arc::new(ReaderRole {
         callers,
         contexts: ContextResolver::resolve(&base.contract, own.uri(), &base.env)?,
         catalog: Catalog::from_contract(&base.contract, read_only),
-        seals: CapabilityDigests::all(&base.contract),
+        digests: CapabilityDigests::all(&base.contract),
         contract: base.contract.clone(),
         trust: base.trust.clone(),
         engines,
@@ -85,7 +85,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
     let (server, _run_file) = base.bind(access).await?;
     let served = tokio::select! {
         served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(ExitError::from),
-        () = filing.ended() => Err(task_ended("queue to the ledger", "ended")),
+        () = submissions.ended() => Err(task_ended("queue to the ledger", TaskEnd::Returned)),
     };
     base.pinned.write_now().map_err(|r| failure(&r))?;
     served

@@ -142,7 +142,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         callers,
         contexts: ContextResolver::resolve(&contract, tls.identity().uri(), &env).unwrap(),
         catalog: Catalog::from_contract(&contract, read_only),
-        seals: CapabilityDigests::all(&contract),
+        digests: CapabilityDigests::all(&contract),
         contract,
         trust: TrustFileCache::new(trust_path),
         engines: [("billing".to_owned(), engine)].into(),

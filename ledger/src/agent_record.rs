@@ -7,7 +7,7 @@ use synapsor_domain::agent_view::{
     AgentProposalState, EventSummary, EvidenceFacts, ProposalSnapshot, ReplayFacts, evidence_view,
     proposal_view, replay_view,
 };
-use synapsor_domain::approval::Decision;
+use synapsor_domain::approval::{Decision, DecisionKind};
 use synapsor_domain::canonical;
 use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
 use synapsor_domain::digest::Digest;
@@ -197,7 +197,10 @@ fn rejection_reason(conn: &Connection, row: &ProposalRow) -> Result<Option<Strin
         return Ok(None);
     }
     let decisions = records::decisions(conn, &row.id)?;
-    let Some(rejection) = decisions.iter().find(|decision| decision.deny) else {
+    let Some(rejection) = decisions
+        .iter()
+        .find(|decision| decision.kind == DecisionKind::Reject)
+    else {
         return Ok(None);
     };
     let decision: Decision = events::envelope(conn, rejection.seq)?

@@ -5,24 +5,24 @@ use std::collections::BTreeSet;
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{
-    ApplyOrder, ApprovalRefusal, Decision, VerificationContext, VerifiedDecision, VerifiedOrder,
-    check_reason, verify_quorum,
+    ApplyOrder, ApprovalRefusal, Decision, DecisionKind, VerificationContext, VerifiedDecision,
+    VerifiedOrder, check_reason, verify_quorum,
 };
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{EventKind, RefusedDecisionBody};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{Proposal, ProposalState, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::proposal::{Proposal, ProposalMode, ProposalState, ProposalTransition, transition};
 use synapsor_domain::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
+use crate::signature_checks::SignatureChecks;
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::records::{self, DecisionRow};
-use crate::store::requests::{self, RequestKey};
+use crate::store::requests::{self, RequestKey, StoredResponse};
 use crate::store::{Committed, NewEvent, ParsedBody, StoreError, StoreTxError, WriteTransaction, events};
 use crate::trust::Trust;
-use crate::verdicts::Verdicts;
 use crate::{Ledger, RequestContext, expire};
 
 /// State of a proposal after a decision.
@@ -58,7 +58,7 @@ impl Ledger {
             .await?;
         self.write(move |step| {
             if let Some(answer) = requests::find_response(step.conn(), &submission.key)? {
-                return Ok(Ok(submission.standing(step, &proposal_of(&answer)?)?));
+                return Ok(Ok(submission.standing(step, answer.proposal()?)?));
             }
             expire::expire_due(step, submission.expiry_time)?;
             match submission.decide(step) {
@@ -108,9 +108,9 @@ impl Ledger {
         let key = caller.request(request_id, &[&bytes])?;
         let (trust, now) = (Trust::current(&self.trust)?, self.now());
         let (presented, verified_by) = (signed.clone(), trust.clone());
-        let verdicts = self
+        let checks = self
             .store
-            .read(move |reader| Verdicts::of(reader, (kind, &presented), &verified_by, now))
+            .read(move |reader| SignatureChecks::of(reader, (kind, &presented), &verified_by, now))
             .await?;
         Ok(SignedSubmission {
             caller,
@@ -121,7 +121,7 @@ impl Ledger {
             kind,
             signed,
             bytes,
-            verdicts,
+            checks,
         })
     }
 }
@@ -136,7 +136,7 @@ struct SignedSubmission {
     kind: ObjectKind,
     signed: DsseEnvelope,
     bytes: Vec<u8>,
-    verdicts: Verdicts,
+    checks: SignatureChecks,
 }
 
 impl SignedSubmission {
@@ -148,19 +148,24 @@ impl SignedSubmission {
         check_reason(claimed.reason.as_deref())?;
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let verified = self
-            .verdicts
+            .checks
             .decision(&self.signed, &self.verification(&row, &proposal))?;
         let on_file = records::decisions(step.conn(), &row.id)?;
         if !on_file.iter().any(|d| d.digest == verified.digest()) {
             let kind = if verified.is_deny() {
                 rejection_kind(&row)?
             } else {
-                transition(row.state, row.started, ProposalStep::Approve)?;
+                transition(row.state, row.started, ProposalTransition::Approve)?;
                 EventKind::ProposalApproved
             };
             self.append(step, kind, verified.person(), &row.id)?;
         }
-        requests::remember(step.conn(), &self.key, row.id.as_str(), self.now)?;
+        requests::store_response(
+            step.conn(),
+            &self.key,
+            &StoredResponse::Named(row.id.clone()),
+            self.now,
+        )?;
         self.standing(step, &row.id)
     }
 
@@ -171,8 +176,8 @@ impl SignedSubmission {
             .map_err(malformed)?;
         let (row, proposal) = self.proposal(step, &claimed.proposal_id)?;
         let verification = self.verification(&row, &proposal);
-        let next = transition(row.state, row.started, ProposalStep::OrderApply)?;
-        let order = self.verdicts.order(&self.signed, &verification)?;
+        let next = transition(row.state, row.started, ProposalTransition::OrderApply)?;
+        let order = self.checks.order(&self.signed, &verification)?;
         let (digest, person) = (order.digest(), order.person().to_owned());
         let decisions = self.counted(step, &row, &verification, &order)?;
         verify_quorum(&verification, row.quorum, &decisions, order)?;
@@ -185,7 +190,12 @@ impl SignedSubmission {
             Some(seq) => seq,
             None => self.append(step, EventKind::ApplyRequested, &person, &row.id)?,
         };
-        requests::remember(step.conn(), &self.key, row.id.as_str(), self.now)?;
+        requests::store_response(
+            step.conn(),
+            &self.key,
+            &StoredResponse::Named(row.id.clone()),
+            self.now,
+        )?;
         Ok(OrderResult {
             seq,
             source_id: row.source_id,
@@ -212,7 +222,7 @@ impl SignedSubmission {
         id: &ProposalId,
     ) -> Result<(ProposalRow, Proposal), StoreTxError> {
         let row = proposals::get(step.conn(), id)?;
-        if row.shadow {
+        if row.mode == ProposalMode::Shadow {
             let text = "a shadow proposal is for comparison only and cannot be approved or applied";
             return Err(PublicError::new(ErrorCode::ShadowWritebackDisabled, text).into());
         }
@@ -226,7 +236,7 @@ impl SignedSubmission {
         step: &WriteTransaction<'_>,
         row: &ProposalRow,
     ) -> Result<Proposal, StoreTxError> {
-        match &self.verdicts.proposal {
+        match &self.checks.proposal {
             Some(proposal) if proposal.id == row.id => Ok(proposal.clone()),
             Some(_) | None => Ok(proposals::signed(step.conn(), row)?.1),
         }
@@ -246,7 +256,10 @@ impl SignedSubmission {
         let proposal = self.read_proposal(step, &row)?;
         let verification = self.verification(&row, &proposal);
         let mut persons = BTreeSet::new();
-        for decision in records::decisions(step.conn(), id)?.iter().filter(|d| !d.deny) {
+        for decision in records::decisions(step.conn(), id)?
+            .iter()
+            .filter(|d| d.kind == DecisionKind::Approve)
+        {
             if let Ok(verified) = self.on_file(step, decision, &verification)? {
                 persons.insert(verified.person().to_owned());
             }
@@ -291,7 +304,7 @@ impl SignedSubmission {
         verification: &VerificationContext<'_>,
     ) -> Result<Result<VerifiedDecision, ApprovalRefusal>, StoreTxError> {
         let read = || Ok(events::envelope(step.conn(), decision.seq)?);
-        self.verdicts.on_file(decision.digest, read, verification)
+        self.checks.on_file(decision.digest, read, verification)
     }
 
     fn append(
@@ -357,7 +370,7 @@ impl SignedSubmission {
 /// Event kind of a rejection. After an attempt has started, only a receipt can end the proposal; the rejection is
 /// then recorded for every writer to find.
 fn rejection_kind(row: &ProposalRow) -> Result<EventKind, PublicError> {
-    match transition(row.state, row.started, ProposalStep::Reject) {
+    match transition(row.state, row.started, ProposalTransition::Reject) {
         Ok(_) => Ok(EventKind::ProposalRejected),
         Err(refusal) if refusal.code == ErrorCode::WritebackStarted => Ok(EventKind::RejectionRecorded),
         Err(refusal) => Err(refusal),
@@ -369,13 +382,9 @@ pub(crate) fn relevant<'a>(
     on_file: &'a [DecisionRow],
     named: Option<&'a Vec<Digest>>,
 ) -> impl Iterator<Item = &'a DecisionRow> {
-    on_file
-        .iter()
-        .filter(move |d| d.deny || named.is_none_or(|named| named.contains(&d.digest)))
-}
-
-fn proposal_of(answer: &str) -> Result<ProposalId, PublicError> {
-    answer.parse().map_err(|_| proposals::not_found())
+    on_file.iter().filter(move |d| {
+        d.kind == DecisionKind::Reject || named.is_none_or(|named| named.contains(&d.digest))
+    })
 }
 
 fn malformed(error: EnvelopeError) -> PublicError {

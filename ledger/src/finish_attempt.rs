@@ -9,11 +9,11 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{AttemptFinishedBody, EventKind, ReceiptAlarmBody};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::proposal::{ProposalState, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::proposal::{ProposalState, ProposalTransition, transition};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, ServiceKey};
-use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptDiscrepancy, ReceiptRef};
+use synapsor_domain::writeback::{AttemptReport, AttemptResult, Receipt, ReceiptIncidentKind, ReceiptRef};
 
 use crate::decide::DurableResult;
 use crate::lease::held_lease;
@@ -26,10 +26,8 @@ use crate::store::{
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
-/// Incident that prevents a receipt from ending its proposal, and the error code of the refusal.
-const ROW_CHANGED: &str = ReceiptDiscrepancy::RowChangedInCommit.as_str();
 /// Maximum number of open attempts in one response.
-pub(crate) const UNFINISHED_MAX: usize = 200;
+pub(crate) const OPEN_ATTEMPTS_MAX: usize = 200;
 
 /// A started attempt whose result is not recorded.
 #[derive(Debug, Clone)]
@@ -115,7 +113,11 @@ impl Ledger {
                 trust,
             };
             closing.check_lease(step)?;
-            transition(closing.row.state, closing.row.started, ProposalStep::MarkInDoubt)?;
+            transition(
+                closing.row.state,
+                closing.row.started,
+                ProposalTransition::MarkInDoubt,
+            )?;
             closing.append_report(step, EventKind::WritebackInDoubt)
         })
         .await
@@ -124,7 +126,7 @@ impl Ledger {
 
     /// Returns a page of the attempts of these sources that a reconciler must resolve, newest first, of those
     /// whose proposal changed before an event.
-    pub(crate) async fn list_unfinished(
+    pub(crate) async fn list_open_attempts(
         &self,
         sources: Vec<String>,
         before: Option<u64>,
@@ -133,7 +135,7 @@ impl Ledger {
         self.store
             .read(move |reader| {
                 let conn = reader.conn();
-                let rows = proposals::unfinished(conn, &sources, before, UNFINISHED_MAX)?;
+                let rows = proposals::open_attempts(conn, &sources, before, OPEN_ATTEMPTS_MAX)?;
                 rows.into_iter()
                     .map(|row| {
                         let leased = leases::find(conn, &row.id)?.is_some_and(|lease| lease.expires_at > now);
@@ -201,7 +203,14 @@ impl AttemptCloser {
         let checked = checked.and_then(|receipt| self.check_receipt(receipt, presented));
         let named = self.named(presented);
         let source = &self.row.source_id;
-        if checked.is_ok() && receipts::is_open(step.conn(), source, ROW_CHANGED, &named)? {
+        if checked.is_ok()
+            && receipts::is_open(
+                step.conn(),
+                source,
+                ReceiptIncidentKind::RowChangedInCommit,
+                &named,
+            )?
+        {
             return Ok(Err(row_changed()));
         }
         let refusal = match (checked, known) {
@@ -216,7 +225,7 @@ impl AttemptCloser {
                 match transition(
                     self.row.state,
                     self.row.started,
-                    ProposalStep::Settle(receipt.outcome),
+                    ProposalTransition::Settle(receipt.outcome),
                 ) {
                     Ok(state) => {
                         self.append_settlement(step, signed, kind_of(receipt.outcome))?;
@@ -229,7 +238,7 @@ impl AttemptCloser {
         };
         // One alarm for each receipt that waits for an operator, however often a writer presents it.
         if refusal.code != ErrorCode::RefusedReceiptUnproven
-            || !receipts::is_open(step.conn(), source, receipts::UNPROVEN, &named)?
+            || !receipts::is_open(step.conn(), source, ReceiptIncidentKind::ReceiptUnproven, &named)?
         {
             self.record_receipt_mismatch(step, known, presented, &refusal)?;
         }
@@ -278,7 +287,11 @@ impl AttemptCloser {
         if self.report.result.is_terminal() || self.report.result == AttemptResult::InDoubt {
             return Err(malformed("receipt", "is missing for a result that ends the proposal").into());
         }
-        let state = transition(self.row.state, self.row.started, ProposalStep::ReturnToApproved)?;
+        let state = transition(
+            self.row.state,
+            self.row.started,
+            ProposalTransition::ReturnToApproved,
+        )?;
         self.append_report(step, EventKind::WritebackReleased)?;
         leases::release(step.conn(), &self.row.id)?;
         Ok(state)

@@ -13,7 +13,7 @@ use synapsor_domain::proposal::{Proposal, ProposalState};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
-use crate::store::requests::{self, RequestKey};
+use crate::store::requests::{self, RequestKey, StoredResponse};
 use crate::store::{
     Committed, NewEvent, ParsedBody, ReadProposal, StoreTxError, WriteTransaction, proposals,
 };
@@ -87,7 +87,7 @@ pub(crate) struct SubmittedProposal {
     /// The proposal that is open now.
     pub(crate) envelope: DsseEnvelope,
     /// Whether an identical proposal was already open.
-    pub(crate) repeated: bool,
+    pub(crate) already_open: bool,
     pub(crate) state: ProposalState,
 }
 
@@ -95,7 +95,7 @@ impl Ledger {
     /// Records the submissions of several calls. Each succeeds or fails on its own; a record that could not be
     /// decoded fails in its position. Successful ones are durable when this returns, with the proposal for each
     /// call that submitted one. All are checked before the first is queued, so that one batch contains them all.
-    pub(crate) async fn file(
+    pub(crate) async fn submit(
         &self,
         caller: &RequestContext,
         submissions: Vec<Result<CallRecord, PublicError>>,
@@ -244,7 +244,7 @@ impl CheckedSubmission {
             CheckedRecord::Refusal | CheckedRecord::Proposal { .. } => EventKind::CallRefused,
         };
         file.append(kind, &self.audit.bytes, self.audit.read())?;
-        requests::remember(step.conn(), &self.key, "", self.now)?;
+        requests::store_response(step.conn(), &self.key, &StoredResponse::Recorded, self.now)?;
         Ok(None)
     }
 }
@@ -261,7 +261,7 @@ impl ProposalSubmission<'_> {
     fn run(
         &self,
         step: &mut WriteTransaction<'_>,
-        answered: Option<String>,
+        answered: Option<StoredResponse>,
     ) -> Result<SubmittedProposal, StoreTxError> {
         if let Some(answer) = answered {
             return submitted_before(step, &answer);
@@ -277,17 +277,17 @@ impl ProposalSubmission<'_> {
         match proposals::open_with_content(step.conn(), &read.content_digest)? {
             Some(open) => {
                 self.repeat(step, &open.id)?;
-                let answer = format!("{} repeated", open.id);
-                requests::remember(step.conn(), key, &answer, *now)?;
-                submitted_before(step, &answer)
+                let response = StoredResponse::AlreadyOpen(open.id);
+                requests::store_response(step.conn(), key, &response, *now)?;
+                submitted_before(step, &response)
             }
             None => {
                 self.create(step)?;
                 let id = &read.proposal.id;
-                requests::remember(step.conn(), key, &format!("{id} created"), *now)?;
+                requests::store_response(step.conn(), key, &StoredResponse::Created(id.clone()), *now)?;
                 Ok(SubmittedProposal {
                     envelope: self.proposal.envelope.clone(),
-                    repeated: false,
+                    already_open: false,
                     state: proposals::get(step.conn(), id)?.state,
                 })
             }
@@ -340,14 +340,15 @@ impl ProposalSubmission<'_> {
     }
 }
 
-fn submitted_before(step: &WriteTransaction<'_>, answer: &str) -> Result<SubmittedProposal, StoreTxError> {
-    let (id, how) = answer.split_once(' ').unwrap_or((answer, ""));
-    let id = id.parse().map_err(|_| proposals::not_found())?;
-    let row = proposals::get(step.conn(), &id)?;
+fn submitted_before(
+    step: &WriteTransaction<'_>,
+    response: &StoredResponse,
+) -> Result<SubmittedProposal, StoreTxError> {
+    let row = proposals::get(step.conn(), response.proposal()?)?;
     let (envelope, _) = proposals::signed(step.conn(), &row)?;
     Ok(SubmittedProposal {
         envelope,
-        repeated: how == "repeated",
+        already_open: matches!(response, StoredResponse::AlreadyOpen(_)),
         state: row.state,
     })
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use subtle::ConstantTimeEq as _;
 use synapsor_chassis::random;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::approval::{ApplyOrder, Decision};
+use synapsor_domain::approval::{ApplyOrder, Decision, DecisionKind};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{AttemptStartedBody, EventKind};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{ConsistencyProof, ProvenEntry};
-use synapsor_domain::proposal::{ProposalState, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::proposal::{ProposalState, ProposalTransition, transition};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use tokio::sync::mpsc;
@@ -60,7 +60,7 @@ const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Terms of a writer's lease stream.
 #[derive(Debug, Clone)]
-pub(crate) struct LeaseTimes {
+pub(crate) struct LeaseStreamTerms {
     pub(crate) writer: String,
     pub(crate) sources: Vec<String>,
     /// Maximum number of jobs at a time, 1 to [`CAPACITY_MAX`].
@@ -82,7 +82,7 @@ pub(crate) struct JobGrant {
     pub(crate) token: [u8; TOKEN_BYTES],
     pub(crate) fence: u64,
     pub(crate) attempt: u32,
-    pub(crate) unfinished: bool,
+    pub(crate) has_open_attempt: bool,
     /// Freezes in force and the newest lifts.
     pub(crate) switches: Vec<DsseEnvelope>,
     /// The receipt that the source must hold before the writer writes to it.
@@ -98,7 +98,7 @@ pub(crate) enum Leased {
 
 /// Round-robin position of one stream.
 #[derive(Debug, Clone, Default)]
-struct Turns {
+struct RoundRobinPosition {
     /// The last source served.
     source: Option<String>,
     /// The last tenant served, for each source.
@@ -129,7 +129,7 @@ struct StreamGuard<'a> {
 
 impl Streams {
     /// Opens the stream of a writer; it supersedes an older stream of the same certificate.
-    fn enter(&self, terms: &LeaseTimes) -> StreamGuard<'_> {
+    fn enter(&self, terms: &LeaseStreamTerms) -> StreamGuard<'_> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let older = open.remove(&terms.writer);
         let generation = older.as_ref().map_or(1, |stream| stream.generation + 1);
@@ -189,7 +189,7 @@ impl Ledger {
     /// Serves one lease stream until the writer disconnects, a newer stream supersedes it, or `stop`.
     pub(crate) async fn serve_leases(
         &self,
-        terms: LeaseTimes,
+        terms: LeaseStreamTerms,
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: CancellationToken,
     ) {
@@ -212,7 +212,7 @@ impl Ledger {
 
     async fn stream(
         &self,
-        terms: &LeaseTimes,
+        terms: &LeaseStreamTerms,
         guard: &StreamGuard<'_>,
         jobs: mpsc::Sender<Result<Leased, PublicError>>,
         stop: &CancellationToken,
@@ -221,7 +221,7 @@ impl Ledger {
         let listening = self.store.listen(topics);
         // Leases from before belong to a stream that has ended.
         let mut begun = self.end_earlier_leases(terms, guard.generation).await;
-        let mut turns = Turns::default();
+        let mut turns = RoundRobinPosition::default();
         let mut known = terms.known_size;
         let mut sent = StopsPosition::default();
         loop {
@@ -273,7 +273,7 @@ impl Ledger {
     /// Sends the freezes and rejections not yet sent on this stream; returns false when the stream must end.
     async fn send_stops(
         &self,
-        terms: &LeaseTimes,
+        terms: &LeaseStreamTerms,
         sent: &mut StopsPosition,
         out: &mpsc::Sender<Result<Leased, PublicError>>,
     ) -> bool {
@@ -298,7 +298,11 @@ impl Ledger {
     }
 
     /// Ends the leases that an earlier stream of this writer was granted.
-    async fn end_earlier_leases(&self, terms: &LeaseTimes, generation: u64) -> Result<(), StoreTxError> {
+    async fn end_earlier_leases(
+        &self,
+        terms: &LeaseStreamTerms,
+        generation: u64,
+    ) -> Result<(), StoreTxError> {
         let (streams, writer) = (self.streams.clone(), terms.writer.clone());
         self.write(move |step| {
             if streams.is_current(&writer, generation) {
@@ -313,9 +317,9 @@ impl Ledger {
     /// Grants waiting jobs that fit the writer's capacity, one source after the other.
     async fn grant(
         &self,
-        terms: &LeaseTimes,
+        terms: &LeaseStreamTerms,
         generation: u64,
-        turns: &mut Turns,
+        turns: &mut RoundRobinPosition,
         known: u64,
     ) -> Result<Vec<JobGrant>, StoreTxError> {
         let now = self.now();
@@ -353,7 +357,7 @@ impl Ledger {
     }
 
     /// Renews a lease, and reports a rejection that has arrived.
-    pub(crate) async fn heartbeat(
+    pub(crate) async fn renew_lease(
         &self,
         caller: RequestContext,
         id: ProposalId,
@@ -366,7 +370,7 @@ impl Ledger {
                 leases::extend(step.conn(), &id, until)?;
                 let deny = records::decisions(step.conn(), &id)?
                     .into_iter()
-                    .rfind(|d| d.deny);
+                    .rfind(|d| d.kind == DecisionKind::Reject);
                 Ok(deny.map(|d| events::envelope(step.conn(), d.seq)).transpose()?)
             })
             .await?;
@@ -390,7 +394,7 @@ impl Ledger {
                 return Ok(attempt);
             }
             let row = proposals::get(step.conn(), &id)?;
-            transition(row.state, row.started, ProposalStep::Start)?;
+            transition(row.state, row.started, ProposalTransition::Start)?;
             let body = start_body(step, &row, &lease)?;
             let bytes = canonical::encode(&body)
                 .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
@@ -457,10 +461,10 @@ fn start_body(
 /// round-robin position after them.
 fn waiting(
     reader: &ReadTransaction<'_>,
-    terms: &LeaseTimes,
-    mut turns: Turns,
+    terms: &LeaseStreamTerms,
+    mut turns: RoundRobinPosition,
     now: Timestamp,
-) -> Result<(Vec<ProposalId>, Turns), StoreTxError> {
+) -> Result<(Vec<ProposalId>, RoundRobinPosition), StoreTxError> {
     let mut held = queue::held(reader.conn(), &terms.writer, now)?;
     let own: usize = held.values().map(queue::Held::own).sum();
     let capacity = usize::try_from(terms.capacity.min(CAPACITY_MAX)).unwrap_or(usize::MAX);
@@ -494,7 +498,7 @@ fn waiting(
     Ok((given, turns))
 }
 
-impl LeaseTimes {
+impl LeaseStreamTerms {
     /// Returns the sources, starting after the last one served.
     fn in_turn(&self, last: Option<&str>) -> impl Iterator<Item = &str> {
         let at = self
@@ -524,7 +528,7 @@ fn grant_one(
     let row = proposals::get(step.conn(), id)?;
     let taken = leases::find(step.conn(), id)?.is_some_and(|lease| lease.expires_at > now)
         || row.state == ProposalState::PendingWorker && queue::is_row_held(step.conn(), id, now)?;
-    if taken || transition(row.state, row.started, ProposalStep::Start).is_err() {
+    if taken || transition(row.state, row.started, ProposalTransition::Start).is_err() {
         return Ok(None);
     }
     let token = random::bytes::<TOKEN_BYTES>();
@@ -580,7 +584,7 @@ fn job(reader: &ReadTransaction<'_>, grant: Grant, known_size: u64) -> Result<Jo
         token: grant.token,
         fence: grant.fence,
         attempt: row.attempts + 1,
-        unfinished: row.started && records::has_open_attempt(conn, &row.id)?,
+        has_open_attempt: row.started && records::has_open_attempt(conn, &row.id)?,
         switches: current_switches(reader)?,
         newest_receipt: receipts::newest_expected(conn, &row.source_id)?
             .map(|seq| records::settle_body(conn, seq).map(|body| body.receipt))

@@ -13,7 +13,7 @@ use synapsor_domain::log::{ConsistencyProof, ProvenEntry, TreeHead};
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
-use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptRef};
+use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
 
 use crate::store::{Committed, NewEvent, ParsedBody, StoreTxError, WriteTransaction, events, log, receipts};
 use crate::trust::Trust;
@@ -163,9 +163,9 @@ fn check_fits(conn: &Connection, verified: &VerifiedReceiptOrder) -> Result<(), 
 
 fn is_adoptable(conn: &Connection, source: &str, named: &ReceiptRef) -> Result<bool, StoreTxError> {
     let kinds = [
-        receipts::UNPROVEN,
-        ReceiptDiscrepancy::OrphanReceipt.as_str(),
-        ReceiptDiscrepancy::RowChangedInCommit.as_str(),
+        ReceiptIncidentKind::ReceiptUnproven,
+        ReceiptIncidentKind::OrphanReceipt,
+        ReceiptIncidentKind::RowChangedInCommit,
     ];
     for kind in kinds {
         if receipts::is_open(conn, source, kind, named)? {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_anchors::trust::TrustFileCache;
-use synapsor_chassis::background::{Background, task_ended};
+use synapsor_chassis::background::{Background, TaskEnd, task_ended};
 use synapsor_chassis::clock::SystemClock;
 use synapsor_chassis::files::{self, FileLock};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
@@ -99,7 +99,7 @@ pub async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), Exi
     let served = tokio::select! {
         served = server.serve(routes(&ledger, &end), end.clone()) => served.map_err(ExitError::from),
         failure = background.failed(&end) => Err(failure),
-        () = ledger.store.writer_ended() => Err(task_ended("store's writing thread", "ended")),
+        () = ledger.store.writer_ended() => Err(task_ended("store's writing thread", TaskEnd::Returned)),
     };
     end.cancel();
     served

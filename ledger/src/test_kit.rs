@@ -97,7 +97,7 @@ impl TestLedger {
         draft(self.now(), new_value)
     }
 
-    pub(crate) async fn file(&self, draft: &Draft) -> ProposalId {
+    pub(crate) async fn propose(&self, draft: &Draft) -> ProposalId {
         let (proposal, evidence, audit) = draft.signed();
         let id = random::hex_id(16);
         let record = CallRecordBody::Proposal {
@@ -105,8 +105,8 @@ impl TestLedger {
             evidence,
             audit,
         };
-        let filed = self.submit(&id, record).await.unwrap().value.unwrap();
-        filed
+        let submitted = self.submit(&id, record).await.unwrap().value.unwrap();
+        submitted
             .envelope
             .decode_unverified::<Proposal>(ObjectKind::Proposal)
             .unwrap()
@@ -124,7 +124,7 @@ impl TestLedger {
             trace_id: None,
             record,
         };
-        let mut outcomes = self.ledger.file(&caller(READER), vec![Ok(submission)]).await;
+        let mut outcomes = self.ledger.submit(&caller(READER), vec![Ok(submission)]).await;
         outcomes.pop().unwrap()
     }
 
@@ -191,7 +191,7 @@ impl TestLedger {
 
     /// Orders a change like [`Self::ordered`], for another source.
     pub(crate) async fn ordered_at(&self, draft: &Draft, source: &str) -> ProposalId {
-        let id = self.file(draft).await;
+        let id = self.propose(draft).await;
         let mut decision = self.decision(draft, DecisionKind::Approve);
         source.clone_into(&mut decision.audience.source_id);
         let decision = seal(ObjectKind::Decision, &decision, ANN_KEY);

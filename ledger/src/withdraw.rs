@@ -6,11 +6,12 @@ use synapsor_domain::context_ticket::{RecordKind, VerifiedTicket};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{ProposalMode, ProposalTransition as ProposalStep, transition};
+use synapsor_domain::proposal::{ProposalTransition, transition};
 
 use crate::agent_record::require_kind;
 use crate::store::agents::{self, AgentScope};
-use crate::store::proposals::{self, ProposalRow};
+use crate::store::proposals;
+use crate::store::requests::StoredResponse;
 use crate::store::{NewEvent, ParsedBody, StoreTxError, WriteTransaction, requests};
 use crate::{Ledger, RequestContext, expire};
 
@@ -60,7 +61,7 @@ impl Ledger {
                 }
                 expire::expire_due(step, expiry_time)?;
                 let row = proposals::get(step.conn(), &id)?;
-                if let Err(refusal) = transition(row.state, row.started, ProposalStep::Withdraw) {
+                if let Err(refusal) = transition(row.state, row.started, ProposalTransition::Withdraw) {
                     return current_result(step, &id, Some(refusal));
                 }
                 step.append(&NewEvent {
@@ -72,7 +73,7 @@ impl Ledger {
                     read: ParsedBody::No,
                     trace_id: caller.trace_id.as_deref(),
                 })?;
-                requests::remember(step.conn(), &key, id.as_str(), now)?;
+                requests::store_response(step.conn(), &key, &StoredResponse::Named(id.clone()), now)?;
                 current_result(step, &id, None)
             })
             .await?;
@@ -92,15 +93,7 @@ fn current_result(
         None => refusal,
     };
     Ok(WithdrawResult {
-        state: AgentProposalState::of(row.state, mode(&row)),
+        state: AgentProposalState::of(row.state, row.mode),
         refusal,
     })
-}
-
-const fn mode(row: &ProposalRow) -> ProposalMode {
-    if row.shadow {
-        ProposalMode::Shadow
-    } else {
-        ProposalMode::Review
-    }
 }

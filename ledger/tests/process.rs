@@ -353,7 +353,7 @@ mod crash {
     }
 
     #[tokio::test]
-    async fn crash_before_the_commit_stores_nothing_and_after_everything() {
+    async fn batch_is_stored_whole_or_not_at_all_after_a_crash() {
         assert_eq!(killed_at("L1").await, (1, 1));
         assert_eq!(killed_at("L2").await, (1, 2));
     }

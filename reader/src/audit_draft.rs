@@ -70,13 +70,13 @@ impl AuditDraft {
         self.record.row_count = 1;
     }
 
-    pub(crate) fn of_capability(&mut self, capability: &Capability, sealed: &CapabilityDigests) {
+    pub(crate) fn of_capability(&mut self, capability: &Capability, digests: &CapabilityDigests) {
         let target = &capability.target;
         self.record.source_id = Some(capability.source.clone());
         self.record.table = Some(format!("{}.{}", target.schema, target.table));
         self.record.columns = capability.read_columns().into_iter().map(str::to_owned).collect();
         self.record.tenant_bound = target.tenant_key.is_some();
-        self.record.query_fingerprint = Some(sealed.query_fingerprint);
+        self.record.query_fingerprint = Some(digests.query_fingerprint);
     }
 
     pub(crate) fn of_context(&mut self, context: &TrustedContext) {

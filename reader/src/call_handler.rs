@@ -89,7 +89,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
         (Ok(_), _, _) => PublicError::new(ErrorCode::Internal, "The call failed."),
         (Err(refusal), _, _) => refusal.clone(),
     };
-    let refusal = file_refusal(reader, call, &mut draft, refusal).await;
+    let refusal = record_refusal(reader, call, &mut draft, refusal).await;
     tracing::info!(
         code = %refusal.code,
         correlation_id = %draft.record.id,
@@ -126,13 +126,13 @@ async fn attempt(
 ) -> Result<CallSuccess, PublicError> {
     let (trust, _) = reader.trust.read()?;
     draft.ledger_origin = trust.ledger_origin();
-    let (Some(capability), Some(sealed)) = (capability, reader.seals.get(&call.capability)) else {
+    let (Some(capability), Some(digests)) = (capability, reader.digests.get(&call.capability)) else {
         return Err(PublicError::new(
             ErrorCode::McpToolNotFound,
             SafeCode::CapabilityNotFound.sentence(),
         ));
     };
-    draft.of_capability(capability, sealed);
+    draft.of_capability(capability, digests);
     let context = reader.contexts.get(&capability.context, caller);
     if let Ok(context) = &context {
         draft.of_context(context);
@@ -162,7 +162,7 @@ async fn attempt(
         caller,
         trust: &trust,
         capability,
-        sealed,
+        digests,
         arguments: &arguments,
         engine: engine.as_ref(),
         context,
@@ -183,7 +183,7 @@ struct CallState<'a> {
     caller: &'a CallIdentity,
     trust: &'a TrustFile,
     capability: &'a Capability,
-    sealed: &'a CapabilityDigests,
+    digests: &'a CapabilityDigests,
     arguments: &'a CheckedArguments,
     engine: &'a dyn Engine,
     context: &'a TrustedContext,
@@ -197,7 +197,7 @@ impl CallState<'_> {
             self.reader,
             &found,
             self.capability,
-            self.sealed,
+            self.digests,
             draft,
             &self.requester,
         )?;
@@ -207,7 +207,7 @@ impl CallState<'_> {
                 draft.record.result = "row".to_owned();
                 self.reader
                     .intake
-                    .record_read(&evidence, draft.encode()?, self.filing())
+                    .record_read(&evidence, draft.encode()?, self.submission())
                     .await?;
                 let key = found.target.object_id().unwrap_or_default();
                 Ok(CallSuccess::Read {
@@ -237,7 +237,7 @@ impl CallState<'_> {
         let material = ProposalInput {
             capability: self.capability,
             spec,
-            sealed: self.sealed,
+            digests: self.digests,
             arguments: self.arguments,
             context: self.context,
             caller: self.caller,
@@ -246,34 +246,34 @@ impl CallState<'_> {
             evidence: reference.clone(),
             trust: self.trust,
         };
-        let (minted, envelope) = propose::create_proposal(self.reader, self.engine, material)?;
+        let (created, envelope) = propose::create_proposal(self.reader, self.engine, material)?;
         draft.record.evidence_id = Some(reference.id);
-        draft.record.proposal_id = Some(minted.id.clone());
+        draft.record.proposal_id = Some(created.id.clone());
         draft.record.result = "row".to_owned();
         let audit = draft.encode()?;
-        let filed = self
+        let submitted = self
             .reader
             .intake
-            .file_proposal(&envelope, evidence, audit, self.filing())
+            .submit_proposal(&envelope, evidence, audit, self.submission())
             .await?;
-        let state = filed.state;
-        if !filed.repeated {
-            if filed.proposal != envelope {
+        let state = submitted.state;
+        if !submitted.repeated {
+            if submitted.proposal != envelope {
                 return Err(unfit(
                     "the ledger returned a different proposal than the one submitted",
                 ));
             }
             return Ok(CallSuccess::Proposed {
                 digest: Digest::of(ObjectKind::Proposal, &envelope.payload),
-                proposal: Box::new(minted),
+                proposal: Box::new(created),
                 state,
             });
         }
-        let attested = VerifiedProposal::verify_historical(filed.proposal, self.trust).map_err(|e| {
+        let attested = VerifiedProposal::verify_historical(submitted.proposal, self.trust).map_err(|e| {
             unfit("signature of the open proposal failed verification").with_detail(e.to_string())
         })?;
         let proposal = attested.proposal().clone();
-        if proposal.content_digest() != minted.content_digest() {
+        if proposal.content_digest() != created.content_digest() {
             return Err(unfit("the open proposal is for another change"));
         }
         Ok(CallSuccess::Proposed {
@@ -283,7 +283,7 @@ impl CallState<'_> {
         })
     }
 
-    const fn filing(&self) -> SubmissionContext<'_> {
+    const fn submission(&self) -> SubmissionContext<'_> {
         SubmissionContext {
             trust: self.trust,
             trace: self.call.trace.as_ref(),
@@ -292,7 +292,7 @@ impl CallState<'_> {
 }
 
 /// Records the rejection. If that fails, the call is rejected because it cannot be recorded.
-async fn file_refusal(
+async fn record_refusal(
     reader: &ReaderRole,
     call: &CapabilityCall,
     draft: &mut AuditDraft,
@@ -301,15 +301,15 @@ async fn file_refusal(
     let Ok((trust, _)) = reader.trust.read() else {
         return refusal;
     };
-    let filing = SubmissionContext {
+    let submission = SubmissionContext {
         trust: &trust,
         trace: call.trace.as_ref(),
     };
     draft.record.result = refusal.code.to_string();
     draft.record.evidence_id = None;
     draft.record.proposal_id = None;
-    let mut filed = file_once(reader, draft, filing).await;
-    if filed
+    let mut submitted = submit_once(reader, draft, submission).await;
+    if submitted
         .as_ref()
         .is_err_and(|e| e.code == ErrorCode::SecretMaterialRejected)
     {
@@ -317,20 +317,20 @@ async fn file_refusal(
         if reader.contract.capability(&call.capability).is_none() {
             draft.record.capability = NAME_WITHHELD.to_owned();
         }
-        filed = file_once(reader, draft, filing).await;
+        submitted = submit_once(reader, draft, submission).await;
     }
-    match filed {
+    match submitted {
         Ok(()) => refusal,
         Err(error) => error,
     }
 }
 
-async fn file_once(
+async fn submit_once(
     reader: &ReaderRole,
     draft: &AuditDraft,
-    filing: SubmissionContext<'_>,
+    submission: SubmissionContext<'_>,
 ) -> Result<(), PublicError> {
-    reader.intake.record_refusal(draft.encode()?, filing).await
+    reader.intake.record_refusal(draft.encode()?, submission).await
 }
 
 fn success(

@@ -1,5 +1,4 @@
-//! Turns a row that was read into a proposal: the domain plans it, this reader signs it, and it is submitted
-//! whole or not at all.
+//! RoundRobinPosition a row that was read into a signed proposal: the domain plans it, this reader signs it.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +31,7 @@ const DIRECT: &str = "sql_update";
 pub(crate) struct ProposalInput<'a> {
     pub(crate) capability: &'a Capability,
     pub(crate) spec: &'a ProposalSpec,
-    pub(crate) sealed: &'a CapabilityDigests,
+    pub(crate) digests: &'a CapabilityDigests,
     pub(crate) arguments: &'a CheckedArguments,
     pub(crate) context: &'a TrustedContext,
     pub(crate) caller: &'a CallIdentity,
@@ -70,7 +69,7 @@ pub(crate) fn create_proposal(
         environment: trust.environment,
         source: found.source.clone(),
         capability: capability.name.clone(),
-        contract_digest: material.sealed.contract_digest,
+        contract_digest: material.digests.contract_digest,
         mode: match reader.contract.mode() {
             Mode::Shadow => ProposalMode::Shadow,
             Mode::Review | Mode::ReadOnly | Mode::Cloud => ProposalMode::Review,

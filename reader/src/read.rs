@@ -154,7 +154,7 @@ pub(crate) fn sign_evidence(
     reader: &ReaderRole,
     found: &RowRead,
     capability: &Capability,
-    sealed: &CapabilityDigests,
+    digests: &CapabilityDigests,
     draft: &AuditDraft,
     requester: &Requester,
 ) -> Result<(EvidenceId, DsseEnvelope), PublicError> {
@@ -164,11 +164,11 @@ pub(crate) fn sign_evidence(
         ledger_origin: draft.ledger_origin.clone(),
         source: found.source.clone(),
         capability: capability.name.clone(),
-        contract_digest: sealed.contract_digest,
+        contract_digest: digests.contract_digest,
         requested_by: requester.clone(),
         target: found.target.clone(),
         row: found.row.clone(),
-        query_fingerprint: sealed.query_fingerprint,
+        query_fingerprint: digests.query_fingerprint,
         read_at: reader.now(),
     };
     let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {

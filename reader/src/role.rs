@@ -35,7 +35,7 @@ pub struct ReaderRole {
     /// Hides and rejects proposals regardless of the contract.
     pub read_only: bool,
     /// By name, computed once.
-    pub seals: BTreeMap<String, CapabilityDigests>,
+    pub digests: BTreeMap<String, CapabilityDigests>,
     pub catalog: Catalog,
 }
 
@@ -62,7 +62,7 @@ impl CapabilityDigests {
                     keys: from.key_columns().map(any).collect(),
                     tenant: from.tenant_key.as_deref().map(any),
                 };
-                let sealed = Self {
+                let digests = Self {
                     contract_digest: capability.contract_digest(contract),
                     query_fingerprint: query_fingerprint(
                         &capability.source,
@@ -70,7 +70,7 @@ impl CapabilityDigests {
                         &capability.read_columns(),
                     ),
                 };
-                (capability.name.clone(), sealed)
+                (capability.name.clone(), digests)
             })
             .collect()
     }

@@ -150,7 +150,7 @@ fn of_server(cause: &ErrorCause) -> Option<DbErrorMessage> {
         ),
         ErrorCause::PoolerOfStatements => DbErrorMessage::answered(
             ErrorCode::SourcePooler,
-            "is behind a connection pooler that allows no transaction",
+            "is behind a connection pooler that does not support transactions",
             "set pool_mode=transaction or session in the pooler; statement mode cannot work",
         ),
         ErrorCause::ServerTooOld(UnsupportedServer {

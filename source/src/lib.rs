@@ -108,9 +108,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// statement that grants it, and each missing object. No row is read.
     async fn check_reading(&self, target: &PreflightTarget) -> Result<Vec<Finding>, EngineError>;
 
-    /// Lists the reasons why the protocol cannot write to this database now, with the statements that fix
-    /// them. Empty if it can.
-    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError>;
+    /// Lists the reasons why the protocol cannot write to this database now. Empty if it can.
+    async fn receipt_problems(&self) -> Result<Vec<Finding>, EngineError>;
 
     /// Returns the committed receipt. Absence proves nothing.
     async fn find_receipt(&self, id: &ProposalId) -> Result<Option<StoredReceipt>, EngineError>;

@@ -217,7 +217,7 @@ async fn check_excess_privileges(
     });
     Ok(can_change.then(|| PreflightFinding {
         severity: FindingSeverity::Warning,
-        code: ErrorCode::ReadRoleCanWrite.to_owned(),
+        code: ErrorCode::ReadRoleCanWrite,
         text: format!(
             "the read credential can change rows of `{}`.`{}`: give the reader its own role, with the statements \
              of `synapsor-runner writeback grants --read-role ROLE`",

@@ -68,3 +68,31 @@ pub struct Finding {
     /// The exact statements for the owner to run, if there are any.
     pub fix: Option<String>,
 }
+
+impl Finding {
+    /// The receipt table, or what the protocol needs besides it, is not as the migration creates it.
+    pub fn unfit_receipts(text: impl Into<String>, fix: Option<String>) -> Self {
+        Self {
+            severity: FindingSeverity::Error,
+            code: ErrorCode::ReceiptTableUnfit,
+            text: text.into(),
+            fix,
+        }
+    }
+
+    /// There is no receipt table; `ddl` creates it.
+    pub fn missing_receipts(table: &str, ddl: String) -> Self {
+        Self {
+            code: ErrorCode::ReceiptTableMissing,
+            ..Self::unfit_receipts(format!("the receipt table `{table}` does not exist"), Some(ddl))
+        }
+    }
+
+    /// Returns text and fix as one text.
+    pub fn lines(&self) -> String {
+        match &self.fix {
+            Some(fix) => format!("{}:\n{fix}", self.text),
+            None => self.text.clone(),
+        }
+    }
+}

@@ -55,7 +55,7 @@ impl WriteCore {
             permit,
         };
         match checked {
-            SourceCheck::CellVerdicts => {}
+            SourceCheck::Matches => {}
             SourceCheck::Outdated => return open.roll_back(ApplyResult::Stale).await,
             SourceCheck::Different => return open.roll_back(ApplyResult::Refused(RefusedBy::Source)).await,
         }
@@ -75,10 +75,10 @@ impl WriteCore {
     }
 }
 
-/// Relation of an open transaction's database to the one that was judged for its permit.
+/// Relation of an open transaction's database to the one that its permit was verified for.
 enum SourceCheck {
-    CellVerdicts,
-    /// Its server has started another timeline since, so it has to be judged again.
+    Matches,
+    /// Its server has started another timeline since; the authorization must be repeated.
     Outdated,
     Different,
 }
@@ -87,13 +87,13 @@ fn check_source(permit: &impl Permit, begun: &str) -> SourceCheck {
     let Some(verified) = permit.verified_identity() else {
         return match IdentityRelation::of(&permit.proposal().source.fingerprint, begun) {
             IdentityRelation::Same | IdentityRelation::Weaker | IdentityRelation::LaterTimeline => {
-                SourceCheck::CellVerdicts
+                SourceCheck::Matches
             }
             IdentityRelation::EarlierTimeline | IdentityRelation::Different => SourceCheck::Different,
         };
     };
     match IdentityRelation::of(verified, begun) {
-        IdentityRelation::Same => SourceCheck::CellVerdicts,
+        IdentityRelation::Same => SourceCheck::Matches,
         IdentityRelation::LaterTimeline | IdentityRelation::Weaker => SourceCheck::Outdated,
         IdentityRelation::EarlierTimeline | IdentityRelation::Different => SourceCheck::Different,
     }

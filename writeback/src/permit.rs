@@ -11,7 +11,7 @@ use synapsor_domain::writeback::{
 
 /// The lease of a proposal; recorded in the receipt, trusted for nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeaseTerms {
+pub struct LeaseRef {
     pub fence: u64,
     /// The attempt as the ledger counts it; 0 outside of a lease.
     pub attempt: u32,
@@ -21,12 +21,12 @@ pub struct LeaseTerms {
 #[derive(Debug)]
 pub struct WritePermit {
     pub(crate) authorization: WriteAuthorization,
-    lease: LeaseTerms,
+    lease: LeaseRef,
 }
 
 impl WritePermit {
     /// Converts an authorization into the permit for one transaction.
-    pub const fn new(authorization: WriteAuthorization, lease: LeaseTerms) -> Self {
+    pub const fn new(authorization: WriteAuthorization, lease: LeaseRef) -> Self {
         Self { authorization, lease }
     }
 
@@ -48,7 +48,7 @@ pub struct EndPermit {
 enum EndCause {
     Ending {
         ending: Ending,
-        lease: LeaseTerms,
+        lease: LeaseRef,
     },
     Failed {
         write: WritePermit,
@@ -58,7 +58,7 @@ enum EndCause {
 
 impl EndPermit {
     /// Converts a verified rejection, expiry or abandonment into the permit for one transaction.
-    pub const fn new(ending: Ending, lease: LeaseTerms) -> Self {
+    pub const fn new(ending: Ending, lease: LeaseRef) -> Self {
         Self {
             cause: EndCause::Ending { ending, lease },
         }
@@ -155,7 +155,7 @@ pub trait MayCommit: Permit {
 pub struct ReceiptTerms {
     pub(crate) constraint: Option<ViolatedConstraint>,
     pub(crate) order_digest: Option<Digest>,
-    pub(crate) lease: LeaseTerms,
+    pub(crate) lease: LeaseRef,
     pub(crate) ledger_size: u64,
     pub(crate) ledger_root: [u8; 32],
 }

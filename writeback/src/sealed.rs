@@ -30,8 +30,8 @@
 //! A permit built by hand:
 //!
 //! ```compile_fail,E0451
-//! # use synapsor_writeback::{LeaseTerms, WritePermit};
-//! fn built(authorization: synapsor_domain::writeback::Authorization, lease: LeaseTerms) -> WritePermit {
+//! # use synapsor_writeback::{LeaseRef, WritePermit};
+//! fn built(authorization: synapsor_domain::writeback::Authorization, lease: LeaseRef) -> WritePermit {
 //!     WritePermit { authorization, lease }
 //! }
 //! ```

@@ -174,7 +174,7 @@ pub fn is_unreachable(status: &Status) -> bool {
 
 /// Whether the call timed out, in any of the forms in which that is reported.
 pub fn is_timeout(status: &Status) -> bool {
-    // A server sends its own timeout as a canceled call, with only this text to tell it from others.
+    // A server sends its own timeout as a canceled call, distinguished only by this text.
     let expired = TimeoutExpired(()).to_string();
     (status.code() == Code::Cancelled && status.message() == expired)
         || status.code() == Code::DeadlineExceeded

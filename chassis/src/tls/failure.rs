@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn end_of_a_wrapped_certificate_error_is_named() {
+    fn expiry_in_a_wrapped_certificate_error_is_reported() {
         let at = |seconds| UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         let ended = CertificateError::ExpiredContext {
             time: at(20),

@@ -33,8 +33,8 @@ struct Inner {
 struct Renewal {
     source: Source,
     checked: Instant,
-    /// Number of checks that failed since the last success. The first may have met files that are being replaced, so
-    /// the second is logged, once.
+    /// Number of checks that failed since the last success. The first may be caused by files that are being
+    /// replaced, so only the second is logged.
     failures: u32,
 }
 

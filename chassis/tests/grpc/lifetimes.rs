@@ -96,7 +96,7 @@ async fn until(mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 #[tokio::test]
-async fn ended_client_certificate_ends_its_connection_and_opens_no_other() {
+async fn ended_client_certificate_ends_its_connection() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
     let pair = gateway(&authority, 3);
@@ -201,7 +201,7 @@ async fn short_certificates_are_renewed_without_a_failed_call() {
 
 /// The client's own certificate stays the same: only the end of the server's makes it open another connection.
 #[tokio::test(flavor = "multi_thread")]
-async fn channel_leaves_a_connection_before_the_server_certificate_ends() {
+async fn channel_leaves_before_the_server_certificate_ends() {
     const LIFETIME: i64 = 6;
     let authority = Authority::new();
     let dir = tempfile::tempdir().unwrap();
@@ -219,7 +219,7 @@ async fn channel_leaves_a_connection_before_the_server_certificate_ends() {
 }
 
 #[tokio::test]
-async fn ended_server_certificate_ends_its_connections() {
+async fn expired_server_certificate_closes_its_connections() {
     let authority = Authority::new();
     let tls = authority.odd_material(&reader(&authority, 3));
     let server = start(&tls, limits()).await;
@@ -231,7 +231,7 @@ async fn ended_server_certificate_ends_its_connections() {
 }
 
 #[tokio::test]
-async fn client_ends_a_connection_that_the_server_keeps_past_its_certificate() {
+async fn client_ends_connections_kept_past_the_certificate() {
     let authority = Authority::new();
     let address = impostor(&reader(&authority, 3)).await;
     let target = Endpoint::new(Role::Reader, address);

@@ -127,7 +127,7 @@ impl WriterClient {
             proposal: Some(proposal.into()),
         };
         let answer = call(&self.target, message, async |m| self.client.dry_run(m).await).await?;
-        let verdict = verdict_from_wire(answer.verdict(), answer.reason).map_err(malformed_response)?;
+        let verdict = verdict_from_wire(&answer).map_err(malformed_response)?;
         Ok(DryRunOutcome {
             verdict,
             message: answer.message,

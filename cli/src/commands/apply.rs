@@ -154,7 +154,11 @@ fn checklist(view: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
     }
     if let Some(signed) = &applied.receipt {
         let mark = if done { "ok  " } else { "    " };
-        lines.push(format!("{mark}affected rows: {}", signed.receipt.rows_affected));
+        let when = match applied.status {
+            Status::AlreadyApplied => "affected rows at that time",
+            _ => "affected rows",
+        };
+        lines.push(format!("{mark}{when}: {}", signed.receipt.rows_affected));
         lines.push(format!(
             "{mark}receipt {} of {}",
             signed.digest, signed.receipt.created_at

@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn certificate_of_the_shared_ledger_is_used_by_all_and_renewed_by_any() {
+    fn certificate_of_a_shared_ledger_is_renewed_by_any_instance() {
         let (_dir, leaves) = leaves();
         let now_ms = SystemClock.now_ms();
         leaves.renew_due(now_ms);

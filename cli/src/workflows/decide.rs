@@ -58,8 +58,8 @@ pub(crate) async fn approve(
 ) -> Result<Approved, ExitError> {
     still_open(view, ErrorCode::ProposalNotPendingReview)?;
     let (decision, envelope) = sealed(session, view, signer, DecisionKind::Approve, (reason, minutes))?;
-    let filed = match LedgerClient::of(session).decide(&envelope).await {
-        Ok(filed) => filed,
+    let submitted = match LedgerClient::of(session).decide(&envelope).await {
+        Ok(submitted) => submitted,
         Err(failure) => return Err(with_earlier_decision(session, view, failure).await),
     };
     Ok(Approved {
@@ -68,9 +68,9 @@ pub(crate) async fn approve(
         key_id: signer.key.key_id(),
         role: decision.approver.role,
         expires_at: decision.expires_at,
-        state: filed.state,
-        approvals: filed.approvals,
-        quorum: filed.quorum,
+        state: submitted.state,
+        approvals: submitted.approvals,
+        quorum: submitted.quorum,
     })
 }
 
@@ -94,7 +94,7 @@ pub(crate) async fn reject(
         receipt: None,
     };
     match LedgerClient::of(session).decide(&envelope).await {
-        Ok(filed) => rejected.state = Some(filed.state),
+        Ok(submitted) => rejected.state = Some(submitted.state),
         Err(failure) if failure.code() == ErrorCode::WritebackStarted => {}
         Err(failure) => return Err(with_earlier_decision(session, view, failure).await),
     }

@@ -46,7 +46,7 @@ pub(crate) struct ProposalView {
     pub(crate) withdrawal: Option<Withdrawal>,
     /// Checkpoint of the log that includes all these records.
     pub(crate) checkpoint: Checkpoint,
-    /// Newest freeze or unfreeze of the deployment, for signatures based on this state.
+    /// Newest freeze or lift of the deployment, for signatures based on this state.
     pub(crate) known_switch: Option<Digest>,
 }
 
@@ -143,11 +143,11 @@ fn verify_record(
 ) -> Result<ProposalView, ExitError> {
     let ProposalWithProofs { record, records, .. } = shown;
     let entries = logged(&records, &log.checkpoint)?;
-    let filed = log.position(
+    let submitted = log.position(
         &entries,
         |body| matches!(body, EventBody::Proposal(p) if *p == record.proposal),
     );
-    let attested = VerifiedProposal::verify_at(record.proposal.clone(), trust, &filed)
+    let attested = VerifiedProposal::verify_at(record.proposal.clone(), trust, &submitted)
         .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
     check_named(&attested, reference)?;
     check_logged(&attested, &record, &entries)?;

@@ -100,7 +100,7 @@ pub(super) fn body(facts: &ProposalSnapshot<'_>, visible: Visible<'_>) -> Json {
         "action": proposal.capability,
         "state": state.as_str(),
         "rejection_reason": facts.shown_reason(),
-        "mode": if is_shadow { "shadow" } else { "review" },
+        "mode": proposal.mode.as_str(),
         "target": {
             "type": target.table,
             "id": object_id(visible, target),

@@ -69,6 +69,23 @@ pub enum DecisionKind {
     Reject,
 }
 
+impl DecisionKind {
+    pub const ALL: [Self; 2] = [Self::Approve, Self::Reject];
+
+    /// Returns the stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Reject => "deny",
+        }
+    }
+
+    /// Returns the kind with this stored name.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// An operator's order to apply a proposal, based on exactly these decisions (`ObjectKind::ApplyOrder`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

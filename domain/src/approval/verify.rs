@@ -262,7 +262,7 @@ impl SignedClaim<'_> {
         if *id != judge.proposal.id || digest != judge.proposal_digest {
             return Err(refused(
                 ApprovalRule::Digest,
-                "signed for another proposal than this one",
+                "the signature is for another proposal",
             ));
         }
         if contract != judge.proposal.contract_digest {

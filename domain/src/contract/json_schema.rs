@@ -90,7 +90,7 @@ fn source() -> Json {
 fn ssl() -> Json {
     closed(
         json!({
-            "mode": words(SslMode::WORDS, "Off loopback `disable` is refused, and `verify-full` is the default."),
+            "mode": words(SslMode::WORDS, "`disable` is accepted for loopback addresses only. The default for all others is `verify-full`."),
             "ca_env": env("Variable that holds CA certificates as PEM text, or `NAME_FILE` their path. They are trusted in addition to the system's."),
             "cert_env": env("Variable that holds the client certificate as PEM text, or `NAME_FILE` its path. Requires `key_env`."),
             "key_env": env("Variable that holds the client certificate's private key as PEM text, or `NAME_FILE` its path. Requires `cert_env`."),

@@ -57,7 +57,7 @@ impl VerifiedProposal {
         if !proposal.has_known_version() {
             return Err(PublicError::new(
                 ErrorCode::RefusedMalformed,
-                "made by a release with another version of proposals",
+                "created by a release with another proposal version",
             ));
         }
         if proposal.ledger_origin != trust.ledger_origin() || proposal.environment != trust.environment {

@@ -87,6 +87,23 @@ pub enum ProposalMode {
     Shadow,
 }
 
+impl ProposalMode {
+    pub const ALL: [Self; 2] = [Self::Review, Self::Shadow];
+
+    /// Returns the stored name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Review => "review",
+            Self::Shadow => "shadow",
+        }
+    }
+
+    /// Returns the mode with this stored name.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.as_str() == text)
+    }
+}
+
 /// Operation on the row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

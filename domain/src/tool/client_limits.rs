@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn long_descriptions_and_big_lists_are_warned_of() {
+    fn long_descriptions_and_lists_are_reported() {
         assert_eq!(codes(&contract(&["a.b"], &"x".repeat(1_800))), []);
         let found = codes(&contract(&["a.b", "a.c"], &"x".repeat(3_000)));
         let places: Vec<_> = found

@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn openai_strict_requires_every_property_and_optional_ones_take_null() {
+    fn openai_strict_requires_all_properties_and_permits_null() {
         for tool in tools(SchemaProfile::OpenAiStrict) {
             let schema = &tool.input_schema;
             let names: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();

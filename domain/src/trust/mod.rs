@@ -92,7 +92,8 @@ pub struct OperatorKey {
     pub tenants: Vec<String>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
-    /// Rejects every decision of this key that is not yet applied, regardless of its date: a thief can backdate.
+    /// Signatures of this key no longer count for anything that is not applied, whatever their date: a thief can
+    /// backdate.
     #[serde(default)]
     pub revoked: bool,
     /// Retired keys verify earlier signatures and sign nothing new; see [`KeyStanding`].

@@ -40,13 +40,13 @@ pub struct WriterFacts<'a> {
     /// All writeback of this writer is frozen.
     pub frozen: bool,
     /// This proposal was rejected directly at this writer.
-    pub denied_here: bool,
+    pub is_rejected_here: bool,
     /// Returns whether this writer knows the freeze or lift with this digest.
     pub knows_switch: &'a (dyn Fn(Digest) -> bool + Sync),
 }
 
 /// Proposal that matches the writer's own contract and database. It permits a dry run in a transaction that is
-/// rolled back, but never a commit. Only [`rehearsal`] creates one.
+/// rolled back, but never a commit. Only [`validate_proposal`] creates one.
 #[derive(Debug)]
 pub struct ValidatedProposal {
     attested: VerifiedProposal,
@@ -199,7 +199,7 @@ fn check_all(
     let valid_until = ends.min().unwrap_or(proposal.not_after);
     let approval = approval::verify_quorum(&verification, proposal.approval.quorum, &decisions, order)?;
 
-    if facts.denied_here {
+    if facts.is_rejected_here {
         let refusal = PublicError::new(ErrorCode::RefusedDenied, "rejected directly at this writer");
         return Err(NotAuthorized::ending(refusal, EndedBy::Rejection));
     }

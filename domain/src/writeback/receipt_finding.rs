@@ -79,6 +79,15 @@ impl ReceiptIncidentKind {
         Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 
+    /// Returns the kind of the incident that a finding opens.
+    pub const fn of(discrepancy: ReceiptDiscrepancy) -> Self {
+        match discrepancy {
+            ReceiptDiscrepancy::EffectLost => Self::EffectLost,
+            ReceiptDiscrepancy::OrphanReceipt => Self::OrphanReceipt,
+            ReceiptDiscrepancy::RowChangedInCommit => Self::RowChangedInCommit,
+        }
+    }
+
     /// Returns the code of the finding that reports such incidents.
     pub const fn code(self) -> ErrorCode {
         match self {

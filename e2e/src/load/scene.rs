@@ -17,7 +17,7 @@ const TOKEN: &str = "token-of-the-load-harness";
 pub(super) const ROWS: u64 = 200_000;
 /// Maximum duration of a run.
 const LIFETIME_SECONDS: i64 = 3_600;
-/// More than any run proposes.
+/// Limit above the number of proposals of any run.
 const OPEN_PROPOSALS: u32 = 10_000_000;
 
 /// One caller creates all the load.

@@ -232,7 +232,7 @@ impl Failing {
     }
 }
 
-/// Waits until the log shows, from an offset on, that a crash point is reached. A process that kills itself there
+/// Waits until the log, from an offset on, reports that a crash point was reached. A process that kills itself there
 /// has exited then.
 pub(super) async fn reached(process: &mut Process, from: u64, action: Action) -> anyhow::Result<()> {
     let until = Instant::now() + REACHED;

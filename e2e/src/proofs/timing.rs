@@ -93,7 +93,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     for (kind, measured) in &planted {
         if measured.deviations <= found {
             violations += 1;
-            println!("VIOLATION timing: 50 µs planted into {kind} are not found: {measured:?}");
+            println!("VIOLATION timing: an added delay of 50 µs in {kind} was not detected: {measured:?}");
         }
     }
     let shown = |scene: &[(&str, Measured)]| -> serde_json::Map<String, Json> {

@@ -341,11 +341,11 @@ async fn rejects_forged_tokens_without_external_requests() -> anyhow::Result<()>
     misplaced(&client, &token, &shown).await?;
 
     // The authorized caller still has access.
-    let filed = client
+    let submitted = client
         .ask(&token, &Message::propose(ACME.invoices[0], "goodwill"))
         .await?;
-    assert_eq!(filed.status, 200, "{filed:?}");
-    assert_eq!(shown.found_in(filed.text().as_bytes()), None);
+    assert_eq!(submitted.status, 200, "{submitted:?}");
+    assert_eq!(shown.found_in(submitted.text().as_bytes()), None);
     assert!(!trap.was_sprung()?, "a token's address received a connection");
     let most = 1 + begun.elapsed().as_secs() / HALF_MINUTE.as_secs();
     assert!(served.asked() as u64 <= most, "{} of {most}", served.asked());

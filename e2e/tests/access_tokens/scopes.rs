@@ -13,12 +13,12 @@ async fn tenant_reads_and_proposes_only_own_rows() -> anyhow::Result<()> {
         let token = tenants.token(own, "ann");
         let seen = client.ask(&token, &Message::inspect(own.invoices[0])).await?;
         assert!(seen.body.contains(own.canary), "{seen:?}");
-        let filed = client
+        let submitted = client
             .ask(&token, &Message::propose(own.invoices[0], "goodwill"))
             .await?;
-        let id = filed.json()?["result"]["taskId"].clone();
+        let id = submitted.json()?["result"]["taskId"].clone();
         let id = id.as_str().unwrap_or_default();
-        assert!(id.starts_with("wrp_"), "{filed:?}");
+        assert!(id.starts_with("wrp_"), "{submitted:?}");
         let proposal = client
             .ask(&token, &Message::read(&format!("synapsor://proposals/{id}")))
             .await?;

@@ -82,8 +82,8 @@ async fn compromised_gateway_is_limited_to_its_callers_token() -> anyhow::Result
     assert_eq!(deployment.dump()?, before, "a byte of the database changed");
     assert!(deployment.receipts()?.is_empty());
     let mut desk = OperatorClient::open(&scene.tenants.stack, "alice")?;
-    for filed in [&scene.victim, &scene.colleague, &scene.own] {
-        assert_eq!(desk.state(&filed.proposal).await?, "pending_review");
+    for submitted in [&scene.victim, &scene.colleague, &scene.own] {
+        assert_eq!(desk.state(&submitted.proposal).await?, "pending_review");
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(crate) enum Database {
 }
 
 impl Database {
-    /// Copies the file of the records in `source`.
+    /// Copies the SQLite database of the old records in `source` to `copy`.
     pub(crate) fn file(source: &Path, copy: &Path) -> anyhow::Result<Self> {
         super::scene::copy(&source.join("billing.db"), copy)?;
         Ok(Self::File(Target::File(copy.to_owned())))

@@ -22,7 +22,9 @@ pub(crate) async fn cluster_node_is_written_only_if_configured() -> anyhow::Resu
     ensure!(error == Some(EngineErrorKind::Denied), "{error:?}");
     let problems = writer.reading().receipt_problems().await.map_err(with_detail)?;
     ensure!(
-        problems.iter().any(|p| p.contains("galera_single_writer_ack")),
+        problems
+            .iter()
+            .any(|p| p.text.contains("galera_single_writer_ack")),
         "{problems:?}"
     );
     let reader = open(Engine::Mariadb, None, &[read])?;

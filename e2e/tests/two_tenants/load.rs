@@ -69,10 +69,10 @@ impl Worker {
         ensure!(shown.body.contains(self.own.canary), "{shown:?}");
         // Few distinct reasons, so that both new and already open proposals occur.
         let reason = format!("{} {}", self.own.canary, number % 3);
-        let filed = self.ask(&Message::propose(second, &reason)).await?;
+        let submitted = self.ask(&Message::propose(second, &reason)).await?;
         let proposal = match &self.session {
-            None => filed.task()?,
-            Some(_) => filed.text_at("/result/structuredContent/proposal/id")?,
+            None => submitted.task()?,
+            Some(_) => submitted.text_at("/result/structuredContent/proposal/id")?,
         };
         add(&self.known[0], proposal.clone());
         let record = self.ask(&Message::read(&uri("proposals", &proposal))).await?;

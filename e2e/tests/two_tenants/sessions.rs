@@ -86,8 +86,8 @@ async fn subscriptions_belong_to_own_sessions_only() -> anyhow::Result<()> {
     let tenants = Tenants::start(&RATE)?;
     let client = tenants.mcp_client();
     let (owner, other) = (tenants.token(ACME, "ann"), tenants.token(GLOBEX, "zoe"));
-    let filed = tenants.file(ACME, &owner, "goodwill").await?;
-    let address = uri("proposals", &filed.proposal);
+    let submitted = tenants.file(ACME, &owner, "goodwill").await?;
+    let address = uri("proposals", &submitted.proposal);
     let session = client.open_session(&owner).await?;
     let mut events = Events::of(client.open_stream(&owner, &session).await?)?;
     let subscribed = client
@@ -109,7 +109,7 @@ async fn subscriptions_belong_to_own_sessions_only() -> anyhow::Result<()> {
         }
     }
     let gone = client
-        .ask(&owner, &Message::task("tasks/cancel", &filed.proposal))
+        .ask(&owner, &Message::task("tasks/cancel", &submitted.proposal))
         .await?;
     assert_eq!(gone.status, 200, "{gone:?}");
     assert_eq!(events.updated(LIMIT).await?, address);

@@ -436,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn only_bodies_that_set_their_own_row_are_closed() {
+    fn body_is_closed_form_only_if_it_sets_its_own_row() {
         for body in HARMLESS {
             assert!(is_closed(&trigger(body)), "{body}");
         }

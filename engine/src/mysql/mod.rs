@@ -48,7 +48,7 @@ use synapsor_source::{
 /// Read timeout unless the contract sets a shorter one.
 pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One database behind one credential.
+/// Engine of one database with one credential.
 #[derive(Debug)]
 pub struct MysqlEngine {
     pub pool: Arc<MysqlPool>,
@@ -228,7 +228,7 @@ impl Engine for MysqlEngine {
         read_check::check(self, target).await
     }
 
-    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
+    async fn receipt_problems(&self) -> Result<Vec<Finding>, EngineError> {
         let mut held = self.take().await?;
         let found = receipts::problems(held.session(), &self.pool.connector, &self.shapes).await;
         self.finish(held, found)

@@ -2,8 +2,10 @@
 //! the protocol's requirements. One statement describes one table or all tables of a schema.
 
 use serde::Deserialize;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
+use synapsor_source::Finding;
 
 use super::connect::PgPooledConnection;
 use super::dialect::Statement;
@@ -412,13 +414,22 @@ pub fn receipt_schema(receipts: &ReceiptTable) -> &str {
 pub async fn receipt_problems(
     lease: &mut PgPooledConnection,
     receipts: &ReceiptTable,
-) -> Result<Vec<String>, EngineError> {
+) -> Result<Vec<Finding>, EngineError> {
     let form = receipt_form(lease, receipts).await?;
-    let mut problems: Vec<String> = form.differences.iter().map(Difference::lines).collect();
+    let code = match form.oid {
+        Some(_) => ErrorCode::ReceiptTableUnfit,
+        None => ErrorCode::ReceiptTableMissing,
+    };
+    let to_finding = |Difference { text, fix }| Finding {
+        code,
+        ..Finding::unfit_receipts(text, Some(fix))
+    };
+    let mut problems: Vec<Finding> = form.differences.into_iter().map(to_finding).collect();
     if !lease.facts().counts_changes {
-        problems.push(
-            "track_counts is off, so side effects cannot be detected; set track_counts = on".to_owned(),
-        );
+        problems.push(Finding::unfit_receipts(
+            "track_counts is off, so side effects cannot be detected; set track_counts = on",
+            None,
+        ));
     }
     Ok(problems)
 }

@@ -215,7 +215,7 @@ impl Engine for PostgresEngine {
         .await
     }
 
-    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
+    async fn receipt_problems(&self) -> Result<Vec<Finding>, EngineError> {
         self.read_only(|mut lease| async move {
             let problems = inspect::receipt_problems(&mut lease, &self.receipts).await?;
             Ok((lease, problems))

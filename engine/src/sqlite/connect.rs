@@ -304,8 +304,8 @@ pub struct OpenFiles {
 }
 
 impl OpenFiles {
-    /// Fails if the database or its write-ahead log was replaced by another file: a commit to the open one
-    /// would be in no database. The first call that finds a log records it as the open one.
+    /// Fails if another file has replaced the database or its write-ahead log: a commit would go to the replaced
+    /// file and be lost. The first call that finds a log records it as the open one.
     ///
     /// # Errors
     /// [`EngineErrorKind::Unavailable`]; the current file can be opened.

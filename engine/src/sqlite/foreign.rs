@@ -273,10 +273,7 @@ mod tests {
 
     #[test]
     fn foreign_receipt_tables_are_named() {
-        assert_eq!(
-            receipts::problems(&database(""), RECEIPTS).unwrap(),
-            Vec::<String>::new()
-        );
+        assert_eq!(receipts::problems(&database(""), RECEIPTS).unwrap(), Vec::new());
         assert!(RECEIPT_TABLES.len() >= 12);
         for case in RECEIPT_TABLES {
             let problems = receipts::problems(&database(case.sql), RECEIPTS).unwrap();

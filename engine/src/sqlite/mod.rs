@@ -152,7 +152,7 @@ impl Engine for SqliteEngine {
         read_check::check(self, target).await
     }
 
-    async fn receipt_problems(&self) -> Result<Vec<String>, EngineError> {
+    async fn receipt_problems(&self) -> Result<Vec<Finding>, EngineError> {
         let table = self.receipt_table.clone();
         self.read_only(move |opened| receipts::problems(&opened.connection, &table))
             .await

@@ -7,7 +7,7 @@ use synapsor_domain::writeback::receipt_table_ddl;
 use super::dialect::SCHEMA;
 use super::error_map::map_driver_error;
 use super::sql::{self, Token};
-use synapsor_source::{EngineError, EngineErrorKind};
+use synapsor_source::{EngineError, EngineErrorKind, Finding};
 
 /// Difference of a table that is virtual, WITHOUT ROWID or not STRICT.
 const ORDINARY_TABLE: &str = "must be an ordinary STRICT table with row numbers";
@@ -24,22 +24,19 @@ struct Stored {
 
 /// Lists the reasons why the receipt table is unusable, with the statements that create a valid one; empty if
 /// it is usable.
-pub fn problems(connection: &Connection, table: &str) -> Result<Vec<String>, EngineError> {
+pub fn problems(connection: &Connection, table: &str) -> Result<Vec<Finding>, EngineError> {
     let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
     let stored = stored(connection, table)?;
     if stored.is_empty() {
-        return Ok(vec![format!(
-            "the receipt table `{table}` does not exist; create it:\n{ddl}"
-        )]);
+        return Ok(vec![Finding::missing_receipts(table, ddl)]);
     }
-    let mut problems = differences(connection, table, &stored, &ddl)?;
-    if !problems.is_empty() {
-        problems.push(format!(
-            "move the table `{table}` away and create it again:\n{ddl}"
-        ));
-    }
-    Ok(problems)
+    let differences = differences(connection, table, &stored, &ddl)?;
+    let fix = format!("-- move {table} away, then create it again:\n{ddl}");
+    Ok(differences
+        .into_iter()
+        .map(|text| Finding::unfit_receipts(text, Some(fix.clone())))
+        .collect())
 }
 
 /// Returns everything that is stored under the table's name.

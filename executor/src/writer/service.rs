@@ -13,6 +13,7 @@ use synapsor_proto::convert::{required, verdict_to_wire};
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::writer_service_server::WriterService;
 use synapsor_proto::status::to_status;
+use synapsor_source::Finding;
 use synapsor_writeback::Database;
 use tonic::{Request, Response, Status};
 
@@ -177,7 +178,7 @@ async fn source_status(source_id: &str, database: &Database) -> wire::SourceStat
     let engine = database.reading();
     let identity = engine.identity().await;
     let problems = match engine.receipt_problems().await {
-        Ok(problems) => problems,
+        Ok(problems) => problems.iter().map(Finding::lines).collect(),
         Err(error) => vec![format!("database not usable: {}", error.reason())],
     };
     wire::SourceStatus {
@@ -205,12 +206,10 @@ impl WriterService for WriterRpc {
                 row.into_iter().map(|c| (c.column, json!(c.value))).collect();
             serde_json::Value::Object(columns).to_string().into_bytes()
         });
-        let (verdict, reason) = verdict_to_wire(&preview.verdict);
         Ok(Response::new(wire::DryRunResponse {
-            verdict: verdict.into(),
-            reason,
             message: preview.message,
             after_image_json,
+            ..verdict_to_wire(preview.verdict)
         }))
     }
 

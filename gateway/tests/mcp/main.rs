@@ -6,11 +6,11 @@
 mod authentication;
 mod bridge;
 mod crowd;
-mod eras;
 mod exposure;
 mod http;
 mod limits;
 mod names;
+mod protocol_revisions;
 mod raw_http;
 mod raw_stdio;
 mod reader;

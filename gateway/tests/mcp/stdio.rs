@@ -310,7 +310,7 @@ async fn newest_revision_is_served_without_handshake_over_stdio() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn arguments_that_are_not_an_object_are_named_on_every_transport() {
+async fn non_object_arguments_are_named_on_every_transport() {
     let world = GatewayFixture::start().await;
     let bodies = [
         (r#""{\"id\":\"1\"}""#, "is a string that holds a JSON object"),

@@ -20,21 +20,21 @@ use crate::intake::{CallRecord, CallRecordBody, SubmittedProposal};
 use crate::store::{Committed, StoreTxError};
 
 /// Maximum number of call records in one request.
-const FILINGS_MAX: usize = 64;
+const SUBMISSIONS_MAX: usize = 64;
 
 #[tonic::async_trait]
 impl IntakeService for LedgerServices {
     async fn submit(&self, request: Request<SubmitRequest>) -> Result<Response<SubmitResponse>, Status> {
         let mut caller = caller(&request)?;
         let message = request.into_inner();
-        if !(1..=FILINGS_MAX).contains(&message.records.len()) {
-            let text = format!("filings: must be 1 to {FILINGS_MAX}");
+        if !(1..=SUBMISSIONS_MAX).contains(&message.records.len()) {
+            let text = format!("records: must be 1 to {SUBMISSIONS_MAX}");
             return Err(refuse(PublicError::new(ErrorCode::Malformed, text)));
         }
         caller.known = message.known.map_or(0, |known| known.size);
         let submissions = message.records.into_iter().map(submission).collect();
         Ok(Response::new(response(
-            self.ledger.file(&caller, submissions).await,
+            self.ledger.submit(&caller, submissions).await,
         )))
     }
 }
@@ -47,15 +47,15 @@ fn submission(message: wire::CallRecord) -> Result<CallRecord, PublicError> {
             audit: read.audit,
         },
         Some(Sent::Failed(refusal)) => CallRecordBody::Refusal { audit: refusal.audit },
-        Some(Sent::Proposal(filed)) => CallRecordBody::Proposal {
-            proposal: required("proposal", filed.proposal)?.try_into()?,
-            evidence: required("evidence", filed.evidence)?.try_into()?,
-            audit: filed.audit,
+        Some(Sent::Proposal(submitted)) => CallRecordBody::Proposal {
+            proposal: required("proposal", submitted.proposal)?.try_into()?,
+            evidence: required("evidence", submitted.evidence)?.try_into()?,
+            audit: submitted.audit,
         },
         None => {
             return Err(PublicError::new(
                 ErrorCode::Malformed,
-                "filings.record: is missing",
+                "records.record: is missing",
             ));
         }
     };
@@ -86,10 +86,10 @@ fn outcome(outcome: Result<Committed<Option<SubmittedProposal>>, StoreTxError>) 
     let outcome = match outcome {
         Ok(committed) => Outcome::Accepted(committed.value.map_or_else(
             wire::SubmitAccepted::default,
-            |filed| wire::SubmitAccepted {
-                proposal: Some(filed.envelope.into()),
-                already_open: filed.repeated,
-                state: WireState::from(filed.state).into(),
+            |submitted| wire::SubmitAccepted {
+                proposal: Some(submitted.envelope.into()),
+                already_open: submitted.already_open,
+                state: WireState::from(submitted.state).into(),
             },
         )),
         Err(error) => {

@@ -199,7 +199,7 @@ impl ReviewService for LedgerServices {
             .ledger
             .store
             .read(move |reader| {
-                let filter = (source.as_deref(), kind.map(ReceiptIncidentKind::as_str));
+                let filter = (source.as_deref(), kind);
                 let rows = receipts::open_incidents(reader.conn(), filter, page.before, page.scan())?;
                 let shown = |row: &IncidentRow| Ok::<_, StoreTxError>((incident(row), 256));
                 let filled = page.fill(rows, |row| row.position, shown)?;
@@ -232,9 +232,7 @@ fn incident(row: &IncidentRow) -> wire::ReceiptIncident {
     wire::ReceiptIncident {
         seq: row.seq(),
         source_id: row.source.clone(),
-        kind: ReceiptIncidentKind::from_text(&row.kind)
-            .map_or(wire::ReceiptIncidentKind::Unspecified, Into::into)
-            .into(),
+        kind: wire::ReceiptIncidentKind::from(row.kind).into(),
         proposal_id: row.proposal_id.clone(),
         receipt_digest: row.receipt_digest.clone(),
         at_ms: row.at_ms,

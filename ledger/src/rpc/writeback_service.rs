@@ -20,9 +20,9 @@ use tonic::{Request, Response, Status};
 
 use super::{LedgerServices, caller, envelope, refuse};
 use crate::error::status_of;
-use crate::finish_attempt::{FinishedAttempt, UNFINISHED_MAX};
+use crate::finish_attempt::{FinishedAttempt, OPEN_ATTEMPTS_MAX};
 use crate::lease::{
-    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseTimes, Leased, SOURCES_MAX,
+    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseStreamTerms, Leased, SOURCES_MAX,
 };
 use crate::receipt_incidents::{ReportedReceipt, SOURCE_RECEIPTS_MAX};
 
@@ -54,7 +54,7 @@ impl WritebackService for LedgerServices {
             )));
         }
         let sources = sources(message.source_ids)?;
-        let terms = LeaseTimes {
+        let terms = LeaseStreamTerms {
             writer: caller.identity,
             capacity: message.capacity,
             capacity_per_source: match message.capacity_per_source {
@@ -93,7 +93,7 @@ impl WritebackService for LedgerServices {
         let id = proposal_id(&message.proposal_id)?;
         let deny = self
             .ledger
-            .heartbeat(caller, id, message.lease_token)
+            .renew_lease(caller, id, message.lease_token)
             .await
             .map_err(status_of)?;
         Ok(Response::new(RenewLeaseResponse {
@@ -173,16 +173,16 @@ impl WritebackService for LedgerServices {
         let before = Some(message.before_seq).filter(|seq| *seq > 0);
         let found = self
             .ledger
-            .list_unfinished(sources, before)
+            .list_open_attempts(sources, before)
             .await
             .map_err(status_of)?;
-        let next = found.last().filter(|_| found.len() == UNFINISHED_MAX);
+        let next = found.last().filter(|_| found.len() == OPEN_ATTEMPTS_MAX);
         let next_before_seq = next.map_or(0, |last| last.changed_seq);
-        let attempts = found.into_iter().map(|unfinished| OpenAttempt {
-            proposal: Some(unfinished.proposal.into()),
-            fence: unfinished.fence,
-            attempt: unfinished.attempt,
-            leased: unfinished.leased,
+        let attempts = found.into_iter().map(|open| OpenAttempt {
+            proposal: Some(open.proposal.into()),
+            fence: open.fence,
+            attempt: open.attempt,
+            leased: open.leased,
         });
         Ok(Response::new(ListOpenAttemptsResponse {
             attempts: attempts.collect(),
@@ -324,7 +324,7 @@ fn to_wire(job: JobGrant) -> WireJob {
         fence: job.fence,
         attempt: job.attempt,
         lease_ms: LEASE_MS,
-        has_open_attempt: job.unfinished,
+        has_open_attempt: job.has_open_attempt,
         switches: job.switches.into_iter().map(Into::into).collect(),
         newest_receipt: job.newest_receipt.map(Into::into),
     }

@@ -256,10 +256,7 @@ fn change(row: &Row<'_>) -> Result<StateChange, StoreError> {
         .get::<_, Option<String>>(6)?
         .map(|outcome| outcome.parse().map_err(|_| damaged()))
         .transpose()?;
-    let mode = match text(5)?.as_str() {
-        "shadow" => ProposalMode::Shadow,
-        _ => ProposalMode::Review,
-    };
+    let mode = ProposalMode::from_text(&text(5)?).ok_or_else(damaged)?;
     let standing = EventStateContext {
         mode,
         is_approved: row.get(7)?,

@@ -202,11 +202,11 @@ mod tests {
         // A tenant and a source with the same name are different topics.
         listeners.wake(&[moved(10, "billing", "acme")]);
         assert_eq!((acme.peek(), billing.peek()), (None, None));
-        let filed = Moved {
+        let submitted = Moved {
             is_for_writers: false,
             ..moved(11, "globex", "billing")
         };
-        listeners.wake(&[filed]);
+        listeners.wake(&[submitted]);
         assert_eq!(billing.peek(), None);
     }
 

@@ -7,7 +7,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::proposal::{Proposal, ProposalState};
+use synapsor_domain::proposal::{Proposal, ProposalMode, ProposalState};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
@@ -28,7 +28,7 @@ pub(crate) struct ProposalRow {
     /// Number of attempts started so far.
     pub(crate) attempts: u32,
     pub(crate) source_id: String,
-    pub(crate) shadow: bool,
+    pub(crate) mode: ProposalMode,
     pub(crate) quorum: u32,
 }
 
@@ -197,7 +197,7 @@ fn clause(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn 
 
 /// Returns proposals with an open attempt: a page of at most `limit` over all sources, most recently changed
 /// first, of the proposals that changed before the event `before`.
-pub(crate) fn unfinished(
+pub(crate) fn open_attempts(
     conn: &Connection,
     sources: &[String],
     before: Option<u64>,
@@ -295,7 +295,7 @@ fn read(row: &Row<'_>) -> Result<ProposalRow, StoreError> {
         started: row.get(5)?,
         attempts: row.get(6)?,
         source_id: text(7)?,
-        shadow: text(8)? == "shadow",
+        mode: ProposalMode::from_text(&text(8)?).ok_or_else(damaged)?,
         quorum: row.get(9)?,
     })
 }

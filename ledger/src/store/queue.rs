@@ -122,7 +122,7 @@ pub(crate) fn next_of_source(
         .collect();
     let ordinary = bounds.ordinary.saturating_sub(held.ordinary());
     let left = (left - found.len()).min(ordinary);
-    let mut turns = Turns {
+    let mut turns = TenantRotation {
         conn,
         source,
         now,
@@ -151,7 +151,7 @@ pub(crate) type Given = (ProposalId, Option<String>);
 /// A tenant with its available proposals, longest waiting first.
 type Waiting = (String, VecDeque<(ProposalId, Row)>);
 
-struct Turns<'a> {
+struct TenantRotation<'a> {
     conn: &'a Connection,
     source: &'a str,
     now: Timestamp,
@@ -161,7 +161,7 @@ struct Turns<'a> {
     rows: HashSet<Row>,
 }
 
-impl Turns<'_> {
+impl TenantRotation<'_> {
     /// Returns up to `most` tenants with available proposals, starting after `after`, one round.
     fn waiting(&self, after: Option<&str>, most: usize) -> Result<VecDeque<Waiting>, StoreError> {
         let mut found = VecDeque::new();

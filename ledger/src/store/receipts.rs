@@ -9,10 +9,6 @@ use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptInci
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
-/// Kind of an incident that the ledger opens itself: a receipt of a retired writer key that the log does not
-/// contain.
-pub(crate) const UNPROVEN: &str = ReceiptIncidentKind::ReceiptUnproven.as_str();
-
 /// Positions per event: more than the maximum number of receipts in one finding.
 pub(super) const PLACES_PER_EVENT: u64 = 1024;
 
@@ -145,7 +141,7 @@ pub(crate) fn settled(
 pub(crate) fn is_open(
     conn: &Connection,
     source: &str,
-    kind: &str,
+    kind: ReceiptIncidentKind,
     named: &ReceiptRef,
 ) -> Result<bool, StoreError> {
     Ok(conn
@@ -156,7 +152,7 @@ pub(crate) fn is_open(
         .exists(params![
             named.proposal_id.as_str(),
             named.receipt_digest.to_string(),
-            kind,
+            kind.as_str(),
             source
         ])?)
 }
@@ -201,7 +197,7 @@ pub(crate) fn fresh<'f>(
     let (source, kind) = (finding.source.as_str(), finding.discrepancy);
     let mut found = Vec::new();
     for (index, named) in (0..).zip(&finding.receipts) {
-        if is_open(conn, source, kind.as_str(), named)? {
+        if is_open(conn, source, ReceiptIncidentKind::of(kind), named)? {
             continue;
         }
         let settled = settled(conn, source, named)?;
@@ -213,7 +209,7 @@ pub(crate) fn fresh<'f>(
             },
             ReceiptDiscrepancy::OrphanReceipt => {
                 settled.is_none()
-                    && !is_open(conn, source, UNPROVEN, named)?
+                    && !is_open(conn, source, ReceiptIncidentKind::ReceiptUnproven, named)?
                     && adopted(conn, source, named)?.is_none()
             }
             ReceiptDiscrepancy::RowChangedInCommit => adopted(conn, source, named)?.is_none(),
@@ -243,7 +239,7 @@ fn must_be_there(conn: &Connection, source: &str, seq: u64) -> Result<bool, Stor
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IncidentRow {
     pub(crate) position: u64,
-    pub(crate) kind: String,
+    pub(crate) kind: ReceiptIncidentKind,
     pub(crate) source: String,
     pub(crate) proposal_id: String,
     pub(crate) receipt_digest: String,
@@ -261,7 +257,7 @@ impl IncidentRow {
 /// Returns open incidents, newest first, before the position `before`; `None` means any source or kind.
 pub(crate) fn open_incidents(
     conn: &Connection,
-    (source, kind): (Option<&str>, Option<&str>),
+    (source, kind): (Option<&str>, Option<ReceiptIncidentKind>),
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<IncidentRow>, StoreError> {
@@ -272,21 +268,25 @@ pub(crate) fn open_incidents(
          AND (?3 IS NULL OR i.kind = ?3) ORDER BY i.place DESC LIMIT ?4",
     )?;
     let before = before.map_or(i64::MAX, to_sql);
-    let rows = query.query_map(params![before, source, kind, limit], |row| {
-        Ok((
-            row.get::<_, i64>(0)?,
-            row.get(1)?,
-            row.get(2)?,
-            row.get(3)?,
-            row.get(4)?,
-            row.get(5)?,
-        ))
-    })?;
+    let rows = query.query_map(
+        params![before, source, kind.map(ReceiptIncidentKind::as_str), limit],
+        |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, String>(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+                row.get(5)?,
+            ))
+        },
+    )?;
     rows.map(|row| {
         let (position, kind, source, proposal_id, receipt_digest, at_ms) = row?;
         Ok(IncidentRow {
             position: from_sql(position)?,
-            kind,
+            kind: ReceiptIncidentKind::from_text(&kind)
+                .ok_or_else(|| StoreError::Tampered("the kind of an incident is malformed".to_owned()))?,
             source,
             proposal_id,
             receipt_digest,
@@ -348,7 +348,7 @@ pub(crate) fn orders_about(
 pub(super) fn insert_incident(
     conn: &Connection,
     position: u64,
-    kind: &str,
+    kind: ReceiptIncidentKind,
     source: &str,
     (named, receipt_seq): (&ReceiptRef, Option<u64>),
 ) -> Result<(), StoreError> {
@@ -358,7 +358,7 @@ pub(super) fn insert_incident(
     )?
     .execute(params![
         to_sql(position),
-        kind,
+        kind.as_str(),
         source,
         named.proposal_id.as_str(),
         named.receipt_digest.to_string(),
@@ -373,7 +373,7 @@ pub(super) fn end_incidents(
     by_seq: u64,
     source: &str,
     named: &ReceiptRef,
-    kinds: &[&str],
+    kinds: &[ReceiptIncidentKind],
 ) -> Result<(), StoreError> {
     let marks = vec!["?"; kinds.len()].join(", ");
     let mut values: Vec<rusqlite::types::Value> = vec![
@@ -382,7 +382,7 @@ pub(super) fn end_incidents(
         named.receipt_digest.to_string().into(),
         source.to_owned().into(),
     ];
-    values.extend(kinds.iter().map(|kind| (*kind).to_owned().into()));
+    values.extend(kinds.iter().map(|kind| kind.as_str().to_owned().into()));
     conn.prepare_cached(&format!(
         "UPDATE receipt_incidents SET ended_seq = ? WHERE proposal_id = ? AND receipt_digest = ? AND source_id = ? \
          AND ended_seq IS NULL AND kind IN ({marks})"

@@ -3,6 +3,7 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
@@ -21,7 +22,7 @@ use super::writer::StoreTxError;
 pub(crate) struct DecisionRow {
     pub(crate) digest: Digest,
     pub(crate) seq: u64,
-    pub(crate) deny: bool,
+    pub(crate) kind: DecisionKind,
 }
 
 /// Returns the decisions about a proposal, oldest first.
@@ -34,7 +35,8 @@ pub(crate) fn decisions(conn: &Connection, id: &ProposalId) -> Result<Vec<Decisi
         found.push(DecisionRow {
             digest: Digest::from_bytes(row.get(0)?),
             seq: from_sql(row.get(1)?)?,
-            deny: row.get::<_, String>(2)? == "deny",
+            kind: DecisionKind::from_text(&row.get::<_, String>(2)?)
+                .ok_or_else(|| StoreError::Tampered("the kind of a decision is malformed".to_owned()))?,
         });
     }
     Ok(found)

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
+use synapsor_domain::ids::ProposalId;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use super::error::StoreError;
@@ -22,14 +23,73 @@ pub(crate) struct RequestKey {
     pub(crate) fingerprint: [u8; 32],
 }
 
+/// What an earlier request with the same id led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum StoredResponse {
+    /// A record without a proposal.
+    Recorded,
+    /// A signed object about this proposal.
+    Named(ProposalId),
+    /// A new proposal.
+    Created(ProposalId),
+    /// An identical proposal was open.
+    AlreadyOpen(ProposalId),
+}
+
+impl StoredResponse {
+    /// Returns the stored text.
+    fn encode(&self) -> String {
+        match self {
+            Self::Recorded => String::new(),
+            Self::Named(id) => id.to_string(),
+            Self::Created(id) => format!("{id}{CREATED}"),
+            Self::AlreadyOpen(id) => format!("{id}{ALREADY_OPEN}"),
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::Recorded);
+        }
+        if let Some(id) = text.strip_suffix(CREATED) {
+            return id.parse().ok().map(Self::Created);
+        }
+        if let Some(id) = text.strip_suffix(ALREADY_OPEN) {
+            return id.parse().ok().map(Self::AlreadyOpen);
+        }
+        text.parse().ok().map(Self::Named)
+    }
+
+    /// Returns the proposal that the response is about.
+    ///
+    /// # Errors
+    /// `PROPOSAL_NOT_FOUND` for a record without one.
+    pub(crate) fn proposal(&self) -> Result<&ProposalId, PublicError> {
+        match self {
+            Self::Named(id) | Self::Created(id) | Self::AlreadyOpen(id) => Ok(id),
+            Self::Recorded => Err(super::proposals::not_found()),
+        }
+    }
+}
+
+/// Ends of stored responses after the id of the proposal.
+const CREATED: &str = " created";
+const ALREADY_OPEN: &str = " repeated";
+
 /// Returns the earlier answer to this request. Refuses the same id with different content.
-pub(crate) fn find_response(conn: &Connection, key: &RequestKey) -> Result<Option<String>, StoreTxError> {
+pub(crate) fn find_response(
+    conn: &Connection,
+    key: &RequestKey,
+) -> Result<Option<StoredResponse>, StoreTxError> {
     let found: Option<([u8; 32], String)> = conn
         .prepare_cached("SELECT fingerprint, answer FROM requests WHERE caller = ?1 AND request_id = ?2")?
         .query_row([&key.caller, &key.id], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?;
     match found {
-        Some((fingerprint, answer)) if fingerprint == key.fingerprint => Ok(Some(answer)),
+        Some((fingerprint, answer)) if fingerprint == key.fingerprint => {
+            let malformed = || StoreError::Tampered("the response to a request is malformed".to_owned());
+            Ok(Some(StoredResponse::parse(&answer).ok_or_else(malformed)?))
+        }
         Some(_) => Err(PublicError::new(
             ErrorCode::RequestIdReused,
             "request_id already used for another request; choose a new one",
@@ -39,11 +99,11 @@ pub(crate) fn find_response(conn: &Connection, key: &RequestKey) -> Result<Optio
     }
 }
 
-/// Stores the answer.
-pub(crate) fn remember(
+/// Stores the response.
+pub(crate) fn store_response(
     conn: &Connection,
     key: &RequestKey,
-    answer: &str,
+    response: &StoredResponse,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     conn.prepare_cached(
@@ -53,7 +113,7 @@ pub(crate) fn remember(
         key.caller,
         key.id,
         key.fingerprint,
-        answer,
+        response.encode(),
         now.as_unix_millis()
     ])?;
     Ok(())
@@ -68,4 +128,26 @@ pub(crate) fn prune(conn: &Connection, now: Timestamp) -> Result<(), StoreError>
     )?
     .execute(params![oldest, PRUNED_MAX])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_responses_keep_their_text() {
+        let id = ProposalId::from_random([7; 10]);
+        for (response, text) in [
+            (StoredResponse::Recorded, String::new()),
+            (StoredResponse::Named(id.clone()), id.to_string()),
+            (StoredResponse::Created(id.clone()), format!("{id} created")),
+            (StoredResponse::AlreadyOpen(id.clone()), format!("{id} repeated")),
+        ] {
+            assert_eq!(response.encode(), text);
+            assert_eq!(StoredResponse::parse(&text), Some(response));
+        }
+        for text in ["created".to_owned(), " created".to_owned(), format!("{id} other")] {
+            assert_eq!(StoredResponse::parse(&text), None, "{text}");
+        }
+    }
 }

@@ -286,7 +286,7 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
     let world = TestLedger::new();
     let draft = world.draft("0");
     let id = world.ordered(&draft).await;
-    world.file(&world.draft("5")).await;
+    world.propose(&world.draft("5")).await;
     let receipt = seal(
         ObjectKind::Receipt,
         &world.receipt(&draft, ReceiptOutcome::Applied),

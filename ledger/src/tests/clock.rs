@@ -21,7 +21,7 @@ async fn state(world: &TestLedger, id: &ProposalId) -> ProposalState {
 async fn open_for_an_hour(world: &TestLedger) -> ProposalId {
     let mut draft = world.draft("0");
     draft.proposal.not_after = world.now() + Span::minutes(60);
-    world.file(&draft).await
+    world.propose(&draft).await
 }
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn stepped_wall_clock_expires_nothing_until_set_back() {
         world.clock.set_ms(NOW_MS + step);
         world.ledger.sweep().await.unwrap();
         // A submission also checks deadlines.
-        world.file(&world.draft("1")).await;
+        world.propose(&world.draft("1")).await;
         assert_eq!(state(&world, &id).await, ProposalState::PendingReview);
         world.clock.set_ms(NOW_MS);
         world.ledger.sweep().await.unwrap();

@@ -8,10 +8,10 @@ use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 
+use crate::signature_checks::SignatureChecks;
 use crate::store::StoreTxError;
 use crate::store::events::{self, TailFilter};
 use crate::test_kit::{ANN_KEY, BOB_KEY, Draft, NOBODY_KEY, OPERATOR, TestLedger, caller, seal};
-use crate::verdicts::Verdicts;
 
 async fn decide(world: &TestLedger, signed: DsseEnvelope) -> Result<ProposalState, ErrorCode> {
     let done = world
@@ -58,7 +58,7 @@ fn approval(world: &TestLedger, draft: &Draft) -> DsseEnvelope {
 async fn approved_and_ordered_proposal_waits_for_a_writer() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    world.file(&draft).await;
+    world.propose(&draft).await;
     let approval = approval(&world, &draft);
     let early = seal(ObjectKind::ApplyOrder, &world.order(&draft, &[]), ANN_KEY);
     assert_eq!(order(&world, early).await, Err(ErrorCode::ProposalNotApproved));
@@ -83,7 +83,7 @@ async fn approved_and_ordered_proposal_waits_for_a_writer() {
 async fn unverified_decisions_are_refused_and_recorded() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    world.file(&draft).await;
+    world.propose(&draft).await;
     let good = world.decision(&draft, DecisionKind::Approve);
     let forged = seal(ObjectKind::Decision, &good, NOBODY_KEY);
     assert_eq!(decide(&world, forged).await, Err(ErrorCode::RefusedKey));
@@ -135,7 +135,7 @@ async fn unverified_decisions_are_refused_and_recorded() {
 async fn revoked_key_stops_counting_with_the_trust_file() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    world.file(&draft).await;
+    world.propose(&draft).await;
     let approval = approval(&world, &draft);
     assert_eq!(
         decide(&world, approval.clone()).await,
@@ -151,7 +151,7 @@ async fn revoked_key_stops_counting_with_the_trust_file() {
 async fn rejects_order_on_an_expired_approval() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    world.file(&draft).await;
+    world.propose(&draft).await;
     let approval = approval(&world, &draft);
     decide(&world, approval.clone()).await.unwrap();
     world.clock.advance_ms(Span::minutes(61).as_millis());
@@ -170,7 +170,7 @@ async fn rejects_order_on_an_expired_approval() {
 async fn rejected_proposal_is_final_and_may_be_proposed_again() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    world.file(&draft).await;
+    world.propose(&draft).await;
     let deny = seal(
         ObjectKind::Decision,
         &world.decision(&draft, DecisionKind::Reject),
@@ -182,7 +182,7 @@ async fn rejected_proposal_is_final_and_may_be_proposed_again() {
         Err(ErrorCode::ProposalNotPendingReview)
     );
     let again = world.draft("0");
-    assert_eq!(world.file(&again).await, again.proposal.id);
+    assert_eq!(world.propose(&again).await, again.proposal.id);
 }
 
 #[tokio::test]
@@ -190,7 +190,7 @@ async fn quorum_counts_distinct_operators() {
     let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.proposal.approval.quorum = 2;
-    world.file(&draft).await;
+    world.propose(&draft).await;
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
         Ok(ProposalState::PendingReview)
@@ -207,7 +207,7 @@ async fn shadow_proposal_is_never_approved() {
     let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.proposal.mode = ProposalMode::Shadow;
-    world.file(&draft).await;
+    world.propose(&draft).await;
     assert_eq!(
         decide(&world, approval(&world, &draft)).await,
         Err(ErrorCode::ShadowWritebackDisabled)
@@ -218,7 +218,7 @@ async fn shadow_proposal_is_never_approved() {
 async fn rejects_reason_with_a_secret_without_storing_it() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    world.file(&draft).await;
+    world.propose(&draft).await;
     let mut decision = world.decision(&draft, DecisionKind::Approve);
     decision.reason = Some("see postgres://u:hunter2@h/db".into());
     let signed = seal(ObjectKind::Decision, &decision, ANN_KEY);
@@ -255,7 +255,7 @@ async fn rejects_decision_about_a_missing_proposal() {
 async fn proposal_resolves_by_id_prefix_code_and_latest() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    let id = world.file(&draft).await;
+    let id = world.propose(&draft).await;
     let code = draft
         .signed()
         .0
@@ -278,7 +278,7 @@ async fn proposal_resolves_by_id_prefix_code_and_latest() {
         assert_eq!(row.id, id);
     }
     let other = world.draft("5");
-    world.file(&other).await;
+    world.propose(&other).await;
     let both = world
         .ledger
         .store
@@ -293,7 +293,7 @@ async fn proposal_resolves_by_id_prefix_code_and_latest() {
 async fn writing_thread_reuses_verification_results() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    let id = world.file(&draft).await;
+    let id = world.propose(&draft).await;
     let first = approval(&world, &draft);
     decide(&world, first.clone()).await.unwrap();
     let second = approval(&world, &draft);
@@ -305,7 +305,7 @@ async fn writing_thread_reuses_verification_results() {
     let verdicts = world
         .ledger
         .store
-        .read(move |r| Verdicts::of(r, (ObjectKind::Decision, &presented), &verified_by, now))
+        .read(move |r| SignatureChecks::of(r, (ObjectKind::Decision, &presented), &verified_by, now))
         .await
         .unwrap();
     let (proposal, _, _) = draft.signed();

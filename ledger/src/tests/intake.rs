@@ -17,15 +17,15 @@ fn code(error: StoreTxError) -> ErrorCode {
     crate::refusal_of(error).code
 }
 
-async fn file(world: &TestLedger, request: &str, draft: &Draft) -> Result<(String, bool), ErrorCode> {
-    let filed = world.submit(request, proposal(draft)).await;
-    let filed = filed.map_err(code)?.value.unwrap();
-    let id = filed
+async fn submit(world: &TestLedger, request: &str, draft: &Draft) -> Result<(String, bool), ErrorCode> {
+    let submitted = world.submit(request, proposal(draft)).await;
+    let submitted = submitted.map_err(code)?.value.unwrap();
+    let id = submitted
         .envelope
         .decode_unverified::<synapsor_domain::proposal::Proposal>(ObjectKind::Proposal)
         .unwrap()
         .id;
-    Ok((id.to_string(), filed.repeated))
+    Ok((id.to_string(), submitted.already_open))
 }
 
 fn proposal(draft: &Draft) -> CallRecordBody {
@@ -74,7 +74,7 @@ async fn proposal_is_recorded_with_its_evidence_and_audit() {
     let world = TestLedger::new();
     let draft = world.draft("0");
     assert_eq!(
-        file(&world, "a", &draft).await,
+        submit(&world, "a", &draft).await,
         Ok((draft.proposal.id.to_string(), false))
     );
     assert_eq!(
@@ -94,13 +94,13 @@ async fn identical_open_proposal_is_returned_with_new_evidence() {
     let first = world.draft("0");
     let again = world.draft("0");
     let other = world.draft("5");
-    file(&world, "a", &first).await.unwrap();
+    submit(&world, "a", &first).await.unwrap();
     assert_eq!(
-        file(&world, "b", &again).await,
+        submit(&world, "b", &again).await,
         Ok((first.proposal.id.to_string(), true))
     );
     assert_eq!(
-        file(&world, "c", &other).await,
+        submit(&world, "c", &other).await,
         Ok((other.proposal.id.to_string(), false))
     );
     assert_eq!(
@@ -129,15 +129,15 @@ async fn repeated_request_changes_nothing_and_rejects_other_content() {
     let (draft, other) = (world.draft("0"), world.draft("5"));
     let record = proposal(&draft);
     for _ in 0..2 {
-        let filed = world.submit("same", record.clone()).await.unwrap();
-        assert!(!filed.value.unwrap().repeated);
-        assert_eq!(filed.head.size, 3);
+        let submitted = world.submit("same", record.clone()).await.unwrap();
+        assert!(!submitted.value.unwrap().already_open);
+        assert_eq!(submitted.head.size, 3);
     }
     assert_eq!(
-        file(&world, "same", &other).await,
+        submit(&world, "same", &other).await,
         Err(ErrorCode::RequestIdReused)
     );
-    assert_eq!(file(&world, "", &other).await, Err(ErrorCode::Malformed));
+    assert_eq!(submit(&world, "", &other).await, Err(ErrorCode::Malformed));
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn rejects_proposal_with_altered_evidence() {
     let world = TestLedger::new();
     let mut draft = world.draft("0");
     draft.evidence.row[1] = ColumnValue::new("fee", Value::text("999"));
-    assert_eq!(file(&world, "a", &draft).await, Err(ErrorCode::Malformed));
+    assert_eq!(submit(&world, "a", &draft).await, Err(ErrorCode::Malformed));
 }
 
 #[tokio::test]
@@ -179,12 +179,12 @@ async fn rejects_secret_material_and_stores_nothing() {
         .row
         .push(ColumnValue::new("api_key", Value::text("x")));
     assert_eq!(
-        file(&world, "a", &with_evidence(draft)).await,
+        submit(&world, "a", &with_evidence(draft)).await,
         Err(ErrorCode::SecretMaterialRejected)
     );
     let draft = world.draft("postgres://u:p@h/db");
     assert_eq!(
-        file(&world, "b", &draft).await,
+        submit(&world, "b", &draft).await,
         Err(ErrorCode::SecretMaterialRejected)
     );
     let mut plain = world.draft("1").evidence;
@@ -199,20 +199,20 @@ async fn rejects_secret_material_and_stores_nothing() {
 async fn context_has_at_most_fifty_open_proposals_until_expiry() {
     let world = TestLedger::new();
     for n in 0..OPEN_PROPOSALS_MAX {
-        file(&world, &format!("r{n}"), &world.draft(&n.to_string()))
+        submit(&world, &format!("r{n}"), &world.draft(&n.to_string()))
             .await
             .unwrap();
     }
     assert_eq!(
-        file(&world, "more", &world.draft("x")).await,
+        submit(&world, "more", &world.draft("x")).await,
         Err(ErrorCode::OpenProposalsExceeded)
     );
     let mut other = world.draft("x");
     other.proposal.requested_by.principal = "agent-2".into();
     other.evidence.requested_by.principal = "agent-2".into();
-    file(&world, "other", &with_evidence(other)).await.unwrap();
+    submit(&world, "other", &with_evidence(other)).await.unwrap();
     world.clock.advance_ms(Span::days(8).as_millis());
-    file(&world, "later", &world.draft("x")).await.unwrap();
+    submit(&world, "later", &world.draft("x")).await.unwrap();
     world.ledger.store.verify_full().await.unwrap();
 }
 
@@ -220,11 +220,11 @@ async fn context_has_at_most_fifty_open_proposals_until_expiry() {
 async fn expired_proposal_may_be_proposed_again() {
     let world = TestLedger::new();
     let first = world.draft("0");
-    file(&world, "a", &first).await.unwrap();
+    submit(&world, "a", &first).await.unwrap();
     world.clock.advance_ms(Span::days(7).as_millis());
     let again = world.draft("0");
     assert_eq!(
-        file(&world, "b", &again).await,
+        submit(&world, "b", &again).await,
         Ok((again.proposal.id.to_string(), false))
     );
     let state = world
@@ -292,10 +292,14 @@ async fn submissions_of_one_request_succeed_or_fail_separately() {
             },
         )),
     ];
-    let outcomes = world.ledger.file(&caller(READER), submissions).await;
+    let outcomes = world.ledger.submit(&caller(READER), submissions).await;
     let results: Vec<_> = outcomes
         .into_iter()
-        .map(|outcome| outcome.map(|c| c.value.map(|filed| filed.repeated)).map_err(code))
+        .map(|outcome| {
+            outcome
+                .map(|c| c.value.map(|submitted| submitted.already_open))
+                .map_err(code)
+        })
         .collect();
     let refused = |code: ErrorCode| Err(code);
     assert_eq!(

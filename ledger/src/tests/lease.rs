@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::finish_attempt::FinishedAttempt;
-use crate::lease::{JobGrant, LeaseTimes, Leased};
+use crate::lease::{JobGrant, LeaseStreamTerms, Leased};
 use crate::store::StoreTxError;
 use crate::store::listeners::Topic;
 use crate::test_kit::{
@@ -28,7 +28,7 @@ pub(super) type Jobs = mpsc::Receiver<Result<Leased, PublicError>>;
 
 pub(super) fn open(world: &TestLedger, writer: &str, capacity: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(4);
-    let terms = LeaseTimes {
+    let terms = LeaseStreamTerms {
         writer: writer.into(),
         sources: vec!["main".into()],
         capacity,
@@ -79,7 +79,7 @@ async fn job_carries_everything_proven_under_one_checkpoint() {
     assert_eq!(job.decisions.len(), 1);
     job.decisions[0].verify(&head).unwrap();
     job.order.as_ref().unwrap().verify(&head).unwrap();
-    assert_eq!((job.fence, job.attempt, job.unfinished), (1, 1, false));
+    assert_eq!((job.fence, job.attempt, job.has_open_attempt), (1, 1, false));
     let (proposal, _, _) = draft.signed();
     assert_eq!(job.proposal.body, proposal.to_bytes().unwrap());
 }
@@ -140,7 +140,7 @@ async fn rejects_guessed_or_borrowed_token() {
             ErrorCode::LeaseNotHeld
         );
         assert_eq!(
-            code(world.ledger.heartbeat(caller(WRITER), id.clone(), token).await),
+            code(world.ledger.renew_lease(caller(WRITER), id.clone(), token).await),
             ErrorCode::LeaseNotHeld
         );
     }
@@ -151,7 +151,7 @@ async fn rejects_guessed_or_borrowed_token() {
     assert_eq!(code(borrowed), ErrorCode::LeaseNotHeld);
     world
         .ledger
-        .heartbeat(caller(WRITER), id, job.token.to_vec())
+        .renew_lease(caller(WRITER), id, job.token.to_vec())
         .await
         .unwrap();
 }
@@ -204,7 +204,7 @@ async fn start_is_durable_idempotent_and_defers_rejection() {
     world.ledger.sweep().await.unwrap();
     let unfinished = world
         .ledger
-        .list_unfinished(vec!["main".into()], None)
+        .list_open_attempts(vec!["main".into()], None)
         .await
         .unwrap();
     assert_eq!(
@@ -235,7 +235,7 @@ async fn rejection_before_the_start_reaches_the_lease_holder() {
         .unwrap();
     let rejection = world
         .ledger
-        .heartbeat(caller(WRITER), id.clone(), job.token.to_vec())
+        .renew_lease(caller(WRITER), id.clone(), job.token.to_vec())
         .await
         .unwrap();
     assert_eq!(rejection, Some(deny));
@@ -260,7 +260,7 @@ async fn restarted_ledger_continues_with_the_fence() {
     let world = world.restart().await;
     let mut jobs = open(&world, WRITER, 1);
     let again = next(&mut jobs).await.unwrap();
-    assert_eq!((again.fence, again.attempt, again.unfinished), (2, 2, true));
+    assert_eq!((again.fence, again.attempt, again.has_open_attempt), (2, 2, true));
 }
 
 #[tokio::test]
@@ -298,7 +298,7 @@ async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
 
 fn two_sources(world: &TestLedger, capacity_per_source: u32) -> Jobs {
     let (sender, receiver) = mpsc::channel(1);
-    let terms = LeaseTimes {
+    let terms = LeaseStreamTerms {
         writer: WRITER.into(),
         sources: vec!["main".into(), "crm".into()],
         capacity: 2 * capacity_per_source,
@@ -475,9 +475,9 @@ async fn attempt_in_doubt_gets_capacity_when_the_rest_is_used() {
     // A new stream receives the attempts in doubt first, and then no more than its share.
     let mut again = open(&world, WRITER, 4);
     let first = next(&mut again).await.unwrap();
-    assert!(first.unfinished, "{:?}", about(&first));
+    assert!(first.has_open_attempt, "{:?}", about(&first));
     for _ in 0..2 {
-        assert!(!next(&mut again).await.unwrap().unfinished);
+        assert!(!next(&mut again).await.unwrap().has_open_attempt);
     }
 }
 
@@ -491,7 +491,7 @@ async fn event_without_effect_on_a_source_wakes_no_stream() {
     assert!(main.take().is_some());
     assert_eq!((crm.peek(), globex.peek()), (None, None));
     // A submitted or decided proposal is not a job yet.
-    world.file(&world.draft("5")).await;
+    world.propose(&world.draft("5")).await;
     assert_eq!(main.peek(), None);
     // A refused request stores nothing and wakes no stream.
     let forged = world.decision(&world.draft("6"), DecisionKind::Approve);
@@ -520,7 +520,11 @@ async fn unfinished_attempts_are_paged_newest_first() {
             .unwrap();
     }
     let sources = vec!["main".to_owned(), "crm".to_owned()];
-    let all = world.ledger.list_unfinished(sources.clone(), None).await.unwrap();
+    let all = world
+        .ledger
+        .list_open_attempts(sources.clone(), None)
+        .await
+        .unwrap();
     let key = |unfinished: &crate::finish_attempt::OpenAttemptRow| {
         let proposal: Proposal = unfinished
             .proposal
@@ -535,7 +539,7 @@ async fn unfinished_attempts_are_paged_newest_first() {
     assert_eq!(all.iter().map(key).collect::<Vec<_>>(), ["3", "2", "1"]);
     let older = world
         .ledger
-        .list_unfinished(sources, Some(all[0].changed_seq))
+        .list_open_attempts(sources, Some(all[0].changed_seq))
         .await
         .unwrap();
     assert_eq!(older.iter().map(key).collect::<Vec<_>>(), ["2", "1"]);

@@ -71,7 +71,7 @@ async fn approval_of_retired_key_counts_only_from_before() {
     ] {
         let world = TestLedger::new();
         let draft = world.draft("0");
-        world.file(&draft).await;
+        world.propose(&draft).await;
         let approval = seal(
             ObjectKind::Decision,
             &world.decision(&draft, DecisionKind::Approve),
@@ -93,8 +93,8 @@ async fn approval_of_retired_key_counts_only_from_before() {
 async fn retired_operator_key_signs_only_rejections() {
     let world = TestLedger::new();
     let (first, second) = (world.draft("0"), world.draft("1"));
-    world.file(&first).await;
-    world.file(&second).await;
+    world.propose(&first).await;
+    world.propose(&second).await;
     retire(&world, "operators", &At::Now);
     let approval = seal(
         ObjectKind::Decision,
@@ -114,7 +114,7 @@ async fn retired_operator_key_signs_only_rejections() {
 async fn rejects_new_submission_of_a_retired_reader_key() {
     for at in [At::Now, At::Bare] {
         let world = TestLedger::new();
-        world.file(&world.draft("0")).await;
+        world.propose(&world.draft("0")).await;
         retire(&world, "readers", &at);
         let (proposal, evidence, audit) = world.draft("1").signed();
         let record = crate::intake::CallRecordBody::Proposal {
@@ -181,7 +181,7 @@ async fn alarms(world: &TestLedger) -> usize {
 #[tokio::test]
 async fn store_of_retired_ledger_key_opens_under_its_successor() {
     let world = TestLedger::new();
-    world.file(&world.draft("0")).await;
+    world.propose(&world.draft("0")).await;
     let head = world.ledger.store.head().borrow().clone();
     let path = world.store_path();
     let trusted = |size: u64, root: String| {

@@ -213,7 +213,7 @@ async fn refused_attempt_returns_to_approved_and_is_reorderable() {
         .value
         .unwrap();
     let job = next(&mut run._jobs).await.unwrap();
-    assert_eq!((job.fence, job.attempt, job.unfinished), (2, 2, false));
+    assert_eq!((job.fence, job.attempt, job.has_open_attempt), (2, 2, false));
     run.world.ledger.store.verify_full().await.unwrap();
 }
 
@@ -258,7 +258,7 @@ async fn attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     assert_eq!(
         run.world
             .ledger
-            .list_unfinished(vec!["main".into()], None)
+            .list_open_attempts(vec!["main".into()], None)
             .await
             .unwrap()
             .len(),
@@ -273,7 +273,7 @@ async fn attempt_in_doubt_stays_open_until_a_receipt_resolves_it() {
     assert!(
         run.world
             .ledger
-            .list_unfinished(vec!["main".into()], None)
+            .list_open_attempts(vec!["main".into()], None)
             .await
             .unwrap()
             .is_empty()

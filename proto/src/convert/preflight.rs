@@ -81,7 +81,7 @@ mod tests {
     fn report_round_trips_and_missing_severity_is_rejected() {
         let finding = |severity| PreflightFinding {
             severity,
-            code: ErrorCode::GrantMissing.to_owned(),
+            code: ErrorCode::GrantMissing,
             text: "the role may not".to_owned(),
             fix: Some("GRANT".to_owned()),
         };

@@ -7,7 +7,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::writeback::{DryRunVerdict, ReceiptIncidentKind, ReceiptOutcome, RejectEffect};
 
-use super::{malformed, required};
+use super::malformed;
 use crate::executor::v1 as executor;
 use crate::ledger::v1 as ledger;
 
@@ -108,44 +108,74 @@ impl TryFrom<executor::Mode> for Mode {
     }
 }
 
-/// Converts a verdict to the enum and the reason of a `DryRunResponse`.
-pub fn verdict_to_wire(verdict: &DryRunVerdict) -> (executor::DryRunVerdict, Option<String>) {
-    match verdict {
-        DryRunVerdict::WouldApply => (executor::DryRunVerdict::WouldApply, None),
+impl From<ReceiptOutcome> for executor::ReceiptOutcome {
+    fn from(outcome: ReceiptOutcome) -> Self {
+        match outcome {
+            ReceiptOutcome::Applied => Self::Applied,
+            ReceiptOutcome::Conflict => Self::Conflict,
+            ReceiptOutcome::Failed => Self::Failed,
+            ReceiptOutcome::Rejected => Self::Rejected,
+            ReceiptOutcome::Cancelled => Self::Canceled,
+            ReceiptOutcome::Expired => Self::Expired,
+            ReceiptOutcome::Abandoned => Self::Abandoned,
+        }
+    }
+}
+
+impl TryFrom<executor::ReceiptOutcome> for ReceiptOutcome {
+    type Error = PublicError;
+
+    fn try_from(outcome: executor::ReceiptOutcome) -> Result<Self, PublicError> {
+        match outcome {
+            executor::ReceiptOutcome::Applied => Ok(Self::Applied),
+            executor::ReceiptOutcome::Conflict => Ok(Self::Conflict),
+            executor::ReceiptOutcome::Failed => Ok(Self::Failed),
+            executor::ReceiptOutcome::Rejected => Ok(Self::Rejected),
+            executor::ReceiptOutcome::Canceled => Ok(Self::Cancelled),
+            executor::ReceiptOutcome::Expired => Ok(Self::Expired),
+            executor::ReceiptOutcome::Abandoned => Ok(Self::Abandoned),
+            executor::ReceiptOutcome::Unspecified => {
+                Err(malformed("outcome", "is missing or not known to this release"))
+            }
+        }
+    }
+}
+
+/// Converts a verdict to a response without message and row.
+pub fn verdict_to_wire(verdict: DryRunVerdict) -> executor::DryRunResponse {
+    let mut response = executor::DryRunResponse::default();
+    let wire = match verdict {
+        DryRunVerdict::WouldApply => executor::DryRunVerdict::WouldApply,
         DryRunVerdict::AlreadyFinal(outcome) => {
-            (executor::DryRunVerdict::AlreadyFinal, Some(outcome.to_string()))
+            response.set_outcome(outcome.into());
+            executor::DryRunVerdict::AlreadyFinal
         }
         DryRunVerdict::WouldNotApply(code) => {
-            let verdict = match code.attempt_kind() {
+            response.code = Some(code.to_string());
+            match code.attempt_kind() {
                 Some(AttemptKind::Conflict) => executor::DryRunVerdict::Conflict,
                 Some(AttemptKind::Failed) => executor::DryRunVerdict::Failed,
                 Some(AttemptKind::Retryable) => executor::DryRunVerdict::Retryable,
                 Some(AttemptKind::Refused) | None => executor::DryRunVerdict::Refused,
-            };
-            (verdict, Some(code.to_string()))
+            }
         }
-        DryRunVerdict::InDoubt => (executor::DryRunVerdict::InDoubt, None),
-    }
+        DryRunVerdict::InDoubt => executor::DryRunVerdict::InDoubt,
+    };
+    response.set_verdict(wire);
+    response
 }
 
-/// Converts the enum and the reason of a `DryRunResponse` to a verdict.
-pub fn verdict_from_wire(
-    verdict: executor::DryRunVerdict,
-    reason: Option<String>,
-) -> Result<DryRunVerdict, PublicError> {
-    let word = || required("reason", reason.filter(|reason| !reason.is_empty()));
-    Ok(match verdict {
+/// Converts a response to its verdict.
+pub fn verdict_from_wire(response: &executor::DryRunResponse) -> Result<DryRunVerdict, PublicError> {
+    Ok(match response.verdict() {
         executor::DryRunVerdict::WouldApply => DryRunVerdict::WouldApply,
-        executor::DryRunVerdict::AlreadyFinal => {
-            let outcome = word()?.parse::<ReceiptOutcome>();
-            DryRunVerdict::AlreadyFinal(outcome.map_err(|error| malformed("reason", error))?)
-        }
+        executor::DryRunVerdict::AlreadyFinal => DryRunVerdict::AlreadyFinal(response.outcome().try_into()?),
         executor::DryRunVerdict::Conflict
         | executor::DryRunVerdict::Failed
         | executor::DryRunVerdict::Refused
         | executor::DryRunVerdict::Retryable => {
-            let code = word()?.parse::<ErrorCode>();
-            DryRunVerdict::WouldNotApply(code.map_err(|error| malformed("reason", error))?)
+            let code = response.code().parse::<ErrorCode>();
+            DryRunVerdict::WouldNotApply(code.map_err(|error| malformed("code", error))?)
         }
         executor::DryRunVerdict::InDoubt => DryRunVerdict::InDoubt,
         executor::DryRunVerdict::Unspecified => {
@@ -182,16 +212,28 @@ mod tests {
         for verdict in [
             DryRunVerdict::WouldApply,
             DryRunVerdict::AlreadyFinal(ReceiptOutcome::Rejected),
+            DryRunVerdict::AlreadyFinal(ReceiptOutcome::Cancelled),
             DryRunVerdict::WouldNotApply(ErrorCode::ConflictVersionChanged),
             DryRunVerdict::WouldNotApply(ErrorCode::FailedCollateral),
             DryRunVerdict::WouldNotApply(ErrorCode::RefusedFrozen),
             DryRunVerdict::WouldNotApply(ErrorCode::RetryableOutdated),
             DryRunVerdict::InDoubt,
         ] {
-            let (wire, reason) = verdict_to_wire(&verdict);
-            assert_eq!(verdict_from_wire(wire, reason).unwrap(), verdict);
+            assert_eq!(verdict_from_wire(&verdict_to_wire(verdict)).unwrap(), verdict);
         }
-        assert!(verdict_from_wire(executor::DryRunVerdict::Conflict, None).is_err());
-        assert!(verdict_from_wire(executor::DryRunVerdict::Refused, Some("NO".to_owned())).is_err());
+        let conflict = verdict_to_wire(DryRunVerdict::WouldNotApply(ErrorCode::ConflictVersionChanged));
+        for code in [None, Some("NO".to_owned())] {
+            let wrong = executor::DryRunResponse {
+                code,
+                ..conflict.clone()
+            };
+            assert!(verdict_from_wire(&wrong).is_err());
+        }
+        let ended = verdict_to_wire(DryRunVerdict::AlreadyFinal(ReceiptOutcome::Applied));
+        let wrong = executor::DryRunResponse {
+            outcome: None,
+            ..ended
+        };
+        assert!(verdict_from_wire(&wrong).is_err());
     }
 }

@@ -109,63 +109,63 @@ impl IntakeClient {
         &self,
         evidence: &DsseEnvelope,
         audit: Vec<u8>,
-        filing: SubmissionContext<'_>,
+        submission: SubmissionContext<'_>,
     ) -> Result<(), PublicError> {
         let record = wire::ReadCall {
             evidence: Some(evidence.into()),
             audit,
         };
-        self.file(Record::Read(record), filing).await.map(drop)
+        self.submit(Record::Read(record), submission).await.map(drop)
     }
 
     /// Submits a rejected call.
     pub(crate) async fn record_refusal(
         &self,
         audit: Vec<u8>,
-        filing: SubmissionContext<'_>,
+        submission: SubmissionContext<'_>,
     ) -> Result<(), PublicError> {
         let record = Record::Failed(wire::FailedCall { audit });
-        self.file(record, filing).await.map(drop)
+        self.submit(record, submission).await.map(drop)
     }
 
     /// Submits a proposal with its evidence, all or nothing.
-    pub(crate) async fn file_proposal(
+    pub(crate) async fn submit_proposal(
         &self,
         proposal: &DsseEnvelope,
         evidence: &DsseEnvelope,
         audit: Vec<u8>,
-        filing: SubmissionContext<'_>,
+        submission: SubmissionContext<'_>,
     ) -> Result<SubmittedCall, PublicError> {
         let record = wire::ProposalCall {
             proposal: Some(proposal.into()),
             evidence: Some(evidence.into()),
             audit,
         };
-        let filed = self.file(Record::Proposal(record), filing).await?;
-        let state = filed.state().try_into()?;
-        let proposal = required("proposal", filed.proposal)?.try_into()?;
+        let submitted = self.submit(Record::Proposal(record), submission).await?;
+        let state = submitted.state().try_into()?;
+        let proposal = required("proposal", submitted.proposal)?.try_into()?;
         Ok(SubmittedCall {
             proposal,
-            repeated: filed.already_open,
+            repeated: submitted.already_open,
             state,
         })
     }
 
-    async fn file(
+    async fn submit(
         &self,
         record: Record,
-        filing: SubmissionContext<'_>,
+        submission: SubmissionContext<'_>,
     ) -> Result<wire::SubmitAccepted, PublicError> {
         let answer = self
             .queue
-            .file(wire::CallRecord {
+            .submit(wire::CallRecord {
                 request_id: self.ids.next(),
-                traceparent: filing.trace.map(ToString::to_string).unwrap_or_default(),
+                traceparent: submission.trace.map(ToString::to_string).unwrap_or_default(),
                 record: Some(record),
             })
             .await?;
-        self.verify_response(&answer, filing.trust).await?;
-        Ok(answer.filed)
+        self.verify_response(&answer, submission.trust).await?;
+        Ok(answer.submitted)
     }
 
     /// Requests the ledger's newest checkpoint and the proof that it continues the pinned one.

@@ -19,7 +19,7 @@ use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Submissions per request.
-const FILINGS_MAX: usize = 64;
+const SUBMISSIONS_MAX: usize = 64;
 /// Size of one request, in bytes; a single submission may be larger, up to the maximum message size.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Submissions that may wait; further calls block.
@@ -31,7 +31,7 @@ pub(super) struct SubmissionQueue(mpsc::Sender<PendingSubmission>);
 
 #[derive(Debug)]
 struct PendingSubmission {
-    filing: CallRecord,
+    record: CallRecord,
     answer: oneshot::Sender<Result<SubmissionResult, PublicError>>,
 }
 
@@ -40,7 +40,7 @@ struct PendingSubmission {
 pub(super) struct SubmissionResult {
     /// Pinned checkpoint when the request was sent.
     pub(super) before: PinnedCheckpoint,
-    pub(super) filed: SubmitAccepted,
+    pub(super) submitted: SubmitAccepted,
     pub(super) checkpoint: Arc<str>,
     pub(super) consistency: Arc<[ConsistencyProof]>,
 }
@@ -62,10 +62,10 @@ impl SubmissionQueue {
     ///
     /// # Errors
     /// The ledger's rejection, or that the ledger is unreachable.
-    pub(super) async fn file(&self, filing: CallRecord) -> Result<SubmissionResult, PublicError> {
+    pub(super) async fn submit(&self, record: CallRecord) -> Result<SubmissionResult, PublicError> {
         let ended = || unavailable("submission queue closed".to_owned());
         let (answer, answered) = oneshot::channel();
-        let waiting = PendingSubmission { filing, answer };
+        let waiting = PendingSubmission { record, answer };
         self.0.send(waiting).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
@@ -87,12 +87,12 @@ async fn serve(
         };
         // Lets calls that are about to submit join the batch.
         tokio::task::yield_now().await;
-        let mut bytes = size_of(&first.filing);
+        let mut bytes = size_of(&first.record);
         let mut batch = vec![first];
-        while batch.len() < FILINGS_MAX
+        while batch.len() < SUBMISSIONS_MAX
             && let Ok(waiting) = queue.try_recv()
         {
-            bytes += size_of(&waiting.filing);
+            bytes += size_of(&waiting.record);
             if bytes > REQUEST_BYTES_MAX {
                 next = Some(waiting);
                 break;
@@ -111,9 +111,9 @@ async fn send(
     before: &PinnedCheckpoint,
     batch: Vec<PendingSubmission>,
 ) {
-    let (filings, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.filing, w.answer)).unzip();
+    let (records, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.record, w.answer)).unzip();
     let request = SubmitRequest {
-        records: filings,
+        records,
         known: Some(before.into()),
     };
     let sent = intake.submit(with_deadline(request, CALL_TIMEOUT)).await;
@@ -141,9 +141,9 @@ async fn send(
     let consistency: Arc<[ConsistencyProof]> = answer.consistency.into();
     for (caller, outcome) in callers.into_iter().zip(answer.outcomes) {
         let answer = match outcome.outcome {
-            Some(submit_outcome::Outcome::Accepted(filed)) => Ok(SubmissionResult {
+            Some(submit_outcome::Outcome::Accepted(submitted)) => Ok(SubmissionResult {
                 before: before.clone(),
-                filed,
+                submitted,
                 checkpoint: checkpoint.clone(),
                 consistency: consistency.clone(),
             }),
@@ -157,15 +157,15 @@ async fn send(
 }
 
 /// Payload size of a submission, in bytes; its framing is small.
-fn size_of(filing: &CallRecord) -> usize {
+fn size_of(record: &CallRecord) -> usize {
     let signed = |signed: &Option<synapsor_proto::common::v1::DsseEnvelope>| {
         signed.as_ref().map_or(0, |signed| signed.payload.len())
     };
-    match &filing.record {
+    match &record.record {
         Some(call_record::Record::Read(read)) => signed(&read.evidence) + read.audit.len(),
         Some(call_record::Record::Failed(refusal)) => refusal.audit.len(),
-        Some(call_record::Record::Proposal(filed)) => {
-            signed(&filed.proposal) + signed(&filed.evidence) + filed.audit.len()
+        Some(call_record::Record::Proposal(submitted)) => {
+            signed(&submitted.proposal) + signed(&submitted.evidence) + submitted.audit.len()
         }
         None => 0,
     }

@@ -591,7 +591,7 @@ pub(crate) struct Holder {
 impl Drop for Holder {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // Its thread ends by itself; the dropping thread may belong to a runtime.
+            // Does not wait for the thread: a runtime must not be dropped by blocking inside another runtime.
             runtime.shutdown_background();
         }
     }

@@ -120,7 +120,7 @@ async fn connection_with_replaced_statements_is_not_reused() {
     assert_eq!(db.text(FEE), "0");
 }
 
-/// Effects of one table owner's code on the session of a read reach no later read.
+/// Code of one table's owner that runs during a read does not affect later reads on the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_during_a_read_cannot_change_later_reads() {
     for code in [

@@ -1,6 +1,7 @@
 //! Behaviors of receipts and of the receipt table.
 
 use crate::transaction::RecordError;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::ids::ProposalId;
 use synapsor_source::StoredReceipt;
 
@@ -91,12 +92,10 @@ pub(crate) async fn a_missing_table_is_reported(db: Db) {
     db.execute("DROP TABLE synapsor_writeback_receipts");
     let problems = db.writer().receipt_problems().await.unwrap();
     assert_eq!(problems.len(), 1);
-    let cure = problems[0].split_once('\n').unwrap().1.to_owned();
+    assert_eq!(problems[0].code, ErrorCode::ReceiptTableMissing);
+    let cure = problems[0].fix.clone().unwrap();
     db.execute(&cure);
-    assert_eq!(
-        db.writer().receipt_problems().await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(db.writer().receipt_problems().await.unwrap(), Vec::new());
 }
 
 pub(crate) async fn every_bad_table_is_reported(db: Db) {
@@ -121,12 +120,6 @@ pub(crate) async fn an_altered_receipt_is_not_recorded(db: Db) {
 
 pub(crate) async fn a_good_table_has_no_problems(db: Db) {
     db.set_up(Fixture::Invoices);
-    assert_eq!(
-        db.writer().receipt_problems().await.unwrap(),
-        Vec::<String>::new()
-    );
-    assert_eq!(
-        db.reader().receipt_problems().await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(db.writer().receipt_problems().await.unwrap(), Vec::new());
+    assert_eq!(db.reader().receipt_problems().await.unwrap(), Vec::new());
 }

@@ -395,10 +395,7 @@ fn sample_is_created_once_and_is_writable() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let url = format!("sqlite://{}", path.display());
     let engine = SqliteEngine::new(&url, RECEIPT_TABLE, EngineLimits::default()).unwrap();
-    assert_eq!(
-        runtime.block_on(engine.receipt_problems()).unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(runtime.block_on(engine.receipt_problems()).unwrap(), Vec::new());
 }
 
 /// Opens the database of a URL behind one credential.

@@ -115,19 +115,10 @@ async fn receipt_table(
 ) -> Result<(), EngineError> {
     let (schema, table) = (pool.connector.receipt_schema()?, pool.connector.receipt_table());
     let problems = receipts::problems(held.session(), &pool.connector, shapes).await?;
-    let is_missing = problems.iter().any(|problem| problem.contains("does not exist"));
-    for problem in problems {
-        let code = if is_missing {
-            ErrorCode::ReceiptTableMissing
-        } else {
-            ErrorCode::ReceiptTableUnfit
-        };
-        let (text, fix) = match problem.split_once(":\n") {
-            Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
-            None => (problem, None),
-        };
-        report.add(FindingSeverity::Error, code, text, fix);
-    }
+    let is_missing = problems
+        .iter()
+        .any(|problem| problem.code == ErrorCode::ReceiptTableMissing);
+    report.findings.extend(problems);
     if is_missing {
         return Ok(());
     }

@@ -67,7 +67,7 @@ impl HeldLock {
 /// Rows inserted, updated and deleted in one table.
 pub(super) type RowCounts = [i64; 3];
 
-/// See above.
+/// Everything that the checks read in one statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CheckFacts {
     pub(super) stamp: Stamp,

@@ -95,19 +95,10 @@ async fn receipts(
 ) -> Result<(), EngineError> {
     let (schema, table) = (receipt_schema(&engine.receipts), engine.receipts.table.clone());
     let problems = inspect::receipt_problems(lease, &engine.receipts).await?;
-    let code = if problems.iter().any(|p| p.contains("does not exist")) {
-        ErrorCode::ReceiptTableMissing
-    } else {
-        ErrorCode::ReceiptTableUnfit
-    };
-    let is_missing = code == ErrorCode::ReceiptTableMissing;
-    for problem in problems {
-        let (text, fix) = match problem.split_once(":\n") {
-            Some((text, fix)) => (text.to_owned(), Some(fix.to_owned())),
-            None => (problem, None),
-        };
-        report.add(FindingSeverity::Error, code, text, fix);
-    }
+    let is_missing = problems
+        .iter()
+        .any(|problem| problem.code == ErrorCode::ReceiptTableMissing);
+    report.findings.extend(problems);
     check_account(lease, report, schema).await?;
     if is_missing {
         return Ok(());

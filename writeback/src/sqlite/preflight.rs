@@ -13,18 +13,7 @@ pub(super) async fn check(
     writing: &Writing,
     targets: &[PreflightTarget],
 ) -> Result<Vec<Finding>, EngineError> {
-    let mut findings: Vec<Finding> = writing
-        .engine
-        .receipt_problems()
-        .await?
-        .into_iter()
-        .map(|text| Finding {
-            severity: FindingSeverity::Error,
-            code: ErrorCode::ReceiptTableUnfit,
-            text,
-            fix: None,
-        })
-        .collect();
+    let mut findings = writing.engine.receipt_problems().await?;
     for target in targets {
         let shape = writing.engine.table_schema(&target.schema, &target.table).await?;
         findings.extend(misfit(target, &shape, |_| true));

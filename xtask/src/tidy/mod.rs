@@ -1,5 +1,5 @@
-//! `tidy`: checks the language of the tree: banned words, duplicate type names, module docs, error codes as text, and
-//! references.
+//! `tidy`: checks the language of the tree: banned words, duplicate type names, module docs, error codes as text,
+//! lengths of test names, and references.
 //!
 //! Violations per file are kept in a baseline that may only shrink, so that a rule can be added before the
 //! whole tree follows it.
@@ -8,6 +8,7 @@ mod baseline;
 mod codes;
 mod links;
 mod source;
+mod test_names;
 #[cfg(test)]
 mod tests;
 mod types;
@@ -77,6 +78,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         allowed += banned.check_source(source, &mut found);
         found.extend(types::missing_module_doc(source));
         found.extend(codes::as_text(source));
+        found.extend(test_names::too_long(source));
     }
     for path in files.iter().filter(|path| is_text(path)) {
         let text = std::fs::read_to_string(root.join(path))?;

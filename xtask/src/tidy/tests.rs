@@ -6,7 +6,7 @@ use std::path::Path;
 use super::baseline::Baseline;
 use super::source::Source;
 use super::words::Banned;
-use super::{Violation, codes, links, types};
+use super::{Violation, codes, links, test_names, types};
 
 fn source(path: &str, text: &str) -> Source {
     Source::parse(Path::new(path), text.to_owned()).unwrap()
@@ -133,4 +133,17 @@ fn error_code_as_text_is_found_outside_tests_and_the_list() {
     assert_eq!(lines("ledger/src/x.rs"), [3]);
     assert_eq!(lines("codes/src/list.rs"), Vec::<usize>::new());
     assert_eq!(lines("ledger/src/tests/x.rs"), Vec::<usize>::new());
+}
+
+#[test]
+fn names_of_tests_have_a_maximum_length() {
+    let (fits, long) = ("a".repeat(60), "a".repeat(61));
+    let text = format!(
+        "#[test]\nfn {fits}() {{}}\n#[tokio::test(flavor = \"x\")]\nasync fn {long}() {{}}\nfn {long}() {{}}\n"
+    );
+    let found = test_names::too_long(&source("cli/src/x.rs", &text));
+    assert_eq!(
+        found.iter().map(|violation| violation.line).collect::<Vec<_>>(),
+        [4]
+    );
 }

@@ -43,41 +43,44 @@ struct DemoProcesses {
     agent: McpClient,
 }
 
-/// Facts for `--json`, collected during the demo.
-type Facts = Map<String, Json>;
+/// Facts for `--json`, collected during the demo, and whether every step had the expected result.
+struct Facts {
+    members: Map<String, Json>,
+    is_ok: bool,
+}
+
+impl Facts {
+    fn insert(&mut self, name: &str, fact: Json) {
+        self.members.insert(name.to_owned(), fact);
+    }
+
+    /// Adds the result of a step, which has to be `wanted`.
+    fn expect<T: PartialEq>(&mut self, name: &str, (found, wanted): (T, T), fact: Json) {
+        self.is_ok &= found == wanted;
+        self.insert(name, fact);
+    }
+}
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     let begin = Instant::now();
     let workspace = DemoWorkspace::build(context, args.keep).await?;
     let printer = DemoPrinter::new(args.quick, context.global.json);
     let mut facts = run_processes(&workspace, &printer).await?;
-    let ok = all_steps_passed(&facts);
-    facts.insert("ok".to_owned(), json!(ok));
+    let ok = facts.is_ok;
+    facts.insert("ok", json!(ok));
     facts.insert(
-        "duration_ms".to_owned(),
+        "duration_ms",
         json!(u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX)),
     );
     if args.keep {
-        facts.insert("dir".to_owned(), json!(workspace.dir().to_string_lossy()));
+        facts.insert("dir", json!(workspace.dir().to_string_lossy()));
     }
     if context.global.json {
-        output::json(&facts)?;
+        output::json(&facts.members)?;
     } else {
         printer.end(ok, begin.elapsed(), args.keep.then(|| workspace.enter()))?;
     }
     Ok(if ok { Exit::Ok } else { Exit::Failure })
-}
-
-/// Whether every step had the expected result.
-fn all_steps_passed(facts: &Facts) -> bool {
-    let is = |key: &str, wanted: Json| facts.get(key) == Some(&wanted);
-    is("proposal_state", json!("applied"))
-        && is("source_changed_before_approval", json!(false))
-        && is("apply_status", json!("applied"))
-        && is("retry_status", json!("already_applied"))
-        && is("stale_status", json!("conflict"))
-        && is("stale_changed_source", json!(false))
-        && is("ledger_verified", json!(true))
 }
 
 async fn run_processes(workspace: &DemoWorkspace, printer: &DemoPrinter) -> Result<Facts, ExitError> {
@@ -121,7 +124,10 @@ async fn run_steps(
     context: &Context,
     printer: &DemoPrinter,
 ) -> Result<Facts, ExitError> {
-    let mut facts = Facts::new();
+    let mut facts = Facts {
+        members: Map::new(),
+        is_ok: true,
+    };
     list_tools(processes, printer).await?;
     let before = read_invoice(processes, printer).await?;
     let (first, second) = propose_twice(processes, printer, &before, &mut facts).await?;
@@ -216,11 +222,11 @@ async fn propose_twice(
     printer.explain(
         "The reader read the row, built the change and signed it; the ledger stores it with its evidence.",
     )?;
-    facts.insert("proposal_id".to_owned(), json!(first_id));
-    facts.insert("evidence_id".to_owned(), json!(first.evidence_id()));
-    facts.insert("diff".to_owned(), json!(first.diff()));
-    facts.insert("source_changed_before_approval".to_owned(), json!(changed));
-    facts.insert("stale_proposal_id".to_owned(), json!(second_id));
+    facts.insert("proposal_id", json!(first_id));
+    facts.insert("evidence_id", json!(first.evidence_id()));
+    facts.insert("diff", json!(first.diff()));
+    facts.expect("source_changed_before_approval", (changed, false), json!(changed));
+    facts.insert("stale_proposal_id", json!(second_id));
     Ok((first_id, second_id))
 }
 
@@ -256,7 +262,7 @@ fn show_credentials(
         .iter()
         .map(|(name, pid, environment)| json!({"name": name, "pid": pid, "environment": environment}))
         .collect();
-    facts.insert("processes".to_owned(), Json::Array(processes));
+    facts.insert("processes", Json::Array(processes));
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
+use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::review::ReviewDocument;
 
 use super::printer::DemoPrinter;
@@ -34,7 +35,7 @@ impl OperatorSteps<'_> {
         for id in ids {
             let view = workflows::fetch_proposal_by_reference(session, id).await?;
             let digest = view.attested.digest();
-            let is_first = !facts.contains_key("approval");
+            let is_first = !facts.members.contains_key("approval");
             if is_first {
                 for line in ReviewDocument::of(view.attested.proposal(), digest).text.lines() {
                     self.printer.quote(line)?;
@@ -45,7 +46,7 @@ impl OperatorSteps<'_> {
             let code = digest.short_code();
             if is_first {
                 self.show_approval(&approved, &code)?;
-                facts.insert("approval".to_owned(), approval_facts(&approved, &code));
+                facts.insert("approval", approval_facts(&approved, &code));
             } else {
                 self.printer
                     .fact("second proposal", &format!("approved too, short code {code}"))?;
@@ -78,16 +79,28 @@ impl OperatorSteps<'_> {
         )?;
         let applied = self.apply(session, id).await?;
         self.show_outcome("apply", &applied)?;
-        facts.insert("apply_status".to_owned(), json!(applied.status.as_str()));
-        facts.insert("receipt".to_owned(), receipt_facts(&applied));
+        facts.expect(
+            "apply_status",
+            (applied.status, Status::Applied),
+            json!(applied.status.as_str()),
+        );
+        facts.insert("receipt", receipt_facts(&applied));
         self.printer.explain("The receipt was written in the same transaction as the row. Effect and receipt exist together or not at all.")?;
 
         self.printer.step("The same order again changes nothing")?;
         let retried = self.apply(session, id).await?;
         self.show_outcome("retry", &retried)?;
-        facts.insert("retry_status".to_owned(), json!(retried.status.as_str()));
+        facts.expect(
+            "retry_status",
+            (retried.status, Status::AlreadyApplied),
+            json!(retried.status.as_str()),
+        );
         let state = workflows::fetch_proposal_by_reference(session, id).await?.state;
-        facts.insert("proposal_state".to_owned(), json!(state.as_str()));
+        facts.expect(
+            "proposal_state",
+            (state, ProposalState::Applied),
+            json!(state.as_str()),
+        );
         Ok(())
     }
 
@@ -114,8 +127,12 @@ impl OperatorSteps<'_> {
                 "nothing (read again and compared)"
             },
         )?;
-        facts.insert("stale_status".to_owned(), json!(stale.status.as_str()));
-        facts.insert("stale_changed_source".to_owned(), json!(changed));
+        facts.expect(
+            "stale_status",
+            (stale.status, Status::Conflict),
+            json!(stale.status.as_str()),
+        );
+        facts.expect("stale_changed_source", (changed, false), json!(changed));
         self.printer.explain("The writer compares version and before-image under lock: an approval is valid only for the row as it was read.")
     }
 
@@ -146,8 +163,8 @@ impl OperatorSteps<'_> {
             "ledger",
             &format!("{} events, {verdict}", checked.checkpoint.size),
         )?;
-        facts.insert("ledger_verified".to_owned(), json!(ok));
-        facts.insert("ledger_events".to_owned(), json!(checked.checkpoint.size));
+        facts.expect("ledger_verified", (ok, true), json!(ok));
+        facts.insert("ledger_events", json!(checked.checkpoint.size));
         self.printer.explain(
             "Reader, writer and CLI each pin a checkpoint, so they detect a truncated or rewritten log.",
         )

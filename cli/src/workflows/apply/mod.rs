@@ -110,7 +110,7 @@ pub(crate) async fn apply(
     let order_digest = Digest::of(ObjectKind::ApplyOrder, &envelope.payload);
     // The order is submitted even without a writer, because one may start before its deadline.
     let writer = session.ensure_writer(context).await;
-    let filed = LedgerClient::of(session).request_apply(&envelope).await?;
+    let submitted = LedgerClient::of(session).request_apply(&envelope).await?;
     let follow = OutcomeWatcher {
         trust: session.trust(),
         view,
@@ -118,12 +118,12 @@ pub(crate) async fn apply(
         started: false,
         doubt: None,
     };
-    let wait = if writer.is_err() && !filed.writer_present {
+    let wait = if writer.is_err() && !submitted.writer_present {
         Duration::ZERO
     } else {
         wait
     };
-    let mut outcome = follow.until(session, context, filed.seq, wait).await?;
+    let mut outcome = follow.until(session, context, submitted.seq, wait).await?;
     outcome.order_digest = Some(order_digest);
     outcome.order_valid_until = Some(valid_until);
     if outcome.status == Status::NoWriter {
@@ -298,11 +298,14 @@ impl OutcomeWatcher<'_> {
                         "receipt digest differs from the writer's report",
                     ));
                 }
+                // The receipt names the order under which it was committed: an attempt that lost
+                // the response to its COMMIT finds its own receipt, and the reconciler can report before the attempt.
+                let is_earlier = receipt.receipt.order_digest != Some(self.order_digest);
                 let ours = report.order_digest == Some(self.order_digest);
-                return Ok(Some(if ours {
+                return Ok(Some(if ours && report.result != AttemptResult::AlreadyApplied {
                     by_report(&report, Some(receipt))
                 } else {
-                    by_receipt(receipt, true)
+                    by_receipt(receipt, is_earlier)
                 }));
             }
             _ => {}
@@ -360,9 +363,7 @@ fn withdrawn(withdrawal: &Withdrawal) -> ApplyOutcome {
 fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOutcome {
     let status = match &report.result {
         AttemptResult::Applied => Status::Applied,
-        AttemptResult::AlreadyApplied => receipt
-            .as_ref()
-            .map_or(Status::AlreadyApplied, |r| by_receipt(r.clone(), true).status),
+        AttemptResult::AlreadyApplied => Status::AlreadyApplied,
         AttemptResult::Conflict(_) => Status::Conflict,
         AttemptResult::Failed(_) => Status::Failed,
         AttemptResult::Rejected
@@ -385,11 +386,11 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOut
     }
 }
 
-/// Result from a receipt; `before` when it does not come from this order.
-fn by_receipt(signed: SignedReceipt, before: bool) -> ApplyOutcome {
+/// Result from a receipt; `is_earlier` if it was committed under another order.
+fn by_receipt(signed: SignedReceipt, is_earlier: bool) -> ApplyOutcome {
     let receipt = &signed.receipt;
     let status = match receipt.outcome {
-        ReceiptOutcome::Applied if before => Status::AlreadyApplied,
+        ReceiptOutcome::Applied if is_earlier => Status::AlreadyApplied,
         ReceiptOutcome::Applied => Status::Applied,
         ReceiptOutcome::Conflict => Status::Conflict,
         ReceiptOutcome::Failed => Status::Failed,
@@ -402,7 +403,11 @@ fn by_receipt(signed: SignedReceipt, before: bool) -> ApplyOutcome {
         Status::AlreadyApplied => status.as_str().to_owned(),
         _ => AttemptResult::of_receipt(receipt).to_string(),
     };
-    let mut message = format!("the proposal had already ended at {}", receipt.created_at);
+    let mut message = if is_earlier {
+        format!("the proposal had already ended at {}", receipt.created_at)
+    } else {
+        format!("the proposal ended at {}", receipt.created_at)
+    };
     if let Some(violated) = &receipt.constraint {
         message.push_str(&format!(": the {violated} rejected the change"));
     }

@@ -160,11 +160,34 @@ fn rejects_receipt_of_other_proposal_or_report() {
 #[test]
 fn earlier_receipt_yields_already_applied() {
     let view = view(&trust("dev"));
-    let other = report(&view, order(2), AttemptResult::Applied);
-    assert_eq!(
-        outcome(&settled(&other, &receipt(&view, ReceiptOutcome::Applied), WRITER)),
-        Ok(Some(Status::AlreadyApplied))
-    );
+    let earlier = Receipt {
+        order_digest: Some(order(2)),
+        ..receipt(&view, ReceiptOutcome::Applied)
+    };
+    for answers in [order(1), order(2)] {
+        let found = report(&view, answers, AttemptResult::AlreadyApplied);
+        assert_eq!(
+            outcome(&settled(&found, &earlier, WRITER)),
+            Ok(Some(Status::AlreadyApplied))
+        );
+    }
+}
+
+#[test]
+fn receipt_of_this_order_is_applied_in_every_report() {
+    let view = view(&trust("dev"));
+    let receipt = receipt(&view, ReceiptOutcome::Applied);
+    let found_again = report(&view, order(1), AttemptResult::AlreadyApplied);
+    let reconciled = AttemptReport {
+        order_digest: None,
+        ..found_again.clone()
+    };
+    for reported in [found_again, reconciled] {
+        assert_eq!(
+            outcome(&settled(&reported, &receipt, WRITER)),
+            Ok(Some(Status::Applied))
+        );
+    }
 }
 
 fn taken_back(principal: &str, seed: u8) -> Result<Option<(Status, String)>, Exit> {

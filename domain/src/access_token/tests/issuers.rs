@@ -550,7 +550,7 @@ mod key_sets {
     }
 
     #[test]
-    fn doubled_kid_leaves_every_key_usable() {
+    fn keys_with_a_duplicate_kid_stay_usable() {
         let (one, two, other) = (Key::ed(), Key::ed(), Key::ec());
         let set = json!({"keys": [one.jwk("k"), one.jwk("k"), two.jwk("k"), other.jwk("k"), one.jwk("j")]});
         for key in [&one, &two, &other] {

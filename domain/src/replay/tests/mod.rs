@@ -58,7 +58,7 @@ fn valid_bundle_verifies_and_renders_full_replay() {
 }
 
 #[test]
-fn writeback_stays_valid_after_decision_expiry_and_key_retirement() {
+fn writeback_stays_valid_after_expiry_and_key_retirement() {
     let mut trust = trust();
     trust.readers[0].retired = true;
     trust.writers[0].retired = true;

@@ -37,7 +37,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
             traced.local,
             traced.beyond.len(),
             if traced.is_isolated {
-                "only a loopback was there"
+                "only a loopback interface exists"
             } else {
                 "the machine's own network was there"
             },

@@ -51,13 +51,6 @@ pub struct Difference {
     pub fix: String,
 }
 
-impl Difference {
-    /// Returns text and fix as doctor and status print them.
-    pub fn lines(&self) -> String {
-        format!("{}:\n{}", self.text, self.fix)
-    }
-}
-
 /// The receipt table as found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReceiptForm {

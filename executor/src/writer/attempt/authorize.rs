@@ -185,7 +185,7 @@ pub(crate) fn with_facts<T>(
         fit: &fit,
         continues: &continues,
         frozen: writer.switches.is_frozen(),
-        denied_here: writer.switches.is_rejected(&attested.proposal().id),
+        is_rejected_here: writer.switches.is_rejected(&attested.proposal().id),
         knows_switch: &|digest| writer.switches.knows(digest),
     })
 }

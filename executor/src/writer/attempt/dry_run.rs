@@ -148,15 +148,15 @@ async fn dry_run(
         }
     };
     let controls = DryRunControls::new(&writer.switches);
-    let rehearsed = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
-    let message = match rehearsed.refused {
+    let result = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
+    let message = match result.refused {
         Some(RefusedBy::EffectLost(lost)) => return Ok(DryRunEnd::EffectLost(lost)),
-        Some(_) | None if rehearsed.after.is_none() => "nothing would be written",
+        Some(_) | None if result.after.is_none() => "nothing would be written",
         Some(_) | None => "1 row would change; everything was rolled back",
     };
     Ok(DryRunEnd::Preview(DryRun {
-        verdict: rehearsed.verdict,
+        verdict: result.verdict,
         message: message.to_owned(),
-        after: rehearsed.after,
+        after: result.after,
     }))
 }

@@ -18,7 +18,7 @@ use synapsor_domain::log::{Checkpoint, ProvenEntry};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{AttemptResult, ReceiptDiscrepancy, Unauthorized};
 use synapsor_writeback::crash_point::{CrashPoint, hit};
-use synapsor_writeback::{EndPermit, LeaseTerms, UnprovenReceipt, WritePermit};
+use synapsor_writeback::{EndPermit, LeaseRef, UnprovenReceipt, WritePermit};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use dry_run::{DryRuns, preview};
@@ -38,7 +38,7 @@ use crate::writer::retry::{BackoffClass, RetryBudget};
 use crate::writer::stops::reject;
 
 /// Renewals per lease period.
-const HEARTBEATS_PER_LEASE: u32 = 3;
+const RENEWALS_PER_LEASE: u32 = 3;
 
 /// Reason of an attempt that could not reach its source.
 const SOURCE_AWAY: ErrorCode = ErrorCode::RetryableDatabaseUnavailable;
@@ -92,9 +92,9 @@ impl AttemptRun<'_> {
     async fn keep_lease(&self) {
         let (writer, lease) = (self.writer, &self.job.lease);
         loop {
-            tokio::time::sleep(lease.ttl / HEARTBEATS_PER_LEASE).await;
+            tokio::time::sleep(lease.ttl / RENEWALS_PER_LEASE).await;
             let asked_at = Instant::now();
-            let answer = writer.ledger.heartbeat(lease).await;
+            let answer = writer.ledger.renew_lease(lease).await;
             if answer.is_ok() {
                 *self.leased_until.lock().unwrap_or_else(PoisonError::into_inner) = asked_at + lease.ttl;
             }
@@ -103,7 +103,7 @@ impl AttemptRun<'_> {
                 Ok(Some(rejection)) => keep_rejection(writer, self.job, &rejection).await,
                 // Losing the lease is safe: the receipt key decides. A transaction in progress continues.
                 Err(refusal) => {
-                    tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "heartbeat failed");
+                    tracing::warn!(proposal = %lease.proposal_id, code = %refusal.code, "lease not renewed");
                 }
             }
         }
@@ -126,7 +126,7 @@ impl AttemptRun<'_> {
             if !self.source_answers(&budget).await {
                 return self.release_job(&budget, number, SOURCE_AWAY).await;
             }
-            let in_doubt = job.unfinished || budget.is_in_doubt();
+            let in_doubt = job.has_open_attempt || budget.is_in_doubt();
             let round = self.round(&checkpoint, &mut number, in_doubt, view).await;
             let (code, pace) = match self.with_orders(round).await {
                 // A report would record an end for an attempt whose outcome is unknown: only the receipt shows
@@ -223,7 +223,7 @@ impl AttemptRun<'_> {
             tracing::error!(proposal = %job.lease.proposal_id, "commit outcome still unknown");
             return;
         }
-        if job.unfinished {
+        if job.has_open_attempt {
             return report_doubt(writer, job, number).await;
         }
         let message = match code {
@@ -279,7 +279,7 @@ impl AttemptRun<'_> {
                 if let Err(step) = start_attempt(writer, &job.lease, number).await {
                     return step;
                 }
-                let lease = LeaseTerms {
+                let lease = LeaseRef {
                     fence: job.lease.fence,
                     attempt: *number,
                 };
@@ -396,7 +396,7 @@ async fn end_proposal(
         Ok(ending) => ending,
         Err(refusal) => return AttemptStep::Report(refused(&refusal)),
     };
-    let lease = LeaseTerms {
+    let lease = LeaseRef {
         fence: job.lease.fence,
         attempt,
     };

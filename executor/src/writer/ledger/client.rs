@@ -59,7 +59,7 @@ pub(crate) struct LeasedJob {
     pub(crate) source: String,
     pub(crate) tenant: String,
     /// An earlier attempt was announced and has no end on file.
-    pub(crate) unfinished: bool,
+    pub(crate) has_open_attempt: bool,
     /// Freezes and lifts that the ledger sent with it.
     pub(crate) switches: Vec<DsseEnvelope>,
     /// The newest receipt of its source.
@@ -68,7 +68,7 @@ pub(crate) struct LeasedJob {
 
 /// Stops of a lease stream, still untrusted like the ledger that sent them.
 #[derive(Debug, Clone)]
-pub(crate) struct ReportedSwitches {
+pub(crate) struct ReportedStops {
     /// Freezes and lifts.
     pub(crate) switches: Vec<DsseEnvelope>,
     /// Proposals with the decisions that reject them.
@@ -78,7 +78,7 @@ pub(crate) struct ReportedSwitches {
 /// One message of a lease stream.
 #[derive(Debug, Clone)]
 pub(crate) struct LeaseMessage {
-    pub(crate) stops: ReportedSwitches,
+    pub(crate) stops: ReportedStops,
     pub(crate) job: Option<LeasedJob>,
 }
 
@@ -234,7 +234,7 @@ impl WritebackClient {
     }
 
     /// Renews a lease; returns a rejection that arrived meanwhile.
-    pub(crate) async fn heartbeat(&self, lease: &Lease) -> Result<Option<DsseEnvelope>, PublicError> {
+    pub(crate) async fn renew_lease(&self, lease: &Lease) -> Result<Option<DsseEnvelope>, PublicError> {
         let request = wire::RenewLeaseRequest {
             proposal_id: lease.proposal_id.to_string(),
             lease_token: lease.token.clone(),
@@ -315,7 +315,7 @@ impl WritebackClient {
     /// Returns announced attempts without an end on file that no lease holds.
     ///
     /// One page, newest first, of the proposals that changed before an event, and the start of the next page.
-    pub(crate) async fn unfinished(
+    pub(crate) async fn open_attempts(
         &self,
         source_ids: Vec<String>,
         before: Option<u64>,
@@ -372,7 +372,7 @@ impl TryFrom<wire::LeaseJobsResponse> for LeaseMessage {
             ))
         });
         Ok(Self {
-            stops: ReportedSwitches {
+            stops: ReportedStops {
                 switches: envelopes(answer.switches)?,
                 rejections: rejections.collect::<Result<_, PublicError>>()?,
             },
@@ -412,7 +412,7 @@ impl TryFrom<wire::Job> for LeasedJob {
                 .map(ConsistencyProof::try_from)
                 .collect::<Result<_, _>>()?,
             lease,
-            unfinished: job.has_open_attempt,
+            has_open_attempt: job.has_open_attempt,
             switches: envelopes(job.switches)?,
             newest_receipt: job.newest_receipt.map(DsseEnvelope::try_from).transpose()?,
         })

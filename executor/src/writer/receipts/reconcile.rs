@@ -62,10 +62,10 @@ struct Source {
 
 impl Source {
     async fn compare(&mut self, writer: &Writer) {
-        if let Err(refusal) = unfinished(writer, &self.name).await {
+        if let Err(refusal) = resolve_open_attempts(writer, &self.name).await {
             tracing::warn!(
                 source = self.name, code = %refusal.code,
-                "unfinished attempts not resolved: {}", refusal.public
+                "open attempts not resolved: {}", refusal.public
             );
         }
         // Open receipts are settled before the comparison.
@@ -84,11 +84,14 @@ impl Source {
 
 /// Resolves attempts of one source that the ledger has only the announcement of, newest first; one failure does
 /// not block the others.
-async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
+async fn resolve_open_attempts(writer: &Writer, source: &str) -> Result<(), PublicError> {
     let engine = writer.engine(source)?;
     let mut before = None;
     loop {
-        let (page, next) = writer.ledger.unfinished(vec![source.to_owned()], before).await?;
+        let (page, next) = writer
+            .ledger
+            .open_attempts(vec![source.to_owned()], before)
+            .await?;
         let (trust, _) = (writer.trust)()?;
         // A source that does not report its identity is unreachable; nothing of it can be resolved now.
         let Ok(identity) = engine.identity().await else {
@@ -111,7 +114,7 @@ async fn unfinished(writer: &Writer, source: &str) -> Result<(), PublicError> {
                 Err(refusal) => Err(refusal),
             };
             if let Err(refusal) = told {
-                tracing::warn!(proposal = %id, code = %refusal.code, "unfinished attempt not resolved: {}", refusal.public);
+                tracing::warn!(proposal = %id, code = %refusal.code, "open attempt not resolved: {}", refusal.public);
                 if is_transient(refusal.code) {
                     return Ok(());
                 }

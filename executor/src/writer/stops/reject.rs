@@ -13,7 +13,7 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::VerifiedProposal;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::writeback::{Ending, RejectEffect};
-use synapsor_writeback::{ApplyResult, EndPermit, LeaseTerms};
+use synapsor_writeback::{ApplyResult, EndPermit, LeaseRef};
 use tokio_util::sync::CancellationToken;
 
 use crate::writer::Writer;
@@ -94,7 +94,7 @@ pub(crate) async fn apply_sent(writer: &Writer, proposal: DsseEnvelope, decision
 async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelope, bool)>, PublicError> {
     let (id, digest) = (ending.proposal().id.clone(), ending.attested().digest());
     writer.engine(&ending.proposal().source.id)?;
-    let permit = EndPermit::new(ending, LeaseTerms { fence: 0, attempt: 0 });
+    let permit = EndPermit::new(ending, LeaseRef { fence: 0, attempt: 0 });
     let (receipt, envelope, is_new) = match writer.core.end(permit).await {
         ApplyResult::Receipt {
             receipt,

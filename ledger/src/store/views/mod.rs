@@ -20,7 +20,7 @@ use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
-use synapsor_domain::proposal::{Proposal, ProposalTransition as ProposalStep};
+use synapsor_domain::proposal::{Proposal, ProposalTransition};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::error::StoreError;
@@ -52,7 +52,7 @@ pub(crate) const TABLES: [(&str, &str); 16] = [
 /// A decoded body, so that the writing thread need not decode it again.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) enum ParsedBody<'a> {
-    /// Not decoded, or of a kind that is decoded here.
+    /// The body was not decoded, or its kind is decoded here.
     #[default]
     No,
     /// With the digest of the signed payload.
@@ -128,23 +128,26 @@ pub(crate) fn apply(
         EventKind::FreezeLifted => switches::lifted(conn, event, &envelope(event, body)?),
         EventKind::SwitchConfirmed => switches::confirmed(conn, event, &envelope(event, body)?),
         EventKind::ApplyRequested => reviews::ordered(conn, event, &envelope(event, body)?),
-        EventKind::ProposalExpired => proposals::step(conn, event, ProposalStep::Expire).map(|_| ()),
+        EventKind::ProposalExpired => proposals::step(conn, event, ProposalTransition::Expire).map(|_| ()),
         EventKind::ProposalWithdrawn => {
             let _: ContextTicket = envelope(event, body)?
                 .decode_unverified(ObjectKind::ContextTicket)
                 .map_err(|_| wrong_body(event))?;
-            proposals::step(conn, event, ProposalStep::Withdraw).map(|_| ())
+            proposals::step(conn, event, ProposalTransition::Withdraw).map(|_| ())
         }
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
         EventKind::WritebackReleased => writebacks::reported(
             conn,
             event,
             &envelope(event, body)?,
-            ProposalStep::ReturnToApproved,
+            ProposalTransition::ReturnToApproved,
         ),
-        EventKind::WritebackInDoubt => {
-            writebacks::reported(conn, event, &envelope(event, body)?, ProposalStep::MarkInDoubt)
-        }
+        EventKind::WritebackInDoubt => writebacks::reported(
+            conn,
+            event,
+            &envelope(event, body)?,
+            ProposalTransition::MarkInDoubt,
+        ),
         EventKind::WritebackApplied
         | EventKind::WritebackConflict
         | EventKind::WritebackFailed

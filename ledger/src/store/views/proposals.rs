@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::event::{EventRecord, RepeatBody};
-use synapsor_domain::proposal::{ProposalMode, ProposalState, ProposalTransition, transition};
+use synapsor_domain::proposal::{ProposalState, ProposalTransition, transition};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
@@ -17,10 +17,6 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposa
     if event.proposal_id.as_ref() != Some(&proposal.id) {
         return Err(wrong_body(event));
     }
-    let mode = match proposal.mode {
-        ProposalMode::Review => "review",
-        ProposalMode::Shadow => "shadow",
-    };
     conn.prepare_cached(
         "INSERT INTO proposals (proposal_id, created_seq, changed_seq, digest, content_digest, state, tenant, principal, \
          capability, source_id, table_name, object_id, short_code, mode, quorum, created_at, not_after) \
@@ -39,7 +35,7 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposa
         format!("{}.{}", proposal.target.schema, proposal.target.table),
         proposal.target.object_id().unwrap_or_default(),
         digest.short_code(),
-        mode,
+        proposal.mode.as_str(),
         proposal.approval.quorum,
         proposal.created_at.as_unix_millis(),
         proposal.not_after.as_unix_millis(),

@@ -6,18 +6,18 @@ use synapsor_domain::approval::{ReceiptAction, ReceiptOrder};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord, ReceiptAlarmBody};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
-use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptRef};
+use synapsor_domain::writeback::{ReceiptDiscrepancy, ReceiptFinding, ReceiptIncidentKind, ReceiptRef};
 
 use super::super::error::StoreError;
-use super::super::receipts::{self, PLACES_PER_EVENT, UNPROVEN};
+use super::super::receipts::{self, PLACES_PER_EVENT};
 use super::super::row::to_sql;
 use super::{proposal_id, wrong_body};
 
 /// Incidents that an adopt order ends.
-const ADOPTABLE: [&str; 3] = [
-    ReceiptDiscrepancy::OrphanReceipt.as_str(),
-    ReceiptDiscrepancy::RowChangedInCommit.as_str(),
-    UNPROVEN,
+const ADOPTABLE: [ReceiptIncidentKind; 3] = [
+    ReceiptIncidentKind::OrphanReceipt,
+    ReceiptIncidentKind::RowChangedInCommit,
+    ReceiptIncidentKind::ReceiptUnproven,
 ];
 
 /// Records a receipt that was just settled: its source must hold it from now on.
@@ -50,7 +50,13 @@ pub(super) fn alarm(
     let source = source_of(conn, event, id)?;
     let named = named(event, body.presented_digest)?;
     let position = event.seq * PLACES_PER_EVENT;
-    receipts::insert_incident(conn, position, UNPROVEN, &source, (&named, None))
+    receipts::insert_incident(
+        conn,
+        position,
+        ReceiptIncidentKind::ReceiptUnproven,
+        &source,
+        (&named, None),
+    )
 }
 
 pub(super) fn found(
@@ -64,7 +70,7 @@ pub(super) fn found(
     if event.kind != kind_of_finding(finding.discrepancy) {
         return Err(wrong_body(event));
     }
-    let kind = finding.discrepancy.as_str();
+    let kind = ReceiptIncidentKind::of(finding.discrepancy);
     for fresh in receipts::fresh(conn, &finding)? {
         let position = event.seq * PLACES_PER_EVENT + fresh.index;
         let receipt = (fresh.named, fresh.receipt_seq);
@@ -119,7 +125,7 @@ pub(super) fn ordered(
 }
 
 fn given_up(conn: &Connection, event: &EventRecord, order: &ReceiptOrder) -> Result<(), StoreError> {
-    let lost = [ReceiptDiscrepancy::EffectLost.as_str()];
+    let lost = [ReceiptIncidentKind::EffectLost];
     for named in &order.receipts {
         if let Some(seq) = receipts::settled(conn, &order.source, named)? {
             conn.prepare_cached("UPDATE source_receipts SET is_given_up = 1 WHERE seq = ?1")?

@@ -19,9 +19,9 @@ pub(super) fn decided(
     let decision: Decision = envelope
         .decode_unverified(ObjectKind::Decision)
         .map_err(|_| wrong_body(event))?;
-    let (verdict, kind) = match decision.decision {
-        DecisionKind::Approve => ("approve", EventKind::ProposalApproved),
-        DecisionKind::Reject => ("deny", EventKind::ProposalRejected),
+    let kind = match decision.decision {
+        DecisionKind::Approve => EventKind::ProposalApproved,
+        DecisionKind::Reject => EventKind::ProposalRejected,
     };
     let id = proposal_id(event)?;
     if event.kind != kind || decision.proposal_id.as_str() != id {
@@ -34,7 +34,7 @@ pub(super) fn decided(
         Digest::of(ObjectKind::Decision, &envelope.payload).as_bytes(),
         id,
         to_sql(event.seq),
-        verdict,
+        decision.decision.as_str(),
         decision.approver.person,
         decision.expires_at.as_unix_millis(),
     ])?;

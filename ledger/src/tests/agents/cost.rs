@@ -65,7 +65,7 @@ async fn lookup_cost_is_equal_in_small_and_large_ledgers() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let draft = scene.draft(ANN, "0");
-    let id = world.file(&draft).await;
+    let id = world.propose(&draft).await;
     let ticket = envelope(scene.signed(&[ANN, NORA]));
     let ticket = world
         .ledger
@@ -77,7 +77,7 @@ async fn lookup_cost_is_equal_in_small_and_large_ledgers() {
     for n in 0..MORE {
         // The number of open proposals per principal is limited.
         let who = format!("agent-{}", n / 40);
-        world.file(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
+        world.propose(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
     }
     let large = steps(world, &scope, &id, evidence);
     // A search that ends at the last entry of an index takes one step less than a search that ends before another
@@ -92,7 +92,7 @@ async fn foreign_id_takes_as_many_steps_as_an_unknown_one() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let foreign = scene.draft(NORA, "0");
-    let id = world.file(&foreign).await;
+    let id = world.propose(&foreign).await;
     let ticket = envelope(scene.signed(&[ANN]));
     let ticket = world
         .ledger
@@ -146,11 +146,11 @@ async fn watch_reads_new_events_only() {
         assert_eq!(agents::changes(&conn, range, &scope).unwrap().0.len(), 1);
         count.load(Ordering::Relaxed)
     };
-    world.file(&scene.draft(ANN, "0")).await;
+    world.propose(&scene.draft(ANN, "0")).await;
     let small = scan();
     for n in 0..MORE {
         let who = format!("agent-{}", n / 40);
-        world.file(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
+        world.propose(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
     }
     assert!(scan().abs_diff(small) <= 4, "{small} {}", scan());
 }

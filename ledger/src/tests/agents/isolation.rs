@@ -27,7 +27,7 @@ async fn foreign_and_missing_ids_get_byte_identical_responses() {
     let mut own = Vec::new();
     for who in [ANN, NORA] {
         let draft = scene.draft(who, "0");
-        let id = scene.world.file(&draft).await.to_string();
+        let id = scene.world.propose(&draft).await.to_string();
         own.push((who, id, draft.evidence.id.to_string()));
     }
     for (who, proposal, evidence) in &own {
@@ -73,7 +73,7 @@ async fn foreign_and_missing_ids_get_byte_identical_responses() {
 #[tokio::test]
 async fn tenant_reads_all_and_only_the_requester_withdraws() {
     let scene = Scene::new().await;
-    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let id = scene.world.propose(&scene.draft(ANN, "0")).await;
     let (mut gateway, ben) = (scene.gateway("g1"), scene.signed(&[BEN]));
     let read = gateway.proposal(&ben, id.as_str()).await.unwrap();
     assert!(!read.is_own);
@@ -97,7 +97,7 @@ async fn ticket_of_several_contexts_reads_each_context() {
     let mut gateway = scene.gateway("g1");
     let both = scene.signed(&[ANN, NORA]);
     for who in [ANN, NORA] {
-        let id = scene.world.file(&scene.draft(who, "0")).await;
+        let id = scene.world.propose(&scene.draft(who, "0")).await;
         let read = gateway.proposal(&both, id.as_str()).await.unwrap();
         assert!(read.is_own, "{who:?}");
     }
@@ -107,7 +107,7 @@ async fn ticket_of_several_contexts_reads_each_context() {
 async fn kind_excluded_by_the_ticket_appears_missing() {
     let scene = Scene::new().await;
     let draft = scene.draft(ANN, "0");
-    let id = scene.world.file(&draft).await;
+    let id = scene.world.propose(&draft).await;
     let mut gateway = scene.gateway("g1");
     let only = |kind| {
         let mut ticket = scene.ticket(&[ANN]);

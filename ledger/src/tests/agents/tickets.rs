@@ -17,7 +17,7 @@ use crate::test_kit::{NOBODY_KEY, WRITER_KEY, seal};
 async fn gateway_reads_its_tenants_records_with_a_ticket() {
     let scene = Scene::new().await;
     let draft = scene.draft(ANN, "0");
-    let id = scene.world.file(&draft).await;
+    let id = scene.world.propose(&draft).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let proposal = gateway.proposal(&ticket, id.as_str()).await.unwrap();
     assert_eq!(
@@ -57,7 +57,7 @@ async fn gateway_reads_its_tenants_records_with_a_ticket() {
 async fn columns_no_longer_visible_are_removed_from_old_records() {
     let scene = Scene::new().await;
     let draft = scene.draft(ANN, "0");
-    let id = scene.world.file(&draft).await;
+    let id = scene.world.propose(&draft).await;
     let mut gateway = scene.gateway("g1");
     let mut ticket = scene.ticket(&[ANN]);
     ticket
@@ -82,7 +82,7 @@ async fn columns_no_longer_visible_are_removed_from_old_records() {
 #[tokio::test]
 async fn every_bad_ticket_gets_the_same_error_from_every_method() {
     let scene = Scene::new().await;
-    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let id = scene.world.propose(&scene.draft(ANN, "0")).await;
     let id = id.as_str();
     let good = scene.ticket(&[ANN]);
     let altered = |change: fn(&mut synapsor_domain::context_ticket::ContextTicket)| {
@@ -144,7 +144,7 @@ async fn every_bad_ticket_gets_the_same_error_from_every_method() {
 #[tokio::test]
 async fn rejects_ticket_of_another_gateway_and_expired_ticket() {
     let scene = Scene::new().await;
-    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let id = scene.world.propose(&scene.draft(ANN, "0")).await;
     let ticket = scene.signed(&[ANN]);
     let stolen = scene.gateway("g2").proposal(&ticket, id.as_str()).await;
     assert_eq!(code(stolen), ErrorCode::TicketRefused);
@@ -165,7 +165,7 @@ async fn rejects_ticket_of_another_gateway_and_expired_ticket() {
 #[tokio::test]
 async fn rejects_tickets_of_a_retired_reader_key() {
     let scene = Scene::new().await;
-    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let id = scene.world.propose(&scene.draft(ANN, "0")).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     assert!(gateway.proposal(&ticket, id.as_str()).await.is_ok());
     let mut trust: serde_json::Value = serde_json::from_str(&crate::test_kit::trust_file(false)).unwrap();
@@ -180,7 +180,7 @@ async fn rejects_tickets_of_a_retired_reader_key() {
 #[tokio::test]
 async fn other_roles_are_denied_before_ticket_verification() {
     let scene = Scene::new().await;
-    let id = scene.world.file(&scene.draft(ANN, "0")).await;
+    let id = scene.world.propose(&scene.draft(ANN, "0")).await;
     for (role, instance) in [
         (Role::Reader, Some("r1")),
         (Role::Writer, Some("w1")),

@@ -102,7 +102,7 @@ async fn apply(world: &TestLedger, draft: &Draft, result: AttemptResult) {
 async fn every_change_after_the_first_message_arrives_once_in_order() {
     let scene = Scene::new().await;
     let world = &scene.world;
-    world.file(&scene.draft(ANN, "before")).await;
+    world.propose(&scene.draft(ANN, "before")).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let mut stream = gateway.watch(&ticket, None).await.unwrap();
     let start = position(&mut stream).await;
@@ -110,13 +110,13 @@ async fn every_change_after_the_first_message_arrives_once_in_order() {
     // No client reads meanwhile: the watch reports each intermediate state, not only the last one.
     apply(world, &scene.draft(ANN, "0"), AttemptResult::Applied).await;
     let rejected = scene.draft(ANN, "1");
-    world.file(&rejected).await;
+    world.propose(&rejected).await;
     decide(world, &rejected, DecisionKind::Reject).await;
-    let withdrawn = world.file(&scene.draft(ANN, "2")).await;
+    let withdrawn = world.propose(&scene.draft(ANN, "2")).await;
     gateway.withdraw(&ticket, withdrawn.as_str()).await.unwrap();
     let mut expiring = scene.draft(ANN, "3");
     expiring.proposal.not_after = world.now() + Span::seconds(1);
-    world.file(&with_evidence(expiring)).await;
+    world.propose(&with_evidence(expiring)).await;
     world.clock.advance_ms(1_000);
     world.ledger.sweep().await.unwrap();
     let expected = [
@@ -153,7 +153,7 @@ async fn first_of_two_approvals_is_not_an_approval() {
     position(&mut stream).await;
     let mut draft = scene.draft(ANN, "0");
     draft.proposal.approval.quorum = 2;
-    world.file(&draft).await;
+    world.propose(&draft).await;
     decide(world, &draft, DecisionKind::Approve).await;
     decide(world, &draft, DecisionKind::Reject).await;
     assert_eq!(
@@ -171,10 +171,10 @@ async fn watch_reports_its_tenants_and_marks_own_proposals() {
     let mut nora = gateway.watch(&scene.signed(&[NORA]), None).await.unwrap();
     position(&mut ann).await;
     position(&mut nora).await;
-    world.file(&scene.draft(NORA, "0")).await;
-    world.file(&scene.draft(BEN, "1")).await;
-    let own = world.file(&scene.draft(ANN, "2")).await;
-    let last = world.file(&scene.draft(NORA, "3")).await;
+    world.propose(&scene.draft(NORA, "0")).await;
+    world.propose(&scene.draft(BEN, "1")).await;
+    let own = world.propose(&scene.draft(ANN, "2")).await;
+    let last = world.propose(&scene.draft(NORA, "3")).await;
     let first = change(&mut ann).await;
     assert!(!first.is_own, "a colleague's");
     let second = change(&mut ann).await;
@@ -188,11 +188,11 @@ async fn watch_resumes_after_another_ended() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
-    world.file(&scene.draft(ANN, "0")).await;
+    world.propose(&scene.draft(ANN, "0")).await;
     let mut stream = gateway.watch(&ticket, None).await.unwrap();
     let seen = position(&mut stream).await;
     drop(stream);
-    let missed = world.file(&scene.draft(ANN, "1")).await;
+    let missed = world.propose(&scene.draft(ANN, "1")).await;
     let mut stream = gateway.watch(&ticket, Some(seen)).await.unwrap();
     assert_eq!(position(&mut stream).await, seen);
     assert_eq!(change(&mut stream).await.proposal_id, missed.as_str());
@@ -206,17 +206,17 @@ async fn more_changes_than_one_query_returns_all_arrive() {
     let scene = Scene::new().await;
     let world = &scene.world;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
-    world.file(&scene.draft(NORA, "start")).await;
+    world.propose(&scene.draft(NORA, "start")).await;
     let start = world.ledger.store.head().borrow().size - 1;
-    let mut filed = Vec::new();
+    let mut submitted = Vec::new();
     for n in 0..210 {
         let who = format!("agent-{}", n / 40);
         let draft = scene.draft((ANN.0, &who), &n.to_string());
-        filed.push(world.file(&draft).await.to_string());
+        submitted.push(world.propose(&draft).await.to_string());
     }
     let mut stream = gateway.watch(&ticket, Some(start)).await.unwrap();
     assert_eq!(position(&mut stream).await, start);
-    for id in filed {
+    for id in submitted {
         assert_eq!(change(&mut stream).await.proposal_id, id);
     }
 }
@@ -228,11 +228,11 @@ async fn watch_ends_with_its_ticket_and_returns_its_position() {
     let mut gateway = scene.gateway("g1");
     let mut stream = gateway.watch(&scene.signed(&[ANN]), None).await.unwrap();
     position(&mut stream).await;
-    world.file(&scene.draft(ANN, "0")).await;
+    world.propose(&scene.draft(ANN, "0")).await;
     let seen = change(&mut stream).await.seq;
     world.clock.advance_ms(5 * 60_000);
     // The next notification arrives after the ticket expired, and the watch no longer reports it.
-    let missed = world.file(&scene.draft(ANN, "1")).await;
+    let missed = world.propose(&scene.draft(ANN, "1")).await;
     let reported = position(&mut stream).await;
     assert!(reported >= seen);
     assert_eq!(next(&mut stream).await, None);

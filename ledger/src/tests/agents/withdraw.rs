@@ -68,7 +68,7 @@ async fn events_of(world: &TestLedger, kind: EventKind) -> usize {
 async fn withdrawal_event_carries_the_ticket_and_counts_once() {
     let scene = Scene::new().await;
     let world = &scene.world;
-    let id = world.file(&scene.draft(ANN, "0")).await;
+    let id = world.propose(&scene.draft(ANN, "0")).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let request = random::hex_id(16);
     for _ in 0..2 {
@@ -114,8 +114,8 @@ async fn request_id_names_one_request() {
     let scene = Scene::new().await;
     let mut gateway = scene.gateway("g1");
     let ticket = scene.signed(&[ANN]);
-    let one = scene.world.file(&scene.draft(ANN, "0")).await;
-    let two = scene.world.file(&scene.draft(ANN, "1")).await;
+    let one = scene.world.propose(&scene.draft(ANN, "0")).await;
+    let two = scene.world.propose(&scene.draft(ANN, "1")).await;
     let request = random::hex_id(16);
     gateway
         .withdraw_as(&ticket, one.as_str(), &request)
@@ -135,7 +135,7 @@ async fn withdrawn_proposal_rejects_approval_order_and_rejection() {
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let ticket = scene.signed(&[ANN]);
     let draft = scene.draft(ANN, "0");
-    let id = world.file(&draft).await;
+    let id = world.propose(&draft).await;
     gateway.withdraw(&ticket, id.as_str()).await.unwrap();
     assert_eq!(
         approve(world, &draft).await,
@@ -156,7 +156,7 @@ async fn withdrawn_proposal_rejects_approval_order_and_rejection() {
     );
     // The other sequence: approved first, then withdrawn, then ordered.
     let draft = scene.draft(ANN, "1");
-    let id = world.file(&draft).await;
+    let id = world.propose(&draft).await;
     let decision = world.decision(&draft, DecisionKind::Approve);
     let signed = seal(ObjectKind::Decision, &decision, ANN_KEY);
     let digest = signed.digest(ObjectKind::Decision).unwrap();
@@ -184,7 +184,7 @@ async fn concurrent_approval_never_outlives_a_withdrawal() {
     let ticket = scene.signed(&[ANN]);
     for n in 0..20 {
         let draft = scene.draft(ANN, &n.to_string());
-        let id = world.file(&draft).await;
+        let id = world.propose(&draft).await;
         let mut gateway = scene.gateway("g1");
         let (taken, approved) = tokio::join!(gateway.withdraw(&ticket, id.as_str()), approve(world, &draft));
         assert_eq!(taken.unwrap(), withdrawn());
@@ -318,7 +318,7 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let draft = scene.draft(ANN, "0");
-    let id = world.file(&draft).await;
+    let id = world.propose(&draft).await;
     let deny = seal(
         ObjectKind::Decision,
         &world.decision(&draft, DecisionKind::Reject),
@@ -338,7 +338,7 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
     );
     let mut draft = scene.draft(ANN, "1");
     draft.proposal.not_after = world.now() + Span::minutes(1);
-    let id = world.file(&with_evidence(draft)).await;
+    let id = world.propose(&with_evidence(draft)).await;
     world.clock.advance_ms(60_000);
     assert_eq!(
         gateway
@@ -353,8 +353,8 @@ async fn withdrawal_keeps_states_set_by_decision_or_expiry() {
 async fn rejects_withdrawal_under_a_read_only_ticket() {
     let scene = Scene::new().await;
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
-    let own = world.file(&scene.draft(ANN, "0")).await;
-    let other = world.file(&scene.draft(BEN, "1")).await;
+    let own = world.propose(&scene.draft(ANN, "0")).await;
+    let other = world.propose(&scene.draft(BEN, "1")).await;
     let mut reads = scene.ticket(&[ANN]);
     reads.may_withdraw = false;
     let reads = sign(&reads);
@@ -378,9 +378,9 @@ async fn withdrawal_frees_quota_and_allows_the_same_change_again() {
     let (world, mut gateway) = (&scene.world, scene.gateway("g1"));
     let ticket = scene.signed(&[ANN]);
     let draft = scene.draft(ANN, "0");
-    let first = world.file(&draft).await;
+    let first = world.propose(&draft).await;
     gateway.withdraw(&ticket, first.as_str()).await.unwrap();
-    let second = world.file(&scene.draft(ANN, "0")).await;
+    let second = world.propose(&scene.draft(ANN, "0")).await;
     assert_ne!(first, second, "a withdrawn proposal is no longer open");
     let open = world
         .ledger
@@ -395,7 +395,7 @@ async fn shadow_proposal_can_be_withdrawn() {
     let scene = Scene::new().await;
     let mut draft = scene.draft(ANN, "0");
     draft.proposal.mode = ProposalMode::Shadow;
-    let id = scene.world.file(&draft).await;
+    let id = scene.world.propose(&draft).await;
     let (mut gateway, ticket) = (scene.gateway("g1"), scene.signed(&[ANN]));
     let before = gateway.proposal(&ticket, id.as_str()).await.unwrap();
     assert_eq!(super::word(before.state), "shadow_proposal_created");

@@ -199,7 +199,7 @@ impl Scene {
         let found = read.await.unwrap();
         found
             .into_iter()
-            .map(|incident| (incident.kind, incident.proposal_id))
+            .map(|incident| (incident.kind.as_str().to_owned(), incident.proposal_id))
             .collect()
     }
 

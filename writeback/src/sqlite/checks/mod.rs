@@ -94,8 +94,10 @@ pub(super) fn receipt_table(session: &SqliteTxConn) -> Result<(), CheckError> {
     match receipts::problems(&session.connection, &session.receipt_table)?.first() {
         // The doctor prints the statements that create a valid one.
         Some(problem) => {
-            let problem = problem.lines().next().unwrap_or_default();
-            let text = format!("{problem}; `writeback doctor --check-db` prints the statements that fix it");
+            let text = format!(
+                "{}; `writeback doctor --check-db` prints the statements that fix it",
+                problem.text
+            );
             Err(violation(ViolationKind::ReceiptTable, text))
         }
         None => Ok(()),

@@ -21,7 +21,7 @@ use crate::trust::Trust;
 
 /// Verification results for one presented object, by one trust file at one time.
 #[derive(Debug, Default)]
-pub(crate) struct Verdicts {
+pub(crate) struct SignatureChecks {
     /// The proposal that it names.
     pub(crate) proposal: Option<Proposal>,
     decision: Option<Result<VerifiedDecision, ApprovalRefusal>>,
@@ -30,7 +30,7 @@ pub(crate) struct Verdicts {
     on_file: HashMap<Digest, Result<VerifiedDecision, ApprovalRefusal>>,
 }
 
-impl Verdicts {
+impl SignatureChecks {
     /// Verifies a decision or an order, and the recorded decisions that count with it.
     pub(crate) fn of(
         reader: &ReadTransaction<'_>,
@@ -52,10 +52,10 @@ impl Verdicts {
             proposal: &proposal,
             proposal_digest: row.digest,
         };
-        let mut verdicts = Self::default();
+        let mut checks = Self::default();
         match kind {
-            ObjectKind::ApplyOrder => verdicts.order = Some(verify_order(signed, &verification)),
-            _ => verdicts.decision = Some(verify_decision(signed, &verification)),
+            ObjectKind::ApplyOrder => checks.order = Some(verify_order(signed, &verification)),
+            _ => checks.decision = Some(verify_decision(signed, &verification)),
         }
         let on_file = records::decisions(conn, &row.id)?;
         let continued = log::continued(conn, trust.file.retirements())?;
@@ -67,10 +67,10 @@ impl Verdicts {
                 continues: &continues,
             };
             let verdict = verify_decision_at(&envelope, &verification, &position);
-            verdicts.on_file.insert(decision.digest, verdict);
+            checks.on_file.insert(decision.digest, verdict);
         }
-        verdicts.proposal = Some(proposal);
-        Ok(verdicts)
+        checks.proposal = Some(proposal);
+        Ok(checks)
     }
 
     /// Returns the result for the presented decision.
