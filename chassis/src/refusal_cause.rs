@@ -79,9 +79,9 @@ fn path(run_file: &Path, pid: u32) -> PathBuf {
     run_file::beside(run_file, pid, CAUSES)
 }
 
-/// Removes the files of processes that ended without removing theirs.
+/// Removes the files of processes that ended without removing theirs, whatever the names of their run files.
 fn remove_of_ended(run_file: &Path) {
-    for (path, pid) in run_file::all_beside(run_file, CAUSES) {
+    for (path, pid) in run_file::all_in(run_file.parent(), CAUSES) {
         if !run_file::is_process(pid) {
             let _ = std::fs::remove_file(path);
         }
@@ -163,14 +163,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let run_file = folder.path().join(RUN_FILE);
         let (own, ended) = (std::process::id(), u32::MAX / 2);
-        for pid in [own, ended] {
-            CauseFile::new(path(&run_file, pid))
+        let other = folder.path().join("gateway-1.json");
+        for (run_file, pid) in [(&run_file, own), (&run_file, ended), (&other, ended)] {
+            CauseFile::new(path(run_file, pid))
                 .add(cause("qa_1", "text"))
                 .unwrap();
         }
         remove_of_ended(&run_file);
         assert!(newest(&run_file, own, None).is_some());
         assert_eq!(newest(&run_file, ended, None), None);
+        assert_eq!(newest(&other, ended, None), None);
     }
 
     #[test]

@@ -88,15 +88,12 @@ pub(crate) fn beside(run_file: &Path, pid: u32, ending: &str) -> PathBuf {
     run_file.with_file_name(name)
 }
 
-/// Returns the files with such a name, each with its process id.
-pub(crate) fn all_beside(run_file: &Path, ending: &str) -> Vec<(PathBuf, u32)> {
-    let name = run_file.file_name().unwrap_or_default().to_string_lossy();
-    let entries = run_file
-        .parent()
-        .and_then(|directory| std::fs::read_dir(directory).ok());
-    let pid_of = |found: &str| -> Option<u32> {
-        let rest = found.strip_prefix(&*name)?.strip_prefix('.')?;
-        rest.strip_suffix(ending)?.strip_suffix('.')?.parse().ok()
+/// Returns the files of a directory that have such a name, each with its process id.
+pub(crate) fn all_in(directory: Option<&Path>, ending: &str) -> Vec<(PathBuf, u32)> {
+    let entries = directory.and_then(|directory| std::fs::read_dir(directory).ok());
+    let pid_of = |name: &str| -> Option<u32> {
+        let (_, pid) = name.strip_suffix(ending)?.strip_suffix('.')?.rsplit_once('.')?;
+        pid.parse().ok()
     };
     let entries = entries.into_iter().flatten().flatten();
     entries
@@ -119,7 +116,7 @@ pub(crate) fn leave_error(run_file: &Path, error: &ExitError) {
 
 /// Removes errors that no parent took, so that restarts without a supervisor do not collect files.
 fn remove_old_errors(run_file: &Path) {
-    for (path, _) in all_beside(run_file, FAILED) {
+    for (path, _) in all_in(run_file.parent(), FAILED) {
         let written = std::fs::metadata(&path).and_then(|found| found.modified());
         let age = written.ok().and_then(|written| written.elapsed().ok());
         if age.is_some_and(|age| age > ERROR_KEPT) {

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use synapsor_codes::{ErrorCode, SafeCode};
 
-use crate::contract::{Capability, ConflictGuard, ExecutorRef, KeyColumn, ProposalSpec, VersionAdvance};
+use crate::contract::{
+    Capability, ConflictGuard, EngineKind, ExecutorRef, KeyColumn, ProposalSpec, VersionAdvance,
+};
 use crate::error::PublicError;
 use crate::foreign_code::{Acknowledged, Unacknowledged};
 use crate::guard;
@@ -313,7 +315,7 @@ fn row_guard(spec: &ProposalSpec, row: &[ColumnValue], shape: &TableSchema) -> R
         kind: GuardKind::VersionColumn,
         version: Some(ColumnValue::new(column, value.clone())),
         declared_type: Some(declared.declared_type.clone()),
-        strength: Some(guard::guard_strength(&shape.engine, declared, value)?),
+        strength: Some(guard::guard_strength(shape.engine, declared, value)?),
         advance: *advance,
     })
 }
@@ -342,7 +344,9 @@ fn advance(guard: &RowGuard, shape: &TableSchema, fit: &Fit<'_>) -> Result<Optio
         let is_time = match version.value.kind() {
             ValueKind::Ts | ValueKind::Tstz => true,
             // SQLite has no time type and stores times as text.
-            ValueKind::Text => shape.engine == "sqlite" && guard::text_fraction(&version.value).is_some(),
+            ValueKind::Text => {
+                shape.engine == EngineKind::Sqlite && guard::text_fraction(&version.value).is_some()
+            }
             _ => false,
         };
         return if is_time {

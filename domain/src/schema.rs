@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use crate::canonical;
+use crate::contract::EngineKind;
 use crate::digest::Digest;
 use crate::foreign_code::{ForeignCode, ForeignCodeKind};
 use crate::signing::ObjectKind;
@@ -15,8 +16,7 @@ use crate::signing::ObjectKind;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TableSchema {
-    /// `postgres`, `mysql` or `sqlite`.
-    pub engine: String,
+    pub engine: EngineKind,
     pub schema: String,
     pub table: String,
     pub columns: Vec<TableColumn>,

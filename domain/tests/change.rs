@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::change::{ChangePlan, changes_nothing, plan};
-use synapsor_domain::contract::{Capability, Contract};
+use synapsor_domain::contract::{Capability, Contract, EngineKind};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
@@ -60,7 +60,7 @@ fn column(name: &str, declared: &str) -> TableColumn {
 
 fn shape() -> TableSchema {
     TableSchema {
-        engine: "sqlite".to_owned(),
+        engine: EngineKind::Sqlite,
         schema: "main".to_owned(),
         table: "invoices".to_owned(),
         columns: vec![

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::change::{ChangePlan, plan};
-use synapsor_domain::contract::{Capability, Contract, VersionAdvance};
+use synapsor_domain::contract::{Capability, Contract, EngineKind, VersionAdvance};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::guard::{NotAdvanced, check_advanced, guard_strength, reads_back};
@@ -33,7 +33,7 @@ const CONTRACT: &str = r#"{
 
 /// A table with one version column of this type and value, under a contract with this guard.
 struct Case {
-    engine: &'static str,
+    engine: EngineKind,
     guard: &'static str,
     declared: &'static str,
     version: Value,
@@ -55,7 +55,7 @@ impl Case {
         let mut version = column(name, self.declared);
         version.generated = name == "xmin";
         TableSchema {
-            engine: engine.to_owned(),
+            engine,
             schema: "app".to_owned(),
             table: "invoices".to_owned(),
             columns: vec![
@@ -137,7 +137,7 @@ impl Case {
 
 fn case(guard: &'static str, declared: &'static str, version: Value) -> Case {
     Case {
-        engine: "postgres",
+        engine: EngineKind::Postgres,
         guard,
         declared,
         version,
@@ -185,37 +185,62 @@ fn ts(text: &str) -> Value {
 fn guard_strength_follows_the_column_type() {
     use GuardStrength::{Medium, Strong, Weak};
     for (engine, declared, value, strength) in [
-        ("postgres", "bigint", Value::int(7), Strong),
+        (EngineKind::Postgres, "bigint", Value::int(7), Strong),
         (
-            "postgres",
+            EngineKind::Postgres,
             "numeric(19,0)",
             Value::exact(ValueKind::Dec, "7"),
             Strong,
         ),
         (
-            "postgres",
+            EngineKind::Postgres,
             "timestamp with time zone",
             Value::exact(ValueKind::Tstz, "x"),
             Medium,
         ),
-        ("postgres", "timestamp(6) without time zone", ts("x"), Medium),
-        ("postgres", "timestamp(3) without time zone", ts("x"), Weak),
-        ("mysql", "datetime(6)", ts("x"), Medium),
-        ("mysql", "datetime(5)", ts("x"), Weak),
-        ("mysql", "timestamp", ts("x"), Weak),
         (
-            "sqlite",
+            EngineKind::Postgres,
+            "timestamp(6) without time zone",
+            ts("x"),
+            Medium,
+        ),
+        (
+            EngineKind::Postgres,
+            "timestamp(3) without time zone",
+            ts("x"),
+            Weak,
+        ),
+        (EngineKind::Mysql, "datetime(6)", ts("x"), Medium),
+        (EngineKind::Mysql, "datetime(5)", ts("x"), Weak),
+        (EngineKind::Mysql, "timestamp", ts("x"), Weak),
+        (
+            EngineKind::Sqlite,
             "TEXT",
             Value::text("2026-01-02 03:04:05.123456"),
             Medium,
         ),
-        ("sqlite", "TEXT", Value::text("2026-01-02T03:04:05.123"), Weak),
-        ("sqlite", "TEXT", Value::text("2026-01-02 03:04:05"), Weak),
-        ("sqlite", "TEXT", Value::text("rev-2026-01-02"), Medium),
-        ("mysql", "varchar(40)", Value::text("é"), Medium),
-        ("postgres", "uuid", Value::exact(ValueKind::Uuid, "x"), Medium),
         (
-            "postgres",
+            EngineKind::Sqlite,
+            "TEXT",
+            Value::text("2026-01-02T03:04:05.123"),
+            Weak,
+        ),
+        (
+            EngineKind::Sqlite,
+            "TEXT",
+            Value::text("2026-01-02 03:04:05"),
+            Weak,
+        ),
+        (EngineKind::Sqlite, "TEXT", Value::text("rev-2026-01-02"), Medium),
+        (EngineKind::Mysql, "varchar(40)", Value::text("é"), Medium),
+        (
+            EngineKind::Postgres,
+            "uuid",
+            Value::exact(ValueKind::Uuid, "x"),
+            Medium,
+        ),
+        (
+            EngineKind::Postgres,
             "date",
             Value::exact(ValueKind::Date, "2026-01-02"),
             Weak,
@@ -241,7 +266,7 @@ fn rejects_inexact_type_as_version_column() {
     let mut over = column("version", "stamp");
     over.base_type = Some("timestamp(0) without time zone".to_owned());
     assert_eq!(
-        guard_strength("postgres", &over, &ts("x")),
+        guard_strength(EngineKind::Postgres, &over, &ts("x")),
         Ok(GuardStrength::Weak)
     );
 }
@@ -318,7 +343,7 @@ fn clock_advances_only_timestamp_columns() {
         );
     }
     let mut in_sqlite = case(NOW, "TEXT", Value::text("2026-01-02 03:04:05.123"));
-    in_sqlite.engine = "sqlite";
+    in_sqlite.engine = EngineKind::Sqlite;
     assert!(in_sqlite.plan().is_ok());
     in_sqlite.version = Value::text("rev 1");
     assert_eq!(in_sqlite.refusal(), ErrorCode::ConflictGuardUnfit);

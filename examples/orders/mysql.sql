@@ -24,7 +24,7 @@ INSERT INTO orders VALUES
   ('SO-2001', 'sued', 'Toni Huber', 'placed', 'Ringstrasse 30', 'Ulm', '89073', 62.10, 'pays on account', '2026-03-02 11:05:30', 1);
 
 -- What `synapsor-runner writeback migration --config mysql.runner.json` prints.
-CREATE TABLE `shop`.`synapsor_writeback_receipts` (
+CREATE TABLE IF NOT EXISTS `shop`.`synapsor_writeback_receipts` (
   proposal_id VARCHAR(64) NOT NULL PRIMARY KEY,
   proposal_digest VARCHAR(128) NOT NULL,
   outcome VARCHAR(64) NOT NULL,

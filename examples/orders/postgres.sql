@@ -24,7 +24,7 @@ INSERT INTO shop.orders VALUES
 
 -- What `synapsor-runner writeback migration --config postgres.runner.json` prints.
 CREATE SCHEMA IF NOT EXISTS "synapsor";
-CREATE TABLE "synapsor"."synapsor_writeback_receipts" (
+CREATE TABLE IF NOT EXISTS "synapsor"."synapsor_writeback_receipts" (
   proposal_id text COLLATE "C" NOT NULL PRIMARY KEY,
   proposal_digest text COLLATE "C" NOT NULL,
   outcome text COLLATE "C" NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE "synapsor"."synapsor_writeback_receipts" (
   executor_key text COLLATE "C" NOT NULL,
   executor_sig text COLLATE "C" NOT NULL
 );
-CREATE INDEX ON "synapsor"."synapsor_writeback_receipts" (created_at, proposal_id);
+CREATE INDEX IF NOT EXISTS "synapsor_writeback_receipts_created_at_proposal_id_idx" ON "synapsor"."synapsor_writeback_receipts" (created_at, proposal_id);
 
 -- Two roles without passwords: give each its own with \password, or let it come in as your site does it.
 CREATE ROLE orders_reader LOGIN;

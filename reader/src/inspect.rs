@@ -35,7 +35,7 @@ pub async fn inspect(
     if let Some(name) = scope.table {
         catalog.tables.retain(|table| table.shape.table == name);
     }
-    Ok(inspection(engine.kind(), catalog, now).with_suggestions())
+    Ok(inspection(engine.kind().as_str(), catalog, now).with_suggestions())
 }
 
 fn inspection(engine: &str, catalog: SchemaCatalog, now: Timestamp) -> Inspection {

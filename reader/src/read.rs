@@ -92,7 +92,7 @@ pub(crate) async fn find(
         shape,
         source: SourceRef {
             id: capability.source.clone(),
-            engine: engine.kind().to_owned(),
+            engine: engine.kind().as_str().to_owned(),
             fingerprint,
         },
     })

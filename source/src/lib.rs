@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::{TableColumn, TableSchema};
@@ -74,7 +75,7 @@ pub const SHAPE_AGE_MAX: Duration = Duration::from_secs(2);
 #[async_trait]
 pub trait Engine: Send + Sync + fmt::Debug {
     /// `postgres`, `mysql` or `sqlite`.
-    fn kind(&self) -> &'static str;
+    fn kind(&self) -> EngineKind;
 
     /// Product and version of the server: `PostgreSQL 15.18`, `MariaDB 10.11.19`.
     async fn product(&self) -> Result<String, EngineError>;

@@ -2,7 +2,7 @@
 //! reader's tables, columns and rights. Changes nothing.
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::{Contract, ExecutorRef, ProposalSpec};
+use synapsor_domain::contract::{Contract, EngineKind, ExecutorRef, ProposalSpec};
 use synapsor_domain::database_identity::UnreadablePart;
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
 use synapsor_domain::schema::TableSchema;
@@ -109,7 +109,7 @@ async fn finished(
             findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
             PreflightReport {
                 source_id: source.to_owned(),
-                engine: engine.kind().to_owned(),
+                engine: engine.kind().as_str().to_owned(),
                 product,
                 database_identity: identity,
                 unavailable: None,
@@ -143,7 +143,7 @@ fn weak_identity(part: UnreadablePart) -> PreflightFinding {
 /// Returns the report of a source whose preflight failed, with the cause as its finding.
 fn failed(engine: &dyn Engine, source: &str, error: &EngineError) -> PreflightReport {
     let explained = explain(error);
-    let mut report = PreflightReport::unavailable(source, engine.kind(), error.reason());
+    let mut report = PreflightReport::unavailable(source, engine.kind().as_str(), error.reason());
     if !explained.is_away {
         // The database answered.
         report.unavailable = None;
@@ -208,7 +208,7 @@ async fn check_excess_privileges(
     engine: &dyn Engine,
     target: &PreflightTarget,
 ) -> Result<Option<PreflightFinding>, EngineError> {
-    if engine.kind() == "sqlite" {
+    if engine.kind() == EngineKind::Sqlite {
         return Ok(None);
     }
     let catalog = engine.catalog(Some(&target.schema)).await?;

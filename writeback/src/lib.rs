@@ -41,6 +41,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use synapsor_chassis::clock::Clock;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
@@ -143,7 +144,7 @@ impl WriteCore {
     /// # Errors
     /// As [`SeenFiles::check`]; a database that does not answer is not checked.
     pub async fn check_source(&self, source: &str) -> Result<(), PublicError> {
-        let is_file = |database: &&Database| database.reading().kind() == "sqlite";
+        let is_file = |database: &&Database| database.reading().kind() == EngineKind::Sqlite;
         let Some(database) = self.database(source).filter(is_file) else {
             return Ok(());
         };

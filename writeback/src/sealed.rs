@@ -14,7 +14,7 @@
 //!     let locked = core.begin(permit).await?.lock().await?;
 //!     let Checked::Matching(row) = locked.check().await? else { unreachable!() };
 //!     let Wrote::Updated(updated) = row.update(controls).await? else { unreachable!() };
-//!     Step::Continue(updated.decide().record().await?.look().await?.commit().await)
+//!     Step::Continue(updated.decide().record().await?.check().await?.commit().await)
 //! }
 //! ```
 //!
@@ -111,7 +111,7 @@
 //! ```compile_fail,E0599
 //! # use synapsor_writeback::commit::Recorded;
 //! # use synapsor_writeback::WritePermit;
-//! async fn before_the_look(recorded: Recorded<'_, WritePermit>) {
+//! async fn before_the_check(recorded: Recorded<'_, WritePermit>) {
 //!     let _ = recorded.commit().await;
 //! }
 //! ```

@@ -16,6 +16,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
+    args.call.input.require()?;
     let called = smoke::make(&args.call, context, |capability| capability.proposal().is_some()).await?;
     if context.global.json {
         smoke::print_json(&called)?;

@@ -9,6 +9,7 @@ use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
+use synapsor_domain::json;
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, change_lines};
 use synapsor_domain::value::Value;
@@ -27,6 +28,9 @@ pub(crate) enum Command {
     )]
     Call(ToolCallArgs),
 }
+
+/// Maximum nesting of the arguments in a file; a tool's own limit is lower.
+const INPUT_DEPTH_MAX: usize = 32;
 
 /// Tool and arguments of a call. Shared by `propose`.
 #[derive(Debug, clap::Args)]
@@ -144,6 +148,21 @@ fn pick(
 }
 
 impl Input {
+    /// Requires that the arguments are given, or asked for as a sample.
+    ///
+    /// # Errors
+    /// `INPUT_REQUIRED`.
+    pub(super) fn require(&self) -> Result<(), ExitError> {
+        if self.sample || self.input.is_some() || self.input_object.is_some() {
+            return Ok(());
+        }
+        Err(ExitError::new(
+            ErrorCode::InputRequired,
+            "the arguments of the proposal are missing",
+        )
+        .with_fix("pass --input FILE (`-` for stdin), or --sample for generated arguments"))
+    }
+
     fn read(&self, capability: Option<&Capability>) -> Result<Map<String, Json>, ExitError> {
         let bytes = match (&self.input, &self.input_object) {
             (Some(path), _) if path.as_os_str() == "-" => read_stdin()?,
@@ -154,15 +173,18 @@ impl Input {
             }
             (None, None) => return Ok(capability.map(sample).unwrap_or_default()),
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let text = format!(
-                "input is not a single JSON object (line {}, column {})",
-                error.line(),
-                error.column()
-            );
+        let invalid = |text: String| {
             ExitError::new(ErrorCode::InputInvalid, text)
-                .with_fix("pass an object such as {\"invoice_id\": \"INV-1\"}")
-        })
+                .with_fix("pass one object with each argument once, such as {\"invoice_id\": \"INV-1\"}")
+        };
+        json::read(&bytes, INPUT_DEPTH_MAX).map_err(|error| {
+            let (line, column) = (error.line, error.column);
+            invalid(format!(
+                "input is not valid JSON: {} (line {line}, column {column})",
+                error.reason
+            ))
+        })?;
+        serde_json::from_slice(&bytes).map_err(|_| invalid("input is not a single JSON object".to_owned()))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Lexical classes of names, and names that are rejected everywhere.
 
 /// Message for a column name that is not an identifier.
-pub(super) const NAME_A_COLUMN: &str = "Name a column: a letter or `_` first, then letters, digits and `_`.";
+pub(super) const NAME_A_COLUMN: &str =
+    "Name a column: an ASCII letter or `_` first, then ASCII letters, digits and `_`.";
 
 /// A letter or `_`, then letters, digits and `_`: schemas, tables, columns, sources.
 pub fn is_identifier(text: &str) -> bool {

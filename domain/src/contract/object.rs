@@ -128,7 +128,7 @@ impl<'a> ObjectReader<'a> {
         match self.get(key) {
             Some(JsonNode::Text(text)) if is_identifier(text) => Some(text.clone()),
             _ => {
-                let rule = "a letter or `_` first, then letters, digits and `_`";
+                let rule = "an ASCII letter or `_` first, then ASCII letters, digits and `_`";
                 report.error(self.at(key), code, format!("Make `{key}` an identifier: {rule}."));
                 None
             }

@@ -1,5 +1,9 @@
 //! Sources: the engine and the names of the variables that hold the URLs. Never a URL.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::fields;
 use super::names::is_identifier;
 use super::object::{ObjectReader, member};
@@ -8,7 +12,8 @@ use crate::json::JsonNode;
 use synapsor_codes::ErrorCode;
 
 /// A database engine that a contract can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum EngineKind {
     Postgres,
     Mysql,
@@ -36,6 +41,12 @@ impl EngineKind {
             EngineKind::Mysql => "mysql",
             EngineKind::Sqlite => "sqlite",
         }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use synapsor_codes::ErrorCode;
 
+use crate::contract::EngineKind;
 use crate::contract::XMIN;
 use crate::error::PublicError;
 use crate::proposal::GuardStrength;
@@ -18,11 +19,11 @@ const JSON_HAS_MANY_FORMS: &str = "the same JSON can be written in many ways";
 /// # Errors
 /// `CONFLICT_GUARD_UNFIT` for a type whose values are not compared exactly, or that has too few of them.
 pub fn guard_strength(
-    engine: &str,
+    engine: EngineKind,
     column: &TableColumn,
     value: &Value,
 ) -> Result<GuardStrength, PublicError> {
-    if engine == "postgres" && column.name == XMIN {
+    if engine == EngineKind::Postgres && column.name == XMIN {
         return Ok(GuardStrength::Strong);
     }
     let declared = column.base_type.as_deref().unwrap_or(&column.declared_type);
@@ -59,11 +60,15 @@ const fn of_fraction(digits: usize) -> GuardStrength {
 }
 
 /// Returns the fractional second digits of a type: `datetime(6)`, `timestamp(3) with time zone`.
-fn declared_fraction(engine: &str, declared: &str) -> usize {
+fn declared_fraction(engine: EngineKind, declared: &str) -> usize {
     let written = declared
         .split_once('(')
         .and_then(|(_, rest)| rest.split_once(')')?.0.trim().parse().ok());
-    written.unwrap_or(if engine == "postgres" { FRACTION_DIGITS } else { 0 })
+    written.unwrap_or(if engine == EngineKind::Postgres {
+        FRACTION_DIGITS
+    } else {
+        0
+    })
 }
 
 /// Returns the fractional second digits of a time stored as text, for databases without a time type.

@@ -482,7 +482,7 @@ fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), Publ
             );
         }
     }
-    if proposal.source.engine != facts.shape.engine {
+    if proposal.source.engine != facts.shape.engine.as_str() {
         return Err(PublicError::new(
             ErrorCode::RefusedSource,
             "the writer's source has a different engine",

@@ -108,7 +108,7 @@ impl Database {
     /// An error of the product or the database.
     pub fn prepare_writeback(&self, targets: Vec<GrantTarget>) -> anyhow::Result<Roles> {
         let engine = self.engine().in_contract();
-        self.execute(&receipt_table_ddl(engine.as_str(), self.schema(), RECEIPT_TABLE)?)?;
+        self.execute(&receipt_table_ddl(engine, self.schema(), RECEIPT_TABLE)?)?;
         let (reader, read_url) = self.role("r")?;
         let (writer, write_url) = self.role("w")?;
         self.execute(&grants(&GrantPlan {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
@@ -331,7 +332,7 @@ fn describe(
             .collect(),
         foreign_keys: foreign_keys(&of("foreign")),
         shape: Arc::new(TableSchema {
-            engine: "mysql".to_owned(),
+            engine: EngineKind::Mysql,
             schema: schema.to_owned(),
             table: table.to_owned(),
             columns,

@@ -27,6 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::{TableColumn, TableSchema};
@@ -155,8 +156,8 @@ impl MysqlEngine {
 
 #[async_trait]
 impl Engine for MysqlEngine {
-    fn kind(&self) -> &'static str {
-        "mysql"
+    fn kind(&self) -> EngineKind {
+        EngineKind::Mysql
     }
 
     async fn product(&self) -> Result<String, EngineError> {

@@ -1,6 +1,7 @@
 //! Checks whether the receipt table and the identity table meet the protocol's requirements, and returns the
 //! statements that fix them.
 
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::writeback::{mysql_procedures_ddl, receipt_table_ddl};
 
 use super::connect::{Connector, Flavor, IDENTITY_TABLE};
@@ -19,7 +20,7 @@ pub async fn problems(
     shapes: &Shapes,
 ) -> Result<Vec<Finding>, MysqlStatementError> {
     let (schema, table) = (connector.receipt_schema()?, connector.receipt_table());
-    let ddl = receipt_table_ddl("mysql", &schema, table)
+    let ddl = receipt_table_ddl(EngineKind::Mysql, &schema, table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
     let server = session.server()?.clone();
     let mut problems = Vec::new();

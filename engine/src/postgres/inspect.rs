@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 use synapsor_source::Finding;
@@ -221,7 +222,7 @@ impl Described {
             columns.push(row_version());
         }
         TableSchema {
-            engine: "postgres".to_owned(),
+            engine: EngineKind::Postgres,
             schema: self.schema.clone(),
             table: self.table.clone(),
             columns,

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::{TableColumn, TableSchema};
@@ -140,8 +141,8 @@ impl PostgresEngine {
 
 #[async_trait]
 impl Engine for PostgresEngine {
-    fn kind(&self) -> &'static str {
-        "postgres"
+    fn kind(&self) -> EngineKind {
+        EngineKind::Postgres
     }
 
     async fn product(&self) -> Result<String, EngineError> {

@@ -214,7 +214,12 @@ mod tests {
     /// Creates a database with the migration and these statements of its owner.
     fn database(sql: &str) -> Connection {
         let connection = Connection::open_in_memory().unwrap();
-        let receipts = synapsor_domain::writeback::receipt_table_ddl("sqlite", "main", RECEIPTS).unwrap();
+        let receipts = synapsor_domain::writeback::receipt_table_ddl(
+            synapsor_domain::contract::EngineKind::Sqlite,
+            "main",
+            RECEIPTS,
+        )
+        .unwrap();
         let table = "CREATE TABLE invoices (id TEXT NOT NULL PRIMARY KEY, status TEXT, version INTEGER);";
         connection
             .execute_batch(&format!("{table} {receipts} {sql}"))

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension as _};
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::schema::{Definition, InboundForeignKey, TableColumn, TableSchema};
 
@@ -40,7 +41,7 @@ pub fn shape(connection: &Connection, schema: &str, table: &str) -> Result<Table
         traits.push("without_rowid".to_owned());
     }
     let mut shape = TableSchema {
-        engine: "sqlite".to_owned(),
+        engine: EngineKind::Sqlite,
         schema: SCHEMA.to_owned(),
         table: table.to_owned(),
         columns: columns(connection, table, &listed)?,

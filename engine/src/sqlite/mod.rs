@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::schema::{TableColumn, TableSchema};
@@ -102,8 +103,8 @@ impl SqliteEngine {
 
 #[async_trait]
 impl Engine for SqliteEngine {
-    fn kind(&self) -> &'static str {
-        "sqlite"
+    fn kind(&self) -> EngineKind {
+        EngineKind::Sqlite
     }
 
     async fn product(&self) -> Result<String, EngineError> {

@@ -2,6 +2,7 @@
 //! doctor, the status and the transaction use the same list.
 
 use rusqlite::Connection;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::writeback::receipt_table_ddl;
 
 use super::dialect::SCHEMA;
@@ -25,7 +26,7 @@ struct Stored {
 /// Lists the reasons why the receipt table is unusable, with the statements that create a valid one; empty if
 /// it is usable.
 pub fn problems(connection: &Connection, table: &str) -> Result<Vec<Finding>, EngineError> {
-    let ddl = receipt_table_ddl("sqlite", SCHEMA, table)
+    let ddl = receipt_table_ddl(EngineKind::Sqlite, SCHEMA, table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
     let stored = stored(connection, table)?;
     if stored.is_empty() {
@@ -115,7 +116,7 @@ struct Required {
 impl Required {
     fn of(table: &str, ddl: &str) -> Self {
         let tokens = normal(table, ddl);
-        let mut statements = tokens.split(|token| token.is_symbol(';')).map(without_schema);
+        let mut statements = tokens.split(|token| token.is_symbol(';')).map(as_stored);
         Self {
             table: statements.next().unwrap_or_default(),
             time_index: statements.next().unwrap_or_default(),
@@ -124,14 +125,20 @@ impl Required {
     }
 }
 
-/// SQLite stores a statement without the schema's name.
-fn without_schema(statement: &[Token]) -> Vec<Token> {
+/// SQLite stores a statement without `IF NOT EXISTS` and without the schema's name.
+fn as_stored(statement: &[Token]) -> Vec<Token> {
+    let condition = ["if", "not", "exists"].map(|word| Token::Word(word.to_owned()));
     let schema = Token::Name(SCHEMA.to_owned());
-    let at = statement.iter().position(|token| *token == schema);
-    match at {
-        Some(at) => [&statement[..at], &statement[at + 2..]].concat(),
-        None => statement.to_vec(),
-    }
+    let without = |tokens: &[Token], at: Option<usize>, count: usize| match at {
+        Some(at) => [&tokens[..at], &tokens[at + count..]].concat(),
+        None => tokens.to_vec(),
+    };
+    let found = statement
+        .windows(condition.len())
+        .position(|words| words == condition);
+    let statement = without(statement, found, condition.len());
+    let found = statement.iter().position(|token| *token == schema);
+    without(&statement, found, 2)
 }
 
 /// Normalizes tokens so that the names of table and index are equal with and without quotes.

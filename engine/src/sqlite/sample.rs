@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::writeback::{RECEIPT_TABLE, receipt_table_ddl};
 
 const TABLES: &str = "
@@ -46,8 +47,8 @@ pub fn create(path: &Path) -> Result<(), ExitError> {
 }
 
 fn fill(path: &Path) -> Result<(), ExitError> {
-    let receipts =
-        receipt_table_ddl("sqlite", "main", RECEIPT_TABLE).map_err(|r| ExitError::new(r.code, &r.public))?;
+    let receipts = receipt_table_ddl(EngineKind::Sqlite, "main", RECEIPT_TABLE)
+        .map_err(|r| ExitError::new(r.code, &r.public))?;
     let write = || -> rusqlite::Result<()> {
         let connection = Connection::open(path)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;

@@ -183,7 +183,7 @@ async fn source_status(source_id: &str, database: &Database) -> wire::SourceStat
     };
     wire::SourceStatus {
         source_id: source_id.to_owned(),
-        engine: engine.kind().to_owned(),
+        engine: engine.kind().as_str().to_owned(),
         database_identity: identity.unwrap_or_default(),
         problems,
         database_now_ms: database.now().await.map_or(0, Timestamp::as_unix_millis),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::contract::{SideEffectAck, SideEffectWrite};
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::schema::TableSchema;
@@ -95,7 +96,7 @@ impl Owned {
     /// Creates the tables again; the writer continues.
     fn reset(&self) {
         let name = self.database.schema();
-        let receipts = receipt_table_ddl("mysql", &name, RECEIPT_TABLE).unwrap();
+        let receipts = receipt_table_ddl(EngineKind::Mysql, &name, RECEIPT_TABLE).unwrap();
         owner(
             &self.database.url('o'),
             &format!(

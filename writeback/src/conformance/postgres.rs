@@ -195,7 +195,7 @@ impl PostgresDatabase {
     }
 
     fn invoices(&self, clauses: &str, more: &str) {
-        let receipts = receipt_table_ddl("postgres", "public", RECEIPT_TABLE).unwrap();
+        let receipts = receipt_table_ddl(EngineKind::Postgres, "public", RECEIPT_TABLE).unwrap();
         self.execute(&format!(
             "CREATE TABLE invoices (id text NOT NULL PRIMARY KEY, tenant text NOT NULL, status text, \
                fee bigint NOT NULL, version bigint NOT NULL{clauses});
@@ -227,7 +227,7 @@ impl PostgresDatabase {
                  INSERT INTO twins VALUES ('same', 'acme', 'a'), ('same', 'acme', 'b'), ('same', 'acme', 'c');",
             ),
             Fixture::Kinds => {
-                let receipts = receipt_table_ddl("postgres", "public", RECEIPT_TABLE).unwrap();
+                let receipts = receipt_table_ddl(EngineKind::Postgres, "public", RECEIPT_TABLE).unwrap();
                 self.execute(&format!("{KINDS} {receipts}"));
             }
             Fixture::Wide => self.execute(

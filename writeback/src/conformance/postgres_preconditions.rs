@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::contract::{SideEffectAck, SideEffectWrite};
 use synapsor_domain::foreign_code::Acknowledged;
 use synapsor_domain::writeback::receipt_table_ddl;
@@ -49,7 +50,8 @@ impl Owned {
     /// Creates the tables again; the writer continues.
     pub(super) fn reset(&self) {
         let owner = self.postgres.owner_role();
-        let receipts = receipt_table_ddl("postgres", "public", "synapsor_writeback_receipts").unwrap();
+        let receipts =
+            receipt_table_ddl(EngineKind::Postgres, "public", "synapsor_writeback_receipts").unwrap();
         self.postgres.execute(&format!(
             "DROP SCHEMA IF EXISTS public, aside CASCADE; CREATE SCHEMA public; GRANT USAGE ON SCHEMA public TO PUBLIC;
              GRANT CREATE ON SCHEMA public TO {owner};

@@ -382,7 +382,7 @@ pub(crate) async fn one_identity_for_both(db: Db) {
     db.set_up(Fixture::Invoices);
     let identity = db.reader().identity().await.unwrap();
     assert_eq!(db.writer().identity().await.unwrap(), identity);
-    assert!(identity.starts_with(db.reader().kind()));
+    assert!(identity.starts_with(db.reader().kind().as_str()));
     assert!(identity.len() < 100);
 }
 

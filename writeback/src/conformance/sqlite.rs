@@ -42,7 +42,7 @@ impl SqliteDatabase {
 
     fn invoices(&self, clauses: (&str, &str), more: &str) {
         let (of_columns, of_table) = clauses;
-        let receipts = receipt_table_ddl("sqlite", "main", RECEIPT_TABLE).unwrap();
+        let receipts = receipt_table_ddl(EngineKind::Sqlite, "main", RECEIPT_TABLE).unwrap();
         self.execute(&format!(
             "CREATE TABLE invoices (id TEXT NOT NULL PRIMARY KEY, tenant TEXT NOT NULL, status TEXT, \
                fee INTEGER NOT NULL, version INTEGER NOT NULL{of_columns}) {of_table};

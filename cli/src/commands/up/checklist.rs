@@ -24,6 +24,8 @@ pub(super) struct Checklist {
     mode: Mode,
     transport: TransportArg,
     tools: Vec<String>,
+    /// Command that calls the first tool of the contract.
+    first_call: Option<String>,
     writeback: Vec<WritePath>,
     pub(super) missing: Vec<Requirement>,
     failed: Vec<String>,
@@ -66,6 +68,10 @@ impl Checklist {
             logs: state_dir.logs_dir().to_string_lossy().into_owned(),
             mode: contract.mode(),
             transport,
+            first_call: contract
+                .capabilities()
+                .first()
+                .map(|first| format!("synapsor-runner smoke call {} --sample", first.name)),
             tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),
             writeback: writeback(contract, context)?,
             missing: missing(&context.env, needed)?,
@@ -109,8 +115,16 @@ impl Checklist {
             "missing": missing,
             "failed_checks": self.failed,
             "warnings": warnings,
-            "next": NEXT,
+            "next": self.next(),
         })
+    }
+
+    /// Returns the commands to try next.
+    pub(super) fn next(&self) -> Vec<String> {
+        let mut next = vec!["synapsor-runner tools preview".to_owned()];
+        next.extend(self.first_call.clone());
+        next.extend(NEXT.map(str::to_owned));
+        next
     }
 
     pub(super) fn show(&self) -> Result<(), ExitError> {
@@ -155,9 +169,7 @@ impl Checklist {
     }
 }
 
-pub(super) const NEXT: [&str; 8] = [
-    "synapsor-runner tools preview",
-    "synapsor-runner smoke call --sample",
+const NEXT: [&str; 6] = [
     "synapsor-runner proposals list",
     "synapsor-runner proposals show latest",
     "synapsor-runner proposals approve latest",

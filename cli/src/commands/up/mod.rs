@@ -14,7 +14,7 @@ use crate::supervisor::{
     Supervisor, ToolListOptions, Upstream, requirements,
 };
 use crate::{Context, contract_file, output, state};
-use checklist::{Checklist, NEXT};
+use checklist::Checklist;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example: synapsor-runner up --serve\n\
@@ -89,7 +89,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     let state = state::find_or_create(context)?;
     let supervisor = Supervisor::new(context, &state, &loaded)?;
     let ledger = supervisor.ledger().await?;
-    let services = Services::start(&supervisor, &ledger, args.read_only, http.as_ref()).await?;
+    let services = Services::start(&supervisor, &ledger, args.read_only, http.as_ref())
+        .await
+        .map_err(already_running)?;
     report(&checklist, &ledger, &services, context)?;
     if let Some(http) = &http {
         note_refused_names(http.shown.names);
@@ -98,6 +100,17 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     // Other clients of the ledger start a new one; without clients it would exit a little later by itself.
     ledger.stop().await;
     ended
+}
+
+/// Names what to do here about a writer that uses the same state directory; the writer's own fix is for operators who
+/// start it themselves.
+fn already_running(failure: ExitError) -> ExitError {
+    if failure.code() != ErrorCode::StateDirInUse {
+        return failure;
+    }
+    let text = "another `up` or `mcp serve` runs on this state directory";
+    ExitError::new(ErrorCode::StateDirInUse, text)
+        .with_fix("use the running one, or stop it with Ctrl-C first; another --store is another deployment")
 }
 
 /// Children of `up` apart from the ledger.
@@ -256,7 +269,7 @@ fn report(
     }
     output::line("posture   dev: operator key and services run as the same OS user")?;
     output::line("next, in another terminal:")?;
-    for command in NEXT {
+    for command in checklist.next() {
         output::line(format!("  {command}"))?;
     }
     output::line("Press Ctrl-C to stop.")

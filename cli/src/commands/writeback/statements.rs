@@ -63,7 +63,7 @@ struct Resolved {
 
 pub(super) fn migration(args: &Migration, context: &Context) -> Result<Exit, ExitError> {
     let of = args.table.resolve(context)?;
-    let text = synapsor_domain::writeback::receipt_table_ddl(of.engine.as_str(), &of.schema, &of.table);
+    let text = synapsor_domain::writeback::receipt_table_ddl(of.engine, &of.schema, &of.table);
     print(of.engine, &text.map_err(refused)?, context)
 }
 

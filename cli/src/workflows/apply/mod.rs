@@ -127,7 +127,11 @@ pub(crate) async fn apply(
     outcome.order_digest = Some(order_digest);
     outcome.order_valid_until = Some(valid_until);
     if outcome.status == Status::NoWriter {
-        outcome.message = "no writer has leased the order; it stays recorded".to_owned();
+        outcome.message = if context.stop.is_cancelled() {
+            "interrupted; the order stays recorded, and a writer can still apply it".to_owned()
+        } else {
+            "no writer has leased the order; it stays recorded".to_owned()
+        };
         if let Err(failure) = writer {
             outcome.message = format!("{} ({})", outcome.message, failure.message());
             outcome.fix = failure.fix().map(str::to_owned);

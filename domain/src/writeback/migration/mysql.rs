@@ -21,7 +21,7 @@ const HOST_CHARS_MAX: usize = 255;
 pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
     let (receipts, identity) = (name(schema, table), name(schema, "synapsor_database_identity"));
     format!(
-        "CREATE TABLE {receipts} (
+        "CREATE TABLE IF NOT EXISTS {receipts} (
   proposal_id VARCHAR(64) NOT NULL PRIMARY KEY,
   proposal_digest VARCHAR(128) NOT NULL,
   outcome VARCHAR(64) NOT NULL,

@@ -14,7 +14,7 @@ pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
         text = format!("CREATE SCHEMA IF NOT EXISTS {};\n", quote(schema));
     }
     text + &format!(
-        "CREATE TABLE {name} (
+        "CREATE TABLE IF NOT EXISTS {name} (
   proposal_id text COLLATE \"C\" NOT NULL PRIMARY KEY,
   proposal_digest text COLLATE \"C\" NOT NULL,
   outcome text COLLATE \"C\" NOT NULL,
@@ -32,9 +32,18 @@ pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
   executor_key text COLLATE \"C\" NOT NULL,
   executor_sig text COLLATE \"C\" NOT NULL
 );
-CREATE INDEX ON {name} (created_at, proposal_id);
-"
+CREATE INDEX IF NOT EXISTS {} ON {name} (created_at, proposal_id);
+",
+        quote(&time_index_name(table))
     )
+}
+
+/// Returns the name that the server itself gives to an index on these columns, so that a migration that is run again
+/// finds the index of a release that did not name it.
+fn time_index_name(table: &str) -> String {
+    const COLUMNS: &str = "_created_at_proposal_id_idx";
+    let room = NAME_BYTES_MAX - COLUMNS.len();
+    format!("{}{COLUMNS}", &table[..table.floor_char_boundary(room)])
 }
 
 pub(super) fn grants(plan: &GrantPlan) -> Result<String, PublicError> {

@@ -2,7 +2,7 @@
 
 pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
     format!(
-        "CREATE TABLE \"{schema}\".\"{table}\" (
+        "CREATE TABLE IF NOT EXISTS \"{schema}\".\"{table}\" (
   proposal_id TEXT NOT NULL PRIMARY KEY,
   proposal_digest TEXT NOT NULL,
   outcome TEXT NOT NULL,
@@ -20,7 +20,7 @@ pub(super) fn receipt_table_ddl(schema: &str, table: &str) -> String {
   executor_key TEXT NOT NULL,
   executor_sig TEXT NOT NULL
 ) STRICT;
-CREATE INDEX \"{schema}\".\"{table}_by_time\" ON \"{table}\" (created_at, proposal_id);
+CREATE INDEX IF NOT EXISTS \"{schema}\".\"{table}_by_time\" ON \"{table}\" (created_at, proposal_id);
 CREATE TABLE IF NOT EXISTS \"{schema}\".\"synapsor_database_identity\" (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   instance TEXT NOT NULL

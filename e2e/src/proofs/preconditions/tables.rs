@@ -78,7 +78,7 @@ impl Tables {
                 writes: WRITES.map(str::to_owned).to_vec(),
             }],
         };
-        let receipts = receipt_table_ddl(engine.in_contract().as_str(), &schema, RECEIPT_TABLE)?;
+        let receipts = receipt_table_ddl(engine.in_contract(), &schema, RECEIPT_TABLE)?;
         Ok(Self {
             engine,
             owner: Owner::new(deployment)?,

@@ -6,6 +6,7 @@
 
 mod facts;
 
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::writeback::receipt_table_ddl;
 
 use self::facts::{ColumnFacts, ConstraintFacts, IndexFacts, TableFacts};
@@ -69,7 +70,7 @@ pub async fn receipt_form(
     receipts: &ReceiptTable,
 ) -> Result<ReceiptForm, EngineError> {
     let schema = receipt_schema(receipts);
-    let ddl = receipt_table_ddl("postgres", schema, &receipts.table)
+    let ddl = receipt_table_ddl(EngineKind::Postgres, schema, &receipts.table)
         .map_err(|refusal| EngineError::new(EngineErrorKind::Other, refusal.public))?;
     let Some(found) = facts::read(lease, schema, &receipts.table).await? else {
         let text = format!("the receipt table `{schema}.{}` does not exist", receipts.table);
@@ -305,7 +306,8 @@ impl Comparison<'_> {
                     let what = "does not have exactly the primary key (proposal_id), as a plain B-tree";
                     found.push(self.rebuild_key(what, Some(&index.name)));
                 }
-            } else if is_time_index(index) && !has_time {
+            } else if is_time_index(index) {
+                // Twins of the index do no harm.
                 has_time = true;
             } else {
                 let fix = format!("DROP INDEX {};", qualified(self.schema, &index.name));

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::contract::{SideEffectAck, SideEffectWrite};
 use synapsor_domain::value::Value;
 use synapsor_domain::writeback::receipt_table_ddl;
@@ -61,7 +62,7 @@ impl Case {
         let case = Self {
             folder: tempfile::tempdir().unwrap(),
         };
-        let receipts = receipt_table_ddl("sqlite", SCHEMA, RECEIPTS).unwrap();
+        let receipts = receipt_table_ddl(EngineKind::Sqlite, SCHEMA, RECEIPTS).unwrap();
         let table = "CREATE TABLE invoices (id TEXT NOT NULL PRIMARY KEY, status TEXT, version INTEGER);
             INSERT INTO invoices VALUES ('INV-1', 'open', 7), ('INV-2', 'due', 1), ('INV-3', 'due', 2);";
         let old = format!(
