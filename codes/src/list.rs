@@ -393,6 +393,8 @@ error_codes! {
         InlineUrlRefused = "INLINE_URL_REFUSED", exit Usage;
         /// The input cannot be read, is too large or is not a single JSON object.
         InputInvalid = "INPUT_INVALID", exit Usage;
+        /// No argument can name one value of the key or tenant column exactly.
+        KeyTypeUnfit = "KEY_TYPE_UNFIT", exit Usage;
         /// The command needs arguments for the tool, or --sample.
         InputRequired = "INPUT_REQUIRED", exit Usage;
         /// The file of --inspection-json is not a valid schema catalog.

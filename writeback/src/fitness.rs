@@ -18,6 +18,21 @@ pub(crate) fn misfit(
     if keys.iter().any(|key| shape.column(key).is_none()) {
         return None;
     }
+    let unfit = keys
+        .iter()
+        .filter_map(|key| shape.column(key))
+        .find(|column| !is_writable(column));
+    if let Some(column) = unfit {
+        return Some(Finding {
+            severity: FindingSeverity::Error,
+            code: ErrorCode::KeyTypeUnfit,
+            text: format!(
+                "no row of `{}` can be found by `{}`: values of `{}` are not compared exactly",
+                shape.table, column.name, column.declared_type
+            ),
+            fix: Some("name another key in the contract's capabilities".to_owned()),
+        });
+    }
     let exist = |name: &&str| shape.column(name).is_some();
     let written = target.writes.iter().map(String::as_str).filter(exist);
     let Some(text) = unplannable(shape, &keys, written.clone()) else {

@@ -9,7 +9,7 @@ use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
 use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN};
-use crate::inspection::{Inspection, TableInfo, TableKind};
+use crate::inspection::{ColumnInfo, Inspection, TableInfo, TableKind};
 
 /// Maximum number of tables named in an error.
 const TABLES_NAMED: usize = 12;
@@ -340,6 +340,15 @@ fn visible<'a>(
 }
 
 /// Checks that every named column exists and that every patched column can be set.
+/// Whether an argument of the draft can name one value of the column exactly.
+fn is_addressable(column: &ColumnInfo) -> bool {
+    let declared = column.data_type.to_ascii_lowercase();
+    let is_inexact = ["bool", "float", "double", "real"]
+        .iter()
+        .any(|name| declared.starts_with(name));
+    !column.unwritable && !is_inexact
+}
+
 fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     let Some(table) = plan.found else { return Ok(()) };
     let change = plan.change.iter();
@@ -361,6 +370,24 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
             ErrorCode::ColumnNotFound,
             format!("`{}.{}` has no column `{column}`", table.schema, table.name),
             format!("choose among: {}", names.join(", ")),
+        ));
+    }
+    if let Some(column) = plan
+        .key
+        .columns
+        .iter()
+        .chain(&plan.tenant)
+        .filter_map(|name| table.column(name))
+        .find(|column| !is_addressable(column))
+    {
+        return Err(DraftError::new(
+            ErrorCode::KeyTypeUnfit,
+            format!(
+                "no row can be found by `{}`: values of `{}` are not compared exactly with an argument",
+                column.name, column.data_type
+            ),
+            "choose a column of text, whole or decimal numbers, UUIDs, bytes, dates or times with --primary-key or \
+             --tenant-column",
         ));
     }
     let unwritable = |name: &&&String| table.column(name).filter(|column| column.unwritable);

@@ -258,6 +258,44 @@ fn columns_that_cannot_be_written_are_not_patched() {
 }
 
 #[test]
+fn rows_are_found_by_comparable_types_only() {
+    let mut choices = orders();
+    choices.patch = read_patch("status=arg:status").unwrap();
+    for key in ["id", "tenant_id"] {
+        let found = inspection_with(key, |column| column.unwritable = true, "postgres");
+        let error = draft(&choices, Some(&found)).unwrap_err();
+        assert_eq!(error.code, ErrorCode::KeyTypeUnfit);
+        assert!(error.text.contains(&format!("`{key}`")), "{}", error.text);
+    }
+    for declared in ["boolean", "double precision", "real"] {
+        let found = inspection_with(
+            "id",
+            |column| declared.clone_into(&mut column.data_type),
+            "postgres",
+        );
+        assert_eq!(
+            draft(&choices, Some(&found)).unwrap_err().code,
+            ErrorCode::KeyTypeUnfit
+        );
+    }
+    for declared in [
+        "uuid",
+        "numeric(8,2)",
+        "bytea",
+        "date",
+        "timestamp with time zone",
+        "text",
+    ] {
+        let found = inspection_with(
+            "id",
+            |column| declared.clone_into(&mut column.data_type),
+            "postgres",
+        );
+        assert!(draft(&choices, Some(&found)).is_ok(), "{declared}");
+    }
+}
+
+#[test]
 fn database_row_version_guards_without_being_visible() {
     let mut choices = orders();
     choices.conflict_column = Some("xmin".to_owned());
