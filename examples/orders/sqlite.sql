@@ -23,7 +23,7 @@ INSERT INTO orders VALUES
   ('SO-2001', 'sued', 'Toni Huber', 'placed', 'Ringstrasse 30', 'Ulm', '89073', '62.10', 'pays on account', '2026-03-02T11:05:30Z', 1);
 
 -- What `synapsor-runner writeback migration --config sqlite.runner.json` prints.
-CREATE TABLE "main"."synapsor_writeback_receipts" (
+CREATE TABLE IF NOT EXISTS "main"."synapsor_writeback_receipts" (
   proposal_id TEXT NOT NULL PRIMARY KEY,
   proposal_digest TEXT NOT NULL,
   outcome TEXT NOT NULL,
@@ -41,7 +41,7 @@ CREATE TABLE "main"."synapsor_writeback_receipts" (
   executor_key TEXT NOT NULL,
   executor_sig TEXT NOT NULL
 ) STRICT;
-CREATE INDEX "main"."synapsor_writeback_receipts_by_time" ON "synapsor_writeback_receipts" (created_at, proposal_id);
+CREATE INDEX IF NOT EXISTS "main"."synapsor_writeback_receipts_by_time" ON "synapsor_writeback_receipts" (created_at, proposal_id);
 CREATE TABLE IF NOT EXISTS "main"."synapsor_database_identity" (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   instance TEXT NOT NULL

@@ -156,7 +156,6 @@ impl MysqlDatabase {
     /// Creates tables and the receipt table.
     pub(crate) fn make(&self, sql: &str) {
         let receipts = receipt_table_ddl(EngineKind::Mysql, self.name, RECEIPT_TABLE).unwrap();
-        let receipts = receipts.replacen("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1);
         self.execute(&format!("{sql}{receipts}"));
     }
 
