@@ -115,7 +115,11 @@ impl CauseFile {
             self.lines = self.newest.len();
             return Ok(());
         }
-        let mut file = OpenOptions::new().append(true).open(&self.path)?;
+        // If the file is gone, the next cause writes it again.
+        let mut file = OpenOptions::new()
+            .append(true)
+            .open(&self.path)
+            .inspect_err(|_| self.lines = 0)?;
         file.write_all(line.as_bytes())?;
         self.lines += 1;
         Ok(())

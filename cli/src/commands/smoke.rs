@@ -373,3 +373,37 @@ pub(super) fn show_proposal(answer: &ToolCallResult) -> Result<(), ExitError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn input(object: Option<&str>, sample: bool) -> Input {
+        Input {
+            sample,
+            input: None,
+            input_object: object.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn proposal_needs_arguments_or_a_requested_sample() {
+        let code = |input: Input| input.require().map_err(|failure| failure.code());
+        assert_eq!(code(input(None, false)), Err(ErrorCode::InputRequired));
+        assert_eq!(code(input(None, true)), Ok(()));
+        assert_eq!(code(input(Some("{}"), false)), Ok(()));
+    }
+
+    #[test]
+    fn arguments_name_each_argument_once() {
+        let read = |text| {
+            input(Some(text), false)
+                .read(None)
+                .map_err(|failure| failure.code())
+        };
+        assert_eq!(read(r#"{"id": 1, "id": 2}"#), Err(ErrorCode::InputInvalid));
+        assert_eq!(read("[1]"), Err(ErrorCode::InputInvalid));
+        assert_eq!(read(""), Err(ErrorCode::InputInvalid));
+        assert!(read(r#"{"id": 1}"#).is_ok());
+    }
+}
