@@ -200,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn removed_file_is_written_again_with_the_newest_causes() {
+        let folder = tempfile::tempdir().unwrap();
+        let run_file = folder.path().join(RUN_FILE);
+        let mut file = CauseFile::new(path(&run_file, 7));
+        file.add(cause("qa_1", "first")).unwrap();
+        remove(&run_file, 7);
+        assert!(file.add(cause("qa_2", "second")).is_err());
+        file.add(cause("qa_3", "third")).unwrap();
+        for id in ["qa_1", "qa_2", "qa_3"] {
+            assert!(newest(&run_file, 7, Some(id)).is_some(), "{id}");
+        }
+    }
+
+    #[test]
     fn secrets_are_redacted() {
         let folder = tempfile::tempdir().unwrap();
         let run_file = folder.path().join(RUN_FILE);

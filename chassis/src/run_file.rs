@@ -67,11 +67,23 @@ impl RunFile {
     pub fn publish(&self, path: &Path) -> Result<RunFileGuard, ExitError> {
         let mut bytes = serde_json::to_vec(self).expect("plain fields have a JSON form");
         bytes.push(b'\n');
+        remove_of_ended(path.parent());
         files::write_atomic(path, &bytes, MODE_PRIVATE)?;
         Ok(RunFileGuard {
             stamp: FileStamp::of(path).ok(),
             path: path.to_owned(),
         })
+    }
+}
+
+/// Removes the run files of processes that were killed, as far as this process may list the directory.
+fn remove_of_ended(directory: Option<&Path>) {
+    let entries = directory.and_then(|directory| std::fs::read_dir(directory).ok());
+    let paths = entries.into_iter().flatten().flatten().map(|entry| entry.path());
+    for path in paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")) {
+        if RunFile::read(&path).is_some_and(|found| !found.is_alive()) {
+            let _ = std::fs::remove_file(path);
+        }
     }
 }
 
@@ -170,6 +182,23 @@ mod tests {
         assert!(found.is_alive());
         drop(guard);
         assert_eq!(RunFile::read(&path), None);
+    }
+
+    #[test]
+    fn run_files_of_killed_processes_are_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let killed = RunFile {
+            pid: u32::MAX / 2,
+            ..file()
+        };
+        for (name, content) in [("reader-1.json", &killed), ("reader-2.json", &file())] {
+            std::fs::write(at(name), serde_json::to_vec(content).unwrap()).unwrap();
+        }
+        std::fs::write(at("other.json"), "{}").unwrap();
+        let _guard = file().publish(&at("writer.json")).unwrap();
+        assert!(!at("reader-1.json").exists());
+        assert!(at("reader-2.json").exists() && at("other.json").exists());
     }
 
     #[test]

@@ -1144,13 +1144,13 @@ error_codes! {
         /// The source database is damaged, or its file is not a database.
         SourceDamaged = "SOURCE_DAMAGED";
         /// The source database denies access to the credential, or its file cannot be written safely.
-        SourceDenied = "SOURCE_DENIED";
+        SourceDenied = "SOURCE_DENIED", safe TemporarilyUnavailable;
         /// The source database reported an error that has no other code.
         SourceFailed = "SOURCE_FAILED";
         /// The URL of the SQLite source does not name a regular file.
         SourceFileMissing = "SOURCE_FILE_MISSING", exit Usage;
         /// The source lacks a database, schema, table or column that the contract or URL names.
-        SourceObjectNotFound = "SOURCE_OBJECT_NOT_FOUND";
+        SourceObjectNotFound = "SOURCE_OBJECT_NOT_FOUND", safe TemporarilyUnavailable;
         /// The source is behind a connection pooler that its URL does not declare, or that allows no transaction.
         SourcePooler = "SOURCE_POOLER", exit Unreachable, safe TemporarilyUnavailable;
         /// The server of the source speaks another protocol, or is a product that is not supported.
@@ -1201,8 +1201,8 @@ error_codes! {
         ReadRoleCanWrite = "READ_ROLE_CAN_WRITE";
         /// The receipt table does not exist in the source database.
         ReceiptTableMissing = "RECEIPT_TABLE_MISSING";
-        /// The receipt table does not have the form that the migration creates.
-        ReceiptTableUnfit = "RECEIPT_TABLE_UNFIT";
+        /// The receipt table or the identity table does not have the form that the migration creates.
+        ReceiptTableUnfit = "RECEIPT_TABLE_UNFIT", safe TemporarilyUnavailable;
         /// A source holds receipts of a retired writer key that are not in the log.
         ReceiptUnproven = "RECEIPT_UNPROVEN";
         /// After the COMMIT the row differs from the checked version.
@@ -1291,7 +1291,7 @@ error_codes! {
         RefusedPlanMismatch = "refused:plan_mismatch", exit Refused;
         /// The row or receipt that the writer read back does not match the written one.
         RefusedReadBack = "refused:read_back", exit Refused;
-        /// The receipt table does not have the form that the migration creates.
+        /// The receipt table or the identity table does not have the form that the migration creates.
         RefusedReceiptTable = "refused:receipt_table", exit Refused;
         /// COMMIT created another version of the row than the version that the writer checked.
         RefusedRowChangedInCommit = "refused:row_changed_in_commit", exit Refused;

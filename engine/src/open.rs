@@ -92,7 +92,11 @@ impl EngineConfig {
             let name = self.credential.url_name().to_owned();
             return Err(SecretError::Missing { name }.into());
         }
-        let (name, limits) = (self.name.clone(), self.limits);
+        let limits = self.limits;
+        let name = match self.credential.url_name() {
+            variable if variable == self.name => self.name.clone(),
+            variable => format!("{}, variable {variable}", self.name),
+        };
         let named = |refusal: PublicError| named(&name, &refusal);
         Ok(match self.kind {
             EngineKind::Sqlite => {

@@ -10,9 +10,11 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::{Contract, EngineKind};
+use synapsor_domain::contract::{Contract, EngineKind, Source};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::writeback::{PreflightReport, RECEIPT_TABLE, table_targets};
+use synapsor_domain::writeback::{
+    FindingSeverity, PreflightFinding, PreflightReport, RECEIPT_TABLE, table_targets,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{InspectFlags, PreflightFlags, RoleName, refuse_foreign_credentials};
@@ -133,22 +135,45 @@ async fn run_preflight(
         if !concerns {
             continue;
         }
-        match role {
-            RoleName::Reader => {
-                let credential = Credential::for_reading(source, env);
-                if credential.is_present()? {
-                    let engine = EngineConfig::of_source(source, credential, RECEIPT_TABLE).open()?;
-                    found.push(preflight::reader(engine.as_ref(), &source.name, contract).await);
-                }
-            }
-            RoleName::Writer => {
-                if let Some(database) = Database::of_source(source, env, RECEIPT_TABLE)? {
-                    found.push(preflight_writer(&database, &source.name, contract).await);
-                }
-            }
+        match preflight_source(role, source, contract, env).await {
+            Ok(report) => found.extend(report),
+            // One source that cannot be opened keeps no other from its checks.
+            Err(error) => found.push(preflight::unopened(source, unopened(&error))),
         }
     }
     Ok(found)
+}
+
+/// Tests the credential of a role on one source; no report if its variable is not set.
+async fn preflight_source(
+    role: RoleName,
+    source: &Source,
+    contract: &Contract,
+    env: &EnvVars,
+) -> Result<Option<PreflightReport>, ExitError> {
+    Ok(match role {
+        RoleName::Reader => {
+            let credential = Credential::for_reading(source, env);
+            if !credential.is_present()? {
+                return Ok(None);
+            }
+            let engine = EngineConfig::of_source(source, credential, RECEIPT_TABLE).open()?;
+            Some(preflight::reader(engine.as_ref(), &source.name, contract).await)
+        }
+        RoleName::Writer => match Database::of_source(source, env, RECEIPT_TABLE)? {
+            Some(database) => Some(preflight_writer(&database, &source.name, contract).await),
+            None => None,
+        },
+    })
+}
+
+fn unopened(error: &ExitError) -> PreflightFinding {
+    PreflightFinding {
+        severity: FindingSeverity::Error,
+        code: error.code(),
+        text: error.message().to_owned(),
+        fix: error.fix().map(str::to_owned),
+    }
 }
 
 /// Tests the write path of one source for the direct proposals of the contract.

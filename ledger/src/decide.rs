@@ -18,6 +18,7 @@ use synapsor_domain::signing::{DsseEnvelope, EnvelopeError, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::signature_checks::SignatureChecks;
+use crate::store::leases::{self, LeaseRow};
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::records::{self, DecisionRow};
 use crate::store::requests::{self, RequestKey, StoredResponse};
@@ -40,6 +41,8 @@ pub(crate) struct OrderResult {
     /// Position of the order in the log.
     pub(crate) seq: u64,
     pub(crate) source_id: String,
+    /// Lease that keeps other writers from the proposal.
+    pub(crate) lease: Option<LeaseRow>,
 }
 
 /// Result that is durable either way: the ledger records a refused object as refused.
@@ -160,12 +163,7 @@ impl SignedSubmission {
             };
             self.append(step, kind, verified.person(), &row.id)?;
         }
-        requests::store_response(
-            step.conn(),
-            &self.key,
-            &StoredResponse::Named(row.id.clone()),
-            self.now,
-        )?;
+        self.store_response(step, &row)?;
         self.standing(step, &row.id)
     }
 
@@ -190,16 +188,8 @@ impl SignedSubmission {
             Some(seq) => seq,
             None => self.append(step, EventKind::ApplyRequested, &person, &row.id)?,
         };
-        requests::store_response(
-            step.conn(),
-            &self.key,
-            &StoredResponse::Named(row.id.clone()),
-            self.now,
-        )?;
-        Ok(OrderResult {
-            seq,
-            source_id: row.source_id,
-        })
+        self.store_response(step, &row)?;
+        self.ordered(step, row, seq)
     }
 
     fn submitted_before(&self, step: &WriteTransaction<'_>) -> Result<OrderResult, StoreTxError> {
@@ -210,10 +200,31 @@ impl SignedSubmission {
             .map_err(malformed)?;
         let row = proposals::get(step.conn(), &claimed.proposal_id)?;
         let seq = records::order(step.conn(), &digest)?.ok_or_else(proposals::not_found)?;
+        self.ordered(step, row, seq)
+    }
+
+    fn ordered(
+        &self,
+        step: &WriteTransaction<'_>,
+        row: ProposalRow,
+        seq: u64,
+    ) -> Result<OrderResult, StoreTxError> {
+        let lease = leases::find(step.conn(), &row.id)?.filter(|lease| lease.expires_at > self.now);
         Ok(OrderResult {
             seq,
             source_id: row.source_id,
+            lease,
         })
+    }
+
+    fn store_response(&self, step: &WriteTransaction<'_>, row: &ProposalRow) -> Result<(), StoreTxError> {
+        let response = StoredResponse::Named(row.id.clone());
+        Ok(requests::store_response(
+            step.conn(),
+            &self.key,
+            &response,
+            self.now,
+        )?)
     }
 
     fn proposal(

@@ -17,6 +17,8 @@ pub struct DbErrorMessage {
     pub fix: Cow<'static, str>,
     /// Whether the database did not answer, so that rights and tables are unknown.
     pub is_away: bool,
+    /// Whether the cause is known, not only the kind of the error.
+    pub is_by_cause: bool,
 }
 
 impl DbErrorMessage {
@@ -31,6 +33,7 @@ impl DbErrorMessage {
             text: text.into(),
             fix: fix.into(),
             is_away: false,
+            is_by_cause: false,
         }
     }
 
@@ -49,6 +52,10 @@ pub fn explain(error: &EngineError) -> DbErrorMessage {
         .or_else(|| of_login(&error.cause))
         .or_else(|| of_server(&error.cause))
         .or_else(|| of_file(&error.cause))
+        .map(|message| DbErrorMessage {
+            is_by_cause: true,
+            ..message
+        })
         .unwrap_or_else(|| of_kind(error.kind));
     match &error.server {
         Some(server) => DbErrorMessage {
@@ -166,6 +173,12 @@ fn of_server(cause: &ErrorCause) -> Option<DbErrorMessage> {
             ErrorCode::SourceProtocol,
             "is a product that is not supported",
             "use PostgreSQL, MySQL, MariaDB or SQLite, or a service that is one of them",
+        ),
+        ErrorCause::IdentityDamaged => DbErrorMessage::answered(
+            ErrorCode::ReceiptTableUnfit,
+            "has an identity table that is not the one of the migration, or that lost its row",
+            "restore the table `synapsor_database_identity`, or run the INSERT into it that `synapsor-runner writeback \
+             migration` prints; its row is a new identity, so that older proposals are refused",
         ),
         _ => return None,
     })

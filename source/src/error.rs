@@ -129,20 +129,45 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
-/// Maps a failed read of the source to the error of a call. The engine's detail and its fix are kept in the internal
-/// part of the error.
+/// Maps a failed read of the source to the error of a call, by its cause, else by its kind. The engine's detail and its
+/// fix are kept in the internal part of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
-    let (code, public) = match error.kind {
+    let explained = explain(error);
+    let (code, public) = if explained.is_by_cause {
+        (explained.code, unusable_text(explained.code))
+    } else {
+        refusal_of_kind(error.kind)
+    };
+    let detail = match error.detail.as_str() {
+        "" => error.reason(),
+        detail => detail,
+    };
+    PublicError::new(code, public)
+        .with_detail(format!("the database {} ({detail})", explained.text))
+        .with_operator_fix(explained.fix)
+}
+
+/// Returns the public text for a database that cannot be used; only its operator learns the cause.
+const fn unusable_text(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::SourceUnavailable => "The source database is unreachable.",
+        ErrorCode::SourceDenied => "The source database denied the read.",
+        _ => "The source database cannot be used.",
+    }
+}
+
+const fn refusal_of_kind(kind: EngineErrorKind) -> (ErrorCode, &'static str) {
+    match kind {
         EngineErrorKind::Busy => (ErrorCode::SourceBusy, "The source database is busy."),
         EngineErrorKind::Unavailable => (
             ErrorCode::SourceUnavailable,
-            "The source database is unreachable.",
+            unusable_text(ErrorCode::SourceUnavailable),
         ),
         EngineErrorKind::Timeout => (
             ErrorCode::SourceTimeout,
             "The source database did not answer in time.",
         ),
-        EngineErrorKind::Denied => (ErrorCode::SourceDenied, "The source database denied the read."),
+        EngineErrorKind::Denied => (ErrorCode::SourceDenied, unusable_text(ErrorCode::SourceDenied)),
         EngineErrorKind::NotFound => (
             ErrorCode::SourceObjectNotFound,
             "The source database lacks a table or column that the contract names.",
@@ -156,13 +181,34 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
         EngineErrorKind::Constraint | EngineErrorKind::Other => {
             (ErrorCode::SourceFailed, "The source database failed.")
         }
-    };
-    let explained = explain(error);
-    let detail = match error.detail.as_str() {
-        "" => error.reason(),
-        detail => detail,
-    };
-    PublicError::new(code, public)
-        .with_detail(format!("the database {} ({detail})", explained.text))
-        .with_operator_fix(explained.fix)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn call_and_doctor_report_one_code_for_a_cause() {
+        for cause in [
+            ErrorCause::LoginRejected,
+            ErrorCause::OtherProtocol,
+            ErrorCause::CertificateNotTrusted,
+            ErrorCause::DatabaseMissing,
+            ErrorCause::PoolerUndeclared,
+            ErrorCause::IdentityDamaged,
+        ] {
+            let error = EngineError::new(EngineErrorKind::Unavailable, "a detail").because(cause.clone());
+            assert_eq!(source_refusal(&error).code, explain(&error).code, "{cause:?}");
+        }
+    }
+
+    #[test]
+    fn error_without_a_cause_is_reported_by_its_kind() {
+        let busy = EngineError::new(EngineErrorKind::Busy, "");
+        assert_eq!(source_refusal(&busy).code, ErrorCode::SourceBusy);
+        let column = EngineError::new(EngineErrorKind::Unreadable, "")
+            .because(ErrorCause::ColumnUnreadable("notes".to_owned()));
+        assert_eq!(source_refusal(&column).code, ErrorCode::ValueUnreadable);
+    }
 }

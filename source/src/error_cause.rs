@@ -39,6 +39,8 @@ pub enum ErrorCause {
     ServerTooOld(UnsupportedServer),
     /// The server speaks the protocol of the engine, but is another product.
     OtherProduct,
+    /// The table that identifies the database is another one, or has no usable row.
+    IdentityDamaged,
     /// The URL is unset or unreadable; the name of its variable.
     UrlUnreadable(String),
     /// A file of certificates is unusable; the name of its variable, and the reason.

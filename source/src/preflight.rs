@@ -2,7 +2,7 @@
 //! reader's tables, columns and rights. Changes nothing.
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::{Contract, EngineKind, ExecutorRef, ProposalSpec};
+use synapsor_domain::contract::{Contract, EngineKind, ExecutorRef, ProposalSpec, Source};
 use synapsor_domain::database_identity::UnreadablePart;
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
 use synapsor_domain::schema::TableSchema;
@@ -12,6 +12,7 @@ use synapsor_domain::writeback::{
 
 use crate::db_error_message::explain;
 use crate::error::{EngineError, EngineErrorKind};
+use crate::schema_catalog::CatalogTable;
 use crate::{Engine, Finding, PreflightTarget};
 
 /// Tables that the direct proposals of a contract change in one source.
@@ -140,6 +141,18 @@ fn weak_identity(part: UnreadablePart) -> PreflightFinding {
     }
 }
 
+/// Returns the report of a source that could not be opened with its settings.
+pub fn unopened(source: &Source, found: PreflightFinding) -> PreflightReport {
+    PreflightReport {
+        source_id: source.name.clone(),
+        engine: source.engine.as_str().to_owned(),
+        product: String::new(),
+        database_identity: String::new(),
+        unavailable: None,
+        findings: vec![found],
+    }
+}
+
 /// Returns the report of a source whose preflight failed, with the cause as its finding.
 fn failed(engine: &dyn Engine, source: &str, error: &EngineError) -> PreflightReport {
     let explained = explain(error);
@@ -192,7 +205,7 @@ async fn read_side(
         for found in found
             .into_iter()
             .map(finding)
-            .chain(check_excess_privileges(engine, &target).await?)
+            .chain(check_catalog(engine, &target).await?)
         {
             // Targets with other keys can be of the same table.
             if !findings.contains(&found) {
@@ -203,19 +216,34 @@ async fn read_side(
     Ok(findings)
 }
 
-/// Warns when the read credential could change the table. Rights on a file cannot be revoked from its owner.
-async fn check_excess_privileges(
+/// Checks what the catalog shows about a table: key columns whose values no argument names exactly, and rights of the
+/// read credential to change rows. Rights on a file cannot be revoked from its owner.
+async fn check_catalog(
     engine: &dyn Engine,
     target: &PreflightTarget,
-) -> Result<Option<PreflightFinding>, EngineError> {
+) -> Result<Vec<PreflightFinding>, EngineError> {
     if engine.kind() == EngineKind::Sqlite {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let catalog = engine.catalog(Some(&target.schema)).await?;
-    let can_change = catalog.tables.iter().any(|table| {
-        table.shape.schema == target.schema && table.shape.table == target.table && table.can_change
-    });
-    Ok(can_change.then(|| PreflightFinding {
+    let is_target =
+        |table: &&CatalogTable| table.shape.schema == target.schema && table.shape.table == target.table;
+    let Some(table) = catalog.tables.iter().find(is_target) else {
+        return Ok(Vec::new());
+    };
+    let mut conditions = target.keys.iter().chain(&target.tenant);
+    let unfit = conditions
+        .find(|column| table.unwritable.contains(column))
+        .and_then(|column| table.shape.column(column))
+        .map(|column| finding(Finding::unfit_key(&table.shape, column)));
+    Ok(unfit
+        .into_iter()
+        .chain(table.can_change.then(|| excess_privileges(target)))
+        .collect())
+}
+
+fn excess_privileges(target: &PreflightTarget) -> PreflightFinding {
+    PreflightFinding {
         severity: FindingSeverity::Warning,
         code: ErrorCode::ReadRoleCanWrite,
         text: format!(
@@ -224,5 +252,5 @@ async fn check_excess_privileges(
             target.schema, target.table
         ),
         fix: None,
-    }))
+    }
 }

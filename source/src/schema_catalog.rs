@@ -3,7 +3,7 @@
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::inspection::{ForeignKey, Index, Unique};
-use synapsor_domain::schema::TableSchema;
+use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::writeback::FindingSeverity;
 
 /// Everything that one credential can see.
@@ -85,6 +85,19 @@ impl Finding {
         Self {
             code: ErrorCode::ReceiptTableMissing,
             ..Self::unfit_receipts(format!("the receipt table `{table}` does not exist"), Some(ddl))
+        }
+    }
+
+    /// Values of a key column are not compared exactly with an argument.
+    pub fn unfit_key(table: &TableSchema, column: &TableColumn) -> Self {
+        Self {
+            severity: FindingSeverity::Error,
+            code: ErrorCode::KeyTypeUnfit,
+            text: format!(
+                "no row of `{}` can be found by `{}`: values of `{}` are not compared exactly",
+                table.table, column.name, column.declared_type
+            ),
+            fix: Some("name another key in the contract's capabilities".to_owned()),
         }
     }
 

@@ -20,18 +20,12 @@ pub(crate) fn misfit(
     }
     let unfit = keys
         .iter()
-        .filter_map(|key| shape.column(key))
+        .copied()
+        .chain(target.tenant.as_deref())
+        .filter_map(|name| shape.column(name))
         .find(|column| !is_writable(column));
     if let Some(column) = unfit {
-        return Some(Finding {
-            severity: FindingSeverity::Error,
-            code: ErrorCode::KeyTypeUnfit,
-            text: format!(
-                "no row of `{}` can be found by `{}`: values of `{}` are not compared exactly",
-                shape.table, column.name, column.declared_type
-            ),
-            fix: Some("name another key in the contract's capabilities".to_owned()),
-        });
+        return Some(Finding::unfit_key(shape, column));
     }
     let exist = |name: &&str| shape.column(name).is_some();
     let written = target.writes.iter().map(String::as_str).filter(exist);

@@ -95,6 +95,14 @@ pub(crate) struct RecordedDecision {
 pub(crate) struct ApplyOrderResult {
     pub(crate) seq: u64,
     pub(crate) writer_present: bool,
+    pub(crate) lease: Option<Lease>,
+}
+
+/// Right of one writer to work on a proposal, as the ledger reports it.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) writer: String,
+    pub(crate) expires_at: Timestamp,
 }
 
 /// Freezes held by the ledger, unverified.
@@ -371,6 +379,10 @@ impl LedgerClient {
         Ok(ApplyOrderResult {
             seq: answer.seq,
             writer_present: answer.writer_present,
+            lease: answer.lease.map(|lease| Lease {
+                writer: lease.writer,
+                expires_at: Timestamp::from_unix_millis(lease.expires_at_ms),
+            }),
         })
     }
 

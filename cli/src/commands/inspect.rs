@@ -15,6 +15,7 @@ use crate::Context;
 use crate::clients::{SchemaClient, verification_failed};
 use crate::connection;
 use crate::output::{self, safe};
+use crate::readable;
 use crate::supervisor::run_executor_command;
 
 /// Default variable with the read URL.
@@ -170,8 +171,9 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
     }
     let is_likely =
         |table: &&TableInfo| !table.primary_key.is_empty() && !table.suggestions.tenant_columns.is_empty();
-    let mut tables = inspection.tables.iter();
-    let Some(table) = tables.find(is_likely).or(inspection.tables.first()) else {
+    let mut nameable = inspection.tables.iter().filter(|table| table.is_nameable());
+    let first = nameable.clone().next();
+    let Some(table) = nameable.find(is_likely).or(first) else {
         return Ok(());
     };
     output::line("next:")?;
@@ -226,5 +228,15 @@ fn show_table(table: &TableInfo, list: &impl Fn(&[String]) -> String) -> Result<
         more => format!(" and {more} more"),
     };
     let shown = &visible[..visible.len().min(VISIBLE_SHOWN)];
-    output::line(format!("  visible   {}{more}", or_none(shown)))
+    output::line(format!("  visible   {}{more}", or_none(shown)))?;
+    let unnameable = table.columns.iter().filter(|column| !column.is_nameable());
+    let unnameable: Vec<String> = unnameable.map(|column| readable::name(&column.name)).collect();
+    const NAMES: &str =
+        "a contract names what begins with an ASCII letter or _ and has ASCII letters, digits and _ only";
+    if !table.is_nameable() {
+        output::line(format!("  unusable  {}: {NAMES}", readable::name(&table.name)))?;
+    } else if !unnameable.is_empty() {
+        output::line(format!("  unusable  {}: {NAMES}", unnameable.join(", ")))?;
+    }
+    Ok(())
 }

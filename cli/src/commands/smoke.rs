@@ -60,6 +60,8 @@ pub(crate) struct Input {
 pub(super) struct SmokeResult {
     pub(super) tool: String,
     pub(super) input: Map<String, Json>,
+    /// Whether the arguments are generated from the contract.
+    pub(super) is_sample: bool,
     pub(super) answer: ToolCallResult,
     pub(super) store: Option<PathBuf>,
 }
@@ -100,6 +102,7 @@ pub(super) async fn make(
     Ok(SmokeResult {
         tool,
         input,
+        is_sample: call.input.sample,
         answer,
         store,
     })
@@ -265,7 +268,13 @@ fn show(called: &SmokeResult) -> Result<(), ExitError> {
         output::escaped_json(&Json::Object(called.input.clone()))
     ))?;
     if show_refusal(&called.answer)? {
-        return Ok(());
+        return if called.is_sample {
+            output::line(
+                "note: the sample values are placeholders; write the values of a row to a file and pass --input FILE",
+            )
+        } else {
+            Ok(())
+        };
     }
     for (column, value) in called.answer.data().into_iter().flatten() {
         output::line(format!(

@@ -8,5 +8,16 @@ mod page;
 
 pub(crate) use page::{change, document};
 
+use line::{ReadableLine, needs_reading};
+
+/// Formats a foreign name as its escaped spelling, followed by its readable form if that differs and is safe to print.
+pub(crate) fn name(text: &str) -> String {
+    let escaped = crate::output::safe(text);
+    match ReadableLine::of(text) {
+        ReadableLine::Plain { text: plain, .. } if needs_reading(text) => format!("{escaped} ({plain})"),
+        ReadableLine::Plain { .. } | ReadableLine::Escaped { .. } => escaped,
+    }
+}
+
 #[cfg(test)]
 mod tests;

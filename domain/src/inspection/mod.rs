@@ -172,6 +172,11 @@ impl TableInfo {
         self.columns.iter().find(|column| column.name == name)
     }
 
+    /// Returns whether a contract can name the table.
+    pub fn is_nameable(&self) -> bool {
+        is_identifier(&self.schema) && is_identifier(&self.name)
+    }
+
     /// Returns the only column of the primary key, otherwise a column named like a key: `id`, `<object>_id`,
     /// `<table>_id`.
     pub fn key_candidate(&self, object: &str) -> Option<&str> {

@@ -120,6 +120,35 @@ fn certificate_of_a_gateway_shares_its_directory_with_no_other() -> anyhow::Resu
 }
 
 #[test]
+fn next_steps_of_up_lead_to_a_replay() -> anyhow::Result<()> {
+    let place = CliFixture::new()?;
+    let report = place.json(&["up", "--dry-run"])?;
+    let next = report["next"].as_array().context("next steps")?;
+    let mut up = place.start(&["up"])?;
+    up.until_printed(Duration::from_secs(30), |printed| {
+        printed.contains("Press Ctrl-C to stop")
+    })?;
+    place.propose(INVOICE, "goodwill")?;
+    for command in next {
+        let command = command.as_str().context("a command")?;
+        let mut words: Vec<&str> = command.split(' ').skip(1).collect();
+        if words.contains(&"approve") {
+            words.push("--yes");
+        }
+        let ran = place.run(&words)?;
+        if words.contains(&"--sample") {
+            // The row of the generated values does not exist.
+            anyhow::ensure!(ran.stdout.contains("--input FILE"), "{ran}");
+        } else {
+            ran.expect(0).with_context(|| command.to_owned())?;
+        }
+    }
+    up.signal(Signal::INT)?;
+    up.end(ALONE)?.expect(0)?;
+    Ok(())
+}
+
+#[test]
 fn ctrl_c_ends_up_and_all_its_children() -> anyhow::Result<()> {
     let place = CliFixture::new()?;
     let mut up = place.start(&["up"])?;
@@ -127,6 +156,10 @@ fn ctrl_c_ends_up_and_all_its_children() -> anyhow::Result<()> {
         printed.contains("Press Ctrl-C to stop")
     })?;
     assert!(place.processes()?.len() >= 3);
+    // A second one names the first, not the directory of a writer that the operator did not start.
+    place
+        .run(&["up"])?
+        .expect_failure(2, "STATE_DIR_IN_USE", &["another `up`", "Ctrl-C"])?;
     up.signal(Signal::INT)?;
     up.end(ALONE)?.expect(0)?;
     place.wait_until_alone(ALONE)?;

@@ -193,6 +193,125 @@ fn missing_receipt_table_is_reported_with_migration() -> anyhow::Result<()> {
 }
 
 #[test]
+fn second_index_by_time_is_accepted_and_others_are_not() -> anyhow::Result<()> {
+    let Some(shop) = shop::open(Engine::Postgres)? else {
+        return Ok(());
+    };
+    let receipts = "synapsor.synapsor_writeback_receipts";
+    shop.execute(&format!(
+        "CREATE INDEX twin ON {receipts} (created_at, proposal_id)"
+    ))?;
+    check(&shop, 0)?;
+    shop.execute(&format!("CREATE INDEX other ON {receipts} (outcome)"))?;
+    let checked = check(&shop, 1)?;
+    let found = &findings(&checked, 1)[0];
+    assert_eq!(found["code"], json!("RECEIPT_TABLE_UNFIT"), "{checked}");
+    let text = found["text"].to_string();
+    assert!(text.contains("`other`") && !text.contains("`twin`"), "{checked}");
+    Ok(())
+}
+
+#[test]
+fn key_that_no_argument_names_is_reported_for_both_roles() -> anyhow::Result<()> {
+    for version in EngineVersion::servers_of_every_run() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let statements: &[&str] = match version.engine.in_contract() {
+            contract::EngineKind::Postgres => {
+                &["ALTER TABLE shop.orders ALTER COLUMN order_number TYPE inet \
+                 USING '10.0.0.0'::inet + substr(order_number, 4)::bigint"]
+            }
+            _ => &[
+                "UPDATE orders SET order_number = SUBSTR(order_number, 4)",
+                "ALTER TABLE orders MODIFY order_number FLOAT(10,2) NOT NULL",
+            ],
+        };
+        for statement in statements {
+            shop.execute(statement).with_context(|| version.to_string())?;
+        }
+        let checked = check(&shop, 1)?;
+        for role in [0, 1] {
+            let found = findings(&checked, role);
+            assert!(
+                found
+                    .iter()
+                    .any(|f| f["code"] == "KEY_TYPE_UNFIT" && f["text"].to_string().contains("order_number")),
+                "{version}: {checked}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn source_with_an_unusable_url_keeps_no_other_from_its_checks() -> anyhow::Result<()> {
+    let mut shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
+    let mut contract: Json = serde_json::from_str(shop::published(Engine::Sqlite).1)?;
+    contract["sources"]["archive_db"] = json!({ "engine": "postgres", "read_url_env": "ARCHIVE_READ_URL" });
+    let mut archived = contract["capabilities"][0].clone();
+    archived["name"] = json!("archive.inspect_order");
+    archived["source"] = json!("archive_db");
+    contract["capabilities"]
+        .as_array_mut()
+        .context("capabilities")?
+        .insert(0, archived);
+    shop.place.write("synapsor.runner.json", &contract.to_string())?;
+    shop.place.set(
+        "ARCHIVE_READ_URL",
+        "postgres://u:not-a-secret-7@h/d?no_such_parameter=1",
+    );
+    let checked = check(&shop, 1)?;
+    let sources = checked["roles"][0]["sources"].as_array().context("sources")?;
+    let of = |name: &str| {
+        sources
+            .iter()
+            .find(|source| source["source_id"] == name)
+            .context("a source")
+    };
+    let refused = &of("archive_db")?["findings"][0];
+    assert_eq!(refused["code"], json!("SOURCE_URL_INVALID"), "{checked}");
+    assert!(
+        refused["text"].to_string().contains("ARCHIVE_READ_URL"),
+        "{checked}"
+    );
+    assert!(!of("orders")?["product"].to_string().is_empty(), "{checked}");
+    Ok(())
+}
+
+#[test]
+fn emptied_identity_table_has_one_code_in_doctor_and_calls() -> anyhow::Result<()> {
+    for version in shop::versions() {
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        if version.engine.in_contract() == contract::EngineKind::Postgres {
+            continue;
+        }
+        shop.execute("DELETE FROM synapsor_database_identity")?;
+        shop.place.write("call.json", r#"{"order_number": "SO-1001"}"#)?;
+        let call = ["smoke", "call", "orders.inspect_order", "--input", "call.json"];
+        let ran = shop.place.run(&call)?;
+        ran.expect(1).with_context(|| version.to_string())?;
+        let checked = check(&shop, 1)?;
+        for shown in [ran.to_string(), checked.to_string()] {
+            assert!(
+                shown.contains("RECEIPT_TABLE_UNFIT") && shown.contains("writeback migration"),
+                "{version}: {shown}"
+            );
+        }
+        let migration = shop.place.ok(&["writeback", "migration"])?.stdout;
+        let (_, insert) = migration.split_once("\nINSERT").context("an INSERT")?;
+        let (insert, _) = insert.split_once(";\n").context("its end")?;
+        shop.execute(&format!("INSERT{insert}"))
+            .with_context(|| version.to_string())?;
+        shop.place.ok(&call)?;
+        check(&shop, 0).with_context(|| version.to_string())?;
+    }
+    Ok(())
+}
+
+#[test]
 fn unusable_table_is_named_by_doctor_and_refusal() -> anyhow::Result<()> {
     for version in shop::versions() {
         let Some(shop) = shop::open(version)? else {

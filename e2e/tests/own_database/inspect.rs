@@ -147,6 +147,29 @@ fn inspect_shows_the_schema_catalog() -> anyhow::Result<()> {
 }
 
 #[test]
+fn names_that_no_contract_can_hold_are_marked() -> anyhow::Result<()> {
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
+    let sql = "DROP TABLE orders;
+         CREATE TABLE bestände (id TEXT PRIMARY KEY, tenant_id TEXT);
+         CREATE TABLE parcels (id TEXT PRIMARY KEY, tenant_id TEXT, größe TEXT)";
+    shop.execute(sql)?;
+    let shown = shop
+        .place
+        .ok(&["inspect", "--from-env", "ORDERS_READ_URL"])?
+        .stdout;
+    for name in ["(bestände)", "(größe)"] {
+        assert!(
+            shown
+                .lines()
+                .any(|line| line.contains("unusable  ") && line.contains(name)),
+            "{shown}"
+        );
+    }
+    assert!(shown.contains("--table main.parcels "), "{shown}");
+    Ok(())
+}
+
+#[test]
 fn failing_url_is_never_printed() -> anyhow::Result<()> {
     let mut place = CliFixture::empty()?;
     place

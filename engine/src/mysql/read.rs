@@ -8,6 +8,7 @@ use super::connect::{BASE_TABLE, Flavor, IDENTITY_TABLE};
 use super::dialect::{self, Statement};
 use super::session::{BindValue, Cells, MysqlConn, MysqlStatementError};
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
 use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
@@ -89,6 +90,7 @@ pub async fn identity(session: &mut MysqlConn, schema: &str) -> Result<String, M
 /// Error for an identity table that is not the migration's.
 pub fn unfit_identity(kind: EngineErrorKind) -> EngineError {
     EngineError::new(kind, "the identity table is not the one of the migration")
+        .because(ErrorCause::IdentityDamaged)
 }
 
 /// Returns the server's own identity, as one expression.
@@ -122,6 +124,7 @@ pub fn identity_of(schema: &str, server: &str, mark: Option<String>) -> Result<S
             EngineErrorKind::Unreadable,
             "the identity table holds no usable text",
         )
+        .because(ErrorCause::IdentityDamaged)
     })?;
     let words = format!("{server}\n{schema}\n{mark}");
     let digest = Digest::of_typed("application/vnd.synapsor.mysql-database.v1", words.as_bytes());

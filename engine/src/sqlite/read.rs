@@ -8,6 +8,7 @@ use super::connect::DatabaseFile;
 use super::dialect::{self, SCHEMA};
 use super::error_map::map_driver_error;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
 use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, StoredReceipt};
@@ -102,7 +103,8 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
         None => Err(EngineError::new(
             EngineErrorKind::Unreadable,
             "the identity table holds no usable text",
-        )),
+        )
+        .because(ErrorCause::IdentityDamaged)),
     }
 }
 

@@ -10,9 +10,10 @@ use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::review_service_server::ReviewService;
 use synapsor_proto::ledger::v1::{
-    GetProposalRequest, GetProposalResponse, GetSwitchesRequest, GetSwitchesResponse, ListProposalsRequest,
-    ListProposalsResponse, ProposalRecord, SubmitApplyOrderRequest, SubmitApplyOrderResponse,
-    SubmitDecisionRequest, SubmitDecisionResponse, SubmitSwitchRequest, SubmitSwitchResponse,
+    GetProposalRequest, GetProposalResponse, GetSwitchesRequest, GetSwitchesResponse, Lease,
+    ListProposalsRequest, ListProposalsResponse, ProposalRecord, SubmitApplyOrderRequest,
+    SubmitApplyOrderResponse, SubmitDecisionRequest, SubmitDecisionResponse, SubmitSwitchRequest,
+    SubmitSwitchResponse,
 };
 use tonic::{Request, Response, Status};
 
@@ -128,6 +129,10 @@ impl ReviewService for LedgerServices {
             seq: ordered.seq,
             writer_present: self.ledger.streams.serves(&ordered.source_id),
             checkpoint: done.head.note,
+            lease: ordered.lease.map(|lease| Lease {
+                writer: lease.writer,
+                expires_at_ms: lease.expires_at.as_unix_millis(),
+            }),
         }))
     }
 

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::finish_attempt::FinishedAttempt;
 use crate::lease::{JobGrant, LeaseStreamTerms, Leased};
-use crate::store::StoreTxError;
 use crate::store::listeners::Topic;
+use crate::store::{StoreTxError, events, proposals};
 use crate::test_kit::{
     ANN_KEY, Draft, LEDGER_KEY, OPERATOR, ORIGIN, TestLedger, WRITER, caller, key, seal, with_evidence,
 };
@@ -261,6 +261,36 @@ async fn restarted_ledger_continues_with_the_fence() {
     let mut jobs = open(&world, WRITER, 1);
     let again = next(&mut jobs).await.unwrap();
     assert_eq!((again.fence, again.attempt, again.has_open_attempt), (2, 2, true));
+}
+
+#[tokio::test]
+async fn new_order_reports_the_lease_until_it_expires() {
+    let world = TestLedger::new();
+    let mut jobs = open(&world, WRITER, 1);
+    let draft = world.draft("0");
+    let id = world.ordered(&draft).await;
+    next(&mut jobs).await.unwrap();
+    let row = id.clone();
+    let signed = world
+        .ledger
+        .store
+        .read(move |r| {
+            let seq = proposals::newest_order(r.conn(), &row)?.unwrap();
+            Ok::<_, StoreTxError>(events::envelope(r.conn(), seq)?)
+        })
+        .await
+        .unwrap();
+    let lease_at = async |request: &str| {
+        let done = world
+            .ledger
+            .request_apply(caller(OPERATOR), request, signed.clone());
+        done.await.unwrap().value.unwrap().lease
+    };
+    let lease = lease_at("while it is valid").await.expect("the writer's lease");
+    assert_eq!(lease.writer, WRITER);
+    assert!(lease.expires_at > world.ledger.now());
+    world.clock.advance_ms(61_000);
+    assert!(lease_at("after its end").await.is_none());
 }
 
 #[tokio::test]

@@ -22,7 +22,8 @@ use super::fetch_proposal::{
 use super::{now, still_open};
 use crate::Context;
 use crate::clients::{
-    DryRunOutcome, EventQuery, EventStream, LedgerClient, WriterClient, fix_of, refused, verification_failed,
+    DryRunOutcome, EventQuery, EventStream, Lease, LedgerClient, WriterClient, fix_of, refused,
+    verification_failed,
 };
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
@@ -127,11 +128,7 @@ pub(crate) async fn apply(
     outcome.order_digest = Some(order_digest);
     outcome.order_valid_until = Some(valid_until);
     if outcome.status == Status::NoWriter {
-        outcome.message = if context.stop.is_cancelled() {
-            "interrupted; the order stays recorded, and a writer can still apply it".to_owned()
-        } else {
-            "no writer has leased the order; it stays recorded".to_owned()
-        };
+        outcome.message = no_writer_text(context.stop.is_cancelled(), submitted.lease.as_ref());
         if let Err(failure) = writer {
             outcome.message = format!("{} ({})", outcome.message, failure.message());
             outcome.fix = failure.fix().map(str::to_owned);
@@ -144,6 +141,20 @@ pub(crate) async fn apply(
         outcome.cause = session.writer_cause();
     }
     Ok(outcome)
+}
+
+/// Message for an order that no writer has started. A lease of an earlier attempt keeps other writers from it.
+fn no_writer_text(is_interrupted: bool, lease: Option<&Lease>) -> String {
+    match lease {
+        _ if is_interrupted => {
+            "interrupted; the order stays recorded, and a writer can still apply it".to_owned()
+        }
+        Some(Lease { writer, expires_at }) => format!(
+            "the lease of {writer}, which may have ended, keeps other writers from the order until {expires_at}; the \
+             order stays recorded"
+        ),
+        None => "no writer has leased the order; it stays recorded".to_owned(),
+    }
 }
 
 /// Makes the writer run the change in a transaction that it rolls back.

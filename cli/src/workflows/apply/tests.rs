@@ -266,6 +266,19 @@ fn apply_status_maps_to_exit_code() {
 }
 
 #[test]
+fn lease_of_an_earlier_attempt_is_named_with_its_end() {
+    let expires_at = Timestamp::from_unix_millis(0);
+    let lease = Lease {
+        writer: "spiffe://dep-test/writer/w1".to_owned(),
+        expires_at,
+    };
+    let text = no_writer_text(false, Some(&lease));
+    assert!(text.contains(&lease.writer), "{text}");
+    assert!(text.contains(&expires_at.to_string()), "{text}");
+    assert!(!no_writer_text(false, None).contains("lease of"));
+}
+
+#[test]
 fn rejects_order_without_quorum() {
     let trust = trust("dev");
     let refused = ended_before(&view(&trust)).unwrap_err();
