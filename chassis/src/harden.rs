@@ -30,7 +30,7 @@ pub fn harden_process() -> Result<(), ExitError> {
 /// Installs the TLS crypto provider of this process. For processes that do not call [`harden_process`].
 pub fn choose_tls_provider() {
     // A second call fails because the provider is already installed.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
 fn disable_ptrace() -> rustix::io::Result<()> {

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, anyhow};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
     RsaKeyPair, RsaPublicKeyComponents,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::files::{self, MODE_PUBLIC};
 use synapsor_chassis::random;
@@ -60,7 +60,7 @@ impl IssuerKey {
     pub fn p256(kid: &str) -> anyhow::Result<Self> {
         let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).map_err(unusable)?;
-        let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).map_err(unusable)?;
+        let pair = EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref()).map_err(unusable)?;
         Ok(Self::of(kid, Pair::P256(pair)))
     }
 
@@ -90,7 +90,7 @@ impl IssuerKey {
         match &self.pair {
             Pair::Ed25519(pair) => pair.public_key().as_ref().to_vec(),
             Pair::P256(pair) => pair.public_key().as_ref().to_vec(),
-            Pair::Rsa(pair) => RsaPublicKeyComponents::<Vec<u8>>::from(pair.public()).n,
+            Pair::Rsa(pair) => RsaPublicKeyComponents::<Vec<u8>>::from(pair.public_key()).n,
         }
     }
 
@@ -114,7 +114,7 @@ impl IssuerKey {
                 signature.as_ref().to_vec()
             }
             Pair::Rsa(pair) => {
-                let mut signature = vec![0; pair.public().modulus_len()];
+                let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(&RSA_PKCS1_SHA256, &random, signed, &mut signature)
                     .expect("randomness");
                 signature

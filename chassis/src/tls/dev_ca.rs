@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pkcs8::der::pem::PemLabel as _;
+use pkcs8::{LineEnding, PrivateKeyInfo, SecretDocument};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -73,7 +75,7 @@ impl DevCa {
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unusable)?;
         let params = ca_params(deployment, now_ms)?;
         let cert_pem = params.self_signed(&key).map_err(unusable)?.pem();
-        let key_pem = Zeroizing::new(key.serialize_pem());
+        let key_pem = key_pem(&key)?;
         files::create_exclusive(&dir.join(CA_KEY), key_pem.as_bytes()).map_err(in_folder)?;
         files::write_atomic(&dir.join(CA_CERT), cert_pem.as_bytes(), MODE_PUBLIC).map_err(in_folder)?;
         Ok(Self {
@@ -144,7 +146,7 @@ impl DevCa {
         params.is_ca = IsCa::ExplicitNoCa;
         let key = KeyPair::generate_for(&PKCS_ED25519).map_err(unusable)?;
         let cert_pem = params.signed_by(&key, &self.issuer).map_err(unusable)?.pem();
-        let key_pem = Zeroizing::new(key.serialize_pem());
+        let key_pem = key_pem(&key)?;
         Ok(Leaf {
             identity,
             ca_pem: self.cert_pem.clone(),
@@ -348,4 +350,16 @@ fn not_pem<E>(_: E) -> TlsError {
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {
     TlsError::Unusable(error.to_string())
+}
+
+/// Encodes a key in the first version of PKCS#8, which has no public key: OpenSSL before 3.2 reads no other.
+fn key_pem(key: &KeyPair) -> Result<Zeroizing<String>, TlsError> {
+    let der = Zeroizing::new(key.serialize_der());
+    let unusable = || TlsError::Unusable("a new key has no PKCS#8 form".to_owned());
+    let mut info = PrivateKeyInfo::try_from(der.as_slice()).map_err(|_| unusable())?;
+    info.public_key = None;
+    let document = SecretDocument::try_from(info).map_err(|_| unusable())?;
+    document
+        .to_pem(PrivateKeyInfo::PEM_LABEL, LineEnding::LF)
+        .map_err(|_| unusable())
 }

@@ -27,7 +27,7 @@ impl PeerVerifier {
         role: Role,
         instance: Option<String>,
     ) -> Result<Arc<Self>, TlsError> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let authority = WebPkiServerVerifier::builder_with_provider(roots, provider)
             .build()
             .map_err(|e| TlsError::Unusable(e.to_string()))?;

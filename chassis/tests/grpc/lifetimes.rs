@@ -121,7 +121,7 @@ async fn every_handshake_verifies_the_certificates() {
     roots
         .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap())
         .unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()

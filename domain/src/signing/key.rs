@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::LazyLock;
 
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
-use ed25519_dalek::{Signature as DalekSignature, Signer as _};
+use curve25519_dalek::constants::EIGHT_TORSION;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey, KeypairBytes};
+use ed25519_dalek::{SECRET_KEY_LENGTH, VerifyingKey};
 use pkcs8::pkcs5::pbes2;
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -14,6 +17,10 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
+
+/// Canonical encodings of the eight points whose order divides the cofactor.
+static SMALL_ORDER_POINTS: LazyLock<[[u8; 32]; 8]> =
+    LazyLock::new(|| EIGHT_TORSION.map(|point| point.compress().to_bytes()));
 
 /// Reason why key material cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,16 +41,28 @@ pub enum KeyError {
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KeyId(String);
 
-/// Public key. Parsing rejects small-order points.
+/// Public key: the canonical encoding of a point of large order.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PublicKey(ed25519_dalek::VerifyingKey);
+pub struct PublicKey([u8; 32]);
 
 /// Private key. Zeroed when dropped; never printed.
-pub struct SigningKey(ed25519_dalek::SigningKey);
+///
+/// `ed25519-dalek` encodes keys and checks their points; the faster `aws-lc-rs` signs and verifies.
+pub struct SigningKey {
+    encoded: ed25519_dalek::SigningKey,
+    pair: Ed25519KeyPair,
+}
 
 impl SigningKey {
-    pub fn from_seed(seed: &Zeroizing<[u8; 32]>) -> Self {
-        Self(ed25519_dalek::SigningKey::from_bytes(seed))
+    pub fn from_seed(seed: &Zeroizing<[u8; SECRET_KEY_LENGTH]>) -> Self {
+        Self::of(ed25519_dalek::SigningKey::from_bytes(seed))
+    }
+
+    fn of(encoded: ed25519_dalek::SigningKey) -> Self {
+        let public = encoded.verifying_key();
+        let pair = Ed25519KeyPair::from_seed_and_public_key(encoded.as_bytes(), public.as_bytes())
+            .expect("the public key is derived from the seed");
+        Self { encoded, pair }
     }
 
     /// Reads an unprotected key; a protected key returns [`KeyError::Protected`].
@@ -52,7 +71,7 @@ impl SigningKey {
             return Err(KeyError::Protected);
         }
         let key = ed25519_dalek::SigningKey::from_pkcs8_pem(pem).map_err(|_| KeyError::NotAPrivateKey)?;
-        Ok(Self(key))
+        Ok(Self::of(key))
     }
 
     pub fn from_protected_pem(pem: &str, passphrase: &[u8]) -> Result<Self, KeyError> {
@@ -65,7 +84,7 @@ impl SigningKey {
         let plain = info.decrypt(passphrase).map_err(|_| KeyError::WrongPassphrase)?;
         let key = ed25519_dalek::SigningKey::from_pkcs8_der(plain.as_bytes())
             .map_err(|_| KeyError::WrongPassphrase)?;
-        Ok(Self(key))
+        Ok(Self::of(key))
     }
 
     pub fn is_protected(pem: &str) -> bool {
@@ -73,16 +92,24 @@ impl SigningKey {
     }
 
     pub fn to_pem(&self) -> Zeroizing<String> {
-        self.0
+        self.key_alone()
             .to_pkcs8_pem(LineEnding::LF)
             .expect("an Ed25519 key always has a PKCS#8 form")
+    }
+
+    /// The first version of PKCS#8, which has no public key: OpenSSL before 3.2 reads no other.
+    fn key_alone(&self) -> KeypairBytes {
+        KeypairBytes {
+            secret_key: self.encoded.to_bytes(),
+            public_key: None,
+        }
     }
 
     /// Encrypts the key under a passphrase: PBES2 with scrypt (N 2^15, r 8, p 1) and AES-256-CBC, which other
     /// tools also read. `salt` and `iv` must be fresh random bytes.
     pub fn to_protected_pem(&self, passphrase: &[u8], salt: &[u8; 16], iv: &[u8; 16]) -> Zeroizing<String> {
         let der = self
-            .0
+            .key_alone()
             .to_pkcs8_der()
             .expect("an Ed25519 key always has a PKCS#8 form");
         let info = PrivateKeyInfo::try_from(der.as_bytes()).expect("just encoded");
@@ -98,7 +125,7 @@ impl SigningKey {
     }
 
     pub fn public_key(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.encoded.verifying_key().to_bytes())
     }
 
     pub fn key_id(&self) -> KeyId {
@@ -107,34 +134,45 @@ impl SigningKey {
 
     /// Signs the bytes as they are. Objects are signed with [`super::DsseEnvelope::sign`].
     pub fn sign(&self, bytes: &[u8]) -> [u8; 64] {
-        self.0.sign(bytes).to_bytes()
+        let signature = self.pair.sign(bytes);
+        signature
+            .as_ref()
+            .try_into()
+            .expect("an Ed25519 signature has 64 bytes")
     }
 }
 
 impl PublicKey {
+    /// # Errors
+    /// [`KeyError::NotAPublicKey`] if the bytes are no point, a point of small order, or not its canonical encoding.
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, KeyError> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPublicKey)?;
-        if key.is_weak() {
+        let key = VerifyingKey::from_bytes(bytes).map_err(|_| KeyError::NotAPublicKey)?;
+        if key.is_weak() || key.to_edwards().compress().as_bytes() != bytes {
             return Err(KeyError::NotAPublicKey);
         }
-        Ok(Self(key))
+        Ok(Self(*bytes))
     }
 
-    pub fn as_bytes(&self) -> &[u8; 32] {
-        self.0.as_bytes()
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 
     pub fn key_id(&self) -> KeyId {
-        let digest = Sha256::digest(self.0.as_bytes());
+        let digest = Sha256::digest(self.0);
         KeyId(format!("ed25519:{}", hex::encode(&digest[..16])))
     }
 
-    /// Verifies strictly: rejects small-order keys and non-canonical signatures.
+    /// Verifies strictly: rejects every signature that is not canonical, and points of small order.
     pub fn verifies(&self, bytes: &[u8], signature: &[u8]) -> bool {
-        let Ok(signature) = DalekSignature::from_slice(signature) else {
-            return false;
-        };
-        self.0.verify_strict(bytes, &signature).is_ok()
+        // The library compares R with the canonical encoding of the computed point, so that only the canonical
+        // encodings of small-order points remain to be rejected.
+        let is_small_order = SMALL_ORDER_POINTS
+            .iter()
+            .any(|point| signature.starts_with(point));
+        !is_small_order
+            && UnparsedPublicKey::new(&ED25519, &self.0)
+                .verify(bytes, signature)
+                .is_ok()
     }
 }
 
@@ -168,7 +206,7 @@ impl FromStr for PublicKey {
 
 impl fmt::Display for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&BASE64.encode(self.0.as_bytes()))
+        f.write_str(&BASE64.encode(self.0))
     }
 }
 impl fmt::Debug for PublicKey {
@@ -227,8 +265,21 @@ mod tests {
 
     #[test]
     fn pem_form_preserves_key() {
-        let again = SigningKey::from_pem(&key().to_pem()).unwrap();
+        let pem = key().to_pem();
+        let again = SigningKey::from_pem(&pem).unwrap();
         assert_eq!(again.key_id(), key().key_id());
+        // 46 bytes follow: version 0, algorithm and seed.
+        let (_, der) = SecretDocument::from_pem(&pem).unwrap();
+        assert_eq!(
+            (der.as_bytes().len(), &der.as_bytes()[..5]),
+            (48, &[0x30, 0x2e, 2, 1, 0][..])
+        );
+    }
+
+    #[test]
+    fn keys_with_their_public_key_are_read_too() {
+        let second = key().encoded.to_pkcs8_pem(LineEnding::LF).unwrap();
+        assert_eq!(SigningKey::from_pem(&second).unwrap().key_id(), key().key_id());
     }
 
     #[test]

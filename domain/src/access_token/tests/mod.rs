@@ -1,13 +1,13 @@
 //! Tests of genuine and forged access tokens.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::hmac;
-use ring::rand::SystemRandom;
-use ring::signature::{
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256,
     RsaKeyPair, RsaPublicKeyComponents,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value as Json, json};
 use synapsor_codes::ErrorCode;
 
@@ -34,7 +34,7 @@ impl Key {
     fn ec() -> Self {
         let (random, algorithm) = (SystemRandom::new(), &ECDSA_P256_SHA256_FIXED_SIGNING);
         let document = EcdsaKeyPair::generate_pkcs8(algorithm, &random).unwrap();
-        Key::Ec(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref(), &random).unwrap())
+        Key::Ec(EcdsaKeyPair::from_pkcs8(algorithm, document.as_ref()).unwrap())
     }
 
     fn rsa() -> Self {
@@ -53,7 +53,7 @@ impl Key {
         match self {
             Key::Ed(key) => key.public_key().as_ref().to_vec(),
             Key::Ec(key) => key.public_key().as_ref().to_vec(),
-            Key::Rsa(key) => RsaPublicKeyComponents::<Vec<u8>>::from(key.public()).n,
+            Key::Rsa(key) => RsaPublicKeyComponents::<Vec<u8>>::from(key.public_key()).n,
         }
     }
 
@@ -76,7 +76,7 @@ impl Key {
             Key::Ed(key) => key.sign(signed).as_ref().to_vec(),
             Key::Ec(key) => key.sign(&random, signed).unwrap().as_ref().to_vec(),
             Key::Rsa(key) => {
-                let mut signature = vec![0; key.public().modulus_len()];
+                let mut signature = vec![0; key.public_modulus_len()];
                 key.sign(&RSA_PKCS1_SHA256, &random, signed, &mut signature)
                     .unwrap();
                 signature
