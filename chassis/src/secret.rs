@@ -31,14 +31,16 @@ pub enum SecretError {
     #[error("the file of secret {name} is unreadable: {source}")]
     FileUnreadable { name: String, source: FileError },
     /// Other users have access to the file, or can replace it.
-    #[error("the file of the secret {name}: {source}")]
+    #[error("{source}; it is the file of the secret {name}")]
     InsecurePermissions { name: String, source: FileError },
     /// The file is text in another encoding.
     #[error("the secret {name} is UTF-16 text")]
     Utf16 { name: String },
     /// The secret is not UTF-8, or is empty.
-    #[error("the secret {name} is empty or is not UTF-8 text")]
+    #[error("the secret {name} is not UTF-8 text")]
     NotText { name: String },
+    #[error("the secret {name} is empty")]
+    Empty { name: String },
     /// The variable cannot be read.
     #[error(transparent)]
     Setting(#[from] SettingError),
@@ -52,7 +54,7 @@ impl SecretError {
             Self::Ambiguous { .. } => ErrorCode::SecretAmbiguous,
             Self::FileUnreadable { .. } => ErrorCode::SecretFileUnreadable,
             Self::InsecurePermissions { .. } => ErrorCode::SecretFileOpen,
-            Self::Utf16 { .. } | Self::NotText { .. } => ErrorCode::SecretNotText,
+            Self::Utf16 { .. } | Self::NotText { .. } | Self::Empty { .. } => ErrorCode::SecretNotText,
             Self::Setting(error) => error.code(),
         }
     }
@@ -63,12 +65,16 @@ impl From<SecretError> for ExitError {
         let fix = match &error {
             SecretError::Missing { name } => format!("set {name}, or {name}_FILE to the path of a 0600 file"),
             SecretError::Ambiguous { name } => format!("unset one of {name} and {name}_FILE"),
-            SecretError::FileUnreadable { name, .. } => {
-                format!("set {name}_FILE to a readable file of at most {SECRET_BYTES_MAX} bytes")
-            }
+            SecretError::FileUnreadable { name, source } => match source {
+                FileError::Denied(_) => source.fix(),
+                _ => format!("set {name}_FILE to a readable file of at most {SECRET_BYTES_MAX} bytes"),
+            },
             SecretError::InsecurePermissions { source, .. } => source.fix(),
             SecretError::Utf16 { name } | SecretError::NotText { name } => {
                 format!("store {name} as UTF-8 text")
+            }
+            SecretError::Empty { name } => {
+                format!("set {name}, or write the secret into the file of {name}_FILE")
             }
             SecretError::Setting(inner) => return inner.clone().into(),
         };
@@ -148,7 +154,7 @@ impl Secret {
         let text = text.strip_suffix('\n').unwrap_or(text);
         let text = text.strip_suffix('\r').unwrap_or(text);
         if text.is_empty() {
-            return Err(SecretError::NotText {
+            return Err(SecretError::Empty {
                 name: name.to_owned(),
             });
         }

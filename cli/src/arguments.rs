@@ -13,6 +13,7 @@ use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::contract::holds_connection_url;
 
 use crate::commands::Command;
+use crate::output::shell_word;
 
 /// Options that hold addresses of running services.
 const SERVICES: [&str; 3] = ["ledger", "reader", "writer"];
@@ -118,6 +119,19 @@ pub struct Global {
     pub no_color: bool,
     #[command(flatten)]
     pub remote: Remote,
+}
+
+impl Global {
+    /// Returns a command line of this program for the same contract and state directory, to be copied.
+    pub(crate) fn command(&self, words: &str) -> String {
+        let mut command = format!("synapsor-runner {words}");
+        for (flag, path) in [("--config", &self.config), ("--store", &self.store)] {
+            if let Some(path) = path {
+                command.push_str(&format!(" {flag} {}", shell_word(&path.to_string_lossy())));
+            }
+        }
+        command
+    }
 }
 
 /// Addresses of running services, and the client certificate for them. With any address set, the CLI starts no
@@ -379,6 +393,23 @@ fn rewrite_legacy_args(arguments: Vec<OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn command_to_copy_keeps_contract_and_store() {
+        let global = Global {
+            config: Some("my contract.json".into()),
+            store: Some("other/local.db".into()),
+            ..Global::default()
+        };
+        assert_eq!(
+            global.command("apply wrp_1"),
+            "synapsor-runner apply wrp_1 --config 'my contract.json' --store other/local.db"
+        );
+        assert_eq!(
+            Global::default().command("apply wrp_1"),
+            "synapsor-runner apply wrp_1"
+        );
+    }
 
     fn modernised(words: &[&str]) -> Vec<String> {
         let words = words.iter().map(OsString::from).collect();

@@ -44,7 +44,7 @@ http_errors! {
     SessionIdInvalid = "session_id_invalid", 400;
     /// The `MCP-Protocol-Version` header names a revision that is not served: send the one that `initialize` returned.
     RevisionNotServed = "protocol_version_not_served", 400;
-    /// The bearer token is missing or invalid: send one `Authorization: Bearer` header with the configured token.
+    /// The bearer token is missing or invalid: send one `Authorization: Bearer` header with a valid token.
     Unauthorized = "unauthorized", 401;
     /// The access token lacks the scope that this message needs: request the scope that `WWW-Authenticate` names.
     InsufficientScope = "insufficient_scope", 403;

@@ -1148,25 +1148,27 @@ error_codes! {
         /// The source database reported an error that has no other code.
         SourceFailed = "SOURCE_FAILED";
         /// The URL of the SQLite source does not name a regular file.
-        SourceFileMissing = "SOURCE_FILE_MISSING", exit Usage;
+        SourceFileMissing = "SOURCE_FILE_MISSING", exit Usage, safe TemporarilyUnavailable;
         /// The source lacks a database, schema, table or column that the contract or URL names.
         SourceObjectNotFound = "SOURCE_OBJECT_NOT_FOUND", safe TemporarilyUnavailable;
         /// The source is behind a connection pooler that its URL does not declare, or that allows no transaction.
         SourcePooler = "SOURCE_POOLER", exit Unreachable, safe TemporarilyUnavailable;
         /// The server of the source speaks another protocol, or is a product that is not supported.
         SourceProtocol = "SOURCE_PROTOCOL", exit Unreachable, safe TemporarilyUnavailable;
+        /// The source database takes no writes: it is a standby, or transactions of the account are read-only.
+        SourceReadOnly = "SOURCE_READ_ONLY", exit Unreachable, safe TemporarilyUnavailable;
         /// The source database did not respond in time.
         SourceTimeout = "SOURCE_TIMEOUT", exit Unreachable, safe TemporarilyUnavailable;
         /// The connection to the source cannot be encrypted, or the server's certificate is not trusted.
         SourceTlsFailed = "SOURCE_TLS_FAILED", exit Unreachable, safe TemporarilyUnavailable;
         /// The settings of the source do not require an encrypted connection with a verified server certificate.
-        SourceTlsRequired = "SOURCE_TLS_REQUIRED", exit Usage;
+        SourceTlsRequired = "SOURCE_TLS_REQUIRED", exit Usage, safe TemporarilyUnavailable;
         /// The server of the source is older than the oldest supported version.
         SourceTooOld = "SOURCE_TOO_OLD", safe TemporarilyUnavailable;
         /// The source database is unreachable, or requires recovery after a crash.
         SourceUnavailable = "SOURCE_UNAVAILABLE", exit Unreachable, safe TemporarilyUnavailable;
         /// The URL of the source is invalid or unreadable, or does not match the chosen engine.
-        SourceUrlInvalid = "SOURCE_URL_INVALID", exit Usage;
+        SourceUrlInvalid = "SOURCE_URL_INVALID", exit Usage, safe TemporarilyUnavailable;
         /// The reader cannot read a value of the row exactly.
         ValueUnreadable = "VALUE_UNREADABLE", safe ValueUnreadable;
     }
@@ -1179,6 +1181,8 @@ error_codes! {
         ColumnMissing = "COLUMN_MISSING";
         /// Reader and writer of the source use the same database credential.
         CredentialShared = "CREDENTIAL_SHARED";
+        /// The database changes a column with every update, and the capability does not list it in `db_managed`.
+        DbManagedMissing = "DB_MANAGED_MISSING";
         /// A setting of the database server allows the loss of committed changes after a crash.
         DurabilityWeak = "DURABILITY_WEAK";
         /// A source lacks receipts that the ledger holds, together with their effects.

@@ -63,6 +63,13 @@ pub struct TableColumn {
     pub labels: Vec<String>,
 }
 
+impl TableColumn {
+    /// Whether the database sets the column at every UPDATE that does not set it.
+    pub fn moves_by_itself(&self) -> bool {
+        self.declared_type.contains(" on update CURRENT_TIMESTAMP")
+    }
+}
+
 /// Trigger, rule or policy of the table. The digest covers its definition and, for a trigger, the function that
 /// it calls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -101,10 +101,22 @@ async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result
         let url = format!("{engine}://u:p@{}/d", answering(answer)?);
         add_source(&mut place, &format!("broken_{number}"), engine, &url)?;
     }
+    let wrong = [
+        (
+            "parameter",
+            "postgres",
+            "postgres://u:p@127.0.0.1/d?no_such_parameter=1",
+        ),
+        ("engine", "postgres", "mysql://u:p@127.0.0.1/d"),
+        ("missing", "sqlite", "sqlite:///no/such/file.db"),
+    ];
+    for (name, engine, url) in wrong {
+        add_source(&mut place, name, engine, url)?;
+    }
     let agent = Agent::launched(place.command(&["mcp", "serve"])?.into()).await?;
     let tools = agent.tools().await?;
     // One tool of each source, two of the working one, and the built-in one.
-    assert_eq!(tools.len(), 2 + 3 + 2 + 1 + BROKEN_ANSWERS.len());
+    assert_eq!(tools.len(), 2 + 3 + 2 + 1 + BROKEN_ANSWERS.len() + wrong.len());
     // The reader still waits for the silent servers: it did not wait for them before it served.
     for listener in &silent {
         let (mut connection, _) = listener.accept()?;
@@ -115,7 +127,15 @@ async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result
     }
     let read = agent.inspect("INV-3001").await?;
     assert_eq!(read["ok"], json!(true), "{read}");
-    for name in ["closed", "unknown", "broken_0", "broken_6"] {
+    for name in [
+        "closed",
+        "unknown",
+        "broken_0",
+        "broken_6",
+        "parameter",
+        "engine",
+        "missing",
+    ] {
         let arguments = json!({ "invoice_id": "INV-3001" });
         let read = agent.call(&format!("{name}.inspect_invoice"), arguments).await?;
         assert_eq!(
@@ -127,6 +147,27 @@ async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result
     let read = agent.inspect("INV-3001").await?;
     assert_eq!(read["ok"], json!(true), "{read}");
     agent.close().await;
+    Ok(())
+}
+
+#[test]
+fn doctor_asks_silent_sources_side_by_side() -> anyhow::Result<()> {
+    let mut place = CliFixture::new()?;
+    let silent: Vec<TcpListener> = (0..6)
+        .map(|_| TcpListener::bind("127.0.0.1:0"))
+        .collect::<Result<_, _>>()?;
+    for (number, listener) in silent.iter().enumerate() {
+        let url = format!("postgres://u:p@{}/d", listener.local_addr()?);
+        add_source(&mut place, &format!("silent_{number}"), "postgres", &url)?;
+    }
+    // One after another they would take longer than the doctor waits.
+    let ran = place.run(&["writeback", "doctor", "--check-db", "--json"])?;
+    ran.expect(6)?;
+    let checked = ran.object()?;
+    let sources = checked["roles"][0]["sources"].as_array().expect("sources");
+    assert_eq!(sources.len(), 1 + silent.len(), "{checked}");
+    let names: Vec<&str> = sources.iter().filter_map(|s| s["source_id"].as_str()).collect();
+    assert_eq!(names[1..4], ["silent_0", "silent_1", "silent_2"], "{checked}");
     Ok(())
 }
 

@@ -248,6 +248,16 @@ fn standby_serves_reads_and_its_lag_is_a_conflict() -> anyhow::Result<()> {
     let read = cluster.url_at(&cluster.place.target.read_url(), &standby);
     cluster.place.set("BILLING_READ_URL", &read);
     cluster.place.ok(&["writeback", "doctor", "--check-db"])?;
+    let primary = cluster.place.target.write_url();
+    let write = cluster.url_at(&primary, &standby);
+    cluster.place.set("BILLING_WRITE_URL", &write);
+    let ran = cluster.place.run(&["writeback", "doctor", "--check-db"])?;
+    ran.expect(6)?;
+    ensure!(
+        ran.stdout.contains("SOURCE_READ_ONLY") && ran.stdout.contains("the primary server"),
+        "{ran}"
+    );
+    cluster.place.set("BILLING_WRITE_URL", &primary);
     let id = cluster.applied("INV-3001")?;
     ensure!(cluster.identity_in_receipt(&id)?.contains(":00000001:"));
 

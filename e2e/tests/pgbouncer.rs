@@ -400,8 +400,13 @@ async fn rejects_statement_pooler() -> anyhow::Result<()> {
             continue;
         };
         let row = plan("invoices", "P-1", &["late_fee_cents"]);
-        assert!(scene.reader()?.read(&row).await.is_err(), "{kind:?}");
-        assert!(scene.writer()?.try_begin().await.is_err(), "{kind:?}");
+        let read = scene.reader()?.read(&row).await.map(drop);
+        let begun = scene.writer()?.try_begin().await.map(drop);
+        for refused in [read, begun] {
+            let cause = refused.as_ref().err().map(|error| &error.cause);
+            let is_named = matches!(cause, Some(ErrorCause::PoolerOfStatements));
+            ensure!(is_named, "{kind:?}: {cause:?}");
+        }
         assert_eq!(scene.deployment.receipts()?, [], "{kind:?}");
     }
     Ok(())

@@ -163,6 +163,8 @@ impl Credential {
                         name,
                         match error {
                             FileError::TooLarge { .. } => CertificatesProblem::TooLarge,
+                            FileError::Missing(_) => CertificatesProblem::FileMissing,
+                            FileError::Utf16(_) => CertificatesProblem::NotPem,
                             _ => CertificatesProblem::FileUnreadable,
                         },
                     )
@@ -181,8 +183,9 @@ pub(crate) fn unusable_credential(error: &EngineError) -> PublicError {
         ErrorCause::UrlUnreadable(_) => ErrorCode::SourceUrlInvalid,
         _ => explained.code,
     };
-    let text = format!("the database {}; {}", explained.text, explained.fix);
-    PublicError::new(code, text).with_detail(error.detail.clone())
+    PublicError::new(code, format!("the database {}", explained.text))
+        .with_detail(error.detail.clone())
+        .with_operator_fix(explained.fix)
 }
 
 fn unusable(name: &str, problem: CertificatesProblem) -> EngineError {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use rustls::CertificateError;
 use sqlx::Error;
 use synapsor_chassis::panics::{self, Panicked};
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -24,8 +25,10 @@ pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
         Error::Io(error) => {
             let cause = io_cause(error);
             let detail = match cause {
-                ErrorCause::CertificateNotTrusted => "server certificate not trusted".to_owned(),
-                _ => format!("the connection failed: {:?}", error.kind()),
+                ErrorCause::CertificateNotTrusted
+                | ErrorCause::CertificateNotValidNow
+                | ErrorCause::CertificateOfOtherHost => "server certificate refused".to_owned(),
+                _ => format!("the connection failed: {}", error.kind()),
             };
             unavailable(detail, cause)
         }
@@ -65,6 +68,7 @@ fn io_cause(error: &io::Error) -> ErrorCause {
             .and_then(|inner| inner.downcast_ref::<rustls::Error>())
         {
             Some(rustls::Error::InvalidMessage(_)) => ErrorCause::OtherProtocol,
+            Some(rustls::Error::InvalidCertificate(problem)) => certificate_cause(problem),
             // The driver reports a certificate that is not trusted in this form too.
             _ => ErrorCause::CertificateNotTrusted,
         },
@@ -75,6 +79,19 @@ fn io_cause(error: &io::Error) -> ErrorCause {
             ErrorCause::ConnectionLost
         }
         _ => ErrorCause::Unspecified,
+    }
+}
+
+fn certificate_cause(problem: &CertificateError) -> ErrorCause {
+    match problem {
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => ErrorCause::CertificateNotValidNow,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            ErrorCause::CertificateOfOtherHost
+        }
+        _ => ErrorCause::CertificateNotTrusted,
     }
 }
 
@@ -101,6 +118,29 @@ mod tests {
         let error = attempt_error(failed, "no-such-host.invalid", 5432).await;
         assert_eq!(error.cause, ErrorCause::HostUnknown);
         assert_eq!(error.server.as_deref(), Some("no-such-host.invalid:5432"));
+    }
+
+    #[test]
+    fn refused_certificate_has_its_reason() {
+        let cause = |problem| {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidData,
+                rustls::Error::InvalidCertificate(problem),
+            );
+            connection_error(&Error::Io(error)).unwrap().cause
+        };
+        assert_eq!(
+            cause(CertificateError::Expired),
+            ErrorCause::CertificateNotValidNow
+        );
+        assert_eq!(
+            cause(CertificateError::NotValidForName),
+            ErrorCause::CertificateOfOtherHost
+        );
+        assert_eq!(
+            cause(CertificateError::UnknownIssuer),
+            ErrorCause::CertificateNotTrusted
+        );
     }
 
     #[test]

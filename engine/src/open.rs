@@ -121,8 +121,9 @@ impl EngineConfig {
 }
 
 fn named(name: &str, refusal: &PublicError) -> ExitError {
+    let fix = refusal.operator_fix.as_deref();
     ExitError::new(refusal.code, format!("{name}: {}", refusal.public))
-        .with_fix("correct the URL, or the file that it names")
+        .with_fix(fix.unwrap_or("correct the URL, or the file that it names"))
 }
 
 /// Returns the engine of a URL by its scheme.

@@ -53,11 +53,10 @@ fn hint(name: &str) -> Option<&'static str> {
         | "statement_cache_size"
         | "prepared_statements"
         | "preparethreshold" => "remove it; behind a transaction pooler set pgbouncer=true",
-        "passfile" | "service" | "servicefile" | "requirepeer" | "krbsrvname" => {
-            "write user and password into the URL, or into the file of its _FILE variable"
-        }
+        "user" | "username" | "password" | "passfile" | "service" | "servicefile" | "requirepeer"
+        | "krbsrvname" => "write user and password into the URL, or into the file of its _FILE variable",
         "hostaddr" | "load_balance_hosts" => "name one host in the URL",
-        "usessl" | "ssl" | "sslmodes" | "require_ssl" | "tls" => {
+        "usessl" | "ssl" | "sslmodes" | "ssl_mode" | "sslmode" | "ssl-mode" | "require_ssl" | "tls" => {
             "use sslmode (PostgreSQL) or ssl-mode (MySQL)"
         }
         "charset" | "collation" | "timezone" | "time_zone" | "servertimezone" | "characterencoding" => {

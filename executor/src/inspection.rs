@@ -15,6 +15,7 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{
     FindingSeverity, PreflightFinding, PreflightReport, RECEIPT_TABLE, table_targets,
 };
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{InspectFlags, PreflightFlags, RoleName, refuse_foreign_credentials};
@@ -111,23 +112,21 @@ fn refused(error: &EngineError, name: &str) -> ExitError {
 /// A contract that cannot be read, credentials of the other role, variables that are unreadable.
 pub(crate) async fn preflight(flags: &PreflightFlags, stop: CancellationToken) -> Result<(), ExitError> {
     let env = EnvVars::of_process();
-    let contract = load_contract(&flags.config)?;
+    let contract = Arc::new(load_contract(&flags.config)?);
     refuse_foreign_credentials(flags.credentials, &contract, &env)?;
     let found = tokio::select! {
-        found = run_preflight(flags.credentials, &contract, &env) => found?,
+        found = run_preflight(flags.credentials, contract, &env) => found,
         () = stop.cancelled() => return Err(interrupted()),
     };
     print(&found)
 }
 
-async fn run_preflight(
-    role: RoleName,
-    contract: &Contract,
-    env: &EnvVars,
-) -> Result<Vec<PreflightReport>, ExitError> {
-    let mut found = Vec::new();
-    for source in contract.sources() {
-        let targets = table_targets(contract, &source.name);
+/// Tests the sources side by side, so that a silent one does not delay the others; the reports are in the order of the
+/// contract.
+async fn run_preflight(role: RoleName, contract: Arc<Contract>, env: &EnvVars) -> Vec<PreflightReport> {
+    let mut running = JoinSet::new();
+    for (number, source) in contract.sources().iter().enumerate() {
+        let targets = table_targets(&contract, &source.name);
         let concerns = match role {
             RoleName::Reader => !targets.is_empty(),
             RoleName::Writer => targets.iter().any(|target| !target.writes.is_empty()),
@@ -135,13 +134,16 @@ async fn run_preflight(
         if !concerns {
             continue;
         }
-        match preflight_source(role, source, contract, env).await {
-            Ok(report) => found.extend(report),
-            // One source that cannot be opened keeps no other from its checks.
-            Err(error) => found.push(preflight::unopened(source, unopened(&error))),
-        }
+        let (source, contract, env) = (source.clone(), contract.clone(), env.clone());
+        running.spawn(async move {
+            let found = preflight_source(role, &source, &contract, &env).await;
+            let report = found.unwrap_or_else(|error| Some(preflight::unopened(&source, unopened(&error))));
+            (number, report)
+        });
     }
-    Ok(found)
+    let mut found = running.join_all().await;
+    found.sort_by_key(|(number, _)| *number);
+    found.into_iter().filter_map(|(_, report)| report).collect()
 }
 
 /// Tests the credential of a role on one source; no report if its variable is not set.

@@ -10,6 +10,7 @@ use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Source;
+use synapsor_domain::error::PublicError;
 use synapsor_domain::tool::Catalog;
 use synapsor_engine::{Credential, EngineConfig};
 use synapsor_proto::executor::v1::agent_service_server::{AgentServiceServer, SERVICE_NAME as AGENT_SERVICE};
@@ -26,7 +27,7 @@ use synapsor_source::Engine;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::serve::{ProcessContext, report_unusable};
+use crate::serve::{ProcessContext, report_unopened, report_unusable};
 
 /// Serves until `stop` is canceled.
 pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -37,7 +38,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         .iter()
         .filter(|s| names.contains(&s.name.as_str()))
         .collect();
-    let engines = open_engines(&base, &sources)?;
+    let (engines, unopened) = open_engines(&base, &sources)?;
     report_unusable(
         engines
             .iter()
@@ -71,6 +72,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         contract: base.contract.clone(),
         trust: base.trust.clone(),
         engines,
+        unopened,
         key: base.key.clone(),
         intake,
         clock: Arc::new(SystemClock),
@@ -91,18 +93,42 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
     served
 }
 
-/// Creates the read engines of the sources.
+type Engines = BTreeMap<String, Arc<dyn Engine>>;
+
+/// Creates the read engines of the sources. A source with unusable settings is refused alone.
+///
+/// # Errors
+/// That of the first source, if none can be opened.
 fn open_engines(
     base: &ProcessContext,
     sources: &[&Source],
-) -> Result<BTreeMap<String, Arc<dyn Engine>>, ExitError> {
-    let mut engines: BTreeMap<String, Arc<dyn Engine>> = BTreeMap::new();
+) -> Result<(Engines, BTreeMap<String, PublicError>), ExitError> {
+    let mut engines = Engines::new();
+    let mut failed = Vec::new();
     for source in sources {
         let credential = Credential::for_reading(source, &base.env);
-        let opening = EngineConfig::of_source(source, credential, &base.settings.receipt_table);
-        engines.insert(source.name.clone(), opening.open()?);
+        match EngineConfig::of_source(source, credential, &base.settings.receipt_table).open() {
+            Ok(engine) => {
+                engines.insert(source.name.clone(), engine);
+            }
+            Err(error) => failed.push((source.name.clone(), error)),
+        }
     }
-    Ok(engines)
+    if engines.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0).1);
+    }
+    let unopened = failed.into_iter().map(|(name, error)| {
+        report_unopened(&name, &error);
+        let refusal = PublicError::new(error.code(), "The source database cannot be used.")
+            .with_detail(error.message());
+        let refusal = match error.fix() {
+            Some(fix) => refusal.with_operator_fix(fix),
+            None => refusal,
+        };
+        (name, refusal)
+    });
+    let unopened = unopened.collect();
+    Ok((engines, unopened))
 }
 
 /// Returns the gateways that may call; without a list, only the gateway of this reader's own instance.

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use synapsor_codes::ErrorCode;
 
 use crate::error::{EngineError, EngineErrorKind};
-use crate::error_cause::{ErrorCause, UnsupportedServer};
+use crate::error_cause::{ErrorCause, FileAccess, UnsupportedServer};
 
 /// Describes a database error for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,9 +96,16 @@ fn of_connection(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "check scheme and port of the URL: the server is of another kind",
         )),
         ErrorCause::CertificateNotTrusted => tls(
-            "has a certificate that is not trusted",
-            "name the file with its authority by `ssl.ca_env`, and use the host name of the certificate; if its \
-             time has ended, renew it",
+            "has a certificate of an authority that is not trusted",
+            "name the file with its authority by `ssl.ca_env` (inspect, init: --ssl-ca-env)",
+        ),
+        ErrorCause::CertificateNotValidNow => tls(
+            "has a certificate that is not valid now",
+            "renew the server's certificate, or correct the clock of this machine",
+        ),
+        ErrorCause::CertificateOfOtherHost => tls(
+            "has a certificate for other host names",
+            "use a host name of the certificate in the URL, or issue it for the name in the URL",
         ),
         ErrorCause::TlsNotOffered => tls(
             "offers no TLS",
@@ -117,7 +124,13 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
         ErrorCause::LoginRejected => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "rejected the login",
-            "check user and password in the URL, and that the role may connect to this database from this machine",
+            "check user and password in the URL, that the role may connect to this database from this machine, and \
+             whether it has to use TLS",
+        ),
+        ErrorCause::AccountSuspended => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            "rejected the login: the account is locked, or its password has expired",
+            "ALTER USER ... ACCOUNT UNLOCK, or set a new password and put it into the URL",
         ),
         ErrorCause::LoginMethod(method) => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
@@ -141,7 +154,7 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
         ),
         ErrorCause::CertificatesUnusable(name, problem) => DbErrorMessage::away(
             ErrorCode::SourceTlsFailed,
-            format!("is not asked: the certificates of {name} are unusable: {problem}"),
+            format!("is not used: the certificates of {name} are unusable: {problem}"),
             format!("set {name}_FILE to a file of PEM certificates of at most 1 MiB"),
         ),
         _ => return None,
@@ -150,6 +163,12 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
 
 fn of_server(cause: &ErrorCause) -> Option<DbErrorMessage> {
     Some(match cause {
+        ErrorCause::TakesNoWrites => DbErrorMessage::answered(
+            ErrorCode::SourceReadOnly,
+            "takes no writes: it is a standby, or transactions of this account are read-only",
+            "give the write URL the primary server, and an account whose transactions may write \
+             (default_transaction_read_only, read_only)",
+        ),
         ErrorCause::PoolerUndeclared => DbErrorMessage::answered(
             ErrorCode::SourcePooler,
             "is behind a connection pooler",
@@ -186,6 +205,16 @@ fn of_server(cause: &ErrorCause) -> Option<DbErrorMessage> {
 
 fn of_file(cause: &ErrorCause) -> Option<DbErrorMessage> {
     Some(match cause {
+        ErrorCause::FileDenied(FileAccess::Read, uid) => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            format!("cannot be read by the user of this process (uid {uid})"),
+            "let that user read the file, its -wal and -shm files, and enter its directory: chmod or chown",
+        ),
+        ErrorCause::FileDenied(FileAccess::Write, uid) => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            format!("cannot be written by the user of this process (uid {uid})"),
+            "let that user write the file, its -wal and -shm files, and its directory: chmod or chown",
+        ),
         ErrorCause::InterruptedTransaction => DbErrorMessage::answered(
             ErrorCode::SourceUnavailable,
             "has an interrupted transaction after a crash",
@@ -229,13 +258,20 @@ fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
             "is damaged or not a database",
             "run `PRAGMA integrity_check`, and restore a backup",
         ),
-        EngineErrorKind::TooLarge
-        | EngineErrorKind::Unreadable
-        | EngineErrorKind::Constraint
-        | EngineErrorKind::Other => DbErrorMessage::answered(
+        EngineErrorKind::TooLarge => DbErrorMessage::answered(
+            ErrorCode::RowTooLarge,
+            "returned a row that exceeds the size limit",
+            "leave the column out of the contract, or cut it with `max_chars`",
+        ),
+        EngineErrorKind::Unreadable => DbErrorMessage::answered(
+            ErrorCode::ValueUnreadable,
+            "returned a value that cannot be read exactly",
+            "leave the column out of the contract's capabilities",
+        ),
+        EngineErrorKind::Constraint | EngineErrorKind::Other => DbErrorMessage::answered(
             ErrorCode::SourceFailed,
-            "cannot be queried",
-            "use a role that may read the schema catalog, and name one schema",
+            "failed",
+            "look up the number in the manual of the server, and read the server's log",
         ),
     }
 }

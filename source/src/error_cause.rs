@@ -20,18 +20,26 @@ pub enum ErrorCause {
     ConnectionLost,
     /// The other side does not speak the protocol of the engine.
     OtherProtocol,
-    /// The server's certificate is not from a trusted authority, has ended, or is for another name.
+    /// The server's certificate is not from a trusted authority.
     CertificateNotTrusted,
+    /// The time of the server's certificate has ended, or has not begun.
+    CertificateNotValidNow,
+    /// The server's certificate is for other host names.
+    CertificateOfOtherHost,
     /// TLS is required here, and the server has none.
     TlsNotOffered,
     /// The login needs TLS, and the connection has none.
     TlsRequired,
     LoginRejected,
+    /// The account is locked, or its password has expired.
+    AccountSuspended,
     /// The account logs in by a method that the driver does not have; the server's name of the method.
     LoginMethod(String),
     DatabaseMissing,
     /// The server or the account has no connection left.
     ConnectionsExhausted,
+    /// The server is a standby, or takes no writes from this account.
+    TakesNoWrites,
     /// A transaction pooler answered, and the URL does not declare it.
     PoolerUndeclared,
     /// The pooler assigns a server connection for one statement only.
@@ -52,10 +60,20 @@ pub enum ErrorCause {
     /// The file has a second name (a hard link).
     SecondName,
     NetworkFileSystem,
+    /// The user of this process may not do this with the file; its user id.
+    FileDenied(FileAccess, u32),
     /// The value of this column exceeds the size limit, or its row does and this value is the largest.
     ColumnTooLarge(String),
     /// Values of this column's type cannot be read exactly.
     ColumnUnreadable(String),
+}
+
+/// What a process may not do with a database file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileAccess {
+    Read,
+    /// Write the file, or create its journal in the directory.
+    Write,
 }
 
 /// A server that is older than the oldest supported one.
@@ -74,6 +92,7 @@ pub struct UnsupportedServer {
 pub enum CertificatesProblem {
     Missing,
     SetTwice,
+    FileMissing,
     FileUnreadable,
     TooLarge,
     /// Not PEM text; DER for example.
@@ -85,6 +104,7 @@ impl fmt::Display for CertificatesProblem {
         f.write_str(match self {
             Self::Missing => "neither the variable nor its _FILE form is set",
             Self::SetTwice => "the variable and its _FILE form are both set",
+            Self::FileMissing => "the file does not exist",
             Self::FileUnreadable => "the file is unreadable",
             Self::TooLarge => "the file is larger than 1 MiB",
             Self::NotPem => "it holds no certificate in PEM form",

@@ -2,7 +2,7 @@
 //! reader's tables, columns and rights. Changes nothing.
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::{Contract, EngineKind, ExecutorRef, ProposalSpec, Source};
+use synapsor_domain::contract::{Capability, Contract, EngineKind, ExecutorRef, ProposalSpec, Source};
 use synapsor_domain::database_identity::UnreadablePart;
 use synapsor_domain::foreign_code::{self, ForeignCode, Unacknowledged};
 use synapsor_domain::schema::TableSchema;
@@ -58,7 +58,8 @@ async fn write_side(
             Err(error) if error.kind == EngineErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        for found in side_effects(contract, source, &shape) {
+        let found = side_effects(contract, source, &shape);
+        for found in found.into_iter().chain(unmanaged(contract, source, &shape)) {
             if !findings.contains(&found) {
                 findings.push(found);
             }
@@ -67,15 +68,26 @@ async fn write_side(
     Ok(findings)
 }
 
-/// Code of a table that runs with a writeback and that no capability of the contract acknowledges in its
-/// current form, each with the entry to paste.
-fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<PreflightFinding> {
-    let is_here = |spec: &&ProposalSpec| spec.executor == ExecutorRef::Direct;
-    let capabilities = contract.capabilities().iter().filter(|capability| {
+/// Capabilities whose changes of this table the writer makes itself.
+fn direct_changes<'a>(
+    contract: &'a Contract,
+    source: &'a str,
+    shape: &'a TableSchema,
+) -> impl Iterator<Item = (&'a Capability, &'a ProposalSpec)> {
+    let capabilities = contract.capabilities().iter().filter(move |capability| {
         capability.source == source
             && capability.target.schema == shape.schema
             && capability.target.table == shape.table
     });
+    capabilities.filter_map(|capability| {
+        let spec = capability.proposal()?;
+        (spec.executor == ExecutorRef::Direct).then_some((capability, spec))
+    })
+}
+
+/// Code of a table that runs with a writeback and that no capability of the contract acknowledges in its
+/// current form, each with the entry to paste.
+fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<PreflightFinding> {
     let named =
         |capability: &str, (code, problem): (Option<&ForeignCode>, Unacknowledged)| PreflightFinding {
             severity: FindingSeverity::Error,
@@ -86,8 +98,7 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<P
                 Unacknowledged::Never(_) | Unacknowledged::Stale(_) => None,
             },
         };
-    capabilities
-        .filter_map(|capability| Some((capability, capability.proposal().filter(is_here)?)))
+    direct_changes(contract, source, shape)
         .flat_map(|(capability, spec)| {
             let problems = foreign_code::problems(&shape.foreign_code, &spec.side_effects_ack);
             problems
@@ -95,6 +106,37 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<P
                 .map(|problem| named(&capability.name, problem))
         })
         .collect()
+}
+
+/// Columns that the database changes with every update, and that no capability lists: each change is rolled back.
+fn unmanaged(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<PreflightFinding> {
+    let moving: Vec<&str> = shape
+        .columns
+        .iter()
+        .filter(|column| column.moves_by_itself())
+        .map(|column| column.name.as_str())
+        .collect();
+    let mut findings = Vec::new();
+    for (capability, spec) in direct_changes(contract, source, shape) {
+        let is_changed = |column: &str| spec.patch.iter().any(|(name, _)| name == column);
+        let is_version = |column: &str| spec.conflict_guard.column() == Some(column);
+        let is_missing = |column: &&str| {
+            capability.visible_columns.iter().any(|name| name == column)
+                && !spec.db_managed.iter().any(|name| name == column)
+                && !is_changed(column)
+                && !is_version(column)
+        };
+        findings.extend(moving.iter().copied().filter(is_missing).map(|column| PreflightFinding {
+            severity: FindingSeverity::Error,
+            code: ErrorCode::DbManagedMissing,
+            text: format!(
+                "capability `{}`: the database changes `{column}` with every update, so that each change is rolled back",
+                capability.name
+            ),
+            fix: Some(format!("add \"{column}\" to the list `db_managed` of the capability")),
+        }));
+    }
+    findings
 }
 
 async fn finished(

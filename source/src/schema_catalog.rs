@@ -88,6 +88,20 @@ impl Finding {
         }
     }
 
+    /// There is no identity table, so that a copy of the database is not recognized as one.
+    pub fn missing_identity() -> Self {
+        Self {
+            severity: FindingSeverity::Warning,
+            ..Self::unfit_receipts(
+                "the table `synapsor_database_identity` does not exist: copies of this database are not recognized, and \
+                 proposals that were made while it existed are refused",
+                Some(
+                    "restore the table, or run what `synapsor-runner writeback migration` prints".to_owned(),
+                ),
+            )
+        }
+    }
+
     /// Values of a key column are not compared exactly with an argument.
     pub fn unfit_key(table: &TableSchema, column: &TableColumn) -> Self {
         Self {

@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::VersionAdvance;
 use synapsor_domain::error::PublicError;
@@ -213,6 +214,14 @@ fn check_after<P: MayUpdate>(permit: &P, after: &[ColumnValue]) -> Written {
     }
     if let Some(column) = guard::first_unexpected_column(validated, after) {
         tracing::warn!(proposal = %proposal.id, column, "row after the update is not as requested");
+        refusal_cause::record(RefusalCause {
+            code: ErrorCode::FailedPostImage,
+            correlation_id: None,
+            text: Some(format!("the update changed the column `{column}` too")),
+            fix: Some(format!(
+                "if the database itself changes it, add \"{column}\" to the list `db_managed` of the capability"
+            )),
+        });
         return Written::Failed(FailedReason::PostImage);
     }
     Written::Row(Vec::new())

@@ -95,9 +95,21 @@ impl FileError {
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
             Self::NotPrivate { fix, .. } => fix.clone(),
             Self::WritableByOthers { path, .. } => {
-                format!("chmod go-w and chown {} and its directory", path.display())
+                let path = path.display();
+                format!("chmod go-w {path} and its directory; both have to belong to this user or to root")
             }
             Self::Io { path, .. } => format!("check the file system of {}", path.display()),
+        }
+    }
+
+    /// Names the directory of `path` if a new file in it cannot be created, and otherwise `path` itself.
+    fn about(self, path: &Path) -> Self {
+        let (path, directory) = (path.to_owned(), private::dir_of(path).to_owned());
+        match self {
+            Self::Missing(_) => Self::Missing(directory),
+            Self::Denied(_) => Self::Denied(directory),
+            Self::Io { kind, .. } => Self::Io { path, kind },
+            other => other,
         }
     }
 
@@ -283,7 +295,9 @@ fn rename_into_place(
         .to_owned();
     name.push(format!(".{}.tmp", random::hex_id(12)));
     let temporary = path.with_file_name(name);
+    // The operator knows the name of the file, not that of the temporary one.
     let outcome = write(&temporary)
+        .map_err(|error| error.about(path))
         .and_then(|()| fs::rename(&temporary, path).map_err(|e| FileError::of(path, &e)))
         .and_then(|()| sync_parent(path));
     if outcome.is_err() {

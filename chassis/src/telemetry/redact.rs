@@ -20,6 +20,8 @@ const SECRET_KEYS: [&str; 8] = [
 const PROSE_AFTER_BEARER: [&str; 5] = ["token", "tokens", "scheme", "authentication", "auth"];
 /// Prefix of the product's own access tokens.
 const TOKEN_PREFIX: &str = "syn_wbr_";
+/// User and password in an example of a URL.
+const PLACEHOLDER: &str = "USER:PASSWORD";
 const KEY_BEGIN: &str = "-----BEGIN ";
 const KEY_END: &str = "-----END ";
 
@@ -99,6 +101,8 @@ fn hide_url_credentials(text: &str) -> String {
             .find(|c: char| c.is_whitespace() || matches!(c, '"' | '`' | '<' | '>'))
             .unwrap_or(after.len());
         match after[..end].rfind('@') {
+            // The form of a URL in a message of this program.
+            Some(last) if &after[..last] == PLACEHOLDER => rest = after,
             Some(last) => {
                 out.push_str(HIDDEN);
                 rest = &after[last..];
@@ -241,6 +245,11 @@ mod tests {
                 r#"{"url":"postgres://[redacted]@h/d"}"#,
             ),
             ("a://u:p@h and b://v:q@i", "a://[redacted]@h and b://[redacted]@i"),
+            (
+                "export URL='postgres://USER:PASSWORD@h/d', not postgres://u:p@h/d",
+                "export URL='postgres://USER:PASSWORD@h/d', not postgres://[redacted]@h/d",
+            ),
+            ("a://USER:PASSWORD:p@h", "a://[redacted]@h"),
             ("https://example.test/path", "https://example.test/path"),
             ("spiffe://d/reader/a", "spiffe://d/reader/a"),
         ] {

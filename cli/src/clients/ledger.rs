@@ -95,12 +95,12 @@ pub(crate) struct RecordedDecision {
 pub(crate) struct ApplyOrderResult {
     pub(crate) seq: u64,
     pub(crate) writer_present: bool,
-    pub(crate) lease: Option<Lease>,
+    pub(crate) lease: Option<CurrentLease>,
 }
 
 /// Right of one writer to work on a proposal, as the ledger reports it.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct CurrentLease {
     pub(crate) writer: String,
     pub(crate) expires_at: Timestamp,
 }
@@ -379,7 +379,7 @@ impl LedgerClient {
         Ok(ApplyOrderResult {
             seq: answer.seq,
             writer_present: answer.writer_present,
-            lease: answer.lease.map(|lease| Lease {
+            lease: answer.lease.map(|lease| CurrentLease {
                 writer: lease.writer,
                 expires_at: Timestamp::from_unix_millis(lease.expires_at_ms),
             }),

@@ -19,7 +19,7 @@ use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
 pub(crate) use ledger::{
-    EvidenceQuery, FoundEvidence, Lease, LedgerClient, LedgerSwitches, ProposalQuery, ProposalRecord,
+    CurrentLease, EvidenceQuery, FoundEvidence, LedgerClient, LedgerSwitches, ProposalQuery, ProposalRecord,
     ProposalWithProofs, ReceiptIncident,
 };
 pub(crate) use reader::SchemaClient;

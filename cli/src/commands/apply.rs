@@ -86,7 +86,7 @@ pub(super) fn print_outcome(view: &ProposalView, applied: &ApplyOutcome) -> Resu
         output::line(format!("  {line}"))?;
     }
     if let (Some(until), false) = (applied.order_valid_until, ends(applied.status)) {
-        output::line(format!("    the order is valid until {until}"))?;
+        output::line(format!("  the order is valid until {until}"))?;
     }
     if let Some(cause) = &applied.cause {
         smoke::show_cause(cause)?;
@@ -117,7 +117,7 @@ fn title(applied: &ApplyOutcome) -> String {
         Status::Conflict => format!("Conflict, nothing was written: {} ({message})", applied.result),
         Status::Refused => format!("Refused, nothing was written: {} ({message})", applied.result),
         Status::Retryable => format!("Not applied, nothing was written: {} ({message})", applied.result),
-        Status::InDoubt => format!("In doubt: {message}; the writer is resolving the outcome"),
+        Status::InDoubt => format!("In doubt: {message}; a writer resolves the outcome as soon as it can"),
         Status::NoWriter => format!("Not applied yet: {message}"),
         Status::Failed => format!("Failed: {} ({message})", applied.result),
         Status::Canceled => format!("Ended without an effect: {} ({message})", applied.result),
@@ -153,7 +153,7 @@ fn checklist(view: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
         });
     }
     if let Some(signed) = &applied.receipt {
-        let mark = if done { "ok  " } else { "    " };
+        let mark = if done { "ok  " } else { "" };
         let when = match applied.status {
             Status::AlreadyApplied => "affected rows at that time",
             _ => "affected rows",

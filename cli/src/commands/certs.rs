@@ -108,8 +108,10 @@ fn issue(
             .collect();
         output::json(&json!({ "ok": true, "identity": leaf.identity().uri(), "files": paths }))?;
     } else {
-        let (number, unit) = match minutes % 60 {
-            0 => (minutes / 60, "hours"),
+        let (number, unit) = match (minutes % 60, minutes) {
+            (0, 60) => (1, "hour"),
+            (0, _) => (minutes / 60, "hours"),
+            (_, 1) => (1, "minute"),
             _ => (minutes, "minutes"),
         };
         output::line(format!("issued {} for {number} {unit}", leaf.identity().uri()))?;

@@ -176,9 +176,13 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
     let Some(table) = nameable.find(is_likely).or(first) else {
         return Ok(());
     };
+    let tenant = match table.suggestions.tenant_columns.is_empty() {
+        true => " --tenant-column COLUMN",
+        false => "",
+    };
     output::line("next:")?;
     output::line(format!(
-        "  synapsor-runner init --from-env {variable} --table {}.{} --mode review --patch COLUMN=arg:NAME",
+        "  synapsor-runner init --from-env {variable} --table {}.{}{tenant} --mode review --patch COLUMN=arg:NAME",
         safe(&table.schema),
         safe(&table.name)
     ))

@@ -22,7 +22,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         smoke::print_json(&called)?;
     } else if !smoke::show_refusal(&called.answer)? {
         output::line(format!("{} created a proposal", output::safe(&called.tool)))?;
-        smoke::show_proposal(&called.answer)?;
+        smoke::show_proposal(&called.answer, context)?;
     }
     Ok(called.exit())
 }

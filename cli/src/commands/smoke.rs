@@ -72,17 +72,20 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     if context.global.json {
         print_json(&called)?;
     } else {
-        show(&called)?;
+        show(&called, context)?;
     }
     Ok(called.exit())
 }
 
 impl SmokeResult {
     pub(super) fn exit(&self) -> Exit {
-        if self.answer.is_error {
-            Exit::Failure
-        } else {
+        let cause = self.answer.cause.as_ref();
+        if !self.answer.is_error {
             Exit::Ok
+        } else if cause.is_some_and(|cause| cause.code.exit() == Exit::Unreachable) {
+            Exit::Unreachable
+        } else {
+            Exit::Failure
         }
     }
 }
@@ -261,7 +264,7 @@ pub(super) fn print_json(called: &SmokeResult) -> Result<(), ExitError> {
     }))
 }
 
-fn show(called: &SmokeResult) -> Result<(), ExitError> {
+fn show(called: &SmokeResult, context: &Context) -> Result<(), ExitError> {
     output::line(format!("tool      {}", output::safe(&called.tool)))?;
     output::line(format!(
         "input     {}",
@@ -283,7 +286,7 @@ fn show(called: &SmokeResult) -> Result<(), ExitError> {
             output::safe(&shown(value))
         ))?;
     }
-    show_proposal(&called.answer)
+    show_proposal(&called.answer, context)
 }
 
 /// Prints an error result; returns true if there is one.
@@ -305,7 +308,7 @@ fn show_call_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
     let Some(cause) = &answer.cause else {
         return match answer.correlation_id() {
             Some(id) => output::line(format!(
-                "call      {}; the cause is in the log of the reader, under this id",
+                "call      {}; the cause is in the log of the reader or the gateway, under this id",
                 output::safe(id)
             )),
             None => Ok(()),
@@ -313,14 +316,22 @@ fn show_call_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
     };
     show_cause(cause)?;
     if cause.fix.is_none() {
-        output::line(if cause.text.is_none() {
-            "fix: correct the call; docs/error-codes.md explains the code"
-        } else {
-            "fix: look up the code in docs/error-codes.md; check databases and ledger with `synapsor-runner writeback \
-             doctor --check-db`"
-        })?;
+        output::line(fix_without_cause(cause))?;
     }
     Ok(())
+}
+
+const fn fix_without_cause(cause: &RefusalCause) -> &'static str {
+    match cause.code {
+        ErrorCode::CapabilityNotFound | ErrorCode::McpToolNotFound => {
+            "fix: choose a tool of `synapsor-runner tools list`"
+        }
+        ErrorCode::PlanImpossible | ErrorCode::SideEffectNotAcknowledged | ErrorCode::TableUnfit => {
+            "fix: the contract or the table has to change: `synapsor-runner writeback doctor --check-db` names what"
+        }
+        _ if cause.text.is_none() => "fix: correct the arguments of the call",
+        _ => "fix: check databases and ledger with `synapsor-runner writeback doctor --check-db`",
+    }
 }
 
 /// Prints a cause with its id and its fix, as far as they are known.
@@ -349,7 +360,10 @@ fn show_change(column: &str, change: &Json) -> Result<(), ExitError> {
         output::line(format!("  {column}:"))?;
         output::text(&change_lines(&before, &after))?;
     } else {
-        let spelled = |value: &Value| output::safe(value.as_text().unwrap_or("null"));
+        let spelled = |value: &Value| match value.as_text() {
+            Some("") => "\"\"".to_owned(),
+            text => output::safe(text.unwrap_or("null")),
+        };
         output::line(format!("  {column}: {} -> {}", spelled(&before), spelled(&after)))?;
     }
     let mut page = String::new();
@@ -365,7 +379,7 @@ fn text_value(value: &Json) -> Value {
 }
 
 /// Prints the ids of a result and the operator's next commands.
-pub(super) fn show_proposal(answer: &ToolCallResult) -> Result<(), ExitError> {
+pub(super) fn show_proposal(answer: &ToolCallResult, context: &Context) -> Result<(), ExitError> {
     for (column, change) in answer.diff().into_iter().flatten() {
         show_change(column, change)?;
     }
@@ -377,7 +391,8 @@ pub(super) fn show_proposal(answer: &ToolCallResult) -> Result<(), ExitError> {
         output::line(format!("proposal  {id}"))?;
         output::line("next:")?;
         for command in ["proposals show", "proposals approve", "apply", "replay show"] {
-            output::line(format!("  synapsor-runner {command} {id}"))?;
+            let command = context.global.command(&format!("{command} {id}"));
+            output::line(format!("  {command}"))?;
         }
     }
     Ok(())

@@ -21,7 +21,9 @@ pub(super) struct BadLine {
 pub(super) enum Problem {
     #[error("expected NAME=value")]
     NoAssignment,
-    #[error("invalid name before `=`: use letters, digits and `_`, not starting with a digit")]
+    #[error(
+        "invalid name before `=`: use letters, digits and `_`, not starting with a digit, without `export`"
+    )]
     BadName,
     #[error("duplicate name")]
     DuplicateName,

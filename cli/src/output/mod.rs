@@ -50,9 +50,9 @@ pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> Result<(), ExitErro
     line(escape_json(&serde_json::to_string(value).map_err(unwritable)?))
 }
 
-/// Formats foreign text as printable ASCII; other characters become `\u{..}`.
+/// Formats foreign text as printable ASCII; other characters become `\u{..}`. Quotes stay: nothing is quoted here.
 pub(crate) fn safe(text: &str) -> String {
-    escape(text)
+    escape(text).replace("\\\"", "\"")
 }
 
 /// Formats a line of a statement for copying: keeps quotes, escapes characters that do not print.
@@ -62,6 +62,15 @@ pub(crate) fn statement(line: &str) -> String {
         _ => format!("\\u{{{:X}}}", u32::from(c)),
     };
     line.chars().map(spell).collect()
+}
+
+/// Quotes a word for a POSIX shell, if it needs quotes.
+pub(crate) fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", statement(&text.replace('\'', "'\\''")))
 }
 
 /// Whether both stdin and stderr are a terminal.

@@ -8,10 +8,11 @@ use synapsor_domain::evidence::Evidence;
 use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{Position, TrustFile};
+use synapsor_domain::writeback::AttemptResult;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
-use super::fetch_proposal::{SignedReceipt, open_receipt};
+use super::fetch_proposal::{SignedReceipt, open_attempt_at, open_receipt};
 use super::ledger::check_log;
 use crate::clients::{EvidenceQuery, FoundEvidence, LedgerClient, ProposalQuery, verification_failed};
 use crate::connection::LedgerConnection;
@@ -24,6 +25,8 @@ const PAGE_ROWS_MAX: u32 = 200;
 pub(crate) struct ListedProposal {
     pub(crate) attested: VerifiedProposal,
     pub(crate) state: ProposalState,
+    /// Result of the newest attempt that has ended, if an active writer key signed it.
+    pub(crate) attempt: Option<AttemptResult>,
     pub(crate) updated_at: Timestamp,
 }
 
@@ -58,9 +61,15 @@ pub(crate) async fn list_proposals(
         for record in page.proposals {
             let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
                 .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
+            // A report of a retired key needs a proof that a list does not fetch.
+            let report = record.attempt.as_ref();
+            let attempt = report
+                .and_then(|report| open_attempt_at(report, session.trust(), &Position::Unproven).ok())
+                .map(|report| report.result);
             rows.push(ListedProposal {
                 attested,
                 state: record.state,
+                attempt,
                 updated_at: record.updated_at,
             });
         }

@@ -1,11 +1,11 @@
 //! Public keys of the issuer (RFC 7517). Symmetric keys, encryption keys, unknown kinds and malformed keys are
 //! excluded from a set, so that no token can select them and none makes the others unusable.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use synapsor_codes::ErrorCode;

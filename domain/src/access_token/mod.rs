@@ -53,7 +53,9 @@ pub enum TokenError {
     KeyMismatch,
     #[error("invalid token signature")]
     Signature,
-    #[error("claim `{0}` is missing or malformed")]
+    #[error(
+        "claim `{0}` is missing or malformed; a profile of the context names the claims of other issuers"
+    )]
     Claim(String),
     #[error("claim `scope` is a list, and must be a space-separated string; only `scp` may be a list")]
     ScopeList,

@@ -209,6 +209,11 @@ impl ColumnInfo {
         kind::length(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
+    /// Whether the database sets the column at every UPDATE that does not set it.
+    pub fn moves_by_itself(&self) -> bool {
+        self.data_type.contains(" on update CURRENT_TIMESTAMP")
+    }
+
     /// Returns whether a contract can name the column.
     pub fn is_nameable(&self) -> bool {
         is_identifier(&self.name)

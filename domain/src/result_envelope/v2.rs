@@ -137,7 +137,12 @@ const fn unavailable_sentence(code: ErrorCode) -> &'static str {
 
 /// Appends the id under which the operator finds the call: many agents show their users the text only.
 pub(super) fn with_correlation(message: &str, failure: &FailureResult<'_>) -> String {
-    format!("{message} Correlation id: {}.", failure.correlation_id)
+    let end = if message.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    };
+    format!("{message}{end} Correlation id: {}.", failure.correlation_id)
 }
 
 /// A key may hold any characters; a summary must stay one line.

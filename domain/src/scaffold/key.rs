@@ -4,8 +4,8 @@ use synapsor_codes::ErrorCode;
 
 use super::DraftError;
 use super::choices::InitOptions;
-use crate::contract::is_trust_scope_name;
-use crate::inspection::TableInfo;
+use crate::contract::{Mode, is_trust_scope_name};
+use crate::inspection::{TableInfo, TableKind};
 
 /// Key columns of the row.
 pub(super) struct KeyPlan {
@@ -25,7 +25,22 @@ pub(super) fn plan(
     warnings: &mut Vec<String>,
 ) -> Result<KeyPlan, DraftError> {
     let columns = columns(choices, found, object, tenant)?;
-    if found.is_some_and(|table| !is_unique(table, &columns)) {
+    let is_ambiguous = found.is_some_and(|table| !is_unique(table, &columns));
+    // A view, which is never written, has an error of its own.
+    let is_table = found.is_some_and(|table| table.kind == TableKind::Table);
+    if is_ambiguous && is_table && choices.mode != Some(Mode::ReadOnly) {
+        return Err(DraftError::new(
+            ErrorCode::IndexMissing,
+            format!(
+                "no unique index covers exactly `{}`, so that every proposal is refused; an index with a condition, or \
+                 over an expression, does not count",
+                columns.join("`, `")
+            ),
+            "create a unique index over these columns alone, choose others with --primary-key, or draft a contract that \
+             only reads with --mode read_only",
+        ));
+    }
+    if is_ambiguous {
         let names: Vec<String> = columns.iter().map(|column| format!("`{column}`")).collect();
         let have = if columns.len() == 1 { "has" } else { "have" };
         warnings.push(format!(

@@ -43,6 +43,8 @@ pub struct GeneratedContract {
     pub proposal_tool: Option<String>,
     /// Whether a writer needs the receipt table and its rights.
     pub is_applied: bool,
+    /// Whether the database has accounts with rights; a file has none.
+    pub has_accounts: bool,
 }
 
 /// Error that prevents generating a contract.
@@ -114,6 +116,7 @@ pub fn draft(
         contract,
         warnings,
         is_applied: plan.write_url_env.is_some(),
+        has_accounts: plan.engine != crate::contract::EngineKind::Sqlite,
         proposal_tool: plan.change.map(|change| change.tool),
         read_tool: plan.read_tool,
     })

@@ -172,6 +172,10 @@ fn proposal(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Result<Json, Draf
     if !change.states.is_empty() {
         proposal["transition_guards"] = states(change);
     }
+    let managed = moving_columns(plan, change);
+    if !managed.is_empty() {
+        proposal["db_managed"] = json!(managed);
+    }
     proposal["conflict_guard"] = match &plan.guard {
         None => json!({ "weak_guard_ack": true }),
         Some(column) if change.advance.is_none() => json!({ "column": column }),
@@ -180,6 +184,19 @@ fn proposal(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Result<Json, Draf
     let role = choices.approval_role.as_deref().unwrap_or(ROLE);
     proposal["approval"] = json!({ "mode": "human", "required_role": role });
     Ok(proposal)
+}
+
+/// Visible columns that the database sets with every update.
+fn moving_columns<'a>(plan: &'a ContractPlan<'_>, change: &ProposalPlan) -> Vec<&'a str> {
+    let is_own = |name: &str| change.patch.iter().any(|(column, _)| column == name);
+    let moves = |name: &str| {
+        let found = plan.found.and_then(|table| table.column(name));
+        found.is_some_and(ColumnInfo::moves_by_itself)
+    };
+    let visible = plan.visible.iter().map(String::as_str);
+    visible
+        .filter(|name| moves(name) && !is_own(name) && plan.guard.as_deref() != Some(name))
+        .collect()
 }
 
 fn patch(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Json {

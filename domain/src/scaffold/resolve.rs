@@ -3,13 +3,13 @@
 use synapsor_codes::ErrorCode;
 
 use super::choices::InitOptions;
-use super::flag_syntax::{Assigned, Bounds, States};
+use super::flag_syntax::{Assigned, Bounds, States, is_number};
 use super::key::{self, KeyPlan};
 use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
 use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN};
-use crate::inspection::{ColumnInfo, Inspection, TableInfo, TableKind};
+use crate::inspection::{ColumnInfo, ColumnKind, Inspection, TableInfo, TableKind};
 
 /// Maximum number of tables named in an error.
 const TABLES_NAMED: usize = 12;
@@ -339,7 +339,28 @@ fn visible<'a>(
     Ok(columns)
 }
 
-/// Checks that every named column exists and that every patched column can be set.
+/// Checks that fixed values are of their columns' kinds. A database may store truth values as 0 and 1.
+fn fixed_values_fit(table: &TableInfo, change: &ProposalPlan) -> Result<(), DraftError> {
+    for (name, assigned) in &change.patch {
+        let (Assigned::Fixed(text), Some(column)) = (assigned, table.column(name)) else {
+            continue;
+        };
+        let is_of_kind = match column.kind() {
+            Some(ColumnKind::Number) => is_number(text) || matches!(text.as_str(), "true" | "false"),
+            Some(ColumnKind::Boolean) => matches!(text.as_str(), "true" | "false" | "0" | "1"),
+            Some(ColumnKind::Text) | None => true,
+        };
+        if text != "null" && !is_of_kind {
+            return Err(DraftError::new(
+                ErrorCode::PatchInvalid,
+                format!("`{text}` is no value of `{name}` ({})", column.data_type),
+                format!("pass another: --patch {name}=fixed:VALUE, or {name}=arg:NAME"),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whether an argument of the draft can name one value of the column exactly.
 fn is_addressable(column: &ColumnInfo) -> bool {
     let declared = column.data_type.to_ascii_lowercase();
@@ -349,6 +370,7 @@ fn is_addressable(column: &ColumnInfo) -> bool {
     !column.unwritable && !is_inexact
 }
 
+/// Checks that every named column exists and that every patched column can be set.
 fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     let Some(table) = plan.found else { return Ok(()) };
     let change = plan.change.iter();
@@ -401,6 +423,9 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
             "patch columns of other types",
         ));
     }
+    plan.change
+        .iter()
+        .try_for_each(|change| fixed_values_fit(table, change))?;
     let generated = patched
         .iter()
         .find(|column| table.column(column).is_some_and(|c| c.generated));

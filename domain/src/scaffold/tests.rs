@@ -258,6 +258,66 @@ fn columns_that_cannot_be_written_are_not_patched() {
 }
 
 #[test]
+fn key_without_a_unique_index_is_for_reading_only() {
+    let mut found = inspection();
+    for table in &mut found.tables {
+        table.primary_key.clear();
+        table.unique_constraints.clear();
+    }
+    let mut choices = orders();
+    choices.primary_key = vec!["id".to_owned()];
+    let error = draft(&choices, Some(&found)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::IndexMissing);
+    assert!(error.text.contains("`id`"), "{}", error.text);
+    choices.mode = Some(Mode::ReadOnly);
+    choices.patch.clear();
+    choices.states.clear();
+    let drafted = draft(&choices, Some(&found)).unwrap();
+    assert!(drafted.warnings.iter().any(|warning| warning.contains("unique")));
+}
+
+#[test]
+fn fixed_values_are_of_their_columns_kinds() {
+    let mut choices = orders();
+    choices.states.clear();
+    for (declared, value, is_taken) in [
+        ("real", "abc", false),
+        ("real", "1.5", true),
+        ("boolean", "yes", false),
+        ("boolean", "true", true),
+        ("boolean", "0", true),
+        ("integer", "null", true),
+        ("text", "abc", true),
+    ] {
+        choices.patch = read_patch(&format!("note=fixed:{value}")).unwrap();
+        let found = inspection_with(
+            "note",
+            |column| declared.clone_into(&mut column.data_type),
+            "postgres",
+        );
+        let drafted = draft(&choices, Some(&found)).map_err(|error| error.code);
+        assert_eq!(drafted.is_ok(), is_taken, "{declared} {value}");
+        assert!(is_taken || drafted.unwrap_err() == ErrorCode::PatchInvalid);
+    }
+}
+
+#[test]
+fn column_that_the_database_changes_is_listed() {
+    let mut choices = orders();
+    choices.patch = read_patch("status=arg:status").unwrap();
+    let declared = "timestamp on update CURRENT_TIMESTAMP";
+    let found = inspection_with(
+        "note",
+        |column| declared.clone_into(&mut column.data_type),
+        "mysql",
+    );
+    let contract: Json = serde_json::from_str(&draft(&choices, Some(&found)).unwrap().contract).unwrap();
+    let capabilities = contract["capabilities"].as_array().unwrap();
+    let change = capabilities.iter().find(|c| c["kind"] == "proposal").unwrap();
+    assert_eq!(change["db_managed"], json!(["note"]));
+}
+
+#[test]
 fn rows_are_found_by_comparable_types_only() {
     let mut choices = orders();
     choices.patch = read_patch("status=arg:status").unwrap();

@@ -101,7 +101,7 @@ pub fn dots_warning() -> String {
 pub fn description_cut(tool: &Tool) -> Option<String> {
     let bytes = tool.description.len();
     (bytes > DESCRIPTION_BYTES_MAX).then(|| {
-        format!("the description has {bytes} bytes, and Claude Code cuts it at {DESCRIPTION_BYTES_MAX}")
+        format!("the description has {bytes} bytes, and some clients cut it, Claude Code at {DESCRIPTION_BYTES_MAX}")
     })
 }
 

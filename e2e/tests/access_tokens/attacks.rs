@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use aws_lc_rs::hmac;
 use serde_json::{Value as Json, json};
 use synapsor_e2e::issuer::{AUDIENCE, IssuerKey, PROPOSE, READ, ServedKeys, Trap, claims, part};
 use synapsor_e2e::mcp_http::{McpHttpClient, Message, Reply, SESSIONLESS};

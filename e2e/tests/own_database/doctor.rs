@@ -53,7 +53,13 @@ fn missing_right_is_named_with_its_grant() -> anyhow::Result<()> {
             revoke(&shop, &what, "orders_writer")?;
             let checked = check(&shop, 1)?;
             let found = findings(&checked, 1);
-            let fixes: Vec<&str> = found.iter().filter_map(|f| f["fix"].as_str()).collect();
+            // The settings of the test servers stay.
+            let is_right = |finding: &&Json| finding["code"] != "DURABILITY_WEAK";
+            let fixes: Vec<&str> = found
+                .iter()
+                .filter(is_right)
+                .filter_map(|f| f["fix"].as_str())
+                .collect();
             assert!(
                 !fixes.is_empty(),
                 "{version}, without {what}: no statement in {checked}"
@@ -188,6 +194,91 @@ fn missing_receipt_table_is_reported_with_migration() -> anyhow::Result<()> {
         let shown = shop.place.run(&["writeback", "doctor", "--check-db"])?;
         shown.expect(1)?;
         assert!(shown.stdout.contains("error"), "{shown}");
+    }
+    Ok(())
+}
+
+#[test]
+fn printed_statements_take_away_what_everyone_or_the_role_has() -> anyhow::Result<()> {
+    let Some(shop) = shop::open(Engine::Postgres)? else {
+        return Ok(());
+    };
+    let database = shop.database.as_ref().context("a server's database")?;
+    let writer = shop::renamed("orders_writer", database);
+    for (grant, code) in [
+        (
+            "GRANT DELETE ON shop.orders TO PUBLIC".to_owned(),
+            "GRANT_EXCESSIVE",
+        ),
+        (
+            "GRANT UPDATE ON shop.orders TO PUBLIC".to_owned(),
+            "GRANT_EXCESSIVE",
+        ),
+        (
+            "GRANT CREATE ON SCHEMA shop TO PUBLIC".to_owned(),
+            "GRANT_EXCESSIVE",
+        ),
+        (
+            format!("ALTER ROLE {writer} SET synchronous_commit = off"),
+            "DURABILITY_WEAK",
+        ),
+    ] {
+        let is_found = |checked: &Json| {
+            let found = findings(checked, 1);
+            found
+                .into_iter()
+                .find(|f| f["code"] == code && !f["text"].to_string().contains("fsync"))
+        };
+        shop.execute(&grant)?;
+        let checked = check(&shop, 0)?;
+        let found = is_found(&checked).with_context(|| format!("{grant}: {checked}"))?;
+        for statement in found["fix"].as_str().context("a statement")?.lines() {
+            shop.execute(statement)?;
+        }
+        let checked = check(&shop, 0)?;
+        assert!(is_found(&checked).is_none(), "{grant}: {checked}");
+    }
+    Ok(())
+}
+
+#[test]
+fn column_that_the_database_changes_has_to_be_listed() -> anyhow::Result<()> {
+    for version in EngineVersion::servers_of_every_run() {
+        if version.engine.in_contract() != contract::EngineKind::Mysql {
+            continue;
+        }
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let column =
+            "ADD COLUMN changed_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP";
+        shop.execute(&format!("ALTER TABLE orders {column}"))?;
+        let database = shop.database.as_ref().context("a server's database")?;
+        for role in ["orders_reader", "orders_writer"] {
+            let role = shop::renamed(role, database);
+            shop.execute(&format!("GRANT SELECT (changed_at) ON orders TO {role}"))?;
+        }
+        check(&shop, 0).with_context(|| format!("{version}: not in the contract"))?;
+        let path = "synapsor.runner.json";
+        let mut contract: Json = serde_json::from_str(&std::fs::read_to_string(shop.place.path(path))?)?;
+        let change = contract["capabilities"]
+            .as_array_mut()
+            .context("capabilities")?
+            .iter_mut()
+            .find(|capability| capability["kind"] == "proposal")
+            .context("a proposal")?;
+        let visible = change["visible_columns"].as_array_mut().context("columns")?;
+        visible.push(json!("changed_at"));
+        let name = change["name"].clone();
+        shop.place.write(path, &contract.to_string())?;
+        let checked = check(&shop, 1)?;
+        let found = &findings(&checked, 1)[0];
+        assert_eq!(found["code"], json!("DB_MANAGED_MISSING"), "{version}: {checked}");
+        let is_same = |capability: &&mut Json| capability["name"] == name;
+        let mut all = contract["capabilities"].as_array_mut().into_iter().flatten();
+        all.find(is_same).context("a proposal")?["db_managed"] = json!(["changed_at"]);
+        shop.place.write(path, &contract.to_string())?;
+        check(&shop, 0).with_context(|| version.to_string())?;
     }
     Ok(())
 }

@@ -77,11 +77,6 @@ pub struct Charset {
     pub collation: String,
 }
 
-/// Whether the server sets the column at every UPDATE that does not set it.
-pub fn moves_by_itself(column: &TableColumn) -> bool {
-    column.declared_type.contains(" on update CURRENT_TIMESTAMP")
-}
-
 impl ColumnType {
     pub fn of(column: &TableColumn) -> Self {
         let declared = column.declared_type.as_str();

@@ -293,7 +293,7 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let asked = parameters(url)?;
     let options: MySqlConnectOptions = url
         .parse()
-        .map_err(|_| bad_url("it must have the form mysql://user:password@host:port/database"))?;
+        .map_err(|_| bad_url("it must have the form mysql://USER:PASSWORD@HOST:PORT/DATABASE"))?;
     if options.get_database().is_none() {
         return Err(bad_url("it must name a database"));
     }
@@ -396,7 +396,7 @@ fn tls_required(why: &str) -> PublicError {
     PublicError::new(
         ErrorCode::SourceTlsRequired,
         format!(
-            "the connection must be encrypted and the server certificate verified: {why}; use ssl mode `verify-full`"
+            "the connection must be encrypted and the server certificate verified: {why}; use ssl-mode=VERIFY_IDENTITY, or `ssl` of the source"
         ),
     )
 }

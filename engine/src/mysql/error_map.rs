@@ -119,7 +119,7 @@ fn kind(number: u16) -> EngineErrorKind {
         | 3169
         | 4031 => Kind::Unavailable,
         // The login itself: a credential during rotation is valid again soon.
-        1045 | 1130 | 1698 | 1820 | 3118 | 4151 => Kind::Unavailable,
+        1045 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151 => Kind::Unavailable,
         1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
         1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
         1153 | 1301 => Kind::TooLarge,
@@ -163,7 +163,9 @@ fn named<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 fn cause_of(number: u16) -> ErrorCause {
     match number {
-        1044 | 1045 | 1130 | 1698 | 3118 => ErrorCause::LoginRejected,
+        1044 | 1045 | 1130 | 1698 => ErrorCause::LoginRejected,
+        1820 | 1862 | 3118 | 4151 => ErrorCause::AccountSuspended,
+        1290 | 1792 | 1836 => ErrorCause::TakesNoWrites,
         1049 => ErrorCause::DatabaseMissing,
         1040 | 1203 | 1226 => ErrorCause::ConnectionsExhausted,
         3159 => ErrorCause::TlsRequired,

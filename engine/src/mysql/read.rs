@@ -193,7 +193,9 @@ pub async fn receipts_of(
     let facts = RECEIPT_COLUMNS.len();
     if first.text(facts + 2)? != "0" {
         let text = "the server is read-only; missing rows may still be replicated";
-        return Err(EngineError::new(EngineErrorKind::Unavailable, text).into());
+        return Err(EngineError::new(EngineErrorKind::Unavailable, text)
+            .because(ErrorCause::TakesNoWrites)
+            .into());
     }
     let identity = identity_of(schema, &first.text(facts)?, first.optional(facts + 1)?)?;
     let mut receipts = Vec::new();

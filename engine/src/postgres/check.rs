@@ -21,11 +21,15 @@ const RIGHTS: &str = "SELECT v.privilege, ''::text FROM pg_class c JOIN pg_names
       unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) v(privilege) \
     WHERE n.nspname = $1::text AND c.relname = $2::text AND has_column_privilege(c.oid, a.attnum, v.privilege) \
     UNION ALL SELECT 'OWNER', ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-    WHERE n.nspname = $1::text AND c.relname = $2::text AND pg_has_role(c.relowner, 'USAGE')";
+    WHERE n.nspname = $1::text AND c.relname = $2::text AND pg_has_role(c.relowner, 'USAGE') \
+    UNION ALL SELECT 'PUBLIC ' || x.privilege_type, ''::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace, \
+      aclexplode(c.relacl) x WHERE n.nspname = $1::text AND c.relname = $2::text AND x.grantee = 0";
 
 /// Attributes of the account besides its rights on tables.
 const ACCOUNT: &str = "SELECT current_user::text, r.rolsuper::text, r.rolbypassrls::text, \
-    has_schema_privilege($1::text, 'USAGE')::text, has_schema_privilege($1::text, 'CREATE')::text \
+    has_schema_privilege($1::text, 'USAGE')::text, has_schema_privilege($1::text, 'CREATE')::text, \
+    EXISTS (SELECT 1 FROM pg_namespace n, aclexplode(n.nspacl) x WHERE n.nspname = $1::text AND x.grantee = 0 \
+      AND x.privilege_type = 'CREATE')::text \
     FROM pg_roles r WHERE r.rolname = current_user AND EXISTS (SELECT 1 FROM pg_namespace n WHERE n.nspname = $1::text)";
 
 /// Rights of the account on one table.
@@ -37,6 +41,13 @@ pub struct Rights {
 impl Rights {
     pub fn has(&self, right: &str) -> bool {
         self.table.iter().any(|held| held == right)
+    }
+
+    /// Whether every account has the right.
+    pub fn is_public(&self, right: &str) -> bool {
+        self.table
+            .iter()
+            .any(|held| held.strip_prefix("PUBLIC ") == Some(right))
     }
 
     pub fn has_on(&self, right: &str, column: &str) -> bool {
@@ -81,8 +92,12 @@ impl PgPreflight {
         self.add(FindingSeverity::Error, ErrorCode::GrantMissing, text, Some(fix));
     }
 
-    pub fn excessive(&mut self, text: String, right: &str, on: &str) {
-        let fix = format!("REVOKE {right} ON {on} FROM {};", quote(&self.role));
+    /// Reports a right that no writeback needs. A right that everyone has cannot be revoked from one account.
+    pub fn excessive(&mut self, text: String, right: &str, on: &str, is_public: bool) {
+        let mut fix = format!("REVOKE {right} ON {on} FROM {};", quote(&self.role));
+        if is_public {
+            fix.push_str(&format!("\nREVOKE {right} ON {on} FROM PUBLIC;"));
+        }
         self.add(
             FindingSeverity::Warning,
             ErrorCode::GrantExcessive,
@@ -121,7 +136,7 @@ pub async fn check_account(
     }
     if is(4) {
         let what = format!("the account has CREATE on the schema `{schema}`");
-        report.excessive(what, "CREATE", &format!("SCHEMA {}", quote(schema)));
+        report.excessive(what, "CREATE", &format!("SCHEMA {}", quote(schema)), is(5));
     }
     Ok(())
 }

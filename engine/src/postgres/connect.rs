@@ -198,7 +198,9 @@ impl PgPool {
         let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
         if url.needs_primary && facts.is_standby {
             let detail = "the URL wants a primary, and the server is a standby";
-            return Err(EngineError::new(EngineErrorKind::Unavailable, detail));
+            return Err(
+                EngineError::new(EngineErrorKind::Unavailable, detail).because(ErrorCause::TakesNoWrites)
+            );
         }
         let is_exact = setting(1).as_deref() == Some("true");
         let is_as_asked = is_exact && (self.purpose == ConnectionPurpose::Writing || facts.is_read_only);

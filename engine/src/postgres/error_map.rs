@@ -111,6 +111,9 @@ fn cause_of(code: &str) -> ErrorCause {
         "28P01" | "28000" => ErrorCause::LoginRejected,
         "3D000" => ErrorCause::DatabaseMissing,
         "53300" => ErrorCause::ConnectionsExhausted,
+        "25006" => ErrorCause::TakesNoWrites,
+        // No server answers a well-formed statement with it: a pooler refuses BEGIN in statement mode.
+        "08P01" => ErrorCause::PoolerOfStatements,
         _ => ErrorCause::Unspecified,
     }
 }

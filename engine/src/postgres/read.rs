@@ -10,6 +10,7 @@ use super::inspect::receipt_schema;
 use super::session::ServerFacts;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
+use synapsor_source::error_cause::ErrorCause;
 use synapsor_source::row_size::{check_size, too_large_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
@@ -154,8 +155,9 @@ pub async fn receipts_of(
     let facts = rows.first().and_then(|row| row.get(RECEIPT_COLUMNS_COUNT..));
     let facts = ServerFacts::of_row(facts.ok_or_else(missing)?)?;
     if facts.is_standby {
-        let text = "the server is a standby; missing rows may still be replicated";
-        return Err(EngineError::new(EngineErrorKind::Unavailable, text));
+        // Missing rows may still be replicated.
+        let text = "the server is a standby";
+        return Err(EngineError::new(EngineErrorKind::Unavailable, text).because(ErrorCause::TakesNoWrites));
     }
     let found = rows.iter().filter(|row| row[0].is_some());
     Ok(SourceReceipts {

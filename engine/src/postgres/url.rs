@@ -200,10 +200,8 @@ fn decode(text: &str) -> Result<String, PublicError> {
 fn bad_url(why: &str) -> PublicError {
     PublicError::new(
         ErrorCode::SourceUrlInvalid,
-        // Written with spaces, because everything up to the @ of a URL is redacted.
         format!(
-            "the URL of the source is invalid: {why}; its form is postgres:// ROLE : PASSWORD @ HOST : PORT / DATABASE, \
-             without spaces"
+            "the URL of the source is invalid: {why}; its form is postgres://USER:PASSWORD@HOST:PORT/DATABASE"
         ),
     )
 }

@@ -11,15 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, MAIN_DB, OpenFlags};
 use serde::{Deserialize, Serialize};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
-use super::error_map::map_driver_error;
+use super::error_map::{denied, map_driver_error};
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::ErrorCause;
+use synapsor_source::error_cause::{ErrorCause, FileAccess};
 
 /// Maximum number of read-only connections; further reads wait.
 pub const READERS_MAX: usize = 4;
@@ -60,10 +60,13 @@ impl DatabaseFile {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
             return Err(bad_url("it names no file"));
         };
-        let folder = fs::canonicalize(folder).map_err(|_| absent())?;
+        let folder = fs::canonicalize(folder).map_err(|error| absent(&error))?;
         let file = Self(folder.join(name));
-        file.stamp().map_err(|_| absent())?;
-        Ok(file)
+        match fs::symlink_metadata(&file.0) {
+            Ok(metadata) if metadata.is_file() => Ok(file),
+            Ok(_) => Err(no_file()),
+            Err(error) => Err(absent(&error)),
+        }
     }
 
     pub fn as_os_str(&self) -> &OsStr {
@@ -137,11 +140,28 @@ impl DatabaseFile {
         self.refuse_network()?;
         self.refuse_second_name()?;
         // A trigger that sets a column of its own row runs once, as with SQLite's default setting.
-        self.open(
+        let opened = self.open(
             OpenFlags::SQLITE_OPEN_READ_WRITE,
             "PRAGMA foreign_keys = ON; PRAGMA recursive_triggers = OFF; PRAGMA synchronous = FULL; \
              PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;",
-        )
+        )?;
+        // SQLite opens a file that it may not write for reading only, without an error.
+        if opened.connection.is_readonly(MAIN_DB).map_err(map_driver_error)? {
+            return Err(not_writable());
+        }
+        Ok(opened)
+    }
+
+    /// Checks that a journal can be created beside the file.
+    pub fn check_directory_writable(&self) -> Result<(), EngineError> {
+        let directory = self.0.parent().unwrap_or(Path::new("/"));
+        let access = rustix::fs::accessat(
+            rustix::fs::CWD,
+            directory,
+            rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+            rustix::fs::AtFlags::EACCESS,
+        );
+        access.map_err(|_| not_writable())
     }
 
     /// Rejects a file with a second name. SQLite finds journal and log by the file name: two names have two
@@ -182,12 +202,24 @@ impl DatabaseFile {
         Ok(())
     }
 
+    /// SQLite does not say why it cannot open a file.
+    fn unopened(&self, error: rusqlite::Error) -> EngineError {
+        let failed = map_driver_error(error);
+        match fs::File::open(&self.0) {
+            Err(why) if why.kind() == std::io::ErrorKind::PermissionDenied => {
+                failed.because(denied(FileAccess::Read))
+            }
+            _ => failed,
+        }
+    }
+
     fn open(&self, access: OpenFlags, pragmas: &str) -> Result<Opened, EngineError> {
         let stamp = self.stamp()?;
         self.refuse_odd_companions()?;
         // No flag creates a file, follows a link, or lets a path be parsed as a URI.
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let mut connection = Connection::open_with_flags(&self.0, flags).map_err(map_driver_error)?;
+        let mut connection =
+            Connection::open_with_flags(&self.0, flags).map_err(|error| self.unopened(error))?;
         connection.busy_timeout(LOCK_TIMEOUT).map_err(map_driver_error)?;
         for (setting, value) in [
             (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -409,6 +441,11 @@ impl Readers {
     }
 }
 
+fn not_writable() -> EngineError {
+    EngineError::new(EngineErrorKind::Denied, "the database file is not writable")
+        .because(denied(FileAccess::Write))
+}
+
 fn replaced() -> EngineError {
     EngineError::new(
         EngineErrorKind::Unavailable,
@@ -436,7 +473,20 @@ fn bad_url(why: &str) -> PublicError {
     )
 }
 
-fn absent() -> PublicError {
+fn absent(error: &std::io::Error) -> PublicError {
+    if error.kind() == std::io::ErrorKind::PermissionDenied {
+        let uid = rustix::process::geteuid().as_raw();
+        return PublicError::new(
+            ErrorCode::SourceDenied,
+            format!(
+                "the user of this process (uid {uid}) may not enter the directory of the database file; chmod or chown it"
+            ),
+        );
+    }
+    no_file()
+}
+
+fn no_file() -> PublicError {
     PublicError::new(
         ErrorCode::SourceFileMissing,
         "the URL of the source names no regular file (links are not followed); it is never created here",

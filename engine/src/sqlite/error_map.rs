@@ -4,12 +4,13 @@ use rusqlite::Error;
 use rusqlite::ffi::{
     ErrorCode, SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_DATATYPE, SQLITE_CONSTRAINT_FOREIGNKEY,
     SQLITE_CONSTRAINT_NOTNULL, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID,
-    SQLITE_CONSTRAINT_UNIQUE, SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
+    SQLITE_CONSTRAINT_UNIQUE, SQLITE_READONLY, SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_DIRECTORY,
+    SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
 };
 use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::ErrorCause;
+use synapsor_source::error_cause::{ErrorCause, FileAccess};
 
 /// Results for a file with an interrupted transaction that a read-only connection cannot roll back.
 const INTERRUPTED: [i32; 3] = [
@@ -99,12 +100,17 @@ fn failure(inner: rusqlite::ffi::Error) -> EngineError {
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => Kind::Damaged,
         _ => Kind::Other,
     };
-    let cause = if INTERRUPTED.contains(&inner.extended_code) {
-        ErrorCause::InterruptedTransaction
-    } else {
-        ErrorCause::Unspecified
+    let cause = match inner.extended_code {
+        code if INTERRUPTED.contains(&code) => ErrorCause::InterruptedTransaction,
+        SQLITE_READONLY | SQLITE_READONLY_DIRECTORY => denied(FileAccess::Write),
+        _ => ErrorCause::Unspecified,
     };
     EngineError::new(kind, code(inner)).because(cause)
+}
+
+/// The user of this process may not do this with the file.
+pub fn denied(access: FileAccess) -> ErrorCause {
+    ErrorCause::FileDenied(access, rustix::process::geteuid().as_raw())
 }
 
 fn code(inner: rusqlite::ffi::Error) -> String {

@@ -15,6 +15,8 @@ use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, Store
 
 /// The table that identifies this database, in every copy of the file.
 pub const IDENTITY_TABLE: &str = "synapsor_database_identity";
+/// Beginning of the identity of a file without that table.
+pub const PATH_IDENTITY: &str = "sqlite:path:";
 
 /// Returns the rows of a plan, at most two.
 pub fn rows(connection: &Connection, plan: &RowPlan) -> Result<Vec<Vec<ColumnValue>>, EngineError> {
@@ -85,7 +87,7 @@ pub fn identity(connection: &Connection, file: &DatabaseFile) -> Result<String, 
     if !has_table {
         let path = file.as_os_str().as_encoded_bytes();
         let digest = Digest::of_typed("application/vnd.synapsor.database-path.v1", path);
-        return Ok(format!("sqlite:path:{}", hex::encode(digest.as_bytes())));
+        return Ok(format!("{PATH_IDENTITY}{}", hex::encode(digest.as_bytes())));
     }
     let sql = format!(
         "SELECT instance FROM {} WHERE id = 1",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use synapsor_chassis::clock::{Clock, SystemClock};
 use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
 use synapsor_chassis::identity::Role;
+use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Mode;
@@ -23,7 +24,7 @@ use super::receipts::history::ComparedIdentities;
 use super::receipts::problems::ReceiptProblems;
 use super::service::WriterRpc;
 use super::{Writer, unusable_trust};
-use crate::serve::{ProcessContext, report_unusable};
+use crate::serve::{ProcessContext, report_unopened, report_unusable};
 
 /// Serves until `stop` is canceled and the running attempts have ended.
 pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -95,13 +96,33 @@ fn worker_ended() -> ExitError {
 }
 
 /// Opens the databases of the sources that have a write URL variable in the contract and a value in the
-/// environment.
+/// environment. A source with unusable settings is left out: its orders wait.
+///
+/// # Errors
+/// That of the first source, if none can be opened.
 fn open_databases(base: &ProcessContext) -> Result<BTreeMap<String, Database>, ExitError> {
     let mut databases = BTreeMap::new();
+    let mut failed = Vec::new();
     for source in base.contract.sources() {
-        if let Some(database) = Database::of_source(source, &base.env, &base.settings.receipt_table)? {
-            databases.insert(source.name.clone(), database);
+        match Database::of_source(source, &base.env, &base.settings.receipt_table) {
+            Ok(Some(database)) => {
+                databases.insert(source.name.clone(), database);
+            }
+            Ok(None) => {}
+            Err(error) => failed.push((source.name.clone(), error)),
         }
+    }
+    if databases.is_empty() && !failed.is_empty() {
+        return Err(failed.swap_remove(0).1);
+    }
+    for (name, error) in failed {
+        report_unopened(&name, &error);
+        refusal_cause::record(RefusalCause {
+            code: error.code(),
+            correlation_id: None,
+            text: Some(error.message().to_owned()),
+            fix: error.fix().map(str::to_owned),
+        });
     }
     Ok(databases)
 }

@@ -286,11 +286,11 @@ async fn new_order_reports_the_lease_until_it_expires() {
             .request_apply(caller(OPERATOR), request, signed.clone());
         done.await.unwrap().value.unwrap().lease
     };
-    let lease = lease_at("while it is valid").await.expect("the writer's lease");
+    let lease = lease_at("valid").await.expect("the writer's lease");
     assert_eq!(lease.writer, WRITER);
     assert!(lease.expires_at > world.ledger.now());
     world.clock.advance_ms(61_000);
-    assert!(lease_at("after its end").await.is_none());
+    assert!(lease_at("ended").await.is_none());
 }
 
 #[tokio::test]

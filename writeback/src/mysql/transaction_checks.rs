@@ -5,7 +5,6 @@ use std::sync::Arc;
 use synapsor_domain::foreign_code::{Acknowledged, ForeignCode};
 use synapsor_domain::schema::TableColumn;
 use synapsor_engine::mysql::account_powers::account_powers;
-use synapsor_engine::mysql::column;
 use synapsor_engine::mysql::inspect::Described;
 use synapsor_engine::mysql::read;
 use synapsor_source::{EngineError, EngineErrorKind, RowPlan, StoredReceipt};
@@ -201,7 +200,7 @@ impl MysqlTransaction {
             lines.push("triggers and foreign keys of the table are not visible".to_owned());
         }
         let changes = |name: &String| {
-            let by_itself = |column: &TableColumn| column.generated || column::moves_by_itself(column);
+            let by_itself = |column: &TableColumn| column.generated || column.moves_by_itself();
             self.touched.contains(name) || shape.column(name).is_none_or(by_itself)
         };
         let follows = shape.referenced_by.iter().filter(|reference| {

@@ -15,7 +15,7 @@ use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
 use synapsor_engine::postgres::session::{EXACT_SETTINGS, local_settings};
 use synapsor_engine::postgres::types::Family;
-use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
+use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
 
@@ -34,6 +34,12 @@ const DURABILITY: [(&str, &str); 3] = [
         "a crash may lose other sessions' changes; writebacks set it on for their own transactions",
     ),
 ];
+
+/// A setting as a new session has it, whether the role has a value of its own, and the database.
+const RESET_VALUE: &str = "SELECT s.reset_val, EXISTS (SELECT 1 FROM pg_db_role_setting d JOIN pg_roles r \
+    ON r.oid = d.setrole, unnest(d.setconfig) c WHERE r.rolname = current_user \
+      AND c LIKE s.name || '=%')::text, current_database()::text \
+    FROM pg_settings s WHERE s.name = $1::text";
 
 pub(crate) async fn check(
     engine: &PostgresEngine,
@@ -70,18 +76,29 @@ pub(crate) async fn check(
 
 async fn durability(lease: &mut PgPooledConnection, report: &mut PgPreflight) -> Result<(), EngineError> {
     for (setting, consequence) in DURABILITY {
-        let row = one(
-            lease,
-            "SELECT reset_val FROM pg_settings WHERE name = $1::text",
-            &[setting],
-        )
-        .await?;
+        let row = one(lease, RESET_VALUE, &[setting]).await?;
         if text(&row, 0) == "off" {
+            let role = quote(&report.role);
+            let is_of_role = text(&row, 1) == "true";
+            let (whose, fix) = if is_of_role {
+                (
+                    "the account",
+                    format!(
+                        "ALTER ROLE {role} RESET {setting};\nALTER ROLE {role} IN DATABASE {} RESET {setting};",
+                        quote(&text(&row, 2))
+                    ),
+                )
+            } else {
+                (
+                    "the server",
+                    format!("ALTER SYSTEM SET {setting} = on;\nSELECT pg_reload_conf();"),
+                )
+            };
             report.add(
                 FindingSeverity::Warning,
                 ErrorCode::DurabilityWeak,
-                format!("the server runs with {setting} off: {consequence}"),
-                Some(format!("ALTER SYSTEM SET {setting} = on;")),
+                format!("{whose} runs with {setting} off: {consequence}"),
+                Some(fix),
             );
         }
     }
@@ -120,6 +137,7 @@ async fn receipts(
                 format!("the account has {right} on the receipt table, which is append-only"),
                 right,
                 &name,
+                rights.is_public(right),
             );
         }
     }
@@ -193,6 +211,7 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
                 ),
                 right,
                 &name,
+                rights.is_public(right),
             );
         }
     }
@@ -203,8 +222,12 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
         .map(|(_, column)| quote(column))
         .collect();
     if rights.has("UPDATE") {
+        let of_everyone = match rights.is_public("UPDATE") {
+            true => format!("REVOKE UPDATE ON {name} FROM PUBLIC; "),
+            false => String::new(),
+        };
         let fix = format!(
-            "REVOKE UPDATE ON {name} FROM {role}; GRANT UPDATE ({}) ON {name} TO {role};",
+            "{of_everyone}REVOKE UPDATE ON {name} FROM {role}; GRANT UPDATE ({}) ON {name} TO {role};",
             target
                 .writes
                 .iter()
@@ -229,6 +252,7 @@ fn excessive_rights(report: &mut PgPreflight, target: &PreflightTarget, rights: 
             ),
             &format!("UPDATE ({list})"),
             &name,
+            false,
         );
     }
     owner(report, rights, &name);
@@ -260,7 +284,10 @@ fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &Table
     for effect in shape.effects_of_update() {
         note(
             ErrorCode::SideEffect,
-            format!("a change of `{table}` triggers {effect}"),
+            format!(
+                "a change of `{table}` triggers {effect}; a column of the row that it sets has to be in `db_managed` of \
+                 the capabilities that show it"
+            ),
         );
     }
 }
@@ -301,6 +328,9 @@ async fn preflight(
 ) -> Result<(), EngineError> {
     lease.batch("SAVEPOINT probe".to_owned()).await?;
     if let Err(error) = lease.batch(sql.to_owned()).await {
+        if error.cause == ErrorCause::TakesNoWrites {
+            return Err(error);
+        }
         report.add(
             FindingSeverity::Error,
             ErrorCode::PreflightFailed,

@@ -2,6 +2,7 @@
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
+use synapsor_engine::sqlite::read::PATH_IDENTITY;
 use synapsor_source::{Engine as _, EngineError, Finding, PreflightTarget};
 
 use super::Writing;
@@ -14,6 +15,9 @@ pub(super) async fn check(
     targets: &[PreflightTarget],
 ) -> Result<Vec<Finding>, EngineError> {
     let mut findings = writing.engine.receipt_problems().await?;
+    if writing.engine.identity().await?.starts_with(PATH_IDENTITY) {
+        findings.push(Finding::missing_identity());
+    }
     for target in targets {
         let shape = writing.engine.table_schema(&target.schema, &target.table).await?;
         findings.extend(misfit(target, &shape, |_| true));
@@ -30,5 +34,6 @@ pub(super) async fn check(
         );
     }
     writing.begin().await?.transaction.roll_back().await;
+    writing.engine.file.check_directory_writable()?;
     Ok(findings)
 }

@@ -65,18 +65,18 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
     output::note("");
     match install::destination(args, setup, context)? {
         Some(path) => output::note(format!(
-            "add to       {} (or pass --write)",
+            "add to            {} (or pass --write)",
             output::statement(&path.to_string_lossy())
         )),
-        None if setup.client == Client::OpenaiAgents => output::note("add to       your program"),
-        None => output::note("add to       the client's own file"),
+        None if setup.client == Client::OpenaiAgents => output::note("add to            your program"),
+        None => output::note("add to            the client's own file"),
     }
     if let Some(launch) = &setup.server.by_hand {
         let who = match setup.transport {
             TransportArg::Stdio => "the client starts",
-            TransportArg::StreamableHttp => "start first ",
+            TransportArg::StreamableHttp => "start first",
         };
-        output::note(format!("{who}  {}", output::statement(&launch.line())));
+        output::note(format!("{who:<17} {}", output::statement(&launch.line())));
     }
     let names = server_variables(setup);
     if !names.is_empty() {

@@ -182,15 +182,20 @@ fn next_steps(drafted: &GeneratedContract, outputs: &OutputPaths) -> Result<(), 
     let config = if outputs.contract == Path::new(contract_file::NAME_DEFAULT) {
         String::new()
     } else {
-        format!(" --config {}", shell_word(&outputs.contract.to_string_lossy()))
+        format!(
+            " --config {}",
+            output::shell_word(&outputs.contract.to_string_lossy())
+        )
     };
-    let example = shell_word(&outputs.env_example.to_string_lossy());
+    let example = output::shell_word(&outputs.env_example.to_string_lossy());
     output::line("next:")?;
     output::line(format!("  synapsor-runner config validate{config}"))?;
     if drafted.is_applied {
         output::line(format!(
             "  synapsor-runner writeback migration{config}     # for the database's owner, once"
         ))?;
+    }
+    if drafted.is_applied && drafted.has_accounts {
         output::line(format!(
             "  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE{config}"
         ))?;
@@ -203,19 +208,10 @@ fn next_steps(drafted: &GeneratedContract, outputs: &OutputPaths) -> Result<(), 
     }
     output::line(format!(
         "  echo {} > call.json     # with the key of a row",
-        shell_word(&drafted.read_input)
+        output::shell_word(&drafted.read_input)
     ))?;
     output::line(format!(
         "  synapsor-runner smoke call {} --input call.json{config}",
         safe(&drafted.read_tool)
     ))
-}
-
-/// Quotes a word for a POSIX shell, if it needs quotes.
-fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", output::statement(&text.replace('\'', "'\\''")))
 }

@@ -59,12 +59,12 @@ pub(super) async fn approve(
             object["own_contract"] = json!(own.as_str());
             output::json(&object)?;
         } else {
-            print_approved(&view, &approved)?;
+            print_approved(&view, &approved, context)?;
         }
         return Ok(Exit::Ok);
     }
     if !context.global.json {
-        print_approved(&view, &approved)?;
+        print_approved(&view, &approved, context)?;
     }
     // Fetches the proposal again, so that the order names every approval that is in the log by now.
     let again = workflows::fetch_proposal_by_reference(session, view.attested.proposal().id.as_str()).await?;
@@ -97,7 +97,7 @@ fn approved_json(view: &ProposalView, approved: &Approved, signer: &Signer) -> J
     Json::Object(object)
 }
 
-fn print_approved(view: &ProposalView, approved: &Approved) -> Result<(), ExitError> {
+fn print_approved(view: &ProposalView, approved: &Approved, context: &Context) -> Result<(), ExitError> {
     let id = &view.attested.proposal().id;
     output::line(format!(
         "Approved by {} as {} ({})",
@@ -109,7 +109,8 @@ fn print_approved(view: &ProposalView, approved: &Approved) -> Result<(), ExitEr
         "  approvals  {} of {}, now {}",
         approved.approvals, approved.quorum, approved.state
     ))?;
-    output::line(format!("next: synapsor-runner apply {id}"))
+    let next = context.global.command(&format!("apply {id}"));
+    output::line(format!("next: {next}"))
 }
 
 pub(super) fn reason(text: &str) -> Result<String, String> {

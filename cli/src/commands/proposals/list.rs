@@ -175,6 +175,8 @@ fn object(row: &ListedProposal) -> Json {
     let mut object = shape::proposal_head(&row.attested);
     object.insert("state".to_owned(), json!(row.state));
     object.insert("proposal".to_owned(), json!(row.attested.proposal()));
+    let attempt = row.attempt.as_ref().map(ToString::to_string);
+    object.insert("last_attempt".to_owned(), json!(attempt));
     object.insert("updated_at".to_owned(), json!(row.updated_at));
     Json::Object(object)
 }
@@ -189,6 +191,7 @@ pub(super) fn table(rows: &[ListedProposal]) -> Table {
         "TENANT",
         "REQUESTED BY",
         "TIME LEFT",
+        "LAST ATTEMPT",
     ]);
     for row in rows {
         let proposal = row.attested.proposal();
@@ -211,6 +214,11 @@ pub(super) fn table(rows: &[ListedProposal]) -> Table {
             &by.tenant,
             &by.principal,
             &left,
+            // The state of a proposal that has ended says the same.
+            &match &row.attempt {
+                Some(result) if !row.state.is_terminal() => result.to_string(),
+                Some(_) | None => "-".to_owned(),
+            },
         ]);
     }
     table

@@ -3,6 +3,7 @@
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::review::ReviewDocument;
+use synapsor_domain::writeback::{AttemptReport, AttemptResult};
 
 use crate::output::shape::time_left;
 use crate::output::{self, safe};
@@ -133,7 +134,13 @@ fn source_changed(view: &ProposalView) -> String {
     match &view.receipt {
         Some(r) if r.receipt.rows_affected > 0 => format!("yes, once, at {}", r.receipt.created_at),
         Some(_) => "no".to_owned(),
-        None if view.started => "unknown: an attempt has started".to_owned(),
+        None if view.started && view.attempt.as_ref().is_none_or(is_in_doubt) => {
+            "unknown: an attempt has started".to_owned()
+        }
         None => "no".to_owned(),
     }
+}
+
+fn is_in_doubt(report: &AttemptReport) -> bool {
+    report.result == AttemptResult::InDoubt
 }

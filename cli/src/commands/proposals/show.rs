@@ -44,22 +44,15 @@ pub(super) async fn show(
     output::text(&status_fields(&view, args.details))?;
     let posture = posture_here(context, session.trust()).unwrap_or("no local signing key");
     output::line(format!("posture: {posture}"))?;
-    if view.state.is_terminal() {
-        output::line(format!(
-            "next: synapsor-runner replay show {}",
-            view.attested.proposal().id
-        ))?;
+    let command = if view.state.is_terminal() {
+        "replay show"
     } else if view.is_approved() {
-        output::line(format!(
-            "next: synapsor-runner apply {}",
-            view.attested.proposal().id
-        ))?;
+        "apply"
     } else {
-        output::line(format!(
-            "next: synapsor-runner proposals approve {}",
-            view.attested.proposal().id
-        ))?;
-    }
+        "proposals approve"
+    };
+    let next = format!("{command} {}", view.attested.proposal().id);
+    output::line(format!("next: {}", context.global.command(&next)))?;
     Ok(Exit::Ok)
 }
 

@@ -69,14 +69,23 @@ fn exit(parts: &[RoleFindings], ledger: &[PreflightFinding]) -> Exit {
     let is_problem = findings.any(|finding| finding.severity == FindingSeverity::Error)
         || sources
             .clone()
-            .any(|source| source.unavailable.is_none() && source.has_problem());
+            .any(|source| !is_unreachable(source) && source.has_problem());
     if is_problem {
         Exit::Failure
-    } else if sources.any(|source| source.unavailable.is_some()) {
+    } else if sources.any(is_unreachable) {
         Exit::Unreachable
     } else {
         Exit::Ok
     }
+}
+
+/// Whether the database of a source could not be used, so that its tables and rights are unknown.
+fn is_unreachable(source: &PreflightReport) -> bool {
+    let mut errors = source
+        .findings
+        .iter()
+        .filter(|finding| finding.severity == FindingSeverity::Error);
+    source.unavailable.is_some() || errors.any(|finding| finding.code.exit() == Exit::Unreachable)
 }
 
 /// Reports which variables are set. A remote service has an environment of its own.
@@ -374,7 +383,7 @@ fn show(parts: &[RoleFindings], is_checked: bool) -> Result<(), ExitError> {
             };
             output::line(format!("  source {}: {}", safe(&source.source_id), safe(engine)))?;
             if source.findings.is_empty() {
-                output::line("    ok       all checks passed")?;
+                output::line("  ok       all checks passed")?;
             }
             for finding in &source.findings {
                 show_finding(finding)?;
@@ -390,7 +399,7 @@ fn show(parts: &[RoleFindings], is_checked: bool) -> Result<(), ExitError> {
 fn show_ledger(findings: &[PreflightFinding]) -> Result<(), ExitError> {
     output::line("ledger")?;
     if findings.is_empty() {
-        output::line("    ok       no open incidents and no freeze in force")?;
+        output::line("  ok       no open incidents and no freeze in force")?;
     }
     findings.iter().try_for_each(show_finding)
 }

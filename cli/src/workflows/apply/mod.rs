@@ -21,8 +21,9 @@ use super::fetch_proposal::{
 };
 use super::{now, still_open};
 use crate::Context;
+use crate::arguments::Global;
 use crate::clients::{
-    DryRunOutcome, EventQuery, EventStream, Lease, LedgerClient, WriterClient, fix_of, refused,
+    CurrentLease, DryRunOutcome, EventQuery, EventStream, LedgerClient, WriterClient, fix_of, refused,
     verification_failed,
 };
 use crate::connection::LedgerConnection;
@@ -104,7 +105,7 @@ pub(crate) async fn apply(
     signer: &Signer,
     wait: Duration,
 ) -> Result<ApplyOutcome, ExitError> {
-    if let Some(ended) = ended_before(view)? {
+    if let Some(ended) = ended_before(view, &context.global)? {
         return Ok(ended);
     }
     let (envelope, valid_until) = ordered(session, view, signer)?;
@@ -136,7 +137,7 @@ pub(crate) async fn apply(
     }
     if matches!(
         outcome.status,
-        Status::Refused | Status::Retryable | Status::NoWriter | Status::InDoubt
+        Status::Refused | Status::Retryable | Status::NoWriter | Status::InDoubt | Status::Failed
     ) {
         outcome.cause = session.writer_cause();
     }
@@ -144,12 +145,12 @@ pub(crate) async fn apply(
 }
 
 /// Message for an order that no writer has started. A lease of an earlier attempt keeps other writers from it.
-fn no_writer_text(is_interrupted: bool, lease: Option<&Lease>) -> String {
+fn no_writer_text(is_interrupted: bool, lease: Option<&CurrentLease>) -> String {
     match lease {
         _ if is_interrupted => {
             "interrupted; the order stays recorded, and a writer can still apply it".to_owned()
         }
-        Some(Lease { writer, expires_at }) => format!(
+        Some(CurrentLease { writer, expires_at }) => format!(
             "the lease of {writer}, which may have ended, keeps other writers from the order until {expires_at}; the \
              order stays recorded"
         ),
@@ -167,7 +168,7 @@ pub(crate) async fn preview(
     WriterClient::at(&link).preview(view.attested.envelope()).await
 }
 
-fn ended_before(view: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError> {
+fn ended_before(view: &ProposalView, global: &Global) -> Result<Option<ApplyOutcome>, ExitError> {
     if let Some(receipt) = &view.receipt {
         return Ok(Some(by_receipt(receipt.clone(), true)));
     }
@@ -180,7 +181,7 @@ fn ended_before(view: &ProposalView) -> Result<Option<ApplyOutcome>, ExitError> 
         let id = &view.attested.proposal().id;
         let text = format!("{have} of {need} required approvals are valid");
         return Err(ExitError::new(ErrorCode::ProposalNotApproved, text)
-            .with_fix(format!("synapsor-runner proposals approve {id}")));
+            .with_fix(global.command(&format!("proposals approve {id}"))));
     }
     Ok(None)
 }

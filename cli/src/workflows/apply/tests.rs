@@ -268,7 +268,7 @@ fn apply_status_maps_to_exit_code() {
 #[test]
 fn lease_of_an_earlier_attempt_is_named_with_its_end() {
     let expires_at = Timestamp::from_unix_millis(0);
-    let lease = Lease {
+    let lease = CurrentLease {
         writer: "spiffe://dep-test/writer/w1".to_owned(),
         expires_at,
     };
@@ -281,7 +281,7 @@ fn lease_of_an_earlier_attempt_is_named_with_its_end() {
 #[test]
 fn rejects_order_without_quorum() {
     let trust = trust("dev");
-    let refused = ended_before(&view(&trust)).unwrap_err();
+    let refused = ended_before(&view(&trust), &Global::default()).unwrap_err();
     assert_eq!(
         (refused.code(), refused.exit()),
         (ErrorCode::ProposalNotApproved, Exit::Refused)

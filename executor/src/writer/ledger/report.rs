@@ -41,6 +41,11 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
             None if result.code() == Some(ErrorCode::FailedSchemaDrift) => {
                 "the table was altered after the proposal was made; nothing was written; submit a new proposal".to_owned()
             }
+            None if result.code() == Some(ErrorCode::FailedPostImage) => {
+                "the update changed a column that the proposal does not change, and was rolled back; list a column that \
+                 the database itself changes in `db_managed` of the capability"
+                    .to_owned()
+            }
             None => "the write was rolled back; nothing was written".to_owned(),
         },
         ReceiptOutcome::Rejected
