@@ -220,9 +220,9 @@ impl Comparison<'_> {
 
     fn columns(&self) -> Vec<Difference> {
         let found = &self.found.columns;
-        let names = found.iter().map(|column| column.name.as_str());
-        if !names.eq(COLUMNS.iter().map(|(name, ..)| *name)) {
-            return vec![self.recreate("does not have exactly the columns of the migration, in their order")];
+        let names: Vec<&str> = found.iter().map(|column| column.name.as_str()).collect();
+        if let Some(what) = other_columns(&names, &COLUMNS.map(|(name, ..)| name)) {
+            return vec![self.recreate(&what)];
         }
         found
             .iter()
@@ -332,6 +332,30 @@ impl Comparison<'_> {
     }
 }
 
+/// Names the columns in which a table differs from the migration's; `None` if it has the same ones in their order.
+fn other_columns(found: &[&str], wanted: &[&str]) -> Option<String> {
+    let beyond = |these: &[&str], those: &[&str]| -> String {
+        let names: Vec<String> = these
+            .iter()
+            .filter(|name| !those.contains(name))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        names.join(", ")
+    };
+    let (missing, extra) = (beyond(wanted, found), beyond(found, wanted));
+    match (missing.is_empty(), extra.is_empty()) {
+        (true, true) if found == wanted => None,
+        (true, true) => Some("has the columns of the migration in another order".to_owned()),
+        (false, true) => Some(format!("lacks the columns {missing} of the migration")),
+        (true, false) => Some(format!(
+            "has the columns {extra}, which the migration does not create"
+        )),
+        (false, false) => Some(format!(
+            "lacks the columns {missing} of the migration, and has others: {extra}"
+        )),
+    }
+}
+
 fn is_key(index: &IndexFacts) -> bool {
     is_plain(index) && index.is_unique && index.columns == ["proposal_id"]
 }
@@ -352,4 +376,20 @@ fn is_plain(index: &IndexFacts) -> bool {
         && index.column_count == index.key_count
         && index.operator_classes.iter().all(|class| *class == TEXT_OPS)
         && index.collations.iter().all(|collation| *collation == COLLATION_C)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::other_columns;
+
+    #[test]
+    fn differing_columns_are_named() {
+        let of = |found: &[&str]| other_columns(found, &["a", "b"]);
+        assert_eq!(of(&["a", "b"]), None);
+        assert!(of(&["b", "a"]).unwrap().contains("another order"));
+        assert!(of(&["a"]).unwrap().contains("lacks the columns `b`"));
+        assert!(of(&["a", "b", "c"]).unwrap().contains("has the columns `c`"));
+        let both = of(&["a", "c"]).unwrap();
+        assert!(both.contains("`b`") && both.contains("`c`"), "{both}");
+    }
 }
