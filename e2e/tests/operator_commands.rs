@@ -200,9 +200,9 @@ fn full_queue_says_who_can_empty_it() -> anyhow::Result<()> {
 }
 
 /// Runs a call that must be rejected, and returns its output.
-fn rejected(place: &CliFixture, tool: &str) -> anyhow::Result<(String, Json)> {
+fn rejected(place: &CliFixture, tool: &str, exit: i32) -> anyhow::Result<(String, Json)> {
     let text = place.run(&["smoke", "call", tool, "--input", "call.json"])?;
-    text.expect(1)?;
+    text.expect(exit)?;
     let json = place.run(&["smoke", "call", tool, "--input", "call.json", "--json"])?;
     Ok((text.stdout, json.object()?))
 }
@@ -215,7 +215,7 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
     let database = Connection::open(place.path("billing.db"))?;
 
     database.execute_batch("ALTER TABLE invoices RENAME TO bills")?;
-    let (text, object) = rejected(&place, INSPECT)?;
+    let (text, object) = rejected(&place, INSPECT, 1)?;
     assert!(
         text.contains("cause     SOURCE_OBJECT_NOT_FOUND: the database has no such"),
         "{text}"
@@ -248,13 +248,13 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
         "UPDATE invoices SET customer_name = ?1 WHERE id = ?2",
         [wide.as_str(), INVOICE],
     )?;
-    let (text, _) = rejected(&place, INSPECT)?;
+    let (text, _) = rejected(&place, INSPECT, 1)?;
     assert!(text.contains("cause     ROW_TOO_LARGE: "), "{text}");
 
     place.write("call.json", &json!({"invoice_id": "none"}).to_string())?;
-    let (text, _) = rejected(&place, INSPECT)?;
+    let (text, _) = rejected(&place, INSPECT, 1)?;
     assert!(text.contains("cause     ROW_NOT_FOUND"), "{text}");
-    assert!(text.contains("fix: correct the call"), "{text}");
+    assert!(text.contains("fix: correct the arguments of the call"), "{text}");
     Ok(())
 }
 
@@ -294,23 +294,30 @@ fn unusable_database_is_named_with_host_port_reason_and_fix() -> anyhow::Result<
             "127.0.0.1:1".to_owned(),
             "SOURCE_UNAVAILABLE",
             "refused the connection",
+            6,
         ),
         (
             "no-such-host.invalid:5432".to_owned(),
             "SOURCE_UNAVAILABLE",
             "host name has no address",
+            6,
         ),
-        (address, "SOURCE_", "at 127.0.0.1"),
+        (address, "SOURCE_", "at 127.0.0.1", 6),
     ];
     if let Some(server) = Server::postgres()? {
-        cases.push((server.address().to_owned(), "SOURCE_", "rejected the login"));
+        cases.push((
+            server.address().to_owned(),
+            "SOURCE_DENIED",
+            "rejected the login",
+            1,
+        ));
     }
-    for (address, code, reason) in cases {
+    for (address, code, reason, exit) in cases {
         place.set(
             "APP_READ_URL",
             &format!("postgres://app:wrong-secret@{address}/shop"),
         );
-        let (text, object) = rejected(&place, "orders.inspect")?;
+        let (text, object) = rejected(&place, "orders.inspect", exit)?;
         assert!(
             text.contains(&format!("cause     {code}")) && text.contains(reason),
             "{text}"
@@ -319,11 +326,13 @@ fn unusable_database_is_named_with_host_port_reason_and_fix() -> anyhow::Result<
         let result = object["result"].to_string();
         assert!(!result.contains(&address), "an agent sees the address: {result}");
         let checked = place.run(&["writeback", "doctor", "--check-db"])?;
+        checked.expect(exit)?;
         assert!(
             checked.stdout.contains(reason) && checked.stdout.contains(&address),
             "{checked}"
         );
         let inspected = place.run(&["inspect", "--from-env", "APP_READ_URL"])?;
+        inspected.expect(exit)?;
         assert!(
             inspected.stderr.contains(reason) && inspected.stderr.contains(&address),
             "{inspected}"
