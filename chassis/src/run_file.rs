@@ -89,7 +89,8 @@ fn remove_of_ended(directory: Option<&Path>) {
 
 pub(crate) fn is_process(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid).is_ok())
+    // A process that this one may not signal, by its user or its sandbox, exists too.
+    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 /// File of the process `pid` beside its run file, for example `reader.json.7.failed`. It has a name of its own: the

@@ -66,8 +66,13 @@ pub struct TableColumn {
 impl TableColumn {
     /// Whether the database sets the column at every UPDATE that does not set it.
     pub fn moves_by_itself(&self) -> bool {
-        self.declared_type.contains(" on update CURRENT_TIMESTAMP")
+        is_set_by_updates(&self.declared_type)
     }
+}
+
+/// Whether a column declared like this is set by the database at every UPDATE that does not set it.
+pub(crate) fn is_set_by_updates(declared: &str) -> bool {
+    declared.contains(" on update CURRENT_TIMESTAMP")
 }
 
 /// Trigger, rule or policy of the table. The digest covers its definition and, for a trigger, the function that

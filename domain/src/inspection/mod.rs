@@ -12,6 +12,7 @@ pub use kind::ColumnKind;
 pub use suggest::{ColumnSuggestions, TableSuggestions, of_column, of_table};
 
 use crate::contract::is_identifier;
+use crate::schema::is_set_by_updates;
 
 /// Sentence printed with every inspection.
 pub const ADVISORY: &str = "Suggestions go by names and types only: confirm tenant, version and visible columns before you use them.";
@@ -211,7 +212,7 @@ impl ColumnInfo {
 
     /// Whether the database sets the column at every UPDATE that does not set it.
     pub fn moves_by_itself(&self) -> bool {
-        self.data_type.contains(" on update CURRENT_TIMESTAMP")
+        is_set_by_updates(&self.data_type)
     }
 
     /// Returns whether a contract can name the column.

@@ -214,7 +214,7 @@ pub(super) fn table(rows: &[ListedProposal]) -> Table {
             &by.tenant,
             &by.principal,
             &left,
-            // The state of a proposal that has ended says the same.
+            // An ended proposal has its outcome as its state.
             &match &row.attempt {
                 Some(result) if !row.state.is_terminal() => result.to_string(),
                 Some(_) | None => "-".to_owned(),

@@ -139,7 +139,11 @@ pub(crate) async fn apply(
         outcome.status,
         Status::Refused | Status::Retryable | Status::NoWriter | Status::InDoubt | Status::Failed
     ) {
-        outcome.cause = session.writer_cause();
+        // A writer of this command can have failed at another proposal before.
+        outcome.cause = session.writer_cause().filter(|cause| {
+            outcome.status != Status::Failed
+                || outcome.result == AttemptResult::of_code(cause.code).to_string()
+        });
     }
     Ok(outcome)
 }
