@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::files::{self, FileStamp, MODE_PRIVATE};
@@ -89,8 +90,12 @@ fn remove_of_ended(directory: Option<&Path>) {
 
 pub(crate) fn is_process(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    // A process that this one may not signal, by its user or its sandbox, exists too.
-    pid.is_some_and(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    pid.is_some_and(|pid| is_found(rustix::process::test_kill_process(pid)))
+}
+
+/// A process that this one may not signal, by its user or its sandbox, exists too.
+fn is_found(signaled: Result<(), Errno>) -> bool {
+    signaled != Err(Errno::SRCH)
 }
 
 /// File of the process `pid` beside its run file, for example `reader.json.7.failed`. It has a name of its own: the
@@ -183,6 +188,13 @@ mod tests {
         assert!(found.is_alive());
         drop(guard);
         assert_eq!(RunFile::read(&path), None);
+    }
+
+    #[test]
+    fn process_that_may_not_be_signaled_exists() {
+        assert!(is_found(Ok(())) && is_found(Err(Errno::PERM)));
+        assert!(!is_found(Err(Errno::SRCH)));
+        assert!(!is_process(0) && !is_process(u32::MAX));
     }
 
     #[test]

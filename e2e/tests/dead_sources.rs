@@ -3,10 +3,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
-use synapsor_e2e::cli::CliFixture;
+use synapsor_e2e::cli::{CliFixture, Running};
 use synapsor_e2e::databases::{Engine, Server};
 
 /// First bytes of servers that break the protocol of their engine; the driver panics at some of them.
@@ -248,4 +251,66 @@ fn doctor(engine: &str, url: &str) -> anyhow::Result<synapsor_e2e::cli::CommandO
     place.set("BILLING_READ_URL", url);
     place.unset("BILLING_WRITE_URL");
     place.run(&["writeback", "doctor", "--check-db"])
+}
+
+#[test]
+fn source_that_cannot_be_written_keeps_no_other_from_it() -> anyhow::Result<()> {
+    let mut place = CliFixture::new()?;
+    let path = place.path("synapsor.runner.json");
+    let mut contract: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
+    contract["sources"]["a_wrong_one"] =
+        json!({ "engine": "postgres", "read_url_env": "WRONG_READ_URL", "write_url_env": "WRONG_WRITE_URL" });
+    place.write("synapsor.runner.json", &contract.to_string())?;
+    for name in ["WRONG_READ_URL", "WRONG_WRITE_URL"] {
+        place.set(name, "postgres://u:p@127.0.0.1/d?no_such_parameter=1");
+    }
+    let id = place.approved("INV-3001", "customer called")?;
+    let applied = place.json(&["apply", &id])?;
+    assert_eq!(applied["status"], json!("applied"), "{applied}");
+    Ok(())
+}
+
+#[test]
+fn file_without_the_rights_of_a_role_is_named() -> anyhow::Result<()> {
+    let cases = [
+        (
+            0o400,
+            0o700,
+            "cannot be written by the user of this process (uid ",
+        ),
+        (
+            0o600,
+            0o500,
+            "cannot be written by the user of this process (uid ",
+        ),
+        (0o000, 0o700, "cannot be read by the user of this process (uid "),
+    ];
+    for (file_mode, directory_mode, text) in cases {
+        let mut place = CliFixture::new()?;
+        let directory = place.path("data");
+        std::fs::create_dir(&directory)?;
+        let file = directory.join("billing.db");
+        std::fs::rename(place.path("billing.db"), &file)?;
+        for name in ["BILLING_READ_URL", "BILLING_WRITE_URL"] {
+            place.set(name, &format!("sqlite://{}", file.display()));
+        }
+        set_mode(&file, file_mode)?;
+        set_mode(&directory, directory_mode)?;
+        let arguments = ["writeback", "doctor", "--check-db"];
+        let ran = Running::of(place.bound_command(&arguments)?, &arguments)?.end(Duration::from_secs(60))?;
+        set_mode(&directory, 0o700)?;
+        let shown = ran.to_string();
+        assert!(
+            shown.contains("SOURCE_DENIED") && shown.contains(text) && shown.contains("chmod"),
+            "{file_mode:o} in {directory_mode:o}: {shown}"
+        );
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {
+    Ok(std::fs::set_permissions(
+        path,
+        std::fs::Permissions::from_mode(mode),
+    )?)
 }

@@ -228,6 +228,7 @@ impl<P: MayCommit> Rechecked<'_, P> {
                 receipt: self.receipt,
                 envelope: self.envelope,
                 is_new: true,
+                unexpected_column: None,
             },
             Ok(()) => ApplyResult::InDoubt,
             Err(CommitError::NotCommitted(error)) => ApplyResult::of_engine(error),

@@ -47,7 +47,6 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
-use synapsor_domain::writeback::DryRunVerdict;
 use synapsor_engine::sqlite::connect::FileLocation;
 use synapsor_source::SwitchRow;
 
@@ -197,7 +196,9 @@ impl WriteCore {
             Checked::Matching(row) => match row.update(controls).await? {
                 Wrote::Updated(updated) => updated.decide(),
                 Wrote::Failed(failed) => {
-                    return ControlFlow::Continue(self.end(failed.into_end_permit()).await);
+                    let column = failed.reason().unexpected_column().map(str::to_owned);
+                    let ended = self.end(failed.into_end_permit()).await;
+                    return ControlFlow::Continue(ended.with_unexpected_column(column));
                 }
             },
         };
@@ -237,9 +238,7 @@ impl WriteCore {
         };
         ControlFlow::Continue(match row.update(controls).await? {
             Wrote::Updated(updated) => DryRunResult::would_apply(updated.roll_back().await),
-            Wrote::Failed(failed) => {
-                DryRunResult::without_row(DryRunVerdict::WouldNotApply(failed.reason().code()))
-            }
+            Wrote::Failed(failed) => DryRunResult::would_fail(failed.reason()),
         })
     }
 }

@@ -199,6 +199,7 @@ impl<P: Permit> Open<'_, P> {
                     receipt,
                     envelope,
                     is_new: false,
+                    unexpected_column: None,
                 }
             }
             Err(unusable) => ApplyResult::Refused(RefusedBy::Receipt(unusable)),

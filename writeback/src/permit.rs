@@ -90,8 +90,8 @@ impl DryRunPermit {
 pub enum FailedReason {
     /// The UPDATE did not match exactly one row.
     MatchedRows,
-    /// The row after the UPDATE is not as requested.
-    PostImage,
+    /// The row after the UPDATE is not as requested; `column` is the first that the UPDATE changed too, if it is known.
+    PostImage { column: Option<String> },
     /// The version column did not advance although the contract promises it.
     VersionNotAdvanced,
     /// The UPDATE changed more than its row.
@@ -107,7 +107,7 @@ impl FailedReason {
     pub const fn code(&self) -> ErrorCode {
         match self {
             Self::MatchedRows => ErrorCode::FailedMatchedRows,
-            Self::PostImage => ErrorCode::FailedPostImage,
+            Self::PostImage { .. } => ErrorCode::FailedPostImage,
             Self::VersionNotAdvanced => ErrorCode::FailedVersionNotAdvanced,
             Self::Collateral => ErrorCode::FailedCollateral,
             Self::NotUnique => ErrorCode::FailedNotUnique,
@@ -115,6 +115,18 @@ impl FailedReason {
                 ErrorCode::FailedType
             }
             Self::Constraint(_) => ErrorCode::FailedConstraint,
+        }
+    }
+
+    /// Returns the column that the UPDATE changed although the proposal does not, if it is known.
+    pub fn unexpected_column(&self) -> Option<&str> {
+        match self {
+            Self::PostImage { column } => column.as_deref(),
+            Self::MatchedRows
+            | Self::VersionNotAdvanced
+            | Self::Collateral
+            | Self::NotUnique
+            | Self::Constraint(_) => None,
         }
     }
 }
@@ -234,7 +246,7 @@ impl MayCommit for EndPermit {
                 constraint: match reason {
                     FailedReason::Constraint(violated) => Some(violated.clone()),
                     FailedReason::MatchedRows
-                    | FailedReason::PostImage
+                    | FailedReason::PostImage { .. }
                     | FailedReason::VersionNotAdvanced
                     | FailedReason::Collateral
                     | FailedReason::NotUnique => None,

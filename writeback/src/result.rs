@@ -8,6 +8,7 @@ use synapsor_domain::writeback::{DryRunVerdict, Receipt};
 use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
+use crate::permit::FailedReason;
 use crate::receipt::Unusable;
 use crate::violation::{CheckError, Violation, ViolationKind};
 
@@ -17,11 +18,13 @@ const RECEIPT_TABLE_UNUSABLE: &str = "the receipt table does not have the form o
 /// Result of one transaction.
 #[derive(Debug)]
 pub enum ApplyResult {
-    /// A receipt is committed. `is_new` if this transaction wrote it.
+    /// A receipt is committed. `is_new` if this transaction wrote it; `unexpected_column` if the attempt was rolled
+    /// back because its UPDATE changed that column too.
     Receipt {
         receipt: Receipt,
         envelope: DsseEnvelope,
         is_new: bool,
+        unexpected_column: Option<String>,
     },
     /// Nothing was written; a new transaction may succeed. The code is that of the attempt, if none does.
     Retryable(ErrorCode, EngineError),
@@ -179,6 +182,8 @@ pub struct DryRunResult {
     pub after: Option<Vec<ColumnValue>>,
     /// The precondition that did not hold, if that is the result.
     pub refused: Option<RefusedBy>,
+    /// The column that the UPDATE changed although the proposal does not, if that is the result.
+    pub unexpected_column: Option<String>,
 }
 
 impl DryRunResult {
@@ -187,6 +192,7 @@ impl DryRunResult {
             verdict: DryRunVerdict::WouldApply,
             after: Some(after),
             refused: None,
+            unexpected_column: None,
         }
     }
 
@@ -195,6 +201,14 @@ impl DryRunResult {
             verdict,
             after: None,
             refused: None,
+            unexpected_column: None,
+        }
+    }
+
+    pub(crate) fn would_fail(reason: &FailedReason) -> Self {
+        Self {
+            unexpected_column: reason.unexpected_column().map(str::to_owned),
+            ..Self::without_row(DryRunVerdict::WouldNotApply(reason.code()))
         }
     }
 
@@ -212,6 +226,17 @@ impl DryRunResult {
 }
 
 impl ApplyResult {
+    /// Adds the column that the rolled-back UPDATE changed too.
+    pub(crate) fn with_unexpected_column(mut self, column: Option<String>) -> Self {
+        if let Self::Receipt {
+            unexpected_column, ..
+        } = &mut self
+        {
+            *unexpected_column = column;
+        }
+        self
+    }
+
     pub(crate) fn as_dry_run(&self) -> DryRunVerdict {
         let code = match self {
             Self::Receipt { receipt, .. } => return DryRunVerdict::AlreadyFinal(receipt.outcome),

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::VersionAdvance;
 use synapsor_domain::error::PublicError;
@@ -53,8 +52,8 @@ impl Failed<WritePermit> {
     }
 }
 
-impl Failed<DryRunPermit> {
-    /// Returns the reason why the write would fail.
+impl<P> Failed<P> {
+    /// Returns the reason why the write fails.
     pub const fn reason(&self) -> &FailedReason {
         &self.reason
     }
@@ -183,7 +182,7 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
     let rows = engine(open.transaction.reread(&scoped).await)?;
     crash(hit(CrashPoint::AfterReread).await)?;
     let RowCount::One(after) = guard::single_row(&rows) else {
-        return ControlFlow::Continue(Written::Failed(FailedReason::PostImage));
+        return ControlFlow::Continue(Written::Failed(FailedReason::PostImage { column: None }));
     };
     let after = after.to_vec();
     match check_after(&open.permit, &after) {
@@ -214,15 +213,8 @@ fn check_after<P: MayUpdate>(permit: &P, after: &[ColumnValue]) -> Written {
     }
     if let Some(column) = guard::first_unexpected_column(validated, after) {
         tracing::warn!(proposal = %proposal.id, column, "row after the update is not as requested");
-        refusal_cause::record(RefusalCause {
-            code: ErrorCode::FailedPostImage,
-            correlation_id: None,
-            text: Some(format!("the update changed the column `{column}` too")),
-            fix: Some(format!(
-                "if the database itself changes it, add \"{column}\" to the list `db_managed` of the capability"
-            )),
-        });
-        return Written::Failed(FailedReason::PostImage);
+        let column = Some(column.to_owned());
+        return Written::Failed(FailedReason::PostImage { column });
     }
     Written::Row(Vec::new())
 }

@@ -87,6 +87,8 @@ fn unreadable_column_is_named_everywhere() -> anyhow::Result<()> {
             text.contains("VALUE_UNREADABLE") && text.contains("`addr`"),
             "{engine} {column}: {text}"
         );
+        // No statement of the writer's check names the column either.
+        assert!(!text.contains("PREFLIGHT_FAILED"), "{engine} {column}: {text}");
         let read = depot.call(&name(&contract, 0), &json!({"host_id": "H"}))?;
         assert_eq!(
             read["result"]["error"]["code"],

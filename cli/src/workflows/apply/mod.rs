@@ -83,6 +83,8 @@ pub(crate) struct ApplyOutcome {
     pub(crate) status: Status,
     /// Result word of the writer; `no_writer` without one.
     pub(crate) result: String,
+    /// Code of the result, if it has one.
+    pub(crate) code: Option<ErrorCode>,
     /// One-line message for the operator.
     pub(crate) message: String,
     /// Fix, if known.
@@ -139,13 +141,17 @@ pub(crate) async fn apply(
         outcome.status,
         Status::Refused | Status::Retryable | Status::NoWriter | Status::InDoubt | Status::Failed
     ) {
-        // A writer of this command can have failed at another proposal before.
-        outcome.cause = session.writer_cause().filter(|cause| {
-            outcome.status != Status::Failed
-                || outcome.result == AttemptResult::of_code(cause.code).to_string()
-        });
+        outcome.cause = session
+            .writer_cause()
+            .filter(|cause| is_cause_of(cause, &outcome));
     }
     Ok(outcome)
+}
+
+/// Whether a recorded cause can be that of the outcome: a writer of this command can have failed at another proposal
+/// before. Only a receipt's code says for certain why its attempt failed.
+fn is_cause_of(cause: &RefusalCause, outcome: &ApplyOutcome) -> bool {
+    outcome.status != Status::Failed || outcome.code == Some(cause.code)
 }
 
 /// Message for an order that no writer has started. A lease of an earlier attempt keeps other writers from it.
@@ -356,6 +362,7 @@ impl OutcomeWatcher<'_> {
         ApplyOutcome {
             status,
             result: status.as_str().to_owned(),
+            code: None,
             message,
             fix: None,
             cause: None,
@@ -371,6 +378,7 @@ fn withdrawn(withdrawal: &Withdrawal) -> ApplyOutcome {
     ApplyOutcome {
         status: Status::Canceled,
         result: AttemptResult::Cancelled.to_string(),
+        code: None,
         message: format!("its caller withdrew the proposal at {}", withdrawal.at),
         fix: None,
         cause: None,
@@ -397,6 +405,7 @@ fn by_report(report: &AttemptReport, receipt: Option<SignedReceipt>) -> ApplyOut
     ApplyOutcome {
         status,
         result: report.result.to_string(),
+        code: report.result.code(),
         message: report.message.clone(),
         fix: report.result.code().and_then(fix_of).map(str::to_owned),
         cause: None,
@@ -434,6 +443,7 @@ fn by_receipt(signed: SignedReceipt, is_earlier: bool) -> ApplyOutcome {
     ApplyOutcome {
         status,
         result,
+        code: AttemptResult::of_receipt(receipt).code(),
         message,
         fix: None,
         cause: None,

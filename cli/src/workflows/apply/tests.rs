@@ -248,6 +248,25 @@ fn wait_ends_only_on_reader_signed_withdrawal() {
 }
 
 #[test]
+fn cause_of_another_failure_is_not_shown() {
+    let trust = trust("dev");
+    let view = view(&trust);
+    let cause = |code| RefusalCause {
+        code,
+        correlation_id: None,
+        text: None,
+        fix: None,
+    };
+    let ended = |code| by_report(&report(&view, order(1), AttemptResult::of_code(code)), None);
+    let (image, source) = (ErrorCode::FailedPostImage, ErrorCode::SourceUnavailable);
+    assert!(is_cause_of(&cause(image), &ended(image)));
+    assert!(!is_cause_of(&cause(source), &ended(image)));
+    // The code of a retry is its class, and its cause has a code of its own.
+    let retried = ended(ErrorCode::RetryableDatabaseUnavailable);
+    assert!(is_cause_of(&cause(source), &retried));
+}
+
+#[test]
 fn apply_status_maps_to_exit_code() {
     let exits = [
         (Status::Applied, Exit::Ok),

@@ -149,14 +149,18 @@ async fn dry_run(
     };
     let controls = DryRunControls::new(&writer.switches);
     let result = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
-    let message = match result.refused {
-        Some(RefusedBy::EffectLost(lost)) => return Ok(DryRunEnd::EffectLost(lost)),
-        Some(_) | None if result.after.is_none() => "nothing would be written",
-        Some(_) | None => "1 row would change; everything was rolled back",
+    let message = match (result.refused, result.unexpected_column) {
+        (Some(RefusedBy::EffectLost(lost)), _) => return Ok(DryRunEnd::EffectLost(lost)),
+        (_, Some(column)) => format!(
+            "nothing would be written: the update changes the column `{column}` too; if the database itself changes it, \
+             add \"{column}\" to the list `db_managed` of the capability"
+        ),
+        _ if result.after.is_none() => "nothing would be written".to_owned(),
+        _ => "1 row would change; everything was rolled back".to_owned(),
     };
     Ok(DryRunEnd::Preview(DryRun {
         verdict: result.verdict,
-        message: message.to_owned(),
+        message,
         after: result.after,
     }))
 }

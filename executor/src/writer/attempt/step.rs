@@ -71,7 +71,13 @@ pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
             receipt,
             envelope,
             is_new: true,
-        } => AttemptStep::Report(settled(&receipt, envelope, true)),
+            unexpected_column,
+        } => {
+            if let Some(column) = unexpected_column {
+                record_unexpected_column(&column);
+            }
+            AttemptStep::Report(settled(&receipt, envelope, true))
+        }
         ApplyResult::Receipt {
             receipt, envelope, ..
         } => found_step(writer, receipt, envelope),
@@ -96,6 +102,18 @@ pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
         ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
         ApplyResult::InDoubt => AttemptStep::Doubt,
     }
+}
+
+/// Keeps the column for the operator; the signed report has only the code.
+fn record_unexpected_column(column: &str) {
+    refusal_cause::record(RefusalCause {
+        code: ErrorCode::FailedPostImage,
+        correlation_id: None,
+        text: Some(format!("the update changed the column `{column}` too")),
+        fix: Some(format!(
+            "if the database itself changes it, add \"{column}\" to the list `db_managed` of the capability"
+        )),
+    });
 }
 
 /// Error for a database that does not report its identity.

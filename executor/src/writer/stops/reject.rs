@@ -100,6 +100,7 @@ async fn tombstone(writer: &Writer, ending: Ending) -> Result<Option<(DsseEnvelo
             receipt,
             envelope,
             is_new,
+            ..
         } => (receipt, envelope, is_new),
         ApplyResult::Retryable(..)
         | ApplyResult::VersionNotAdvanced
