@@ -30,7 +30,7 @@ pub(crate) struct ToolList {
     /// One tool for each exposed name, in that order.
     tools: Vec<Tool>,
     names: ToolNames,
-    digest: String,
+    meta: MetaObject,
     mode: Mode,
 }
 
@@ -67,7 +67,7 @@ impl ToolList {
         Ok(Self {
             tools,
             names,
-            digest: fetched.digest.clone(),
+            meta: meta(&fetched.digest),
             mode: fetched.mode,
         })
     }
@@ -106,9 +106,7 @@ impl ToolList {
 
     /// Returns the catalog digest as the metadata that every result carries.
     pub(crate) fn meta(&self) -> MetaObject {
-        let mut meta = JsonObject::new();
-        meta.insert("synapsor.catalog_digest".to_owned(), self.digest.clone().into());
-        meta.into()
+        self.meta.clone()
     }
 
     /// Returns the kind of the tool, if it exists.
@@ -120,6 +118,12 @@ impl ToolList {
             ToolKind::Proposal
         })
     }
+}
+
+fn meta(digest: &str) -> MetaObject {
+    let mut meta = JsonObject::new();
+    meta.insert("synapsor.catalog_digest".to_owned(), digest.into());
+    meta.into()
 }
 
 fn to_mcp(tool: tool::Tool, format: ResultFormat) -> Result<Tool, ExitError> {

@@ -19,6 +19,7 @@ mod stdio;
 mod subscriptions;
 mod tasks;
 mod tool_result;
+mod trace;
 
 use std::sync::Arc;
 

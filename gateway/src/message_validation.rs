@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use rmcp::model::{ErrorData, JsonRpcError, RequestId};
+use rmcp::model::{ClientCapabilities, ErrorData, JsonRpcError, RequestId};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -29,6 +29,8 @@ pub(crate) enum MessageKind {
     Initialize {
         /// Result of [`supports_priming_event`] for the revision that the client requests.
         takes_priming: bool,
+        /// Whether the client declares tasks.
+        takes_tasks: bool,
     },
     /// Request whose response is a long-lived stream.
     Listen,
@@ -86,6 +88,8 @@ struct Params<'a> {
     name: Option<&'a RawValue>,
     #[serde(borrow, rename = "protocolVersion")]
     revision: Option<&'a RawValue>,
+    #[serde(borrow)]
+    capabilities: Option<&'a RawValue>,
 }
 
 /// Whether clients of a revision support streams that begin with an event without a message.
@@ -109,6 +113,7 @@ pub(crate) fn check(message: &[u8]) -> Result<ValidatedMessage, BadMessage> {
         arguments,
         name,
         revision,
+        capabilities,
     } = match params {
         Some(params) => serde_json::from_str(params.get()).map_err(|error| not_taken(&error))?,
         None => Params::default(),
@@ -123,6 +128,7 @@ pub(crate) fn check(message: &[u8]) -> Result<ValidatedMessage, BadMessage> {
                 takes_priming: revision
                     .and_then(text)
                     .is_some_and(|text| supports_priming_event(&text)),
+                takes_tasks: capabilities.is_some_and(declares_tasks),
             },
             Some("subscriptions/listen") => MessageKind::Listen,
             Some(_) if parsed.id.is_none() => MessageKind::Notification,
@@ -131,6 +137,13 @@ pub(crate) fn check(message: &[u8]) -> Result<ValidatedMessage, BadMessage> {
         method: parsed.method.map(Cow::into_owned),
         name: name.and_then(text),
     })
+}
+
+/// Whether the client declares in its capabilities that it takes tasks instead of results. A text that cannot be read
+/// counts as such.
+fn declares_tasks(capabilities: &RawValue) -> bool {
+    serde_json::from_str::<ClientCapabilities>(capabilities.get())
+        .map_or(true, |declared| declared.supports_tasks())
 }
 
 /// A duplicate member is a data error: parsers could disagree on which one applies.
@@ -218,6 +231,29 @@ mod tests {
             Ok("{}".to_owned())
         );
         assert_eq!(lifted(r#"{"id":1}"#), Ok("{}".to_owned()));
+    }
+
+    #[test]
+    fn handshake_tells_whether_the_client_takes_tasks() {
+        for (capabilities, takes_tasks) in [
+            ("{}", false),
+            (r#"{"sampling":{}}"#, false),
+            (r#"{"extensions":{"io.modelcontextprotocol/tasks":{}}}"#, true),
+            ("7", true),
+        ] {
+            let message = format!(
+                r#"{{"id":1,"method":"initialize","params":{{"protocolVersion":"2025-06-18","capabilities":{capabilities}}}}}"#
+            );
+            let expected = MessageKind::Initialize {
+                takes_priming: false,
+                takes_tasks,
+            };
+            assert_eq!(
+                check(message.as_bytes()).unwrap().kind,
+                expected,
+                "{capabilities}"
+            );
+        }
     }
 
     #[test]

@@ -25,14 +25,14 @@ use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::caller::Caller;
 use crate::catalog::ToolList;
-use crate::http::ServerInfo;
+use crate::http::{PlainCall, PlainResult, ServerInfo, ToolHandler};
 use crate::message_validation::RawArguments;
 use crate::progress::ProgressNotifier;
 use crate::reader_client::{ReaderClient, ToolCall};
 use crate::record_client::{RecordClient, ResourceUri, TEMPLATES};
 use crate::subscriptions::{self, SubscriptionRegistry};
-use crate::tool_result;
-use crate::{invalid_params, prompts, tasks};
+use crate::tool_result::{self, EnvelopeResult};
+use crate::{invalid_params, prompts, tasks, trace};
 
 const VERSIONS: &[ProtocolVersion] = &[
     ProtocolVersion::V_2025_06_18,
@@ -82,18 +82,12 @@ impl Gateway {
     }
 
     /// Calls the reader, also for unknown tools, so that the reader records and rejects them.
-    async fn forward(&self, call: ToolCall) -> CallToolResult {
+    async fn forward(&self, call: ToolCall) -> EnvelopeResult {
         let capability = call.capability.clone();
-        let answered = self
-            .reader
-            .call(call)
-            .await
-            .and_then(|answer| tool_result::of_reader(&answer, self.format));
-        let mut result = answered.unwrap_or_else(|refusal| {
-            tool_result::of_refusal(&self.listing, &capability, self.format, &refusal)
-        });
-        result.meta = Some(self.listing.meta());
-        result
+        let answered = self.reader.call(call).await.and_then(EnvelopeResult::of_reader);
+        answered.unwrap_or_else(|refusal| {
+            EnvelopeResult::of_refusal(&self.listing, &capability, self.format, &refusal)
+        })
     }
 
     /// Answers the status tool from the ledger: the record reads of the caller, restricted to its own proposals.
@@ -102,17 +96,15 @@ impl Gateway {
         records: &RecordClient,
         caller: &Caller,
         arguments: &[u8],
-    ) -> CallToolResult {
+    ) -> EnvelopeResult {
         let found = match status_proposal_id(arguments) {
             Ok(id) => records.own_proposal(caller, &id).await,
             Err(refusal) => Err(refusal),
         };
-        let answered = found.and_then(|record| tool_result::of_status(&record, self.format));
-        let mut result = answered.unwrap_or_else(|refusal| {
-            tool_result::of_refusal(&self.listing, STATUS_TOOL, self.format, &refusal)
-        });
-        result.meta = Some(self.listing.meta());
-        result
+        let answered = found.and_then(|record| EnvelopeResult::of_status(&record, self.format));
+        answered.unwrap_or_else(|refusal| {
+            EnvelopeResult::of_refusal(&self.listing, STATUS_TOOL, self.format, &refusal)
+        })
     }
 
     /// Returns the records if a call of this tool is answered from them.
@@ -191,18 +183,7 @@ fn trace_of(context: &RequestContext<RoleServer>) -> Option<TraceParent> {
     if let Some(text) = context.meta.get(TRACEPARENT).and_then(|value| value.as_str()) {
         return text.parse().ok();
     }
-    let mut headers = context
-        .extensions
-        .get::<Parts>()?
-        .headers
-        .get_all(TRACEPARENT)
-        .iter();
-    let only = headers.next()?;
-    if headers.next().is_some() {
-        None
-    } else {
-        only.to_str().ok()?.parse().ok()
-    }
+    trace::of_headers(&context.extensions.get::<Parts>()?.headers)
 }
 
 /// Returns the caller. Over stdio and without tokens it is anonymous, and the reader uses its own trusted context.
@@ -222,6 +203,30 @@ fn arguments_of(context: &RequestContext<RoleServer>) -> Option<RawArguments> {
             .get::<RawArguments>()
     };
     of_line.or_else(of_body).cloned()
+}
+
+impl ToolHandler for Gateway {
+    fn is_plain(&self, _tool: &str) -> bool {
+        true
+    }
+
+    async fn call_plain(&self, call: PlainCall) -> PlainResult {
+        let capability = self.listing.canonical(&call.tool).to_owned();
+        let result = match self.status_records(&capability) {
+            Some(records) => self.proposal_status(records, &call.caller, &call.arguments).await,
+            None => {
+                self.forward(ToolCall {
+                    capability,
+                    arguments: call.arguments,
+                    format: self.format,
+                    trace: call.trace,
+                    caller: call.caller,
+                })
+                .await
+            }
+        };
+        result.into_plain(self.listing.meta())
+    }
 }
 
 impl ServerHandler for Gateway {
@@ -273,7 +278,9 @@ impl ServerHandler for Gateway {
         let canonical = self.listing.canonical(&request.name).to_owned();
         if let Some(records) = self.status_records(&canonical) {
             return tokio::select! {
-                result = self.proposal_status(records, &caller, &arguments) => Ok(result.into()),
+                result = self.proposal_status(records, &caller, &arguments) => {
+                    Ok(result.into_mcp(self.listing.meta()).into())
+                }
                 () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),
             };
         }
@@ -289,7 +296,10 @@ impl ServerHandler for Gateway {
             .is_some_and(|declared| declared.supports_tasks());
         let mut waiting = ProgressNotifier::of(&context);
         tokio::select! {
-            result = self.forward(call) => Ok(self.answer(result, takes_tasks, &caller).await),
+            result = self.forward(call) => {
+                let result = result.into_mcp(self.listing.meta());
+                Ok(self.answer(result, takes_tasks, &caller).await)
+            }
             // The client disconnected or canceled. Dropping the call cancels it at the reader. Records that the
             // reader already submitted remain, and the same call finds them.
             () = context.ct.cancelled() => Err(ErrorData::internal_error("cancelled", None)),

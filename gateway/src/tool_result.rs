@@ -1,7 +1,8 @@
 //! Converts result envelopes to MCP tool results, and builds the envelope of calls that the reader did not answer.
 
-use rmcp::model::{CallToolResult, ContentBlock, ErrorData};
+use rmcp::model::{CallToolResult, ContentBlock, ErrorData, MetaObject};
 use serde_json::Value as Json;
+use serde_json::value::{RawValue, to_raw_value};
 use synapsor_chassis::random;
 use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_codes::ErrorCode;
@@ -13,62 +14,97 @@ use synapsor_proto::executor::v1::CallCapabilityResponse;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::catalog::ToolList;
+use crate::http::PlainResult;
 
 const CORRELATION_DIGITS: usize = 20;
 
-/// Converts the reader's response to a tool result.
-pub(crate) fn of_reader(
-    answer: &CallCapabilityResponse,
-    format: ResultFormat,
-) -> Result<CallToolResult, PublicError> {
-    let envelope: Json = serde_json::from_slice(&answer.envelope_json).map_err(|_| {
-        PublicError::new(
-            ErrorCode::Internal,
-            "the reader's response is not a result envelope",
-        )
-    })?;
-    if !envelope.is_object() {
-        return Err(PublicError::new(
-            ErrorCode::Internal,
-            "the reader's response is not a result envelope",
-        ));
+/// Result envelope as the bytes that its author wrote, and its text for models and for clients that read text only.
+#[derive(Debug)]
+pub(crate) struct EnvelopeResult {
+    envelope: Box<RawValue>,
+    text: String,
+    is_error: bool,
+}
+
+impl EnvelopeResult {
+    /// Takes the reader's response, without changing a byte.
+    pub(crate) fn of_reader(answer: CallCapabilityResponse) -> Result<Self, PublicError> {
+        let envelope = String::from_utf8(answer.envelope_json).ok();
+        let envelope = envelope.and_then(|text| RawValue::from_string(text).ok());
+        let envelope = envelope.filter(|envelope| envelope.get().starts_with('{'));
+        let invalid = || {
+            PublicError::new(
+                ErrorCode::Internal,
+                "the reader's response is not a result envelope",
+            )
+        };
+        Ok(Self {
+            envelope: envelope.ok_or_else(invalid)?,
+            text: answer.model_text,
+            is_error: answer.is_error,
+        })
     }
-    Ok(result(envelope, format, answer.is_error))
-}
 
-/// Converts the ledger's record of a proposal to the result of the status tool.
-pub(crate) fn of_status(record: &Record, format: ResultFormat) -> Result<CallToolResult, PublicError> {
-    let json: Option<Json> = serde_json::from_slice(&record.record_json).ok();
-    let envelope = json.and_then(|json| status_envelope(&json, format));
-    let invalid = || PublicError::new(ErrorCode::Internal, "the record of the proposal is invalid");
-    envelope
-        .map(|envelope| result(envelope, format, false))
-        .ok_or_else(invalid)
-}
+    /// Converts the ledger's record of a proposal to the result of the status tool.
+    pub(crate) fn of_status(record: &Record, format: ResultFormat) -> Result<Self, PublicError> {
+        let json: Option<Json> = serde_json::from_slice(&record.record_json).ok();
+        let envelope = json.and_then(|json| status_envelope(&json, format));
+        let invalid = || PublicError::new(ErrorCode::Internal, "the record of the proposal is invalid");
+        envelope
+            .map(|envelope| Self::of_envelope(&envelope, format, false))
+            .ok_or_else(invalid)
+    }
 
-/// Builds the tool result of a call that the reader did not answer.
-pub(crate) fn of_refusal(
-    listing: &ToolList,
-    capability: &str,
-    format: ResultFormat,
-    refusal: &PublicError,
-) -> CallToolResult {
-    let correlation_id = random::hex_id(CORRELATION_DIGITS);
-    tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "call failed");
-    refusal_cause::record(RefusalCause {
-        code: refusal.code,
-        correlation_id: Some(correlation_id.clone()),
-        text: refusal.detail.clone(),
-        fix: refusal.operator_fix.clone(),
-    });
-    let failure = CallOutcome::Failure(FailureResult {
-        capability,
-        kind: listing.kind(capability),
-        context: None,
-        refusal,
-        correlation_id: &correlation_id,
-    });
-    result(failure.to_json(format), format, true)
+    /// Builds the result of a call that the reader did not answer.
+    pub(crate) fn of_refusal(
+        listing: &ToolList,
+        capability: &str,
+        format: ResultFormat,
+        refusal: &PublicError,
+    ) -> Self {
+        let correlation_id = random::hex_id(CORRELATION_DIGITS);
+        tracing::warn!(code = %refusal.code, detail = refusal.detail, correlation_id, "call failed");
+        refusal_cause::record(RefusalCause {
+            code: refusal.code,
+            correlation_id: Some(correlation_id.clone()),
+            text: refusal.detail.clone(),
+            fix: refusal.operator_fix.clone(),
+        });
+        let failure = CallOutcome::Failure(FailureResult {
+            capability,
+            kind: listing.kind(capability),
+            context: None,
+            refusal,
+            correlation_id: &correlation_id,
+        });
+        Self::of_envelope(&failure.to_json(format), format, true)
+    }
+
+    fn of_envelope(envelope: &Json, format: ResultFormat, is_error: bool) -> Self {
+        Self {
+            text: model_text(envelope, format),
+            envelope: to_raw_value(envelope).expect("JSON values have a text"),
+            is_error,
+        }
+    }
+
+    /// Converts it to the result of a request that rmcp serves.
+    pub(crate) fn into_mcp(self, meta: MetaObject) -> CallToolResult {
+        let envelope = serde_json::from_str(self.envelope.get()).expect("the envelope was parsed before");
+        let mut result = mcp_result(self.text, envelope, self.is_error);
+        result.meta = Some(meta);
+        result
+    }
+
+    /// Converts it to the result of a plain call.
+    pub(crate) fn into_plain(self, meta: MetaObject) -> PlainResult {
+        PlainResult {
+            content: vec![ContentBlock::text(self.text)],
+            structured_content: Some(self.envelope),
+            is_error: self.is_error,
+            meta: Some(meta),
+        }
+    }
 }
 
 /// Same error for missing, foreign-tenant and malformed ids.
@@ -95,7 +131,11 @@ pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
 
 /// Returns the envelope as structured content, and as text for models and for clients that read text only.
 pub(crate) fn result(envelope: Json, format: ResultFormat, is_error: bool) -> CallToolResult {
-    let text = ContentBlock::text(model_text(&envelope, format));
+    mcp_result(model_text(&envelope, format), envelope, is_error)
+}
+
+fn mcp_result(text: String, envelope: Json, is_error: bool) -> CallToolResult {
+    let text = ContentBlock::text(text);
     let mut result = if is_error {
         CallToolResult::error(vec![text])
     } else {

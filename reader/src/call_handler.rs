@@ -12,7 +12,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::{EvidenceRef, Proposal, ProposalState, Requester, VerifiedProposal};
 use synapsor_domain::result_envelope::{
     CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, TruncatedColumn,
-    cut_text,
+    cut_text, model_text,
 };
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::{CheckedArguments, check_arguments};
@@ -49,6 +49,18 @@ pub(crate) struct CallResponse {
     pub(crate) envelope_json: Vec<u8>,
     /// Code of the failure; `None` on success.
     pub(crate) code: Option<ErrorCode>,
+    /// The envelope as text for models.
+    pub(crate) model_text: String,
+}
+
+impl CallResponse {
+    fn new(envelope: &serde_json::Value, format: ResultFormat, code: Option<ErrorCode>) -> Self {
+        Self {
+            envelope_json: envelope.to_string().into_bytes(),
+            code,
+            model_text: model_text(envelope, format),
+        }
+    }
 }
 
 /// Result of a successful call.
@@ -81,10 +93,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
     let refusal = match (&result, capability, &context) {
         (Ok(done), Some(capability), Some(context)) => {
             let json = success(reader, capability, context, done, &draft, format);
-            return CallResponse {
-                envelope_json: json.to_string().into_bytes(),
-                code: None,
-            };
+            return CallResponse::new(&json, format, None);
         }
         (Ok(_), _, _) => PublicError::new(ErrorCode::Internal, "The call failed."),
         (Err(refusal), _, _) => refusal.clone(),
@@ -111,10 +120,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
         correlation_id: draft.record.id.as_str(),
     };
     let json = CallOutcome::Failure(failure).to_json(format);
-    CallResponse {
-        envelope_json: json.to_string().into_bytes(),
-        code: Some(refusal.code),
-    }
+    CallResponse::new(&json, format, Some(refusal.code))
 }
 
 async fn attempt(

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::authentication::Authenticator;
 use super::callers::{CallerLimits, CallerQuota};
 use super::guarded_body;
+use super::plain_call::MessageBytes;
 use super::revision_router::session_of;
 use super::sessions::Sessions;
 use super::{refused, refused_for_now};
@@ -29,7 +30,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// From the body to the response head. Longer than the reader's call timeout.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const JSON: &str = "application/json";
-const EVENT_STREAM: &str = "text/event-stream";
+pub(super) const EVENT_STREAM: &str = "text/event-stream";
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 
 /// Permits for requests and streams.
@@ -161,6 +162,7 @@ async fn take_body(request: Request) -> Result<(Request, Bytes, ValidatedMessage
     }
     request.extensions_mut().insert(inspected.arguments.clone());
     request.extensions_mut().insert(inspected.kind);
+    request.extensions_mut().insert(MessageBytes(body.clone()));
     Ok((request, body, inspected))
 }
 

@@ -11,6 +11,7 @@ mod guarded_body;
 mod health;
 mod maintenance;
 mod origin;
+mod plain_call;
 mod revision_router;
 mod sessions;
 mod static_tokens;
@@ -26,7 +27,6 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, get};
 use axum::{Json, Router};
 use http::{HeaderValue, StatusCode, header};
-use rmcp::ServerHandler;
 use serde_json::json;
 use synapsor_chassis::background::Background;
 use synapsor_chassis::grpc_server::ServerError;
@@ -39,6 +39,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use flags::HttpProtocol;
 pub use flags::{HttpFlags, HttpSettings};
 pub use health::ServerInfo;
+pub use plain_call::{PlainCall, PlainResult, ToolHandler};
 
 use crate::access_tokens::{AccessTokenAuthenticator, METADATA_PATH};
 use crate::run_file::{self, ListenAddress};
@@ -58,7 +59,7 @@ const ENDPOINTS: [&str; 2] = ["/mcp", "/mcp/"];
 ///
 /// # Errors
 /// When files that the settings name are invalid, or the listener cannot bind to the address.
-pub async fn serve<H: ServerHandler + Clone>(
+pub async fn serve<H: ToolHandler>(
     handler: H,
     about: ServerInfo,
     settings: &HttpSettings,
@@ -132,18 +133,13 @@ struct Stack {
 }
 
 impl Stack {
-    fn streamable<H: ServerHandler + Clone>(
-        self,
-        handler: H,
-        about: ServerInfo,
-        stop: CancellationToken,
-    ) -> Router {
+    fn streamable<H: ToolHandler>(self, handler: H, about: ServerInfo, stop: CancellationToken) -> Router {
         let health = Health::new(about, Some(self.sessions.clone()));
         let mcp = Arc::new(RevisionRouter::new(handler, self.sessions.clone(), stop));
         self.guarded(&any(revision_router::serve::<H>).with_state(mcp), health)
     }
 
-    fn bridge<H: ServerHandler + Clone>(self, handler: H, about: ServerInfo) -> Router {
+    fn bridge<H: ToolHandler>(self, handler: H, about: ServerInfo) -> Router {
         let health = Health::new(about.over("http"), None);
         let bridge = Arc::new(Bridge::new(handler));
         self.guarded(&any(bridge::serve::<H>).with_state(bridge), health)

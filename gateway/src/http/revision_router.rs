@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use rmcp::ServerHandler;
 use rmcp::transport::streamable_http_server::session::SessionManager;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
@@ -18,26 +17,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::admission::{JSON, has_type};
 use super::guarded_body;
-use super::sessions::{CallerSessionManager, SessionEnterError, SessionUse, Sessions};
+use super::plain_call::{self, PlainRequest, ToolHandler};
+use super::sessions::{CallerSessionManager, SessionEnterError, SessionGuard, SessionUse, Sessions};
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
 use crate::message_validation::{self, MessageKind};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// First revision without sessions.
-const SESSIONLESS_SINCE: &str = "2026-07-28";
+pub(super) const SESSIONLESS_SINCE: &str = "2026-07-28";
 const RETRY_SECONDS: u64 = 5;
 
 /// MCP handler for stateless requests and for sessions.
-pub(super) struct RevisionRouter<H: ServerHandler + Clone> {
+pub(super) struct RevisionRouter<H: ToolHandler> {
     handler: H,
     one_by_one: StreamableHttpService<H, NeverSessionManager>,
     sessions: Arc<Sessions>,
     stop: CancellationToken,
 }
 
-impl<H: ServerHandler + Clone> RevisionRouter<H> {
+impl<H: ToolHandler> RevisionRouter<H> {
     /// Canceling `stop` ends streams that no request opened; requests in progress continue.
     pub(super) fn new(handler: H, sessions: Arc<Sessions>, stop: CancellationToken) -> Self {
         let each = handler.clone();
@@ -51,11 +51,10 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
         }
     }
 
-    /// Serves a request in a session of `caller`. `takes_priming` says whether the client supports streams that
-    /// begin with an event without a message.
-    async fn in_sessions(&self, caller: &Caller, takes_priming: bool, request: Request) -> Response {
+    /// Serves a request in a session of `caller`. `client` says what the client supports, as far as it is known.
+    async fn in_sessions(&self, caller: &Caller, client: ClientSupport, request: Request) -> Response {
         let mut config = config();
-        if !takes_priming {
+        if !client.takes_priming {
             config.sse_retry = None;
         }
         if request.method() == Method::GET {
@@ -65,7 +64,8 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
         let manager = Arc::new(CallerSessionManager::new(
             self.sessions.clone(),
             owner,
-            takes_priming,
+            client.takes_priming,
+            client.takes_tasks,
         ));
         let each = self.handler.clone();
         let service = StreamableHttpService::new(move || Ok(each.clone()), manager.clone(), config);
@@ -81,6 +81,44 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
         response
     }
 
+    async fn without_session(&self, caller: &Caller, request: Request) -> Response {
+        match self.plain(&request, caller) {
+            // The client cancels the call by closing the connection, which drops this future.
+            Some(PlainRequest { call, reply }) => reply.response(self.handler.call_plain(call).await),
+            None => served(&self.one_by_one, request).await,
+        }
+    }
+
+    /// Returns the plain call that the request is, if the handler takes such calls of the tool.
+    fn plain(&self, request: &Request, caller: &Caller) -> Option<PlainRequest> {
+        let plain = PlainRequest::of(request, caller)?;
+        self.handler.is_plain(&plain.call.tool).then_some(plain)
+    }
+
+    /// Answers a plain call of a session. A closed connection does not cancel it, in the revisions that have sessions;
+    /// its result is dropped.
+    async fn plain_in_session(
+        &self,
+        plain: PlainRequest,
+        in_use: SessionGuard,
+        canceled: CancellationToken,
+    ) -> Response {
+        let PlainRequest { call, reply } = plain;
+        let handler = self.handler.clone();
+        let calling = tokio::spawn(async move {
+            let _in_use = in_use;
+            canceled.run_until_cancelled(handler.call_plain(call)).await
+        });
+        match calling.await {
+            Ok(Some(result)) => reply.response(result),
+            Ok(None) => plain_call::canceled_response(),
+            Err(error) => {
+                tracing::error!(%error, "a call ended unexpectedly");
+                refused(HttpError::GatewayFailed)
+            }
+        }
+    }
+
     async fn in_session(&self, caller: &Caller, id: &str, request: Request) -> Response {
         let purpose = if request.method() == Method::GET {
             SessionUse::Listen
@@ -88,10 +126,20 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
             SessionUse::Message
         };
         match self.sessions.enter(id, caller.key(), purpose) {
-            Ok(in_use) => {
-                let takes_priming =
-                    is_revision(request.headers(), message_validation::supports_priming_event);
-                guarded_body::hold(self.in_sessions(caller, takes_priming, request).await, in_use)
+            Ok(mut in_use) => {
+                if let Some(canceled) = plain_call::canceled_request(&request) {
+                    in_use.cancel_call(&canceled);
+                }
+                if let Some(plain) = self.plain(&request, caller)
+                    && let Some(canceled) = in_use.begin_call(&plain.reply.id)
+                {
+                    return self.plain_in_session(plain, in_use, canceled).await;
+                }
+                let client = ClientSupport {
+                    takes_priming: is_revision(request.headers(), message_validation::supports_priming_event),
+                    takes_tasks: false,
+                };
+                guarded_body::hold(self.in_sessions(caller, client, request).await, in_use)
             }
             Err(SessionEnterError::Unknown) => refused(HttpError::SessionNotFound),
             Err(SessionEnterError::TooManyListeners) => {
@@ -99,6 +147,15 @@ impl<H: ServerHandler + Clone> RevisionRouter<H> {
             }
         }
     }
+}
+
+/// What the client of a session supports.
+#[derive(Clone, Copy)]
+struct ClientSupport {
+    /// Streams that begin with an event without a message.
+    takes_priming: bool,
+    /// Tasks instead of results; known during the handshake only.
+    takes_tasks: bool,
 }
 
 /// Hosts, origins and sizes are checked before; checking them again would only cost time.
@@ -109,7 +166,7 @@ fn config() -> StreamableHttpServerConfig {
         .with_max_request_body_bytes(MCP_BODY_BYTES_MAX)
 }
 
-async fn served<H: ServerHandler, M: SessionManager>(
+async fn served<H: ToolHandler, M: SessionManager>(
     service: &StreamableHttpService<H, M>,
     request: Request,
 ) -> Response {
@@ -138,7 +195,7 @@ fn named(response: Response) -> Response {
 }
 
 /// Serves one authenticated request.
-pub(super) async fn serve<H: ServerHandler + Clone>(
+pub(super) async fn serve<H: ToolHandler>(
     State(mcp): State<Arc<RevisionRouter<H>>>,
     request: Request,
 ) -> Response {
@@ -151,8 +208,19 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
     };
     let kind = request.extensions().get::<MessageKind>().copied();
     match (request.method(), kind, session) {
-        (&Method::POST, Some(MessageKind::Initialize { takes_priming }), None) => {
-            mcp.in_sessions(&caller, takes_priming, request).await
+        (
+            &Method::POST,
+            Some(MessageKind::Initialize {
+                takes_priming,
+                takes_tasks,
+            }),
+            None,
+        ) => {
+            let client = ClientSupport {
+                takes_priming,
+                takes_tasks,
+            };
+            mcp.in_sessions(&caller, client, request).await
         }
         // A handshake that names a session belongs to that session, which may have ended or be another caller's.
         (&Method::POST, Some(MessageKind::Initialize { .. }), Some(id)) => {
@@ -161,7 +229,7 @@ pub(super) async fn serve<H: ServerHandler + Clone>(
         (&Method::POST | &Method::GET | &Method::DELETE, _, Some(id)) if !is_sessionless => {
             mcp.in_session(&caller, &id, request).await
         }
-        (&Method::POST, _, _) => served(&mcp.one_by_one, request).await,
+        (&Method::POST, _, _) => mcp.without_session(&caller, request).await,
         _ => {
             let allowed = if is_sessionless {
                 "POST"

@@ -10,6 +10,7 @@ mod exposure;
 mod http;
 mod limits;
 mod names;
+mod plain_calls;
 mod protocol_revisions;
 mod raw_http;
 mod raw_stdio;

@@ -197,6 +197,7 @@ impl AgentService for FakeReader {
         }
         let (envelope, is_error) = answer(&message.capability);
         Ok(Response::new(CallCapabilityResponse {
+            model_text: envelope.clone(),
             envelope_json: envelope.into_bytes(),
             is_error,
             code: None,

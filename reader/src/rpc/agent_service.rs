@@ -92,6 +92,7 @@ impl AgentService for AgentRpc {
             envelope_json: answer.envelope_json,
             is_error: answer.code.is_some(),
             code: answer.code.map(|code| code.to_string()),
+            model_text: answer.model_text,
         }))
     }
 

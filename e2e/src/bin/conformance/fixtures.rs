@@ -8,13 +8,14 @@
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CancelTaskParams, ClientCapabilities, CompleteRequestParams,
     CompleteResult, CompletionInfo, ErrorData, GetPromptRequestParams, GetPromptResponse, GetTaskParams,
-    GetTaskResult, Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
-    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
-    ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams, SubscriptionFilter,
-    Tool, UnsubscribeRequestParams, UpdateTaskParams,
+    GetTaskResult, Implementation, JsonObject, ListPromptsResult, ListResourceTemplatesResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams,
+    ReadResourceResponse, ServerCapabilities, ServerConfig, SetLevelRequestParams, SubscribeRequestParams,
+    SubscriptionFilter, Tool, UnsubscribeRequestParams, UpdateTaskParams,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use synapsor_gateway::http::{PlainCall, PlainResult, ToolHandler};
 use tokio::sync::broadcast;
 
 use crate::asking::{self, Memory};
@@ -85,6 +86,23 @@ impl Fixtures {
         // There may be no subscriber.
         let _ = self.changes.send(change);
         text_result("notified").into()
+    }
+}
+
+impl ToolHandler for Fixtures {
+    fn is_plain(&self, tool: &str) -> bool {
+        plain::immediate(tool, &JsonObject::new()).is_some()
+    }
+
+    async fn call_plain(&self, call: PlainCall) -> PlainResult {
+        let arguments = serde_json::from_slice(&call.arguments).unwrap_or_default();
+        let result = plain::immediate(&call.tool, &arguments).unwrap_or_else(|| text_result("no such tool"));
+        PlainResult {
+            is_error: result.is_error.unwrap_or_default(),
+            content: result.content,
+            structured_content: None,
+            meta: None,
+        }
     }
 }
 

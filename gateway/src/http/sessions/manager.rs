@@ -21,16 +21,24 @@ pub(in crate::http) struct CallerSessionManager {
     sessions: Arc<Sessions>,
     owner: Arc<str>,
     takes_priming: bool,
+    takes_tasks: bool,
     was_full: AtomicBool,
 }
 
 impl CallerSessionManager {
-    /// With `takes_priming`, streams of sessions opened here begin with an event without a message.
-    pub(in crate::http) fn new(sessions: Arc<Sessions>, owner: Arc<str>, takes_priming: bool) -> Self {
+    /// With `takes_priming`, streams of sessions opened here begin with an event without a message; with `takes_tasks`,
+    /// the client of such a session takes tasks.
+    pub(in crate::http) fn new(
+        sessions: Arc<Sessions>,
+        owner: Arc<str>,
+        takes_priming: bool,
+        takes_tasks: bool,
+    ) -> Self {
         Self {
             sessions,
             owner,
             takes_priming,
+            takes_tasks,
             was_full: AtomicBool::new(false),
         }
     }
@@ -64,7 +72,9 @@ impl SessionManager for CallerSessionManager {
     async fn create_session(&self) -> Result<(SessionId, Self::Transport), Self::Error> {
         let id = new_id();
         let (handle, worker) = create_local_session(id.clone(), config(self.takes_priming));
-        let opened = self.sessions.open(id.clone(), self.owner.clone(), handle);
+        let opened = self
+            .sessions
+            .open(id.clone(), self.owner.clone(), handle, self.takes_tasks);
         opened.map_err(|SessionLimitReached| {
             self.was_full.store(true, Ordering::Relaxed);
             SessionError::SessionServiceTerminated

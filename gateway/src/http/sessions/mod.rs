@@ -5,12 +5,15 @@
 mod manager;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rmcp::model::RequestId;
 use rmcp::transport::streamable_http_server::session::SessionId;
 use rmcp::transport::streamable_http_server::session::local::LocalSessionHandle;
 use synapsor_chassis::random;
+use tokio_util::sync::CancellationToken;
 
 pub(super) use manager::CallerSessionManager;
 
@@ -39,6 +42,10 @@ struct Session {
     /// Open requests and streams.
     uses: usize,
     listeners: usize,
+    /// Whether the client takes tasks instead of results.
+    takes_tasks: bool,
+    /// Plain calls in progress, each with the token that cancels it.
+    calls: HashMap<RequestId, CancellationToken>,
 }
 
 /// The session limit is reached.
@@ -67,11 +74,40 @@ pub(super) struct SessionGuard {
     sessions: Arc<Sessions>,
     id: SessionId,
     purpose: SessionUse,
+    /// The plain call that it holds.
+    call: Option<RequestId>,
+}
+
+impl SessionGuard {
+    /// Holds a plain call until it is dropped; returns the token that is canceled with the call or the session. `None`
+    /// if the client takes tasks, or if another call of this id is in progress.
+    pub(super) fn begin_call(&mut self, id: &RequestId) -> Option<CancellationToken> {
+        let mut all = self.sessions.lock();
+        let session = all.get_mut(&self.id).filter(|session| !session.takes_tasks)?;
+        let Entry::Vacant(vacant) = session.calls.entry(id.clone()) else {
+            return None;
+        };
+        let canceled = vacant.insert(CancellationToken::new()).clone();
+        drop(all);
+        self.call = Some(id.clone());
+        Some(canceled)
+    }
+
+    /// Cancels the plain call of this id, if one is in progress in the session.
+    pub(super) fn cancel_call(&self, id: &RequestId) {
+        let all = self.sessions.lock();
+        if let Some(canceled) = all.get(&self.id).and_then(|session| session.calls.get(id)) {
+            canceled.cancel();
+        }
+    }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         if let Some(session) = self.sessions.lock().get_mut(&self.id) {
+            if let Some(call) = &self.call {
+                session.calls.remove(call);
+            }
             session.uses -= 1;
             session.listeners -= usize::from(self.purpose == SessionUse::Listen);
             session.idle_since = Instant::now();
@@ -140,6 +176,7 @@ impl Sessions {
             sessions: self.clone(),
             id,
             purpose,
+            call: None,
         })
     }
 
@@ -149,8 +186,9 @@ impl Sessions {
         id: SessionId,
         owner: Arc<str>,
         handle: LocalSessionHandle,
+        takes_tasks: bool,
     ) -> Result<(), SessionLimitReached> {
-        self.open_at(Instant::now(), id, owner, handle)
+        self.open_at(Instant::now(), id, owner, handle, takes_tasks)
     }
 
     fn open_at(
@@ -159,6 +197,7 @@ impl Sessions {
         id: SessionId,
         owner: Arc<str>,
         handle: LocalSessionHandle,
+        takes_tasks: bool,
     ) -> Result<(), SessionLimitReached> {
         let mut all = self.lock();
         self.remove_expired(&mut all, now);
@@ -180,6 +219,8 @@ impl Sessions {
             idle_since: now,
             uses: 0,
             listeners: 0,
+            takes_tasks,
+            calls: HashMap::new(),
         };
         all.insert(id, session);
         Ok(())
@@ -220,9 +261,10 @@ impl Sessions {
     }
 }
 
-/// Stops the session's worker and its open streams.
+/// Stops the session's worker, its open streams and its plain calls.
 fn end(session: Option<Session>) {
-    if let Some(Session { handle, .. }) = session {
+    if let Some(Session { handle, calls, .. }) = session {
+        calls.into_values().for_each(|canceled| canceled.cancel());
         // An error means that the worker has already ended.
         tokio::spawn(async move { drop(handle.close().await) });
     }
@@ -248,7 +290,7 @@ mod tests {
         let id = new_id();
         let (handle, _worker) = create_local_session(id.clone(), SessionConfig::default());
         sessions
-            .open_at(now, id.clone(), owner.into(), handle)
+            .open_at(now, id.clone(), owner.into(), handle, false)
             .map(|()| id)
     }
 
@@ -324,5 +366,36 @@ mod tests {
         assert!(sessions.enter(&id, "a", SessionUse::Message).is_ok());
         listening.pop();
         assert!(sessions.enter(&id, "a", SessionUse::Listen).is_ok());
+    }
+
+    #[tokio::test]
+    async fn calls_end_with_their_cancellation_and_their_session() {
+        let (sessions, now) = (sessions(), Instant::now());
+        let id = open(&sessions, now, "a").unwrap();
+        let enter = || sessions.enter(&id, "a", SessionUse::Message).unwrap();
+        let (one, other) = (RequestId::Number(1), RequestId::String("1".into()));
+        let (mut first, mut second, mut third) = (enter(), enter(), enter());
+        let (canceled, kept) = (
+            first.begin_call(&one).unwrap(),
+            second.begin_call(&other).unwrap(),
+        );
+        assert!(third.begin_call(&one).is_none(), "the id is in use");
+        third.cancel_call(&one);
+        assert!(canceled.is_cancelled() && !kept.is_cancelled());
+        drop(first);
+        let begun = third.begin_call(&one).unwrap();
+        assert!(!begun.is_cancelled());
+        sessions.remove(&id);
+        assert!(begun.is_cancelled() && kept.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn client_that_takes_tasks_has_no_plain_calls() {
+        let sessions = sessions();
+        let id = new_id();
+        let (handle, _worker) = create_local_session(id.clone(), SessionConfig::default());
+        sessions.open(id.clone(), "a".into(), handle, true).unwrap();
+        let mut entered = sessions.enter(&id, "a", SessionUse::Message).unwrap();
+        assert!(entered.begin_call(&RequestId::Number(1)).is_none());
     }
 }

@@ -1,0 +1,401 @@
+//! Plain calls of tools: requests that need nothing of MCP but their result. They are answered as one JSON message,
+//! without a service of rmcp for each request. Only requests that are recognized in every part are plain; rmcp serves
+//! all others, and rejects what is wrong with them. Each has passed the same middleware.
+
+use std::borrow::Cow;
+
+use axum::body::Bytes;
+use axum::extract::Request;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use rmcp::ServerHandler;
+use rmcp::model::{ClientCapabilities, ContentBlock, Implementation, MetaObject, RequestId};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use synapsor_chassis::trace_context::TraceParent;
+
+use super::admission::{EVENT_STREAM, JSON};
+use super::revision_router::{PROTOCOL_VERSION, SESSIONLESS_SINCE};
+use crate::caller::Caller;
+use crate::trace;
+
+const METHOD: HeaderName = HeaderName::from_static("mcp-method");
+const NAME: HeaderName = HeaderName::from_static("mcp-name");
+const CALL: &str = "tools/call";
+const CANCELED: &str = "notifications/cancelled";
+/// Revisions whose requests carry no metadata of their own.
+const HANDSHAKE_REVISIONS: [&str; 2] = ["2025-06-18", "2025-11-25"];
+
+/// MCP handler that can answer plain calls of its tools.
+pub trait ToolHandler: ServerHandler + Clone {
+    /// Returns whether a call of this tool needs nothing of the protocol but its result.
+    fn is_plain(&self, tool: &str) -> bool;
+
+    /// Answers a call of such a tool. Dropping the future cancels the call.
+    fn call_plain(&self, call: PlainCall) -> impl Future<Output = PlainResult> + Send;
+}
+
+/// Plain call of a tool.
+#[derive(Clone, Debug)]
+pub struct PlainCall {
+    /// Name of the tool, as the client wrote it.
+    pub tool: String,
+    /// Text of the arguments, as the client wrote it.
+    pub arguments: Vec<u8>,
+    pub(crate) trace: Option<TraceParent>,
+    pub(crate) caller: Caller,
+}
+
+/// Result of a plain call.
+#[derive(Debug)]
+pub struct PlainResult {
+    pub content: Vec<ContentBlock>,
+    pub structured_content: Option<Box<RawValue>>,
+    pub is_error: bool,
+    pub meta: Option<MetaObject>,
+}
+
+/// Body of a checked request.
+#[derive(Clone, Debug)]
+pub(super) struct MessageBytes(pub(super) Bytes);
+
+/// A request that was recognized as a plain call.
+#[derive(Debug)]
+pub(super) struct PlainRequest {
+    pub(super) call: PlainCall,
+    pub(super) reply: PlainReply,
+}
+
+/// What the response to a plain call takes from its request.
+#[derive(Debug)]
+pub(super) struct PlainReply {
+    pub(super) id: RequestId,
+    /// Whether the revision requires results to name their type.
+    has_result_type: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallMessage<'a> {
+    #[serde(borrow)]
+    jsonrpc: Cow<'a, str>,
+    id: RequestId,
+    #[serde(borrow)]
+    method: Cow<'a, str>,
+    #[serde(borrow)]
+    params: CallParams<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallParams<'a> {
+    name: String,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+    #[serde(borrow, rename = "_meta")]
+    meta: Option<CallMeta<'a>>,
+}
+
+/// A progress token, a log level and all other members need a service of rmcp.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallMeta<'a> {
+    #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
+    revision: Option<Cow<'a, str>>,
+    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: Option<ClientCapabilities>,
+    #[serde(rename = "io.modelcontextprotocol/clientInfo")]
+    _client: Option<Implementation>,
+    #[serde(borrow)]
+    traceparent: Option<Cow<'a, str>>,
+}
+
+impl PlainRequest {
+    /// Returns the plain call that the request is, if it is one.
+    pub(super) fn of(request: &Request, caller: &Caller) -> Option<Self> {
+        let MessageBytes(body) = request.extensions().get()?;
+        let headers = request.headers();
+        if !accepts_both_types(headers) {
+            return None;
+        }
+        let message: CallMessage<'_> = serde_json::from_slice(body).ok()?;
+        let CallParams {
+            name,
+            arguments,
+            meta,
+        } = message.params;
+        let arguments = arguments.map_or("{}", RawValue::get);
+        let is_plain = message.jsonrpc == "2.0" && message.method == CALL && is_plain_object(arguments);
+        let meta = meta.unwrap_or_default();
+        let has_result_type = match sole(headers, &PROTOCOL_VERSION)? {
+            Some(revision) if revision == SESSIONLESS_SINCE => {
+                is_newest(headers, &meta, &name).then_some(true)?
+            }
+            Some(revision) if !HANDSHAKE_REVISIONS.contains(&revision) => return None,
+            _ if meta.revision.is_some() || meta.capabilities.is_some() => return None,
+            _ => false,
+        };
+        is_plain.then(|| Self {
+            reply: PlainReply {
+                id: message.id,
+                has_result_type,
+            },
+            call: PlainCall {
+                tool: name,
+                arguments: arguments.as_bytes().to_vec(),
+                trace: match &meta.traceparent {
+                    Some(text) => text.parse().ok(),
+                    None => trace::of_headers(headers),
+                },
+                caller: caller.clone(),
+            },
+        })
+    }
+}
+
+impl PlainReply {
+    /// Builds the response with the result of the call.
+    pub(super) fn response(&self, result: PlainResult) -> Response {
+        let message = ResultMessage {
+            jsonrpc: "2.0",
+            id: &self.id,
+            result: CallResult {
+                result_type: self.has_result_type.then_some("complete"),
+                content: result.content,
+                structured_content: result.structured_content,
+                is_error: result.is_error,
+                meta: result.meta,
+            },
+        };
+        let body = serde_json::to_vec(&message).expect("a result has a JSON form");
+        ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response()
+    }
+}
+
+#[derive(Serialize)]
+struct ResultMessage<'a> {
+    jsonrpc: &'static str,
+    id: &'a RequestId,
+    result: CallResult,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CallResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result_type: Option<&'static str>,
+    content: Vec<ContentBlock>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    structured_content: Option<Box<RawValue>>,
+    is_error: bool,
+    #[serde(rename = "_meta", skip_serializing_if = "Option::is_none")]
+    meta: Option<MetaObject>,
+}
+
+/// Returns the response to a call that its client canceled: like rmcp's, a stream that ends without a message.
+pub(super) fn canceled_response() -> Response {
+    (
+        [(header::CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM))],
+        "",
+    )
+        .into_response()
+}
+
+/// Returns the id of the request that a notification cancels.
+pub(super) fn canceled_request(request: &Request) -> Option<RequestId> {
+    #[derive(Deserialize)]
+    struct Notification<'a> {
+        #[serde(borrow)]
+        method: Cow<'a, str>,
+        params: Canceled,
+    }
+    #[derive(Deserialize)]
+    struct Canceled {
+        #[serde(rename = "requestId")]
+        request: RequestId,
+    }
+    let MessageBytes(body) = request.extensions().get()?;
+    let notification: Notification<'_> = serde_json::from_slice(body).ok()?;
+    (notification.method == CANCELED).then_some(notification.params.request)
+}
+
+/// Whether headers and metadata of a call are complete and agree, as the newest revision requires.
+fn is_newest(headers: &HeaderMap, meta: &CallMeta<'_>, tool: &str) -> bool {
+    let is =
+        |name: HeaderName, text: &str| matches!(sole(headers, &name), Some(Some(value)) if value == text);
+    // A name in a header can be encoded.
+    let has_plain_name = !tool.starts_with("=?") && is(NAME, tool);
+    let takes_results = meta
+        .capabilities
+        .as_ref()
+        .is_some_and(|declared| !declared.supports_tasks());
+    takes_results && has_plain_name && is(METHOD, CALL) && meta.revision.as_deref() == Some(SESSIONLESS_SINCE)
+}
+
+/// Returns the only value of a header, or `Some(None)` without one; `None` for several values or no text.
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
+    let mut values = headers.get_all(name).iter();
+    match (values.next(), values.next()) {
+        (None, _) => Some(None),
+        (Some(value), None) => value.to_str().ok().map(Some),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+/// Whether the client accepts JSON and event streams, in the form without parameters that clients send.
+fn accepts_both_types(headers: &HeaderMap) -> bool {
+    let Some(Some(value)) = sole(headers, &header::ACCEPT) else {
+        return false;
+    };
+    let names = |wanted: &str| {
+        value
+            .split(',')
+            .any(|name| name.trim().eq_ignore_ascii_case(wanted))
+    };
+    !value.contains(['"', ';']) && names(JSON) && names(EVENT_STREAM)
+}
+
+/// Whether arguments are an object that every parser reads alike: rmcp also checks the escapes of surrogates.
+fn is_plain_object(arguments: &str) -> bool {
+    let is_surrogate = |at: usize| {
+        let digit = arguments.as_bytes().get(at + 2);
+        digit.is_some_and(|digit| digit.eq_ignore_ascii_case(&b'd'))
+    };
+    arguments.starts_with('{') && !arguments.match_indices("\\u").any(|(at, _)| is_surrogate(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+
+    const BOTH: &str = "application/json, text/event-stream";
+    const NEWEST: [(&str, &str); 4] = [
+        ("accept", BOTH),
+        ("mcp-protocol-version", "2026-07-28"),
+        ("mcp-method", "tools/call"),
+        ("mcp-name", "a.b"),
+    ];
+
+    fn of(headers: &[(&str, &str)], body: &str) -> Option<PlainRequest> {
+        let mut request = Request::builder();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(Body::empty()).unwrap();
+        request
+            .extensions_mut()
+            .insert(MessageBytes(body.to_owned().into()));
+        PlainRequest::of(&request, &Caller::Anonymous)
+    }
+
+    fn body(params: &Json) -> String {
+        json!({"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}).to_string()
+    }
+
+    fn newest_meta() -> Json {
+        json!({
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        })
+    }
+
+    #[test]
+    fn plain_calls_of_every_revision_are_recognized() {
+        let call = body(&json!({"name": "a.b", "arguments": {"n": 1}}));
+        for version in [None, Some("2025-06-18"), Some("2025-11-25")] {
+            let mut headers = vec![("accept", BOTH)];
+            headers.extend(version.map(|version| ("mcp-protocol-version", version)));
+            let found = of(&headers, &call).unwrap();
+            assert!(!found.reply.has_result_type, "{version:?}");
+            assert_eq!(found.reply.id, RequestId::Number(7));
+            assert_eq!(
+                (found.call.tool.as_str(), found.call.arguments.as_slice()),
+                ("a.b", &br#"{"n":1}"#[..])
+            );
+        }
+        let call = body(&json!({"name": "a.b", "_meta": newest_meta()}));
+        let found = of(&NEWEST, &call).unwrap();
+        assert!(found.reply.has_result_type && found.call.arguments == b"{}");
+    }
+
+    #[test]
+    fn calls_that_need_more_are_left_to_the_protocol() {
+        let old = [("accept", BOTH)];
+        for params in [
+            json!({"name": "a.b", "_meta": {"progressToken": 1}}),
+            json!({"name": "a.b", "_meta": {"other": 1}}),
+            json!({"name": "a.b", "_meta": newest_meta()}),
+            json!({"name": "a.b", "task": {}}),
+            json!({"name": "a.b", "arguments": []}),
+            json!({"name": 7}),
+            json!([]),
+        ] {
+            assert!(of(&old, &body(&params)).is_none(), "{params}");
+        }
+        for text in [
+            r#"{"jsonrpc":"1.0","id":7,"method":"tools/call","params":{"name":"a.b"}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"method":"tools/call","params":{"name":"a.b"}}"#,
+            r#"{"jsonrpc":"2.0","method":"tools/call","params":{"name":"a.b"}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/list","params":{"name":"a.b"}}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a.b"},"more":1}"#,
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a.b","arguments":{"a":"\ud800"}}}"#,
+        ] {
+            assert!(of(&old, text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn headers_that_rmcp_would_check_further_are_left_to_it() {
+        let call = body(&json!({"name": "a.b"}));
+        for headers in [
+            &[][..],
+            &[("accept", "application/json")],
+            &[("accept", "application/json, text/event-stream;q=0")],
+            &[("accept", BOTH), ("accept", BOTH)],
+            &[("accept", BOTH), ("mcp-protocol-version", "2099-01-01")],
+            &[
+                ("accept", BOTH),
+                ("mcp-protocol-version", "2025-06-18"),
+                ("mcp-protocol-version", "2025-06-18"),
+            ],
+        ] {
+            assert!(of(headers, &call).is_none(), "{headers:?}");
+        }
+        let call = body(&json!({"name": "a.b", "_meta": newest_meta()}));
+        for left_out in 0..NEWEST.len() {
+            let mut headers = NEWEST.to_vec();
+            headers.remove(left_out);
+            assert!(of(&headers, &call).is_none(), "{headers:?}");
+        }
+        for (at, value) in [(2, "tools/list"), (3, "a.c"), (3, "=?base64?YS5i?=")] {
+            let mut headers = NEWEST.to_vec();
+            headers[at].1 = value;
+            assert!(of(&headers, &call).is_none(), "{headers:?}");
+        }
+        let mut tasks = newest_meta();
+        tasks["io.modelcontextprotocol/clientCapabilities"] =
+            json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
+        assert!(of(&NEWEST, &body(&json!({"name": "a.b", "_meta": tasks}))).is_none());
+        let mut other = newest_meta();
+        other["io.modelcontextprotocol/protocolVersion"] = json!("2025-11-25");
+        assert!(of(&NEWEST, &body(&json!({"name": "a.b", "_meta": other}))).is_none());
+    }
+
+    #[test]
+    fn only_cancellations_name_a_request() {
+        let of = |body: &str| {
+            let mut request = Request::new(Body::empty());
+            request
+                .extensions_mut()
+                .insert(MessageBytes(body.to_owned().into()));
+            canceled_request(&request)
+        };
+        let canceled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#;
+        assert_eq!(of(canceled), Some(RequestId::String("a".into())));
+        assert_eq!(of(&canceled.replace("cancelled", "progress")), None);
+        assert_eq!(of(r#"{"method":"notifications/cancelled"}"#), None);
+    }
+}
