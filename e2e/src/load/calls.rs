@@ -1,4 +1,4 @@
-//! Calls of the two loaded interfaces: MCP over HTTP, and gRPC at the reader.
+//! Calls of the loaded interfaces: MCP over HTTP, gRPC at the reader, the HTTP stack alone, and another MCP server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use synapsor_chassis::identity::Role;
 use synapsor_proto::executor::v1::CallCapabilityRequest;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
 
-use super::http::{Http, find};
+use super::http::{Http, McpEndpoint, find};
 use super::scene::{Scene, row_id};
 use crate::stack::INSTANCE;
 
@@ -54,6 +54,10 @@ pub enum Interface {
     Mcp,
     /// gRPC at the reader, with the gateway's certificate.
     Grpc,
+    /// MCP over the same HTTP stack, with a tool that only answers.
+    Echo,
+    /// MCP at a server that the caller of the harness named.
+    Peer,
 }
 
 impl Interface {
@@ -61,6 +65,8 @@ impl Interface {
         match self {
             Self::Mcp => "mcp",
             Self::Grpc => "grpc",
+            Self::Echo => "echo",
+            Self::Peer => "peer",
         }
     }
 }
@@ -76,6 +82,8 @@ pub(super) struct Client {
 #[derive(Debug)]
 enum Way {
     Mcp(Http),
+    /// The same message each time.
+    Fixed(Http, String),
     Grpc(AgentServiceClient<Channel>, String),
 }
 
@@ -101,6 +109,23 @@ impl Rows {
     }
 }
 
+/// Another MCP server that is measured in the same run.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub endpoint: McpEndpoint,
+    pub tool: String,
+    /// JSON object.
+    pub arguments: String,
+    /// Its process, to measure the processor time that it takes.
+    pub pid: Option<u32>,
+}
+
+fn call_message(tool: &str, arguments: &str) -> String {
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
+    )
+}
+
 impl Client {
     pub(super) async fn connect(
         scene: &Scene,
@@ -109,7 +134,18 @@ impl Client {
         rows: Rows,
     ) -> anyhow::Result<Self> {
         let way = match interface {
-            Interface::Mcp => Way::Mcp(Http::connect(&scene.gateway.address, &scene.token()).await?),
+            Interface::Mcp => Way::Mcp(Http::connect(&scene.gateway_endpoint()).await?),
+            Interface::Echo => {
+                let endpoint = scene.echo_endpoint().context("the echo server is not started")?;
+                let message = call_message("test_simple_text", "{}");
+                Way::Fixed(Http::connect(&endpoint).await?, message)
+            }
+            Interface::Peer => {
+                let peer = scene.peer.as_ref().context("no peer is named")?;
+                let mut http = Http::connect(&peer.endpoint).await?;
+                http.open_session().await?;
+                Way::Fixed(http, call_message(&peer.tool, &peer.arguments))
+            }
             Interface::Grpc => {
                 let channel = scene.stack.reader_as(Role::Gateway, Some(INSTANCE))?;
                 let token = scene.access_token().unwrap_or_default();
@@ -138,12 +174,18 @@ impl Client {
         let tool = self.ask.tool();
         match &mut self.way {
             Way::Mcp(http) => {
-                let body = format!(
-                    r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{{"name":"{tool}","arguments":{arguments}}}}}"#
-                );
-                let answer = http.post(&body).await?;
+                let answer = http.post(&call_message(tool, &arguments)).await?;
                 find(answer, br#""isError":false"#)
                     .with_context(|| String::from_utf8_lossy(answer).into_owned())?;
+                Ok(answer)
+            }
+            Way::Fixed(http, message) => {
+                let answer = http.post(message).await?;
+                let is_result =
+                    find(answer, b"\"result\"").is_some() && find(answer, br#""isError":true"#).is_none();
+                if !is_result {
+                    bail!("{}", String::from_utf8_lossy(answer));
+                }
                 Ok(answer)
             }
             Way::Grpc(client, token) => {

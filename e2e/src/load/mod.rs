@@ -13,7 +13,8 @@ mod yardstick;
 
 use serde_json::{Value as Json, json};
 
-pub use calls::{Ask, Interface};
+pub use calls::{Ask, Interface, Peer};
+pub use http::McpEndpoint;
 
 use calls::Rows;
 use drive::Load;
@@ -37,6 +38,10 @@ pub struct Plan {
     pub on_sqlite: bool,
     /// Gives each client its own access token instead of the one static token.
     pub with_access_tokens: bool,
+    /// Measures the HTTP stack alone too.
+    pub with_echo: bool,
+    /// Another MCP server that is measured in turn with the reads.
+    pub peer: Option<Peer>,
 }
 
 impl Default for Plan {
@@ -50,13 +55,15 @@ impl Default for Plan {
             only: String::new(),
             on_sqlite: false,
             with_access_tokens: false,
+            with_echo: false,
+            peer: None,
         }
     }
 }
 
 /// Runs the plan and reports each measurement when it ends.
 pub async fn run(plan: &Plan, report: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
-    let scene = Scene::start(plan.on_sqlite, plan.with_access_tokens)?;
+    let scene = Scene::start(plan)?;
     let mut run = Run {
         plan,
         has_yardstick: yardstick::prepare(&scene.stack.deployment.target)?,
@@ -171,7 +178,23 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
                     let figures = drive::closed(&self.scene, &load).await?;
                     self.note(&name, figures);
                 }
+                if suffix.is_empty() && (interface, ask) == (Interface::Mcp, Ask::Read) {
+                    self.beside(*count).await?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// Measures the servers that reads are compared with, in the same minute.
+    async fn beside(&mut self, clients: usize) -> anyhow::Result<()> {
+        let echo = self.plan.with_echo.then_some(Interface::Echo);
+        let peer = self.plan.peer.as_ref().map(|_| Interface::Peer);
+        for interface in [echo, peer].into_iter().flatten() {
+            let name = format!("call.{}.{clients}", interface.name());
+            let load = self.load(interface, Ask::Read, clients);
+            let figures = drive::closed(&self.scene, &load).await?;
+            self.note(&name, figures);
         }
         Ok(())
     }

@@ -3,11 +3,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::Plan;
+use super::calls::Peer;
+use super::http::McpEndpoint;
 use crate::binaries::Build;
 use crate::databases::{Engine, PrivateServer, Server};
 use crate::deployment::Deployment;
 use crate::issuer::{self, IssuerKey, PROPOSE};
-use crate::process::Process;
+use crate::process::{Launch, Process};
 use crate::stack::{Stack, http_gateway_with, ledger, token_gateway, token_reader};
 use crate::tenants;
 
@@ -31,6 +34,9 @@ const DURABLE: [&str; 2] = ["-c", "fsync=on"];
 pub(super) struct Scene {
     pub(super) gateway: Process,
     pub(super) stack: Stack,
+    /// Server of the HTTP stack with a tool that only answers.
+    echo: Option<Process>,
+    pub(super) peer: Option<Peer>,
     issuer: Option<IssuerKey>,
     clients: AtomicU64,
     /// Dropped after everything that uses it.
@@ -45,7 +51,8 @@ pub(super) fn row_id(row: u64) -> String {
 impl Scene {
     /// Starts ledger, reader and gateway with a fresh PostgreSQL database or a SQLite file, without a writer. The
     /// server is the one of the environment, or else a durable one for this run.
-    pub(super) fn start(on_sqlite: bool, with_access_tokens: bool) -> anyhow::Result<Self> {
+    pub(super) fn start(plan: &Plan) -> anyhow::Result<Self> {
+        let on_sqlite = plan.on_sqlite;
         let given = if on_sqlite { None } else { given_server()? };
         let own = match (&given, on_sqlite) {
             (None, false) => PrivateServer::start(Engine::Postgres, &DURABLE)?,
@@ -59,7 +66,7 @@ impl Scene {
         trust.ceilings.open_proposals = Some(OPEN_PROPOSALS);
         deployment.write_trust(&trust)?;
         deployment.target.execute(&rows(deployment.target.engine()))?;
-        let (stack, gateway, issuer) = if with_access_tokens {
+        let (stack, gateway, issuer) = if plan.with_access_tokens {
             let (stack, gateway, key) = for_tokens(deployment)?;
             (stack, gateway, Some(key))
         } else {
@@ -68,6 +75,8 @@ impl Scene {
             (stack, gateway, None)
         };
         Ok(Self {
+            echo: plan.with_echo.then(|| echo(&stack.deployment)).transpose()?,
+            peer: plan.peer.clone(),
             gateway,
             stack,
             issuer,
@@ -76,9 +85,15 @@ impl Scene {
         })
     }
 
-    /// Token of the next client: a new access token each time, or always the static token.
-    pub(super) fn token(&self) -> String {
-        self.access_token().unwrap_or_else(|| TOKEN.to_owned())
+    /// Endpoint of the gateway, with the token of the next client: a new access token each time, or always the static
+    /// token.
+    pub(super) fn gateway_endpoint(&self) -> McpEndpoint {
+        let token = self.access_token().unwrap_or_else(|| TOKEN.to_owned());
+        endpoint(&self.gateway, token)
+    }
+
+    pub(super) fn echo_endpoint(&self) -> Option<McpEndpoint> {
+        self.echo.as_ref().map(|echo| endpoint(echo, TOKEN.to_owned()))
     }
 
     /// Access token of one more client, if clients use access tokens.
@@ -95,11 +110,39 @@ impl Scene {
     pub(super) fn processes(&self) -> Vec<(String, u32)> {
         let mut all = vec![("client".to_owned(), std::process::id())];
         let own = [&self.gateway, &self.stack.reader, &self.stack.ledger];
-        let writer = self.stack.writer.as_ref();
-        let named = own.into_iter().chain(writer);
+        let others = self.stack.writer.as_ref().into_iter().chain(&self.echo);
+        let named = own.into_iter().chain(others);
         all.extend(named.map(|p| (p.name.clone(), p.pid())));
+        let peer = self.peer.as_ref().and_then(|peer| peer.pid);
+        all.extend(peer.map(|pid| ("peer".to_owned(), pid)));
         all
     }
+}
+
+fn endpoint(process: &Process, token: String) -> McpEndpoint {
+    McpEndpoint {
+        address: process.address.clone(),
+        path: "/mcp".to_owned(),
+        token: Some(token),
+    }
+}
+
+/// Starts the HTTP stack with tools that need no reader.
+fn echo(deployment: &Deployment) -> anyhow::Result<Process> {
+    let mut arguments = vec!["--listen".to_owned(), "127.0.0.1:0".to_owned()];
+    arguments.extend(
+        NO_RATE_LIMIT
+            .into_iter()
+            .flat_map(|(flag, value)| [flag.to_owned(), value.to_owned()]),
+    );
+    let launch = Launch {
+        name: "echo".to_owned(),
+        binary: deployment.build.binary("conformance")?,
+        arguments,
+        environment: vec![("SYNAPSOR_RUNNER_HTTP_TOKEN".to_owned(), TOKEN.to_owned())],
+        account: deployment.account.clone(),
+    };
+    launch.start(deployment.folder.path())
 }
 
 /// Processes for callers with access tokens, and the key of their issuer.
