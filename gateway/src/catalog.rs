@@ -13,6 +13,8 @@ use synapsor_domain::tool::{self, AliasMode, Catalog, STATUS_TOOL, SchemaProfile
 use crate::reader_client::FetchedCatalog;
 
 const NAME_CHARS_MAX: usize = 128;
+/// Annotation of an argument that clients repeat in a header.
+const HEADER_ANNOTATION: &str = "\"x-mcp-header\"";
 
 /// How the tools are listed.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct ToolList {
     names: ToolNames,
     meta: MetaObject,
     mode: Mode,
+    /// Canonical names.
+    with_header_arguments: HashSet<String>,
 }
 
 impl ToolList {
@@ -59,6 +63,13 @@ impl ToolList {
             )));
         }
         let names = catalog.names(options.aliases);
+        let repeats = |tool: &&tool::Tool| tool.input_schema.to_string().contains(HEADER_ANNOTATION);
+        let with_header_arguments = catalog
+            .tools
+            .iter()
+            .filter(repeats)
+            .map(|tool| tool.name.clone())
+            .collect();
         let tools = catalog
             .exposed(&names)
             .into_iter()
@@ -69,6 +80,7 @@ impl ToolList {
             names,
             meta: meta(&fetched.digest),
             mode: fetched.mode,
+            with_header_arguments,
         })
     }
 
@@ -107,6 +119,11 @@ impl ToolList {
     /// Returns the catalog digest as the metadata that every result carries.
     pub(crate) fn meta(&self) -> MetaObject {
         self.meta.clone()
+    }
+
+    /// Whether clients repeat arguments of the tool in headers, which rmcp compares.
+    pub(crate) fn has_header_arguments(&self, name: &str) -> bool {
+        self.with_header_arguments.contains(self.canonical(name))
     }
 
     /// Returns the kind of the tool, if it exists.

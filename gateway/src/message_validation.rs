@@ -36,6 +36,8 @@ pub(crate) enum MessageKind {
     Listen,
     /// Message with a method and without an id.
     Notification,
+    /// Request that calls a tool.
+    ToolCall,
     Other,
 }
 
@@ -132,6 +134,7 @@ pub(crate) fn check(message: &[u8]) -> Result<ValidatedMessage, BadMessage> {
             },
             Some("subscriptions/listen") => MessageKind::Listen,
             Some(_) if parsed.id.is_none() => MessageKind::Notification,
+            Some("tools/call") => MessageKind::ToolCall,
             Some(_) | None => MessageKind::Other,
         },
         method: parsed.method.map(Cow::into_owned),
@@ -139,8 +142,7 @@ pub(crate) fn check(message: &[u8]) -> Result<ValidatedMessage, BadMessage> {
     })
 }
 
-/// Whether the client declares in its capabilities that it takes tasks instead of results. A text that cannot be read
-/// counts as such.
+/// Whether the capabilities declare tasks. Capabilities that cannot be read count as declaring them.
 fn declares_tasks(capabilities: &RawValue) -> bool {
     serde_json::from_str::<ClientCapabilities>(capabilities.get())
         .map_or(true, |declared| declared.supports_tasks())

@@ -206,8 +206,8 @@ fn arguments_of(context: &RequestContext<RoleServer>) -> Option<RawArguments> {
 }
 
 impl ToolHandler for Gateway {
-    fn is_plain(&self, _tool: &str) -> bool {
-        true
+    fn is_plain(&self, tool: &str) -> bool {
+        !self.listing.has_header_arguments(tool)
     }
 
     async fn call_plain(&self, call: PlainCall) -> PlainResult {

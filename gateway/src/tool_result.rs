@@ -18,7 +18,8 @@ use crate::http::PlainResult;
 
 const CORRELATION_DIGITS: usize = 20;
 
-/// Result envelope as the bytes that its author wrote, and its text for models and for clients that read text only.
+/// Result envelope as the bytes of the reader or of this process, and its text for models and for clients that read
+/// text only.
 #[derive(Debug)]
 pub(crate) struct EnvelopeResult {
     envelope: Box<RawValue>,
@@ -31,7 +32,9 @@ impl EnvelopeResult {
     pub(crate) fn of_reader(answer: CallCapabilityResponse) -> Result<Self, PublicError> {
         let envelope = String::from_utf8(answer.envelope_json).ok();
         let envelope = envelope.and_then(|text| RawValue::from_string(text).ok());
-        let envelope = envelope.filter(|envelope| envelope.get().starts_with('{'));
+        let is_complete =
+            |envelope: &RawValue| envelope.get().starts_with('{') && !answer.model_text.is_empty();
+        let envelope = envelope.filter(|envelope| is_complete(envelope));
         let invalid = || {
             PublicError::new(
                 ErrorCode::Internal,
@@ -90,7 +93,12 @@ impl EnvelopeResult {
 
     /// Converts it to the result of a request that rmcp serves.
     pub(crate) fn into_mcp(self, meta: MetaObject) -> CallToolResult {
-        let envelope = serde_json::from_str(self.envelope.get()).expect("the envelope was parsed before");
+        let envelope: Option<Json> = serde_json::from_str(self.envelope.get()).ok();
+        if envelope.is_none() {
+            tracing::error!(
+                "the result envelope is deeper than the parser's limit; only its text is returned"
+            );
+        }
         let mut result = mcp_result(self.text, envelope, self.is_error);
         result.meta = Some(meta);
         result
@@ -131,16 +139,16 @@ pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
 
 /// Returns the envelope as structured content, and as text for models and for clients that read text only.
 pub(crate) fn result(envelope: Json, format: ResultFormat, is_error: bool) -> CallToolResult {
-    mcp_result(model_text(&envelope, format), envelope, is_error)
+    mcp_result(model_text(&envelope, format), Some(envelope), is_error)
 }
 
-fn mcp_result(text: String, envelope: Json, is_error: bool) -> CallToolResult {
+fn mcp_result(text: String, envelope: Option<Json>, is_error: bool) -> CallToolResult {
     let text = ContentBlock::text(text);
     let mut result = if is_error {
         CallToolResult::error(vec![text])
     } else {
         CallToolResult::success(vec![text])
     };
-    result.structured_content = Some(envelope);
+    result.structured_content = envelope;
     result
 }

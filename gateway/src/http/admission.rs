@@ -46,6 +46,10 @@ pub(super) struct RequestLimiter {
 /// Permit of the caller and permit of the whole gateway.
 type RequestPermits = (OwnedSemaphorePermit, OwnedSemaphorePermit);
 
+/// Permits of a request, kept until the last clone is dropped: work that continues without its request keeps one.
+#[derive(Clone, Debug)]
+pub(super) struct HeldPermits(#[expect(dead_code, reason = "held, not read")] Arc<RequestPermits>);
+
 impl RequestLimiter {
     pub(super) fn new(per_second: NonZeroU32, gate: Arc<Authenticator>, sessions: Arc<Sessions>) -> Self {
         Self {
@@ -131,6 +135,8 @@ pub(super) async fn admit(
             };
         }
     }
+    let permits = HeldPermits(Arc::new(permits));
+    request.extensions_mut().insert(permits.clone());
     let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await else {
         return refused(HttpError::RequestTimeout);
     };

@@ -1,34 +1,41 @@
-//! Plain calls of tools: requests that need nothing of MCP but their result. They are answered as one JSON message,
-//! without a service of rmcp for each request. Only requests that are recognized in every part are plain; rmcp serves
-//! all others, and rejects what is wrong with them. Each has passed the same middleware.
+//! Plain calls of tools: requests without progress, tasks or messages to the client. They are answered without a
+//! service of rmcp for each request. A request is plain only if each of its headers and members is known here; rmcp
+//! serves every other request, and rejects the invalid ones. All have passed the same middleware.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 
 use axum::body::Bytes;
 use axum::extract::Request;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use rmcp::ServerHandler;
 use rmcp::model::{ClientCapabilities, ContentBlock, Implementation, MetaObject, RequestId};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use synapsor_chassis::trace_context::TraceParent;
+use tokio::task::JoinHandle;
 
 use super::admission::{EVENT_STREAM, JSON};
 use super::revision_router::{PROTOCOL_VERSION, SESSIONLESS_SINCE};
 use crate::caller::Caller;
+use crate::message_validation::MessageKind;
 use crate::trace;
 
 const METHOD: HeaderName = HeaderName::from_static("mcp-method");
 const NAME: HeaderName = HeaderName::from_static("mcp-name");
+/// Makes proxies forward a stream without buffering.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const CALL: &str = "tools/call";
 const CANCELED: &str = "notifications/cancelled";
-/// Revisions whose requests carry no metadata of their own.
+/// Revisions whose requests need no metadata.
 const HANDSHAKE_REVISIONS: [&str; 2] = ["2025-06-18", "2025-11-25"];
 
 /// MCP handler that can answer plain calls of its tools.
 pub trait ToolHandler: ServerHandler + Clone {
-    /// Returns whether a call of this tool needs nothing of the protocol but its result.
+    /// Returns whether a call of this tool needs no progress, tasks or messages to the client.
     fn is_plain(&self, tool: &str) -> bool;
 
     /// Answers a call of such a tool. Dropping the future cancels the call.
@@ -40,7 +47,7 @@ pub trait ToolHandler: ServerHandler + Clone {
 pub struct PlainCall {
     /// Name of the tool, as the client wrote it.
     pub tool: String,
-    /// Text of the arguments, as the client wrote it.
+    /// Text of the arguments, as the client wrote it; `{}` without arguments.
     pub arguments: Vec<u8>,
     pub(crate) trace: Option<TraceParent>,
     pub(crate) caller: Caller,
@@ -74,6 +81,8 @@ pub(super) struct PlainReply {
     has_result_type: bool,
 }
 
+// A derived form also reads lists: each object is checked for its brace before it is read.
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallMessage<'a> {
@@ -83,7 +92,7 @@ struct CallMessage<'a> {
     #[serde(borrow)]
     method: Cow<'a, str>,
     #[serde(borrow)]
-    params: CallParams<'a>,
+    params: &'a RawValue,
 }
 
 #[derive(Deserialize)]
@@ -93,19 +102,19 @@ struct CallParams<'a> {
     #[serde(borrow)]
     arguments: Option<&'a RawValue>,
     #[serde(borrow, rename = "_meta")]
-    meta: Option<CallMeta<'a>>,
+    meta: Option<&'a RawValue>,
 }
 
-/// A progress token, a log level and all other members need a service of rmcp.
+/// Metadata of a plain call. A progress token, a log level and every other member need a service of rmcp.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallMeta<'a> {
     #[serde(borrow, rename = "io.modelcontextprotocol/protocolVersion")]
     revision: Option<Cow<'a, str>>,
-    #[serde(rename = "io.modelcontextprotocol/clientCapabilities")]
-    capabilities: Option<ClientCapabilities>,
-    #[serde(rename = "io.modelcontextprotocol/clientInfo")]
-    _client: Option<Implementation>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientCapabilities")]
+    capabilities: Option<&'a RawValue>,
+    #[serde(borrow, rename = "io.modelcontextprotocol/clientInfo")]
+    client: Option<&'a RawValue>,
     #[serde(borrow)]
     traceparent: Option<Cow<'a, str>>,
 }
@@ -113,40 +122,36 @@ struct CallMeta<'a> {
 impl PlainRequest {
     /// Returns the plain call that the request is, if it is one.
     pub(super) fn of(request: &Request, caller: &Caller) -> Option<Self> {
-        let MessageBytes(body) = request.extensions().get()?;
+        if request.extensions().get() != Some(&MessageKind::ToolCall) {
+            return None;
+        }
         let headers = request.headers();
         if !accepts_both_types(headers) {
             return None;
         }
+        let MessageBytes(body) = request.extensions().get()?;
         let message: CallMessage<'_> = serde_json::from_slice(body).ok()?;
-        let CallParams {
-            name,
-            arguments,
-            meta,
-        } = message.params;
-        let arguments = arguments.map_or("{}", RawValue::get);
-        let is_plain = message.jsonrpc == "2.0" && message.method == CALL && is_plain_object(arguments);
-        let meta = meta.unwrap_or_default();
-        let has_result_type = match sole(headers, &PROTOCOL_VERSION)? {
-            Some(revision) if revision == SESSIONLESS_SINCE => {
-                is_newest(headers, &meta, &name).then_some(true)?
-            }
-            Some(revision) if !HANDSHAKE_REVISIONS.contains(&revision) => return None,
-            _ if meta.revision.is_some() || meta.capabilities.is_some() => return None,
-            _ => false,
-        };
-        is_plain.then(|| Self {
+        if message.jsonrpc != "2.0" || message.method != CALL {
+            return None;
+        }
+        let params: CallParams<'_> = object(message.params)?;
+        let arguments = params.arguments.map_or("{}", RawValue::get);
+        if !is_plain_object(arguments) {
+            return None;
+        }
+        let meta: CallMeta<'_> = params.meta.map_or_else(|| Some(CallMeta::default()), object)?;
+        Some(Self {
             reply: PlainReply {
                 id: message.id,
-                has_result_type,
+                has_result_type: is_sessionless(headers, &meta, &params.name)?,
             },
             call: PlainCall {
-                tool: name,
-                arguments: arguments.as_bytes().to_vec(),
                 trace: match &meta.traceparent {
                     Some(text) => text.parse().ok(),
                     None => trace::of_headers(headers),
                 },
+                tool: params.name,
+                arguments: arguments.as_bytes().to_vec(),
                 caller: caller.clone(),
             },
         })
@@ -154,8 +159,8 @@ impl PlainRequest {
 }
 
 impl PlainReply {
-    /// Builds the response with the result of the call.
-    pub(super) fn response(&self, result: PlainResult) -> Response {
+    /// Builds the message with the result of the call.
+    pub(super) fn message(&self, result: PlainResult) -> Vec<u8> {
         let message = ResultMessage {
             jsonrpc: "2.0",
             id: &self.id,
@@ -167,9 +172,23 @@ impl PlainReply {
                 meta: result.meta,
             },
         };
-        let body = serde_json::to_vec(&message).expect("a result has a JSON form");
-        ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], body).into_response()
+        serde_json::to_vec(&message).expect("a result has a JSON form")
     }
+}
+
+pub(super) fn json_response(message: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, HeaderValue::from_static(JSON))], message).into_response()
+}
+
+/// Returns a stream with the message of a call that is in progress, and a comment at times until it ends.
+pub(super) fn stream_response(calling: JoinHandle<Option<Vec<u8>>>) -> Response {
+    let message = stream::unfold(Some(calling), async |calling| {
+        let message = calling?.await.ok()??;
+        let event = Event::default().data(String::from_utf8(message).ok()?);
+        Some((Ok::<_, Infallible>(event), None))
+    });
+    let stream = Sse::new(message).keep_alive(KeepAlive::default());
+    ([(BUFFERING, HeaderValue::from_static("no"))], stream).into_response()
 }
 
 #[derive(Serialize)]
@@ -201,50 +220,78 @@ pub(super) fn canceled_response() -> Response {
         .into_response()
 }
 
-/// Returns the id of the request that a notification cancels.
+/// Returns the id of the request that a notification cancels. It counts once rmcp has accepted the notification.
 pub(super) fn canceled_request(request: &Request) -> Option<RequestId> {
     #[derive(Deserialize)]
     struct Notification<'a> {
         #[serde(borrow)]
         method: Cow<'a, str>,
-        params: Canceled,
+        #[serde(borrow)]
+        params: &'a RawValue,
     }
     #[derive(Deserialize)]
     struct Canceled {
         #[serde(rename = "requestId")]
         request: RequestId,
+        #[serde(rename = "reason")]
+        _reason: Option<String>,
+    }
+    if request.extensions().get() != Some(&MessageKind::Notification) {
+        return None;
     }
     let MessageBytes(body) = request.extensions().get()?;
     let notification: Notification<'_> = serde_json::from_slice(body).ok()?;
-    (notification.method == CANCELED).then_some(notification.params.request)
+    if notification.method != CANCELED {
+        return None;
+    }
+    object::<Canceled>(notification.params).map(|canceled| canceled.request)
 }
 
-/// Whether headers and metadata of a call are complete and agree, as the newest revision requires.
-fn is_newest(headers: &HeaderMap, meta: &CallMeta<'_>, tool: &str) -> bool {
-    let is =
-        |name: HeaderName, text: &str| matches!(sole(headers, &name), Some(Some(value)) if value == text);
+/// Reads an object; a list is none.
+fn object<'a, T: Deserialize<'a>>(text: &'a RawValue) -> Option<T> {
+    let text = text.get();
+    if text.starts_with('{') {
+        serde_json::from_str(text).ok()
+    } else {
+        None
+    }
+}
+
+/// Whether headers and metadata are those of a revision without sessions, complete and in agreement. `None` if they are
+/// not those of a plain call in any revision.
+fn is_sessionless(headers: &HeaderMap, meta: &CallMeta<'_>, tool: &str) -> Option<bool> {
+    let revision = sole(headers, &PROTOCOL_VERSION).ok()?;
+    if revision != Some(SESSIONLESS_SINCE) {
+        let is_known = revision.is_none_or(|revision| HANDSHAKE_REVISIONS.contains(&revision));
+        let has_metadata = meta.revision.is_some() || meta.capabilities.is_some() || meta.client.is_some();
+        return (is_known && !has_metadata).then_some(false);
+    }
+    let is = |name: HeaderName, text: &str| sole(headers, &name) == Ok(Some(text));
     // A name in a header can be encoded.
-    let has_plain_name = !tool.starts_with("=?") && is(NAME, tool);
-    let takes_results = meta
-        .capabilities
-        .as_ref()
-        .is_some_and(|declared| !declared.supports_tasks());
-    takes_results && has_plain_name && is(METHOD, CALL) && meta.revision.as_deref() == Some(SESSIONLESS_SINCE)
+    let are_headers_complete = !tool.starts_with("=?") && is(NAME, tool) && is(METHOD, CALL);
+    let capabilities: ClientCapabilities = object(meta.capabilities?)?;
+    if let Some(client) = meta.client {
+        object::<Implementation>(client)?;
+    }
+    let is_complete = are_headers_complete
+        && meta.revision.as_deref() == Some(SESSIONLESS_SINCE)
+        && !capabilities.supports_tasks();
+    is_complete.then_some(true)
 }
 
-/// Returns the only value of a header, or `Some(None)` without one; `None` for several values or no text.
-fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<Option<&'a str>> {
+/// Returns the only value of a header, if it has one. Several values, or one that is not text, are an error.
+fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
-        (None, _) => Some(None),
-        (Some(value), None) => value.to_str().ok().map(Some),
-        (Some(_), Some(_)) => None,
+        (None, _) => Ok(None),
+        (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
+        (Some(_), Some(_)) => Err(()),
     }
 }
 
 /// Whether the client accepts JSON and event streams, in the form without parameters that clients send.
 fn accepts_both_types(headers: &HeaderMap) -> bool {
-    let Some(Some(value)) = sole(headers, &header::ACCEPT) else {
+    let Ok(Some(value)) = sole(headers, &header::ACCEPT) else {
         return false;
     };
     let names = |wanted: &str| {
@@ -255,13 +302,16 @@ fn accepts_both_types(headers: &HeaderMap) -> bool {
     !value.contains(['"', ';']) && names(JSON) && names(EVENT_STREAM)
 }
 
-/// Whether arguments are an object that every parser reads alike: rmcp also checks the escapes of surrogates.
+/// Whether arguments are an object that rmcp reads too: it refuses surrogates that are not pairs, and reads the names
+/// with which its JSON library marks values of its own.
 fn is_plain_object(arguments: &str) -> bool {
     let is_surrogate = |at: usize| {
         let digit = arguments.as_bytes().get(at + 2);
         digit.is_some_and(|digit| digit.eq_ignore_ascii_case(&b'd'))
     };
-    arguments.starts_with('{') && !arguments.match_indices("\\u").any(|(at, _)| is_surrogate(at))
+    arguments.starts_with('{')
+        && !arguments.contains("$serde_json")
+        && !arguments.match_indices("\\u").any(|(at, _)| is_surrogate(at))
 }
 
 #[cfg(test)]
@@ -270,6 +320,7 @@ mod tests {
     use serde_json::{Value as Json, json};
 
     use super::*;
+    use crate::message_validation;
 
     const BOTH: &str = "application/json, text/event-stream";
     const NEWEST: [(&str, &str); 4] = [
@@ -285,6 +336,7 @@ mod tests {
             request = request.header(*name, *value);
         }
         let mut request = request.body(Body::empty()).unwrap();
+        request.extensions_mut().insert(MessageKind::ToolCall);
         request
             .extensions_mut()
             .insert(MessageBytes(body.to_owned().into()));
@@ -332,6 +384,9 @@ mod tests {
             json!({"name": "a.b", "arguments": []}),
             json!({"name": 7}),
             json!([]),
+            json!(["a.b", {"n": 1}, null]),
+            json!({"name": "a.b", "_meta": [null, null, null, null]}),
+            json!({"name": "a.b", "arguments": {"n": {"$serde_json::private::Number": "x"}}}),
         ] {
             assert!(of(&old, &body(&params)).is_none(), "{params}");
         }
@@ -379,6 +434,19 @@ mod tests {
         tasks["io.modelcontextprotocol/clientCapabilities"] =
             json!({"extensions": {"io.modelcontextprotocol/tasks": {}}});
         assert!(of(&NEWEST, &body(&json!({"name": "a.b", "_meta": tasks}))).is_none());
+        for (name, list) in [
+            ("clientCapabilities", json!([{}])),
+            ("clientInfo", json!(["a", null, "1"])),
+        ] {
+            let mut lists = newest_meta();
+            lists[format!("io.modelcontextprotocol/{name}")] = list;
+            assert!(
+                of(&NEWEST, &body(&json!({"name": "a.b", "_meta": lists}))).is_none(),
+                "{name}"
+            );
+        }
+        let lists = json!({"name": "a.b", "_meta": ["2026-07-28", {}, null, null]});
+        assert!(of(&NEWEST, &body(&lists)).is_none());
         let mut other = newest_meta();
         other["io.modelcontextprotocol/protocolVersion"] = json!("2025-11-25");
         assert!(of(&NEWEST, &body(&json!({"name": "a.b", "_meta": other}))).is_none());
@@ -388,6 +456,8 @@ mod tests {
     fn only_cancellations_name_a_request() {
         let of = |body: &str| {
             let mut request = Request::new(Body::empty());
+            let kind = message_validation::check(body.as_bytes()).unwrap().kind;
+            request.extensions_mut().insert(kind);
             request
                 .extensions_mut()
                 .insert(MessageBytes(body.to_owned().into()));
@@ -395,7 +465,15 @@ mod tests {
         };
         let canceled = r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}"#;
         assert_eq!(of(canceled), Some(RequestId::String("a".into())));
-        assert_eq!(of(&canceled.replace("cancelled", "progress")), None);
-        assert_eq!(of(r#"{"method":"notifications/cancelled"}"#), None);
+        for (old, new) in [
+            ("cancelled", "progress"),
+            (r#""method""#, r#""id":99,"method""#),
+            (r#"{"requestId":"a"}"#, r#"["a"]"#),
+            (r#""a"}"#, r#""a","reason":3}"#),
+            (r#","params":{"requestId":"a"}"#, ""),
+        ] {
+            assert!(canceled.contains(old), "{old}");
+            assert_eq!(of(&canceled.replace(old, new)), None, "{new}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! to it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -15,10 +16,10 @@ use synapsor_codes::HttpError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
 
-use super::admission::{JSON, has_type};
+use super::admission::{HeldPermits, JSON, has_type};
 use super::guarded_body;
 use super::plain_call::{self, PlainRequest, ToolHandler};
-use super::sessions::{CallerSessionManager, SessionEnterError, SessionGuard, SessionUse, Sessions};
+use super::sessions::{CallGuard, CallerSessionManager, SessionEnterError, SessionUse, Sessions};
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
 use crate::message_validation::{self, MessageKind};
@@ -28,6 +29,8 @@ pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-pro
 /// First revision without sessions.
 pub(super) const SESSIONLESS_SINCE: &str = "2026-07-28";
 const RETRY_SECONDS: u64 = 5;
+/// Time after which a call in a session is answered as a stream: clients and proxies wait only so long for a first byte.
+const SLOW_CALL: Duration = Duration::from_secs(2);
 
 /// MCP handler for stateless requests and for sessions.
 pub(super) struct RevisionRouter<H: ToolHandler> {
@@ -84,7 +87,9 @@ impl<H: ToolHandler> RevisionRouter<H> {
     async fn without_session(&self, caller: &Caller, request: Request) -> Response {
         match self.plain(&request, caller) {
             // The client cancels the call by closing the connection, which drops this future.
-            Some(PlainRequest { call, reply }) => reply.response(self.handler.call_plain(call).await),
+            Some(PlainRequest { call, reply }) => {
+                plain_call::json_response(reply.message(self.handler.call_plain(call).await))
+            }
             None => served(&self.one_by_one, request).await,
         }
     }
@@ -95,27 +100,26 @@ impl<H: ToolHandler> RevisionRouter<H> {
         self.handler.is_plain(&plain.call.tool).then_some(plain)
     }
 
-    /// Answers a plain call of a session. A closed connection does not cancel it, in the revisions that have sessions;
-    /// its result is dropped.
+    /// Answers a plain call of a session. In the revisions that have sessions, a closed connection does not cancel a call:
+    /// it continues in a task of its own, with the permits of its request.
     async fn plain_in_session(
         &self,
         plain: PlainRequest,
-        in_use: SessionGuard,
-        canceled: CancellationToken,
+        call: CallGuard,
+        permits: Option<HeldPermits>,
     ) -> Response {
-        let PlainRequest { call, reply } = plain;
+        let PlainRequest { call: asked, reply } = plain;
         let handler = self.handler.clone();
-        let calling = tokio::spawn(async move {
-            let _in_use = in_use;
-            canceled.run_until_cancelled(handler.call_plain(call)).await
+        let mut calling = tokio::spawn(async move {
+            let _permits = permits;
+            let result = call.canceled.run_until_cancelled(handler.call_plain(asked)).await;
+            result.map(|result| reply.message(result))
         });
-        match calling.await {
-            Ok(Some(result)) => reply.response(result),
-            Ok(None) => plain_call::canceled_response(),
-            Err(error) => {
-                tracing::error!(%error, "a call ended unexpectedly");
-                refused(HttpError::GatewayFailed)
-            }
+        match tokio::time::timeout(SLOW_CALL, &mut calling).await {
+            Ok(Ok(Some(message))) => plain_call::json_response(message),
+            Ok(Ok(None)) => plain_call::canceled_response(),
+            Ok(Err(_)) => refused(HttpError::GatewayFailed),
+            Err(_) => plain_call::stream_response(calling),
         }
     }
 
@@ -126,20 +130,27 @@ impl<H: ToolHandler> RevisionRouter<H> {
             SessionUse::Message
         };
         match self.sessions.enter(id, caller.key(), purpose) {
-            Ok(mut in_use) => {
-                if let Some(canceled) = plain_call::canceled_request(&request) {
-                    in_use.cancel_call(&canceled);
-                }
+            Ok(in_use) => {
                 if let Some(plain) = self.plain(&request, caller)
-                    && let Some(canceled) = in_use.begin_call(&plain.reply.id)
+                    && let Some(call) = in_use.begin_call(&plain.reply.id)
                 {
-                    return self.plain_in_session(plain, in_use, canceled).await;
+                    let permits = request.extensions().get().cloned();
+                    let response = self.plain_in_session(plain, call, permits).await;
+                    return guarded_body::hold(response, in_use);
                 }
+                if let Some(MessageKind::Initialize { .. }) = request.extensions().get() {
+                    in_use.end_plain_calls();
+                }
+                let canceled = plain_call::canceled_request(&request);
                 let client = ClientSupport {
                     takes_priming: is_revision(request.headers(), message_validation::supports_priming_event),
                     takes_tasks: false,
                 };
-                guarded_body::hold(self.in_sessions(caller, client, request).await, in_use)
+                let response = self.in_sessions(caller, client, request).await;
+                if let Some(canceled) = canceled.filter(|_| response.status() == StatusCode::ACCEPTED) {
+                    in_use.cancel_call(&canceled);
+                }
+                guarded_body::hold(response, in_use)
             }
             Err(SessionEnterError::Unknown) => refused(HttpError::SessionNotFound),
             Err(SessionEnterError::TooManyListeners) => {
@@ -149,12 +160,12 @@ impl<H: ToolHandler> RevisionRouter<H> {
     }
 }
 
-/// What the client of a session supports.
+/// What the client supports.
 #[derive(Clone, Copy)]
 struct ClientSupport {
     /// Streams that begin with an event without a message.
     takes_priming: bool,
-    /// Tasks instead of results; known during the handshake only.
+    /// Tasks; matters in the handshake only.
     takes_tasks: bool,
 }
 

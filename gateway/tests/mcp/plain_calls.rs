@@ -138,7 +138,9 @@ async fn every_check_of_a_request_holds_for_plain_calls() {
     let deep = call(READ, &format!("{{\"a\":{}{}}}", "[".repeat(40), "]".repeat(40)));
     let long = call(READ, &format!("{{\"a\":\"{}\"}}", "x".repeat(70 * 1024)));
     let double = call(READ, r#"{},"arguments":{"a":1}"#);
-    for body in [deep, long, double] {
+    let list =
+        format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":["{READ}",{{"a":1}},null]}}"#);
+    for body in [deep, long, double, list] {
         let reply = served.post_as(TOKEN, "", &body).await;
         assert_eq!(reply.status, 400, "{reply:?}");
     }
@@ -230,9 +232,22 @@ async fn canceled_call_of_a_session_ends_without_a_message() {
             json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}})
                 .to_string()
         };
-        for id in ["c-2", "c-1"] {
-            assert_eq!(served.post_as(TOKEN, &lines, &cancel(id)).await.status, 202);
+        for (old, new, status) in [
+            ("c-1", "c-2", 202),
+            (r#""2.0""#, r#""1.0""#, 400),
+            (r#"{"requestId":"c-1"}"#, r#"["c-1"]"#, 400),
+        ] {
+            let other = cancel("c-1").replace(old, new);
+            assert_eq!(
+                served.post_as(TOKEN, &lines, &other).await.status,
+                status,
+                "{other}"
+            );
         }
+        let unknown = lines.replace("2025-06-18", "1999-01-01");
+        assert_eq!(served.post_as(TOKEN, &unknown, &cancel("c-1")).await.status, 400);
+        assert_eq!(*world.reader.held.borrow(), 1, "no rejected notification cancels");
+        assert_eq!(served.post_as(TOKEN, &lines, &cancel("c-1")).await.status, 202);
         world.reader.wait_for_held(0).await;
         let response = rest(stream).await.to_ascii_lowercase();
         assert!(
@@ -279,8 +294,6 @@ async fn closed_connection_cancels_calls_without_a_session_only() {
         let stream = send(&served, &lines, &body).await;
         world.reader.wait_for_held(1).await;
         drop(stream);
-        // The session is in use as long as its call.
-        assert_eq!(served.get("/healthz").await.json()["sessions"], 1);
         let (lines, body) = request("2025-06-18", READ, true);
         let lines = format!("{lines}\nMcp-Session-Id: {session}");
         assert_eq!(served.post_as(TOKEN, &lines, &body).await.status, 200);
@@ -289,4 +302,71 @@ async fn closed_connection_cancels_calls_without_a_session_only() {
         assert_eq!(served.send(&delete, b"").await.status, 204);
         world.reader.wait_for_held(0).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_call_of_a_session_is_answered_as_a_stream() {
+    let world = GatewayFixture::start().await;
+    let served = Served::start(&world).await;
+    let session = session(&served, "2025-06-18").await;
+    let (lines, body) = request("2025-06-18", HOLD, true);
+    let lines = format!("{lines}\nMcp-Session-Id: {session}");
+    let mut stream = send(&served, &lines, &body).await;
+    let mut start = [0; 12];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut start))
+        .await
+        .expect("a first byte before the result")
+        .unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+    world.reader.release.send_replace(true);
+    let response = rest(stream).await.to_ascii_lowercase();
+    for part in [
+        "text/event-stream",
+        "x-accel-buffering: no",
+        "data: {\"jsonrpc\":\"2.0\",\"id\":\"c-1\"",
+    ] {
+        assert!(response.contains(part), "{part}: {response}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_without_their_connection_count_towards_the_limit() {
+    let world = GatewayFixture::start().await;
+    let mut command = world.gateway(&["--rate-per-second", "1000"]);
+    command.env("SYNAPSOR_RUNNER_HTTP_TOKEN", TOKEN);
+    let served = Served::spawn(&world, command).await;
+    let session = session(&served, "2025-06-18").await;
+    let lines = format!("MCP-Protocol-Version: 2025-06-18\nMcp-Session-Id: {session}");
+    let numbered = |id: usize| call(HOLD, "{}").replace(r#""id":1"#, &format!(r#""id":{id}"#));
+    for id in 0..64 {
+        let stream = send(&served, &lines, &numbered(id)).await;
+        world.reader.wait_for_held(id + 1).await;
+        drop(stream);
+    }
+    let more = served.post_as(TOKEN, &lines, &numbered(64)).await;
+    assert_eq!(more.refusal(), (429, "busy".to_owned()));
+    world.reader.release.send_replace(true);
+    world.reader.wait_for_held(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_handshake_that_declares_tasks_is_heeded() {
+    let world = GatewayFixture::start().await;
+    let served = Served::start(&world).await;
+    let session = session(&served, "2025-11-25").await;
+    let (lines, body) = request("2025-11-25", READ, true);
+    let lines = format!("{lines}\nMcp-Session-Id: {session}");
+    let reply = served.post_as(TOKEN, &lines, &body).await;
+    assert_eq!(
+        reply.header("content-type"),
+        Some("application/json"),
+        "{reply:?}"
+    );
+    served.post_as(TOKEN, &lines, &initialize_in("2025-11-25")).await;
+    let reply = served.post_as(TOKEN, &lines, &body).await;
+    assert_eq!(
+        reply.header("content-type"),
+        Some("text/event-stream"),
+        "{reply:?}"
+    );
 }

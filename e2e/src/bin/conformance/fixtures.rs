@@ -91,12 +91,13 @@ impl Fixtures {
 
 impl ToolHandler for Fixtures {
     fn is_plain(&self, tool: &str) -> bool {
-        plain::immediate(tool, &JsonObject::new()).is_some()
+        plain::plain_result(tool, &JsonObject::new()).is_some()
     }
 
     async fn call_plain(&self, call: PlainCall) -> PlainResult {
         let arguments = serde_json::from_slice(&call.arguments).unwrap_or_default();
-        let result = plain::immediate(&call.tool, &arguments).unwrap_or_else(|| text_result("no such tool"));
+        let result =
+            plain::plain_result(&call.tool, &arguments).unwrap_or_else(|| text_result("no such tool"));
         PlainResult {
             is_error: result.is_error.unwrap_or_default(),
             content: result.content,

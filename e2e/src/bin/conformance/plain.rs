@@ -24,8 +24,8 @@ const WAV: &str = "UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAEAfAAABAAgAZGF0YQAAAAA="
 /// Separates the messages of one call in time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Result of a tool that needs no message besides its result; `None` for every other tool.
-pub(crate) fn immediate(name: &str, arguments: &JsonObject) -> Option<CallToolResult> {
+/// Result of a tool whose calls are plain; `None` for every other tool.
+pub(crate) fn plain_result(name: &str, arguments: &JsonObject) -> Option<CallToolResult> {
     Some(match name {
         "test_simple_text" => text_result("This is a simple text response for testing."),
         "test_image_content" => CallToolResult::success(vec![ContentBlock::image(PNG, "image/png")]),
@@ -51,7 +51,7 @@ pub(crate) async fn call(
     arguments: &JsonObject,
     context: &RequestContext<RoleServer>,
 ) -> Option<Result<CallToolResult, ErrorData>> {
-    if let Some(result) = immediate(name, arguments) {
+    if let Some(result) = plain_result(name, arguments) {
         return Some(Ok(result));
     }
     let result = match name {

@@ -27,7 +27,7 @@ pub(in crate::http) struct CallerSessionManager {
 
 impl CallerSessionManager {
     /// With `takes_priming`, streams of sessions opened here begin with an event without a message; with `takes_tasks`,
-    /// the client of such a session takes tasks.
+    /// their clients declare tasks.
     pub(in crate::http) fn new(
         sessions: Arc<Sessions>,
         owner: Arc<str>,

@@ -42,8 +42,8 @@ struct Session {
     /// Open requests and streams.
     uses: usize,
     listeners: usize,
-    /// Whether the client takes tasks instead of results.
-    takes_tasks: bool,
+    /// Whether tool calls can be plain: the client has declared no tasks.
+    has_plain_calls: bool,
     /// Plain calls in progress, each with the token that cancels it.
     calls: HashMap<RequestId, CancellationToken>,
 }
@@ -74,23 +74,40 @@ pub(super) struct SessionGuard {
     sessions: Arc<Sessions>,
     id: SessionId,
     purpose: SessionUse,
-    /// The plain call that it holds.
-    call: Option<RequestId>,
+}
+
+/// One plain call in a session. It can outlast its request, and then does not keep the session in use.
+#[derive(Debug)]
+pub(super) struct CallGuard {
+    sessions: Arc<Sessions>,
+    session: SessionId,
+    call: RequestId,
+    /// Canceled when the client cancels the call, and when the session ends.
+    pub(super) canceled: CancellationToken,
+}
+
+impl Drop for CallGuard {
+    fn drop(&mut self) {
+        if let Some(session) = self.sessions.lock().get_mut(&self.session) {
+            session.calls.remove(&self.call);
+        }
+    }
 }
 
 impl SessionGuard {
-    /// Holds a plain call until it is dropped; returns the token that is canceled with the call or the session. `None`
-    /// if the client takes tasks, or if another call of this id is in progress.
-    pub(super) fn begin_call(&mut self, id: &RequestId) -> Option<CancellationToken> {
+    /// Begins a plain call. `None` if the session has none, or if another call of this id is in progress.
+    pub(super) fn begin_call(&self, id: &RequestId) -> Option<CallGuard> {
         let mut all = self.sessions.lock();
-        let session = all.get_mut(&self.id).filter(|session| !session.takes_tasks)?;
+        let session = all.get_mut(&self.id).filter(|session| session.has_plain_calls)?;
         let Entry::Vacant(vacant) = session.calls.entry(id.clone()) else {
             return None;
         };
-        let canceled = vacant.insert(CancellationToken::new()).clone();
-        drop(all);
-        self.call = Some(id.clone());
-        Some(canceled)
+        Some(CallGuard {
+            canceled: vacant.insert(CancellationToken::new()).clone(),
+            sessions: self.sessions.clone(),
+            session: self.id.clone(),
+            call: id.clone(),
+        })
     }
 
     /// Cancels the plain call of this id, if one is in progress in the session.
@@ -100,14 +117,18 @@ impl SessionGuard {
             canceled.cancel();
         }
     }
+
+    /// Leaves all further calls to rmcp: a second handshake has changed what the client declares.
+    pub(super) fn end_plain_calls(&self) {
+        if let Some(session) = self.sessions.lock().get_mut(&self.id) {
+            session.has_plain_calls = false;
+        }
+    }
 }
 
 impl Drop for SessionGuard {
     fn drop(&mut self) {
         if let Some(session) = self.sessions.lock().get_mut(&self.id) {
-            if let Some(call) = &self.call {
-                session.calls.remove(call);
-            }
             session.uses -= 1;
             session.listeners -= usize::from(self.purpose == SessionUse::Listen);
             session.idle_since = Instant::now();
@@ -176,7 +197,6 @@ impl Sessions {
             sessions: self.clone(),
             id,
             purpose,
-            call: None,
         })
     }
 
@@ -219,7 +239,7 @@ impl Sessions {
             idle_since: now,
             uses: 0,
             listeners: 0,
-            takes_tasks,
+            has_plain_calls: !takes_tasks,
             calls: HashMap::new(),
         };
         all.insert(id, session);
@@ -372,30 +392,49 @@ mod tests {
     async fn calls_end_with_their_cancellation_and_their_session() {
         let (sessions, now) = (sessions(), Instant::now());
         let id = open(&sessions, now, "a").unwrap();
-        let enter = || sessions.enter(&id, "a", SessionUse::Message).unwrap();
+        let entered = sessions.enter(&id, "a", SessionUse::Message).unwrap();
         let (one, other) = (RequestId::Number(1), RequestId::String("1".into()));
-        let (mut first, mut second, mut third) = (enter(), enter(), enter());
-        let (canceled, kept) = (
-            first.begin_call(&one).unwrap(),
-            second.begin_call(&other).unwrap(),
+        let (first, second) = (
+            entered.begin_call(&one).unwrap(),
+            entered.begin_call(&other).unwrap(),
         );
-        assert!(third.begin_call(&one).is_none(), "the id is in use");
-        third.cancel_call(&one);
-        assert!(canceled.is_cancelled() && !kept.is_cancelled());
+        assert!(entered.begin_call(&one).is_none(), "the id is in use");
+        entered.cancel_call(&one);
+        assert!(first.canceled.is_cancelled() && !second.canceled.is_cancelled());
         drop(first);
-        let begun = third.begin_call(&one).unwrap();
-        assert!(!begun.is_cancelled());
+        let third = entered.begin_call(&one).unwrap();
+        assert!(!third.canceled.is_cancelled());
         sessions.remove(&id);
-        assert!(begun.is_cancelled() && kept.is_cancelled());
+        assert!(third.canceled.is_cancelled() && second.canceled.is_cancelled());
+    }
+
+    #[tokio::test]
+    async fn call_without_its_request_does_not_keep_the_session_in_use() {
+        let (sessions, begin) = (sessions(), Instant::now());
+        let id = open(&sessions, begin, "a").unwrap();
+        let message = SessionUse::Message;
+        let entered = sessions.enter_at(begin, &id, "a", message).unwrap();
+        let call = entered.begin_call(&RequestId::Number(1)).unwrap();
+        drop(entered);
+        let later = Instant::now() + IDLE;
+        assert!(sessions.enter_at(later, &id, "a", message).is_err());
+        assert!(call.canceled.is_cancelled());
     }
 
     #[tokio::test]
     async fn client_that_takes_tasks_has_no_plain_calls() {
         let sessions = sessions();
-        let id = new_id();
-        let (handle, _worker) = create_local_session(id.clone(), SessionConfig::default());
-        sessions.open(id.clone(), "a".into(), handle, true).unwrap();
-        let mut entered = sessions.enter(&id, "a", SessionUse::Message).unwrap();
-        assert!(entered.begin_call(&RequestId::Number(1)).is_none());
+        let call = RequestId::Number(1);
+        for takes_tasks in [true, false] {
+            let id = new_id();
+            let (handle, _worker) = create_local_session(id.clone(), SessionConfig::default());
+            sessions
+                .open(id.clone(), "a".into(), handle, takes_tasks)
+                .unwrap();
+            let entered = sessions.enter(&id, "a", SessionUse::Message).unwrap();
+            assert_eq!(entered.begin_call(&call).is_none(), takes_tasks);
+            entered.end_plain_calls();
+            assert!(entered.begin_call(&call).is_none());
+        }
     }
 }
