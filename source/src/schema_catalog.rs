@@ -88,6 +88,19 @@ impl Finding {
         }
     }
 
+    /// A change of the table has an effect besides the change.
+    pub fn side_effect(table: &str, effect: &str) -> Self {
+        Self {
+            severity: FindingSeverity::Warning,
+            code: ErrorCode::SideEffect,
+            text: format!(
+                "a change of `{table}` triggers {effect}; a column of the row that it sets has to be in `db_managed` of \
+                 the capabilities that show it"
+            ),
+            fix: None,
+        }
+    }
+
     /// There is no identity table, so that a copy of the database is not recognized as one.
     pub fn missing_identity() -> Self {
         Self {

@@ -54,7 +54,7 @@ pub use clocks::Clocks;
 pub use database::Database;
 pub use identity_cache::IdentityCache;
 pub use known_receipts::{KnownReceipt, KnownReceipts, LostReceipts};
-pub use permit::{DryRunPermit, EndPermit, LeaseRef, WritePermit};
+pub use permit::{DryRunPermit, EndPermit, FailedReason, LeaseRef, WritePermit};
 pub use receipt::{UnprovenReceipt, Unusable};
 pub use record_switch::SwitchPermit;
 pub use result::{ApplyResult, DryRunResult, RefusedBy};

@@ -105,6 +105,10 @@ impl RefusedBy {
             Self::Receipt(unusable) => unusable.refusal().clone(),
             Self::EffectLost(lost) => lost.refusal(),
             Self::Violation(violation) => violation.refusal(),
+            Self::Database(error) if matches!(error.cause, ErrorCause::FileDenied(..)) => PublicError::new(
+                ErrorCode::RefusedTableNotWritable,
+                "the database file or its directory is not writable for the writer's user",
+            ),
             Self::Database(error) if error.kind == EngineErrorKind::Denied => PublicError::new(
                 ErrorCode::RefusedTableNotWritable,
                 "the writer's account lacks rights on this table; `writeback doctor --check-db` lists them",
@@ -182,8 +186,8 @@ pub struct DryRunResult {
     pub after: Option<Vec<ColumnValue>>,
     /// The precondition that did not hold, if that is the result.
     pub refused: Option<RefusedBy>,
-    /// The column that the UPDATE changed although the proposal does not, if that is the result.
-    pub unexpected_column: Option<String>,
+    /// Why the write would fail, if that is the result.
+    pub failed: Option<FailedReason>,
 }
 
 impl DryRunResult {
@@ -192,7 +196,7 @@ impl DryRunResult {
             verdict: DryRunVerdict::WouldApply,
             after: Some(after),
             refused: None,
-            unexpected_column: None,
+            failed: None,
         }
     }
 
@@ -201,13 +205,13 @@ impl DryRunResult {
             verdict,
             after: None,
             refused: None,
-            unexpected_column: None,
+            failed: None,
         }
     }
 
     pub(crate) fn would_fail(reason: &FailedReason) -> Self {
         Self {
-            unexpected_column: reason.unexpected_column().map(str::to_owned),
+            failed: Some(reason.clone()),
             ..Self::without_row(DryRunVerdict::WouldNotApply(reason.code()))
         }
     }

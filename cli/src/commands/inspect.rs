@@ -180,9 +180,14 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
         true => " --tenant-column COLUMN",
         false => "",
     };
+    // The contract names the variable of a role that only reads.
+    let reader = match table.writable && variable != READ_URL_ENV {
+        true => format!(" --read-url-env {READ_URL_ENV}"),
+        false => String::new(),
+    };
     output::line("next:")?;
     output::line(format!(
-        "  synapsor-runner init --from-env {variable} --table {}.{}{tenant} --mode review --patch COLUMN=arg:NAME",
+        "  synapsor-runner init --from-env {variable}{reader} --table {}.{}{tenant} --mode review --patch COLUMN=arg:NAME",
         safe(&table.schema),
         safe(&table.name)
     ))

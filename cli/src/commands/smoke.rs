@@ -364,7 +364,13 @@ fn show_change(column: &str, change: &Json) -> Result<(), ExitError> {
             Some("") => "\"\"".to_owned(),
             text => output::safe(text.unwrap_or("null")),
         };
-        output::line(format!("  {column}: {} -> {}", spelled(&before), spelled(&after)))?;
+        // The result has the old value of visible columns only, and null for the others.
+        let before = if before == Value::null() {
+            "(null or not visible)".to_owned()
+        } else {
+            spelled(&before)
+        };
+        output::line(format!("  {column}: {before} -> {}", spelled(&after)))?;
     }
     let mut page = String::new();
     readable::change(&mut page, &column, &before, &after, VALUE_CHARS_MAX);

@@ -244,8 +244,7 @@ fn check_columns(capability: &ObjectReader<'_>, allowed: &[String], report: &mut
             report.error(patch.at(column), ErrorCode::PatchColumnNotAllowed, message);
         }
         if is_identifier(column) && !is_read(capability, column) {
-            let message =
-                format!("Add `{column}` to `visible_columns`, so that approvers see its old value.");
+            let message = format!("Add `{column}` to `visible_columns`, so that results show its old value.");
             report.warn(patch.at(column), ErrorCode::PatchColumnNotVisible, message);
         }
     }

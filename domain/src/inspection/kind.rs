@@ -31,6 +31,7 @@ const NUMBERS: &[&str] = &[
     "float4",
     "float8",
     "number",
+    "year",
 ];
 const INTEGERS: &[&str] = &[
     "int",
@@ -45,6 +46,7 @@ const INTEGERS: &[&str] = &[
     "serial",
     "smallserial",
     "bigserial",
+    "year",
 ];
 const BOOLEANS: &[&str] = &["bool", "boolean"];
 const TEXTS: &[&str] = &[

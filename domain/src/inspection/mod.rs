@@ -79,7 +79,7 @@ pub struct ColumnInfo {
     /// For a domain type, its underlying type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_type: Option<String>,
-    /// For an enumeration, every label in its order.
+    /// For an enumeration or a set, every label in its order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
     pub nullable: bool,
@@ -213,6 +213,11 @@ impl ColumnInfo {
     /// Whether the database sets the column at every UPDATE that does not set it.
     pub fn moves_by_itself(&self) -> bool {
         is_set_by_updates(&self.data_type)
+    }
+
+    /// Whether a value lists any number of the labels.
+    pub fn is_set(&self) -> bool {
+        kind::bare(&self.data_type) == "set"
     }
 
     /// Returns whether a contract can name the column.

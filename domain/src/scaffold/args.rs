@@ -83,9 +83,12 @@ fn of_column(name: &str, change: &ProposalPlan, column: Option<&ColumnInfo>) -> 
         }
         return words(&description, &targets);
     }
-    let labels: Vec<&str> = column
+    // A value of a set can have several labels. The empty label marks invalid values.
+    let of_one_label = column.filter(|column| !column.is_set());
+    let labels: Vec<&str> = of_one_label
         .iter()
-        .flat_map(|c| c.labels.iter().map(String::as_str))
+        .flat_map(|column| column.labels.iter().map(String::as_str))
+        .filter(|label| !label.is_empty())
         .collect();
     if !labels.is_empty() {
         return words(&description, &labels);

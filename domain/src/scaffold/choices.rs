@@ -36,6 +36,8 @@ pub struct InitOptions {
     pub result_format: Option<u8>,
     pub source_name: Option<String>,
     pub read_url_env: Option<String>,
+    /// Variable with whose credential the schema was inspected; absent for a saved inspection.
+    pub inspected_env: Option<String>,
     /// Variable of the server's authorities.
     pub ssl_ca_env: Option<String>,
     pub write_url_env: Option<String>,
@@ -78,6 +80,7 @@ impl InitOptions {
             result_format: self.result_format.or(base.result_format),
             source_name: self.source_name.or(base.source_name),
             read_url_env: self.read_url_env.or(base.read_url_env),
+            inspected_env: self.inspected_env.or(base.inspected_env),
             ssl_ca_env: self.ssl_ca_env.or(base.ssl_ca_env),
             write_url_env: self.write_url_env.or(base.write_url_env),
             tenant_env: self.tenant_env.or(base.tenant_env),

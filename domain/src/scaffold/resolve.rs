@@ -8,11 +8,13 @@ use super::key::{self, KeyPlan};
 use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
-use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN};
+use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN, is_identifier};
 use crate::inspection::{ColumnInfo, ColumnKind, Inspection, TableInfo, TableKind};
 
 /// Maximum number of tables named in an error.
 const TABLES_NAMED: usize = 12;
+const NOTHING_VISIBLE: &str = "no table that a contract can name is visible to this credential: use the URL of the \
+     tables' owner for the draft, or grant the role its rights first";
 
 /// All contents of the generated files.
 pub(super) struct ContractPlan<'a> {
@@ -63,6 +65,7 @@ pub(super) fn plan<'a>(
         ));
     }
     let (schema, table, found) = table(choices, inspection)?;
+    nameable(&schema, &table)?;
     let object = choices.object_name.clone().unwrap_or_else(|| object_of(&table));
     let namespace = choices.namespace.clone().unwrap_or_else(|| namespace_of(&object));
     let mut warnings = Vec::new();
@@ -78,6 +81,7 @@ pub(super) fn plan<'a>(
     let first = key.columns.iter().chain(&tenant).chain(&guard);
     let visible = visible(choices, found, first)?;
     warnings.extend(unreadable(choices, found, &visible));
+    warnings.extend(writable_reader(choices, found));
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
     let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
     let plan = ContractPlan {
@@ -160,7 +164,10 @@ fn table<'a>(
         [] => Err(DraftError::new(
             ErrorCode::TableNotFound,
             format!("table `{text}` is not visible to the read credential"),
-            format!("choose one of: {}", listed(inspection)),
+            listed(inspection).map_or_else(
+                || NOTHING_VISIBLE.to_owned(),
+                |names| format!("choose one of: {names}"),
+            ),
         )),
         several => {
             let schemas: Vec<&str> = several.iter().map(|table| table.schema.as_str()).collect();
@@ -173,25 +180,44 @@ fn table<'a>(
     }
 }
 
+/// Checks that a contract can name the table, before anything is drafted for it.
+fn nameable(schema: &str, table: &str) -> Result<(), DraftError> {
+    match [schema, table].into_iter().find(|name| !is_identifier(name)) {
+        None => Ok(()),
+        Some(name) => Err(DraftError::new(
+            ErrorCode::DraftInvalid,
+            format!(
+                "no contract can name `{name}`: a name begins with an ASCII letter or `_` and has ASCII letters, digits \
+                 and `_` only"
+            ),
+            "rename it, or create a view with such a name, which can be read but not written",
+        )),
+    }
+}
+
 fn no_table(inspection: Option<&Inspection>) -> DraftError {
     let fix = inspection.map_or_else(
         || "give --table SCHEMA.TABLE".to_owned(),
-        |inspection| format!("pass --table with one of: {}", listed(inspection)),
+        |inspection| match listed(inspection) {
+            Some(names) => format!("pass --table with one of: {names}"),
+            None => NOTHING_VISIBLE.to_owned(),
+        },
     );
     DraftError::new(ErrorCode::TableRequired, "no table selected", fix)
 }
 
-fn listed(inspection: &Inspection) -> String {
-    let mut names: Vec<String> = inspection
-        .tables
-        .iter()
+/// Lists tables that a contract can name; `None` if there is none.
+fn listed(inspection: &Inspection) -> Option<String> {
+    let mut nameable = inspection.tables.iter().filter(|table| table.is_nameable());
+    let mut names: Vec<String> = nameable
+        .by_ref()
         .take(TABLES_NAMED)
         .map(|table| format!("{}.{}", table.schema, table.name))
         .collect();
-    if inspection.tables.len() > TABLES_NAMED {
+    if nameable.next().is_some() {
         names.push("…".to_owned());
     }
-    names.join(", ")
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
 fn tenant(
@@ -224,6 +250,18 @@ fn tenant(
          other. Pass --tenant-column {taken}{or} to confirm it, or the column that holds the tenant."
     ));
     Ok(Some(taken.clone()))
+}
+
+/// Warns if the contract names the variable of the inspection for the reader, and its credential can change the table.
+fn writable_reader(choices: &InitOptions, found: Option<&TableInfo>) -> Option<String> {
+    let read = choices.read_url_env.as_deref().unwrap_or(READ_URL_ENV);
+    let is_same = choices.inspected_env.as_deref() == Some(read);
+    (is_same && found?.writable).then(|| {
+        format!(
+            "The credential of {read} can change rows of this table, and the contract names this variable for the reader. \
+             Pass --read-url-env with another variable, and give it the URL of a role that only reads."
+        )
+    })
 }
 
 /// Names the columns that are left out, or chosen, although no call can read their type.

@@ -530,3 +530,75 @@ fn each_of_several_key_columns_gets_an_argument() {
     assert_eq!(read["lookup"], json!({ "key_from_args": by }));
     assert_eq!(read["visible_columns"], json!(["order_id", "line"]));
 }
+
+/// The inspection with every table changed.
+fn with_tables(change: impl Fn(&mut crate::inspection::TableInfo)) -> Inspection {
+    let mut found = inspection();
+    found.tables.iter_mut().for_each(change);
+    found.with_suggestions()
+}
+
+#[test]
+fn years_are_numbers_and_sets_have_no_list_of_values() {
+    let found = with_tables(|table| {
+        for (name, declared, labels) in [
+            ("built", "year", &[][..]),
+            ("colors", "set('red','blue')", &["red", "blue"]),
+            ("grade", "enum('','a')", &["", "a"]),
+        ] {
+            table.columns.push(crate::inspection::ColumnInfo {
+                name: name.to_owned(),
+                data_type: declared.to_owned(),
+                labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+                ..table.columns[0].clone()
+            });
+        }
+    });
+    let mut choices = orders();
+    choices.states = Vec::new();
+    choices.patch = read_patch("built=arg:built,colors=arg:colors,grade=arg:grade").unwrap();
+    let drafted = draft(&choices, Some(&found)).unwrap();
+    let contract: Json = serde_json::from_str(&drafted.contract).unwrap();
+    let args = &contract["capabilities"][1]["args"];
+    assert_eq!(args["built"]["type"], "number");
+    assert_eq!(
+        (&args["colors"]["type"], &args["colors"]["enum"]),
+        (&json!("string"), &Json::Null)
+    );
+    assert_eq!(args["grade"]["enum"], json!(["a"]));
+}
+
+#[test]
+fn names_that_no_contract_has_are_refused_before_drafting() {
+    let found = with_tables(|table| table.schema.push_str(" ä"));
+    let mut choices = orders();
+    choices.table = Some("shop ä.orders".to_owned());
+    let refused = draft(&choices, Some(&found)).unwrap_err();
+    assert!(refused.text.contains("`shop ä`"), "{}", refused.text);
+    choices.table = Some("orderz".to_owned());
+    let refused = draft(&choices, Some(&found)).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::TableNotFound);
+    assert!(
+        !refused.fix.contains('ä') && !refused.fix.ends_with(": "),
+        "{}",
+        refused.fix
+    );
+}
+
+#[test]
+fn reader_with_the_credential_of_an_owner_is_a_warning() {
+    let found = with_tables(|table| table.writable = true);
+    let mut choices = orders();
+    choices.inspected_env = Some("OWNER_URL".to_owned());
+    let warns = |choices: &InitOptions| {
+        let drafted = draft(choices, Some(&found)).unwrap();
+        drafted
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("--read-url-env"))
+    };
+    choices.read_url_env = Some("OWNER_URL".to_owned());
+    assert!(warns(&choices));
+    choices.read_url_env = Some("READER_URL".to_owned());
+    assert!(!warns(&choices));
+}

@@ -110,6 +110,14 @@ fn init_keeps_existing_files_without_force() -> anyhow::Result<()> {
         (&json!(true), &json!("order.propose_order_update"))
     );
     assert_ne!(std::fs::read(place.path("synapsor.runner.json"))?, before);
+    // A second contract in the directory keeps the example variables of the first.
+    place.write(".env.example", "MINE=1\n")?;
+    let second = place.ok(&[&words(&init)[..], &["--output", "second.json"]].concat())?;
+    assert!(
+        second.stdout.contains("kept .env.example") && second.stdout.contains("ORDERS_READ_URL"),
+        "{second}"
+    );
+    assert_eq!(std::fs::read_to_string(place.path(".env.example"))?, "MINE=1\n");
     Ok(())
 }
 

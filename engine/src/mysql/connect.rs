@@ -291,7 +291,7 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
 fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let url = material.url.expose();
     let asked = parameters(url)?;
-    let options: MySqlConnectOptions = url
+    let options: MySqlConnectOptions = without_tls_mode(url)
         .parse()
         .map_err(|_| bad_url("it must have the form mysql://USER:PASSWORD@HOST:PORT/DATABASE"))?;
     if options.get_database().is_none() {
@@ -344,10 +344,27 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     })
 }
 
+/// Returns the URL as the driver reads it, which does not know every spelling of the mode.
+fn without_tls_mode(url: &str) -> String {
+    let Some((address, query)) = url.split_once('?') else {
+        return url.to_owned();
+    };
+    let kept = query
+        .split('&')
+        .filter(|parameter| parameter.starts_with("socket="));
+    let kept: Vec<&str> = kept.collect();
+    format!("{address}?{}", kept.join("&"))
+}
+
 /// Returns the TLS mode of the URL. Other parameters would change the session and are rejected.
 fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
     if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
         return Err(bad_url("it must begin with `mysql://`"));
+    }
+    if url.contains('#') {
+        return Err(bad_url(
+            "it has a `#`; write %23 if it belongs to a name or the password",
+        ));
     }
     let Some((_, query)) = url.split_once('?') else {
         return Ok(None);

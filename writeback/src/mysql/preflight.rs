@@ -20,6 +20,8 @@ use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 use crate::fitness::misfit;
 
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Number of rights on the whole server from which on an account counts as an administrator's.
+const SERVER_RIGHTS_OF_ADMINISTRATORS: usize = 4;
 
 /// The account's own rights on one table: the level, the right, and the column for a column right.
 const RIGHTS: &str = "\
@@ -139,6 +141,9 @@ async fn receipt_table(
         }
     }
     let rights = rights(held, report, &schema, table).await?;
+    if is_administrator(report, &rights) {
+        return Ok(());
+    }
     for right in rights
         .iter()
         .filter(|right| !matches!(right.word.as_str(), "SELECT" | "INSERT" | "USAGE"))
@@ -312,12 +317,38 @@ fn notes(report: &mut MysqlPreflight, target: &PreflightTarget, described: &Desc
         report.add(FindingSeverity::Error, ErrorCode::CatalogIncomplete, text, None);
     }
     for effect in shape.effects_of_update() {
-        let text = format!("a change of `{table}` triggers {effect}");
-        report.add(FindingSeverity::Warning, ErrorCode::SideEffect, text, None);
+        let found = Finding::side_effect(table, &effect);
+        report.add(found.severity, found.code, found.text, found.fix);
     }
 }
 
+/// Reports an account with several rights on the whole server by one finding: statements for each would not make it an
+/// account for this purpose, and could be executed for an administrator's.
+fn is_administrator(report: &mut MysqlPreflight, held: &[Right]) -> bool {
+    let on_server = held
+        .iter()
+        .filter(|right| right.level == "server" && right.word != "USAGE");
+    let count = on_server.count();
+    if count < SERVER_RIGHTS_OF_ADMINISTRATORS {
+        return false;
+    }
+    let text =
+        format!("the account has {count} rights on the whole server, which the contract does not need");
+    let fix =
+        "give the writer an account of its own, with the statements of `synapsor-runner writeback grants`";
+    report.add(
+        FindingSeverity::Warning,
+        ErrorCode::GrantExcessive,
+        text,
+        Some(fix.to_owned()),
+    );
+    true
+}
+
 fn excess(report: &mut MysqlPreflight, target: &PreflightTarget, held: &[Right]) {
+    if is_administrator(report, held) {
+        return;
+    }
     for right in held {
         let is_needed = match (right.word.as_str(), right.column.as_str()) {
             ("SELECT" | "USAGE", _) => right.level != "server" || right.word == "USAGE",

@@ -282,13 +282,8 @@ fn table_notes(report: &mut PgPreflight, target: &PreflightTarget, shape: &Table
         );
     }
     for effect in shape.effects_of_update() {
-        note(
-            ErrorCode::SideEffect,
-            format!(
-                "a change of `{table}` triggers {effect}; a column of the row that it sets has to be in `db_managed` of \
-                 the capabilities that show it"
-            ),
-        );
+        let found = Finding::side_effect(table, &effect);
+        report.add(found.severity, found.code, found.text, found.fix);
     }
 }
 

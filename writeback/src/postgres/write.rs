@@ -20,7 +20,9 @@ use synapsor_engine::postgres::session::{
     EXACT_SETTINGS, ServerFacts, StatementCounts, local_settings, timeouts,
 };
 use synapsor_engine::postgres::shapes::Shapes;
-use synapsor_source::{EngineError, EngineErrorKind, FoundReceipts, ReceiptTable, RowPlan, StoredReceipt};
+use synapsor_source::{
+    EngineError, EngineErrorKind, ErrorCause, FoundReceipts, ReceiptTable, RowPlan, StoredReceipt,
+};
 
 use super::check_facts::{self, Settings};
 use super::checks::{Checked, FirstCheck, LastCheck, TransactionChecks};
@@ -66,11 +68,9 @@ async fn begin_on(
         .map_or(&[][..], Vec::as_slice);
     let facts = ServerFacts::of_row(facts)?;
     let refuse = |kind, why: &str| Err(EngineError::new(kind, why));
-    if facts.is_standby {
-        return refuse(EngineErrorKind::Unavailable, "the server is a standby");
-    }
-    if facts.is_read_only {
-        return refuse(EngineErrorKind::Unavailable, "the database is read only");
+    if facts.is_standby || facts.is_read_only {
+        let takes_no_writes = EngineError::new(EngineErrorKind::Unavailable, "the transaction is read-only");
+        return Err(takes_no_writes.because(ErrorCause::TakesNoWrites));
     }
     if !facts.counts_changes {
         return refuse(EngineErrorKind::Denied, "the server does not count changes");

@@ -21,6 +21,12 @@ pub(super) async fn check(
     for target in targets {
         let shape = writing.engine.table_schema(&target.schema, &target.table).await?;
         findings.extend(misfit(target, &shape, |_| true));
+        let effects = shape.effects_of_update();
+        findings.extend(
+            effects
+                .iter()
+                .map(|effect| Finding::side_effect(&target.table, effect)),
+        );
         let missing = target.reads.iter().chain(&target.writes);
         findings.extend(
             missing

@@ -137,6 +137,9 @@ struct Variables {
     /// Variable with the writer's URL [default: SYNAPSOR_DATABASE_WRITE_URL]
     #[arg(long, value_name = "NAME")]
     write_url_env: Option<String>,
+    /// Variable of the read URL in the contract [default: that of --from-env]
+    #[arg(long, value_name = "NAME")]
+    read_url_env: Option<String>,
     /// Variable with the tenant [default: SYNAPSOR_TENANT_ID]
     #[arg(long, value_name = "NAME")]
     tenant_env: Option<String>,
@@ -267,7 +270,14 @@ impl Args {
                 .as_deref()
                 .map(|word| if word.ends_with('1') { 1 } else { 2 }),
             source_name: names.source_name.clone(),
-            read_url_env: self.database.from_env.clone(),
+            read_url_env: variables
+                .read_url_env
+                .clone()
+                .or_else(|| self.database.from_env.clone()),
+            inspected_env: self
+                .inspection_json
+                .is_none()
+                .then(|| self.database.variable().to_owned()),
             ssl_ca_env: self.database.ssl_ca_env.clone(),
             write_url_env: variables.write_url_env.clone(),
             tenant_env: variables.tenant_env.clone(),

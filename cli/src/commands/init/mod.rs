@@ -24,7 +24,7 @@ const ENV_EXAMPLE: &str = ".env.example";
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
     args.reject_unsupported_flags()?;
     args.database.check()?;
-    let outputs = OutputPaths::of(&args, context)?;
+    let mut outputs = OutputPaths::of(&args, context)?;
     if !args.dry_run && !args.force {
         outputs.refuse_existing()?;
     }
@@ -32,7 +32,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     let inspection = inspection(&args, &choices, context).await?;
     let drafted = draft(&choices, inspection.as_ref()).map_err(refused)?;
     if !args.dry_run {
-        outputs.write(&drafted)?;
+        outputs.write(&drafted, args.force)?;
     }
     if context.global.json {
         print_json(&drafted, &outputs, args.dry_run)?;
@@ -57,6 +57,7 @@ fn choices(args: &Args) -> Result<InitOptions, ExitError> {
     }
     let names = [
         &choices.read_url_env,
+        &choices.inspected_env,
         &choices.write_url_env,
         &choices.tenant_env,
         &choices.principal_env,
@@ -103,6 +104,8 @@ async fn inspection(
 struct OutputPaths {
     contract: PathBuf,
     env_example: PathBuf,
+    /// Whether the file of example variables was there and is kept.
+    keeps_example: bool,
 }
 
 impl OutputPaths {
@@ -120,27 +123,29 @@ impl OutputPaths {
         Ok(Self {
             env_example: contract.with_file_name(ENV_EXAMPLE),
             contract,
+            keeps_example: false,
         })
     }
 
     fn refuse_existing(&self) -> Result<(), ExitError> {
-        let existing = [&self.contract, &self.env_example]
-            .into_iter()
-            .find(|path| path.symlink_metadata().is_ok());
-        match existing {
-            None => Ok(()),
-            Some(path) => Err(ExitError::new(
-                ErrorCode::FileExists,
-                format!("{} already exists", safe(&path.to_string_lossy())),
-            )
-            .with_fix("pass --force to replace it, another --output, or --dry-run to preview")),
+        if self.contract.symlink_metadata().is_err() {
+            return Ok(());
         }
+        Err(ExitError::new(
+            ErrorCode::FileExists,
+            format!("{} already exists", safe(&self.contract.to_string_lossy())),
+        )
+        .with_fix("pass --force to replace it, another --output, or --dry-run to preview"))
     }
 
-    fn write(&self, drafted: &GeneratedContract) -> Result<(), ExitError> {
+    /// Writes the files. A file of example variables that belongs to another contract is kept.
+    fn write(&mut self, drafted: &GeneratedContract, replaces: bool) -> Result<(), ExitError> {
         let write = |path: &Path, text: &str| files::write_atomic(path, text.as_bytes(), MODE_PUBLIC);
         write(&self.contract, &drafted.contract)?;
-        write(&self.env_example, &drafted.env_example)?;
+        self.keeps_example = !replaces && self.env_example.symlink_metadata().is_ok();
+        if !self.keeps_example {
+            write(&self.env_example, &drafted.env_example)?;
+        }
         Ok(())
     }
 }
@@ -169,7 +174,13 @@ fn show(drafted: &GeneratedContract, outputs: &OutputPaths, is_dry: bool) -> Res
     }
     let path = safe(&outputs.contract.to_string_lossy());
     output::line(format!("wrote {path}"))?;
-    output::line(format!("wrote {}", safe(&outputs.env_example.to_string_lossy())))?;
+    let example = safe(&outputs.env_example.to_string_lossy());
+    if outputs.keeps_example {
+        output::line(format!("kept {example}, which was there; this contract needs:"))?;
+        output::text(&drafted.env_example)?;
+    } else {
+        output::line(format!("wrote {example}"))?;
+    }
     output::line(format!("  read      {}", safe(&drafted.read_tool)))?;
     if let Some(tool) = &drafted.proposal_tool {
         output::line(format!("  proposal  {}", safe(tool)))?;

@@ -15,9 +15,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::writer::Writer;
 use crate::writer::attempt::authorize::{Own, with_facts};
+use crate::writer::attempt::step::log_unusable;
 use crate::writer::controls::DryRunControls;
 use crate::writer::receipts::orders::may_be_missing;
-use synapsor_writeback::{DryRunPermit, LostReceipts, RefusedBy};
+use synapsor_writeback::{DryRunPermit, FailedReason, LostReceipts, RefusedBy};
 
 /// Result of a dry run.
 #[derive(Debug, Clone)]
@@ -120,10 +121,11 @@ async fn dry_run(
     let engine = writer.engine(&attested.proposal().source.id)?;
     let _permit = dry_runs.permit(&attested.proposal().source.id).await?;
     let target = &attested.proposal().target;
-    let database = |e: synapsor_source::EngineError| {
+    let database = |error: synapsor_source::EngineError| {
+        log_unusable(&error);
         PublicError::new(
             ErrorCode::DatabaseUnavailable,
-            format!("the writer's database is not usable: {}", e.reason()),
+            format!("the writer's database is not usable: {}", error.reason()),
         )
     };
     let shape = engine
@@ -149,14 +151,25 @@ async fn dry_run(
     };
     let controls = DryRunControls::new(&writer.switches);
     let result = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
-    let message = match (result.refused, result.unexpected_column) {
+    let message = match (result.refused, &result.failed) {
         (Some(RefusedBy::EffectLost(lost)), _) => return Ok(DryRunEnd::EffectLost(lost)),
-        (_, Some(column)) => format!(
+        (Some(by), _) => {
+            if let RefusedBy::Database(error) = &by {
+                log_unusable(error);
+            }
+            format!("nothing would be written: {}", by.refusal().public)
+        }
+        (None, Some(FailedReason::PostImage { column: Some(column) })) => format!(
             "nothing would be written: the update changes the column `{column}` too; if the database itself changes it, \
              add \"{column}\" to the list `db_managed` of the capability"
         ),
-        _ if result.after.is_none() => "nothing would be written".to_owned(),
-        _ => "1 row would change; everything was rolled back".to_owned(),
+        (None, Some(FailedReason::Constraint(violated))) => {
+            format!(
+                "nothing would be written: the {violated} rejects the change; propose values that it accepts"
+            )
+        }
+        (None, _) if result.after.is_none() => "nothing would be written".to_owned(),
+        (None, _) => "1 row would change; everything was rolled back".to_owned(),
     };
     Ok(DryRunEnd::Preview(DryRun {
         verdict: result.verdict,

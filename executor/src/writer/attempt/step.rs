@@ -99,7 +99,12 @@ pub(super) fn step_of(writer: &Writer, result: ApplyResult) -> AttemptStep {
             AttemptStep::Retry(ErrorCode::RetryableVersionNotAdvanced, BackoffClass::Tick)
         }
         ApplyResult::Stale => AttemptStep::Outdated,
-        ApplyResult::Refused(by) => AttemptStep::Report(refused(&by.refusal())),
+        ApplyResult::Refused(by) => {
+            if let RefusedBy::Database(error) = &by {
+                log_unusable(error);
+            }
+            AttemptStep::Report(refused(&by.refusal()))
+        }
         ApplyResult::InDoubt => AttemptStep::Doubt,
     }
 }
@@ -129,7 +134,7 @@ pub(super) fn unidentified(error: &EngineError) -> AttemptStep {
 }
 
 /// Logs the cause for the operator; the signed report has only its class.
-fn log_unusable(error: &EngineError) {
+pub(super) fn log_unusable(error: &EngineError) {
     let PublicError {
         code,
         detail,
