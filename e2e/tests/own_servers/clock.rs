@@ -1,7 +1,11 @@
 //! Database whose clock differs from the writer's: the real writer refuses and changes nothing.
 
+use std::time::Duration;
+
+use anyhow::Context as _;
 use synapsor_codes::ErrorCode;
 use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::until;
 use synapsor_e2e::databases::Engine;
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::target::Target;
@@ -11,6 +15,7 @@ use crate::scene::{Scene, sessions_of};
 
 /// A little more than the writer allows, in seconds.
 const APART: u32 = 180;
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) async fn database_with_another_clock_is_not_written(scene: &Scene) -> anyhow::Result<()> {
     if matches!(scene.engine, Engine::Mysql | Engine::Mariadb) {
@@ -59,10 +64,12 @@ fn close_connections(scene: &Scene, harness: &WriterHarness) -> anyhow::Result<(
     let owner = scene.server.server().session();
     if matches!(scene.engine, Engine::Mysql | Engine::Mariadb) {
         for session in sessions_of(&owner, scene.engine, &roles.writer)? {
+            // It may have ended since it was listed. The server ends it some time after its answer.
             let ended = owner.execute(&format!("KILL CONNECTION {session}"));
-            // It may have ended since it was listed.
-            let is_listed = sessions_of(&owner, scene.engine, &roles.writer)?.contains(&session);
-            anyhow::ensure!(!is_listed, "connection {session} was not ended: {ended:?}");
+            until(KILL_TIMEOUT, || {
+                Ok(!sessions_of(&owner, scene.engine, &roles.writer)?.contains(&session))
+            })
+            .with_context(|| format!("connection {session} was not ended: {ended:?}"))?;
         }
     }
     Ok(())
