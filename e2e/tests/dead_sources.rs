@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
-use synapsor_e2e::cli::{CliFixture, Running};
+use synapsor_e2e::cli::{CliFixture, CommandOutput, Running};
 use synapsor_e2e::databases::{Engine, Server};
+use synapsor_e2e::fixture::Fixture;
+use synapsor_e2e::target::Target;
 
 /// First bytes of servers that break the protocol of their engine; the driver panics at some of them.
 const BROKEN_ANSWERS: [(&str, &str); 8] = [
@@ -296,8 +298,7 @@ fn file_without_the_rights_of_a_role_is_named() -> anyhow::Result<()> {
         }
         set_mode(&file, file_mode)?;
         set_mode(&directory, directory_mode)?;
-        let arguments = ["writeback", "doctor", "--check-db"];
-        let ran = Running::of(place.bound_command(&arguments)?, &arguments)?.end(Duration::from_secs(60))?;
+        let ran = bound(&place, &["writeback", "doctor", "--check-db"])?;
         set_mode(&directory, 0o700)?;
         let shown = ran.to_string();
         assert!(
@@ -306,6 +307,98 @@ fn file_without_the_rights_of_a_role_is_named() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+#[test]
+fn dry_run_and_apply_name_why_a_file_is_not_written() -> anyhow::Result<()> {
+    let place = CliFixture::new()?;
+    let id = place.approved("INV-3001", "customer called")?;
+    set_mode(&place.path("billing.db"), 0o400)?;
+    for arguments in [&["apply", &id, "--dry-run"][..], &["apply", &id]] {
+        let ran = bound(&place, arguments)?;
+        let shown = ran.to_string();
+        assert!(
+            shown.contains("SOURCE_DENIED") || shown.contains("cannot be written by the user"),
+            "{shown}"
+        );
+        assert!(ran.exit != Some(0) && shown.contains("chmod"), "{shown}");
+        assert!(
+            !shown.contains("account lacks rights"),
+            "a file has no accounts: {shown}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn column_that_a_trigger_sets_is_named_before_and_after() -> anyhow::Result<()> {
+    let place = CliFixture::new()?;
+    let trigger = "CREATE TRIGGER renames AFTER UPDATE OF late_fee_cents ON invoices \
+                   BEGIN UPDATE invoices SET customer_name = 'changed' WHERE id = new.id; END";
+    place.target.execute(trigger)?;
+    let checked = place.run(&["writeback", "doctor", "--check-db"])?.to_string();
+    assert!(
+        checked.contains("SIDE_EFFECT") && checked.contains("db_managed"),
+        "{checked}"
+    );
+    let mut shown = Vec::new();
+    let id = place.approved("INV-3001", "customer called")?;
+    for arguments in [&["apply", &id, "--dry-run"][..], &["apply", &id]] {
+        shown.push(place.run(arguments)?.to_string());
+    }
+    for shown in shown {
+        assert!(
+            shown.contains("post_image") && shown.contains("`customer_name`"),
+            "{shown}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn account_that_only_reads_is_the_cause_of_a_failed_apply() -> anyhow::Result<()> {
+    let Some(server) = Server::of(Engine::Postgres)? else {
+        return Ok(());
+    };
+    let place = CliFixture::over(server.database()?, &Fixture::billing())?;
+    let id = place.approved("INV-3001", "customer called")?;
+    let Target::Server { roles, .. } = &place.target else {
+        anyhow::bail!("a server has the target");
+    };
+    place.target.execute(&format!(
+        "ALTER ROLE {} SET default_transaction_read_only = on",
+        roles.writer
+    ))?;
+    let applied = place.run(&["apply", &id, "--wait", "60"])?.to_string();
+    assert!(applied.contains("SOURCE_READ_ONLY"), "{applied}");
+    let dry = place.run(&["apply", &id, "--dry-run"])?.to_string();
+    assert!(dry.contains("SOURCE_READ_ONLY"), "{dry}");
+    Ok(())
+}
+
+#[test]
+fn administrators_account_is_one_finding() -> anyhow::Result<()> {
+    let Some(server) = Server::of(Engine::Mysql)? else {
+        return Ok(());
+    };
+    let mut place = CliFixture::over(server.database()?, &Fixture::billing())?;
+    let Target::Server { database, .. } = &place.target else {
+        anyhow::bail!("a server has the target");
+    };
+    let owner = database.owner_url();
+    place.set("BILLING_WRITE_URL", &owner);
+    let checked = place.run(&["writeback", "doctor", "--check-db"])?.to_string();
+    let count = checked.matches("GRANT_EXCESSIVE").count();
+    assert!(
+        (1..=3).contains(&count) && checked.contains("rights on the whole server"),
+        "{count}: {checked}"
+    );
+    Ok(())
+}
+
+/// Runs a command as a user who is subject to file permissions.
+fn bound(place: &CliFixture, arguments: &[&str]) -> anyhow::Result<CommandOutput> {
+    Running::of(place.bound_command(arguments)?, arguments)?.end(Duration::from_secs(60))
 }
 
 fn set_mode(path: &Path, mode: u32) -> anyhow::Result<()> {

@@ -200,12 +200,10 @@ mod tests {
 
     use super::*;
 
-    /// The list size that the operator sees is computed from the same form.
-    #[test]
-    fn sent_tool_matches_the_form_its_size_is_computed_from() {
-        let tool = tool::Tool {
-            name: "a.b".to_owned(),
-            title: "a.b".to_owned(),
+    fn tool(name: &str) -> tool::Tool {
+        tool::Tool {
+            name: name.to_owned(),
+            title: name.to_owned(),
             description: "Reads \u{e9}.".to_owned(),
             input_schema: json!({"type": "object"}),
             output_schema: json!({"type": "object"}),
@@ -216,7 +214,39 @@ mod tests {
                 open_world_hint: false,
             },
             meta: json!({"synapsor.kind": "read"}),
+        }
+    }
+
+    #[test]
+    fn tools_with_arguments_in_headers_are_known_by_both_names() {
+        let annotated = tool::Tool {
+            input_schema: json!({"type": "object", "properties": {"id": {"type": "string", "x-mcp-header": "Id"}}}),
+            ..tool("a.b")
         };
+        let catalog = Catalog {
+            tools: vec![annotated, tool("a.c")],
+        };
+        let fetched = FetchedCatalog {
+            json: serde_json::to_vec(&catalog).unwrap(),
+            digest: "sha256:0".to_owned(),
+            mode: Mode::Review,
+            result_format: None,
+            authorization: None,
+        };
+        let options = ListOptions {
+            aliases: AliasMode::OpenAi,
+            profile: SchemaProfile::Lean,
+            has_records: true,
+        };
+        let list = ToolList::read(&fetched, ResultFormat::V2, options).unwrap();
+        assert!(list.has_header_arguments("a.b") && list.has_header_arguments(&list.tools()[0].name));
+        assert!(!list.has_header_arguments("a.c"));
+    }
+
+    /// The list size that the operator sees is computed from the same form.
+    #[test]
+    fn sent_tool_matches_the_form_its_size_is_computed_from() {
+        let tool = tool("a.b");
         for format in [ResultFormat::V1, ResultFormat::V2] {
             for profile in SchemaProfile::ALL {
                 let tool = tool.clone().in_profile(profile);

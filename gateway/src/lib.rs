@@ -4,6 +4,7 @@
 mod access_tokens;
 pub mod caller;
 mod catalog;
+mod headers;
 pub mod http;
 mod invalid_params;
 mod message_validation;

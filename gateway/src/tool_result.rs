@@ -152,3 +152,31 @@ fn mcp_result(text: String, envelope: Option<Json>, is_error: bool) -> CallToolR
     result.structured_content = envelope;
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_complete_responses_of_the_reader_are_results() {
+        let of = |envelope: &str, text: &str| {
+            EnvelopeResult::of_reader(CallCapabilityResponse {
+                envelope_json: envelope.as_bytes().to_vec(),
+                model_text: text.to_owned(),
+                is_error: false,
+                code: None,
+            })
+        };
+        let result = of(r#"{"n":1.50}"#, "text")
+            .unwrap()
+            .into_plain(MetaObject::default());
+        assert_eq!(result.structured_content.unwrap().get(), r#"{"n":1.50}"#);
+        for (envelope, text) in [("{}", ""), ("[]", "text"), ("{", "text"), ("", "text")] {
+            assert_eq!(
+                of(envelope, text).unwrap_err().code,
+                ErrorCode::Internal,
+                "{envelope}"
+            );
+        }
+    }
+}

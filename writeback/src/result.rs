@@ -188,6 +188,8 @@ pub struct DryRunResult {
     pub refused: Option<RefusedBy>,
     /// Why the write would fail, if that is the result.
     pub failed: Option<FailedReason>,
+    /// Why the database cannot be used now, if that is the result.
+    pub unusable: Option<EngineError>,
 }
 
 impl DryRunResult {
@@ -197,6 +199,7 @@ impl DryRunResult {
             after: Some(after),
             refused: None,
             failed: None,
+            unusable: None,
         }
     }
 
@@ -206,6 +209,7 @@ impl DryRunResult {
             after: None,
             refused: None,
             failed: None,
+            unusable: None,
         }
     }
 
@@ -218,12 +222,14 @@ impl DryRunResult {
 
     pub(crate) fn ended(ended: ApplyResult) -> Self {
         let verdict = ended.as_dry_run();
-        let refused = match ended {
-            ApplyResult::Refused(by) => Some(by),
-            _ => None,
+        let (refused, unusable) = match ended {
+            ApplyResult::Refused(by) => (Some(by), None),
+            ApplyResult::Retryable(_, error) => (None, Some(error)),
+            _ => (None, None),
         };
         Self {
             refused,
+            unusable,
             ..Self::without_row(verdict)
         }
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use serde_json::{Value as Json, json};
+use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::proposal::GuardKind;
 use synapsor_domain::review::{SHORT_VALUE_CHARS, change_lines, shown};
@@ -60,7 +61,9 @@ async fn work(args: &Args, session: &mut LedgerConnection, context: &Context) ->
     let view = workflows::fetch_proposal_by_reference(session, reference).await?;
     if args.dry_run {
         let preview = workflows::preview(session, context, &view).await?;
-        return print_dry_run(&view, &preview, context);
+        let cause = session.writer_cause();
+        let cause = cause.filter(|_| matches!(preview.verdict, DryRunVerdict::WouldNotApply(_)));
+        return print_dry_run(&view, &preview, cause.as_ref(), context);
     }
     // In dev the approval is the review; elsewhere the apply order is confirmed separately.
     if view.receipt.is_none() && session.trust().environment != DeploymentEnvironment::Dev {
@@ -168,7 +171,12 @@ fn checklist(view: &ProposalView, applied: &ApplyOutcome) -> Vec<String> {
     lines
 }
 
-fn print_dry_run(view: &ProposalView, preview: &DryRunOutcome, context: &Context) -> Result<Exit, ExitError> {
+fn print_dry_run(
+    view: &ProposalView,
+    preview: &DryRunOutcome,
+    cause: Option<&RefusalCause>,
+    context: &Context,
+) -> Result<Exit, ExitError> {
     let after: Option<Json> = preview
         .after_json
         .as_ref()
@@ -178,11 +186,15 @@ fn print_dry_run(view: &ProposalView, preview: &DryRunOutcome, context: &Context
         object.insert("dry_run".to_owned(), json!(true));
         object.insert("result".to_owned(), json!(preview.verdict.to_string()));
         object.insert("message".to_owned(), json!(preview.message));
+        object.insert("cause".to_owned(), json!(cause));
         object.insert("after".to_owned(), after.unwrap_or(Json::Null));
         output::json(&object)?;
     } else {
         output::line(format!("Dry run (rolled back): {}", preview.verdict))?;
         output::line(format!("  {}", safe(&preview.message)))?;
+        if let Some(cause) = cause {
+            smoke::show_cause(cause)?;
+        }
         let proposal = view.attested.proposal();
         for change in &proposal.set {
             let spelled = shown(&change.value);

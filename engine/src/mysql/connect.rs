@@ -453,6 +453,29 @@ mod tests {
     }
 
     #[test]
+    fn driver_gets_no_mode_that_it_cannot_spell() {
+        for (url, driver) in [
+            ("mysql://u:p@h/d", "mysql://u:p@h/d"),
+            ("mysql://u:p@h/d?sslmode=disable", "mysql://u:p@h/d?"),
+            (
+                "mysql://u:p@h/d?ssl-mode=DISABLED&socket=/s",
+                "mysql://u:p@h/d?socket=/s",
+            ),
+        ] {
+            assert_eq!(without_tls_mode(url), driver);
+            assert!(
+                without_tls_mode(url).parse::<MySqlConnectOptions>().is_ok(),
+                "{url}"
+            );
+            assert!(parameters(url).is_ok(), "{url}");
+        }
+        assert_eq!(
+            parameters("mysql://u:p@h/d#x").unwrap_err().code,
+            ErrorCode::SourceUrlInvalid
+        );
+    }
+
+    #[test]
     fn url_parameters_cannot_weaken_a_session() {
         assert_eq!(parameters("mysql://h/d").unwrap(), None);
         assert_eq!(

@@ -22,6 +22,7 @@ use super::revision_router::session_of;
 use super::sessions::Sessions;
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
+use crate::headers::sole;
 use crate::message_validation::{self, BadMessage, MessageKind, ValidatedMessage};
 
 const REQUESTS_IN_FLIGHT_MAX: usize = 256;
@@ -191,11 +192,7 @@ fn bad_message(body: &[u8], bad: BadMessage) -> Response {
 }
 
 pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let mut values = headers
-        .get_all(header::CONTENT_TYPE)
-        .iter()
-        .map(HeaderValue::to_str);
-    let (Some(Ok(value)), None) = (values.next(), values.next()) else {
+    let Ok(Some(value)) = sole(headers, &header::CONTENT_TYPE) else {
         return false;
     };
     let essence = value.split(';').next().unwrap_or_default();

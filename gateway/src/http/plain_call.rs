@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use super::admission::{EVENT_STREAM, JSON};
 use super::revision_router::{PROTOCOL_VERSION, SESSIONLESS_SINCE};
 use crate::caller::Caller;
+use crate::headers::sole;
 use crate::message_validation::MessageKind;
 use crate::trace;
 
@@ -277,16 +278,6 @@ fn is_sessionless(headers: &HeaderMap, meta: &CallMeta<'_>, tool: &str) -> Optio
         && meta.revision.as_deref() == Some(SESSIONLESS_SINCE)
         && !capabilities.supports_tasks();
     is_complete.then_some(true)
-}
-
-/// Returns the only value of a header, if it has one. Several values, or one that is not text, are an error.
-fn sole<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, ()> {
-    let mut values = headers.get_all(name).iter();
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| ()),
-        (Some(_), Some(_)) => Err(()),
-    }
 }
 
 /// Whether the client accepts JSON and event streams, in the form without parameters that clients send.

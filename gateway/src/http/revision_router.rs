@@ -22,6 +22,7 @@ use super::plain_call::{self, PlainRequest, ToolHandler};
 use super::sessions::{CallGuard, CallerSessionManager, SessionEnterError, SessionUse, Sessions};
 use super::{refused, refused_for_now};
 use crate::caller::Caller;
+use crate::headers::{AmbiguousHeader, sole};
 use crate::message_validation::{self, MessageKind};
 
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -54,7 +55,7 @@ impl<H: ToolHandler> RevisionRouter<H> {
         }
     }
 
-    /// Serves a request in a session of `caller`. `client` says what the client supports, as far as it is known.
+    /// Serves a request in a session of `caller`. `client` is what the client supports, as far as known.
     async fn in_sessions(&self, caller: &Caller, client: ClientSupport, request: Request) -> Response {
         let mut config = config();
         if !client.takes_priming {
@@ -265,11 +266,6 @@ fn is_revision(headers: &HeaderMap, is_meant: impl Fn(&str) -> bool) -> bool {
 }
 
 /// Returns the session id if the request names exactly one; several are an error.
-pub(super) fn session_of(headers: &HeaderMap) -> Result<Option<String>, ()> {
-    let mut named = headers.get_all(SESSION_ID).iter();
-    match (named.next(), named.next()) {
-        (None, _) => Ok(None),
-        (Some(id), None) => id.to_str().map(|id| Some(id.to_owned())).map_err(|_| ()),
-        (Some(_), Some(_)) => Err(()),
-    }
+pub(super) fn session_of(headers: &HeaderMap) -> Result<Option<String>, AmbiguousHeader> {
+    Ok(sole(headers, &SESSION_ID)?.map(str::to_owned))
 }

@@ -149,7 +149,7 @@ pub(crate) async fn apply(
 }
 
 /// Whether a recorded cause can be that of the outcome: a writer of this command can have failed at another proposal
-/// before. Only a receipt's code says for certain why its attempt failed.
+/// before. The code of a receipt is that of its own attempt.
 fn is_cause_of(cause: &RefusalCause, outcome: &ApplyOutcome) -> bool {
     outcome.status != Status::Failed || outcome.code == Some(cause.code)
 }
@@ -175,7 +175,21 @@ pub(crate) async fn preview(
     view: &ProposalView,
 ) -> Result<DryRunOutcome, ExitError> {
     let link = session.writer(context).await?;
-    WriterClient::at(&link).preview(view.attested.envelope()).await
+    let previewed = WriterClient::at(&link).preview(view.attested.envelope()).await;
+    previewed.map_err(|error| match session.writer_cause() {
+        Some(RefusalCause {
+            text: Some(text),
+            fix,
+            ..
+        }) => {
+            let caused = ExitError::new(error.code(), format!("{}: {text}", error.message()));
+            match fix {
+                Some(fix) => caused.with_fix(fix),
+                None => caused,
+            }
+        }
+        _ => error,
+    })
 }
 
 fn ended_before(view: &ProposalView, global: &Global) -> Result<Option<ApplyOutcome>, ExitError> {

@@ -18,7 +18,7 @@ use crate::writer::attempt::authorize::{Own, with_facts};
 use crate::writer::attempt::step::log_unusable;
 use crate::writer::controls::DryRunControls;
 use crate::writer::receipts::orders::may_be_missing;
-use synapsor_writeback::{DryRunPermit, FailedReason, LostReceipts, RefusedBy};
+use synapsor_writeback::{DryRunPermit, DryRunResult, FailedReason, LostReceipts, RefusedBy};
 
 /// Result of a dry run.
 #[derive(Debug, Clone)]
@@ -151,8 +151,16 @@ async fn dry_run(
     };
     let controls = DryRunControls::new(&writer.switches);
     let result = writer.core.dry_run(DryRunPermit::new(planned), &controls).await;
+    Ok(ended(result))
+}
+
+/// Converts the core's result, and keeps a cause for the operator.
+fn ended(result: DryRunResult) -> DryRunEnd {
+    if let Some(error) = &result.unusable {
+        log_unusable(error);
+    }
     let message = match (result.refused, &result.failed) {
-        (Some(RefusedBy::EffectLost(lost)), _) => return Ok(DryRunEnd::EffectLost(lost)),
+        (Some(RefusedBy::EffectLost(lost)), _) => return DryRunEnd::EffectLost(lost),
         (Some(by), _) => {
             if let RefusedBy::Database(error) = &by {
                 log_unusable(error);
@@ -171,9 +179,9 @@ async fn dry_run(
         (None, _) if result.after.is_none() => "nothing would be written".to_owned(),
         (None, _) => "1 row would change; everything was rolled back".to_owned(),
     };
-    Ok(DryRunEnd::Preview(DryRun {
+    DryRunEnd::Preview(DryRun {
         verdict: result.verdict,
         message,
         after: result.after,
-    }))
+    })
 }
