@@ -30,6 +30,7 @@ pub(crate) fn database(server: &'static ServerVersion) -> Arc<PostgresDatabase> 
         mark: hex::encode(random::bytes::<6>()),
         renamed: Mutex::new(0),
         made: OnceLock::new(),
+        session: Mutex::new(None),
     })
 }
 
@@ -39,6 +40,14 @@ pub(crate) struct PostgresDatabase {
     /// Number of times that another database replaced the first.
     renamed: Mutex<u32>,
     made: OnceLock<()>,
+    /// The owner's connection to the database. A login derives a key, which takes a debug build as long as many
+    /// statements.
+    session: Mutex<Option<OwnerSession>>,
+}
+
+struct OwnerSession {
+    runtime: tokio::runtime::Runtime,
+    connection: PgConnection,
 }
 
 type Rows = Vec<Vec<Option<String>>>;
@@ -67,8 +76,25 @@ impl PostgresDatabase {
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
+    /// Opens a reader with one connection, so that each read uses the connection of the one before.
+    pub(crate) fn reader_of_one_connection(&self) -> Account {
+        let limits = EngineLimits {
+            statement_timeout: None,
+            connections: Some(1),
+        };
+        self.engine_within(&self.address(), Access::Read, limits)
+    }
+
     /// Opens an engine that connects to the server through this address.
     pub(crate) fn engine_through(&self, address: &str, access: Access, timeout: Option<Duration>) -> Account {
+        let limits = EngineLimits {
+            statement_timeout: timeout,
+            connections: None,
+        };
+        self.engine_within(address, access, limits)
+    }
+
+    fn engine_within(&self, address: &str, access: Access, limits: EngineLimits) -> Account {
         self.make("");
         let (role, name) = (self.role(access), self.name());
         let url = format!("postgres://{role}:{}@{address}/{name}", self.mark);
@@ -83,10 +109,7 @@ impl PostgresDatabase {
             kind: EngineKind::Postgres,
             credential,
             receipts,
-            limits: EngineLimits {
-                statement_timeout: timeout,
-                connections: None,
-            },
+            limits,
         };
         Account::open(opening, access)
     }
@@ -99,7 +122,30 @@ impl PostgresDatabase {
     /// Runs statements in the database, as its owner.
     fn as_owner(&self, sql: &str) -> Rows {
         self.make("");
-        run(self.owner_options().database(&self.name()), sql)
+        self.try_as_owner(sql)
+            .unwrap_or_else(|error| panic!("{error}: {sql}"))
+    }
+
+    fn try_as_owner(&self, sql: &str) -> Result<Rows, sqlx::Error> {
+        on_own_thread(|| {
+            let mut kept = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut session = match kept.take() {
+                Some(session) => session,
+                None => OwnerSession::open(self.owner_options().database(&self.name()))?,
+            };
+            let OwnerSession { runtime, connection } = &mut session;
+            let found = runtime.block_on(async {
+                let found = rows(connection, sql).await?;
+                // The next statements find a session without settings, roles and temporary tables.
+                rows(connection, "ROLLBACK").await?;
+                rows(connection, "DISCARD ALL").await?;
+                Ok(found)
+            });
+            if found.is_ok() {
+                *kept = Some(session);
+            }
+            found
+        })
     }
 
     fn make(&self, options: &str) {
@@ -119,6 +165,14 @@ impl PostgresDatabase {
         });
     }
 
+    /// Closes the owner's connection, so that the database can be renamed or dropped and counts are reported.
+    pub(crate) fn end_session(&self) {
+        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = session.take() {
+            session.close();
+        }
+    }
+
     /// Runs statements of a transaction and keeps it open until it is dropped, when `end` ends it.
     pub(crate) fn hold(&self, sql: &'static str, end: &'static str) -> HeldRow {
         HeldRow::hold(self.owner_options().database(&self.name()), sql, end)
@@ -132,7 +186,7 @@ impl PostgresDatabase {
     /// Like [`Self::alter`]; `false` if a lock was not granted in time.
     pub(crate) fn try_alter(&self, sql: &str) -> bool {
         self.make("");
-        match try_run(self.owner_options().database(&self.name()), sql) {
+        match self.try_as_owner(sql) {
             Ok(_) => true,
             Err(error) => {
                 let code = error
@@ -147,6 +201,10 @@ impl PostgresDatabase {
     /// Creates a role that owns tables and has no other rights.
     pub(crate) fn owner_role(&self) -> String {
         format!("synapsor_owner_{}", self.mark)
+    }
+
+    pub(crate) fn reader_role(&self) -> String {
+        self.role(Access::Read)
     }
 
     pub(crate) fn writer_role(&self) -> String {
@@ -268,23 +326,54 @@ fn run(options: PgConnectOptions, sql: &str) -> Rows {
     try_run(options, sql).unwrap_or_else(|error| panic!("{error}: {sql}"))
 }
 
-/// Runs statements on their own thread: the callers' threads belong to a runtime that must not be blocked.
 fn try_run(options: PgConnectOptions, sql: &str) -> Result<Rows, sqlx::Error> {
-    let work = async || -> Result<Rows, sqlx::Error> {
-        let mut connection = options.disable_statement_logging().connect().await?;
-        let found = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
-            .fetch_all(&mut connection)
-            .await?;
-        let texts = |row: &sqlx::postgres::PgRow| -> Vec<Option<String>> {
-            (0..row.len())
-                .map(|at| row.try_get_unchecked(at).unwrap())
-                .collect()
-        };
-        let rows = found.iter().map(texts).collect();
-        connection.close().await?;
-        Ok(rows)
+    on_own_thread(|| {
+        let OwnerSession {
+            runtime,
+            mut connection,
+        } = OwnerSession::open(options)?;
+        runtime.block_on(async {
+            let found = rows(&mut connection, sql).await?;
+            connection.close().await?;
+            Ok(found)
+        })
+    })
+}
+
+/// Runs work on its own thread: the callers' threads belong to a runtime that must not be blocked.
+fn on_own_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    handing_over(|| std::thread::scope(|scope| scope.spawn(work).join().unwrap()))
+}
+
+impl OwnerSession {
+    fn open(options: PgConnectOptions) -> Result<Self, sqlx::Error> {
+        let runtime = runtime();
+        let connection = runtime.block_on(options.disable_statement_logging().connect())?;
+        Ok(Self { runtime, connection })
+    }
+
+    /// Ends the connection; the server then reports its counts.
+    fn close(self) {
+        let Self { runtime, connection } = self;
+        // A runtime must not be dropped on a thread of another one.
+        on_own_thread(move || {
+            // It can be closed already.
+            let _ = runtime.block_on(connection.close());
+            drop(runtime);
+        });
+    }
+}
+
+async fn rows(connection: &mut PgConnection, sql: &str) -> Result<Rows, sqlx::Error> {
+    let found = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))
+        .fetch_all(connection)
+        .await?;
+    let texts = |row: &sqlx::postgres::PgRow| -> Vec<Option<String>> {
+        (0..row.len())
+            .map(|at| row.try_get_unchecked(at).unwrap())
+            .collect()
     };
-    handing_over(|| std::thread::scope(|scope| scope.spawn(|| runtime().block_on(work())).join().unwrap()))
+    Ok(found.iter().map(texts).collect())
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -296,6 +385,7 @@ fn runtime() -> tokio::runtime::Runtime {
 
 impl Drop for PostgresDatabase {
     fn drop(&mut self) {
+        self.end_session();
         if self.made.get().is_none() {
             return;
         }
@@ -404,6 +494,7 @@ impl TestDatabase for PostgresDatabase {
     }
 
     fn change_identity(&self) {
+        self.end_session();
         let mut renamed = self.renamed.lock().unwrap();
         *renamed += 1;
         let (name, old) = (self.name(), format!("{}_{renamed}", self.name()));

@@ -403,6 +403,7 @@ async fn writeback_statements_never_scan_a_table() {
     );
     // A connection reports its counts when it ends.
     let counted = async |updates: &str| {
+        owned.postgres.end_session();
         owned.postgres.execute(&format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'",
             owned.postgres.writer_role()
