@@ -19,7 +19,7 @@ use super::dialect::Statement;
 use super::error_map::{is_function_refused, map_driver_error, of_login};
 use super::session::{
     EXACT_SETTINGS, ReadableIdentity, SYSTEM_IDENTIFIER, ServerFacts, StatementCounts, TIMELINE,
-    settings_statement, timeouts,
+    exact_settings_statement, restore_statements, timeouts,
 };
 use super::url::{ServerUrl, UrlSslMode};
 use crate::credential::{Credential, CredentialMaterial};
@@ -72,28 +72,31 @@ pub struct PgConn {
     readable: ReadableIdentity,
     /// Whether the connection is only assigned for one transaction (pooler): it must leave no state behind.
     pub is_pooled: bool,
-    /// Its settings as of its opening.
-    settings: String,
+    /// Timeout of its statements.
+    timeout: Duration,
+    /// Whether its options were found after a reset. A pooler that applies options itself instead of passing them on
+    /// loses them.
+    is_restorable: bool,
     generation: Digest,
     opened_at: Instant,
 }
 
 impl PgConn {
-    /// Whether the connection has its initial state. Foreign code that ran with a statement can have changed
-    /// settings or replaced prepared statements.
-    async fn is_as_opened(&mut self) -> bool {
-        let counts = StatementCounts::SQL;
-        let found = batch(
+    /// Restores the initial state, and returns whether that is possible. Foreign code that ran with a statement can
+    /// have changed settings and roles, which end here, or replaced prepared statements.
+    async fn restore(&mut self) -> bool {
+        let restored = batch(
             &mut self.connection,
-            format!("{counts}; {}", settings_statement()),
+            restore_statements(self.timeout, self.is_restorable),
         );
-        let Ok(Ok(rows)) = tokio::time::timeout(CONNECT_TIMEOUT, found).await else {
+        let Ok(Ok(rows)) = tokio::time::timeout(CONNECT_TIMEOUT, restored).await else {
             return false;
         };
-        let settings = rows.get(1).and_then(|row| row.first().cloned().flatten());
         let counts = rows.first().and_then(|row| StatementCounts::of(row));
-        settings.as_ref() == Some(&self.settings)
-            && counts.is_some_and(|counts| counts.are_ours(self.connection.cached_statements_size()))
+        let are_ours = counts.is_some_and(|counts| counts.are_ours(self.connection.cached_statements_size()));
+        let first = rows.get(1).and_then(|row| row.first()?.as_deref());
+        self.is_restorable |= first == Some("true");
+        are_ours && self.is_restorable
     }
 }
 
@@ -194,7 +197,6 @@ impl PgPool {
         refuse_old(connection.server_version_num())?;
         let (readable, rows) = read_facts(&mut connection).await?;
         let setting = |at: usize| rows.last().and_then(|row| row.get(at).cloned().flatten());
-        let settings = setting(0).unwrap_or_default();
         let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
         if url.needs_primary && facts.is_standby {
             let detail = "the URL wants a primary, and the server is a standby";
@@ -202,7 +204,7 @@ impl PgPool {
                 EngineError::new(EngineErrorKind::Unavailable, detail).because(ErrorCause::TakesNoWrites)
             );
         }
-        let is_exact = setting(1).as_deref() == Some("true");
+        let is_exact = setting(0).as_deref() == Some("true");
         let is_as_asked = is_exact && (self.purpose == ConnectionPurpose::Writing || facts.is_read_only);
         if !url.is_pooled && !is_as_asked {
             // A pooler with `ignore_startup_parameters` drops the options of a connection.
@@ -216,7 +218,8 @@ impl PgPool {
             facts,
             readable,
             is_pooled: url.is_pooled,
-            settings,
+            timeout: self.statement_timeout,
+            is_restorable: false,
             generation: material.generation,
             opened_at: Instant::now(),
         })
@@ -399,7 +402,7 @@ impl PgPooledConnection {
     }
 
     /// Returns the connection to the pool; it must be outside a transaction. A read may have touched rows of
-    /// any table, so a connection for reading is checked first; no caller waits for that.
+    /// any table, so a connection for reading is restored first; no caller waits for that.
     pub fn give_back(mut self) {
         let Some((mut session, turn)) = self.held.take() else {
             return;
@@ -410,7 +413,7 @@ impl PgPooledConnection {
         }
         let home = self.home.clone();
         tokio::spawn(async move {
-            if session.is_as_opened().await {
+            if session.restore().await {
                 home.give_back(session);
             }
             drop(turn);
@@ -473,12 +476,13 @@ fn refuse_old(version: Option<u32>) -> Result<(), EngineError> {
     Err(EngineError::new(EngineErrorKind::Denied, "the server version is too old").because(cause))
 }
 
-/// Reads the facts of the server and the settings of a new connection, without the parts of the identity that its role
+/// Reads the facts of the server, and whether a new connection has its settings, without the parts of the identity that its role
 /// may not read.
 async fn read_facts(
     connection: &mut PgConnection,
 ) -> Result<(ReadableIdentity, Vec<Vec<Option<String>>>), EngineError> {
-    let opening = |readable: ReadableIdentity| format!("{}; {}", readable.statement(), settings_statement());
+    let opening =
+        |readable: ReadableIdentity| format!("{}; {}", readable.statement(), exact_settings_statement());
     let failed = match batch(connection, opening(ReadableIdentity::WHOLE)).await {
         Ok(rows) => return Ok((ReadableIdentity::WHOLE, rows)),
         Err(error) => error,

@@ -22,8 +22,8 @@ pub const EXACT_SETTINGS: [(&str, &str); 10] = [
     ("client_min_messages", "warning"),
 ];
 
-/// Settings that decide how statements are parsed, under which role they run and what they can do. A connection must
-/// keep them, and a write transaction too.
+/// Settings that decide how statements are parsed, under which role they run and what they can do. A write transaction
+/// must keep them.
 pub const STATEMENT_SETTINGS: [&str; 22] = [
     "search_path",
     "TimeZone",
@@ -47,16 +47,6 @@ pub const STATEMENT_SETTINGS: [&str; 22] = [
     "xmlbinary",
     "lc_monetary",
     "array_nulls",
-];
-
-/// Further settings of a connection: the defaults of its next transaction, and formats that no statement uses today.
-const CONNECTION_SETTINGS: [&str; 6] = [
-    "default_transaction_isolation",
-    "default_transaction_read_only",
-    "default_transaction_deferrable",
-    "xmloption",
-    "lc_numeric",
-    "lc_time",
 ];
 
 /// The system identifier, and the timeline unless the server is a standby.
@@ -162,22 +152,44 @@ pub fn timeouts(statement: Duration) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Returns the statement that reads the settings and accounts of a connection, and whether the settings are exact. A
-/// pooler can apply some options of a connection and drop the others.
-pub(super) fn settings_statement() -> String {
-    let names = STATEMENT_SETTINGS.iter().chain(&CONNECTION_SETTINGS);
-    let values: Vec<String> = names
-        .map(|name| format!("pg_catalog.current_setting('{name}', true)::pg_catalog.text"))
-        .collect();
+/// Returns the statement that reads whether the settings of a connection are exact. A pooler can apply some options of
+/// a connection and drop the others.
+pub(super) fn exact_settings_statement() -> String {
+    format!("SELECT ({})::pg_catalog.text", exact_settings())
+}
+
+fn exact_settings() -> String {
     // The server adds the order of day and month to the style of dates.
     let are_exact = EXACT_SETTINGS.map(|(name, value)| {
         format!("pg_catalog.starts_with(pg_catalog.current_setting('{name}'), '{value}')")
     });
+    are_exact.join(" AND ")
+}
+
+/// Returns the statements that restore settings and roles of a connection for reading, and read its prepared statements.
+/// Unless it `is_restorable`, a last one reads whether every option of its opening is still there: an option that one
+/// reset leaves in place is left in place by all. To read them each time takes the server as long as the read itself.
+pub(super) fn restore_statements(timeout: Duration, is_restorable: bool) -> String {
+    let restore = format!(
+        "RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; {}",
+        StatementCounts::SQL
+    );
+    if is_restorable {
+        return restore;
+    }
+    let mut options = timeouts(timeout);
+    options.push(("default_transaction_read_only", "on".to_owned()));
+    let are_there = options.iter().map(|(name, value)| {
+        format!(
+            "EXISTS (SELECT FROM pg_catalog.pg_settings s WHERE s.name OPERATOR(pg_catalog.=) '{name}' \
+             AND s.setting OPERATOR(pg_catalog.=) '{value}')"
+        )
+    });
+    let are_there: Vec<String> = are_there.collect();
     format!(
-        "SELECT ARRAY[{}, SESSION_USER::pg_catalog.text, CURRENT_USER::pg_catalog.text]::pg_catalog.text[]::pg_catalog.text, \
-         ({})::pg_catalog.text",
-        values.join(", "),
-        are_exact.join(" AND ")
+        "{restore}; SELECT ({} AND {})::pg_catalog.text",
+        exact_settings(),
+        are_there.join(" AND ")
     )
 }
 
@@ -191,10 +203,11 @@ pub struct StatementCounts {
 }
 
 impl StatementCounts {
-    /// Reads them; part of a message of its own only, because a prepared statement could have been replaced.
+    /// Returns the statement that reads them; part of a message of its own only, because a prepared statement could
+    /// have been replaced.
     pub const SQL: &str = "SELECT 'statements', \
         pg_catalog.count(*) FILTER (WHERE s.from_sql)::pg_catalog.text, \
-        pg_catalog.count(*) FILTER (WHERE NOT s.from_sql)::pg_catalog.text FROM pg_catalog.pg_prepared_statements s";
+        pg_catalog.count(*) FILTER (WHERE NOT s.from_sql)::pg_catalog.text FROM pg_catalog.pg_prepared_statement() s";
 
     /// Reads the counts from a row of [`Self::SQL`].
     pub fn of(row: &[Option<String>]) -> Option<Self> {

@@ -123,27 +123,63 @@ async fn connection_with_replaced_statements_is_not_reused() {
 /// Code of one table's owner that runs during a read does not affect later reads on the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn code_during_a_read_cannot_change_later_reads() {
-    for code in [
-        "PERFORM public.replace_statements()",
-        "PERFORM pg_catalog.set_config('TimeZone', 'Asia/Tokyo', false)",
-        "PERFORM pg_catalog.set_config('default_transaction_read_only', 'off', false)",
+    for (code, is_kept) in [
+        ("PERFORM public.replace_statements()", false),
+        ("EXECUTE 'DEALLOCATE ALL'", false),
+        (
+            "PERFORM pg_catalog.set_config('TimeZone', 'Asia/Tokyo', false)",
+            true,
+        ),
+        (
+            "PERFORM pg_catalog.set_config('search_path', 'public, pg_catalog', false)",
+            true,
+        ),
+        (
+            "PERFORM pg_catalog.set_config('default_transaction_read_only', 'off', false)",
+            true,
+        ),
+        (
+            "EXECUTE 'SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE'; EXECUTE 'SET TIME ZONE LOCAL'",
+            true,
+        ),
+        (
+            "PERFORM pg_catalog.set_config('role', current_setting('app.other'), false)",
+            true,
+        ),
+        ("PERFORM public.as_superuser()", true),
     ] {
         let Some((postgres, db)) = invoices() else { return };
+        let (reader, other) = (postgres.reader_role(), postgres.owner_role());
         postgres.execute(&format!(
-            "{REPLACING}; {ON}; CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql AS \
-               $f$ BEGIN {code}; RETURN true; END $f$; \
+            "{REPLACING}; {ON}; \
+             CREATE FUNCTION as_superuser() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS \
+               $f$ BEGIN PERFORM pg_catalog.set_config('session_replication_role', 'replica', false); END $f$; \
+             CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql AS $f$ BEGIN {code}; RETURN true; END $f$; \
              CREATE POLICY seen ON invoices USING (seen()); \
              ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY; \
+             GRANT {other} TO {reader}; ALTER ROLE {reader} SET app.other = '{other}'; \
              CREATE VIEW sessions AS SELECT 'k'::text AS id, 'acme'::text AS tenant, \
-               concat_ws(' ', current_setting('TimeZone'), current_setting('default_transaction_read_only'), \
+               pg_backend_pid()::text AS process, concat_ws(' ', current_setting('TimeZone'), \
+                 current_setting('default_transaction_read_only'), current_setting('search_path'), \
+                 current_setting('role'), current_setting('session_replication_role'), \
                  (SELECT count(*) FROM pg_prepared_statements WHERE from_sql)) AS state"
         ));
-        let reader = db.reader();
+        let reader = postgres.reader_of_one_connection();
+        let look = async || {
+            let plan = plan(&db, "sessions", "k", "acme", &["process", "state"]);
+            let mut rows = reader.read(&plan).await.unwrap().rows;
+            rows.remove(0)
+        };
+        let before = look().await;
+        assert_eq!(
+            before[1],
+            text("state", "UTC on pg_catalog, pg_temp none origin 0")
+        );
         assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1, "{code}");
         for _ in 0..LATER_READS {
-            let found = reader.read(&plan(&db, "sessions", "k", "acme", &["state"])).await;
-            let found = found.unwrap().rows;
-            assert_eq!(found[0][0], text("state", "UTC on 0"), "{code}");
+            let after = look().await;
+            assert_eq!(after[1], before[1], "{code}");
+            assert_eq!(after[0] == before[0], is_kept, "{code}");
         }
     }
 }
