@@ -45,7 +45,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
             .map(|(name, engine)| (name.clone(), engine.clone())),
     );
     let own = base.tls.identity();
-    let intake = IntakeClient::new(base.ledger.clone(), base.pinned.clone());
+    let intake = IntakeClient::new(base.ledger.clone(), base.pinned.clone(), base.key.clone());
     let (trust, _) = base.trust.read().map_err(|r| failure(&r))?;
     if let Err(refusal) = intake.refresh_checkpoint(&trust).await {
         let detail = refusal.detail.unwrap_or_default();

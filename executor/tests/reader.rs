@@ -148,7 +148,7 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         engines: [("billing".to_owned(), engine)].into(),
         unopened: Default::default(),
         key: Arc::new(key(1)),
-        intake: IntakeClient::new(channel, pinned),
+        intake: IntakeClient::new(channel, pinned, Arc::new(key(1))),
         clock: Arc::new(SystemClock),
         read_only,
     };

@@ -10,7 +10,7 @@ use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, PROPOSAL_LIFETIME_DAYS};
 use synapsor_domain::proposal::{Proposal, ProposalState};
-use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::signing::{BatchVerifier, DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::store::requests::{self, RequestKey, StoredResponse};
@@ -105,10 +105,13 @@ impl Ledger {
             now: self.now(),
             expiry: self.expiry_time(),
         };
+        let mut batch = BatchVerifier::default();
         let checked: Vec<_> = submissions
             .into_iter()
             .map(|submission| {
-                submission.and_then(|submission| CheckedSubmission::check(submission, caller, &trust, times))
+                submission.and_then(|submission| {
+                    CheckedSubmission::check(submission, caller, &trust, times, &mut batch)
+                })
             })
             .collect();
         let queue = |job: CheckedSubmission| self.store.submit(caller.known, move |step| job.run(step));
@@ -161,6 +164,7 @@ impl CheckedSubmission {
         caller: &RequestContext,
         trust: &Result<Trust, PublicError>,
         times: Times,
+        batch: &mut BatchVerifier,
     ) -> Result<Self, PublicError> {
         let caller = RequestContext {
             trace_id: submission.trace_id,
@@ -169,7 +173,7 @@ impl CheckedSubmission {
         let id = &submission.request_id;
         let (key, audit, record) = match submission.record {
             CallRecordBody::Read { evidence, audit } => {
-                let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?)?;
+                let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?, batch)?;
                 let audit = check_audit(audit)?;
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
                     return Err(malformed("audit", "does not name the submitted evidence"));
@@ -188,7 +192,7 @@ impl CheckedSubmission {
                 audit,
             } => {
                 let trust = trust.as_ref().map_err(Clone::clone)?;
-                let evidence = check_evidence(&evidence, trust)?;
+                let evidence = check_evidence(&evidence, trust, batch)?;
                 let proposal = check_proposal(proposal, &evidence, trust, times.now)?;
                 let audit = check_audit(audit)?;
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
@@ -390,8 +394,12 @@ impl<'s, 'c> EventAppender<'s, 'c> {
     }
 }
 
-fn check_evidence(envelope: &DsseEnvelope, trust: &Trust) -> Result<CheckedEvidence, PublicError> {
-    let evidence: Evidence = open_of_reader(envelope, ObjectKind::Evidence, "evidence", trust)?;
+fn check_evidence(
+    envelope: &DsseEnvelope,
+    trust: &Trust,
+    batch: &mut BatchVerifier,
+) -> Result<CheckedEvidence, PublicError> {
+    let evidence: Evidence = open_of_reader(envelope, ObjectKind::Evidence, "evidence", trust, batch)?;
     if evidence.v != 1 {
         return Err(malformed("evidence.v", "must be 1"));
     }
@@ -415,7 +423,8 @@ fn check_proposal(
     trust: &Trust,
     now: Timestamp,
 ) -> Result<CheckedProposal, PublicError> {
-    let proposal: Proposal = open_of_reader(&envelope, ObjectKind::Proposal, "proposal", trust)?;
+    let mut alone = BatchVerifier::default();
+    let proposal: Proposal = open_of_reader(&envelope, ObjectKind::Proposal, "proposal", trust, &mut alone)?;
     if !proposal.has_known_version() {
         return Err(malformed("proposal.v", "is not supported by this build"));
     }
@@ -464,6 +473,7 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
     kind: ObjectKind,
     what: &'static str,
     trust: &Trust,
+    batch: &mut BatchVerifier,
 ) -> Result<T, PublicError> {
     let attestation =
         |problem: String| PublicError::new(ErrorCode::RefusedAttestation, format!("{what}: {problem}"));
@@ -472,7 +482,7 @@ fn open_of_reader<T: serde::de::DeserializeOwned>(
         .reader(signer)
         .ok_or_else(|| attestation(format!("unknown reader key {signer}: not in the trust file")))?;
     envelope
-        .verify_and_decode(kind, key)
+        .verify_and_decode_in_batch(kind, key, batch)
         .map_err(|e| attestation(e.to_string()))
 }
 

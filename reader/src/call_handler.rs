@@ -14,7 +14,7 @@ use synapsor_domain::result_envelope::{
     CallOutcome, ColumnDiff, EnvelopeState, FailureResult, ProposalResult, ReadResult, TruncatedColumn,
     cut_text, model_text,
 };
-use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::tool::{CheckedArguments, check_arguments};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::value::{ColumnValue, Value, find};
@@ -202,7 +202,7 @@ struct CallState<'a> {
 impl CallState<'_> {
     async fn run(&self, draft: &mut AuditDraft) -> Result<CallSuccess, PublicError> {
         let found = read::find(self.engine, self.capability, self.arguments, self.context, draft).await?;
-        let (evidence_id, evidence) = read::sign_evidence(
+        let (evidence_id, evidence) = read::encode_evidence(
             self.reader,
             &found,
             self.capability,
@@ -216,7 +216,7 @@ impl CallState<'_> {
                 draft.record.result = "row".to_owned();
                 self.reader
                     .intake
-                    .record_read(&evidence, draft.encode()?, self.submission())
+                    .record_read(evidence, draft.encode()?, self.submission())
                     .await?;
                 let key = found.target.object_id().unwrap_or_default();
                 Ok(CallSuccess::Read {
@@ -225,12 +225,12 @@ impl CallState<'_> {
                 })
             }
             Some(spec) => {
-                let digest = Digest::of(ObjectKind::Evidence, &evidence.payload);
+                let digest = Digest::of(ObjectKind::Evidence, &evidence);
                 let reference = EvidenceRef {
                     id: evidence_id,
                     digest,
                 };
-                self.propose(spec, &found, reference, &evidence, draft).await
+                self.propose(spec, &found, reference, evidence, draft).await
             }
         }
     }
@@ -240,7 +240,7 @@ impl CallState<'_> {
         spec: &ProposalSpec,
         found: &RowRead,
         reference: EvidenceRef,
-        evidence: &DsseEnvelope,
+        evidence: Vec<u8>,
         draft: &mut AuditDraft,
     ) -> Result<CallSuccess, PublicError> {
         let material = ProposalInput {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::canonical;
 use synapsor_domain::change::no_such_row;
 use synapsor_domain::context::TrustedContext;
 use synapsor_domain::contract::Capability;
@@ -12,7 +13,6 @@ use synapsor_domain::ids::EvidenceId;
 use synapsor_domain::limits::{ROW_BYTES_MAX, VALUE_BYTES_MAX};
 use synapsor_domain::proposal::{Requester, RowTarget, SourceRef};
 use synapsor_domain::schema::TableSchema;
-use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::tool::CheckedArguments;
 use synapsor_domain::value::{ColumnValue, Value};
 
@@ -149,15 +149,15 @@ fn row_too_large(column: Option<&str>) -> String {
     )
 }
 
-/// Creates the evidence of a row, signed by this reader.
-pub(crate) fn sign_evidence(
+/// Creates the evidence of a row in canonical form; it is signed when it is submitted.
+pub(crate) fn encode_evidence(
     reader: &ReaderRole,
     found: &RowRead,
     capability: &Capability,
     digests: &CapabilityDigests,
     draft: &AuditDraft,
     requester: &Requester,
-) -> Result<(EvidenceId, DsseEnvelope), PublicError> {
+) -> Result<(EvidenceId, Vec<u8>), PublicError> {
     let evidence = Evidence {
         v: 1,
         id: EvidenceId::from_random(synapsor_chassis::random::bytes()),
@@ -171,8 +171,8 @@ pub(crate) fn sign_evidence(
         query_fingerprint: digests.query_fingerprint,
         read_at: reader.now(),
     };
-    let envelope = DsseEnvelope::sign(ObjectKind::Evidence, &evidence, &reader.key).map_err(|e| {
+    let payload = canonical::encode(&evidence).map_err(|e| {
         PublicError::new(ErrorCode::RowTooLarge, row_too_large(None)).with_detail(e.to_string())
     })?;
-    Ok((evidence.id, envelope))
+    Ok((evidence.id, payload))
 }

@@ -147,7 +147,11 @@ impl StoredReceipt {
         let envelope = DsseEnvelope {
             payload: self.receipt.clone().into_bytes(),
             payload_type: ObjectKind::Receipt.payload_type().to_owned(),
-            signatures: vec![Signature { keyid, sig }],
+            signatures: vec![Signature {
+                keyid,
+                sig,
+                batch: None,
+            }],
         };
         envelope.check_sizes().map_err(|e| integrity(&e.to_string()))?;
         Ok(envelope)

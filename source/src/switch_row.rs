@@ -130,6 +130,7 @@ impl StoredReceipt {
         let signature = Signature {
             keyid: self.executor_key.parse().ok()?,
             sig: hex::decode(&self.executor_sig).ok()?,
+            batch: None,
         };
         let envelope = DsseEnvelope {
             payload: self.receipt.clone().into_bytes(),

@@ -90,9 +90,10 @@ impl VerifiedProposal {
 fn refusal(error: &EnvelopeError) -> PublicError {
     let code = match error {
         EnvelopeError::Malformed(_) | EnvelopeError::WrongType => ErrorCode::RefusedMalformed,
-        EnvelopeError::SignatureCount | EnvelopeError::WrongKey | EnvelopeError::BadSignature => {
-            ErrorCode::RefusedAttestation
-        }
+        EnvelopeError::SignatureCount
+        | EnvelopeError::WrongKey
+        | EnvelopeError::BadSignature
+        | EnvelopeError::BatchNotAllowed => ErrorCode::RefusedAttestation,
     };
     PublicError::new(code, format!("proposal failed verification: {error}"))
 }

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::batch::{BatchPlace, BatchVerifier};
 use super::{KeyId, ObjectKind, PublicKey, SigningKey};
 use crate::canonical::{self, CanonicalError};
 use crate::digest::{Digest, pae};
@@ -25,6 +26,13 @@ pub struct DsseEnvelope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Signature {
+    /// Present if the signature covers a batch of evidence instead of this object alone.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "present"
+    )]
+    pub batch: Option<BatchPlace>,
     pub keyid: KeyId,
     #[serde(serialize_with = "to_base64", deserialize_with = "from_base64")]
     pub sig: Vec<u8>,
@@ -43,6 +51,8 @@ pub enum EnvelopeError {
     WrongKey,
     #[error("signature verification failed")]
     BadSignature,
+    #[error("only evidence may be signed in a batch")]
+    BatchNotAllowed,
 }
 
 impl DsseEnvelope {
@@ -61,6 +71,7 @@ impl DsseEnvelope {
         let signatures = vec![Signature {
             keyid: key.key_id(),
             sig,
+            batch: None,
         }];
         Self {
             payload,
@@ -95,14 +106,35 @@ impl DsseEnvelope {
         kind: ObjectKind,
         key: &PublicKey,
     ) -> Result<T, EnvelopeError> {
+        self.verify_and_decode_in_batch(kind, key, &mut BatchVerifier::default())
+    }
+
+    /// Like [`Self::verify_and_decode`], for the objects of one request: the signature of a batch is verified once.
+    pub fn verify_and_decode_in_batch<T: DeserializeOwned>(
+        &self,
+        kind: ObjectKind,
+        key: &PublicKey,
+        batch: &mut BatchVerifier,
+    ) -> Result<T, EnvelopeError> {
         let object = self.decode_unverified(kind)?;
         if *self.signer()? != key.key_id() {
             return Err(EnvelopeError::WrongKey);
         }
-        if !key.verifies(&pae(kind.payload_type(), &self.payload), &self.signatures[0].sig) {
-            return Err(EnvelopeError::BadSignature);
+        let covered = pae(kind.payload_type(), &self.payload);
+        let signature = &self.signatures[0];
+        let is_valid = match &signature.batch {
+            None => key.verifies(&covered, &signature.sig),
+            // Whatever moves a row is signed alone.
+            Some(_) if kind != ObjectKind::Evidence => return Err(EnvelopeError::BatchNotAllowed),
+            Some(place) => place
+                .signed_bytes(&covered)
+                .is_some_and(|covered| batch.verifies(key, covered, &signature.sig)),
+        };
+        if is_valid {
+            Ok(object)
+        } else {
+            Err(EnvelopeError::BadSignature)
         }
-        Ok(object)
     }
 
     /// Encodes the envelope in canonical form, as it is stored.
@@ -136,6 +168,11 @@ impl DsseEnvelope {
             Err(EnvelopeError::WrongType)
         }
     }
+}
+
+/// Refuses null, which would be a second form of an absent place.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<BatchPlace>, D::Error> {
+    BatchPlace::deserialize(deserializer).map(Some)
 }
 
 fn to_base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,8 +1,10 @@
 //! Signing of objects: Ed25519 over a DSSE envelope, with strict verification.
 
+mod batch;
 mod envelope;
 mod key;
 
+pub use batch::{BATCH_OBJECTS_MAX, BatchPlace, BatchVerifier, sign_evidence};
 pub use envelope::{DsseEnvelope, EnvelopeError, Signature};
 pub use key::{KeyError, KeyId, PublicKey, SigningKey};
 

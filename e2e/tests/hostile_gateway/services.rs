@@ -55,6 +55,7 @@ fn signed(about: &str) -> DsseEnvelope {
         signatures: vec![Signature {
             key_id: "sk_0000000000000000".to_owned(),
             sig: vec![7; 64],
+            batch: None,
         }],
     }
 }

@@ -6,6 +6,7 @@ use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::ConsistencyProof;
+use synapsor_domain::signing::BATCH_OBJECTS_MAX;
 use synapsor_proto::common::v1 as common;
 use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::convert::required;
@@ -20,7 +21,7 @@ use crate::intake::{CallRecord, CallRecordBody, SubmittedProposal};
 use crate::store::{Committed, StoreTxError};
 
 /// Maximum number of call records in one request.
-const SUBMISSIONS_MAX: usize = 64;
+const SUBMISSIONS_MAX: usize = BATCH_OBJECTS_MAX;
 
 #[tonic::async_trait]
 impl IntakeService for LedgerServices {

@@ -1,17 +1,20 @@
 //! Records that readers submit.
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::canonical;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::limits::OPEN_PROPOSALS_MAX;
 use synapsor_domain::proposal::ProposalState;
-use synapsor_domain::signing::ObjectKind;
+use synapsor_domain::signing::{ObjectKind, sign_evidence};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::{ColumnValue, Value};
 
 use crate::intake::{CallRecord, CallRecordBody};
 use crate::store::StoreTxError;
-use crate::test_kit::{Draft, NOBODY_KEY, READER, TestLedger, audit, caller, seal, with_evidence};
+use crate::test_kit::{
+    Draft, NOBODY_KEY, READER, READER_KEY, TestLedger, audit, caller, key, seal, with_evidence,
+};
 
 fn code(error: StoreTxError) -> ErrorCode {
     crate::refusal_of(error).code
@@ -160,6 +163,38 @@ async fn rejects_object_without_a_trusted_reader_signature() {
         assert_eq!(code(refused.unwrap_err()), ErrorCode::RefusedAttestation);
     }
     assert!(kinds(&world).await.is_empty());
+}
+
+#[tokio::test]
+async fn forged_evidence_of_a_batch_is_refused_alone() {
+    let world = TestLedger::new();
+    let drafts: Vec<_> = (0..4).map(|n| world.draft(&n.to_string())).collect();
+    let payloads = drafts
+        .iter()
+        .map(|draft| canonical::encode(&draft.evidence).unwrap());
+    let mut signed = sign_evidence(payloads.collect(), &key(READER_KEY));
+    // The second claims the place of the third, the last another signature.
+    signed[1].signatures = signed[2].signatures.clone();
+    signed[3].signatures[0].sig[9] ^= 1;
+    let records = drafts
+        .iter()
+        .zip(&signed)
+        .enumerate()
+        .map(|(n, (draft, evidence))| {
+            Ok(CallRecord {
+                request_id: format!("r{n}"),
+                trace_id: None,
+                record: CallRecordBody::Read {
+                    evidence: evidence.clone(),
+                    audit: audit(&draft.evidence, None),
+                },
+            })
+        });
+    let outcomes = world.ledger.submit(&caller(READER), records.collect()).await;
+    let codes: Vec<_> = outcomes.into_iter().map(|o| o.map(drop).map_err(code)).collect();
+    let forged = Err(ErrorCode::RefusedAttestation);
+    assert_eq!(codes, [Ok(()), forged, Ok(()), forged]);
+    assert_eq!(kinds(&world).await.len(), 4);
 }
 
 #[tokio::test]

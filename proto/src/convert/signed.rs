@@ -1,9 +1,9 @@
 //! Converts signed objects.
 
 use synapsor_domain::error::PublicError;
-use synapsor_domain::signing::{DsseEnvelope, Signature};
+use synapsor_domain::signing::{BatchPlace, DsseEnvelope, Signature};
 
-use super::malformed;
+use super::{malformed, required};
 use crate::common::v1;
 
 impl From<&DsseEnvelope> for v1::DsseEnvelope {
@@ -14,6 +14,10 @@ impl From<&DsseEnvelope> for v1::DsseEnvelope {
             .map(|s| v1::Signature {
                 key_id: s.keyid.to_string(),
                 sig: s.sig.clone(),
+                batch: s.batch.as_ref().map(|place| v1::BatchPlace {
+                    root: place.root().to_vec(),
+                    proof: Some(place.proof().into()),
+                }),
             })
             .collect();
         Self {
@@ -39,7 +43,12 @@ impl TryFrom<v1::DsseEnvelope> for DsseEnvelope {
             .into_iter()
             .map(|s| {
                 let keyid = s.key_id.parse().map_err(|e| malformed("key_id", e))?;
-                Ok(Signature { keyid, sig: s.sig })
+                let batch = s.batch.map(place).transpose()?;
+                Ok(Signature {
+                    keyid,
+                    sig: s.sig,
+                    batch,
+                })
             })
             .collect::<Result<_, PublicError>>()?;
         let envelope = Self {
@@ -50,4 +59,13 @@ impl TryFrom<v1::DsseEnvelope> for DsseEnvelope {
         envelope.check_sizes().map_err(|e| malformed("payload", e))?;
         Ok(envelope)
     }
+}
+
+fn place(sent: v1::BatchPlace) -> Result<BatchPlace, PublicError> {
+    let root = sent
+        .root
+        .try_into()
+        .map_err(|_| malformed("batch.root", "must have 32 bytes"))?;
+    let proof = required("batch.proof", sent.proof)?.try_into()?;
+    BatchPlace::new(root, proof).map_err(|e| malformed("batch", e))
 }

@@ -13,8 +13,9 @@ use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::ProposalState;
-use synapsor_domain::signing::DsseEnvelope;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::trust::TrustFile;
+use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::call_record::Record;
@@ -87,8 +88,8 @@ impl IntakeClient {
         self.queue.ended().await;
     }
 
-    /// Must run within a runtime, which sends the submissions.
-    pub fn new(channel: Channel, pinned: CheckpointPinFile) -> Self {
+    /// Must run within a runtime, which sends the submissions. `key` signs the evidence in them.
+    pub fn new(channel: Channel, pinned: CheckpointPinFile, key: Arc<SigningKey>) -> Self {
         let intake = IntakeServiceClient::new(channel.clone())
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -96,7 +97,7 @@ impl IntakeClient {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Self {
-            queue: SubmissionQueue::start(intake, pinned.clone()),
+            queue: SubmissionQueue::start(intake, pinned.clone(), key),
             transparency,
             pinned,
             ids: RequestIds::new(),
@@ -104,15 +105,15 @@ impl IntakeClient {
         }
     }
 
-    /// Submits a read that found its row.
+    /// Submits a read that found its row, with its evidence in canonical form.
     pub(crate) async fn record_read(
         &self,
-        evidence: &DsseEnvelope,
+        evidence: Vec<u8>,
         audit: Vec<u8>,
         submission: SubmissionContext<'_>,
     ) -> Result<(), PublicError> {
         let record = wire::ReadCall {
-            evidence: Some(evidence.into()),
+            evidence: Some(unsigned(evidence)),
             audit,
         };
         self.submit(Record::Read(record), submission).await.map(drop)
@@ -128,17 +129,17 @@ impl IntakeClient {
         self.submit(record, submission).await.map(drop)
     }
 
-    /// Submits a proposal with its evidence, all or nothing.
+    /// Submits a proposal with its evidence in canonical form, all or nothing.
     pub(crate) async fn submit_proposal(
         &self,
         proposal: &DsseEnvelope,
-        evidence: &DsseEnvelope,
+        evidence: Vec<u8>,
         audit: Vec<u8>,
         submission: SubmissionContext<'_>,
     ) -> Result<SubmittedCall, PublicError> {
         let record = wire::ProposalCall {
             proposal: Some(proposal.into()),
-            evidence: Some(evidence.into()),
+            evidence: Some(unsigned(evidence)),
             audit,
         };
         let submitted = self.submit(Record::Proposal(record), submission).await?;
@@ -228,6 +229,15 @@ impl IntakeClient {
         }
         let kept = self.pinned.keep().await;
         kept.map_err(|e| verification_failed(&e.to_string()))
+    }
+}
+
+/// Returns evidence for the queue, which signs it together with the other evidence of its request.
+fn unsigned(payload: Vec<u8>) -> common::DsseEnvelope {
+    common::DsseEnvelope {
+        payload_type: ObjectKind::Evidence.payload_type().to_owned(),
+        payload,
+        signatures: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::with_deadline;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::PinnedCheckpoint;
+use synapsor_domain::signing::{self, SigningKey};
 use synapsor_proto::common::v1::ConsistencyProof;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
 use synapsor_proto::ledger::v1::{CallRecord, SubmitAccepted, SubmitRequest, call_record, submit_outcome};
@@ -18,8 +19,8 @@ use super::intake::{refused, unavailable};
 use synapsor_anchors::pinned_checkpoint::CheckpointPinFile;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Submissions per request.
-const SUBMISSIONS_MAX: usize = 64;
+/// Submissions per request; one signature covers the evidence of all of them.
+const SUBMISSIONS_MAX: usize = signing::BATCH_OBJECTS_MAX;
 /// Size of one request, in bytes; a single submission may be larger, up to the maximum message size.
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 /// Submissions that may wait; further calls block.
@@ -47,9 +48,13 @@ pub(super) struct SubmissionResult {
 
 impl SubmissionQueue {
     /// Starts the queue; it ends when the last clone is dropped.
-    pub(super) fn start(intake: IntakeServiceClient<Channel>, pinned: CheckpointPinFile) -> Self {
+    pub(super) fn start(
+        intake: IntakeServiceClient<Channel>,
+        pinned: CheckpointPinFile,
+        key: Arc<SigningKey>,
+    ) -> Self {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
-        tokio::spawn(serve(queue, intake, pinned));
+        tokio::spawn(serve(queue, intake, pinned, key));
         Self(sender)
     }
 
@@ -75,6 +80,7 @@ async fn serve(
     mut queue: mpsc::Receiver<PendingSubmission>,
     mut intake: IntakeServiceClient<Channel>,
     pinned: CheckpointPinFile,
+    key: Arc<SigningKey>,
 ) {
     let mut next = None;
     loop {
@@ -101,7 +107,7 @@ async fn serve(
         }
         batch.retain(|waiting| !waiting.answer.is_closed());
         if !batch.is_empty() {
-            send(&mut intake, &pinned.seen(), batch).await;
+            send(&mut intake, &pinned.seen(), batch, &key).await;
         }
     }
 }
@@ -110,8 +116,10 @@ async fn send(
     intake: &mut IntakeServiceClient<Channel>,
     before: &PinnedCheckpoint,
     batch: Vec<PendingSubmission>,
+    key: &SigningKey,
 ) {
-    let (records, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.record, w.answer)).unzip();
+    let (mut records, callers): (Vec<_>, Vec<_>) = batch.into_iter().map(|w| (w.record, w.answer)).unzip();
+    sign_evidence_of(&mut records, key);
     let request = SubmitRequest {
         records,
         known: Some(before.into()),
@@ -153,6 +161,23 @@ async fn send(
             None => Err(unavailable("the ledger returned no outcome".to_owned())),
         };
         let _ = caller.send(answer);
+    }
+}
+
+/// Signs all evidence of a request at once.
+fn sign_evidence_of(records: &mut [CallRecord], key: &SigningKey) {
+    let evidence = records.iter_mut().filter_map(|record| match &mut record.record {
+        Some(call_record::Record::Read(read)) => read.evidence.as_mut(),
+        Some(call_record::Record::Proposal(submitted)) => submitted.evidence.as_mut(),
+        Some(call_record::Record::Failed(_)) | None => None,
+    });
+    let mut unsigned: Vec<_> = evidence.collect();
+    let payloads = unsigned
+        .iter_mut()
+        .map(|evidence| std::mem::take(&mut evidence.payload));
+    let signed = signing::sign_evidence(payloads.collect(), key);
+    for (evidence, signed) in unsigned.into_iter().zip(signed) {
+        *evidence = signed.into();
     }
 }
 

@@ -17,7 +17,7 @@ use crate::proposal::{
     ApprovalTerms, EvidenceRef, GuardKind, Operation, Proposal, ProposalMode, Requester, RowGuard, RowTarget,
     SourceRef,
 };
-use crate::signing::{DsseEnvelope, ObjectKind, SigningKey};
+use crate::signing::{DsseEnvelope, ObjectKind, SigningKey, sign_evidence};
 use crate::timestamp::{Span, Timestamp};
 use crate::trust::{DeploymentEnvironment, OperatorKey, ServiceKey, TrustFile};
 use crate::value::{ColumnValue, Value};
@@ -96,6 +96,8 @@ pub(super) struct ReplayFixture {
     pub(super) signers: Signers,
     pub(super) settled_as: EventKind,
     pub(super) checkpoint_key: u8,
+    /// Other evidence that the reader signed together with this one.
+    pub(super) others_in_batch: u8,
 }
 
 #[derive(Clone, Default)]
@@ -350,13 +352,16 @@ impl ReplayFixture {
             signers: signers(),
             settled_as: EventKind::WritebackApplied,
             checkpoint_key: LEDGER,
+            others_in_batch: 0,
         }
     }
 
     /// Signs all objects in order; each object references the earlier ones unless its reference is fixed.
     pub(super) fn bundle(mut self) -> ProofBundle {
-        let evidence =
-            DsseEnvelope::sign(ObjectKind::Evidence, &self.evidence, &key(self.signers.evidence)).unwrap();
+        let payload = canonical::encode(&self.evidence).unwrap();
+        let others = (0..self.others_in_batch).map(|n| vec![n]);
+        let payloads = std::iter::once(payload).chain(others).collect();
+        let evidence = sign_evidence(payloads, &key(self.signers.evidence)).remove(0);
         if !self.fixed.evidence_ref {
             self.proposal.evidence[0].digest = evidence.digest(ObjectKind::Evidence).unwrap();
         }

@@ -83,6 +83,21 @@ fn later_revoked_key_is_reported_as_finding() {
 }
 
 #[test]
+fn bundle_with_evidence_of_a_batch_verifies() {
+    for others_in_batch in [1, 15, 63] {
+        let in_batch = |signer| {
+            let mut tale = ReplayFixture::new();
+            tale.others_in_batch = others_in_batch;
+            tale.signers.evidence = signer;
+            tale
+        };
+        let verified = verify_bundle(&in_batch(READER).bundle(), &trust()).unwrap();
+        assert!(verified.findings.is_empty());
+        assert_eq!(code(in_batch(STRANGER)), ErrorCode::BundleEvidence);
+    }
+}
+
+#[test]
 fn rejects_objects_of_keys_missing_from_trust_file() {
     let with = |change: fn(&mut ReplayFixture)| {
         let mut tale = ReplayFixture::new();
