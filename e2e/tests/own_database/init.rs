@@ -224,3 +224,55 @@ fn unsupported_schema_is_refused_with_a_message() -> anyhow::Result<()> {
         "SYNAPSOR_DATABASE_READ_URL",
     )
 }
+
+#[test]
+fn readers_variable_is_named_when_the_inspecting_account_writes() -> anyhow::Result<()> {
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
+    let place = &shop.place;
+    let inspected = place.ok(&["inspect", "--from-env", "ORDERS_WRITE_URL"])?.stdout;
+    let next = "init --from-env ORDERS_WRITE_URL --read-url-env SYNAPSOR_DATABASE_READ_URL";
+    assert!(inspected.contains(next), "{inspected}");
+
+    let mut init = arguments(&shop);
+    let from = init
+        .iter()
+        .position(|word| word == "ORDERS_READ_URL")
+        .context("--from-env")?;
+    init[from] = "ORDERS_WRITE_URL".to_owned();
+    for (more, variable) in [
+        (&["--read-url-env", "ORDERS_READ_URL"][..], "ORDERS_READ_URL"),
+        (&[], "ORDERS_WRITE_URL"),
+    ] {
+        let drafted = place.ok(&[&words(&init)[..], &["--dry-run"], more].concat())?;
+        let expected = format!("\"read_url_env\": \"{variable}\"");
+        assert!(drafted.stdout.contains(&expected), "{drafted}");
+    }
+    Ok(())
+}
+
+#[test]
+fn propose_marks_old_values_that_the_agent_cannot_see() -> anyhow::Result<()> {
+    let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
+    let (place, mut init) = (&shop.place, arguments(&shop));
+    let guards = init
+        .iter()
+        .position(|word| word == "--status-guards")
+        .context("guards")?;
+    init.drain(guards..guards + 2);
+    place.write("call.json", "{\"order_id\": \"SO-1001\", \"status\": \"packed\"}")?;
+    for (visible, printed) in [
+        ("customer_name,status", "status: placed -> packed"),
+        ("customer_name", "status: (null or not visible) -> packed"),
+    ] {
+        let at = init
+            .iter()
+            .position(|word| word.starts_with("customer_name"))
+            .context("columns")?;
+        init[at] = visible.to_owned();
+        place.ok(&[&words(&init)[..], &["--force"]].concat())?;
+        let proposed = place.ok(&["propose", "order.propose_order_update", "--input", "call.json"])?;
+        assert!(proposed.stdout.contains(printed), "{visible}: {proposed}");
+        place.ok(&["proposals", "reject", "latest", "--reason", "not needed", "--yes"])?;
+    }
+    Ok(())
+}
