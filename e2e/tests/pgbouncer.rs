@@ -441,3 +441,45 @@ async fn undeclared_pooler_is_reported_by_its_code() -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+/// A pooler that sets an option of a connection by itself instead of passing it on, so that a reset ends it.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_that_loses_an_option_is_not_reused() -> anyhow::Result<()> {
+    let kind = PoolerKind {
+        program: "pgbouncer_sid",
+        mode: "session",
+        more: "track_extra_parameters = default_transaction_read_only\n\
+               ignore_startup_parameters = extra_float_digits,options\n",
+    };
+    let Some(mut scene) = Scene::new(kind)? else {
+        return Ok(());
+    };
+    let Target::Server { database, roles } = &mut scene.deployment.target else {
+        anyhow::bail!("a server has the target");
+    };
+    let role = &roles.reader;
+    // Every option that the check of a new connection would miss is set for the role.
+    database.execute(&format!(
+        "CREATE VIEW rights AS SELECT 'k'::text AS id, 'acme'::text AS tenant_id, \
+         current_setting('transaction_read_only') AS is_read_only; GRANT SELECT ON rights TO {role}; \
+         ALTER ROLE {role} SET search_path = pg_catalog, pg_temp; ALTER ROLE {role} SET TimeZone = 'UTC'; \
+         ALTER ROLE {role} SET plan_cache_mode = force_generic_plan; \
+         ALTER ROLE {role} SET client_min_messages = warning"
+    ))?;
+    let (plain, _) = roles.read_url.split_once('?').context("a parameter")?;
+    roles.read_url = plain.to_owned();
+    let reader = scene.reader()?;
+    let rights = plan("rights", "k", &["is_read_only"]);
+    for n in 0..4 {
+        let found = reader
+            .read(&rights)
+            .await
+            .map_err(|e| anyhow::anyhow!("{n}: {e}: {}: {:?}", e.detail, e.cause))?;
+        ensure!(
+            found.rows == [[ColumnValue::new("is_read_only", Value::text("on"))]],
+            "{n}: {:?}",
+            found.rows
+        );
+    }
+    Ok(())
+}
