@@ -142,6 +142,11 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "does not exist on this server",
             "check the name of the database in the URL",
         ),
+        ErrorCause::SystemRightsMissing(grants) => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            "denies this to the role, which lacks rights on the server's own functions and views",
+            format!("as an administrator, run {}", grants.join(" ")),
+        ),
         ErrorCause::ConnectionsExhausted => DbErrorMessage::away(
             ErrorCode::SourceUnavailable,
             "has no connection left",

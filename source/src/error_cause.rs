@@ -36,6 +36,9 @@ pub enum ErrorCause {
     /// The account logs in by a method that the driver does not have; the server's name of the method.
     LoginMethod(String),
     DatabaseMissing,
+    /// The role lacks rights on the server's own functions and views that every role has unless they were revoked; the
+    /// GRANT statements.
+    SystemRightsMissing(Vec<String>),
     /// The server or the account has no connection left.
     ConnectionsExhausted,
     /// The server is a standby, or takes no writes from this account.

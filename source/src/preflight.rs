@@ -58,8 +58,12 @@ async fn write_side(
             Err(error) if error.kind == EngineErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let found = side_effects(contract, source, &shape);
-        for found in found.into_iter().chain(unmanaged(contract, source, &shape)) {
+        let found = [
+            side_effects(contract, source, &shape),
+            unmanaged(contract, source, &shape),
+            unknown_managed(contract, source, &shape),
+        ];
+        for found in found.into_iter().flatten() {
             if !findings.contains(&found) {
                 findings.push(found);
             }
@@ -105,6 +109,29 @@ fn side_effects(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<P
                 .into_iter()
                 .map(|problem| named(&capability.name, problem))
         })
+        .collect()
+}
+
+/// Columns of `db_managed` that the table does not have.
+fn unknown_managed(contract: &Contract, source: &str, shape: &TableSchema) -> Vec<PreflightFinding> {
+    let unknown = |(capability, spec): (&Capability, &ProposalSpec)| {
+        let names = spec.db_managed.iter().filter(|name| shape.column(name).is_none());
+        let name_of = capability.name.clone();
+        let finding = move |column: &String| PreflightFinding {
+            severity: FindingSeverity::Warning,
+            code: ErrorCode::ColumnMissing,
+            text: format!(
+                "capability `{name_of}`: `db_managed` lists `{column}`, and the table `{}` has no such column",
+                shape.table
+            ),
+            fix: Some(format!(
+                "correct \"{column}\" in the list `db_managed` of the capability, or remove it"
+            )),
+        };
+        names.map(finding).collect::<Vec<_>>()
+    };
+    direct_changes(contract, source, shape)
+        .flat_map(unknown)
         .collect()
 }
 

@@ -279,6 +279,19 @@ fn column_that_the_database_changes_has_to_be_listed() -> anyhow::Result<()> {
         all.find(is_same).context("a proposal")?["db_managed"] = json!(["changed_at"]);
         shop.place.write(path, &contract.to_string())?;
         check(&shop, 0).with_context(|| version.to_string())?;
+
+        let misspelt = contract
+            .to_string()
+            .replace("[\"changed_at\"]", "[\"changed_at\",\"changd_at\"]");
+        shop.place.write(path, &misspelt)?;
+        let checked = check(&shop, 0)?;
+        let all = findings(&checked, 1);
+        let found = all.iter().find(|found| found["code"] == "COLUMN_MISSING");
+        let found = found.with_context(|| format!("{version}: {checked}"))?;
+        assert_eq!(found["severity"], "warning", "{version}: {checked}");
+        for part in [&found["text"], &found["fix"]] {
+            assert!(part.to_string().contains("changd_at"), "{version}: {checked}");
+        }
     }
     Ok(())
 }

@@ -7,3 +7,4 @@ mod guide;
 mod init;
 mod inspect;
 mod shop;
+mod system_rights;

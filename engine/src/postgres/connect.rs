@@ -21,6 +21,7 @@ use super::session::{
     EXACT_SETTINGS, ReadableIdentity, SYSTEM_IDENTIFIER, ServerFacts, StatementCounts, TIMELINE,
     exact_settings_statement, restore_statements, timeouts,
 };
+use super::system_rights;
 use super::url::{ServerUrl, UrlSslMode};
 use crate::credential::{Credential, CredentialMaterial};
 use crate::driver;
@@ -195,7 +196,10 @@ impl PgPool {
             }
         };
         refuse_old(connection.server_version_num())?;
-        let (readable, rows) = read_facts(&mut connection).await?;
+        let (readable, rows) = match read_facts(&mut connection).await {
+            Ok(read) => read,
+            Err(error) => return Err(with_missing_rights(&mut connection, error).await),
+        };
         let setting = |at: usize| rows.last().and_then(|row| row.get(at).cloned().flatten());
         let facts = ServerFacts::of_row(rows.first().map_or(&[], Vec::as_slice))?;
         if url.needs_primary && facts.is_standby {
@@ -495,6 +499,16 @@ async fn read_facts(
         return Err(failed);
     }
     Ok((readable, batch(connection, opening(readable)).await?))
+}
+
+async fn with_missing_rights(connection: &mut PgConnection, error: EngineError) -> EngineError {
+    if !system_rights::may_cause(&error) {
+        return error;
+    }
+    match batch(connection, system_rights::MISSING.to_owned()).await {
+        Ok(rows) => system_rights::add_cause(error, rows),
+        Err(_) => error,
+    }
 }
 
 /// Returns whether the role may call the functions of an expression. Another failure says nothing about that.

@@ -16,6 +16,7 @@ pub mod read_check;
 pub mod receipt_form;
 pub mod session;
 pub mod shapes;
+mod system_rights;
 pub mod types;
 pub mod url;
 
@@ -103,9 +104,25 @@ impl PostgresEngine {
             let (lease, is_kept) = self.readers.lease().await?;
             match self.read_on(lease, &work).await {
                 Err(error) if is_kept && is_lost(&error) => {}
+                Err(error) => return Err(self.with_missing_rights(error).await),
                 done => return done,
             }
         }
+    }
+
+    /// Adds the rights on the server's own functions that the account lacks, if they could be the cause.
+    pub async fn with_missing_rights(&self, error: EngineError) -> EngineError {
+        if !system_rights::may_cause(&error) {
+            return error;
+        }
+        let Ok((mut lease, _)) = self.readers.lease().await else {
+            return error;
+        };
+        let Ok(rows) = lease.batch(system_rights::MISSING.to_owned()).await else {
+            return error;
+        };
+        lease.give_back();
+        system_rights::add_cause(error, rows)
     }
 
     async fn read_on<T, F>(

@@ -40,7 +40,11 @@ impl Begin for Writing {
     async fn begin(&self) -> Result<OpenTransaction, EngineError> {
         match &self.engine.writers {
             Some(writers) => {
-                write::begin(writers, &self.engine.receipts, &self.engine.shapes, &self.stamps).await
+                let engine = &self.engine;
+                match write::begin(writers, &engine.receipts, &engine.shapes, &self.stamps).await {
+                    Err(error) => Err(engine.with_missing_rights(error).await),
+                    begun => begun,
+                }
             }
             None => Err(EngineError::new(
                 EngineErrorKind::Denied,
@@ -53,6 +57,9 @@ impl Begin for Writing {
 #[async_trait]
 impl Write for Writing {
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
-        preflight::check(&self.engine, targets).await
+        match preflight::check(&self.engine, targets).await {
+            Err(error) => Err(self.engine.with_missing_rights(error).await),
+            found => found,
+        }
     }
 }
