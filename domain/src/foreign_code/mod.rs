@@ -31,6 +31,8 @@ pub enum ForeignCodeKind {
     GeneratedColumn,
     /// An expression or the predicate of an index.
     IndexExpression,
+    /// An expression of extended statistics.
+    Statistics,
     Default,
     ForeignKeyAction,
     /// A data type whose input, output or comparison is not built into the server.
@@ -50,6 +52,7 @@ impl ForeignCodeKind {
             Self::DomainCheck => "domain check",
             Self::GeneratedColumn => "generated column",
             Self::IndexExpression => "index expression",
+            Self::Statistics => "statistics expression",
             Self::Default => "column default",
             Self::ForeignKeyAction => "foreign key action",
             Self::DataType => "data type",

@@ -12,6 +12,7 @@ use sqlx::{
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
+use synapsor_domain::schema::TableSchema;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
@@ -78,6 +79,8 @@ pub struct PgConn {
     /// Whether its options were found after a reset. A pooler that applies options itself instead of passing them on
     /// loses them.
     is_restorable: bool,
+    /// The table that it has served since its last reset, if it was given back without one.
+    served: Option<Arc<TableSchema>>,
     generation: Digest,
     opened_at: Instant,
 }
@@ -97,7 +100,17 @@ impl PgConn {
         let are_ours = counts.is_some_and(|counts| counts.are_ours(self.connection.cached_statements_size()));
         let first = rows.get(1).and_then(|row| row.first()?.as_deref());
         self.is_restorable |= first == Some("true");
+        self.served = None;
         are_ours && self.is_restorable
+    }
+
+    /// Whether it needs no reset before it serves a table, or anything for `None`.
+    fn is_ready_for(&self, table: Option<&Arc<TableSchema>>) -> bool {
+        match (&self.served, table) {
+            (None, _) => true,
+            (Some(served), Some(table)) => Arc::ptr_eq(served, table),
+            (Some(_), None) => false,
+        }
     }
 }
 
@@ -125,6 +138,15 @@ impl PgPool {
 
     /// Returns a connection for one piece of work, and whether it came from the pool.
     pub async fn lease(self: &Arc<Self>) -> Result<(PgPooledConnection, bool), EngineError> {
+        self.lease_for(None).await
+    }
+
+    /// Like [`Self::lease`], for a read of this table if one is given. The connection can have served the same table
+    /// since its last reset.
+    pub async fn lease_for(
+        self: &Arc<Self>,
+        table: Option<&Arc<TableSchema>>,
+    ) -> Result<(PgPooledConnection, bool), EngineError> {
         let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = wait.await else {
             return Err(EngineError::new(
@@ -133,7 +155,13 @@ impl PgPool {
             ));
         };
         let generation = self.current_generation()?;
-        let kept = self.take_idle(generation);
+        let mut kept = self.take_idle(generation, table);
+        if let Some(session) = &mut kept
+            && !session.is_ready_for(table)
+            && !session.restore().await
+        {
+            kept = None;
+        }
         let is_kept = kept.is_some();
         let session = match kept {
             Some(session) => session,
@@ -147,14 +175,18 @@ impl PgPool {
         Ok((lease, is_kept))
     }
 
-    fn take_idle(&self, generation: Digest) -> Option<PgConn> {
+    fn take_idle(&self, generation: Digest, table: Option<&Arc<TableSchema>>) -> Option<PgConn> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(session) = idle.pop() {
-            if session.generation == generation && session.opened_at.elapsed() < CONNECTION_AGE_MAX {
-                return Some(session);
-            }
-        }
-        None
+        idle.retain(|session| {
+            session.generation == generation && session.opened_at.elapsed() < CONNECTION_AGE_MAX
+        });
+        let of_table = idle
+            .iter()
+            .rposition(|s| s.served.is_some() && s.is_ready_for(table));
+        let at = of_table
+            .or_else(|| idle.iter().rposition(|s| s.served.is_none()))
+            .or_else(|| idle.len().checked_sub(1))?;
+        Some(idle.remove(at))
     }
 
     fn current_generation(&self) -> Result<Digest, EngineError> {
@@ -224,6 +256,7 @@ impl PgPool {
             is_pooled: url.is_pooled,
             timeout: self.statement_timeout,
             is_restorable: false,
+            served: None,
             generation: material.generation,
             opened_at: Instant::now(),
         })
@@ -403,6 +436,14 @@ impl PgPooledConnection {
     pub fn prepared_statements(&self) -> Option<usize> {
         let held = self.held();
         (!held.is_pooled).then(|| held.connection.cached_statements_size())
+    }
+
+    /// Returns the connection to the pool without a reset, after a read of a table that runs no code of others.
+    pub fn give_back_after(mut self, table: &Arc<TableSchema>) {
+        if let Some((mut session, _turn)) = self.held.take() {
+            session.served = Some(table.clone());
+            self.home.give_back(session);
+        }
     }
 
     /// Returns the connection to the pool; it must be outside a transaction. A read may have touched rows of

@@ -100,9 +100,22 @@ impl PostgresEngine {
     where
         F: Future<Output = Result<(PgPooledConnection, T), EngineError>>,
     {
+        self.read_table(None, work).await
+    }
+
+    /// Like [`Self::read_only`]. Work that only reads a table in which no code of others runs leaves nothing in its
+    /// connection, which then serves that table again without a reset.
+    async fn read_table<T, F>(
+        &self,
+        table: Option<&Arc<TableSchema>>,
+        work: impl Fn(PgPooledConnection) -> F,
+    ) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<(PgPooledConnection, T), EngineError>>,
+    {
         loop {
-            let (lease, is_kept) = self.readers.lease().await?;
-            match self.read_on(lease, &work).await {
+            let (lease, is_kept) = self.readers.lease_for(table).await?;
+            match self.read_on(lease, table, &work).await {
                 Err(error) if is_kept && is_lost(&error) => {}
                 Err(error) => return Err(self.with_missing_rights(error).await),
                 done => return done,
@@ -128,6 +141,7 @@ impl PostgresEngine {
     async fn read_on<T, F>(
         &self,
         mut lease: PgPooledConnection,
+        table: Option<&Arc<TableSchema>>,
         work: impl Fn(PgPooledConnection) -> F,
     ) -> Result<T, EngineError>
     where
@@ -135,7 +149,10 @@ impl PostgresEngine {
     {
         if !lease.is_pooled() {
             let (lease, found) = work(lease).await?;
-            lease.give_back();
+            match table {
+                Some(table) => lease.give_back_after(table),
+                None => lease.give_back(),
+            }
             return Ok(found);
         }
         let mut settings: Vec<_> = EXACT_SETTINGS
@@ -189,14 +206,14 @@ impl Engine for PostgresEngine {
     }
 
     async fn cached_table_schema(&self, schema: &str, table: &str) -> Result<Arc<TableSchema>, EngineError> {
-        if let Some(shape) = self.shapes.kept(schema, table) {
-            return Ok(shape);
-        }
-        self.read_only(|mut lease| async move {
-            let shape = self.shapes.read(&mut lease, schema, table).await?;
-            Ok((lease, shape))
-        })
-        .await
+        let read = async || {
+            self.read_only(|mut lease| async move {
+                let shape = self.shapes.read(&mut lease, schema, table).await?;
+                Ok((lease, shape))
+            })
+            .await
+        };
+        self.shapes.kept_or((schema, table), read).await
     }
 
     fn fit(&self, column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
@@ -204,12 +221,10 @@ impl Engine for PostgresEngine {
     }
 
     async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError> {
-        let read = self.read_only(|mut lease| async move {
-            let shape = self
-                .shapes
-                .kept_or_read(&mut lease, &plan.schema, &plan.table)
-                .await?;
-            let rows = read::rows(&mut lease, plan, &shape).await?;
+        let shape = &self.cached_table_schema(&plan.schema, &plan.table).await?;
+        let table = (!foreign_code::runs_in_reads(shape)).then_some(shape);
+        let read = self.read_table(table, |mut lease| async move {
+            let rows = read::rows(&mut lease, plan, shape).await?;
             let identity = lease.facts().identity.clone();
             Ok((lease, RowSet { identity, rows }))
         });

@@ -76,11 +76,11 @@ impl PostgresDatabase {
         format!("{}:{}", options.get_host(), options.get_port())
     }
 
-    /// Opens a reader with one connection, so that each read uses the connection of the one before.
-    pub(crate) fn reader_of_one_connection(&self) -> Account {
+    /// Opens a reader with this number of connections; with one, each read uses the connection of the one before.
+    pub(crate) fn reader_of(&self, connections: u32) -> Account {
         let limits = EngineLimits {
             statement_timeout: None,
-            connections: Some(1),
+            connections: Some(connections),
         };
         self.engine_within(&self.address(), Access::Read, limits)
     }

@@ -2,8 +2,10 @@
 //! that a conflict would commit.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use synapsor_domain::foreign_code::Acknowledged;
+use synapsor_source::SHAPE_AGE_MAX;
 
 use super::behaviors::{
     AT, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, commit, int, invoice, plan,
@@ -35,6 +37,7 @@ const POLICY: &str = "CREATE FUNCTION seen() RETURNS boolean LANGUAGE plpgsql AS
     CREATE POLICY seen ON invoices USING (seen()); ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
 /// More than the number of connections that the earlier reads opened.
 const LATER_READS: usize = 8;
+const LIMIT: Duration = Duration::from_secs(10);
 const ON: &str = "INSERT INTO toggle VALUES (1)";
 
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
@@ -164,7 +167,7 @@ async fn code_during_a_read_cannot_change_later_reads() {
                  current_setting('role'), current_setting('session_replication_role'), \
                  (SELECT count(*) FROM pg_prepared_statements WHERE from_sql)) AS state"
         ));
-        let reader = postgres.reader_of_one_connection();
+        let reader = postgres.reader_of(1);
         let look = async || {
             let plan = plan(&db, "sessions", "k", "acme", &["process", "state"]);
             let mut rows = reader.read(&plan).await.unwrap().rows;
@@ -181,5 +184,126 @@ async fn code_during_a_read_cannot_change_later_reads() {
             assert_eq!(after[1], before[1], "{code}");
             assert_eq!(after[0] == before[0], is_kept, "{code}");
         }
+    }
+}
+
+/// A view of the session's settings.
+const SETTINGS_VIEW: &str = "CREATE VIEW settings AS SELECT 'k'::text AS id, 'acme'::text AS tenant, \
+    concat_ws(' ', current_setting('TimeZone'), current_setting('IntervalStyle')) AS state";
+/// A policy whose function changes settings of its session.
+const CHANGING: &str = "CREATE FUNCTION change_session() RETURNS boolean LANGUAGE plpgsql AS $f$ BEGIN \
+      PERFORM pg_catalog.set_config('TimeZone', 'Asia/Tokyo', false); \
+      PERFORM pg_catalog.set_config('IntervalStyle', 'sql_standard', false); RETURN true; END $f$; \
+    CREATE POLICY change_session ON invoices USING (change_session()); \
+    ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY";
+const UNCHANGING: &str = "DROP POLICY change_session ON invoices; DROP FUNCTION change_session; \
+    ALTER TABLE invoices DISABLE ROW LEVEL SECURITY, NO FORCE ROW LEVEL SECURITY";
+
+/// Connection of a reader on a table whose owner adds code after its shape was read.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_added_after_the_shape_changes_no_other_table() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute(SETTINGS_VIEW);
+    let reader = postgres.reader_of(1);
+    let settings = async || {
+        let plan = plan(&db, "settings", "k", "acme", &["state"]);
+        reader.read(&plan).await.unwrap().rows.remove(0)
+    };
+    let opened = settings().await;
+    assert_eq!(opened, [text("state", "UTC postgres")]);
+    assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+    postgres.alter(CHANGING);
+    assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+    assert_eq!(settings().await, opened);
+}
+
+/// The same when the code is gone again before the shape is read anew, on another connection.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_is_reset_when_the_shape_is_read_again() {
+    let Some((postgres, db)) = invoices() else { return };
+    postgres.execute("ALTER TABLE invoices ADD COLUMN term interval DEFAULT '1 day 2 hours'");
+    let reader = postgres.reader_of(2);
+    let term = async || {
+        let plan = plan(&db, "invoices", "INV-1", "acme", &["term"]);
+        reader.read(&plan).await.unwrap().rows.remove(0)
+    };
+    let connections = format!(
+        "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}'",
+        postgres.reader_role()
+    );
+    while db.text(&connections) != "2" {
+        tokio::join!(term(), term());
+    }
+    let opened = term().await;
+    // A connection that has served no table since its reset reads the shape again.
+    reader.identity().await.unwrap();
+    postgres.alter(CHANGING);
+    let changed = term().await;
+    postgres.alter(UNCHANGING);
+    assert_ne!(changed, opened);
+    let deadline = Instant::now() + 3 * SHAPE_AGE_MAX;
+    while term().await != opened {
+        assert!(
+            Instant::now() < deadline,
+            "the settings of the code are still there"
+        );
+    }
+}
+
+/// Whether the connection is reset after a read depends on what a read can run.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_tables_without_code_in_reads_need_no_reset() {
+    const STABLE: &str = "CREATE FUNCTION own(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS \
+        $f$ BEGIN RETURN $1; END $f$";
+    for (code, is_reset) in [
+        ("SELECT 1", false),
+        ("CREATE INDEX plain ON invoices (status)", false),
+        ("CREATE INDEX lowered ON invoices (lower(status))", false),
+        (
+            "CREATE POLICY all_rows ON invoices USING (tenant IS NOT NULL); \
+          ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+            false,
+        ),
+        (
+            "CREATE FUNCTION on_update() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+          CREATE TRIGGER on_update BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION on_update()",
+            false,
+        ),
+        ("CREATE INDEX owned ON invoices (own(status))", true),
+        (
+            "CREATE INDEX part ON invoices (status) WHERE own('x') = 'x'",
+            true,
+        ),
+        (
+            "ALTER TABLE invoices ADD CONSTRAINT checked CHECK (own('x') = 'x')",
+            true,
+        ),
+        (
+            "CREATE STATISTICS owned (ndistinct) ON (own('x') || status), status FROM invoices",
+            true,
+        ),
+        (
+            "CREATE POLICY owned ON invoices USING (own('x') = 'x'); \
+          ALTER TABLE invoices ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY",
+            true,
+        ),
+        ("CREATE TABLE child () INHERITS (invoices)", true),
+    ] {
+        let Some((postgres, db)) = invoices() else { return };
+        postgres.execute(&format!("{STABLE}; {code}"));
+        let last = format!(
+            "SELECT query FROM pg_stat_activity WHERE usename = '{}'",
+            postgres.reader_role()
+        );
+        let reader = postgres.reader_of(1);
+        for _ in 0..2 {
+            assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1, "{code}");
+        }
+        // A reset follows the answer of a read.
+        let deadline = Instant::now() + LIMIT;
+        while is_reset && !db.text(&last).contains("RESET") {
+            assert!(Instant::now() < deadline, "{code}");
+        }
+        assert_eq!(db.text(&last).contains("RESET"), is_reset, "{code}");
     }
 }

@@ -24,12 +24,13 @@ const STAMP_AGE_MAX: Duration = Duration::from_secs(300);
 const JUDGED_MAX: usize = 1_000;
 
 /// Rows found by the OIDs of both tables: `(tag, catalog, column, further identity)`.
-const OF_TABLE: [(&str, &str, &str, &str); 7] = [
+const OF_TABLE: [(&str, &str, &str, &str); 8] = [
     ("default", "pg_attrdef", "adrelid", "oid"),
     ("constraint", "pg_constraint", "conrelid", "oid"),
     ("trigger", "pg_trigger", "tgrelid", "oid"),
     ("rule", "pg_rewrite", "ev_class", "oid"),
     ("policy", "pg_policy", "polrelid", "oid"),
+    ("statistics", "pg_statistic_ext", "stxrelid", "oid"),
     ("parent", "pg_inherits", "inhrelid", "inhparent"),
     ("child", "pg_inherits", "inhparent", "inhrelid"),
 ];

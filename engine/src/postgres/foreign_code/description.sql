@@ -6,6 +6,8 @@ WITH RECURSIVE objects(class, oid) AS (
     WHERE d.adrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
   UNION ALL SELECT 1259, i.indexrelid FROM pg_catalog.pg_index i
     WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+  UNION ALL SELECT 3381, x.oid FROM pg_catalog.pg_statistic_ext x
+    WHERE x.stxrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
   UNION ALL SELECT 2620, g.oid FROM pg_catalog.pg_trigger g
     WHERE g.tgrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
   UNION ALL SELECT 2618, w.oid FROM pg_catalog.pg_rewrite w
@@ -78,6 +80,13 @@ expressions(kind, name, class, oid, definition, tree) AS (
     FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid OPERATOR(pg_catalog.=) i.indexrelid
     WHERE i.indrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
       AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL)
+  UNION ALL
+  -- By the name of the column, which PostgreSQL 13 lacks.
+  SELECT 'statistics', x.stxname::pg_catalog.text, 3381, x.oid, pg_catalog.pg_get_statisticsobjdef(x.oid),
+      pg_catalog.to_jsonb(x) OPERATOR(pg_catalog.->>) 'stxexprs'
+    FROM pg_catalog.pg_statistic_ext x
+    WHERE x.stxrelid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid
+      AND (pg_catalog.to_jsonb(x) OPERATOR(pg_catalog.->>) 'stxexprs') IS NOT NULL
   UNION ALL
   SELECT 'policy', p.polname::pg_catalog.text, 3256, p.oid, pg_catalog.concat_ws(' ', p.polcmd, p.polpermissive,
       (SELECT pg_catalog.string_agg(CASE WHEN o.id OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN 'public'
