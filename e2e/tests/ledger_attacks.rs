@@ -14,6 +14,7 @@ use synapsor_e2e::operator::{OperatorClient, Subject, decision, order, seal_deci
 use synapsor_e2e::stack::{self, Stack, WRITER};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
+use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
 use synapsor_proto::ledger::v1::writeback_service_client::WritebackServiceClient;
 use synapsor_proto::status::from_status;
 
@@ -258,6 +259,43 @@ async fn writer_rejects_rolled_back_ledger() -> anyhow::Result<()> {
     let answer = Agent::over_stdio(&stack).await?.inspect(INVOICE).await?;
     assert_eq!(answer["ok"], serde_json::json!(false), "{answer}");
     Ok(())
+}
+
+/// A running reader refuses the older store, and nothing of its call is recorded there.
+#[tokio::test(flavor = "multi_thread")]
+async fn older_store_records_nothing_of_a_reader() -> anyhow::Result<()> {
+    let mut stack = Stack::without_writer(Deployment::new(Build::Plain)?)?;
+    let agent = Agent::over_stdio(&stack).await?;
+    assert_eq!(agent.inspect(INVOICE).await?["ok"], true);
+    let (store, copy) = (stack.deployment.store(), stack.deployment.path("older.db"));
+    stack.ledger.kill();
+    checkpointed_copy(&store, &copy)?;
+    stack.restart_ledger_in_place(&[])?;
+    agent.propose(INVOICE, "goodwill").await?;
+    stack.ledger.kill();
+    for suffix in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{suffix}", store.display()));
+    }
+    std::fs::copy(&copy, &store)?;
+    stack.restart_ledger_in_place(&[])?;
+
+    let before = checkpoint(&stack).await?;
+    let arguments = serde_json::json!({ "invoice_id": "INV-3002", "reason": "goodwill" });
+    let refused = agent.call("billing.propose_late_fee_waiver", arguments).await?;
+    assert_eq!(refused["error"]["code"], "TEMPORARILY_UNAVAILABLE", "{refused}");
+    assert_eq!(checkpoint(&stack).await?, before);
+    let log = stack.reader.log_text();
+    assert!(log.contains("ledger rollback: tree size"), "{log}");
+    Ok(())
+}
+
+async fn checkpoint(stack: &Stack) -> anyhow::Result<String> {
+    let mut ledger = TransparencyServiceClient::new(stack.ledger_as(Role::Reader, Some("client-1"))?);
+    let request = wire::GetCheckpointRequest {
+        known: None,
+        retired_at: Vec::new(),
+    };
+    Ok(ledger.get_checkpoint(request).await?.into_inner().checkpoint)
 }
 
 fn checkpointed_copy(store: &std::path::Path, copy: &std::path::Path) -> anyhow::Result<()> {

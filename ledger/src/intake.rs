@@ -92,6 +92,21 @@ pub(crate) struct SubmittedProposal {
 }
 
 impl Ledger {
+    /// Refuses a caller that has verified a larger log than this one: an older copy of the store was restored. The
+    /// caller would refuse the response too, but only after its records are in that copy.
+    ///
+    /// # Errors
+    /// `LEDGER_ROLLED_BACK`.
+    pub(crate) fn refuse_if_rolled_back(&self, known: u64) -> Result<(), PublicError> {
+        let size = self.store.head().borrow().size;
+        if known <= size {
+            return Ok(());
+        }
+        let text =
+            format!("ledger rollback: tree size {size} is below {known}, which the caller has verified");
+        Err(PublicError::new(ErrorCode::LedgerRolledBack, text))
+    }
+
     /// Records the submissions of several calls. Each succeeds or fails on its own; a record that could not be
     /// decoded fails in its position. Successful ones are durable when this returns, with the proposal for each
     /// call that submitted one. All are checked before the first is queued, so that one batch contains them all.

@@ -330,6 +330,8 @@ async fn record_refusal(
     }
     match submitted {
         Ok(()) => refusal,
+        // The ledger may have recorded the call before its response failed verification: the first error is the cause.
+        Err(_) if refusal.code == ErrorCode::LedgerUnavailable => refusal,
         Err(error) => error,
     }
 }

@@ -31,6 +31,8 @@ use synapsor_anchors::pinned_checkpoint::{CheckpointPinFile, CheckpointStatus};
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Digits of a request id that identify the reader process.
 const PROCESS_ID_DIGITS: usize = 32;
+const CONTINUITY_FIX: &str = "restore the newest copy of the ledger's store; for a local stack, \
+    `synapsor-runner store reset --yes` discards its history instead";
 /// Maximum number of consecutive refreshes that a growing log may overtake.
 const REFRESH_ATTEMPTS_MAX: usize = 8;
 
@@ -255,20 +257,22 @@ pub(super) fn refused(status: &Status) -> PublicError {
 pub(super) fn judged(refusal: PublicError) -> PublicError {
     match refusal.code {
         ErrorCode::OpenProposalsExceeded | ErrorCode::SecretMaterialRejected => refusal,
+        ErrorCode::LedgerRolledBack => verification_failed(&refusal.public),
         code => {
-            let detail = format!(
-                "{code}: {} {}",
-                refusal.public,
-                refusal.detail.as_deref().unwrap_or_default()
-            );
-            unavailable(detail)
+            let more = refusal.detail.map(|detail| format!(" {detail}"));
+            let detail = format!("{code}: {}{}", refusal.public, more.unwrap_or_default());
+            let unavailable = unavailable(detail);
+            match refusal.operator_fix {
+                Some(fix) => unavailable.with_operator_fix(fix),
+                None => unavailable,
+            }
         }
     }
 }
 
 fn verification_failed(why: &str) -> PublicError {
     tracing::error!(why, "ledger response failed verification; rejecting calls");
-    unavailable(why.to_owned())
+    unavailable(why.to_owned()).with_operator_fix(CONTINUITY_FIX)
 }
 
 /// Returns the error for a call that the ledger did not record.
