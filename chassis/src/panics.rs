@@ -1,6 +1,5 @@
 //! Contains panics of code that is not ours, such as a driver that reads a malformed answer.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -24,20 +23,27 @@ pub async fn contain<F: Future>(work: F) -> Result<F::Output, Panicked> {
     std::future::poll_fn(|context| poll(work.as_mut(), context)).await
 }
 
+/// Like [`contain`], for work that does not wait.
+///
+/// # Errors
+/// As [`contain`].
+pub fn contain_now<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
+    let before = IS_CONTAINED.replace(true);
+    let done = catch_unwind(AssertUnwindSafe(work));
+    IS_CONTAINED.set(before);
+    done.map_err(|_| Panicked)
+}
+
 /// Whether this thread runs contained work now.
 pub(crate) fn is_contained() -> bool {
     IS_CONTAINED.get()
 }
 
 fn poll<F: Future>(work: Pin<&mut F>, context: &mut Context<'_>) -> Poll<Result<F::Output, Panicked>> {
-    let before = IS_CONTAINED.replace(true);
     // The work is never polled again after a panic.
-    let polled: Result<Poll<F::Output>, Box<dyn Any + Send>> =
-        catch_unwind(AssertUnwindSafe(|| work.poll(context)));
-    IS_CONTAINED.set(before);
-    match polled {
+    match contain_now(|| work.poll(context)) {
         Ok(polled) => polled.map(Ok),
-        Err(_) => Poll::Ready(Err(Panicked)),
+        Err(Panicked) => Poll::Ready(Err(Panicked)),
     }
 }
 

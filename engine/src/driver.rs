@@ -17,6 +17,15 @@ pub(crate) async fn run<T>(work: impl Future<Output = Result<T, Error>>) -> Resu
     }
 }
 
+/// Reads values from the driver's rows. Like [`run`], it contains panics: the driver finds the values of a row by the
+/// columns that the server announced, which a malformed row does not have.
+pub(crate) fn read<T>(values: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    match panics::contain_now(values) {
+        Ok(read) => read,
+        Err(Panicked) => Err(Error::WorkerCrashed),
+    }
+}
+
 /// Returns the error of a connection that failed below the database protocol; `None` for other errors.
 pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
     let unavailable =

@@ -394,17 +394,19 @@ fn arguments(args: Vec<BindValue>) -> Result<MySqlArguments, MysqlStatementError
 }
 
 fn cells(row: &MySqlRow) -> Result<Cells, MysqlStatementError> {
-    let unreadable = || failed(EngineErrorKind::Unreadable, "a value is not of the expected type");
     let cell = |at| {
-        let raw = row.try_get_raw(at).map_err(|_| unreadable())?;
+        let raw = row.try_get_raw(at)?;
         if raw.is_null() {
             return Ok(None);
         }
         <&[u8] as sqlx::Decode<'_, sqlx::MySql>>::decode(raw)
             .map(|bytes| Some(bytes.to_vec()))
-            .map_err(|_| unreadable())
+            .map_err(sqlx::Error::Decode)
     };
-    (0..row.len()).map(cell).collect::<Result<_, _>>().map(Cells)
+    let cells = driver::read(|| (0..row.len()).map(cell).collect());
+    cells
+        .map(Cells)
+        .map_err(|_| failed(EngineErrorKind::Unreadable, "a value is not of the expected type"))
 }
 
 fn failed(kind: EngineErrorKind, detail: &str) -> MysqlStatementError {

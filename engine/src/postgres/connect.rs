@@ -590,10 +590,12 @@ fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
             .map(|text| Some(text.to_owned()))
             .map_err(sqlx::Error::Decode)
     };
-    rows.iter()
-        .map(|row| (0..row.len()).map(|at| text(row, at)).collect::<Result<_, _>>())
-        .collect::<Result<_, sqlx::Error>>()
-        .map_err(|error| map_driver_error(&error))
+    let texts = driver::read(|| {
+        rows.iter()
+            .map(|row| (0..row.len()).map(|at| text(row, at)).collect())
+            .collect()
+    });
+    texts.map_err(|error| map_driver_error(&error))
 }
 
 fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOptions, PublicError> {

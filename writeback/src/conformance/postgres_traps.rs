@@ -7,6 +7,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::Access;
 use synapsor_source::error::EngineErrorKind;
+use synapsor_source::error_cause::ErrorCause;
 use synapsor_source::{Finding, PreflightTarget};
 
 use super::behaviors::{
@@ -14,7 +15,7 @@ use super::behaviors::{
     record, text, update,
 };
 use super::postgres::{PostgresDatabase, database};
-use super::proxy::Rewriting;
+use super::proxy::{Emptying, Rewriting};
 use super::servers::POSTGRES;
 use crate::transaction::CheckTarget;
 use crate::violation::{CheckError, ViolationKind};
@@ -248,6 +249,28 @@ async fn writeback_is_durable_under_any_role_setting() {
     let after = transaction.reread(&invoice(&db)).await.unwrap();
     assert_eq!(after[0][0], text("status", "on"));
     transaction.roll_back().await;
+}
+
+/// The driver panics at a row with fewer values than columns.
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_row_is_an_error_of_its_connection() {
+    let Some((postgres, db)) = invoices() else { return };
+    let proxy = Emptying::start(postgres.address()).await;
+    let reader = postgres.engine_through(proxy.address(), Access::Read, None);
+    let writer = postgres.engine_through(proxy.address(), Access::Write, None);
+    assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+    proxy.empties(true);
+    for refused in [
+        reader.read(&invoice(&db)).await.map(drop),
+        reader.catalog(None).await.map(drop),
+        writer.begin().await.map(drop),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.cause, ErrorCause::OtherProtocol, "{error}");
+    }
+    proxy.empties(false);
+    assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+    writer.begin().await.unwrap().transaction.roll_back().await;
 }
 
 /// A writer that connects through a proxy that rewrites its statements.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 /// Maximum size of a client message in bytes; statements of the behaviors are shorter.
@@ -100,4 +101,58 @@ async fn packet(stream: &mut TcpStream) -> Vec<u8> {
     packet.resize(4 + len, 0);
     stream.read_exact(&mut packet[4..]).await.unwrap();
     packet
+}
+
+/// A proxy before a PostgreSQL server that removes the values of each row while it is enabled.
+pub(crate) struct Emptying {
+    address: String,
+    is_on: Arc<AtomicBool>,
+}
+
+impl Emptying {
+    pub(crate) async fn start(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let is_on = Arc::new(AtomicBool::new(false));
+        let empties = is_on.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let upstream = TcpStream::connect(&server).await.unwrap();
+                let (mut client_read, client_write) = client.into_split();
+                let (upstream_read, mut upstream_write) = upstream.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut client_read, &mut upstream_write).await });
+                tokio::spawn(pass_rows(upstream_read, client_write, empties.clone()));
+            }
+        });
+        Self { address, is_on }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn empties(&self, is_on: bool) {
+        self.is_on.store(is_on, Ordering::SeqCst);
+    }
+}
+
+/// Passes the messages of a server on: a letter, the length of the rest, the rest.
+async fn pass_rows(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, empties: Arc<AtomicBool>) {
+    const ROW: u8 = b'D';
+    let mut head = [0; 5];
+    while server.read_exact(&mut head).await.is_ok() {
+        let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let mut rest = vec![0; usize::try_from(len).unwrap() - 4];
+        if server.read_exact(&mut rest).await.is_err() {
+            return;
+        }
+        if head[0] == ROW && empties.load(Ordering::SeqCst) {
+            // The number of values.
+            rest[..2].fill(0);
+        }
+        if client.write_all(&head).await.is_err() || client.write_all(&rest).await.is_err() {
+            return;
+        }
+    }
 }
