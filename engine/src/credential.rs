@@ -76,7 +76,7 @@ impl Credential {
         }
     }
 
-    /// Trusts the authorities of the variable of this name too.
+    /// Trusts the authorities of the variable of this name too, and requires a connection that they verify.
     #[must_use]
     pub fn with_authorities(mut self, name: Option<&str>) -> Self {
         self.ca_name = name.map(str::to_owned);
@@ -141,7 +141,9 @@ impl Credential {
         };
         Ok(CredentialMaterial {
             url,
-            mode: ssl.map(|s| s.mode),
+            mode: ssl
+                .map(|s| s.mode)
+                .or_else(|| self.ca_name.as_ref().map(|_| SslMode::VerifyFull)),
             ca,
             client: cert.zip(key),
             generation: Digest::of_typed("application/vnd.synapsor.credential.v1", &bytes),
@@ -205,5 +207,22 @@ impl fmt::Debug for Credential {
 impl fmt::Debug for CredentialMaterial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Material")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "postgres://reader:secret@127.0.0.1:5432/shop";
+    const ROOT: &str = include_str!("../tests/authority.pem");
+
+    #[test]
+    fn named_authority_requires_a_verified_server() {
+        let env = EnvVars::fixed([("URL", URL.to_owned()), ("CA", ROOT.to_owned())]);
+        let without = Credential::of_variable("URL", &env).with_authorities(None);
+        assert_eq!(without.read().unwrap().mode, None);
+        let with = Credential::of_variable("URL", &env).with_authorities(Some("CA"));
+        assert_eq!(with.read().unwrap().mode, Some(SslMode::VerifyFull));
     }
 }

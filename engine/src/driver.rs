@@ -36,6 +36,7 @@ pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
             let detail = match cause {
                 ErrorCause::CertificateNotTrusted
                 | ErrorCause::CertificateNotValidNow
+                | ErrorCause::CertificateUnfit
                 | ErrorCause::CertificateOfOtherHost => "server certificate refused".to_owned(),
                 _ => format!("the connection failed: {}", error.kind()),
             };
@@ -50,7 +51,8 @@ pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
     }
 }
 
-/// Classifies a failed connection attempt; asks the name server if the error does not say what failed.
+/// Classifies a failed connection attempt to a host or the path of a socket; asks the name server if the error does not
+/// say what failed.
 pub(crate) async fn attempt_error(error: EngineError, host: &str, port: u16) -> EngineError {
     let is_path = host.starts_with('/');
     let server = if is_path {
@@ -58,12 +60,17 @@ pub(crate) async fn attempt_error(error: EngineError, host: &str, port: u16) -> 
     } else {
         format!("{host}:{port}")
     };
-    let error = error.at(&server);
+    let mut error = error.at(&server);
+    if is_path && error.cause == ErrorCause::ConnectionRefused {
+        error.detail = "the connection failed".to_owned();
+        return error.because(ErrorCause::SocketWithoutServer);
+    }
     if error.cause == ErrorCause::Unspecified
         && error.kind == EngineErrorKind::Unavailable
         && !is_path
         && tokio::net::lookup_host((host, port)).await.is_err()
     {
+        error.detail = "name resolution failed".to_owned();
         return error.because(ErrorCause::HostUnknown);
     }
     error
@@ -100,6 +107,8 @@ fn certificate_cause(problem: &CertificateError) -> ErrorCause {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             ErrorCause::CertificateOfOtherHost
         }
+        // Every other reason that the TLS library does not name: the certificate is not one of a server.
+        CertificateError::Other(_) => ErrorCause::CertificateUnfit,
         _ => ErrorCause::CertificateNotTrusted,
     }
 }
@@ -129,6 +138,16 @@ mod tests {
         assert_eq!(error.server.as_deref(), Some("no-such-host.invalid:5432"));
     }
 
+    #[tokio::test]
+    async fn socket_without_server_is_named_by_its_path() {
+        let missing = io::Error::from(io::ErrorKind::NotFound);
+        let failed = connection_error(&Error::Io(missing)).unwrap();
+        let error = attempt_error(failed, "/run/db/.s.PGSQL.5432", 5432).await;
+        assert_eq!(error.cause, ErrorCause::SocketWithoutServer);
+        assert_eq!(error.server.as_deref(), Some("/run/db/.s.PGSQL.5432"));
+        assert!(!error.detail.contains("not found"), "{}", error.detail);
+    }
+
     #[test]
     fn refused_certificate_has_its_reason() {
         let cause = |problem| {
@@ -145,6 +164,12 @@ mod tests {
         assert_eq!(
             cause(CertificateError::NotValidForName),
             ErrorCause::CertificateOfOtherHost
+        );
+        assert_eq!(
+            cause(CertificateError::Other(rustls::OtherError(std::sync::Arc::new(
+                io::Error::other("an authority")
+            )))),
+            ErrorCause::CertificateUnfit
         );
         assert_eq!(
             cause(CertificateError::UnknownIssuer),

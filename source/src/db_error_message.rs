@@ -82,6 +82,11 @@ fn of_connection(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "refused the connection",
             "check host and port of the URL, and that the server runs",
         ),
+        ErrorCause::SocketWithoutServer => unavailable(
+            "is unreachable: no server listens at this socket",
+            "check the parameter `host` (PostgreSQL: the directory) or `socket` (MySQL: the path) of the URL, and that the \
+             server runs",
+        ),
         ErrorCause::NoAnswer => unavailable(
             "did not answer",
             "check host and port of the URL, the firewall between here and there, and that the server runs",
@@ -103,13 +108,18 @@ fn of_connection(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "has a certificate that is not valid now",
             "renew the server's certificate, or correct the clock of this machine",
         ),
+        ErrorCause::CertificateUnfit => tls(
+            "has a certificate that is not one of a server, for example one that is marked as an authority (CA:TRUE)",
+            "issue the server a certificate with CA:FALSE, and name its authority by `ssl.ca_env`",
+        ),
         ErrorCause::CertificateOfOtherHost => tls(
             "has a certificate for other host names",
             "use a host name of the certificate in the URL, or issue it for the name in the URL",
         ),
         ErrorCause::TlsNotOffered => tls(
             "offers no TLS",
-            "enable TLS in the server; on this machine itself, connect to 127.0.0.1 or a socket without TLS",
+            "enable TLS in the server; if it is on this machine itself, omit `ssl` of the source, --ssl-ca-env, and the \
+             TLS mode of the URL",
         ),
         ErrorCause::TlsRequired => tls(
             "requires TLS for this login",
@@ -126,6 +136,23 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "rejected the login",
             "check user and password in the URL, that the role may connect to this database from this machine, and \
              whether it has to use TLS",
+        ),
+        ErrorCause::PasswordRejected => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            "rejected the login: there is no such role, or its password is another one",
+            "check user and password in the URL",
+        ),
+        ErrorCause::LoginNotAllowed => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            "does not let the role log in from this machine in this way",
+            "check pg_hba.conf: it needs an entry for the role, the database and this address; `hostssl` requires `ssl` of \
+             the source, and `clientcert` a certificate by `ssl.cert_env` and `ssl.key_env`",
+        ),
+        ErrorCause::ConnectDenied => DbErrorMessage::answered(
+            ErrorCode::SourceDenied,
+            "does not let the role connect to this database",
+            "GRANT CONNECT ON DATABASE to the role (MySQL: a right on any table of the database), or check the database in \
+             the URL",
         ),
         ErrorCause::AccountSuspended => DbErrorMessage::answered(
             ErrorCode::SourceDenied,

@@ -14,6 +14,8 @@ pub enum ErrorCause {
     HostUnknown,
     /// Nothing listens at the address.
     ConnectionRefused,
+    /// No server listens at the path of a local socket.
+    SocketWithoutServer,
     /// The server did not answer within the timeout.
     NoAnswer,
     /// The connection ended before an answer arrived.
@@ -26,11 +28,18 @@ pub enum ErrorCause {
     CertificateNotValidNow,
     /// The server's certificate is for other host names.
     CertificateOfOtherHost,
+    /// The server's certificate is not one of a server, for example one of an authority.
+    CertificateUnfit,
     /// TLS is required here, and the server has none.
     TlsNotOffered,
     /// The login needs TLS, and the connection has none.
     TlsRequired,
     LoginRejected,
+    PasswordRejected,
+    /// The server has no entry that lets this role log in from this machine in this way.
+    LoginNotAllowed,
+    /// The role has no right to connect to the database.
+    ConnectDenied,
     /// The account is locked, or its password has expired.
     AccountSuspended,
     /// The account logs in by a method that the driver does not have; the server's name of the method.

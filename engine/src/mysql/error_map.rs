@@ -163,7 +163,8 @@ fn named<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 
 fn cause_of(number: u16) -> ErrorCause {
     match number {
-        1044 | 1045 | 1130 | 1698 => ErrorCause::LoginRejected,
+        1044 => ErrorCause::ConnectDenied,
+        1045 | 1130 | 1698 => ErrorCause::LoginRejected,
         1820 | 1862 | 3118 | 4151 => ErrorCause::AccountSuspended,
         1290 | 1792 | 1836 => ErrorCause::TakesNoWrites,
         1049 => ErrorCause::DatabaseMissing,

@@ -210,7 +210,10 @@ impl PgPool {
             Err(_) => {
                 let detail = "the server does not respond";
                 let error = EngineError::new(EngineErrorKind::Unavailable, detail);
-                Err(driver::attempt_error(error.because(ErrorCause::NoAnswer), &url.host, url.port).await)
+                Err(
+                    driver::attempt_error(error.because(ErrorCause::NoAnswer), &address_of(&url), url.port)
+                        .await,
+                )
             }
         }
     }
@@ -224,7 +227,7 @@ impl PgPool {
             Ok(connection) => connection,
             Err(error) => {
                 let failed = of_login(&error);
-                return Err(driver::attempt_error(failed, &url.host, url.port).await);
+                return Err(driver::attempt_error(failed, &address_of(url), url.port).await);
             }
         };
         refuse_old(connection.server_version_num())?;
@@ -503,6 +506,14 @@ impl PgStatementError {
             PgStatementError::Driver(error) => map_driver_error(error),
         }
     }
+}
+
+/// Returns the host, or the path of the local socket.
+fn address_of(url: &ServerUrl) -> String {
+    if url.host.starts_with('/') {
+        return format!("{}/.s.PGSQL.{}", url.host, url.port);
+    }
+    url.host.clone()
 }
 
 /// Refuses a server that lacks what every connection needs. A server that names no version is let through: its

@@ -38,7 +38,7 @@ pub fn of_login(error: &Error) -> EngineError {
         Error::Database(inner) => match inner.code().as_deref() {
             Some("08P01") => failed.because(ErrorCause::PoolerUndeclared),
             // The role may not connect to the database.
-            Some("42501") => failed.because(ErrorCause::LoginRejected),
+            Some("42501") => failed.because(ErrorCause::ConnectDenied),
             _ => failed,
         },
         _ => failed,
@@ -108,7 +108,8 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
 
 fn cause_of(code: &str) -> ErrorCause {
     match code {
-        "28P01" | "28000" => ErrorCause::LoginRejected,
+        "28P01" => ErrorCause::PasswordRejected,
+        "28000" => ErrorCause::LoginNotAllowed,
         "3D000" => ErrorCause::DatabaseMissing,
         "53300" => ErrorCause::ConnectionsExhausted,
         "25006" => ErrorCause::TakesNoWrites,
