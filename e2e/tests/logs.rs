@@ -180,6 +180,24 @@ fn many_starts_leave_32_logs_and_those_of_a_running_up() -> anyhow::Result<()> {
 }
 
 #[test]
+fn refused_call_is_logged_with_its_reason() -> anyhow::Result<()> {
+    let place = place()?;
+    place.write("call.json", &json!({ "invoice_id": "INV-0" }).to_string())?;
+    let up = Up::start(&place)?;
+    let call = ["smoke", "call", "billing.inspect_invoice", "--input", "call.json"];
+    place.run(&call)?.expect(1)?;
+    let read = logs(&up.logs)?.into_iter().map(fs::read_to_string);
+    let text: Vec<String> = read.collect::<Result<_, _>>()?;
+    let rejected = text.iter().flat_map(|log| log.lines());
+    let rejected: Vec<&str> = rejected.filter(|line| line.contains("call rejected")).collect();
+    ensure!(
+        rejected.len() == 1 && !rejected[0].contains("detail=\"\""),
+        "{rejected:?}"
+    );
+    up.stop()
+}
+
+#[test]
 fn command_keeps_the_logs_of_its_processes_if_it_fails() -> anyhow::Result<()> {
     let mut place = place()?;
     inspect(&place)?;

@@ -102,7 +102,7 @@ pub(crate) async fn answer(reader: &ReaderRole, call: &CapabilityCall) -> CallRe
     tracing::info!(
         code = %refusal.code,
         correlation_id = %draft.record.id,
-        detail = refusal.detail.as_deref().unwrap_or_default(),
+        detail = refusal.detail.as_deref().unwrap_or(&refusal.public),
         fix = refusal.operator_fix,
         "call rejected"
     );

@@ -206,12 +206,18 @@ fn code(text: &str) -> String {
     code_raw(&escape(text))
 }
 
-/// Returns a code span. A back-tick would end the span, so it is escaped like all other misleading characters.
+/// Returns a code span. It is delimited by one back-tick more than the text has in a row, so that none of them ends it.
 fn code_raw(text: &str) -> String {
     if text.is_empty() {
-        "(empty)".to_owned()
-    } else {
-        format!("`{}`", text.replace('`', "\\u{60}"))
+        return "(empty)".to_owned();
+    }
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    match longest {
+        0 => format!("`{text}`"),
+        _ => {
+            let delimiter = "`".repeat(longest + 1);
+            format!("{delimiter} {text} {delimiter}")
+        }
     }
 }
 
@@ -236,5 +242,22 @@ impl MarkdownWriter {
 
     fn item(&mut self, name: &str, value: &str) {
         self.line(&format!("- {name}: {value}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::code;
+
+    #[test]
+    fn no_text_ends_its_code_span() {
+        for (text, span) in [
+            ("plain", "`plain`"),
+            ("the `x`", "`` the `x` ``"),
+            ("a``b`c", "``` a``b`c ```"),
+            ("", "(empty)"),
+        ] {
+            assert_eq!(code(text), span);
+        }
     }
 }

@@ -214,9 +214,9 @@ pub(super) fn table(rows: &[ListedProposal]) -> Table {
             &by.tenant,
             &by.principal,
             &left,
-            // An ended proposal has its outcome as its state.
-            &match &row.attempt {
-                Some(result) if !row.state.is_terminal() => result.to_string(),
+            &match row.attempt.as_ref().map(ToString::to_string) {
+                // The state of an ended proposal already says its outcome, except for the reason.
+                Some(result) if result != row.state.as_str() => result,
                 Some(_) | None => "-".to_owned(),
             },
         ]);

@@ -54,7 +54,8 @@ fn valid_bundle_verifies_and_renders_full_replay() {
         page.chars().all(|c| c == '\n' || (' '..='~').contains(&c)),
         "{page}"
     );
-    assert!(page.contains("late \\u{60}courier\\u{60}\\u{1B}[31m"), "{page}");
+    let argument = "`` \"late `courier`\\u{1B}[31m\" ``";
+    assert!(page.contains(argument), "{page}");
 }
 
 #[test]
