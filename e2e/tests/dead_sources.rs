@@ -173,6 +173,12 @@ fn doctor_asks_silent_sources_side_by_side() -> anyhow::Result<()> {
     assert_eq!(sources.len(), 1 + silent.len(), "{checked}");
     let names: Vec<&str> = sources.iter().filter_map(|s| s["source_id"].as_str()).collect();
     assert_eq!(names[1..4], ["silent_0", "silent_1", "silent_2"], "{checked}");
+    // Each role waits once for a silent server.
+    for listener in &silent {
+        listener.set_nonblocking(true)?;
+        let connections = listener.incoming().map_while(Result::ok).count();
+        assert!((1..=2).contains(&connections), "{connections}");
+    }
     Ok(())
 }
 

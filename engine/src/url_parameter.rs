@@ -31,6 +31,7 @@ fn is_name(name: &str) -> bool {
 
 fn hint(name: &str) -> Option<&'static str> {
     Some(match name {
+        "unix_socket" | "socketpath" | "socket_path" => "write socket=/PATH",
         "channel_binding" => {
             "remove it, or set `disable` or `prefer`; with sslmode=verify-full the server's certificate is verified"
         }
@@ -81,6 +82,7 @@ mod tests {
             ("connection_limit", "max_connections"),
             ("options", "contract"),
             ("charset", "fixed"),
+            ("unix_socket", "socket=/PATH"),
             ("wholly_new", "remove it"),
         ] {
             let text = refused(name);

@@ -171,27 +171,31 @@ async fn finished(
     source: &str,
     found: Result<Vec<PreflightFinding>, EngineError>,
 ) -> PreflightReport {
-    let product = engine.product().await;
-    let identity = engine.identity().await.unwrap_or_default();
-    match (found, product) {
-        (Ok(mut findings), Ok(product)) => {
-            findings.extend(UnreadablePart::of(&identity).into_iter().map(weak_identity));
-            findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-            PreflightReport {
-                source_id: source.to_owned(),
-                engine: engine.kind().as_str().to_owned(),
-                product,
-                database_identity: identity,
-                unavailable: None,
-                findings,
-            }
-        }
-        (Err(error), product) => {
+    let mut findings = match found {
+        Ok(findings) => findings,
+        Err(error) => {
             let mut report = failed(engine, source, &error);
-            report.product = product.unwrap_or_default();
-            report
+            // A database that does not answer would keep the caller waiting again.
+            if !explain(&error).is_away {
+                report.product = engine.product().await.unwrap_or_default();
+            }
+            return report;
         }
-        (Ok(_), Err(error)) => failed(engine, source, &error),
+    };
+    let product = match engine.product().await {
+        Ok(product) => product,
+        Err(error) => return failed(engine, source, &error),
+    };
+    let identity = engine.identity().await.unwrap_or_default();
+    findings.extend(UnreadablePart::of(&identity).into_iter().map(weak_identity));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+    PreflightReport {
+        source_id: source.to_owned(),
+        engine: engine.kind().as_str().to_owned(),
+        product,
+        database_identity: identity,
+        unavailable: None,
+        findings,
     }
 }
 

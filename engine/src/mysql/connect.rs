@@ -16,7 +16,7 @@ use super::error_map::{map_driver_error, needs_tls};
 use super::session::MysqlConn;
 use super::settings::{self, Settings};
 use crate::credential::{CredentialMaterial, unusable_credential};
-use crate::url_parameter::refused;
+use crate::url_parameter::{refused, refused_value};
 use crate::{Access, Credential, driver};
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -388,6 +388,7 @@ fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
             "socket" => {}
             // The spelling of Prisma for a verified certificate.
             "sslaccept" if value == "strict" => asked = Some(SslMode::VerifyFull),
+            "sslaccept" => return Err(bad_url(&refused_value(name, "`strict`"))),
             _ => return Err(bad_url(&refused(name))),
         }
     }
@@ -472,6 +473,15 @@ mod tests {
         assert_eq!(
             parameters("mysql://u:p@h/d#x").unwrap_err().code,
             ErrorCode::SourceUrlInvalid
+        );
+    }
+
+    #[test]
+    fn refused_value_is_named_with_the_accepted_one() {
+        let refusal = parameters("mysql://h/d?sslaccept=accept_invalid_certs").unwrap_err();
+        assert!(
+            refusal.public.contains("`sslaccept` must be `strict`"),
+            "{refusal}"
         );
     }
 
