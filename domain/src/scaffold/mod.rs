@@ -86,10 +86,14 @@ pub fn draft(
     let mut plan = resolve::plan(choices, inspection)?;
     let contract = render::contract(&plan)?;
     let checked = Contract::parse(contract.as_bytes()).map_err(|report| {
-        let lines = report
-            .errors
-            .iter()
-            .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message));
+        let lines = report.errors.iter().map(|problem| {
+            format!(
+                "{} {}: {}",
+                problem.path,
+                problem.code.as_str(),
+                problem.message.trim_end_matches('.')
+            )
+        });
         DraftError::new(
             ErrorCode::DraftInvalid,
             format!(

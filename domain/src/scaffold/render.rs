@@ -259,18 +259,25 @@ pub(super) fn env_example(plan: &ContractPlan<'_>) -> String {
         EngineKind::Mysql => format!("mysql://{role}:PASSWORD@127.0.0.1:3306/{}", plan.schema),
         EngineKind::Sqlite => "sqlite:///ABSOLUTE/PATH/app.db".to_owned(),
     };
+    let (reader, writer) = match plan.engine {
+        EngineKind::Postgres | EngineKind::Mysql => (
+            "A role that can only read.",
+            "The writer's own role; see `synapsor-runner writeback grants`.",
+        ),
+        EngineKind::Sqlite => (
+            "The reader opens the file read-only.",
+            "The writer's file: the same.",
+        ),
+    };
     let mut text = format!(
         "# Variables of the contract, with placeholders. Fill in a copy that only you can read; a value may also come\n\
          # from a file: NAME_FILE holds its path.\n\n\
-         # A role that can only read.\n{}={}\n",
+         # {reader}\n{}={}\n",
         plan.read_url_env,
         url("READ_ROLE")
     );
     if let Some(name) = &plan.write_url_env {
-        text.push_str(&format!(
-            "# The writer's own role; see `synapsor-runner writeback grants`.\n{name}={}\n",
-            url("WRITE_ROLE")
-        ));
+        text.push_str(&format!("# {writer}\n{name}={}\n", url("WRITE_ROLE")));
     }
     if plan.mode != Mode::Cloud {
         text.push_str(&format!(

@@ -81,7 +81,7 @@ pub(super) fn plan<'a>(
     let first = key.columns.iter().chain(&tenant).chain(&guard);
     let visible = visible(choices, found, first)?;
     warnings.extend(unreadable(choices, found, &visible));
-    warnings.extend(writable_reader(choices, found));
+    warnings.extend(writable_reader(choices, engine, found));
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
     let write_url_env = or(&choices.write_url_env, WRITE_URL_ENV.to_owned());
     let plan = ContractPlan {
@@ -236,7 +236,9 @@ fn tenant(
         return Err(DraftError::new(
             ErrorCode::TenantRequired,
             "no tenant column found",
-            "pass --tenant-column; --single-tenant-dev is for development, without writeback",
+            "pass --tenant-column; a table without such a column can have a computed one with a constant value (docs: A \
+             table without a tenant column); --single-tenant-dev with --mode read_only or shadow is for development, \
+             without writeback",
         ));
     };
     let or = if others.is_empty() {
@@ -253,9 +255,10 @@ fn tenant(
 }
 
 /// Warns if the contract names the variable of the inspection for the reader, and its credential can change the table.
-fn writable_reader(choices: &InitOptions, found: Option<&TableInfo>) -> Option<String> {
+/// SQLite has no roles: the reader opens the file read-only.
+fn writable_reader(choices: &InitOptions, engine: EngineKind, found: Option<&TableInfo>) -> Option<String> {
     let read = choices.read_url_env.as_deref().unwrap_or(READ_URL_ENV);
-    let is_same = choices.inspected_env.as_deref() == Some(read);
+    let is_same = choices.inspected_env.as_deref() == Some(read) && engine != EngineKind::Sqlite;
     (is_same && found?.writable).then(|| {
         format!(
             "The credential of {read} can change rows of this table, and the contract names this variable for the reader. \

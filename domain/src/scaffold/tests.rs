@@ -601,4 +601,19 @@ fn reader_with_the_credential_of_an_owner_is_a_warning() {
     assert!(warns(&choices));
     choices.read_url_env = Some("READER_URL".to_owned());
     assert!(!warns(&choices));
+    // SQLite has no roles.
+    let mut found = inspection_with("note", |_| {}, "sqlite");
+    found.tables.truncate(1);
+    found.tables[0].writable = true;
+    found.tables[0].schema = "main".to_owned();
+    choices.table = Some("main.orders".to_owned());
+    choices.read_url_env = Some("OWNER_URL".to_owned());
+    let drafted = draft(&choices, Some(&found)).unwrap();
+    assert!(
+        !drafted
+            .warnings
+            .iter()
+            .any(|warning| warning.contains("--read-url-env"))
+    );
+    assert!(!drafted.env_example.contains("role"), "{}", drafted.env_example);
 }
