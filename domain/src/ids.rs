@@ -1,4 +1,5 @@
-//! Record ids: a fixed prefix and twenty random hex digits.
+//! Record ids: a fixed prefix and random hex digits. Ids of evidence and audit records begin with their time, so that the
+//! ledger stores new ones next to each other.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -6,13 +7,23 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::timestamp::Timestamp;
+
 /// Number of random bytes in an id.
 pub const ID_BYTES: usize = 10;
+
+/// Number of hex digits of the time in an id, in milliseconds since 1970.
+const TIME_DIGITS: usize = 12;
 
 /// Kind of record that an id names; defines its prefix.
 pub trait IdKind {
     const PREFIX: &'static str;
+    /// Whether its ids can begin with a time; those of 0.1.x and earlier releases have none.
+    const CAN_BE_TIMED: bool = false;
 }
+
+/// Kind of record whose new ids begin with their time.
+pub trait TimedIdKind: IdKind {}
 
 /// Id of one kind of record.
 pub struct Id<N> {
@@ -35,10 +46,14 @@ impl IdKind for ProposalName {
 }
 impl IdKind for EvidenceName {
     const PREFIX: &'static str = "ev_";
+    const CAN_BE_TIMED: bool = true;
 }
+impl TimedIdKind for EvidenceName {}
 impl IdKind for AuditName {
     const PREFIX: &'static str = "qa_";
+    const CAN_BE_TIMED: bool = true;
 }
+impl TimedIdKind for AuditName {}
 
 pub type ProposalId = Id<ProposalName>;
 pub type EvidenceId = Id<EvidenceName>;
@@ -47,7 +62,7 @@ pub type AuditId = Id<AuditName>;
 
 /// String that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected `{0}` and 20 lower-case hex digits")]
+#[error("not an id: expected `{0}` and lower-case hex digits in the number of such ids")]
 pub struct InvalidId(pub &'static str);
 
 impl<N: IdKind> Id<N> {
@@ -63,13 +78,26 @@ impl<N: IdKind> Id<N> {
     }
 }
 
+impl<N: TimedIdKind> Id<N> {
+    /// Creates an id that sorts after those of earlier milliseconds.
+    pub fn at(time: Timestamp, random: [u8; ID_BYTES]) -> Self {
+        // Times before 1970 do not occur, and 48 bits last to the year 10889.
+        let millis = time.as_unix_millis().clamp(0, (1 << (4 * TIME_DIGITS)) - 1);
+        Self {
+            text: format!("{}{millis:0TIME_DIGITS$x}{}", N::PREFIX, hex::encode(random)),
+            named: PhantomData,
+        }
+    }
+}
+
 impl<N: IdKind> FromStr for Id<N> {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
         let digits = text.strip_prefix(N::PREFIX).ok_or(InvalidId(N::PREFIX))?;
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-        if digits.len() != 2 * ID_BYTES || !digits.bytes().all(is_hex) {
+        let is_timed = N::CAN_BE_TIMED && digits.len() == TIME_DIGITS + 2 * ID_BYTES;
+        if !(is_timed || digits.len() == 2 * ID_BYTES) || !digits.bytes().all(is_hex) {
             return Err(InvalidId(N::PREFIX));
         }
         Ok(Self {
@@ -128,5 +156,41 @@ impl<'de, N: IdKind> Deserialize<'de> for Id<N> {
         String::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_records_sort_by_their_time() {
+        let at = |millis, random| EvidenceId::at(Timestamp::from_unix_millis(millis), random);
+        let ids = [
+            at(1, [0xff; ID_BYTES]),
+            at(0xffff, [0; ID_BYTES]),
+            at(1_796_000_000_000, [0; ID_BYTES]),
+        ];
+        assert!(ids.is_sorted(), "{ids:?}");
+        assert_eq!(ids[0].as_str(), "ev_000000000001ffffffffffffffffffff");
+        for id in &ids {
+            assert_eq!(id.as_str().parse().as_ref(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn only_ids_of_records_can_have_a_time() {
+        let (random, time) = ("0123456789abcdef0123", "0123456789ab");
+        assert!(format!("ev_{random}").parse::<EvidenceId>().is_ok());
+        assert!(format!("qa_{time}{random}").parse::<AuditId>().is_ok());
+        assert!(format!("wrp_{random}").parse::<ProposalId>().is_ok());
+        assert!(format!("wrp_{time}{random}").parse::<ProposalId>().is_err());
+        for digits in [
+            &random[1..],
+            &format!("{random}0"),
+            &format!("{time}{}A", &random[1..]),
+        ] {
+            assert!(format!("ev_{digits}").parse::<EvidenceId>().is_err(), "{digits}");
+        }
     }
 }

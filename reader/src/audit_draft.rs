@@ -28,7 +28,7 @@ impl AuditDraft {
     pub(crate) fn begin(capability: &str, client: &str, arguments_json: &[u8], at: Timestamp) -> Self {
         let record = AuditRecord {
             v: 1,
-            id: AuditId::from_random(synapsor_chassis::random::bytes()),
+            id: AuditId::at(at, synapsor_chassis::random::bytes()),
             capability: capability.chars().take(NAME_CHARS_MAX).collect(),
             tenant: None,
             principal: None,

@@ -158,9 +158,10 @@ pub(crate) fn encode_evidence(
     draft: &AuditDraft,
     requester: &Requester,
 ) -> Result<(EvidenceId, Vec<u8>), PublicError> {
+    let read_at = reader.now();
     let evidence = Evidence {
         v: 1,
-        id: EvidenceId::from_random(synapsor_chassis::random::bytes()),
+        id: EvidenceId::at(read_at, synapsor_chassis::random::bytes()),
         ledger_origin: draft.ledger_origin.clone(),
         source: found.source.clone(),
         capability: capability.name.clone(),
@@ -169,7 +170,7 @@ pub(crate) fn encode_evidence(
         target: found.target.clone(),
         row: found.row.clone(),
         query_fingerprint: digests.query_fingerprint,
-        read_at: reader.now(),
+        read_at,
     };
     let payload = canonical::encode(&evidence).map_err(|e| {
         PublicError::new(ErrorCode::RowTooLarge, row_too_large(None)).with_detail(e.to_string())

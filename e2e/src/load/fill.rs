@@ -107,7 +107,7 @@ impl Minter {
 fn evidence_of(proposal: &Proposal) -> Evidence {
     Evidence {
         v: 1,
-        id: EvidenceId::from_random(random::bytes()),
+        id: EvidenceId::at(proposal.created_at, random::bytes()),
         ledger_origin: proposal.ledger_origin.clone(),
         source: proposal.source.clone(),
         capability: proposal.capability.clone(),
@@ -123,7 +123,7 @@ fn evidence_of(proposal: &Proposal) -> Evidence {
 fn audit_of(proposal: &Proposal, evidence: &Evidence) -> AuditRecord {
     AuditRecord {
         v: 1,
-        id: AuditId::from_random(random::bytes()),
+        id: AuditId::at(proposal.created_at, random::bytes()),
         capability: proposal.capability.clone(),
         tenant: Some(proposal.requested_by.tenant.clone()),
         principal: Some(proposal.requested_by.principal.clone()),
