@@ -89,6 +89,67 @@ fn rejects_ca_with_a_foreign_key() {
 }
 
 #[test]
+fn broken_file_of_the_ca_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    ca(dir.path());
+    let folder = dir.path().join("certs");
+    for file in ["ca.pem", "ca.key"] {
+        let path = folder.join(file);
+        let before = fs::read(&path).unwrap();
+        fs::write(&path, "no PEM").unwrap();
+        let failure = ExitError::from(DevCa::load(&folder).unwrap_err());
+        assert_eq!(failure.code(), ErrorCode::TlsFileInvalid);
+        assert!(
+            failure.message().starts_with(&*path.to_string_lossy()),
+            "{failure}"
+        );
+        assert!(
+            failure.fix().unwrap().contains(&*path.to_string_lossy()),
+            "{failure}"
+        );
+        fs::write(&path, before).unwrap();
+    }
+    assert!(DevCa::load(&folder).is_ok());
+}
+
+#[test]
+fn error_names_the_file_whose_content_is_bad() {
+    let dir = tempfile::tempdir().unwrap();
+    let ca = ca(dir.path());
+    let folder = dir.path().join("own");
+    let leaf = |name: &str, now_ms| {
+        let leaf = ca.issue(Role::Reader, Some("r"), LEAF_TTL, now_ms).unwrap();
+        leaf.write(&folder, name).unwrap()
+    };
+    let (good, other) = (leaf("good", now_ms()), leaf("other", now_ms()));
+    let expired = leaf("expired", now_ms() - 48 * 3_600_000);
+    let broken = folder.join("broken");
+    fs::write(&broken, "no PEM").unwrap();
+    fs::set_permissions(&broken, fs::Permissions::from_mode(0o600)).unwrap();
+    let named = |ca: &Path, cert: &Path, key: &Path| {
+        let files = TlsFiles {
+            ca: ca.into(),
+            cert: cert.into(),
+            key: key.into(),
+        };
+        ExitError::from(files.load().unwrap_err()).message().to_owned()
+    };
+    for (text, path) in [
+        (named(&broken, &good.cert, &good.key), &broken),
+        (named(&good.ca, &broken, &good.key), &broken),
+        (named(&good.ca, &good.cert, &broken), &broken),
+        (named(&good.ca, &good.cert, &other.key), &other.key),
+        (named(&good.ca, &good.cert, &other.key), &good.cert),
+        (named(&expired.ca, &expired.cert, &expired.key), &expired.cert),
+    ] {
+        assert!(text.contains(&*path.to_string_lossy()), "{text}");
+    }
+    fs::write(folder.join("odd.pem"), "no PEM").unwrap();
+    let listed = list(&folder).unwrap_err().to_string();
+    assert!(listed.contains("odd.pem"), "{listed}");
+}
+
+#[test]
 fn invalid_certificate_files_have_distinct_errors() {
     let dir = tempfile::tempdir().unwrap();
     let ca = ca(dir.path());

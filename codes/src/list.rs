@@ -601,6 +601,8 @@ error_codes! {
         TlsCertificateExpired = "TLS_CERTIFICATE_EXPIRED";
         /// The configured CA did not issue the certificate, or not for this use.
         TlsCertificateForeign = "TLS_CERTIFICATE_FOREIGN";
+        /// The server rejected the certificate of the client in the TLS handshake.
+        TlsCertificateRejected = "TLS_CERTIFICATE_REJECTED", exit Unreachable;
         /// The role or deployment in the certificate does not match the process that uses it.
         TlsCertificateWrongRole = "TLS_CERTIFICATE_WRONG_ROLE", exit Usage;
         /// A TLS file does not contain PEM of the expected kind.

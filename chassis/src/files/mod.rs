@@ -43,6 +43,9 @@ pub enum FileError {
     /// The operating system denied access.
     #[error("permission denied: {}", .0.display())]
     Denied(PathBuf),
+    /// No file can be created in the directory.
+    #[error("cannot write {}: permission denied in {}", path.display(), directory.display())]
+    DirectoryDenied { path: PathBuf, directory: PathBuf },
     /// The file is too large.
     #[error("{} is larger than {bytes_max} bytes", path.display())]
     TooLarge { path: PathBuf, bytes_max: u64 },
@@ -72,7 +75,7 @@ impl FileError {
         match self {
             Self::Missing(_) => ErrorCode::FileNotFound,
             Self::Exists(_) => ErrorCode::FileExists,
-            Self::Denied(_) => ErrorCode::FilePermissionDenied,
+            Self::Denied(_) | Self::DirectoryDenied { .. } => ErrorCode::FilePermissionDenied,
             Self::TooLarge { .. } => ErrorCode::FileTooLarge,
             Self::WrongKind { .. } => ErrorCode::FileWrongKind,
             Self::Utf16(_) => ErrorCode::FileNotUtf8,
@@ -89,6 +92,12 @@ impl FileError {
             Self::Missing(path) => format!("check the path {}", path.display()),
             Self::Exists(path) => format!("move {} or choose another path", path.display()),
             Self::Denied(path) => format!("give this user access to {} and its directory", path.display()),
+            Self::DirectoryDenied { directory, .. } => {
+                format!(
+                    "make the directory {} writable for this user",
+                    directory.display()
+                )
+            }
             Self::TooLarge { bytes_max, .. } => format!("use a file of at most {bytes_max} bytes"),
             Self::WrongKind { wanted, .. } => format!("use {wanted} or choose another path"),
             Self::Utf16(path) => format!("save {} as UTF-8", path.display()),
@@ -102,12 +111,17 @@ impl FileError {
         }
     }
 
-    /// Names the directory of `path` if a new file in it cannot be created, and otherwise `path` itself.
-    fn about(self, path: &Path) -> Self {
-        let (path, directory) = (path.to_owned(), private::dir_of(path).to_owned());
+    /// Names `path` in place of a file beside it that the operator does not know, and the directory if a new file in it
+    /// cannot be created.
+    #[must_use]
+    pub fn about(self, path: &Path) -> Self {
+        let directory = private::dir_of(path);
+        // A message must not name the current directory as `.`.
+        let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+        let path = path.to_owned();
         match self {
             Self::Missing(_) => Self::Missing(directory),
-            Self::Denied(_) => Self::Denied(directory),
+            Self::Denied(_) => Self::DirectoryDenied { path, directory },
             Self::Io { kind, .. } => Self::Io { path, kind },
             other => other,
         }

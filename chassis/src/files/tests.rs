@@ -185,6 +185,23 @@ fn replace_keeps_the_mode_and_creates_no_missing_file() {
 }
 
 #[test]
+fn denied_directory_is_named_with_the_final_file() {
+    let directory = std::env::current_dir().unwrap();
+    let denied = FileError::Denied("a.json.0123.tmp".into()).about(Path::new("a.json"));
+    let text = denied.to_string();
+    assert!(text.contains("cannot write a.json:"), "{text}");
+    assert!(
+        text.ends_with(&format!("denied in {}", directory.display())),
+        "{text}"
+    );
+    assert!(
+        denied.fix().contains(&*directory.to_string_lossy()),
+        "{}",
+        denied.fix()
+    );
+}
+
+#[test]
 fn own_private_file_must_be_closed_and_belong_to_this_user() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");

@@ -18,7 +18,7 @@ use tonic_types::StatusExt as _;
 use crate::identity::{PeerIdentity, Role};
 use crate::release;
 use crate::run::ExitError;
-use crate::tls::failure::certificate_cause;
+use crate::tls::failure::{CauseKind, certificate_cause};
 use crate::tls::{TlsError, TlsMaterial};
 
 pub use channel::Channel;
@@ -201,16 +201,23 @@ pub fn status_to_error(status: &Status, target: &Endpoint) -> Option<ExitError> 
 }
 
 fn unreachable(status: &Status, target: &Endpoint) -> ExitError {
-    match certificate_cause(status) {
-        Some(cause) => ExitError::new(
-            ErrorCode::Unreachable,
-            format!("{target} is unreachable: {cause}"),
-        )
-        .with_fix("issue a new certificate, or correct the clock or the CA"),
-        None => ExitError::new(ErrorCode::Unreachable, format!("{target} is unreachable")).with_fix(format!(
+    let Some(cause) = certificate_cause(status) else {
+        return ExitError::new(ErrorCode::Unreachable, format!("{target} is unreachable")).with_fix(format!(
             "check that the {} is running, and its address",
             target.role
-        )),
+        ));
+    };
+    let text = &cause.text;
+    match cause.kind {
+        CauseKind::OwnRejected => ExitError::new(
+            ErrorCode::TlsCertificateRejected,
+            format!("no connection to the {target}: {text}"),
+        )
+        .with_fix("issue a new certificate, or correct the clock of this machine or of the server"),
+        CauseKind::OwnEnded | CauseKind::Peer => {
+            ExitError::new(ErrorCode::Unreachable, format!("{target} is unreachable: {text}"))
+                .with_fix("issue a new certificate, or correct the clock or the CA")
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tonic::transport::server::Connected;
 
 use crate::tls::connection::ExpiringConnection;
-use crate::tls::failure::certificate_cause;
+use crate::tls::failure::handshake_cause;
 use crate::tls::{TlsMaterial, Validity};
 
 /// Timeout of a TLS handshake.
@@ -164,7 +164,7 @@ impl Handshake {
         let stream = match tokio::time::timeout(HANDSHAKE_TIMEOUT, accepting).await {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => {
-                let cause = certificate_cause(&error).unwrap_or_else(|| error.kind().to_string());
+                let cause = handshake_cause(&error).unwrap_or_else(|| error.kind().to_string());
                 tracing::info!(client = %address, "TLS handshake failed: {cause}");
                 return None;
             }

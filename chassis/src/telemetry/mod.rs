@@ -121,4 +121,4 @@ impl<W: Write> Write for Scrubbing<W> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -20,7 +20,8 @@ impl Write for Lines {
     }
 }
 
-fn logged(json: bool, log: impl FnOnce()) -> String {
+/// Returns what `log` logs on this thread.
+pub(crate) fn logged(json: bool, log: impl FnOnce()) -> String {
     let lines = Lines::default();
     let sink = lines.clone();
     let layer = tracing_subscriber::fmt::layer()

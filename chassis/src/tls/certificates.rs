@@ -1,5 +1,6 @@
 //! One version of a process's certificates, and the TLS configurations that they give.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,29 @@ use crate::identity::{PeerIdentity, Role};
 
 /// Protocol of all connections between processes.
 const ALPN: &[u8] = b"h2";
+/// The own certificate in messages.
+const CERTIFICATE: &str = "the certificate";
+
+/// PEM data, with the path of its file if it is in one.
+#[derive(Clone, Copy)]
+pub(super) struct PemSource<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) path: Option<&'a Path>,
+}
+
+impl<'a> PemSource<'a> {
+    pub(super) fn in_memory(bytes: &'a [u8]) -> Self {
+        Self { bytes, path: None }
+    }
+
+    /// Names the file in an error that its content causes.
+    fn check<T>(self, outcome: Result<T, TlsError>) -> Result<T, TlsError> {
+        outcome.map_err(|error| match self.path {
+            Some(path) => error.at(path),
+            None => error,
+        })
+    }
+}
 
 /// Own certificate and key, and the trusted CAs.
 pub(crate) struct Certificates {
@@ -26,6 +50,8 @@ pub(crate) struct Certificates {
     server: Arc<ServerConfig>,
     not_before_ms: i64,
     not_after_ms: i64,
+    /// File of the own certificate, if it is in one.
+    path: Option<PathBuf>,
     /// The public part as loaded: CAs and certificate.
     public_pem: Vec<u8>,
     /// Number of versions before this one.
@@ -36,21 +62,17 @@ impl Certificates {
     /// Checks PEM data at the time `now_ms`: the key matches the certificate, a CA signed it, it is valid now, and has
     /// exactly one identity.
     pub(super) fn from_pem(
-        ca_pem: &[u8],
-        cert_pem: &[u8],
-        key_pem: &[u8],
+        ca: PemSource<'_>,
+        cert: PemSource<'_>,
+        key: PemSource<'_>,
         now_ms: i64,
     ) -> Result<Self, TlsError> {
-        let roots = Arc::new(authorities(ca_pem)?);
-        let chain = certificates(cert_pem, "the certificate")?;
-        let leaf = chain.first().cloned().ok_or(TlsError::NotPem {
-            what: "the certificate",
-        })?;
-        let identity = PeerIdentity::from_certificate(&leaf)?;
-        let validity = Validity::of(&leaf)?;
-        let pair = certified_key(chain.clone(), key_pem)?;
-        let clients = client_verifier(&roots)?;
-        check_issued(&*clients, &chain, &identity, &validity, now_ms)?;
+        let roots = Arc::new(ca.check(authorities(ca.bytes))?);
+        let chain = cert.check(certificates(cert.bytes, CERTIFICATE))?;
+        let (identity, validity) = cert.check(identified(&chain))?;
+        let pair = key.check(certified_key(chain.clone(), key.bytes, cert.path))?;
+        let clients = ca.check(client_verifier(&roots))?;
+        cert.check(check_issued(&*clients, &chain, &identity, &validity, now_ms))?;
         let pair = Arc::new(SingleCertAndKey::from(pair));
         Ok(Self {
             server: Arc::new(server_config(clients, pair.clone())?),
@@ -59,13 +81,19 @@ impl Certificates {
             pair,
             not_before_ms: validity.not_before_ms,
             not_after_ms: validity.not_after_ms,
-            public_pem: [ca_pem, cert_pem].concat(),
+            path: cert.path.map(Path::to_owned),
+            public_pem: [ca.bytes, cert.bytes].concat(),
             version: 0,
         })
     }
 
     pub(crate) fn identity(&self) -> &PeerIdentity {
         &self.identity
+    }
+
+    /// Returns the path of the own certificate; `None` for one in memory.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
     }
 
     /// Returns the expiry of the own certificate, in milliseconds since 1970.
@@ -169,11 +197,23 @@ fn authorities(pem: &[u8]) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-fn certified_key(chain: Vec<CertificateDer<'static>>, key_pem: &[u8]) -> Result<CertifiedKey, TlsError> {
+/// Returns identity and validity of the leaf.
+fn identified(chain: &[CertificateDer<'static>]) -> Result<(PeerIdentity, Validity), TlsError> {
+    let leaf = chain.first().ok_or(TlsError::NotPem { what: CERTIFICATE })?;
+    Ok((PeerIdentity::from_certificate(leaf)?, Validity::of(leaf)?))
+}
+
+fn certified_key(
+    chain: Vec<CertificateDer<'static>>,
+    key_pem: &[u8],
+    cert_path: Option<&Path>,
+) -> Result<CertifiedKey, TlsError> {
     const WHAT: &str = "the private key";
     let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|_| TlsError::NotPem { what: WHAT })?;
     CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::WrongKey,
+        rustls::Error::InconsistentKeys(_) => TlsError::WrongKey {
+            certificate: cert_path.map(Path::to_owned),
+        },
         _ => TlsError::NotPem { what: WHAT },
     })
 }
@@ -186,9 +226,9 @@ fn check_issued(
     validity: &Validity,
     now_ms: i64,
 ) -> Result<(), TlsError> {
-    let (leaf, intermediates) = chain.split_first().ok_or(TlsError::NotPem {
-        what: "the certificate",
-    })?;
+    let (leaf, intermediates) = chain
+        .split_first()
+        .ok_or(TlsError::NotPem { what: CERTIFICATE })?;
     let now = UnixTime::since_unix_epoch(Duration::from_millis(u64::try_from(now_ms).unwrap_or(0)));
     match clients.verify_client_cert(leaf, intermediates, now) {
         Ok(_) => Ok(()),
@@ -218,9 +258,8 @@ pub(crate) struct Validity {
 
 impl Validity {
     pub(crate) fn of(der: &[u8]) -> Result<Self, TlsError> {
-        let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| TlsError::NotPem {
-            what: "the certificate",
-        })?;
+        let (_, certificate) =
+            x509_parser::parse_x509_certificate(der).map_err(|_| TlsError::NotPem { what: CERTIFICATE })?;
         let validity = certificate.validity();
         Ok(Self {
             not_before_ms: validity.not_before.timestamp().saturating_mul(1_000),

@@ -19,7 +19,7 @@ use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, PemSource};
 use super::{TlsError, TlsFiles, TlsMaterial, Validity};
 use crate::files::{self, FileError, MODE_PUBLIC};
 use crate::identity::{self, IdentityError, PeerIdentity, Role};
@@ -33,6 +33,9 @@ const CA_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 const CLOCK_SKEW_ALLOWANCE: Duration = Duration::from_secs(5 * 60);
 const CA_CERT: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
+/// The two files in messages.
+const CA_CERT_NAME: &str = "the certificate";
+const CA_KEY_NAME: &str = "the private key";
 const PEM_BYTES_MAX: u64 = 64 * 1024;
 
 /// CA in a directory: `ca.pem` and `ca.key`.
@@ -92,12 +95,18 @@ impl DevCa {
     /// When the files are missing, unsafe, not a pair, or not created by [`DevCa::create`].
     pub fn load(dir: &Path) -> Result<Self, TlsError> {
         files::check_private_dir(dir).map_err(in_folder)?;
-        let cert_pem = text(files::read_bounded(&dir.join(CA_CERT), PEM_BYTES_MAX).map_err(in_folder)?)?;
-        let key_bytes = files::read_own_private(&dir.join(CA_KEY), PEM_BYTES_MAX).map_err(in_folder)?;
-        let key_text = std::str::from_utf8(&key_bytes).map_err(|_| not_pem(()))?;
-        let key = KeyPair::from_pem(key_text).map_err(not_pem)?;
-        let der = CertificateDer::from_pem_slice(cert_pem.as_bytes()).map_err(not_pem)?;
-        let deployment = deployment_of(&der, &key)?;
+        let (cert_path, key_path) = (dir.join(CA_CERT), dir.join(CA_KEY));
+        let cert_bytes = files::read_bounded(&cert_path, PEM_BYTES_MAX).map_err(in_folder)?;
+        let key_bytes = files::read_own_private(&key_path, PEM_BYTES_MAX).map_err(in_folder)?;
+        let cert_pem = String::from_utf8(cert_bytes).map_err(|_| ca_invalid(&cert_path, CA_CERT_NAME))?;
+        let key = ca_key(&key_bytes).ok_or_else(|| ca_invalid(&key_path, CA_KEY_NAME))?;
+        let der = CertificateDer::from_pem_slice(cert_pem.as_bytes())
+            .map_err(|_| ca_invalid(&cert_path, CA_CERT_NAME))?;
+        let (deployment, public_key) = named_in(&der).map_err(|error| error.at(&cert_path))?;
+        if public_key != key.public_key_raw() {
+            let certificate = Some(cert_path);
+            return Err(TlsError::WrongKey { certificate }.at(&key_path));
+        }
         // Leaves use only the names and key usages of these parameters, so the time does not matter.
         let issuer = Issuer::new(ca_params(&deployment, 0)?, key);
         Ok(Self {
@@ -168,12 +177,9 @@ impl DevCa {
         let (authority, instance) = (Arc::clone(authority), instance.map(str::to_owned));
         TlsMaterial::issued_by(move |now_ms| {
             let leaf = authority.issue(role, instance.as_deref(), ttl, now_ms)?;
-            Certificates::from_pem(
-                leaf.ca_pem.as_bytes(),
-                leaf.cert_pem.as_bytes(),
-                leaf.key_pem.as_bytes(),
-                now_ms,
-            )
+            let pem = [&leaf.ca_pem, &leaf.cert_pem, &*leaf.key_pem];
+            let [ca, cert, key] = pem.map(|pem| PemSource::in_memory(pem.as_bytes()));
+            Certificates::from_pem(ca, cert, key, now_ms)
         })
     }
 
@@ -207,15 +213,20 @@ pub fn list(dir: &Path) -> Result<Vec<IssuedLeaf>, TlsError> {
             continue;
         }
         let pem = files::read_bounded(&path, PEM_BYTES_MAX).map_err(in_folder)?;
-        let der = CertificateDer::from_pem_slice(&pem).map_err(not_pem)?;
-        leaves.push(IssuedLeaf {
-            name: name.to_owned(),
-            identity: PeerIdentity::from_certificate(&der)?,
-            not_after_ms: Validity::of(&der)?.not_after_ms,
-        });
+        leaves.push(issued_leaf(name, &pem).map_err(|error| error.at(&path))?);
     }
     leaves.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(leaves)
+}
+
+fn issued_leaf(name: &str, pem: &[u8]) -> Result<IssuedLeaf, TlsError> {
+    let what = "the certificate";
+    let der = CertificateDer::from_pem_slice(pem).map_err(|_| TlsError::NotPem { what })?;
+    Ok(IssuedLeaf {
+        name: name.to_owned(),
+        identity: PeerIdentity::from_certificate(&der)?,
+        not_after_ms: Validity::of(&der)?.not_after_ms,
+    })
 }
 
 impl TlsFiles {
@@ -308,15 +319,17 @@ fn ca_params(deployment: &str, now_ms: i64) -> Result<CertificateParams, TlsErro
     Ok(params)
 }
 
-/// Returns the deployment in the CA certificate; checks that `key` matches the certificate.
-fn deployment_of(der: &[u8], key: &KeyPair) -> Result<String, TlsError> {
-    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(not_pem)?;
-    if certificate.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
-        return Err(TlsError::WrongKey);
-    }
+fn ca_key(bytes: &[u8]) -> Option<KeyPair> {
+    KeyPair::from_pem(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+/// Returns the deployment and the public key in the CA certificate.
+fn named_in(der: &[u8]) -> Result<(String, Vec<u8>), TlsError> {
+    let invalid = || TlsError::CaInvalid { what: CA_CERT_NAME };
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).map_err(|_| invalid())?;
     let names = certificate
         .subject_alternative_name()
-        .map_err(not_pem)?
+        .map_err(|_| invalid())?
         .ok_or(IdentityError::NoUri)?;
     let deployment = names.value.general_names.iter().find_map(|name| match name {
         GeneralName::URI(uri) => uri.strip_prefix("spiffe://"),
@@ -324,15 +337,12 @@ fn deployment_of(der: &[u8], key: &KeyPair) -> Result<String, TlsError> {
     });
     let deployment = deployment.ok_or(IdentityError::NoUri)?;
     PeerIdentity::new(deployment, Role::Ledger, None)?;
-    Ok(deployment.to_owned())
+    let public_key = &certificate.public_key().subject_public_key.data;
+    Ok((deployment.to_owned(), public_key.to_vec()))
 }
 
 fn ia5(text: &str) -> Result<Ia5String, TlsError> {
     Ia5String::try_from(text).map_err(unusable)
-}
-
-fn text(bytes: Vec<u8>) -> Result<String, TlsError> {
-    String::from_utf8(bytes).map_err(not_pem)
 }
 
 fn in_folder(source: FileError) -> TlsError {
@@ -342,10 +352,8 @@ fn in_folder(source: FileError) -> TlsError {
     }
 }
 
-fn not_pem<E>(_: E) -> TlsError {
-    TlsError::NotPem {
-        what: "the certificate directory",
-    }
+fn ca_invalid(path: &Path, what: &'static str) -> TlsError {
+    TlsError::CaInvalid { what }.at(path)
 }
 
 fn unusable(error: impl std::fmt::Display) -> TlsError {

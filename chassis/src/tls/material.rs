@@ -2,13 +2,15 @@
 //! replaced while the process runs: from changed files, or by an issuer.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, Weak};
 use std::time::{Duration, Instant};
 
+use synapsor_codes::ErrorCode;
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-use super::certificates::Certificates;
+use super::certificates::{Certificates, PemSource};
 use super::{TlsError, TlsFiles, rfc3339};
 use crate::clock::{Clock, SystemClock};
 use crate::files::{self, FileWatch};
@@ -17,6 +19,8 @@ use crate::identity::PeerIdentity;
 const PEM_BYTES_MAX: u64 = 256 * 1024;
 /// Minimum interval between two checks for newer certificates.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval of the checks in the background.
+const BACKGROUND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Certificates of one process, always the newest usable ones. Cheap to clone; Debug prints the identity only.
 #[derive(Clone)]
@@ -33,9 +37,18 @@ struct Inner {
 struct Renewal {
     source: Source,
     checked: Instant,
-    /// Number of checks that failed since the last success. The first may be caused by files that are being
-    /// replaced, so only the second is logged.
-    failures: u32,
+    /// Cause of the last check, if it failed.
+    failure: Option<Failure>,
+    /// Whether a failure was logged since the last success.
+    has_logged: bool,
+    /// What was logged about the end of the current certificate.
+    notice: Option<EndNotice>,
+}
+
+/// Failed check. Files that are being replaced may cause one, so a cause is logged when it is found again.
+struct Failure {
+    cause: TlsError,
+    is_logged: bool,
 }
 
 enum Source {
@@ -88,7 +101,11 @@ impl TlsFiles {
             owner,
             watch,
         };
-        Ok(TlsMaterial::new(certificates, Some(source)))
+        let material = TlsMaterial::new(certificates, Some(source));
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(check_while_used(Arc::downgrade(&material.0)));
+        }
+        Ok(material)
     }
 
     fn paths(&self) -> Vec<PathBuf> {
@@ -109,7 +126,21 @@ impl TlsFiles {
             what: "the private key",
             source,
         })?;
-        Certificates::from_pem(&ca, &cert, &key, now_ms)
+        Certificates::from_pem(
+            PemSource {
+                bytes: &ca,
+                path: Some(&self.ca),
+            },
+            PemSource {
+                bytes: &cert,
+                path: Some(&self.cert),
+            },
+            PemSource {
+                bytes: &key,
+                path: Some(&self.key),
+            },
+            now_ms,
+        )
     }
 }
 
@@ -124,10 +155,8 @@ impl TlsMaterial {
         key_pem: &Zeroizing<Vec<u8>>,
         now_ms: i64,
     ) -> Result<Self, TlsError> {
-        Ok(Self::new(
-            Certificates::from_pem(ca_pem, cert_pem, key_pem, now_ms)?,
-            None,
-        ))
+        let [ca, cert, key] = [ca_pem, cert_pem, key_pem].map(PemSource::in_memory);
+        Ok(Self::new(Certificates::from_pem(ca, cert, key, now_ms)?, None))
     }
 
     /// Issues certificates now, and again whenever half of their lifetime has passed.
@@ -146,7 +175,9 @@ impl TlsMaterial {
             Mutex::new(Renewal {
                 source,
                 checked: Instant::now(),
-                failures: 0,
+                failure: None,
+                has_logged: false,
+                notice: None,
             })
         });
         Self(Arc::new(Inner {
@@ -172,66 +203,138 @@ impl TlsMaterial {
             && renewal.checked.elapsed() >= CHECK_INTERVAL
         {
             renewal.checked = Instant::now();
-            self.renew(&mut renewal);
+            self.renew(&mut renewal, SystemClock.now_ms());
         }
-        self.0
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.newest()
     }
 
-    fn renew(&self, renewal: &mut Renewal) {
-        let now_ms = SystemClock.now_ms();
-        let current = self
-            .0
-            .current
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+    fn renew(&self, renewal: &mut Renewal, now_ms: i64) {
+        let current = self.newest();
         let loaded = match &mut renewal.source {
             Source::Files { files, owner, watch } => {
-                if !watch.may_have_changed(now_ms) && renewal.failures == 0 {
-                    return;
+                if watch.may_have_changed(now_ms) || renewal.failure.is_some() {
+                    Some(files.read(*owner, now_ms))
+                } else {
+                    None
                 }
-                files.read(*owner, now_ms)
             }
             Source::Issuer(issue) => {
-                if (current.not_before_ms()..current.half_life_ms()).contains(&now_ms) {
-                    return;
-                }
-                issue(now_ms)
+                let is_due = !(current.not_before_ms()..current.half_life_ms()).contains(&now_ms);
+                is_due.then(|| issue(now_ms))
             }
         };
-        let loaded = loaded.and_then(|new| match new.identity() == &self.0.identity {
-            true => Ok(new),
-            false => Err(TlsError::OtherIdentity {
-                identity: new.identity().uri(),
-            }),
-        });
-        match loaded {
-            Ok(new) => {
-                if renewal.failures > 1 {
-                    tracing::info!("certificates are usable again");
-                }
-                renewal.failures = 0;
-                if !new.is_same(&current) {
-                    tracing::info!(identity = %self.0.identity, ends = %rfc3339(new.not_after_ms()), "certificates replaced");
-                    *self.0.current.write().unwrap_or_else(PoisonError::into_inner) =
-                        Arc::new(new.after(&current));
-                }
-            }
-            Err(error) => {
-                renewal.failures = renewal.failures.saturating_add(1);
-                if renewal.failures == 2 {
-                    let ends = rfc3339(current.not_after_ms());
-                    tracing::error!(
-                        code = %error.code(), %ends,
-                        "new certificates not usable: {error}; keeping the previous ones until they end"
-                    );
-                }
-            }
+        match loaded.map(|loaded| self.checked(loaded)) {
+            None => {}
+            Some(Ok(new)) => self.replace(renewal, &current, new),
+            Some(Err(cause)) => renewal.fail(cause, &current),
         }
+        if matches!(renewal.source, Source::Files { .. }) {
+            renewal.report_end(&self.newest(), now_ms);
+        }
+    }
+
+    fn checked(&self, loaded: Result<Certificates, TlsError>) -> Result<Certificates, TlsError> {
+        let new = loaded?;
+        if new.identity() == &self.0.identity {
+            return Ok(new);
+        }
+        let identity = new.identity().uri();
+        let error = TlsError::OtherIdentity { identity };
+        Err(match new.path() {
+            Some(path) => error.at(path),
+            None => error,
+        })
+    }
+
+    fn replace(&self, renewal: &mut Renewal, current: &Certificates, new: Certificates) {
+        renewal.failure = None;
+        if std::mem::take(&mut renewal.has_logged) {
+            tracing::info!("certificates are usable again");
+        }
+        if new.is_same(current) {
+            return;
+        }
+        tracing::info!(identity = %self.0.identity, ends = %rfc3339(new.not_after_ms()), "certificates replaced");
+        renewal.notice = None;
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(new.after(current));
+    }
+
+    fn newest(&self) -> Arc<Certificates> {
+        let current = self.0.current.read();
+        current.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Renewal {
+    fn fail(&mut self, cause: TlsError, current: &Certificates) {
+        let last = self.failure.take().filter(|last| cause.has_cause_of(&last.cause));
+        let is_due = last.as_ref().is_some_and(|last| !last.is_logged);
+        if is_due {
+            self.has_logged = true;
+            let ends = rfc3339(current.not_after_ms());
+            tracing::error!(
+                code = %cause.code(), %ends,
+                "new certificates not usable: {cause}; keeping the previous ones until they end"
+            );
+        }
+        self.failure = Some(Failure {
+            is_logged: last.is_some(),
+            cause,
+        });
+    }
+
+    /// Logs once that the certificate ends soon, that it is about to end, and that it has ended.
+    fn report_end(&mut self, current: &Certificates, now_ms: i64) {
+        let notice = EndNotice::at(now_ms, current.not_before_ms(), current.not_after_ms());
+        if notice <= self.notice {
+            return;
+        }
+        self.notice = notice;
+        let file = current.path().unwrap_or(Path::new("")).display();
+        let ends = rfc3339(current.not_after_ms());
+        if notice == Some(EndNotice::Ended) {
+            let code = ErrorCode::TlsCertificateExpired;
+            let now = rfc3339(now_ms);
+            tracing::error!(%code, %file, %ends, %now, "the certificate has ended, and no newer one was found");
+        } else {
+            let minutes = (current.not_after_ms() - now_ms) / 60_000;
+            tracing::warn!(%file, %ends, minutes, "the certificate ends soon, and no newer one was found");
+        }
+    }
+}
+
+/// Part of the lifetime of a certificate that is left, as far as it is reported. A certificate is normally replaced
+/// when half is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum EndNotice {
+    /// Less than a quarter.
+    Soon,
+    /// Less than one part in 24: an hour of a day.
+    Close,
+    Ended,
+}
+
+impl EndNotice {
+    fn at(now_ms: i64, not_before_ms: i64, not_after_ms: i64) -> Option<Self> {
+        let lifetime_ms = not_after_ms.saturating_sub(not_before_ms);
+        let left_ms = not_after_ms.saturating_sub(now_ms);
+        let is_less_than = |parts: i64| left_ms < lifetime_ms / parts;
+        if left_ms <= 0 {
+            Some(Self::Ended)
+        } else if is_less_than(24) {
+            Some(Self::Close)
+        } else {
+            is_less_than(4).then_some(Self::Soon)
+        }
+    }
+}
+
+/// Looks for newer certificates while a process opens no connection: the end of one is reported before.
+async fn check_while_used(material: Weak<Inner>) {
+    loop {
+        tokio::time::sleep(BACKGROUND_INTERVAL).await;
+        let Some(used) = material.upgrade() else { return };
+        TlsMaterial(used).current();
     }
 }
 
@@ -249,5 +352,111 @@ impl fmt::Debug for TlsMaterial {
         f.debug_tuple("TlsMaterial")
             .field(&self.0.identity.uri())
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::identity::Role;
+    use crate::telemetry::tests::logged;
+    use crate::tls::dev_ca::{DevCa, LEAF_TTL};
+
+    const HOUR_MS: i64 = 3_600_000;
+
+    fn reader(dir: &Path) -> (DevCa, TlsFiles) {
+        let now_ms = SystemClock.now_ms();
+        let authority = DevCa::create(&dir.join("ca"), "d1", now_ms).unwrap();
+        let files = renewed(&authority, dir, now_ms);
+        (authority, files)
+    }
+
+    fn renewed(authority: &DevCa, dir: &Path, now_ms: i64) -> TlsFiles {
+        let leaf = authority.issue(Role::Reader, Some("r"), LEAF_TTL, now_ms);
+        leaf.unwrap().write(&dir.join("own"), "reader").unwrap()
+    }
+
+    fn check(material: &TlsMaterial, now_ms: i64) {
+        let mut renewal = material.0.renewal.as_ref().unwrap().lock().unwrap();
+        material.renew(&mut renewal, now_ms);
+    }
+
+    #[test]
+    fn every_new_reason_is_logged_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, files) = reader(dir.path());
+        let material = files.load().unwrap();
+        let check_often = || (0..4).for_each(|_| check(&material, SystemClock.now_ms()));
+        let ca = fs::read(&files.ca).unwrap();
+        let log = logged(false, || {
+            fs::write(&files.ca, "no PEM").unwrap();
+            check_often();
+            fs::write(&files.ca, ca).unwrap();
+            fs::write(&files.key, "no PEM").unwrap();
+            check_often();
+        });
+        let lines: Vec<_> = log.lines().collect();
+        assert_eq!(lines.len(), 2, "{log}");
+        for (line, file) in lines.iter().zip([&files.ca, &files.key]) {
+            assert!(
+                line.contains("not usable") && line.contains(&*file.to_string_lossy()),
+                "{log}"
+            );
+        }
+    }
+
+    /// The clock differs between two checks of one certificate that has ended.
+    #[test]
+    fn reason_with_a_time_is_logged_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (authority, files) = reader(dir.path());
+        let material = files.load().unwrap();
+        let now_ms = SystemClock.now_ms();
+        renewed(&authority, dir.path(), now_ms - 48 * HOUR_MS);
+        let log = logged(false, || {
+            (0..4).for_each(|n| check(&material, now_ms + n * 1_000))
+        });
+        assert_eq!(log.lines().count(), 1, "{log}");
+    }
+
+    #[test]
+    fn coming_end_is_reported_until_a_newer_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        let (authority, files) = reader(dir.path());
+        let material = files.load().unwrap();
+        let now_ms = SystemClock.now_ms();
+        let log_of = |minutes: std::ops::Range<i64>| {
+            let times = minutes.map(|minute| now_ms + minute * 60_000);
+            logged(false, || times.for_each(|at_ms| check(&material, at_ms)))
+        };
+        assert_eq!(log_of(1..17 * 60), "");
+        let soon = log_of(17 * 60..22 * 60);
+        let close = log_of(22 * 60..24 * 60);
+        let ended = log_of(24 * 60..26 * 60);
+        for (log, text) in [(&soon, "WARN"), (&close, "minutes="), (&ended, "has ended")] {
+            let names_file = log.contains(&*files.cert.to_string_lossy());
+            assert!(
+                names_file && log.contains(text) && log.lines().count() == 1,
+                "{log}"
+            );
+        }
+        renewed(&authority, dir.path(), now_ms + 26 * HOUR_MS);
+        let renewed = log_of(26 * 60..40 * 60);
+        assert!(renewed.contains("certificates replaced"), "{renewed}");
+        assert_eq!(renewed.lines().count(), 1, "{renewed}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn background_check_ends_with_the_material() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, files) = reader(dir.path());
+        let material = files.load().unwrap();
+        assert_eq!(Arc::strong_count(&material.0), 1);
+        let weak = Arc::downgrade(&material.0);
+        assert_eq!(weak.weak_count(), 2);
+        drop(material);
+        assert!(weak.upgrade().is_none());
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod failure;
 mod material;
 mod peer_verifier;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use synapsor_codes::ErrorCode;
 use time::OffsetDateTime;
@@ -39,12 +39,18 @@ pub enum TlsError {
     /// A file is invalid.
     #[error("{what}: {source}")]
     File { what: &'static str, source: FileError },
+    /// An error with the file that causes it.
+    #[error("{}: {source}", path.display())]
+    At { path: PathBuf, source: Box<TlsError> },
     /// The content is not PEM of the expected kind.
     #[error("{what}: invalid PEM")]
     NotPem { what: &'static str },
+    /// A file of the development CA is invalid.
+    #[error("{what} of the development CA is invalid")]
+    CaInvalid { what: &'static str },
     /// The key does not match the certificate.
-    #[error("the private key does not match the certificate")]
-    WrongKey,
+    #[error("the private key does not match the certificate{}", shown(certificate.as_deref()))]
+    WrongKey { certificate: Option<PathBuf> },
     /// The certificate has expired or is not valid yet.
     #[error(
         "the certificate of {identity} is valid from {} to {}, and the clock of this machine is at {}",
@@ -80,8 +86,9 @@ impl TlsError {
                 ..
             } => ErrorCode::TlsKeyOpen,
             Self::File { .. } => ErrorCode::TlsFileUnreadable,
-            Self::NotPem { .. } => ErrorCode::TlsFileInvalid,
-            Self::WrongKey => ErrorCode::TlsKeyMismatch,
+            Self::At { source, .. } => source.code(),
+            Self::NotPem { .. } | Self::CaInvalid { .. } => ErrorCode::TlsFileInvalid,
+            Self::WrongKey { .. } => ErrorCode::TlsKeyMismatch,
             Self::OutsideValidity { .. } => ErrorCode::TlsCertificateExpired,
             Self::UntrustedIssuer { .. } => ErrorCode::TlsCertificateForeign,
             Self::OtherIdentity { .. } => ErrorCode::TlsCertificateWrongRole,
@@ -90,11 +97,56 @@ impl TlsError {
         }
     }
 
+    /// Adds the path of the file that causes this error.
+    fn at(self, path: &Path) -> Self {
+        match self {
+            // It names the path.
+            Self::File { .. } | Self::At { .. } => self,
+            other => Self::At {
+                path: path.to_owned(),
+                source: Box::new(other),
+            },
+        }
+    }
+
+    /// Whether this error has the same cause as an earlier one, whatever the time of the two.
+    fn has_cause_of(&self, earlier: &Self) -> bool {
+        match (self, earlier) {
+            (
+                Self::At { path, source },
+                Self::At {
+                    path: of,
+                    source: cause,
+                },
+            ) => path == of && source.has_cause_of(cause),
+            (
+                Self::OutsideValidity {
+                    identity,
+                    not_before_ms,
+                    not_after_ms,
+                    ..
+                },
+                Self::OutsideValidity {
+                    identity: other,
+                    not_before_ms: from_ms,
+                    not_after_ms: to_ms,
+                    ..
+                },
+            ) => (identity, not_before_ms, not_after_ms) == (other, from_ms, to_ms),
+            _ => self.code() == earlier.code() && self.to_string() == earlier.to_string(),
+        }
+    }
+
     fn fix(&self) -> String {
         match self {
             Self::File { source, .. } => source.fix(),
+            Self::At { path, source } => match **source {
+                Self::CaInvalid { .. } => format!("restore {} from a backup", path.display()),
+                _ => source.fix(),
+            },
+            Self::CaInvalid { what } => format!("restore {what} from a backup"),
             Self::NotPem { what } => format!("provide {what} as PEM (certificate, or PKCS#8 private key)"),
-            Self::WrongKey => "use the key that was created together with the certificate".to_owned(),
+            Self::WrongKey { .. } => "use the key that was created together with the certificate".to_owned(),
             Self::OutsideValidity { .. } => "issue a new certificate, or correct the clock".to_owned(),
             Self::OtherIdentity { .. } => "issue a certificate with the same identity".to_owned(),
             Self::UntrustedIssuer { .. } => {
@@ -112,6 +164,10 @@ impl From<TlsError> for ExitError {
     fn from(error: TlsError) -> Self {
         ExitError::new(error.code(), error.to_string()).with_fix(error.fix())
     }
+}
+
+fn shown(path: Option<&Path>) -> String {
+    path.map_or_else(String::new, |path| format!(" {}", path.display()))
 }
 
 /// Formats milliseconds since 1970 for messages, in seconds.

@@ -9,9 +9,12 @@ use rustls::HandshakeKind;
 use rustls::client::Resumption;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::grpc_channel::{Channel, Endpoint, connect, is_unreachable, status_to_error};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
+use synapsor_codes::ErrorCode;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -287,17 +290,45 @@ async fn unusable_new_certificate_leaves_the_previous_in_use() {
     assert_eq!(call(&server.dial(&own), ECHO).await.code(), Code::Ok);
 }
 
+/// A client whose clock is two hours ahead issued its certificate with that clock.
+#[tokio::test]
+async fn rejection_by_the_server_names_certificate_and_clock() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = DevCa::create(&dir.path().join("ca"), "d1", SystemClock.now_ms()).unwrap();
+    let issue = |role, name, now_ms| {
+        let leaf = authority.issue(role, Some(name), LEAF_TTL, now_ms).unwrap();
+        leaf.material(now_ms).unwrap()
+    };
+    let server = start(&issue(Role::Reader, "r1", SystemClock.now_ms()), limits()).await;
+    let ahead_ms = SystemClock.now_ms() + 2 * 3_600_000;
+    let own = issue(Role::Gateway, "mine", ahead_ms);
+    for _ in 0..20 {
+        let status = call(&server.dial(&own), ECHO).await;
+        let failure = status_to_error(&status, &server.target()).unwrap();
+        assert_eq!(failure.code(), ErrorCode::TlsCertificateRejected, "{failure}");
+        assert!(
+            failure.message().contains("clock of this machine is at"),
+            "{failure}"
+        );
+    }
+    assert_eq!(server.stage.calls(), 0);
+}
+
 #[tokio::test]
 async fn message_names_the_certificate_that_ended() {
     let authority = Authority::new();
     let server = Running::with_default_limits(&authority).await;
-    let own = authority.odd_material(&gateway(&authority, 1));
+    let dir = tempfile::tempdir().unwrap();
+    let files = write(dir.path(), &[&authority], &gateway(&authority, 1));
+    let own = files.load().unwrap();
     until(async || call(&server.dial(&own), ECHO).await.code() != Code::Ok).await;
     let status = call(&server.dial(&own), ECHO).await;
     let failure = status_to_error(&status, &server.target()).unwrap();
     let text = failure.message();
     assert!(
-        text.contains(GATEWAY) && text.contains("ended at") && text.contains("clock"),
+        [GATEWAY, &*files.cert.to_string_lossy(), "ended at", "clock"]
+            .iter()
+            .all(|part| text.contains(part)),
         "{text}"
     );
 }

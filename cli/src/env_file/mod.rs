@@ -67,9 +67,11 @@ fn unusable(error: &FileError) -> ExitError {
         }
         FileError::TooLarge { .. } => ErrorCode::EnvFileTooLarge,
         FileError::Utf16(_) => ErrorCode::EnvFileInvalid,
-        FileError::Exists(_) | FileError::Denied(_) | FileError::WrongKind { .. } | FileError::Io { .. } => {
-            ErrorCode::EnvFileUnreadable
-        }
+        FileError::Exists(_)
+        | FileError::Denied(_)
+        | FileError::DirectoryDenied { .. }
+        | FileError::WrongKind { .. }
+        | FileError::Io { .. } => ErrorCode::EnvFileUnreadable,
     };
     ExitError::new(code, format!("invalid env file: {error}")).with_fix(error.fix())
 }
