@@ -265,7 +265,7 @@ fn spec(
 ) -> Result<ChildSpec, ExitError> {
     let tls = supervisor.instance.leaf_files(Role::Gateway)?;
     let name = format!("gateway-{}", supervisor.instance.id());
-    let run_file = supervisor.instance.gateway_run_dir()?.join("gateway.json");
+    let run_file = supervisor.instance.gateway_run_file()?;
     connection(
         &mut arguments,
         &upstream.reader.to_string(),

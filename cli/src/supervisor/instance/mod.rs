@@ -1,16 +1,18 @@
 //! One start of local processes: an instance id and its short-lived certificates, which are renewed while the
 //! processes run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use synapsor_chassis::clock::{Clock as _, SystemClock};
-use synapsor_chassis::files;
+use synapsor_chassis::files::{self, FileLock};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::random;
 use synapsor_chassis::run::ExitError;
+use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::settings::EnvVars;
 use synapsor_chassis::tls::dev_ca::{self, DevCa, LEAF_TTL};
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
@@ -22,10 +24,13 @@ use crate::state::{StateDir, operator_person, wait_for_lock};
 /// Directories of a gateway: of its certificate, which it reads, and of its run file, which it writes.
 const GATEWAY_TLS_DIR: &str = "tls";
 const GATEWAY_RUN_DIR: &str = "run";
+const GATEWAY_RUN_FILE: &str = "gateway.json";
 /// Name of the ledger's certificate: one for all instances, because they share the ledger.
 const LEDGER_LEAF: &str = "ledger";
 /// Lock of the ledger's certificate, in its directory.
 const LEDGER_LEAF_LOCK: &str = "ledger.lock";
+/// Roles whose certificate and run file have the id of their instance in their names.
+const INSTANCE_ROLES: [Role; 2] = [Role::Reader, Role::Writer];
 /// Interval at which certificates are checked for renewal.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -44,7 +49,10 @@ pub(crate) struct Instance {
 struct Leaves {
     authority: Arc<DevCa>,
     certs_dir: PathBuf,
+    run_dir: PathBuf,
     issued: Mutex<Vec<IssuedFiles>>,
+    /// Lock of this instance, from its first certificate file on: other commands keep the files of a locked instance.
+    lock: Mutex<Option<FileLock>>,
 }
 
 /// Certificate files of one process.
@@ -55,7 +63,16 @@ struct IssuedFiles {
     dir: PathBuf,
     name: String,
     files: TlsFiles,
-    renew_at_ms: i64,
+    issued_ms: i64,
+}
+
+impl IssuedFiles {
+    /// Also after the clock was set back before the issue, and when another process removed the files.
+    fn is_due(&self, now_ms: i64) -> bool {
+        !(self.issued_ms..half_life_ms(self.issued_ms)).contains(&now_ms)
+            || !self.files.cert.exists()
+            || !self.files.key.exists()
+    }
 }
 
 impl Instance {
@@ -63,9 +80,11 @@ impl Instance {
         let leaves = Arc::new(Leaves {
             authority: Arc::new(state.authority()?),
             certs_dir: state.certs_dir(),
+            run_dir: state.run_dir(),
             issued: Mutex::default(),
+            lock: Mutex::default(),
         });
-        leaves.remove_expired();
+        leaves.remove_expired(SystemClock.now_ms());
         logs::remove_old(&state.logs_dir());
         let renewed = Arc::clone(&leaves);
         let renewal = tokio::spawn(async move {
@@ -105,6 +124,7 @@ impl Instance {
         if role == Role::Ledger {
             return self.leaves.ledger_files(SystemClock.now_ms());
         }
+        self.leaves.lock(&self.id)?;
         let dir = match role {
             Role::Gateway => self.gateway_subdir(GATEWAY_TLS_DIR)?,
             _ => self.leaves.certs_dir.clone(),
@@ -118,12 +138,12 @@ impl Instance {
     }
 
     fn gateway_dir(&self) -> PathBuf {
-        self.leaves.certs_dir.join(format!("gateway-{}", self.id))
+        self.leaves.gateway_dir(&self.id)
     }
 
-    /// Directory for the run file of this instance's gateway; removed with the instance.
-    pub(crate) fn gateway_run_dir(&self) -> Result<PathBuf, ExitError> {
-        self.gateway_subdir(GATEWAY_RUN_DIR)
+    /// Path of the run file of this instance's gateway, in a directory that is removed with the instance.
+    pub(crate) fn gateway_run_file(&self) -> Result<PathBuf, ExitError> {
+        Ok(self.gateway_subdir(GATEWAY_RUN_DIR)?.join(GATEWAY_RUN_FILE))
     }
 
     fn gateway_subdir(&self, name: &str) -> Result<PathBuf, ExitError> {
@@ -146,6 +166,23 @@ impl Instance {
 }
 
 impl Leaves {
+    fn gateway_dir(&self, id: &str) -> PathBuf {
+        self.certs_dir.join(format!("gateway-{id}"))
+    }
+
+    fn lock_path(&self, id: &str) -> PathBuf {
+        self.certs_dir.join(format!("{id}.lock"))
+    }
+
+    /// Locks the instance until this is dropped or the process ends.
+    fn lock(&self, id: &str) -> Result<(), ExitError> {
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock.is_none() {
+            *lock = Some(wait_for_lock(&self.lock_path(id))?);
+        }
+        Ok(())
+    }
+
     fn issue(
         &self,
         role: Role,
@@ -164,7 +201,7 @@ impl Leaves {
             dir,
             name,
             files: files.clone(),
-            renew_at_ms: half_life_ms(now_ms),
+            issued_ms: now_ms,
         };
         let mut all = self.issued();
         all.retain(|other| other.name != issued.name);
@@ -185,13 +222,14 @@ impl Leaves {
         }
     }
 
-    /// Renews the certificates of which half of the lifetime has passed. A failure is logged and tried again.
+    /// Renews the certificates of which half of the lifetime has passed, or whose files are missing. A failure is logged
+    /// and tried again.
     fn renew_due(&self, now_ms: i64) {
         let has_ledger = self.certs_dir.join(format!("{LEDGER_LEAF}.pem")).exists();
         let renewed = has_ledger.then(|| self.ledger_files(now_ms));
         let due: Vec<IssuedFiles> = {
             let issued = self.issued();
-            let due = issued.iter().filter(|issued| issued.renew_at_ms <= now_ms);
+            let due = issued.iter().filter(|issued| issued.is_due(now_ms));
             due.cloned().collect()
         };
         let others = due.into_iter().map(|due| self.renew(&due, now_ms));
@@ -206,9 +244,12 @@ impl Leaves {
         let leaf = self
             .authority
             .issue(due.role, due.instance.as_deref(), LEAF_TTL, now_ms)?;
+        if let Some(parent) = due.dir.parent() {
+            files::create_private_dir(parent)?;
+        }
         leaf.write(&due.dir, &due.name)?;
         for issued in self.issued().iter_mut().filter(|issued| issued.name == due.name) {
-            issued.renew_at_ms = half_life_ms(now_ms);
+            issued.issued_ms = now_ms;
         }
         Ok(())
     }
@@ -217,23 +258,67 @@ impl Leaves {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes expired certificates that killed supervisors left behind. Best effort.
-    fn remove_expired(&self) {
-        let now_ms = SystemClock.now_ms();
-        let leaves = dev_ca::list(&self.certs_dir).unwrap_or_default();
-        for leaf in leaves.into_iter().filter(|leaf| leaf.not_after_ms < now_ms) {
-            let _ = fs::remove_file(self.certs_dir.join(format!("{}.pem", leaf.name)));
-            let _ = fs::remove_file(self.certs_dir.join(format!("{}.key", leaf.name)));
-        }
-        let folders = fs::read_dir(&self.certs_dir).into_iter().flatten().flatten();
-        for folder in folders.filter(|entry| entry.file_name().to_string_lossy().starts_with("gateway-")) {
-            // A directory without a certificate is just being made, or its owner removes it.
-            let leaves = dev_ca::list(&folder.path().join(GATEWAY_TLS_DIR)).unwrap_or_default();
-            if !leaves.is_empty() && leaves.iter().all(|leaf| leaf.not_after_ms < now_ms) {
-                let _ = fs::remove_dir_all(folder.path());
+    /// Removes the files of instances that killed supervisors left behind. Best effort. An expired certificate alone
+    /// proves no end: the clock may have been set forward, or the machine suspended.
+    fn remove_expired(&self, now_ms: i64) {
+        for (id, not_after_ms) in self.instances() {
+            if not_after_ms < now_ms && !self.has_process(&id) {
+                // The lock of an instance that runs is held.
+                if let Ok(Some(_lock)) = FileLock::try_exclusive(&self.lock_path(&id)) {
+                    self.remove(&id);
+                }
             }
         }
     }
+
+    /// Returns the ids of all instances with certificate files, each with its latest expiry. The ledger's certificate
+    /// belongs to no instance. A directory without a certificate is just being made, or its owner removes it.
+    fn instances(&self) -> BTreeMap<String, i64> {
+        let mut found = BTreeMap::new();
+        let mut add = |id: &str, not_after_ms: i64| {
+            let latest = found.entry(id.to_owned()).or_insert(not_after_ms);
+            *latest = not_after_ms.max(*latest);
+        };
+        for leaf in dev_ca::list(&self.certs_dir).unwrap_or_default() {
+            let of_role = |role: Role| leaf.name.strip_prefix(role.as_str())?.strip_prefix('-');
+            if let Some(id) = INSTANCE_ROLES.into_iter().find_map(of_role) {
+                add(id, leaf.not_after_ms);
+            }
+        }
+        let entries = fs::read_dir(&self.certs_dir).into_iter().flatten().flatten();
+        for entry in entries {
+            let name = entry.file_name();
+            let Some(id) = name.to_str().and_then(|name| name.strip_prefix("gateway-")) else {
+                continue;
+            };
+            for leaf in dev_ca::list(&entry.path().join(GATEWAY_TLS_DIR)).unwrap_or_default() {
+                add(id, leaf.not_after_ms);
+            }
+        }
+        found
+    }
+
+    /// Whether a process of the instance still runs, by the run files: an earlier release takes no lock.
+    fn has_process(&self, id: &str) -> bool {
+        let executors = INSTANCE_ROLES.map(|role| self.run_dir.join(format!("{role}-{id}.json")));
+        let gateway = self.gateway_dir(id).join(GATEWAY_RUN_DIR).join(GATEWAY_RUN_FILE);
+        let mut run_files = executors.into_iter().chain([gateway]);
+        run_files.any(|path| RunFile::read(&path).is_some_and(|found| found.is_alive()))
+    }
+
+    /// Removes the files of an instance, the lock last.
+    fn remove(&self, id: &str) {
+        for role in INSTANCE_ROLES {
+            remove_pair(&TlsFiles::in_dir(&self.certs_dir, &format!("{role}-{id}")));
+        }
+        let _ = fs::remove_dir_all(self.gateway_dir(id));
+        let _ = fs::remove_file(self.lock_path(id));
+    }
+}
+
+fn remove_pair(files: &TlsFiles) {
+    let _ = fs::remove_file(&files.cert);
+    let _ = fs::remove_file(&files.key);
 }
 
 /// Returns when half of the lifetime of a certificate issued at `now_ms` has passed.
@@ -247,87 +332,10 @@ impl Drop for Instance {
     fn drop(&mut self) {
         self.renewal.abort();
         self.rotation.abort();
-        for issued in self.leaves.issued().iter() {
-            let _ = fs::remove_file(&issued.files.cert);
-            let _ = fs::remove_file(&issued.files.key);
-        }
-        let _ = fs::remove_dir_all(self.gateway_dir());
+        self.leaves.remove(&self.id);
         logs::remove_old(&self.logs_dir);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::*;
-
-    const HOUR_MS: i64 = 60 * 60 * 1_000;
-
-    fn leaves() -> (tempfile::TempDir, Leaves) {
-        let dir = tempfile::tempdir().unwrap();
-        let authority = DevCa::create(&dir.path().join("ca"), "d1", SystemClock.now_ms()).unwrap();
-        let certs_dir = dir.path().join("certs");
-        files::create_private_dir(&certs_dir).unwrap();
-        let leaves = Leaves {
-            authority: Arc::new(authority),
-            certs_dir,
-            issued: Mutex::default(),
-        };
-        (dir, leaves)
-    }
-
-    #[test]
-    fn certificate_of_a_child_is_renewed_after_half_of_its_lifetime() {
-        let (_dir, leaves) = leaves();
-        let dir = leaves.certs_dir.clone();
-        let issued = leaves.issue(Role::Reader, Some("i1".to_owned()), dir, "reader-i1".to_owned());
-        let cert = issued.unwrap().cert;
-        let (now_ms, first) = (SystemClock.now_ms(), fs::read(&cert).unwrap());
-        leaves.renew_due(now_ms + 11 * HOUR_MS);
-        assert_eq!(fs::read(&cert).unwrap(), first);
-        leaves.renew_due(now_ms + 13 * HOUR_MS);
-        let second = fs::read(&cert).unwrap();
-        assert_ne!(second, first);
-        leaves.renew_due(now_ms + 14 * HOUR_MS);
-        assert_eq!(fs::read(&cert).unwrap(), second);
-    }
-
-    #[test]
-    fn only_directories_of_ended_gateways_are_removed() {
-        let (_dir, leaves) = leaves();
-        let gateway = |name: &str| {
-            let dir = leaves.certs_dir.join(name).join(GATEWAY_TLS_DIR);
-            files::create_private_dir(&leaves.certs_dir.join(name)).unwrap();
-            files::create_private_dir(&dir).unwrap();
-            dir
-        };
-        let issue = |dir: &Path, issued_ms: i64| {
-            let leaf = leaves
-                .authority
-                .issue(Role::Gateway, Some("g"), LEAF_TTL, issued_ms);
-            leaf.unwrap().write(dir, "gateway").unwrap();
-        };
-        let now_ms = SystemClock.now_ms();
-        let (started, running, ended) = (gateway("gateway-1"), gateway("gateway-2"), gateway("gateway-3"));
-        issue(&running, now_ms);
-        issue(&ended, now_ms - 48 * HOUR_MS);
-        leaves.remove_expired();
-        assert!(started.exists() && running.exists() && !ended.exists());
-    }
-
-    #[test]
-    fn certificate_of_a_shared_ledger_is_renewed_by_any_instance() {
-        let (_dir, leaves) = leaves();
-        let now_ms = SystemClock.now_ms();
-        leaves.renew_due(now_ms);
-        let files = TlsFiles::in_dir(&leaves.certs_dir, LEDGER_LEAF);
-        assert!(!files.cert.exists(), "no ledger was started here");
-        leaves.ledger_files(now_ms).unwrap();
-        let first = fs::read(&files.cert).unwrap();
-        leaves.ledger_files(now_ms).unwrap();
-        assert_eq!(fs::read(&files.cert).unwrap(), first);
-        leaves.renew_due(now_ms + 13 * HOUR_MS);
-        assert_ne!(fs::read(&files.cert).unwrap(), first);
-    }
-}
+mod tests;
