@@ -1,23 +1,20 @@
 //! Connects a command to the services: local ones, started on demand, or services that the command line names.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::grpc_channel::{self, Endpoint};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::ExitError;
-use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::{TlsFiles, TlsMaterial};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::TrustFile;
 
 use crate::state::{self, StateDir};
-use crate::supervisor::{
-    Child, ExecutorLaunch, Instance, Process, RunningLedger, Supervisor, missing, requirements,
-};
-use crate::{Context, contract_file, pinned_checkpoint};
+use crate::supervisor::{Child, Instance, RunningLedger};
+use crate::{Context, local_writer, pinned_checkpoint};
 
 /// Pinned checkpoint of the local deployment, in the state directory.
 const LOCAL_PIN_FILE: &str = "cli.witness";
@@ -25,9 +22,6 @@ const LOCAL_PIN_FILE: &str = "cli.witness";
 const REMOTE_PIN_FILE: &str = "synapsor.witness";
 
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Timeout for another writer of the state directory to serve or to exit.
-const OTHER_WRITER: Duration = Duration::from_secs(15);
-const OTHER_WRITER_PAUSE: Duration = Duration::from_millis(100);
 
 /// A reachable service.
 #[derive(Debug, Clone)]
@@ -190,10 +184,12 @@ impl LedgerConnection {
             (_, Some(named)) => named,
             (ConnectionMode::Remote, None) => return Err(no_remote_writer()),
             (ConnectionMode::Local { state, ledger }, None) => {
-                match running_writer(state, &self.tls).await? {
+                let search = local_writer::running(state, &self.tls, 1).await?;
+                match search.running.into_iter().next() {
                     Some(link) => link,
                     None => {
-                        let (child, link) = start_or_find_writer(context, state, ledger, &self.tls).await?;
+                        let (child, link) =
+                            local_writer::start_or_find(context, state, ledger, &self.tls).await?;
                         self.writer = child;
                         link
                     }
@@ -215,7 +211,7 @@ impl LedgerConnection {
             _ if !named.is_empty() => Ok(named),
             ConnectionMode::Remote => Err(no_remote_writer()),
             ConnectionMode::Local { state, .. } => {
-                let running = running_writers(state, &self.tls, usize::MAX).await?;
+                let running = local_writer::running(state, &self.tls, usize::MAX).await?.running;
                 if running.is_empty() {
                     return Ok(vec![self.writer(context).await?]);
                 }
@@ -253,7 +249,7 @@ impl LedgerConnection {
     }
 }
 
-fn link(tls: &TlsMaterial, target: Endpoint) -> Result<ServiceChannel, ExitError> {
+pub(crate) fn link(tls: &TlsMaterial, target: Endpoint) -> Result<ServiceChannel, ExitError> {
     Ok(ServiceChannel {
         channel: grpc_channel::connect(tls, &target)?,
         target,
@@ -285,106 +281,13 @@ pub(crate) async fn local_writer(context: &Context) -> Result<Option<ServiceChan
         return Ok(None);
     };
     let tls = Instance::new(&state)?.operator(&context.env)?;
-    context.unless_stopped(running_writer(&state, &tls)).await
+    let search = context
+        .unless_stopped(local_writer::running(&state, &tls, 1))
+        .await?;
+    Ok(search.running.into_iter().next())
 }
 
-/// Returns a writer of this state directory that another process started.
-async fn running_writer(state: &StateDir, tls: &TlsMaterial) -> Result<Option<ServiceChannel>, ExitError> {
-    Ok(running_writers(state, tls, 1).await?.pop())
-}
-
-/// Returns running writers of this state directory, at most `limit`.
-async fn running_writers(
-    state: &StateDir,
-    tls: &TlsMaterial,
-    limit: usize,
-) -> Result<Vec<ServiceChannel>, ExitError> {
-    let Ok(entries) = std::fs::read_dir(state.run_dir()) else {
-        return Ok(Vec::new());
-    };
-    let mut running = Vec::new();
-    for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(instance) = name
-            .strip_prefix("writer-")
-            .and_then(|rest| rest.strip_suffix(".json"))
-        else {
-            continue;
-        };
-        let Some(address) = RunFile::read(&entry.path())
-            .filter(RunFile::is_alive)
-            .and_then(|f| f.address)
-        else {
-            // A killed writer leaves its run file behind.
-            let _ = std::fs::remove_file(entry.path());
-            continue;
-        };
-        let found = link(
-            tls,
-            Endpoint::new(Role::Writer, address.to_string()).of_instance(instance),
-        )?;
-        if grpc_channel::check_health(&found.channel, &found.target, PROBE_TIMEOUT)
-            .await
-            .is_ok()
-        {
-            running.push(found);
-            if running.len() == limit {
-                break;
-            }
-        }
-    }
-    Ok(running)
-}
-
-/// Starts a writer, or finds one that another command started at the same time: a state directory has only one.
-async fn start_or_find_writer(
-    context: &Context,
-    state: &StateDir,
-    ledger: &RunningLedger,
-    tls: &TlsMaterial,
-) -> Result<(Option<Child>, ServiceChannel), ExitError> {
-    let start = Instant::now();
-    loop {
-        match start_writer(context, state, ledger, tls).await {
-            Ok((child, link)) => return Ok((Some(child), link)),
-            Err(failure) if failure.code() == ErrorCode::StateDirInUse && start.elapsed() < OTHER_WRITER => {
-                if let Some(link) = running_writer(state, tls).await? {
-                    return Ok((None, link));
-                }
-                tokio::time::sleep(OTHER_WRITER_PAUSE).await;
-            }
-            Err(failure) => return Err(failure),
-        }
-    }
-}
-
-async fn start_writer(
-    context: &Context,
-    state: &StateDir,
-    ledger: &RunningLedger,
-    tls: &TlsMaterial,
-) -> Result<(Child, ServiceChannel), ExitError> {
-    let contract = contract_file::load_runnable(&context.global)?;
-    let missing = missing(&context.env, requirements(Process::Writer, &contract.contract))?;
-    if let Some(first) = missing.first() {
-        let text = format!(
-            "no local writer is running, and none can be started: {} is not set",
-            first.name
-        );
-        return Err(no_writer(text).with_fix(format!(
-            "run `synapsor-runner up` where {} is set, or here: export {}={}",
-            first.name, first.name, first.example
-        )));
-    }
-    let supervisor = Supervisor::new(context, state, &contract)?;
-    let child = supervisor.executor(ExecutorLaunch::writer(ledger)).await?;
-    let target =
-        Endpoint::new(Role::Writer, child.address()?.to_string()).of_instance(supervisor.instance.id());
-    let link = link(tls, target)?;
-    Ok((child, link))
-}
-
-fn no_writer(text: impl AsRef<str>) -> ExitError {
+pub(crate) fn no_writer(text: impl AsRef<str>) -> ExitError {
     ExitError::new(ErrorCode::NoWriter, text)
 }
 

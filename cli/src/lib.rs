@@ -7,6 +7,7 @@ mod commands;
 mod connection;
 mod contract_file;
 mod env_file;
+mod local_writer;
 mod mcp_client;
 mod operator_key;
 mod output;

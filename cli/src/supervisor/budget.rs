@@ -1,5 +1,5 @@
 //! Restart budget and backoff of a child. Only restarts without a healthy interval between them count, so that
-//! rare exits of a long-running child do not use up the budget.
+//! rare exits of a long-running child do not use up the budget. Also paces the starts of one command.
 
 use std::time::Duration;
 
@@ -13,6 +13,31 @@ const BACKOFF: Backoff = Backoff {
     first: Duration::from_millis(200),
     longest: Duration::from_secs(10),
 };
+
+/// Pauses between the starts of one command: another process may hold what the child needs for as long as it runs.
+const START_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(200),
+    longest: Duration::from_secs(8),
+};
+
+/// Starts of one child by one command.
+#[derive(Debug, Default)]
+pub(crate) struct StartPacing {
+    starts: u32,
+    paused_until: Duration,
+}
+
+impl StartPacing {
+    /// Whether the child may be started `elapsed` after the begin of the command; counts the start if so.
+    pub(crate) fn take(&mut self, elapsed: Duration) -> bool {
+        let is_due = elapsed >= self.paused_until;
+        if is_due {
+            self.paused_until = elapsed + START_BACKOFF.bound(self.starts);
+            self.starts += 1;
+        }
+        is_due
+    }
+}
 
 /// Restart count of one child.
 #[derive(Debug, Default)]
@@ -41,6 +66,15 @@ mod tests {
     use super::*;
 
     const SOON: Duration = Duration::from_secs(2);
+
+    #[test]
+    fn few_starts_fit_into_the_wait_of_one_command() {
+        let mut pacing = StartPacing::default();
+        let due = (0..150).map(|n| Duration::from_millis(100) * n);
+        let starts: Vec<_> = due.filter(|elapsed| pacing.take(*elapsed)).collect();
+        assert_eq!(starts.first(), Some(&Duration::ZERO));
+        assert!((4..8).contains(&starts.len()), "{starts:?}");
+    }
 
     #[test]
     fn repeated_exits_exhaust_restart_budget() {

@@ -14,6 +14,7 @@ use synapsor_chassis::run_file::RunFile;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_codes::ErrorCode;
 
+use super::budget::StartPacing;
 use super::child::{Child, ChildSpec, POLL_PAUSE, READY_TIMEOUT};
 use super::environment::{self, Process};
 use super::instance::Instance;
@@ -69,19 +70,31 @@ async fn ensure(
     state: &StateDir,
     instance: &Instance,
 ) -> Result<RunningLedger, ExitError> {
-    let tls = instance.operator(&context.env)?;
+    ensure_by(&instance.operator(&context.env)?, context, state, instance).await
+}
+
+/// Certificate `tls` is that of this command.
+async fn ensure_by(
+    tls: &TlsMaterial,
+    context: &Context,
+    state: &StateDir,
+    instance: &Instance,
+) -> Result<RunningLedger, ExitError> {
     let start = Instant::now();
     let run_file = state.run_dir().join(RUN_FILE);
     let mut listen = last_address(state);
-    let mut child: Option<Child> = None;
+    let (mut child, mut pacing): (Option<Child>, _) = (None, StartPacing::default());
     // Why the ledger of the run file did not answer.
     let mut silence: Option<ExitError> = None;
     loop {
         if let Some(found) = RunFile::read(&run_file).filter(RunFile::is_alive) {
-            match answering(&found, &tls).await {
+            match answering(&found, tls).await {
                 Ok(running) => {
                     remember(state, running.address);
                     return Ok(ours(running, child));
+                }
+                Err(Some(failure)) if failure.code() == ErrorCode::TlsCertificateRejected => {
+                    return Err(rejected(&failure));
                 }
                 Err(failure) => silence = failure.or(silence),
             }
@@ -92,7 +105,7 @@ async fn ensure(
             // Another process uses the port.
             Some(_) if listen.is_some() => (child, listen) = (None, None),
             Some(failure) => return Err(failure),
-            None if child.is_none() && start.elapsed() < READY_TIMEOUT => {
+            None if child.is_none() && start.elapsed() < READY_TIMEOUT && pacing.take(start.elapsed()) => {
                 child = Some(Child::start_detached(&spec(context, state, instance, listen)?)?);
             }
             None => {}
@@ -149,6 +162,15 @@ fn not_ready(state: &StateDir, silence: Option<&ExitError>) -> ExitError {
     }
 }
 
+/// Error for a ledger that rejects the certificate of this command: no wait and no start of another ledger helps.
+fn rejected(failure: &ExitError) -> ExitError {
+    let text = format!("{}; this command issued it just now", failure.message());
+    ExitError::new(failure.code(), text).with_fix(
+        "correct the clock of this command or of the ledger, which differ by more than 5 minutes; if they do not, \
+         the CA of the state directory was replaced: restart the processes that use it",
+    )
+}
+
 fn ours(mut running: RunningLedger, child: Option<Child>) -> RunningLedger {
     if let Some(child) = child.filter(|child| child.pid() == running.pid) {
         running.environment = child.environment().to_vec();
@@ -185,4 +207,65 @@ fn spec(
         log: Some(state.logs_dir().join(LOG)),
         run_file,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_chassis::clock::{Clock as _, SystemClock};
+    use synapsor_chassis::grpc_server::{AccessTable, GrpcServer, ServerLimits};
+    use synapsor_chassis::settings::EnvVars;
+    use synapsor_chassis::tls::dev_ca::LEAF_TTL;
+    use tokio_util::sync::CancellationToken;
+    use tonic::service::Routes;
+
+    use super::*;
+    use crate::supervisor::CommandLogs;
+    use crate::{Global, state};
+
+    fn context(dir: &std::path::Path) -> Context {
+        Context {
+            global: Global {
+                store: Some(dir.join(".synapsor").join("local.db")),
+                ..Global::default()
+            },
+            env: EnvVars::fixed([("USER", "ann")]),
+            stop: CancellationToken::new(),
+            logs: CommandLogs::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn rejected_certificate_ends_the_wait_for_a_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let context = context(dir.path());
+        let state = state::find_or_create(&context).unwrap();
+        let (instance, authority) = (Instance::new(&state).unwrap(), state.authority().unwrap());
+        let material = |role, name, now_ms| {
+            let leaf = authority.issue(role, name, LEAF_TTL, now_ms);
+            leaf.unwrap().material(now_ms).unwrap()
+        };
+        let now_ms = SystemClock.now_ms();
+        let of_ledger = material(Role::Ledger, None, now_ms);
+        let (any, access) = (
+            "127.0.0.1:0".parse().unwrap(),
+            AccessTable::new(authority.deployment()),
+        );
+        let server = GrpcServer::bind(any, &of_ledger, access, ServerLimits::default())
+            .await
+            .unwrap();
+        let published = RunFile::of_this_process("ledger", Some(server.local_addr()));
+        let _run_file = published.publish(&state.run_dir().join(RUN_FILE)).unwrap();
+        let serving = tokio::spawn(server.serve(Routes::default(), CancellationToken::new()));
+        let ahead = material(Role::Operator, Some("ann"), now_ms + 400_000);
+        let start = Instant::now();
+        let failure = ensure_by(&ahead, &context, &state, &instance).await.unwrap_err();
+        assert_eq!(failure.code(), ErrorCode::TlsCertificateRejected);
+        assert!(
+            failure.message().contains("clock of this machine is at"),
+            "{failure}"
+        );
+        assert!(failure.fix().unwrap().contains("clock"), "{failure}");
+        assert!(start.elapsed() < READY_TIMEOUT);
+        serving.abort();
+    }
 }

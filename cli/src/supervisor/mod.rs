@@ -15,6 +15,7 @@ mod logs;
 mod restart;
 
 pub(crate) use binary::path as binary_path;
+pub(crate) use budget::StartPacing;
 pub(crate) use child::Child;
 pub(crate) use environment::{Process, Requirement, allowed, missing, requirements};
 pub(crate) use executor::ExecutorLaunch;
