@@ -66,6 +66,30 @@ fn order_lists_valid_approvals_sorted_and_unique() {
 }
 
 #[test]
+fn key_outside_its_validity_is_refused_with_both_times() {
+    let (trust, seen) = (trust("dev"), checkpoint());
+    let attested = attested("plain", &trust);
+    let terms = terms(&trust, &seen, 4, None);
+    let decision = decision(&attested, DecisionKind::Approve, None, &terms).unwrap();
+    let envelope = DsseEnvelope::sign(ObjectKind::Decision, &decision, &key(4)).unwrap();
+    let verification = VerificationContext {
+        trust: &trust,
+        now: "2025-12-31T23:50:00.000Z".parse().unwrap(),
+        proposal: attested.proposal(),
+        proposal_digest: attested.digest(),
+    };
+    let refusal = verify_decision(&envelope, &verification).unwrap_err();
+    assert_eq!(refusal.rule, ApprovalRule::Key);
+    for part in [
+        "2026-01-01T00:00:00.000Z",
+        "2025-12-31T23:50:00.000Z",
+        "correct that clock",
+    ] {
+        assert!(refusal.public.contains(part), "{}", refusal.public);
+    }
+}
+
+#[test]
 fn decision_validity_is_capped_by_ceiling_and_proposal() {
     let seen = checkpoint();
     let life = |environment: &str, minutes| {

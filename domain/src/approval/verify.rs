@@ -224,7 +224,11 @@ impl SignedClaim<'_> {
         if !self.is_stop() && !operator.was_valid_at(judge.now) {
             return Err(refused(
                 ApprovalRule::Key,
-                format!("the key {signer} is outside its validity"),
+                format!(
+                    "the key {signer} is valid from {} until {}, and the clock of the machine that checks it is at {}: \
+                     correct that clock, or sign with a key that is valid now",
+                    operator.not_before, operator.not_after, judge.now
+                ),
             ));
         }
         if !self.is_stop() {
