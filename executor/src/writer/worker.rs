@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use synapsor_chassis::random;
 use synapsor_chassis::retry::RetryPolicy;
+use synapsor_chassis::{grpc_channel, random};
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::Checkpoint;
+use synapsor_proto::status::from_status;
 use synapsor_writeback::KnownReceipt;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -58,9 +59,9 @@ pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
         };
         match streamed {
             Ok(()) => failures = 0,
-            Err(refusal) => {
+            Err(end) => {
                 failures += 1;
-                tracing::warn!(code = %refusal.code, "lease stream not opened: {}", refusal.public);
+                end.log();
             }
         }
         tokio::select! {
@@ -74,13 +75,46 @@ pub(crate) async fn run(writer: Arc<Writer>, stop: CancellationToken) {
     }
 }
 
+/// End of a stream by an error.
+enum StreamEnd {
+    /// It was open, and its connection ended: at the end of a certificate, or with the ledger. If the ledger stays
+    /// unreachable, the next stream is not opened.
+    Disconnected,
+    /// It was open, and the ledger or a check of this process ended it, or it was not opened.
+    Failed(PublicError),
+}
+
+impl StreamEnd {
+    fn of(status: &tonic::Status) -> Self {
+        if grpc_channel::is_unreachable(status) {
+            return Self::Disconnected;
+        }
+        Self::Failed(from_status(status))
+    }
+
+    fn log(&self) {
+        match self {
+            Self::Disconnected => tracing::info!("connection of the lease stream ended; opening another one"),
+            Self::Failed(refusal) => {
+                tracing::warn!(code = %refusal.code, "lease stream not open: {}", refusal.public);
+            }
+        }
+    }
+}
+
+impl From<PublicError> for StreamEnd {
+    fn from(refusal: PublicError) -> Self {
+        Self::Failed(refusal)
+    }
+}
+
 /// Handles one stream from opening to end.
 async fn stream(
     writer: &Arc<Writer>,
     limits: &WorkerLimits,
     attempts: &mut JoinSet<()>,
     stop: &CancellationToken,
-) -> Result<(), PublicError> {
+) -> Result<(), StreamEnd> {
     let (_, trust_digest) = (writer.trust)()?;
     // Switches in force are applied before the first job.
     let in_force = writer.ledger.switches().await?;
@@ -105,7 +139,7 @@ async fn stream(
     let mut durable = writer.switches.durable();
     loop {
         let next = tokio::select! {
-            next = jobs.message() => next.map_err(|s| synapsor_proto::status::from_status(&s))?,
+            next = jobs.message() => next.map_err(|status| StreamEnd::of(&status))?,
             _ = durable.wait_for(|is_durable| !is_durable) => {
                 writer.switches.check_durable()?;
                 continue;
@@ -167,4 +201,20 @@ fn take_newest_receipt(writer: &Writer, job: &LeasedJob) {
 fn verify_checkpoint(writer: &Writer, job: &LeasedJob) -> Result<Checkpoint, PublicError> {
     let (trust, _) = (writer.trust)().map_err(|refusal| unusable_trust(&refusal))?;
     writer.ledger.accept(job, &trust)
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic::Status;
+
+    use super::*;
+
+    #[test]
+    fn end_of_a_connection_is_no_failure_of_the_stream() {
+        let aborted = std::io::Error::from(std::io::ErrorKind::ConnectionAborted);
+        let ended = StreamEnd::of(&Status::from_error(Box::new(aborted)));
+        assert!(matches!(ended, StreamEnd::Disconnected));
+        let rejected = StreamEnd::of(&Status::unavailable("the ledger stops"));
+        assert!(matches!(rejected, StreamEnd::Failed(_)));
+    }
 }
