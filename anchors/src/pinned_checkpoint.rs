@@ -46,7 +46,7 @@ struct PinState {
     kept: u64,
     kept_at: Option<Instant>,
     is_due: bool,
-    failure: Option<String>,
+    failure: Option<PublicError>,
 }
 
 /// Verification status of a response's checkpoint.
@@ -251,7 +251,7 @@ impl CheckpointPinFile {
         let wait = {
             let mut memory = self.memory();
             if let Some(failure) = memory.failure.take() {
-                return Err(refused(failure));
+                return Err(failure);
             }
             if memory.is_due || memory.kept >= memory.pinned.size {
                 return Ok(());
@@ -269,7 +269,7 @@ impl CheckpointPinFile {
             let file = this.clone();
             let written = tokio::task::spawn_blocking(move || file.write_now()).await;
             if let Ok(Err(refusal)) = written {
-                this.memory().failure = Some(refusal.public);
+                this.memory().failure = Some(refusal);
             }
         });
         Ok(())
@@ -291,9 +291,10 @@ impl CheckpointPinFile {
             return Ok(());
         }
         if !self.is_behind_file(&pinned) {
-            self.file
-                .store(&pinned)
-                .map_err(|e| refused(format!("pinned checkpoint file not writable: {e}")))?;
+            self.file.store(&pinned).map_err(|error| {
+                refused(format!("pinned checkpoint file not writable: {error}"))
+                    .with_operator_fix(error.fix())
+            })?;
         }
         let mut memory = self.memory();
         memory.kept = memory.kept.max(pinned.size);
@@ -484,6 +485,19 @@ mod tests {
                 .public
                 .contains(ErrorCode::LedgerForked.as_str())
         );
+    }
+
+    #[tokio::test]
+    async fn pin_file_that_cannot_be_written_is_named() {
+        let (folder, file) = seen_one();
+        std::fs::remove_dir_all(folder.path()).unwrap();
+        let (before, grown) = (file.seen(), note(2, &root(TWO)));
+        file.verify_response_checkpoint(&before, &grown, &from_one_to_two(b"b"), &trust())
+            .unwrap();
+        let refusal = file.write_now().unwrap_err();
+        let named = folder.path().to_string_lossy();
+        assert!(refusal.public.contains(&*named), "{refusal}");
+        assert!(refusal.operator_fix.unwrap().contains(&*named));
     }
 
     #[tokio::test]

@@ -230,7 +230,7 @@ impl IntakeClient {
             }
         }
         let kept = self.pinned.keep().await;
-        kept.map_err(|e| verification_failed(&e.to_string()))
+        kept.map_err(not_kept)
     }
 }
 
@@ -273,6 +273,15 @@ pub(super) fn judged(refusal: PublicError) -> PublicError {
 fn verification_failed(why: &str) -> PublicError {
     tracing::error!(why, "ledger response failed verification; rejecting calls");
     unavailable(why.to_owned()).with_operator_fix(CONTINUITY_FIX)
+}
+
+/// Returns the error for a response that is verified, but whose checkpoint this process cannot pin.
+fn not_kept(refusal: PublicError) -> PublicError {
+    tracing::error!(fix = refusal.operator_fix, "{}; rejecting calls", refusal.public);
+    PublicError {
+        operator_fix: refusal.operator_fix.clone(),
+        ..unavailable(refusal.to_string())
+    }
 }
 
 /// Returns the error for a call that the ledger did not record.
