@@ -23,7 +23,8 @@ impl TrustEdit {
     /// Takes the lock and reads the file, which must be valid.
     pub(crate) fn begin(path: &Path) -> Result<Self, ExitError> {
         let lock_path = path.with_extension("json.lock");
-        let Some(lock) = FileLock::try_exclusive(&lock_path)? else {
+        let locked = FileLock::try_exclusive(&lock_path).map_err(|error| error.about(path))?;
+        let Some(lock) = locked else {
             return Err(ExitError::new(
                 ErrorCode::TrustFileBusy,
                 "trust file is locked by another command",
@@ -76,7 +77,7 @@ impl TrustEdit {
             .filter(char::is_ascii_alphanumeric)
             .collect();
         let backup = self.path.with_file_name(format!("{name}.{stamp}.bak"));
-        files::create_exclusive(&backup, &self.before)?;
+        files::create_exclusive(&backup, &self.before).map_err(|error| error.about(&self.path))?;
         files::write_atomic(&self.path, &after, MODE_PRIVATE)?;
         Ok(backup)
     }
@@ -112,6 +113,14 @@ mod tests {
         edit.operators().unwrap().push(json!({"person": "x"}));
         assert!(edit.commit(Timestamp::from_unix_millis(0)).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+
+    #[test]
+    fn lock_that_cannot_be_made_names_the_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let failure = TrustEdit::begin(&missing.join("synapsor.trust.json")).unwrap_err();
+        assert_eq!(failure.message(), format!("{} does not exist", missing.display()));
     }
 
     #[test]

@@ -33,9 +33,10 @@ pub(crate) struct Verify {
 
 pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
     let Command::Verify(args) = command;
-    let trust = state::load_trust(&state::trust_path(context)?)?;
+    // First, because a file that does not exist is the nearer error.
     let most = u64::try_from(BUNDLE_BYTES_MAX).expect("a bound of some megabytes fits");
     let bytes = files::read_bounded(&args.file, most + 1)?;
+    let trust = state::load_trust(&state::trust_path(context)?)?;
     let verified = match replay::verify(&bytes, &trust) {
         Ok(verified) => verified,
         Err(error) if context.global.json => {
@@ -82,4 +83,39 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
         output::line(format!("  note: {}", safe(finding)))?;
     }
     Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_chassis::settings::EnvVars;
+    use synapsor_codes::ErrorCode;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::Global;
+    use crate::supervisor::CommandLogs;
+
+    #[test]
+    fn missing_bundle_is_reported_before_a_missing_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context {
+            global: Global {
+                store: Some(folder.path().join("none").join("local.db")),
+                ..Global::default()
+            },
+            env: EnvVars::fixed([("USER", "ann")]),
+            stop: CancellationToken::new(),
+            logs: CommandLogs::default(),
+        };
+        let code_of = |file: PathBuf| {
+            let details = false;
+            run(Command::Verify(Verify { file, details }), &context)
+                .unwrap_err()
+                .code()
+        };
+        let bundle = folder.path().join("bundle.json");
+        assert_eq!(code_of(bundle.clone()), ErrorCode::FileNotFound);
+        std::fs::write(&bundle, "{}").unwrap();
+        assert_eq!(code_of(bundle), ErrorCode::StateNotFound);
+    }
 }

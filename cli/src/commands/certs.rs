@@ -47,7 +47,7 @@ pub(crate) enum Command {
         after_help = "Example: synapsor-runner certs list --json\nExit codes: 0 ok, 1 failure, 2 usage"
     )]
     List {
-        /// Directory to read [default: certs/issued in the state directory]
+        /// Directory to read, with the directories in it [default: certs/issued in the state directory]
         #[arg(long, value_name = "DIR", visible_alias = "output")]
         out: Option<PathBuf>,
     },
@@ -193,10 +193,47 @@ fn list(out: Option<&PathBuf>, context: &Context) -> Result<Exit, ExitError> {
         ))?;
     }
     if leaves.is_empty() {
-        output::note(format!(
-            "no certificates in {}",
-            output::safe(&dir.to_string_lossy())
-        ));
+        output::note(none_found(&dir, out.is_none()));
     }
     Ok(Exit::Ok)
+}
+
+fn none_found(dir: &Path, is_default: bool) -> String {
+    let what = if is_default {
+        "no certificates from `certs issue` without --out"
+    } else {
+        "no certificates"
+    };
+    let dir = output::safe(&dir.to_string_lossy());
+    format!("{what} in {dir} and the directories in it")
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_chassis::settings::EnvVars;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::Global;
+    use crate::supervisor::CommandLogs;
+
+    #[test]
+    fn list_has_the_certificates_that_issue_writes_by_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = Context {
+            global: Global {
+                store: Some(folder.path().join(".synapsor").join("local.db")),
+                ..Global::default()
+            },
+            env: EnvVars::fixed([("USER", "ann")]),
+            stop: CancellationToken::new(),
+            logs: CommandLogs::default(),
+        };
+        let dir = state::find_or_create(&context).unwrap().issued_certs_dir();
+        assert!(leaves_below(&dir).unwrap().is_empty());
+        assert!(none_found(&dir, true).contains(&*dir.to_string_lossy()));
+        issue(Role::Operator, "ann", None, 60, &context).unwrap();
+        let leaves = leaves_below(&dir).unwrap();
+        assert_eq!(leaves.iter().map(|leaf| &*leaf.name).collect::<Vec<_>>(), ["ann"]);
+    }
 }

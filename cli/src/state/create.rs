@@ -53,6 +53,7 @@ pub(super) fn make_parents(dir: &Path) -> Result<(), ExitError> {
 fn create_whole(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let new = beside(dir)?;
     let built = build(&new, env);
+    let built = built.map_err(|failure| renamed(&failure, &new, dir));
     let placed = built.and_then(|()| fs::rename(&new, dir).map_err(|error| in_place(dir, &error)));
     match placed {
         Ok(()) => Ok(()),
@@ -76,7 +77,8 @@ fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
         return Ok(());
     }
     let new = dir.join(format!(".new-{}", random::hex_id(12)));
-    let moved = build(&new, env).and_then(|()| {
+    let built = build(&new, env).map_err(|failure| renamed(&failure, &new, dir));
+    let moved = built.and_then(|()| {
         for name in [AUTHORITY, KEYS].into_iter().chain(FOLDERS).chain([TRUST_FILE]) {
             let target = dir.join(name);
             if target.exists() {
@@ -90,6 +92,17 @@ fn fill_existing(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     // Empty after success; after a failure its content is unspecified.
     let _ = fs::remove_dir_all(&new);
     moved
+}
+
+/// Names the directory in place of its temporary name, which the operator does not know.
+fn renamed(failure: &ExitError, new: &Path, dir: &Path) -> ExitError {
+    let (new, dir) = (new.to_string_lossy(), dir.to_string_lossy());
+    let shown = |text: &str| text.replace(&*new, &dir);
+    let error = ExitError::new(failure.code(), shown(failure.message()));
+    match failure.fix() {
+        Some(fix) => error.with_fix(shown(fix)),
+        None => error,
+    }
 }
 
 /// Takes a lock, and waits for another command that holds it.
@@ -113,7 +126,7 @@ pub(crate) fn wait_for_lock(path: &Path) -> Result<FileLock, ExitError> {
 fn build(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
     let now_ms = SystemClock.now_ms();
     let deployment = format!("dev-{}", random::hex_id(16));
-    files::create_private_dir(dir)?;
+    files::create_private_dir(dir).map_err(|error| error.about(dir))?;
     for folder in FOLDERS.into_iter().chain([KEYS]) {
         files::create_private_dir(&dir.join(folder))?;
     }
@@ -201,4 +214,18 @@ fn in_place(path: &Path, error: &std::io::Error) -> ExitError {
         format!("cannot create {}: {}", path.display(), error.kind()),
     )
     .with_fix("check that the directory is writable")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_name_is_replaced_by_the_final_one() {
+        let (new, dir) = (Path::new("/x/.synapsor.new-bb15"), Path::new("/x/.synapsor"));
+        let error = ExitError::new(ErrorCode::FileUnusable, "/x/.synapsor.new-bb15/keys/a.pem: full");
+        let error = renamed(&error.with_fix("check /x/.synapsor.new-bb15"), new, dir);
+        assert_eq!(error.message(), "/x/.synapsor/keys/a.pem: full");
+        assert_eq!(error.fix(), Some("check /x/.synapsor"));
+    }
 }

@@ -11,6 +11,11 @@ use synapsor_domain::tool::SchemaProfile;
 
 use crate::commands::mcp_options::TransportArg;
 
+/// Variables from which the path of a user's configuration file follows.
+const HOME: &str = "HOME";
+const CODEX_HOME: &str = "CODEX_HOME";
+const CONFIG_HOME: &str = "XDG_CONFIG_HOME";
+
 /// A program that connects to MCP servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Client {
@@ -187,14 +192,28 @@ impl Client {
                 let folder = if cfg!(target_os = "macos") {
                     in_home(env, "Library/Application Support")?
                 } else {
-                    named_folder(env, "XDG_CONFIG_HOME", ".config")?
+                    named_folder(env, CONFIG_HOME, ".config")?
                 };
                 folder.map(|folder| folder.join("Claude/claude_desktop_config.json"))
             }
-            Self::Codex => {
-                named_folder(env, "CODEX_HOME", ".codex")?.map(|folder| folder.join("config.toml"))
-            }
+            Self::Codex => named_folder(env, CODEX_HOME, ".codex")?.map(|folder| folder.join("config.toml")),
         })
+    }
+
+    /// Variables of which one has to be set for [`Self::destination`].
+    pub(super) const fn destination_variables(self) -> &'static [&'static str] {
+        match self {
+            Self::ClaudeDesktop if cfg!(target_os = "macos") => &[HOME],
+            Self::ClaudeDesktop => &[HOME, CONFIG_HOME],
+            Self::Codex => &[HOME, CODEX_HOME],
+            Self::Generic
+            | Self::GenericHttp
+            | Self::OpenaiAgents
+            | Self::ClaudeCode
+            | Self::Cursor
+            | Self::Vscode
+            | Self::Gemini => &[],
+        }
     }
 }
 
@@ -208,7 +227,7 @@ fn named_folder(env: &EnvVars, name: &str, usual: &str) -> Result<Option<PathBuf
 }
 
 fn in_home(env: &EnvVars, folder: &str) -> Result<Option<PathBuf>, ExitError> {
-    let home = env.get("HOME")?;
+    let home = env.get(HOME)?;
     Ok(home.map(|home| Path::new(&home).join(folder)))
 }
 

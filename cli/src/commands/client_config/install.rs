@@ -87,10 +87,7 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
         .with_fix("remove the option and add the printed code to your program"));
     }
     let Some(path) = destination(args, setup, context)? else {
-        let text = format!("configuration file path of {} unknown", setup.client.as_str());
-        return Err(
-            ExitError::new(ErrorCode::ClientDestinationNeeded, text).with_fix("pass --destination PATH")
-        );
+        return Err(no_destination(setup.client));
     };
     let before = read(&path)?;
     let exit = if options.status {
@@ -104,6 +101,17 @@ pub(super) fn run(args: &Args, setup: &Setup, context: &Context) -> Result<Optio
         change(act, &path, before.as_deref(), (args, setup), context)?
     };
     Ok(Some(exit))
+}
+
+fn no_destination(client: Client) -> ExitError {
+    let mut text = format!("configuration file path of {} unknown", client.as_str());
+    let mut fix = "pass --destination PATH".to_owned();
+    let variables = client.destination_variables().join(" or ");
+    if !variables.is_empty() {
+        text.push_str(&format!(": {variables} is not set"));
+        fix.push_str(&format!(", or set {variables}"));
+    }
+    ExitError::new(ErrorCode::ClientDestinationNeeded, text).with_fix(fix)
 }
 
 /// Reads the file; `None` if it does not exist. The target of a symbolic link is not ours to replace.
@@ -338,6 +346,17 @@ fn diff(path: &Path, before: &str, after: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn missing_home_is_named_for_clients_with_a_file_in_it() {
+        let codex = no_destination(Client::Codex);
+        assert!(
+            codex.message().contains("HOME or CODEX_HOME is not set"),
+            "{codex}"
+        );
+        assert!(codex.fix().unwrap().contains("CODEX_HOME"), "{codex}");
+        assert!(!no_destination(Client::Generic).message().contains("HOME"));
+    }
 
     #[test]
     fn rejects_file_changed_by_the_client_meanwhile() {

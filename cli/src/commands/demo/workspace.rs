@@ -28,8 +28,7 @@ pub(super) struct DemoWorkspace {
 
 impl DemoWorkspace {
     pub(super) async fn build(context: &Context, keep: bool) -> Result<Self, ExitError> {
-        let dir = std::env::temp_dir().join(format!("synapsor-demo-{}", random::hex_id(12)));
-        files::create_private_dir(&dir)?;
+        let dir = temporary_dir(&std::env::temp_dir())?;
         let database = dir.join("billing.db");
         let contract = dir.join("synapsor.runner.json");
         let url = format!("sqlite://{}", database.display());
@@ -95,6 +94,16 @@ impl Drop for DemoWorkspace {
     }
 }
 
+fn temporary_dir(parent: &Path) -> Result<PathBuf, ExitError> {
+    let dir = parent.join(format!("synapsor-demo-{}", random::hex_id(12)));
+    files::create_private_dir(&dir).map_err(|error| {
+        let text = format!("no demo directory in {}: {}", parent.display(), error.about(&dir));
+        ExitError::new(ErrorCode::StateNotCreated, text)
+            .with_fix("set TMPDIR to a directory that exists and that this user can write to")
+    })?;
+    Ok(dir)
+}
+
 /// The CLI opens no database; the executor creates the sample.
 async fn make_sample(path: &Path) -> Result<(), ExitError> {
     let mut command = Command::new(supervisor::binary_path("synapsor-executor")?);
@@ -119,4 +128,21 @@ async fn make_sample(path: &Path) -> Result<(), ExitError> {
     }
     let message = String::from_utf8_lossy(&output.stderr);
     Err(failed(message.lines().last().unwrap_or("no output").to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_temporary_directory_names_its_variable() {
+        let parent = tempfile::tempdir().unwrap();
+        let missing = parent.path().join("missing");
+        let failure = temporary_dir(&missing).unwrap_err();
+        assert!(
+            failure.message().contains(&*missing.to_string_lossy()),
+            "{failure}"
+        );
+        assert!(failure.fix().unwrap().contains("TMPDIR"));
+    }
 }
