@@ -217,7 +217,7 @@ async fn code_added_after_the_shape_changes_no_other_table() {
     assert_eq!(settings().await, opened);
 }
 
-/// The same when the code is gone again before the shape is read anew, on another connection.
+/// The same when the code is gone again before the shape is read again, on another connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_is_reset_when_the_shape_is_read_again() {
     let Some((postgres, db)) = invoices() else { return };
