@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::error::listed;
 use super::profile::{AudienceMode, ScopeClaim, TokenProfile};
 use super::{DEPTH_MAX, TokenError, TokenPolicy, TokenScope};
 use crate::digest::Digest;
@@ -12,6 +13,9 @@ use crate::timestamp::{Span, Timestamp};
 
 /// Largest time of a claim, in seconds since 1970; later ones do not fit a timestamp.
 const SECONDS_MAX: i64 = 253_402_300_799;
+/// What a profile can set for claims that other issuers name differently or leave out.
+const CLIENT_ID_SETTING: &str = "`client_id_claim` names the claim of the context's issuer";
+const JTI_SETTING: &str = "`require_jti: false` accepts tokens without it";
 
 /// Scopes of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +77,8 @@ pub struct VerifiedToken {
     other_types: Vec<(String, &'static str)>,
     scopes: Scopes,
     valid_from: Timestamp,
+    /// The claim that `valid_from` comes from.
+    valid_from_claim: &'static str,
     expires_at: Timestamp,
 }
 
@@ -107,10 +113,13 @@ impl VerifiedToken {
     pub(super) fn check_time(&self, now: Timestamp) -> Result<(), TokenError> {
         let skew = Span::seconds(CLOCK_SKEW_SECONDS);
         if now >= self.expires_at + skew {
-            return Err(TokenError::Expired);
+            return Err(TokenError::Expired { now });
         }
         if self.valid_from > now + skew {
-            return Err(TokenError::NotYetValid);
+            return Err(TokenError::NotYetValid {
+                claim: self.valid_from_claim,
+                now,
+            });
         }
         Ok(())
     }
@@ -155,34 +164,33 @@ impl Claims {
         self.check_audience(policy)?;
         let (issued, expires) = (self.seconds("iat")?, self.seconds("exp")?);
         let not_before = self.get("nbf").map(|_| self.seconds("nbf")).transpose()?;
-        let valid_from = not_before.unwrap_or(issued).max(issued);
+        let (valid_from, valid_from_claim) = match not_before {
+            Some(not_before) if not_before > issued => (not_before, "nbf"),
+            _ => (issued, "iat"),
+        };
         let token = VerifiedToken {
             issuer: policy.issuer.clone(),
-            client_id: self.required_text(&policy.profile.client_id_claim)?.to_owned(),
+            client_id: self
+                .required_text(&policy.profile.client_id_claim, Some(CLIENT_ID_SETTING))?
+                .to_owned(),
             fingerprint: self.fingerprint(policy, signed)?,
             texts: self.texts(),
             other_types: self.other_types(),
             scopes: self.scopes(&policy.profile)?,
             valid_from: Timestamp::from_unix_millis(valid_from * 1_000),
+            valid_from_claim,
             expires_at: Timestamp::from_unix_millis(expires * 1_000),
         };
         token.check_time(now)?;
         if expires.saturating_sub(issued) > i64::from(policy.lifetime_seconds_max) {
-            return Err(TokenError::LifetimeTooLong);
+            return Err(TokenError::LifetimeTooLong(policy.lifetime_seconds_max));
         }
-        self.required_text("sub")?;
+        self.required_text("sub", None)?;
         Ok(token)
     }
 
     fn get(&self, name: &str) -> Option<&JsonNode> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, node)| node)
-    }
-
-    fn text(&self, name: &str) -> Option<&str> {
-        match self.get(name)? {
-            JsonNode::Text(text) => Some(text),
-            _ => None,
-        }
     }
 
     fn texts(&self) -> Vec<(String, String)> {
@@ -203,14 +211,29 @@ impl Claims {
             .collect()
     }
 
-    fn required_text(&self, name: &str) -> Result<&str, TokenError> {
-        self.text(name)
-            .filter(|text| (1..=BINDING_BYTES_MAX).contains(&text.len()))
-            .ok_or_else(|| TokenError::Claim(name.to_owned()))
+    fn required(&self, name: &str, setting: Option<&'static str>) -> Result<&JsonNode, TokenError> {
+        self.get(name).ok_or_else(|| TokenError::ClaimMissing {
+            claim: name.to_owned(),
+            setting,
+        })
+    }
+
+    fn required_text(&self, name: &str, setting: Option<&'static str>) -> Result<&str, TokenError> {
+        let found = match self.required(name, setting)? {
+            JsonNode::Text(text) if text.is_empty() => "an empty string",
+            JsonNode::Text(text) if text.len() > BINDING_BYTES_MAX => "a longer string",
+            JsonNode::Text(text) => return Ok(text),
+            other => other.type_name(),
+        };
+        Err(form(
+            name,
+            found,
+            &format!("a string of 1 to {BINDING_BYTES_MAX} bytes"),
+        ))
     }
 
     fn check_issuer(&self, issuer: &str) -> Result<(), TokenError> {
-        let found = self.required_text("iss")?;
+        let found = self.required_text("iss", None)?;
         if found == issuer {
             return Ok(());
         }
@@ -218,28 +241,29 @@ impl Claims {
         let differs_by_slash =
             bare(found).as_deref() == Some(issuer) || bare(issuer).as_deref() == Some(found);
         Err(if differs_by_slash {
-            TokenError::IssuerSlash
+            TokenError::IssuerSlash(issuer.to_owned())
         } else {
-            TokenError::Issuer
+            TokenError::Issuer(issuer.to_owned())
         })
     }
 
     /// Requires an audience of the contract, and in mode `exact` no other: a token for several services could have been
     /// stolen from another one.
     fn check_audience(&self, policy: &TokenPolicy) -> Result<(), TokenError> {
-        let named = match self
-            .get("aud")
-            .ok_or_else(|| TokenError::Claim("aud".to_owned()))?
-        {
+        let malformed = |found| form("aud", found, "a string or a list of strings");
+        let named = match self.required("aud", None)? {
             JsonNode::Text(text) => vec![text.as_str()],
-            JsonNode::List(items) => texts_of(items).ok_or(TokenError::Audience)?,
-            _ => return Err(TokenError::Audience),
+            JsonNode::List(items) => texts_of(items).ok_or_else(|| malformed(MIXED_LIST))?,
+            other => return Err(malformed(other.type_name())),
         };
         let ours = named.iter().filter(|audience| policy.audience.contains(audience));
         let distinct: BTreeSet<&str> = ours.copied().collect();
+        let wanted = || listed(policy.audience.as_slice().iter().map(String::as_str));
         match policy.profile.audience_mode {
-            _ if distinct.is_empty() => Err(TokenError::Audience),
-            AudienceMode::Exact if distinct.len() != named.len() => Err(TokenError::AudienceNotAlone),
+            _ if distinct.is_empty() => Err(TokenError::Audience(wanted())),
+            AudienceMode::Exact if distinct.len() != named.len() => {
+                Err(TokenError::AudienceNotAlone(wanted()))
+            }
             AudienceMode::Exact | AudienceMode::Contains => Ok(()),
         }
     }
@@ -250,7 +274,7 @@ impl Claims {
             let media_type = "application/vnd.synapsor.access-token-content.v1";
             return Ok(Digest::of_typed(media_type, signed.as_bytes()));
         }
-        let jti = self.required_text("jti")?;
+        let jti = self.required_text("jti", Some(JTI_SETTING))?;
         let named = [policy.issuer.as_bytes(), b"\0", jti.as_bytes()].concat();
         Ok(Digest::of_typed(
             "application/vnd.synapsor.access-token-id.v1",
@@ -260,21 +284,20 @@ impl Claims {
 
     /// Parses a time in whole seconds; fractions, which the standard allows, are truncated.
     fn seconds(&self, name: &str) -> Result<i64, TokenError> {
-        let malformed = || TokenError::Claim(name.to_owned());
-        let Some(JsonNode::Number(text)) = self.get(name) else {
-            return Err(malformed());
+        let malformed = |found| form(name, found, "seconds since 1970");
+        let text = match self.required(name, None)? {
+            JsonNode::Number(text) => text,
+            other => return Err(malformed(other.type_name())),
         };
         let whole = match text.split_once('.') {
-            Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => whole,
-            Some(_) => return Err(malformed()),
-            None => text,
+            Some((whole, fraction)) if fraction.bytes().all(|b| b.is_ascii_digit()) => Some(whole),
+            Some(_) => None,
+            None => Some(text.as_str()),
         };
-        let seconds: i64 = whole.parse().map_err(|_| malformed())?;
-        if (0..=SECONDS_MAX).contains(&seconds) {
-            Ok(seconds)
-        } else {
-            Err(malformed())
-        }
+        whole
+            .and_then(|whole| whole.parse().ok())
+            .filter(|seconds| (0..=SECONDS_MAX).contains(seconds))
+            .ok_or_else(|| malformed("a number out of range"))
     }
 
     /// Reads the claim that the profile names. `scope` is a space-separated string (RFC 8693, 4.2) and counts
@@ -285,18 +308,30 @@ impl Claims {
                 Ok(Scopes::of(text.split(' '), ScopeOrigin::Claim))
             }
             (Some(JsonNode::List(_)), _, _) => Err(TokenError::ScopeList),
-            (Some(_), _, _) => Err(TokenError::Claim("scope".to_owned())),
+            (Some(other), _, _) => Err(form("scope", other.type_name(), "a space-separated string")),
             (None, Some(JsonNode::List(items)), ScopeClaim::Scp) => {
-                let names = texts_of(items).ok_or_else(|| TokenError::Claim("scp".to_owned()))?;
+                let names = texts_of(items).ok_or_else(|| form("scp", MIXED_LIST, SCP_FORM))?;
                 Ok(Scopes::of(names, ScopeOrigin::Claim))
             }
-            (None, Some(_), ScopeClaim::Scp) => Err(TokenError::Claim("scp".to_owned())),
+            (None, Some(other), ScopeClaim::Scp) => Err(form("scp", other.type_name(), SCP_FORM)),
             (None, Some(_), ScopeClaim::Scope) => Ok(Scopes::of([""], ScopeOrigin::OtherClaim)),
             (None, None, _) => Ok(match &profile.scope_when_absent {
                 Some(scopes) => Scopes::of(scopes.split(' '), ScopeOrigin::Contract),
                 None => Scopes::of([""], ScopeOrigin::Missing),
             }),
         }
+    }
+}
+
+const MIXED_LIST: &str = "a list with members that are not strings";
+const SCP_FORM: &str = "a space-separated string or a list of strings";
+
+/// Returns the error for a claim of the wrong type or form.
+fn form(claim: &str, found: &'static str, wanted: &str) -> TokenError {
+    TokenError::ClaimForm {
+        claim: claim.to_owned(),
+        found,
+        wanted: wanted.to_owned(),
     }
 }
 

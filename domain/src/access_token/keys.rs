@@ -71,7 +71,7 @@ impl Jwks {
 
     /// Verifies a signature with the keys that `kid` names; an issuer may give several keys the same name.
     pub(super) fn verify(&self, header: &Header, signed: &[u8], signature: &[u8]) -> Result<(), TokenError> {
-        let mut outcome = Err(TokenError::UnknownKeyId);
+        let mut outcome = Err(header.unknown_kid());
         for (_, key) in self.0.iter().filter(|(kid, _)| *kid == header.kid) {
             let verified = key.verify(header.algorithm, signed, signature);
             match (&outcome, &verified) {

@@ -173,7 +173,7 @@ async fn every_rejected_request_has_a_log_line() -> anyhow::Result<()> {
         (
             with("jti", json!(null)),
             401,
-            "claim `jti` is missing or malformed",
+            "claim `jti` is null, and must be a string",
         ),
         (
             with("iss", json!("https://id.example.com/realms/test/")),

@@ -242,28 +242,28 @@ fn each_setting_has_its_own_reason() {
     assert_eq!(
         reason(&entra, &|values| values["accept"] =
             json!({"typ": ["JWT"], "header": ["x5t#S256"]})),
-        TokenError::Header("it has a certificate digest, which `accept.header` does not list")
+        TokenError::CertificateDigest("x5t")
     );
     assert_eq!(
-        reason(&entra, &remove("client_id_claim")),
-        TokenError::Claim("client_id".to_owned())
+        reason(&entra, &remove("client_id_claim")).to_string(),
+        "claim `client_id` is missing; `client_id_claim` names the claim of the context's issuer"
     );
     assert_eq!(
-        reason(&entra, &remove("require_jti")),
-        TokenError::Claim("jti".to_owned())
+        reason(&entra, &remove("require_jti")).to_string(),
+        "claim `jti` is missing; `require_jti: false` accepts tokens without it"
     );
     assert_eq!(
         reason(&entra, &remove("max_lifetime_seconds")),
-        TokenError::LifetimeTooLong
+        TokenError::LifetimeTooLong(3_600)
     );
-    assert_eq!(
+    assert!(matches!(
         reason(&auth0, &remove("audience_mode")),
-        TokenError::AudienceNotAlone
-    );
+        TokenError::AudienceNotAlone(_)
+    ));
+    let issuer = "https://example.eu.auth0.com";
     assert_eq!(
-        reason(&auth0, &|values| values["issuer"] =
-            json!("https://example.eu.auth0.com")),
-        TokenError::IssuerSlash
+        reason(&auth0, &|values| values["issuer"] = json!(issuer)),
+        TokenError::IssuerSlash(issuer.to_owned())
     );
     let scopeless = entra
         .outcome(&key, &without(&entra.values, "scope_claim"))
@@ -312,13 +312,20 @@ fn no_profile_accepts_a_foreign_audience() {
         json!(null),
     ] {
         let error = under(&loosest(), |_, claims| claims["aud"] = aud.clone()).unwrap_err();
-        assert_eq!(error, TokenError::Audience, "{aud}");
+        match aud {
+            Json::String(_) => assert!(matches!(error, TokenError::Audience(_)), "{aud}"),
+            Json::Array(items) if items.iter().all(Json::is_string) => {
+                assert!(matches!(error, TokenError::Audience(_)), "{items:?}");
+            }
+            _ => assert_form(&error, "aud"),
+        }
     }
     let error = under(&loosest(), |_, claims| {
         drop(claims.as_object_mut().unwrap().remove("aud"))
     })
     .unwrap_err();
-    assert_eq!(error, TokenError::Claim("aud".to_owned()));
+    let (claim, setting) = ("aud".to_owned(), None);
+    assert_eq!(error, TokenError::ClaimMissing { claim, setting });
     assert!(
         under(&loosest(), |_, claims| claims["aud"] =
             json!(["account", AUDIENCE]))
@@ -337,8 +344,7 @@ fn no_profile_accepts_a_key_or_extension_in_the_header() {
         ("b64", json!(false)),
     ] {
         let error = under(&loosest(), |header, _| header[name] = value.clone()).unwrap_err();
-        let reason = "it brings its own key, address or extension";
-        assert_eq!(error, TokenError::Header(reason), "{name}");
+        assert_eq!(error, TokenError::HeaderMember(name), "{name}");
     }
     for typ in [
         json!("id+jwt"),
@@ -349,9 +355,8 @@ fn no_profile_accepts_a_key_or_extension_in_the_header() {
         json!(null),
     ] {
         let error = under(&loosest(), |header, _| header["typ"] = typ.clone()).unwrap_err();
-        assert_eq!(
-            error,
-            TokenError::Header("`typ` is not that of an access token"),
+        assert!(
+            matches!(&error, TokenError::HeaderValue { found, .. } if found.contains("`typ`")),
             "{typ}"
         );
     }
@@ -378,7 +383,12 @@ fn several_audiences_of_the_contract_are_exact_together() {
         );
     }
     let error = under(&policy, |_, claims| claims["aud"] = json!([other, "account"])).unwrap_err();
-    assert_eq!(error, TokenError::AudienceNotAlone);
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "`aud` names others besides the contract's audience, and `audience_mode` is `exact`: `{AUDIENCE}`, `{other}`"
+        )
+    );
 }
 
 /// Whether a token with these scope claims permits reads.
@@ -420,16 +430,13 @@ fn scp_is_read_as_list_or_text_and_scope_counts_before_it() {
     }
     for odd in [json!(7), json!(["r", 7]), json!({"r": true}), json!(null)] {
         let error = reads(&policy, None, Some(odd.clone())).unwrap_err();
-        assert_eq!(error, TokenError::Claim("scp".to_owned()), "{odd}");
+        assert_form(&error, "scp");
     }
     assert_eq!(
         reads(&policy, Some(json!(["r"])), None),
         Err(TokenError::ScopeList)
     );
-    assert_eq!(
-        reads(&policy, Some(json!(7)), None),
-        Err(TokenError::Claim("scope".to_owned()))
-    );
+    assert_form(&reads(&policy, Some(json!(7)), None).unwrap_err(), "scope");
     policy.profile.scope_claim = ScopeClaim::Scope;
     assert_eq!(reads(&policy, None, Some(json!(["r"]))), Ok(false));
 }
@@ -470,7 +477,7 @@ fn token_without_jti_has_a_fingerprint_of_its_own() {
     assert_eq!(under(&loosest(), |_, _| {}).unwrap().fingerprint(), expected);
     for odd in [json!(7), json!(""), json!(null)] {
         let error = under(&loosest(), |_, claims| claims["jti"] = odd.clone()).unwrap_err();
-        assert_eq!(error, TokenError::Claim("jti".to_owned()), "{odd}");
+        assert_form(&error, "jti");
     }
 }
 
