@@ -115,9 +115,12 @@ impl HttpOptions {
             return Ok(GatewayAuth::Open);
         }
         let name = &self.token.auth_token_env;
-        let is_set = context.env.get(name)?.is_some() || context.env.get(&format!("{name}_FILE"))?.is_some();
-        if is_set {
-            return Ok(GatewayAuth::Token(name.clone()));
+        let file = context.env.get(&format!("{name}_FILE"))?;
+        if file.is_some() || context.env.get(name)?.is_some() {
+            return Ok(GatewayAuth::Token {
+                variable: name.clone(),
+                file,
+            });
         }
         if self.server.auth_tokens_file.is_some() {
             return Ok(GatewayAuth::TokensFile);

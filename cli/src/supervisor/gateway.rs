@@ -58,7 +58,15 @@ impl Http {
     /// Describes the authentication for the operator.
     pub(crate) fn who_may_call(&self) -> String {
         match &self.auth {
-            GatewayAuth::Token(name) => format!("clients send the token in {name} as a bearer token"),
+            GatewayAuth::Token { variable, file: None } => {
+                format!("clients send the token in {variable} as a bearer token")
+            }
+            GatewayAuth::Token {
+                variable,
+                file: Some(file),
+            } => {
+                format!("clients send the token in the file {file} of {variable}_FILE as a bearer token")
+            }
             GatewayAuth::TokensFile => {
                 "clients send one of the tokens of the file as a bearer token".to_owned()
             }
@@ -71,8 +79,11 @@ impl Http {
 /// Authentication over HTTP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GatewayAuth {
-    /// Variable with the bearer token; a file with more tokens is optional.
-    Token(String),
+    /// Variable with the bearer token, or with `_FILE` the path of its file; a file with more tokens is optional.
+    Token {
+        variable: String,
+        file: Option<String>,
+    },
     TokensFile,
     /// Access tokens by the contract's policy.
     AccessTokens {
@@ -167,9 +178,9 @@ pub(super) async fn http(
         .to_vec();
     arguments.push(http.listen.to_string().into());
     let token_env = match &http.auth {
-        GatewayAuth::Token(name) => {
-            arguments.extend(["--auth-token-env".into(), name.into()]);
-            Some(name.as_str())
+        GatewayAuth::Token { variable, .. } => {
+            arguments.extend(["--auth-token-env".into(), variable.into()]);
+            Some(variable.as_str())
         }
         GatewayAuth::AccessTokens { .. } => {
             arguments.push("--access-tokens".into());

@@ -147,11 +147,16 @@ mod tests {
     use synapsor_chassis::secret::Secret;
     use tower::ServiceExt as _;
 
+    use super::super::static_tokens::VariableToken;
     use super::*;
 
     #[tokio::test]
     async fn bearer_header_is_stripped_after_authentication() {
-        let tokens = StaticTokens::load(Some(&Secret::new("a-token-of-this-test")), None).unwrap();
+        let given = VariableToken {
+            token: Secret::new("a-token-of-this-test"),
+            origin: String::new(),
+        };
+        let tokens = StaticTokens::load(Some(&given), None).unwrap();
         let gate = Arc::new(Authenticator::Static(Arc::new(tokens)));
         let inside = |request: Request| async move {
             format!(

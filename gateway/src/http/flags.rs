@@ -19,7 +19,7 @@ use synapsor_codes::ErrorCode;
 use super::authentication::Authenticator;
 use super::cors::Cors;
 use super::origin::HostPolicy;
-use super::static_tokens::StaticTokens;
+use super::static_tokens::{StaticTokens, VariableToken};
 use super::tls::{ServerTls, ServerTlsFiles};
 use crate::access_tokens::AccessTokenAuthenticator;
 
@@ -85,7 +85,7 @@ enum AuthMode {
     /// Access tokens; `None` until the reader has sent its token policy.
     Issued(Option<Arc<AccessTokenAuthenticator>>),
     Tokens {
-        of_variable: Option<Secret>,
+        of_variable: Option<VariableToken>,
         file: Option<PathBuf>,
     },
 }
@@ -224,11 +224,17 @@ impl HttpFlags {
         }
         let name = &self.token.auth_token_env;
         let file = self.server.auth_tokens_file.clone();
-        let of_variable = if file.is_some() {
+        let token = if file.is_some() {
             Secret::read_optional(env, name)?
         } else {
             Some(Secret::read(env, name).map_err(token_failure)?)
         };
+        let variable = format!("{name}_FILE");
+        let origin = match env.get(&variable)? {
+            Some(path) => format!("the file {path} of {variable}"),
+            None => name.clone(),
+        };
+        let of_variable = token.map(|token| VariableToken { token, origin });
         Ok(AuthMode::Tokens { of_variable, file })
     }
 }

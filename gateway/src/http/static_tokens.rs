@@ -1,7 +1,7 @@
 //! Named static tokens: one from an environment variable, others from a file that is reloaded. Only digests are
 //! kept in memory.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -30,6 +30,14 @@ pub(super) struct StaticTokens {
     current: RwLock<Arc<Vec<Named>>>,
 }
 
+/// Token of the environment variable, with its origin for messages.
+#[derive(Debug)]
+pub(super) struct VariableToken {
+    pub(super) token: Secret,
+    /// The variable, or the file that it names.
+    pub(super) origin: String,
+}
+
 #[derive(Clone, Debug)]
 struct Named {
     caller: Caller,
@@ -50,18 +58,16 @@ impl StaticTokens {
     ///
     /// # Errors
     /// When the token of the variable or the file is invalid.
-    pub(super) fn load(of_variable: Option<&Secret>, file: Option<&Path>) -> Result<Self, ExitError> {
-        let of_variable = match of_variable {
-            Some(token) if is_token(token.expose()) => Some(Named::new(VARIABLE_NAME, token.expose())),
-            Some(_) => {
-                let text = format!(
-                    "the bearer token is not {TOKEN_CHARS_MIN} to {TOKEN_CHARS_MAX} visible ASCII characters"
-                );
-                return Err(ExitError::new(ErrorCode::HttpAuthTokenInvalid, text)
-                    .with_fix("set it to a long random string, for example of `openssl rand -hex 32`"));
+    pub(super) fn load(of_variable: Option<&VariableToken>, file: Option<&Path>) -> Result<Self, ExitError> {
+        let named = |given: &VariableToken| match fault(given.token.expose()) {
+            None => Ok(Named::new(VARIABLE_NAME, given.token.expose())),
+            Some(fault) => {
+                let text = format!("the bearer token in {} {fault}", given.origin);
+                Err(ExitError::new(ErrorCode::HttpAuthTokenInvalid, text)
+                    .with_fix("set it to a long random string, for example of `openssl rand -hex 32`"))
             }
-            None => None,
         };
+        let of_variable = of_variable.map(named).transpose()?;
         let tokens = Self {
             current: RwLock::new(Arc::default()),
             of_variable,
@@ -116,9 +122,16 @@ impl StaticTokens {
     }
 }
 
-fn is_token(text: &str) -> bool {
-    let is_visible = text.bytes().all(|byte| byte.is_ascii_graphic());
-    is_visible && (TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX).contains(&text.len())
+/// Returns what is wrong with a token, without any part of it.
+fn fault(token: &str) -> Option<String> {
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Some("has characters that are not visible ASCII, for example a space".to_owned());
+    }
+    match token.len() {
+        ..TOKEN_CHARS_MIN => Some(format!("is shorter than {TOKEN_CHARS_MIN} characters")),
+        TOKEN_CHARS_MIN..=TOKEN_CHARS_MAX => None,
+        _ => Some(format!("is longer than {TOKEN_CHARS_MAX} characters")),
+    }
 }
 
 /// Parses lines `name token`; skips empty lines and lines that begin with `#`.
@@ -133,6 +146,7 @@ fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| bad(1, "the file is not UTF-8 text"))?;
     let mut names: HashSet<&str> = is_default_taken.then_some(VARIABLE_NAME).into_iter().collect();
+    let mut lines: HashMap<[u8; 32], usize> = HashMap::new();
     let mut tokens = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -149,20 +163,17 @@ fn read(path: &Path, is_default_taken: bool) -> Result<Vec<Named>, ExitError> {
         if !names.insert(name) {
             return Err(bad(at + 1, "duplicate token name"));
         }
-        if !is_token(token) {
-            return Err(bad(
-                at + 1,
-                "the token is too short, too long or not visible ASCII",
-            ));
+        if let Some(fault) = fault(token) {
+            return Err(bad(at + 1, &format!("the token {fault}")));
         }
         if tokens.len() == TOKENS_MAX {
             return Err(bad(at + 1, "too many tokens"));
         }
-        tokens.push(Named::new(name, token));
-    }
-    let distinct: HashSet<&[u8; 32]> = tokens.iter().map(|named| &named.digest).collect();
-    if distinct.len() < tokens.len() {
-        return Err(bad(1, "duplicate token value"));
+        let named = Named::new(name, token);
+        if let Some(first) = lines.insert(named.digest, at + 1) {
+            return Err(bad(at + 1, &format!("it repeats the token of line {first}")));
+        }
+        tokens.push(named);
     }
     Ok(tokens)
 }
@@ -182,8 +193,50 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         files::create_exclusive(&path, content.as_bytes()).unwrap();
-        let tokens = StaticTokens::load(Some(&Secret::new("token-of-the-variable")), Some(&path));
+        let tokens = StaticTokens::load(Some(&of_variable("token-of-the-variable")), Some(&path));
         (dir, tokens)
+    }
+
+    fn of_variable(token: &str) -> VariableToken {
+        VariableToken {
+            token: Secret::new(token),
+            origin: "TOKEN_VARIABLE".to_owned(),
+        }
+    }
+
+    #[test]
+    fn invalid_token_is_described_with_its_origin() {
+        let long = "x".repeat(TOKEN_CHARS_MAX + 1);
+        for (token, fault) in [
+            ("CANARY-short", "is shorter than 16 characters"),
+            (&*long, "is longer than 4096 characters"),
+            ("CANARY with spaces", "has characters that are not visible ASCII"),
+            ("CANARY-0123456789é", "has characters that are not visible ASCII"),
+        ] {
+            let error = StaticTokens::load(Some(&of_variable(token)), None).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::HttpAuthTokenInvalid);
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!("in TOKEN_VARIABLE {fault}")) && !text.contains("CANARY"),
+                "{text}"
+            );
+        }
+        let (_dir, tokens) = with_file("alice CANARY-short");
+        let text = tokens.unwrap_err().to_string();
+        assert!(
+            text.contains("line 1 ") && text.contains("is shorter than 16"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn repeated_token_value_names_both_lines() {
+        let (_dir, tokens) = with_file("# who\na CANARY-0123456789\n\nb CANARY-0123456789");
+        let text = tokens.unwrap_err().to_string();
+        assert!(
+            text.contains("line 4 ") && text.contains("repeats the token of line 2"),
+            "{text}"
+        );
     }
 
     #[test]
