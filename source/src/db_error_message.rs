@@ -293,7 +293,7 @@ fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
         EngineErrorKind::TooLarge => DbErrorMessage::answered(
             ErrorCode::RowTooLarge,
             "returned a row that exceeds the size limit",
-            "leave the column out of the contract, or cut it with `max_chars`",
+            "leave large columns out of the capability; `max_chars` cuts results only, and evidence keeps whole values",
         ),
         EngineErrorKind::Unreadable => DbErrorMessage::answered(
             ErrorCode::ValueUnreadable,

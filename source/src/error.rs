@@ -129,9 +129,65 @@ impl fmt::Display for EngineError {
 
 impl std::error::Error for EngineError {}
 
-/// Maps a failed read of the source to the error of a call, by its cause, else by its kind. The engine's detail and its
-/// fix are kept in the internal part of the error.
+/// Table of the contract that a call reads, for the messages of its operator.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadTable<'a> {
+    pub source: &'a str,
+    pub schema: &'a str,
+    pub table: &'a str,
+}
+
+impl fmt::Display for ReadTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.schema {
+            "" => write!(f, "`{}`", self.table),
+            schema => write!(f, "`{schema}.{}`", self.table),
+        }
+    }
+}
+
+/// Maps a failed read or attempt to the error of a call, by its cause, else by its kind. The engine's detail and its fix
+/// are kept in the internal part of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
+    let refusal = refusal_of("the database", error);
+    match doctor_fix(error) {
+        Some(fix) => refusal.with_operator_fix(fix),
+        None => refusal,
+    }
+}
+
+/// Maps a failed read of a table, which the operator's part of the error names with its source.
+pub fn table_refusal(error: &EngineError, table: ReadTable<'_>) -> PublicError {
+    let refusal = refusal_of(&format!("the database of source `{}`", table.source), error);
+    let Some(fix) = doctor_fix(error) else {
+        return refusal;
+    };
+    let detail = refusal.detail.as_deref().unwrap_or_default();
+    let detail = format!("{detail}, needed by a read of the table {table}");
+    refusal.with_detail(detail).with_operator_fix(fix)
+}
+
+/// Maps a failed inspection, whose fix is about the request.
+pub fn catalog_refusal(error: &EngineError) -> PublicError {
+    refusal_of("the database", error)
+}
+
+/// Returns the fix for a table that is not as the contract describes it; `None` for other errors.
+fn doctor_fix(error: &EngineError) -> Option<&'static str> {
+    match (error.kind, explain(error).is_by_cause) {
+        (EngineErrorKind::NotFound, false) => Some(
+            "run `synapsor-runner writeback doctor --check-db`, which names the missing table or column; create it, or \
+             correct the contract",
+        ),
+        (EngineErrorKind::Denied, false) => Some(
+            "run `synapsor-runner writeback doctor --check-db`, which names the missing right; grant what \
+             `synapsor-runner writeback grants` prints",
+        ),
+        _ => None,
+    }
+}
+
+fn refusal_of(database: &str, error: &EngineError) -> PublicError {
     let explained = explain(error);
     let (code, public) = if explained.is_by_cause {
         (explained.code, unusable_text(explained.code))
@@ -143,7 +199,7 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
         detail => detail,
     };
     PublicError::new(code, public)
-        .with_detail(format!("the database {} ({detail})", explained.text))
+        .with_detail(format!("{database} {} ({detail})", explained.text))
         .with_operator_fix(explained.fix)
 }
 
@@ -201,6 +257,34 @@ mod tests {
             let error = EngineError::new(EngineErrorKind::Unavailable, "a detail").because(cause.clone());
             assert_eq!(source_refusal(&error).code, explain(&error).code, "{cause:?}");
         }
+    }
+
+    #[test]
+    fn call_names_the_table_and_inspection_its_request() {
+        let table = ReadTable {
+            source: "billing",
+            schema: "public",
+            table: "invoices",
+        };
+        for kind in [EngineErrorKind::NotFound, EngineErrorKind::Denied] {
+            let error = EngineError::new(kind, "sqlstate 42501");
+            let of_call = table_refusal(&error, table);
+            let detail = of_call.detail.unwrap();
+            for part in ["source `billing`", "`public.invoices`", "sqlstate 42501"] {
+                assert!(detail.contains(part), "{detail}");
+            }
+            let fixes = [of_call.operator_fix, source_refusal(&error).operator_fix];
+            for fix in fixes.map(Option::unwrap) {
+                assert!(fix.contains("writeback doctor --check-db"), "{fix}");
+            }
+            let of_inspection = catalog_refusal(&error).operator_fix.unwrap();
+            assert_eq!(of_inspection, explain(&error).fix);
+        }
+        let damaged = table_refusal(&EngineError::new(EngineErrorKind::Damaged, ""), table);
+        assert!(damaged.detail.unwrap().contains("source `billing` is damaged"));
+        let missing = EngineError::new(EngineErrorKind::NotFound, "").because(ErrorCause::DatabaseMissing);
+        let fix = table_refusal(&missing, table).operator_fix.unwrap();
+        assert_eq!(fix, explain(&missing).fix, "a known cause has its own fix");
     }
 
     #[test]

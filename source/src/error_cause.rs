@@ -74,8 +74,10 @@ pub enum ErrorCause {
     NetworkFileSystem,
     /// The user of this process may not do this with the file; its user id.
     FileDenied(FileAccess, u32),
-    /// The value of this column exceeds the size limit, or its row does and this value is the largest.
+    /// The value of this column exceeds the size limit.
     ColumnTooLarge(String),
+    /// The values of the row together exceed the size limit, each of them does not; the column with the largest.
+    RowTooLarge(String),
     /// Values of this column's type cannot be read exactly.
     ColumnUnreadable(String),
 }

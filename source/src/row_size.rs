@@ -34,7 +34,28 @@ pub fn check_size(plan: &RowPlan, values: &[Value]) -> Result<(), EngineError> {
     }
     let error = EngineError::new(EngineErrorKind::TooLarge, "a row");
     Err(match sizes().max() {
-        Some((_, column)) => too_large_in(error, column),
+        Some((_, column)) => error.because(ErrorCause::RowTooLarge(column.clone())),
         None => error,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn row_of_values_within_their_limit_is_too_large() {
+        let plan = RowPlan {
+            schema: "public".to_owned(),
+            table: "invoices".to_owned(),
+            keys: Vec::new(),
+            tenant: None,
+            columns: ["a", "b", "c", "d"].map(str::to_owned).to_vec(),
+        };
+        let values = |largest: usize| [60_000, largest, 60_000, 10].map(|n| Value::text("x".repeat(n)));
+        assert!(check_size(&plan, &values(60_000)).is_ok());
+        let plan_values = [60_000, 60_001, 60_000, 60_000].map(|n| Value::text("x".repeat(n)));
+        let error = check_size(&plan, &plan_values).unwrap_err();
+        assert_eq!(error.cause, ErrorCause::RowTooLarge("b".to_owned()));
+    }
 }

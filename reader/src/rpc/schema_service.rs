@@ -13,7 +13,7 @@ use tonic::{Request, Response, Status};
 use crate::inspect::{InspectFilter, inspect};
 use crate::role::ReaderRole;
 use synapsor_source::Engine;
-use synapsor_source::error::source_refusal;
+use synapsor_source::error::catalog_refusal;
 use synapsor_source::preflight;
 
 /// Bytes reserved for the message around the inspection.
@@ -51,7 +51,7 @@ impl SchemaRpc {
         };
         let inspection = inspect(engine, scope, self.reader.now())
             .await
-            .map_err(|error| source_refusal(&error))?;
+            .map_err(|error| catalog_refusal(&error))?;
         let inspection_json = serde_json::to_vec(&inspection)
             .map_err(|_| PublicError::new(ErrorCode::Internal, "inspection not serializable"))?;
         if inspection_json.len() + FRAME_BYTES > MESSAGE_BYTES_MAX {
