@@ -406,6 +406,11 @@ async fn rejects_statement_pooler() -> anyhow::Result<()> {
             let cause = refused.as_ref().err().map(|error| &error.cause);
             let is_named = matches!(cause, Some(ErrorCause::PoolerOfStatements));
             ensure!(is_named, "{kind:?}: {cause:?}");
+            let server = refused.as_ref().err().and_then(|error| error.server.as_deref());
+            ensure!(
+                server.is_some_and(|server| server.contains(':')),
+                "{kind:?}: {server:?}"
+            );
         }
         assert_eq!(scene.deployment.receipts()?, [], "{kind:?}");
     }

@@ -51,16 +51,20 @@ pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
     }
 }
 
+/// Returns host and port of a server, or the path of its socket, for messages.
+pub(crate) fn server_name(host: &str, port: u16) -> String {
+    if host.starts_with('/') {
+        host.to_owned()
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 /// Classifies a failed connection attempt to a host or the path of a socket; asks the name server if the error does not
 /// say what failed.
 pub(crate) async fn attempt_error(error: EngineError, host: &str, port: u16) -> EngineError {
     let is_path = host.starts_with('/');
-    let server = if is_path {
-        host.to_owned()
-    } else {
-        format!("{host}:{port}")
-    };
-    let mut error = error.at(&server);
+    let mut error = error.at(&server_name(host, port));
     if is_path && error.cause == ErrorCause::ConnectionRefused {
         error.detail = "the connection failed".to_owned();
         return error.because(ErrorCause::SocketWithoutServer);

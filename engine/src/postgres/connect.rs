@@ -68,6 +68,8 @@ pub struct PgPool {
 /// One open connection.
 pub struct PgConn {
     connection: PgConnection,
+    /// Host and port, or the directory of the socket.
+    server: String,
     /// As of its opening.
     pub facts: ServerFacts,
     /// As of its opening.
@@ -223,13 +225,25 @@ impl PgPool {
         if !url.is_pooled {
             options = options.options(EXACT_SETTINGS).options(self.session_settings());
         }
-        let mut connection = match driver::run(options.connect()).await {
-            Ok(connection) => connection,
+        match driver::run(options.connect()).await {
+            Ok(connection) => {
+                let checked = self.check_opened(connection, url, material).await;
+                checked.map_err(|error| error.at(&driver::server_name(&address_of(url), url.port)))
+            }
             Err(error) => {
                 let failed = of_login(&error);
-                return Err(driver::attempt_error(failed, &address_of(url), url.port).await);
+                Err(driver::attempt_error(failed, &address_of(url), url.port).await)
             }
-        };
+        }
+    }
+
+    /// Checks that the server behind a new connection is usable, and that the connection has its settings.
+    async fn check_opened(
+        &self,
+        mut connection: PgConnection,
+        url: &ServerUrl,
+        material: &CredentialMaterial,
+    ) -> Result<PgConn, EngineError> {
         refuse_old(connection.server_version_num())?;
         let (readable, rows) = match read_facts(&mut connection).await {
             Ok(read) => read,
@@ -254,6 +268,7 @@ impl PgPool {
         }
         Ok(PgConn {
             connection,
+            server: driver::server_name(&url.host, url.port),
             facts,
             readable,
             is_pooled: url.is_pooled,
@@ -368,7 +383,8 @@ impl PgPooledConnection {
 
     /// Returns the rows of one statement, every column as text.
     pub async fn fetch(&mut self, statement: Statement) -> Result<Vec<Vec<Option<String>>>, EngineError> {
-        texts(&self.rows(statement).await.map_err(|failed| failed.scrubbed())?)
+        let rows = self.rows(statement).await;
+        texts(&rows.map_err(|failed| self.described(&failed))?)
     }
 
     /// Like [`Lease::fetch`], with the driver's own error.
@@ -412,7 +428,17 @@ impl PgPooledConnection {
     ) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         let query = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(self.start());
         let done = tokio::time::timeout(deadline, driver::run(query)).await;
-        texts(&self.settle(done).map_err(|failed| failed.scrubbed())?)
+        let rows = self.settle(done);
+        texts(&rows.map_err(|failed| self.described(&failed))?)
+    }
+
+    /// Adds the address to a refusal of the pooler, which concerns the URL and not the statement.
+    fn described(&self, failed: &PgStatementError) -> EngineError {
+        let error = failed.scrubbed();
+        match error.cause {
+            ErrorCause::PoolerOfStatements => error.at(&self.held().server),
+            _ => error,
+        }
     }
 
     fn deadline(&self) -> Duration {
