@@ -61,6 +61,8 @@ pub(crate) enum BadMessage {
     NotOneObject,
     #[error("not an MCP request, notification or response")]
     NotOfMcp,
+    #[error("`params` must be an object; it is {0}")]
+    ParamsNotObject(&'static str),
     #[error("the message nests more than {DEPTH_MAX} levels")]
     TooDeep,
     #[error("a string in the message is longer than {TEXT_BYTES_MAX} bytes")]
@@ -157,6 +159,19 @@ fn not_taken(error: &serde_json::Error) -> BadMessage {
     }
 }
 
+/// Returns why a message that passed [`check`] is not one of MCP.
+pub(crate) fn not_of_mcp(message: &[u8]) -> BadMessage {
+    let parsed = serde_json::from_slice::<Message<'_>>(message).ok();
+    let params = parsed.and_then(|parsed| parsed.params);
+    BadMessage::ParamsNotObject(match params.and_then(|params| params.get().bytes().next()) {
+        None | Some(b'{') => return BadMessage::NotOfMcp,
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(_) => "a number",
+    })
+}
+
 /// Checks depth and string lengths in one pass without allocation. The parser checks the JSON syntax.
 fn check_shape(message: &[u8]) -> Result<(), BadMessage> {
     let mut depth = 0_usize;
@@ -198,6 +213,7 @@ pub(crate) fn error_line(message: &[u8], bad: BadMessage) -> Vec<u8> {
         BadMessage::NotJson => ErrorData::parse_error(bad.to_string(), None),
         BadMessage::NotOneObject
         | BadMessage::NotOfMcp
+        | BadMessage::ParamsNotObject(_)
         | BadMessage::TooDeep
         | BadMessage::TextTooLong
         | BadMessage::TooLong => ErrorData::invalid_request(bad.to_string(), None),
@@ -279,6 +295,24 @@ mod tests {
         assert_eq!(lifted("[{\"id\":1}]"), Err(BadMessage::NotOneObject));
         assert_eq!(lifted("{\"id\":"), Err(BadMessage::NotJson));
         assert_eq!(lifted(""), Err(BadMessage::NotJson));
+    }
+
+    #[test]
+    fn params_that_are_not_an_object_are_named() {
+        let reason = |params: &str| {
+            let message = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"ping","params":{params}}}"#);
+            not_of_mcp(message.as_bytes())
+        };
+        for (params, kind) in [
+            ("[1]", "a list"),
+            ("\"{}\"", "a string"),
+            ("true", "a boolean"),
+            ("7", "a number"),
+        ] {
+            assert_eq!(reason(params), BadMessage::ParamsNotObject(kind), "{params}");
+        }
+        assert_eq!(reason("{}"), BadMessage::NotOfMcp);
+        assert_eq!(not_of_mcp(br#"{"id":1}"#), BadMessage::NotOfMcp);
     }
 
     #[test]

@@ -129,7 +129,7 @@ impl<R: AsyncBufRead + Send + Unpin> Lines<R> {
 
 fn parse(line: &[u8]) -> Result<RxJsonRpcMessage<RoleServer>, BadMessage> {
     let arguments = message_validation::check(line)?.arguments;
-    let mut message = serde_json::from_slice(line).map_err(|_| BadMessage::NotOneObject)?;
+    let mut message = serde_json::from_slice(line).map_err(|_| message_validation::not_of_mcp(line))?;
     if let JsonRpcMessage::Request(request) = &mut message {
         let request: &mut rmcp::model::JsonRpcRequest<rmcp::model::ClientRequest> = request;
         request.request.extensions_mut().insert(arguments);

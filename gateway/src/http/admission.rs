@@ -143,7 +143,7 @@ pub(super) async fn admit(
     };
     if response.status() == StatusCode::UNSUPPORTED_MEDIA_TYPE {
         // The media type is checked above, so this status means that rmcp cannot parse the message.
-        return bad_message(&body, BadMessage::NotOfMcp);
+        return bad_message(&body, message_validation::not_of_mcp(&body));
     }
     if has_type(response.headers(), EVENT_STREAM) {
         return guarded_body::hold(response, permits);

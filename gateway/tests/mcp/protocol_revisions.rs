@@ -174,15 +174,25 @@ async fn methods_statuses_and_media_types_follow_the_revision() {
     let note = r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#;
     let noted = served.post_as(TOKEN, "", note).await;
     assert_eq!((noted.status, noted.body.as_str()), (202, ""));
-    for body in [
-        r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":5}"#,
-        r#"{"jsonrpc":"1.0","id":7,"method":"tools/list"}"#,
-        r#"{"id":7}"#,
+    for (body, text) in [
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":5}"#,
+            "`params` must be an object; it is a number",
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":7,"method":"tools/call","params":[1]}"#,
+            "`params` must be an object; it is a list",
+        ),
+        (
+            r#"{"jsonrpc":"1.0","id":7,"method":"tools/list"}"#,
+            "not an MCP request",
+        ),
+        (r#"{"id":7}"#, "not an MCP request"),
     ] {
         let reply = served.post_as(TOKEN, "", body).await;
         let json = reply.json();
         assert!(
-            reply.status == 400 && json["error"]["code"] == -32_600,
+            reply.status == 400 && json["error"]["code"] == -32_600 && reply.body.contains(text),
             "{body}: {reply:?}"
         );
     }
