@@ -431,6 +431,8 @@ error_codes! {
         TerminalRequired = "TERMINAL_REQUIRED", exit Usage;
         /// The value of --auth-token-env is not a valid environment variable name.
         TokenEnvInvalid = "TOKEN_ENV_INVALID", exit Usage;
+        /// Warning: the client refuses tool names with dots, which the server lists.
+        ToolNameDots = "TOOL_NAME_DOTS", exit Usage;
         /// The command has both --serve and --transport stdio, which exclude each other.
         UpServesHttp = "UP_SERVES_HTTP", exit Usage;
         /// An address of --writer does not have the form host:port.

@@ -89,7 +89,7 @@ impl NameLimit {
     }
 }
 
-/// Returns the sentence about listed names with dots.
+/// Returns the clause about listed names with dots.
 pub fn dots_warning() -> String {
     format!(
         "listed tool names have dots; clients that refuse them: {}; serve with --alias-mode openai for these",
@@ -119,13 +119,11 @@ pub(crate) fn warnings(contract: &Contract) -> Vec<ValidationIssue> {
     let mut found = Vec::new();
     for (index, capability) in contract.capabilities().iter().enumerate() {
         let path = format!("$.capabilities[{index}]");
+        // These clients refuse dots, so they get the alias.
         let alias = super::alias(&capability.name);
         let exceeded: Vec<String> = NAME_LIMITS
             .iter()
-            .filter_map(|limit| {
-                let mut names = [&capability.name, &alias].into_iter();
-                names.find_map(|name| limit.exceeded(SERVER_NAME_DEFAULT, name))
-            })
+            .filter_map(|limit| limit.exceeded(SERVER_NAME_DEFAULT, &alias))
             .collect();
         if !exceeded.is_empty() {
             let message = format!("Shorten the name: {}.", exceeded.join("; "));
@@ -144,7 +142,8 @@ pub(crate) fn warnings(contract: &Contract) -> Vec<ValidationIssue> {
     let format = contract.result_format();
     if let Some(clause) = list_cost(list_bytes(&catalog.exposed(&names), format)) {
         let message = format!(
-            "Divide the capabilities among several contracts, or serve fewer with --read-only: {clause}."
+            "Serve with --schema-profile lean, divide the capabilities among several contracts, or serve fewer with \
+             --read-only: {clause}."
         );
         found.push(issue(
             "$.capabilities".to_owned(),
@@ -208,8 +207,9 @@ mod tests {
             (52, vec!["Cursor", "Claude Code"]),
             (61, vec!["Cursor", "Claude Code"]),
             (63, vec!["Cursor", "Claude Code", "Gemini"]),
-            (65, vec!["Cursor", "Claude Code", "Claude Desktop", "Gemini"]),
-            (128, vec!["Cursor", "Claude Code", "Claude Desktop", "Gemini"]),
+            // The alias has 64 characters, which Claude Desktop takes.
+            (65, vec!["Cursor", "Claude Code", "Gemini"]),
+            (128, vec!["Cursor", "Claude Code", "Gemini"]),
         ] {
             let found = codes(&contract(&["a.b", &name_of(chars)], "Reads."));
             let named: Vec<&str> = ["Cursor", "Claude Code", "Claude Desktop", "Gemini"]
@@ -226,7 +226,7 @@ mod tests {
         }
         let (_, _, text) = &codes(&contract(&[&name_of(61)], "Reads."))[0];
         assert!(
-            text.contains("60 characters (69 with the server name `synapsor`)"),
+            text.contains("60 characters (70 with the server name `synapsor`)"),
             "{text}"
         );
     }
@@ -251,7 +251,7 @@ mod tests {
         let found = codes(&contract(&names, "Reads."));
         assert!(
             matches!(&found[..], [(path, ErrorCode::ToolListLarge, text)]
-                if path == "$.capabilities" && text.contains("tokens")),
+                if path == "$.capabilities" && text.contains("tokens") && text.contains("--schema-profile lean")),
             "{found:?}"
         );
     }

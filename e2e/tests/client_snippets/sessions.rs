@@ -156,7 +156,9 @@ async fn strict_clients_get_names_that_they_take() -> anyhow::Result<()> {
     }
     let dotted = place.json(&["mcp", "config", "cursor", "--alias-mode", "both"])?;
     ensure!(
-        dotted["warnings"].to_string().contains("--alias-mode openai"),
+        dotted["warnings"].to_string().contains("--alias-mode openai")
+            && dotted["warnings"][0]["code"] == "TOOL_NAME_DOTS"
+            && dotted["warnings"][0]["fix"].is_string(),
         "{dotted}"
     );
     let long = place.json(&["mcp", "config", "cursor", "--name", &"s".repeat(40)])?;

@@ -142,6 +142,19 @@ impl Client {
         }
     }
 
+    /// Whether the client cuts long descriptions of tools, or may be one that does.
+    pub(super) const fn may_cut_descriptions(self) -> bool {
+        match self {
+            Self::ClaudeCode | Self::Generic | Self::GenericHttp => true,
+            Self::ClaudeDesktop
+            | Self::Cursor
+            | Self::Vscode
+            | Self::Codex
+            | Self::Gemini
+            | Self::OpenaiAgents => false,
+        }
+    }
+
     /// Prefix of a path relative to the project.
     pub(super) const fn project_prefix(self) -> &'static str {
         match self {
@@ -261,6 +274,21 @@ mod tests {
         if cfg!(target_os = "linux") {
             let usual = "/home/a/.config/Claude/claude_desktop_config.json";
             assert_eq!(path_of(Client::ClaudeDesktop, &own).as_deref(), Some(usual));
+        }
+    }
+
+    #[test]
+    fn only_clients_that_cut_descriptions_are_warned_of_it() {
+        for client in [Client::ClaudeCode, Client::Generic, Client::GenericHttp] {
+            assert!(client.may_cut_descriptions(), "{client:?}");
+        }
+        for client in [
+            Client::Gemini,
+            Client::Cursor,
+            Client::ClaudeDesktop,
+            Client::Vscode,
+        ] {
+            assert!(!client.may_cut_descriptions(), "{client:?}");
         }
     }
 

@@ -9,16 +9,15 @@ mod openai_agents;
 mod report;
 mod server;
 mod snippet;
+mod warnings;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use synapsor_chassis::http_flags::{AuthTokenFlags, PORT_DEFAULT};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
-use synapsor_domain::contract::{ResultFormat, is_identifier};
-use synapsor_domain::tool::{
-    self, AliasMode, Catalog, NAME_LIMITS, SERVER_NAME_DEFAULT, SchemaProfile, Tool,
-};
+use synapsor_domain::contract::is_identifier;
+use synapsor_domain::tool::{AliasMode, Catalog, SERVER_NAME_DEFAULT, SchemaProfile};
 
 use super::mcp_options::{ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};
@@ -169,48 +168,6 @@ impl Setup {
     fn catalog(&self, read_only: bool) -> Option<Catalog> {
         let loaded = self.contract.as_ref()?;
         Some(Catalog::from_contract(&loaded.contract, read_only))
-    }
-
-    /// What the client refuses, hides or cuts of the tools that the server lists for it.
-    fn warnings(&self, args: &Args) -> Vec<String> {
-        let mut found = Vec::new();
-        if self.client.refuses_dots() && self.mode != AliasMode::OpenAi {
-            found.push(tool::dots_warning());
-        }
-        if self.client.refuses_dots() && self.server.by_hand.is_none() {
-            found.push(format!(
-                "{} refuses tool names with dots: start the remote server with --alias-mode openai --schema-profile {}",
-                self.client.as_str(),
-                self.profile.as_str()
-            ));
-        }
-        let Some(catalog) = self.catalog(args.tools.read_only) else {
-            return found;
-        };
-        let tools: Vec<Tool> = catalog
-            .exposed(&catalog.names(self.mode))
-            .into_iter()
-            .map(|tool| tool.in_profile(self.profile))
-            .collect();
-        let limits = NAME_LIMITS
-            .iter()
-            .filter(|limit| self.client.limited_as() == Some(limit.client));
-        for tool in &tools {
-            let clauses = limits
-                .clone()
-                .filter_map(|limit| limit.exceeded(&args.name, &tool.name))
-                .chain(tool::description_cut(tool));
-            found.extend(clauses.map(|clause| format!("{}: {clause}", tool.name)));
-        }
-        let format = self
-            .contract
-            .as_ref()
-            .map(|loaded| loaded.contract.result_format());
-        let bytes = tools
-            .iter()
-            .map(|tool| tool.listed(format.unwrap_or(ResultFormat::V1)).to_string().len());
-        found.extend(tool::list_cost(bytes.sum()));
-        found
     }
 }
 

@@ -92,7 +92,12 @@ pub(super) fn notes(args: &Args, setup: &Setup, context: &Context) -> Result<(),
         output::note(format!("client variables  {}", names.join(", ")));
     }
     for warning in setup.warnings(args) {
-        output::note(format!("warning: {}", output::safe(&warning)));
+        output::note(format!(
+            "warning {}: {}",
+            warning.code,
+            output::safe(&warning.message)
+        ));
+        output::note(format!("  fix: {}", output::safe(&warning.fix)));
     }
     if args.include_instructions {
         output::note("\nagent instructions:");
