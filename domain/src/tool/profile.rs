@@ -124,7 +124,12 @@ fn describe(property: &mut Map<String, Json>, sentence: &str) {
         .get("description")
         .and_then(Json::as_str)
         .unwrap_or_default();
-    let text = format!("{own} {sentence}").trim_start().to_owned();
+    let end = if own.is_empty() || own.ends_with(['.', '!', '?', ':', ';', '。']) {
+        ""
+    } else {
+        "."
+    };
+    let text = format!("{own}{end} {sentence}").trim_start().to_owned();
     property.insert("description".to_owned(), text.into());
 }
 
@@ -211,7 +216,7 @@ mod tests {
         }
         let tool = &tools(SchemaProfile::Gemini)[0];
         let text = |name: &str| tool.input_schema["properties"][name]["description"].to_string();
-        assert!(text("qty").contains("One of 1, 2.5."), "{}", text("qty"));
+        assert_eq!(text("qty"), "\"qty business argument. One of 1, 2.5.\"");
         assert!(text("flag").contains("One of true."));
         assert_eq!(tool.input_schema["properties"]["word"]["enum"], json!(["a", "b"]));
     }
