@@ -468,6 +468,10 @@ fn final_task_envelope_matches_tool_schema() {
             states.as_array().unwrap().contains(&word),
             "{state} is reported as {word}"
         );
+        assert!(
+            word == state || state == "in_doubt",
+            "{state} is reported as {word}"
+        );
     }
     let old = settled_envelope(&record, ResultFormat::V1).unwrap();
     assert_eq!(

@@ -12,7 +12,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
     let proposal = record.get("proposal")?;
     let text = |name: &str| proposal.get(name).and_then(Json::as_str);
     let (id, state, action) = (text("proposal_id")?, text("state")?, text("action")?);
-    let word = envelope_state(AgentProposalState::from_text(state)?).as_str();
+    let known = AgentProposalState::from_text(state)?;
     let kind = proposal.pointer("/target/type").and_then(Json::as_str)?;
     let key = proposal
         .pointer("/target/id")
@@ -25,7 +25,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
         ResultFormat::V1 => {
             let mut envelope = proposal.clone();
             let object = envelope.as_object_mut()?;
-            object.insert("status".to_owned(), word.into());
+            object.insert("status".to_owned(), envelope_state(known).as_str().into());
             object.insert(
                 "proposal_resource".to_owned(),
                 format!("synapsor://proposals/{id}").into(),
@@ -42,7 +42,7 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
             "data": null,
             "proposal": {
                 "id": id,
-                "state": word,
+                "state": result_state(known),
                 "target": format!("{kind}:{key}"),
                 "diff": proposal.get("diff")?,
                 "approval_required": proposal.get("approval_required")?,
@@ -61,7 +61,15 @@ pub fn settled_envelope(record: &Json, format: ResultFormat) -> Option<Json> {
     })
 }
 
-/// Maps to fewer envelope states: an end without a change and without a rejection is a conflict.
+/// Name of the state in format 2; the schema has no name for an outcome in doubt, which is not the end of a task.
+const fn result_state(state: AgentProposalState) -> &'static str {
+    match state {
+        AgentProposalState::InDoubt => EnvelopeState::Approved.as_str(),
+        state => state.as_str(),
+    }
+}
+
+/// Maps to the fewer states of format 1: an end without a change and without a rejection is a conflict.
 const fn envelope_state(state: AgentProposalState) -> EnvelopeState {
     match state {
         AgentProposalState::ReviewRequired => EnvelopeState::ReviewRequired,

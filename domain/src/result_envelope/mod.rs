@@ -140,15 +140,6 @@ pub enum EnvelopeState {
 }
 
 impl EnvelopeState {
-    pub const ALL: [EnvelopeState; 6] = [
-        EnvelopeState::ReviewRequired,
-        EnvelopeState::ShadowProposalCreated,
-        EnvelopeState::Approved,
-        EnvelopeState::Applied,
-        EnvelopeState::Conflict,
-        EnvelopeState::Rejected,
-    ];
-
     pub const fn as_str(self) -> &'static str {
         match self {
             EnvelopeState::ReviewRequired => "review_required",

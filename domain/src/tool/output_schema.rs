@@ -98,7 +98,12 @@ fn data(columns: &Json) -> Json {
 }
 
 fn proposal(diff: &Json) -> Json {
-    let states = crate::result_envelope::EnvelopeState::ALL.map(|state| state.as_str());
+    // The result of a task also says how the proposal ended; it waits while the outcome is in doubt.
+    let states: Vec<&str> = AgentProposalState::ALL
+        .into_iter()
+        .filter(|state| *state != AgentProposalState::InDoubt)
+        .map(AgentProposalState::as_str)
+        .collect();
     let object = exact_object(
         [
             ("id", json!({"type": "string"})),
