@@ -186,6 +186,11 @@ impl ToolCallResult {
         self.envelope.get("data").and_then(Json::as_object)
     }
 
+    /// Length of the whole value in characters, for a column of which the result has only the beginning.
+    pub(crate) fn whole_chars(&self, column: &str) -> Option<u64> {
+        self.envelope.get("truncated")?.get(column)?.as_u64()
+    }
+
     /// Code and message of an error result, in either format.
     pub(crate) fn refusal(&self) -> Option<(ErrorCode, String)> {
         let error = self.envelope.get("error")?;

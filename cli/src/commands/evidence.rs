@@ -11,6 +11,9 @@ use crate::connection::LedgerConnection;
 use crate::output::{self, Table, safe};
 use crate::workflows::{self, ListedEvidence};
 
+/// Maximum number of rows of a list.
+const LIST_ROWS_MAX: i64 = 200;
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List evidence records, newest first
@@ -41,7 +44,7 @@ pub(crate) struct List {
     #[arg(long)]
     table: Option<String>,
     /// Maximum number of rows
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
     limit: u32,
 }
 
@@ -70,7 +73,10 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         source_id: own(&args.source),
         table: own(&args.table),
     };
-    let rows = workflows::list_evidence(session, &filter, args.limit).await?;
+    // One more than is shown reveals whether there are more.
+    let mut rows = workflows::list_evidence(session, &filter, args.limit + 1).await?;
+    let more = more(rows.len(), args.limit);
+    rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if context.global.json {
         let rows: Vec<Json> = rows.iter().map(object).collect();
         output::json(&json!({ "evidence": rows }))?;
@@ -102,7 +108,23 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         ]);
     }
     output::line(table)?;
+    if let Some(more) = more {
+        output::line(more)?;
+    }
     Ok(Exit::Ok)
+}
+
+/// Says that records are not printed, and how to see them.
+fn more(found: usize, limit: u32) -> Option<String> {
+    if u32::try_from(found).is_ok_and(|found| found <= limit) {
+        return None;
+    }
+    let fix = if i64::from(limit) < LIST_ROWS_MAX {
+        format!("--limit {LIST_ROWS_MAX} shows more")
+    } else {
+        "narrow it with --tenant, --capability, --proposal, --source or --table".to_owned()
+    };
+    Some(format!("the newest {limit}; {fix}"))
 }
 
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
@@ -146,4 +168,16 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
 
 fn object(row: &ListedEvidence) -> Json {
     json!({ "evidence_id": row.evidence.id, "digest": row.digest, "evidence": row.evidence })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_says_that_older_records_are_not_shown() {
+        assert_eq!(more(20, 20), None);
+        assert_eq!(more(21, 20).unwrap(), "the newest 20; --limit 200 shows more");
+        assert!(more(201, 200).unwrap().contains("narrow it with --tenant"));
+    }
 }

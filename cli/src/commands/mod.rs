@@ -20,6 +20,7 @@ mod operator;
 mod proposals;
 mod propose;
 mod receipts;
+mod refusal_fix;
 mod replay;
 mod smoke;
 mod store;

@@ -9,11 +9,12 @@ use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
-use synapsor_domain::json;
+use synapsor_domain::json::{self, JsonNode};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, change_lines};
 use synapsor_domain::value::Value;
 
+use super::refusal_fix::fix_for;
 use crate::mcp_client::{McpClient, ToolCallResult, shown};
 use crate::{Context, contract_file, output, readable};
 
@@ -183,14 +184,22 @@ impl Input {
             ExitError::new(ErrorCode::InputInvalid, text)
                 .with_fix("pass one object with each argument once, such as {\"invoice_id\": \"INV-1\"}")
         };
-        json::read(&bytes, INPUT_DEPTH_MAX).map_err(|error| {
+        let node = json::read(&bytes, INPUT_DEPTH_MAX).map_err(|error| {
             let (line, column) = (error.line, error.column);
             invalid(format!(
                 "input is not valid JSON: {} (line {line}, column {column})",
                 error.reason
             ))
         })?;
-        serde_json::from_slice(&bytes).map_err(|_| invalid("input is not a single JSON object".to_owned()))
+        serde_json::from_slice(&bytes).map_err(|_| {
+            let found = match &node {
+                JsonNode::Text(text) if text.trim_start().starts_with('{') => {
+                    "a string that holds a JSON object: pass the object itself"
+                }
+                other => other.type_name(),
+            };
+            invalid(format!("input is not a single JSON object; it is {found}"))
+        })
     }
 }
 
@@ -285,8 +294,17 @@ fn show(called: &SmokeResult, context: &Context) -> Result<(), ExitError> {
             output::safe(column),
             output::safe(&shown(value))
         ))?;
+        if let Some(cut) = cut_note(value, called.answer.whole_chars(column)) {
+            output::line(cut)?;
+        }
     }
     show_proposal(&called.answer, context)
+}
+
+/// Says how much of a value the result has, if the contract cuts it.
+fn cut_note(value: &Json, whole: Option<u64>) -> Option<String> {
+    let shown = value.as_str()?.chars().count();
+    whole.map(|whole| format!("    (cut by `max_chars`: {shown} of {whole} characters; evidence has all)"))
 }
 
 /// Prints an error result; returns true if there is one.
@@ -316,22 +334,10 @@ fn show_call_cause(answer: &ToolCallResult) -> Result<(), ExitError> {
     };
     show_cause(cause)?;
     if cause.fix.is_none() {
-        output::line(fix_without_cause(cause))?;
+        let fix = fix_for(cause.code, cause.text.is_some());
+        output::line(format!("fix: {fix}"))?;
     }
     Ok(())
-}
-
-const fn fix_without_cause(cause: &RefusalCause) -> &'static str {
-    match cause.code {
-        ErrorCode::CapabilityNotFound | ErrorCode::McpToolNotFound => {
-            "fix: choose a tool of `synapsor-runner tools list`"
-        }
-        ErrorCode::PlanImpossible | ErrorCode::SideEffectNotAcknowledged | ErrorCode::TableUnfit => {
-            "fix: the contract or the table has to change: `synapsor-runner writeback doctor --check-db` names what"
-        }
-        _ if cause.text.is_none() => "fix: correct the arguments of the call",
-        _ => "fix: check databases and ledger with `synapsor-runner writeback doctor --check-db`",
-    }
 }
 
 /// Prints a cause with its id and its fix, as far as they are known.
@@ -388,6 +394,11 @@ fn text_value(value: &Json) -> Value {
 pub(super) fn show_proposal(answer: &ToolCallResult, context: &Context) -> Result<(), ExitError> {
     for (column, change) in answer.diff().into_iter().flatten() {
         show_change(column, change)?;
+        if let Some(whole) = answer.whole_chars(column) {
+            output::line(format!(
+                "    (cut by `max_chars`; the longer value has {whole} characters)"
+            ))?;
+        }
     }
     if let Some(id) = answer.evidence_id() {
         output::line(format!("evidence  {}", output::safe(id)))?;
@@ -422,6 +433,26 @@ mod tests {
         assert_eq!(code(input(None, false)), Err(ErrorCode::InputRequired));
         assert_eq!(code(input(None, true)), Ok(()));
         assert_eq!(code(input(Some("{}"), false)), Ok(()));
+    }
+
+    #[test]
+    fn input_that_is_not_an_object_is_named() {
+        let text = |given| input(Some(given), false).read(None).unwrap_err().to_string();
+        for (given, kind) in [
+            ("[{\"id\": 1}]", "it is a list"),
+            ("\"x\"", "it is a string"),
+            ("\"{\\\"id\\\": 1}\"", "a string that holds a JSON object"),
+            ("7", "it is a number"),
+        ] {
+            assert!(text(given).contains(kind), "{}", text(given));
+        }
+    }
+
+    #[test]
+    fn cut_value_is_reported_with_its_length() {
+        let cut = cut_note(&json!("abcé"), Some(900)).unwrap();
+        assert!(cut.contains("4 of 900 characters"), "{cut}");
+        assert_eq!(cut_note(&json!("abc"), None), None);
     }
 
     #[test]
