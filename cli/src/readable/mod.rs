@@ -19,5 +19,13 @@ pub(crate) fn name(text: &str) -> String {
     }
 }
 
+/// Formats foreign text for the middle of a line: each of its lines as it is if that is safe to print, else escaped.
+pub(crate) fn in_one_line(text: &str) -> String {
+    let lines = text.lines().map(|line| match ReadableLine::of(line) {
+        ReadableLine::Plain { text, .. } | ReadableLine::Escaped { text, .. } => text,
+    });
+    lines.collect::<Vec<String>>().join(" / ")
+}
+
 #[cfg(test)]
 mod tests;

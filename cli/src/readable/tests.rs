@@ -2,9 +2,9 @@
 
 use synapsor_domain::value::Value;
 
-use super::change;
 use super::line::ReadableLine;
 use super::page::text;
+use super::{change, in_one_line};
 
 const LIMIT: usize = 2_000;
 
@@ -171,4 +171,14 @@ fn long_change_shows_only_differing_parts() {
         usize::MAX,
     );
     assert_eq!(full.matches("лиса").count(), 1_000);
+}
+
+#[test]
+fn text_in_one_line_escapes_only_unsafe_lines() {
+    assert_eq!(
+        in_one_line("no budget\nréservé à l'équipe"),
+        "no budget / réservé à l'équipe"
+    );
+    assert_eq!(in_one_line("a\u{202e}b\r\nc"), "a\\u{202E}b / c");
+    assert_eq!(in_one_line("plain"), "plain");
 }

@@ -300,3 +300,28 @@ fn spec(
         run_file,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_names_the_variable_or_the_file_of_the_token() {
+        let printed = |file: Option<&str>| {
+            let http = Http {
+                wire: GatewayProtocol::Streamable,
+                listen: SocketAddr::from(([127, 0, 0, 1], 8766)),
+                is_https: false,
+                auth: GatewayAuth::Token {
+                    variable: "TOKEN".to_owned(),
+                    file: file.map(str::to_owned),
+                },
+                more: Vec::new(),
+                shown: ToolListOptions::default(),
+            };
+            http.who_may_call()
+        };
+        assert_eq!(printed(None), "clients send the token in TOKEN as a bearer token");
+        assert!(printed(Some("/etc/token")).contains("the file /etc/token of TOKEN_FILE"));
+    }
+}

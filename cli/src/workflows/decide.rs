@@ -17,6 +17,7 @@ use crate::clients::{LedgerClient, WriterClient, refused, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::safe;
+use crate::readable;
 use crate::sign::{self, Terms};
 
 /// A submitted approval.
@@ -161,7 +162,7 @@ fn ended(view: &ProposalView, code: ErrorCode) -> ExitError {
             signed.issued_at
         ));
         if let Some(reason) = &signed.reason {
-            text.push_str(&format!(": {}", safe(reason)));
+            text.push_str(&format!(": {}", readable::in_one_line(reason)));
         }
     }
     if let Some(receipt) = &view.receipt {
