@@ -217,11 +217,14 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
     database.execute_batch("ALTER TABLE invoices RENAME TO bills")?;
     let (text, object) = rejected(&place, INSPECT, 1)?;
     assert!(
-        text.contains("cause     SOURCE_OBJECT_NOT_FOUND: the database has no such"),
+        text.contains("cause     SOURCE_OBJECT_NOT_FOUND: the database of source `")
+            && text.contains("has no such")
+            && text.contains("invoices`"),
         "{text}"
     );
     assert!(
-        text.contains("\nfix: ") && text.contains("\ncall      qa_"),
+        text.contains("\nfix: run `synapsor-runner writeback doctor --check-db`")
+            && text.contains("\ncall      qa_"),
         "{text}"
     );
     assert_eq!(
@@ -250,11 +253,15 @@ fn cause_of_a_rejected_call_reaches_the_operator_only() -> anyhow::Result<()> {
     )?;
     let (text, _) = rejected(&place, INSPECT, 1)?;
     assert!(text.contains("cause     ROW_TOO_LARGE: "), "{text}");
+    assert!(
+        text.contains("fix: leave the column `customer_name` out"),
+        "{text}"
+    );
 
     place.write("call.json", &json!({"invoice_id": "none"}).to_string())?;
     let (text, _) = rejected(&place, INSPECT, 1)?;
     assert!(text.contains("cause     ROW_NOT_FOUND"), "{text}");
-    assert!(text.contains("fix: correct the arguments of the call"), "{text}");
+    assert!(text.contains("fix: check the key in the arguments"), "{text}");
     Ok(())
 }
 
