@@ -268,7 +268,7 @@ impl PgPool {
         }
         Ok(PgConn {
             connection,
-            server: driver::server_name(&url.host, url.port),
+            server: driver::server_name(&address_of(url), url.port),
             facts,
             readable,
             is_pooled: url.is_pooled,
