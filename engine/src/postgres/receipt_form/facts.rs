@@ -18,6 +18,10 @@ const STATEMENT: &str = r"SELECT pg_catalog.json_build_object(
     WHERE i.inhparent OPERATOR(pg_catalog.=) c.oid),
   'rules', ARRAY(SELECT w.rulename FROM pg_catalog.pg_rewrite w WHERE w.ev_class OPERATOR(pg_catalog.=) c.oid),
   'policies', ARRAY(SELECT p.polname FROM pg_catalog.pg_policy p WHERE p.polrelid OPERATOR(pg_catalog.=) c.oid),
+  'statistics', ARRAY(SELECT pg_catalog.format('%I.%I', s.nspname, x.stxname)
+    FROM pg_catalog.pg_statistic_ext x JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) x.stxnamespace
+    WHERE x.stxrelid OPERATOR(pg_catalog.=) c.oid
+      AND (pg_catalog.to_jsonb(x) OPERATOR(pg_catalog.->>) 'stxexprs') IS NOT NULL ORDER BY 1),
   'triggers', ARRAY(SELECT pg_catalog.json_build_object('name', g.tgname, 'constraint',
       (SELECT pg_catalog.json_build_object('name', k.conname,
           'table', k.conrelid::pg_catalog.regclass::pg_catalog.text) FROM pg_catalog.pg_constraint k
@@ -62,6 +66,8 @@ pub(super) struct TableFacts {
     pub(super) children: Vec<String>,
     pub(super) rules: Vec<String>,
     pub(super) policies: Vec<String>,
+    /// Extended statistics with expressions, which the server evaluates when it plans a statement; qualified and quoted.
+    pub(super) statistics: Vec<String>,
     pub(super) triggers: Vec<TriggerFacts>,
     pub(super) columns: Vec<ColumnFacts>,
     pub(super) constraints: Vec<ConstraintFacts>,

@@ -190,6 +190,10 @@ impl Comparison<'_> {
     }
 
     fn attached_code(&self) -> Vec<Difference> {
+        let statistics = self.found.statistics.iter().map(|name| {
+            let fix = format!("DROP STATISTICS {name};");
+            self.difference(&format!("has the statistics `{name}` with an expression"), fix)
+        });
         let rules = self
             .found
             .rules
@@ -215,7 +219,7 @@ impl Comparison<'_> {
                     )
                 }
             });
-        rules.chain(triggers).collect()
+        statistics.chain(rules).chain(triggers).collect()
     }
 
     fn columns(&self) -> Vec<Difference> {
