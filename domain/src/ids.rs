@@ -20,6 +20,8 @@ pub trait IdKind {
     const PREFIX: &'static str;
     /// Whether its ids can begin with a time; those of 0.1.x and earlier releases have none.
     const CAN_BE_TIMED: bool = false;
+    /// Numbers of hex digits that its ids can have, in words.
+    const DIGITS: &'static str = if Self::CAN_BE_TIMED { "32 or 20" } else { "20" };
 }
 
 /// Kind of record whose new ids begin with their time.
@@ -62,8 +64,8 @@ pub type AuditId = Id<AuditName>;
 
 /// String that is not an id of the expected kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not an id: expected `{0}` and lower-case hex digits in the number of such ids")]
-pub struct InvalidId(pub &'static str);
+#[error("not an id: expected `{0}` and {1} lower-case hex digits")]
+pub struct InvalidId(pub &'static str, pub &'static str);
 
 impl<N: IdKind> Id<N> {
     pub fn from_random(bytes: [u8; ID_BYTES]) -> Self {
@@ -94,11 +96,13 @@ impl<N: IdKind> FromStr for Id<N> {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let digits = text.strip_prefix(N::PREFIX).ok_or(InvalidId(N::PREFIX))?;
+        let digits = text
+            .strip_prefix(N::PREFIX)
+            .ok_or(InvalidId(N::PREFIX, N::DIGITS))?;
         let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         let is_timed = N::CAN_BE_TIMED && digits.len() == TIME_DIGITS + 2 * ID_BYTES;
         if !(is_timed || digits.len() == 2 * ID_BYTES) || !digits.bytes().all(is_hex) {
-            return Err(InvalidId(N::PREFIX));
+            return Err(InvalidId(N::PREFIX, N::DIGITS));
         }
         Ok(Self {
             text: text.to_owned(),

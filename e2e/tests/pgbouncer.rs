@@ -469,6 +469,7 @@ async fn connection_that_loses_an_option_is_not_reused() -> anyhow::Result<()> {
          current_setting('transaction_read_only') AS is_read_only; GRANT SELECT ON rights TO {role}; \
          ALTER ROLE {role} SET search_path = pg_catalog, pg_temp; ALTER ROLE {role} SET TimeZone = 'UTC'; \
          ALTER ROLE {role} SET plan_cache_mode = force_generic_plan; \
+         ALTER ROLE {role} SET constraint_exclusion = off; \
          ALTER ROLE {role} SET client_min_messages = warning"
     ))?;
     let (plain, _) = roles.read_url.split_once('?').context("a parameter")?;

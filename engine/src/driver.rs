@@ -112,7 +112,9 @@ fn certificate_cause(problem: &CertificateError) -> ErrorCause {
             ErrorCause::CertificateOfOtherHost
         }
         // Every other reason that the TLS library does not name: the certificate is not one of a server.
-        CertificateError::Other(_) => ErrorCause::CertificateUnfit,
+        CertificateError::Other(_)
+        | CertificateError::InvalidPurpose
+        | CertificateError::InvalidPurposeContext { .. } => ErrorCause::CertificateUnfit,
         _ => ErrorCause::CertificateNotTrusted,
     }
 }

@@ -15,7 +15,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::store::requests::{self, RequestKey, StoredResponse};
 use crate::store::{
-    Committed, NewEvent, ParsedBody, ReadProposal, StoreTxError, WriteTransaction, proposals,
+    Committed, NewEvent, ParsedBody, ReadProposal, StoreTxError, WriteTransaction, log, proposals,
 };
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext, expire, secret_material};
@@ -97,14 +97,21 @@ impl Ledger {
     ///
     /// # Errors
     /// `LEDGER_ROLLED_BACK`.
-    pub(crate) fn refuse_if_rolled_back(&self, known: u64) -> Result<(), PublicError> {
-        let size = self.store.head().borrow().size;
+    pub(crate) async fn refuse_if_rolled_back(&self, known: u64) -> Result<(), StoreTxError> {
+        if known <= self.store.head().borrow().size {
+            return Ok(());
+        }
+        // A batch is visible to readers of the store before the writing thread has announced it.
+        let size = self
+            .store
+            .read(|stored| Ok(log::head(stored.conn())?.size))
+            .await?;
         if known <= size {
             return Ok(());
         }
         let text =
             format!("ledger rollback: tree size {size} is below {known}, which the caller has verified");
-        Err(PublicError::new(ErrorCode::LedgerRolledBack, text))
+        Err(PublicError::new(ErrorCode::LedgerRolledBack, text).into())
     }
 
     /// Records the submissions of several calls. Each succeeds or fails on its own; a record that could not be

@@ -110,7 +110,7 @@ fn of_connection(cause: &ErrorCause) -> Option<DbErrorMessage> {
         ),
         ErrorCause::CertificateUnfit => tls(
             "has a certificate that is not one of a server, for example one that is marked as an authority (CA:TRUE)",
-            "issue the server a certificate with CA:FALSE, and name its authority by `ssl.ca_env`",
+            "issue a certificate for servers (serverAuth, CA:FALSE), and name its authority by `ssl.ca_env`",
         ),
         ErrorCause::CertificateOfOtherHost => tls(
             "has a certificate for other host names",
@@ -171,8 +171,11 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
         ),
         ErrorCause::SystemRightsMissing(grants) => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
-            "denies this to the role, which lacks rights on the server's own functions and views",
-            format!("as an administrator, run {}", grants.join(" ")),
+            "denies this to the role, which lacks rights on the server's own functions and catalogs that this program needs",
+            format!(
+                "as an administrator, run {} Then `synapsor-runner writeback doctor --check-db` names what else is missing",
+                grants.join(" ")
+            ),
         ),
         ErrorCause::ConnectionsExhausted => DbErrorMessage::away(
             ErrorCode::SourceUnavailable,

@@ -45,7 +45,7 @@ pub enum ErrorCause {
     /// The account logs in by a method that the driver does not have; the server's name of the method.
     LoginMethod(String),
     DatabaseMissing,
-    /// The role lacks rights on the server's own functions and views that every role has unless they were revoked; the
+    /// The role lacks rights on the server's own functions and catalogs that every role has unless they were revoked; the
     /// GRANT statements.
     SystemRightsMissing(Vec<String>),
     /// The server or the account has no connection left.

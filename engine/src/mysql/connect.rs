@@ -301,7 +301,7 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let mode = match (material.mode, asked) {
         (Some(mode), Some(asked)) if asked < mode => {
             return Err(tls_required(
-                "ssl-mode in the URL is weaker than ssl.mode in the contract",
+                "ssl-mode in the URL is weaker than `ssl.mode` of the contract, or than --ssl-ca-env, which verifies the host name",
             ));
         }
         (Some(mode), _) => Some(mode),

@@ -148,7 +148,7 @@ pub async fn check_columns(
     target: &PreflightTarget,
 ) -> Result<Option<TableSchema>, EngineError> {
     let shape = match inspect::shape(lease, &target.schema, &target.table).await {
-        Ok(shape) => shape,
+        Ok((shape, _)) => shape,
         Err(error) if error.kind == EngineErrorKind::NotFound => {
             let what = format!("there is no table `{}.{}`", target.schema, target.table);
             report.add(FindingSeverity::Error, ErrorCode::TableMissing, what, None);

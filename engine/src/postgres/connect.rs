@@ -12,7 +12,6 @@ use sqlx::{
 };
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::schema::TableSchema;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::error::Elapsed;
 
@@ -22,6 +21,7 @@ use super::session::{
     EXACT_SETTINGS, ReadableIdentity, SYSTEM_IDENTIFIER, ServerFacts, StatementCounts, TIMELINE,
     exact_settings_statement, restore_statements, timeouts,
 };
+use super::shapes::PlainTable;
 use super::system_rights;
 use super::url::{ServerUrl, UrlSslMode};
 use crate::credential::{Credential, CredentialMaterial};
@@ -82,7 +82,7 @@ pub struct PgConn {
     /// loses them.
     is_restorable: bool,
     /// The table that it has served since its last reset, if it was given back without one.
-    served: Option<Arc<TableSchema>>,
+    served: Option<PlainTable>,
     generation: Digest,
     opened_at: Instant,
 }
@@ -107,10 +107,10 @@ impl PgConn {
     }
 
     /// Whether it needs no reset before it serves a table, or anything for `None`.
-    fn is_ready_for(&self, table: Option<&Arc<TableSchema>>) -> bool {
+    fn is_ready_for(&self, table: Option<&PlainTable>) -> bool {
         match (&self.served, table) {
             (None, _) => true,
-            (Some(served), Some(table)) => Arc::ptr_eq(served, table),
+            (Some(served), Some(table)) => served.continues(table),
             (Some(_), None) => false,
         }
     }
@@ -147,7 +147,7 @@ impl PgPool {
     /// since its last reset.
     pub async fn lease_for(
         self: &Arc<Self>,
-        table: Option<&Arc<TableSchema>>,
+        table: Option<&PlainTable>,
     ) -> Result<(PgPooledConnection, bool), EngineError> {
         let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
         let Ok(Ok(turn)) = wait.await else {
@@ -177,7 +177,7 @@ impl PgPool {
         Ok((lease, is_kept))
     }
 
-    fn take_idle(&self, generation: Digest, table: Option<&Arc<TableSchema>>) -> Option<PgConn> {
+    fn take_idle(&self, generation: Digest, table: Option<&PlainTable>) -> Option<PgConn> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|session| {
             session.generation == generation && session.opened_at.elapsed() < CONNECTION_AGE_MAX
@@ -185,9 +185,9 @@ impl PgPool {
         let of_table = idle
             .iter()
             .rposition(|s| s.served.is_some() && s.is_ready_for(table));
-        let at = of_table
-            .or_else(|| idle.iter().rposition(|s| s.served.is_none()))
-            .or_else(|| idle.len().checked_sub(1))?;
+        let at = of_table.or_else(|| idle.iter().rposition(|s| s.served.is_none()));
+        // Without either, the one that was not used for the longest time.
+        let at = at.or_else(|| (!idle.is_empty()).then_some(0))?;
         Some(idle.remove(at))
     }
 
@@ -467,8 +467,12 @@ impl PgPooledConnection {
         (!held.is_pooled).then(|| held.connection.cached_statements_size())
     }
 
-    /// Returns the connection to the pool without a reset, after a read of a table that runs no code of others.
-    pub fn give_back_after(mut self, table: &Arc<TableSchema>) {
+    /// Returns the connection to the pool without a reset, after a read of a table that runs no code of others as far as
+    /// is known. A read that took longer than the shape of the table counts can have waited for a change of the table.
+    pub fn give_back_after(mut self, table: &PlainTable) {
+        if !table.is_current() {
+            return self.give_back();
+        }
         if let Some((mut session, _turn)) = self.held.take() {
             session.served = Some(table.clone());
             self.home.give_back(session);
@@ -583,8 +587,8 @@ async fn with_missing_rights(connection: &mut PgConnection, error: EngineError) 
     if !system_rights::may_cause(&error) {
         return error;
     }
-    match batch(connection, system_rights::MISSING.to_owned()).await {
-        Ok(rows) => system_rights::add_cause(error, rows),
+    match batch(connection, system_rights::missing()).await {
+        Ok(rows) => system_rights::add_cause(error, &rows),
         Err(_) => error,
     }
 }

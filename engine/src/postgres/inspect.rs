@@ -32,6 +32,13 @@ const DESCRIBE: &str = "SELECT json_build_object(
   'is_inherited', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid),
   'can_change', has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
     OR has_any_column_privilege(c.oid, 'INSERT, UPDATE'),
+  'runs_code_in_reads', c.relkind <> 'r' OR c.relrowsecurity OR c.relhasrules OR c.relhassubclass
+    OR NOT EXISTS (SELECT 1 FROM pg_am m WHERE m.oid = c.relam AND m.amname = 'heap')
+    OR EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))
+    OR EXISTS (SELECT 1 FROM pg_statistic_ext x WHERE x.stxrelid = c.oid AND (to_jsonb(x) ->> 'stxexprs') IS NOT NULL)
+    OR EXISTS (SELECT 1 FROM pg_attribute a JOIN pg_type y ON y.oid = a.atttypid
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND (a.attgenerated NOT IN ('', 's') OR a.atttypid >= 16384 AND y.typtype <> 'e')),
   'access_method', (SELECT m.amname FROM pg_am m WHERE m.oid = c.relam),
   'columns', (SELECT json_agg(json_build_object(
       'name', a.attname, 'declared_type', (SELECT CASE WHEN z.typname = 'citext' AND NOT (z.typtype = 'b' AND 2 = (SELECT count(*) FROM pg_cast k
@@ -107,6 +114,7 @@ pub struct Described {
     is_partition: bool,
     inherits: bool,
     is_inherited: bool,
+    runs_code_in_reads: bool,
     access_method: Option<String>,
     can_change: bool,
     columns: Option<Vec<DescribedColumn>>,
@@ -181,16 +189,18 @@ pub async fn describe(
         .ok_or_else(|| EngineError::new(EngineErrorKind::NotFound, "no such table"))
 }
 
-/// Returns the table's shape with the code that a change of one of its rows runs.
+/// Returns the table's shape with the code that a change of one of its rows runs, and whether a read of its rows can run
+/// code of others. Everything that could counts: reads do not rest on what its expressions are judged to call. Checks do
+/// not, because [`super::session::EXACT_SETTINGS`] keeps them out of plans.
 pub async fn shape(
     lease: &mut PgPooledConnection,
     schema: &str,
     table: &str,
-) -> Result<TableSchema, EngineError> {
+) -> Result<(TableSchema, bool), EngineError> {
     let described = describe(lease, schema, table).await?;
     let mut shape = described.shape();
     shape.foreign_code = foreign_code::read(lease, described.oid, NO_TABLE).await?.code;
-    Ok(shape)
+    Ok((shape, described.runs_code_in_reads))
 }
 
 async fn described(

@@ -34,7 +34,7 @@ use synapsor_domain::value::Value;
 use self::connect::{ConnectionPurpose, PgPool, PgPooledConnection};
 use self::error_map::is_lost;
 use self::session::{EXACT_SETTINGS, ServerFacts, timeouts};
-use self::shapes::Shapes;
+use self::shapes::{PlainTable, Shapes};
 use crate::credential::unusable_credential;
 use crate::{Access, Credential, EngineLimits};
 use synapsor_source::error::EngineError;
@@ -107,7 +107,7 @@ impl PostgresEngine {
     /// connection, which then serves that table again without a reset.
     async fn read_table<T, F>(
         &self,
-        table: Option<&Arc<TableSchema>>,
+        table: Option<&PlainTable>,
         work: impl Fn(PgPooledConnection) -> F,
     ) -> Result<T, EngineError>
     where
@@ -131,17 +131,17 @@ impl PostgresEngine {
         let Ok((mut lease, _)) = self.readers.lease().await else {
             return error;
         };
-        let Ok(rows) = lease.batch(system_rights::MISSING.to_owned()).await else {
+        let Ok(rows) = lease.batch(system_rights::missing()).await else {
             return error;
         };
         lease.give_back();
-        system_rights::add_cause(error, rows)
+        system_rights::add_cause(error, &rows)
     }
 
     async fn read_on<T, F>(
         &self,
         mut lease: PgPooledConnection,
-        table: Option<&Arc<TableSchema>>,
+        table: Option<&PlainTable>,
         work: impl Fn(PgPooledConnection) -> F,
     ) -> Result<T, EngineError>
     where
@@ -222,8 +222,8 @@ impl Engine for PostgresEngine {
 
     async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError> {
         let shape = &self.cached_table_schema(&plan.schema, &plan.table).await?;
-        let table = (!foreign_code::runs_in_reads(shape)).then_some(shape);
-        let read = self.read_table(table, |mut lease| async move {
+        let table = self.shapes.plain(shape);
+        let read = self.read_table(table.as_ref(), |mut lease| async move {
             let rows = read::rows(&mut lease, plan, shape).await?;
             let identity = lease.facts().identity.clone();
             Ok((lease, RowSet { identity, rows }))

@@ -7,7 +7,7 @@ use synapsor_domain::database_identity::UNKNOWN;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 
 /// Makes the text form of every value the same on every connection; names resolve to `pg_catalog` only.
-pub const EXACT_SETTINGS: [(&str, &str); 10] = [
+pub const EXACT_SETTINGS: [(&str, &str); 11] = [
     ("search_path", "pg_catalog, pg_temp"),
     ("TimeZone", "UTC"),
     ("DateStyle", "ISO"),
@@ -16,6 +16,8 @@ pub const EXACT_SETTINGS: [(&str, &str); 10] = [
     ("bytea_output", "hex"),
     ("row_security", "on"),
     ("plan_cache_mode", "force_generic_plan"),
+    // Planning a read would evaluate the constant parts of the table's checks.
+    ("constraint_exclusion", "off"),
     // Object descriptions quote names by this setting, and a role can override it.
     ("quote_all_identifiers", "off"),
     // The server warns if a COMMIT did not reach its standby, and that warning has to arrive.

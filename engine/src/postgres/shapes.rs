@@ -24,9 +24,34 @@ pub struct Shapes {
 
 #[derive(Debug, Default)]
 struct Entry {
-    shape: Option<(Instant, Arc<TableSchema>)>,
+    found: Option<Found>,
     /// Held while one of several calls reads the shape.
     reading: Arc<tokio::sync::Mutex<()>>,
+}
+
+#[derive(Debug)]
+struct Found {
+    shape: Arc<TableSchema>,
+    at: Instant,
+    runs_code_in_reads: bool,
+}
+
+/// A table in which a read runs no code of others, as far as its shape says, and for as long as the shape is young enough.
+#[derive(Debug, Clone)]
+pub struct PlainTable {
+    shape: Arc<TableSchema>,
+    until: Instant,
+}
+
+impl PlainTable {
+    /// Whether it is the same reading of the same shape, still young enough.
+    pub fn continues(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shape, &other.shape) && self.is_current()
+    }
+
+    pub fn is_current(&self) -> bool {
+        Instant::now() < self.until
+    }
 }
 
 impl Shapes {
@@ -41,14 +66,24 @@ impl Shapes {
         table: &str,
     ) -> Result<Arc<TableSchema>, Arc<tokio::sync::Mutex<()>>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= SHAPES_MAX {
-            kept.clear();
-        }
-        let entry = kept.entry((schema.to_owned(), table.to_owned())).or_default();
-        match &entry.shape {
-            Some((at, shape)) if at.elapsed() < SHAPE_AGE_MAX => Ok(shape.clone()),
+        let entry = entry(&mut kept, schema, table);
+        match &entry.found {
+            Some(found) if found.at.elapsed() < SHAPE_AGE_MAX => Ok(found.shape.clone()),
             _ => Err(entry.reading.clone()),
         }
+    }
+
+    /// Returns the table of a shape of this cache, if reads of it run no code of others.
+    pub fn plain(&self, shape: &Arc<TableSchema>) -> Option<PlainTable> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept
+            .get(&(shape.schema.clone(), shape.table.clone()))?
+            .found
+            .as_ref()?;
+        (!found.runs_code_in_reads && Arc::ptr_eq(&found.shape, shape)).then(|| PlainTable {
+            shape: shape.clone(),
+            until: found.at + SHAPE_AGE_MAX,
+        })
     }
 
     /// Returns a cached shape that is young enough, or the one that `read` adds to this cache. Of several calls, one
@@ -92,11 +127,15 @@ impl Shapes {
         schema: &str,
         table: &str,
     ) -> Result<Arc<TableSchema>, EngineError> {
-        let asked_at = Instant::now();
-        let shape = Arc::new(inspect::shape(lease, schema, table).await?);
+        let at = Instant::now();
+        let (shape, runs_code_in_reads) = inspect::shape(lease, schema, table).await?;
+        let shape = Arc::new(shape);
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let entry = kept.entry((schema.to_owned(), table.to_owned())).or_default();
-        entry.shape = Some((asked_at, shape.clone()));
+        entry(&mut kept, schema, table).found = Some(Found {
+            shape: shape.clone(),
+            at,
+            runs_code_in_reads,
+        });
         Ok(shape)
     }
 
@@ -104,7 +143,22 @@ impl Shapes {
     pub fn forget(&self, schema: &str, table: &str) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = kept.get_mut(&(schema.to_owned(), table.to_owned())) {
-            entry.shape = None;
+            entry.found = None;
         }
     }
+}
+
+/// Returns the entry of a table. A full cache loses the entries that are too old, or all.
+fn entry<'k>(kept: &'k mut BTreeMap<Name, Entry>, schema: &str, table: &str) -> &'k mut Entry {
+    let name = (schema.to_owned(), table.to_owned());
+    if kept.len() >= SHAPES_MAX && !kept.contains_key(&name) {
+        kept.retain(|_, entry| {
+            let found = entry.found.as_ref();
+            found.is_some_and(|found| found.at.elapsed() < SHAPE_AGE_MAX)
+        });
+        if kept.len() >= SHAPES_MAX {
+            kept.clear();
+        }
+    }
+    kept.entry(name).or_default()
 }

@@ -1,39 +1,97 @@
-//! Rights on the server's own functions and views that every role has unless an administrator revoked them. Statements
-//! of this crate need some of them, and the server's error does not say which.
+//! Rights on the server's own functions and catalogs that every role has unless an administrator revoked them, and that
+//! the statements of this program need. The server's error does not say which one is missing.
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
 
-/// Maximum number of missing rights that an error lists.
-const LISTED_MAX: usize = 8;
+use super::dialect::quote;
 
-/// Reads the rights that PUBLIC had when the server was installed and that the role lacks now, as GRANT statements.
-pub(super) const MISSING: &str = "SELECT 'GRANT EXECUTE ON FUNCTION pg_catalog.' || p.proname || '(' \
-      || pg_catalog.pg_get_function_identity_arguments(p.oid) || ') TO ' || pg_catalog.quote_ident(current_user) || ';' \
-      AS missing FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND p.proacl IS NOT NULL \
-      AND NOT pg_catalog.has_function_privilege(p.oid, 'EXECUTE') \
-      AND NOT EXISTS (SELECT FROM pg_catalog.pg_init_privs i \
-        WHERE i.objoid = p.oid AND i.classoid = 'pg_catalog.pg_proc'::pg_catalog.regclass) \
-    UNION ALL SELECT 'GRANT SELECT ON pg_catalog.' || c.relname || ' TO ' || pg_catalog.quote_ident(current_user) || ';' \
-    FROM pg_catalog.pg_class c \
-    WHERE c.relnamespace = 'pg_catalog'::pg_catalog.regnamespace AND c.relkind IN ('r', 'v') \
-      AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT') \
-      AND EXISTS (SELECT FROM pg_catalog.pg_init_privs i, pg_catalog.aclexplode(i.initprivs) x \
-        WHERE i.objoid = c.oid AND i.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass \
-          AND x.grantee = 0 AND x.privilege_type = 'SELECT') \
-    ORDER BY missing";
+/// Functions that opening a connection, describing a table or reading a row needs, in every supported version.
+const FUNCTIONS: [&str; 22] = [
+    "pg_backend_pid()",
+    "pg_stat_get_activity(integer)",
+    "current_database()",
+    "pg_is_in_recovery()",
+    "current_setting(text)",
+    "to_char(timestamp without time zone, text)",
+    "clock_timestamp()",
+    "pg_prepared_statement()",
+    "format_type(oid, integer)",
+    "pg_get_expr(pg_node_tree, oid)",
+    "pg_get_constraintdef(oid)",
+    "pg_get_indexdef(oid)",
+    "pg_get_triggerdef(oid)",
+    "pg_get_functiondef(oid)",
+    "pg_get_ruledef(oid)",
+    "pg_get_userbyid(oid)",
+    "has_table_privilege(oid, text)",
+    "has_any_column_privilege(oid, text)",
+    "json_build_object(\"any\")",
+    "json_agg(anyelement)",
+    "string_agg(text, text)",
+    "quote_ident(text)",
+];
+/// Catalogs that the same needs.
+const CATALOGS: [&str; 14] = [
+    "pg_attrdef",
+    "pg_attribute",
+    "pg_cast",
+    "pg_class",
+    "pg_constraint",
+    "pg_database",
+    "pg_depend",
+    "pg_index",
+    "pg_inherits",
+    "pg_namespace",
+    "pg_policy",
+    "pg_proc",
+    "pg_trigger",
+    "pg_type",
+];
+
+/// Returns the statement that reads the role, and the numbers of the rights that it lacks: functions first. Each name in it
+/// is qualified and it has no operator, so that it runs no code of others under any search path.
+pub(super) fn missing() -> String {
+    let number = |at: usize, is_held: String| {
+        format!("SELECT '{at}'::pg_catalog.text, current_user::pg_catalog.text WHERE NOT {is_held}")
+    };
+    let functions = FUNCTIONS
+        .iter()
+        .map(|name| format!("pg_catalog.has_function_privilege('pg_catalog.{name}'::pg_catalog.text, 'EXECUTE'::pg_catalog.text)"));
+    let catalogs = CATALOGS.iter().map(|name| {
+        format!(
+            "pg_catalog.has_table_privilege('pg_catalog.{name}'::pg_catalog.text, 'SELECT'::pg_catalog.text)"
+        )
+    });
+    let parts = functions.chain(catalogs).enumerate();
+    parts
+        .map(|(at, is_held)| number(at, is_held))
+        .collect::<Vec<_>>()
+        .join(" UNION ALL ")
+}
 
 /// Whether missing rights of this kind could be the cause.
 pub(super) fn may_cause(error: &EngineError) -> bool {
     error.kind == EngineErrorKind::Denied && error.cause == ErrorCause::Unspecified
 }
 
-/// Adds the rights of [`MISSING`] to an error as its cause, if there are any.
-pub(super) fn add_cause(error: EngineError, rows: Vec<Vec<Option<String>>>) -> EngineError {
-    let mut grants: Vec<String> = rows.into_iter().flatten().flatten().collect();
+/// Adds the GRANT statements for the rows of [`missing`] to an error as its cause, if there are any.
+pub(super) fn add_cause(error: EngineError, rows: &[Vec<Option<String>>]) -> EngineError {
+    let grants: Vec<String> = rows.iter().filter_map(|row| grant(row)).collect();
     if grants.is_empty() {
         return error;
     }
-    grants.truncate(LISTED_MAX);
     error.because(ErrorCause::SystemRightsMissing(grants))
+}
+
+fn grant(row: &[Option<String>]) -> Option<String> {
+    let [Some(number), Some(role)] = row else {
+        return None;
+    };
+    let number: usize = number.parse().ok()?;
+    let right = match FUNCTIONS.get(number) {
+        Some(name) => format!("EXECUTE ON FUNCTION pg_catalog.{name}"),
+        None => format!("SELECT ON pg_catalog.{}", CATALOGS.get(number - FUNCTIONS.len())?),
+    };
+    Some(format!("GRANT {right} TO {};", quote(role)))
 }

@@ -33,7 +33,8 @@ impl IntakeService for LedgerServices {
             return Err(refuse(PublicError::new(ErrorCode::Malformed, text)));
         }
         caller.known = message.known.map_or(0, |known| known.size);
-        self.ledger.refuse_if_rolled_back(caller.known).map_err(refuse)?;
+        let refused = self.ledger.refuse_if_rolled_back(caller.known).await;
+        refused.map_err(|error| refuse(log_and_convert(error)))?;
         let submissions = message.records.into_iter().map(submission).collect();
         Ok(Response::new(response(
             self.ledger.submit(&caller, submissions).await,

@@ -129,6 +129,16 @@ expressions(kind, name, class, oid, definition, tree) AS (
   SELECT 'data_type', pg_catalog.concat('range ', t.oid::pg_catalog.regtype), 3541, t.oid,
       pg_catalog.concat_ws(' ', r.rngcanonical, r.rngsubdiff), NULL
     FROM types t JOIN pg_catalog.pg_range r ON r.rngtypid OPERATOR(pg_catalog.=) t.oid),
+-- Operators of an expression, and those that the planner puts in their place: negators and commutators.
+operators(class, oid, operator) AS (
+  SELECT e.class, e.oid, d.refobjid FROM expressions e JOIN pg_catalog.pg_depend d
+    ON d.classid OPERATOR(pg_catalog.=) e.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) e.oid
+      AND d.refclassid OPERATOR(pg_catalog.=) 2617::pg_catalog.oid
+  UNION
+  SELECT s.class, s.oid, n.operator FROM operators s
+    JOIN pg_catalog.pg_operator o ON o.oid OPERATOR(pg_catalog.=) s.operator,
+    LATERAL (SELECT o.oprnegate UNION ALL SELECT o.oprcom) n(operator)
+    WHERE n.operator OPERATOR(pg_catalog.<>) 0::pg_catalog.oid),
 uses(class, oid, function) AS (
   SELECT e.class, e.oid, m.found[1]::pg_catalog.oid FROM expressions e,
     pg_catalog.regexp_matches(e.tree, ':(?:funcid|opfuncid|aggfnoid|winfnoid) ([1-9][0-9]*)', 'g') m(found)
@@ -137,10 +147,9 @@ uses(class, oid, function) AS (
     ON d.classid OPERATOR(pg_catalog.=) e.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) e.oid
       AND d.refclassid OPERATOR(pg_catalog.=) 1255::pg_catalog.oid
   UNION
-  SELECT e.class, e.oid, o.oprcode::pg_catalog.oid FROM expressions e JOIN pg_catalog.pg_depend d
-    ON d.classid OPERATOR(pg_catalog.=) e.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) e.oid
-      AND d.refclassid OPERATOR(pg_catalog.=) 2617::pg_catalog.oid
-    JOIN pg_catalog.pg_operator o ON o.oid OPERATOR(pg_catalog.=) d.refobjid
+  SELECT s.class, s.oid, o.oprcode::pg_catalog.oid FROM operators s
+    JOIN pg_catalog.pg_operator o ON o.oid OPERATOR(pg_catalog.=) s.operator
+    WHERE o.oprcode::pg_catalog.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
   UNION
   SELECT 2620, g.oid, g.tgfoid FROM expressions e JOIN pg_catalog.pg_trigger g
     ON e.class OPERATOR(pg_catalog.=) 2620 AND g.oid OPERATOR(pg_catalog.=) e.oid
@@ -154,7 +163,8 @@ uses(class, oid, function) AS (
     LATERAL (SELECT r.rngcanonical::pg_catalog.oid UNION ALL SELECT r.rngsubdiff::pg_catalog.oid) f(oid)
     WHERE f.oid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid),
 -- A function of the server is harmless if it depends only on its arguments, works on plain values, is a
--- clock, or concatenates values as text: that calls only the output functions of their types.
+-- clock, or concatenates values as text: that calls only the output functions of their types. One that finds a type by
+-- its name calls the input function of that type.
 judged(class, oid, function, name, definition, is_own) AS (
   SELECT u.class, u.oid, p.oid, p.oid::pg_catalog.regprocedure::pg_catalog.text,
     pg_catalog.concat_ws(E'\n', CASE WHEN p.prokind OPERATOR(pg_catalog.=) 'a'::pg_catalog."char"
@@ -163,12 +173,18 @@ judged(class, oid, function, name, definition, is_own) AS (
     (p.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid OR p.prolang OPERATOR(pg_catalog.=) 12::pg_catalog.oid)
       AND (p.provolatile OPERATOR(pg_catalog.=) 'i'::pg_catalog."char"
       OR p.oid OPERATOR(pg_catalog.=) ANY ('{1299,2647,2648,2649,384,395,2003,2004,3058,3059,3539,3540}'::pg_catalog.oid[])
-      OR p.provolatile OPERATOR(pg_catalog.=) 's'::pg_catalog."char" AND
+      OR p.provolatile OPERATOR(pg_catalog.=) 's'::pg_catalog."char"
+        AND p.proname OPERATOR(pg_catalog.<>) 'pg_input_is_valid'::pg_catalog.name AND
         (p.proargtypes::pg_catalog.oid[] OPERATOR(pg_catalog.||) p.prorettype) OPERATOR(pg_catalog.<@)
         '{16,19,20,21,23,25,700,701,1042,1043,1082,1083,1114,1184,1186,1266,1700,2950}'::pg_catalog.oid[])
   FROM uses u JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) u.function),
--- Other objects that an expression depends on: relations besides the table itself, and domains.
+-- Other objects that an expression depends on: relations besides the table itself, domains, and types of others that a
+-- JSON function returns, on which the server records no dependency.
 others(class, oid, function) AS (
+  SELECT e.class, e.oid, m.found[1]::pg_catalog.oid FROM expressions e,
+    pg_catalog.regexp_matches(e.tree, ':typid ([1-9][0-9]*)', 'g') m(found)
+    WHERE m.found[1]::pg_catalog.oid OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid
+  UNION ALL
   SELECT e.class, e.oid, d.refobjid FROM expressions e JOIN pg_catalog.pg_depend d
     ON d.classid OPERATOR(pg_catalog.=) e.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) e.oid
     LEFT JOIN pg_catalog.pg_type y ON d.refclassid OPERATOR(pg_catalog.=) 1247::pg_catalog.oid
@@ -206,9 +222,7 @@ SELECT pg_catalog.json_build_object(
   'namespaces', ARRAY(SELECT DISTINCT c.relnamespace::pg_catalog.int8 FROM tables t JOIN pg_catalog.pg_class c
     ON c.oid OPERATOR(pg_catalog.=) t.oid),
   'types', ARRAY(SELECT t.oid::pg_catalog.int8 FROM types t ORDER BY t.oid),
-  'operators', ARRAY(SELECT DISTINCT d.refobjid::pg_catalog.int8 FROM expressions e JOIN pg_catalog.pg_depend d
-    ON d.classid OPERATOR(pg_catalog.=) e.class::pg_catalog.oid AND d.objid OPERATOR(pg_catalog.=) e.oid
-      AND d.refclassid OPERATOR(pg_catalog.=) 2617::pg_catalog.oid),
+  'operators', ARRAY(SELECT DISTINCT s.operator::pg_catalog.int8 FROM operators s),
   'functions', ARRAY(SELECT DISTINCT u.function::pg_catalog.int8 FROM uses u
     WHERE u.function OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid),
   'lockable', ARRAY(SELECT l.oid::pg_catalog.int8 FROM lockable l ORDER BY l.oid)

@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use synapsor_domain::foreign_code::{CodeForm, ForeignCode, ForeignCodeKind};
-use synapsor_domain::schema::TableSchema;
 
 use super::connect::PgPooledConnection;
 use super::dialect::Statement;
@@ -27,29 +26,6 @@ const BEFORE: i32 = 2;
 const INSTEAD: i32 = 64;
 /// Reason why a deferrable trigger, and an expression of a deferrable constraint, cannot be acknowledged.
 const RUNS_AT_COMMIT: &str = "is deferrable: it could run inside COMMIT, after the last check";
-
-/// Whether a read of rows of this table can run code of others. Planning a read evaluates the expressions of indexes,
-/// constraints and statistics as far as they are constant.
-pub fn runs_in_reads(shape: &TableSchema) -> bool {
-    let is_plain =
-        |word: &String| matches!(word.as_str(), "unlogged" | "row_security" | "row_security_forced");
-    let runs_in_changes_only = |code: &ForeignCode| match code.kind {
-        ForeignCodeKind::Trigger
-        | ForeignCodeKind::InternalTrigger
-        | ForeignCodeKind::Rule
-        | ForeignCodeKind::Default
-        | ForeignCodeKind::ForeignKeyAction => true,
-        ForeignCodeKind::Policy
-        | ForeignCodeKind::Check
-        | ForeignCodeKind::DomainCheck
-        | ForeignCodeKind::GeneratedColumn
-        | ForeignCodeKind::IndexExpression
-        | ForeignCodeKind::Statistics
-        | ForeignCodeKind::DataType
-        | ForeignCodeKind::Collation => false,
-    };
-    !shape.traits.iter().all(is_plain) || !shape.foreign_code.iter().all(runs_in_changes_only)
-}
 
 /// Facts of the catalogs about the code on a table and everything that a stamp must cover.
 #[derive(Debug, Clone, PartialEq, Eq)]
