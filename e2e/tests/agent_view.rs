@@ -84,10 +84,7 @@ fn row_over_the_limit_names_limit_and_visible_column() -> anyhow::Result<()> {
         }
         assert_eq!(refused["error"]["code"], json!("ROW_TOO_LARGE"), "{refused}");
         let message = refused["error"]["message"].as_str().unwrap_or_default();
-        ensure!(
-            message.contains("65536 bytes") && message.contains("196608"),
-            "{message}"
-        );
+        ensure!(message.contains("65536 bytes"), "{message}");
         ensure!(
             message.contains("`customer_name`") && message.contains("qa_"),
             "{message}"

@@ -221,10 +221,20 @@ impl Engine for PostgresEngine {
     }
 
     async fn read(&self, plan: &RowPlan) -> Result<RowSet, EngineError> {
-        let shape = &self.cached_table_schema(&plan.schema, &plan.table).await?;
-        let table = self.shapes.plain(shape);
+        // A shape that is too old is read on the connection of the row, which is reset before and afterwards.
+        let kept = self.shapes.kept(&plan.schema, &plan.table);
+        let table = kept.as_ref().and_then(|shape| self.shapes.plain(shape));
+        let kept = kept.as_ref();
         let read = self.read_table(table.as_ref(), |mut lease| async move {
-            let rows = read::rows(&mut lease, plan, shape).await?;
+            let shape = match kept {
+                Some(shape) => shape.clone(),
+                None => {
+                    self.shapes
+                        .kept_or_read(&mut lease, &plan.schema, &plan.table)
+                        .await?
+                }
+            };
+            let rows = read::rows(&mut lease, plan, &shape).await?;
             let identity = lease.facts().identity.clone();
             Ok((lease, RowSet { identity, rows }))
         });

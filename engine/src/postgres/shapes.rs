@@ -56,7 +56,7 @@ impl PlainTable {
 
 impl Shapes {
     /// Returns a cached shape that is young enough.
-    fn kept(&self, schema: &str, table: &str) -> Option<Arc<TableSchema>> {
+    pub fn kept(&self, schema: &str, table: &str) -> Option<Arc<TableSchema>> {
         self.kept_or_lock(schema, table).ok()
     }
 
