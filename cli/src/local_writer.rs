@@ -104,8 +104,8 @@ enum StartedOrFound<S, F> {
     Found(F),
 }
 
-/// `pause` returns the time since the begin. Starts again only after a growing time, and not while another writer runs, responding or not: each start would fail, and
-/// the reason why that writer does not respond is the one to report.
+/// `pause` returns the time since the begin. Starts again only after a growing time, and not while another writer runs,
+/// responding or not: each start would fail, and the reason why that writer does not respond is the one to report.
 async fn start_or_find_by<S, F>(
     start: impl AsyncFn() -> Result<S, ExitError>,
     find: impl AsyncFn() -> Result<WriterSearch<F>, ExitError>,

@@ -68,7 +68,7 @@ pub struct PgPool {
 /// One open connection.
 pub struct PgConn {
     connection: PgConnection,
-    /// Host and port, or the directory of the socket.
+    /// Host and port, or the path of the socket.
     server: String,
     /// As of its opening.
     pub facts: ServerFacts,

@@ -309,6 +309,40 @@ async fn only_tables_without_code_in_reads_need_no_reset() {
     }
 }
 
+/// A read that waits for a change of the table can run code that its shape does not know.
+#[tokio::test(flavor = "multi_thread")]
+async fn connection_is_reset_after_a_read_longer_than_its_shape() {
+    let Some((postgres, db)) = invoices() else { return };
+    let account = format!("usename = '{}'", postgres.reader_role());
+    let waiting =
+        format!("SELECT count(*) FROM pg_stat_activity WHERE {account} AND wait_event_type = 'Lock'");
+    let last = format!("SELECT query FROM pg_stat_activity WHERE {account}");
+    let reader = Arc::new(postgres.reader_of(1));
+    let shape_from = Instant::now();
+    for _ in 0..2 {
+        assert_eq!(reader.read(&invoice(&db)).await.unwrap().rows.len(), 1);
+    }
+    // The reader waits for a lock for two seconds only.
+    while shape_from.elapsed() < SHAPE_AGE_MAX / 2 {
+        assert!(!db.text(&last).is_empty());
+    }
+    let change = postgres.hold("BEGIN; LOCK TABLE invoices IN ACCESS EXCLUSIVE MODE", "COMMIT");
+    let read = tokio::spawn({
+        let (reader, plan) = (reader.clone(), invoice(&db));
+        async move { reader.read(&plan).await.map(|found| found.rows.len()) }
+    });
+    while shape_from.elapsed() < SHAPE_AGE_MAX + SHAPE_AGE_MAX / 8 {
+        assert!(!db.text(&waiting).is_empty());
+    }
+    assert_eq!(db.text(&waiting), "1");
+    drop(change);
+    assert_eq!(read.await.unwrap().unwrap(), 1);
+    let deadline = Instant::now() + LIMIT;
+    while !db.text(&last).contains("RESET") {
+        assert!(Instant::now() < deadline, "{}", db.text(&last));
+    }
+}
+
 /// Also when the role of the reader asks the planner for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn planning_a_read_evaluates_no_check() {
