@@ -206,8 +206,8 @@ async fn edited_ledger_row_is_reported_at_next_start() -> anyhow::Result<()> {
          DELETE FROM sqlite_schema WHERE type = 'trigger'; PRAGMA writable_schema = RESET;",
     )?;
     let changed = store.execute(
-        "UPDATE events SET bytes = CAST(replace(CAST(bytes AS TEXT), '\"at\":\"20', '\"at\":\"19') AS BLOB)
-         WHERE seq = (SELECT max(seq) FROM events)",
+        "UPDATE blocks SET events = unhex(replace(hex(events), hex('\"at\":\"20'), hex('\"at\":\"19')))
+         WHERE first = (SELECT max(first) FROM blocks)",
         [],
     )?;
     assert_eq!(changed, 1);

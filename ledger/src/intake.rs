@@ -15,10 +15,11 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::store::requests::{self, RequestKey, StoredResponse};
 use crate::store::{
-    Committed, NewEvent, ParsedBody, ReadProposal, StoreTxError, WriteTransaction, log, proposals,
+    Committed, Group, NewEvent, ParsedBody, ReadProposal, StepKind, StoreError, StoreTxError,
+    WriteTransaction, events, log, proposals, records,
 };
 use crate::trust::Trust;
-use crate::{Ledger, RequestContext, expire, secret_material};
+use crate::{Ledger, RequestContext, check_request_id, expire, secret_material};
 
 /// Checked evidence with its stored form.
 #[derive(Debug)]
@@ -116,7 +117,7 @@ impl Ledger {
 
     /// Records the submissions of several calls. Each succeeds or fails on its own; a record that could not be
     /// decoded fails in its position. Successful ones are durable when this returns, with the proposal for each
-    /// call that submitted one. All are checked before the first is queued, so that one batch contains them all.
+    /// call that submitted one. They are queued together, so that one batch contains them all.
     pub(crate) async fn submit(
         &self,
         caller: &RequestContext,
@@ -136,16 +137,18 @@ impl Ledger {
                 })
             })
             .collect();
-        let queue = |job: CheckedSubmission| self.store.submit(caller.known, move |step| job.run(step));
+        let mut group = Group::new(caller.known);
         let pending: Vec<_> = checked
             .into_iter()
-            .map(|job| job.map_err(StoreTxError::from).and_then(queue))
+            .map(|job| job.map(|job| group.push(job.kind(), move |step| job.run(step))))
             .collect();
+        let queued = self.store.submit(group);
         let mut outcomes = Vec::with_capacity(pending.len());
         for pending in pending {
-            outcomes.push(match pending {
-                Ok(pending) => pending.answer().await,
-                Err(error) => Err(error),
+            outcomes.push(match (pending, &queued) {
+                (Ok(pending), Ok(())) => pending.answer().await,
+                (Ok(_), Err(error)) => Err(error.clone().into()),
+                (Err(error), _) => Err(error.into()),
             });
         }
         outcomes
@@ -162,7 +165,6 @@ struct Times {
 /// A checked call record with everything that the batch needs.
 struct CheckedSubmission {
     caller: RequestContext,
-    key: RequestKey,
     now: Timestamp,
     expiry_time: Option<Timestamp>,
     audit: CheckedAudit,
@@ -173,6 +175,7 @@ enum CheckedRecord {
     Read(CheckedEvidence),
     Refusal,
     Proposal {
+        key: RequestKey,
         evidence: CheckedEvidence,
         proposal: Box<CheckedProposal>,
         /// Maximum number of open proposals of one tenant and principal.
@@ -193,21 +196,17 @@ impl CheckedSubmission {
             ..caller.clone()
         };
         let id = &submission.request_id;
-        let (key, audit, record) = match submission.record {
+        check_request_id(id)?;
+        let (audit, record) = match submission.record {
             CallRecordBody::Read { evidence, audit } => {
                 let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?, batch)?;
                 let audit = check_audit(audit)?;
                 if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
                     return Err(malformed("audit", "does not name the submitted evidence"));
                 }
-                let key = caller.request(id, &[&evidence.bytes, &audit.bytes])?;
-                (key, audit, CheckedRecord::Read(evidence))
+                (audit, CheckedRecord::Read(evidence))
             }
-            CallRecordBody::Refusal { audit } => {
-                let audit = check_audit(audit)?;
-                let key = caller.request(id, &[&audit.bytes])?;
-                (key, audit, CheckedRecord::Refusal)
-            }
+            CallRecordBody::Refusal { audit } => (check_audit(audit)?, CheckedRecord::Refusal),
             CallRecordBody::Proposal {
                 proposal,
                 evidence,
@@ -225,16 +224,16 @@ impl CheckedSubmission {
                 }
                 let key = caller.request(id, &[&proposal.bytes, &evidence.bytes, &audit.bytes])?;
                 let record = CheckedRecord::Proposal {
+                    key,
                     evidence,
                     proposal: Box::new(proposal),
                     open_max: trust.file.open_proposals_max(),
                 };
-                (key, audit, record)
+                (audit, record)
             }
         };
         Ok(Self {
             caller,
-            key,
             now: times.now,
             expiry_time: times.expiry,
             audit,
@@ -242,62 +241,95 @@ impl CheckedSubmission {
         })
     }
 
+    const fn kind(&self) -> StepKind {
+        match self.record {
+            CheckedRecord::Read(_) | CheckedRecord::Refusal => StepKind::Record,
+            CheckedRecord::Proposal { .. } => StepKind::Any,
+        }
+    }
+
     fn run(&self, step: &mut WriteTransaction<'_>) -> Result<Option<SubmittedProposal>, StoreTxError> {
-        let answered = requests::find_response(step.conn(), &self.key)?;
-        if let CheckedRecord::Proposal {
-            evidence,
-            proposal,
-            open_max,
-        } = &self.record
-        {
-            let submission = ProposalSubmission {
-                job: self,
+        let about = EventContext::new(&self.caller, self.now, None);
+        let audited = |kind| about.event(kind, &self.audit.bytes, self.audit.read());
+        match &self.record {
+            CheckedRecord::Read(evidence) => {
+                if !self.is_recorded(step, Some(evidence))? {
+                    step.record(&[about.evidence(evidence), audited(EventKind::QueryAudited)])?;
+                }
+                Ok(None)
+            }
+            CheckedRecord::Refusal => {
+                if !self.is_recorded(step, None)? {
+                    step.record(&[audited(EventKind::CallRefused)])?;
+                }
+                Ok(None)
+            }
+            CheckedRecord::Proposal {
+                key,
                 evidence,
                 proposal,
-                open_max: *open_max,
-            };
-            return submission.run(step, answered).map(Some);
-        }
-        if answered.is_some() {
-            return Ok(None);
-        }
-        let mut file = EventAppender::new(step, &self.caller, self.now, None);
-        let kind = match &self.record {
-            CheckedRecord::Read(evidence) => {
-                file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
-                EventKind::QueryAudited
+                open_max,
+            } => {
+                let submission = ProposalSubmission {
+                    job: self,
+                    key,
+                    evidence,
+                    proposal,
+                    open_max: *open_max,
+                };
+                submission.run(step).map(Some)
             }
-            CheckedRecord::Refusal | CheckedRecord::Proposal { .. } => EventKind::CallRefused,
+        }
+    }
+
+    /// Returns whether the same records are in the log already: the reader repeats a request whose response it did
+    /// not get. Its records have the same ids, so their ids name the request, however old it is.
+    fn is_recorded(
+        &self,
+        step: &mut WriteTransaction<'_>,
+        evidence: Option<&CheckedEvidence>,
+    ) -> Result<bool, StoreTxError> {
+        let digest = match evidence {
+            Some(checked) => records::evidence_digest(step.conn(), &checked.evidence.id)?,
+            None => None,
         };
-        file.append(kind, &self.audit.bytes, self.audit.read())?;
-        requests::store_response(step.conn(), &self.key, &StoredResponse::Recorded, self.now)?;
-        Ok(None)
+        let Some(seq) = records::audit_seq(step.conn(), &self.audit.record.id)? else {
+            return match digest {
+                Some(_) => Err(StoreError::Duplicate.into()),
+                None => Ok(false),
+            };
+        };
+        let kind = match evidence {
+            Some(_) => EventKind::QueryAudited,
+            None => EventKind::CallRefused,
+        };
+        let is_same_evidence = digest == evidence.map(|checked| checked.digest);
+        // The record may be of this batch.
+        step.store_block()?;
+        let is_same_audit = events::kind_and_body(step.conn(), seq)? == (kind, self.audit.bytes.clone());
+        if is_same_evidence && is_same_audit {
+            return Ok(true);
+        }
+        Err(StoreError::Duplicate.into())
     }
 }
 
 /// A proposal inside the batch.
 struct ProposalSubmission<'a> {
     job: &'a CheckedSubmission,
+    key: &'a RequestKey,
     evidence: &'a CheckedEvidence,
     proposal: &'a CheckedProposal,
     open_max: u64,
 }
 
 impl ProposalSubmission<'_> {
-    fn run(
-        &self,
-        step: &mut WriteTransaction<'_>,
-        answered: Option<StoredResponse>,
-    ) -> Result<SubmittedProposal, StoreTxError> {
-        if let Some(answer) = answered {
+    fn run(&self, step: &mut WriteTransaction<'_>) -> Result<SubmittedProposal, StoreTxError> {
+        let key = self.key;
+        if let Some(answer) = requests::find_response(step.conn(), key)? {
             return submitted_before(step, &answer);
         }
-        let CheckedSubmission {
-            key,
-            now,
-            expiry_time,
-            ..
-        } = self.job;
+        let CheckedSubmission { now, expiry_time, .. } = self.job;
         expire::expire_due(step, *expiry_time)?;
         let read = &self.proposal.read;
         match proposals::open_with_content(step.conn(), &read.content_digest)? {
@@ -339,14 +371,17 @@ impl ProposalSubmission<'_> {
             );
             return Err(PublicError::new(ErrorCode::OpenProposalsExceeded, text).into());
         }
-        let (evidence, read) = (self.evidence, ParsedBody::Proposal(&self.proposal.read));
+        let (bytes, read) = (&self.proposal.bytes, ParsedBody::Proposal(&self.proposal.read));
         let CheckedSubmission {
             caller, now, audit, ..
         } = self.job;
-        let mut file = EventAppender::new(step, caller, *now, Some(&proposal.id));
-        file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
-        file.append(EventKind::ProposalCreated, &self.proposal.bytes, read)?;
-        file.append(EventKind::QueryAudited, &audit.bytes, audit.read())
+        let about = EventContext::new(caller, *now, Some(&proposal.id));
+        step.append_all(&[
+            about.evidence(self.evidence),
+            about.event(EventKind::ProposalCreated, bytes, read),
+            about.event(EventKind::QueryAudited, &audit.bytes, audit.read()),
+        ])?;
+        Ok(())
     }
 
     fn repeat(&self, step: &mut WriteTransaction<'_>, open: &ProposalId) -> Result<(), StoreTxError> {
@@ -355,14 +390,16 @@ impl ProposalSubmission<'_> {
             audit_id: self.job.audit.record.id.clone(),
         };
         let body = canonical::encode(&body).map_err(|e| malformed("audit", &e.to_string()))?;
-        let evidence = self.evidence;
         let CheckedSubmission {
             caller, now, audit, ..
         } = self.job;
-        let mut file = EventAppender::new(step, caller, *now, Some(open));
-        file.append(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())?;
-        file.append(EventKind::QueryAudited, &audit.bytes, audit.read())?;
-        file.append(EventKind::ProposalRepeated, &body, ParsedBody::No)
+        let about = EventContext::new(caller, *now, Some(open));
+        step.append_all(&[
+            about.evidence(self.evidence),
+            about.event(EventKind::QueryAudited, &audit.bytes, audit.read()),
+            about.event(EventKind::ProposalRepeated, &body, ParsedBody::No),
+        ])?;
+        Ok(())
     }
 }
 
@@ -379,31 +416,28 @@ fn submitted_before(
     })
 }
 
-/// Appends related events.
-struct EventAppender<'s, 'c> {
-    step: &'s mut WriteTransaction<'c>,
+/// Values that the events of one call share.
+struct EventContext<'s> {
     caller: &'s RequestContext,
     at: Timestamp,
     proposal_id: Option<&'s ProposalId>,
 }
 
-impl<'s, 'c> EventAppender<'s, 'c> {
-    const fn new(
-        step: &'s mut WriteTransaction<'c>,
-        caller: &'s RequestContext,
-        at: Timestamp,
-        proposal_id: Option<&'s ProposalId>,
-    ) -> Self {
+impl<'s> EventContext<'s> {
+    const fn new(caller: &'s RequestContext, at: Timestamp, proposal_id: Option<&'s ProposalId>) -> Self {
         Self {
-            step,
             caller,
             at,
             proposal_id,
         }
     }
 
-    fn append(&mut self, kind: EventKind, body: &[u8], read: ParsedBody<'_>) -> Result<(), StoreTxError> {
-        self.step.append(&NewEvent {
+    fn evidence(&self, evidence: &'s CheckedEvidence) -> NewEvent<'s> {
+        self.event(EventKind::EvidenceRecorded, &evidence.bytes, evidence.read())
+    }
+
+    fn event(&self, kind: EventKind, body: &'s [u8], read: ParsedBody<'s>) -> NewEvent<'s> {
+        NewEvent {
             kind,
             at: self.at,
             actor: &self.caller.identity,
@@ -411,8 +445,7 @@ impl<'s, 'c> EventAppender<'s, 'c> {
             body,
             read,
             trace_id: self.caller.trace_id.as_deref(),
-        })?;
-        Ok(())
+        }
     }
 }
 

@@ -107,13 +107,19 @@ impl Ledger {
     }
 }
 
+/// Refuses an id that cannot name a request.
+pub(crate) fn check_request_id(id: &str) -> Result<(), PublicError> {
+    if !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(|b| b.is_ascii_graphic()) {
+        return Ok(());
+    }
+    let text = format!("request_id: must be 1 to {REQUEST_ID_BYTES_MAX} printable ASCII characters");
+    Err(PublicError::new(ErrorCode::Malformed, text))
+}
+
 impl RequestContext {
     /// Returns the key under which the answer to this request is stored; `parts` is the whole request.
     pub(crate) fn request(&self, id: &str, parts: &[&[u8]]) -> Result<RequestKey, PublicError> {
-        if id.is_empty() || id.len() > REQUEST_ID_BYTES_MAX || !id.bytes().all(|b| b.is_ascii_graphic()) {
-            let text = format!("request_id: must be 1 to {REQUEST_ID_BYTES_MAX} printable ASCII characters");
-            return Err(PublicError::new(ErrorCode::Malformed, text));
-        }
+        check_request_id(id)?;
         let mut all = Vec::new();
         for part in parts {
             all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());

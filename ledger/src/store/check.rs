@@ -2,8 +2,8 @@
 //! its cost is constant; `verify` reads everything.
 
 use rusqlite::Connection;
-use tlog_tiles::tlog;
 
+use super::blocks::{self, Cursor};
 use super::error::StoreError;
 use super::head::{self, NoteKeys, SignedTreeHead};
 use super::nodes::{self, Nodes};
@@ -23,7 +23,7 @@ pub(crate) fn newest_head(
     let newest =
         head::newest(conn)?.ok_or_else(|| StoreError::Tampered("no checkpoint is stored".to_owned()))?;
     head::check(&newest, origin, keys)?;
-    let events = event_count(conn)?;
+    let events = blocks::event_count(conn)?;
     if events != newest.size {
         let text = format!(
             "{events} events are stored, the newest checkpoint counts {}",
@@ -31,8 +31,7 @@ pub(crate) fn newest_head(
         );
         return Err(StoreError::Tampered(text));
     }
-    let stored = nodes::last_index(conn)?.map_or(0, |last| last + 1);
-    if stored != tlog::stored_hash_count(newest.size) {
+    if !has_all_nodes(conn)? {
         return Err(StoreError::Tampered(
             "the stored tree and the checkpoint differ in size".to_owned(),
         ));
@@ -51,24 +50,25 @@ pub(crate) fn newest_head(
             )));
         }
     }
+    let mut entries = Cursor::new(conn);
     for seq in newest.size.saturating_sub(LAST_EVENTS)..newest.size {
-        verify::event(conn, &tree, seq)?;
+        verify::event(&mut entries, &tree, seq)?;
     }
     Ok(newest)
 }
 
-/// Returns the number of events by the highest position. Inserts reject gaps, and the full check finds them.
-fn event_count(conn: &Connection) -> Result<u64, StoreError> {
-    let last: Option<i64> = conn.query_row("SELECT max(seq) FROM events", [], |row| row.get(0))?;
-    let extra: bool = conn.query_row(
-        "SELECT EXISTS (SELECT 1 FROM bodies WHERE event_seq > ?1)",
-        [last.unwrap_or(-1)],
-        |row| row.get(0),
-    )?;
-    if extra {
-        return Err(StoreError::Tampered(
-            "bodies are stored after the last event".to_owned(),
-        ));
+/// Returns whether the newest checkpoint has the nodes that its batch created.
+fn has_all_nodes(conn: &Connection) -> Result<bool, StoreError> {
+    let mut query = conn.prepare("SELECT size, length(nodes) FROM checkpoints ORDER BY size DESC LIMIT 2")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let mut heads = Vec::new();
+    for row in rows {
+        let (size, bytes): (i64, i64) = row?;
+        heads.push((from_sql(size)?, from_sql(bytes)?));
     }
-    Ok(last.map(from_sql).transpose()?.map_or(0, |last| last + 1))
+    Ok(match heads.as_slice() {
+        [(size, bytes), (before, _)] => nodes::is_count_right(*before, *size, *bytes),
+        [(size, bytes)] => nodes::is_count_right(0, *size, *bytes),
+        _ => false,
+    })
 }

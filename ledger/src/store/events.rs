@@ -3,19 +3,21 @@
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::canonical;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::event::EventKind;
+use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::ProvenEntry;
 use synapsor_domain::signing::DsseEnvelope;
 
+use super::blocks::{self, Cursor};
 use super::error::StoreError;
 use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
 use super::writer::StoreTxError;
 
 /// Maximum number of events that one query of the tail reads.
-const TAIL_PAGE: i64 = 200;
+const TAIL_PAGE: usize = 200;
 
 /// Maximum size of the bodies in one response, in bytes; keeps it below the largest gRPC message.
 pub(crate) const ANSWER_BYTES_MAX: usize = 1_500_000;
@@ -38,44 +40,69 @@ pub(crate) struct TailFilter {
 /// Returns matching events starting at `from`, oldest first: at most one page, and fewer when the bodies are
 /// large.
 pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<EventRow>, StoreError> {
-    let mut sql = "SELECT e.seq, e.bytes, b.bytes FROM event_index i JOIN events e ON e.seq = i.seq \
-                   JOIN bodies b ON b.event_seq = i.seq WHERE i.seq >= ?"
-        .to_owned();
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(to_sql(from))];
-    if let Some(id) = &filter.proposal {
-        sql.push_str(" AND i.proposal_id = ?");
-        values.push(Box::new(id.as_str().to_owned()));
-    }
-    if let Some(kind) = filter.kind {
-        sql.push_str(" AND i.kind = ?");
-        values.push(Box::new(kind.as_str()));
-    }
-    sql.push_str(" ORDER BY i.seq LIMIT ?");
-    values.push(Box::new(TAIL_PAGE));
-    let mut query = conn.prepare_cached(&sql)?;
-    let mut rows = query.query(params_from_iter(values))?;
-    let (mut page, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.next()? {
-        let event = EventRow {
-            seq: from_sql(row.get(0)?)?,
-            bytes: row.get(1)?,
-            body: row.get(2)?,
-        };
-        bytes += event.bytes.len() + event.body.len();
+    let (mut page, mut bytes, mut entries) = (Vec::new(), 0, Cursor::new(conn));
+    for seq in tail_positions(conn, from, filter)? {
+        let entry = entries.entry(seq)?.ok_or_else(|| missing(seq))?;
+        bytes += entry.event.len() + entry.body.len();
         if bytes > ANSWER_BYTES_MAX && !page.is_empty() {
             break;
         }
-        page.push(event);
+        page.push(EventRow {
+            seq,
+            bytes: entry.event.clone(),
+            body: entry.body.clone(),
+        });
     }
     Ok(page)
 }
 
+/// Returns the positions of one page. Reads are found in their tables, other events in the index.
+fn tail_positions(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<u64>, StoreError> {
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(to_sql(from))];
+    let sql = match (&filter.proposal, filter.kind) {
+        (None, None) => {
+            let end = blocks::event_count(conn)?;
+            return Ok((from..end).take(TAIL_PAGE).collect());
+        }
+        (None, Some(EventKind::EvidenceRecorded)) => "SELECT seq FROM evidence WHERE seq >= ?".to_owned(),
+        (None, Some(EventKind::QueryAudited)) => format!(
+            "SELECT seq FROM audit a WHERE seq >= ? AND NOT EXISTS \
+             (SELECT 1 FROM event_index i WHERE i.seq = a.seq AND i.kind = '{}')",
+            EventKind::CallRefused
+        ),
+        (proposal, kind) => {
+            let mut sql = "SELECT seq FROM event_index WHERE seq >= ?".to_owned();
+            if let Some(id) = proposal {
+                sql.push_str(" AND proposal_id = ?");
+                values.push(Box::new(id.as_str().to_owned()));
+            }
+            if let Some(kind) = kind {
+                sql.push_str(" AND kind = ?");
+                values.push(Box::new(kind.as_str()));
+            }
+            sql
+        }
+    };
+    let mut query = conn.prepare_cached(&format!("{sql} ORDER BY seq LIMIT {TAIL_PAGE}"))?;
+    let rows = query.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+    rows.map(|seq| from_sql(seq?)).collect()
+}
+
 /// Returns the body of one event.
 pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Vec<u8>, StoreError> {
-    conn.prepare_cached("SELECT bytes FROM bodies WHERE event_seq = ?1")?
-        .query_row([to_sql(seq)], |row| row.get(0))
-        .optional()?
-        .ok_or_else(|| StoreError::Tampered(format!("the body of event {seq} is missing")))
+    blocks::body(conn, seq)?.ok_or_else(|| missing(seq))
+}
+
+/// Returns kind and body of one event.
+pub(crate) fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), StoreError> {
+    let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
+    let record: EventRecord = canonical::decode(&entry.event)
+        .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))?;
+    Ok((record.kind, entry.body))
+}
+
+fn missing(seq: u64) -> StoreError {
+    StoreError::Tampered(format!("event {seq} or its body is missing"))
 }
 
 /// Returns the signed object in the body of one event.
@@ -93,19 +120,12 @@ pub(crate) fn at_ms(conn: &Connection, seq: u64) -> Result<i64, StoreError> {
 
 /// Returns one event with its body and its inclusion proof in the tree of `size` events.
 pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<ProvenEntry, StoreError> {
-    let row = conn
-        .prepare_cached(
-            "SELECT e.bytes, b.salt, b.bytes FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = ?1",
-        )?
-        .query_row([to_sql(seq)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-        .optional()?;
-    let (event_bytes, body_salt, body) =
-        row.ok_or_else(|| StoreError::Tampered(format!("event {seq} is missing")))?;
+    let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
     let proof = Nodes::new(conn, size).inclusion(seq, size)?;
     Ok(ProvenEntry {
-        event_bytes,
-        body_salt,
-        body,
+        event_bytes: entry.event,
+        body_salt: entry.salt,
+        body: entry.body,
         proof,
     })
 }

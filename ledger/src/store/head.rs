@@ -19,17 +19,17 @@ pub struct SignedTreeHead {
     pub note: String,
 }
 
-/// Signs and stores the head of a log of `size` events.
+/// Signs and stores the head of a log of `size` events, with the tree nodes that its batch created.
 pub(crate) fn store(
     conn: &Connection,
     origin: &str,
-    size: u64,
-    root: TreeHash,
+    (size, root): (u64, TreeHash),
+    nodes: &[u8],
     key: &SigningKey,
 ) -> Result<SignedTreeHead, StoreError> {
     let note = sign_checkpoint(origin, size, &root, key).map_err(|e| StoreError::Failed(e.to_string()))?;
-    conn.prepare_cached("INSERT INTO checkpoints (size, root, note) VALUES (?1, ?2, ?3)")?
-        .execute(params![to_sql(size), root, note])?;
+    conn.prepare_cached("INSERT INTO checkpoints (size, root, note, nodes) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![to_sql(size), root, note, nodes])?;
     Ok(SignedTreeHead { size, root, note })
 }
 

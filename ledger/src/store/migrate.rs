@@ -4,15 +4,40 @@ use rusqlite::Connection;
 
 use super::connection::APPLICATION_ID;
 use super::error::StoreError;
+use super::migrate_events;
 
-/// Existing files never change; a new one is added at the end.
-const MIGRATIONS: &[&str] = &[
-    include_str!("../../migrations/sqlite/0001_initial.sql"),
-    include_str!("../../migrations/sqlite/0002_open_contexts.sql"),
-    include_str!("../../migrations/sqlite/0003_records_by_seq.sql"),
-    include_str!("../../migrations/sqlite/0004_tenants_take_turns.sql"),
-    include_str!("../../migrations/sqlite/0005_switches.sql"),
-    include_str!("../../migrations/sqlite/0006_receipts_of_sources.sql"),
+/// Step from one version of the schema to the next.
+enum Migration {
+    Statements(&'static str),
+    /// Moves records that statements cannot convert.
+    Code(fn(&Connection) -> Result<(), StoreError>),
+}
+
+impl Migration {
+    fn run(&self, conn: &Connection) -> Result<(), StoreError> {
+        match self {
+            Self::Statements(sql) => Ok(conn.execute_batch(sql)?),
+            Self::Code(code) => code(conn),
+        }
+    }
+}
+
+/// Existing steps never change; a new one is added at the end.
+const MIGRATIONS: &[Migration] = &[
+    Migration::Statements(include_str!("../../migrations/sqlite/0001_initial.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0002_open_contexts.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0003_records_by_seq.sql")),
+    Migration::Statements(include_str!(
+        "../../migrations/sqlite/0004_tenants_take_turns.sql"
+    )),
+    Migration::Statements(include_str!("../../migrations/sqlite/0005_switches.sql")),
+    Migration::Statements(include_str!(
+        "../../migrations/sqlite/0006_receipts_of_sources.sql"
+    )),
+    Migration::Statements(include_str!("../../migrations/sqlite/0007_blocks.sql")),
+    Migration::Code(migrate_events::into_blocks),
+    Migration::Statements(include_str!("../../migrations/sqlite/0009_blocks_in_order.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0010_fewer_entries.sql")),
 ];
 
 /// Returns the newest version that this build supports.
@@ -36,8 +61,8 @@ pub(crate) fn version(conn: &Connection) -> Result<i64, StoreError> {
 pub(crate) fn migrate(conn: &Connection) -> Result<(), StoreError> {
     let from = usize::try_from(version(conn)?)
         .map_err(|_| StoreError::Tampered("the version of the file is negative".to_owned()))?;
-    for sql in &MIGRATIONS[from..] {
-        conn.execute_batch(sql)?;
+    for migration in &MIGRATIONS[from..] {
+        migration.run(conn)?;
     }
     conn.execute_batch(&format!(
         "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {}",
@@ -67,14 +92,104 @@ fn objects(conn: &Connection) -> Result<Vec<(String, String, Option<String>)>, S
 }
 
 #[cfg(test)]
+pub(crate) mod older {
+    //! Stores as earlier builds left them.
+
+    use std::path::Path;
+
+    use rusqlite::params;
+    use synapsor_domain::canonical;
+    use synapsor_domain::event::EventRecord;
+    use tlog_tiles::tlog;
+
+    use super::*;
+    use crate::store::nodes::Nodes;
+    use crate::store::row::to_sql;
+    use crate::store::{blocks, views};
+
+    /// Version of the last schema with a row for each event.
+    const BEFORE_BLOCKS: usize = 6;
+
+    /// Replaces a store by the same records in the schema before blocks.
+    pub(crate) fn out_of_blocks(path: &Path) {
+        let aside = path.with_extension("older");
+        let (new, old) = (Connection::open(path).unwrap(), Connection::open(&aside).unwrap());
+        for migration in &MIGRATIONS[..BEFORE_BLOCKS] {
+            migration.run(&old).unwrap();
+        }
+        copy_log(&new, &old);
+        drop(new);
+        old.execute("ATTACH ?1 AS newer", [path.to_str().unwrap()])
+            .unwrap();
+        let tables = views::TABLES.map(|(table, _)| table);
+        let copied = tables
+            .iter()
+            .filter(|table| !["event_index", "evidence_segments"].contains(table));
+        for table in copied.chain(&["leases", "requests"]) {
+            let sql = format!("INSERT INTO main.{table} SELECT * FROM newer.{table}");
+            old.execute_batch(&sql).unwrap();
+        }
+        old.execute_batch(&format!(
+            "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {BEFORE_BLOCKS}"
+        ))
+        .unwrap();
+        drop(old);
+        // A connection that still ends keeps its own files.
+        for side in ["db-wal", "db-shm"] {
+            let _ = std::fs::remove_file(path.with_extension(side));
+        }
+        std::fs::rename(aside, path).unwrap();
+    }
+
+    /// Copies events, bodies, nodes and checkpoints, one row for each, and the index of events.
+    fn copy_log(new: &Connection, old: &Connection) {
+        let insert = |sql: &str, values: &[&dyn rusqlite::ToSql]| old.execute(sql, values).unwrap();
+        let count = blocks::event_count(new).unwrap();
+        let (mut entries, tree) = (blocks::Cursor::new(new), Nodes::new(new, count));
+        for seq in 0..count {
+            let entry = entries.entry(seq).unwrap().unwrap();
+            let (place, leaf) = (to_sql(seq), tree.leaf(seq).unwrap());
+            insert(
+                "INSERT INTO events VALUES (?1, ?2, ?3)",
+                params![place, entry.event, leaf],
+            );
+            insert(
+                "INSERT INTO bodies VALUES (?1, ?2, ?3)",
+                params![place, entry.salt, entry.body],
+            );
+            let event: EventRecord = canonical::decode(&entry.event).unwrap();
+            let id = event.proposal_id.as_ref().map(|id| id.as_str());
+            insert(
+                "INSERT INTO event_index VALUES (?1, ?2, ?3, ?4)",
+                params![place, event.kind.as_str(), event.at.as_unix_millis(), id],
+            );
+        }
+        for index in 0..tlog::stored_hash_count(count) {
+            let node = tree.node(index).unwrap();
+            insert("INSERT INTO nodes VALUES (?1, ?2)", params![to_sql(index), node]);
+        }
+        let mut heads = new.prepare("SELECT size, root, note FROM checkpoints").unwrap();
+        let mut heads = heads.query([]).unwrap();
+        while let Some(row) = heads.next().unwrap() {
+            let (size, root): (i64, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap());
+            let note: String = row.get(2).unwrap();
+            insert(
+                "INSERT INTO checkpoints VALUES (?1, ?2, ?3)",
+                params![size, root, note],
+            );
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn migration_keeps_records_and_updates_the_schema() {
         let conn = Connection::open_in_memory().unwrap();
-        for sql in &MIGRATIONS[..2] {
-            conn.execute_batch(sql).unwrap();
+        for migration in &MIGRATIONS[..2] {
+            migration.run(&conn).unwrap();
         }
         conn.execute_batch(
             "PRAGMA user_version = 2;

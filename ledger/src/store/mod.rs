@@ -2,6 +2,7 @@
 //! checkpoints are authoritative; the other tables are derived from the events for lookups.
 
 pub(crate) mod agents;
+mod blocks;
 mod check;
 mod connection;
 mod error;
@@ -10,8 +11,10 @@ mod head;
 pub(crate) mod leases;
 pub(crate) mod listeners;
 pub(crate) mod log;
-mod migrate;
+pub(crate) mod migrate;
+mod migrate_events;
 mod nodes;
+pub mod packed;
 mod pool;
 pub(crate) mod proposals;
 pub(crate) mod queue;
@@ -19,6 +22,7 @@ pub(crate) mod receipts;
 pub(crate) mod records;
 pub(crate) mod requests;
 mod row;
+pub(crate) mod segments;
 mod step;
 pub(crate) mod switches;
 mod verify;
@@ -44,13 +48,14 @@ pub use verify::{VerifyReport, verify_file, verify_under};
 pub use writer::{Committed, StoreTxError};
 
 pub(crate) use pool::ReadTransaction;
-pub(crate) use step::{NewEvent, WriteTransaction};
+pub(crate) use step::{NewEvent, StepKind, WriteTransaction};
 pub(crate) use views::{ParsedBody, ReadProposal, kind_of, kind_of_finding};
 
 use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};
 use nodes::NodeCache;
 use pool::ReadPool;
+use segments::SegmentCache;
 use writer::{BatchRequest, StoreWriter, Task};
 
 /// Maximum number of requests that wait for the writing thread.
@@ -68,13 +73,40 @@ impl<T> Pending<T> {
     }
 }
 
+/// Steps of one request to the ledger, which are queued together and become one batch.
+pub(crate) struct Group {
+    known: u64,
+    steps: Vec<Box<dyn BatchRequest>>,
+}
+
+impl Group {
+    /// Creates a group whose results carry proofs that the log extends the `known` events of the caller.
+    pub(crate) const fn new(known: u64) -> Self {
+        Self {
+            known,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Adds a step. It never completes if the group is not submitted.
+    pub(crate) fn push<T, F>(&mut self, kind: StepKind, work: F) -> Pending<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
+    {
+        let (task, answer) = Task::new(work, Some(self.known), kind);
+        self.steps.push(Box::new(task));
+        Pending(answer)
+    }
+}
+
 /// An open store. Clones share the writing thread, which ends when the last one is dropped.
 #[derive(Debug, Clone)]
 pub struct Store {
     path: Arc<PathBuf>,
     origin: Arc<str>,
     keys: Arc<NoteKeys>,
-    queue: mpsc::Sender<Box<dyn BatchRequest>>,
+    queue: mpsc::Sender<Vec<Box<dyn BatchRequest>>>,
     readers: Arc<ReadPool>,
     head: watch::Receiver<SignedTreeHead>,
     listeners: Arc<Listeners>,
@@ -133,6 +165,7 @@ impl Store {
             head: sender,
             listeners: listeners.clone(),
             nodes: NodeCache::default(),
+            segments: SegmentCache::default(),
             lock,
         };
         let writer_ended = CancellationToken::new();
@@ -200,33 +233,24 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
-        self.enqueue(work, None)?.answer().await
+        let (task, answer) = Task::new(work, None, StepKind::Any);
+        self.enqueue(vec![Box::new(task)])?;
+        Pending(answer).answer().await
     }
 
-    /// Queues `work` for the next batch at once. The result carries proofs that the log extends the `known` events
-    /// of the caller.
-    pub(crate) fn submit<T, F>(&self, known: u64, work: F) -> Result<Pending<T>, StoreTxError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
-    {
-        self.enqueue(work, Some(known))
+    /// Queues the steps of a group for the next batch at once.
+    pub(crate) fn submit(&self, group: Group) -> Result<(), StoreError> {
+        self.enqueue(group.steps)
     }
 
-    fn enqueue<T, F>(&self, work: F, known: Option<u64>) -> Result<Pending<T>, StoreTxError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut WriteTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
-    {
+    fn enqueue(&self, steps: Vec<Box<dyn BatchRequest>>) -> Result<(), StoreError> {
         if self.read_only.is_some() {
-            return Err(StoreError::FullAtStart.into());
+            return Err(StoreError::FullAtStart);
         }
-        let (task, answer) = Task::new(work, known);
-        self.queue.try_send(Box::new(task)).map_err(|e| match e {
+        self.queue.try_send(steps).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-        })?;
-        Ok(Pending(answer))
+        })
     }
 
     /// Runs `look` on one consistent state of the file, outside the writing thread.
@@ -271,7 +295,7 @@ fn prepare(conn: &rusqlite::Connection, origin: &str, key: &SigningKey) -> Resul
     let tx = rusqlite::Transaction::new_unchecked(conn, rusqlite::TransactionBehavior::Immediate)?;
     migrate::migrate(&tx)?;
     if version == 0 {
-        head::store(&tx, origin, 0, EMPTY_ROOT, key)?;
+        head::store(&tx, origin, (0, EMPTY_ROOT), &[], key)?;
     }
     tx.commit()?;
     Ok(())

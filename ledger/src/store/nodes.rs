@@ -1,9 +1,10 @@
-//! Stored nodes of the tree: complete subtrees only, in the order in which appending creates them.
+//! Stored nodes of the tree: complete subtrees only, in the order in which appending creates them, each with the
+//! checkpoint of the batch that created it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::Connection;
 use synapsor_domain::log::{ConsistencyProof, InclusionProof, TreeHash};
 use tlog_tiles::tlog::{self, HashReader};
 
@@ -70,20 +71,14 @@ impl<'c> Nodes<'c> {
         Ok(())
     }
 
-    /// Writes the nodes that [`Self::append`] created.
-    pub(crate) fn flush(&mut self) -> Result<(), StoreError> {
-        let mut insert = self
-            .conn
-            .prepare_cached("INSERT INTO nodes (idx, hash) VALUES (?1, ?2)")?;
-        for (offset, hash) in (0_u64..).zip(&self.fresh) {
-            insert.execute(params![to_sql(self.fresh_from + offset), hash.0])?;
+    /// Returns the stored form of the nodes that [`Self::append`] created, and caches them.
+    pub(crate) fn created(&self) -> Vec<u8> {
+        for (index, hash) in (self.fresh_from..).zip(&self.fresh) {
             if let Some(kept) = self.kept {
-                kept.keep(self.fresh_from + offset, *hash);
+                kept.keep(index, *hash);
             }
         }
-        self.fresh_from += u64::try_from(self.fresh.len()).expect("a batch fits in memory");
-        self.fresh.clear();
-        Ok(())
+        self.fresh.iter().flat_map(|hash| hash.0).collect()
     }
 
     /// Returns the root of the tree over the first `size` events.
@@ -132,11 +127,7 @@ impl<'c> Nodes<'c> {
         if let Some(hash) = self.kept.and_then(|kept| kept.0.borrow().get(&index).copied()) {
             return Ok(hash);
         }
-        let mut query = self
-            .conn
-            .prepare_cached("SELECT hash FROM nodes WHERE idx = ?1")?;
-        let hash: Option<[u8; 32]> = query.query_row([to_sql(index)], |row| row.get(0)).optional()?;
-        let hash = hash.map(tlog::Hash).ok_or_else(|| missing(index))?;
+        let hash = stored(self.conn, index)?.ok_or_else(|| missing(index))?;
         if let Some(kept) = self.kept {
             kept.keep(index, hash);
         }
@@ -158,8 +149,29 @@ impl HashReader for Nodes<'_> {
     }
 }
 
-/// Returns the highest stored node, or `None` in an empty log.
-pub(crate) fn last_index(conn: &Connection) -> Result<Option<u64>, StoreError> {
-    let last: Option<i64> = conn.query_row("SELECT max(idx) FROM nodes", [], |row| row.get(0))?;
-    last.map(from_sql).transpose()
+/// Reads a node from the batch that created it: that of the last event below the node.
+fn stored(conn: &Connection, index: u64) -> Result<Option<tlog::Hash>, StoreError> {
+    let (level, place) = tlog::split_stored_hash_index(index);
+    let last_event = ((place + 1) << level) - 1;
+    let mut query =
+        conn.prepare_cached("SELECT size, nodes FROM checkpoints WHERE size > ?1 ORDER BY size LIMIT 1")?;
+    let mut rows = query.query([to_sql(last_event)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let from_end = tlog::stored_hash_count(from_sql(row.get(0)?)?) - index;
+    let malformed = || StoreError::Tampered("the nodes of a checkpoint are malformed".to_owned());
+    let nodes = row.get_ref(1)?.as_blob().map_err(|_| malformed())?;
+    let node = usize::try_from(from_end)
+        .ok()
+        .and_then(|back| back.checked_mul(size_of::<TreeHash>()))
+        .and_then(|back| nodes.len().checked_sub(back))
+        .and_then(|start| nodes[start..].first_chunk::<32>());
+    Ok(node.map(|node| tlog::Hash(*node)))
+}
+
+/// Returns whether a checkpoint has as many nodes as its batch creates in a log that had `before` events.
+pub(crate) fn is_count_right(before: u64, size: u64, bytes: u64) -> bool {
+    let created = tlog::stored_hash_count(size).checked_sub(tlog::stored_hash_count(before));
+    created.and_then(|created| created.checked_mul(32)) == Some(bytes)
 }

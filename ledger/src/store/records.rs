@@ -8,13 +8,14 @@ use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::AttemptFinishedBody;
-use synapsor_domain::ids::ProposalId;
+use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::writeback::ReceiptOutcome;
 
 use super::error::StoreError;
 use super::events;
 use super::row::{from_sql, to_sql};
+use super::segments::{self, Field};
 use super::writer::StoreTxError;
 
 /// A recorded decision.
@@ -118,17 +119,47 @@ pub(crate) fn list_evidence(
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    let clauses = [
-        ("tenant = ?", &filter.tenant),
-        ("capability = ?", &filter.capability),
-        (
-            "evidence_id IN (SELECT evidence_id FROM evidence_links WHERE proposal_id = ?)",
-            &filter.proposal_id,
-        ),
-        ("source_id = ?", &filter.source_id),
-        ("table_name = ?", &filter.table),
-    ];
-    places(conn, "evidence", &clauses, before, limit)
+    let by_value: Vec<(Field, &str)> = [
+        (Field::Tenant, &filter.tenant),
+        (Field::Capability, &filter.capability),
+        (Field::SourceId, &filter.source_id),
+        (Field::TableName, &filter.table),
+    ]
+    .into_iter()
+    .filter_map(|(field, value)| Some((field, value.as_deref()?)))
+    .collect();
+    if by_value.is_empty() && filter.proposal_id.is_none() {
+        return places(conn, "evidence", &[], before, limit);
+    }
+    match &filter.proposal_id {
+        Some(id) => evidence_of_proposal(conn, id, &by_value, before, limit),
+        None => segments::list(conn, &by_value, before, limit),
+    }
+}
+
+/// Returns positions of the evidence of one proposal, newest first. Its events are in the index.
+fn evidence_of_proposal(
+    conn: &Connection,
+    id: &str,
+    filters: &[(Field, &str)],
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<u64>, StoreError> {
+    let clauses: String = filters
+        .iter()
+        .map(|(field, _)| format!(" AND e.{} = ?", field.as_str()))
+        .collect();
+    let sql = format!(
+        "SELECT i.seq FROM event_index i INDEXED BY event_index_by_proposal CROSS JOIN evidence e ON e.seq = i.seq \
+         WHERE i.proposal_id = ? AND i.seq < ?{clauses} ORDER BY i.seq DESC LIMIT ?"
+    );
+    let before = before.map_or(i64::MAX, to_sql);
+    let mut values: Vec<&dyn ToSql> = vec![&id, &before];
+    values.extend(filters.iter().map(|(_, value)| value as &dyn ToSql));
+    values.push(&limit);
+    let mut query = conn.prepare_cached(&sql)?;
+    let rows = query.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+    rows.map(|seq| from_sql(seq?)).collect()
 }
 
 /// Filter of receipts by outcome.
@@ -159,6 +190,23 @@ pub(crate) fn list_receipts(
         before,
         limit,
     )
+}
+
+/// Returns the digest of the signed payload of the evidence with this id, if it is recorded.
+pub(crate) fn evidence_digest(conn: &Connection, id: &EvidenceId) -> Result<Option<Digest>, StoreError> {
+    Ok(conn
+        .prepare_cached("SELECT digest FROM evidence WHERE evidence_id = ?1")?
+        .query_row([id.as_str()], |row| Ok(Digest::from_bytes(row.get(0)?)))
+        .optional()?)
+}
+
+/// Returns the position of the audit record with this id, if it is recorded.
+pub(crate) fn audit_seq(conn: &Connection, id: &AuditId) -> Result<Option<u64>, StoreError> {
+    let seq: Option<i64> = conn
+        .prepare_cached("SELECT seq FROM audit WHERE audit_id = ?1")?
+        .query_row([id.as_str()], |row| row.get(0))
+        .optional()?;
+    seq.map(from_sql).transpose()
 }
 
 fn places(

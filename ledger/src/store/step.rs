@@ -1,6 +1,6 @@
 //! Access of a request to its batch: it reads and changes the views, and appends events.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::agent_view::STATE_EVENTS;
 use synapsor_domain::canonical;
 use synapsor_domain::event::{EventKind, EventRecord};
@@ -8,9 +8,10 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{BODY_SALT_BYTES, TreeHash, body_commitment, leaf_hash};
 use synapsor_domain::timestamp::Timestamp;
 
+use super::blocks::{self, BODIES_BYTES_MAX, Entry};
 use super::error::StoreError;
 use super::listeners::Moved;
-use super::row::to_sql;
+use super::segments::SegmentCache;
 use super::views::{self, ParsedBody};
 
 /// An event to append.
@@ -28,24 +29,41 @@ pub(crate) struct NewEvent<'a> {
     pub(crate) trace_id: Option<&'a str>,
 }
 
+/// What a request does to the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StepKind {
+    /// Anything. It runs in a savepoint.
+    Any,
+    /// Appends records of a call with [`WriteTransaction::record`] as its last statement, and nothing else. It needs
+    /// no savepoint, and shares its block with others of the batch.
+    Record,
+}
+
 /// State of a running batch.
 pub(crate) struct WriteTransaction<'c> {
     conn: &'c Connection,
+    segments: &'c mut SegmentCache,
     first_seq: u64,
     leaves: Vec<TreeHash>,
     moved: Vec<Moved>,
     /// Lengths of both at the savepoint.
     kept: (usize, usize),
+    /// The newest events, not yet stored: those of requests without a savepoint.
+    block: Vec<Entry>,
+    block_bytes: usize,
 }
 
 impl<'c> WriteTransaction<'c> {
-    pub(crate) fn new(conn: &'c Connection, next_seq: u64) -> Self {
+    pub(crate) fn new(conn: &'c Connection, segments: &'c mut SegmentCache, next_seq: u64) -> Self {
         Self {
             conn,
+            segments,
             first_seq: next_seq,
             leaves: Vec::new(),
             moved: Vec::new(),
             kept: (0, 0),
+            block: Vec::new(),
+            block_bytes: 0,
         }
     }
 
@@ -56,7 +74,54 @@ impl<'c> WriteTransaction<'c> {
 
     /// Appends an event with its body, updates the derived views, and returns its position in the log.
     pub(crate) fn append(&mut self, event: &NewEvent<'_>) -> Result<u64, StoreError> {
-        let seq = self.first_seq + u64::try_from(self.leaves.len()).expect("a batch fits in memory");
+        self.append_all(std::slice::from_ref(event))
+    }
+
+    /// Appends events of one request as one block, and returns the position of the first.
+    pub(crate) fn append_all(&mut self, events: &[NewEvent<'_>]) -> Result<u64, StoreError> {
+        let first = self.next_seq();
+        let entries: Vec<_> = events
+            .iter()
+            .map(|event| self.entry(event))
+            .collect::<Result<_, _>>()?;
+        blocks::insert(self.conn, first, &entries)?;
+        Ok(first)
+    }
+
+    /// Appends events of a call that are not read again in this batch. They are stored together with those of other
+    /// calls.
+    pub(crate) fn record(&mut self, events: &[NewEvent<'_>]) -> Result<(), StoreError> {
+        for event in events {
+            let entry = self.entry(event)?;
+            self.block_bytes += entry.body.len();
+            self.block.push(entry);
+        }
+        if self.block_bytes >= BODIES_BYTES_MAX {
+            self.store_block()?;
+        }
+        Ok(())
+    }
+
+    /// Stores the events that wait for their block.
+    pub(crate) fn store_block(&mut self) -> Result<(), StoreError> {
+        if self.block.is_empty() {
+            return Ok(());
+        }
+        let count = u64::try_from(self.block.len()).expect("a batch fits in memory");
+        blocks::insert(self.conn, self.next_seq() - count, &self.block)?;
+        self.block.clear();
+        self.block_bytes = 0;
+        Ok(())
+    }
+
+    /// Returns the position of the next event.
+    pub(crate) fn next_seq(&self) -> u64 {
+        self.first_seq + u64::try_from(self.leaves.len()).expect("a batch fits in memory")
+    }
+
+    /// Makes the next event of the log and updates the derived views.
+    fn entry(&mut self, event: &NewEvent<'_>) -> Result<Entry, StoreError> {
+        let seq = self.next_seq();
         let salt: [u8; BODY_SALT_BYTES] = synapsor_chassis::random::bytes();
         let record = EventRecord {
             seq,
@@ -70,16 +135,15 @@ impl<'c> WriteTransaction<'c> {
         let bytes = canonical::encode(&record)
             .map_err(|e| StoreError::Failed(format!("event has no canonical form: {e}")))?;
         let leaf = leaf_hash(&bytes);
-        self.conn
-            .prepare_cached("INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)")?
-            .execute(params![to_sql(seq), bytes, leaf])?;
-        self.conn
-            .prepare_cached("INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)")?
-            .execute(params![to_sql(seq), salt, event.body])?;
-        views::apply(self.conn, &record, event.body, event.read)?;
+        // The leaf first: a failure of a later statement is then visible as a change.
         self.leaves.push(leaf);
+        views::apply((self.conn, self.segments), &record, event.body, event.read)?;
         self.note_move(seq, event)?;
-        Ok(seq)
+        Ok(Entry {
+            event: bytes,
+            salt,
+            body: event.body.to_vec(),
+        })
     }
 
     /// Records the topics of a changed proposal, for the streams that wait.
@@ -119,6 +183,7 @@ impl<'c> WriteTransaction<'c> {
     }
 
     pub(crate) fn savepoint(&mut self) -> Result<(), StoreError> {
+        self.store_block()?;
         self.kept = (self.leaves.len(), self.moved.len());
         self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
         Ok(())
@@ -129,13 +194,15 @@ impl<'c> WriteTransaction<'c> {
             self.conn.prepare_cached("ROLLBACK TO request")?.execute([])?;
             self.leaves.truncate(self.kept.0);
             self.moved.truncate(self.kept.1);
+            self.segments.forget();
         }
         self.conn.prepare_cached("RELEASE request")?.execute([])?;
         Ok(())
     }
 
-    /// Returns the leaves that stay, in order, and the proposals that their events changed.
-    pub(crate) fn into_parts(self) -> (Vec<TreeHash>, Vec<Moved>) {
-        (self.leaves, self.moved)
+    /// Stores what waits, and returns the leaves that stay, in order, and the proposals that their events changed.
+    pub(crate) fn finish(mut self) -> Result<(Vec<TreeHash>, Vec<Moved>), StoreError> {
+        self.store_block()?;
+        Ok((self.leaves, self.moved))
     }
 }

@@ -145,7 +145,8 @@ async fn request_that_the_database_rejects_fails_alone() {
                     .write(move |step| {
                         let seq = append(step, b"{}")?;
                         if n % 5 == 0 {
-                            step.conn().execute("INSERT INTO nodes VALUES (-1, x'00')", [])?;
+                            step.conn()
+                                .execute("INSERT INTO blocks VALUES (-1, 1, x'00')", [])?;
                         }
                         Ok(seq)
                     })
@@ -163,6 +164,30 @@ async fn request_that_the_database_rejects_fails_alone() {
     }
     assert_eq!(kept, 40);
     assert_eq!(store.verify_full().await.unwrap().events, 40);
+}
+
+#[tokio::test]
+async fn record_that_fails_after_its_first_change_fails_the_batch() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("s.db"));
+    let refused = || PublicError::new(ErrorCode::NotAvailable, "on purpose");
+    let submit = |changes_first: bool| {
+        let mut group = super::Group::new(0);
+        let pending = group.push(super::StepKind::Record, move |step| {
+            if changes_first {
+                append(step, b"{}")?;
+            }
+            Err::<(), _>(refused().into())
+        });
+        store.submit(group).unwrap();
+        pending.answer()
+    };
+    let early = submit(false).await;
+    assert!(matches!(early, Err(StoreTxError::Refused(_))));
+    let late = submit(true).await;
+    assert!(matches!(late, Err(StoreTxError::Store(StoreError::Failed(_)))));
+    assert_eq!(add(&store, b"{}").await.unwrap(), 0);
+    store.verify_full().await.unwrap();
 }
 
 #[tokio::test]
@@ -240,14 +265,14 @@ async fn full_queue_returns_busy() {
 }
 
 #[tokio::test]
-async fn events_bodies_nodes_and_checkpoints_are_append_only() {
+async fn blocks_bodies_and_checkpoints_are_append_only() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.db");
     let store = open(&path);
     add(&store, b"{}").await.unwrap();
     let conn = Connection::open(&path).unwrap();
     conn.execute_batch("PRAGMA recursive_triggers = ON").unwrap();
-    for table in ["events", "bodies", "nodes", "checkpoints"] {
+    for table in ["blocks", "block_bodies", "checkpoints"] {
         let column = if table == "checkpoints" { "note" } else { "rowid" };
         assert!(
             conn.execute_batch(&format!("UPDATE {table} SET {column} = {column}"))
@@ -261,7 +286,7 @@ async fn events_bodies_nodes_and_checkpoints_are_append_only() {
         let replace = format!("INSERT OR REPLACE INTO {table} SELECT * FROM {table}");
         assert!(conn.execute_batch(&replace).is_err(), "{table}");
     }
-    let gap = "INSERT INTO events (seq, bytes, leaf) VALUES (7, x'00', zeroblob(32))";
+    let gap = "INSERT INTO blocks (first, count, events) VALUES (7, 1, x'00')";
     assert!(conn.execute_batch(gap).is_err());
     store.verify_full().await.unwrap();
 }
@@ -316,16 +341,22 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
 #[tokio::test]
 async fn every_edit_of_a_stored_value_is_reported() {
     let edits = [
-        "UPDATE events SET bytes = CAST(replace(CAST(bytes AS TEXT), 'a', 'b') AS BLOB) WHERE seq = 2"
+        "UPDATE blocks SET events = unhex(replace(hex(events), hex('\"at\"'), hex('\"au\"'))) WHERE first = 0"
             .to_owned(),
-        "UPDATE events SET leaf = zeroblob(32) WHERE seq = 2".into(),
-        "UPDATE bodies SET salt = zeroblob(32) WHERE event_seq = 1".into(),
-        "UPDATE bodies SET bytes = CAST(replace(CAST(bytes AS TEXT), 'a', 'b') AS BLOB) WHERE event_seq = 1"
+        "UPDATE blocks SET events = zeroblob(length(events)) WHERE first = 0".into(),
+        "UPDATE blocks SET events = unhex(hex(events) || '00') WHERE first = 0".into(),
+        "UPDATE blocks SET count = count + 1 WHERE first = (SELECT max(first) FROM blocks)".into(),
+        "UPDATE block_bodies SET bodies = unhex(replace(hex(bodies), hex('payload'), hex('pbyload'))) \
+         WHERE first = 0"
             .into(),
-        "DELETE FROM bodies WHERE event_seq = 1".into(),
-        "UPDATE nodes SET hash = zeroblob(32) WHERE idx = 0".into(),
-        "UPDATE nodes SET hash = zeroblob(32) WHERE idx = 2".into(),
-        "DELETE FROM nodes WHERE idx = 2".into(),
+        "UPDATE block_bodies SET bodies = unhex(hex(bodies) || '00') WHERE first = 0".into(),
+        "UPDATE block_bodies SET bodies = x'00000000' WHERE first = 0".into(),
+        "DELETE FROM block_bodies WHERE first = 0".into(),
+        "INSERT INTO block_bodies VALUES (1, x'00000000')".into(),
+        "UPDATE checkpoints SET nodes = zeroblob(length(nodes)) WHERE size = 3".into(),
+        "UPDATE checkpoints SET nodes = unhex(hex(nodes) || hex(zeroblob(32))) WHERE size = 3".into(),
+        "UPDATE checkpoints SET nodes = substr(nodes, 33) WHERE size = 3".into(),
+        "UPDATE checkpoints SET nodes = x'' WHERE size = 3".into(),
         "UPDATE checkpoints SET root = zeroblob(32) WHERE size = 3".into(),
         "UPDATE checkpoints SET note = replace(note, 'A', 'B') WHERE size = 3".into(),
         "DELETE FROM checkpoints WHERE size = 0".into(),
@@ -362,12 +393,64 @@ async fn every_edit_of_a_stored_value_is_reported() {
 }
 
 #[tokio::test]
+async fn store_with_rows_of_events_keeps_every_proof() {
+    let (_dir, path) = rich().await;
+    let public = key(LEDGER_KEY).public_key();
+    let before = verify_file(&path, ORIGIN, &public).unwrap();
+    let records = dump(&path).unwrap();
+    super::migrate::older::out_of_blocks(&path);
+    let store = open(&path);
+    let head = store.head().borrow().clone();
+    assert_eq!(
+        (head.note.as_str(), head.root),
+        (before.note.as_str(), before.root)
+    );
+    assert_eq!(store.verify_full().await.unwrap(), before);
+    let verified = synapsor_domain::log::verify_checkpoint(&head.note, ORIGIN, &public).unwrap();
+    for seq in 0..head.size {
+        let record = store
+            .read(move |r| Ok(events::logged(r.conn(), seq, head.size)?))
+            .await
+            .unwrap();
+        record.verify(&verified).unwrap();
+    }
+    add(&store, b"{}").await.unwrap();
+    store.verify_full().await.unwrap();
+    drop(store);
+    // The same events with the same proofs; a migrated batch is one block.
+    let events = |rows: &[Vec<rusqlite::types::Value>]| rows.iter().filter(|row| row.len() == 4).count();
+    assert_eq!(events(&dump(&path).unwrap()), events(&records) + 1);
+}
+
+/// A store whose log has rows behind its newest checkpoint is not migrated.
+#[tokio::test]
+async fn damaged_store_with_rows_of_events_is_not_migrated() {
+    for damage in [
+        "DELETE FROM bodies WHERE event_seq = 1",
+        "DELETE FROM events WHERE seq = 1",
+        "DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)",
+        "INSERT INTO nodes SELECT max(idx) + 1, zeroblob(32) FROM nodes",
+        "DELETE FROM nodes WHERE idx = 2",
+    ] {
+        let (_dir, path) = rich().await;
+        super::migrate::older::out_of_blocks(&path);
+        edit(&path, damage);
+        let opened = Store::open(&path, ORIGIN, key(LEDGER_KEY));
+        let found = match opened {
+            Ok(store) => store.verify_full().await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        assert_eq!(code(found), ErrorCode::StoreTampered, "{damage}");
+    }
+}
+
+#[tokio::test]
 async fn truncated_log_does_not_start() {
     let (_dir, path) = rich().await;
     edit(
         &path,
-        "DELETE FROM bodies WHERE event_seq = (SELECT max(seq) FROM events); \
-         DELETE FROM events WHERE seq = (SELECT max(seq) FROM events)",
+        "DELETE FROM block_bodies WHERE first = (SELECT max(first) FROM blocks); \
+         DELETE FROM blocks WHERE first = (SELECT max(first) FROM blocks)",
     );
     assert_eq!(
         code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),
@@ -551,7 +634,7 @@ async fn store_files_are_private_to_their_owner() {
 fn dump(path: &Path) -> Option<Vec<Vec<rusqlite::types::Value>>> {
     let conn = super::connection::open_reader(path, super::connection::ReadAs::Shared).ok()?;
     let mut all = Vec::new();
-    for table in ["events", "bodies", "nodes", "checkpoints"] {
+    for table in ["blocks", "block_bodies", "checkpoints"] {
         let mut query = conn.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).ok()?;
         let columns = query.column_count();
         let mut rows = query.query([]).ok()?;

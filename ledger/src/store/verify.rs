@@ -2,18 +2,20 @@
 
 use std::path::Path;
 
+use rusqlite::Connection;
 use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::canonical;
 use synapsor_domain::event::EventRecord;
 use synapsor_domain::log::{TreeHash, body_commitment, leaf_hash};
 use synapsor_domain::signing::PublicKey;
 use tlog_tiles::tlog;
 
+use super::blocks::Cursor;
 use super::error::StoreError;
 use super::head::{self, NoteKeys, SignedTreeHead};
-use super::nodes::Nodes;
-use super::row::{from_sql, to_sql};
+use super::nodes::{self, Nodes};
+use super::row::from_sql;
+use super::segments::SegmentCache;
 use super::{check, connection, migrate, views};
 
 /// Result of a full check.
@@ -68,43 +70,28 @@ fn structure(conn: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Recomputes one event: its leaf, as stored beside it and in the tree, its position, and its body.
+/// Recomputes one event: its leaf in the tree, its position, and its body.
 pub(crate) fn event(
-    conn: &Connection,
+    entries: &mut Cursor<'_>,
     tree: &Nodes<'_>,
     seq: u64,
 ) -> Result<(EventRecord, Vec<u8>), StoreError> {
     let tampered = |what: &str| StoreError::Tampered(format!("event {seq}: {what}"));
-    let row = conn
-        .prepare_cached(
-            "SELECT e.bytes, e.leaf, b.salt, b.bytes FROM events e LEFT JOIN bodies b ON b.event_seq = e.seq \
-             WHERE e.seq = ?1",
-        )?
-        .query_row([to_sql(seq)], |row| {
-            Ok((
-                row.get::<_, Vec<u8>>(0)?,
-                row.get::<_, [u8; 32]>(1)?,
-                row.get::<_, Option<[u8; 32]>>(2)?,
-                row.get::<_, Option<Vec<u8>>>(3)?,
-            ))
-        })
-        .optional()?;
-    let (bytes, leaf, salt, body) = row.ok_or_else(|| tampered("is missing"))?;
-    if leaf_hash(&bytes) != leaf {
-        return Err(tampered("the bytes do not hash to their leaf"));
+    let entry = entries
+        .entry(seq)?
+        .ok_or_else(|| tampered("the event or its body is missing"))?;
+    if leaf_hash(&entry.event) != tree.leaf(seq)? {
+        return Err(tampered("the bytes do not hash to their leaf in the tree"));
     }
-    if tree.leaf(seq)? != leaf {
-        return Err(tampered("the leaf differs from the one in the tree"));
-    }
-    let record: EventRecord = canonical::decode(&bytes).map_err(|_| tampered("is not an event record"))?;
+    let record: EventRecord =
+        canonical::decode(&entry.event).map_err(|_| tampered("is not an event record"))?;
     if record.seq != seq {
         return Err(tampered("has a different position than its record states"));
     }
-    let (salt, body) = salt.zip(body).ok_or_else(|| tampered("the body is missing"))?;
-    if body_commitment(&salt, &body) != record.body_digest {
+    if body_commitment(&entry.salt, &entry.body) != record.body_digest {
         return Err(tampered("the body differs from the event's commitment"));
     }
-    Ok((record, body))
+    Ok((record, entry.body.clone()))
 }
 
 /// Recomputes all events, the whole tree, and the views into a new database.
@@ -114,9 +101,10 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     let derived = Connection::open("")?;
     migrate::migrate(&derived)?;
     derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
-    let mut next_node = 0;
+    let (mut next_node, mut entries) = (0, Cursor::new(conn));
+    let mut segments = SegmentCache::default();
     for seq in 0..size {
-        let (record, body) = event(conn, &stored, seq)?;
+        let (record, body) = event(&mut entries, &stored, seq)?;
         let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(stored.leaf(seq)?), &stored)
             .map_err(|_| StoreError::Tampered("nodes of the tree are missing".to_owned()))?;
         for hash in made {
@@ -127,11 +115,15 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
             }
             next_node += 1;
         }
-        views::apply(&derived, &record, &body, views::ParsedBody::No)?;
+        views::apply((&derived, &mut segments), &record, &body, views::ParsedBody::No)?;
     }
     derived.execute_batch("COMMIT")?;
-    let bodies: i64 = conn.query_row("SELECT count(*) FROM bodies", [], |row| row.get(0))?;
-    if from_sql(bodies)? != size {
+    let extra: bool = conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM block_bodies o LEFT JOIN blocks b USING (first) WHERE b.first IS NULL)",
+        [],
+        |row| row.get(0),
+    )?;
+    if extra {
         return Err(StoreError::Tampered(
             "bodies without an event are stored".to_owned(),
         ));
@@ -146,9 +138,9 @@ fn checkpoints(
     keys: &NoteKeys,
 ) -> Result<u64, StoreError> {
     let tree = Nodes::new(conn, newest.size);
-    let mut query = conn.prepare("SELECT size, root, note FROM checkpoints ORDER BY size")?;
+    let mut query = conn.prepare("SELECT size, root, note, length(nodes) FROM checkpoints ORDER BY size")?;
     let mut rows = query.query([])?;
-    let mut count = 0;
+    let (mut count, mut before) = (0, 0);
     while let Some(row) = rows.next()? {
         let stored = SignedTreeHead {
             size: from_sql(row.get(0)?)?,
@@ -167,6 +159,13 @@ fn checkpoints(
                 "the checkpoint of the empty log is missing".to_owned(),
             ));
         }
+        if !nodes::is_count_right(before, stored.size, from_sql(row.get(3)?)?) {
+            return Err(StoreError::Tampered(format!(
+                "checkpoint {} has too many or too few nodes",
+                stored.size
+            )));
+        }
+        before = stored.size;
         count += 1;
     }
     Ok(count)

@@ -16,10 +16,11 @@ use super::error::StoreError;
 use super::head::{self, SignedTreeHead};
 use super::listeners::{Listeners, Moved, Range};
 use super::nodes::{NodeCache, Nodes};
-use super::step::WriteTransaction;
+use super::segments::SegmentCache;
+use super::step::{StepKind, WriteTransaction};
 use crate::failpoint::{self, Point};
 
-/// Maximum number of requests in one transaction.
+/// Number of steps from which a transaction takes no more groups.
 pub(crate) const BATCH_MAX: usize = 256;
 
 /// Reason why a request stored nothing.
@@ -80,6 +81,8 @@ pub(crate) trait BatchRequest: Send {
     /// Does the work inside its savepoint. On an error, nothing of it may stay. The error is kept for the answer,
     /// and returned in case the whole batch fails with it.
     fn run(&mut self, step: &mut WriteTransaction<'_>) -> Result<(), Option<StoreError>>;
+    /// Returns what the work does; decides whether it needs a savepoint.
+    fn kind(&self) -> StepKind;
     /// Returns the log size from which the caller wants a proof; 0 for none.
     fn known(&self) -> u64;
     /// Answers the caller after the batch is durable or has failed.
@@ -89,6 +92,7 @@ pub(crate) trait BatchRequest: Send {
 /// A request as a function with a channel for its answer.
 pub(crate) struct Task<T, F> {
     work: Option<F>,
+    kind: StepKind,
     known: Option<u64>,
     result: Option<Result<T, StoreTxError>>,
     reply: oneshot::Sender<Result<Committed<T>, StoreTxError>>,
@@ -99,11 +103,13 @@ impl<T, F> Task<T, F> {
     pub(crate) fn new(
         work: F,
         known: Option<u64>,
+        kind: StepKind,
     ) -> (Self, oneshot::Receiver<Result<Committed<T>, StoreTxError>>) {
         let (reply, answer) = oneshot::channel();
         (
             Self {
                 work: Some(work),
+                kind,
                 known,
                 result: None,
                 reply,
@@ -130,6 +136,10 @@ where
         };
         self.result = Some(result);
         outcome
+    }
+
+    fn kind(&self) -> StepKind {
+        self.kind
     }
 
     fn known(&self) -> u64 {
@@ -163,6 +173,7 @@ pub(crate) struct StoreWriter {
     pub(crate) head: watch::Sender<SignedTreeHead>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) nodes: NodeCache,
+    pub(crate) segments: SegmentCache,
     /// Held as long as this thread can write.
     #[expect(dead_code, reason = "held for as long as it lives, never read")]
     pub(crate) lock: Option<FileLock>,
@@ -170,10 +181,14 @@ pub(crate) struct StoreWriter {
 
 impl StoreWriter {
     /// Serves the queue until every sender is dropped.
-    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Box<dyn BatchRequest>>) {
-        let mut batch: Vec<Box<dyn BatchRequest>> = Vec::with_capacity(BATCH_MAX);
+    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Vec<Box<dyn BatchRequest>>>) {
         let mut broken: Option<StoreError> = None;
-        while queue.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+        while let Some(mut batch) = queue.blocking_recv() {
+            while batch.len() < BATCH_MAX
+                && let Ok(more) = queue.try_recv()
+            {
+                batch.extend(more);
+            }
             let outcome = match &broken {
                 Some(error) => Err(error.clone()),
                 None => self.commit(&mut batch),
@@ -182,7 +197,7 @@ impl StoreWriter {
                 tracing::error!(code = %error.code(), "a batch was not committed: {error}");
                 broken = broken.or_else(|| self.recover(error));
             }
-            for job in batch.drain(..) {
+            for job in batch {
                 job.answer(&outcome);
             }
         }
@@ -209,35 +224,32 @@ impl StoreWriter {
         Ok(made)
     }
 
-    /// Runs every request in its savepoint, then extends tree and checkpoint once for all of them.
+    /// Runs every request, then extends tree and checkpoint once for all of them.
     fn fill(&mut self, batch: &mut [Box<dyn BatchRequest>]) -> Result<Batch, StoreError> {
         let old = self.head.borrow().clone();
         if head::newest(&self.conn)?.as_ref() != Some(&old) {
             let text = "store was modified by another process";
             return Err(StoreError::Tampered(text.to_owned()));
         }
-        let mut step = WriteTransaction::new(&self.conn, old.size);
+        let mut step = WriteTransaction::new(&self.conn, &mut self.segments, old.size);
         for job in &mut *batch {
-            step.savepoint()?;
-            match job.run(&mut step) {
-                Ok(()) => step.release(true)?,
-                // A full disk has rolled back the whole transaction. The savepoint is then gone, and this error is
-                // the cause.
-                Err(cause) => step.release(false).map_err(|lost| cause.unwrap_or(lost))?,
+            match job.kind() {
+                StepKind::Any => run_in_savepoint(job.as_mut(), &mut step)?,
+                StepKind::Record => run_record(job.as_mut(), &mut step)?,
             }
         }
-        let (leaves, moved) = step.into_parts();
+        let (leaves, moved) = step.finish()?;
         let mut nodes = Nodes::kept(&self.conn, old.size, &self.nodes);
         for (seq, leaf) in (old.size..).zip(&leaves) {
             nodes.append(seq, leaf)?;
         }
-        nodes.flush()?;
         let size = old.size + u64::try_from(leaves.len()).expect("a batch fits in memory");
         let before = old.size;
         let head = if leaves.is_empty() {
             old
         } else {
-            head::store(&self.conn, &self.origin, size, nodes.root(size)?, &self.key)?
+            let head = (size, nodes.root(size)?);
+            head::store(&self.conn, &self.origin, head, &nodes.created(), &self.key)?
         };
         let wanted: BTreeSet<u64> = batch.iter().map(|job| job.known()).chain([before]).collect();
         let growth = wanted
@@ -257,6 +269,7 @@ impl StoreWriter {
     /// no longer be trusted.
     fn recover(&mut self, cause: &StoreError) -> Option<StoreError> {
         self.nodes.forget();
+        self.segments.forget();
         if !self.conn.is_autocommit() && self.conn.execute_batch("ROLLBACK").is_err() {
             return Some(StoreError::Closed);
         }
@@ -284,6 +297,30 @@ impl StoreWriter {
             Err(error) => Some(error),
         }
     }
+}
+
+/// Runs a request whose effects are undone when it fails.
+fn run_in_savepoint(job: &mut dyn BatchRequest, step: &mut WriteTransaction<'_>) -> Result<(), StoreError> {
+    step.savepoint()?;
+    match job.run(step) {
+        Ok(()) => step.release(true),
+        // A full disk has rolled back the whole transaction. The savepoint is then gone, and this error is the
+        // cause.
+        Err(cause) => step.release(false).map_err(|lost| cause.unwrap_or(lost)),
+    }
+}
+
+/// Runs a request that refuses before its first change, if it refuses. If it changed anything and then failed, the
+/// batch fails.
+fn run_record(job: &mut dyn BatchRequest, step: &mut WriteTransaction<'_>) -> Result<(), StoreError> {
+    let before = step.next_seq();
+    let Err(cause) = job.run(step) else {
+        return Ok(());
+    };
+    if step.next_seq() == before && !step.conn().is_autocommit() {
+        return Ok(());
+    }
+    Err(cause.unwrap_or_else(|| StoreError::Failed("a record was refused after its first change".to_owned())))
 }
 
 fn crash_point(is_one: bool, point: Point) -> Result<(), StoreError> {

@@ -298,6 +298,159 @@ async fn reads_and_refused_calls_are_recorded() {
     assert_eq!(code(refused.unwrap_err()), ErrorCode::Malformed);
 }
 
+/// A read as its reader submits it, with the id of its audit record.
+fn read_call(draft: &Draft) -> (CallRecordBody, Vec<u8>) {
+    let audit = audit(&draft.evidence, None);
+    let evidence = seal(ObjectKind::Evidence, &draft.evidence, READER_KEY);
+    let record = CallRecordBody::Read {
+        evidence,
+        audit: audit.clone(),
+    };
+    (record, audit)
+}
+
+fn records(calls: Vec<CallRecordBody>) -> Vec<Result<CallRecord, PublicError>> {
+    let record = |(n, record)| {
+        Ok(CallRecord {
+            request_id: format!("r{n}"),
+            trace_id: None,
+            record,
+        })
+    };
+    calls.into_iter().enumerate().map(record).collect()
+}
+
+#[tokio::test]
+async fn repeated_read_changes_nothing_and_rejects_other_content() {
+    let world = TestLedger::new();
+    let draft = world.draft("0");
+    let (record, audited) = read_call(&draft);
+    world.submit("a", record.clone()).await.unwrap();
+    // The reader may choose another request id and another signature when it repeats; the records are the same.
+    let again = world.submit("b", record.clone()).await.unwrap();
+    assert_eq!(again.head.size, 2);
+    // In one batch as well.
+    let (other, _) = read_call(&world.draft("1"));
+    let outcomes = world
+        .ledger
+        .submit(&caller(READER), records(vec![other.clone(), other, record]))
+        .await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(kinds(&world).await.len(), 4);
+
+    let mut changed = world.draft("2");
+    changed.evidence.id = draft.evidence.id.clone();
+    changed.evidence.row[1] = ColumnValue::new("fee", Value::text("8"));
+    let refused = |record| async { code(world.submit("c", record).await.unwrap_err()) };
+    let same_evidence_id = read_call(&changed).0;
+    assert_eq!(refused(same_evidence_id).await, ErrorCode::AlreadyRecorded);
+    let same_ids = CallRecordBody::Read {
+        evidence: seal(ObjectKind::Evidence, &changed.evidence, READER_KEY),
+        audit: audited.clone(),
+    };
+    assert_eq!(refused(same_ids).await, ErrorCode::AlreadyRecorded);
+    let text = String::from_utf8(audited.clone()).unwrap();
+    let other_audit = CallRecordBody::Refusal {
+        audit: text
+            .replace(r#""result":"row""#, r#""result":"raw""#)
+            .into_bytes(),
+    };
+    assert_eq!(refused(other_audit).await, ErrorCode::AlreadyRecorded);
+    assert_eq!(
+        refused(CallRecordBody::Refusal { audit: audited }).await,
+        ErrorCode::AlreadyRecorded
+    );
+    assert_eq!(kinds(&world).await.len(), 4);
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn reads_of_one_batch_share_a_block_up_to_its_size() {
+    let world = TestLedger::new();
+    let blocks = || async {
+        let sizes = "SELECT count FROM blocks ORDER BY first";
+        let read = world.ledger.store.read(move |reader| {
+            let mut query = reader.conn().prepare(sizes)?;
+            let counts = query.query_map([], |row| row.get::<_, i64>(0))?;
+            Ok(counts.collect::<Result<Vec<_>, _>>()?)
+        });
+        read.await.unwrap()
+    };
+    let calls = (0..5).map(|n| read_call(&world.draft(&n.to_string())).0);
+    let outcomes = world
+        .ledger
+        .submit(&caller(READER), records(calls.collect()))
+        .await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(blocks().await, [10]);
+    // A body of 40 KiB: two reads fill a block.
+    let calls = (0..5).map(|n| {
+        let mut draft = world.draft(&n.to_string());
+        draft.evidence.row[1] = ColumnValue::new("fee", Value::text("9".repeat(40 * 1024)));
+        read_call(&draft).0
+    });
+    let outcomes = world
+        .ledger
+        .submit(&caller(READER), records(calls.collect()))
+        .await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(blocks().await, [10, 4, 4, 2]);
+    world.ledger.store.verify_full().await.unwrap();
+}
+
+#[tokio::test]
+async fn reads_are_found_by_kind_and_by_value() {
+    use crate::store::events::{TailFilter, tail};
+    use crate::store::records::{EvidenceFilter, list_evidence};
+
+    let world = TestLedger::new();
+    let (draft, mut other) = (world.draft("0"), world.draft("1"));
+    other.evidence.requested_by.tenant = "other".into();
+    for (n, draft) in [&draft, &other].into_iter().enumerate() {
+        world.submit(&format!("r{n}"), read_call(draft).0).await.unwrap();
+    }
+    let refusal = CallRecordBody::Refusal {
+        audit: audit(&draft.evidence, None),
+    };
+    world.submit("refused", refusal).await.unwrap();
+    submit(&world, "proposal", &world.draft("7")).await.unwrap();
+    // evidence, audit | evidence, audit | refused | evidence, proposal, audit
+    let found = |kind| {
+        let filter = TailFilter {
+            kind,
+            ..TailFilter::default()
+        };
+        let read = world.ledger.store.read(move |reader| {
+            let page = tail(reader.conn(), 1, &filter)?;
+            Ok(page.iter().map(|event| event.seq).collect::<Vec<_>>())
+        });
+        async { read.await.unwrap() }
+    };
+    assert_eq!(found(Some(EventKind::EvidenceRecorded)).await, [2, 5]);
+    assert_eq!(found(Some(EventKind::QueryAudited)).await, [1, 3, 7]);
+    assert_eq!(found(Some(EventKind::CallRefused)).await, [4]);
+    assert_eq!(found(Some(EventKind::ProposalCreated)).await, [6]);
+    assert_eq!(found(None).await, (1..8).collect::<Vec<_>>());
+    let listed = |filter: EvidenceFilter, before| {
+        let read = world
+            .ledger
+            .store
+            .read(move |reader| Ok(list_evidence(reader.conn(), &filter, before, 10)?));
+        async { read.await.unwrap() }
+    };
+    let of_tenant = |tenant: &str| EvidenceFilter {
+        tenant: Some(tenant.to_owned()),
+        capability: Some(draft.evidence.capability.clone()),
+        ..EvidenceFilter::default()
+    };
+    let own = draft.evidence.requested_by.tenant.as_str();
+    assert_eq!(listed(of_tenant(own), None).await, [5, 0]);
+    assert_eq!(listed(of_tenant(own), Some(5)).await, [0]);
+    assert_eq!(listed(of_tenant("other"), None).await, [2]);
+    assert!(listed(of_tenant("absent"), None).await.is_empty());
+    assert_eq!(listed(EvidenceFilter::default(), None).await, [5, 2, 0]);
+}
+
 #[tokio::test]
 async fn submissions_of_one_request_succeed_or_fail_separately() {
     let world = TestLedger::new();

@@ -274,7 +274,7 @@ pub(super) fn state(scene: &mut Scene) -> anyhow::Result<()> {
         connection.execute_batch(&format!("DROP TRIGGER \"{name}\""))?;
     }
     connection.execute(
-        "UPDATE events SET bytes = zeroblob(64) WHERE seq = (SELECT min(seq) FROM events)",
+        "UPDATE blocks SET events = zeroblob(64) WHERE first = (SELECT min(first) FROM blocks)",
         [],
     )?;
     drop(connection);

@@ -12,7 +12,7 @@ use crate::proofs::SeededRng;
 
 /// Event tables are chosen this many times as often as view tables.
 const TRUTH_WEIGHT: usize = 3;
-const TRUTH: usize = 4;
+const TRUTH: usize = 3;
 /// Some random values cannot be stored in the chosen column.
 const TRIES_MAX: usize = 1_000;
 

@@ -11,10 +11,9 @@ use super::original::Original;
 use super::tree::Nodes;
 
 /// Tables whose rows are the records: the events, and the views derived from them.
-pub(super) const RECORDS: [&str; 13] = [
-    "events",
-    "bodies",
-    "nodes",
+pub(super) const RECORDS: [&str; 12] = [
+    "blocks",
+    "block_bodies",
     "checkpoints",
     "event_index",
     "proposals",

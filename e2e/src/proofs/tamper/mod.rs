@@ -5,6 +5,7 @@ mod edits;
 mod judge;
 mod original;
 mod process;
+mod stored_log;
 mod structural;
 mod tree;
 

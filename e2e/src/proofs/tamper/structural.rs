@@ -8,11 +8,11 @@ use rusqlite::{Connection, params};
 use synapsor_domain::canonical;
 use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::log::body_commitment;
-use tlog_tiles::tlog;
 
 use super::edits::attack;
 use super::judge::{By, RECORDS, TamperVerifier};
 use super::original::Original;
+use super::stored_log::{StoredEntry, StoredLog};
 use super::tree::rebuild;
 use crate::proofs::SeededRng;
 
@@ -101,73 +101,59 @@ fn cut_tail(store: &Connection, dice: &mut SeededRng) -> anyhow::Result<String> 
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let size = *dice.pick(&sizes);
-    let nodes = i64::try_from(tlog::stored_hash_count(u64::try_from(size)?))?;
-    store.execute("DELETE FROM bodies WHERE event_seq >= ?1", [size])?;
-    store.execute("DELETE FROM events WHERE seq >= ?1", [size])?;
+    store.execute("DELETE FROM block_bodies WHERE first >= ?1", [size])?;
+    store.execute("DELETE FROM blocks WHERE first >= ?1", [size])?;
     store.execute("DELETE FROM event_index WHERE seq >= ?1", [size])?;
-    store.execute("DELETE FROM nodes WHERE idx >= ?1", [nodes])?;
     store.execute("DELETE FROM checkpoints WHERE size > ?1", [size])?;
     Ok(format!("cut to {size} events"))
 }
 
 fn swap(store: &Connection, size: u64, dice: &mut SeededRng) -> anyhow::Result<String> {
-    let left = i64::try_from(dice.below(usize::try_from(size - 1)?))?;
-    let right = left + 1 + i64::try_from(dice.below(usize::try_from(size)? - usize::try_from(left)? - 1))?;
-    for (table, key) in [("events", "seq"), ("bodies", "event_seq")] {
-        let free = i64::MAX;
-        for (from, to) in [(left, free), (right, left), (free, right)] {
-            store.execute(
-                &format!("UPDATE {table} SET {key} = ?2 WHERE {key} = ?1"),
-                [from, to],
-            )?;
-        }
-    }
+    let size = usize::try_from(size)?;
+    let left = dice.below(size - 1);
+    let right = left + 1 + dice.below(size - left - 1);
+    let mut log = StoredLog::read(store)?;
+    log.entries.swap(left, right);
+    log.write(store)?;
     Ok(format!("events {left} and {right} swapped"))
 }
 
 /// Replaces the sender of an event; no view shows it.
 fn another_actor(store: &Connection, size: u64, dice: &mut SeededRng) -> anyhow::Result<String> {
-    let seq = i64::try_from(dice.below(usize::try_from(size)?))?;
-    let bytes: Vec<u8> =
-        store.query_row("SELECT bytes FROM events WHERE seq = ?1", [seq], |row| row.get(0))?;
-    let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
+    let seq = dice.below(usize::try_from(size)?);
+    let mut log = StoredLog::read(store)?;
+    let mut event: EventRecord = canonical::decode(&log.entries[seq].event).context("an event")?;
     event.actor.push_str("-forged");
-    store.execute(
-        "UPDATE events SET bytes = ?2 WHERE seq = ?1",
-        params![seq, canonical::encode(&event)?],
-    )?;
+    log.entries[seq].event = canonical::encode(&event)?;
+    log.write(store)?;
     Ok(format!("forked at event {seq}"))
 }
 
 /// Appends one more start of the ledger, in the ledger's own format.
 fn append(store: &Connection, seq: u64) -> anyhow::Result<()> {
     let salt = [7_u8; 32];
-    let (bytes, body): (Vec<u8>, Vec<u8>) = store.query_row(
-        "SELECT e.bytes, b.bytes FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = 0",
-        [],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    let mut event: EventRecord = canonical::decode(&bytes).context("an event")?;
+    let mut log = StoredLog::read(store)?;
+    let start = log.entries.first().context("an empty log")?.clone();
+    let body = &start.salted_body[salt.len()..];
+    let mut event: EventRecord = canonical::decode(&start.event).context("an event")?;
     anyhow::ensure!(
         event.kind == EventKind::LedgerStarted,
         "first event is not a ledger start"
     );
     event.seq = seq;
-    event.body_digest = body_commitment(&salt, &body);
-    let bytes = canonical::encode(&event)?;
-    let seq = i64::try_from(seq)?;
-    let leaf = tlog::record_hash(&bytes).0;
-    store.execute(
-        "INSERT INTO events (seq, bytes, leaf) VALUES (?1, ?2, ?3)",
-        params![seq, bytes, leaf],
-    )?;
-    store.execute(
-        "INSERT INTO bodies (event_seq, salt, bytes) VALUES (?1, ?2, ?3)",
-        params![seq, salt, body],
-    )?;
+    event.body_digest = body_commitment(&salt, body);
+    log.push(StoredEntry {
+        event: canonical::encode(&event)?,
+        salted_body: [salt.as_slice(), body].concat(),
+    });
+    log.write(store)?;
     store.execute(
         "INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, NULL)",
-        params![seq, event.kind.as_str(), event.at.as_unix_millis()],
+        params![
+            i64::try_from(seq)?,
+            event.kind.as_str(),
+            event.at.as_unix_millis()
+        ],
     )?;
     Ok(())
 }

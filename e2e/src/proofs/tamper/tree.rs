@@ -6,6 +6,8 @@ use synapsor_domain::log::{ConsistencyProof, sign_checkpoint};
 use synapsor_domain::signing::SigningKey;
 use tlog_tiles::tlog::{self, Hash, HashReader};
 
+use super::stored_log::StoredLog;
+
 /// Every stored node.
 pub(super) struct Nodes(Vec<Hash>);
 
@@ -21,9 +23,11 @@ impl HashReader for Nodes {
 
 impl Nodes {
     pub(super) fn read(store: &Connection) -> anyhow::Result<Self> {
-        let mut query = store.prepare("SELECT hash FROM nodes ORDER BY idx")?;
-        let nodes = query.query_map([], |row| row.get(0).map(Hash))?;
-        Ok(Self(nodes.collect::<Result<_, _>>()?))
+        let mut query = store.prepare("SELECT nodes FROM checkpoints ORDER BY size")?;
+        let batches = query.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+        let bytes = batches.collect::<Result<Vec<_>, _>>()?.concat();
+        let nodes = bytes.chunks(32).map(|node| Ok(Hash(node.try_into()?)));
+        Ok(Self(nodes.collect::<anyhow::Result<_>>()?))
     }
 
     /// The ledger's consistency proof for these sizes, or the best one that these nodes allow.
@@ -37,48 +41,52 @@ impl Nodes {
     }
 }
 
-/// Rebuilds leaves and tree from the current events and signs every checkpoint again; there are `size` events.
+/// Rebuilds the tree from the current events and signs every checkpoint again; there are `size` events.
 pub(super) fn rebuild(store: &Connection, size: u64, origin: &str, key: &SigningKey) -> anyhow::Result<()> {
     let mut nodes = Nodes(Vec::new());
-    for seq in 0..size {
-        let place = i64::try_from(seq)?;
-        let bytes: Vec<u8> = store.query_row("SELECT bytes FROM events WHERE seq = ?1", [place], |row| {
-            row.get(0)
-        })?;
-        let leaf = tlog::record_hash(&bytes);
-        store.execute(
-            "UPDATE events SET leaf = ?2 WHERE seq = ?1",
-            params![place, leaf.0],
-        )?;
+    for (seq, entry) in (0..size).zip(StoredLog::read(store)?.entries) {
+        let leaf = tlog::record_hash(&entry.event);
         let more = tlog::stored_hashes_for_record_hash(seq, leaf, &nodes)
             .ok()
             .context("complete tree")?;
         nodes.0.extend(more);
     }
-    store.execute("DELETE FROM nodes", [])?;
-    for (index, hash) in nodes.0.iter().enumerate() {
-        store.execute(
-            "INSERT INTO nodes (idx, hash) VALUES (?1, ?2)",
-            params![i64::try_from(index)?, hash.0],
-        )?;
-    }
-    let sizes: Vec<i64> = store
-        .prepare("SELECT size FROM checkpoints WHERE size > 0 ORDER BY size")?
+    let mut sizes: Vec<i64> = store
+        .prepare("SELECT size FROM checkpoints ORDER BY size")?
         .query_map([], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
+    sizes.push(i64::try_from(size)?);
+    sizes.dedup();
+    store.execute("DELETE FROM checkpoints", [])?;
+    let mut before = 0;
     for size in sizes {
-        sign(store, &nodes, u64::try_from(size)?, origin, key)?;
+        let size = u64::try_from(size)?;
+        sign(store, &nodes, (before, size), origin, key)?;
+        before = size;
     }
-    sign(store, &nodes, size, origin, key)
+    Ok(())
 }
 
-fn sign(store: &Connection, nodes: &Nodes, size: u64, origin: &str, key: &SigningKey) -> anyhow::Result<()> {
+/// Signs the tree of `size` events, and stores the checkpoint with its nodes after `before` events.
+fn sign(
+    store: &Connection,
+    nodes: &Nodes,
+    (before, size): (u64, u64),
+    origin: &str,
+    key: &SigningKey,
+) -> anyhow::Result<()> {
     let root = tlog::tree_hash(size, nodes).ok().context("complete tree")?.0;
     let note = sign_checkpoint(origin, size, &root, key)?;
+    let index = |size| usize::try_from(tlog::stored_hash_count(size));
+    let created = &nodes.0[index(before)?..index(size)?];
     store.execute(
-        "INSERT INTO checkpoints (size, root, note) VALUES (?1, ?2, ?3) \
-         ON CONFLICT (size) DO UPDATE SET root = excluded.root, note = excluded.note",
-        params![i64::try_from(size)?, root, note],
+        "INSERT INTO checkpoints (size, root, note, nodes) VALUES (?1, ?2, ?3, ?4)",
+        params![
+            i64::try_from(size)?,
+            root,
+            note,
+            created.iter().flat_map(|hash| hash.0).collect::<Vec<u8>>()
+        ],
     )?;
     Ok(())
 }

@@ -25,9 +25,10 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 
 use super::error::StoreError;
 use super::row::to_sql;
+use super::segments::SegmentCache;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 16] = [
+pub(crate) const TABLES: [(&str, &str); 17] = [
     ("event_index", "seq"),
     ("proposals", "proposal_id"),
     ("open_contexts", "tenant, principal"),
@@ -36,6 +37,7 @@ pub(crate) const TABLES: [(&str, &str); 16] = [
     ("attempts", "proposal_id, attempt"),
     ("receipts", "proposal_id"),
     ("evidence", "seq"),
+    ("evidence_segments", "field, value, segment"),
     ("evidence_links", "proposal_id, evidence_id"),
     ("audit", "seq"),
     ("switches", "digest"),
@@ -83,18 +85,14 @@ impl ReadProposal {
 
 /// Updates the views with one more event. `read` must match `body`.
 pub(crate) fn apply(
-    conn: &Connection,
+    (conn, segments): (&Connection, &mut SegmentCache),
     event: &EventRecord,
     body: &[u8],
     read: ParsedBody<'_>,
 ) -> Result<(), StoreError> {
-    conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![
-            to_sql(event.seq),
-            event.kind.as_str(),
-            event.at.as_unix_millis(),
-            event.proposal_id.as_ref().map(ProposalId::as_str)
-        ])?;
+    if !is_read(event) {
+        index(conn, event)?;
+    }
     match event.kind {
         EventKind::LedgerStarted | EventKind::DecisionRefused => Ok(()),
         EventKind::ReceiptAlarm => receipts::alarm(conn, event, &object(event, body)?),
@@ -102,7 +100,7 @@ pub(crate) fn apply(
             receipts::found(conn, event, &envelope(event, body)?)
         }
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
-        EventKind::EvidenceRecorded => evidence(conn, event, body, read),
+        EventKind::EvidenceRecorded => evidence((conn, segments), event, body, read),
         EventKind::QueryAudited | EventKind::CallRefused => match read {
             ParsedBody::Audit(record) => records::audit(conn, event, record),
             ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Proposal(_) => {
@@ -155,21 +153,39 @@ pub(crate) fn apply(
     }
 }
 
+/// Returns whether the event belongs to a read. Evidence and audit records have tables of their own, so that the
+/// index need not contain them.
+fn is_read(event: &EventRecord) -> bool {
+    let kinds = [EventKind::EvidenceRecorded, EventKind::QueryAudited];
+    kinds.contains(&event.kind) && event.proposal_id.is_none()
+}
+
+fn index(conn: &Connection, event: &EventRecord) -> Result<(), StoreError> {
+    conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![
+            to_sql(event.seq),
+            event.kind.as_str(),
+            event.at.as_unix_millis(),
+            event.proposal_id.as_ref().map(ProposalId::as_str)
+        ])?;
+    Ok(())
+}
+
 fn evidence(
-    conn: &Connection,
+    place: (&Connection, &mut SegmentCache),
     event: &EventRecord,
     body: &[u8],
     read: ParsedBody<'_>,
 ) -> Result<(), StoreError> {
     if let ParsedBody::Evidence(evidence, digest) = read {
-        return records::evidence(conn, event, evidence, digest);
+        return records::evidence(place, event, evidence, digest);
     }
     let envelope = envelope(event, body)?;
     let evidence = envelope
         .decode_unverified(ObjectKind::Evidence)
         .map_err(|_| wrong_body(event))?;
     let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
-    records::evidence(conn, event, &evidence, digest)
+    records::evidence(place, event, &evidence, digest)
 }
 
 fn object<T: DeserializeOwned>(event: &EventRecord, body: &[u8]) -> Result<T, StoreError> {

@@ -8,13 +8,15 @@ use synapsor_domain::ids::{EvidenceId, ProposalId};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
+use super::super::segments::{Field, SegmentCache};
 
 pub(super) fn evidence(
-    conn: &Connection,
+    (conn, segments): (&Connection, &mut SegmentCache),
     event: &EventRecord,
     evidence: &Evidence,
     digest: Digest,
 ) -> Result<(), StoreError> {
+    let table = format!("{}.{}", evidence.target.schema, evidence.target.table);
     conn.prepare_cached(
         "INSERT INTO evidence (evidence_id, seq, digest, tenant, principal, capability, source_id, table_name, read_at) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -27,9 +29,17 @@ pub(super) fn evidence(
         evidence.requested_by.principal,
         evidence.capability,
         evidence.source.id,
-        format!("{}.{}", evidence.target.schema, evidence.target.table),
+        table,
         evidence.read_at.as_unix_millis(),
     ])?;
+    for (field, value) in [
+        (Field::Tenant, &evidence.requested_by.tenant),
+        (Field::Capability, &evidence.capability),
+        (Field::SourceId, &evidence.source.id),
+        (Field::TableName, &table),
+    ] {
+        segments.record(conn, event.seq, field, value)?;
+    }
     Ok(())
 }
 

@@ -397,6 +397,7 @@ async fn incidents_survive_a_restart_and_a_migration() {
     let TestLedger { dir, clock, ledger } = world;
     let path = dir.path().join("local.db");
     drop(ledger);
+    crate::store::migrate::older::out_of_blocks(&path);
     let conn = rusqlite::Connection::open(&path).unwrap();
     conn.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     conn.execute_batch(

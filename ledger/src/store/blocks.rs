@@ -1,0 +1,166 @@
+//! Blocks: consecutive events in one row, and their bodies in another, so that a body can be replaced alone.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_domain::log::BODY_SALT_BYTES;
+
+use super::error::StoreError;
+use super::packed;
+use super::row::{from_sql, to_sql};
+
+/// Size of the bodies after which a new block begins, in bytes. A lookup of one body reads the whole block.
+pub(crate) const BODIES_BYTES_MAX: usize = 64 * 1024;
+
+/// One event with its body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Canonical form of the event.
+    pub(crate) event: Vec<u8>,
+    pub(crate) salt: [u8; BODY_SALT_BYTES],
+    pub(crate) body: Vec<u8>,
+}
+
+/// Stores the entries from position `first` on as one block.
+pub(crate) fn insert(conn: &Connection, first: u64, entries: &[Entry]) -> Result<(), StoreError> {
+    let events = packed::pack(entries.iter().map(|entry| entry.event.as_slice()));
+    let bodies: Vec<Vec<u8>> = entries
+        .iter()
+        .map(|entry| [entry.salt.as_slice(), &entry.body].concat())
+        .collect();
+    let count = i64::try_from(entries.len()).expect("a batch fits in memory");
+    conn.prepare_cached("INSERT INTO blocks (first, count, events) VALUES (?1, ?2, ?3)")?
+        .execute(params![to_sql(first), count, events])?;
+    conn.prepare_cached("INSERT INTO block_bodies (first, bodies) VALUES (?1, ?2)")?
+        .execute(params![
+            to_sql(first),
+            packed::pack(bodies.iter().map(Vec::as_slice))
+        ])?;
+    Ok(())
+}
+
+/// Returns the body of the event at `seq`, if it is stored.
+pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(salted_body(conn, seq)?.map(|(_, body)| body))
+}
+
+/// Returns the entry at `seq`, if it is stored with its body.
+pub(crate) fn entry(conn: &Connection, seq: u64) -> Result<Option<Entry>, StoreError> {
+    const EVENTS: &str = "SELECT first, events FROM blocks WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+    let (event, body) = (item(conn, EVENTS, seq)?, salted_body(conn, seq)?);
+    Ok(event
+        .zip(body)
+        .map(|(event, (salt, body))| Entry { event, salt, body }))
+}
+
+type SaltedBody = ([u8; BODY_SALT_BYTES], Vec<u8>);
+
+fn salted_body(conn: &Connection, seq: u64) -> Result<Option<SaltedBody>, StoreError> {
+    const BODIES: &str =
+        "SELECT first, bodies FROM block_bodies WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
+    item(conn, BODIES, seq)?
+        .map(|item| salted(&item).ok_or_else(|| malformed(seq)))
+        .transpose()
+}
+
+/// Returns the item of `seq` in the block that the statement selects.
+fn item(conn: &Connection, sql: &str, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    let mut query = conn.prepare_cached(sql)?;
+    let mut rows = query.query([to_sql(seq)])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let index = index_in_block(from_sql(row.get(0)?)?, seq);
+    let packed = row.get_ref(1)?.as_blob().map_err(|_| malformed(seq))?;
+    Ok(packed::item(packed, index).map(<[u8]>::to_vec))
+}
+
+/// Returns the number of events by the last block. Inserts reject gaps, and the full check finds them.
+pub(crate) fn event_count(conn: &Connection) -> Result<u64, StoreError> {
+    let end: Option<i64> = conn
+        .query_row(
+            "SELECT first + count FROM blocks ORDER BY first DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    end.map_or(Ok(0), from_sql)
+}
+
+/// Reads entries in the order of the log. Keeps one block, so that each is read once.
+pub(crate) struct Cursor<'c> {
+    conn: &'c Connection,
+    first: u64,
+    entries: Vec<Option<Entry>>,
+}
+
+impl<'c> Cursor<'c> {
+    pub(crate) const fn new(conn: &'c Connection) -> Self {
+        Self {
+            conn,
+            first: 0,
+            entries: Vec::new(),
+        }
+    }
+
+    /// Returns the entry at `seq`; `None` when the event or its body is missing.
+    pub(crate) fn entry(&mut self, seq: u64) -> Result<Option<&Entry>, StoreError> {
+        let is_kept = |cursor: &Self| {
+            let index = seq.checked_sub(cursor.first);
+            index.is_some_and(|index| index < cursor.entries.len() as u64)
+        };
+        if !is_kept(self) {
+            self.load(seq)?;
+        }
+        if !is_kept(self) {
+            return Ok(None);
+        }
+        let index = index_in_block(self.first, seq);
+        Ok(self.entries.get(index).and_then(Option::as_ref))
+    }
+
+    /// Reads the block that contains `seq`.
+    fn load(&mut self, seq: u64) -> Result<(), StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT b.first, b.count, b.events, o.bodies FROM blocks b LEFT JOIN block_bodies o ON o.first = b.first \
+             WHERE b.first <= ?1 ORDER BY b.first DESC LIMIT 1",
+        )?;
+        let mut rows = query.query([to_sql(seq)])?;
+        self.entries.clear();
+        let Some(row) = rows.next()? else {
+            return Ok(());
+        };
+        self.first = from_sql(row.get(0)?)?;
+        let count = from_sql(row.get(1)?)?;
+        let damaged = || malformed(seq);
+        let blob = |index| -> Result<Option<&[u8]>, StoreError> {
+            row.get_ref(index)?.as_blob_or_null().map_err(|_| damaged())
+        };
+        let events = blob(2)?.and_then(packed::unpack).ok_or_else(damaged)?;
+        let bodies = blob(3)?.map(|bodies| packed::unpack(bodies).ok_or_else(damaged));
+        let bodies = bodies.transpose()?.unwrap_or_default();
+        if events.len() as u64 != count || bodies.len() > events.len() {
+            return Err(damaged());
+        }
+        for (index, event) in events.into_iter().enumerate() {
+            let body = bodies.get(index).map(|item| salted(item).ok_or_else(damaged));
+            self.entries.push(body.transpose()?.map(|(salt, body)| Entry {
+                event: event.to_vec(),
+                salt,
+                body,
+            }));
+        }
+        Ok(())
+    }
+}
+
+fn index_in_block(first: u64, seq: u64) -> usize {
+    usize::try_from(seq - first).unwrap_or(usize::MAX)
+}
+
+fn salted(item: &[u8]) -> Option<SaltedBody> {
+    let (salt, body) = item.split_first_chunk::<BODY_SALT_BYTES>()?;
+    Some((*salt, body.to_vec()))
+}
+
+fn malformed(seq: u64) -> StoreError {
+    StoreError::Tampered(format!("the block of event {seq} is malformed"))
+}
