@@ -12,7 +12,7 @@ pub(crate) const BODIES_BYTES_MAX: usize = 64 * 1024;
 
 /// One event with its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Entry {
+pub(crate) struct BlockEntry {
     /// Canonical form of the event.
     pub(crate) event: Vec<u8>,
     pub(crate) salt: [u8; BODY_SALT_BYTES],
@@ -20,7 +20,7 @@ pub(crate) struct Entry {
 }
 
 /// Stores the entries from position `first` on as one block.
-pub(crate) fn insert(conn: &Connection, first: u64, entries: &[Entry]) -> Result<(), StoreError> {
+pub(crate) fn insert(conn: &Connection, first: u64, entries: &[BlockEntry]) -> Result<(), StoreError> {
     let events = packed::pack(entries.iter().map(|entry| entry.event.as_slice()));
     let bodies: Vec<Vec<u8>> = entries
         .iter()
@@ -43,12 +43,12 @@ pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Option<Vec<u8>>, Store
 }
 
 /// Returns the entry at `seq`, if it is stored with its body.
-pub(crate) fn entry(conn: &Connection, seq: u64) -> Result<Option<Entry>, StoreError> {
+pub(crate) fn entry(conn: &Connection, seq: u64) -> Result<Option<BlockEntry>, StoreError> {
     const EVENTS: &str = "SELECT first, events FROM blocks WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
     let (event, body) = (item(conn, EVENTS, seq)?, salted_body(conn, seq)?);
     Ok(event
         .zip(body)
-        .map(|(event, (salt, body))| Entry { event, salt, body }))
+        .map(|(event, (salt, body))| BlockEntry { event, salt, body }))
 }
 
 type SaltedBody = ([u8; BODY_SALT_BYTES], Vec<u8>);
@@ -89,7 +89,7 @@ pub(crate) fn event_count(conn: &Connection) -> Result<u64, StoreError> {
 pub(crate) struct Cursor<'c> {
     conn: &'c Connection,
     first: u64,
-    entries: Vec<Option<Entry>>,
+    entries: Vec<Option<BlockEntry>>,
 }
 
 impl<'c> Cursor<'c> {
@@ -102,7 +102,7 @@ impl<'c> Cursor<'c> {
     }
 
     /// Returns the entry at `seq`; `None` when the event or its body is missing.
-    pub(crate) fn entry(&mut self, seq: u64) -> Result<Option<&Entry>, StoreError> {
+    pub(crate) fn entry(&mut self, seq: u64) -> Result<Option<&BlockEntry>, StoreError> {
         let is_kept = |cursor: &Self| {
             let index = seq.checked_sub(cursor.first);
             index.is_some_and(|index| index < cursor.entries.len() as u64)
@@ -142,11 +142,12 @@ impl<'c> Cursor<'c> {
         }
         for (index, event) in events.into_iter().enumerate() {
             let body = bodies.get(index).map(|item| salted(item).ok_or_else(damaged));
-            self.entries.push(body.transpose()?.map(|(salt, body)| Entry {
-                event: event.to_vec(),
-                salt,
-                body,
-            }));
+            self.entries
+                .push(body.transpose()?.map(|(salt, body)| BlockEntry {
+                    event: event.to_vec(),
+                    salt,
+                    body,
+                }));
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use tlog_tiles::tlog;
 
-use super::blocks::{self, BODIES_BYTES_MAX, Entry};
+use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry};
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
@@ -44,7 +44,7 @@ fn move_events(conn: &Connection, from: u64, to: u64) -> Result<(), StoreError> 
                 "SELECT e.bytes, b.salt, b.bytes FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = ?1",
             )?
             .query_row([to_sql(seq)], |row| {
-                Ok(Entry {
+                Ok(BlockEntry {
                     event: row.get(0)?,
                     salt: row.get(1)?,
                     body: row.get(2)?,

@@ -8,7 +8,7 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::{BODY_SALT_BYTES, TreeHash, body_commitment, leaf_hash};
 use synapsor_domain::timestamp::Timestamp;
 
-use super::blocks::{self, BODIES_BYTES_MAX, Entry};
+use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry};
 use super::error::StoreError;
 use super::listeners::Moved;
 use super::segments::SegmentCache;
@@ -49,7 +49,7 @@ pub(crate) struct WriteTransaction<'c> {
     /// Lengths of both at the savepoint.
     kept: (usize, usize),
     /// The newest events, not yet stored: those of requests without a savepoint.
-    block: Vec<Entry>,
+    block: Vec<BlockEntry>,
     block_bytes: usize,
 }
 
@@ -120,7 +120,7 @@ impl<'c> WriteTransaction<'c> {
     }
 
     /// Makes the next event of the log and updates the derived views.
-    fn entry(&mut self, event: &NewEvent<'_>) -> Result<Entry, StoreError> {
+    fn entry(&mut self, event: &NewEvent<'_>) -> Result<BlockEntry, StoreError> {
         let seq = self.next_seq();
         let salt: [u8; BODY_SALT_BYTES] = synapsor_chassis::random::bytes();
         let record = EventRecord {
@@ -139,7 +139,7 @@ impl<'c> WriteTransaction<'c> {
         self.leaves.push(leaf);
         views::apply((self.conn, self.segments), &record, event.body, event.read)?;
         self.note_move(seq, event)?;
-        Ok(Entry {
+        Ok(BlockEntry {
             event: bytes,
             salt,
             body: event.body.to_vec(),

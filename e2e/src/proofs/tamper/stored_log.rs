@@ -20,8 +20,8 @@ pub(super) struct StoredLog {
 
 impl StoredLog {
     pub(super) fn read(store: &Connection) -> anyhow::Result<Self> {
-        let mut query =
-            store.prepare("SELECT events, bodies FROM blocks JOIN block_bodies USING (first) ORDER BY first")?;
+        let mut query = store
+            .prepare("SELECT events, bodies FROM blocks JOIN block_bodies USING (first) ORDER BY first")?;
         let mut rows = query.query([])?;
         let (mut entries, mut blocks) = (Vec::new(), Vec::new());
         while let Some(row) = rows.next()? {
