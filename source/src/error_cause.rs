@@ -66,7 +66,11 @@ pub enum ErrorCause {
     /// A file of certificates is unusable; the name of its variable, and the reason.
     CertificatesUnusable(String, CertificatesProblem),
     /// A constraint rejected the values of a statement.
-    ConstraintViolated(ViolatedConstraint),
+    ConstraintViolated {
+        constraint: ViolatedConstraint,
+        /// Schema and table of the constraint, if the server reports both.
+        table: Option<Box<(String, String)>>,
+    },
     /// A file with an interrupted transaction, which a read-only connection cannot roll back.
     InterruptedTransaction,
     /// The file has a second name (a hard link).

@@ -150,9 +150,11 @@ fn violated(number: u16, error: &Error) -> Option<ErrorCause> {
         return None;
     };
     let name = named(inner.message(), before, after);
-    Some(ErrorCause::ConstraintViolated(ViolatedConstraint::new(
-        class, name,
-    )))
+    Some(ErrorCause::ConstraintViolated {
+        constraint: ViolatedConstraint::new(class, name),
+        // The text names a table without its database, if at all.
+        table: None,
+    })
 }
 
 /// Returns the last text between two phrases; values precede it.

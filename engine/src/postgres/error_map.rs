@@ -99,11 +99,15 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
         "22007" | "22008" | "22P02" | "22021" | "22P05" | "42804" => ConstraintClass::Type,
         _ => return None,
     };
-    let column = || error.try_downcast_ref::<PgDatabaseError>()?.column();
-    let name = error.constraint().or_else(column);
-    Some(ErrorCause::ConstraintViolated(ViolatedConstraint::new(
-        class, name,
-    )))
+    let of_server = error.try_downcast_ref::<PgDatabaseError>();
+    let name = error
+        .constraint()
+        .or_else(|| of_server.and_then(PgDatabaseError::column));
+    let table = of_server.and_then(|error| error.schema().zip(error.table()));
+    Some(ErrorCause::ConstraintViolated {
+        constraint: ViolatedConstraint::new(class, name),
+        table: table.map(|(schema, table)| Box::new((schema.to_owned(), table.to_owned()))),
+    })
 }
 
 fn cause_of(code: &str) -> ErrorCause {

@@ -68,8 +68,12 @@ fn violated(code: i32, text: Option<&str>) -> Option<ErrorCause> {
         _ => return None,
     };
     let name = text.and_then(|text| text.split_once(" constraint failed: "));
-    let violated = ViolatedConstraint::new(class, name.map(|(_, name)| name));
-    Some(ErrorCause::ConstraintViolated(violated))
+    let constraint = ViolatedConstraint::new(class, name.map(|(_, name)| name));
+    Some(ErrorCause::ConstraintViolated {
+        constraint,
+        // The name of a check or of an index can have a dot as well.
+        table: None,
+    })
 }
 
 fn is_missing(text: &str) -> bool {

@@ -147,6 +147,20 @@ impl Owned {
         Ok(())
     }
 
+    /// Returns the changes besides the row that an update makes, as the writer reports them.
+    async fn side_effects(&self, allowed: &Acknowledged) -> Vec<String> {
+        let plan = invoice(&self.db);
+        let mut transaction = self.engine.begin().await.unwrap().transaction;
+        transaction.lock(&plan).await.unwrap();
+        let check = CheckTarget { plan: &plan, allowed };
+        transaction.first_check(Some(check)).await.unwrap();
+        let fee = [int("fee", 1)];
+        transaction.update(&plan, change(&fee, None)).await.unwrap();
+        let effects = transaction.side_effects(&plan).await.unwrap();
+        transaction.roll_back().await;
+        effects
+    }
+
     pub(super) fn acknowledge(
         &self,
         shape: &synapsor_domain::schema::TableSchema,
@@ -335,6 +349,7 @@ async fn acknowledged_code_writes_only_declared_rows() {
         assert_eq!(written.is_ok(), is_enough, "{written:?}");
         let lines = if is_enough { "2" } else { "0" };
         assert_eq!(owned.db.text("SELECT count(*) FROM journal"), lines);
+        assert_eq!(owned.side_effects(&allowed).await.is_empty(), is_enough);
         if let Err(error) = written {
             assert!(error.contains("refused:rows_elsewhere"), "{error}");
         }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_source::{EngineError, RowPlan};
 
+use super::checks::{RowsAllowed, is_within};
+
 /// Maximum number of reported lines about other changes.
 const COLLATERAL_LINES_MAX: usize = 16;
 /// Rows inserted, updated and deleted in each table; the counts include earlier transactions of the session.
@@ -38,18 +40,18 @@ pub(super) async fn counts(lease: &mut PgPooledConnection) -> Result<Counts, Eng
     Ok(counts_of(&lease.batch(COUNTS.to_owned()).await?))
 }
 
-/// Returns one line for each kind of change of each table besides the one row.
+/// Returns one line for each kind of change of each table besides the one row, unless the change is `allowed`.
 pub(super) async fn read(
     lease: &mut PgPooledConnection,
     before: &Counts,
-    plan: &RowPlan,
-    matched: u64,
+    (plan, matched): (&RowPlan, u64),
+    allowed: &RowsAllowed,
 ) -> Result<Vec<String>, EngineError> {
     // A trigger may have deferred something again; it would otherwise run undetected at the COMMIT.
     let rows = lease
         .batch(format!("SET CONSTRAINTS ALL IMMEDIATE; {COUNTS}; {STRONG_LOCKS}"))
         .await?;
-    let mut lines = changes(before, &counts_of(&rows), plan, matched);
+    let mut lines = changes(before, &counts_of(&rows), (plan, matched), allowed);
     for row in rows.iter().filter(|row| text(row, 0) == "lock") {
         lines.push(format!(
             "`{}` was truncated, altered or locked as a whole",
@@ -75,7 +77,12 @@ fn text(row: &[Option<String>], at: usize) -> &str {
 }
 
 /// Returns the changes besides the one row, from the counts before and after.
-fn changes(before: &Counts, after: &Counts, plan: &RowPlan, matched: u64) -> Vec<String> {
+fn changes(
+    before: &Counts,
+    after: &Counts,
+    (plan, matched): (&RowPlan, u64),
+    allowed: &RowsAllowed,
+) -> Vec<String> {
     let mut lines = Vec::new();
     for (id, counted) in &after.0 {
         let mut rows = counted.rows;
@@ -86,6 +93,10 @@ fn changes(before: &Counts, after: &Counts, plan: &RowPlan, matched: u64) -> Vec
         }
         if counted.schema == plan.schema && counted.table == plan.table {
             rows[1] -= i64::try_from(matched).unwrap_or(i64::MAX);
+        }
+        let rows_max = id.parse().ok().and_then(|id: u32| allowed.get(&id).copied());
+        if is_within(rows, rows_max.unwrap_or(0)) {
+            continue;
         }
         for (number, what) in rows
             .into_iter()

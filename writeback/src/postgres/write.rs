@@ -310,8 +310,10 @@ impl Transaction for PostgresTransaction {
         if !first.has_code() {
             return Ok(Vec::new());
         }
+        let allowed = first.rows_allowed();
         let mut lease = self.take()?;
-        let lines = side_effects::read(&mut lease, &self.counts_before, plan, self.matched).await?;
+        let change = (plan, self.matched);
+        let lines = side_effects::read(&mut lease, &self.counts_before, change, &allowed).await?;
         self.lease = Some(lease);
         Ok(lines)
     }

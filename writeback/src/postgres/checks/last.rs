@@ -197,6 +197,6 @@ impl LastCheck<'_> {
 }
 
 /// Whether these are at most the allowed rows, and none was rolled back.
-fn is_within(rows: RowCounts, rows_max: u32) -> bool {
+pub(in crate::postgres) fn is_within(rows: RowCounts, rows_max: u32) -> bool {
     rows.iter().all(|n| *n >= 0) && rows.iter().sum::<i64>() <= i64::from(rows_max)
 }

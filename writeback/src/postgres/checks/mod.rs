@@ -8,6 +8,7 @@
 
 mod last;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,7 +28,10 @@ use super::declared::{self, Declared};
 use super::stamp::{Covered, VerifiedStamps, VerifiedTables};
 use crate::violation::{CheckError, ViolationKind};
 
-pub(super) use last::{Checked, LastCheck};
+pub(super) use last::{Checked, LastCheck, is_within};
+
+/// Number of rows by the OID of their table.
+pub(super) type RowsAllowed = BTreeMap<u32, u32>;
 
 /// Maximum number of repeated checks when tables changed meanwhile.
 const JUDGE_TRIES: u32 = 3;
@@ -57,6 +61,13 @@ impl FirstCheck {
     pub(super) fn shape_of(&self, schema: &str, table: &str) -> Option<&Arc<TableSchema>> {
         self.shape()
             .filter(|shape| shape.schema == schema && shape.table == table)
+    }
+
+    /// Returns the rows that acknowledged code may change, besides the row of the proposal.
+    pub(super) fn rows_allowed(&self) -> RowsAllowed {
+        let declared = self.declared.iter().map(|table| (table.oid, table.rows_max));
+        let target = (self.verified.covered.target, self.target_rows_max);
+        declared.chain([target]).collect()
     }
 
     /// Whether the target runs only code of the closed form.
