@@ -31,9 +31,13 @@ fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
 }
 
 async fn found(db: &Db) -> Vec<Finding> {
+    found_about(db, "invoices").await
+}
+
+async fn found_about(db: &Db, table: &str) -> Vec<Finding> {
     let target = PreflightTarget {
         schema: "public".to_owned(),
-        table: "invoices".to_owned(),
+        table: table.to_owned(),
         keys: vec!["id".to_owned()],
         tenant: Some("tenant".to_owned()),
         reads: ["id", "tenant", "status", "fee", "version"]
@@ -89,6 +93,26 @@ async fn excessive_right_is_reported_with_its_revoke() {
     ] {
         assert!(fixes.contains(&wanted), "{fixes:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_version_right_is_advised_for_tables_only() {
+    let Some((postgres, db)) = invoices() else { return };
+    let role = postgres.writer_role();
+    postgres.alter(&format!(
+        "REVOKE SELECT (ctid, xmin) ON invoices FROM {role}; CREATE VIEW seen AS SELECT * FROM invoices; \
+         GRANT SELECT, UPDATE ON seen TO {role}"
+    ));
+    let advised = |findings: &[Finding]| {
+        let mut fixes = findings.iter().filter_map(|f| f.fix.as_deref());
+        fixes.find(|fix| fix.contains("ctid")).map(str::to_owned)
+    };
+    let of_table = advised(&found(&db).await).unwrap();
+    postgres.alter(&of_table);
+    assert_eq!(advised(&found(&db).await), None);
+    let of_view = found_about(&db, "seen").await;
+    assert_eq!(advised(&of_view), None);
+    assert!(of_view.iter().any(|f| f.code == ErrorCode::TableUnfit));
 }
 
 #[tokio::test(flavor = "multi_thread")]

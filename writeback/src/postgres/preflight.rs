@@ -3,6 +3,7 @@
 //! rolled back.
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::change::unwritable_trait;
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::postgres::PostgresEngine;
@@ -166,7 +167,7 @@ async fn check_target(
     let rights = rights(lease, &target.schema, &target.table).await?;
     missing_rights(report, target, &shape, &rights);
     excessive_rights(report, target, &rights);
-    row_version(report, target, &rights);
+    row_version(report, target, &shape, &rights);
     let mut wanted = target.reads.iter().chain(&target.writes);
     if wanted.all(|name| shape.column(name).is_some()) {
         preflight_target(lease, report, target).await?;
@@ -174,9 +175,11 @@ async fn check_target(
     Ok(())
 }
 
-/// Checks whether a change inside COMMIT would be detected: the version of the row is read again with it.
-fn row_version(report: &mut PgPreflight, target: &PreflightTarget, rights: &Rights) {
+/// Checks whether a change inside COMMIT would be detected: the version of the row is read again with it. A table that
+/// is never written needs no such right, and a view has no such columns to grant.
+fn row_version(report: &mut PgPreflight, target: &PreflightTarget, shape: &TableSchema, rights: &Rights) {
     if target.writes.is_empty()
+        || unwritable_trait(shape).is_some()
         || ["ctid", "xmin"]
             .iter()
             .all(|column| rights.has_on("SELECT", column))
