@@ -627,6 +627,8 @@ error_codes! {
         AccessTokenRequired = "ACCESS_TOKEN_REQUIRED";
         /// The token claim for tenant or principal is not a string, empty, too long or has control characters.
         AccessTokenUnbound = "ACCESS_TOKEN_UNBOUND", safe InvalidArgument;
+        /// The HTTP request has no bearer token, more than one, or one that is not a configured token.
+        BearerTokenRefused = "BEARER_TOKEN_REFUSED";
         /// The contract requires access tokens, but another authentication method is set.
         HttpAccessTokensRequired = "HTTP_ACCESS_TOKENS_REQUIRED", exit Usage;
         /// The --access-tokens flag is set, but the reader's contract has no access-token policy.
@@ -1353,6 +1355,8 @@ error_codes! {
         CatalogUnreadable = "CATALOG_UNREADABLE";
         /// The contract uses access tokens, but the transport is not HTTP.
         ContractNeedsHttp = "CONTRACT_NEEDS_HTTP", exit Usage;
+        /// The `Host` header of the HTTP request is not on the list of allowed hosts.
+        HostNotAllowed = "HOST_NOT_ALLOWED";
         /// The MCP request to the gateway failed with a protocol error.
         McpCallFailed = "MCP_CALL_FAILED";
         /// The gateway did not respond to the MCP request within the time limit.
@@ -1367,6 +1371,8 @@ error_codes! {
         McpToolFailed = "MCP_TOOL_FAILED";
         /// No tool of the contract has this name.
         McpToolNotFound = "MCP_TOOL_NOT_FOUND", safe CapabilityNotFound;
+        /// The `Origin` header of the HTTP request is not on the list of allowed origins.
+        OriginNotAllowed = "ORIGIN_NOT_ALLOWED";
         /// The change in the proposal violates a bound, transition, guard or other rule of the contract.
         PolicyViolation = "POLICY_VIOLATION", safe PolicyViolation;
         /// No record that the context ticket covers has this id.

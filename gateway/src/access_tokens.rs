@@ -89,7 +89,12 @@ impl AccessTokenAuthenticator {
         match verified {
             Ok(verified) => Ok(Caller::Bearer(self.bearer(&verified, token))),
             Err(error) => {
-                tracing::info!(status = HttpError::Unauthorized.status(), reason = %error, "access token rejected");
+                tracing::info!(
+                    code = %ErrorCode::AccessTokenRefused,
+                    status = HttpError::Unauthorized.status(),
+                    reason = %error,
+                    "access token rejected"
+                );
                 Err(Rejection::Refused(error.description()))
             }
         }

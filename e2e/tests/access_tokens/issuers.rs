@@ -191,18 +191,23 @@ async fn every_rejected_request_has_a_log_line() -> anyhow::Result<()> {
         ensure!(answer.status == status, "{reason}: {answer:?}");
         let log = tenants.gateway.log_text();
         let line = log.lines().last().unwrap_or_default();
+        let code = match status {
+            401 => "ACCESS_TOKEN_REFUSED",
+            _ => "SCOPE_INSUFFICIENT",
+        };
         ensure!(
-            line.contains(reason) && line.contains(&status.to_string()),
+            line.contains(reason) && line.contains(&format!("code={code} status={status}")),
             "{reason}: {log}"
         );
         tokens.push(token);
     }
     ensure!(client.ask("", &read).await?.status == 401);
+    let log = tenants.gateway.log_text();
+    let line = log.lines().last().unwrap_or_default();
     ensure!(
-        tenants
-            .gateway
-            .log_text()
-            .contains("the request has no `Authorization` header")
+        line.contains("code=BEARER_TOKEN_REFUSED status=401")
+            && line.contains("the request has no `Authorization` header"),
+        "{log}"
     );
     logged(&tenants, &tokens.iter().map(String::as_str).collect::<Vec<_>>())?;
     Ok(())

@@ -6,7 +6,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderMap, HeaderValue, header};
-use synapsor_codes::HttpError;
+use synapsor_codes::{ErrorCode, HttpError};
 use synapsor_domain::access_token::TokenScope;
 
 use super::static_tokens::StaticTokens;
@@ -70,6 +70,7 @@ impl Authenticator {
             return None;
         }
         tracing::info!(
+            code = %ErrorCode::ScopeInsufficient,
             status = HttpError::InsufficientScope.status(),
             scope = tokens.scope_name(needed),
             reason = bearer.shortfall,
@@ -94,6 +95,7 @@ fn single_bearer_header(headers: &HeaderMap) -> Result<&[u8], &'static str> {
 
 fn no_token(reason: &str, challenge: &str) -> Response {
     tracing::info!(
+        code = %ErrorCode::BearerTokenRefused,
         status = HttpError::Unauthorized.status(),
         reason,
         "request rejected"

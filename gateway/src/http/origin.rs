@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue, Version, header};
-use synapsor_codes::HttpError;
+use synapsor_codes::{ErrorCode, HttpError};
 
 use super::cors::Cors;
 use super::refused;
@@ -88,11 +88,14 @@ impl HostPolicy {
 /// preflight requests.
 pub(super) async fn check(State(names): State<Arc<HostPolicy>>, request: Request, next: Next) -> Response {
     if !names.accepts_host(&request) {
-        return with_security_headers(not_allowed(HttpError::HostNotAllowed));
+        return with_security_headers(not_allowed(ErrorCode::HostNotAllowed, HttpError::HostNotAllowed));
     }
     let origins = values(&request, header::ORIGIN);
     if origins.len() > 1 || !origins.iter().all(|origin| is_listed(origin, &names.origins)) {
-        return with_security_headers(not_allowed(HttpError::OriginNotAllowed));
+        return with_security_headers(not_allowed(
+            ErrorCode::OriginNotAllowed,
+            HttpError::OriginNotAllowed,
+        ));
     }
     let cors = names
         .cors
@@ -109,8 +112,9 @@ pub(super) async fn check(State(names): State<Arc<HostPolicy>>, request: Request
     with_security_headers(response)
 }
 
-fn not_allowed(error: HttpError) -> Response {
+fn not_allowed(code: ErrorCode, error: HttpError) -> Response {
     tracing::info!(
+        %code,
         status = error.status(),
         reason = error.as_str(),
         "request rejected"

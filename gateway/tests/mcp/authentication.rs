@@ -2,6 +2,7 @@
 //! every rejected caller.
 
 use crate::raw_http::{Served, TOKEN};
+use crate::reader::FakeReader;
 use crate::world::GatewayFixture;
 
 const TRANSPORTS: [&str; 2] = ["streamable-http", "http-bridge"];
@@ -169,4 +170,40 @@ async fn accepts_only_one_exact_bearer_token() {
         );
         assert!(world.reader.seen().is_empty());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_line_of_a_rejected_request_has_its_code() {
+    let world = GatewayFixture::start().await;
+    let served = Served::start(&world).await;
+    let host = format!("Host: {}", served.address);
+    let token = format!("Authorization: Bearer {TOKEN}");
+    for (lines, status, code) in [
+        (host.clone(), 401, "BEARER_TOKEN_REFUSED"),
+        (
+            format!("{host}\nAuthorization: Bearer {TOKEN}x"),
+            401,
+            "BEARER_TOKEN_REFUSED",
+        ),
+        (format!("Host: evil.example\n{token}"), 403, "HOST_NOT_ALLOWED"),
+        (
+            format!("{host}\nOrigin: http://evil.example\n{token}"),
+            403,
+            "ORIGIN_NOT_ALLOWED",
+        ),
+    ] {
+        assert_eq!(
+            served.post_with_lines("/mcp", &lines).await.status,
+            status,
+            "{lines}"
+        );
+        let line = served.next_logged("request rejected").await;
+        assert!(line.contains(&format!("code={code} status={status}")), "{line}");
+    }
+    let world = GatewayFixture::of(FakeReader::for_tokens()).await;
+    let served = Served::spawn(&world, world.gateway(&["--access-tokens"])).await;
+    let lines = format!("Host: {}\n{token}", served.address);
+    assert_eq!(served.post_with_lines("/mcp", &lines).await.status, 401);
+    let line = served.next_logged("access token rejected").await;
+    assert!(line.contains("code=ACCESS_TOKEN_REFUSED status=401"), "{line}");
 }

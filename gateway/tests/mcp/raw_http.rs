@@ -4,6 +4,8 @@ use serde_json::{Value as Json, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::world::{GatewayFixture, PATIENCE};
 
@@ -14,6 +16,8 @@ pub(crate) struct Served {
     /// `127.0.0.1:<port>`.
     pub(crate) address: String,
     pub(crate) run_file: std::path::PathBuf,
+    /// Lines that the gateway logs while it serves.
+    log: Mutex<UnboundedReceiver<String>>,
 }
 
 /// Response of the gateway.
@@ -63,7 +67,13 @@ impl Served {
             panic!("the gateway ended before it listened");
         };
         tokio::time::timeout(PATIENCE, listening).await.unwrap();
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (logged, log) = unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // A test that ends drops the receiver, and the gateway still needs a reader of its pipe.
+                let _ = logged.send(line);
+            }
+        });
         let run: Json = serde_json::from_slice(&std::fs::read(&run_file).unwrap()).unwrap();
         let address = run["address"].as_str().unwrap().to_owned();
         let url = run["url"].as_str().unwrap();
@@ -74,7 +84,22 @@ impl Served {
             child,
             address,
             run_file,
+            log: Mutex::new(log),
         }
+    }
+
+    /// Waits for the next log line with this text.
+    pub(crate) async fn next_logged(&self, text: &str) -> String {
+        let mut log = self.log.lock().await;
+        let found = async {
+            loop {
+                let line = log.recv().await.expect("the gateway logs until it ends");
+                if line.contains(text) {
+                    return line;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, found).await.unwrap()
     }
 
     /// Sends the head, a blank line and the body on a new connection.

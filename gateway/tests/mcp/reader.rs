@@ -22,6 +22,10 @@ pub(crate) const HOLD: &str = "test.hold";
 pub(crate) const INTEGER: &str = "9007199254740993123";
 pub(crate) const DECIMAL: &str = "1234567890123456789012345678901.234";
 
+/// Key set of the issuer, with the public key of RFC 8037, A.2.
+const ISSUER_KEYS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "kid": "k1",
+    "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
 /// One recorded call.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -160,7 +164,12 @@ impl AgentService for FakeReader {
     }
 
     async fn get_jwks(&self, _request: Request<GetJwksRequest>) -> Result<Response<GetJwksResponse>, Status> {
-        Err(Status::unimplemented("this reader does not use access tokens"))
+        if !self.wants_tokens {
+            return Err(Status::unimplemented("this reader does not use access tokens"));
+        }
+        Ok(Response::new(GetJwksResponse {
+            jwks_json: ISSUER_KEYS.as_bytes().to_vec(),
+        }))
     }
 
     async fn issue_context_ticket(
