@@ -508,7 +508,7 @@ error_codes! {
         /// The command names no schema, and neither an inspection nor a default provides one.
         SchemaRequired = "SCHEMA_REQUIRED", exit Usage;
         /// The value of a setting is invalid or is not UTF-8 text.
-        SettingInvalid = "SETTING_INVALID", exit Usage;
+        SettingInvalid = "SETTING_INVALID", exit Usage, safe TemporarilyUnavailable;
         /// A required setting has no flag, environment variable or default.
         SettingMissing = "SETTING_MISSING", exit Usage;
         /// The list of allowed state transitions of a column is invalid.
@@ -644,17 +644,17 @@ error_codes! {
         /// The access token lacks the scope that the tool call requires.
         ScopeInsufficient = "SCOPE_INSUFFICIENT";
         /// Both the environment variable of the secret and its _FILE variable are set.
-        SecretAmbiguous = "SECRET_AMBIGUOUS", exit Usage;
+        SecretAmbiguous = "SECRET_AMBIGUOUS", exit Usage, safe TemporarilyUnavailable;
         /// The file of the secret is accessible by other users.
-        SecretFileOpen = "SECRET_FILE_OPEN", exit Usage;
+        SecretFileOpen = "SECRET_FILE_OPEN", exit Usage, safe TemporarilyUnavailable;
         /// The file of the secret is missing, too large or unreadable.
-        SecretFileUnreadable = "SECRET_FILE_UNREADABLE", exit Usage;
+        SecretFileUnreadable = "SECRET_FILE_UNREADABLE", exit Usage, safe TemporarilyUnavailable;
         /// The record or text contains or names a secret, such as a token or private key.
         SecretMaterialRejected = "SECRET_MATERIAL_REJECTED", exit Usage, rpc InvalidArgument, safe PolicyViolation;
         /// Neither the environment variable of the secret nor its _FILE variable is set.
-        SecretMissing = "SECRET_MISSING", exit Usage;
+        SecretMissing = "SECRET_MISSING", exit Usage, safe TemporarilyUnavailable;
         /// The secret is empty or is not UTF-8 text.
-        SecretNotText = "SECRET_NOT_TEXT", exit Usage;
+        SecretNotText = "SECRET_NOT_TEXT", exit Usage, safe TemporarilyUnavailable;
         /// The tenant claim that the contract names is missing from the access token.
         TenantClaimMissing = "TENANT_CLAIM_MISSING", safe InvalidArgument;
         /// The context ticket is invalid or expired, or does not cover the proposal's principal.

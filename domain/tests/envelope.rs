@@ -365,6 +365,8 @@ fn each_internal_code_has_one_safe_code() {
             ErrorCode::SourceCredentialMissing,
             SafeCode::TemporarilyUnavailable,
         ),
+        (ErrorCode::SecretFileOpen, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::SettingInvalid, SafeCode::TemporarilyUnavailable),
         (ErrorCode::DatabaseUnavailable, SafeCode::TemporarilyUnavailable),
         (ErrorCode::LedgerUnavailable, SafeCode::TemporarilyUnavailable),
         (ErrorCode::ExecutorUnavailable, SafeCode::TemporarilyUnavailable),

@@ -118,10 +118,19 @@ async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result
     for (name, engine, url) in wrong {
         add_source(&mut place, name, engine, url)?;
     }
+    add_source(&mut place, "open_file", "postgres", "")?;
+    place.unset("OPEN_FILE_URL");
+    place.write("open.url", "postgres://u:p@127.0.0.1/d")?;
+    let open = place.path("open.url");
+    set_mode(&open, 0o644)?;
+    place.set("OPEN_FILE_URL_FILE", &open.display().to_string());
     let agent = Agent::launched(place.command(&["mcp", "serve"])?.into()).await?;
     let tools = agent.tools().await?;
     // One tool of each source, two of the working one, and the built-in one.
-    assert_eq!(tools.len(), 2 + 3 + 2 + 1 + BROKEN_ANSWERS.len() + wrong.len());
+    assert_eq!(
+        tools.len(),
+        2 + 3 + 2 + 1 + BROKEN_ANSWERS.len() + wrong.len() + 1
+    );
     // The reader still waits for the silent servers: it did not wait for them before it served.
     for listener in &silent {
         let (mut connection, _) = listener.accept()?;
@@ -140,6 +149,7 @@ async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result
         "parameter",
         "engine",
         "missing",
+        "open_file",
     ] {
         let arguments = json!({ "invoice_id": "INV-3001" });
         let read = agent.call(&format!("{name}.inspect_invoice"), arguments).await?;

@@ -9,14 +9,13 @@ use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_chassis::settings::EnvVars;
-use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Source, Ssl, SslMode};
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
 use synapsor_source::db_error_message::explain;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::{CertificatesProblem, ErrorCause};
+use synapsor_source::error_cause::{CertificatesProblem, ErrorCause, UnreadableSecret};
 
 use crate::authorities;
 
@@ -108,12 +107,7 @@ impl Credential {
     /// # Errors
     /// `Unavailable` if a variable is unset or its file is unusable; the cause names the variable.
     pub fn read(&self) -> Result<CredentialMaterial, EngineError> {
-        let secret = |name: &str| {
-            Secret::read(&self.env, name).map_err(|error| {
-                let cause = ErrorCause::UrlUnreadable(name.to_owned());
-                EngineError::new(EngineErrorKind::Unavailable, error.code().as_str()).because(cause)
-            })
-        };
+        let secret = |name: &str| Secret::read(&self.env, name).map_err(unreadable);
         let public = |name: Option<&String>| name.map(|name| self.certificates(name)).transpose();
         let ssl = self.ssl.as_ref();
         let url = secret(&self.url_name)?;
@@ -181,13 +175,20 @@ impl Credential {
 /// Returns the error of a credential that cannot be used as it is.
 pub(crate) fn unusable_credential(error: &EngineError) -> PublicError {
     let explained = explain(error);
-    let code = match error.cause {
-        ErrorCause::UrlUnreadable(_) => ErrorCode::SourceUrlInvalid,
-        _ => explained.code,
-    };
-    PublicError::new(code, format!("the database {}", explained.text))
+    PublicError::new(explained.code, format!("the database {}", explained.text))
         .with_detail(error.detail.clone())
         .with_operator_fix(explained.fix)
+}
+
+fn unreadable(error: SecretError) -> EngineError {
+    let error = ExitError::from(error);
+    let code = error.code();
+    let cause = ErrorCause::SecretUnreadable(UnreadableSecret {
+        code,
+        text: error.message().to_owned(),
+        fix: error.fix().unwrap_or_default().to_owned(),
+    });
+    EngineError::new(EngineErrorKind::Unavailable, code.as_str()).because(cause)
 }
 
 fn unusable(name: &str, problem: CertificatesProblem) -> EngineError {
@@ -212,6 +213,12 @@ impl fmt::Debug for CredentialMaterial {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use synapsor_codes::{ErrorCode, SafeCode};
+    use synapsor_source::error::source_refusal;
+
     use super::*;
 
     const URL: &str = "postgres://reader:secret@127.0.0.1:5432/shop";
@@ -224,5 +231,41 @@ mod tests {
         assert_eq!(without.read().unwrap().mode, None);
         let with = Credential::of_variable("URL", &env).with_authorities(Some("CA"));
         assert_eq!(with.read().unwrap().mode, Some(SslMode::VerifyFull));
+    }
+
+    #[test]
+    fn unreadable_secret_is_unavailable_to_agents_with_its_cause() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, text: &str, mode: u32| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (open, empty) = (file("open", URL, 0o644), file("empty", "", 0o600));
+        for (variables, code, fix) in [
+            (vec![("URL_FILE", &*open)], ErrorCode::SecretFileOpen, "chmod"),
+            (
+                vec![("URL_FILE", "/nowhere/at/all")],
+                ErrorCode::SecretFileUnreadable,
+                "URL_FILE",
+            ),
+            (vec![("URL_FILE", &*empty)], ErrorCode::SecretNotText, "URL_FILE"),
+            (
+                vec![("URL", URL), ("URL_FILE", &*open)],
+                ErrorCode::SecretAmbiguous,
+                "unset",
+            ),
+            (vec![], ErrorCode::SecretMissing, "set URL"),
+        ] {
+            let env = EnvVars::fixed(variables);
+            let refusal = source_refusal(&Credential::of_variable("URL", &env).read().unwrap_err());
+            assert_eq!(refusal.code, code);
+            assert_eq!(code.safe(), SafeCode::TemporarilyUnavailable, "{code}");
+            assert_eq!(refusal.public, "The source database cannot be used.");
+            let (detail, found) = (refusal.detail.unwrap(), refusal.operator_fix.unwrap());
+            assert!(found.contains(fix), "{found}");
+            assert!(!detail.contains("reader:secret"), "{detail}");
+        }
     }
 }

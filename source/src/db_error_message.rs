@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use synapsor_codes::ErrorCode;
 
 use crate::error::{EngineError, EngineErrorKind};
-use crate::error_cause::{ErrorCause, FileAccess, UnsupportedServer};
+use crate::error_cause::{ErrorCause, FileAccess, UnreadableSecret, UnsupportedServer};
 
 /// Describes a database error for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -182,11 +182,9 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "has no connection left",
             "raise the server's or the role's connection limit, or set a lower `max_connections` for this source",
         ),
-        ErrorCause::UrlUnreadable(name) => DbErrorMessage::away(
-            ErrorCode::SourceCredentialMissing,
-            "has no readable URL",
-            format!("set {name} or {name}_FILE, and check that the file is readable"),
-        ),
+        ErrorCause::SecretUnreadable(UnreadableSecret { code, text, fix }) => {
+            DbErrorMessage::away(*code, format!("has no readable credential: {text}"), fix.clone())
+        }
         ErrorCause::CertificatesUnusable(name, problem) => DbErrorMessage::away(
             ErrorCode::SourceTlsFailed,
             format!("is not used: the certificates of {name} are unusable: {problem}"),

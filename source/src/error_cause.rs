@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::ViolatedConstraint;
 
 /// Why a database could not be used, where that is known more exactly than by the kind of the error.
@@ -61,8 +62,8 @@ pub enum ErrorCause {
     OtherProduct,
     /// The table that identifies the database is another one, or has no usable row.
     IdentityDamaged,
-    /// The URL is unset or unreadable; the name of its variable.
-    UrlUnreadable(String),
+    /// The URL or the key of a client certificate is unset or unreadable.
+    SecretUnreadable(UnreadableSecret),
     /// A file of certificates is unusable; the name of its variable, and the reason.
     CertificatesUnusable(String, CertificatesProblem),
     /// A constraint rejected the values of a statement.
@@ -84,6 +85,15 @@ pub enum ErrorCause {
     RowTooLarge(String),
     /// Values of this column's type cannot be read exactly.
     ColumnUnreadable(String),
+}
+
+/// Why a secret cannot be read, without any part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableSecret {
+    pub code: ErrorCode,
+    /// Names the variable, and the file if there is one.
+    pub text: String,
+    pub fix: String,
 }
 
 /// What a process may not do with a database file.
