@@ -502,7 +502,7 @@ error_codes! {
         /// The writer changes only ordinary tables, and the table is partitioned, inherited, unlogged or the like.
         TableNotWritable = "TABLE_NOT_WRITABLE", exit Usage;
         /// The patch sets a column to which no value can be written unchanged.
-        ColumnNotWritable = "COLUMN_NOT_WRITABLE", exit Usage;
+        ColumnNotWritable = "COLUMN_NOT_WRITABLE", exit Usage, safe ColumnNotWritable;
         /// The command names no key column, and the inspection found no key.
         PrimaryKeyRequired = "PRIMARY_KEY_REQUIRED", exit Usage;
         /// The command names no schema, and neither an inspection nor a default provides one.

@@ -19,6 +19,8 @@ pub enum SafeCode {
     RowTooLarge,
     /// A value of the row cannot be read exactly.
     ValueUnreadable,
+    /// The tool changes a column that stores no value unchanged.
+    ColumnNotWritable,
     /// Proposals are disabled in this mode.
     ApprovalRequired,
     /// Database or ledger is unreachable.
@@ -28,7 +30,7 @@ pub enum SafeCode {
 }
 
 impl SafeCode {
-    pub const ALL: [SafeCode; 11] = [
+    pub const ALL: [SafeCode; 12] = [
         SafeCode::NotFoundInTenant,
         SafeCode::InvalidArgument,
         SafeCode::PolicyViolation,
@@ -37,6 +39,7 @@ impl SafeCode {
         SafeCode::MultiRowBlocked,
         SafeCode::RowTooLarge,
         SafeCode::ValueUnreadable,
+        SafeCode::ColumnNotWritable,
         SafeCode::ApprovalRequired,
         SafeCode::TemporarilyUnavailable,
         SafeCode::Internal,
@@ -52,6 +55,7 @@ impl SafeCode {
             SafeCode::MultiRowBlocked => "MULTI_ROW_BLOCKED",
             SafeCode::RowTooLarge => "ROW_TOO_LARGE",
             SafeCode::ValueUnreadable => "VALUE_UNREADABLE",
+            SafeCode::ColumnNotWritable => "COLUMN_NOT_WRITABLE",
             SafeCode::ApprovalRequired => "APPROVAL_REQUIRED",
             SafeCode::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
             SafeCode::Internal => "INTERNAL",
@@ -82,6 +86,9 @@ impl SafeCode {
             }
             SafeCode::ValueUnreadable => {
                 "A value of the row cannot be read exactly; the operator has to leave its column out of the tool."
+            }
+            SafeCode::ColumnNotWritable => {
+                "The tool changes a column to which no value can be written; the operator has to leave it out of the tool."
             }
             SafeCode::ApprovalRequired => "Proposals are disabled here; only reads are available.",
             SafeCode::TemporarilyUnavailable => {

@@ -377,6 +377,7 @@ fn each_internal_code_has_one_safe_code() {
         (ErrorCode::MultiRowBlocked, SafeCode::MultiRowBlocked),
         (ErrorCode::RowTooLarge, SafeCode::RowTooLarge),
         (ErrorCode::ValueUnreadable, SafeCode::ValueUnreadable),
+        (ErrorCode::ColumnNotWritable, SafeCode::ColumnNotWritable),
         (ErrorCode::TrustedContextUnsupported, SafeCode::Internal),
         (ErrorCode::StoreTampered, SafeCode::Internal),
     ] {

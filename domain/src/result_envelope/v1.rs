@@ -70,6 +70,7 @@ pub(super) fn failure(failure: &FailureResult<'_>) -> Json {
         | SafeCode::MultiRowBlocked
         | SafeCode::RowTooLarge
         | SafeCode::ValueUnreadable
+        | SafeCode::ColumnNotWritable
         | SafeCode::ApprovalRequired => failure.refusal.code.as_str(),
     };
     let error = v2::with_correlation(v2::safe_message(safe, failure), failure);

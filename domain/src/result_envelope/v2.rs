@@ -107,7 +107,8 @@ pub(super) fn safe_message<'a>(code: SafeCode, failure: &FailureResult<'a>) -> &
         | SafeCode::ApprovalRequired
         | SafeCode::VersionConflict
         | SafeCode::RowTooLarge
-        | SafeCode::ValueUnreadable => {
+        | SafeCode::ValueUnreadable
+        | SafeCode::ColumnNotWritable => {
             if own.is_empty() {
                 code.sentence()
             } else {

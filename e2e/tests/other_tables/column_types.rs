@@ -142,7 +142,15 @@ fn column_that_takes_no_value_is_refused_before_a_proposal() -> anyhow::Result<(
         );
         let made = depot.call(&name(&contract, 1), &json!({"doc_id": "D", "status": "x"}))?;
         let message = made["result"]["error"]["message"].as_str().unwrap_or_default();
-        assert!(message.contains("`body`"), "{engine} {column}: {made}");
+        assert!(
+            message.contains("`body`") && message.contains("operator"),
+            "{engine} {column}: {made}"
+        );
+        assert_eq!(
+            made["result"]["error"]["code"],
+            json!("COLUMN_NOT_WRITABLE"),
+            "{engine} {column}: {made}"
+        );
         assert_eq!(made["result"]["proposal"], Json::Null, "{engine} {column}");
     }
     Ok(())

@@ -11,7 +11,7 @@ use synapsor_domain::value::{Value, ValueKind};
 use super::datetime;
 use super::types::{Family, is_plain_number, is_uuid, underlying};
 use crate::byte_text::{BYTES_FORM, bytes_of_text};
-use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit};
+use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit, unwritable};
 
 /// Returns the value exactly as the column would store it.
 pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
@@ -26,6 +26,9 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
         };
     };
     let family = Family::of(column);
+    if !family.is_writable() {
+        return Err(unwritable(column));
+    }
     let fitted = match (value.kind(), family) {
         (ValueKind::Int | ValueKind::Dec | ValueKind::Text | ValueKind::Float, _) => {
             of_scalar(column, family, value.kind(), text)

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::SideEffectAck;
 use synapsor_domain::foreign_code::{Acknowledged, CodeForm};
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
@@ -205,6 +206,22 @@ pub(crate) const fn sample(
         literal,
         value,
         is_writable,
+    }
+}
+
+/// Columns of a table whose types store no value unchanged.
+pub(crate) async fn unwritable_columns(engine: &Account, schema: &str, table: &str) -> Vec<String> {
+    let catalog = engine.catalog(Some(schema)).await.unwrap();
+    let mut tables = catalog.tables.into_iter();
+    tables.find(|t| t.shape.table == table).unwrap().unwritable
+}
+
+/// Code of a value that does not fit the column: the type of the column, or the value is the reason.
+pub(crate) fn misfit_code(unwritable: &[String], column: &str) -> ErrorCode {
+    if unwritable.iter().any(|name| name == column) {
+        ErrorCode::ColumnNotWritable
+    } else {
+        ErrorCode::ValueDoesNotFit
     }
 }
 

@@ -9,7 +9,7 @@ use synapsor_domain::value::{Value, ValueKind};
 use super::column::{Charset, ColumnType, TextSize};
 use super::datetime;
 use crate::byte_text::{BYTES_FORM, bytes_of_text};
-use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit};
+use crate::misfit::{NUL_CHARACTER, NUMBERS, WHOLE_NUMBERS, kind_misfit, misfit, unwritable};
 
 /// Range of a YEAR column.
 const YEARS: std::ops::RangeInclusive<i128> = 1901..=2155;
@@ -33,6 +33,7 @@ pub fn fit(column: &TableColumn, value: &Value) -> Result<Value, PublicError> {
     held(&ColumnType::of(column), value.kind(), text).map_err(|why| match why {
         FitError::Because(why) => misfit(why),
         FitError::Kind => kind_misfit(column, value.kind()),
+        FitError::Type => unwritable(column),
     })
 }
 
@@ -40,6 +41,8 @@ enum FitError {
     Because(&'static str),
     /// The column does not store values of this kind.
     Kind,
+    /// The column stores no value unchanged.
+    Type,
 }
 
 type Fitted = Result<Value, FitError>;
@@ -65,8 +68,10 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
             }
             Ok(Value::exact(Kind::Dec, exact))
         }
-        (ColumnType::Float { is_scaled: true, .. }, _) => {
-            Err(FitError::Because("FLOAT(M,D) and DOUBLE(M,D) round values"))
+        // FLOAT(M,D) and DOUBLE(M,D) round values, the server stores JSON in its own form, and unknown types are not
+        // written.
+        (ColumnType::Float { is_scaled: true, .. } | ColumnType::Json | ColumnType::Other, _) => {
+            Err(FitError::Type)
         }
         (
             ColumnType::Float {
@@ -95,8 +100,6 @@ fn held(column: &ColumnType, kind: ValueKind, text: &str) -> Fitted {
         }
         (ColumnType::Set { charset, labels }, Kind::Text) => set(charset, labels, text),
         (ColumnType::Uuid, Kind::Uuid | Kind::Text) => uuid(text),
-        // The server stores JSON in its own form, and unknown types are not written.
-        (ColumnType::Json | ColumnType::Other, _) => Err(FitError::Kind),
         (
             ColumnType::Year
             | ColumnType::Decimal { .. }
