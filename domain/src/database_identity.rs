@@ -84,11 +84,14 @@ impl UnreadablePart {
         }
     }
 
-    /// Returns the functions that the role may not call, as PostgreSQL names them in GRANT.
-    pub const fn functions(self) -> &'static str {
+    /// Returns the functions that the part needs, as PostgreSQL names them in GRANT. The role may not call at least one.
+    pub const fn functions(self) -> &'static [&'static str] {
         match self {
-            Self::SystemIdentifier => "pg_catalog.pg_control_system()",
-            Self::Timeline => "pg_catalog.pg_current_wal_lsn(), pg_catalog.pg_walfile_name(pg_lsn)",
+            Self::SystemIdentifier => &["pg_catalog.pg_control_system()"],
+            Self::Timeline => &[
+                "pg_catalog.pg_current_wal_lsn()",
+                "pg_catalog.pg_walfile_name(pg_lsn)",
+            ],
         }
     }
 }

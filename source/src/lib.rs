@@ -84,6 +84,12 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// another identity where the engine can detect it.
     async fn identity(&self) -> Result<String, EngineError>;
 
+    /// Returns those of the server's functions that the role of this credential may not call. Engines whose identity has
+    /// no unreadable parts are never asked.
+    async fn denied_functions(&self, _functions: &[&'static str]) -> Result<Vec<&'static str>, EngineError> {
+        Ok(Vec::new())
+    }
+
     /// Reads the table's current shape from the schema catalog; `EngineError::NotFound` if there is no such
     /// table.
     async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError>;

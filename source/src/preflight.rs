@@ -187,7 +187,9 @@ async fn finished(
         Err(error) => return failed(engine, source, &error),
     };
     let identity = engine.identity().await.unwrap_or_default();
-    findings.extend(UnreadablePart::of(&identity).into_iter().map(weak_identity));
+    for part in UnreadablePart::of(&identity) {
+        findings.push(weak_identity(engine, part).await);
+    }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     PreflightReport {
         source_id: source.to_owned(),
@@ -199,9 +201,17 @@ async fn finished(
     }
 }
 
-fn weak_identity(part: UnreadablePart) -> PreflightFinding {
+async fn weak_identity(engine: &dyn Engine, part: UnreadablePart) -> PreflightFinding {
     let (name, consequence) = part.consequence();
-    let functions = part.functions();
+    let denied = engine
+        .denied_functions(part.functions())
+        .await
+        .unwrap_or_default();
+    // A service can refuse a function whatever the rights of the role are.
+    let functions = match denied.as_slice() {
+        [] => part.functions().join(", "),
+        denied => denied.join(", "),
+    };
     PreflightFinding {
         severity: FindingSeverity::Warning,
         code: ErrorCode::IdentityWeak,

@@ -197,6 +197,14 @@ impl Engine for PostgresEngine {
         .await
     }
 
+    async fn denied_functions(&self, functions: &[&'static str]) -> Result<Vec<&'static str>, EngineError> {
+        self.read_only(|mut lease| async move {
+            let rows = lease.batch(system_rights::denied(functions)).await?;
+            Ok((lease, system_rights::named(functions, &rows)))
+        })
+        .await
+    }
+
     async fn table_schema(&self, schema: &str, table: &str) -> Result<TableSchema, EngineError> {
         self.read_only(|mut lease| async move {
             let shape = self.shapes.read(&mut lease, schema, table).await?;

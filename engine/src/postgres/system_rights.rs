@@ -70,6 +70,28 @@ pub(super) fn missing() -> String {
         .join(" UNION ALL ")
 }
 
+/// Returns the statement that reads the numbers of those functions that the role may not call.
+pub(super) fn denied(functions: &[&str]) -> String {
+    let numbered = functions.iter().enumerate();
+    let parts = numbered.map(|(at, name)| {
+        format!(
+            "SELECT '{at}'::pg_catalog.text WHERE NOT \
+             pg_catalog.has_function_privilege('{name}'::pg_catalog.text, 'EXECUTE'::pg_catalog.text)"
+        )
+    });
+    parts.collect::<Vec<_>>().join(" UNION ALL ")
+}
+
+/// Returns the functions whose numbers are in the rows of [`denied`].
+pub(super) fn named(functions: &[&'static str], rows: &[Vec<Option<String>>]) -> Vec<&'static str> {
+    let numbers = rows
+        .iter()
+        .filter_map(|row| row.first()?.as_deref()?.parse::<usize>().ok());
+    numbers
+        .filter_map(|number| functions.get(number).copied())
+        .collect()
+}
+
 /// Whether missing rights of this kind could be the cause.
 pub(super) fn may_cause(error: &EngineError) -> bool {
     error.kind == EngineErrorKind::Denied && error.cause == ErrorCause::Unspecified

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::contract::Contract;
 use synapsor_domain::writeback::FindingSeverity;
 use synapsor_engine::Access;
 use synapsor_source::error::EngineErrorKind;
 use synapsor_source::error_cause::ErrorCause;
-use synapsor_source::{Finding, PreflightTarget};
+use synapsor_source::{Finding, PreflightTarget, preflight};
 
 use super::behaviors::{
     AT, Account, Db, Fixture, TestDatabase as _, acknowledge, all_code, begin, change, int, invoice, receipt,
@@ -19,6 +20,14 @@ use super::proxy::{Emptying, Rewriting};
 use super::servers::POSTGRES;
 use crate::transaction::CheckTarget;
 use crate::violation::{CheckError, ViolationKind};
+
+/// A contract that reads invoices.
+const READING: &str = r#"{"version": 1, "mode": "read_only", "result_format": 2,
+    "sources": {"db": {"engine": "postgres", "read_url_env": "R"}},
+    "trusted_context": {"provider": "environment"},
+    "capabilities": [{"name": "a.inspect", "kind": "read", "source": "db",
+      "target": {"schema": "public", "table": "invoices", "primary_key": "id", "tenant_key": "tenant"},
+      "args": {"id": {"type": "string"}}, "lookup": {"id_from_arg": "id"}, "visible_columns": ["id", "fee"]}]}"#;
 
 /// Creates a database with invoices, if there is a server; `postgres_15_conforms` reports a missing one.
 fn invoices() -> Option<(Arc<PostgresDatabase>, Db)> {
@@ -113,6 +122,33 @@ async fn row_version_right_is_advised_for_tables_only() {
     let of_view = found_about(&db, "seen").await;
     assert_eq!(advised(&of_view), None);
     assert!(of_view.iter().any(|f| f.code == ErrorCode::TableUnfit));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weak_identity_names_only_the_denied_functions() {
+    const OF_TIMELINE: [&str; 2] = ["pg_current_wal_lsn()", "pg_walfile_name(pg_lsn)"];
+    let contract = Contract::parse(READING.as_bytes()).unwrap().contract;
+    for denied in [&OF_TIMELINE[..1], &OF_TIMELINE[1..], &OF_TIMELINE] {
+        let Some((postgres, db)) = invoices() else { return };
+        for name in denied {
+            postgres.alter(&format!(
+                "REVOKE EXECUTE ON FUNCTION pg_catalog.{name} FROM PUBLIC"
+            ));
+        }
+        let report = preflight::reader(&*db.reader(), "db", &contract).await;
+        let [weak] = report.findings.as_slice() else {
+            panic!("{denied:?}: {report:?}");
+        };
+        assert_eq!(weak.code, ErrorCode::IdentityWeak);
+        let fix = weak.fix.as_deref().unwrap();
+        for name in OF_TIMELINE {
+            let is_named = [weak.text.contains(name), fix.contains(name)];
+            assert_eq!(is_named, [denied.contains(&name); 2], "{denied:?}: {weak:?}");
+        }
+        postgres.alter(fix);
+        let report = preflight::reader(&*db.reader(), "db", &contract).await;
+        assert_eq!(report.findings, [], "{denied:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
