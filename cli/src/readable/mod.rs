@@ -6,7 +6,7 @@
 mod line;
 mod page;
 
-pub(crate) use page::{change, document};
+pub(crate) use page::{change, document, reason};
 
 use line::{ReadableLine, needs_reading};
 

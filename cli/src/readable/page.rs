@@ -6,11 +6,13 @@ use synapsor_domain::proposal::Proposal;
 use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, differences};
 use synapsor_domain::value::{Value, find};
 
-use super::line::{ReadableLine, needs_reading, width};
+use super::line::{ReadableLine, System, needs_reading, width};
 use crate::output::safe;
 
 /// Terminal columns of one row of text.
 const ROW_COLUMNS: usize = 68;
+/// Terminal columns of a status field without its name.
+const FIELD_COLUMNS: usize = 64;
 /// Equal characters that are printed on each side of a part that differs.
 const CONTEXT_CHARS: usize = 40;
 /// Maximum number of parts of one change that are printed.
@@ -75,6 +77,21 @@ pub(crate) fn document(proposal: &Proposal, is_full: bool) -> String {
     format!("\nreadable form of the text above, not signed:\n{page}")
 }
 
+/// Formats the reason of a decision. Unlike a text of the proposal it has no other spelling, so it is always printed.
+pub(crate) fn reason(text: &str) -> String {
+    let lines: Vec<ReadableLine> = lines(text).map(ReadableLine::of).collect();
+    if let [ReadableLine::Plain { text, system }] = lines.as_slice() {
+        let field = format!("  reason{}: {text}", script(*system));
+        if columns(&field) <= FIELD_COLUMNS {
+            return field;
+        }
+    }
+    let mut page = "  reason:\n".to_owned();
+    bars(&mut page, &lines);
+    page.truncate(page.trim_end_matches('\n').len());
+    page
+}
+
 /// Appends both values of a change; of long ones only the parts that differ.
 pub(crate) fn change(page: &mut String, name: &str, before: &Value, after: &Value, limit: usize) {
     let long = |text: &str| text.chars().count() > SHORT_VALUE_CHARS.min(limit);
@@ -120,10 +137,12 @@ pub(super) fn text(page: &mut String, label: &str, text: &str, limit: usize) {
     let lines: Vec<ReadableLine> = lines(&text[..cut]).map(ReadableLine::of).collect();
     match lines.as_slice() {
         [ReadableLine::Plain { text, system }] if columns(text) <= ROW_COLUMNS => {
-            let script = system.map_or_else(String::new, |system| format!(" ({})", system.name()));
-            page.push_str(&format!("  {label}{script} reads: {text}\n"));
+            page.push_str(&format!("  {label}{} reads: {text}\n", script(*system)));
         }
-        lines => block(page, label, lines),
+        lines => {
+            page.push_str(&format!("  {label} reads:\n"));
+            bars(page, lines);
+        }
     }
     if cut < text.len() {
         page.push_str(&format!(
@@ -140,9 +159,12 @@ fn lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+fn script(system: Option<System>) -> String {
+    system.map_or_else(String::new, |system| format!(" ({})", system.name()))
+}
+
 /// Prints each line behind a bar, with its script or `esc` before the bar, and says why lines are escaped.
-fn block(page: &mut String, label: &str, lines: &[ReadableLine]) {
-    page.push_str(&format!("  {label} reads:\n"));
+fn bars(page: &mut String, lines: &[ReadableLine]) {
     let mut reasons: Vec<&str> = Vec::new();
     for line in lines {
         let (mark, text) = match line {

@@ -4,7 +4,7 @@ use synapsor_domain::value::Value;
 
 use super::line::ReadableLine;
 use super::page::text;
-use super::{change, in_one_line};
+use super::{change, in_one_line, reason};
 
 const LIMIT: usize = 2_000;
 
@@ -181,4 +181,30 @@ fn text_in_one_line_escapes_only_unsafe_lines() {
     );
     assert_eq!(in_one_line("a\u{202e}b\r\nc"), "a\\u{202E}b / c");
     assert_eq!(in_one_line("plain"), "plain");
+}
+
+#[test]
+fn reason_is_printed_by_the_rules_of_the_review() {
+    for (text, printed) in [
+        ("no \"budget\" \\ left", "  reason: no \"budget\" \\ left"),
+        ("réservé à l'équipe", "  reason: réservé à l'équipe"),
+        ("Счёт закрыт", "  reason (Cyrillic): Счёт закрыт"),
+        (
+            "p\u{430}y now",
+            "  reason:\n     esc | p\\u{430}y now\n  (printed with escapes: it mixes Latin and Cyrillic letters)",
+        ),
+        (
+            "a\u{202e}b\r\nДом",
+            "  reason:\n     esc | a\\u{202E}b\n    Cyrl | Дом\n  \
+             (printed with escapes: it contains U+202E, which does not print)",
+        ),
+    ] {
+        assert_eq!(reason(text), printed);
+    }
+    let long = reason(&"注".repeat(200));
+    let fake = reason(&format!("{}state           approved", "x".repeat(62)));
+    for row in long.lines().chain(fake.lines()) {
+        assert!(row.starts_with("  "), "{row}");
+        assert!(row.chars().map(super::line::width).sum::<usize>() <= 80, "{row}");
+    }
 }

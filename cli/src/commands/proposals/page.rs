@@ -92,7 +92,7 @@ fn decision_fields(view: &ProposalView) -> Vec<(&'static str, String)> {
         };
         fields.push(("", text));
         if let Some(reason) = &d.reason {
-            fields.push(("", format!("  reason: {}", safe(reason))));
+            fields.push(("", readable::reason(reason)));
         }
     }
     for lapsed in &view.lapsed {
@@ -143,4 +143,73 @@ fn source_changed(view: &ProposalView) -> String {
 
 fn is_in_doubt(report: &AttemptReport) -> bool {
     report.result == AttemptResult::InDoubt
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_domain::approval::{VerificationContext, VerifiedDecision, verify_decision};
+    use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
+    use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+    use synapsor_domain::trust::TrustFile;
+
+    use super::*;
+    use crate::sign::fixture::{attested, checkpoint, key, now, trust};
+    use crate::sign::{Terms, decision};
+
+    fn decided(
+        attested: &VerifiedProposal,
+        trust: &TrustFile,
+        kind: DecisionKind,
+        reason: &str,
+    ) -> VerifiedDecision {
+        let seen = checkpoint();
+        let terms = Terms {
+            trust,
+            seen: &seen,
+            key_id: key(4).key_id(),
+            person: "ann",
+            now: now(),
+            nonce: [4; 16],
+            minutes: None,
+            known_switch: None,
+        };
+        let signed = decision(attested, kind, Some(reason), &terms).unwrap();
+        let envelope = DsseEnvelope::sign(ObjectKind::Decision, &signed, &key(4)).unwrap();
+        let verification = VerificationContext {
+            trust,
+            now: now(),
+            proposal: attested.proposal(),
+            proposal_digest: attested.digest(),
+        };
+        verify_decision(&envelope, &verification).unwrap()
+    }
+
+    #[test]
+    fn reason_of_a_decision_is_readable_in_its_script() {
+        let trust = trust("dev");
+        let attested = attested("plain", &trust);
+        for kind in [DecisionKind::Approve, DecisionKind::Reject] {
+            let decisions = ["réservé", "p\u{430}y"].map(|reason| decided(&attested, &trust, kind, reason));
+            let view = ProposalView {
+                attested: attested.clone(),
+                state: ProposalState::PendingReview,
+                started: false,
+                updated_at: now(),
+                decisions: decisions.into(),
+                lapsed: Vec::new(),
+                orders: 0,
+                attempt: None,
+                receipt: None,
+                withdrawal: None,
+                known_switch: None,
+                checkpoint: checkpoint(),
+            };
+            let shown = status_fields(&view, false);
+            assert!(shown.contains("\n                  reason: réservé\n"), "{shown}");
+            assert!(
+                shown.contains("\n     esc | p\\u{430}y\n  (printed with escapes: it mixes Latin"),
+                "{shown}"
+            );
+        }
+    }
 }
