@@ -183,11 +183,11 @@ pub(crate) fn unusable_credential(error: &EngineError) -> PublicError {
 fn unreadable(error: SecretError) -> EngineError {
     let error = ExitError::from(error);
     let code = error.code();
-    let cause = ErrorCause::SecretUnreadable(UnreadableSecret {
+    let cause = ErrorCause::SecretUnreadable(Box::new(UnreadableSecret {
         code,
         text: error.message().to_owned(),
         fix: error.fix().unwrap_or_default().to_owned(),
-    });
+    }));
     EngineError::new(EngineErrorKind::Unavailable, code.as_str()).because(cause)
 }
 

@@ -182,7 +182,8 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "has no connection left",
             "raise the server's or the role's connection limit, or set a lower `max_connections` for this source",
         ),
-        ErrorCause::SecretUnreadable(UnreadableSecret { code, text, fix }) => {
+        ErrorCause::SecretUnreadable(secret) => {
+            let UnreadableSecret { code, text, fix } = secret.as_ref();
             DbErrorMessage::away(*code, format!("has no readable credential: {text}"), fix.clone())
         }
         ErrorCause::CertificatesUnusable(name, problem) => DbErrorMessage::away(

@@ -5,6 +5,14 @@ use std::fmt;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::ViolatedConstraint;
 
+/// A violated constraint, and its table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConstraintViolation {
+    pub constraint: ViolatedConstraint,
+    /// Schema and table of the constraint, if the server reports both.
+    pub table: Option<(String, String)>,
+}
+
 /// Why a database could not be used, where that is known more exactly than by the kind of the error.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum ErrorCause {
@@ -63,15 +71,11 @@ pub enum ErrorCause {
     /// The table that identifies the database is another one, or has no usable row.
     IdentityDamaged,
     /// The URL or the key of a client certificate is unset or unreadable.
-    SecretUnreadable(UnreadableSecret),
+    SecretUnreadable(Box<UnreadableSecret>),
     /// A file of certificates is unusable; the name of its variable, and the reason.
     CertificatesUnusable(String, CertificatesProblem),
     /// A constraint rejected the values of a statement.
-    ConstraintViolated {
-        constraint: ViolatedConstraint,
-        /// Schema and table of the constraint, if the server reports both.
-        table: Option<Box<(String, String)>>,
-    },
+    ConstraintViolated(Box<ConstraintViolation>),
     /// A file with an interrupted transaction, which a read-only connection cannot roll back.
     InterruptedTransaction,
     /// The file has a second name (a hard link).

@@ -130,7 +130,7 @@ impl RefusedBy {
 
 fn violated_in_words(error: &EngineError) -> String {
     match &error.cause {
-        ErrorCause::ConstraintViolated { constraint, .. } => constraint.to_string(),
+        ErrorCause::ConstraintViolated(violation) => violation.constraint.to_string(),
         _ => "check, key or other constraint of the table".to_owned(),
     }
 }

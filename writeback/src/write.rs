@@ -195,14 +195,15 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
 /// Returns the constraint of the target that rejected the UPDATE. With code of others on the target the cause can be
 /// in another table, and can go away, unless the server names the target.
 fn violated_constraint<P: MayUpdate>(permit: &P, error: &EngineError) -> Option<ViolatedConstraint> {
-    let ErrorCause::ConstraintViolated { constraint, table } = &error.cause else {
+    let ErrorCause::ConstraintViolated(violation) = &error.cause else {
         return None;
     };
     let target = &permit.proposal().target;
-    let is_of_target = table
-        .as_deref()
+    let is_of_target = violation
+        .table
+        .as_ref()
         .is_some_and(|(schema, table)| *schema == target.schema && *table == target.table);
-    (is_of_target || permit.validated().acknowledged().is_empty()).then(|| constraint.clone())
+    (is_of_target || permit.validated().acknowledged().is_empty()).then(|| violation.constraint.clone())
 }
 
 /// Checks that the row after the UPDATE is the row before it with exactly the requested change.

@@ -6,7 +6,7 @@ use sqlx::mysql::MySqlDatabaseError;
 use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::ErrorCause;
+use synapsor_source::error_cause::{ConstraintViolation, ErrorCause};
 
 use crate::driver::connection_error;
 
@@ -150,11 +150,11 @@ fn violated(number: u16, error: &Error) -> Option<ErrorCause> {
         return None;
     };
     let name = named(inner.message(), before, after);
-    Some(ErrorCause::ConstraintViolated {
+    Some(ErrorCause::ConstraintViolated(Box::new(ConstraintViolation {
         constraint: ViolatedConstraint::new(class, name),
         // The text names a table without its database, if at all.
         table: None,
-    })
+    })))
 }
 
 /// Returns the last text between two phrases; values precede it.

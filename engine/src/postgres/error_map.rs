@@ -6,7 +6,7 @@ use sqlx::postgres::PgDatabaseError;
 use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::ErrorCause;
+use synapsor_source::error_cause::{ConstraintViolation, ErrorCause};
 
 use crate::driver::connection_error;
 
@@ -104,10 +104,10 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
         .constraint()
         .or_else(|| of_server.and_then(PgDatabaseError::column));
     let table = of_server.and_then(|error| error.schema().zip(error.table()));
-    Some(ErrorCause::ConstraintViolated {
+    Some(ErrorCause::ConstraintViolated(Box::new(ConstraintViolation {
         constraint: ViolatedConstraint::new(class, name),
-        table: table.map(|(schema, table)| Box::new((schema.to_owned(), table.to_owned()))),
-    })
+        table: table.map(|(schema, table)| (schema.to_owned(), table.to_owned())),
+    })))
 }
 
 fn cause_of(code: &str) -> ErrorCause {

@@ -10,7 +10,7 @@ use rusqlite::ffi::{
 use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::{ErrorCause, FileAccess};
+use synapsor_source::error_cause::{ConstraintViolation, ErrorCause, FileAccess};
 
 /// Results for a file with an interrupted transaction that a read-only connection cannot roll back.
 const INTERRUPTED: [i32; 3] = [
@@ -69,11 +69,11 @@ fn violated(code: i32, text: Option<&str>) -> Option<ErrorCause> {
     };
     let name = text.and_then(|text| text.split_once(" constraint failed: "));
     let constraint = ViolatedConstraint::new(class, name.map(|(_, name)| name));
-    Some(ErrorCause::ConstraintViolated {
+    Some(ErrorCause::ConstraintViolated(Box::new(ConstraintViolation {
         constraint,
         // The name of a check or of an index can have a dot as well.
         table: None,
-    })
+    })))
 }
 
 fn is_missing(text: &str) -> bool {

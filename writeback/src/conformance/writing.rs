@@ -414,8 +414,8 @@ pub(crate) async fn a_violated_constraint_is_reported(db: Db) {
     let error = transaction.update(&plan, change(&fee, None)).await.unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Constraint);
     match error.cause {
-        ErrorCause::ConstraintViolated { constraint, .. } => {
-            assert_eq!(constraint.class, ConstraintClass::Check);
+        ErrorCause::ConstraintViolated(violation) => {
+            assert_eq!(violation.constraint.class, ConstraintClass::Check);
         }
         other => panic!("{other:?}"),
     }
