@@ -136,6 +136,18 @@ fn forgotten_proposals_are_counted_and_rejected_together() -> anyhow::Result<()>
             .stdout
             .contains(" of 23")
     );
+    let of_type = ["proposals", "list", "--object-type", "invoice", "--limit", "3"];
+    let listed = place.ok(&of_type)?.stdout;
+    assert!(
+        listed.contains("the newest 3; --limit 200 shows more"),
+        "{listed}"
+    );
+    assert_eq!(place.json(&of_type)?["has_more"], json!(true));
+    for table in ["invoices", "main.invoices"] {
+        let found = place.json(&["proposals", "list", "--table", table, "--limit", "23"])?;
+        let found = found["proposals"].as_array().map(Vec::len);
+        assert_eq!(found, Some(23), "{table}");
+    }
     let pending = place.json(&["proposals", "list", "--state", "pending_review", "--limit", "1"])?;
     assert_eq!(pending["total"], json!(23));
 

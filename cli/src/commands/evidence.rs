@@ -3,16 +3,19 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_domain::evidence::Evidence;
 use synapsor_domain::review::shown;
 
+use super::proposals::split_table;
 use crate::Context;
 use crate::clients::EvidenceQuery;
 use crate::connection::LedgerConnection;
+use crate::output::shape::{LIST_ROWS_MAX, older_rows};
 use crate::output::{self, Table, safe};
-use crate::workflows::{self, ListedEvidence};
+use crate::workflows::{self, EvidenceCondition, ListedEvidence};
 
-/// Maximum number of rows of a list.
-const LIST_ROWS_MAX: i64 = 200;
+/// Options that narrow a list.
+const FILTERS: &str = "--tenant, --capability, --proposal, --source or --table";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -40,8 +43,8 @@ pub(crate) struct List {
     /// Filter by source
     #[arg(long)]
     source: Option<String>,
-    /// Filter by table
-    #[arg(long)]
+    /// Filter by table, with or without its schema
+    #[arg(long, value_name = "[SCHEMA.]TABLE")]
     table: Option<String>,
     /// Maximum number of rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
@@ -66,20 +69,23 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 
 async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (table, name) = split_table(args.table.as_deref());
     let filter = EvidenceQuery {
         tenant: own(&args.tenant),
         capability: own(&args.capability),
         proposal_id: own(&args.proposal),
         source_id: own(&args.source),
-        table: own(&args.table),
+        table,
     };
+    let is_met = |evidence: &Evidence| name.as_deref() == Some(evidence.target.table.as_str());
+    let condition = name.is_some().then_some(&is_met as EvidenceCondition<'_>);
     // One more than is shown reveals whether there are more.
-    let mut rows = workflows::list_evidence(session, &filter, args.limit + 1).await?;
-    let more = more(rows.len(), args.limit);
+    let mut rows = workflows::list_evidence(session, &filter, condition, args.limit + 1).await?;
+    let more = older_rows(rows.len(), args.limit, FILTERS);
     rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if context.global.json {
         let rows: Vec<Json> = rows.iter().map(object).collect();
-        output::json(&json!({ "evidence": rows }))?;
+        output::json(&json!({ "evidence": rows, "has_more": more.is_some() }))?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[
@@ -112,19 +118,6 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         output::line(more)?;
     }
     Ok(Exit::Ok)
-}
-
-/// Says that records are not printed, and how to see them.
-fn more(found: usize, limit: u32) -> Option<String> {
-    if u32::try_from(found).is_ok_and(|found| found <= limit) {
-        return None;
-    }
-    let fix = if i64::from(limit) < LIST_ROWS_MAX {
-        format!("--limit {LIST_ROWS_MAX} shows more")
-    } else {
-        "narrow it with --tenant, --capability, --proposal, --source or --table".to_owned()
-    };
-    Some(format!("the newest {limit}; {fix}"))
 }
 
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
@@ -168,16 +161,4 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
 
 fn object(row: &ListedEvidence) -> Json {
     json!({ "evidence_id": row.evidence.id, "digest": row.digest, "evidence": row.evidence })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn list_says_that_older_records_are_not_shown() {
-        assert_eq!(more(20, 20), None);
-        assert_eq!(more(21, 20).unwrap(), "the newest 20; --limit 200 shows more");
-        assert!(more(201, 200).unwrap().contains("narrow it with --tenant"));
-    }
 }

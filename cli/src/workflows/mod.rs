@@ -25,7 +25,8 @@ pub(crate) use receipt_orders::{
     OrderedReceipts, Ordering, adoptable, held_receipts, incidents, order_receipts,
 };
 pub(crate) use records::{
-    ListedEvidence, ListedProposal, ProposalList, evidence, list_evidence, list_proposals, list_receipts,
+    EvidenceCondition, ListedEvidence, ListedProposal, ProposalCondition, ProposalList, evidence,
+    list_evidence, list_proposals, list_receipts,
 };
 pub(crate) use retire::{Retirement, retire_ledger, retire_signer, retire_writer};
 pub(crate) use story::{VerifiedReplay, invalid_bundle, replay};

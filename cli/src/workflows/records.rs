@@ -5,7 +5,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::Evidence;
-use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
+use synapsor_domain::proposal::{Proposal, ProposalState, VerifiedProposal};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
@@ -41,26 +41,43 @@ pub(crate) struct ListedEvidence {
 #[derive(Debug, Default)]
 pub(crate) struct ProposalList {
     pub(crate) rows: Vec<ListedProposal>,
-    /// Number of matches in the ledger, as it reports it; it counts up to 10001.
+    /// Number of matches in the ledger, as it reports it; it counts up to 10001. `None` if this machine filters too.
     pub(crate) total: Option<u32>,
+    /// Whether older proposals match too.
+    pub(crate) has_more: bool,
 }
 
-/// Returns the newest matching proposals, at most `limit`.
+/// Condition on a proposal that the ledger cannot check.
+pub(crate) type ProposalCondition<'a> = &'a (dyn Fn(&Proposal) -> bool + Sync);
+
+/// Condition on an evidence record that the ledger cannot check.
+pub(crate) type EvidenceCondition<'a> = &'a (dyn Fn(&Evidence) -> bool + Sync);
+
+/// Returns the newest matching proposals, at most `limit`. A `condition` is checked here, on every page of the ledger.
 pub(crate) async fn list_proposals(
     session: &LedgerConnection,
     filter: &ProposalQuery,
+    condition: Option<ProposalCondition<'_>>,
     limit: u32,
 ) -> Result<ProposalList, ExitError> {
     check_log(session).await?;
     let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
     let mut total = None;
+    // One more than is returned reveals whether there are more.
+    let wanted = limit.saturating_add(1);
     loop {
-        let room = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX));
+        let room = match condition {
+            Some(_) => PAGE_ROWS_MAX,
+            None => wanted.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX)),
+        };
         let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
-        total = total.or(page.total);
+        total = total.or(page.total.filter(|_| condition.is_none()));
         for record in page.proposals {
             let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
                 .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
+            if condition.is_some_and(|is_met| !is_met(attested.proposal())) {
+                continue;
+            }
             // A report of a retired key needs a proof that a list does not fetch.
             let report = record.attempt.as_ref();
             let attempt = report
@@ -73,28 +90,39 @@ pub(crate) async fn list_proposals(
                 updated_at: record.updated_at,
             });
         }
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        if is_last(&page.next_page_token, &token, rows.len(), limit) {
-            return Ok(ProposalList { rows, total });
+        if is_last(&page.next_page_token, &token, rows.len(), wanted) {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            let has_more = rows.len() > limit;
+            rows.truncate(limit);
+            return Ok(ProposalList {
+                rows,
+                total,
+                has_more,
+            });
         }
         token = page.next_page_token;
     }
 }
 
-/// Returns the newest matching evidence, at most `limit`.
+/// Returns the newest matching evidence, at most `limit`. A `condition` is checked here, on every page of the ledger.
 pub(crate) async fn list_evidence(
     session: &LedgerConnection,
     filter: &EvidenceQuery,
+    condition: Option<EvidenceCondition<'_>>,
     limit: u32,
 ) -> Result<Vec<ListedEvidence>, ExitError> {
     check_log(session).await?;
     let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
     loop {
+        let size = if condition.is_some() { PAGE_ROWS_MAX } else { limit };
         let page = ledger
-            .list_evidence(filter, limit.clamp(1, PAGE_ROWS_MAX), &token)
+            .list_evidence(filter, size.clamp(1, PAGE_ROWS_MAX), &token)
             .await?;
         for envelope in &page.signed {
-            rows.push(open_evidence(envelope, session.trust())?);
+            let found = open_evidence(envelope, session.trust())?;
+            if condition.is_none_or(|is_met| is_met(&found.evidence)) {
+                rows.push(found);
+            }
         }
         rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         if is_last(&page.next_page_token, &token, rows.len(), limit) {

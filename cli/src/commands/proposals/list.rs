@@ -4,19 +4,18 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
-use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::proposal::{Proposal, ProposalState};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
 use crate::clients::ProposalQuery;
 use crate::connection::LedgerConnection;
-use crate::output::shape::{self, parse_time, time_left};
+use crate::output::shape::{self, LIST_ROWS_MAX, parse_time, time_left};
 use crate::output::{self, Table};
-use crate::workflows::{self, ListedProposal, ProposalList};
+use crate::workflows::{self, ListedProposal, ProposalCondition, ProposalList};
 
-/// Default and maximum number of rows of a list.
+/// Default number of rows of a list.
 const LIST_ROWS: u32 = 20;
-const LIST_ROWS_MAX: i64 = 200;
 /// Number of matches up to which a ledger counts.
 const COUNTED_MAX: u32 = 10_000;
 
@@ -56,8 +55,8 @@ pub(super) struct FilterArgs {
     /// Filter by source
     #[arg(long)]
     source: Option<String>,
-    /// Filter by table
-    #[arg(long)]
+    /// Filter by table, with or without its schema
+    #[arg(long, value_name = "[SCHEMA.]TABLE")]
     table: Option<String>,
     /// Created at or after, 2026-01-02 or 2026-01-02T03:04:05Z
     #[arg(long, value_parser = parse_time)]
@@ -75,7 +74,7 @@ pub(super) async fn list(
     let found = args.filter.find(session, args.state, args.limit).await?;
     if context.global.json {
         let proposals: Vec<Json> = found.rows.iter().map(object).collect();
-        output::json(&json!({ "proposals": proposals, "total": found.total }))?;
+        output::json(&json!({ "proposals": proposals, "total": found.total, "has_more": found.has_more }))?;
     } else {
         output::line(table(&found.rows))?;
         if let Some(more) = more(&found, args.limit) {
@@ -85,25 +84,28 @@ pub(super) async fn list(
     Ok(Exit::Ok)
 }
 
-/// Says how many proposals are not printed, and how to see them.
+/// Says that proposals are not printed, how many there are if that is known, and how to see them.
 fn more(found: &ProposalList, limit: u32) -> Option<String> {
     let shown = u32::try_from(found.rows.len()).unwrap_or(u32::MAX);
-    let total = found.total.filter(|total| *total > shown)?;
-    let counted = if total > COUNTED_MAX {
-        format!("more than {COUNTED_MAX}")
-    } else {
-        total.to_string()
+    let total = found.total.filter(|total| *total > shown);
+    if total.is_none() && !found.has_more {
+        return None;
+    }
+    let part = match total {
+        Some(total) if total > COUNTED_MAX => format!("{shown} of more than {COUNTED_MAX}"),
+        Some(total) => format!("{shown} of {total}"),
+        None => format!("the newest {shown}"),
     };
     let fix = if i64::from(limit) < LIST_ROWS_MAX {
-        let most = i64::from(total).min(LIST_ROWS_MAX);
-        format!(
-            "--limit {most} shows {}",
-            if most == i64::from(total) { "all" } else { "more" }
-        )
+        let all = total.map(i64::from).filter(|total| *total <= LIST_ROWS_MAX);
+        match all {
+            Some(total) => format!("--limit {total} shows all"),
+            None => format!("--limit {LIST_ROWS_MAX} shows more"),
+        }
     } else {
         "narrow it with --state, --tenant, --principal, --capability, --from or --to".to_owned()
     };
-    Some(format!("{shown} of {counted}; {fix}"))
+    Some(format!("{part}; {fix}"))
 }
 
 impl FilterArgs {
@@ -128,21 +130,15 @@ impl FilterArgs {
         state: Option<ProposalState>,
         limit: u32,
     ) -> Result<ProposalList, ExitError> {
-        let (kind, mut filter) = self.query()?;
+        let (table, mut filter) = self.query()?;
         filter.state = state;
-        let mut found = workflows::list_proposals(session, &filter, limit).await?;
-        if let Some(kind) = kind {
-            found
-                .rows
-                .retain(|row| is_of_type(&row.attested.proposal().target.table, &kind));
-            // The ledger does not know types, so its number says nothing here.
-            found.total = None;
-        }
-        Ok(found)
+        let is_met = |proposal: &Proposal| table.is_met_by(&proposal.target.table);
+        let condition = (!table.is_empty()).then_some(&is_met as ProposalCondition<'_>);
+        workflows::list_proposals(session, &filter, condition, limit).await
     }
 
-    /// Returns the ledger's filter, and the object type, which is compared on this machine.
-    fn query(&self) -> Result<(Option<String>, ProposalQuery), ExitError> {
+    /// Returns the ledger's filter, and the conditions on the table, which are checked on this machine.
+    fn query(&self) -> Result<(TableCondition, ProposalQuery), ExitError> {
         let own = |text: &Option<String>| text.clone().unwrap_or_default();
         let (kind, id) = match self.object.as_deref() {
             Some(object) => {
@@ -156,18 +152,47 @@ impl FilterArgs {
             }
             None => (self.object_type.clone(), own(&self.object_id)),
         };
+        let (qualified, name) = split_table(self.table.as_deref());
         let filter = ProposalQuery {
             tenant: own(&self.tenant),
             principal: own(&self.principal),
             capability: own(&self.capability),
             state: None,
             source_id: own(&self.source),
-            table: own(&self.table),
+            table: qualified,
             object_id: id,
             created_from: self.from,
             created_to: self.to,
         };
-        Ok((kind, filter))
+        Ok((TableCondition { kind, name }, filter))
+    }
+}
+
+/// Conditions on the table of a proposal that the ledger, which knows only tables with their schema, cannot check.
+#[derive(Debug)]
+struct TableCondition {
+    /// Object type.
+    kind: Option<String>,
+    /// Table without its schema.
+    name: Option<String>,
+}
+
+impl TableCondition {
+    const fn is_empty(&self) -> bool {
+        self.kind.is_none() && self.name.is_none()
+    }
+
+    fn is_met_by(&self, table: &str) -> bool {
+        self.kind.as_deref().is_none_or(|kind| is_of_type(table, kind))
+            && self.name.as_deref().is_none_or(|name| name == table)
+    }
+}
+
+/// Returns a table with its schema for the ledger's filter, or a table without one for a filter of this machine.
+pub(crate) fn split_table(table: Option<&str>) -> (String, Option<String>) {
+    match table {
+        Some(table) if !table.contains('.') => (String::new(), Some(table.to_owned())),
+        table => (table.unwrap_or_default().to_owned(), None),
     }
 }
 
@@ -241,6 +266,7 @@ mod tests {
         let found = |total| ProposalList {
             rows: Vec::new(),
             total,
+            has_more: false,
         };
         assert_eq!(
             more(&found(Some(50)), 20).unwrap(),
@@ -262,6 +288,44 @@ mod tests {
         );
         assert_eq!(more(&found(None), 20), None);
         assert_eq!(more(&found(Some(0)), 20), None);
+    }
+
+    #[test]
+    fn list_without_a_total_says_that_there_are_more() {
+        let found = |has_more| ProposalList {
+            has_more,
+            ..ProposalList::default()
+        };
+        assert_eq!(more(&found(false), 20), None);
+        assert_eq!(
+            more(&found(true), 20).unwrap(),
+            "the newest 0; --limit 200 shows more"
+        );
+        assert!(
+            more(&found(true), 200)
+                .unwrap()
+                .contains("narrow it with --state")
+        );
+    }
+
+    #[test]
+    fn table_without_schema_is_compared_on_this_machine() {
+        assert_eq!(split_table(None), (String::new(), None));
+        assert_eq!(split_table(Some("main.t")), ("main.t".to_owned(), None));
+        assert_eq!(split_table(Some("t")), (String::new(), Some("t".to_owned())));
+        let condition = |kind: Option<&str>, name: Option<&str>| TableCondition {
+            kind: kind.map(str::to_owned),
+            name: name.map(str::to_owned),
+        };
+        assert!(condition(None, None).is_empty());
+        assert!(condition(None, Some("t")).is_met_by("t"));
+        for other in [
+            condition(None, Some("T")),
+            condition(Some("invoice"), None),
+            condition(Some("invoice"), Some("t")),
+        ] {
+            assert!(!other.is_empty() && !other.is_met_by("t"), "{other:?}");
+        }
     }
 
     #[test]

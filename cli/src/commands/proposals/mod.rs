@@ -7,6 +7,8 @@ pub(super) mod page;
 mod reject;
 mod show;
 
+pub(super) use list::split_table;
+
 use clap::Subcommand;
 use synapsor_chassis::run::{Exit, ExitError};
 

@@ -13,7 +13,7 @@ use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use crate::Context;
 use crate::connection::LedgerConnection;
-use crate::output::shape;
+use crate::output::shape::{self, LIST_ROWS_MAX, older_rows};
 use crate::output::{self, Table, safe};
 use crate::workflows::{self, SignedReceipt};
 
@@ -73,7 +73,7 @@ pub(crate) struct List {
     #[arg(long, visible_alias = "outcome", value_enum)]
     status: Option<Outcome>,
     /// Maximum number of rows
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
     limit: u32,
 }
 
@@ -123,10 +123,13 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
             .id
             .to_string(),
     };
-    let receipts = workflows::list_receipts(session, &proposal, outcome, args.limit).await?;
+    // One more than is shown reveals whether there are more.
+    let mut receipts = workflows::list_receipts(session, &proposal, outcome, args.limit + 1).await?;
+    let more = older_rows(receipts.len(), args.limit, "--proposal or --status");
+    receipts.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
     if context.global.json {
         let receipts: Vec<Json> = receipts.iter().map(shape::receipt).collect();
-        output::json(&json!({ "receipts": receipts }))?;
+        output::json(&json!({ "receipts": receipts, "has_more": more.is_some() }))?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["PROPOSAL", "OUTCOME", "REASON", "ROWS", "WRITTEN AT", "WRITER"]);
@@ -140,6 +143,9 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         table.row([r.proposal_id.as_str(), &outcome, &r.reason, &rows, &at, &r.writer]);
     }
     output::line(table)?;
+    if let Some(more) = more {
+        output::line(more)?;
+    }
     Ok(Exit::Ok)
 }
 
