@@ -9,8 +9,10 @@ use crate::output::safe;
 
 /// Maximum number of combining marks on one letter.
 const MARKS_MAX: usize = 3;
-/// Blanks that languages use and that look like one: the no-break spaces and the ideographic space.
+/// Blanks that languages use: the no-break spaces and the ideographic space. They look like a space, so they are escaped.
 const BLANKS: [char; 3] = ['\u{a0}', '\u{202f}', '\u{3000}'];
+/// Start of an escape.
+const ESCAPE: &str = "\\u{";
 
 /// Whether a text has characters that the signed spelling escapes, save for blanks at its ends.
 pub(super) fn needs_reading(text: &str) -> bool {
@@ -20,8 +22,12 @@ pub(super) fn needs_reading(text: &str) -> bool {
 /// A line of foreign text as it may be printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ReadableLine {
-    /// Printed as it is; with the script of its letters, unless that is Latin.
-    Plain { text: String, system: Option<System> },
+    /// Printed as it is, except for blanks; with the script of its letters, unless that is Latin.
+    Plain {
+        text: String,
+        system: Option<System>,
+        has_blanks: bool,
+    },
     /// Printed with escapes.
     Escaped { text: String, reason: String },
 }
@@ -29,16 +35,50 @@ pub(super) enum ReadableLine {
 impl ReadableLine {
     pub(super) fn of(line: &str) -> Self {
         match system_of(line) {
-            Ok(system) => Self::Plain {
-                text: line.replace(BLANKS, " "),
-                system: system.filter(|system| *system != System::One(Script::Latin)),
-            },
+            Ok(system) => {
+                let has_blanks = line.contains(BLANKS);
+                Self::Plain {
+                    text: if has_blanks {
+                        with_escaped_blanks(line)
+                    } else {
+                        line.to_owned()
+                    },
+                    system: system.filter(|system| *system != System::One(Script::Latin)),
+                    has_blanks,
+                }
+            }
             Err(reason) => Self::Escaped {
                 text: safe(line),
                 reason,
             },
         }
     }
+}
+
+/// Escapes blanks, and backslashes, so that no other text looks like an escape.
+fn with_escaped_blanks(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for c in line.chars() {
+        match c {
+            '\\' => text.push_str("\\\\"),
+            _ if BLANKS.contains(&c) => text.push_str(&safe(c.encode_utf8(&mut [0; 4]))),
+            _ => text.push(c),
+        }
+    }
+    text
+}
+
+/// Returns the first escape or character of a printed line.
+pub(super) fn token(line: &str) -> &str {
+    let first = line.chars().next().map_or(0, char::len_utf8);
+    let length = if line.starts_with(ESCAPE) {
+        line.find('}').map_or(first, |end| end + 1)
+    } else if line.starts_with("\\\\") {
+        2
+    } else {
+        first
+    };
+    &line[..length]
 }
 
 /// A set of scripts that one language writes with.
@@ -94,9 +134,17 @@ pub(super) fn width(c: char) -> usize {
 
 /// Returns the writing system of the letters of a line, if it has any; or the reason against printing it.
 fn system_of(line: &str) -> Result<Option<System>, String> {
+    if line.contains(ESCAPE) {
+        return Err(format!("it contains `{ESCAPE}`, as escapes do"));
+    }
     let mut systems: Option<Vec<System>> = None;
-    let mut marks = MARKS_MAX;
-    for c in line.chars().filter(|c| !BLANKS.contains(c)) {
+    // Marks on the character before; `None` if there is none that they could belong to.
+    let mut marks = None;
+    for c in line.chars() {
+        if BLANKS.contains(&c) {
+            marks = None;
+            continue;
+        }
         let category = CodePointMapData::<GeneralCategory>::new().get(c);
         if is_invisible(c) || !is_printed(category) {
             return Err(format!(
@@ -104,11 +152,12 @@ fn system_of(line: &str) -> Result<Option<System>, String> {
                 u32::from(c)
             ));
         }
-        let is_mark = GeneralCategoryGroup::Mark.contains(category);
-        marks = if is_mark { marks + 1 } else { 0 };
-        if marks > MARKS_MAX {
-            return Err("it has marks that belong to no letter".to_owned());
-        }
+        marks = match marks {
+            _ if !GeneralCategoryGroup::Mark.contains(category) => Some(0),
+            None => return Err("it has a mark that belongs to no letter".to_owned()),
+            Some(MARKS_MAX) => return Err(format!("it has more than {MARKS_MAX} marks on one letter")),
+            Some(marks) => Some(marks + 1),
+        };
         let own = systems_of(c);
         if own.is_empty() {
             // Mathematical letters imitate those of every script; the few common letters of Latin-1 do not.

@@ -6,7 +6,7 @@ use synapsor_domain::proposal::Proposal;
 use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, differences};
 use synapsor_domain::value::{Value, find};
 
-use super::line::{ReadableLine, System, needs_reading, width};
+use super::line::{ReadableLine, System, needs_reading, token, width};
 use crate::output::safe;
 
 /// Terminal columns of one row of text.
@@ -15,6 +15,8 @@ const ROW_COLUMNS: usize = 68;
 const FIELD_COLUMNS: usize = 64;
 /// Equal characters that are printed on each side of a part that differs.
 const CONTEXT_CHARS: usize = 40;
+/// Why a readable line has escapes.
+const BLANKS_ESCAPED: &str = "it has blanks other than U+0020";
 /// Maximum number of parts of one change that are printed.
 const PARTS_MAX: usize = 16;
 
@@ -80,7 +82,14 @@ pub(crate) fn document(proposal: &Proposal, is_full: bool) -> String {
 /// Formats the reason of a decision. Unlike a text of the proposal it has no other spelling, so it is always printed.
 pub(crate) fn reason(text: &str) -> String {
     let lines: Vec<ReadableLine> = lines(text).map(ReadableLine::of).collect();
-    if let [ReadableLine::Plain { text, system }] = lines.as_slice() {
+    if let [
+        ReadableLine::Plain {
+            text,
+            system,
+            has_blanks: false,
+        },
+    ] = lines.as_slice()
+    {
         let field = format!("  reason{}: {text}", script(*system));
         if columns(&field) <= FIELD_COLUMNS {
             return field;
@@ -136,8 +145,17 @@ pub(super) fn text(page: &mut String, label: &str, text: &str, limit: usize) {
     let cut = text.char_indices().nth(limit).map_or(text.len(), |(at, _)| at);
     let lines: Vec<ReadableLine> = lines(&text[..cut]).map(ReadableLine::of).collect();
     match lines.as_slice() {
-        [ReadableLine::Plain { text, system }] if columns(text) <= ROW_COLUMNS => {
+        [
+            ReadableLine::Plain {
+                text,
+                system,
+                has_blanks,
+            },
+        ] if columns(text) <= ROW_COLUMNS => {
             page.push_str(&format!("  {label}{} reads: {text}\n", script(*system)));
+            if *has_blanks {
+                note(page, BLANKS_ESCAPED);
+            }
         }
         lines => {
             page.push_str(&format!("  {label} reads:\n"));
@@ -167,31 +185,40 @@ fn script(system: Option<System>) -> String {
 fn bars(page: &mut String, lines: &[ReadableLine]) {
     let mut reasons: Vec<&str> = Vec::new();
     for line in lines {
-        let (mark, text) = match line {
-            ReadableLine::Plain { text, system } => (system.map_or("", |system| system.code()), text),
-            ReadableLine::Escaped { text, reason } => {
-                if !reasons.contains(&reason.as_str()) {
-                    reasons.push(reason);
-                }
-                ("esc", text)
+        let (mark, text, reason) = match line {
+            ReadableLine::Plain {
+                text,
+                system,
+                has_blanks,
+            } => {
+                let mark = system.map_or("", |system| system.code());
+                (mark, text, has_blanks.then_some(BLANKS_ESCAPED))
             }
+            ReadableLine::Escaped { text, reason } => ("esc", text, Some(reason.as_str())),
         };
+        reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
         for (n, row) in rows(text).iter().enumerate() {
             let (mark, bar) = if n == 0 { (mark, '|') } else { ("", ':') };
             page.push_str(&format!("  {mark:>6} {bar} {row}\n"));
         }
     }
     for reason in reasons {
-        page.push_str(&format!("  (printed with escapes: {reason})\n"));
+        note(page, reason);
     }
 }
 
+fn note(page: &mut String, reason: &str) {
+    page.push_str(&format!("  (printed with escapes: {reason})\n"));
+}
+
 /// Cuts a line into rows, behind a space if the row has one in its second half, so that the terminal itself never
-/// starts a row within foreign text.
+/// starts a row within foreign text. Escapes stay whole.
 fn rows(line: &str) -> Vec<&str> {
     let (mut rows, mut start, mut used) = (Vec::new(), 0, 0);
-    for (at, c) in line.char_indices() {
-        if used + width(c) > ROW_COLUMNS {
+    let mut at = 0;
+    while at < line.len() {
+        let token = token(&line[at..]);
+        if used + columns(token) > ROW_COLUMNS {
             let row = &line[start..at];
             let space = row
                 .rfind(' ')
@@ -201,7 +228,8 @@ fn rows(line: &str) -> Vec<&str> {
             used = columns(&line[cut..at]);
             start = cut;
         }
-        used += width(c);
+        used += columns(token);
+        at += token.len();
     }
     rows.push(&line[start..]);
     rows

@@ -41,12 +41,41 @@ fn text_of_one_script_is_printed_as_it_is() {
 }
 
 #[test]
-fn blanks_of_languages_are_printed_as_spaces() {
+fn blanks_of_languages_are_escaped_in_readable_text() {
+    const NOTE: &str = "  (printed with escapes: it has blanks other than U+0020)\n";
     assert_eq!(
         printed("12\u{a0}000\u{202f}\u{20ac}"),
-        "  note after reads: 12 000 \u{20ac}\n"
+        format!("  note after reads: 12\\u{{A0}}000\\u{{202F}}\u{20ac}\n{NOTE}")
     );
-    assert_eq!(printed("注文\u{3000}一"), "  note after (Han) reads: 注文 一\n");
+    assert_eq!(
+        printed("注文\u{3000}一\nЖ"),
+        format!("  note after reads:\n    Hani | 注文\\u{{3000}}一\n    Cyrl | Ж\n{NOTE}")
+    );
+    assert_eq!(in_one_line("é\u{a0}a"), "é\\u{A0}a");
+}
+
+#[test]
+fn text_like_an_escape_is_not_mistaken_for_one() {
+    let texts = ["é\u{a0}x", "é\\u{A0}x", "é\\\u{a0}x", "é\\\\u{A0}x"];
+    let pages: std::collections::BTreeSet<String> = texts.map(printed).into();
+    assert_eq!(pages.len(), texts.len(), "{pages:?}");
+}
+
+#[test]
+fn escapes_are_never_cut_at_the_end_of_a_row() {
+    for shift in 0..8 {
+        let text = format!("{}{}", "x".repeat(shift), "\u{430}\u{e9}".repeat(60));
+        let page = printed(&text);
+        let rows: Vec<&str> = page
+            .lines()
+            .filter_map(|row| Some(row.split_once(" | ").or_else(|| row.split_once(" : "))?.1))
+            .collect();
+        assert!(rows.len() > 2, "{page}");
+        for row in rows {
+            assert_eq!(row.matches("\\u{").count(), row.matches('}').count(), "{page}");
+            assert!(row.len() <= 68, "{row}");
+        }
+    }
 }
 
 #[test]
@@ -110,6 +139,12 @@ fn stacked_or_leading_marks_are_escaped() {
     assert!(is_plain("a\u{301}\u{302}\u{303}"));
     assert!(!is_plain(&format!("a{}", "\u{301}".repeat(4))));
     assert!(!is_plain("\u{301}a"));
+    let many = printed(&format!("a{}", "\u{301}".repeat(4)));
+    assert!(many.contains("more than 3 marks on one letter"), "{many}");
+    for none in ["\u{301}a", "é\u{a0}\u{301}"] {
+        let page = printed(none);
+        assert!(page.contains("a mark that belongs to no letter"), "{page}");
+    }
 }
 
 #[test]
