@@ -113,6 +113,32 @@ pub fn list_cost(bytes: usize) -> Option<String> {
     })
 }
 
+/// Returns how to make a list of these tools cheaper: a tool that alone costs too much has to be shortened. `is_full`
+/// says that the list has everything, so that a smaller form exists.
+pub fn list_fix(tools: &[Tool], format: ResultFormat, is_full: bool) -> String {
+    let large = |tool: &&Tool| tokens_estimated(listed_bytes(tool, format)) > LIST_TOKENS_MAX;
+    let large: Vec<String> = tools
+        .iter()
+        .filter(large)
+        .map(|tool| format!("`{}` ({} bytes)", tool.name, listed_bytes(tool, format)))
+        .collect();
+    if !large.is_empty() {
+        return format!(
+            "shorten the descriptions of {} and of its arguments: no other setting makes a tool of this size cheaper",
+            large.join(", ")
+        );
+    }
+    let mut steps = Vec::new();
+    if is_full {
+        steps.push("pass --schema-profile lean");
+    }
+    if tools.iter().any(|tool| !tool.annotations.read_only_hint) {
+        steps.push("pass --read-only");
+    }
+    steps.push("divide the capabilities among several contracts");
+    steps.join(", or ")
+}
+
 /// Returns what known clients hide, cut or refuse of this contract's tools.
 pub(crate) fn warnings(contract: &Contract) -> Vec<ValidationIssue> {
     let catalog = Catalog::from_contract(contract, false);
@@ -138,13 +164,10 @@ pub(crate) fn warnings(contract: &Contract) -> Vec<ValidationIssue> {
             ));
         }
     }
-    let names = catalog.names(AliasMode::Canonical);
+    let tools = catalog.exposed(&catalog.names(AliasMode::Canonical));
     let format = contract.result_format();
-    if let Some(clause) = list_cost(list_bytes(&catalog.exposed(&names), format)) {
-        let message = format!(
-            "Serve with --schema-profile lean, divide the capabilities among several contracts, or serve fewer with \
-             --read-only: {clause}."
-        );
+    if let Some(clause) = list_cost(list_bytes(&tools, format)) {
+        let message = format!("To shorten it, {}: {clause}.", list_fix(&tools, format, true));
         found.push(issue(
             "$.capabilities".to_owned(),
             ErrorCode::ToolListLarge,
@@ -155,11 +178,12 @@ pub(crate) fn warnings(contract: &Contract) -> Vec<ValidationIssue> {
 }
 
 /// Size of these tools in a `tools/list` result, in bytes.
-fn list_bytes(tools: &[Tool], format: ResultFormat) -> usize {
-    tools
-        .iter()
-        .map(|tool| tool.listed(format).to_string().len())
-        .sum()
+pub fn list_bytes(tools: &[Tool], format: ResultFormat) -> usize {
+    tools.iter().map(|tool| listed_bytes(tool, format)).sum()
+}
+
+fn listed_bytes(tool: &Tool, format: ResultFormat) -> usize {
+    tool.listed(format).to_string().len()
 }
 
 fn issue(path: String, code: ErrorCode, message: String) -> ValidationIssue {
@@ -254,5 +278,32 @@ mod tests {
                 if path == "$.capabilities" && text.contains("tokens") && text.contains("--schema-profile lean")),
             "{found:?}"
         );
+        let (_, _, text) = &found[0];
+        assert!(!text.contains("--read-only"), "every tool only reads: {text}");
+    }
+
+    #[test]
+    fn tool_that_alone_is_too_large_is_named() {
+        let found = codes(&contract(&["a.b"], &"x".repeat(70_000)));
+        let (_, _, text) = found
+            .iter()
+            .find(|(_, code, _)| *code == ErrorCode::ToolListLarge)
+            .unwrap();
+        assert!(text.contains("shorten the descriptions of `a.b` (7"), "{text}");
+        for useless in ["--read-only", "several contracts", "--schema-profile"] {
+            assert!(!text.contains(useless), "{text}");
+        }
+    }
+
+    #[test]
+    fn read_only_is_advised_if_it_shortens_the_list() {
+        let read = contract(&["a.b"], "Reads.");
+        let catalog = Catalog::from_contract(&read, false);
+        let mut tools = catalog.exposed(&catalog.names(AliasMode::Canonical));
+        let fix = list_fix(&tools, ResultFormat::V2, false);
+        assert_eq!(fix, "divide the capabilities among several contracts");
+        tools[0].annotations.read_only_hint = false;
+        let fix = list_fix(&tools, ResultFormat::V2, false);
+        assert!(fix.starts_with("pass --read-only, or"), "{fix}");
     }
 }

@@ -17,7 +17,7 @@ pub use catalog::{Annotations, Catalog, Tool};
 pub(crate) use client_limits::warnings as client_warnings;
 pub use client_limits::{
     CLIENTS_WITHOUT_DOTS, NAME_LIMITS, NameLimit, SERVER_NAME_DEFAULT, description_cut, dots_warning,
-    list_cost,
+    list_bytes, list_cost, list_fix,
 };
 pub use guidance::{CHECKLIST, SYSTEM_PROMPT};
 pub(crate) use input_schema::SCHEMA_DIALECT;

@@ -90,16 +90,8 @@ impl Setup {
     fn of_list(&self, tools: &[Tool]) -> Option<ClientWarning> {
         let contract = self.contract.as_ref().map(|loaded| &loaded.contract);
         let format = contract.map_or(ResultFormat::V1, |contract| contract.result_format());
-        let bytes = tools.iter().map(|tool| tool.listed(format).to_string().len());
-        let clause = tool::list_cost(bytes.sum())?;
-        let fix = match self.profile {
-            SchemaProfile::Full => {
-                "pass --schema-profile lean, divide the capabilities among several contracts, or pass --read-only"
-            }
-            SchemaProfile::Lean | SchemaProfile::Gemini | SchemaProfile::OpenAiStrict => {
-                "divide the capabilities among several contracts, or pass --read-only"
-            }
-        };
+        let clause = tool::list_cost(tool::list_bytes(tools, format))?;
+        let fix = tool::list_fix(tools, format, self.profile == SchemaProfile::Full);
         Some(ClientWarning::new(ErrorCode::ToolListLarge, clause, fix))
     }
 }
