@@ -231,6 +231,8 @@ fn absent_argument_keeps_or_empties_its_column() {
     let nothing = set(&kept, &[]).unwrap_err();
     assert_eq!(nothing.code, ErrorCode::NothingToChange);
     assert!(nothing.public.contains("`fee`, `note`"), "{nothing}");
+    let fix = nothing.operator_fix.unwrap();
+    assert!(fix.contains("pass one of these arguments"), "{fix}");
 }
 
 /// The writer plans again from the signed arguments, so a column that no binding keeps must be in the change.

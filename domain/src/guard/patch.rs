@@ -51,5 +51,6 @@ fn nothing_given(spec: &ProposalSpec) -> PublicError {
         "Nothing to change: pass at least one of `{}`.",
         names.join("`, `")
     );
-    PublicError::new(ErrorCode::NothingToChange, message)
+    let fix = "pass one of these arguments with another value than the row has";
+    PublicError::new(ErrorCode::NothingToChange, message).with_operator_fix(fix)
 }
