@@ -269,14 +269,24 @@ fn of_file(cause: &ErrorCause) -> Option<DbErrorMessage> {
 }
 
 fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
-    const ADDRESS: &str = "check host, port and TLS of the URL, and that the server runs";
     match kind {
-        EngineErrorKind::Unavailable => {
-            DbErrorMessage::away(ErrorCode::SourceUnavailable, "is unreachable", ADDRESS)
-        }
-        EngineErrorKind::Busy | EngineErrorKind::Timeout => {
-            DbErrorMessage::away(ErrorCode::SourceTimeout, "did not answer in time", ADDRESS)
-        }
+        EngineErrorKind::Unavailable => DbErrorMessage::away(
+            ErrorCode::SourceUnavailable,
+            "is unreachable",
+            "check host, port and TLS of the URL, and that the server runs",
+        ),
+        EngineErrorKind::Busy => DbErrorMessage::away(
+            ErrorCode::SourceBusy,
+            "is busy: another session holds a lock that is needed, or every connection is in use",
+            "wait and try again; if it lasts, find the session that holds the lock and end it (PostgreSQL: pg_blocking_pids() \
+             and pg_stat_activity; MySQL: sys.innodb_lock_waits; SQLite: the program that has the file open)",
+        ),
+        EngineErrorKind::Timeout => DbErrorMessage::away(
+            ErrorCode::SourceTimeout,
+            "did not answer in time",
+            "check that the server runs and is not overloaded, and that no other session holds a lock on the table; \
+             `statement_timeout_ms` of the source permits more time",
+        ),
         EngineErrorKind::Denied => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "denies this to the credential",
@@ -290,7 +300,8 @@ fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
         EngineErrorKind::Damaged => DbErrorMessage::answered(
             ErrorCode::SourceDamaged,
             "is damaged or not a database",
-            "run `PRAGMA integrity_check`, and restore a backup",
+            "check that the path in the URL is that of the database; if it is, run `PRAGMA integrity_check` and restore a \
+             backup",
         ),
         EngineErrorKind::TooLarge => DbErrorMessage::answered(
             ErrorCode::RowTooLarge,
@@ -334,6 +345,27 @@ mod tests {
         assert_eq!(refused.text, "at db.example:5432 refused the connection");
         let plain = explain(&EngineError::new(EngineErrorKind::Unavailable, ""));
         assert_eq!((plain.code, plain.is_away), (ErrorCode::SourceUnavailable, true));
+    }
+
+    #[test]
+    fn fix_of_a_lock_or_a_wrong_file_fits_its_kind() {
+        for (kind, code, part) in [
+            (EngineErrorKind::Busy, ErrorCode::SourceBusy, "holds the lock"),
+            (EngineErrorKind::Timeout, ErrorCode::SourceTimeout, "lock"),
+            (
+                EngineErrorKind::Damaged,
+                ErrorCode::SourceDamaged,
+                "path in the URL",
+            ),
+        ] {
+            let message = explain(&EngineError::new(kind, "sqlstate 55P03"));
+            assert_eq!(message.code, code);
+            assert!(
+                message.fix.contains(part) && !message.fix.contains("host"),
+                "{kind:?}: {}",
+                message.fix
+            );
+        }
     }
 
     #[test]
