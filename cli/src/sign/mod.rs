@@ -190,6 +190,7 @@ impl ConfirmationInput<'_> {
         environment: DeploymentEnvironment,
     ) -> Result<ConfirmationPrompt, ExitError> {
         let abbreviated = ReviewDocument::of(attested.proposal(), attested.digest()).is_abbreviated;
+        let needs_code = abbreviated || environment != DeploymentEnvironment::Dev;
         let code = attested.digest().short_code();
         if self.code.is_some_and(|typed| !is_code(typed, &code)) {
             return Err(other_code());
@@ -203,7 +204,7 @@ impl ConfirmationInput<'_> {
             return if self.interactive {
                 Ok(question)
             } else {
-                Err(no_terminal())
+                Err(no_terminal(needs_code && self.code.is_none()))
             };
         }
         if environment != DeploymentEnvironment::Dev && self.reference == "latest" {
@@ -220,7 +221,7 @@ impl ConfirmationInput<'_> {
                     "read it with `synapsor-runner proposals show ID --full`, and pass its code as --code XXXX-XXXX-XXXX",
                 ));
             }
-            if environment != DeploymentEnvironment::Dev {
+            if needs_code {
                 return Err(code_required(
                     "--yes requires --code in this environment: the short code of the reviewed digest",
                     "read the code with `synapsor-runner proposals show ID` and pass --code XXXX-XXXX-XXXX",
@@ -258,8 +259,15 @@ fn other_code() -> ExitError {
     .with_fix("review it again with `synapsor-runner proposals show ID`")
 }
 
-fn no_terminal() -> ExitError {
-    output::no_terminal().with_fix("run it in a terminal, or pass --yes (outside dev together with --code)")
+/// `needs_code` says whether `--yes` alone would be refused next.
+fn no_terminal(needs_code: bool) -> ExitError {
+    let fix = if needs_code {
+        "run it in a terminal, or pass the proposal id with --yes and --code XXXX-XXXX-XXXX, the code that \
+         `synapsor-runner proposals show ID --full` prints"
+    } else {
+        "run it in a terminal, or pass --yes"
+    };
+    output::no_terminal().with_fix(fix)
 }
 
 #[cfg(test)]

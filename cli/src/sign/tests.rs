@@ -327,3 +327,29 @@ fn missing_code_names_its_cause() {
         assert!(refused.message().contains(cause), "{}", refused.message());
     }
 }
+
+#[test]
+fn missing_terminal_names_all_that_is_needed() {
+    let trust = trust("production");
+    let long = "z".repeat(3_000);
+    let fix = |environment, text: &str, code: Option<&str>| {
+        let attested = attested(text, &trust);
+        let right = attested.digest().short_code();
+        let input = ConfirmationInput {
+            yes: false,
+            code: code.map(|_| right.as_str()),
+            reference: "wrp_0",
+            interactive: false,
+        };
+        let refused = input.question(&attested, environment).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::ConfirmationRequired);
+        refused.fix().unwrap().to_owned()
+    };
+    let (dev, production) = (DeploymentEnvironment::Dev, DeploymentEnvironment::Production);
+    for (environment, text) in [(dev, long.as_str()), (production, "plain")] {
+        let named = fix(environment, text, None);
+        assert!(named.contains("--yes and --code"), "{named}");
+        assert!(!fix(environment, text, Some("right")).contains("--code"));
+    }
+    assert!(!fix(dev, "plain", None).contains("--code"));
+}
