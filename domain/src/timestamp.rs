@@ -46,10 +46,11 @@ impl Span {
     }
 }
 
-/// Returns the error text for an object that was issued later than the clock of this process allows.
+/// Returns the error text for an object that was issued later than the clock of this process allows. Another process may
+/// print it, so it does not call this clock its own.
 pub(crate) fn issued_in_future(issued_at: Timestamp, now: Timestamp) -> String {
     format!(
-        "issued at {issued_at}, and the clock here shows {now}; check the clocks of the machine that signed and of this one"
+        "issued at {issued_at}, and the clock of the process that verified it shows {now}; check the clocks of both machines"
     )
 }
 

@@ -8,12 +8,14 @@ mod writer;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::grpc_channel::{CALL_TIMEOUT, Endpoint, status_to_error, with_deadline, with_timeout};
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::ids::ProposalId;
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::ReceiptRef;
 use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
@@ -59,7 +61,21 @@ fn receipt_ref(proposal: &str, digest: &str) -> Result<ReceiptRef, PublicError> 
 
 /// Converts a status to the error that the operator sees.
 fn failure(status: &Status, target: &Endpoint) -> ExitError {
-    status_to_error(status, target).unwrap_or_else(|| refused(from_status(status)))
+    status_to_error(status, target).unwrap_or_else(|| {
+        let failure = refused(from_status(status));
+        match failure.code() {
+            ErrorCode::RefusedFuture => failure.with_fix(clock_fix(target, SystemClock.now_ms())),
+            _ => failure,
+        }
+    })
+}
+
+/// Names whose clock an error about a time of issue shows, and the time of this machine.
+fn clock_fix(target: &Endpoint, now_ms: i64) -> String {
+    let now = Timestamp::from_unix_millis(now_ms);
+    format!(
+        "correct the clock that is wrong, then sign again: the {target} verified it, and the clock of this machine shows {now}"
+    )
 }
 
 /// Converts a public error to an exit error with the exit code of its kind.
@@ -127,9 +143,29 @@ pub(crate) fn verification_failed(code: ErrorCode, problem: impl std::fmt::Displ
 
 #[cfg(test)]
 mod tests {
+    use synapsor_chassis::identity::Role;
     use synapsor_codes::Exit;
+    use synapsor_proto::status::to_status;
 
     use super::*;
+
+    #[test]
+    fn error_about_a_clock_names_both_machines() {
+        let ledger = Endpoint::new(Role::Ledger, "ledger.example:7300");
+        let refusal = PublicError::new(ErrorCode::RefusedFuture, "issued at a, and the clock shows b");
+        let failure = failure(&to_status(&refusal), &ledger);
+        assert_eq!(failure.code(), ErrorCode::RefusedFuture);
+        let fix = failure.fix().unwrap();
+        assert!(
+            fix.contains("the ledger at ledger.example:7300 verified it"),
+            "{fix}"
+        );
+        let fix = clock_fix(&ledger, 0);
+        assert!(
+            fix.ends_with("this machine shows 1970-01-01T00:00:00.000Z"),
+            "{fix}"
+        );
+    }
 
     #[test]
     fn error_kind_maps_to_exit_code() {
