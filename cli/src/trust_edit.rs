@@ -120,7 +120,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing");
         let failure = TrustEdit::begin(&missing.join("synapsor.trust.json")).unwrap_err();
-        assert_eq!(failure.message(), format!("{} does not exist", missing.display()));
+        let text = format!("the directory {} does not exist", missing.display());
+        assert_eq!(failure.message(), text);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub enum FileError {
     /// The file is missing.
     #[error("{} does not exist", .0.display())]
     Missing(PathBuf),
+    /// The directory of a new file or directory is missing.
+    #[error("the directory {} does not exist", .0.display())]
+    DirectoryMissing(PathBuf),
     /// The file already exists.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
@@ -73,7 +76,7 @@ impl FileError {
     /// Returns the stable error code.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Missing(_) => ErrorCode::FileNotFound,
+            Self::Missing(_) | Self::DirectoryMissing(_) => ErrorCode::FileNotFound,
             Self::Exists(_) => ErrorCode::FileExists,
             Self::Denied(_) | Self::DirectoryDenied { .. } => ErrorCode::FilePermissionDenied,
             Self::TooLarge { .. } => ErrorCode::FileTooLarge,
@@ -90,6 +93,12 @@ impl FileError {
     pub fn fix(&self) -> String {
         match self {
             Self::Missing(path) => format!("check the path {}", path.display()),
+            Self::DirectoryMissing(path) => {
+                format!(
+                    "create it with `mkdir -p {}`, or choose another path",
+                    path.display()
+                )
+            }
             Self::Exists(path) => format!("move {} or choose another path", path.display()),
             Self::Denied(path) => format!("give this user access to {} and its directory", path.display()),
             Self::DirectoryDenied { directory, .. } => {
@@ -120,7 +129,7 @@ impl FileError {
         let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
         let path = path.to_owned();
         match self {
-            Self::Missing(_) => Self::Missing(directory),
+            Self::Missing(_) => Self::DirectoryMissing(directory),
             Self::Denied(_) => Self::DirectoryDenied { path, directory },
             Self::Io { kind, .. } => Self::Io { path, kind },
             other => other,
@@ -227,7 +236,7 @@ pub fn create_private_dir(path: &Path) -> Result<(), FileError> {
     match fs::DirBuilder::new().mode(MODE_PRIVATE_DIR).create(path) {
         Ok(()) => {}
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(e) => return Err(FileError::of(path, &e)),
+        Err(e) => return Err(FileError::of(path, &e).about(path)),
     }
     check_private_dir(path)
 }

@@ -75,10 +75,14 @@ fn private_dir_is_created_0700_and_rejected_if_open_or_link() {
         create_private_dir(&file),
         Err(FileError::WrongKind { .. })
     ));
-    assert!(matches!(
-        create_private_dir(&dir.path().join("a/b")),
-        Err(FileError::Missing(_))
-    ));
+    let missing = create_private_dir(&dir.path().join("a/b")).unwrap_err();
+    let parent = dir.path().join("a");
+    assert_eq!(
+        missing.to_string(),
+        format!("the directory {} does not exist", parent.display())
+    );
+    let create = format!("mkdir -p {}", parent.display());
+    assert!(missing.fix().contains(&create), "{}", missing.fix());
 }
 
 #[test]

@@ -69,6 +69,7 @@ fn unusable(error: &FileError) -> ExitError {
         FileError::Utf16(_) => ErrorCode::EnvFileInvalid,
         FileError::Exists(_)
         | FileError::Denied(_)
+        | FileError::DirectoryMissing(_)
         | FileError::DirectoryDenied { .. }
         | FileError::WrongKind { .. }
         | FileError::Io { .. } => ErrorCode::EnvFileUnreadable,
