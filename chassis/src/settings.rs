@@ -30,6 +30,9 @@ pub enum SettingError {
     /// The value is not UTF-8.
     #[error("the environment variable {name} is not valid UTF-8")]
     NotUtf8 { name: String },
+    /// The value begins with U+FEFF, which some editors and shells write before text and which does not display.
+    #[error("the environment variable {name} begins with a byte order mark")]
+    ByteOrderMark { name: String },
     /// The value does not parse.
     #[error("the environment variable {name} is invalid: {why}")]
     Invalid { name: String, why: String },
@@ -45,7 +48,9 @@ impl SettingError {
     /// Returns the stable error code.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Self::NotUtf8 { .. } | Self::Invalid { .. } => ErrorCode::SettingInvalid,
+            Self::NotUtf8 { .. } | Self::ByteOrderMark { .. } | Self::Invalid { .. } => {
+                ErrorCode::SettingInvalid
+            }
             Self::Missing { .. } => ErrorCode::SettingMissing,
             Self::Forbidden { .. } => ErrorCode::EnvironmentForbidden,
         }
@@ -54,6 +59,9 @@ impl SettingError {
     fn fix(&self) -> String {
         match self {
             Self::NotUtf8 { name } | Self::Invalid { name, .. } => format!("correct or unset {name}"),
+            Self::ByteOrderMark { name } => {
+                format!("set {name} again without the mark (U+FEFF) before its first character")
+            }
             Self::Missing { name } => format!("set {name} or pass the flag"),
             Self::Forbidden { names } => format!("start it without them: env -u {} …", names.join(" -u ")),
         }
@@ -110,8 +118,25 @@ impl EnvVars {
     /// Returns the value of `name`; an empty value counts as absent.
     ///
     /// # Errors
-    /// When the value is not UTF-8.
+    /// When the value is not UTF-8, or begins with a byte order mark: it would silently differ from the value that is
+    /// displayed.
     pub fn get(&self, name: &str) -> Result<Option<String>, SettingError> {
+        let value = self.unchecked(name)?;
+        if value.as_ref().is_some_and(|value| value.starts_with('\u{feff}')) {
+            return Err(SettingError::ByteOrderMark {
+                name: name.to_owned(),
+            });
+        }
+        Ok(value)
+    }
+
+    /// Returns the sorted names of the variables whose value satisfies `is_found`. Values that are not UTF-8 do not.
+    pub fn names_with(&self, is_found: impl Fn(&str) -> bool) -> Vec<String> {
+        let has = |name: &String| matches!(self.unchecked(name), Ok(Some(value)) if is_found(&value));
+        self.names().into_iter().filter(has).collect()
+    }
+
+    fn unchecked(&self, name: &str) -> Result<Option<String>, SettingError> {
         let value = match &self.set {
             EnvSource::Fixed(pairs) => pairs.get(name).cloned(),
             EnvSource::Process => match std::env::var_os(name) {
@@ -247,6 +272,24 @@ mod tests {
         let error = env.parse::<u16>("PORT").unwrap_err();
         assert_eq!(error.code(), ErrorCode::SettingInvalid);
         assert!(error.to_string().contains("PORT") && !error.to_string().contains("hunter2"));
+    }
+
+    #[test]
+    fn rejects_value_with_a_byte_order_mark() {
+        let env = EnvVars::fixed([("TENANT", "\u{feff}acme"), ("OTHER", "ac\u{feff}me")]);
+        let error = env.get("TENANT").unwrap_err();
+        assert_eq!(error.code(), ErrorCode::SettingInvalid);
+        let shown = ExitError::from(error).to_string();
+        assert!(
+            shown.contains("TENANT begins with a byte order mark") && !shown.contains("acme"),
+            "{shown}"
+        );
+        assert!(env.parse::<String>("TENANT").is_err());
+        assert!(env.get("OTHER").is_ok());
+        let file = EnvVars::fixed::<&str, &str>([])
+            .with_defaults([("TENANT".to_owned(), "\u{feff}acme".to_owned())].into());
+        assert!(file.get("TENANT").is_err());
+        assert_eq!(env.names_with(|value| value.contains("acme")), ["TENANT"]);
     }
 
     #[test]

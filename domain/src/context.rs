@@ -45,7 +45,7 @@ pub struct TrustedContext {
 /// Resolves a context of the contract; `lookup` gives the value of an environment variable.
 ///
 /// # Errors
-/// `TRUSTED_BINDING_MISSING` if tenant or principal is absent, empty, too long or has control characters;
+/// `TRUSTED_BINDING_MISSING` if tenant or principal is absent, empty, too long, or has control characters or a byte order mark;
 /// `ACCESS_TOKEN_REQUIRED` for contexts that come from tokens; `TRUSTED_CONTEXT_UNSUPPORTED` if no process
 /// resolves this provider.
 pub fn resolve(
@@ -93,7 +93,8 @@ pub fn resolve(
 ///
 /// # Errors
 /// `TENANT_CLAIM_MISSING` and `PRINCIPAL_CLAIM_MISSING`, and `ACCESS_TOKEN_UNBOUND` if a claim that the contract
-/// names is not a string, empty, too long or has control characters. The detail names the claim and what is wrong.
+/// names is not a string, empty, too long, or has control characters or a byte order mark. The detail names the claim and
+/// what is wrong.
 pub fn of_token(spec: &ContextSpec, token: &VerifiedToken) -> Result<TrustedContext, PublicError> {
     let Some(source) = spec.tokens() else {
         let message = "The operator chose another context provider than access tokens.";
@@ -165,6 +166,7 @@ fn problem_of(value: &str) -> Option<&'static str> {
     match value {
         _ if value.trim().is_empty() => Some("is empty"),
         _ if value.len() > BINDING_BYTES_MAX => Some("is too long"),
+        _ if value.starts_with('\u{feff}') => Some("begins with a byte order mark"),
         _ if value.chars().any(char::is_control) => Some("has control characters"),
         _ => None,
     }
@@ -223,7 +225,14 @@ mod tests {
 
     #[test]
     fn rejects_unusable_bindings() {
-        for value in ["", "  ", "a\nb", "a\u{0}", &"x".repeat(BINDING_BYTES_MAX + 1)] {
+        for value in [
+            "",
+            "  ",
+            "a\nb",
+            "a\u{0}",
+            "\u{feff}a",
+            &"x".repeat(BINDING_BYTES_MAX + 1),
+        ] {
             let refusal =
                 resolve(&spec(ContextProvider::Environment), |_| Some(value.to_owned())).unwrap_err();
             assert_eq!(refusal.code, ErrorCode::TrustedBindingMissing, "{value:?}");

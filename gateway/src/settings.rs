@@ -311,8 +311,7 @@ pub(crate) fn result_format(wanted: Option<ResultFormat>, of_contract: Option<Re
 /// Rejects environment variables whose value looks like a database URL, whatever their name: a process that serves
 /// agents must not hold one.
 pub(crate) fn refuse_database_urls(env: &EnvVars) -> Result<(), ExitError> {
-    let holds_url = |name: &String| matches!(env.get(name), Ok(Some(value)) if has_database_url(&value));
-    let names: Vec<String> = env.names().into_iter().filter(holds_url).collect();
+    let names = env.names_with(has_database_url);
     if names.is_empty() {
         return Ok(());
     }
@@ -403,6 +402,7 @@ mod tests {
             "mysql+pymysql://h/d",
             "x mariadb://h",
             "sqlite:///tmp/x.db",
+            "\u{feff}postgres://h/d",
         ] {
             let error = refuse_database_urls(&EnvVars::fixed([("INNOCENT", value)])).unwrap_err();
             assert_eq!(
