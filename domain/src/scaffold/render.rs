@@ -270,7 +270,7 @@ pub(super) fn env_example(plan: &ContractPlan<'_>) -> String {
         ),
     };
     let mut text = format!(
-        "# Variables of the contract, with placeholders. Fill in a copy that only you can read; a value may also come\n\
+        "# Variables of the contract, with placeholders. Fill in a copy that only you can read; a URL may also come\n\
          # from a file: NAME_FILE holds its path.\n\n\
          # {reader}\n{}={}\n",
         plan.read_url_env,
@@ -278,6 +278,12 @@ pub(super) fn env_example(plan: &ContractPlan<'_>) -> String {
     );
     if let Some(name) = &plan.write_url_env {
         text.push_str(&format!("# {writer}\n{name}={}\n", url("WRITE_ROLE")));
+    }
+    if let Some(name) = &plan.choices.ssl_ca_env {
+        text.push_str(&format!(
+            "# The authorities of the server's certificate, a file in PEM form; {name} itself may hold the text.\n\
+             {name}_FILE=/ABSOLUTE/PATH/ca.pem\n"
+        ));
     }
     if plan.mode != Mode::Cloud {
         text.push_str(&format!(

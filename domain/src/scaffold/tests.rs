@@ -143,6 +143,21 @@ fn hides_sensitive_large_and_unselected_columns() {
 }
 
 #[test]
+fn example_lists_every_variable_of_the_contract() {
+    let mut choices = orders();
+    choices.ssl_ca_env = Some("DB_CA".to_owned());
+    let found = draft(&choices, Some(&inspection())).unwrap();
+    assert!(found.contract.contains("\"ca_env\": \"DB_CA\""));
+    assert!(
+        found.env_example.contains("\nDB_CA_FILE=/ABSOLUTE/PATH/ca.pem\n"),
+        "{}",
+        found.env_example
+    );
+    let without = draft(&orders(), Some(&inspection())).unwrap();
+    assert!(!without.env_example.contains("ca.pem"));
+}
+
+#[test]
 fn contract_outside_review_mode_has_no_write_url() {
     let mut choices = orders();
     choices.mode = None;
