@@ -53,6 +53,24 @@ pub(crate) fn load(global: &Global) -> Result<LoadedContract, ExitError> {
     })
 }
 
+impl LoadedContract {
+    /// Prints every warning on a line of its own.
+    pub(crate) fn note_warnings(&self) {
+        for warning in &self.warnings {
+            output::note(warning_line(warning));
+        }
+    }
+}
+
+fn warning_line(warning: &ValidationIssue) -> String {
+    output::safe(&format!(
+        "warning {} at {}: {}",
+        warning.code.as_str(),
+        warning.path,
+        warning.message
+    ))
+}
+
 /// Returns the contract if it can be read; errors are not printed.
 pub(crate) fn load_silently(global: &Global) -> Option<Contract> {
     let bytes = read(&path(global)).ok()?;

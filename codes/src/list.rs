@@ -325,7 +325,7 @@ error_codes! {
         TrustedContextUnsupported = "TRUSTED_CONTEXT_UNSUPPORTED", exit Usage;
         /// A capability names a context that does not exist.
         UnknownContext = "UNKNOWN_CONTEXT", exit Usage;
-        /// Warning: a member of `values` that nothing reads.
+        /// A member of `values` that nothing reads: a warning, and an error at the start of a context of access tokens.
         UnknownContextValue = "UNKNOWN_CONTEXT_VALUE", exit Usage;
         /// A capability names an executor that does not exist.
         UnknownExecutor = "UNKNOWN_EXECUTOR", exit Usage;

@@ -403,6 +403,27 @@ fn token_contract_requires_issuer_and_audience() {
 }
 
 #[test]
+fn token_context_with_an_unknown_value_cannot_run() {
+    let misspelled = ("/contexts/desk.main/values/algorithm", "[\"EdDSA\"]");
+    let problem = with_tokens(&[misspelled]).runnable().unwrap_err();
+    assert_eq!(
+        (problem.code, problem.path.as_str()),
+        (
+            ErrorCode::UnknownContextValue,
+            "$.contexts[\"desk.main\"].values.algorithm"
+        )
+    );
+    assert!(problem.message.contains("algorithms"), "{}", problem.message);
+    with_tokens(&[misspelled, ("/strict", "false")])
+        .runnable()
+        .unwrap();
+    // Files of 0.1.x have values of any name here.
+    library(&[("/trusted_context/values/role", "\"x\"")])
+        .runnable()
+        .unwrap();
+}
+
+#[test]
 fn capabilities_must_share_one_token_policy() {
     let other_claim = ("/contexts/desk.main/values/tenant_claim", "\"library\"");
     with_tokens(&[other_claim]).runnable().unwrap();

@@ -89,6 +89,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 }
 
 fn prepare(context: &Context, contract: &LoadedContract) -> Result<StateDir, ExitError> {
+    contract.note_warnings();
     supervisor::check_reader(context, contract)?;
     state::find_or_create(context)
 }

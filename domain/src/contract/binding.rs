@@ -55,6 +55,8 @@ pub struct ContextSpec {
     pub principal: Option<String>,
     /// Accepted access tokens; required to run `http_claims`, unused otherwise.
     pub token: Option<TokenSource>,
+    /// Members of `values` that nothing reads. Empty if the file accepts unknown members.
+    pub unknown_values: Vec<String>,
 }
 
 /// Reference from a capability to a context of the file.
@@ -106,6 +108,14 @@ pub(super) fn read_named(
     contexts
 }
 
+/// Returns the fix for a member of `values` that nothing reads.
+pub(super) fn unknown_value() -> String {
+    format!(
+        "Correct or remove this member, which has no effect; known members are {}.",
+        fields::CONTEXT_VALUES.join(", ")
+    )
+}
+
 fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<ContextSpec> {
     let Some(context) = ObjectReader::of(node, path) else {
         report.error(
@@ -134,15 +144,13 @@ fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Co
         tenant_id: None,
         principal: None,
         token: None,
+        unknown_values: Vec::new(),
     };
     if let Some(values) = values {
         for (key, _) in values.entries() {
             if !fields::CONTEXT_VALUES.contains(&key.as_str()) {
-                let message = format!(
-                    "Remove this unused member; known members are {}.",
-                    fields::CONTEXT_VALUES.join(", ")
-                );
-                report.warn(values.at(key), ErrorCode::UnknownContextValue, message);
+                report.warn(values.at(key), ErrorCode::UnknownContextValue, unknown_value());
+                spec.unknown_values.push(key.clone());
             }
         }
         spec.tenant_id_env = values.env_name("tenant_id_env", ErrorCode::InvalidContextValue, report);

@@ -202,8 +202,8 @@ impl Contract {
     /// Whether processes can run this contract; validation alone accepts more.
     ///
     /// # Errors
-    /// Mode `cloud`, contexts with an unsupported or incomplete provider, and capabilities
-    /// whose callers would need different credentials.
+    /// Mode `cloud`, contexts with an unsupported or incomplete provider, contexts of access tokens with a value that
+    /// nothing reads, and capabilities whose callers would need different credentials.
     pub fn runnable(&self) -> Result<(), ValidationIssue> {
         if self.mode == Mode::Cloud {
             let message =
@@ -221,7 +221,16 @@ impl Contract {
         for (path, spec) in global.chain(named) {
             match spec.provider {
                 ContextProvider::Environment | ContextProvider::StaticDev => {}
-                ContextProvider::HttpClaims if spec.token.is_some() => {}
+                ContextProvider::HttpClaims if spec.token.is_some() => {
+                    // A misspelled member may be meant to restrict the accepted tokens.
+                    if let Some(key) = spec.unknown_values.first() {
+                        return Err(problem(
+                            &object::member(&format!("{path}.values"), key),
+                            ErrorCode::UnknownContextValue,
+                            &binding::unknown_value(),
+                        ));
+                    }
+                }
                 ContextProvider::HttpClaims => {
                     return Err(problem(
                         &format!("{path}.values"),
@@ -238,6 +247,13 @@ impl Contract {
             }
         }
         self.one_kind_of_caller()
+    }
+
+    fn accept_unknown_values(&mut self) {
+        let named = self.contexts.iter_mut().map(|(_, spec)| spec);
+        for spec in self.trusted_context.iter_mut().chain(named) {
+            spec.unknown_values.clear();
+        }
     }
 
     /// A gateway authenticates all callers in one way.
@@ -302,12 +318,15 @@ fn read(bytes: &[u8], report: &mut ValidationReport) -> Option<Contract> {
         report.error("$", ErrorCode::ConfigNotObject, message);
         return None;
     };
-    let contract = read_root(&root, report);
+    let mut contract = read_root(&root, report);
     forbidden::scan(&node, report);
     if root.get("strict") == Some(&JsonNode::Bool(false)) {
         report
             .errors
             .retain(|problem| problem.code != ErrorCode::UnknownField);
+        if let Some(contract) = &mut contract {
+            contract.accept_unknown_values();
+        }
     }
     contract
 }

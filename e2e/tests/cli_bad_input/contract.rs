@@ -119,6 +119,45 @@ fn missing_variable_is_named_with_an_example() -> anyhow::Result<()> {
 }
 
 #[test]
+fn variable_with_a_byte_order_mark_is_named() -> anyhow::Result<()> {
+    for name in ["BILLING_READ_URL", "BILLING_TENANT", "BILLING_PRINCIPAL"] {
+        let mut place = CliFixture::new()?;
+        place.set(name, "\u{feff}acme");
+        let commands: [&[&str]; 4] = [
+            &["up"],
+            &["mcp", "serve"],
+            &["propose", PROPOSE, "--sample"],
+            &["writeback", "doctor", "--check-db"],
+        ];
+        for command in commands {
+            place.run(command)?.expect_failure(
+                2,
+                "SETTING_INVALID",
+                &[&format!("{name} begins with a byte order mark")],
+            )?;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn contract_warnings_are_printed_before_serving() -> anyhow::Result<()> {
+    let mut place = CliFixture::new()?;
+    let mut contract: serde_json::Value = serde_json::from_slice(&std::fs::read(place.path(CONTRACT))?)?;
+    contract["trusted_context"]["values"]["role"] = json!("agent");
+    place.write(CONTRACT, &contract.to_string())?;
+    place.unset("BILLING_TENANT");
+    let warning = "warning UNKNOWN_CONTEXT_VALUE at $.trusted_context.values.role: ";
+    for command in [
+        &["mcp", "serve"][..],
+        &["mcp", "serve-streamable-http", "--dev-no-auth"],
+    ] {
+        fails(&place, command, 2, "ENV_MISSING", &[warning])?;
+    }
+    Ok(())
+}
+
+#[test]
 fn missing_table_hides_database_error_text() -> anyhow::Result<()> {
     let place = CliFixture::new()?;
     std::fs::remove_file(place.path("billing.db"))?;
@@ -163,5 +202,14 @@ fn access_token_contract_is_served_only_over_http() -> anyhow::Result<()> {
         &["access tokens"],
     )?;
     let serve = ["mcp", "serve-streamable-http", "--port", "0"];
-    fails(&place, &serve, 2, "ENV_MISSING", &["SYNAPSOR_EXECUTOR_JWKS_FILE"])
+    fails(&place, &serve, 2, "ENV_MISSING", &["SYNAPSOR_EXECUTOR_JWKS_FILE"])?;
+    contract["trusted_context"]["values"]["algorithm"] = json!(["EdDSA"]);
+    place.write(CONTRACT, &contract.to_string())?;
+    fails(
+        &place,
+        &serve,
+        2,
+        "UNKNOWN_CONTEXT_VALUE",
+        &["$.trusted_context.values.algorithm", "algorithms"],
+    )
 }
