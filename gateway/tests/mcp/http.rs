@@ -229,6 +229,7 @@ async fn every_error_before_mcp_is_json_with_cause_and_next_step() {
         ("Accept: application/json\n", "", &ping, (406, "not_acceptable")),
         ("Accept: text/event-stream\n", "", &start, (406, "not_acceptable")),
         ("Accept: text/html\n", "", &start, (406, "not_acceptable")),
+        ("Accept: */*;q=0\n", "", &start, (406, "not_acceptable")),
         ("", "", &ping, (406, "not_acceptable")),
         (both, stale, &start, (404, "session_not_found")),
         (both, stale, &ping, (404, "session_not_found")),
@@ -250,6 +251,28 @@ async fn every_error_before_mcp_is_json_with_cause_and_next_step() {
         assert!(message.contains(": ") && message.ends_with('.'), "{message}");
     }
     assert!(world.reader.seen().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wildcard_accepts_the_types_of_each_response() {
+    let world = GatewayFixture::start().await;
+    let served = Served::start(&world).await;
+    for accept in ["*/*", "text/html, */*"] {
+        for (extra, body, content_type) in [
+            ("", initialize(), "text/event-stream"),
+            ("MCP-Protocol-Version: 2025-06-18", ping(), "application/json"),
+        ] {
+            let head = format!(
+                "POST /mcp HTTP/1.1\nHost: {}\nAuthorization: Bearer {TOKEN}\nContent-Type: application/json\n\
+                 Accept: {accept}\nContent-Length: {}\nConnection: close\n{extra}",
+                served.address,
+                body.len()
+            );
+            let reply = served.send(&head, body.as_bytes()).await;
+            let answer = (reply.status, reply.header("content-type"));
+            assert_eq!(answer, (200, Some(content_type)), "{accept} {extra}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
