@@ -1,7 +1,19 @@
-//! Names the URL parameters that are refused, and what to do instead. Values are never named.
+//! Names the URL parameters that are refused, and what to do instead. Values are never named, and neither is a
+//! name that can be part of a password.
 
 /// Longest name of a parameter that a message repeats.
 const NAME_CHARS_MAX: usize = 40;
+
+/// Why a URL is refused that has an `@` after its address.
+pub(crate) const UNENCODED_LOGIN: &str =
+    "it has an `@` after a `/`, `?` or `#`: percent-encode ?, #, &, @ and / in user and password";
+
+/// Whether an `@` follows the first `/`, `?` or `#` of a URL without its scheme. Then each part can be one of a password
+/// that is not percent-encoded, and no message may repeat it.
+pub(crate) fn may_split_login(rest: &str) -> bool {
+    rest.find(['/', '?', '#'])
+        .is_some_and(|at| rest[at..].contains('@'))
+}
 
 /// Returns why a parameter is refused, and our setting for it.
 pub(crate) fn refused(name: &str) -> String {

@@ -16,7 +16,7 @@ use super::error_map::{map_driver_error, needs_tls};
 use super::session::MysqlConn;
 use super::settings::{self, Settings};
 use crate::credential::{CredentialMaterial, unusable_credential};
-use crate::url_parameter::{refused, refused_value};
+use crate::url_parameter::{UNENCODED_LOGIN, may_split_login, refused, refused_value};
 use crate::{Access, Credential, driver};
 use synapsor_source::ReceiptTable;
 use synapsor_source::error::{EngineError, EngineErrorKind};
@@ -358,9 +358,25 @@ fn without_tls_mode(url: &str) -> String {
 
 /// Returns the TLS mode of the URL. Other parameters would change the session and are rejected.
 fn parameters(url: &str) -> Result<Option<SslMode>, PublicError> {
-    if !url.starts_with("mysql://") && !url.starts_with("mariadb://") {
-        return Err(bad_url("it must begin with `mysql://`"));
+    let rest = url
+        .strip_prefix("mysql://")
+        .or_else(|| url.strip_prefix("mariadb://"))
+        .ok_or_else(|| bad_url("it must begin with `mysql://`"))?;
+    // The host, which messages name, would be part of the password.
+    let address = rest.split_once('?').map_or(rest, |(address, _)| address);
+    if may_split_login(address) {
+        return Err(bad_url(UNENCODED_LOGIN));
     }
+    tls_mode(rest).map_err(|refusal| {
+        if may_split_login(rest) {
+            bad_url(UNENCODED_LOGIN)
+        } else {
+            refusal
+        }
+    })
+}
+
+fn tls_mode(url: &str) -> Result<Option<SslMode>, PublicError> {
     if url.contains('#') {
         return Err(bad_url(
             "it has a `#`; write %23 if it belongs to a name or the password",
@@ -474,6 +490,25 @@ mod tests {
             parameters("mysql://u:p@h/d#x").unwrap_err().code,
             ErrorCode::SourceUrlInvalid
         );
+    }
+
+    #[test]
+    fn unencoded_password_is_not_repeated() {
+        for url in [
+            "mysql://u:ab?secret=xyz@h/d",
+            "mysql://u:p@ss?secret=xyz@h/d",
+            "mariadb://u:12/secret@h/d",
+            "mysql://u:p@ss#secret@h/d",
+            "mysql://u:p@ss/?ssl-mode=secret@h/d",
+        ] {
+            let refusal = parameters(url).unwrap_err();
+            assert_eq!(refusal.code, ErrorCode::SourceUrlInvalid);
+            let public = refusal.public;
+            assert!(public.contains("percent-encode ?, #, &, @ and /"), "{public}");
+            for part in ["secret", "xyz", "12", "ssl-mode"] {
+                assert!(!public.contains(part), "{public}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use synapsor_domain::contract::SslMode;
 use synapsor_domain::error::PublicError;
 use zeroize::Zeroizing;
 
-use crate::url_parameter::{refused, refused_value};
+use crate::url_parameter::{UNENCODED_LOGIN, may_split_login, refused, refused_value};
 
 const PORT: u16 = 5432;
 const CONNECT_SECONDS: RangeInclusive<u64> = 1..=30;
@@ -48,11 +48,25 @@ impl ServerUrl {
             .strip_prefix("postgres://")
             .or_else(|| url.strip_prefix("postgresql://"))
             .ok_or_else(|| bad_url("it does not begin with postgres://"))?;
+        Self::parse_parts(rest).map_err(|refusal| {
+            if may_split_login(rest) {
+                bad_url(UNENCODED_LOGIN)
+            } else {
+                refusal
+            }
+        })
+    }
+
+    fn parse_parts(rest: &str) -> Result<Self, PublicError> {
         if rest.contains(['#', ' ']) || rest.chars().any(char::is_control) {
             return Err(bad_url("it has characters that must be percent-encoded"));
         }
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        // The host, which messages name, would be part of the password.
+        if database.contains('@') {
+            return Err(bad_url(UNENCODED_LOGIN));
+        }
         let (login, address) = authority
             .rsplit_once('@')
             .ok_or_else(|| bad_url("it names no role"))?;
@@ -272,6 +286,27 @@ mod tests {
                 "{text}"
             );
         }
+    }
+
+    #[test]
+    fn unencoded_password_is_not_repeated() {
+        for text in [
+            "postgres://u:ab?secret=xyz@h/d",
+            "postgres://u:p@ss?secret=xyz@h/d",
+            "postgres://u:p@ss/d?secret=xyz@h/d",
+            "postgres://u:p@ss/secret@h/d",
+            "postgres://u:p@ss#secret@h/d",
+            "postgres://u:p@ss/?sslmode=secret@h/d",
+        ] {
+            let refusal = ServerUrl::parse(text).err().unwrap();
+            assert_eq!(refusal.code, ErrorCode::SourceUrlInvalid);
+            let public = refusal.public;
+            assert!(public.contains("percent-encode ?, #, &, @ and /"), "{public}");
+            for part in ["secret", "xyz", "sslmode"] {
+                assert!(!public.contains(part), "{public}");
+            }
+        }
+        assert!(ServerUrl::parse("postgres://u@h/d?application_name=a@b").is_ok());
     }
 
     #[test]
