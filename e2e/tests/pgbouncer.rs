@@ -447,6 +447,29 @@ async fn undeclared_pooler_is_reported_by_its_code() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn declared_pooler_names_the_cause_of_a_login() -> anyhow::Result<()> {
+    for kind in kinds(&["transaction"]) {
+        for user in ["known", "unknown"] {
+            let Some(mut scene) = Scene::new(kind)? else {
+                continue;
+            };
+            let Target::Server { roles, .. } = &mut scene.deployment.target else {
+                anyhow::bail!("a server has the target");
+            };
+            let (_, address) = roles.read_url.split_once('@').context("an address")?;
+            let user = if user == "known" { &*roles.reader } else { "nobody" };
+            roles.read_url = format!("postgres://{user}:wrong@{address}");
+            let row = plan("invoices", "P-1", &["late_fee_cents"]);
+            let refused = scene.reader()?.read(&row).await.map(drop);
+            let cause = refused.as_ref().err().map(|error| &error.cause);
+            let is_named = matches!(cause, Some(ErrorCause::PasswordRejected));
+            ensure!(is_named, "{kind:?}: {refused:?} {cause:?}");
+        }
+    }
+    Ok(())
+}
+
 /// A pooler that sets an option of a connection by itself instead of passing it on, so that a reset ends it.
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_that_loses_an_option_is_not_reused() -> anyhow::Result<()> {

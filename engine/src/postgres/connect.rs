@@ -231,7 +231,7 @@ impl PgPool {
                 checked.map_err(|error| error.at(&driver::server_name(&address_of(url), url.port)))
             }
             Err(error) => {
-                let failed = of_login(&error);
+                let failed = of_login(&error, url.is_pooled);
                 Err(driver::attempt_error(failed, &address_of(url), url.port).await)
             }
         }

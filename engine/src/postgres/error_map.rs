@@ -10,6 +10,9 @@ use synapsor_source::error_cause::{ConstraintViolation, ErrorCause};
 
 use crate::driver::connection_error;
 
+/// The code of every error of a pooler itself.
+const POOLER_ERROR: &str = "08P01";
+
 /// Returns the cause of a driver error; the detail is only the server's five-character code.
 pub fn map_driver_error(error: &Error) -> EngineError {
     use EngineErrorKind as Kind;
@@ -19,7 +22,11 @@ pub fn map_driver_error(error: &Error) -> EngineError {
     match error {
         Error::Database(inner) => {
             let code = inner.code().unwrap_or_default();
-            let cause = violated(&code, inner.as_ref()).unwrap_or_else(|| cause_of(&code));
+            let cause = match &*code {
+                POOLER_ERROR => pooler_cause(inner.message()),
+                code => violated(code, inner.as_ref()),
+            };
+            let cause = cause.unwrap_or_else(|| cause_of(&code));
             EngineError::new(kind_of(&code), detail(&code)).because(cause)
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {
@@ -32,17 +39,48 @@ pub fn map_driver_error(error: &Error) -> EngineError {
 
 /// Returns the error of a login. A pooler answers start parameters that it does not know with a protocol violation;
 /// a server never does.
-pub fn of_login(error: &Error) -> EngineError {
+pub fn of_login(error: &Error, is_pooler_declared: bool) -> EngineError {
     let failed = map_driver_error(error);
     match error {
         Error::Database(inner) => match inner.code().as_deref() {
-            Some("08P01") => failed.because(ErrorCause::PoolerUndeclared),
+            Some(POOLER_ERROR) => failed.because(login_cause(inner.message(), is_pooler_declared)),
             // The role may not connect to the database.
             Some("42501") => failed.because(ErrorCause::ConnectDenied),
             _ => failed,
         },
         _ => failed,
     }
+}
+
+/// Without the declaration the pooler refuses the options of the connection, before the login.
+fn login_cause(message: &str, is_pooler_declared: bool) -> ErrorCause {
+    pooler_cause(message).unwrap_or(if is_pooler_declared {
+        ErrorCause::LoginRejected
+    } else {
+        ErrorCause::PoolerUndeclared
+    })
+}
+
+/// Returns the cause of an error of PgBouncer, which has one code for all and names the cause in its text only.
+fn pooler_cause(message: &str) -> Option<ErrorCause> {
+    // The server behind the pooler, or the pooler's own login there.
+    const AWAY: [&str; 5] = [
+        "connect failed",
+        "server login",
+        "client_login_timeout",
+        "query_wait_timeout",
+        "pgbouncer cannot connect",
+    ];
+    Some(match message {
+        "SASL authentication failed" | "password authentication failed" | "no such user" => {
+            ErrorCause::PasswordRejected
+        }
+        "no more connections allowed (max_client_conn)" => ErrorCause::ConnectionsExhausted,
+        "SSL required" => ErrorCause::TlsRequired,
+        text if text.starts_with("no such database: ") => ErrorCause::DatabaseMissing,
+        text if AWAY.iter().any(|start| text.starts_with(start)) => ErrorCause::Unspecified,
+        _ => return None,
+    })
 }
 
 /// Whether the error reports that a row with this key exists.
@@ -118,7 +156,7 @@ fn cause_of(code: &str) -> ErrorCause {
         "53300" => ErrorCause::ConnectionsExhausted,
         "25006" => ErrorCause::TakesNoWrites,
         // No server answers a well-formed statement with it: a pooler refuses BEGIN in statement mode.
-        "08P01" => ErrorCause::PoolerOfStatements,
+        POOLER_ERROR => ErrorCause::PoolerOfStatements,
         _ => ErrorCause::Unspecified,
     }
 }
@@ -128,5 +166,34 @@ fn detail(code: &str) -> String {
         format!("sqlstate {code}")
     } else {
         "an error without a code".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pooler_login_errors_name_their_cause() {
+        for (message, cause) in [
+            ("SASL authentication failed", ErrorCause::PasswordRejected),
+            ("password authentication failed", ErrorCause::PasswordRejected),
+            (
+                "no more connections allowed (max_client_conn)",
+                ErrorCause::ConnectionsExhausted,
+            ),
+            ("SSL required", ErrorCause::TlsRequired),
+            ("no such database: shop", ErrorCause::DatabaseMissing),
+            ("client_login_timeout (server down)", ErrorCause::Unspecified),
+        ] {
+            for is_declared in [true, false] {
+                assert_eq!(login_cause(message, is_declared), cause, "{message}");
+            }
+        }
+        let other = "unsupported startup parameter: options";
+        assert_eq!(login_cause(other, false), ErrorCause::PoolerUndeclared);
+        assert_eq!(login_cause(other, true), ErrorCause::LoginRejected);
+        let statement = "transaction blocks not allowed in statement pooling mode";
+        assert_eq!(pooler_cause(statement), None);
     }
 }
