@@ -51,6 +51,17 @@ impl IdentityRelation {
     }
 }
 
+/// Whether the current identity differs from the recorded one only in a system identifier that the current role may not
+/// read. Another server can have the same identity then, so that the databases count as different.
+pub fn is_only_unreadable(recorded: &str, current: &str) -> bool {
+    let (Some(was), Some(is)) = (Parts::of(recorded), Parts::of(current)) else {
+        return false;
+    };
+    let is_unreadable = was.system != UNKNOWN && is.system == UNKNOWN;
+    let timelines = was.timeline_number().zip(is.timeline_number());
+    is_unreadable && was.database == is.database && timelines.is_none_or(|(was, is)| was == is)
+}
+
 /// A part of an identity that the role of the connection may not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UnreadablePart {
@@ -125,7 +136,7 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 mod tests {
     use super::IdentityRelation::{self, Different, EarlierTimeline, LaterTimeline, Same, Weaker};
-    use super::UnreadablePart;
+    use super::{UnreadablePart, is_only_unreadable};
 
     const BEFORE: &str = "postgres:7431:0000000A:16384:app";
 
@@ -156,6 +167,25 @@ mod tests {
             IdentityRelation::of(weak, "postgres:7431:0000000A:16385:app"),
             Different
         );
+    }
+
+    #[test]
+    fn unreadable_system_identifier_is_not_another_database() {
+        for (current, expected) in [
+            ("postgres:unknown:0000000A:16384:app", true),
+            ("postgres:unknown:unknown:16384:app", true),
+            ("postgres:unknown:standby:16384:app", true),
+            ("postgres:unknown:0000000B:16384:app", false),
+            ("postgres:unknown:0000000A:16385:app", false),
+            ("postgres:7432:0000000A:16384:app", false),
+            (BEFORE, false),
+            ("sqlite:unknown", false),
+        ] {
+            assert_eq!(is_only_unreadable(BEFORE, current), expected, "{current}");
+        }
+        let current = "postgres:unknown:0000000A:16384:app";
+        assert_eq!(IdentityRelation::of(BEFORE, current), Different);
+        assert!(!is_only_unreadable(current, current));
     }
 
     #[test]

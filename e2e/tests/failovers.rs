@@ -321,3 +321,38 @@ fn server_without_identifying_functions_has_a_weaker_identity() -> anyhow::Resul
     }
     Ok(())
 }
+
+#[test]
+fn writer_that_cannot_read_the_identity_is_named() -> anyhow::Result<()> {
+    const FUNCTION: &str = "FUNCTION pg_catalog.pg_control_system()";
+    let Some(cluster) = Cluster::new()? else {
+        return Ok(());
+    };
+    let Target::Server { roles, .. } = &cluster.place.target else {
+        anyhow::bail!("a server has the target");
+    };
+    let database = cluster.database()?;
+    database.execute(&format!(
+        "REVOKE EXECUTE ON {FUNCTION} FROM PUBLIC; GRANT EXECUTE ON {FUNCTION} TO {}",
+        roles.reader
+    ))?;
+    let checked = cluster
+        .place
+        .run(&["writeback", "doctor", "--check-db", "--json"])?;
+    ensure!(
+        !checked.stdout.contains("SOURCE_DIFFERS") && checked.stdout.contains("to the writer's role"),
+        "{checked}"
+    );
+    let id = cluster.place.approved("INV-3001", "goodwill")?;
+    let refused = cluster.place.run(&["apply", &id])?;
+    refused.expect(EXIT_REFUSED)?;
+    let printed = format!("{refused}");
+    ensure!(
+        printed.contains("may not read the database's system identifier"),
+        "{printed}"
+    );
+    ensure!(!printed.contains("database differs"), "{printed}");
+    database.execute(&format!("GRANT EXECUTE ON {FUNCTION} TO {}", roles.writer))?;
+    ensure!(cluster.apply(&id, 0)?["status"] == json!("applied"));
+    Ok(())
+}

@@ -8,7 +8,7 @@ use super::proof::{LedgerProof, refused as proof_refused};
 use crate::approval::{self, ApprovalRefusal, VerificationContext, VerifiedDecision};
 use crate::change;
 use crate::contract::{Capability, Contract, ExecutorRef, Mode, OnFailover, ProposalSpec};
-use crate::database_identity::IdentityRelation;
+use crate::database_identity::{IdentityRelation, is_only_unreadable};
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::event::EventKind;
@@ -474,6 +474,14 @@ fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), Publ
             return refused(
                 "the writer's database is on an earlier timeline than the one that the proposal was read from: an old \
                  primary or an old backup serves it",
+            );
+        }
+        IdentityRelation::Different
+            if is_only_unreadable(&proposal.source.fingerprint, facts.database_identity) =>
+        {
+            return refused(
+                "the writer's role may not read the database's system identifier, which the proposal names: GRANT \
+                 EXECUTE ON FUNCTION pg_catalog.pg_control_system() to the writer's role",
             );
         }
         IdentityRelation::Different => {

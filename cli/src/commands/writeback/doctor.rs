@@ -11,7 +11,7 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_chassis::settings::EnvVars;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Contract, EngineKind};
-use synapsor_domain::database_identity::IdentityRelation;
+use synapsor_domain::database_identity::{IdentityRelation, is_only_unreadable};
 use synapsor_domain::writeback::{FindingSeverity, PreflightFinding, PreflightReport, table_targets};
 
 use crate::clients::{SchemaClient, WriterClient, verification_failed};
@@ -174,25 +174,44 @@ fn compare_identities(parts: &mut [RoleFindings]) {
         if source.database_identity.is_empty() {
             continue;
         }
-        let why = match IdentityRelation::of(&read.database_identity, &source.database_identity) {
-            IdentityRelation::Same | IdentityRelation::Weaker => continue,
-            IdentityRelation::LaterTimeline | IdentityRelation::EarlierTimeline => {
-                "they are on different timelines: one of them is an old primary or a promoted copy"
-            }
-            IdentityRelation::Different => {
-                "another server, another database, or a replica of MySQL or MariaDB, which has an identity of its own"
-            }
-        };
-        let text = format!(
-            "reader and writer of the source `{}` open different databases, so that no proposal can be applied: {why}",
-            source.source_id
+        let found = difference(
+            &source.source_id,
+            &read.database_identity,
+            &source.database_identity,
         );
-        let fix = "give the reader's URL the server of the writer's URL".to_owned();
-        source.findings.insert(
-            0,
-            finding(FindingSeverity::Error, ErrorCode::SourceDiffers, text, Some(fix)),
-        );
+        if let Some(found) = found {
+            source.findings.insert(0, found);
+        }
     }
+}
+
+/// Returns why the writer applies no proposal of the reader, by the identities of their databases.
+fn difference(source: &str, reader: &str, writer: &str) -> Option<PreflightFinding> {
+    let why = match IdentityRelation::of(reader, writer) {
+        IdentityRelation::Same | IdentityRelation::Weaker => return None,
+        IdentityRelation::LaterTimeline | IdentityRelation::EarlierTimeline => {
+            "they are on different timelines: one of them is an old primary or a promoted copy"
+        }
+        IdentityRelation::Different if is_only_unreadable(reader, writer) => {
+            let text = format!(
+                "the writer of the source `{source}` may not read the database's system identifier, and its reader may, \
+                 so that no proposal can be applied"
+            );
+            let fix =
+                "GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() to the writer's role".to_owned();
+            let code = ErrorCode::IdentityWeak;
+            return Some(finding(FindingSeverity::Error, code, text, Some(fix)));
+        }
+        IdentityRelation::Different => {
+            "another server, another database, or a replica of MySQL or MariaDB, which has an identity of its own"
+        }
+    };
+    let text = format!(
+        "reader and writer of the source `{source}` open different databases, so that no proposal can be applied: {why}"
+    );
+    let fix = "give the reader's URL the server of the writer's URL".to_owned();
+    let code = ErrorCode::SourceDiffers;
+    Some(finding(FindingSeverity::Error, code, text, Some(fix)))
 }
 
 /// Reader and writer must not share a credential, except for a database file, which has only one.
@@ -419,4 +438,25 @@ fn show_finding(finding: &PreflightFinding) -> Result<(), ExitError> {
         output::line(format!("           {}", output::statement(line)))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unreadable_identity_is_not_reported_as_another_database() {
+        let reader = "postgres:7431:00000001:16384:app";
+        let of =
+            |writer: &str| difference("crm", reader, writer).map(|found| (found.code, found.fix.unwrap()));
+        let (code, fix) = of("postgres:unknown:00000001:16384:app").unwrap();
+        assert_eq!(code, ErrorCode::IdentityWeak);
+        assert!(
+            fix.contains("GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system()"),
+            "{fix}"
+        );
+        let (code, _) = of("postgres:7432:00000001:16384:app").unwrap();
+        assert_eq!(code, ErrorCode::SourceDiffers);
+        assert_eq!(of(reader), None);
+    }
 }
