@@ -141,7 +141,9 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
     let name = error
         .constraint()
         .or_else(|| of_server.and_then(PgDatabaseError::column));
-    let table = of_server.and_then(|error| error.schema().zip(error.table()));
+    // A context names code that ran the failed statement: the rejected row may be another one.
+    let of_statement = of_server.filter(|error| error.r#where().is_none());
+    let table = of_statement.and_then(|error| error.schema().zip(error.table()));
     Some(ErrorCause::ConstraintViolated(Box::new(ConstraintViolation {
         constraint: ViolatedConstraint::new(class, name),
         table: table.map(|(schema, table)| (schema.to_owned(), table.to_owned())),

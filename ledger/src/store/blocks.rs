@@ -85,6 +85,33 @@ pub(crate) fn event_count(conn: &Connection) -> Result<u64, StoreError> {
     end.map_or(Ok(0), from_sql)
 }
 
+/// Checks that the blocks from the one of event `from` on contain each event up to `size` once, and that each has its
+/// bodies. Lookups and scans would otherwise find different rows.
+pub(crate) fn check_layout(conn: &Connection, from: u64, size: u64) -> Result<(), StoreError> {
+    let start: Option<i64> = conn.query_row(
+        "SELECT max(first) FROM blocks WHERE first <= ?1",
+        [to_sql(from)],
+        |row| row.get(0),
+    )?;
+    let start = start.unwrap_or(0);
+    let mut blocks = conn.prepare("SELECT first, count FROM blocks WHERE first >= ?1 ORDER BY first")?;
+    let mut bodies = conn.prepare("SELECT first FROM block_bodies WHERE first >= ?1 ORDER BY first")?;
+    let (mut blocks, mut bodies) = (blocks.query([start])?, bodies.query([start])?);
+    let mut end = from_sql(start)?;
+    while let Some(row) = blocks.next()? {
+        let (first, count) = (from_sql(row.get(0)?)?, from_sql(row.get(1)?)?);
+        let of_bodies: Option<i64> = bodies.next()?.map(|row| row.get(0)).transpose()?;
+        if first != end || count == 0 || of_bodies != Some(to_sql(first)) {
+            return Err(malformed(first));
+        }
+        end = first.checked_add(count).ok_or_else(|| malformed(first))?;
+    }
+    if end != size || bodies.next()?.is_some() {
+        return Err(malformed(end));
+    }
+    Ok(())
+}
+
 /// Reads entries in the order of the log. Keeps one block, so that each is read once.
 pub(crate) struct Cursor<'c> {
     conn: &'c Connection,

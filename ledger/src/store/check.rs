@@ -50,8 +50,10 @@ pub(crate) fn newest_head(
             )));
         }
     }
+    let last = newest.size.saturating_sub(LAST_EVENTS);
+    blocks::check_layout(conn, last, newest.size)?;
     let mut entries = Cursor::new(conn);
-    for seq in newest.size.saturating_sub(LAST_EVENTS)..newest.size {
+    for seq in last..newest.size {
         verify::event(&mut entries, &tree, seq)?;
     }
     Ok(newest)

@@ -2,6 +2,7 @@
 //! signed stays the same, byte for byte.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
+use synapsor_domain::log::{TreeHash, leaf_hash};
 use tlog_tiles::tlog;
 
 use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry};
@@ -23,15 +24,16 @@ pub(super) fn into_blocks(conn: &Connection) -> Result<(), StoreError> {
         .execute(params![to_sql(size), nodes(conn, low, high)?])?;
         end = size;
     }
-    let rest: bool = conn.query_row(
-        "SELECT EXISTS (SELECT 1 FROM events WHERE seq >= ?1) OR EXISTS (SELECT 1 FROM bodies WHERE event_seq >= ?1) \
-           OR EXISTS (SELECT 1 FROM nodes WHERE idx >= ?2)",
-        params![to_sql(end), to_sql(tlog::stored_hash_count(end))],
-        |row| row.get(0),
-    )?;
-    if rest {
-        let text = "events are stored after the newest checkpoint";
-        return Err(StoreError::Tampered(text.to_owned()));
+    for (table, rows) in [
+        ("events", end),
+        ("bodies", end),
+        ("nodes", tlog::stored_hash_count(end)),
+    ] {
+        let found: i64 = conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+        if from_sql(found)? != rows {
+            let text = format!("{found} rows of {table} are stored, the newest checkpoint needs {rows}");
+            return Err(StoreError::Tampered(text));
+        }
     }
     Ok(())
 }
@@ -41,17 +43,24 @@ fn move_events(conn: &Connection, from: u64, to: u64) -> Result<(), StoreError> 
     for seq in from..to {
         let entry = conn
             .prepare_cached(
-                "SELECT e.bytes, b.salt, b.bytes FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = ?1",
+                "SELECT e.bytes, b.salt, b.bytes, e.leaf FROM events e JOIN bodies b ON b.event_seq = e.seq WHERE e.seq = ?1",
             )?
             .query_row([to_sql(seq)], |row| {
-                Ok(BlockEntry {
+                let entry = BlockEntry {
                     event: row.get(0)?,
                     salt: row.get(1)?,
                     body: row.get(2)?,
-                })
+                };
+                Ok((entry, row.get::<_, TreeHash>(3)?))
             })
-            .optional()?
-            .ok_or_else(|| StoreError::Tampered(format!("event {seq} or its body is missing")))?;
+            .optional()?;
+        let (entry, leaf) =
+            entry.ok_or_else(|| StoreError::Tampered(format!("event {seq} or its body is missing")))?;
+        if leaf_hash(&entry.event) != leaf {
+            return Err(StoreError::Tampered(format!(
+                "event {seq} does not hash to its leaf"
+            )));
+        }
         bytes += entry.body.len();
         entries.push(entry);
         if bytes >= BODIES_BYTES_MAX || seq + 1 == to {

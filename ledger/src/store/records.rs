@@ -137,7 +137,7 @@ pub(crate) fn list_evidence(
     }
 }
 
-/// Returns positions of the evidence of one proposal, newest first. Its events are in the index.
+/// Returns positions of the evidence that one proposal rests on, newest first.
 fn evidence_of_proposal(
     conn: &Connection,
     id: &str,
@@ -150,8 +150,8 @@ fn evidence_of_proposal(
         .map(|(field, _)| format!(" AND e.{} = ?", field.as_str()))
         .collect();
     let sql = format!(
-        "SELECT i.seq FROM event_index i INDEXED BY event_index_by_proposal CROSS JOIN evidence e ON e.seq = i.seq \
-         WHERE i.proposal_id = ? AND i.seq < ?{clauses} ORDER BY i.seq DESC LIMIT ?"
+        "SELECT e.seq FROM evidence_links l CROSS JOIN evidence e ON e.evidence_id = l.evidence_id \
+         WHERE l.proposal_id = ? AND e.seq < ?{clauses} ORDER BY e.seq DESC LIMIT ?"
     );
     let before = before.map_or(i64::MAX, to_sql);
     let mut values: Vec<&dyn ToSql> = vec![&id, &before];

@@ -353,6 +353,11 @@ async fn every_edit_of_a_stored_value_is_reported() {
         "UPDATE block_bodies SET bodies = x'00000000' WHERE first = 0".into(),
         "DELETE FROM block_bodies WHERE first = 0".into(),
         "INSERT INTO block_bodies VALUES (1, x'00000000')".into(),
+        // A block over events of the first one: lookups would find it, scans would not.
+        "INSERT INTO blocks SELECT 1, count - 1, events FROM blocks WHERE first = 0; \
+         INSERT INTO block_bodies SELECT 1, bodies FROM block_bodies WHERE first = 0"
+            .into(),
+        "UPDATE blocks SET count = count - 1 WHERE first = 0".into(),
         "UPDATE checkpoints SET nodes = zeroblob(length(nodes)) WHERE size = 3".into(),
         "UPDATE checkpoints SET nodes = unhex(hex(nodes) || hex(zeroblob(32))) WHERE size = 3".into(),
         "UPDATE checkpoints SET nodes = substr(nodes, 33) WHERE size = 3".into(),
@@ -431,6 +436,8 @@ async fn damaged_store_with_rows_of_events_is_not_migrated() {
         "DELETE FROM checkpoints WHERE size = (SELECT max(size) FROM checkpoints)",
         "INSERT INTO nodes SELECT max(idx) + 1, zeroblob(32) FROM nodes",
         "DELETE FROM nodes WHERE idx = 2",
+        "UPDATE events SET leaf = zeroblob(32) WHERE seq = 1",
+        "PRAGMA ignore_check_constraints = ON; INSERT INTO events SELECT -1, bytes, leaf FROM events WHERE seq = 0",
     ] {
         let (_dir, path) = rich().await;
         super::migrate::older::out_of_blocks(&path);

@@ -317,10 +317,14 @@ fn run_record(job: &mut dyn BatchRequest, step: &mut WriteTransaction<'_>) -> Re
     let Err(cause) = job.run(step) else {
         return Ok(());
     };
-    if step.next_seq() == before && !step.conn().is_autocommit() {
-        return Ok(());
+    let is_unchanged = step.next_seq() == before && !step.conn().is_autocommit();
+    match cause {
+        None | Some(StoreError::Duplicate) if is_unchanged => Ok(()),
+        Some(cause) => Err(cause),
+        None => Err(StoreError::Failed(
+            "a record was refused after its first change".to_owned(),
+        )),
     }
-    Err(cause.unwrap_or_else(|| StoreError::Failed("a record was refused after its first change".to_owned())))
 }
 
 fn crash_point(is_one: bool, point: Point) -> Result<(), StoreError> {

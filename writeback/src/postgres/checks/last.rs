@@ -198,5 +198,6 @@ impl LastCheck<'_> {
 
 /// Whether these are at most the allowed rows, and none was rolled back.
 pub(in crate::postgres) fn is_within(rows: RowCounts, rows_max: u32) -> bool {
-    rows.iter().all(|n| *n >= 0) && rows.iter().sum::<i64>() <= i64::from(rows_max)
+    let sum = rows.iter().try_fold(0_i64, |sum, n| sum.checked_add(*n));
+    rows.iter().all(|n| *n >= 0) && sum.is_some_and(|sum| sum <= i64::from(rows_max))
 }
