@@ -17,7 +17,7 @@ use synapsor_source::db_error_message::explain;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::{CertificatesProblem, ErrorCause, UnreadableSecret};
 
-use crate::authorities;
+use crate::{authorities, mysql, postgres};
 
 /// Maximum size of a file of certificates, in bytes; bundles of cloud providers have some hundred kilobytes.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
@@ -133,15 +133,19 @@ impl Credential {
             ),
             _ => None,
         };
+        let of_authorities = self.ca_name.as_ref().map(|_| mode_with_authorities(url.expose()));
         Ok(CredentialMaterial {
+            mode: ssl.map(|s| s.mode).or(of_authorities),
             url,
-            mode: ssl
-                .map(|s| s.mode)
-                .or_else(|| self.ca_name.as_ref().map(|_| SslMode::VerifyFull)),
             ca,
             client: cert.zip(key),
             generation: Digest::of_typed("application/vnd.synapsor.credential.v1", &bytes),
         })
+    }
+
+    /// Returns the mode that the contract or the named authorities require, as of now.
+    pub fn required_mode(&self) -> Option<SslMode> {
+        self.read().ok().and_then(|material| material.mode)
     }
 
     /// Reads certificates. Unlike a secret, their file may be world-readable, and the text between them may have any
@@ -169,6 +173,16 @@ impl Credential {
             (None, None) => Err(unusable(name, CertificatesProblem::Missing)),
             (Some(_), Some(_)) => Err(unusable(name, CertificatesProblem::SetTwice)),
         }
+    }
+}
+
+/// Returns the mode of a connection without a contract whose authorities are named: full verification, unless the URL
+/// asks for the chain alone.
+fn mode_with_authorities(url: &str) -> SslMode {
+    if postgres::url::verifies_chain_only(url) || mysql::connect::verifies_chain_only(url) {
+        SslMode::VerifyCa
+    } else {
+        SslMode::VerifyFull
     }
 }
 
@@ -231,6 +245,23 @@ mod tests {
         assert_eq!(without.read().unwrap().mode, None);
         let with = Credential::of_variable("URL", &env).with_authorities(Some("CA"));
         assert_eq!(with.read().unwrap().mode, Some(SslMode::VerifyFull));
+    }
+
+    #[test]
+    fn url_can_limit_verification_to_the_chain() {
+        for (url, mode) in [
+            ("postgres://u:p@h/d", SslMode::VerifyFull),
+            ("postgres://u:p@h/d?sslmode=verify-full", SslMode::VerifyFull),
+            ("postgres://u:p@h/d?sslmode=require", SslMode::VerifyFull),
+            ("postgres://u:p@h/d?sslmode=verify-ca", SslMode::VerifyCa),
+            ("mysql://u:p@h/d", SslMode::VerifyFull),
+            ("mysql://u:p@h/d?ssl-mode=VERIFY_IDENTITY", SslMode::VerifyFull),
+            ("mysql://u:p@h/d?ssl-mode=VERIFY_CA", SslMode::VerifyCa),
+        ] {
+            let env = EnvVars::fixed([("URL", url.to_owned()), ("CA", ROOT.to_owned())]);
+            let credential = Credential::of_variable("URL", &env).with_authorities(Some("CA"));
+            assert_eq!(credential.required_mode(), Some(mode), "{url}");
+        }
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub(crate) async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Re
     let env = EnvVars::of_process();
     let name = &flags.from_env;
     let credential = Credential::of_variable(name, &env).with_authorities(flags.ssl_ca_env.as_deref());
-    let engine = engine_of(credential, flags.engine.as_deref(), &env)?;
+    let engine = engine_of(credential.clone(), flags.engine.as_deref(), &env)?;
     let scope = InspectFilter {
         schema: flags.schema.as_deref(),
         table: None,
@@ -55,7 +55,9 @@ pub(crate) async fn inspect(flags: &InspectFlags, stop: CancellationToken) -> Re
         found = inspect::inspect(engine.as_ref(), scope, now) => found,
         () = stop.cancelled() => return Err(interrupted()),
     };
-    print(&found.map_err(|error| refused(&error, name))?)
+    let mut found = found.map_err(|error| refused(&error, name))?;
+    found.ssl_mode = credential.required_mode();
+    print(&found)
 }
 
 fn engine_of(

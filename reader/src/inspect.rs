@@ -51,6 +51,7 @@ fn inspection(engine: &str, catalog: SchemaCatalog, now: Timestamp) -> Inspectio
         server_version: version.to_owned(),
         product: catalog.product,
         current_user: catalog.account,
+        ssl_mode: None,
         inspected_at: now.to_string(),
         schemas: catalog.schemas,
         tables: catalog.tables.into_iter().map(table).collect(),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub use kind::ColumnKind;
 pub use suggest::{ColumnSuggestions, TableSuggestions, of_column, of_table};
 
-use crate::contract::is_identifier;
+use crate::contract::{SslMode, is_identifier};
 use crate::schema::is_set_by_updates;
 
 /// Sentence printed with every inspection.
@@ -30,6 +30,9 @@ pub struct Inspection {
     pub product: String,
     pub server_version: String,
     pub current_user: String,
+    /// How the server's certificate was verified, if the authorities were named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssl_mode: Option<SslMode>,
     /// RFC 3339, UTC.
     pub inspected_at: String,
     /// Every non-system schema, whether or not its tables are listed.

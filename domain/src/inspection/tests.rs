@@ -117,6 +117,7 @@ fn suggests_only_columns_that_a_contract_can_show() {
     );
     table.columns[4].data_type = "bytea".to_owned();
     let inspection = Inspection {
+        ssl_mode: None,
         engine: "postgres".to_owned(),
         product: "PostgreSQL 15.1".to_owned(),
         server_version: "15.1".to_owned(),

@@ -6,7 +6,7 @@ use super::flag_syntax::{Assigned, is_number, number};
 use super::names::spoken;
 use super::resolve::{ContractPlan, ProposalPlan};
 use super::{DraftError, args};
-use crate::contract::{EngineKind, Mode, SslMode};
+use crate::contract::{EngineKind, Mode};
 use crate::inspection::{ColumnInfo, ColumnKind};
 
 const CONTEXT: &str = "local_operator";
@@ -44,7 +44,7 @@ fn source(plan: &ContractPlan<'_>) -> Json {
     }
     source["statement_timeout_ms"] = json!(STATEMENT_TIMEOUT_MS);
     if let Some(name) = &plan.choices.ssl_ca_env {
-        source["ssl"] = json!({ "mode": SslMode::VerifyFull.as_str(), "ca_env": name });
+        source["ssl"] = json!({ "mode": plan.ssl_mode.as_str(), "ca_env": name });
     }
     source
 }

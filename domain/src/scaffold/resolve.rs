@@ -8,7 +8,7 @@ use super::key::{self, KeyPlan};
 use super::names::{namespace_of, object_of};
 use super::{DraftError, READ_URL_ENV, WRITE_URL_ENV};
 use crate::context::{PRINCIPAL_ENV, TENANT_ENV};
-use crate::contract::{EngineKind, Mode, VersionAdvance, XMIN, is_identifier};
+use crate::contract::{EngineKind, Mode, SslMode, VersionAdvance, XMIN, is_identifier};
 use crate::inspection::{ColumnInfo, ColumnKind, Inspection, TableInfo, TableKind};
 
 /// Maximum number of tables named in an error.
@@ -24,6 +24,8 @@ pub(super) struct ContractPlan<'a> {
     pub(super) schema: String,
     pub(super) table: String,
     pub(super) found: Option<&'a TableInfo>,
+    /// How the certificate of the server is verified, where its authorities are named.
+    pub(super) ssl_mode: SslMode,
     pub(super) key: KeyPlan,
     pub(super) tenant: Option<String>,
     pub(super) guard: Option<String>,
@@ -101,6 +103,9 @@ pub(super) fn plan<'a>(
         schema,
         table,
         found,
+        ssl_mode: inspection
+            .and_then(|inspection| inspection.ssl_mode)
+            .unwrap_or(SslMode::VerifyFull),
         object,
         change,
         warnings,

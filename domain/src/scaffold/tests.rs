@@ -197,6 +197,27 @@ fn inspection_with(
 }
 
 #[test]
+fn contract_verifies_the_server_as_the_inspection_did() {
+    let mut choices = orders();
+    choices.ssl_ca_env = Some("DB_CA".to_owned());
+    for (inspected, drafted) in [
+        (None, "verify-full"),
+        (Some("verify-full"), "verify-full"),
+        (Some("verify-ca"), "verify-ca"),
+    ] {
+        let mut found = serde_json::to_value(inspection()).unwrap();
+        if let Some(mode) = inspected {
+            found["ssl_mode"] = json!(mode);
+        }
+        let found: Inspection = serde_json::from_value(found).unwrap();
+        let contract = draft(&choices, Some(&found)).unwrap().contract;
+        let contract: Json = serde_json::from_str(&contract).unwrap();
+        let ssl = json!({ "mode": drafted, "ca_env": "DB_CA" });
+        assert_eq!(contract["sources"]["local_postgres"]["ssl"], ssl);
+    }
+}
+
+#[test]
 fn tenant_column_taken_by_name_is_a_warning() {
     let mut choices = orders();
     choices.tenant_column = None;

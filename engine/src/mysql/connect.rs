@@ -301,7 +301,7 @@ fn way(material: &CredentialMaterial) -> Result<MysqlConnectPlan, PublicError> {
     let mode = match (material.mode, asked) {
         (Some(mode), Some(asked)) if asked < mode => {
             return Err(tls_required(
-                "ssl-mode in the URL is weaker than `ssl.mode` of the contract, or than --ssl-ca-env, which verifies the host name",
+                "ssl-mode in the URL is weaker than `ssl.mode` of the contract, or than --ssl-ca-env, which verifies the certificate",
             ));
         }
         (Some(mode), _) => Some(mode),
@@ -354,6 +354,11 @@ fn without_tls_mode(url: &str) -> String {
         .filter(|parameter| parameter.starts_with("socket="));
     let kept: Vec<&str> = kept.collect();
     format!("{address}?{}", kept.join("&"))
+}
+
+/// Whether the URL asks that the server's certificate is verified without its host name.
+pub(crate) fn verifies_chain_only(url: &str) -> bool {
+    parameters(url).is_ok_and(|mode| mode == Some(SslMode::VerifyCa))
 }
 
 /// Returns the TLS mode of the URL. Other parameters would change the session and are rejected.

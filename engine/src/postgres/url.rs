@@ -164,6 +164,11 @@ impl ServerUrl {
     }
 }
 
+/// Whether the URL asks that the server's certificate is verified without its host name.
+pub(crate) fn verifies_chain_only(url: &str) -> bool {
+    ServerUrl::parse(url).is_ok_and(|url| url.ssl_mode == Some(UrlSslMode::VerifyCa))
+}
+
 fn split_address(address: &str) -> Result<(&str, u16), PublicError> {
     let (host, port) = match address.rsplit_once(':') {
         // The colons inside brackets belong to the address.
