@@ -26,8 +26,8 @@ pub(super) fn plan(
 ) -> Result<KeyPlan, DraftError> {
     let columns = columns(choices, found, object, tenant)?;
     let is_ambiguous = found.is_some_and(|table| !is_unique(table, &columns));
-    // A view, which is never written, has an error of its own.
-    let is_table = found.is_some_and(|table| table.kind == TableKind::Table);
+    // What is never written has an error of its own: views, materialized views, foreign tables.
+    let is_table = found.is_some_and(|table| table.kind == TableKind::Table && table.never_written.is_none());
     if is_ambiguous && is_table && choices.mode != Some(Mode::ReadOnly) {
         return Err(DraftError::new(
             ErrorCode::IndexMissing,

@@ -243,6 +243,22 @@ fn tenant_column_taken_by_name_is_a_warning() {
 }
 
 #[test]
+fn table_that_is_never_written_needs_no_index() {
+    let mut found = inspection();
+    for table in &mut found.tables {
+        table.primary_key.clear();
+        table.unique_constraints.clear();
+        table.never_written = Some("materialized_view".to_owned());
+    }
+    let mut choices = orders();
+    choices.primary_key = vec!["id".to_owned()];
+    let error = draft(&choices, Some(&found)).unwrap_err();
+    assert_eq!(error.code, ErrorCode::TableNotWritable);
+    assert!(error.text.contains("materialized_view"), "{}", error.text);
+    assert!(!error.fix.contains("index"), "{}", error.fix);
+}
+
+#[test]
 fn whole_number_keys_are_number_arguments() {
     for (declared, arg) in [
         ("integer", "number"),
