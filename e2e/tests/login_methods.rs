@@ -53,6 +53,32 @@ fn new_account_logs_in_over_a_socket() -> anyhow::Result<()> {
 }
 
 #[test]
+fn account_that_requires_tls_logs_in_each_time() -> anyhow::Result<()> {
+    let Some(server) = Server::of(Engine::Mysql)? else {
+        return Ok(());
+    };
+    let database = server.database()?;
+    database.execute("CREATE TABLE items (id INTEGER PRIMARY KEY)")?;
+    let (name, _) = database.role("t")?;
+    database.execute(&format!(
+        "ALTER USER '{name}'@'%' IDENTIFIED BY 'a-password-of-a-test' REQUIRE SSL; \
+         GRANT SELECT ON {}.* TO '{name}'@'%'",
+        database.name()
+    ))?;
+    let url = server.url_for(Some((&name, "a-password-of-a-test")), database.name());
+    for attempt in ["first", "second"] {
+        let seen = inspect(&url, &database)?;
+        assert!(
+            seen.exit == Some(0) && seen.stdout.contains("items"),
+            "{attempt}: {seen:?}"
+        );
+    }
+    let wrong = inspect(&url.replace(":a-password", ":another-password"), &database)?;
+    assert!(wrong.stderr.contains("SOURCE_DENIED"), "{wrong:?}");
+    Ok(())
+}
+
+#[test]
 fn login_method_that_the_driver_lacks_is_named() -> anyhow::Result<()> {
     let Some(server) = Server::mariadb()? else {
         return Ok(());

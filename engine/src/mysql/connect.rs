@@ -12,7 +12,7 @@ use synapsor_domain::contract::SslMode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 
-use super::error_map::{map_driver_error, needs_tls};
+use super::error_map::{is_answer, is_login_rejected, map_driver_error, may_need_tls};
 use super::session::MysqlConn;
 use super::settings::{self, Settings};
 use crate::credential::{CredentialMaterial, unusable_credential};
@@ -76,6 +76,20 @@ pub struct MysqlServerInfo {
 }
 
 impl MysqlConnectPlan {
+    async fn connect(&self) -> Result<sqlx::MySqlConnection, sqlx::Error> {
+        let failed = match driver::run(self.options.connect()).await {
+            Err(error) if self.may_upgrade && may_need_tls(&error) => error,
+            result => return result,
+        };
+        // After one login over TLS the server caches the account, and later logins of most accounts need no TLS.
+        let over_tls = self.options.clone().ssl_mode(MySqlSslMode::Required);
+        match driver::run(over_tls.connect()).await {
+            // Without TLS in the server the first answer was about user or password.
+            Err(error) if is_login_rejected(&failed) && !is_answer(&error) => Err(failed),
+            result => result,
+        }
+    }
+
     /// Adds the address of the server, and the cause if the name server knows it.
     async fn addressed(&self, error: EngineError) -> EngineError {
         match self.options.get_socket() {
@@ -169,17 +183,7 @@ impl Connector {
     /// Opens a connection that is only logged in: enough to end another one.
     pub async fn bare(&self) -> Result<sqlx::MySqlConnection, EngineError> {
         let way = self.way()?;
-        let connecting = async {
-            match driver::run(way.options.connect()).await {
-                // After one login over TLS the server caches the account, and later logins need no TLS.
-                Err(error) if way.may_upgrade && needs_tls(&error) => {
-                    let over_tls = way.options.clone().ssl_mode(MySqlSslMode::Required);
-                    driver::run(over_tls.connect()).await
-                }
-                result => result,
-            }
-        };
-        let failed = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+        let failed = match tokio::time::timeout(CONNECT_TIMEOUT, way.connect()).await {
             Ok(Ok(connection)) => return Ok(connection),
             Ok(Err(error)) => map_driver_error(&error),
             Err(_) => {

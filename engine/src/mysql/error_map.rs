@@ -10,6 +10,8 @@ use synapsor_source::error_cause::{ConstraintViolation, ErrorCause};
 
 use crate::driver::connection_error;
 
+/// User or password is wrong, or the account requires TLS.
+const LOGIN_REJECTED: u16 = 1045;
 /// A key that exists already.
 const DUPLICATE_ENTRY: u16 = 1062;
 /// Maximum length of the name of a login method.
@@ -69,9 +71,15 @@ pub fn is_right_missing(error: &Error) -> bool {
     number(error) == Some(TABLE_ACCESS_DENIED)
 }
 
-/// Whether the server requires TLS for this account's first login.
-pub fn needs_tls(error: &Error) -> bool {
-    matches!(error, Error::Configuration(_))
+/// Whether a login over TLS can succeed. The server requires TLS to see the password of an account that it has not
+/// cached; without TLS it rejects an account that requires it like a wrong password.
+pub fn may_need_tls(error: &Error) -> bool {
+    matches!(error, Error::Configuration(_)) || is_login_rejected(error)
+}
+
+/// Whether the server rejected user or password, or an account that requires TLS.
+pub fn is_login_rejected(error: &Error) -> bool {
+    number(error) == Some(LOGIN_REJECTED)
 }
 
 /// Whether the connection itself is lost, so that the statement may never have run.
@@ -119,7 +127,7 @@ fn kind(number: u16) -> EngineErrorKind {
         | 3169
         | 4031 => Kind::Unavailable,
         // The login itself: a credential during rotation is valid again soon.
-        1045 | 1130 | 1698 | 1820 | 1862 | 3118 | 4151 => Kind::Unavailable,
+        LOGIN_REJECTED | 1130 | 1698 | 1820 | 1862 | 3118 | 4151 => Kind::Unavailable,
         1044 | 1142 | 1143 | 1227 | 1356 | 1370 | 1449 | 1792 => Kind::Denied,
         1049 | 1051 | 1054 | 1146 | 1305 => Kind::NotFound,
         1153 | 1301 => Kind::TooLarge,
@@ -166,7 +174,7 @@ fn named<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 fn cause_of(number: u16) -> ErrorCause {
     match number {
         1044 => ErrorCause::ConnectDenied,
-        1045 | 1130 | 1698 => ErrorCause::LoginRejected,
+        LOGIN_REJECTED | 1130 | 1698 => ErrorCause::LoginRejected,
         1820 | 1862 | 3118 | 4151 => ErrorCause::AccountSuspended,
         1290 | 1792 | 1836 => ErrorCause::TakesNoWrites,
         1049 => ErrorCause::DatabaseMissing,
