@@ -48,6 +48,15 @@ const INTEGERS: &[&str] = &[
     "bigserial",
     "year",
 ];
+const BYTES: &[&str] = &[
+    "bytea",
+    "binary",
+    "varbinary",
+    "blob",
+    "tinyblob",
+    "mediumblob",
+    "longblob",
+];
 const BOOLEANS: &[&str] = &["bool", "boolean"];
 const TEXTS: &[&str] = &[
     "char",
@@ -100,8 +109,13 @@ pub(super) fn bare(declared: &str) -> String {
     words.join(" ")
 }
 
+pub(super) fn is_bytes(declared: &str) -> bool {
+    BYTES.contains(&bare(declared.trim()).as_str())
+}
+
+/// Returns the declared length of a string in characters, or of bytes.
 pub(super) fn length(declared: &str) -> Option<u32> {
-    if of(declared) != Some(ColumnKind::Text) {
+    if of(declared) != Some(ColumnKind::Text) && !is_bytes(declared) {
         return None;
     }
     let (_, rest) = declared.split_once('(')?;

@@ -208,7 +208,12 @@ impl ColumnInfo {
         kind::is_integer(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
-    /// Returns the declared length in characters, if any.
+    /// Whether the column holds bytes, which a value writes as hex digits.
+    pub fn is_bytes(&self) -> bool {
+        kind::is_bytes(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
+    /// Returns the declared length of a string in characters, or of bytes, if any.
     pub fn length(&self) -> Option<u32> {
         kind::length(self.base_type.as_deref().unwrap_or(&self.data_type))
     }

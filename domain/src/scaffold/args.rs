@@ -7,11 +7,26 @@ use super::DraftError;
 use super::flag_syntax::{Assigned, number};
 use super::resolve::ProposalPlan;
 use crate::inspection::{ColumnInfo, ColumnKind, TableInfo};
+use crate::limits::VALUE_BYTES_MAX;
 
 /// Maximum length of a string argument, in characters.
 const TEXT_CHARS_MAX: u32 = 500;
-/// Maximum length of the lookup argument and of a state, in characters.
-pub(super) const KEY_CHARS_MAX: u32 = 128;
+/// Maximum length of the lookup argument and of a state, in characters, unless the column declares more.
+const KEY_CHARS_MAX: u32 = 128;
+/// Hex digits of a byte.
+const BYTE_DIGITS: u32 = 2;
+
+/// Returns the maximum length of an argument that finds the row. Every value of the column fits, and a UUID.
+pub(super) fn key_chars(column: Option<&ColumnInfo>) -> u32 {
+    let digits = if column.is_some_and(ColumnInfo::is_bytes) {
+        BYTE_DIGITS
+    } else {
+        1
+    };
+    let declared = column.and_then(ColumnInfo::length).unwrap_or(KEY_CHARS_MAX);
+    let value_max = u32::try_from(VALUE_BYTES_MAX).unwrap_or(u32::MAX);
+    declared.saturating_mul(digits).clamp(KEY_CHARS_MAX, value_max)
+}
 
 /// Returns the arguments that a patch binds, in patch order.
 pub(super) fn of_change(
@@ -99,7 +114,8 @@ fn of_column(name: &str, change: &ProposalPlan, column: Option<&ColumnInfo>) -> 
             json!({ "type": "boolean", "description": description, "required": true })
         }
         Some(ColumnKind::Text) | None => {
-            let held = column.and_then(ColumnInfo::length).unwrap_or(TEXT_CHARS_MAX);
+            let of_text = column.filter(|column| !column.is_bytes());
+            let held = of_text.and_then(ColumnInfo::length).unwrap_or(TEXT_CHARS_MAX);
             json!({
                 "type": "string", "description": description, "required": true,
                 "max_length": held.clamp(1, TEXT_CHARS_MAX),

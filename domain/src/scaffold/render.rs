@@ -81,7 +81,7 @@ fn key_arg(plan: &ContractPlan<'_>, column: &str) -> Json {
         "type": "string",
         "description": description,
         "required": true,
-        "max_length": args::KEY_CHARS_MAX,
+        "max_length": args::key_chars(key),
     })
 }
 

@@ -259,6 +259,32 @@ fn table_that_is_never_written_needs_no_index() {
 }
 
 #[test]
+fn key_argument_admits_every_value_of_its_column() {
+    for (declared, max_length) in [
+        ("uuid", 128),
+        ("text", 128),
+        ("character varying(40)", 128),
+        ("varchar(255)", 255),
+        ("binary(16)", 128),
+        ("VARBINARY(100)", 200),
+        ("bytea", 256),
+        ("varchar(4000000)", 65_536),
+    ] {
+        let found = inspection_with(
+            "id",
+            |column| declared.clone_into(&mut column.data_type),
+            "postgres",
+        );
+        let contract = draft(&orders(), Some(&found)).unwrap().contract;
+        let contract: Json = serde_json::from_str(&contract).unwrap();
+        for capability in contract["capabilities"].as_array().unwrap() {
+            let arg = &capability["args"]["order_id"];
+            assert_eq!(arg["max_length"], json!(max_length), "{declared}");
+        }
+    }
+}
+
+#[test]
 fn whole_number_keys_are_number_arguments() {
     for (declared, arg) in [
         ("integer", "number"),
