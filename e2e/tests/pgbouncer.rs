@@ -458,7 +458,11 @@ async fn declared_pooler_names_the_cause_of_a_login() -> anyhow::Result<()> {
                 anyhow::bail!("a server has the target");
             };
             let (_, address) = roles.read_url.split_once('@').context("an address")?;
-            let user = if user == "known" { &*roles.reader } else { "stranger" };
+            let user = if user == "known" {
+                &*roles.reader
+            } else {
+                "stranger"
+            };
             roles.read_url = format!("postgres://{user}:wrong@{address}");
             let row = plan("invoices", "P-1", &["late_fee_cents"]);
             let refused = scene.reader()?.read(&row).await.map(drop);
