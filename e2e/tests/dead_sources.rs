@@ -387,6 +387,7 @@ fn account_that_only_reads_is_the_cause_of_a_failed_apply() -> anyhow::Result<()
     ))?;
     let applied = place.run(&["apply", &id, "--wait", "60"])?.to_string();
     assert!(applied.contains("SOURCE_READ_ONLY"), "{applied}");
+    assert!(!applied.contains("timed out"), "{applied}");
     let dry = place.run(&["apply", &id, "--dry-run"])?.to_string();
     assert!(dry.contains("SOURCE_READ_ONLY"), "{dry}");
     Ok(())

@@ -226,13 +226,9 @@ impl AttemptRun<'_> {
         if job.has_open_attempt {
             return report_doubt(writer, job, number).await;
         }
-        let message = match code {
-            ErrorCode::RetryableVersionNotAdvanced => "version column did not advance; nothing was written",
-            _ => "timed out waiting for the database; nothing was written",
-        };
         let end = AttemptEnd {
             result: AttemptResult::of_code(code),
-            message: message.to_owned(),
+            message: released_message(code).to_owned(),
             receipt: None,
         };
         report(writer, job, number, end).await;
@@ -355,6 +351,16 @@ async fn keep_rejection(writer: &Writer, job: &LeasedJob, rejection: &DsseEnvelo
     match DsseEnvelope::from_bytes(&job.proposal.body) {
         Ok(proposal) => reject::apply_sent(writer, proposal, rejection).await,
         Err(_) => tracing::warn!(proposal = %job.lease.proposal_id, "rejection of a malformed proposal"),
+    }
+}
+
+/// Returns why the attempts of a job ended without a result.
+const fn released_message(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::RetryableVersionNotAdvanced => "version column did not advance; nothing was written",
+        // The operator's command adds the cause.
+        ErrorCode::RetryableDatabaseUnavailable => "database not usable; nothing was written",
+        _ => "timed out waiting for the database; nothing was written",
     }
 }
 
