@@ -41,8 +41,8 @@ pub(crate) fn applied(view: &ProposalView, applied: &ApplyOutcome) -> Json {
     Json::Object(object)
 }
 
-/// Says that a list has older rows than it shows, and how to see them: the options `filters` narrow it. `found` counts
-/// one row more than `limit` if there are more.
+/// Returns the note that a list has older rows than it shows, and how to see them: the options `filters` narrow it.
+/// `found` counts one row more than `limit` if there are more.
 pub(crate) fn older_rows(found: usize, limit: u32, filters: &str) -> Option<String> {
     if u32::try_from(found).is_ok_and(|found| found <= limit) {
         return None;

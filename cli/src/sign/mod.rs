@@ -259,7 +259,7 @@ fn other_code() -> ExitError {
     .with_fix("review it again with `synapsor-runner proposals show ID`")
 }
 
-/// `needs_code` says whether `--yes` alone would be refused next.
+/// `needs_code`: whether `--yes` alone would be refused next.
 fn no_terminal(needs_code: bool) -> ExitError {
     let fix = if needs_code {
         "run it in a terminal, or pass the proposal id with --yes and --code XXXX-XXXX-XXXX, the code that \

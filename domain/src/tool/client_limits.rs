@@ -113,8 +113,8 @@ pub fn list_cost(bytes: usize) -> Option<String> {
     })
 }
 
-/// Returns how to make a list of these tools cheaper: a tool that alone costs too much has to be shortened. `is_full`
-/// says that the list has everything, so that a smaller form exists.
+/// Returns how to make a list of these tools cheaper: a tool that alone costs too much has to be shortened. `is_full`:
+/// whether the list has everything, so that a smaller form exists.
 pub fn list_fix(tools: &[Tool], format: ResultFormat, is_full: bool) -> String {
     let large = |tool: &&Tool| tokens_estimated(listed_bytes(tool, format)) > LIST_TOKENS_MAX;
     let large: Vec<String> = tools

@@ -182,6 +182,14 @@ async fn record_that_fails_after_its_first_change_fails_the_batch() {
         store.submit(group).unwrap();
         pending.answer()
     };
+    // A failed statement is no refusal, even before the first change.
+    let mut group = super::Group::new(0);
+    let failed = group.push(super::StepKind::Record, |_| Err::<(), _>(StoreError::Full.into()));
+    let beside = group.push(super::StepKind::Any, |step| append(step, b"{}"));
+    store.submit(group).unwrap();
+    for lost in [failed.answer().await.map(drop), beside.answer().await.map(drop)] {
+        assert!(matches!(lost, Err(StoreTxError::Store(StoreError::Full))));
+    }
     let early = submit(false).await;
     assert!(matches!(early, Err(StoreTxError::Refused(_))));
     let late = submit(true).await;
@@ -458,6 +466,20 @@ async fn truncated_log_does_not_start() {
         &path,
         "DELETE FROM block_bodies WHERE first = (SELECT max(first) FROM blocks); \
          DELETE FROM blocks WHERE first = (SELECT max(first) FROM blocks)",
+    );
+    assert_eq!(
+        code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),
+        ErrorCode::StoreTampered
+    );
+}
+
+#[tokio::test]
+async fn log_with_overlapping_blocks_does_not_start() {
+    let (_dir, path) = rich().await;
+    edit(
+        &path,
+        "INSERT INTO blocks SELECT 1, count - 1, events FROM blocks WHERE first = 0; \
+         INSERT INTO block_bodies SELECT 1, bodies FROM block_bodies WHERE first = 0",
     );
     assert_eq!(
         code(Store::open(&path, ORIGIN, key(LEDGER_KEY))),

@@ -84,7 +84,7 @@ pub(super) async fn list(
     Ok(Exit::Ok)
 }
 
-/// Says that proposals are not printed, how many there are if that is known, and how to see them.
+/// Returns the note that proposals are not printed, how many there are if that is known, and how to see them.
 fn more(found: &ProposalList, limit: u32) -> Option<String> {
     let shown = u32::try_from(found.rows.len()).unwrap_or(u32::MAX);
     let total = found.total.filter(|total| *total > shown);

@@ -201,3 +201,17 @@ pub(in crate::postgres) fn is_within(rows: RowCounts, rows_max: u32) -> bool {
     let sum = rows.iter().try_fold(0_i64, |sum, n| sum.checked_add(*n));
     rows.iter().all(|n| *n >= 0) && sum.is_some_and(|sum| sum <= i64::from(rows_max))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_that_cannot_be_added_are_not_allowed() {
+        assert!(is_within([1, 0, 1], 2));
+        assert!(!is_within([1, 1, 1], 2));
+        assert!(!is_within([-1, 0, 1], 2));
+        // What the server's answer holds no number for is counted as the largest.
+        assert!(!is_within([i64::MAX, i64::MAX, 0], 2));
+    }
+}
