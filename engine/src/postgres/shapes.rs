@@ -162,3 +162,63 @@ fn entry<'k>(kept: &'k mut BTreeMap<Name, Entry>, schema: &str, table: &str) -> 
     }
     kept.entry(name).or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use synapsor_domain::contract::EngineKind;
+
+    use super::*;
+
+    fn table(name: &str) -> Arc<TableSchema> {
+        Arc::new(TableSchema {
+            engine: EngineKind::Postgres,
+            schema: "public".to_owned(),
+            table: name.to_owned(),
+            columns: Vec::new(),
+            triggers: Vec::new(),
+            rules: Vec::new(),
+            policies: Vec::new(),
+            referenced_by: Vec::new(),
+            traits: Vec::new(),
+            unique_keys: Vec::new(),
+            foreign_code: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn outdated_shape_does_not_continue_a_connection() {
+        let (shape, now) = (table("invoices"), Instant::now());
+        let until = |until| PlainTable {
+            shape: shape.clone(),
+            until,
+        };
+        let (young, outdated) = (until(now + SHAPE_AGE_MAX), until(now));
+        assert!(young.continues(&young));
+        assert!(!outdated.continues(&young));
+    }
+
+    #[test]
+    fn shape_that_was_read_again_does_not_continue_a_connection() {
+        let until = Instant::now() + SHAPE_AGE_MAX;
+        let reading = || PlainTable {
+            shape: table("invoices"),
+            until,
+        };
+        assert!(!reading().continues(&reading()));
+    }
+
+    #[test]
+    fn full_cache_keeps_its_bound() {
+        let mut kept = BTreeMap::new();
+        for number in 0..=SHAPES_MAX {
+            let name = format!("t{number}");
+            entry(&mut kept, "public", &name).found = Some(Found {
+                shape: table(&name),
+                at: Instant::now(),
+                runs_code_in_reads: false,
+            });
+            assert!(kept.len() <= SHAPES_MAX);
+        }
+        assert!(kept.contains_key(&("public".to_owned(), format!("t{SHAPES_MAX}"))));
+    }
+}
