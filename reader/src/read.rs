@@ -168,6 +168,19 @@ fn refused(error: &EngineError, capability: &Capability) -> PublicError {
             );
         }
     }
+    if let ErrorCause::ValueUnreadable(column) = &error.cause {
+        refusal = refusal
+            .with_detail(format!("a value of column `{column}` is not valid text, or not of its column's type"))
+            .with_operator_fix(format!(
+                "correct the value in the database, or leave the column `{column}` out of the capability"
+            ));
+        if capability.visible_columns.contains(column) {
+            refusal.public = format!(
+                "The value of column `{column}` of this row cannot be read exactly. Other rows may be readable; the \
+                 operator has to correct the value."
+            );
+        }
+    }
     refusal
 }
 

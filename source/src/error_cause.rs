@@ -89,6 +89,8 @@ pub enum ErrorCause {
     RowTooLarge(String),
     /// Values of this column's type cannot be read exactly.
     ColumnUnreadable(String),
+    /// A value of this column cannot be read exactly, for example a text in another encoding.
+    ValueUnreadable(String),
 }
 
 /// Why a secret cannot be read, without any part of it.

@@ -1,4 +1,4 @@
-//! Size limit of a row, the same for every engine.
+//! Columns named in errors of a row, and the size limit of a row; the same for every engine.
 
 use synapsor_domain::limits::ROW_BYTES_MAX;
 use synapsor_domain::value::Value;
@@ -7,13 +7,13 @@ use crate::RowPlan;
 use crate::error::{EngineError, EngineErrorKind};
 use crate::error_cause::ErrorCause;
 
-/// Names the column of a value that is too large; other errors stay as they are.
+/// Names the column of a value that is too large or cannot be read; other errors stay as they are.
 #[must_use]
-pub fn too_large_in(error: EngineError, column: &str) -> EngineError {
-    if error.kind == EngineErrorKind::TooLarge {
-        error.because(ErrorCause::ColumnTooLarge(column.to_owned()))
-    } else {
-        error
+pub fn error_in(error: EngineError, column: &str) -> EngineError {
+    match error.kind {
+        EngineErrorKind::TooLarge => error.because(ErrorCause::ColumnTooLarge(column.to_owned())),
+        EngineErrorKind::Unreadable => error.because(ErrorCause::ValueUnreadable(column.to_owned())),
+        _ => error,
     }
 }
 

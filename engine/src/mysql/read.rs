@@ -9,7 +9,7 @@ use super::dialect::{self, Statement};
 use super::session::{BindValue, Cells, MysqlConn, MysqlStatementError};
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
-use synapsor_source::row_size::{check_size, too_large_in};
+use synapsor_source::row_size::{check_size, error_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, RECEIPTS_PER_STATEMENT_MAX, RowMark, RowPlan, SourceReceipts,
@@ -51,7 +51,7 @@ pub fn rows_of(
         for (at, column) in statement.columns.iter().enumerate() {
             let value = dialect::value(column, cells.bytes(at + 1));
             let in_column = |error: EngineError| match plan.columns.get(at) {
-                Some(name) => too_large_in(error, name),
+                Some(name) => error_in(error, name),
                 None => error,
             };
             values.push(value.map_err(in_column)?);

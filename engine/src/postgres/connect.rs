@@ -28,6 +28,7 @@ use crate::credential::{Credential, CredentialMaterial};
 use crate::driver;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::{ErrorCause, UnsupportedServer};
+use synapsor_source::row_size::error_in;
 
 /// Maximum number of open connections of one kind unless the contract sets another.
 pub const CONNECTIONS_MAX: usize = 16;
@@ -387,6 +388,29 @@ impl PgPooledConnection {
         texts(&rows.map_err(|failed| self.described(&failed))?)
     }
 
+    /// Like [`Lease::fetch`], for a statement with these columns: a value that is not valid text is an error that names
+    /// its column.
+    pub async fn fetch_columns(
+        &mut self,
+        statement: Statement,
+        names: &[&String],
+    ) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+        let rows = self.rows(statement).await;
+        let rows = rows.map_err(|failed| self.described(&failed))?;
+        decoded(&rows).map_err(|error| {
+            let at = match &error {
+                sqlx::Error::ColumnDecode { index, .. } => index.parse().ok(),
+                _ => None,
+            };
+            let name = at.and_then(|at: usize| names.get(at));
+            let mapped = map_driver_error(&error);
+            match name {
+                Some(name) => error_in(mapped, name),
+                None => mapped,
+            }
+        })
+    }
+
     /// Like [`Lease::fetch`], with the driver's own error.
     pub async fn fetch_or_fail(
         &mut self,
@@ -621,6 +645,11 @@ fn arguments(parameters: &[Option<String>]) -> Result<PgArguments, sqlx::Error> 
 }
 
 fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
+    decoded(rows).map_err(|error| map_driver_error(&error))
+}
+
+/// Returns every column as text. The error names the position of a column that is not valid text.
+fn decoded(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, sqlx::Error> {
     let text = |row: &PgRow, at: usize| -> Result<Option<String>, sqlx::Error> {
         let value = row.try_get_raw(at)?;
         if value.is_null() {
@@ -629,14 +658,16 @@ fn texts(rows: &[PgRow]) -> Result<Vec<Vec<Option<String>>>, EngineError> {
         value
             .as_str()
             .map(|text| Some(text.to_owned()))
-            .map_err(sqlx::Error::Decode)
+            .map_err(|source| sqlx::Error::ColumnDecode {
+                index: at.to_string(),
+                source,
+            })
     };
-    let texts = driver::read(|| {
+    driver::read(|| {
         rows.iter()
             .map(|row| (0..row.len()).map(|at| text(row, at)).collect())
             .collect()
-    });
-    texts.map_err(|error| map_driver_error(&error))
+    })
 }
 
 fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOptions, PublicError> {

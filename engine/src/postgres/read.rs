@@ -11,7 +11,7 @@ use super::session::ServerFacts;
 use super::types::Family;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
-use synapsor_source::row_size::{check_size, too_large_in};
+use synapsor_source::row_size::{check_size, error_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{
     FoundReceipts, KNOWN_RECEIPTS_MAX, ReceiptTable, RowMark, RowPlan, SourceReceipts, StoredReceipt,
@@ -36,7 +36,12 @@ pub async fn rows(
     let Some(statement) = dialect::select_row(plan, shape, TableExtent::Whole)? else {
         return Ok(Vec::new());
     };
-    exact_rows(&lease.fetch(statement).await?, plan, shape)
+    let names = plan
+        .columns
+        .iter()
+        .chain(plan.conditions().map(|key| &key.column));
+    let names: Vec<&String> = names.collect();
+    exact_rows(&lease.fetch_columns(statement, &names).await?, plan, shape)
 }
 
 /// Converts the rows of a [`dialect::select_row`] statement to exact values.
@@ -84,7 +89,7 @@ fn exact_values(
     let mut values = Vec::with_capacity(found.len());
     for (name, text) in names.zip(found) {
         let value = Family::of(dialect::column(shape, name)?).value(text.as_deref());
-        values.push(value.map_err(|error| too_large_in(error, name))?);
+        values.push(value.map_err(|error| error_in(error, name))?);
     }
     check_size(plan, &values)?;
     Ok(values)

@@ -9,7 +9,7 @@ use super::dialect::{self, SCHEMA};
 use super::error_map::map_driver_error;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
-use synapsor_source::row_size::{check_size, too_large_in};
+use synapsor_source::row_size::{check_size, error_in};
 use synapsor_source::switch_row::{END_KEY, FIRST_KEY};
 use synapsor_source::{FoundReceipts, KNOWN_RECEIPTS_MAX, RowMark, RowPlan, StoredReceipt};
 
@@ -66,7 +66,7 @@ fn exact_row(row: &Row<'_>, plan: &RowPlan) -> Result<Vec<Value>, EngineError> {
     for index in 0..count {
         let value = dialect::from_sql(row.get_ref(index).map_err(map_driver_error)?);
         let in_column = |error: EngineError| match plan.columns.get(index) {
-            Some(name) => too_large_in(error, name),
+            Some(name) => error_in(error, name),
             None => error,
         };
         values.push(value.map_err(in_column)?);

@@ -6,6 +6,7 @@ use synapsor_domain::schema::TableColumn;
 use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_source::RowPlan;
 use synapsor_source::error::EngineErrorKind;
+use synapsor_source::error_cause::ErrorCause;
 
 use super::behaviors::{Db, Fixture, int, invoice, misfit_code, plan, text, unwritable_columns};
 
@@ -55,6 +56,11 @@ pub(crate) async fn inexact_values_are_unreadable(db: Db) {
         .await
         .unwrap_err();
     assert_eq!(error.kind, EngineErrorKind::Unreadable);
+    let named = [
+        ErrorCause::ValueUnreadable("body".to_owned()),
+        ErrorCause::ColumnUnreadable("body".to_owned()),
+    ];
+    assert!(named.contains(&error.cause), "{error:?}");
 }
 
 pub(crate) async fn a_row_of_another_tenant_is_not_found(db: Db) {
