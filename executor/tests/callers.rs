@@ -231,6 +231,14 @@ async fn fetched_keys_are_cached_and_tokens_cannot_force_fetches() {
 }
 
 #[tokio::test]
+async fn fetched_keys_may_begin_with_a_byte_order_mark() {
+    let key = Key::new("only");
+    let issuer = Issuer::start(ok(&format!("\u{feff}{}", Key::set(&[&key])))).await;
+    let callers = issuer.callers(&Arc::new(ManualClock::at(NOW_MS)));
+    assert_eq!(code(&callers, &key.token("")).await, "bearer");
+}
+
+#[tokio::test]
 async fn faulty_issuer_invalidates_cached_keys_after_an_hour() {
     let key = Key::new("k");
     let good = ok(&Key::set(&[&key]));

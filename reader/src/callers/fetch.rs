@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::{Client, Url, redirect};
+use synapsor_chassis::files::byte_order;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::access_token::KEY_SET_BYTES_MAX;
@@ -95,6 +96,8 @@ impl Fetcher {
             }
             document.extend_from_slice(&chunk);
         }
+        // Some issuers publish a file that an editor has written.
+        byte_order::strip_mark(&mut document).map_err(|_| failed("the key set is not UTF-8".to_owned()))?;
         Ok(document)
     }
 }
