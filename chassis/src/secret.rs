@@ -7,6 +7,7 @@ use std::path::Path;
 use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
+use crate::files::byte_order::Encoding;
 use crate::files::{self, FileError};
 use crate::run::ExitError;
 use crate::settings::{EnvVars, SettingError};
@@ -34,8 +35,8 @@ pub enum SecretError {
     #[error("{source}; it is the file of the secret {name}")]
     InsecurePermissions { name: String, source: FileError },
     /// The file is text in another encoding.
-    #[error("the secret {name} is UTF-16 text")]
-    Utf16 { name: String },
+    #[error("the secret {name} is {encoding} text")]
+    NotUtf8 { name: String, encoding: Encoding },
     /// The secret is not UTF-8, or is empty.
     #[error("the secret {name} is not UTF-8 text")]
     NotText { name: String },
@@ -54,7 +55,7 @@ impl SecretError {
             Self::Ambiguous { .. } => ErrorCode::SecretAmbiguous,
             Self::FileUnreadable { .. } => ErrorCode::SecretFileUnreadable,
             Self::InsecurePermissions { .. } => ErrorCode::SecretFileOpen,
-            Self::Utf16 { .. } | Self::NotText { .. } | Self::Empty { .. } => ErrorCode::SecretNotText,
+            Self::NotUtf8 { .. } | Self::NotText { .. } | Self::Empty { .. } => ErrorCode::SecretNotText,
             Self::Setting(error) => error.code(),
         }
     }
@@ -70,7 +71,7 @@ impl From<SecretError> for ExitError {
                 _ => format!("set {name}_FILE to a readable file of at most {SECRET_BYTES_MAX} bytes"),
             },
             SecretError::InsecurePermissions { source, .. } => source.fix(),
-            SecretError::Utf16 { name } | SecretError::NotText { name } => {
+            SecretError::NotUtf8 { name, .. } | SecretError::NotText { name } => {
                 format!("store {name} as UTF-8 text")
             }
             SecretError::Empty { name } => {
@@ -135,8 +136,9 @@ impl Secret {
                 name: name.to_owned(),
                 source,
             },
-            FileError::Utf16(_) => SecretError::Utf16 {
+            FileError::NotUtf8 { encoding, .. } => SecretError::NotUtf8 {
                 name: name.to_owned(),
+                encoding,
             },
             source => SecretError::FileUnreadable {
                 name: name.to_owned(),

@@ -164,7 +164,7 @@ impl Credential {
                         match error {
                             FileError::TooLarge { .. } => CertificatesProblem::TooLarge,
                             FileError::Missing(_) => CertificatesProblem::FileMissing,
-                            FileError::Utf16(_) => CertificatesProblem::NotPem,
+                            FileError::NotUtf8 { .. } => CertificatesProblem::NotPem,
                             _ => CertificatesProblem::FileUnreadable,
                         },
                     )

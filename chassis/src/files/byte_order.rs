@@ -1,15 +1,34 @@
 //! Byte order marks, which some editors and shells write before text. The products of this workspace write none.
 
+use std::fmt;
+
 /// Mark of UTF-8.
 const UTF8: &[u8] = b"\xef\xbb\xbf";
-/// Marks of UTF-16 in both orders. UTF-32 in little-endian order begins with the first of them.
+/// Marks of UTF-16 in both orders.
 const UTF16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
-/// Mark of UTF-32 in big-endian order.
-const UTF32: &[u8] = b"\0\0\xfe\xff";
+/// Marks of UTF-32 in both orders. The first one begins with a mark of UTF-16; UTF-16 text that begins like it has the
+/// character U+0000 first, which no text file has.
+const UTF32: [&[u8]; 2] = [b"\xff\xfe\0\0", b"\0\0\xfe\xff"];
+
+/// Encoding of a text, by its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    Utf16,
+    Utf32,
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Utf16 => "UTF-16",
+            Self::Utf32 => "UTF-32",
+        })
+    }
+}
 
 /// The bytes are text in another encoding than UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotUtf8;
+pub struct NotUtf8(pub Encoding);
 
 /// Removes one mark of UTF-8 from the start.
 ///
@@ -19,8 +38,10 @@ pub fn strip_mark(bytes: &mut Vec<u8>) -> Result<(), NotUtf8> {
     if bytes.starts_with(UTF8) {
         bytes.drain(..UTF8.len());
     }
-    if bytes.starts_with(UTF32) || UTF16.iter().any(|mark| bytes.starts_with(mark)) {
-        return Err(NotUtf8);
+    for (encoding, marks) in [(Encoding::Utf32, UTF32), (Encoding::Utf16, UTF16)] {
+        if marks.iter().any(|mark| bytes.starts_with(mark)) {
+            return Err(NotUtf8(encoding));
+        }
     }
     Ok(())
 }
@@ -55,13 +76,15 @@ mod tests {
 
     #[test]
     fn other_encodings_are_named() {
-        for marked in [
-            &b"\xff\xfe{\0}\0"[..],
-            b"\xfe\xff\0{\0}",
-            b"\xff\xfe\0\0",
-            b"\0\0\xfe\xff",
+        for (marked, encoding) in [
+            (&b"\xff\xfe{\0}\0"[..], "UTF-16"),
+            (b"\xfe\xff\0{\0}", "UTF-16"),
+            (b"\xff\xfe", "UTF-16"),
+            (b"\xff\xfe\0\0{\0\0\0", "UTF-32"),
+            (b"\0\0\xfe\xff", "UTF-32"),
         ] {
-            assert_eq!(stripped(marked), Err(NotUtf8));
+            let NotUtf8(found) = stripped(marked).unwrap_err();
+            assert_eq!(found.to_string(), encoding);
         }
     }
 
@@ -74,21 +97,25 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
             path
         };
-        let (utf8, utf16) = (write("utf8", b"\xef\xbb\xbftext"), write("utf16", b"\xff\xfet\0"));
+        let utf8 = write("utf8", b"\xef\xbb\xbftext");
+        let utf16 = write("utf16", b"\xff\xfet\0");
+        let utf32 = write("utf32", b"\xff\xfe\0\0t\0\0\0");
         assert_eq!(read_bounded(&utf8, 99).unwrap(), b"text");
         assert_eq!(*read_private(&utf8, 99).unwrap(), b"text");
         assert_eq!(*read_own_private(&utf8, 99).unwrap(), b"text");
-        let refused: [FileError; 3] = [
-            read_bounded(&utf16, 99).unwrap_err(),
-            read_private(&utf16, 99).unwrap_err(),
-            read_own_private(&utf16, 99).unwrap_err(),
-        ];
-        for error in refused {
-            assert_eq!(error.code(), ErrorCode::FileNotUtf8);
-            assert!(
-                error.to_string().contains("UTF-16") && error.fix().contains("UTF-8"),
-                "{error}"
-            );
+        for (path, encoding) in [(&utf16, "UTF-16"), (&utf32, "UTF-32")] {
+            let refused: [FileError; 3] = [
+                read_bounded(path, 99).unwrap_err(),
+                read_private(path, 99).unwrap_err(),
+                read_own_private(path, 99).unwrap_err(),
+            ];
+            for error in refused {
+                assert_eq!(error.code(), ErrorCode::FileNotUtf8);
+                assert!(
+                    error.to_string().contains(encoding) && error.fix().contains("UTF-8"),
+                    "{error}"
+                );
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use rustix::fs::OFlags;
 use synapsor_codes::ErrorCode;
 use zeroize::Zeroizing;
 
+use byte_order::Encoding;
 pub use lock::FileLock;
 pub use private::check_not_writable_by_others;
 pub use stamp::FileStamp;
@@ -55,9 +56,9 @@ pub enum FileError {
     /// A directory, a pipe, a device or a symbolic link in place of the expected kind.
     #[error("{} is not {wanted}", path.display())]
     WrongKind { path: PathBuf, wanted: &'static str },
-    /// The file is UTF-16 or UTF-32 text.
-    #[error("{} is UTF-16 text", .0.display())]
-    Utf16(PathBuf),
+    /// The file is text in another encoding than UTF-8.
+    #[error("{} is {encoding} text", path.display())]
+    NotUtf8 { path: PathBuf, encoding: Encoding },
     /// The file belongs to another user.
     #[error("{} belongs to another user", .0.display())]
     WrongOwner(PathBuf),
@@ -81,7 +82,7 @@ impl FileError {
             Self::Denied(_) | Self::DirectoryDenied { .. } => ErrorCode::FilePermissionDenied,
             Self::TooLarge { .. } => ErrorCode::FileTooLarge,
             Self::WrongKind { .. } => ErrorCode::FileWrongKind,
-            Self::Utf16(_) => ErrorCode::FileNotUtf8,
+            Self::NotUtf8 { .. } => ErrorCode::FileNotUtf8,
             Self::WrongOwner(_) => ErrorCode::FileWrongOwner,
             Self::NotPrivate { .. } => ErrorCode::FileNotPrivate,
             Self::WritableByOthers { .. } => ErrorCode::FileUnguarded,
@@ -109,7 +110,7 @@ impl FileError {
             }
             Self::TooLarge { bytes_max, .. } => format!("use a file of at most {bytes_max} bytes"),
             Self::WrongKind { wanted, .. } => format!("use {wanted} or choose another path"),
-            Self::Utf16(path) => format!("save {} as UTF-8", path.display()),
+            Self::NotUtf8 { path, .. } => format!("save {} as UTF-8", path.display()),
             Self::WrongOwner(path) => format!("run as the owner of {} or change its owner", path.display()),
             Self::NotPrivate { fix, .. } => fix.clone(),
             Self::WritableByOthers { path, .. } => {
@@ -157,7 +158,7 @@ impl From<FileError> for ExitError {
 /// Rejects pipes, devices and directories without blocking on them.
 ///
 /// # Errors
-/// When the file is missing, of another kind, too large, unreadable or UTF-16 text.
+/// When the file is missing, of another kind, too large, unreadable, or UTF-16 or UTF-32 text.
 pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     let (file, _) = open_regular(path)?;
     let mut bytes = Vec::new();
@@ -224,7 +225,10 @@ fn read_up_to(file: &File, path: &Path, bytes_max: u64, out: &mut Vec<u8>) -> Re
             bytes_max,
         });
     }
-    byte_order::strip_mark(out).map_err(|byte_order::NotUtf8| FileError::Utf16(path.to_owned()))
+    byte_order::strip_mark(out).map_err(|byte_order::NotUtf8(encoding)| FileError::NotUtf8 {
+        path: path.to_owned(),
+        encoding,
+    })
 }
 
 /// Ensures that `path` is a directory of this user that no other user can write to; creates it (0700) if it is

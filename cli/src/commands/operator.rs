@@ -257,8 +257,9 @@ fn add(args: &Add, context: &Context) -> Result<(), ExitError> {
                     format!("cannot read stdin: {}", e.kind()),
                 )
             })?;
-        byte_order::strip_mark(&mut bytes).map_err(|byte_order::NotUtf8| {
-            ExitError::new(ErrorCode::EntryUnreadable, "stdin is UTF-16 text").with_fix("pass it as UTF-8")
+        byte_order::strip_mark(&mut bytes).map_err(|byte_order::NotUtf8(encoding)| {
+            ExitError::new(ErrorCode::EntryUnreadable, format!("stdin is {encoding} text"))
+                .with_fix("pass it as UTF-8")
         })?;
         bytes
     } else {

@@ -211,8 +211,8 @@ fn read_stdin() -> Result<Vec<u8>, ExitError> {
     match read {
         Ok(count) if count as u64 <= limit => match byte_order::strip_mark(&mut bytes) {
             Ok(()) => Ok(bytes),
-            Err(byte_order::NotUtf8) => {
-                let text = "stdin is UTF-16 text";
+            Err(byte_order::NotUtf8(encoding)) => {
+                let text = format!("stdin is {encoding} text");
                 Err(ExitError::new(ErrorCode::InputInvalid, text).with_fix("pass it as UTF-8"))
             }
         },

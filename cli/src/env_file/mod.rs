@@ -66,7 +66,7 @@ fn unusable(error: &FileError) -> ExitError {
             ErrorCode::EnvFileOpen
         }
         FileError::TooLarge { .. } => ErrorCode::EnvFileTooLarge,
-        FileError::Utf16(_) => ErrorCode::EnvFileInvalid,
+        FileError::NotUtf8 { .. } => ErrorCode::EnvFileInvalid,
         FileError::Exists(_)
         | FileError::Denied(_)
         | FileError::DirectoryMissing(_)
