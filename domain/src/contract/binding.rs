@@ -3,7 +3,7 @@
 use super::fields;
 use super::names::is_safe_name;
 use super::object::{ObjectReader, member};
-use super::report::ValidationReport;
+use super::report::{ValidationIssue, ValidationReport};
 use super::source::is_empty;
 use super::token::{self, TokenSource};
 use crate::json::JsonNode;
@@ -59,6 +59,33 @@ pub struct ContextSpec {
     pub unknown_values: Vec<String>,
 }
 
+impl ContextSpec {
+    /// Errors of the context at `path` with which every process refuses to start.
+    pub(super) fn start_errors(&self, path: &str) -> Vec<ValidationIssue> {
+        let issue = |path: String, code, message: String| ValidationIssue { path, code, message };
+        match self.provider {
+            ContextProvider::Environment | ContextProvider::StaticDev => Vec::new(),
+            // A misspelled member may be meant to restrict the accepted tokens.
+            ContextProvider::HttpClaims if self.token.is_some() => self
+                .unknown_values
+                .iter()
+                .map(|key| member(&format!("{path}.values"), key))
+                .map(|path| issue(path, ErrorCode::UnknownContextValue, unknown_value()))
+                .collect(),
+            ContextProvider::HttpClaims => vec![issue(
+                format!("{path}.values"),
+                ErrorCode::HttpClaimsIncomplete,
+                token::INCOMPLETE.to_owned(),
+            )],
+            ContextProvider::CloudSession => vec![issue(
+                format!("{path}.provider"),
+                ErrorCode::TrustedContextUnsupported,
+                "Choose provider `environment` or `http_claims`; this one is not available here.".to_owned(),
+            )],
+        }
+    }
+}
+
 /// Reference from a capability to a context of the file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ContextName {
@@ -109,7 +136,7 @@ pub(super) fn read_named(
 }
 
 /// Returns the fix for a member of `values` that nothing reads.
-pub(super) fn unknown_value() -> String {
+fn unknown_value() -> String {
     format!(
         "Correct or remove this member, which has no effect; known members are {}.",
         fields::CONTEXT_VALUES.join(", ")

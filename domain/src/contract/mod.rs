@@ -130,13 +130,20 @@ impl Contract {
         }
     }
 
-    /// All errors and warnings of a contract file, and what known clients do not show of its tools.
+    /// All errors and warnings of a contract file, what known clients do not show of its tools, and what keeps processes
+    /// from running it.
     pub fn check(bytes: &[u8]) -> ValidationReport {
         let mut report = ValidationReport::default();
-        let contract = read(bytes, &mut report).filter(|_| report.errors.is_empty());
-        report
-            .warnings
-            .extend(contract.iter().flat_map(tool::client_warnings));
+        let Some(contract) = read(bytes, &mut report).filter(|_| report.errors.is_empty()) else {
+            return report;
+        };
+        report.warnings.extend(tool::client_warnings(&contract));
+        for issue in contract.start_errors() {
+            let is_other =
+                |warning: &ValidationIssue| (warning.code, &warning.path) != (issue.code, &issue.path);
+            report.warnings.retain(is_other);
+            report.errors.push(issue);
+        }
         report
     }
 
@@ -199,16 +206,22 @@ impl Contract {
         of_capabilities.filter_map(ContextSpec::tokens).next()
     }
 
-    /// Whether processes can run this contract; validation alone accepts more.
+    /// Whether processes can run this contract; parsing alone accepts more.
     ///
     /// # Errors
     /// Mode `cloud`, contexts with an unsupported or incomplete provider, contexts of access tokens with a value that
     /// nothing reads, and capabilities whose callers would need different credentials.
     pub fn runnable(&self) -> Result<(), ValidationIssue> {
+        self.start_errors().into_iter().next().map_or(Ok(()), Err)
+    }
+
+    /// Errors with which every process refuses to start.
+    fn start_errors(&self) -> Vec<ValidationIssue> {
+        let mut errors = Vec::new();
         if self.mode == Mode::Cloud {
             let message =
                 "Choose mode `read_only`, `shadow` or `review`: mode `cloud` is not available here.";
-            return Err(problem("$.mode", ErrorCode::CloudModeNotAvailable, message));
+            errors.push(problem("$.mode", ErrorCode::CloudModeNotAvailable, message));
         }
         let global = self
             .trusted_context
@@ -218,35 +231,13 @@ impl Contract {
             .contexts
             .iter()
             .map(|(name, spec)| (object::member("$.contexts", name), spec));
-        for (path, spec) in global.chain(named) {
-            match spec.provider {
-                ContextProvider::Environment | ContextProvider::StaticDev => {}
-                ContextProvider::HttpClaims if spec.token.is_some() => {
-                    // A misspelled member may be meant to restrict the accepted tokens.
-                    if let Some(key) = spec.unknown_values.first() {
-                        return Err(problem(
-                            &object::member(&format!("{path}.values"), key),
-                            ErrorCode::UnknownContextValue,
-                            &binding::unknown_value(),
-                        ));
-                    }
-                }
-                ContextProvider::HttpClaims => {
-                    return Err(problem(
-                        &format!("{path}.values"),
-                        ErrorCode::HttpClaimsIncomplete,
-                        token::INCOMPLETE,
-                    ));
-                }
-                ContextProvider::CloudSession => {
-                    let message =
-                        "Choose provider `environment` or `http_claims`; this one is not available here.";
-                    let path = format!("{path}.provider");
-                    return Err(problem(&path, ErrorCode::TrustedContextUnsupported, message));
-                }
-            }
-        }
-        self.one_kind_of_caller()
+        errors.extend(
+            global
+                .chain(named)
+                .flat_map(|(path, spec)| spec.start_errors(&path)),
+        );
+        errors.extend(self.one_kind_of_caller().err());
+        errors
     }
 
     fn accept_unknown_values(&mut self) {
