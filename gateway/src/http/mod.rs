@@ -1,5 +1,6 @@
 //! MCP over HTTP: routes and middleware. It accepts any MCP handler, so test programs can use exactly this stack.
 
+mod accept;
 mod admission;
 mod authentication;
 mod bridge;

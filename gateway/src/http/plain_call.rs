@@ -18,6 +18,7 @@ use serde_json::value::RawValue;
 use synapsor_chassis::trace_context::TraceParent;
 use tokio::task::JoinHandle;
 
+use super::accept::BOTH_TYPES;
 use super::admission::{EVENT_STREAM, JSON};
 use super::revision_router::{PROTOCOL_VERSION, SESSIONLESS_SINCE};
 use crate::caller::Caller;
@@ -280,17 +281,9 @@ fn is_sessionless(headers: &HeaderMap, meta: &CallMeta<'_>, tool: &str) -> Optio
     is_complete.then_some(true)
 }
 
-/// Whether the client accepts JSON and event streams, in the form without parameters that clients send.
+/// Whether the client accepts JSON and event streams. The header has the form of [`super::accept::name_types`].
 fn accepts_both_types(headers: &HeaderMap) -> bool {
-    let Ok(Some(value)) = sole(headers, &header::ACCEPT) else {
-        return false;
-    };
-    let names = |wanted: &str| {
-        value
-            .split(',')
-            .any(|name| name.trim().eq_ignore_ascii_case(wanted))
-    };
-    !value.contains(['"', ';']) && names(JSON) && names(EVENT_STREAM)
+    sole(headers, &header::ACCEPT) == Ok(Some(BOTH_TYPES))
 }
 
 /// Whether arguments are an object that rmcp reads too: it refuses surrogates that are not pairs, and reads the names

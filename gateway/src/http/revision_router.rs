@@ -16,6 +16,7 @@ use synapsor_codes::HttpError;
 use synapsor_domain::limits::MCP_BODY_BYTES_MAX;
 use tokio_util::sync::CancellationToken;
 
+use super::accept;
 use super::admission::{HeldPermits, JSON, has_type};
 use super::guarded_body;
 use super::plain_call::{self, PlainRequest, ToolHandler};
@@ -29,8 +30,6 @@ const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
 pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// First revision without sessions.
 pub(super) const SESSIONLESS_SINCE: &str = "2026-07-28";
-/// Types of every response: JSON, and event streams.
-const BOTH_TYPES: &str = "application/json, text/event-stream";
 const RETRY_SECONDS: u64 = 5;
 /// Time after which a call in a session is answered as a stream: clients and proxies wait only so long for a first byte.
 const SLOW_CALL: Duration = Duration::from_secs(2);
@@ -213,7 +212,7 @@ pub(super) async fn serve<H: ToolHandler>(
     State(mcp): State<Arc<RevisionRouter<H>>>,
     mut request: Request,
 ) -> Response {
-    expand_wildcard(request.headers_mut());
+    accept::name_types(request.headers_mut());
     let Some(caller) = request.extensions().get::<Caller>().cloned() else {
         return refused(HttpError::Unauthorized);
     };
@@ -257,18 +256,6 @@ pub(super) async fn serve<H: ToolHandler>(
                 .insert(header::ALLOW, HeaderValue::from_static(allowed));
             response
         }
-    }
-}
-
-/// Replaces an `Accept` header with `*/*`, which accepts every type, by the types of MCP: rmcp compares their names only.
-fn expand_wildcard(headers: &mut HeaderMap) {
-    let has_wildcard = |value: &str| value.split(',').any(|range| range.trim() == "*/*");
-    let is_wild = matches!(
-        sole(headers, &header::ACCEPT),
-        Ok(Some(value)) if has_wildcard(value) && !value.contains(['"', ';'])
-    );
-    if is_wild {
-        headers.insert(header::ACCEPT, HeaderValue::from_static(BOTH_TYPES));
     }
 }
 

@@ -230,6 +230,7 @@ async fn every_error_before_mcp_is_json_with_cause_and_next_step() {
         ("Accept: text/event-stream\n", "", &start, (406, "not_acceptable")),
         ("Accept: text/html\n", "", &start, (406, "not_acceptable")),
         ("Accept: */*;q=0\n", "", &start, (406, "not_acceptable")),
+        ("Accept: */*, text/*;q=0\n", "", &start, (406, "not_acceptable")),
         ("", "", &ping, (406, "not_acceptable")),
         (both, stale, &start, (404, "session_not_found")),
         (both, stale, &ping, (404, "session_not_found")),
@@ -254,10 +255,15 @@ async fn every_error_before_mcp_is_json_with_cause_and_next_step() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wildcard_accepts_the_types_of_each_response() {
+async fn media_ranges_accept_the_types_of_each_response() {
     let world = GatewayFixture::start().await;
     let served = Served::start(&world).await;
-    for accept in ["*/*", "text/html, */*"] {
+    for accept in [
+        "*/*",
+        "text/html, */* ; Q=0.8",
+        "application/*, text/*",
+        "Application/JSON;charset=utf-8\nAccept: TEXT/event-stream",
+    ] {
         for (extra, body, content_type) in [
             ("", initialize(), "text/event-stream"),
             ("MCP-Protocol-Version: 2025-06-18", ping(), "application/json"),
