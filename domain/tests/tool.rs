@@ -205,7 +205,9 @@ fn numbers_are_exact_at_any_size() {
             .map(|checked| checked.get("member_id").unwrap().as_text().unwrap().to_owned())
             .map_err(|refusal| refusal.code)
     };
-    assert_eq!(lookup("9007199254740993").unwrap(), "9007199254740993");
+    for exact in ["9007199254740993", "\"9007199254740993\""] {
+        assert_eq!(lookup(exact).unwrap(), "9007199254740993");
+    }
     assert_eq!(lookup("-0").unwrap(), "0");
     assert_eq!(lookup("1.50").unwrap(), "1.5");
     assert_eq!(lookup("1E+30").unwrap(), format!("1{}", "0".repeat(30)));
@@ -218,7 +220,38 @@ fn numbers_are_exact_at_any_size() {
         lookup("1e-99999999999999999999"),
         Err(ErrorCode::ArgumentTypeInvalid)
     );
-    assert_eq!(lookup("\"1\""), Err(ErrorCode::ArgumentTypeInvalid));
+}
+
+#[test]
+fn whole_number_as_a_string_keeps_every_digit() {
+    let fee = |given: &str| {
+        let arguments = with("").replace("5,", &format!("{given},"));
+        let checked = check_arguments(&propose_fee(), arguments.as_bytes());
+        checked
+            .map(|checked| checked.get("fee_cents").unwrap().clone())
+            .map_err(|refusal| (refusal.code, refusal.public))
+    };
+    for text in ["0", "5", "5000"] {
+        assert_eq!(fee(&format!("\"{text}\"")), fee(text), "{text}");
+    }
+    for text in [
+        "", "-", "-0", "+5", "05", " 5", "5 ", "5.0", "5e1", "0x5", "5_0", "٥", "NaN", "1,000",
+    ] {
+        let (code, message) = fee(&format!("\"{text}\"")).unwrap_err();
+        assert_eq!(code, ErrorCode::ArgumentTypeInvalid, "{text}");
+        for part in ["`fee_cents`", "must be a number", "\"9007199254740993\""] {
+            assert!(message.contains(part), "{text}: {message}");
+        }
+    }
+    // Bounds apply as to a number.
+    for (text, code) in [
+        ("-1", ErrorCode::ArgumentBelowMinimum),
+        ("9007199254740993", ErrorCode::ArgumentAboveMaximum),
+    ] {
+        let refused = fee(&format!("\"{text}\"")).unwrap_err();
+        assert_eq!(refused, fee(text).unwrap_err());
+        assert_eq!(refused.0, code);
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use synapsor_codes::ErrorCode;
 
-use crate::contract::{Arg, ArgumentError, Capability, KeyColumn, KeyValue, Scalar, is_trust_scope_name};
+use crate::contract::{
+    Arg, ArgType, ArgumentError, Capability, KeyColumn, KeyValue, Scalar, is_trust_scope_name,
+};
 use crate::error::PublicError;
 use crate::json::{self, JsonNode};
 use crate::limits::{ARGUMENTS_BYTES_MAX, VALUE_BYTES_MAX};
@@ -123,8 +125,18 @@ fn read(arguments_json: &[u8]) -> Result<Vec<(String, JsonNode)>, PublicError> {
 
 fn fit(arg: &Arg, node: &JsonNode) -> Result<Value, PublicError> {
     let name = &arg.name;
-    let wanted = arg.arg_type.as_str();
-    let (code, reason) = match arg.fit(node) {
+    let wanted = match arg.arg_type {
+        ArgType::Number => "number, or a string of the digits of a whole number like \"9007199254740993\"",
+        ArgType::Text | ArgType::Boolean => arg.arg_type.as_str(),
+    };
+    // Clients whose numbers are doubles round whole numbers above 2^53, but keep strings.
+    let number = match (arg.arg_type, node) {
+        (ArgType::Number, JsonNode::Text(text)) if is_whole_number(text) => {
+            Some(JsonNode::Number(text.clone()))
+        }
+        _ => None,
+    };
+    let (code, reason) = match arg.fit(number.as_ref().unwrap_or(node)) {
         Ok(Scalar::Text(text)) if text.contains('\0') => (
             ErrorCode::ArgumentTypeInvalid,
             "may not contain the character U+0000".to_owned(),
@@ -157,6 +169,13 @@ fn fit(arg: &Arg, node: &JsonNode) -> Result<Value, PublicError> {
         ),
     };
     Err(PublicError::new(code, format!("Argument `{name}` {reason}.")))
+}
+
+/// Whether a text is a whole number in its only decimal form: no plus sign, leading zero, blank, fraction or exponent.
+fn is_whole_number(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    text == "0"
+        || (digits.bytes().all(|b| b.is_ascii_digit()) && !digits.starts_with('0') && !digits.is_empty())
 }
 
 fn list_allowed(arg: &Arg) -> String {
