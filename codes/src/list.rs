@@ -1099,7 +1099,7 @@ error_codes! {
         ArgumentNotAllowed = "ARGUMENT_NOT_ALLOWED", safe InvalidArgument;
         /// A required argument is missing.
         ArgumentRequired = "ARGUMENT_REQUIRED", safe InvalidArgument;
-        /// The text of the argument exceeds the maximum length.
+        /// The text of the argument exceeds its `max_length` in the contract.
         ArgumentTooLong = "ARGUMENT_TOO_LONG", safe InvalidArgument;
         /// The argument has an invalid type, number or character, or is not in canonical form.
         ArgumentTypeInvalid = "ARGUMENT_TYPE_INVALID", safe InvalidArgument;

@@ -24,6 +24,9 @@ pub(super) const fn fix_for(code: ErrorCode, has_text: bool) -> &'static str {
         ErrorCode::MultiRowBlocked => {
             "the contract has to change: its lookup must name the primary key or another unique key of the table"
         }
+        ErrorCode::ArgumentTooLong => {
+            "pass a shorter value; if the column holds longer ones, raise `max_length` of the argument in the contract"
+        }
         ErrorCode::ProposalsDisabled => {
             "start the reader without --read-only, and with another `mode` in the contract than `read_only`"
         }
@@ -47,6 +50,7 @@ mod tests {
             (ErrorCode::RowNotFound, "tenant"),
             (ErrorCode::MultiRowBlocked, "unique key"),
             (ErrorCode::ProposalsDisabled, "--read-only"),
+            (ErrorCode::ArgumentTooLong, "`max_length`"),
         ] {
             for has_text in [false, true] {
                 let fix = fix_for(code, has_text);

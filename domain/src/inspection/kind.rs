@@ -57,6 +57,29 @@ const BYTES: &[&str] = &[
     "mediumblob",
     "longblob",
 ];
+/// Types with a length that is not declared.
+const TINY: &[&str] = &["tinytext", "tinyblob"];
+const TINY_BYTES: u32 = 255;
+/// Types whose values have any length, unless one is declared.
+const UNBOUNDED: &[&str] = &[
+    "text",
+    "mediumtext",
+    "longtext",
+    "clob",
+    "citext",
+    "bpchar",
+    "varchar",
+    "nvarchar",
+    "character varying",
+    "bytea",
+    "blob",
+    "mediumblob",
+    "longblob",
+    "numeric",
+    "decimal",
+    "dec",
+    "number",
+];
 const BOOLEANS: &[&str] = &["bool", "boolean"];
 const TEXTS: &[&str] = &[
     "char",
@@ -118,6 +141,23 @@ pub(super) fn length(declared: &str) -> Option<u32> {
     if of(declared) != Some(ColumnKind::Text) && !is_bytes(declared) {
         return None;
     }
+    if TINY.contains(&bare(declared.trim()).as_str()) && !declared.contains('(') {
+        return Some(TINY_BYTES);
+    }
     let (_, rest) = declared.split_once('(')?;
     rest.split_once(')')?.0.trim().parse().ok()
+}
+
+/// Whether values can have any length, as far as the declared type says.
+pub(super) fn is_unbounded(declared: &str) -> bool {
+    !declared.contains('(') && UNBOUNDED.contains(&bare(declared.trim()).as_str())
+}
+
+/// Returns the declared number of digits of a number that is not an integer.
+pub(super) fn digits(declared: &str) -> Option<u32> {
+    if of(declared) != Some(ColumnKind::Number) || is_integer(declared) {
+        return None;
+    }
+    let (_, rest) = declared.split_once('(')?;
+    rest.split([',', ')']).next()?.trim().parse().ok()
 }

@@ -218,6 +218,16 @@ impl ColumnInfo {
         kind::length(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
+    /// Returns the declared number of digits of a number that is not an integer, if any.
+    pub fn digits(&self) -> Option<u32> {
+        kind::digits(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
+    /// Whether values can have any length, as far as the declared type says.
+    pub fn is_unbounded(&self) -> bool {
+        kind::is_unbounded(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
     /// Whether the database sets the column at every UPDATE that does not set it.
     pub fn moves_by_itself(&self) -> bool {
         is_set_by_updates(&self.data_type)

@@ -13,19 +13,39 @@ use crate::limits::VALUE_BYTES_MAX;
 const TEXT_CHARS_MAX: u32 = 500;
 /// Maximum length of the lookup argument and of a state, in characters, unless the column declares more.
 const KEY_CHARS_MAX: u32 = 128;
+/// Characters of a number besides its declared digits: sign, zero and point.
+const NUMBER_SIGNS: u32 = 3;
 /// Hex digits of a byte.
 const BYTE_DIGITS: u32 = 2;
 
-/// Returns the maximum length of an argument that finds the row. Every value of the column fits, and a UUID.
+/// Returns the maximum length of an argument that finds the row. Every value of the column fits, unless its type sets no
+/// bound, and a UUID.
 pub(super) fn key_chars(column: Option<&ColumnInfo>) -> u32 {
-    let digits = if column.is_some_and(ColumnInfo::is_bytes) {
+    let per_byte = if column.is_some_and(ColumnInfo::is_bytes) {
         BYTE_DIGITS
     } else {
         1
     };
-    let declared = column.and_then(ColumnInfo::length).unwrap_or(KEY_CHARS_MAX);
+    let of_number = column.and_then(ColumnInfo::digits);
+    let declared = column
+        .and_then(ColumnInfo::length)
+        .or(of_number.map(|digits| digits.saturating_add(NUMBER_SIGNS)))
+        .unwrap_or(KEY_CHARS_MAX);
     let value_max = u32::try_from(VALUE_BYTES_MAX).unwrap_or(u32::MAX);
-    declared.saturating_mul(digits).clamp(KEY_CHARS_MAX, value_max)
+    declared.saturating_mul(per_byte).clamp(KEY_CHARS_MAX, value_max)
+}
+
+/// Returns the warning about a key whose values can be longer than its argument.
+pub(super) fn key_warning(column: &ColumnInfo, argument: &str) -> Option<String> {
+    let limit = key_chars(Some(column));
+    column.is_unbounded().then(|| {
+        let unit = if column.is_bytes() { "hex digits" } else { "characters" };
+        format!(
+            "`{}` has no maximum length: rows whose key has more than {limit} {unit} cannot be found. If there are such rows, \
+             raise `max_length` of the argument `{argument}` in each capability.",
+            column.name
+        )
+    })
 }
 
 /// Returns the arguments that a patch binds, in patch order.

@@ -2,6 +2,7 @@
 
 use synapsor_codes::ErrorCode;
 
+use super::args;
 use super::choices::InitOptions;
 use super::flag_syntax::{Assigned, Bounds, States, is_number};
 use super::key::{self, KeyPlan};
@@ -75,6 +76,8 @@ pub(super) fn plan<'a>(
     let tenant = tenant(choices, found, &mut tenant_warnings)?;
     let key = key::plan(choices, found, &object, tenant.as_deref(), &mut warnings)?;
     warnings.append(&mut tenant_warnings);
+    let of_key = |(column, argument): &(String, String)| args::key_warning(found?.column(column)?, argument);
+    warnings.extend(key.arguments.iter().filter_map(of_key));
     let guard = guard(choices, found, mode, &mut warnings);
     let change = match mode {
         Mode::ReadOnly => None,

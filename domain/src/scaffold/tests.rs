@@ -269,6 +269,11 @@ fn key_argument_admits_every_value_of_its_column() {
         ("VARBINARY(100)", 200),
         ("bytea", 256),
         ("varchar(4000000)", 65_536),
+        ("tinytext", 255),
+        ("TINYBLOB", 510),
+        ("numeric(38,10)", 128),
+        ("numeric(400, 30)", 403),
+        ("numeric", 128),
     ] {
         let found = inspection_with(
             "id",
@@ -280,6 +285,35 @@ fn key_argument_admits_every_value_of_its_column() {
         for capability in contract["capabilities"].as_array().unwrap() {
             let arg = &capability["args"]["order_id"];
             assert_eq!(arg["max_length"], json!(max_length), "{declared}");
+        }
+    }
+}
+
+#[test]
+fn key_of_any_length_is_announced_with_its_limit() {
+    for (declared, limit) in [
+        ("text", Some("128 characters")),
+        ("character varying", Some("128 characters")),
+        ("numeric", Some("128 characters")),
+        ("bytea", Some("256 hex digits")),
+        ("LONGBLOB", Some("256 hex digits")),
+        ("character varying(400)", None),
+        ("numeric(400,30)", None),
+        ("varbinary(300)", None),
+        ("uuid", None),
+        ("bigint", None),
+        ("tinytext", None),
+    ] {
+        let found = inspection_with(
+            "id",
+            |column| declared.clone_into(&mut column.data_type),
+            "postgres",
+        );
+        let warnings = draft(&orders(), Some(&found)).unwrap().warnings;
+        let about = warnings.iter().find(|warning| warning.contains("`max_length`"));
+        assert_eq!(about.is_some(), limit.is_some(), "{declared}: {warnings:?}");
+        for part in limit.into_iter().chain(limit.map(|_| "`order_id`")) {
+            assert!(about.unwrap().contains(part), "{declared}: {about:?}");
         }
     }
 }
