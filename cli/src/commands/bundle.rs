@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use synapsor_chassis::files;
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::replay::{self, BUNDLE_BYTES_MAX, markdown};
+use synapsor_domain::replay::{self, BUNDLE_BYTES_MAX};
 
 use crate::output::{self, safe};
 use crate::workflows::invalid_bundle;
@@ -60,7 +60,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Exit, ExitError
         return Ok(Exit::Ok);
     }
     if args.details {
-        output::text(&markdown(story))?;
+        output::text(&super::replay::page(story))?;
     }
     output::line(format!("Verified: {} is `{}`", story.proposal_id, story.state))?;
     output::line(format!(

@@ -6,11 +6,12 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::replay::markdown;
+use synapsor_domain::replay::{ReplayReport, markdown};
 
 use crate::Context;
 use crate::connection::LedgerConnection;
 use crate::output;
+use crate::readable;
 use crate::workflows::{self, VerifiedReplay};
 
 #[derive(Debug, Subcommand)]
@@ -98,7 +99,7 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
         )?;
         return Ok(Exit::Ok);
     }
-    output::text(&markdown(&verified.story))?;
+    output::text(&page(&verified.story))?;
     output::line(format!(
         "\nVerified against the trust file in a log of {} events.",
         verified.checkpoint.size
@@ -113,10 +114,15 @@ async fn export(args: &Export, session: &LedgerConnection, context: &Context) ->
     let replayed = workflows::replay(session, reference(args.named.as_deref(), &args.proposal)).await?;
     let bytes = match args.format {
         ExportFormat::Json | ExportFormat::Bundle => bundle_bytes(&replayed)?,
-        ExportFormat::Markdown => markdown(&replayed.verified.story).into_bytes(),
+        ExportFormat::Markdown => page(&replayed.verified.story).into_bytes(),
     };
     write(args.output.as_deref(), &bytes, context)?;
     Ok(Exit::Ok)
+}
+
+/// Returns the replay as Markdown, with the reasons of decisions as every other command prints them.
+pub(super) fn page(story: &ReplayReport) -> String {
+    markdown(story, readable::in_one_line)
 }
 
 /// Serializes the bundle for `bundle verify`, with a final line feed.

@@ -1,5 +1,5 @@
 //! Renders a replay as Markdown. Values are escaped as in the review document, so that text from a database or
-//! an agent cannot imitate the surrounding page.
+//! an agent cannot imitate the surrounding page. The reasons of operators are spelled by the caller.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use crate::proposal::GuardKind;
 use crate::review::{escape, shown};
 use crate::value::ColumnValue;
 
-/// Renders the page; lines end with `\n`.
-pub fn markdown(story: &ReplayReport) -> String {
+/// Renders the page; lines end with `\n`. `reason_text` spells the reasons of decisions on one line, safe to print.
+pub fn markdown(story: &ReplayReport, reason_text: fn(&str) -> String) -> String {
     let mut page = MarkdownWriter::default();
     page.line(&format!("# Replay of {}", story.proposal_id));
     page.blank();
@@ -20,7 +20,7 @@ pub fn markdown(story: &ReplayReport) -> String {
     request(&mut page, story);
     evidence(&mut page, story);
     diff(&mut page, story);
-    decisions(&mut page, story);
+    decisions(&mut page, story, reason_text);
     writeback(&mut page, story);
     page.section("Events");
     for event in &story.events {
@@ -117,7 +117,7 @@ fn diff(page: &mut MarkdownWriter, story: &ReplayReport) {
     }
 }
 
-fn decisions(page: &mut MarkdownWriter, story: &ReplayReport) {
+fn decisions(page: &mut MarkdownWriter, story: &ReplayReport, reason_text: fn(&str) -> String) {
     page.section("Decisions");
     if story.decisions.is_empty() {
         page.line("- none");
@@ -134,7 +134,7 @@ fn decisions(page: &mut MarkdownWriter, story: &ReplayReport) {
             line.expires_at
         ));
         if let Some(reason) = &line.reason {
-            page.line(&format!("  - reason: {}", code(reason)));
+            page.line(&format!("  - reason: {}", code_raw(&reason_text(reason))));
         }
     }
     for line in &story.orders {

@@ -39,7 +39,7 @@ fn valid_bundle_verifies_and_renders_full_replay() {
         ReceiptOutcome::Applied
     );
     assert_eq!(story.events.len(), 6);
-    let page = markdown(story);
+    let page = markdown(story, str::to_uppercase);
     for part in [
         "## Request",
         "## Trusted context",
@@ -47,6 +47,7 @@ fn valid_bundle_verifies_and_renders_full_replay() {
         "## Diff",
         "`fee`: `5500` to `0`",
         "ann",
+        "reason: `CUSTOMER IS RIGHT`",
     ] {
         assert!(page.contains(part), "{part}\n{page}");
     }
@@ -192,7 +193,7 @@ fn bundle_of_withdrawn_proposal_proves_the_withdrawal() {
     assert_eq!(verified.story.state, ProposalState::Canceled);
     let line = verified.story.withdrawal.as_ref().unwrap();
     assert_eq!((line.seq, line.gateway.as_str()), (4, "spiffe://d1/x"));
-    let page = markdown(&verified.story);
+    let page = markdown(&verified.story, str::to_owned);
     assert!(
         page.contains("withdrawn by its agent at 2026-03-01T00:03:00.000Z through `spiffe://d1/x`"),
         "{page}"
