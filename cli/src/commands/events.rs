@@ -17,7 +17,7 @@ pub(crate) enum Command {
     /// List events, oldest first; with --json one object per line
     #[command(after_help = "Examples:\n  synapsor-runner events tail --follow\n  \
         synapsor-runner events tail --proposal latest --json\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 not an event")]
+        Exit codes: 0 ok, 1 proposal not found, 6 ledger unreachable, 10 not an event")]
     Tail(TailArgs),
 }
 
@@ -53,15 +53,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 
 async fn tail(args: &TailArgs, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     workflows::check_log(session).await?;
-    let proposal_id = match args.proposal.as_deref() {
-        None => String::new(),
-        Some(reference) => workflows::fetch_proposal_by_reference(session, reference)
-            .await?
-            .attested
-            .proposal()
-            .id
-            .to_string(),
-    };
+    let proposal_id = workflows::proposal_filter(session, args.proposal.as_deref()).await?;
     let filter = EventQuery {
         from_seq: args.from,
         proposal_id,

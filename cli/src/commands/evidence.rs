@@ -6,22 +6,19 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::evidence::Evidence;
 use synapsor_domain::review::shown;
 
+use super::list_range::{self, RangeArgs};
 use super::proposals::split_table;
 use crate::Context;
 use crate::clients::EvidenceQuery;
 use crate::connection::LedgerConnection;
-use crate::output::shape::{LIST_ROWS_MAX, older_rows};
 use crate::output::{self, Table, safe};
 use crate::workflows::{self, EvidenceCondition, ListedEvidence};
-
-/// Options that narrow a list.
-const FILTERS: &str = "--tenant, --capability, --proposal, --source or --table";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List evidence records, newest first
     #[command(after_help = "Example:\n  synapsor-runner evidence list --tenant acme\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered")]
+        Exit codes: 0 ok, 1 proposal not found, 6 ledger unreachable, 10 tampered")]
     List(List),
     /// Show one evidence record with its row
     #[command(after_help = "Example:\n  synapsor-runner evidence show ev_4f2a\n\n\
@@ -37,7 +34,7 @@ pub(crate) struct List {
     /// Filter by capability
     #[arg(long)]
     capability: Option<String>,
-    /// Filter by proposal
+    /// Filter by proposal: id, id prefix, short code, or `latest`
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
     /// Filter by source
@@ -46,9 +43,8 @@ pub(crate) struct List {
     /// Filter by table, with or without its schema
     #[arg(long, value_name = "[SCHEMA.]TABLE")]
     table: Option<String>,
-    /// Maximum number of rows
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
-    limit: u32,
+    #[command(flatten)]
+    range: RangeArgs,
 }
 
 #[derive(Debug, Args)]
@@ -73,19 +69,17 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
     let filter = EvidenceQuery {
         tenant: own(&args.tenant),
         capability: own(&args.capability),
-        proposal_id: own(&args.proposal),
+        proposal_id: workflows::proposal_filter(session, args.proposal.as_deref()).await?,
         source_id: own(&args.source),
         table,
     };
     let is_met = |evidence: &Evidence| name.as_deref() == Some(evidence.target.table.as_str());
     let condition = name.is_some().then_some(&is_met as EvidenceCondition<'_>);
-    // One more than is shown reveals whether there are more.
-    let mut rows = workflows::list_evidence(session, &filter, condition, args.limit + 1).await?;
-    let more = older_rows(rows.len(), args.limit, FILTERS);
-    rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    let range = (args.range.before, args.range.limit);
+    let part = workflows::list_evidence(session, &filter, condition, range).await?;
     if context.global.json {
-        let rows: Vec<Json> = rows.iter().map(object).collect();
-        output::json(&json!({ "evidence": rows, "has_more": more.is_some() }))?;
+        let rows: Vec<Json> = part.rows.iter().map(object).collect();
+        output::json(&list_range::object("evidence", rows, &part))?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&[
@@ -96,7 +90,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         "REQUESTED BY",
         "READ AT",
     ]);
-    for row in &rows {
+    for row in &part.rows {
         let e = &row.evidence;
         let key = format!(
             "{} {}",
@@ -114,7 +108,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         ]);
     }
     output::line(table)?;
-    if let Some(more) = more {
+    if let Some(more) = args.range.more(&part) {
         output::line(more)?;
     }
     Ok(Exit::Ok)

@@ -14,6 +14,7 @@ mod init;
 mod inspect;
 mod keys;
 mod ledger;
+mod list_range;
 mod mcp;
 mod mcp_options;
 mod operator;

@@ -41,20 +41,6 @@ pub(crate) fn applied(view: &ProposalView, applied: &ApplyOutcome) -> Json {
     Json::Object(object)
 }
 
-/// Returns the note that a list has older rows than it shows, and how to see them: the options `filters` narrow it.
-/// `found` counts one row more than `limit` if there are more.
-pub(crate) fn older_rows(found: usize, limit: u32, filters: &str) -> Option<String> {
-    if u32::try_from(found).is_ok_and(|found| found <= limit) {
-        return None;
-    }
-    let fix = if i64::from(limit) < LIST_ROWS_MAX {
-        format!("--limit {LIST_ROWS_MAX} shows more")
-    } else {
-        format!("narrow it with {filters}")
-    };
-    Some(format!("the newest {limit}; {fix}"))
-}
-
 /// Formats the time until `end` in at most two units.
 pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
     let seconds = (end - now).as_seconds();
@@ -93,19 +79,6 @@ mod tests {
         assert_eq!(time_left(at(0), at(3660)), "1 h 1 min");
         assert_eq!(time_left(at(0), at(90_000)), "1 d 1 h");
         assert_eq!(time_left(at(9), at(9)), "none");
-    }
-
-    #[test]
-    fn list_says_that_older_rows_are_not_shown() {
-        assert_eq!(older_rows(20, 20, "--tenant"), None);
-        assert_eq!(
-            older_rows(21, 20, "--tenant").unwrap(),
-            "the newest 20; --limit 200 shows more"
-        );
-        assert_eq!(
-            older_rows(201, 200, "--tenant").unwrap(),
-            "the newest 200; narrow it with --tenant"
-        );
     }
 
     #[test]

@@ -111,6 +111,19 @@ pub(crate) async fn fetch_proposal_by_reference(
     Ok(view)
 }
 
+/// Resolves the `--proposal` option of a list to an id, which is all that the ledger's filters take; empty without the
+/// option.
+pub(crate) async fn proposal_filter(
+    session: &LedgerConnection,
+    reference: Option<&str>,
+) -> Result<String, ExitError> {
+    let Some(reference) = reference else {
+        return Ok(String::new());
+    };
+    let view = fetch_proposal_by_reference(session, reference).await?;
+    Ok(view.attested.proposal().id.to_string())
+}
+
 /// The log as verified by this command.
 struct Log<'a> {
     checkpoint: Checkpoint,

@@ -6,6 +6,7 @@ mod decide;
 mod fetch_proposal;
 mod ledger;
 mod ledger_state;
+mod list_part;
 mod receipt_audit;
 mod receipt_orders;
 mod records;
@@ -16,17 +17,18 @@ mod switches;
 pub(crate) use apply::{ApplyOutcome, Status, apply, preview};
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
 pub(crate) use fetch_proposal::{
-    IneffectiveDecision, ProposalView, SignedReceipt, fetch_proposal_by_reference,
+    IneffectiveDecision, ProposalView, SignedReceipt, fetch_proposal_by_reference, proposal_filter,
 };
 pub(crate) use ledger::{check_log, verify_ledger};
 pub(crate) use ledger_state::{LedgerState, ledger_state};
+pub(crate) use list_part::ListPart;
 pub(crate) use receipt_audit::{AuditedSource, audit, audit_exit};
 pub(crate) use receipt_orders::{
     OrderedReceipts, Ordering, adoptable, held_receipts, incidents, order_receipts,
 };
 pub(crate) use records::{
     EvidenceCondition, ListedEvidence, ListedProposal, ProposalCondition, ProposalList, evidence,
-    list_evidence, list_proposals, list_receipts,
+    list_evidence, list_proposals, list_receipts, open_proposals,
 };
 pub(crate) use retire::{Retirement, retire_ledger, retire_signer, retire_writer};
 pub(crate) use story::{VerifiedReplay, invalid_bundle, replay};

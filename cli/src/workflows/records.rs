@@ -1,6 +1,8 @@
 //! Lists of signed records. Every signature is verified; the completeness of a list is an unverified claim of
 //! the ledger.
 
+use std::collections::BTreeSet;
+
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
@@ -14,11 +16,11 @@ use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use super::fetch_proposal::{SignedReceipt, open_attempt_at, open_receipt};
 use super::ledger::check_log;
-use crate::clients::{EvidenceQuery, FoundEvidence, LedgerClient, ProposalQuery, verification_failed};
+use super::list_part::{ListPart, ListRange, read_part};
+use crate::clients::{
+    EvidenceQuery, FoundEvidence, LedgerClient, ProposalQuery, ProposalRecord, verification_failed,
+};
 use crate::connection::LedgerConnection;
-
-/// Maximum number of rows of one page.
-const PAGE_ROWS_MAX: u32 = 200;
 
 /// A row of a proposal list.
 #[derive(Debug)]
@@ -38,13 +40,12 @@ pub(crate) struct ListedEvidence {
 }
 
 /// A list of proposals, newest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct ProposalList {
-    pub(crate) rows: Vec<ListedProposal>,
-    /// Number of matches in the ledger, as it reports it; it counts up to 10001. `None` if this machine filters too.
+    pub(crate) part: ListPart<ListedProposal>,
+    /// Number of matches in the ledger, as it reports it; it counts up to 10001. `None` if this machine filters too,
+    /// or for a part that does not begin with the newest.
     pub(crate) total: Option<u32>,
-    /// Whether older proposals match too.
-    pub(crate) has_more: bool,
 }
 
 /// Condition on a proposal that the ledger cannot check.
@@ -53,83 +54,102 @@ pub(crate) type ProposalCondition<'a> = &'a (dyn Fn(&Proposal) -> bool + Sync);
 /// Condition on an evidence record that the ledger cannot check.
 pub(crate) type EvidenceCondition<'a> = &'a (dyn Fn(&Evidence) -> bool + Sync);
 
-/// Returns the newest matching proposals, at most `limit`. A `condition` is checked here, on every page of the ledger.
+/// Returns matching proposals of a range, newest first. A `condition` is checked here, on every page of the ledger.
 pub(crate) async fn list_proposals(
     session: &LedgerConnection,
     filter: &ProposalQuery,
     condition: Option<ProposalCondition<'_>>,
-    limit: u32,
+    (before, limit): (Option<u64>, u32),
 ) -> Result<ProposalList, ExitError> {
     check_log(session).await?;
-    let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
-    let mut total = None;
-    // One more than is returned reveals whether there are more.
-    let wanted = limit.saturating_add(1);
-    loop {
-        let room = match condition {
-            Some(_) => PAGE_ROWS_MAX,
-            None => wanted.saturating_sub(u32::try_from(rows.len()).unwrap_or(u32::MAX)),
-        };
-        let page = ledger.list(filter, room.clamp(1, PAGE_ROWS_MAX), &token).await?;
+    let range = ListRange {
+        before,
+        limit,
+        is_filtered: condition.is_some(),
+    };
+    let (mut ledger, mut total) = (LedgerClient::of(session), None);
+    let fetch = async |size: u32, token: &str| {
+        let page = ledger.list(filter, size, token).await?;
         total = total.or(page.total.filter(|_| condition.is_none()));
-        for record in page.proposals {
-            let attested = VerifiedProposal::verify_historical(record.proposal, session.trust())
-                .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
-            if condition.is_some_and(|is_met| !is_met(attested.proposal())) {
-                continue;
-            }
-            // A report of a retired key needs a proof that a list does not fetch.
-            let report = record.attempt.as_ref();
-            let attempt = report
-                .and_then(|report| open_attempt_at(report, session.trust(), &Position::Unproven).ok())
-                .map(|report| report.result);
-            rows.push(ListedProposal {
-                attested,
-                state: record.state,
-                attempt,
-                updated_at: record.updated_at,
-            });
-        }
-        if is_last(&page.next_page_token, &token, rows.len(), wanted) {
-            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-            let has_more = rows.len() > limit;
-            rows.truncate(limit);
-            return Ok(ProposalList {
-                rows,
-                total,
-                has_more,
-            });
-        }
-        token = page.next_page_token;
-    }
+        Ok((page.proposals, page.next_page_token))
+    };
+    let open = |record: ProposalRecord| {
+        let row = open_listed(record, session.trust())?;
+        Ok(Some(row).filter(|row| condition.is_none_or(|is_met| is_met(row.attested.proposal()))))
+    };
+    let part = read_part(range, fetch, open).await?;
+    Ok(ProposalList { part, total })
 }
 
-/// Returns the newest matching evidence, at most `limit`. A `condition` is checked here, on every page of the ledger.
+/// Returns every matching proposal that is open, at any age.
+pub(crate) async fn open_proposals(
+    session: &LedgerConnection,
+    filter: &ProposalQuery,
+    condition: Option<ProposalCondition<'_>>,
+) -> Result<Vec<ListedProposal>, ExitError> {
+    let (mut found, mut ids) = (Vec::new(), BTreeSet::new());
+    // By state, because ended proposals can be any number. A proposal that advances meanwhile is found in its next
+    // state, so it may be found twice.
+    for state in open_states(filter.state) {
+        let filter = ProposalQuery {
+            state: Some(state),
+            ..filter.clone()
+        };
+        let list = list_proposals(session, &filter, condition, (None, u32::MAX)).await?;
+        let is_new = |row: &ListedProposal| ids.insert(row.attested.proposal().id.clone());
+        found.extend(list.part.rows.into_iter().filter(is_new));
+    }
+    Ok(found)
+}
+
+/// Returns the requested state if it is open; without one, every open state in the order in which proposals pass them.
+fn open_states(requested: Option<ProposalState>) -> impl Iterator<Item = ProposalState> {
+    let is_requested = move |state: &ProposalState| requested.is_none_or(|requested| requested == *state);
+    ProposalState::ALL
+        .into_iter()
+        .filter(|state| !state.is_terminal())
+        .filter(is_requested)
+}
+
+fn open_listed(record: ProposalRecord, trust: &TrustFile) -> Result<ListedProposal, ExitError> {
+    let attested = VerifiedProposal::verify_historical(record.proposal, trust)
+        .map_err(|e| verification_failed(ErrorCode::ProposalNotAttested, e))?;
+    // A report of a retired key needs a proof that a list does not fetch.
+    let report = record.attempt.as_ref();
+    let attempt = report
+        .and_then(|report| open_attempt_at(report, trust, &Position::Unproven).ok())
+        .map(|report| report.result);
+    Ok(ListedProposal {
+        attested,
+        state: record.state,
+        attempt,
+        updated_at: record.updated_at,
+    })
+}
+
+/// Returns matching evidence of a range, newest first. A `condition` is checked here, on every page of the ledger.
 pub(crate) async fn list_evidence(
     session: &LedgerConnection,
     filter: &EvidenceQuery,
     condition: Option<EvidenceCondition<'_>>,
-    limit: u32,
-) -> Result<Vec<ListedEvidence>, ExitError> {
+    (before, limit): (Option<u64>, u32),
+) -> Result<ListPart<ListedEvidence>, ExitError> {
     check_log(session).await?;
-    let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
-    loop {
-        let size = if condition.is_some() { PAGE_ROWS_MAX } else { limit };
-        let page = ledger
-            .list_evidence(filter, size.clamp(1, PAGE_ROWS_MAX), &token)
-            .await?;
-        for envelope in &page.signed {
-            let found = open_evidence(envelope, session.trust())?;
-            if condition.is_none_or(|is_met| is_met(&found.evidence)) {
-                rows.push(found);
-            }
-        }
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        if is_last(&page.next_page_token, &token, rows.len(), limit) {
-            return Ok(rows);
-        }
-        token = page.next_page_token;
-    }
+    let range = ListRange {
+        before,
+        limit,
+        is_filtered: condition.is_some(),
+    };
+    let mut ledger = LedgerClient::of(session);
+    let fetch = async |size: u32, token: &str| {
+        let page = ledger.list_evidence(filter, size, token).await?;
+        Ok((page.signed, page.next_page_token))
+    };
+    let open = |envelope: DsseEnvelope| {
+        let found = open_evidence(&envelope, session.trust())?;
+        Ok(Some(found).filter(|found| condition.is_none_or(|is_met| is_met(&found.evidence))))
+    };
+    read_part(range, fetch, open).await
 }
 
 /// Returns one evidence record and the proposals that cite it.
@@ -152,27 +172,26 @@ pub(crate) async fn evidence(
     Ok((found, proposal_ids))
 }
 
-/// Returns the newest matching receipts, at most `limit`.
+/// Returns matching receipts of a range, newest first.
 pub(crate) async fn list_receipts(
     session: &LedgerConnection,
     proposal_id: &str,
     outcome: ReceiptOutcomeGroup,
-    limit: u32,
-) -> Result<Vec<SignedReceipt>, ExitError> {
+    (before, limit): (Option<u64>, u32),
+) -> Result<ListPart<SignedReceipt>, ExitError> {
     check_log(session).await?;
-    let (mut ledger, mut rows, mut token) = (LedgerClient::of(session), Vec::new(), String::new());
-    loop {
-        let size = limit.clamp(1, PAGE_ROWS_MAX);
-        let page = ledger.list_receipts(proposal_id, outcome, size, &token).await?;
-        for envelope in &page.signed {
-            rows.push(open_receipt(envelope, session.trust())?);
-        }
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        if is_last(&page.next_page_token, &token, rows.len(), limit) {
-            return Ok(rows);
-        }
-        token = page.next_page_token;
-    }
+    let range = ListRange {
+        before,
+        limit,
+        is_filtered: false,
+    };
+    let mut ledger = LedgerClient::of(session);
+    let fetch = async |size: u32, token: &str| {
+        let page = ledger.list_receipts(proposal_id, outcome, size, token).await?;
+        Ok((page.signed, page.next_page_token))
+    };
+    let open = |envelope: DsseEnvelope| open_receipt(&envelope, session.trust()).map(Some);
+    read_part(range, fetch, open).await
 }
 
 fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvidence, ExitError> {
@@ -190,7 +209,17 @@ fn open_evidence(envelope: &DsseEnvelope, trust: &TrustFile) -> Result<ListedEvi
     })
 }
 
-/// Whether the list ends here. A repeated page token would loop forever.
-fn is_last(next: &str, now: &str, rows: usize, limit: u32) -> bool {
-    next.is_empty() || next == now || u32::try_from(rows).unwrap_or(u32::MAX) >= limit
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bulk_commands_ask_for_open_states_only() {
+        let open: Vec<_> = open_states(None).collect();
+        assert_eq!(open.len(), 4);
+        assert!(open.iter().all(|state| !state.is_terminal()), "{open:?}");
+        let approved: Vec<_> = open_states(Some(ProposalState::Approved)).collect();
+        assert_eq!(approved, [ProposalState::Approved]);
+        assert_eq!(open_states(Some(ProposalState::Applied)).count(), 0);
+    }
 }

@@ -82,7 +82,14 @@ fn cli_commands_change_one_row() -> anyhow::Result<()> {
     let shown = place.json(&["proposals", "show", "latest"])?;
     assert_eq!(shown["proposal_id"], json!(id));
 
-    let approved = place.json(&["proposals", "approve", "latest", "--yes", "--reason", "agreed"])?;
+    let approved = place.json(&[
+        "proposals",
+        "approve",
+        "latest",
+        "--yes",
+        "--reason",
+        "d'accord, réservé",
+    ])?;
     assert_eq!(
         (&approved["state"], &approved["person"]),
         (&json!("approved"), &json!(PERSON)),
@@ -103,6 +110,7 @@ fn records_show_the_applied_change(place: &CliFixture, id: &str) -> anyhow::Resu
     assert_eq!(story["replay"]["state"], json!("applied"), "{story}");
     let text = place.ok(&["replay", "show", "latest"])?.stdout;
     assert!(text.contains(id) && text.contains("goodwill"), "{text}");
+    assert!(text.contains("reason: `d'accord, réservé`"), "{text}");
     place.ok(&["replay", "export", "latest", "--output", "replay.json"])?;
     place.ok(&[
         "replay",
@@ -120,6 +128,19 @@ fn records_show_the_applied_change(place: &CliFixture, id: &str) -> anyhow::Resu
     assert_eq!(receipts.len(), 1, "{receipts:?}");
     let evidence = place.json(&["evidence", "list"])?;
     let first = evidence["evidence"][0].clone();
+    for list in ["evidence", "receipts"] {
+        for reference in [id, &id[..12], "latest"] {
+            let found = place.json(&[list, "list", "--proposal", reference])?;
+            assert_eq!(
+                found[list].as_array().map(Vec::len),
+                Some(1),
+                "{list} {reference}"
+            );
+        }
+        place
+            .run(&[list, "list", "--proposal", "wrp_0000000000"])?
+            .expect_failure(1, "PROPOSAL_NOT_FOUND", &["proposals list"])?;
+    }
     let evidence_id = first
         .pointer("/evidence/id")
         .or(first.get("evidence_id"))

@@ -1,6 +1,7 @@
 //! Commands of operators under everyday conditions: files with byte order marks, many forgotten proposals, causes of
 //! rejected calls, several operators at once, and the first commands after `init`.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
@@ -143,6 +144,25 @@ fn forgotten_proposals_are_counted_and_rejected_together() -> anyhow::Result<()>
         "{listed}"
     );
     assert_eq!(place.json(&of_type)?["has_more"], json!(true));
+    for list in ["proposals", "evidence"] {
+        let (mut found, mut before) = (Vec::new(), None);
+        loop {
+            let mut arguments = vec![list, "list", "--table", "invoices", "--limit", "9"];
+            arguments.extend(
+                before
+                    .iter()
+                    .flat_map(|before: &String| ["--before", before.as_str()]),
+            );
+            let part = place.json(&arguments)?;
+            found.extend(part[list].as_array().cloned().unwrap_or_default());
+            before = part["next_before"].as_str().map(str::to_owned);
+            if before.is_none() {
+                break;
+            }
+        }
+        let distinct: BTreeSet<String> = found.iter().map(Json::to_string).collect();
+        assert_eq!((found.len(), distinct.len()), (23, 23), "{list}");
+    }
     for table in ["invoices", "main.invoices"] {
         let found = place.json(&["proposals", "list", "--table", table, "--limit", "23"])?;
         let found = found["proposals"].as_array().map(Vec::len);

@@ -9,15 +9,11 @@ use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
 use crate::clients::ProposalQuery;
+use crate::commands::list_range::{self, RangeArgs};
 use crate::connection::LedgerConnection;
-use crate::output::shape::{self, LIST_ROWS_MAX, parse_time, time_left};
+use crate::output::shape::{self, parse_time, time_left};
 use crate::output::{self, Table};
 use crate::workflows::{self, ListedProposal, ProposalCondition, ProposalList};
-
-/// Default number of rows of a list.
-const LIST_ROWS: u32 = 20;
-/// Number of matches up to which a ledger counts.
-const COUNTED_MAX: u32 = 10_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -26,9 +22,8 @@ pub(crate) struct List {
     /// Filter by state, such as `pending_review`
     #[arg(long, visible_alias = "status")]
     state: Option<ProposalState>,
-    /// Maximum number of rows
-    #[arg(long, default_value_t = LIST_ROWS, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
-    limit: u32,
+    #[command(flatten)]
+    range: RangeArgs,
 }
 
 /// Filters of proposals. Shared by `reject`.
@@ -71,41 +66,20 @@ pub(super) async fn list(
     session: &LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let found = args.filter.find(session, args.state, args.limit).await?;
+    let found = args.filter.find(session, args.state, &args.range).await?;
+    let part = &found.part;
     if context.global.json {
-        let proposals: Vec<Json> = found.rows.iter().map(object).collect();
-        output::json(&json!({ "proposals": proposals, "total": found.total, "has_more": found.has_more }))?;
+        let proposals: Vec<Json> = part.rows.iter().map(object).collect();
+        let mut shown = list_range::object("proposals", proposals, part);
+        shown["total"] = json!(found.total);
+        output::json(&shown)?;
     } else {
-        output::line(table(&found.rows))?;
-        if let Some(more) = more(&found, args.limit) {
+        output::line(table(&part.rows))?;
+        if let Some(more) = args.range.more_of(part, found.total) {
             output::line(more)?;
         }
     }
     Ok(Exit::Ok)
-}
-
-/// Returns the note that proposals are not printed, how many there are if that is known, and how to see them.
-fn more(found: &ProposalList, limit: u32) -> Option<String> {
-    let shown = u32::try_from(found.rows.len()).unwrap_or(u32::MAX);
-    let total = found.total.filter(|total| *total > shown);
-    if total.is_none() && !found.has_more {
-        return None;
-    }
-    let part = match total {
-        Some(total) if total > COUNTED_MAX => format!("{shown} of more than {COUNTED_MAX}"),
-        Some(total) => format!("{shown} of {total}"),
-        None => format!("the newest {shown}"),
-    };
-    let fix = if i64::from(limit) < LIST_ROWS_MAX {
-        let all = total.map(i64::from).filter(|total| *total <= LIST_ROWS_MAX);
-        match all {
-            Some(total) => format!("--limit {total} shows all"),
-            None => format!("--limit {LIST_ROWS_MAX} shows more"),
-        }
-    } else {
-        "narrow it with --state, --tenant, --principal, --capability, --from or --to".to_owned()
-    };
-    Some(format!("{part}; {fix}"))
 }
 
 impl FilterArgs {
@@ -123,18 +97,31 @@ impl FilterArgs {
         texts.iter().all(|text| text.is_none()) && self.from.is_none() && self.to.is_none()
     }
 
-    /// Returns the newest matching proposals, at most `limit`.
-    pub(super) async fn find(
+    /// Returns the matching proposals of a range, newest first.
+    async fn find(
         &self,
         session: &LedgerConnection,
         state: Option<ProposalState>,
-        limit: u32,
+        range: &RangeArgs,
     ) -> Result<ProposalList, ExitError> {
         let (table, mut filter) = self.query()?;
         filter.state = state;
         let is_met = |proposal: &Proposal| table.is_met_by(&proposal.target.table);
         let condition = (!table.is_empty()).then_some(&is_met as ProposalCondition<'_>);
-        workflows::list_proposals(session, &filter, condition, limit).await
+        workflows::list_proposals(session, &filter, condition, (range.before, range.limit)).await
+    }
+
+    /// Returns every matching proposal that is open.
+    pub(super) async fn find_open(
+        &self,
+        session: &LedgerConnection,
+        state: Option<ProposalState>,
+    ) -> Result<Vec<ListedProposal>, ExitError> {
+        let (table, mut filter) = self.query()?;
+        filter.state = state;
+        let is_met = |proposal: &Proposal| table.is_met_by(&proposal.target.table);
+        let condition = (!table.is_empty()).then_some(&is_met as ProposalCondition<'_>);
+        workflows::open_proposals(session, &filter, condition).await
     }
 
     /// Returns the ledger's filter, and the conditions on the table, which are checked on this machine.
@@ -260,53 +247,6 @@ fn is_of_type(table: &str, kind: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn list_says_how_many_are_not_shown() {
-        let found = |total| ProposalList {
-            rows: Vec::new(),
-            total,
-            has_more: false,
-        };
-        assert_eq!(
-            more(&found(Some(50)), 20).unwrap(),
-            "0 of 50; --limit 50 shows all"
-        );
-        assert_eq!(
-            more(&found(Some(300)), 20).unwrap(),
-            "0 of 300; --limit 200 shows more"
-        );
-        assert!(
-            more(&found(Some(300)), 200)
-                .unwrap()
-                .contains("narrow it with --state")
-        );
-        assert!(
-            more(&found(Some(10_001)), 20)
-                .unwrap()
-                .starts_with("0 of more than 10000;")
-        );
-        assert_eq!(more(&found(None), 20), None);
-        assert_eq!(more(&found(Some(0)), 20), None);
-    }
-
-    #[test]
-    fn list_without_a_total_says_that_there_are_more() {
-        let found = |has_more| ProposalList {
-            has_more,
-            ..ProposalList::default()
-        };
-        assert_eq!(more(&found(false), 20), None);
-        assert_eq!(
-            more(&found(true), 20).unwrap(),
-            "the newest 0; --limit 200 shows more"
-        );
-        assert!(
-            more(&found(true), 200)
-                .unwrap()
-                .contains("narrow it with --state")
-        );
-    }
 
     #[test]
     fn table_without_schema_is_compared_on_this_machine() {

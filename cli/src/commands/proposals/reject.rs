@@ -18,9 +18,6 @@ use crate::operator_key::Signer;
 use crate::output::{self, safe, shape};
 use crate::workflows::{self, ProposalView, Rejected};
 
-/// Maximum number of proposals that one command rejects.
-const REJECTED_MAX: u32 = 1_000;
-
 /// Note before a rejection is signed.
 const READABLE: &str = "the agent that proposed this can read the reason";
 
@@ -180,17 +177,15 @@ async fn selected(
     if !named.is_empty() {
         return Ok(named.to_vec());
     }
-    let mut found = args.filter.find(session, args.state, REJECTED_MAX).await?;
-    found.rows.retain(|row| !row.state.is_terminal());
-    if found.rows.is_empty() {
+    let found = args.filter.find_open(session, args.state).await?;
+    if found.is_empty() {
         return Err(
             ExitError::new(ErrorCode::ProposalNotFound, "no open proposal matches")
                 .with_fix("look with `synapsor-runner proposals list` and the same filters"),
         );
     }
-    output::note(list::table(&found.rows));
+    output::note(list::table(&found));
     let ids = found
-        .rows
         .iter()
         .map(|row| row.attested.proposal().id.as_str().to_owned());
     Ok(ids.collect())

@@ -5,23 +5,23 @@ mod audit;
 mod order;
 
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::writeback::Receipt;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
+use super::list_range::{self, RangeArgs};
 use crate::Context;
 use crate::connection::LedgerConnection;
-use crate::output::shape::{self, LIST_ROWS_MAX, older_rows};
-use crate::output::{self, Table, safe};
+use crate::output::{self, Table, safe, shape};
 use crate::workflows::{self, SignedReceipt};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List receipts, newest first
     #[command(after_help = "Example:\n  synapsor-runner receipts list --status applied\n\n\
-        Exit codes: 0 ok, 6 ledger unreachable, 10 tampered")]
+        Exit codes: 0 ok, 1 proposal not found, 6 ledger unreachable, 10 tampered")]
     List(List),
     /// Show the receipt of one proposal
     #[command(after_help = "Example:\n  synapsor-runner receipts show wrp_4f2a\n\n\
@@ -66,15 +66,14 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
-    /// Filter by proposal
+    /// Filter by proposal: id, id prefix, short code, or `latest`
     #[arg(long, value_name = "ID")]
     proposal: Option<String>,
     /// Filter by outcome
     #[arg(long, visible_alias = "outcome", value_enum)]
     status: Option<Outcome>,
-    /// Maximum number of rows
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
-    limit: u32,
+    #[command(flatten)]
+    range: RangeArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -114,26 +113,16 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         Some(Outcome::Failed) => ReceiptOutcomeGroup::Failed,
         Some(Outcome::Tombstoned) => ReceiptOutcomeGroup::Tombstoned,
     };
-    let proposal = match args.proposal.as_deref() {
-        None => String::new(),
-        Some(reference) => workflows::fetch_proposal_by_reference(session, reference)
-            .await?
-            .attested
-            .proposal()
-            .id
-            .to_string(),
-    };
-    // One more than is shown reveals whether there are more.
-    let mut receipts = workflows::list_receipts(session, &proposal, outcome, args.limit + 1).await?;
-    let more = older_rows(receipts.len(), args.limit, "--proposal or --status");
-    receipts.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+    let proposal = workflows::proposal_filter(session, args.proposal.as_deref()).await?;
+    let range = (args.range.before, args.range.limit);
+    let part = workflows::list_receipts(session, &proposal, outcome, range).await?;
     if context.global.json {
-        let receipts: Vec<Json> = receipts.iter().map(shape::receipt).collect();
-        output::json(&json!({ "receipts": receipts, "has_more": more.is_some() }))?;
+        let receipts: Vec<Json> = part.rows.iter().map(shape::receipt).collect();
+        output::json(&list_range::object("receipts", receipts, &part))?;
         return Ok(Exit::Ok);
     }
     let mut table = Table::new(&["PROPOSAL", "OUTCOME", "REASON", "ROWS", "WRITTEN AT", "WRITER"]);
-    for signed in &receipts {
+    for signed in &part.rows {
         let r = &signed.receipt;
         let (outcome, rows, at) = (
             r.outcome.to_string(),
@@ -143,7 +132,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         table.row([r.proposal_id.as_str(), &outcome, &r.reason, &rows, &at, &r.writer]);
     }
     output::line(table)?;
-    if let Some(more) = more {
+    if let Some(more) = args.range.more(&part) {
         output::line(more)?;
     }
     Ok(Exit::Ok)
