@@ -149,7 +149,7 @@ fn warnings_do_not_reject_a_file() {
         let parsed = Contract::parse(&edited(edits)).unwrap();
         let report = Contract::check(&edited(edits));
         // Processes start despite a warning, except for one that is also an error of the check.
-        assert_eq!(report.is_ok(), parsed.contract.runnable().is_ok(), "{code}");
+        assert!(report.is_ok() || parsed.contract.runnable().is_err(), "{code}");
         assert!(has(&[report.errors, report.warnings].concat(), code, path));
     }
     for (code, _, edits) in broken::FILES
@@ -422,12 +422,14 @@ fn check_reports_what_processes_refuse_at_start() {
         let file = edited(&edits);
         let refused = Contract::parse(&file).unwrap().contract.runnable().unwrap_err();
         let report = Contract::check(&file);
-        assert_eq!(report.errors.first(), Some(&refused), "{edits:?}");
-        // An error is not repeated as a warning.
-        assert!(
-            !has(&report.warnings, refused.code.as_str(), &refused.path),
-            "{edits:?}"
-        );
+        // What 0.1.x runs elsewhere is a warning; everything is reported once.
+        let elsewhere = edits == [cloud] || edits == [claims];
+        let (reported, others) = match elsewhere {
+            true => (&report.warnings, &report.errors),
+            false => (&report.errors, &report.warnings),
+        };
+        assert!(reported.contains(&refused), "{edits:?}: {report:?}");
+        assert!(!has(others, refused.code.as_str(), &refused.path), "{edits:?}");
     }
     let every = Contract::check(&edited(&[&tokens[..], &both].concat())).errors;
     assert_eq!(every.len(), 2, "{every:?}");

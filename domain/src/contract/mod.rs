@@ -114,6 +114,17 @@ pub struct ValidContract {
     pub warnings: Vec<ValidationIssue>,
 }
 
+/// Whether the file is valid for 0.1.x and asks for what does not exist here, such as a cloud session. Such a file
+/// stays valid, with a warning; processes refuse it at start.
+const fn is_valid_elsewhere(issue: &ValidationIssue) -> bool {
+    matches!(
+        issue.code,
+        ErrorCode::CloudModeNotAvailable
+            | ErrorCode::TrustedContextUnsupported
+            | ErrorCode::HttpClaimsIncomplete
+    )
+}
+
 impl Contract {
     /// Reads a contract file.
     ///
@@ -142,7 +153,11 @@ impl Contract {
             let is_other =
                 |warning: &ValidationIssue| (warning.code, &warning.path) != (issue.code, &issue.path);
             report.warnings.retain(is_other);
-            report.errors.push(issue);
+            if is_valid_elsewhere(&issue) {
+                report.warnings.push(issue);
+            } else {
+                report.errors.push(issue);
+            }
         }
         report
     }
