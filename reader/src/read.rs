@@ -170,7 +170,9 @@ fn refused(error: &EngineError, capability: &Capability) -> PublicError {
     }
     if let ErrorCause::ValueUnreadable(column) = &error.cause {
         refusal = refusal
-            .with_detail(format!("a value of column `{column}` is not valid text, or not of its column's type"))
+            .with_detail(format!(
+                "a value of column `{column}` is not valid text, or not of its column's type"
+            ))
             .with_operator_fix(format!(
                 "correct the value in the database, or leave the column `{column}` out of the capability"
             ));
