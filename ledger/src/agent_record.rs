@@ -84,7 +84,7 @@ impl Ledger {
         id: String,
     ) -> Result<serde_json::Value, StoreTxError> {
         self.store
-            .read(move |reader| {
+            .read_records(move |reader| {
                 let seq = agents::evidence(reader.conn(), &id, &AgentScope::of(&ticket))?;
                 let seq = require_kind(seq, &ticket, RecordKind::Evidence)?;
                 let seen = LoadedEvidence::read(reader, seq)?;
@@ -102,7 +102,7 @@ impl Ledger {
     ) -> Result<serde_json::Value, StoreTxError> {
         let now = self.now();
         self.store
-            .read(move |reader| {
+            .read_records(move |reader| {
                 let id = id.strip_prefix("replay_").unwrap_or(&id);
                 let scope = AgentScope::of(&ticket);
                 let row = agents::proposal(reader.conn(), id, &scope)?;

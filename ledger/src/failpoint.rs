@@ -3,13 +3,17 @@
 
 use rusqlite::Connection;
 
-/// Crash points of a batch.
+/// Crash points of a batch, and of the views that are written after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Point {
     /// The batch is complete and not yet committed.
     BeforeCommit,
     /// The batch is durable and no caller has its result yet.
     AfterCommit,
+    /// The views of records are written and not yet committed.
+    ViewsWritten,
+    /// The views of records are durable, and still counted as missing.
+    ViewsCommitted,
 }
 
 /// Tables of records that agents look up by id.
@@ -40,6 +44,8 @@ pub(crate) fn hit(point: Point) -> Result<(), Injected> {
     let name = match point {
         Point::BeforeCommit => "L1",
         Point::AfterCommit => "L2",
+        Point::ViewsWritten => "L3",
+        Point::ViewsCommitted => "L4",
     };
     let Some((action, count)) = wanted(name) else {
         return Ok(());

@@ -16,7 +16,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use crate::store::requests::{self, RequestKey, StoredResponse};
 use crate::store::{
     Committed, Group, NewEvent, ParsedBody, ReadProposal, StepKind, StoreError, StoreTxError,
-    WriteTransaction, events, log, proposals, records,
+    WriteTransaction, events, log, proposals,
 };
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext, check_request_id, expire, secret_material};
@@ -290,10 +290,10 @@ impl CheckedSubmission {
         evidence: Option<&CheckedEvidence>,
     ) -> Result<bool, StoreTxError> {
         let digest = match evidence {
-            Some(checked) => records::evidence_digest(step.conn(), &checked.evidence.id)?,
+            Some(checked) => step.evidence_digest(&checked.evidence.id)?,
             None => None,
         };
-        let Some(seq) = records::audit_seq(step.conn(), &self.audit.record.id)? else {
+        let Some(seq) = step.audit_seq(&self.audit.record.id)? else {
             return match digest {
                 Some(_) => Err(StoreError::Duplicate.into()),
                 None => Ok(false),

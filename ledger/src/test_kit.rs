@@ -97,6 +97,15 @@ impl TestLedger {
         draft(self.now(), new_value)
     }
 
+    /// Writes the views of all records.
+    pub(crate) async fn write_views(&self) {
+        self.ledger.store.read_records(|_| Ok(())).await.unwrap();
+    }
+
+    pub(crate) async fn read(&self, draft: &Draft) {
+        self.submit(&random::hex_id(16), read_call(draft)).await.unwrap();
+    }
+
     pub(crate) async fn propose(&self, draft: &Draft) -> ProposalId {
         let (proposal, evidence, audit) = draft.signed();
         let id = random::hex_id(16);
@@ -398,6 +407,14 @@ pub(crate) fn audit(evidence: &Evidence, proposal: Option<&Proposal>) -> Vec<u8>
         at: evidence.read_at,
     };
     canonical::encode(&record).unwrap()
+}
+
+/// A read as its reader submits it.
+pub(crate) fn read_call(draft: &Draft) -> CallRecordBody {
+    CallRecordBody::Read {
+        evidence: seal(ObjectKind::Evidence, &draft.evidence, READER_KEY),
+        audit: audit(&draft.evidence, None),
+    }
 }
 
 pub(crate) fn trust_file(ann_revoked: bool) -> String {

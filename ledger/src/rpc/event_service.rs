@@ -1,5 +1,7 @@
 //! `EventService`: events that operators read.
 
+use std::sync::Arc;
+
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::writeback::ReceiptOutcome;
@@ -23,7 +25,10 @@ use crate::Ledger;
 use crate::error::status_of;
 use crate::store::events::{EventRow, TailFilter};
 use crate::store::records::{EvidenceFilter, OutcomeGroup};
-use crate::store::{StoreTxError, events, log, proposals, records};
+use crate::store::{ReadTransaction, StoreError, StoreTxError, events, log, proposals, records};
+
+/// Maximum number of times that new events of a proposal may overtake its replay.
+const REPLAY_TRIES_MAX: usize = 16;
 
 /// Number of events buffered for a slow connection.
 const EVENTS_BUFFERED: usize = 16;
@@ -61,26 +66,34 @@ impl EventService for LedgerServices {
         let message = request.into_inner();
         let known = message.known.map_or(0, |known| known.size);
         let retired_at = retired_at(message.retired_at)?;
-        let response = self
-            .ledger
-            .store
-            .read(move |reader| {
-                let conn = reader.conn();
-                let row = proposals::resolve(conn, &message.proposal)?;
-                let head = log::head(conn)?;
-                let seqs = events::about_proposal(conn, row.id.as_str())?;
-                let records = events::logged_all(conn, &seqs, head.size)?;
-                Ok(GetReplayResponse {
-                    continued: continued(conn, &retired_at, &head)?,
-                    records: records.iter().map(Into::into).collect(),
-                    consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
-                    checkpoint: head.note,
-                    state: WireState::from(row.state).into(),
-                })
-            })
-            .await
-            .map_err(status_of)?;
-        Ok(Response::new(response))
+        let scan = Arc::new(move |reader: &ReadTransaction<'_>| {
+            let conn = reader.conn();
+            let row = proposals::resolve(conn, &message.proposal)?;
+            let head = log::head(conn)?;
+            let seqs = events::about_proposal(conn, row.id.as_str())?;
+            // Evidence of the newest event may have no view yet.
+            let end = reader.records_end()?;
+            if seqs.last().is_some_and(|last| *last >= end) {
+                return Ok(None);
+            }
+            let records = events::logged_all(conn, &seqs, head.size)?;
+            Ok(Some(GetReplayResponse {
+                continued: continued(conn, &retired_at, &head)?,
+                records: records.iter().map(Into::into).collect(),
+                consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
+                checkpoint: head.note,
+                state: WireState::from(row.state).into(),
+            }))
+        });
+        for _ in 0..REPLAY_TRIES_MAX {
+            let scan = scan.clone();
+            let store = &self.ledger.store;
+            let response = store.read_records(move |reader| scan(reader)).await;
+            if let Some(response) = response.map_err(status_of)? {
+                return Ok(Response::new(response));
+            }
+        }
+        Err(status_of(StoreError::Busy.into()))
     }
 
     async fn list_evidence(
@@ -99,7 +112,7 @@ impl EventService for LedgerServices {
         let (evidence, next_page_token) = self
             .ledger
             .store
-            .read(move |reader| {
+            .read_records(move |reader| {
                 let seqs = records::list_evidence(reader.conn(), &filter, page.before, page.scan())?;
                 page.fill(
                     seqs,
@@ -123,7 +136,7 @@ impl EventService for LedgerServices {
         let response = self
             .ledger
             .store
-            .read(move |reader| {
+            .read_records(move |reader| {
                 let (seq, proposal_ids) = records::resolve_evidence(reader.conn(), &id)?;
                 let evidence = events::envelope(reader.conn(), seq)?;
                 Ok(GetEvidenceResponse {
@@ -202,12 +215,16 @@ impl TailTask {
     /// Returns false when the receiver is closed, the limit is reached or the store failed.
     async fn send_up_to(&mut self, size: u64, out: &mpsc::Sender<Result<TailResponse, Status>>) -> bool {
         while self.next < size {
-            let (from, filter) = (self.next, self.filter.clone());
-            let page = self
-                .ledger
-                .store
-                .read(move |reader| Ok(events::tail(reader.conn(), from, &filter)?))
-                .await;
+            let (range, filter) = ((self.next, size), self.filter.clone());
+            // Every event is in the log itself; only a filter needs views.
+            let needs_views = filter != TailFilter::default();
+            let scan = move |reader: &ReadTransaction<'_>| Ok(events::tail(reader.conn(), range, &filter)?);
+            let store = &self.ledger.store;
+            let page = if needs_views {
+                store.read_records(scan).await
+            } else {
+                store.read(scan).await
+            };
             let page = match page {
                 Ok(page) => page,
                 Err(error) => {

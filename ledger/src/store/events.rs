@@ -31,17 +31,20 @@ pub(crate) struct EventRow {
 }
 
 /// Filter of a tail.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TailFilter {
     pub(crate) proposal: Option<ProposalId>,
     pub(crate) kind: Option<EventKind>,
 }
 
-/// Returns matching events starting at `from`, oldest first: at most one page, and fewer when the bodies are
-/// large.
-pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<EventRow>, StoreError> {
+/// Returns matching events of the range, oldest first: at most one page, and fewer when the bodies are large.
+pub(crate) fn tail(
+    conn: &Connection,
+    range: (u64, u64),
+    filter: &TailFilter,
+) -> Result<Vec<EventRow>, StoreError> {
     let (mut page, mut bytes, mut entries) = (Vec::new(), 0, Cursor::new(conn));
-    for seq in tail_positions(conn, from, filter)? {
+    for seq in tail_positions(conn, range, filter)? {
         let entry = entries.entry(seq)?.ok_or_else(|| missing(seq))?;
         bytes += entry.event.len() + entry.body.len();
         if bytes > ANSWER_BYTES_MAX && !page.is_empty() {
@@ -57,21 +60,27 @@ pub(crate) fn tail(conn: &Connection, from: u64, filter: &TailFilter) -> Result<
 }
 
 /// Returns the positions of one page. Reads are found in their tables, other events in the index.
-fn tail_positions(conn: &Connection, from: u64, filter: &TailFilter) -> Result<Vec<u64>, StoreError> {
-    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(to_sql(from))];
+fn tail_positions(
+    conn: &Connection,
+    (from, to): (u64, u64),
+    filter: &TailFilter,
+) -> Result<Vec<u64>, StoreError> {
+    let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(to_sql(from)), Box::new(to_sql(to))];
     let sql = match (&filter.proposal, filter.kind) {
         (None, None) => {
-            let end = blocks::event_count(conn)?;
+            let end = blocks::event_count(conn)?.min(to);
             return Ok((from..end).take(TAIL_PAGE).collect());
         }
-        (None, Some(EventKind::EvidenceRecorded)) => "SELECT seq FROM evidence WHERE seq >= ?".to_owned(),
+        (None, Some(EventKind::EvidenceRecorded)) => {
+            "SELECT seq FROM evidence WHERE seq >= ? AND seq < ?".to_owned()
+        }
         (None, Some(EventKind::QueryAudited)) => format!(
-            "SELECT seq FROM audit a WHERE seq >= ? AND NOT EXISTS \
+            "SELECT seq FROM audit a WHERE seq >= ? AND seq < ? AND NOT EXISTS \
              (SELECT 1 FROM event_index i WHERE i.seq = a.seq AND i.kind = '{}')",
             EventKind::CallRefused
         ),
         (proposal, kind) => {
-            let mut sql = "SELECT seq FROM event_index WHERE seq >= ?".to_owned();
+            let mut sql = "SELECT seq FROM event_index WHERE seq >= ? AND seq < ?".to_owned();
             if let Some(id) = proposal {
                 sql.push_str(" AND proposal_id = ?");
                 values.push(Box::new(id.as_str().to_owned()));

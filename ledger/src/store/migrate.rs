@@ -38,6 +38,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Code(migrate_events::into_blocks),
     Migration::Statements(include_str!("../../migrations/sqlite/0009_blocks_in_order.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0010_fewer_entries.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0011_record_views_end.sql")),
 ];
 
 /// Returns the newest version that this build supports.

@@ -19,6 +19,7 @@ mod pool;
 pub(crate) mod proposals;
 pub(crate) mod queue;
 pub(crate) mod receipts;
+mod record_views;
 pub(crate) mod records;
 pub(crate) mod requests;
 mod row;
@@ -55,8 +56,8 @@ use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};
 use nodes::NodeCache;
 use pool::ReadPool;
-use segments::SegmentCache;
-use writer::{BatchRequest, StoreWriter, Task};
+use record_views::{RecordViews, ViewsEnd};
+use writer::{BatchRequest, StoreWriter, Task, Work};
 
 /// Maximum number of requests that wait for the writing thread.
 const QUEUE_MAX: usize = 1024;
@@ -106,10 +107,12 @@ pub struct Store {
     path: Arc<PathBuf>,
     origin: Arc<str>,
     keys: Arc<NoteKeys>,
-    queue: mpsc::Sender<Vec<Box<dyn BatchRequest>>>,
+    queue: mpsc::Sender<Work>,
     readers: Arc<ReadPool>,
     head: watch::Receiver<SignedTreeHead>,
     listeners: Arc<Listeners>,
+    /// Position up to which the views of records are complete.
+    records_end: ViewsEnd,
     /// Canceled when the writing thread has ended.
     writer_ended: CancellationToken,
     /// Set when the disk was full at the start, with the lock that the writing thread would hold.
@@ -152,6 +155,8 @@ impl Store {
             Err(error) => return Err(error),
         };
         let head = check::newest_head(&conn, origin, &keys)?;
+        let records = RecordViews::open(&conn, head.size)?;
+        let records_end = records.end();
         let file = FileIdentity::of(path)?;
         let readers = ReadPool::open(path, file.clone(), ReadAs::Shared)?;
         let (sender, watcher) = watch::channel(head);
@@ -165,7 +170,7 @@ impl Store {
             head: sender,
             listeners: listeners.clone(),
             nodes: NodeCache::default(),
-            segments: SegmentCache::default(),
+            records,
             lock,
         };
         let writer_ended = CancellationToken::new();
@@ -185,6 +190,7 @@ impl Store {
             readers: Arc::new(readers),
             head: watcher,
             listeners,
+            records_end,
             writer_ended,
             read_only: None,
         })
@@ -216,6 +222,7 @@ impl Store {
             readers: Arc::new(readers),
             head: watch::channel(head).1,
             listeners: Arc::default(),
+            records_end: ViewsEnd::default(),
             writer_ended: CancellationToken::new(),
             read_only: Some(Arc::new(lock)),
         })
@@ -247,7 +254,11 @@ impl Store {
         if self.read_only.is_some() {
             return Err(StoreError::FullAtStart);
         }
-        self.queue.try_send(steps).map_err(|e| match e {
+        self.send(Work::Steps(steps))
+    }
+
+    fn send(&self, work: Work) -> Result<(), StoreError> {
+        self.queue.try_send(work).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
             mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
         })
@@ -260,6 +271,22 @@ impl Store {
         F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         self.readers.clone().read(scan).await
+    }
+
+    /// Like [`Self::read`], for queries about evidence and audit records: their views contain every record that was
+    /// durable before this call. On a full disk they contain those of the last complete position.
+    pub(crate) async fn read_records<T, F>(&self, scan: F) -> Result<T, StoreTxError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
+    {
+        let size = self.head.borrow().size;
+        if self.read_only.is_none() && self.records_end.get() < size {
+            let (answer, written) = oneshot::channel();
+            self.send(Work::Views(answer))?;
+            written.await.map_err(|_| StoreError::Closed)??;
+        }
+        self.read(scan).await
     }
 
     /// Registers a listener for batches that change proposals of these topics.

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::connection::{self, FileIdentity, ReadAs};
 use super::error::StoreError;
+use super::record_views;
 use super::writer::StoreTxError;
 
 /// Maximum number of concurrent readers.
@@ -19,6 +20,12 @@ pub(crate) struct ReadTransaction<'c> {
 }
 
 impl<'c> ReadTransaction<'c> {
+    /// Returns the position up to which this state has the views of evidence and audit records. Later events are in
+    /// the other views, so that a query that needs both must not go past it.
+    pub(crate) fn records_end(&self) -> Result<u64, StoreError> {
+        Ok(record_views::end(self.conn)?.unwrap_or(0))
+    }
+
     /// Returns the connection inside a read transaction, for statements of this directory.
     pub(crate) fn conn(&self) -> &'c Connection {
         self.conn

@@ -3,16 +3,17 @@
 use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::agent_view::STATE_EVENTS;
 use synapsor_domain::canonical;
+use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
-use synapsor_domain::ids::ProposalId;
+use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::log::{BODY_SALT_BYTES, TreeHash, body_commitment, leaf_hash};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry};
 use super::error::StoreError;
 use super::listeners::Moved;
-use super::segments::SegmentCache;
-use super::views::{self, ParsedBody};
+use super::record_views::RecordViews;
+use super::views::{self, ParsedBody, RecordView};
 
 /// An event to append.
 #[derive(Debug)]
@@ -42,26 +43,26 @@ pub(crate) enum StepKind {
 /// State of a running batch.
 pub(crate) struct WriteTransaction<'c> {
     conn: &'c Connection,
-    segments: &'c mut SegmentCache,
+    records: &'c mut RecordViews,
     first_seq: u64,
     leaves: Vec<TreeHash>,
     moved: Vec<Moved>,
-    /// Lengths of both at the savepoint.
-    kept: (usize, usize),
+    /// Lengths of leaves, changed proposals and records at the savepoint.
+    kept: (usize, usize, usize),
     /// The newest events, not yet stored: those of requests without a savepoint.
     block: Vec<BlockEntry>,
     block_bytes: usize,
 }
 
 impl<'c> WriteTransaction<'c> {
-    pub(crate) fn new(conn: &'c Connection, segments: &'c mut SegmentCache, next_seq: u64) -> Self {
+    pub(crate) fn new(conn: &'c Connection, records: &'c mut RecordViews, next_seq: u64) -> Self {
         Self {
             conn,
-            segments,
+            records,
             first_seq: next_seq,
             leaves: Vec::new(),
             moved: Vec::new(),
-            kept: (0, 0),
+            kept: (0, 0, 0),
             block: Vec::new(),
             block_bytes: 0,
         }
@@ -82,17 +83,17 @@ impl<'c> WriteTransaction<'c> {
         let first = self.next_seq();
         let entries: Vec<_> = events
             .iter()
-            .map(|event| self.entry(event))
+            .map(|event| self.entry(event, false))
             .collect::<Result<_, _>>()?;
         blocks::insert(self.conn, first, &entries)?;
         Ok(first)
     }
 
-    /// Appends events of a call that are not read again in this batch. They are stored together with those of other
-    /// calls.
+    /// Appends events of a call, whose ids are known to be new. They are stored together with those of other calls, and
+    /// not read again in this batch unless [`Self::store_block`] is called.
     pub(crate) fn record(&mut self, events: &[NewEvent<'_>]) -> Result<(), StoreError> {
         for event in events {
-            let entry = self.entry(event)?;
+            let entry = self.entry(event, true)?;
             self.block_bytes += entry.body.len();
             self.block.push(entry);
         }
@@ -119,8 +120,18 @@ impl<'c> WriteTransaction<'c> {
         self.first_seq + u64::try_from(self.leaves.len()).expect("a batch fits in memory")
     }
 
+    /// Returns the digest of recorded evidence.
+    pub(crate) fn evidence_digest(&self, id: &EvidenceId) -> Result<Option<Digest>, StoreError> {
+        self.records.evidence_digest(self.conn, id)
+    }
+
+    /// Returns the position of a recorded audit record.
+    pub(crate) fn audit_seq(&self, id: &AuditId) -> Result<Option<u64>, StoreError> {
+        self.records.audit_seq(self.conn, id)
+    }
+
     /// Makes the next event of the log and updates the derived views.
-    fn entry(&mut self, event: &NewEvent<'_>) -> Result<BlockEntry, StoreError> {
+    fn entry(&mut self, event: &NewEvent<'_>, has_new_id: bool) -> Result<BlockEntry, StoreError> {
         let seq = self.next_seq();
         let salt: [u8; BODY_SALT_BYTES] = synapsor_chassis::random::bytes();
         let record = EventRecord {
@@ -137,7 +148,13 @@ impl<'c> WriteTransaction<'c> {
         let leaf = leaf_hash(&bytes);
         // The leaf first: a failure of a later statement is then visible as a change.
         self.leaves.push(leaf);
-        views::apply((self.conn, self.segments), &record, event.body, event.read)?;
+        match RecordView::of(&record, event.body, event.read)? {
+            Some(view) if !has_new_id && self.records.has_id_of(self.conn, &view)? => {
+                return Err(StoreError::Duplicate);
+            }
+            Some(view) => self.records.push(view),
+            None => views::apply(self.conn, &record, event.body, event.read)?,
+        }
         self.note_move(seq, event)?;
         Ok(BlockEntry {
             event: bytes,
@@ -184,7 +201,7 @@ impl<'c> WriteTransaction<'c> {
 
     pub(crate) fn savepoint(&mut self) -> Result<(), StoreError> {
         self.store_block()?;
-        self.kept = (self.leaves.len(), self.moved.len());
+        self.kept = (self.leaves.len(), self.moved.len(), self.records.len());
         self.conn.prepare_cached("SAVEPOINT request")?.execute([])?;
         Ok(())
     }
@@ -194,7 +211,7 @@ impl<'c> WriteTransaction<'c> {
             self.conn.prepare_cached("ROLLBACK TO request")?.execute([])?;
             self.leaves.truncate(self.kept.0);
             self.moved.truncate(self.kept.1);
-            self.segments.forget();
+            self.records.truncate(self.kept.2);
         }
         self.conn.prepare_cached("RELEASE request")?.execute([])?;
         Ok(())

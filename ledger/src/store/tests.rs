@@ -341,6 +341,7 @@ async fn rich() -> (tempfile::TempDir, std::path::PathBuf) {
         .unwrap();
     let path = world.store_path();
     let TestLedger { dir, ledger, .. } = world;
+    ledger.store.read_records(|_| Ok(())).await.unwrap();
     ledger.store.verify_full().await.unwrap();
     drop(ledger);
     (dir, path)
@@ -381,6 +382,10 @@ async fn every_edit_of_a_stored_value_is_reported() {
         "UPDATE evidence SET tenant = 'other'".into(),
         "DELETE FROM evidence_links".into(),
         "UPDATE audit SET result = 'x'".into(),
+        "DELETE FROM evidence_segments WHERE field = 'tenant'".into(),
+        "UPDATE record_views_end SET seq = seq + 1".into(),
+        "UPDATE record_views_end SET seq = 0".into(),
+        "DELETE FROM record_views_end".into(),
         "UPDATE event_index SET kind = 'x' WHERE seq = 1".into(),
         "INSERT INTO event_index VALUES (99, 'x', 0, NULL)".into(),
         "CREATE TABLE extra (x)".into(),

@@ -16,7 +16,8 @@ use super::head::{self, NoteKeys, SignedTreeHead};
 use super::nodes::{self, Nodes};
 use super::row::from_sql;
 use super::segments::SegmentCache;
-use super::{check, connection, migrate, views};
+use super::views::{self, ParsedBody, RecordView};
+use super::{check, connection, migrate, record_views};
 
 /// Result of a full check.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +105,9 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
     let (mut next_node, mut entries) = (0, Cursor::new(conn));
     let mut segments = SegmentCache::default();
+    // The ledger writes the views of records later than the records.
+    let views_end = record_views::end(conn)?.filter(|end| *end <= size);
+    let views_end = views_end.ok_or_else(|| differs("record_views_end"))?;
     for seq in 0..size {
         let (record, body) = event(&mut entries, &stored, seq)?;
         let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(stored.leaf(seq)?), &stored)
@@ -116,7 +120,11 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
             }
             next_node += 1;
         }
-        views::apply((&derived, &mut segments), &record, &body, views::ParsedBody::No)?;
+        match RecordView::of(&record, &body, ParsedBody::No)? {
+            Some(view) if seq < views_end => view.write(&derived, &mut segments)?,
+            Some(_) => {}
+            None => views::apply(&derived, &record, &body, ParsedBody::No)?,
+        }
     }
     derived.execute_batch("COMMIT")?;
     Ok(derived)

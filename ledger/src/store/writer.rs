@@ -16,7 +16,7 @@ use super::error::StoreError;
 use super::head::{self, SignedTreeHead};
 use super::listeners::{Listeners, Moved, Range};
 use super::nodes::{NodeCache, Nodes};
-use super::segments::SegmentCache;
+use super::record_views::RecordViews;
 use super::step::{StepKind, WriteTransaction};
 use crate::failpoint::{self, Point};
 
@@ -55,6 +55,14 @@ pub struct Committed<T> {
     pub head: SignedTreeHead,
     /// Proofs that the log extends the head that the caller knew, and the head before the batch.
     pub growth: Vec<Arc<ConsistencyProof>>,
+}
+
+/// What the writing thread is asked to do.
+pub(crate) enum Work {
+    /// Steps of one caller, for one batch.
+    Steps(Vec<Box<dyn BatchRequest>>),
+    /// Write the views of all durable records, for a query that needs them.
+    Views(oneshot::Sender<Result<(), StoreError>>),
 }
 
 /// A durable batch.
@@ -173,7 +181,7 @@ pub(crate) struct StoreWriter {
     pub(crate) head: watch::Sender<SignedTreeHead>,
     pub(crate) listeners: Arc<Listeners>,
     pub(crate) nodes: NodeCache,
-    pub(crate) segments: SegmentCache,
+    pub(crate) records: RecordViews,
     /// Held as long as this thread can write.
     #[expect(dead_code, reason = "held for as long as it lives, never read")]
     pub(crate) lock: Option<FileLock>,
@@ -181,26 +189,65 @@ pub(crate) struct StoreWriter {
 
 impl StoreWriter {
     /// Serves the queue until every sender is dropped.
-    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Vec<Box<dyn BatchRequest>>>) {
+    pub(crate) fn serve(mut self, mut queue: mpsc::Receiver<Work>) {
         let mut broken: Option<StoreError> = None;
-        while let Some(mut batch) = queue.blocking_recv() {
-            while batch.len() < BATCH_MAX
-                && let Ok(more) = queue.try_recv()
-            {
-                batch.extend(more);
+        while let Some(work) = queue.blocking_recv() {
+            let (mut batch, mut waiting) = (Vec::new(), Vec::new());
+            let mut next = Some(work);
+            while let Some(work) = next.take() {
+                match work {
+                    Work::Steps(steps) => batch.extend(steps),
+                    Work::Views(answer) => waiting.push(answer),
+                }
+                if batch.len() < BATCH_MAX {
+                    next = queue.try_recv().ok();
+                }
             }
-            let outcome = match &broken {
-                Some(error) => Err(error.clone()),
-                None => self.commit(&mut batch),
-            };
-            if let Err(error) = &outcome {
-                tracing::error!(code = %error.code(), "a batch was not committed: {error}");
-                broken = broken.or_else(|| self.recover(error));
+            if !batch.is_empty() {
+                self.serve_batch(batch, &mut broken);
             }
-            for job in batch {
-                job.answer(&outcome);
+            if !waiting.is_empty() || self.records.are_due() {
+                let written = broken.clone().map_or_else(|| self.write_views(), Err);
+                for answer in waiting {
+                    // A caller that no longer waits needs no answer.
+                    let _ = answer.send(written.clone());
+                }
             }
         }
+        if broken.is_none() {
+            // The error is in the log; the next start derives the views.
+            let _ = self.write_views();
+        }
+    }
+
+    fn serve_batch(&mut self, mut batch: Vec<Box<dyn BatchRequest>>, broken: &mut Option<StoreError>) {
+        let outcome = match &*broken {
+            Some(error) => Err(error.clone()),
+            None if self.records.are_behind() => self.write_views().and_then(|()| self.commit(&mut batch)),
+            None => self.commit(&mut batch),
+        };
+        if let Err(error) = &outcome {
+            tracing::error!(code = %error.code(), "a batch was not committed: {error}");
+            if broken.is_none() {
+                *broken = self.recover(error);
+            }
+        }
+        for job in batch {
+            job.answer(&outcome);
+        }
+    }
+
+    /// Writes the views of the records that are durable.
+    fn write_views(&mut self) -> Result<(), StoreError> {
+        let size = self.head.borrow().size;
+        let written = self
+            .file
+            .still_there()
+            .and_then(|()| self.records.write(&self.conn, size));
+        if let Err(error) = &written {
+            tracing::error!(code = %error.code(), "views of records were not written: {error}");
+        }
+        written
     }
 
     fn commit(&mut self, batch: &mut [Box<dyn BatchRequest>]) -> Result<Batch, StoreError> {
@@ -231,7 +278,7 @@ impl StoreWriter {
             let text = "store was modified by another process";
             return Err(StoreError::Tampered(text.to_owned()));
         }
-        let mut step = WriteTransaction::new(&self.conn, &mut self.segments, old.size);
+        let mut step = WriteTransaction::new(&self.conn, &mut self.records, old.size);
         for job in &mut *batch {
             match job.kind() {
                 StepKind::Any => run_in_savepoint(job.as_mut(), &mut step)?,
@@ -269,19 +316,25 @@ impl StoreWriter {
     /// no longer be trusted.
     fn recover(&mut self, cause: &StoreError) -> Option<StoreError> {
         self.nodes.forget();
-        self.segments.forget();
         if !self.conn.is_autocommit() && self.conn.execute_batch("ROLLBACK").is_err() {
             return Some(StoreError::Closed);
         }
+        let newest = head::newest(&self.conn);
+        let first = self.head.borrow().size;
+        // The failed batch may be durable after all. Its records wait for their views then.
+        let durable = newest
+            .as_ref()
+            .ok()
+            .and_then(Option::as_ref)
+            .map_or(first, |head| head.size);
+        self.records.forget_from(durable);
         match cause {
             StoreError::Vanished | StoreError::Tampered(_) => return Some(cause.clone()),
             _ => {}
         }
-        match head::newest(&self.conn) {
-            // The failed batch may be durable after all. Then the head has changed, and the next batch continues
-            // from it.
+        match newest {
+            // If the head has changed, the next batch continues from it.
             Ok(Some(head)) => {
-                let first = self.head.borrow().size;
                 if head.size > first {
                     let end = head.size;
                     self.listeners.wake_all(Range { first, end });

@@ -13,7 +13,7 @@ use synapsor_domain::value::{ColumnValue, Value};
 use crate::intake::{CallRecord, CallRecordBody};
 use crate::store::StoreTxError;
 use crate::test_kit::{
-    Draft, NOBODY_KEY, READER, READER_KEY, TestLedger, audit, caller, key, seal, with_evidence,
+    Draft, NOBODY_KEY, READER, READER_KEY, TestLedger, audit, caller, key, read_call, seal, with_evidence,
 };
 
 fn code(error: StoreTxError) -> ErrorCode {
@@ -45,7 +45,8 @@ async fn kinds(world: &TestLedger) -> Vec<EventKind> {
         .ledger
         .store
         .read(|reader| {
-            let page = crate::store::events::tail(reader.conn(), 0, &Default::default())?;
+            let page =
+                crate::store::events::tail(reader.conn(), (0, u64::from(u32::MAX)), &Default::default())?;
             Ok(page
                 .iter()
                 .map(|e| {
@@ -117,7 +118,7 @@ async fn identical_open_proposal_is_returned_with_new_evidence() {
     let linked = world
         .ledger
         .store
-        .read(move |reader| {
+        .read_records(move |reader| {
             crate::store::records::resolve_evidence(reader.conn(), again.evidence.id.as_str())
         })
         .await
@@ -298,17 +299,6 @@ async fn reads_and_refused_calls_are_recorded() {
     assert_eq!(code(refused.unwrap_err()), ErrorCode::Malformed);
 }
 
-/// A read as its reader submits it, with the id of its audit record.
-fn read_call(draft: &Draft) -> (CallRecordBody, Vec<u8>) {
-    let audit = audit(&draft.evidence, None);
-    let evidence = seal(ObjectKind::Evidence, &draft.evidence, READER_KEY);
-    let record = CallRecordBody::Read {
-        evidence,
-        audit: audit.clone(),
-    };
-    (record, audit)
-}
-
 fn records(calls: Vec<CallRecordBody>) -> Vec<Result<CallRecord, PublicError>> {
     let record = |(n, record)| {
         Ok(CallRecord {
@@ -324,13 +314,16 @@ fn records(calls: Vec<CallRecordBody>) -> Vec<Result<CallRecord, PublicError>> {
 async fn repeated_read_changes_nothing_and_rejects_other_content() {
     let world = TestLedger::new();
     let draft = world.draft("0");
-    let (record, audited) = read_call(&draft);
+    let record = read_call(&draft);
+    let CallRecordBody::Read { audit: audited, .. } = record.clone() else {
+        unreachable!("it is a read")
+    };
     world.submit("a", record.clone()).await.unwrap();
     // The reader may choose another request id and another signature when it repeats; the records are the same.
     let again = world.submit("b", record.clone()).await.unwrap();
     assert_eq!(again.head.size, 2);
     // In one batch as well.
-    let (other, _) = read_call(&world.draft("1"));
+    let other = read_call(&world.draft("1"));
     let outcomes = world
         .ledger
         .submit(&caller(READER), records(vec![other.clone(), other, record]))
@@ -342,7 +335,7 @@ async fn repeated_read_changes_nothing_and_rejects_other_content() {
     changed.evidence.id = draft.evidence.id.clone();
     changed.evidence.row[1] = ColumnValue::new("fee", Value::text("8"));
     let refused = |record| async { code(world.submit("c", record).await.unwrap_err()) };
-    let same_evidence_id = read_call(&changed).0;
+    let same_evidence_id = read_call(&changed);
     assert_eq!(refused(same_evidence_id).await, ErrorCode::AlreadyRecorded);
     let same_ids = CallRecordBody::Read {
         evidence: seal(ObjectKind::Evidence, &changed.evidence, READER_KEY),
@@ -376,7 +369,7 @@ async fn reads_of_one_batch_share_a_block_up_to_its_size() {
         });
         read.await.unwrap()
     };
-    let calls = (0..5).map(|n| read_call(&world.draft(&n.to_string())).0);
+    let calls = (0..5).map(|n| read_call(&world.draft(&n.to_string())));
     let outcomes = world
         .ledger
         .submit(&caller(READER), records(calls.collect()))
@@ -387,7 +380,7 @@ async fn reads_of_one_batch_share_a_block_up_to_its_size() {
     let calls = (0..5).map(|n| {
         let mut draft = world.draft(&n.to_string());
         draft.evidence.row[1] = ColumnValue::new("fee", Value::text("9".repeat(40 * 1024)));
-        read_call(&draft).0
+        read_call(&draft)
     });
     let outcomes = world
         .ledger
@@ -407,7 +400,7 @@ async fn reads_are_found_by_kind_and_by_value() {
     let (draft, mut other) = (world.draft("0"), world.draft("1"));
     other.evidence.requested_by.tenant = "other".into();
     for (n, draft) in [&draft, &other].into_iter().enumerate() {
-        world.submit(&format!("r{n}"), read_call(draft).0).await.unwrap();
+        world.submit(&format!("r{n}"), read_call(draft)).await.unwrap();
     }
     let refusal = CallRecordBody::Refusal {
         audit: audit(&draft.evidence, None),
@@ -420,8 +413,8 @@ async fn reads_are_found_by_kind_and_by_value() {
             kind,
             ..TailFilter::default()
         };
-        let read = world.ledger.store.read(move |reader| {
-            let page = tail(reader.conn(), 1, &filter)?;
+        let read = world.ledger.store.read_records(move |reader| {
+            let page = tail(reader.conn(), (1, u64::from(u32::MAX)), &filter)?;
             Ok(page.iter().map(|event| event.seq).collect::<Vec<_>>())
         });
         async { read.await.unwrap() }
@@ -435,7 +428,7 @@ async fn reads_are_found_by_kind_and_by_value() {
         let read = world
             .ledger
             .store
-            .read(move |reader| Ok(list_evidence(reader.conn(), &filter, before, 10)?));
+            .read_records(move |reader| Ok(list_evidence(reader.conn(), &filter, before, 10)?));
         async { read.await.unwrap() }
     };
     let of_tenant = |tenant: &str| EvidenceFilter {
@@ -449,6 +442,46 @@ async fn reads_are_found_by_kind_and_by_value() {
     assert_eq!(listed(of_tenant("other"), None).await, [2]);
     assert!(listed(of_tenant("absent"), None).await.is_empty());
     assert_eq!(listed(EvidenceFilter::default(), None).await, [5, 2, 0]);
+}
+
+#[tokio::test]
+async fn ids_of_records_without_views_are_taken() {
+    let world = TestLedger::new();
+    let read = world.draft("0");
+    let record = read_call(&read);
+    let CallRecordBody::Read { audit: audited, .. } = record.clone() else {
+        unreachable!("it is a read")
+    };
+    world.submit("read", record).await.unwrap();
+    let mut same_evidence = world.draft("1");
+    same_evidence.evidence.id = read.evidence.id.clone();
+    let same_evidence = with_evidence(same_evidence);
+    assert_eq!(
+        submit(&world, "a", &same_evidence).await,
+        Err(ErrorCode::AlreadyRecorded)
+    );
+    // An audit record is the last event of a proposal: nothing is left of those before it.
+    let draft = world.draft("1");
+    let (signed, evidence, audit) = draft.signed();
+    let id_of = |audit: &[u8]| {
+        let record: synapsor_domain::evidence::AuditRecord = canonical::decode(audit).unwrap();
+        record.id.to_string()
+    };
+    let text = String::from_utf8(audit.clone()).unwrap();
+    let same_audit = CallRecordBody::Proposal {
+        proposal: signed,
+        evidence,
+        audit: text.replace(&id_of(&audit), &id_of(&audited)).into_bytes(),
+    };
+    let refused = world.submit("b", same_audit).await.unwrap_err();
+    assert_eq!(code(refused), ErrorCode::AlreadyRecorded);
+    let id = draft.proposal.id.to_string();
+    assert_eq!(submit(&world, "b", &draft).await, Ok((id, false)));
+    // The same once the views are written.
+    world.write_views().await;
+    let again = submit(&world, "c", &same_evidence).await;
+    assert_eq!(again, Err(ErrorCode::AlreadyRecorded));
+    world.ledger.store.verify_full().await.unwrap();
 }
 
 #[tokio::test]

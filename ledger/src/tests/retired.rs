@@ -174,7 +174,7 @@ async fn alarms(world: &TestLedger) -> usize {
     let alarms = world
         .ledger
         .store
-        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len()));
+        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.len()));
     alarms.await.unwrap()
 }
 

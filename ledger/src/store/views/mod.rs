@@ -9,6 +9,7 @@ mod switches;
 mod writebacks;
 
 pub(crate) use receipts::kind_of_finding;
+pub(crate) use records::{RECORD_KINDS, RecordContent, RecordView};
 pub(crate) use writebacks::kind_of;
 
 use rusqlite::{Connection, params};
@@ -22,10 +23,10 @@ use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::proposal::{Proposal, ProposalTransition};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
 use super::row::to_sql;
-use super::segments::SegmentCache;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
 pub(crate) const TABLES: [(&str, &str); 17] = [
@@ -83,30 +84,28 @@ impl ReadProposal {
     }
 }
 
-/// Updates the views with one more event. `read` must match `body`.
+/// Updates the views with one more event, except those of records: see [`RecordView`]. `read` must match `body`.
 pub(crate) fn apply(
-    (conn, segments): (&Connection, &mut SegmentCache),
+    conn: &Connection,
     event: &EventRecord,
     body: &[u8],
     read: ParsedBody<'_>,
 ) -> Result<(), StoreError> {
-    if !is_read(event) {
-        index(conn, event)?;
+    if RECORD_KINDS.contains(&event.kind) {
+        return Ok(());
     }
+    index(conn, event.seq, event.kind, event.at, event.proposal_id.as_ref())?;
     match event.kind {
-        EventKind::LedgerStarted | EventKind::DecisionRefused => Ok(()),
+        EventKind::LedgerStarted
+        | EventKind::DecisionRefused
+        | EventKind::EvidenceRecorded
+        | EventKind::QueryAudited
+        | EventKind::CallRefused => Ok(()),
         EventKind::ReceiptAlarm => receipts::alarm(conn, event, &object(event, body)?),
         EventKind::EffectLost | EventKind::OrphanReceipt | EventKind::RowChangedInCommit => {
             receipts::found(conn, event, &envelope(event, body)?)
         }
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
-        EventKind::EvidenceRecorded => evidence((conn, segments), event, body, read),
-        EventKind::QueryAudited | EventKind::CallRefused => match read {
-            ParsedBody::Audit(record) => records::audit(conn, event, record),
-            ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Proposal(_) => {
-                records::audit(conn, event, &object(event, body)?)
-            }
-        },
         EventKind::ProposalCreated => match read {
             ParsedBody::Proposal(read) => proposals::created(conn, event, read),
             ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Audit(_) => {
@@ -153,39 +152,21 @@ pub(crate) fn apply(
     }
 }
 
-/// Returns whether the event belongs to a read. Evidence and audit records have tables of their own, so that the
-/// index need not contain them.
-fn is_read(event: &EventRecord) -> bool {
-    let kinds = [EventKind::EvidenceRecorded, EventKind::QueryAudited];
-    kinds.contains(&event.kind) && event.proposal_id.is_none()
-}
-
-fn index(conn: &Connection, event: &EventRecord) -> Result<(), StoreError> {
+fn index(
+    conn: &Connection,
+    seq: u64,
+    kind: EventKind,
+    at: Timestamp,
+    proposal: Option<&ProposalId>,
+) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT INTO event_index (seq, kind, at, proposal_id) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![
-            to_sql(event.seq),
-            event.kind.as_str(),
-            event.at.as_unix_millis(),
-            event.proposal_id.as_ref().map(ProposalId::as_str)
+            to_sql(seq),
+            kind.as_str(),
+            at.as_unix_millis(),
+            proposal.map(ProposalId::as_str)
         ])?;
     Ok(())
-}
-
-fn evidence(
-    place: (&Connection, &mut SegmentCache),
-    event: &EventRecord,
-    body: &[u8],
-    read: ParsedBody<'_>,
-) -> Result<(), StoreError> {
-    if let ParsedBody::Evidence(evidence, digest) = read {
-        return records::evidence(place, event, evidence, digest);
-    }
-    let envelope = envelope(event, body)?;
-    let evidence = envelope
-        .decode_unverified(ObjectKind::Evidence)
-        .map_err(|_| wrong_body(event))?;
-    let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
-    records::evidence(place, event, &evidence, digest)
 }
 
 fn object<T: DeserializeOwned>(event: &EventRecord, body: &[u8]) -> Result<T, StoreError> {

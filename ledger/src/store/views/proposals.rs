@@ -54,10 +54,6 @@ pub(super) fn created(conn: &Connection, event: &EventRecord, read: &ReadProposa
 
 pub(super) fn repeated(conn: &Connection, event: &EventRecord, body: &RepeatBody) -> Result<(), StoreError> {
     link(conn, proposal_id(event)?, body.evidence_id.as_str())?;
-    // The audit record names the proposal id that the call created; the call actually concerns the proposal
-    // already open.
-    conn.prepare_cached("UPDATE audit SET proposal_id = ?2 WHERE audit_id = ?1")?
-        .execute([body.audit_id.as_str(), proposal_id(event)?])?;
     touch(conn, event)
 }
 

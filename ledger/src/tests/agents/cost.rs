@@ -73,12 +73,14 @@ async fn lookup_cost_is_equal_in_small_and_large_ledgers() {
         .unwrap();
     let scope = AgentScope::of(&ticket);
     let evidence = draft.evidence.id.as_str();
+    world.write_views().await;
     let small = steps(world, &scope, &id, evidence);
     for n in 0..MORE {
         // The number of open proposals per principal is limited.
         let who = format!("agent-{}", n / 40);
         world.propose(&scene.draft((ANN.0, &who), &format!("9{n}"))).await;
     }
+    world.write_views().await;
     let large = steps(world, &scope, &id, evidence);
     // A search that ends at the last entry of an index takes one step less than a search that ends before another
     // entry.
@@ -113,6 +115,7 @@ async fn foreign_id_takes_as_many_steps_as_an_unknown_one() {
             ],
         )
     };
+    world.write_views().await;
     let (foreign, missing) = (steps(id, cited), steps(unknown.as_str(), unknown.as_str()));
     let apart = foreign.iter().zip(&missing).map(|(f, m)| f.abs_diff(*m)).max();
     // Reading the tenant of a row that exists.

@@ -59,7 +59,7 @@ async fn events_of(world: &TestLedger, kind: EventKind) -> usize {
     world
         .ledger
         .store
-        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.len()))
+        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.len()))
         .await
         .unwrap()
 }
@@ -90,7 +90,7 @@ async fn withdrawal_event_carries_the_ticket_and_counts_once() {
     let shown = world
         .ledger
         .store
-        .read(move |r| Ok(events::tail(r.conn(), 0, &filter)?.remove(0)))
+        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.remove(0)))
         .await
         .unwrap();
     assert_eq!(json(&shown.bytes)["actor"], GATEWAY);

@@ -208,11 +208,10 @@ impl Scene {
             proposal: None,
             kind: Some(kind),
         };
-        let read = self
-            .world
-            .ledger
-            .store
-            .read(move |reader| Ok(events::tail(reader.conn(), 0, &filter)?.len()));
+        let read =
+            self.world.ledger.store.read(move |reader| {
+                Ok(events::tail(reader.conn(), (0, u64::from(u32::MAX)), &filter)?.len())
+            });
         read.await.unwrap()
     }
 
@@ -396,6 +395,7 @@ async fn incidents_survive_a_restart_and_a_migration() {
     drop(jobs);
     let TestLedger { dir, clock, ledger } = world;
     let path = dir.path().join("local.db");
+    ledger.store.read_records(|_| Ok(())).await.unwrap();
     drop(ledger);
     crate::store::migrate::older::out_of_blocks(&path);
     let conn = rusqlite::Connection::open(&path).unwrap();

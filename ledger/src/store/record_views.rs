@@ -1,0 +1,423 @@
+//! Keeps the views of evidence and audit records up to date: the newest records are in memory until enough of them can
+//! be written in one transaction, or a query needs them. After a crash they are derived from the log again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use synapsor_domain::digest::Digest;
+use synapsor_domain::ids::{AuditId, EvidenceId};
+
+use super::blocks::Cursor;
+use super::error::StoreError;
+use super::nodes::Nodes;
+use super::records;
+use super::row::{from_sql, to_sql};
+use super::segments::SegmentCache;
+use super::verify;
+use super::views::{ParsedBody, RECORD_KINDS, RecordContent, RecordView};
+use crate::failpoint::{self, Point};
+
+/// Number of records from which the writing thread writes their views.
+const WRITTEN_FROM: usize = 512;
+
+/// Maximum number of records without views. More of them mean that the views cannot be written.
+const WAITING_MAX: usize = 8 * WRITTEN_FROM;
+
+/// Number of events after the stored position up to which a start keeps records in memory.
+const WAITING_EVENTS_MAX: u64 = 4 * WRITTEN_FROM as u64;
+
+/// Number of events that one transaction derives at the start.
+const DERIVED_AT_ONCE: u64 = 4_096;
+
+/// Position in the log up to which the views are complete. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ViewsEnd(Arc<AtomicU64>);
+
+impl ViewsEnd {
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Records that are durable and not yet in the views, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct RecordViews {
+    waiting: Vec<RecordView>,
+    evidence: HashMap<EvidenceId, Digest>,
+    audits: HashMap<AuditId, u64>,
+    segments: SegmentCache,
+    end: ViewsEnd,
+    /// Number of waiting records from which they are written; more of them after a failure.
+    due_from: usize,
+    /// Whether the last attempt to write failed: a COMMIT that failed may be durable after all.
+    is_uncertain: bool,
+}
+
+impl RecordViews {
+    /// Opens the views of a log of `size` events. A few records without views wait again, so that a start writes
+    /// nothing, and succeeds on a full disk.
+    pub(crate) fn open(conn: &Connection, size: u64) -> Result<Self, StoreError> {
+        let mut views = Self {
+            due_from: WRITTEN_FROM,
+            // The file may have rows past its position.
+            is_uncertain: true,
+            ..Self::default()
+        };
+        match end(conn)?.filter(|end| *end <= size) {
+            Some(end) if size - end <= WAITING_EVENTS_MAX => {
+                let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
+                for seq in end..size {
+                    if let Some(view) = derived(&mut entries, &tree, seq)? {
+                        views.push(view);
+                    }
+                }
+                views.end.0.store(end, Ordering::Release);
+            }
+            _ => views.derive(conn, size)?,
+        }
+        Ok(views)
+    }
+
+    /// Derives what the views lack from the log. The cost depends on the number of events after the last complete
+    /// position, which is small unless that position was lost.
+    pub(crate) fn derive(&mut self, conn: &Connection, size: u64) -> Result<(), StoreError> {
+        self.segments.forget();
+        let stored = end(conn)?.filter(|end| *end <= size);
+        if stored == Some(size) {
+            self.complete(size);
+            return Ok(());
+        }
+        let mut from = stored.unwrap_or(0);
+        tracing::info!(from, size, "deriving views of records");
+        let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
+        let transaction = begin(conn)?;
+        clear(conn, from)?;
+        transaction.commit()?;
+        while from < size {
+            let to = size.min(from + DERIVED_AT_ONCE);
+            let transaction = begin(conn)?;
+            for seq in from..to {
+                if let Some(view) = derived(&mut entries, &tree, seq)? {
+                    view.write(conn, &mut self.segments)?;
+                }
+            }
+            set_end(conn, to)?;
+            transaction.commit()?;
+            from = to;
+        }
+        self.complete(size);
+        Ok(())
+    }
+
+    /// Forgets the waiting records. Until then their ids are looked up in memory.
+    fn complete(&mut self, size: u64) {
+        self.truncate(0);
+        self.is_uncertain = false;
+        self.due_from = WRITTEN_FROM;
+        self.end.0.store(size, Ordering::Release);
+    }
+
+    /// Returns the position up to which the views are complete, as it changes.
+    pub(crate) fn end(&self) -> ViewsEnd {
+        self.end.clone()
+    }
+
+    /// Adds a record of the running batch.
+    pub(crate) fn push(&mut self, record: RecordView) {
+        match &record.content {
+            RecordContent::Evidence(evidence) => {
+                self.evidence.insert(evidence.id.clone(), evidence.digest);
+            }
+            RecordContent::Audit(audit) => {
+                self.audits.insert(audit.id.clone(), record.seq);
+            }
+        }
+        self.waiting.push(record);
+    }
+
+    /// Returns the number of waiting records.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Removes the newest records: their batch or their request has failed.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        for record in self.waiting.drain(len..) {
+            match record.content {
+                RecordContent::Evidence(evidence) => drop(self.evidence.remove(&evidence.id)),
+                RecordContent::Audit(audit) => drop(self.audits.remove(&audit.id)),
+            }
+        }
+    }
+
+    /// Removes the records from position `seq` on: their batch is not durable.
+    pub(crate) fn forget_from(&mut self, seq: u64) {
+        let kept = self.waiting.partition_point(|record| record.seq < seq);
+        self.truncate(kept);
+    }
+
+    /// Returns whether a record with the same id exists.
+    pub(crate) fn has_id_of(&self, conn: &Connection, record: &RecordView) -> Result<bool, StoreError> {
+        match &record.content {
+            RecordContent::Evidence(evidence) => Ok(self.evidence_digest(conn, &evidence.id)?.is_some()),
+            RecordContent::Audit(audit) => Ok(self.audit_seq(conn, &audit.id)?.is_some()),
+        }
+    }
+
+    /// Returns the digest of recorded evidence.
+    pub(crate) fn evidence_digest(
+        &self,
+        conn: &Connection,
+        id: &EvidenceId,
+    ) -> Result<Option<Digest>, StoreError> {
+        match self.evidence.get(id) {
+            Some(digest) => Ok(Some(*digest)),
+            None => records::evidence_digest(conn, id),
+        }
+    }
+
+    /// Returns the position of a recorded audit record.
+    pub(crate) fn audit_seq(&self, conn: &Connection, id: &AuditId) -> Result<Option<u64>, StoreError> {
+        match self.audits.get(id) {
+            Some(seq) => Ok(Some(*seq)),
+            None => records::audit_seq(conn, id),
+        }
+    }
+
+    pub(crate) fn are_due(&self) -> bool {
+        self.waiting.len() >= self.due_from
+    }
+
+    /// Returns whether so many records wait that no more can be accepted.
+    pub(crate) fn are_behind(&self) -> bool {
+        self.waiting.len() >= WAITING_MAX
+    }
+
+    /// Writes the views of every waiting record in one transaction; `size` is that of the log.
+    pub(crate) fn write(&mut self, conn: &Connection, size: u64) -> Result<(), StoreError> {
+        if self.end.get() == size {
+            return Ok(());
+        }
+        let written = if self.is_uncertain {
+            self.derive(conn, size)
+        } else {
+            self.write_in_transaction(conn, size)
+        };
+        match &written {
+            Ok(()) => self.complete(size),
+            Err(_) => {
+                self.is_uncertain = true;
+                self.due_from = self.waiting.len() + WRITTEN_FROM;
+            }
+        }
+        written
+    }
+
+    fn write_in_transaction(&mut self, conn: &Connection, size: u64) -> Result<(), StoreError> {
+        let transaction = begin(conn)?;
+        for record in &self.waiting {
+            record.write(conn, &mut self.segments)?;
+        }
+        set_end(conn, size)?;
+        reached(Point::ViewsWritten)?;
+        transaction.commit()?;
+        reached(Point::ViewsCommitted)
+    }
+}
+
+fn begin(conn: &Connection) -> Result<Transaction<'_>, StoreError> {
+    Ok(Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?)
+}
+
+fn reached(point: Point) -> Result<(), StoreError> {
+    failpoint::hit(point).map_err(|e| StoreError::Failed(e.to_string()))
+}
+
+/// Returns the view of the record at `seq`, if there is one, after checking the event.
+fn derived(entries: &mut Cursor<'_>, tree: &Nodes<'_>, seq: u64) -> Result<Option<RecordView>, StoreError> {
+    let (event, body) = verify::event(entries, tree, seq)?;
+    RecordView::of(&event, &body, ParsedBody::No)
+}
+
+/// Returns the stored position; `None` when it is missing.
+pub(crate) fn end(conn: &Connection) -> Result<Option<u64>, StoreError> {
+    let end: Option<i64> = conn
+        .query_row("SELECT seq FROM record_views_end", [], |row| row.get(0))
+        .optional()?;
+    end.map(from_sql).transpose()
+}
+
+fn set_end(conn: &Connection, seq: u64) -> Result<(), StoreError> {
+    conn.prepare_cached("INSERT OR REPLACE INTO record_views_end (id, seq) VALUES (1, ?1)")?
+        .execute([to_sql(seq)])?;
+    Ok(())
+}
+
+/// Removes rows from position `from` on: a file that was edited may have some.
+fn clear(conn: &Connection, from: u64) -> Result<(), StoreError> {
+    let kinds = RECORD_KINDS.map(|kind| format!("'{kind}'")).join(", ");
+    for sql in [
+        "DELETE FROM evidence WHERE seq >= ?1".to_owned(),
+        "DELETE FROM audit WHERE seq >= ?1".to_owned(),
+        format!("DELETE FROM event_index WHERE seq >= ?1 AND kind IN ({kinds})"),
+    ] {
+        conn.execute(&sql, [to_sql(from)])?;
+    }
+    if from == 0 {
+        conn.execute("DELETE FROM evidence_segments", [])?;
+    }
+    set_end(conn, from)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::{Store, StoreTxError};
+    use crate::test_kit::{LEDGER_KEY, ORIGIN, TestLedger, key};
+
+    /// Evidence, audit records, and entries of the index for records.
+    async fn rows(store: &Store) -> [i64; 3] {
+        let kinds = RECORD_KINDS.map(|kind| format!("'{kind}'")).join(", ");
+        let read = store.read(move |reader| {
+            let count = |sql: &str| reader.conn().query_row(sql, [], |row| row.get(0));
+            Ok([
+                count("SELECT count(*) FROM evidence")?,
+                count("SELECT count(*) FROM audit")?,
+                count(&format!(
+                    "SELECT count(*) FROM event_index WHERE kind IN ({kinds})"
+                ))?,
+            ])
+        });
+        read.await.unwrap()
+    }
+
+    /// Ledger with a read, whose records have no views yet, and a proposal.
+    async fn recorded() -> TestLedger {
+        let world = TestLedger::new();
+        world.read(&world.draft("0")).await;
+        world.propose(&world.draft("1")).await;
+        world
+    }
+
+    fn copy(world: &TestLedger, name: &str) -> std::path::PathBuf {
+        let path = world.dir.path().join(name);
+        Connection::open(world.store_path())
+            .unwrap()
+            .execute("VACUUM INTO ?1", [path.to_str().unwrap()])
+            .unwrap();
+        path
+    }
+
+    fn reopened(path: &Path) -> Store {
+        Store::open(path, ORIGIN, key(LEDGER_KEY)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn query_waits_for_the_views_of_durable_records() {
+        let world = recorded().await;
+        let store = &world.ledger.store;
+        assert_eq!(rows(store).await, [0, 0, 0]);
+        // A store whose views are behind is whole.
+        store.verify_full().await.unwrap();
+        world.write_views().await;
+        assert_eq!(rows(store).await, [2, 2, 2]);
+        store.verify_full().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn id_of_a_record_without_views_is_taken_after_a_start() {
+        let world = TestLedger::new();
+        let draft = world.draft("0");
+        world.read(&draft).await;
+        let store = reopened(&copy(&world, "behind.db"));
+        assert_eq!(rows(&store).await, [0, 0, 0]);
+        let id = draft.evidence.id.clone();
+        let found = store
+            .write(move |step| Ok(step.evidence_digest(&id)?))
+            .await
+            .unwrap();
+        assert!(found.value.is_some());
+    }
+
+    /// A full disk when views are due: nothing is lost, and later requests are served when there is space.
+    #[tokio::test]
+    async fn views_that_cannot_be_written_are_written_later() {
+        let world = recorded().await;
+        let store = &world.ledger.store;
+        let limit = |pages: &'static str| {
+            store.write(move |step| Ok(step.conn().query_row(pages, [], |_| Ok(())).map(drop)?))
+        };
+        for n in 0..WRITTEN_FROM / 2 - 4 {
+            world.read(&world.draft(&n.to_string())).await;
+        }
+        limit("PRAGMA max_page_count = 1").await.unwrap();
+        let refused = store.read_records(|_| Ok(())).await;
+        assert!(matches!(refused, Err(StoreTxError::Store(StoreError::Full))));
+        limit("PRAGMA max_page_count = 1000000").await.unwrap();
+        store.read_records(|_| Ok(())).await.unwrap();
+        let reads = i64::try_from(WRITTEN_FROM / 2 - 4).unwrap() + 2;
+        assert_eq!(rows(store).await, [reads, reads, 2]);
+        store.verify_full().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn views_are_written_when_enough_records_wait() {
+        let world = TestLedger::new();
+        let drafts: Vec<_> = (0..WRITTEN_FROM / 2)
+            .map(|n| world.draft(&n.to_string()))
+            .collect();
+        for (n, draft) in drafts.iter().enumerate() {
+            assert_eq!(rows(&world.ledger.store).await, [0, 0, 0], "before read {n}");
+            world.read(draft).await;
+        }
+        // The next batch begins after the views.
+        world.ledger.store.write(|_| Ok(())).await.unwrap();
+        let reads = i64::try_from(drafts.len()).unwrap();
+        assert_eq!(rows(&world.ledger.store).await, [reads, reads, 0]);
+    }
+
+    #[tokio::test]
+    async fn missing_views_are_derived_after_a_start() {
+        let world = recorded().await;
+        let behind = copy(&world, "behind.db");
+        world.write_views().await;
+        let whole = copy(&world, "whole.db");
+        let fake = "INSERT INTO evidence SELECT 99, 'ev_0', digest, tenant, principal, capability, source_id, \
+                    table_name, read_at FROM evidence LIMIT 1";
+        for (name, path, damage) in [
+            ("behind", &behind, ""),
+            ("position lost", &whole, "DELETE FROM record_views_end"),
+            (
+                "position past the end",
+                &whole,
+                "UPDATE record_views_end SET seq = 999",
+            ),
+            (
+                "rows lost with the position",
+                &whole,
+                "DELETE FROM record_views_end; DELETE FROM evidence; DELETE FROM evidence_segments",
+            ),
+            (
+                "rows too many",
+                &whole,
+                &format!("UPDATE record_views_end SET seq = 1; {fake}"),
+            ),
+        ] {
+            let path = {
+                let copied = world.dir.path().join("copied.db");
+                std::fs::copy(path, &copied).unwrap();
+                copied
+            };
+            Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+            let store = reopened(&path);
+            store.read_records(|_| Ok(())).await.unwrap();
+            assert_eq!(rows(&store).await, [2, 2, 2], "{name}");
+            store.verify_full().await.unwrap();
+            drop(store);
+        }
+    }
+}
