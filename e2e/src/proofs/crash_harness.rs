@@ -33,7 +33,7 @@ pub(super) struct CrashHarness {
     pub(super) stack: Stack,
     pub(super) desk: OperatorClient,
     pub(super) checker: Checker,
-    agent: Agent,
+    pub(super) agent: Agent,
     used: usize,
 }
 
@@ -79,8 +79,14 @@ impl CrashHarness {
 
     /// Creates a proposal and alice's approval of it, which is not yet sent.
     pub(super) async fn proposed(&mut self, name: &str) -> anyhow::Result<Case> {
+        let invoice = self.invoice();
+        self.proposed_on(&invoice, name).await
+    }
+
+    /// Returns an invoice that no case uses.
+    pub(super) fn invoice(&mut self) -> String {
         self.used += 1;
-        self.proposed_on(&invoice(self.used), name).await
+        invoice(self.used)
     }
 
     /// Creates the same for an invoice that may have other proposals.

@@ -3,6 +3,7 @@
 
 mod ledger_cells;
 mod random_kills;
+mod record_view_cells;
 mod revoked;
 mod server_cells;
 mod writer_cells;
@@ -68,6 +69,9 @@ async fn on_engine(ground: ProofEnv, plan: Plan) -> anyhow::Result<Json> {
         let ledger = ledger_cells::run(&mut bench, &mut findings, plan.small).await?;
         print_progress(&ledger);
         cells.push(ledger);
+        let views = record_view_cells::run(&mut bench, &mut findings, plan.small).await?;
+        print_progress(&views);
+        cells.push(views);
     }
     let mut server_kills = 0;
     if let Some(server) = &ground.private {
