@@ -274,14 +274,25 @@ impl Store {
     }
 
     /// Like [`Self::read`], for queries about evidence and audit records: their views contain every record that was
-    /// durable before this call. On a full disk they contain those of the last complete position.
+    /// durable before this call.
+    ///
+    /// # Errors
+    /// `STORE_FULL` while the disk is full and some of these records are not in the views.
     pub(crate) async fn read_records<T, F>(&self, scan: F) -> Result<T, StoreTxError>
     where
         T: Send + 'static,
         F: FnOnce(&ReadTransaction<'_>) -> Result<T, StoreTxError> + Send + 'static,
     {
         let size = self.head.borrow().size;
-        if self.read_only.is_none() && self.records_end.get() < size {
+        if self.read_only.is_some() {
+            return self
+                .read(move |reader| match reader.records_end()? < size {
+                    true => Err(StoreError::FullAtStart.into()),
+                    false => scan(reader),
+                })
+                .await;
+        }
+        if self.records_end.get() < size {
             let (answer, written) = oneshot::channel();
             self.send(Work::Views(answer))?;
             written.await.map_err(|_| StoreError::Closed)??;
@@ -307,7 +318,8 @@ impl Store {
     /// Recomputes everything in the file, with its own connection.
     pub async fn verify_full(&self) -> Result<VerifyReport, StoreError> {
         let (path, origin, keys) = (self.path.clone(), self.origin.clone(), self.keys.clone());
-        tokio::task::spawn_blocking(move || verify_under(&path, &origin, &keys))
+        let views_end = self.records_end.get();
+        tokio::task::spawn_blocking(move || verify::verify_open(&path, &origin, &keys, views_end))
             .await
             .map_err(|_| StoreError::Failed("the verification task failed".to_owned()))?
     }

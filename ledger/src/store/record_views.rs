@@ -276,7 +276,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::store::{Store, StoreTxError};
+    use crate::store::{NoteKeys, Store, StoreTxError};
     use crate::test_kit::{LEDGER_KEY, ORIGIN, TestLedger, key};
 
     /// Evidence, audit records, and entries of the index for records.
@@ -362,6 +362,35 @@ mod tests {
         let reads = i64::try_from(WRITTEN_FROM / 2 - 4).unwrap() + 2;
         assert_eq!(rows(store).await, [reads, reads, 2]);
         store.verify_full().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn lowered_position_of_an_open_store_is_reported() {
+        let world = recorded().await;
+        world.write_views().await;
+        Connection::open(world.store_path())
+            .unwrap()
+            .execute_batch("DELETE FROM evidence; UPDATE record_views_end SET seq = 0")
+            .unwrap();
+        let verified = world.ledger.store.verify_full().await;
+        assert!(matches!(verified, Err(StoreError::Tampered(_))), "{verified:?}");
+    }
+
+    /// A query about records must not answer that they do not exist.
+    #[tokio::test]
+    async fn read_only_store_without_all_views_answers_no_query() {
+        let world = recorded().await;
+        let behind = copy(&world, "behind.db");
+        world.write_views().await;
+        let whole = copy(&world, "whole.db");
+        let keys = NoteKeys::from(&key(LEDGER_KEY).public_key());
+        let opened = |path: &Path| Store::open_read_only(path, ORIGIN, keys.clone(), None).unwrap();
+        opened(&whole).read_records(|_| Ok(())).await.unwrap();
+        let refused = opened(&behind).read_records(|_| Ok(())).await;
+        assert!(
+            matches!(refused, Err(StoreTxError::Store(StoreError::FullAtStart))),
+            "{refused:?}"
+        );
     }
 
     #[tokio::test]

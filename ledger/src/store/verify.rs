@@ -39,6 +39,17 @@ pub fn verify_file(path: &Path, origin: &str, key: &PublicKey) -> Result<VerifyR
 
 /// Verifies a store whose older checkpoints may be signed by ledger keys that are now retired.
 pub fn verify_under(path: &Path, origin: &str, keys: &NoteKeys) -> Result<VerifyReport, StoreError> {
+    verify_open(path, origin, keys, 0)
+}
+
+/// Like [`verify_under`], for the store of this process, whose views of records are complete up to `views_end` at least:
+/// a lower stored position would hide their rows from the comparison.
+pub(super) fn verify_open(
+    path: &Path,
+    origin: &str,
+    keys: &NoteKeys,
+    views_end: u64,
+) -> Result<VerifyReport, StoreError> {
     let conn = connection::open_reader(path, connection::ReadAs::Shared)?;
     if migrate::version(&conn)? == 0 {
         return Err(StoreError::Tampered("the file contains no store".to_owned()));
@@ -47,7 +58,9 @@ pub fn verify_under(path: &Path, origin: &str, keys: &NoteKeys) -> Result<Verify
     conn.execute_batch("BEGIN DEFERRED")?;
     structure(&conn)?;
     let newest = check::newest_head(&conn, origin, keys)?;
-    let derived = derive(&conn, newest.size)?;
+    let views_end = record_views::end(&conn)?.filter(|end| (views_end..=newest.size).contains(end));
+    let views_end = views_end.ok_or_else(|| differs("record_views_end"))?;
+    let derived = derive(&conn, newest.size, views_end)?;
     let checkpoints = checkpoints(&conn, &newest, origin, keys)?;
     compare_views(&conn, &derived)?;
     leases(&conn)?;
@@ -95,8 +108,9 @@ pub(crate) fn event(
     Ok((record, entry.body.clone()))
 }
 
-/// Recomputes all events, the whole tree, and the views into a new database.
-fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
+/// Recomputes all events, the whole tree, and the views into a new database. The views of records, which the ledger
+/// writes later than the records, end at `views_end`.
+fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, StoreError> {
     blocks::check_layout(conn, 0, size)?;
     let stored = Nodes::new(conn, size);
     // An unnamed database is in memory and moves to a temporary file when it grows.
@@ -105,9 +119,6 @@ fn derive(conn: &Connection, size: u64) -> Result<Connection, StoreError> {
     derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
     let (mut next_node, mut entries) = (0, Cursor::new(conn));
     let mut segments = SegmentCache::default();
-    // The ledger writes the views of records later than the records.
-    let views_end = record_views::end(conn)?.filter(|end| *end <= size);
-    let views_end = views_end.ok_or_else(|| differs("record_views_end"))?;
     for seq in 0..size {
         let (record, body) = event(&mut entries, &stored, seq)?;
         let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(stored.leaf(seq)?), &stored)
