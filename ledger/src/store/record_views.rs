@@ -104,7 +104,7 @@ impl RecordViews {
                 }
             }
             set_end(conn, to)?;
-            transaction.commit()?;
+            commit(transaction)?;
             from = to;
         }
         self.complete(size);
@@ -221,14 +221,18 @@ impl RecordViews {
             record.write(conn, &mut self.segments)?;
         }
         set_end(conn, size)?;
-        reached(Point::ViewsWritten)?;
-        transaction.commit()?;
-        reached(Point::ViewsCommitted)
+        commit(transaction)
     }
 }
 
 fn begin(conn: &Connection) -> Result<Transaction<'_>, StoreError> {
     Ok(Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?)
+}
+
+fn commit(transaction: Transaction<'_>) -> Result<(), StoreError> {
+    reached(Point::ViewsWritten)?;
+    transaction.commit()?;
+    reached(Point::ViewsCommitted)
 }
 
 fn reached(point: Point) -> Result<(), StoreError> {
