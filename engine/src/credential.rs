@@ -15,12 +15,15 @@ use synapsor_domain::error::PublicError;
 
 use synapsor_source::db_error_message::explain;
 use synapsor_source::error::{EngineError, EngineErrorKind};
-use synapsor_source::error_cause::{CertificatesProblem, ErrorCause, UnreadableSecret};
+use synapsor_source::error_cause::{CertificatesProblem, ErrorCause, UnusableSetting};
 
 use crate::{authorities, mysql, postgres};
 
 /// Maximum size of a file of certificates, in bytes; bundles of cloud providers have some hundred kilobytes.
 const CERTIFICATES_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Fix of a URL whose error has none of its own.
+pub(crate) const URL_FIX: &str = "correct the URL, or the file that it names";
 
 /// Locations of the URL and the certificates of one source.
 #[derive(Clone)]
@@ -194,15 +197,29 @@ pub(crate) fn unusable_credential(error: &EngineError) -> PublicError {
         .with_operator_fix(explained.fix)
 }
 
+/// Returns the error of a URL that was changed to one that cannot be used.
+pub(crate) fn unusable_url(refusal: &PublicError) -> EngineError {
+    let cause = ErrorCause::SettingUnusable(Box::new(UnusableSetting {
+        code: refusal.code,
+        text: refusal.public.clone(),
+        fix: refusal.operator_fix.clone().unwrap_or_else(|| URL_FIX.to_owned()),
+    }));
+    EngineError::new(EngineErrorKind::Unavailable, refusal.code.as_str()).because(cause)
+}
+
 fn unreadable(error: SecretError) -> EngineError {
     let error = ExitError::from(error);
-    let code = error.code();
-    let cause = ErrorCause::SecretUnreadable(Box::new(UnreadableSecret {
-        code,
+    EngineError::new(EngineErrorKind::Unavailable, error.code().as_str())
+        .because(ErrorCause::SecretUnreadable(Box::new(unusable_setting(&error))))
+}
+
+/// Returns the reason of an error of the start, for calls that it fails later.
+pub(crate) fn unusable_setting(error: &ExitError) -> UnusableSetting {
+    UnusableSetting {
+        code: error.code(),
         text: error.message().to_owned(),
         fix: error.fix().unwrap_or_default().to_owned(),
-    }));
-    EngineError::new(EngineErrorKind::Unavailable, code.as_str()).because(cause)
+    }
 }
 
 fn unusable(name: &str, problem: CertificatesProblem) -> EngineError {

@@ -35,7 +35,8 @@ pub(crate) fn connection_error(error: &Error) -> Option<EngineError> {
             let cause = io_cause(error);
             let detail = match cause {
                 ErrorCause::CertificateNotTrusted
-                | ErrorCause::CertificateNotValidNow
+                | ErrorCause::CertificateExpired
+                | ErrorCause::CertificateNotYetValid
                 | ErrorCause::CertificateUnfit
                 | ErrorCause::CertificateOfOtherHost => "server certificate refused".to_owned(),
                 _ => format!("the connection failed: {}", error.kind()),
@@ -104,10 +105,10 @@ fn io_cause(error: &io::Error) -> ErrorCause {
 
 fn certificate_cause(problem: &CertificateError) -> ErrorCause {
     match problem {
-        CertificateError::Expired
-        | CertificateError::ExpiredContext { .. }
-        | CertificateError::NotValidYet
-        | CertificateError::NotValidYetContext { .. } => ErrorCause::CertificateNotValidNow,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => ErrorCause::CertificateExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            ErrorCause::CertificateNotYetValid
+        }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             ErrorCause::CertificateOfOtherHost
         }
@@ -163,9 +164,10 @@ mod tests {
             );
             connection_error(&Error::Io(error)).unwrap().cause
         };
+        assert_eq!(cause(CertificateError::Expired), ErrorCause::CertificateExpired);
         assert_eq!(
-            cause(CertificateError::Expired),
-            ErrorCause::CertificateNotValidNow
+            cause(CertificateError::NotValidYet),
+            ErrorCause::CertificateNotYetValid
         );
         assert_eq!(
             cause(CertificateError::NotValidForName),

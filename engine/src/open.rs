@@ -8,7 +8,7 @@ use synapsor_chassis::secret::{Secret, SecretError};
 use synapsor_domain::contract::{EngineKind, Source};
 use synapsor_domain::error::PublicError;
 
-use super::credential::Credential;
+use super::credential::{Credential, URL_FIX};
 use super::mysql::MysqlEngine;
 use super::postgres::PostgresEngine;
 use super::sqlite::SqliteEngine;
@@ -122,8 +122,7 @@ impl EngineConfig {
 
 fn named(name: &str, refusal: &PublicError) -> ExitError {
     let fix = refusal.operator_fix.as_deref();
-    ExitError::new(refusal.code, format!("{name}: {}", refusal.public))
-        .with_fix(fix.unwrap_or("correct the URL, or the file that it names"))
+    ExitError::new(refusal.code, format!("{name}: {}", refusal.public)).with_fix(fix.unwrap_or(URL_FIX))
 }
 
 /// Returns the engine of a URL by its scheme.

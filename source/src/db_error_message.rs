@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use synapsor_codes::ErrorCode;
 
 use crate::error::{EngineError, EngineErrorKind};
-use crate::error_cause::{ErrorCause, FileAccess, UnreadableSecret, UnsupportedServer};
+use crate::error_cause::{ErrorCause, FileAccess, UnsupportedServer, UnusableSetting};
 
 /// Describes a database error for an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,8 +50,10 @@ impl DbErrorMessage {
 pub fn explain(error: &EngineError) -> DbErrorMessage {
     let message = of_connection(&error.cause)
         .or_else(|| of_login(&error.cause))
+        .or_else(|| of_setting(&error.cause))
         .or_else(|| of_server(&error.cause))
         .or_else(|| of_file(&error.cause))
+        .or_else(|| of_row(&error.cause))
         .map(|message| DbErrorMessage {
             is_by_cause: true,
             ..message
@@ -104,9 +106,13 @@ fn of_connection(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "has a certificate of an authority that is not trusted",
             "name the file with its authority by `ssl.ca_env` (inspect, init: --ssl-ca-env)",
         ),
-        ErrorCause::CertificateNotValidNow => tls(
-            "has a certificate that is not valid now",
-            "renew the server's certificate, or correct the clock of this machine",
+        ErrorCause::CertificateExpired => tls(
+            "has a certificate that has ended",
+            "renew the server's certificate; if it has not ended, the clock of this machine is ahead: correct it",
+        ),
+        ErrorCause::CertificateNotYetValid => tls(
+            "has a certificate that is not valid yet",
+            "wait until it begins, or issue another one; if it has begun, the clock of this machine is behind: correct it",
         ),
         ErrorCause::CertificateUnfit => tls(
             "has a certificate that is not one of a server, for example one that is marked as an authority (CA:TRUE)",
@@ -169,6 +175,12 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "does not exist on this server",
             "check the name of the database in the URL",
         ),
+        ErrorCause::PooledDatabaseMissing => DbErrorMessage::answered(
+            ErrorCode::SourceObjectNotFound,
+            "does not exist: the pooler has no entry for it, or the server behind the pooler has no such database",
+            "check the database in the URL and its entry in the pooler's [databases] section; the `dbname` of the entry \
+             (default: the same name) must be a database of the server",
+        ),
         ErrorCause::SystemRightsMissing(grants) => DbErrorMessage::answered(
             ErrorCode::SourceDenied,
             "denies this to the role, which lacks rights on the server's own functions and catalogs that this program needs",
@@ -182,9 +194,19 @@ fn of_login(cause: &ErrorCause) -> Option<DbErrorMessage> {
             "has no connection left",
             "raise the server's or the role's connection limit, or set a lower `max_connections` for this source",
         ),
+        _ => return None,
+    })
+}
+
+fn of_setting(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    Some(match cause {
         ErrorCause::SecretUnreadable(secret) => {
-            let UnreadableSecret { code, text, fix } = secret.as_ref();
+            let UnusableSetting { code, text, fix } = secret.as_ref();
             DbErrorMessage::away(*code, format!("has no readable credential: {text}"), fix.clone())
+        }
+        ErrorCause::SettingUnusable(setting) => {
+            let UnusableSetting { code, text, fix } = setting.as_ref();
+            DbErrorMessage::away(*code, format!("is not used: {text}"), fix.clone())
         }
         ErrorCause::CertificatesUnusable(name, problem) => DbErrorMessage::away(
             ErrorCode::SourceTlsFailed,
@@ -268,6 +290,33 @@ fn of_file(cause: &ErrorCause) -> Option<DbErrorMessage> {
     })
 }
 
+fn of_row(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    Some(match cause {
+        ErrorCause::ConstraintViolated(violation) => DbErrorMessage::answered(
+            ErrorCode::SourceFailed,
+            format!("rejects a row that the change writes: the {violation} does not hold"),
+            "propose values that the constraint accepts; if a trigger or function writes the rejected row, its owner corrects it",
+        ),
+        ErrorCause::RaisedByCode(name) => DbErrorMessage::answered(
+            ErrorCode::SourceFailed,
+            format!(
+                "rejected the row: {} raised an error",
+                raised_in_words(name.as_deref())
+            ),
+            "read what its code requires, and propose values that it accepts; if the code is wrong, its owner corrects it",
+        ),
+        _ => return None,
+    })
+}
+
+/// Names the code that raised an error of its own.
+pub fn raised_in_words(function: Option<&str>) -> String {
+    match function {
+        Some(name) => format!("the function `{name}`, which runs with the table,"),
+        None => "a trigger or function of the table".to_owned(),
+    }
+}
+
 fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
     match kind {
         EngineErrorKind::Unavailable => DbErrorMessage::away(
@@ -278,8 +327,9 @@ fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
         EngineErrorKind::Busy => DbErrorMessage::away(
             ErrorCode::SourceBusy,
             "is busy: another session holds a lock that is needed, or every connection is in use",
-            "wait and try again; if it lasts, find the session that holds the lock and end it (PostgreSQL: pg_blocking_pids() \
-             and pg_stat_activity; MySQL: sys.innodb_lock_waits; SQLite: the program that has the file open)",
+            "wait and try again; if it lasts, find the session that holds the lock and end it (PostgreSQL: pg_locks and \
+             pg_stat_activity; MySQL, MariaDB: SHOW FULL PROCESSLIST and SHOW ENGINE INNODB STATUS; SQLite: the program that \
+             has the file open)",
         ),
         EngineErrorKind::Timeout => DbErrorMessage::away(
             ErrorCode::SourceTimeout,
@@ -345,6 +395,23 @@ mod tests {
         assert_eq!(refused.text, "at db.example:5432 refused the connection");
         let plain = explain(&EngineError::new(EngineErrorKind::Unavailable, ""));
         assert_eq!((plain.code, plain.is_away), (ErrorCode::SourceUnavailable, true));
+    }
+
+    #[test]
+    fn certificate_before_its_begin_differs_from_an_ended_one() {
+        let early = explained(ErrorCause::CertificateNotYetValid);
+        let ended = explained(ErrorCause::CertificateExpired);
+        for message in [&early, &ended] {
+            assert_eq!(message.code, ErrorCode::SourceTlsFailed);
+        }
+        assert!(
+            early.text.contains("not valid yet") && early.fix.contains("behind"),
+            "{early:?}"
+        );
+        assert!(
+            ended.text.contains("has ended") && ended.fix.contains("ahead"),
+            "{ended:?}"
+        );
     }
 
     #[test]

@@ -9,6 +9,8 @@ use synapsor_domain::error::PublicError;
 use crate::db_error_message::explain;
 use crate::error_cause::ErrorCause;
 
+const SOURCE_FAILED: &str = "The source database failed.";
+
 /// An error of an engine.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EngineError {
@@ -40,7 +42,7 @@ pub enum EngineErrorKind {
     Unreadable,
     /// Not a database file, or a damaged one.
     Damaged,
-    /// A check, a key or another constraint of the table rejects the values.
+    /// A check, a key or another constraint rejects the values, or a trigger or function raised an error of its own.
     Constraint,
     /// Anything else; terminal.
     Other,
@@ -208,6 +210,7 @@ const fn unusable_text(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::SourceUnavailable => "The source database is unreachable.",
         ErrorCode::SourceDenied => "The source database denied the read.",
+        ErrorCode::SourceFailed => SOURCE_FAILED,
         _ => "The source database cannot be used.",
     }
 }
@@ -234,9 +237,7 @@ const fn refusal_of_kind(kind: EngineErrorKind) -> (ErrorCode, &'static str) {
             "A value of the row cannot be read exactly; the operator has to leave its column out of the tool.",
         ),
         EngineErrorKind::Damaged => (ErrorCode::SourceDamaged, "The source database is damaged."),
-        EngineErrorKind::Constraint | EngineErrorKind::Other => {
-            (ErrorCode::SourceFailed, "The source database failed.")
-        }
+        EngineErrorKind::Constraint | EngineErrorKind::Other => (ErrorCode::SourceFailed, SOURCE_FAILED),
     }
 }
 
@@ -251,6 +252,7 @@ mod tests {
             ErrorCause::OtherProtocol,
             ErrorCause::CertificateNotTrusted,
             ErrorCause::DatabaseMissing,
+            ErrorCause::PooledDatabaseMissing,
             ErrorCause::PoolerUndeclared,
             ErrorCause::IdentityDamaged,
         ] {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use synapsor_codes::ErrorCode;
-use synapsor_domain::writeback::ViolatedConstraint;
+use synapsor_domain::writeback::{ViolatedConstraint, is_plain_name};
 
 /// A violated constraint, and its table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,20 @@ pub struct ConstraintViolation {
     pub constraint: ViolatedConstraint,
     /// Schema and table of the constraint, if the server reports both.
     pub table: Option<(String, String)>,
+    /// Whether the server reports that the statement itself violated it, not code that ran with the statement.
+    pub is_of_statement: bool,
+}
+
+impl fmt::Display for ConstraintViolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.constraint)?;
+        match &self.table {
+            Some((schema, table)) if is_plain_name(schema) && is_plain_name(table) => {
+                write!(f, " of the table `{schema}.{table}`")
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Why a database could not be used, where that is known more exactly than by the kind of the error.
@@ -33,8 +47,10 @@ pub enum ErrorCause {
     OtherProtocol,
     /// The server's certificate is not from a trusted authority.
     CertificateNotTrusted,
-    /// The time of the server's certificate has ended, or has not begun.
-    CertificateNotValidNow,
+    /// The time of the server's certificate has ended.
+    CertificateExpired,
+    /// The time of the server's certificate has not begun.
+    CertificateNotYetValid,
     /// The server's certificate is for other host names.
     CertificateOfOtherHost,
     /// The server's certificate is not one of a server, for example one of an authority.
@@ -54,6 +70,8 @@ pub enum ErrorCause {
     /// The account logs in by a method that the driver does not have; the server's name of the method.
     LoginMethod(String),
     DatabaseMissing,
+    /// The pooler has no entry for the database, or the server behind it has no such database.
+    PooledDatabaseMissing,
     /// The role lacks rights on the server's own functions and catalogs that every role has unless they were revoked; the
     /// GRANT statements.
     SystemRightsMissing(Vec<String>),
@@ -71,11 +89,15 @@ pub enum ErrorCause {
     /// The table that identifies the database is another one, or has no usable row.
     IdentityDamaged,
     /// The URL or the key of a client certificate is unset or unreadable.
-    SecretUnreadable(Box<UnreadableSecret>),
+    SecretUnreadable(Box<UnusableSetting>),
+    /// The settings of the source cannot be used, for example its URL.
+    SettingUnusable(Box<UnusableSetting>),
     /// A file of certificates is unusable; the name of its variable, and the reason.
     CertificatesUnusable(String, CertificatesProblem),
     /// A constraint rejected the values of a statement.
     ConstraintViolated(Box<ConstraintViolation>),
+    /// A trigger or a function raised an error of its own; the name of the function, if the server reports it.
+    RaisedByCode(Option<String>),
     /// A file with an interrupted transaction, which a read-only connection cannot roll back.
     InterruptedTransaction,
     /// The file has a second name (a hard link).
@@ -93,11 +115,11 @@ pub enum ErrorCause {
     ValueUnreadable(String),
 }
 
-/// Why a secret cannot be read, without any part of it.
+/// Why a secret or a setting cannot be used, without any part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UnreadableSecret {
+pub struct UnusableSetting {
     pub code: ErrorCode,
-    /// Names the variable, and the file if there is one.
+    /// Names the variable of a secret, and the file if there is one.
     pub text: String,
     pub fix: String,
 }

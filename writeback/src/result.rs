@@ -5,6 +5,7 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::{DryRunVerdict, Receipt};
+use synapsor_source::db_error_message::raised_in_words;
 use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, SwitchRow};
 
 use crate::known_receipts::LostReceipts;
@@ -113,13 +114,9 @@ impl RefusedBy {
                 ErrorCode::RefusedTableNotWritable,
                 "the writer's account lacks rights on this table; `writeback doctor --check-db` lists them",
             ),
-            Self::Database(error) if error.kind == EngineErrorKind::Constraint => PublicError::new(
-                ErrorCode::RefusedConstraint,
-                format!(
-                    "the {} rejects the new values; reject the proposal and propose values that are accepted",
-                    violated_in_words(error)
-                ),
-            ),
+            Self::Database(error) if error.kind == EngineErrorKind::Constraint => {
+                PublicError::new(ErrorCode::RefusedConstraint, row_rejected(error))
+            }
             Self::Database(error) => PublicError::new(
                 ErrorCode::RefusedDatabase,
                 format!("the database rejected the statement: {}", error.reason()),
@@ -128,10 +125,22 @@ impl RefusedBy {
     }
 }
 
-fn violated_in_words(error: &EngineError) -> String {
+/// Names the constraint or the code that rejected a row, with the fix.
+fn row_rejected(error: &EngineError) -> String {
+    const OTHER_VALUES: &str = "reject the proposal and propose values that are accepted";
     match &error.cause {
-        ErrorCause::ConstraintViolated(violation) => violation.constraint.to_string(),
-        _ => "check, key or other constraint of the table".to_owned(),
+        ErrorCause::RaisedByCode(name) => format!(
+            "{} rejected the row; {OTHER_VALUES}, or correct that code and apply again",
+            raised_in_words(name.as_deref())
+        ),
+        ErrorCause::ConstraintViolated(violation) if !violation.is_of_statement => format!(
+            "the {violation} rejects the new values or a row that a trigger or function writes with them; {OTHER_VALUES}, \
+             or correct that code and apply again"
+        ),
+        ErrorCause::ConstraintViolated(violation) => {
+            format!("the {violation} rejects the new values; {OTHER_VALUES}")
+        }
+        _ => format!("a check, key or other constraint of the table rejects the new values; {OTHER_VALUES}"),
     }
 }
 

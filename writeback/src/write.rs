@@ -6,10 +6,11 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::VersionAdvance;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::guard::{self, NotAdvanced, RowCount};
-use synapsor_domain::proposal::Proposal;
+use synapsor_domain::proposal::{Proposal, RowTarget};
 use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::value::ColumnValue;
 use synapsor_domain::writeback::ViolatedConstraint;
+use synapsor_source::error_cause::ConstraintViolation;
 use synapsor_source::{EngineError, ErrorCause, RowPlan};
 
 use crate::check::Matching;
@@ -193,17 +194,23 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
 }
 
 /// Returns the constraint of the target that rejected the UPDATE. With code of others on the target the cause can be
-/// in another table, and can go away, unless the server names the target.
+/// in another table, and can go away, unless the server reports that the statement itself failed at the target.
 fn violated_constraint<P: MayUpdate>(permit: &P, error: &EngineError) -> Option<ViolatedConstraint> {
     let ErrorCause::ConstraintViolated(violation) = &error.cause else {
         return None;
     };
-    let target = &permit.proposal().target;
-    let is_of_target = violation
-        .table
-        .as_ref()
-        .is_some_and(|(schema, table)| *schema == target.schema && *table == target.table);
-    (is_of_target || permit.validated().acknowledged().is_empty()).then(|| violation.constraint.clone())
+    let has_code = !permit.validated().acknowledged().is_empty();
+    (!has_code || is_of_target(&permit.proposal().target, violation)).then(|| violation.constraint.clone())
+}
+
+/// Whether the statement itself violated a constraint of its target.
+fn is_of_target(target: &RowTarget, violation: &ConstraintViolation) -> bool {
+    let is_of_table = match &violation.table {
+        Some((schema, table)) => *schema == target.schema && *table == target.table,
+        // The check of a domain, and length, range and type of a value, belong to no table.
+        None => true,
+    };
+    violation.is_of_statement && is_of_table
 }
 
 /// Checks that the row after the UPDATE is the row before it with exactly the requested change.
@@ -240,4 +247,37 @@ async fn has_side_effects<P: MayUpdate>(
 fn moved_by_clock(proposal: &Proposal) -> Option<&str> {
     let version = proposal.guard.version.as_ref()?;
     (proposal.guard.advance == VersionAdvance::Now).then_some(version.column.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use synapsor_domain::writeback::ConstraintClass;
+
+    use super::*;
+
+    #[test]
+    fn only_the_statement_itself_violates_its_targets_constraint() {
+        let target = RowTarget {
+            schema: "public".to_owned(),
+            table: "invoices".to_owned(),
+            keys: Vec::new(),
+            tenant: None,
+        };
+        for (table, is_of_statement, expected) in [
+            (Some("invoices"), true, true),
+            (Some("invoices"), false, false),
+            (Some("journal"), true, false),
+            (Some("journal"), false, false),
+            // The check of a domain.
+            (None, true, true),
+            (None, false, false),
+        ] {
+            let violation = ConstraintViolation {
+                constraint: ViolatedConstraint::new(ConstraintClass::Check, Some("c")),
+                table: table.map(|table| ("public".to_owned(), table.to_owned())),
+                is_of_statement,
+            };
+            assert_eq!(is_of_target(&target, &violation), expected, "{violation:?}");
+        }
+    }
 }

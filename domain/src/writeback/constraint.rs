@@ -35,6 +35,14 @@ pub struct ViolatedConstraint {
     pub name: Option<String>,
 }
 
+/// Whether a name of a database object is a plain identifier, so that messages and receipts can contain it.
+pub fn is_plain_name(name: &str) -> bool {
+    (1..=NAME_CHARS_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$' | b'-'))
+}
+
 impl ConstraintClass {
     /// Returns the class in words: `unique`, `foreign key`.
     pub const fn as_str(self) -> &'static str {
@@ -54,15 +62,9 @@ impl ConstraintClass {
 impl ViolatedConstraint {
     /// Creates it; a name that is not a plain identifier is left out.
     pub fn new(class: ConstraintClass, name: Option<&str>) -> Self {
-        let is_plain = |name: &&str| {
-            (1..=NAME_CHARS_MAX).contains(&name.len())
-                && name
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'$' | b'-'))
-        };
         Self {
             class,
-            name: name.filter(is_plain).map(str::to_owned),
+            name: name.filter(|name| is_plain_name(name)).map(str::to_owned),
         }
     }
 }

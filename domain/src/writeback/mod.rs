@@ -21,7 +21,7 @@ pub use authorize::{
 };
 pub use clock::ClockReading;
 pub use confirmation::{COMMITTING_MAX, SwitchConfirmation, verify_confirmation};
-pub use constraint::{ConstraintClass, ViolatedConstraint};
+pub use constraint::{ConstraintClass, ViolatedConstraint, is_plain_name};
 pub use dry_run::DryRunVerdict;
 pub use ending::{EndedBy, Ending, Unauthorized};
 pub use migration::{

@@ -15,7 +15,7 @@ use synapsor_domain::error::PublicError;
 use super::error_map::{is_answer, is_login_rejected, map_driver_error, may_need_tls};
 use super::session::MysqlConn;
 use super::settings::{self, Settings};
-use crate::credential::{CredentialMaterial, unusable_credential};
+use crate::credential::{CredentialMaterial, unusable_credential, unusable_url};
 use crate::url_parameter::{UNENCODED_LOGIN, may_split_login, refused, refused_value};
 use crate::{Access, Credential, driver};
 use synapsor_source::ReceiptTable;
@@ -174,8 +174,7 @@ impl Connector {
             return Ok(way.clone());
         }
         let material = self.credential.read()?;
-        let way = way(&material)
-            .map_err(|refusal| EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string()))?;
+        let way = way(&material).map_err(|refusal| unusable_url(&refusal))?;
         *kept = Some((Instant::now(), way.clone()));
         Ok(way)
     }

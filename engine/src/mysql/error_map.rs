@@ -16,6 +16,10 @@ const LOGIN_REJECTED: u16 = 1045;
 const DUPLICATE_ENTRY: u16 = 1062;
 /// Maximum length of the name of a login method.
 const METHOD_CHARS_MAX: usize = 64;
+/// Numbers of SIGNAL without one of its own, and the state for errors of users.
+const SIGNAL_NOT_FOUND: u16 = 1643;
+const SIGNAL_EXCEPTION: u16 = 1644;
+const SIGNAL_STATE: &str = "45000";
 /// The account has no right to a table.
 const TABLE_ACCESS_DENIED: u16 = 1142;
 
@@ -32,8 +36,15 @@ pub fn map_driver_error(error: &Error) -> EngineError {
     match error {
         Error::Database(_) => match number(error) {
             Some(number) => {
+                let detail = format!("server error {number}");
+                let kind = kind(number);
+                if kind == Kind::Other && is_raised(number, error) {
+                    // The server does not name the trigger or routine.
+                    return EngineError::new(Kind::Constraint, detail)
+                        .because(ErrorCause::RaisedByCode(None));
+                }
                 let cause = violated(number, error).unwrap_or_else(|| cause_of(number));
-                EngineError::new(kind(number), format!("server error {number}")).because(cause)
+                EngineError::new(kind, detail).because(cause)
             }
             None => EngineError::new(Kind::Other, "an error of another database system"),
         },
@@ -160,9 +171,31 @@ fn violated(number: u16, error: &Error) -> Option<ErrorCause> {
     let name = named(inner.message(), before, after);
     Some(ErrorCause::ConstraintViolated(Box::new(ConstraintViolation {
         constraint: ViolatedConstraint::new(class, name),
-        // The text names a table without its database, if at all.
-        table: None,
+        table: table_of(number, inner.message()),
+        // The server does not report whether a trigger ran the failed statement.
+        is_of_statement: false,
     })))
+}
+
+/// Returns database and table of a constraint, for the errors that name both.
+fn table_of(number: u16, text: &str) -> Option<(String, String)> {
+    let quoted = match number {
+        4025 => text.rsplit_once("` failed for `")?.1,
+        1216 | 1217 | 1451 | 1452 => {
+            let (before, _) = text.rsplit_once(", CONSTRAINT `")?;
+            before.rsplit_once("(`")?.1
+        }
+        _ => return None,
+    };
+    let (schema, table) = quoted.strip_suffix('`')?.split_once("`.`")?;
+    Some((schema.to_owned(), table.to_owned()))
+}
+
+/// Whether SIGNAL raised the error, which has a number or a state of its own then.
+fn is_raised(number: u16, error: &Error) -> bool {
+    let is_of_users =
+        matches!(error, Error::Database(inner) if inner.code().as_deref() == Some(SIGNAL_STATE));
+    is_of_users || (SIGNAL_NOT_FOUND..=SIGNAL_EXCEPTION).contains(&number)
 }
 
 /// Returns the last text between two phrases; values precede it.
@@ -232,6 +265,21 @@ mod tests {
         let text = "CONSTRAINT `lots.qty` failed for `shop`.`lots`";
         assert_eq!(named(text, "CONSTRAINT `", "` failed for"), Some("lots.qty"));
         assert_eq!(named("another language", " for key '", "'"), None);
+    }
+
+    #[test]
+    fn table_of_a_constraint_is_named_with_its_database() {
+        let of = |number, text| {
+            let table = table_of(number, text);
+            table.map(|(schema, table)| format!("{schema}.{table}"))
+        };
+        let key = "Cannot add or update a child row: a foreign key constraint fails (`shop`.`lots`, CONSTRAINT `f` \
+                   FOREIGN KEY (`d`) REFERENCES `depots` (`id`))";
+        assert_eq!(of(1452, key).as_deref(), Some("shop.lots"));
+        let check = "CONSTRAINT `lots.qty` failed for `shop`.`lots`";
+        assert_eq!(of(4025, check).as_deref(), Some("shop.lots"));
+        assert_eq!(of(1062, "Duplicate entry '`a`.`b`' for key 'lots.code'"), None);
+        assert_eq!(of(1452, "another language"), None);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::session::{
 use super::shapes::PlainTable;
 use super::system_rights;
 use super::url::{ServerUrl, UrlSslMode};
-use crate::credential::{Credential, CredentialMaterial};
+use crate::credential::{Credential, CredentialMaterial, unusable_url};
 use crate::driver;
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::{ErrorCause, UnsupportedServer};
@@ -206,7 +206,7 @@ impl PgPool {
 
     async fn open(&self) -> Result<PgConn, EngineError> {
         let material = self.credential.read()?;
-        let url = ServerUrl::parse(material.url.expose()).map_err(refused)?;
+        let url = ServerUrl::parse(material.url.expose()).map_err(|refusal| unusable_url(&refusal))?;
         let timeout = url.connect_timeout.unwrap_or(CONNECT_TIMEOUT);
         match tokio::time::timeout(timeout, self.connect(&url, &material)).await {
             Ok(opened) => opened,
@@ -222,7 +222,7 @@ impl PgPool {
     }
 
     async fn connect(&self, url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConn, EngineError> {
-        let mut options = options(url, material).map_err(refused)?;
+        let mut options = options(url, material).map_err(|refusal| unusable_url(&refusal))?;
         if !url.is_pooled {
             options = options.options(EXACT_SETTINGS).options(self.session_settings());
         }
@@ -625,10 +625,6 @@ async fn may_read(connection: &mut PgConnection, expression: &str) -> Result<boo
         Err(error) if is_function_refused(&error) => Ok(false),
         Err(error) => Err(map_driver_error(&error)),
     }
-}
-
-fn refused(refusal: PublicError) -> EngineError {
-    EngineError::new(EngineErrorKind::Unavailable, refusal.code.to_string())
 }
 
 async fn batch(connection: &mut PgConnection, sql: String) -> Result<Vec<Vec<Option<String>>>, EngineError> {

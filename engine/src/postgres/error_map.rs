@@ -3,7 +3,7 @@
 use sqlx::Error;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::PgDatabaseError;
-use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
+use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint, is_plain_name};
 
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::{ConstraintViolation, ErrorCause};
@@ -12,6 +12,8 @@ use crate::driver::connection_error;
 
 /// The code of every error of a pooler itself.
 const POOLER_ERROR: &str = "08P01";
+/// Start of the pooler's text about its own login to the server.
+const SERVER_LOGIN: &str = "server login";
 
 /// Returns the cause of a driver error; the detail is only the server's five-character code.
 pub fn map_driver_error(error: &Error) -> EngineError {
@@ -27,7 +29,12 @@ pub fn map_driver_error(error: &Error) -> EngineError {
                 code => violated(code, inner.as_ref()),
             };
             let cause = cause.unwrap_or_else(|| cause_of(&code));
-            EngineError::new(kind_of(&code), detail(&code)).because(cause)
+            match raised(&code, inner.as_ref()) {
+                Some(raised) if cause == ErrorCause::Unspecified && kind_of(&code) == Kind::Other => {
+                    EngineError::new(Kind::Constraint, detail(&code)).because(raised)
+                }
+                _ => EngineError::new(kind_of(&code), detail(&code)).because(cause),
+            }
         }
         Error::ColumnDecode { .. } | Error::Decode(_) => {
             EngineError::new(Kind::Unreadable, "a value is not valid text")
@@ -41,6 +48,9 @@ pub fn map_driver_error(error: &Error) -> EngineError {
 /// a server never does.
 pub fn of_login(error: &Error, is_pooler_declared: bool) -> EngineError {
     let failed = map_driver_error(error);
+    if is_pooler_declared && failed.cause == ErrorCause::DatabaseMissing {
+        return failed.because(ErrorCause::PooledDatabaseMissing);
+    }
     match error {
         Error::Database(inner) => match inner.code().as_deref() {
             Some(POOLER_ERROR) => failed.because(login_cause(inner.message(), is_pooler_declared)),
@@ -66,7 +76,7 @@ fn pooler_cause(message: &str) -> Option<ErrorCause> {
     // The server behind the pooler, or the pooler's own login there.
     const AWAY: [&str; 5] = [
         "connect failed",
-        "server login",
+        SERVER_LOGIN,
         "client_login_timeout",
         "query_wait_timeout",
         "pgbouncer cannot connect",
@@ -77,10 +87,19 @@ fn pooler_cause(message: &str) -> Option<ErrorCause> {
         }
         "no more connections allowed (max_client_conn)" => ErrorCause::ConnectionsExhausted,
         "SSL required" => ErrorCause::TlsRequired,
-        text if text.starts_with("no such database: ") => ErrorCause::DatabaseMissing,
+        text if text.starts_with("no such database: ") => ErrorCause::PooledDatabaseMissing,
+        // The pooler repeats the answer of the server.
+        text if text.starts_with(SERVER_LOGIN) && is_database_missing(text) => {
+            ErrorCause::PooledDatabaseMissing
+        }
         text if AWAY.iter().any(|start| text.starts_with(start)) => ErrorCause::Unspecified,
         _ => return None,
     })
+}
+
+fn is_database_missing(text: &str) -> bool {
+    let rest = text.split_once("database \"").map(|(_, rest)| rest);
+    rest.is_some_and(|rest| rest.contains("\" does not exist"))
 }
 
 /// Whether the error reports that a row with this key exists.
@@ -142,12 +161,33 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
         .constraint()
         .or_else(|| of_server.and_then(PgDatabaseError::column));
     // A context names code that ran the failed statement: the rejected row may be another one.
-    let of_statement = of_server.filter(|error| error.r#where().is_none());
-    let table = of_statement.and_then(|error| error.schema().zip(error.table()));
+    let is_of_statement = of_server.is_some_and(|error| error.r#where().is_none());
+    let table = of_server.and_then(|error| error.schema().zip(error.table()));
     Some(ErrorCause::ConstraintViolated(Box::new(ConstraintViolation {
         constraint: ViolatedConstraint::new(class, name),
         table: table.map(|(schema, table)| (schema.to_owned(), table.to_owned())),
+        is_of_statement,
     })))
+}
+
+/// Returns the cause of an error that code of others raised itself, with any code.
+fn raised(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
+    let context = error.try_downcast_ref::<PgDatabaseError>()?.r#where();
+    raised_in(code, context)
+}
+
+/// The first line of the context is of the innermost function; later ones can quote statements with values.
+fn raised_in(code: &str, context: Option<&str>) -> Option<ErrorCause> {
+    let place = context.and_then(|context| context.lines().next());
+    if !code.starts_with("P0") && !place.is_some_and(|place| place.ends_with(" at RAISE")) {
+        return None;
+    }
+    let named = place.and_then(|place| place.strip_prefix("PL/pgSQL function "));
+    let name = named
+        .and_then(|named| named.split_once('('))
+        .map(|(name, _)| name);
+    let name = name.filter(|name| is_plain_name(name)).map(str::to_owned);
+    Some(ErrorCause::RaisedByCode(name))
 }
 
 fn cause_of(code: &str) -> ErrorCause {
@@ -176,6 +216,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn raised_error_names_its_function_only_if_it_is_plain() {
+        let cause = |name: Option<&str>| Some(ErrorCause::RaisedByCode(name.map(str::to_owned)));
+        for (code, context, expected) in [
+            (
+                "P0001",
+                Some(
+                    "PL/pgSQL function public.fee_guard(integer) line 3 at RAISE\nSQL statement \"SELECT 'x'\"",
+                ),
+                cause(Some("public.fee_guard")),
+            ),
+            (
+                "ZZ001",
+                Some("PL/pgSQL function f() line 1 at RAISE"),
+                cause(Some("f")),
+            ),
+            (
+                "P0001",
+                Some("PL/pgSQL function \"a b\"() line 1 at RAISE"),
+                cause(None),
+            ),
+            ("P0004", Some("SQL statement \"SELECT secret(1)\""), cause(None)),
+            ("P0001", None, cause(None)),
+            ("22012", Some("PL/pgSQL function f() line 1 at assignment"), None),
+            ("22012", None, None),
+        ] {
+            assert_eq!(raised_in(code, context), expected, "{code} {context:?}");
+        }
+    }
+
+    #[test]
     fn pooler_login_errors_name_their_cause() {
         for (message, cause) in [
             ("SASL authentication failed", ErrorCause::PasswordRejected),
@@ -185,7 +255,19 @@ mod tests {
                 ErrorCause::ConnectionsExhausted,
             ),
             ("SSL required", ErrorCause::TlsRequired),
-            ("no such database: shop", ErrorCause::DatabaseMissing),
+            ("no such database: shop", ErrorCause::PooledDatabaseMissing),
+            (
+                "server login has been failing, cached error: database \"shop\" does not exist (server_login_retry)",
+                ErrorCause::PooledDatabaseMissing,
+            ),
+            (
+                "server login failed: FATAL database \"shop\" does not exist",
+                ErrorCause::PooledDatabaseMissing,
+            ),
+            (
+                "server login has been failing, try again later (server_login_retry)",
+                ErrorCause::Unspecified,
+            ),
             ("client_login_timeout (server down)", ErrorCause::Unspecified),
         ] {
             for is_declared in [true, false] {

@@ -4,8 +4,8 @@ use rusqlite::Error;
 use rusqlite::ffi::{
     ErrorCode, SQLITE_CONSTRAINT_CHECK, SQLITE_CONSTRAINT_DATATYPE, SQLITE_CONSTRAINT_FOREIGNKEY,
     SQLITE_CONSTRAINT_NOTNULL, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID,
-    SQLITE_CONSTRAINT_UNIQUE, SQLITE_READONLY, SQLITE_READONLY_CANTLOCK, SQLITE_READONLY_DIRECTORY,
-    SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
+    SQLITE_CONSTRAINT_TRIGGER, SQLITE_CONSTRAINT_UNIQUE, SQLITE_READONLY, SQLITE_READONLY_CANTLOCK,
+    SQLITE_READONLY_DIRECTORY, SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK,
 };
 use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
 
@@ -18,6 +18,8 @@ const INTERRUPTED: [i32; 3] = [
     SQLITE_READONLY_CANTLOCK,
     SQLITE_READONLY_ROLLBACK,
 ];
+
+const FOREIGN_KEY_FAILED: &str = "FOREIGN KEY constraint failed";
 
 /// Returns the cause of a driver error; the detail is only SQLite's result code.
 pub fn map_driver_error(error: Error) -> EngineError {
@@ -63,6 +65,9 @@ fn violated(code: i32, text: Option<&str>) -> Option<ErrorCause> {
         }
         SQLITE_CONSTRAINT_CHECK => ConstraintClass::Check,
         SQLITE_CONSTRAINT_FOREIGNKEY => ConstraintClass::ForeignKey,
+        // A foreign key with RESTRICT is enforced like a trigger.
+        SQLITE_CONSTRAINT_TRIGGER if text == Some(FOREIGN_KEY_FAILED) => ConstraintClass::ForeignKey,
+        SQLITE_CONSTRAINT_TRIGGER => return Some(ErrorCause::RaisedByCode(None)),
         SQLITE_CONSTRAINT_NOTNULL => ConstraintClass::NotNull,
         SQLITE_CONSTRAINT_DATATYPE => ConstraintClass::Type,
         _ => return None,
@@ -73,6 +78,7 @@ fn violated(code: i32, text: Option<&str>) -> Option<ErrorCause> {
         constraint,
         // The name of a check or of an index can have a dot as well.
         table: None,
+        is_of_statement: false,
     })))
 }
 

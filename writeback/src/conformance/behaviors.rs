@@ -324,6 +324,9 @@ pub(crate) const ALL: &[Behavior] = &[
     ("a violated constraint is reported", |db| {
         Box::pin(writing::a_violated_constraint_is_reported(db))
     }),
+    ("an error that a trigger raises is reported as that", |db| {
+        Box::pin(writing::an_error_that_a_trigger_raises_is_reported(db))
+    }),
     ("one row changes once, with its receipt", |db| {
         Box::pin(writing::one_row_changes_with_its_receipt(db))
     }),

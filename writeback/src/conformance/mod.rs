@@ -16,6 +16,7 @@ mod mysql_traps;
 mod postgres;
 mod postgres_deferred;
 mod postgres_preconditions;
+mod postgres_rejections;
 mod postgres_sessions;
 mod postgres_traps;
 mod preconditions;

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::result::RefusedBy;
 use crate::transaction::{CheckTarget, Transaction};
 use synapsor_chassis::clock::{Clock as _, SystemClock};
+use synapsor_codes::ErrorCode;
+use synapsor_domain::contract::EngineKind;
 use synapsor_domain::value::{ColumnValue, Value, ValueKind};
 use synapsor_domain::writeback::ConstraintClass;
 use synapsor_source::ErrorCause;
@@ -421,6 +424,42 @@ pub(crate) async fn a_violated_constraint_is_reported(db: Db) {
     }
     drop(transaction);
     assert_eq!(db.text("SELECT fee FROM limited"), "200");
+}
+
+pub(crate) async fn an_error_that_a_trigger_raises_is_reported(db: Db) {
+    db.set_up(Fixture::Invoices);
+    db.execute(match db.reader().kind() {
+        EngineKind::Postgres => {
+            "CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $f$ BEGIN RAISE 'a secret'; END $f$;
+             CREATE TRIGGER no BEFORE UPDATE ON invoices FOR EACH ROW EXECUTE FUNCTION no()"
+        }
+        EngineKind::Mysql => {
+            "CREATE TRIGGER no BEFORE UPDATE ON invoices FOR EACH ROW \
+             SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'a secret'"
+        }
+        EngineKind::Sqlite => {
+            "CREATE TRIGGER no BEFORE UPDATE ON invoices BEGIN SELECT RAISE(ABORT, 'a secret'); END"
+        }
+    });
+    let mut transaction = begin(&db).await.transaction;
+    let plan = invoice(&db);
+    acknowledge(transaction.as_mut(), &plan).await;
+    let fee = [int("fee", 0)];
+    let error = transaction.update(&plan, change(&fee, None)).await.unwrap_err();
+    assert!(
+        matches!(error.cause, ErrorCause::RaisedByCode(_)),
+        "{:?}",
+        error.cause
+    );
+    let refusal = RefusedBy::Database(error).refusal();
+    assert_eq!(refusal.code, ErrorCode::RefusedConstraint);
+    assert!(
+        refusal.public.contains("rejected the row") && !refusal.public.contains("secret"),
+        "{}",
+        refusal.public
+    );
+    drop(transaction);
+    assert_eq!(db.text(FEE), "5500");
 }
 
 pub(crate) async fn facts_come_from_inside(db: Db) {
