@@ -14,6 +14,7 @@ mod authorities;
 mod byte_text;
 pub mod credential;
 mod driver;
+pub mod lazy;
 mod misfit;
 pub mod mysql;
 pub mod open;

@@ -10,8 +10,8 @@ use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Source;
-use synapsor_domain::error::PublicError;
 use synapsor_domain::tool::Catalog;
+use synapsor_engine::lazy::{LazyEngine, LazyOpening};
 use synapsor_engine::{Credential, EngineConfig};
 use synapsor_proto::executor::v1::agent_service_server::{AgentServiceServer, SERVICE_NAME as AGENT_SERVICE};
 use synapsor_proto::executor::v1::schema_service_server::{
@@ -27,7 +27,7 @@ use synapsor_source::Engine;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
-use crate::serve::{ProcessContext, report_unopened, report_unusable};
+use crate::serve::{ProcessContext, report_unusable};
 
 /// Serves until `stop` is canceled.
 pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -38,7 +38,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         .iter()
         .filter(|s| names.contains(&s.name.as_str()))
         .collect();
-    let (engines, unopened) = open_engines(&base, &sources)?;
+    let engines = open_engines(&base, &sources)?;
     report_unusable(
         engines
             .iter()
@@ -72,7 +72,6 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         contract: base.contract.clone(),
         trust: base.trust.clone(),
         engines,
-        unopened,
         key: base.key.clone(),
         intake,
         clock: Arc::new(SystemClock),
@@ -95,40 +94,33 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
 
 type Engines = BTreeMap<String, Arc<dyn Engine>>;
 
-/// Creates the read engines of the sources. A source with unusable settings is refused alone.
+/// Creates the read engines of the sources. A source with unusable settings is refused alone, until they are
+/// corrected.
 ///
 /// # Errors
 /// That of the first source, if none can be opened.
-fn open_engines(
-    base: &ProcessContext,
-    sources: &[&Source],
-) -> Result<(Engines, BTreeMap<String, PublicError>), ExitError> {
+fn open_engines(base: &ProcessContext, sources: &[&Source]) -> Result<Engines, ExitError> {
     let mut engines = Engines::new();
     let mut failed = Vec::new();
     for source in sources {
         let credential = Credential::for_reading(source, &base.env);
-        match EngineConfig::of_source(source, credential, &base.settings.receipt_table).open() {
+        let config = EngineConfig::of_source(source, credential, &base.settings.receipt_table);
+        match config.clone().open() {
             Ok(engine) => {
                 engines.insert(source.name.clone(), engine);
             }
-            Err(error) => failed.push((source.name.clone(), error)),
+            Err(error) => failed.push((source, config, error)),
         }
     }
     if engines.is_empty() && !failed.is_empty() {
-        return Err(failed.swap_remove(0).1);
+        return Err(failed.swap_remove(0).2);
     }
-    let unopened = failed.into_iter().map(|(name, error)| {
-        report_unopened(&name, &error);
-        let refusal = PublicError::new(error.code(), "The source database cannot be used.")
-            .with_detail(error.message());
-        let refusal = match error.fix() {
-            Some(fix) => refusal.with_operator_fix(fix),
-            None => refusal,
-        };
-        (name, refusal)
-    });
-    let unopened = unopened.collect();
-    Ok((engines, unopened))
+    for (source, config, error) in failed {
+        let opening = LazyOpening::after(&error, &source.name, move || config.clone().open());
+        let engine = LazyEngine::new(source.engine, move || opening.get());
+        engines.insert(source.name.clone(), Arc::new(engine));
+    }
+    Ok(engines)
 }
 
 /// Returns the gateways that may call; without a list, only the gateway of this reader's own instance.

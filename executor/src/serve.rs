@@ -142,14 +142,8 @@ fn check_key(role: RoleName, key: &SigningKey, trust: &TrustFile) -> Result<(), 
         .with_fix("add its public key to the trust file"))
 }
 
-/// Logs that the settings of a source are unusable until the process starts again with others.
-pub(crate) fn report_unopened(name: &str, error: &ExitError) {
-    let fix = error.fix();
-    tracing::warn!(source = name, code = %error.code(), fix, "source not opened: {}", error.message());
-}
-
-/// Logs which sources cannot be used now, beside the serving: one that is dead, silent or denied must not keep the
-/// others from being served. Every call of such a source is refused until it works.
+/// Logs which sources cannot be used now, beside the serving: one that is dead, silent, denied or has unusable settings
+/// must not keep the others from being served. Every call of such a source is refused until it works.
 pub(crate) fn report_unusable(engines: impl Iterator<Item = (String, Arc<dyn Engine>)>) {
     for (name, engine) in engines {
         tokio::spawn(async move {

@@ -146,7 +146,6 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         contract,
         trust: TrustFileCache::new(trust_path),
         engines: [("billing".to_owned(), engine)].into(),
-        unopened: Default::default(),
         key: Arc::new(key(1)),
         intake: IntakeClient::new(channel, pinned, Arc::new(key(1))),
         clock: Arc::new(SystemClock),

@@ -156,13 +156,10 @@ async fn attempt(
         ));
     }
     let engine = reader.engines.get(&capability.source).ok_or_else(|| {
-        let unopened = reader.unopened.get(&capability.source).cloned();
-        unopened.unwrap_or_else(|| {
-            PublicError::new(
-                ErrorCode::SourceCredentialMissing,
-                "This reader has no credential for the source.",
-            )
-        })
+        PublicError::new(
+            ErrorCode::SourceCredentialMissing,
+            "This reader has no credential for the source.",
+        )
     })?;
     let context = &context?;
     let work = CallState {

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use synapsor_chassis::clock::Clock;
 use synapsor_domain::contract::{Contract, Mode};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::error::PublicError;
 use synapsor_domain::evidence::query_fingerprint;
 use synapsor_domain::proposal::RowTarget;
 use synapsor_domain::signing::SigningKey;
@@ -28,8 +27,6 @@ pub struct ReaderRole {
     pub trust: TrustFileCache,
     /// By source name.
     pub engines: BTreeMap<String, Arc<dyn Engine>>,
-    /// Why the other sources in use could not be opened, by name.
-    pub unopened: BTreeMap<String, PublicError>,
     pub key: Arc<SigningKey>,
     pub intake: IntakeClient,
     pub contexts: ContextResolver,

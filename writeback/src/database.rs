@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::EnvVars;
+use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::Source;
+use synapsor_engine::lazy::{LazyEngine, LazyOpening};
 use synapsor_engine::open::AnyEngine;
 use synapsor_engine::{Access, Credential, EngineConfig};
 use synapsor_source::{Engine, EngineError, Finding, PreflightTarget};
@@ -60,6 +62,24 @@ impl Database {
         })
     }
 
+    /// Returns the database of a source that could not be opened with its settings; it is opened later, as soon as
+    /// that is possible.
+    pub fn opened_later(source: &Source, env: &EnvVars, table: &str, error: &ExitError) -> Self {
+        let (of_source, env, table) = (source.clone(), env.clone(), table.to_owned());
+        let open = move || {
+            let opened = Self::of_source(&of_source, &env, &table)?;
+            opened.ok_or_else(|| ExitError::new(ErrorCode::WriteUrlMissing, "no write URL"))
+        };
+        let opening = Arc::new(LazyOpening::after(error, &source.name, open));
+        let of_reading = opening.clone();
+        Self {
+            reading: Arc::new(LazyEngine::new(source.engine, move || {
+                Ok(of_reading.get()?.reading)
+            })),
+            writing: Arc::new(LazyWriting(opening)),
+        }
+    }
+
     fn of<E: Engine + 'static, W: Write + 'static>(
         engine: Arc<E>,
         writing: impl FnOnce(Arc<E>) -> W,
@@ -100,6 +120,23 @@ impl Database {
 
     pub(crate) async fn begin(&self) -> Result<OpenTransaction, EngineError> {
         self.writing.begin().await
+    }
+}
+
+/// Writing to a database that is opened later.
+struct LazyWriting(Arc<LazyOpening<Database>>);
+
+#[async_trait::async_trait]
+impl Begin for LazyWriting {
+    async fn begin(&self) -> Result<OpenTransaction, EngineError> {
+        self.0.get()?.begin().await
+    }
+}
+
+#[async_trait::async_trait]
+impl Write for LazyWriting {
+    async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
+        self.0.get()?.check(targets).await
     }
 }
 

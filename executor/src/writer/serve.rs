@@ -24,7 +24,7 @@ use super::receipts::history::ComparedIdentities;
 use super::receipts::problems::ReceiptProblems;
 use super::service::WriterRpc;
 use super::{Writer, unusable_trust};
-use crate::serve::{ProcessContext, report_unopened, report_unusable};
+use crate::serve::{ProcessContext, report_unusable};
 
 /// Serves until `stop` is canceled and the running attempts have ended.
 pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Result<(), ExitError> {
@@ -96,7 +96,7 @@ fn worker_ended() -> ExitError {
 }
 
 /// Opens the databases of the sources that have a write URL variable in the contract and a value in the
-/// environment. A source with unusable settings is left out: its orders wait.
+/// environment. A source with unusable settings is opened as soon as they are corrected: its orders wait.
 ///
 /// # Errors
 /// That of the first source, if none can be opened.
@@ -109,20 +109,21 @@ fn open_databases(base: &ProcessContext) -> Result<BTreeMap<String, Database>, E
                 databases.insert(source.name.clone(), database);
             }
             Ok(None) => {}
-            Err(error) => failed.push((source.name.clone(), error)),
+            Err(error) => failed.push((source, error)),
         }
     }
     if databases.is_empty() && !failed.is_empty() {
         return Err(failed.swap_remove(0).1);
     }
-    for (name, error) in failed {
-        report_unopened(&name, &error);
+    for (source, error) in failed {
         refusal_cause::record(RefusalCause {
             code: error.code(),
             correlation_id: None,
             text: Some(error.message().to_owned()),
             fix: error.fix().map(str::to_owned),
         });
+        let database = Database::opened_later(source, &base.env, &base.settings.receipt_table, &error);
+        databases.insert(source.name.clone(), database);
     }
     Ok(databases)
 }
