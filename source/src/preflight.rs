@@ -52,18 +52,18 @@ async fn write_side(
 ) -> Result<Vec<PreflightFinding>, EngineError> {
     let mut findings: Vec<PreflightFinding> = found.into_iter().map(finding).collect();
     for target in write_targets(contract, source) {
-        let shape = match engine.table_schema(&target.schema, &target.table).await {
-            Ok(shape) => shape,
+        let found = match engine.table_schema(&target.schema, &target.table).await {
+            Ok(shape) => [
+                side_effects(contract, source, &shape),
+                unmanaged(contract, source, &shape),
+                unknown_managed(contract, source, &shape),
+            ]
+            .concat(),
             // The check has reported the missing table already.
             Err(error) if error.kind == EngineErrorKind::NotFound => continue,
-            Err(error) => return Err(error),
+            Err(error) => unchecked(&target, error)?,
         };
-        let found = [
-            side_effects(contract, source, &shape),
-            unmanaged(contract, source, &shape),
-            unknown_managed(contract, source, &shape),
-        ];
-        for found in found.into_iter().flatten() {
+        for found in found {
             if !findings.contains(&found) {
                 findings.push(found);
             }
@@ -284,18 +284,35 @@ async fn read_side(
             writes: Vec::new(),
             ..check_target(target)
         };
-        let found = engine.check_reading(&target).await?;
-        for found in found
-            .into_iter()
-            .map(finding)
-            .chain(check_catalog(engine, &target).await?)
-        {
+        let found = match read_target(engine, &target).await {
+            Ok(found) => found,
+            Err(error) => unchecked(&target, error)?,
+        };
+        for found in found {
             // Targets with other keys can be of the same table.
             if !findings.contains(&found) {
                 findings.push(found);
             }
         }
     }
+    Ok(findings)
+}
+
+/// Reports a table that is locked by another session; the others are checked all the same.
+fn unchecked(target: &PreflightTarget, error: EngineError) -> Result<Vec<PreflightFinding>, EngineError> {
+    match Finding::unchecked_table(&target.table, &error) {
+        Some(found) => Ok(vec![finding(found)]),
+        None => Err(error),
+    }
+}
+
+async fn read_target(
+    engine: &dyn Engine,
+    target: &PreflightTarget,
+) -> Result<Vec<PreflightFinding>, EngineError> {
+    let found = engine.check_reading(target).await?;
+    let mut findings: Vec<PreflightFinding> = found.into_iter().map(finding).collect();
+    findings.extend(check_catalog(engine, target).await?);
     Ok(findings)
 }
 

@@ -6,6 +6,9 @@ use synapsor_domain::inspection::{ForeignKey, Index, Unique};
 use synapsor_domain::schema::{TableColumn, TableSchema};
 use synapsor_domain::writeback::FindingSeverity;
 
+use crate::db_error_message::explain;
+use crate::error::{EngineError, EngineErrorKind};
+
 /// Everything that one credential can see.
 #[derive(Debug, Clone)]
 pub struct SchemaCatalog {
@@ -113,6 +116,25 @@ impl Finding {
                 ),
             )
         }
+    }
+
+    /// The check of a table waited for a lock, or took too long; `None` for other errors.
+    pub fn unchecked_table(table: &str, error: &EngineError) -> Option<Self> {
+        let reason = match error.kind {
+            EngineErrorKind::Busy => "another session holds a lock on it",
+            EngineErrorKind::Timeout => "it did not answer in time, as if another session held a lock on it",
+            _ => return None,
+        };
+        let explained = explain(error);
+        Some(Self {
+            severity: FindingSeverity::Error,
+            code: explained.code,
+            text: format!(
+                "the table `{table}` cannot be checked now: {reason} ({})",
+                error.detail
+            ),
+            fix: Some(explained.fix.into_owned()),
+        })
     }
 
     /// Values of a key column are not compared exactly with an argument.

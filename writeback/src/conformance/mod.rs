@@ -27,6 +27,7 @@ mod reading;
 mod receipts;
 mod servers;
 mod sqlite;
+mod table_locks;
 mod traps;
 mod values;
 mod writing;

@@ -15,6 +15,7 @@ use synapsor_engine::mysql::inspect::{Described, Shapes};
 use synapsor_engine::mysql::pool::{MysqlPool, PooledConnection};
 use synapsor_engine::mysql::receipts;
 use synapsor_engine::mysql::session::{BindValue, Cells, MysqlStatementError};
+use synapsor_source::db_error_message::explain;
 use synapsor_source::{EngineError, EngineErrorKind, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -55,9 +56,17 @@ pub(crate) async fn check(
     if !held.session().server()?.has_marker {
         report.findings.push(Finding::missing_identity());
     }
-    receipt_table(pool, shapes, &mut held, &mut report).await?;
+    let checked = receipt_table(pool, shapes, &mut held, &mut report).await;
+    or_unchecked(
+        pool,
+        &mut held,
+        &mut report,
+        (pool.connector.receipt_table(), checked),
+    )
+    .await?;
     for target in targets {
-        check_target(pool, shapes, &mut held, &mut report, target).await?;
+        let checked = check_target(pool, shapes, &mut held, &mut report, target).await;
+        or_unchecked(pool, &mut held, &mut report, (&target.table, checked)).await?;
     }
     account(pool, &mut held, &mut report, targets).await?;
     held.release();
@@ -65,6 +74,25 @@ pub(crate) async fn check(
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report.findings)
+}
+
+/// Reports a table that is locked by another session; the others are checked all the same.
+async fn or_unchecked(
+    pool: &Arc<MysqlPool>,
+    held: &mut PooledConnection,
+    report: &mut MysqlPreflight,
+    (table, checked): (&str, Result<(), EngineError>),
+) -> Result<(), EngineError> {
+    let Err(error) = checked else {
+        return Ok(());
+    };
+    let Some(found) = Finding::unchecked_table(table, &error) else {
+        return Err(error);
+    };
+    report.add(found.severity, found.code, found.text, found.fix);
+    // The failed statement may have ended its connection.
+    *held = take(pool).await?;
+    Ok(())
 }
 
 async fn take(pool: &Arc<MysqlPool>) -> Result<PooledConnection, EngineError> {
@@ -284,10 +312,18 @@ fn denied(
 ) -> Result<(), EngineError> {
     match failed.error.kind {
         EngineErrorKind::Denied if !right.ends_with("()") => report.missing(text, right, on),
-        EngineErrorKind::Unavailable | EngineErrorKind::Busy => return Err(failed.error),
+        EngineErrorKind::Unavailable | EngineErrorKind::Busy | EngineErrorKind::Timeout => {
+            return Err(failed.error);
+        }
         _ => {
             let text = format!("{text}: {} ({})", failed.error.reason(), failed.error.detail);
-            report.add(FindingSeverity::Error, ErrorCode::PreflightFailed, text, None);
+            let fix = explain(&failed.error).fix.into_owned();
+            report.add(
+                FindingSeverity::Error,
+                ErrorCode::PreflightFailed,
+                text,
+                Some(fix),
+            );
         }
     }
     Ok(())

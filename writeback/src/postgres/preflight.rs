@@ -14,8 +14,9 @@ use synapsor_engine::postgres::connect::PgPooledConnection;
 use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
-use synapsor_engine::postgres::session::{EXACT_SETTINGS, local_settings};
+use synapsor_engine::postgres::session::{EXACT_SETTINGS, local_settings, timeouts};
 use synapsor_engine::postgres::types::Family;
+use synapsor_source::db_error_message::explain;
 use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, Finding, PreflightTarget};
 
 use crate::fitness::misfit;
@@ -42,6 +43,9 @@ const RESET_VALUE: &str = "SELECT s.reset_val, EXISTS (SELECT 1 FROM pg_db_role_
       AND c LIKE s.name || '=%')::text, current_database()::text \
     FROM pg_settings s WHERE s.name = $1::text";
 
+/// Start of the check of one table.
+const SAVEPOINT: &str = "SAVEPOINT table_check";
+
 pub(crate) async fn check(
     engine: &PostgresEngine,
     targets: &[PreflightTarget],
@@ -53,7 +57,10 @@ pub(crate) async fn check(
         ));
     };
     let (mut lease, _) = writers.lease().await?;
-    let settings = EXACT_SETTINGS;
+    let mut settings: Vec<_> = EXACT_SETTINGS
+        .map(|(name, value)| (name, value.to_owned()))
+        .into();
+    settings.extend(timeouts(writers.statement_timeout()));
     lease
         .batch(format!(
             "BEGIN ISOLATION LEVEL READ COMMITTED; {}",
@@ -63,9 +70,13 @@ pub(crate) async fn check(
     let mut report = PgPreflight::of(&mut lease).await?;
     report.power_code = ErrorCode::WriterAccountTooPowerful;
     durability(&mut lease, &mut report).await?;
-    receipts(engine, &mut lease, &mut report).await?;
+    lease.batch(SAVEPOINT.to_owned()).await?;
+    let checked = receipts(engine, &mut lease, &mut report).await;
+    or_unchecked(&mut lease, &mut report, &engine.receipts.table, checked).await?;
     for target in targets {
-        check_target(&mut lease, &mut report, target).await?;
+        lease.batch(SAVEPOINT.to_owned()).await?;
+        let checked = check_target(&mut lease, &mut report, target).await;
+        or_unchecked(&mut lease, &mut report, &target.table, checked).await?;
     }
     // Probes of a table can run code of its owner, so no writeback may reuse this connection.
     drop(lease);
@@ -73,6 +84,26 @@ pub(crate) async fn check(
         .findings
         .sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok(report.findings)
+}
+
+/// Reports a table that is locked by another session; the others are checked all the same.
+async fn or_unchecked(
+    lease: &mut PgPooledConnection,
+    report: &mut PgPreflight,
+    table: &str,
+    checked: Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let Err(error) = checked else {
+        return Ok(());
+    };
+    let Some(found) = Finding::unchecked_table(table, &error) else {
+        return Err(error);
+    };
+    report.add(found.severity, found.code, found.text, found.fix);
+    lease
+        .batch("ROLLBACK TO SAVEPOINT table_check".to_owned())
+        .await?;
+    Ok(())
 }
 
 async fn durability(lease: &mut PgPooledConnection, report: &mut PgPreflight) -> Result<(), EngineError> {
@@ -326,14 +357,16 @@ async fn preflight(
 ) -> Result<(), EngineError> {
     lease.batch("SAVEPOINT probe".to_owned()).await?;
     if let Err(error) = lease.batch(sql.to_owned()).await {
-        if error.cause == ErrorCause::TakesNoWrites {
+        if error.cause == ErrorCause::TakesNoWrites
+            || matches!(error.kind, EngineErrorKind::Busy | EngineErrorKind::Timeout)
+        {
             return Err(error);
         }
         report.add(
             FindingSeverity::Error,
             ErrorCode::PreflightFailed,
             format!("the account cannot {what}: {} ({})", error.reason(), error.detail),
-            None,
+            Some(explain(&error).fix.into_owned()),
         );
     }
     lease
