@@ -193,17 +193,26 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
     ))
 }
 
+/// Names the kind of a table, and the trait that makes it another one than an ordinary table.
+fn kind_in_words(table: &TableInfo) -> String {
+    let kind = table.kind.as_str();
+    match &table.never_written {
+        Some(word) if word != kind => format!("{kind} ({})", safe(&word.replace('_', " "))),
+        _ => kind.to_owned(),
+    }
+}
+
 fn show_table(table: &TableInfo, list: &impl Fn(&[String]) -> String) -> Result<(), ExitError> {
-    let right = if table.writable {
-        ", writable by this credential"
-    } else {
-        ""
+    let right = match (table.writable, &table.never_written) {
+        (true, None) => ", writable by this credential",
+        (true, Some(_)) => ", writable by this credential, but never by the writer",
+        (false, _) => "",
     };
     output::line(format!(
         "\n{}.{}  {}{right}",
         safe(&table.schema),
         safe(&table.name),
-        table.kind.as_str()
+        kind_in_words(table)
     ))?;
     let key = match (table.primary_key.as_slice(), table.key_candidate(&table.name)) {
         ([], Some(candidate)) => format!("none; candidate: {}", safe(candidate)),

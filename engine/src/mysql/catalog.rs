@@ -71,18 +71,20 @@ fn shown(described: &Described, can_change: bool) -> CatalogTable {
     }
 }
 
-/// Whether any right of this account, at any level, allows to change rows of a table.
+/// Whether any right of this account, at any level, allows to change rows of a table, or of a view that takes changes.
 async fn can_change(session: &mut MysqlConn, schema: &str, table: &str) -> Result<bool, MysqlStatementError> {
     let rights = "PRIVILEGE_TYPE IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')";
     let sql = format!(
-        "SELECT CAST(EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {rights}) \
+        "SELECT CAST(NOT EXISTS (SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
+             AND IS_UPDATABLE = 'NO') AND (EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {rights}) \
            OR EXISTS (SELECT 1 FROM information_schema.SCHEMA_PRIVILEGES WHERE ? LIKE TABLE_SCHEMA AND {rights}) \
            OR EXISTS (SELECT 1 FROM information_schema.TABLE_PRIVILEGES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
              AND {rights}) \
            OR EXISTS (SELECT 1 FROM information_schema.COLUMN_PRIVILEGES WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
-             AND {rights}) AS CHAR)"
+             AND {rights})) AS CHAR)"
     );
-    let args = [schema, schema, table, schema, table].map(|text| BindValue::Text(text.to_owned()));
+    let args =
+        [schema, table, schema, schema, table, schema, table].map(|text| BindValue::Text(text.to_owned()));
     let found = session.rows(&sql, args.into()).await?;
     Ok(found
         .first()

@@ -24,14 +24,15 @@ const RECEIPT_SCHEMA: &str = "public";
 /// Returns one JSON text per table. The server prints definitions with every name qualified, because only
 /// `pg_catalog` is on the search path. A type is the extension's `citext` only if it is a base type whose
 /// casts from and to text run nothing; only superusers can create such a type. Another type of that name is
-/// spelled in quotes, so it is an unknown type.
+/// spelled in quotes, so it is an unknown type. A view can be changed if the server reports INSERT, UPDATE or DELETE
+/// as possible, also by a rule or trigger; a materialized view never can, whatever the rights on it are.
 const DESCRIBE: &str = "SELECT json_build_object(
   'oid', c.oid::int8, 'schema', n.nspname, 'table', c.relname, 'kind', c.relkind, 'persistence', c.relpersistence,
   'row_security', c.relrowsecurity, 'is_forced', c.relforcerowsecurity, 'is_partition', c.relispartition,
   'inherits', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhrelid = c.oid),
   'is_inherited', EXISTS (SELECT 1 FROM pg_inherits i WHERE i.inhparent = c.oid),
-  'can_change', has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')
-    OR has_any_column_privilege(c.oid, 'INSERT, UPDATE'),
+  'can_change', CASE c.relkind WHEN 'm' THEN false WHEN 'v' THEN pg_relation_is_updatable(c.oid, true) & 28 <> 0 ELSE true END
+    AND (has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') OR has_any_column_privilege(c.oid, 'INSERT, UPDATE')),
   'runs_code_in_reads', c.relkind <> 'r' OR c.relrowsecurity OR c.relhasrules OR c.relhassubclass
     OR NOT EXISTS (SELECT 1 FROM pg_am m WHERE m.oid = c.relam AND m.amname = 'heap')
     OR EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL OR i.indpred IS NOT NULL))

@@ -7,7 +7,7 @@ use synapsor_source::error_cause::ErrorCause;
 use super::dialect::quote;
 
 /// Functions that opening a connection, describing a table or reading a row needs, in every supported version.
-const FUNCTIONS: [&str; 22] = [
+const FUNCTIONS: [&str; 23] = [
     "pg_backend_pid()",
     "pg_stat_get_activity(integer)",
     "current_database()",
@@ -24,6 +24,7 @@ const FUNCTIONS: [&str; 22] = [
     "pg_get_functiondef(oid)",
     "pg_get_ruledef(oid)",
     "pg_get_userbyid(oid)",
+    "pg_relation_is_updatable(regclass, boolean)",
     "has_table_privilege(oid, text)",
     "has_any_column_privilege(oid, text)",
     "json_build_object(\"any\")",

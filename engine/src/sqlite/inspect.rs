@@ -326,6 +326,9 @@ fn described(connection: &Connection, table: &str) -> Result<CatalogTable, Engin
     let shape = shape(connection, SCHEMA, table)?;
     let columns = shape.columns.iter();
     let primary_key = columns.filter(|c| c.primary_key).map(|c| c.name.clone());
+    let is = |word: &str| shape.traits.iter().any(|t| t == word);
+    // A view takes changes only through INSTEAD OF triggers, and has no other ones.
+    let can_change = !is("shadow") && (!is("view") || !shape.triggers.is_empty());
     Ok(CatalogTable {
         // Values have types here, and columns do not.
         unreadable: Vec::new(),
@@ -335,7 +338,7 @@ fn described(connection: &Connection, table: &str) -> Result<CatalogTable, Engin
         unique: unique(connection, table)?,
         foreign_keys: foreign_keys(connection, table)?,
         indexes: indexes(connection, table)?,
-        can_change: !shape.traits.iter().any(|t| t == "view" || t == "shadow"),
+        can_change,
         shape,
     })
 }

@@ -8,6 +8,7 @@
 )]
 
 mod behaviors;
+mod catalog_rights;
 mod checking;
 mod lost_receipts;
 mod mysql;
