@@ -194,7 +194,7 @@ fn invalid_certificate_files_have_distinct_errors() {
         ErrorCode::TlsCertificateForeign
     );
     assert_eq!(code(expired.load()), ErrorCode::TlsCertificateExpired);
-    assert_eq!(code(future.load()), ErrorCode::TlsCertificateExpired);
+    assert_eq!(code(future.load()), ErrorCode::TlsCertificateNotYetValid);
     fs::set_permissions(&good.key, fs::Permissions::from_mode(0o644)).unwrap();
     let open = ExitError::from(good.load().unwrap_err());
     assert_eq!(open.code(), ErrorCode::TlsKeyOpen);

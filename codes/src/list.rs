@@ -599,10 +599,12 @@ error_codes! {
         PeerReleaseDiffers = "PEER_RELEASE_DIFFERS";
         /// The role of the client certificate may not call the service.
         PeerRoleRefused = "PEER_ROLE_REFUSED";
-        /// The certificate is expired or not yet valid.
+        /// The certificate has ended, by the clock of this machine.
         TlsCertificateExpired = "TLS_CERTIFICATE_EXPIRED";
         /// The configured CA did not issue the certificate, or not for this use.
         TlsCertificateForeign = "TLS_CERTIFICATE_FOREIGN";
+        /// The certificate is not valid yet, by the clock of this machine.
+        TlsCertificateNotYetValid = "TLS_CERTIFICATE_NOT_YET_VALID";
         /// The server rejected the certificate of the client in the TLS handshake.
         TlsCertificateRejected = "TLS_CERTIFICATE_REJECTED", exit Unreachable;
         /// The role or deployment in the certificate does not match the process that uses it.

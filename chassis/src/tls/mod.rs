@@ -89,12 +89,18 @@ impl TlsError {
             Self::At { source, .. } => source.code(),
             Self::NotPem { .. } | Self::CaInvalid { .. } => ErrorCode::TlsFileInvalid,
             Self::WrongKey { .. } => ErrorCode::TlsKeyMismatch,
+            Self::OutsideValidity { .. } if self.is_early() => ErrorCode::TlsCertificateNotYetValid,
             Self::OutsideValidity { .. } => ErrorCode::TlsCertificateExpired,
             Self::UntrustedIssuer { .. } => ErrorCode::TlsCertificateForeign,
             Self::OtherIdentity { .. } => ErrorCode::TlsCertificateWrongRole,
             Self::Identity(_) => ErrorCode::TlsIdentityInvalid,
             Self::Unusable(_) => ErrorCode::TlsUnusable,
         }
+    }
+
+    /// Whether the certificate has not begun.
+    const fn is_early(&self) -> bool {
+        matches!(self, Self::OutsideValidity { not_before_ms, now_ms, .. } if *now_ms < *not_before_ms)
     }
 
     /// Adds the path of the file that causes this error.
@@ -147,6 +153,10 @@ impl TlsError {
             Self::CaInvalid { what } => format!("restore {what} from a backup"),
             Self::NotPem { what } => format!("provide {what} as PEM (certificate, or PKCS#8 private key)"),
             Self::WrongKey { .. } => "use the key that was created together with the certificate".to_owned(),
+            Self::OutsideValidity { .. } if self.is_early() => {
+                "correct the clock of this machine if it is behind; else wait until the certificate begins, or issue a new one"
+                    .to_owned()
+            }
             Self::OutsideValidity { .. } => "issue a new certificate, or correct the clock".to_owned(),
             Self::OtherIdentity { .. } => "issue a certificate with the same identity".to_owned(),
             Self::UntrustedIssuer { .. } => {
