@@ -145,3 +145,47 @@ impl fmt::Debug for Database {
         f.debug_tuple("Database").field(&self.reading.kind()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::time::{Duration, Instant};
+
+    use synapsor_domain::contract::Contract;
+    use synapsor_engine::sqlite::sample;
+
+    use super::*;
+
+    const CONTRACT: &[u8] = br#"{"version": 1, "mode": "review", "result_format": 2,
+        "sources": {"billing": {"engine": "sqlite", "read_url_env": "R", "write_url_env": "W"}},
+        "trusted_context": {"provider": "environment", "values": {"tenant_id_env": "T", "principal_env": "P"}},
+        "capabilities": [{"name": "billing.read", "kind": "read", "source": "billing",
+          "target": {"schema": "main", "table": "invoices", "primary_key": "id", "tenant_key": "tenant_id"},
+          "args": {"id": {"type": "string"}}, "lookup": {"id_from_arg": "id"}, "visible_columns": ["id"]}]}"#;
+    const OPENED_WITHIN: Duration = Duration::from_secs(30);
+
+    #[tokio::test]
+    async fn database_is_written_once_its_url_file_is_corrected() {
+        let directory = tempfile::tempdir().unwrap();
+        let (url, file) = (directory.path().join("url"), directory.path().join("app.db"));
+        let env = EnvVars::fixed([("W_FILE", url.to_str().unwrap())]);
+        let contract = Contract::parse(CONTRACT).unwrap().contract;
+        let source = &contract.sources()[0];
+        let error = Database::of_source(source, &env, "receipts").unwrap_err();
+        let database = Database::opened_later(source, &env, "receipts", &error);
+        let failed = database.try_begin().await.unwrap_err();
+        assert!(failed.is_retryable(), "{failed}");
+        assert_eq!(failed.detail, "SECRET_FILE_UNREADABLE");
+        assert_eq!(database.reading().kind(), source.engine);
+        sample::create(&file).unwrap();
+        fs::write(&url, format!("sqlite://{}", file.display())).unwrap();
+        fs::set_permissions(&url, fs::Permissions::from_mode(0o600)).unwrap();
+        let corrected = Instant::now();
+        while database.try_begin().await.is_err() {
+            assert!(corrected.elapsed() < OPENED_WITHIN, "still closed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        database.reading().identity().await.unwrap();
+    }
+}

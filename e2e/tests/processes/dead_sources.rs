@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use synapsor_e2e::agent::Agent;
@@ -13,6 +13,10 @@ use synapsor_e2e::cli::{CliFixture, CommandOutput, Running};
 use synapsor_e2e::databases::{Engine, Server};
 use synapsor_e2e::fixture::Fixture;
 use synapsor_e2e::target::Target;
+
+/// Maximum time until a source is opened after its file was corrected, on a busy machine.
+const OPENED_WITHIN: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// First bytes of servers that break the protocol of their engine; the driver panics at some of them.
 const BROKEN_ANSWERS: [(&str, &str); 8] = [
@@ -161,6 +165,38 @@ async fn dead_sources_keep_no_other_source_from_being_served() -> anyhow::Result
     }
     let read = agent.inspect("INV-3001").await?;
     assert_eq!(read["ok"], json!(true), "{read}");
+    agent.close().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corrected_file_of_a_source_needs_no_restart() -> anyhow::Result<()> {
+    let mut place = CliFixture::new()?;
+    add_source(&mut place, "late", "sqlite", "")?;
+    place.unset("LATE_URL");
+    let file = place.path("late.url");
+    place.set("LATE_URL_FILE", &file.display().to_string());
+    let agent = Agent::launched(place.command(&["mcp", "serve"])?.into()).await?;
+    let call = async || {
+        let arguments = json!({ "invoice_id": "INV-3001" });
+        agent.call("late.inspect_invoice", arguments).await
+    };
+    let before = call().await?;
+    assert_eq!(
+        before["error"]["code"],
+        json!("TEMPORARILY_UNAVAILABLE"),
+        "{before}"
+    );
+    place.write(
+        "late.url",
+        &format!("sqlite://{}", place.path("billing.db").display()),
+    )?;
+    set_mode(&file, 0o600)?;
+    let corrected = Instant::now();
+    while call().await?["ok"] != json!(true) {
+        anyhow::ensure!(corrected.elapsed() < OPENED_WITHIN, "the source is still closed");
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
     agent.close().await;
     Ok(())
 }
