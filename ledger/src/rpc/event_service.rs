@@ -216,8 +216,8 @@ impl TailTask {
     async fn send_up_to(&mut self, size: u64, out: &mpsc::Sender<Result<TailResponse, Status>>) -> bool {
         while self.next < size {
             let (range, filter) = ((self.next, size), self.filter.clone());
-            // Every event is in the log itself; only a filter needs views.
-            let needs_views = filter != TailFilter::default();
+            // Every event is in the log itself, and the index of the others is written with them.
+            let needs_views = filter.finds_records();
             let scan = move |reader: &ReadTransaction<'_>| Ok(events::tail(reader.conn(), range, &filter)?);
             let store = &self.ledger.store;
             let page = if needs_views {

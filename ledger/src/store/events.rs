@@ -14,6 +14,7 @@ use super::blocks::{self, Cursor};
 use super::error::StoreError;
 use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
+use super::views::RECORD_KINDS;
 use super::writer::StoreTxError;
 
 /// Maximum number of events that one query of the tail reads.
@@ -35,6 +36,16 @@ pub(crate) struct EventRow {
 pub(crate) struct TailFilter {
     pub(crate) proposal: Option<ProposalId>,
     pub(crate) kind: Option<EventKind>,
+}
+
+impl TailFilter {
+    /// Whether the views of evidence and audit records find events of this filter.
+    pub(crate) fn finds_records(&self) -> bool {
+        match self.kind {
+            Some(kind) => RECORD_KINDS.contains(&kind),
+            None => self.proposal.is_some(),
+        }
+    }
 }
 
 /// Returns matching events of the range, oldest first: at most one page, and fewer when the bodies are large.

@@ -25,6 +25,10 @@ const WRITTEN_FROM: usize = 512;
 /// Maximum number of records without views. More of them mean that the views cannot be written.
 const WAITING_MAX: usize = 8 * WRITTEN_FROM;
 
+/// Maximum number of records without views that a start on a full disk keeps in memory: those of a running ledger, with
+/// the batch that was the last.
+const LOADED_MAX: usize = 2 * WAITING_MAX;
+
 /// Number of events after the stored position up to which a start keeps records in memory.
 const WAITING_EVENTS_MAX: u64 = 4 * WRITTEN_FROM as u64;
 
@@ -66,18 +70,32 @@ impl RecordViews {
             ..Self::default()
         };
         match end(conn)?.filter(|end| *end <= size) {
-            Some(end) if size - end <= WAITING_EVENTS_MAX => {
-                let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
-                for seq in end..size {
-                    if let Some(view) = derived(&mut entries, &tree, seq)? {
-                        views.push(view);
-                    }
+            Some(end) if size - end <= WAITING_EVENTS_MAX => views.load(conn, end, size)?,
+            _ => match views.derive(conn, size) {
+                // Part of it may be done, and a ledger without space kept the rest in memory before.
+                Err(StoreError::Full) => {
+                    let end = end(conn)?.filter(|end| *end <= size).ok_or(StoreError::Full)?;
+                    views.load(conn, end, size)?;
                 }
-                views.end.0.store(end, Ordering::Release);
-            }
-            _ => views.derive(conn, size)?,
+                derived => derived?,
+            },
         }
         Ok(views)
+    }
+
+    /// Keeps the records from position `end` on in memory.
+    fn load(&mut self, conn: &Connection, end: u64, size: u64) -> Result<(), StoreError> {
+        let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
+        for seq in end..size {
+            if let Some(view) = derived(&mut entries, &tree, seq)? {
+                if self.waiting.len() == LOADED_MAX {
+                    return Err(StoreError::Full);
+                }
+                self.push(view);
+            }
+        }
+        self.end.0.store(end, Ordering::Release);
+        Ok(())
     }
 
     /// Derives what the views lack from the log. The cost depends on the number of events after the last complete
@@ -345,6 +363,33 @@ mod tests {
             .await
             .unwrap();
         assert!(found.value.is_some());
+    }
+
+    /// A ledger without space keeps serving with records in memory, so the next start must do so too.
+    #[tokio::test]
+    async fn start_on_a_full_disk_keeps_records_in_memory() {
+        let world = TestLedger::new();
+        for n in 0..100 {
+            world.read(&world.draft(&n.to_string())).await;
+        }
+        let conn = Connection::open(copy(&world, "full.db")).unwrap();
+        let pages: i64 = conn.query_row("PRAGMA page_count", [], |row| row.get(0)).unwrap();
+        conn.query_row(&format!("PRAGMA max_page_count = {pages}"), [], |_| Ok(()))
+            .unwrap();
+        conn.execute("DELETE FROM record_views_end", []).unwrap();
+        let size = crate::store::blocks::event_count(&conn).unwrap();
+        let mut views = RecordViews::open(&conn, size).unwrap();
+        assert_eq!(views.len(), 200);
+        let written = views.write(&conn, size);
+        assert!(matches!(written, Err(StoreError::Full)), "{written:?}");
+        conn.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
+            .unwrap();
+        views.write(&conn, size).unwrap();
+        let count = |table: &str| -> i64 {
+            conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))
+                .unwrap()
+        };
+        assert_eq!((count("evidence"), count("audit"), views.len()), (100, 100, 0));
     }
 
     /// A full disk when views are due: nothing is lost, and later requests are served when there is space.
