@@ -32,7 +32,7 @@ impl RangeArgs {
 
     /// As [`Self::more`], with the number of all rows if it is known.
     pub(super) fn more_of<T>(&self, part: &ListPart<T>, total: Option<u32>) -> Option<String> {
-        let next = part.next_before.as_deref()?;
+        let next = part.next_before?;
         let count = part.rows.len();
         let shown = match (total, self.before) {
             (Some(total), _) if total > COUNTED_MAX => format!("{count} of more than {COUNTED_MAX}"),
@@ -54,7 +54,7 @@ impl RangeArgs {
 
 /// Returns the printed part as JSON, with its rows under `name`.
 pub(super) fn object<T>(name: &str, rows: Vec<Json>, part: &ListPart<T>) -> Json {
-    let next = part.next_before.as_deref();
+    let next = part.next_before;
     json!({ name: rows, "has_more": next.is_some(), "next_before": next })
 }
 
@@ -64,13 +64,13 @@ mod tests {
 
     #[test]
     fn cut_list_names_the_position_of_the_rest() {
-        let part = |next: Option<&str>| ListPart {
+        let part = |next: Option<u64>| ListPart {
             rows: vec![(); 20],
-            next_before: next.map(str::to_owned),
+            next_before: next,
         };
         let range = |limit, before| RangeArgs { limit, before };
         assert_eq!(range(20, None).more(&part(None)), None);
-        let rest = part(Some("71"));
+        let rest = part(Some(71));
         let more = |limit, before, total| range(limit, before).more_of(&rest, total).unwrap();
         for (note, expected) in [
             (
@@ -96,7 +96,7 @@ mod tests {
         let shown = object("evidence", Vec::new(), &rest);
         assert_eq!(
             shown,
-            json!({ "evidence": [], "has_more": true, "next_before": "71" })
+            json!({ "evidence": [], "has_more": true, "next_before": 71 })
         );
     }
 }

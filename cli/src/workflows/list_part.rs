@@ -3,6 +3,9 @@
 use std::ops::AsyncFnMut;
 
 use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
+
+use crate::clients::verification_failed;
 
 /// Maximum number of records of one page of the ledger.
 const PAGE_ROWS_MAX: u32 = 200;
@@ -21,54 +24,85 @@ pub(crate) struct ListRange {
 #[derive(Debug)]
 pub(crate) struct ListPart<T> {
     pub(crate) rows: Vec<T>,
-    /// Position at which older records continue; `None` at the end of the list.
-    pub(crate) next_before: Option<String>,
+    /// Log position at which older records continue; `None` at the end of the list.
+    pub(crate) next_before: Option<u64>,
 }
 
-/// Reads pages until `range` is full. `fetch` returns a page for a size and a token, with the token of the next
-/// page; `open` verifies a record and returns `None` for one that this machine leaves out.
+/// Reads pages until `range` is full. `fetch` returns a page of at most that many records before a position, with the
+/// token of the next page; `open` verifies a record and returns `None` for one that this machine leaves out.
+///
+/// # Errors
+/// `LEDGER_ANSWER_MALFORMED` for a token that is not a position before the page's own: such pages need not end.
 pub(super) async fn read_part<R, T>(
     range: ListRange,
     mut fetch: impl AsyncFnMut(u32, &str) -> Result<(Vec<R>, String), ExitError>,
     mut open: impl FnMut(R) -> Result<Option<T>, ExitError>,
 ) -> Result<ListPart<T>, ExitError> {
     let limit = usize::try_from(range.limit).unwrap_or(usize::MAX);
-    let mut rows = Vec::new();
-    let mut token = range.before.map_or_else(String::new, |before| before.to_string());
-    // Page on which the last row of the part is, and the number of its records up to that row.
-    let mut end = None;
+    let (mut rows, mut before) = (Vec::new(), range.before);
+    // Position after the last row of a full part, while it is unknown whether another row follows.
+    let mut full_at = None;
+    let mut size = PAGE_ROWS_MAX;
     loop {
-        let left = u32::try_from(limit - rows.len()).unwrap_or(u32::MAX);
-        let size = if range.is_filtered { PAGE_ROWS_MAX } else { left };
-        let (page, next) = fetch(size.clamp(1, PAGE_ROWS_MAX), &token).await?;
-        for (records, record) in (1..).zip(page) {
-            let Some(row) = open(record)? else {
-                continue;
-            };
-            if rows.len() < limit {
-                rows.push(row);
-                end = Some((token.clone(), records));
-            } else if let Some((token, records)) = end {
-                // The token of a shorter page is the position of the last row.
-                let (_, position) = fetch(records, &token).await?;
-                return Ok(part(rows, position));
+        let left = limit - rows.len();
+        if !range.is_filtered {
+            size = u32::try_from(left).unwrap_or(u32::MAX).min(PAGE_ROWS_MAX);
+        }
+        let token = before.map_or_else(String::new, |before| before.to_string());
+        let (page, next) = fetch(size, &token).await?;
+        let next = position(&next, before)?;
+        let mut matches = Vec::new();
+        // A ledger may answer more than it was asked for.
+        for (records, record) in (1..=size).zip(page) {
+            if let Some(row) = open(record)? {
+                matches.push((records, row));
             }
         }
-        // A repeated token would loop forever.
-        if next.is_empty() || next == token {
-            return Ok(part(rows, String::new()));
+        if full_at.is_some() && !matches.is_empty() {
+            return Ok(ListPart {
+                rows,
+                next_before: full_at,
+            });
         }
-        if !range.is_filtered && rows.len() >= limit {
-            return Ok(part(rows, next));
+        if let Some((end, _)) = left.checked_sub(1).and_then(|last| matches.get(last))
+            && matches.len() > left
+        {
+            // Only the token of a page that ends with the last row is its position.
+            size = *end;
+            continue;
         }
-        token = next;
+        rows.extend(matches.into_iter().map(|(_, row)| row));
+        let Some(next) = next else {
+            return Ok(ListPart {
+                rows,
+                next_before: None,
+            });
+        };
+        if rows.len() >= limit {
+            if !range.is_filtered {
+                return Ok(ListPart {
+                    rows,
+                    next_before: Some(next),
+                });
+            }
+            full_at.get_or_insert(next);
+        }
+        (before, size) = (Some(next), PAGE_ROWS_MAX);
     }
 }
 
-fn part<T>(rows: Vec<T>, position: String) -> ListPart<T> {
-    ListPart {
-        rows,
-        next_before: Some(position).filter(|position| !position.is_empty()),
+/// Returns the position of a page token, `None` for the end of the list.
+fn position(token: &str, before: Option<u64>) -> Result<Option<u64>, ExitError> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let position: Option<u64> = token.parse().ok();
+    match position.filter(|position| before.is_none_or(|before| *position < before)) {
+        Some(position) => Ok(Some(position)),
+        None => Err(verification_failed(
+            ErrorCode::LedgerAnswerMalformed,
+            "the token of the next page is not an earlier position of the log",
+        )),
     }
 }
 
@@ -118,7 +152,7 @@ mod tests {
                     let (part, _) = read(count, range, is_met).await;
                     found.extend(part.rows);
                     let Some(next) = part.next_before else { break };
-                    before = Some(next.parse().unwrap());
+                    before = Some(next);
                 }
                 let expected: Vec<u64> = (0..count).rev().filter(is_met).collect();
                 assert_eq!(found, expected, "{count} records, limit {limit}");
@@ -140,15 +174,54 @@ mod tests {
         assert_eq!((part.rows, part.next_before), (vec![499, 498], None));
     }
 
+    /// A ledger may answer anything. No token is printed as it is, and no answer makes a command run without end.
     #[tokio::test]
-    async fn repeated_token_ends_the_list() {
+    async fn token_that_is_no_earlier_position_is_refused() {
         let range = ListRange {
-            before: None,
+            before: Some(9),
             limit: 9,
             is_filtered: false,
         };
-        let fetch = async |_: u32, _: &str| Ok((vec![1], "7".to_owned()));
-        let part = read_part(range, fetch, |record| Ok(Some(record))).await.unwrap();
-        assert_eq!((part.rows, part.next_before), (vec![1, 1], None));
+        for tokens in [
+            ["7", "7"],
+            ["7", "8"],
+            ["9", ""],
+            ["\u{1b}[2J", ""],
+            ["7; ls", ""],
+            ["-1", ""],
+            ["18446744073709551616", ""],
+        ] {
+            let mut tokens = tokens.into_iter();
+            let fetch = async |_: u32, _: &str| Ok((vec![1], tokens.next().unwrap_or_default().to_owned()));
+            let error = read_part(range, fetch, |record| Ok(Some(record)))
+                .await
+                .unwrap_err();
+            assert_eq!(error.code(), ErrorCode::LedgerAnswerMalformed);
+        }
+    }
+
+    /// Records that leave the list between two requests for a page do not hide later ones.
+    #[tokio::test]
+    async fn list_that_changes_while_it_is_read_loses_no_row() {
+        // The first request finds all of 0..60; records 50..60 have left before the second.
+        let mut calls = 0;
+        let fetch = async |size: u32, token: &str| {
+            calls += 1;
+            let count = if calls == 1 { 60 } else { 50 };
+            Ok(page_of(count, size, token))
+        };
+        let range = ListRange {
+            before: None,
+            limit: 20,
+            is_filtered: true,
+        };
+        let part = read_part(range, fetch, |record| Ok(Some(record).filter(|r| r % 2 == 0)))
+            .await
+            .unwrap();
+        let (Some(last), Some(next)) = (part.rows.last(), part.next_before) else {
+            panic!("{part:?}")
+        };
+        assert!(next <= *last && *last - next < 2, "{part:?}");
+        assert_eq!(part.rows.len(), 20);
     }
 }

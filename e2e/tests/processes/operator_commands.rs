@@ -155,7 +155,7 @@ fn forgotten_proposals_are_counted_and_rejected_together() -> anyhow::Result<()>
             );
             let part = place.json(&arguments)?;
             found.extend(part[list].as_array().cloned().unwrap_or_default());
-            before = part["next_before"].as_str().map(str::to_owned);
+            before = part["next_before"].as_u64().map(|next| next.to_string());
             if before.is_none() {
                 break;
             }
