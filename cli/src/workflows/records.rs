@@ -81,6 +81,9 @@ pub(crate) async fn list_proposals(
     Ok(ProposalList { part, total })
 }
 
+/// Maximum number of times that the open proposals are listed until none is new.
+const OPEN_ROUNDS_MAX: usize = 5;
+
 /// Returns every matching proposal that is open, at any age.
 pub(crate) async fn open_proposals(
     session: &LedgerConnection,
@@ -88,16 +91,22 @@ pub(crate) async fn open_proposals(
     condition: Option<ProposalCondition<'_>>,
 ) -> Result<Vec<ListedProposal>, ExitError> {
     let (mut found, mut ids) = (Vec::new(), BTreeSet::new());
-    // By state, because ended proposals can be any number. A proposal that advances meanwhile is found in its next
-    // state, so it may be found twice.
-    for state in open_states(filter.state) {
-        let filter = ProposalQuery {
-            state: Some(state),
-            ..filter.clone()
-        };
-        let list = list_proposals(session, &filter, condition, (None, u32::MAX)).await?;
-        let is_new = |row: &ListedProposal| ids.insert(row.attested.proposal().id.clone());
-        found.extend(list.part.rows.into_iter().filter(is_new));
+    // By state, because ended proposals can be any number. A proposal that changes its state meanwhile is found in its
+    // next state, or in the next round.
+    for _ in 0..OPEN_ROUNDS_MAX {
+        let before = found.len();
+        for state in open_states(filter.state) {
+            let filter = ProposalQuery {
+                state: Some(state),
+                ..filter.clone()
+            };
+            let list = list_proposals(session, &filter, condition, (None, u32::MAX)).await?;
+            let is_new = |row: &ListedProposal| ids.insert(row.attested.proposal().id.clone());
+            found.extend(list.part.rows.into_iter().filter(is_new));
+        }
+        if found.len() == before {
+            break;
+        }
     }
     Ok(found)
 }
