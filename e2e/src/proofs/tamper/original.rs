@@ -8,8 +8,9 @@ use rusqlite::Connection;
 use synapsor_chassis::identity::Role;
 use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::log::{PinnedCheckpoint, verify_checkpoint};
-use synapsor_proto::ledger::v1::GetCheckpointRequest;
+use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
 use synapsor_proto::ledger::v1::transparency_service_client::TransparencyServiceClient;
+use synapsor_proto::ledger::v1::{GetCheckpointRequest, ListEvidenceRequest};
 
 use crate::agent::Agent;
 use crate::binaries::Build;
@@ -46,6 +47,7 @@ impl Original {
             }
         }
         agent.close().await;
+        write_record_views(&stack).await?;
         let of_person = last_seen(&stack).await?;
         let Stack {
             deployment,
@@ -131,6 +133,13 @@ async fn one_proposal(
             desk.outcome(stack, &proposal).await?;
         }
     }
+    Ok(())
+}
+
+/// Makes the ledger write the views that it derives later, so that each is in the file and can be edited.
+async fn write_record_views(stack: &Stack) -> anyhow::Result<()> {
+    let mut client = EventServiceClient::new(stack.ledger_as(Role::Operator, Some("alice"))?);
+    client.list_evidence(ListEvidenceRequest::default()).await?;
     Ok(())
 }
 
