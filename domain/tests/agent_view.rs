@@ -432,6 +432,49 @@ fn shadow_proposal_requires_no_approval() {
     assert_eq!(view["proposal"]["approval_required"], false);
 }
 
+/// The tool's own schema names the patched columns and rejects every other member.
+#[test]
+fn result_of_an_ended_task_fits_its_tool() {
+    use synapsor_domain::agent_view::settled_envelope;
+    use synapsor_domain::contract::ResultFormat;
+    let contract = contract();
+    let schema = synapsor_domain::tool::Catalog::from_contract(&contract, false)
+        .tool("loans.propose_fee")
+        .unwrap()
+        .output_schema
+        .clone();
+    let mut proposal = proposal();
+    proposal.set = vec![
+        ColumnValue::new("fee_cents", Value::int(0)),
+        ColumnValue::new("state", Value::text("lost")),
+        ColumnValue::new("note", Value::null()),
+        ColumnValue::new("is_settled", Value::bool(false)),
+        ColumnValue::new("version", Value::int(77_778)),
+    ];
+    // Columns that operators hid after the proposal was made keep their place in its diff.
+    let (all, few) = (visible(), ["loan_no".to_owned()]);
+    for (state, outcome) in [
+        (ProposalState::Applied, Some(ReceiptOutcome::Applied)),
+        (ProposalState::Conflict, Some(ReceiptOutcome::Conflict)),
+        (ProposalState::Failed, Some(ReceiptOutcome::Failed)),
+        (ProposalState::Failed, Some(ReceiptOutcome::Abandoned)),
+        (ProposalState::Rejected, None),
+        (ProposalState::Canceled, Some(ReceiptOutcome::Rejected)),
+        (ProposalState::Expired, Some(ReceiptOutcome::Expired)),
+    ] {
+        let receipt = outcome.map(receipt);
+        for visible in [&all[..], &few] {
+            let facts = facts(&proposal, state, &EVENTS, receipt.as_ref());
+            let record = proposal_view(&facts, Some(visible));
+            let envelope = settled_envelope(&record, ResultFormat::V2).unwrap();
+            assert_eq!(fits::misfit(&schema, &envelope), None, "{state}");
+            let mut other = envelope.clone();
+            other["proposal"]["diff"]["revision"] = envelope["proposal"]["diff"]["note"].clone();
+            assert!(fits::misfit(&schema, &other).is_some(), "{state}");
+        }
+    }
+}
+
 #[test]
 fn final_task_envelope_matches_tool_schema() {
     use synapsor_domain::agent_view::settled_envelope;

@@ -1,4 +1,4 @@
-//! Every result of a call fits the output schema of its tool: the call's own, and the one of its task.
+//! Every result of a call fits the output schema of its tool. The result of its task is in `agent_view.rs`.
 
 #![allow(clippy::unwrap_used, reason = "a broken fixture ends the test")]
 
