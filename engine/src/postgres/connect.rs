@@ -701,3 +701,32 @@ fn options(url: &ServerUrl, material: &CredentialMaterial) -> Result<PgConnectOp
 pub fn check_url(material: &CredentialMaterial) -> Result<(), PublicError> {
     options(&ServerUrl::parse(material.url.expose())?, material).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use synapsor_codes::ErrorCode;
+    use synapsor_source::db_error_message::explain;
+
+    use super::*;
+
+    #[test]
+    fn old_server_is_refused_with_both_versions() {
+        for (number, found) in [
+            (120_022, "PostgreSQL 12.22"),
+            (100_000, "PostgreSQL 10.0"),
+            (90_624, "PostgreSQL 9.6"),
+        ] {
+            let error = refuse_old(Some(number)).unwrap_err();
+            assert_eq!(error.kind, EngineErrorKind::Denied, "{number}");
+            let message = explain(&error);
+            assert_eq!(message.code, ErrorCode::SourceTooOld, "{number}");
+            for part in [found, "is 13", "functions that compare"] {
+                assert!(message.text.contains(part), "{}", message.text);
+            }
+            assert!(message.fix.contains("13 or later"), "{}", message.fix);
+        }
+        for number in [None, Some(VERSION_MIN), Some(180_001)] {
+            assert!(refuse_old(number).is_ok(), "{number:?}");
+        }
+    }
+}
