@@ -32,8 +32,8 @@ pub(super) fn plan(
         return Err(DraftError::new(
             ErrorCode::IndexMissing,
             format!(
-                "no unique index covers exactly `{}`, so that every proposal is refused; an index with a condition, or \
-                 over an expression, does not count",
+                "no unique index covers exactly `{}`, so that every proposal is refused; an index with a condition, over \
+                 an expression, or over the start of a column does not count",
                 columns.join("`, `")
             ),
             "create a unique index over these columns alone, choose others with --primary-key, or draft a contract that \

@@ -156,36 +156,54 @@ fn column_that_takes_no_value_is_refused_before_a_proposal() -> anyhow::Result<(
     Ok(())
 }
 
-/// Tables of PostgreSQL that the writer never changes, with the word that names why.
-const NEVER_WRITTEN: [(&str, &str); 3] = [
+/// Columns of the table that the writer changes, and of those that it never changes.
+const COLUMNS: &str = "(id varchar(20) PRIMARY KEY, tenant_id varchar(20) NOT NULL, status varchar(20) NOT NULL, \
+    version integer NOT NULL)";
+
+/// Tables of PostgreSQL that the writer never changes, with the word that names why. `COLUMNS` is replaced.
+const NEVER_WRITTEN: [(&str, &str); 7] = [
+    ("CREATE TABLE lots COLUMNS PARTITION BY HASH (id)", "partitioned"),
+    ("CREATE TABLE lots COLUMNS PARTITION BY LIST (id)", "partitioned"),
+    ("CREATE TABLE lots COLUMNS PARTITION BY RANGE (id)", "partitioned"),
     (
-        "CREATE TABLE lots (id varchar(20) PRIMARY KEY, tenant_id varchar(20) NOT NULL, status varchar(20) NOT NULL, \
-         version integer NOT NULL) PARTITION BY HASH (id)",
-        "partitioned",
+        "CREATE TABLE whole COLUMNS PARTITION BY LIST (id); CREATE TABLE lots PARTITION OF whole DEFAULT",
+        "partition",
     ),
     (
-        "CREATE TABLE base (tenant_id varchar(20)); CREATE TABLE lots (id varchar(20) PRIMARY KEY, \
-         status varchar(20) NOT NULL, version integer NOT NULL) INHERITS (base)",
+        "CREATE TABLE base (tenant_id varchar(20)); CREATE TABLE lots COLUMNS INHERITS (base)",
         "inherits",
     ),
     (
-        "CREATE TABLE lots (id varchar(20) PRIMARY KEY, tenant_id varchar(20) NOT NULL, status varchar(20) NOT NULL, \
-         version integer NOT NULL); ALTER TABLE lots SET UNLOGGED",
+        "CREATE TABLE lots COLUMNS; CREATE TABLE child () INHERITS (lots)",
+        "inherited",
+    ),
+    (
+        "CREATE TABLE lots COLUMNS; ALTER TABLE lots SET UNLOGGED",
         "unlogged",
     ),
 ];
 
 #[test]
-fn table_that_is_never_written_is_refused_by_init() -> anyhow::Result<()> {
+fn table_that_is_never_written_is_refused_by_name() -> anyhow::Result<()> {
     for (table, word) in NEVER_WRITTEN {
-        let Some(depot) = Depot::open(Engine::Postgres, |_| table.to_owned())? else {
+        let plain = format!("CREATE TABLE lots {COLUMNS}");
+        let Some(depot) = Depot::open(Engine::Postgres, |_| plain.clone())? else {
             continue;
         };
+        let contract = depot.draft("lots", &[])?;
+        let target = &depot.place.target;
+        target.execute(&format!("DROP TABLE lots; {}", table.replace("COLUMNS", COLUMNS)))?;
+        depot.grant()?;
         let refused = depot.init("lots", "status", &[])?;
         assert_eq!(refused.exit, Some(2), "{word}: {refused:?}");
         let text = &refused.stderr;
         assert!(
             text.contains("TABLE_NOT_WRITABLE") && text.contains(word),
+            "{word}: {text}"
+        );
+        let text = depot.refused_by_doctor(&contract)?;
+        assert!(
+            text.contains("TABLE_UNFIT") && text.contains(&format!("({word})")),
             "{word}: {text}"
         );
     }

@@ -3,6 +3,8 @@
 use anyhow::Context as _;
 use serde_json::json;
 
+use synapsor_e2e::databases::Engine;
+
 use super::depot::{Depot, ENGINES, name};
 
 /// Two tenants with the same order numbers, and a table in which a number is unique within its tenant only.
@@ -149,6 +151,60 @@ fn key_that_is_not_unique_is_refused_by_name() -> anyhow::Result<()> {
             refused.to_string().contains("not unique together"),
             "{engine}: {refused}"
         );
+    }
+    Ok(())
+}
+
+/// Unique indexes under which two rows can have the same id, by server.
+const UNIQUE_IN_PART: [(Engine, &str); 7] = [
+    (Engine::Sqlite, "(id) WHERE status = 'open'"),
+    (Engine::Sqlite, "(lower(id))"),
+    (Engine::Postgres, "(id) WHERE status = 'open'"),
+    (Engine::Postgres, "(lower(id))"),
+    (Engine::Mysql, "(id(10))"),
+    (Engine::Mysql, "((lower(id)))"),
+    (Engine::Mariadb, "(id(10))"),
+];
+
+#[test]
+fn index_over_a_part_of_the_rows_or_values_is_not_a_key() -> anyhow::Result<()> {
+    const LOTS: &str = "CREATE TABLE lots (id varchar(20) NOT NULL, tenant_id varchar(20) NOT NULL, \
+         status varchar(20) NOT NULL, version integer NOT NULL); \
+         INSERT INTO lots VALUES ('L-1', 'acme', 'open', 1)";
+    for (engine, parts) in UNIQUE_IN_PART {
+        let Some(depot) = Depot::open(engine, |_| LOTS.to_owned())? else {
+            continue;
+        };
+        let target = &depot.place.target;
+        target.execute("CREATE UNIQUE INDEX whole ON lots (id)")?;
+        let contract = depot.draft("lots", &["--primary-key", "id"])?;
+        let dropped = match engine {
+            Engine::Mysql | Engine::Mariadb => "DROP INDEX whole ON lots",
+            Engine::Sqlite | Engine::Postgres => "DROP INDEX whole",
+        };
+        target.execute(dropped)?;
+        target.execute(&format!("CREATE UNIQUE INDEX in_part ON lots {parts}"))?;
+        let text = depot.refused_by_doctor(&contract)?;
+        assert!(
+            text.contains("INDEX_MISSING") && text.contains("`id` is not unique"),
+            "{engine} {parts}: {text}"
+        );
+        let refused = depot.call(&name(&contract, 1), &json!({"lot_id": "L-1", "status": "sold"}))?;
+        assert!(
+            refused.pointer("/result/proposal/id").is_none(),
+            "{engine} {parts}: {refused}"
+        );
+        assert!(
+            refused.to_string().contains("`id` is not unique"),
+            "{engine} {parts}: {refused}"
+        );
+        // With the column named or chosen.
+        for more in [&["--primary-key", "id"][..], &[]] {
+            let drafted = depot.init("lots", "status", more)?;
+            drafted
+                .expect_failure(1, "INDEX_MISSING", &["`id`", "the start of a column"])
+                .with_context(|| format!("{engine} {parts}"))?;
+        }
     }
     Ok(())
 }
