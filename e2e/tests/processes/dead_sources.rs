@@ -67,6 +67,16 @@ fn closed_port() -> anyhow::Result<SocketAddr> {
 
 /// Adds a source with a tool for reading, and its variable.
 fn add_source(place: &mut CliFixture, name: &str, engine: &str, url: &str) -> anyhow::Result<()> {
+    add_source_in(place, name, (engine, "main"), url)
+}
+
+/// The same with the schema of its table.
+pub(crate) fn add_source_in(
+    place: &mut CliFixture,
+    name: &str,
+    (engine, schema): (&str, &str),
+    url: &str,
+) -> anyhow::Result<()> {
     let path = place.path("synapsor.runner.json");
     let mut contract: Json = serde_json::from_slice(&std::fs::read(&path)?)?;
     let variable = format!("{}_URL", name.to_uppercase());
@@ -74,6 +84,7 @@ fn add_source(place: &mut CliFixture, name: &str, engine: &str, url: &str) -> an
     let mut tool = contract["capabilities"][0].clone();
     tool["name"] = json!(format!("{name}.inspect_invoice"));
     tool["source"] = json!(name);
+    tool["target"]["schema"] = json!(schema);
     contract["capabilities"]
         .as_array_mut()
         .expect("capabilities")

@@ -40,6 +40,7 @@ mod own_records;
 mod own_servers;
 mod pgbouncer;
 mod readme;
+mod refused_sources;
 mod remote;
 mod reviews;
 mod smuggling;
