@@ -486,7 +486,8 @@ fn check_source(proposal: &Proposal, facts: &WriterFacts<'_>) -> Result<(), Publ
         }
         IdentityRelation::Different => {
             return refused(
-                "the writer's database differs from the database that the proposal was read from",
+                "the writer's database differs from the database that the proposal was read from: give the read URL and \
+                 the write URL the same server and database; `synapsor-runner writeback doctor --check-db` compares them",
             );
         }
     }

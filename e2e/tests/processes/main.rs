@@ -47,6 +47,7 @@ mod smuggling;
 mod stops;
 mod tasks_and_updates;
 mod the_loop;
+mod two_databases;
 mod two_tenants;
 mod writer_attacks;
 mod writer_protocol;

@@ -209,7 +209,7 @@ fn difference(source: &str, reader: &str, writer: &str) -> Option<PreflightFindi
     let text = format!(
         "reader and writer of the source `{source}` open different databases, so that no proposal can be applied: {why}"
     );
-    let fix = "give the reader's URL the server of the writer's URL".to_owned();
+    let fix = "give the read URL and the write URL the same server and the same database or file".to_owned();
     let code = ErrorCode::SourceDiffers;
     Some(finding(FindingSeverity::Error, code, text, Some(fix)))
 }
@@ -455,8 +455,14 @@ mod tests {
             fix.contains("GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system()"),
             "{fix}"
         );
-        let (code, _) = of("postgres:7432:00000001:16384:app").unwrap();
-        assert_eq!(code, ErrorCode::SourceDiffers);
+        for other in [
+            "postgres:7432:00000001:16384:app",
+            "postgres:7431:00000001:16385:old",
+        ] {
+            let (code, fix) = of(other).unwrap();
+            assert_eq!(code, ErrorCode::SourceDiffers);
+            assert!(fix.contains("the same server and the same database"), "{fix}");
+        }
         assert_eq!(of(reader), None);
     }
 }
