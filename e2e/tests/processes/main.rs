@@ -49,5 +49,6 @@ mod tasks_and_updates;
 mod the_loop;
 mod two_databases;
 mod two_tenants;
+mod undeclared_pooler;
 mod writer_attacks;
 mod writer_protocol;

@@ -44,16 +44,16 @@ const PREPARES_SINCE: (u32, u32) = (1, 21);
 
 /// PgBouncer in one version and mode.
 #[derive(Debug, Clone, Copy)]
-struct PoolerKind {
+pub(crate) struct PoolerKind {
     /// Name of the program in `servers.sh`.
-    program: &'static str,
-    mode: &'static str,
+    pub(crate) program: &'static str,
+    pub(crate) mode: &'static str,
     /// Further lines of its settings.
-    more: &'static str,
+    pub(crate) more: &'static str,
 }
 
 /// Both versions in each of these modes.
-fn kinds(modes: &'static [&'static str]) -> impl Iterator<Item = PoolerKind> {
+pub(crate) fn kinds(modes: &'static [&'static str]) -> impl Iterator<Item = PoolerKind> {
     modes.iter().flat_map(|mode| {
         ["pgbouncer", "pgbouncer_sid"].map(|program| PoolerKind {
             program,
@@ -91,7 +91,7 @@ impl PoolerKind {
 }
 
 /// Running pooler; stops when it is dropped.
-struct Pooler {
+pub(crate) struct Pooler {
     address: SocketAddr,
     process: Child,
     _folder: tempfile::TempDir,
@@ -99,7 +99,7 @@ struct Pooler {
 
 impl Pooler {
     /// Starts it for the accounts of these URLs.
-    fn start(server: &Server, kind: PoolerKind, urls: [&str; 2]) -> anyhow::Result<Self> {
+    pub(crate) fn start(server: &Server, kind: PoolerKind, urls: [&str; 2]) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("synapsor-pooler-")
             .tempdir_in("/tmp")?;
@@ -146,7 +146,7 @@ impl Pooler {
     }
 
     /// URL through the pooler.
-    fn url(&self, server: &Server, url: &str) -> String {
+    pub(crate) fn url(&self, server: &Server, url: &str) -> String {
         let through = url.replacen(server.address(), &self.address.to_string(), 1);
         format!("{through}?pgbouncer=true")
     }
@@ -417,10 +417,11 @@ async fn rejects_statement_pooler() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With and without a pooler that drops the settings of a connection instead of refusing them.
+/// Settings of a pooler that drops the settings of a connection instead of refusing them.
+pub(crate) const IGNORES: &str = "ignore_startup_parameters = extra_float_digits,options\n";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn undeclared_pooler_is_reported_by_its_code() -> anyhow::Result<()> {
-    const IGNORES: &str = "ignore_startup_parameters = extra_float_digits,options\n";
     for kind in kinds(&["transaction", "session"]) {
         for more in ["", IGNORES] {
             let kind = PoolerKind { more, ..kind };
