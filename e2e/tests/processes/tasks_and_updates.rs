@@ -10,6 +10,9 @@ use synapsor_e2e::issuer::{IssuerKey, PROPOSE, READ, ServedKeys, claims};
 use synapsor_e2e::mcp_http::{Events, McpHttpClient, Message, uri};
 use synapsor_e2e::tenants;
 
+#[path = "../../../domain/tests/fits/mod.rs"]
+mod fits;
+
 const LIMIT: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(20);
 const INVOICE: &str = "INV-3001";
@@ -90,11 +93,24 @@ impl Desk {
             if task["status"] != json!("working") {
                 let state = task.pointer("/result/structuredContent/proposal/state");
                 let state = state.and_then(Json::as_str).unwrap_or_default().to_owned();
+                self.check_result(&task["result"]["structuredContent"]).await?;
                 return Ok((task, state));
             }
             anyhow::ensure!(begun.elapsed() < LIMIT, "task is still working: {task}");
             tokio::time::sleep(LOOK).await;
         }
+    }
+
+    /// Validates the result of a task against the schema that clients get with its tool.
+    async fn check_result(&self, envelope: &Json) -> anyhow::Result<()> {
+        let list = Message::new("tools/list", json!({}));
+        let tools = self.client.ask(&self.token("ann"), &list).await?.json()?["result"]["tools"].take();
+        let mut listed = tools.as_array().into_iter().flatten();
+        let tool = listed.find(|tool| tool["name"] == envelope["action"]);
+        let schema = &tool.with_context(|| format!("no tool of {envelope}"))?["outputSchema"];
+        let misfit = fits::misfit(schema, envelope);
+        anyhow::ensure!(misfit.is_none(), "{misfit:?}: {envelope}");
+        Ok(())
     }
 
     fn approve(&self, id: &str) -> anyhow::Result<()> {
@@ -219,6 +235,29 @@ async fn canceled_task_is_never_applied() -> anyhow::Result<()> {
     let late = Message::task("tasks/cancel", &stale);
     assert_eq!(desk.client.ask(&desk.token("ann"), &late).await?.status, 200);
     assert_eq!(desk.task(&stale).await?["status"], json!("completed"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn task_of_a_failed_change_is_completed_as_failed() -> anyhow::Result<()> {
+    let desk = Desk::open().await?;
+    let before = desk.place.invoice(OTHER)?;
+    let failed = desk.propose(OTHER, "violates a constraint").await?;
+    desk.approve(&failed)?;
+    desk.place.target.execute(
+        "UPDATE invoices SET late_fee_cents = version + 1 WHERE late_fee_cents = 0 AND id <> 'INV-3004'; \
+         CREATE UNIQUE INDEX one_without_fee ON invoices (late_fee_cents) WHERE late_fee_cents = 0",
+    )?;
+    desk.apply(&failed, 1)?;
+    let (task, state) = desk.end(&failed).await?;
+    assert_eq!(
+        (&task["status"], state.as_str()),
+        (&json!("completed"), "failed"),
+        "{task}"
+    );
+    let envelope = &task["result"]["structuredContent"];
+    assert_eq!(envelope["source_database_changed"], json!(false), "{task}");
+    assert_eq!(desk.place.invoice(OTHER)?, before);
     Ok(())
 }
 
