@@ -156,7 +156,7 @@ fn column_that_takes_no_value_is_refused_before_a_proposal() -> anyhow::Result<(
     Ok(())
 }
 
-/// Columns of the table that the writer changes, and of those that it never changes.
+/// Columns of the table that the writer changes, and of each that it never changes.
 const COLUMNS: &str = "(id varchar(20) PRIMARY KEY, tenant_id varchar(20) NOT NULL, status varchar(20) NOT NULL, \
     version integer NOT NULL)";
 
