@@ -187,8 +187,8 @@ fn fails_by(place: &CliFixture, database: &Database, case: &Case) -> anyhow::Res
     );
     let replay = place.ok(&["replay", "show", &first])?.stdout;
     ensure!(replay.contains(case.name), "{replay}");
-    let proposal = place.ok(&["proposals", "show", &first])?.stdout;
-    ensure!(proposal.contains("failed"), "{proposal}");
+    let proposal = place.json(&["proposals", "show", &first])?;
+    assert_eq!(proposal["state"], json!("failed"), "{proposal}");
     // The proposal has ended: the same call makes another one, and the same order finds the receipt.
     let again = place.run(&["apply", &first, "--json"])?;
     again.expect(1)?;
@@ -285,6 +285,8 @@ fn violated_constraint_ends_the_proposal_on_sqlite() -> anyhow::Result<()> {
         let case = Case::new(class, name, String::new(), String::new());
         ended_by(&ran.object()?, &case).context(class)?;
         assert_eq!(place.invoice(INVOICE)?, before, "{class}");
+        let proposal = place.json(&["proposals", "show", &id])?;
+        assert_eq!(proposal["state"], json!("failed"), "{class}: {proposal}");
         let shown = place.ok(&["receipts", "show", &id])?.stdout;
         ensure!(shown.contains(class) && shown.contains(name), "{shown}");
     }
