@@ -29,6 +29,11 @@ pub(crate) trait Write: Begin {
     /// Checks the write path under this credential: every statement of a writeback on `targets` and on the
     /// receipt table, rolled back. Also reports rights that the role does not need.
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError>;
+
+    /// As [`Database::try_open`].
+    fn try_open(&self) -> bool {
+        true
+    }
 }
 
 impl Database {
@@ -90,6 +95,11 @@ impl Database {
         }
     }
 
+    /// Returns whether the database is open. A failed opening is tried again, at most once a second.
+    pub fn try_open(&self) -> bool {
+        self.writing.try_open()
+    }
+
     /// Reads under this credential.
     pub fn reading(&self) -> &(dyn Engine + 'static) {
         self.reading.as_ref()
@@ -138,6 +148,10 @@ impl Write for LazyWriting {
     async fn check(&self, targets: &[PreflightTarget]) -> Result<Vec<Finding>, EngineError> {
         self.0.get()?.check(targets).await
     }
+
+    fn try_open(&self) -> bool {
+        self.0.get().is_ok()
+    }
 }
 
 impl fmt::Debug for Database {
@@ -175,7 +189,7 @@ mod tests {
         let error = Database::of_source(source, &env, "receipts").unwrap_err();
         let database = Database::opened_later(source, &env, "receipts", &error);
         let failed = database.try_begin().await.unwrap_err();
-        assert!(failed.is_retryable(), "{failed}");
+        assert!(failed.is_retryable() && !database.try_open(), "{failed}");
         assert_eq!(failed.detail, "SECRET_FILE_UNREADABLE");
         assert_eq!(database.reading().kind(), source.engine);
         sample::create(&file).unwrap();
@@ -186,6 +200,7 @@ mod tests {
             assert!(corrected.elapsed() < OPENED_WITHIN, "still closed");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+        assert!(database.try_open());
         database.reading().identity().await.unwrap();
     }
 }

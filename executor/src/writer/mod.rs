@@ -6,6 +6,7 @@
 
 pub(crate) mod attempt;
 pub(crate) mod controls;
+mod leased_sources;
 pub(crate) mod ledger;
 pub(crate) mod receipts;
 mod retry;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::writer::attempt;
 use crate::writer::attempt::source::{self, AtSource};
+use crate::writer::leased_sources::LeasedSources;
 use crate::writer::ledger::client::{Capacity, LeaseMessage, LeasedJob};
 use crate::writer::receipts::orders::digest_of;
 use crate::writer::stops::{freeze, reject};
@@ -125,20 +126,28 @@ async fn stream(
         .iter()
         .map(|c| c.contract_digest(&writer.contract).to_string())
         .collect();
-    let sources = writer.source_ids();
-    let capacity = (JOBS_PER_SOURCE * sources.len()).clamp(1, JOBS_MAX);
+    let sources = LeasedSources::of(writer.core.databases());
+    let capacity = (JOBS_PER_SOURCE * sources.names().len()).clamp(1, JOBS_MAX);
     let capacity = Capacity {
         all: u32::try_from(capacity).unwrap_or(1),
         per_source: u32::try_from(JOBS_PER_SOURCE).unwrap_or(1),
     };
     let mut jobs = writer
         .ledger
-        .lease(sources, capacity, trust_digest.to_string(), seals)
+        .lease(
+            sources.names().to_vec(),
+            capacity,
+            trust_digest.to_string(),
+            seals,
+        )
         .await?;
     tracing::info!("lease stream open");
     let mut durable = writer.switches.durable();
+    let mut another_opens = std::pin::pin!(sources.another_opens());
     loop {
         let next = tokio::select! {
+            // The next stream names the opened source too.
+            () = &mut another_opens => return Ok(()),
             next = jobs.message() => next.map_err(|status| StreamEnd::of(&status))?,
             _ = durable.wait_for(|is_durable| !is_durable) => {
                 writer.switches.check_durable()?;
