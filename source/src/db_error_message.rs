@@ -48,6 +48,18 @@ impl DbErrorMessage {
 
 /// Maps an error by its cause, else by its kind; the engine's own detail stays in the log.
 pub fn explain(error: &EngineError) -> DbErrorMessage {
+    explain_with(error, of_row)
+}
+
+/// As [`explain`], for an error of a read, which proposes no values.
+pub fn explain_read(error: &EngineError) -> DbErrorMessage {
+    explain_with(error, of_read_row)
+}
+
+fn explain_with(
+    error: &EngineError,
+    of_row: impl FnOnce(&ErrorCause) -> Option<DbErrorMessage>,
+) -> DbErrorMessage {
     let message = of_connection(&error.cause)
         .or_else(|| of_login(&error.cause))
         .or_else(|| of_setting(&error.cause))
@@ -309,6 +321,30 @@ fn of_row(cause: &ErrorCause) -> Option<DbErrorMessage> {
     })
 }
 
+/// Code runs with a read if the table is a view, has policies, or computes columns.
+fn of_read_row(cause: &ErrorCause) -> Option<DbErrorMessage> {
+    Some(match cause {
+        ErrorCause::ConstraintViolated(violation) => DbErrorMessage::answered(
+            ErrorCode::SourceFailed,
+            format!("failed to compute a value of the read: the {violation} does not hold"),
+            "let the owner of the view, policy or function that computes the value correct it, or leave the column that it \
+             computes out of the capability",
+        ),
+        ErrorCause::RaisedByCode(name) => DbErrorMessage::answered(
+            ErrorCode::SourceFailed,
+            match name {
+                Some(name) => {
+                    format!("failed the read: the function `{name}`, which runs with it, raised an error")
+                }
+                None => "failed the read: a function of the view or table raised an error".to_owned(),
+            },
+            "read what its code requires of the rows and of the role, and let its owner correct code or rows; a column that \
+             alone calls it can be left out of the capability",
+        ),
+        _ => return None,
+    })
+}
+
 /// Names the code that raised an error of its own.
 pub fn raised_in_words(function: Option<&str>) -> String {
     match function {
@@ -373,6 +409,10 @@ fn of_kind(kind: EngineErrorKind) -> DbErrorMessage {
 
 #[cfg(test)]
 mod tests {
+    use synapsor_domain::writeback::{ConstraintClass, ViolatedConstraint};
+
+    use crate::error_cause::ConstraintViolation;
+
     use super::*;
 
     fn explained(cause: ErrorCause) -> DbErrorMessage {
@@ -433,6 +473,36 @@ mod tests {
                 message.fix
             );
         }
+    }
+
+    #[test]
+    fn error_of_code_during_a_read_proposes_no_values() {
+        let violation = ConstraintViolation {
+            constraint: ViolatedConstraint::new(ConstraintClass::OutOfRange, None),
+            table: None,
+            is_of_statement: true,
+        };
+        for (cause, part) in [
+            (
+                ErrorCause::RaisedByCode(Some("public.rate".to_owned())),
+                "the function `public.rate`",
+            ),
+            (ErrorCause::RaisedByCode(None), "a function of the view or table"),
+            (
+                ErrorCause::ConstraintViolated(Box::new(violation)),
+                "the range constraint",
+            ),
+        ] {
+            let error = EngineError::new(EngineErrorKind::Constraint, "sqlstate P0001").because(cause);
+            let (read, written) = (explain_read(&error), explain(&error));
+            assert!(read.text.contains(part) && read.fix.contains("owner"), "{read:?}");
+            assert!(written.fix.contains("propose values"), "{written:?}");
+            for text in [&read.text, &read.fix] {
+                assert!(!text.contains("reject") && !text.contains("propose"), "{text}");
+            }
+        }
+        let lost = EngineError::new(EngineErrorKind::Unavailable, "").because(ErrorCause::ConnectionLost);
+        assert_eq!(explain_read(&lost), explain(&lost));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 
-use crate::db_error_message::explain;
+use crate::db_error_message::{DbErrorMessage, explain, explain_read};
 use crate::error_cause::ErrorCause;
 
 const SOURCE_FAILED: &str = "The source database failed.";
@@ -151,7 +151,7 @@ impl fmt::Display for ReadTable<'_> {
 /// Maps a failed read or attempt to the error of a call, by its cause, else by its kind. The engine's detail and its fix
 /// are kept in the internal part of the error.
 pub fn source_refusal(error: &EngineError) -> PublicError {
-    let refusal = refusal_of("the database", error);
+    let refusal = refusal_of("the database", error, explain(error));
     match doctor_fix(error) {
         Some(fix) => refusal.with_operator_fix(fix),
         None => refusal,
@@ -160,7 +160,8 @@ pub fn source_refusal(error: &EngineError) -> PublicError {
 
 /// Maps a failed read of a table, which the operator's part of the error names with its source.
 pub fn table_refusal(error: &EngineError, table: ReadTable<'_>) -> PublicError {
-    let refusal = refusal_of(&format!("the database of source `{}`", table.source), error);
+    let database = format!("the database of source `{}`", table.source);
+    let refusal = refusal_of(&database, error, explain_read(error));
     let Some(fix) = doctor_fix(error) else {
         return refusal;
     };
@@ -171,7 +172,7 @@ pub fn table_refusal(error: &EngineError, table: ReadTable<'_>) -> PublicError {
 
 /// Maps a failed inspection, whose fix is about the request.
 pub fn catalog_refusal(error: &EngineError) -> PublicError {
-    refusal_of("the database", error)
+    refusal_of("the database", error, explain_read(error))
 }
 
 /// Returns the fix for a table that is not as the contract describes it; `None` for other errors.
@@ -189,8 +190,7 @@ fn doctor_fix(error: &EngineError) -> Option<&'static str> {
     }
 }
 
-fn refusal_of(database: &str, error: &EngineError) -> PublicError {
-    let explained = explain(error);
+fn refusal_of(database: &str, error: &EngineError, explained: DbErrorMessage) -> PublicError {
     let (code, public) = if explained.is_by_cause {
         (explained.code, unusable_text(explained.code))
     } else {
@@ -282,6 +282,10 @@ mod tests {
             let of_inspection = catalog_refusal(&error).operator_fix.unwrap();
             assert_eq!(of_inspection, explain(&error).fix);
         }
+        let raised =
+            EngineError::new(EngineErrorKind::Constraint, "").because(ErrorCause::RaisedByCode(None));
+        let fix = table_refusal(&raised, table).operator_fix.unwrap();
+        assert_eq!(fix, explain_read(&raised).fix, "no values are proposed");
         let damaged = table_refusal(&EngineError::new(EngineErrorKind::Damaged, ""), table);
         assert!(damaged.detail.unwrap().contains("source `billing` is damaged"));
         let missing = EngineError::new(EngineErrorKind::NotFound, "").because(ErrorCause::DatabaseMissing);
