@@ -133,13 +133,11 @@ fn row_rejected(error: &EngineError) -> String {
             "{} rejected the row; {OTHER_VALUES}, or correct that code and apply again",
             raised_in_words(name.as_deref())
         ),
-        ErrorCause::ConstraintViolated(violation) if !violation.is_of_statement => format!(
-            "the {violation} rejects the new values or a row that a trigger or function writes with them; {OTHER_VALUES}, \
-             or correct that code and apply again"
+        // A constraint that the statement itself violated ends the proposal instead.
+        ErrorCause::ConstraintViolated(violation) => format!(
+            "the {violation} rejects the new values, or values that a trigger, rule, policy or function of the table makes of \
+             them; {OTHER_VALUES}, or correct that code and apply again"
         ),
-        ErrorCause::ConstraintViolated(violation) => {
-            format!("the {violation} rejects the new values; {OTHER_VALUES}")
-        }
         _ => format!("a check, key or other constraint of the table rejects the new values; {OTHER_VALUES}"),
     }
 }

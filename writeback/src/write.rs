@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::VersionAdvance;
 use synapsor_domain::error::PublicError;
+use synapsor_domain::foreign_code::{Acknowledged, ForeignCodeKind};
 use synapsor_domain::guard::{self, NotAdvanced, RowCount};
 use synapsor_domain::proposal::{Proposal, RowTarget};
 use synapsor_domain::trust::DeploymentEnvironment;
@@ -194,21 +195,32 @@ async fn write_row<P: MayUpdate>(open: &mut Open<'_, P>) -> Step<Written> {
 }
 
 /// Returns the constraint of the target that rejected the UPDATE. With code of others on the target the cause can be
-/// in another table, and can go away, unless the server reports that the statement itself failed at the target.
+/// in another table, and can go away, unless it is proven that the statement itself failed at the target.
 fn violated_constraint<P: MayUpdate>(permit: &P, error: &EngineError) -> Option<ViolatedConstraint> {
     let ErrorCause::ConstraintViolated(violation) = &error.cause else {
         return None;
     };
-    let has_code = !permit.validated().acknowledged().is_empty();
-    (!has_code || is_of_target(&permit.proposal().target, violation)).then(|| violation.constraint.clone())
+    let (target, acknowledged) = (&permit.proposal().target, permit.validated().acknowledged());
+    let is_of_target = acknowledged.is_empty() || is_of_target(target, acknowledged, violation);
+    is_of_target.then(|| violation.constraint.clone())
 }
 
 /// Whether the statement itself violated a constraint of its target.
-fn is_of_target(target: &RowTarget, violation: &ConstraintViolation) -> bool {
+pub(crate) fn is_of_target(
+    target: &RowTarget,
+    acknowledged: &Acknowledged,
+    violation: &ConstraintViolation,
+) -> bool {
+    let mut without_context = acknowledged.without_error_context();
     let is_of_table = match &violation.table {
-        Some((schema, table)) => *schema == target.schema && *table == target.table,
+        // Of the code whose errors have no context, only a rule writes rows.
+        Some((schema, table)) => {
+            *schema == target.schema
+                && *table == target.table
+                && !without_context.any(|code| code.kind == ForeignCodeKind::Rule)
+        }
         // The check of a domain, and length, range and type of a value, belong to no table.
-        None => true,
+        None => without_context.next().is_none(),
     };
     violation.is_of_statement && is_of_table
 }
@@ -251,9 +263,26 @@ fn moved_by_clock(proposal: &Proposal) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use synapsor_domain::contract::SideEffectAck;
+    use synapsor_domain::foreign_code::{CodeForm, ForeignCode};
     use synapsor_domain::writeback::ConstraintClass;
 
     use super::*;
+
+    fn acknowledged(kind: ForeignCodeKind, has_error_context: bool) -> Acknowledged {
+        let form = CodeForm::Acknowledgeable;
+        let code = ForeignCode::new(kind, "code", &BTreeMap::new(), Vec::new(), form)
+            .with_error_context(has_error_context);
+        let entry = SideEffectAck {
+            name: code.name.clone(),
+            digest: code.digest,
+            functions: Vec::new(),
+            writes: Vec::new(),
+        };
+        Acknowledged::acknowledge(&[code], &[entry]).unwrap()
+    }
 
     #[test]
     fn only_the_statement_itself_violates_its_targets_constraint() {
@@ -277,7 +306,21 @@ mod tests {
                 table: table.map(|table| ("public".to_owned(), table.to_owned())),
                 is_of_statement,
             };
-            assert_eq!(is_of_target(&target, &violation), expected, "{violation:?}");
+            let by_trigger = acknowledged(ForeignCodeKind::Trigger, true);
+            assert_eq!(
+                is_of_target(&target, &by_trigger, &violation),
+                expected,
+                "{violation:?}"
+            );
+            for (kind, is_of_table) in [
+                (ForeignCodeKind::Rule, false),
+                (ForeignCodeKind::Trigger, true),
+                (ForeignCodeKind::Policy, true),
+            ] {
+                let expected = expected && is_of_table && table.is_some();
+                let is_of_target = is_of_target(&target, &acknowledged(kind, false), &violation);
+                assert_eq!(is_of_target, expected, "{kind} {violation:?}");
+            }
         }
     }
 }

@@ -88,6 +88,9 @@ pub struct ForeignCode {
     /// Functions that it calls directly, as the engine names them; sorted, without duplicates.
     pub functions: Vec<String>,
     pub form: CodeForm,
+    /// Whether the database reports each error of it with a context. Errors of other code look like those of the
+    /// statement itself.
+    pub has_error_context: bool,
 }
 
 impl ForeignCode {
@@ -116,7 +119,15 @@ impl ForeignCode {
             name,
             functions,
             form,
+            has_error_context: false,
         }
+    }
+
+    /// Sets whether the database reports each error of it with a context.
+    #[must_use]
+    pub fn with_error_context(mut self, has_error_context: bool) -> Self {
+        self.has_error_context = has_error_context;
+        self
     }
 
     /// Returns whether the entry acknowledges exactly this definition.
@@ -221,6 +232,13 @@ impl Acknowledged {
     /// Returns the checked code, closed forms included; the code found in the transaction must equal it.
     pub fn code(&self) -> &[ForeignCode] {
         &self.code
+    }
+
+    /// Returns the acknowledged code whose errors look like those of the statement itself.
+    pub fn without_error_context(&self) -> impl Iterator<Item = &ForeignCode> {
+        self.code
+            .iter()
+            .filter(|one| one.form == CodeForm::Acknowledgeable && !one.has_error_context)
     }
 
     /// Returns tables, each as `schema.table`, with the number of rows that may be written there besides the

@@ -111,6 +111,11 @@ impl Owned {
 
     /// Runs an UPDATE with the code of the table acknowledged; returns its error.
     pub(super) async fn failed_update(&self) -> EngineError {
+        self.failed_acknowledged_update().await.1
+    }
+
+    /// As [`Self::failed_update`], with what was acknowledged.
+    pub(super) async fn failed_acknowledged_update(&self) -> (Acknowledged, EngineError) {
         let shape = self.engine.table_schema("public", "invoices").await.unwrap();
         let allowed = self.acknowledge(&shape, &[]);
         let plan = invoice(&self.db);
@@ -124,7 +129,7 @@ impl Owned {
         let fee = [int("fee", 0)];
         let error = transaction.update(&plan, change(&fee, None)).await.unwrap_err();
         transaction.roll_back().await;
-        error
+        (allowed, error)
     }
 
     pub(super) async fn steps(

@@ -2,11 +2,13 @@
 //! whether the statement itself or that code failed.
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::proposal::RowTarget;
 use synapsor_source::EngineError;
 use synapsor_source::error::source_refusal;
 use synapsor_source::error_cause::{ConstraintViolation, ErrorCause};
 
 use crate::result::RefusedBy;
+use crate::write::is_of_target;
 
 use super::postgres_preconditions::Owned;
 use super::servers::POSTGRES;
@@ -77,9 +79,67 @@ async fn domain_check_of_the_statement_differs_from_that_of_code() {
             trigger_on_invoices(body)
         );
         assert!(owned.as_owner(&sql), "{body}");
-        let violation = violation_of(owned.failed_update().await);
+        let (acknowledged, error) = owned.failed_acknowledged_update().await;
+        let violation = violation_of(error);
         assert_eq!(violation.to_string(), "check constraint `positive`");
         assert_eq!(violation.is_of_statement, is_of_statement, "{body}");
+        let is_of_target = is_of_target(&invoices(), &acknowledged, &violation);
+        assert_eq!(is_of_target, is_of_statement, "{body}");
+    }
+}
+
+fn invoices() -> RowTarget {
+    RowTarget {
+        schema: "public".to_owned(),
+        table: "invoices".to_owned(),
+        keys: Vec::new(),
+        tenant: None,
+    }
+}
+
+/// Rule actions, conditions and inlined functions run as parts of the statement, and their errors have no context.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_within_the_statement_is_not_taken_for_the_target() {
+    let Some(owned) = Owned::new(&POSTGRES) else {
+        return;
+    };
+    let narrow = "CREATE FUNCTION narrow(n bigint) RETURNS smallint LANGUAGE sql IMMUTABLE AS 'SELECT (n + 100000)::smallint';";
+    let trigger = "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';";
+    for (sql, text) in [
+        (
+            "CREATE TABLE audit (note varchar(3));
+             CREATE RULE r AS ON UPDATE TO invoices DO ALSO INSERT INTO public.audit VALUES (NEW.status)",
+            "length constraint",
+        ),
+        (
+            "CREATE RULE r AS ON UPDATE TO invoices DO ALSO INSERT INTO public.invoices VALUES (OLD.id, 'acme', 'open', 1, 1)",
+            "unique constraint `invoices_pkey` of the table `public.invoices`",
+        ),
+        (
+            "CREATE TRIGGER t AFTER UPDATE ON invoices FOR EACH ROW WHEN ((NEW.fee + 100000)::smallint > 0)
+             EXECUTE FUNCTION t()",
+            "range constraint",
+        ),
+        (
+            "ALTER TABLE invoices ENABLE ROW LEVEL SECURITY;
+             CREATE POLICY p ON invoices USING (true) WITH CHECK (narrow(fee) > 0)",
+            "range constraint",
+        ),
+        (
+            "CREATE INDEX i ON invoices (narrow(fee)) WHERE id = 'INV-1' AND fee = 0",
+            "range constraint",
+        ),
+    ] {
+        owned.reset();
+        assert!(owned.as_owner(&format!("{narrow} {trigger} {sql}")), "{sql}");
+        let (acknowledged, error) = owned.failed_acknowledged_update().await;
+        let violation = violation_of(error.clone());
+        assert_eq!(violation.to_string(), text, "{sql}");
+        assert!(violation.is_of_statement, "the server names no code: {sql}");
+        assert!(!is_of_target(&invoices(), &acknowledged, &violation), "{sql}");
+        let refused = RefusedBy::Database(error).refusal();
+        assert_eq!(refused.code, ErrorCode::RefusedConstraint);
+        assert!(refused.public.contains("correct that code"), "{}", refused.public);
     }
 }
 

@@ -214,7 +214,8 @@ SELECT pg_catalog.json_build_object(
       'trigger', (SELECT pg_catalog.json_build_object('is_deferrable', g.tgdeferrable, 'type', g.tgtype,
           'function', p.oid::pg_catalog.regprocedure::pg_catalog.text, 'language', l.lanname,
           'is_server_language', l.oid OPERATOR(pg_catalog.<) 16384::pg_catalog.oid,
-          'is_definer', p.prosecdef, 'has_settings', p.proconfig IS NOT NULL, 'source', p.prosrc)
+          'is_definer', p.prosecdef, 'has_settings', p.proconfig IS NOT NULL, 'source', p.prosrc,
+          'has_condition', g.tgqual IS NOT NULL)
         FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) g.tgfoid
           JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
         WHERE e.class OPERATOR(pg_catalog.=) 2620 AND g.oid OPERATOR(pg_catalog.=) e.oid))

@@ -103,6 +103,7 @@ struct DescribedTrigger {
     is_definer: bool,
     has_settings: bool,
     source: String,
+    has_condition: bool,
 }
 
 /// Reads the code on the table `target` and the facts that a stamp of it and of the table `receipts` covers.
@@ -148,13 +149,15 @@ impl DescribedCode {
             ("functions", functions.join("\n")),
         ]);
         let names = foreign().map(|f| f.name.clone()).collect();
-        Some(ForeignCode::new(
-            self.kind.shared(),
-            &self.name,
-            &definition,
-            names,
-            self.form(),
-        ))
+        let code = ForeignCode::new(self.kind.shared(), &self.name, &definition, names, self.form());
+        Some(code.with_error_context(self.has_error_context()))
+    }
+
+    /// The server evaluates conditions and expressions within the statement, and its own language alone adds a context to
+    /// every error.
+    fn has_error_context(&self) -> bool {
+        let trigger = self.trigger.as_ref();
+        self.kind == Kind::Trigger && trigger.is_some_and(|t| !t.has_condition && t.is_in_plpgsql())
     }
 
     fn form(&self) -> CodeForm {
@@ -182,11 +185,14 @@ impl DescribedCode {
 }
 
 impl DescribedTrigger {
+    fn is_in_plpgsql(&self) -> bool {
+        self.language == "plpgsql" && self.is_server_language
+    }
+
     fn is_closed(&self) -> bool {
         let is_before_row = self.bits & (FOR_EACH_ROW | BEFORE | INSTEAD) == FOR_EACH_ROW | BEFORE;
         is_before_row
-            && self.language == "plpgsql"
-            && self.is_server_language
+            && self.is_in_plpgsql()
             && !self.is_definer
             && !self.has_settings
             && closed_form::is_closed(&self.source)
