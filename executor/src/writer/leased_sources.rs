@@ -1,4 +1,4 @@
-//! Sources that a lease stream names: those that are open. Orders of other sources wait at the ledger: a writer that
+//! Open sources of a writer, which its lease stream names. Orders of other sources wait at the ledger: a writer that
 //! took them could only return them, and an operator would have to sign them again.
 
 use std::time::Duration;
