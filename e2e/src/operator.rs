@@ -283,17 +283,28 @@ impl OperatorClient {
         request_id: &str,
         order: &DsseEnvelope,
     ) -> Result<u64, PublicError> {
+        Ok(self.submit_order(request_id, order).await?.seq)
+    }
+
+    /// Requests an apply; returns whether a writer that takes jobs of the source is connected, as the ledger reports it with the order.
+    pub async fn request_apply_with_writer(&mut self, order: &DsseEnvelope) -> Result<bool, PublicError> {
+        Ok(self
+            .submit_order(&random::hex_id(32), order)
+            .await?
+            .writer_present)
+    }
+
+    async fn submit_order(
+        &mut self,
+        request_id: &str,
+        order: &DsseEnvelope,
+    ) -> Result<wire::SubmitApplyOrderResponse, PublicError> {
         let request = wire::SubmitApplyOrderRequest {
             request_id: request_id.to_owned(),
             apply_order: Some(order.into()),
         };
-        Ok(self
-            .client
-            .submit_apply_order(request)
-            .await
-            .map_err(|s| from_status(&s))?
-            .into_inner()
-            .seq)
+        let answer = self.client.submit_apply_order(request).await;
+        Ok(answer.map_err(|s| from_status(&s))?.into_inner())
     }
 
     /// Approves and orders as alice, with valid signatures.

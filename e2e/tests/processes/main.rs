@@ -24,6 +24,7 @@ mod hostile_gateway;
 mod identities;
 mod interrupt;
 mod keys;
+mod late_sources;
 mod ledger_attacks;
 mod login_methods;
 mod logs;
