@@ -73,7 +73,15 @@ fn shown(described: &Described, can_change: bool) -> CatalogTable {
 
 /// Whether any right of this account, at any level, allows to change rows of a table, or of a view that takes changes.
 async fn can_change(session: &mut MysqlConn, schema: &str, table: &str) -> Result<bool, MysqlStatementError> {
-    let rights = "PRIVILEGE_TYPE IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')";
+    // An account that may read the server's own tables sees the rights of other accounts here as well.
+    let host = "SUBSTRING_INDEX(CURRENT_USER(), '@', -1)";
+    let user = format!("LEFT(CURRENT_USER(), LENGTH(CURRENT_USER()) - LENGTH({host}) - 1)");
+    // MySQL lists the active roles as `role`@`host`; MariaDB has one, without a host.
+    let roles = "CONCAT(REPLACE(CURRENT_ROLE(), '`', ''''), ',''', CURRENT_ROLE(), '''@''''')";
+    let rights = format!(
+        "(GRANTEE = CONCAT('''', {user}, '''@''', {host}, '''') OR FIND_IN_SET(GRANTEE, {roles})) \
+         AND PRIVILEGE_TYPE IN ('INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')"
+    );
     let sql = format!(
         "SELECT CAST(NOT EXISTS (SELECT 1 FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? \
              AND IS_UPDATABLE = 'NO') AND (EXISTS (SELECT 1 FROM information_schema.USER_PRIVILEGES WHERE {rights}) \

@@ -270,7 +270,7 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
     let at = (part(), part(), part());
     if version.contains("TiDB") || version.contains("Vitess") || number.is_empty() {
         let detail = "the server is neither MySQL nor MariaDB";
-        return Err(EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::OtherProduct));
+        return Err(EngineError::new(EngineErrorKind::Unavailable, detail).because(ErrorCause::OtherProduct));
     }
     let (flavor, word, min) = if is_maria {
         (Flavor::MariaDb, "MariaDB", MARIADB_MIN)
@@ -285,7 +285,7 @@ fn product(version: &str) -> Result<(Flavor, String), EngineError> {
             missing: min.brings,
         });
         return Err(
-            EngineError::new(EngineErrorKind::Denied, "the server version is too old").because(cause),
+            EngineError::new(EngineErrorKind::Unavailable, "the server version is too old").because(cause),
         );
     }
     Ok((flavor, product))

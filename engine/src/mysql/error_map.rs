@@ -19,6 +19,7 @@ const METHOD_CHARS_MAX: usize = 64;
 /// Numbers of SIGNAL without one of its own, and the state for errors of users.
 const SIGNAL_NOT_FOUND: u16 = 1643;
 const SIGNAL_EXCEPTION: u16 = 1644;
+const DIVISION_BY_ZERO: u16 = 1365;
 const SIGNAL_STATE: &str = "45000";
 /// The account has no right to a table.
 const TABLE_ACCESS_DENIED: u16 = 1142;
@@ -191,11 +192,12 @@ fn table_of(number: u16, text: &str) -> Option<(String, String)> {
     Some((schema.to_owned(), table.to_owned()))
 }
 
-/// Whether SIGNAL raised the error, which has a number or a state of its own then.
+/// Whether SIGNAL raised the error, which has a number or a state of its own then, or code divided by zero: no statement
+/// of this program divides.
 fn is_raised(number: u16, error: &Error) -> bool {
     let is_of_users =
         matches!(error, Error::Database(inner) if inner.code().as_deref() == Some(SIGNAL_STATE));
-    is_of_users || (SIGNAL_NOT_FOUND..=SIGNAL_EXCEPTION).contains(&number)
+    is_of_users || number == DIVISION_BY_ZERO || (SIGNAL_NOT_FOUND..=SIGNAL_EXCEPTION).contains(&number)
 }
 
 /// Returns the last text between two phrases; values precede it.

@@ -264,7 +264,7 @@ impl PgPool {
             // A pooler with `ignore_startup_parameters` drops the options of a connection.
             let detail = "the connection lacks the settings that it was opened with";
             return Err(
-                EngineError::new(EngineErrorKind::Denied, detail).because(ErrorCause::PoolerUndeclared)
+                EngineError::new(EngineErrorKind::Unavailable, detail).because(ErrorCause::PoolerUndeclared)
             );
         }
         Ok(PgConn {
@@ -583,7 +583,7 @@ fn refuse_old(version: Option<u32>) -> Result<(), EngineError> {
         oldest: "13",
         missing: "functions that compare a table's definition and a row's version exactly",
     });
-    Err(EngineError::new(EngineErrorKind::Denied, "the server version is too old").because(cause))
+    Err(EngineError::new(EngineErrorKind::Unavailable, "the server version is too old").because(cause))
 }
 
 /// Reads the facts of the server, and whether a new connection has its settings, without the parts of the identity that its role
@@ -717,7 +717,7 @@ mod tests {
             (90_624, "PostgreSQL 9.6"),
         ] {
             let error = refuse_old(Some(number)).unwrap_err();
-            assert_eq!(error.kind, EngineErrorKind::Denied, "{number}");
+            assert_eq!(error.kind, EngineErrorKind::Unavailable, "{number}");
             let message = explain(&error);
             assert_eq!(message.code, ErrorCode::SourceTooOld, "{number}");
             for part in [found, "is 13", "functions that compare"] {

@@ -12,6 +12,8 @@ use crate::driver::connection_error;
 
 /// The code of every error of a pooler itself.
 const POOLER_ERROR: &str = "08P01";
+const INSUFFICIENT_PRIVILEGE: &str = "42501";
+const DIVISION_BY_ZERO: &str = "22012";
 /// Start of the pooler's text about its own login to the server.
 const SERVER_LOGIN: &str = "server login";
 
@@ -30,7 +32,10 @@ pub fn map_driver_error(error: &Error) -> EngineError {
             };
             let cause = cause.unwrap_or_else(|| cause_of(&code));
             match raised(&code, inner.as_ref()) {
-                Some(raised) if cause == ErrorCause::Unspecified && kind_of(&code) == Kind::Other => {
+                Some(raised)
+                    if cause == ErrorCause::Unspecified
+                        && matches!(kind_of(&code), Kind::Other | Kind::Denied) =>
+                {
                     EngineError::new(Kind::Constraint, detail(&code)).because(raised)
                 }
                 _ => EngineError::new(kind_of(&code), detail(&code)).because(cause),
@@ -55,7 +60,8 @@ pub fn of_login(error: &Error, is_pooler_declared: bool) -> EngineError {
         Error::Database(inner) => match inner.code().as_deref() {
             Some(POOLER_ERROR) => failed.because(login_cause(inner.message(), is_pooler_declared)),
             // The role may not connect to the database.
-            Some("42501") => failed.because(ErrorCause::ConnectDenied),
+            Some(INSUFFICIENT_PRIVILEGE) => EngineError::new(EngineErrorKind::Unavailable, failed.detail)
+                .because(ErrorCause::ConnectDenied),
             _ => failed,
         },
         _ => failed,
@@ -152,8 +158,9 @@ fn violated(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
         "23P01" => ConstraintClass::Exclusion,
         "22001" => ConstraintClass::TooLong,
         "22003" => ConstraintClass::OutOfRange,
-        // A form that the type does not read, a character that the database's encoding lacks, another type.
-        "22007" | "22008" | "22P02" | "22021" | "22P05" | "42804" => ConstraintClass::Type,
+        // A form that the type does not read, a character that the database's encoding lacks, another type. Bytes that
+        // are no characters (22021) can only be in a stored value.
+        "22007" | "22008" | "22P02" | "22P05" | "42804" => ConstraintClass::Type,
         _ => return None,
     };
     let of_server = error.try_downcast_ref::<PgDatabaseError>();
@@ -179,7 +186,11 @@ fn raised(code: &str, error: &dyn DatabaseError) -> Option<ErrorCause> {
 /// The first line of the context is of the innermost function; later ones can quote statements with values.
 fn raised_in(code: &str, context: Option<&str>) -> Option<ErrorCause> {
     let place = context.and_then(|context| context.lines().next());
-    if !code.starts_with("P0") && !place.is_some_and(|place| place.ends_with(" at RAISE")) {
+    let is_raised = code.starts_with("P0") || place.is_some_and(|place| place.ends_with(" at RAISE"));
+    // No statement of this program divides. With a context, code computed a value or lacks a right.
+    let is_of_code = code == DIVISION_BY_ZERO
+        || place.is_some() && (code == INSUFFICIENT_PRIVILEGE || code.starts_with("22"));
+    if !is_raised && !is_of_code {
         return None;
     }
     let named = place.and_then(|place| place.strip_prefix("PL/pgSQL function "));
@@ -238,8 +249,19 @@ mod tests {
             ),
             ("P0004", Some("SQL statement \"SELECT secret(1)\""), cause(None)),
             ("P0001", None, cause(None)),
-            ("22012", Some("PL/pgSQL function f() line 1 at assignment"), None),
-            ("22012", None, None),
+            (
+                "22012",
+                Some("PL/pgSQL function f() line 1 at assignment"),
+                cause(Some("f")),
+            ),
+            ("22012", None, cause(None)),
+            (
+                "42501",
+                Some("PL/pgSQL function f() line 1 at SQL statement"),
+                cause(Some("f")),
+            ),
+            ("42501", None, None),
+            ("22007", None, None),
         ] {
             assert_eq!(raised_in(code, context), expected, "{code} {context:?}");
         }

@@ -16,7 +16,7 @@ pub mod read_check;
 pub mod receipt_form;
 pub mod session;
 pub mod shapes;
-mod system_rights;
+pub mod system_rights;
 pub mod types;
 pub mod url;
 

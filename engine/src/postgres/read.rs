@@ -41,7 +41,31 @@ pub async fn rows(
         .iter()
         .chain(plan.conditions().map(|key| &key.column));
     let names: Vec<&String> = names.collect();
-    exact_rows(&lease.fetch_columns(statement, &names).await?, plan, shape)
+    match lease.fetch_columns(statement, &names).await {
+        Ok(found) => exact_rows(&found, plan, shape),
+        Err(error) if error.kind == EngineErrorKind::Unreadable && error.cause == ErrorCause::Unspecified => {
+            Err(unreadable_in(lease, plan, shape).await.unwrap_or(error))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns the error of the first column whose value cannot be read. The server itself does not name it.
+async fn unreadable_in(
+    lease: &mut PgPooledConnection,
+    plan: &RowPlan,
+    shape: &TableSchema,
+) -> Option<EngineError> {
+    for name in &plan.columns {
+        let text = Family::of(dialect::column(shape, name).ok()?).text_of(&dialect::own(name));
+        let statement = dialect::select_columns(plan, shape, &text, TableExtent::Whole).ok()??;
+        match lease.fetch(statement).await {
+            Err(error) if error.kind == EngineErrorKind::Unreadable => return Some(error_in(error, name)),
+            Err(_) => return None,
+            Ok(_) => {}
+        }
+    }
+    None
 }
 
 /// Converts the rows of a [`dialect::select_row`] statement to exact values.

@@ -4,10 +4,11 @@
 use synapsor_source::error::{EngineError, EngineErrorKind};
 use synapsor_source::error_cause::ErrorCause;
 
+use super::connect::PgPooledConnection;
 use super::dialect::quote;
 
-/// Functions that opening a connection, describing a table or reading a row needs, in every supported version.
-const FUNCTIONS: [&str; 23] = [
+/// Functions that opening a connection, describing a table, reading a row or writing it needs, in every supported version.
+const FUNCTIONS: [&str; 31] = [
     "pg_backend_pid()",
     "pg_stat_get_activity(integer)",
     "current_database()",
@@ -27,6 +28,14 @@ const FUNCTIONS: [&str; 23] = [
     "pg_relation_is_updatable(regclass, boolean)",
     "has_table_privilege(oid, text)",
     "has_any_column_privilege(oid, text)",
+    "has_column_privilege(oid, text, text)",
+    "has_column_privilege(oid, smallint, text)",
+    "pg_has_role(oid, text)",
+    "set_config(text, text, boolean)",
+    "pg_current_xact_id_if_assigned()",
+    "pg_stat_get_xact_tuples_inserted(oid)",
+    "pg_stat_get_xact_tuples_updated(oid)",
+    "pg_stat_get_xact_tuples_deleted(oid)",
     "json_build_object(\"any\")",
     "json_agg(anyelement)",
     "string_agg(text, text)",
@@ -96,6 +105,12 @@ pub(super) fn named(functions: &[&'static str], rows: &[Vec<Option<String>>]) ->
 /// Whether missing rights of this kind could be the cause.
 pub(super) fn may_cause(error: &EngineError) -> bool {
     error.kind == EngineErrorKind::Denied && error.cause == ErrorCause::Unspecified
+}
+
+/// Returns the GRANT statements for the rights of this kind that the role of a connection lacks.
+pub async fn missing_grants(lease: &mut PgPooledConnection) -> Result<Vec<String>, EngineError> {
+    let rows = lease.batch(missing()).await?;
+    Ok(rows.iter().filter_map(|row| grant(row)).collect())
 }
 
 /// Adds the GRANT statements for the rows of [`missing`] to an error as its cause, if there are any.

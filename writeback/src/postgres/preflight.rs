@@ -15,6 +15,7 @@ use synapsor_engine::postgres::dialect::{qualified, quote};
 use synapsor_engine::postgres::inspect::{self, receipt_schema};
 use synapsor_engine::postgres::read;
 use synapsor_engine::postgres::session::{EXACT_SETTINGS, local_settings, timeouts};
+use synapsor_engine::postgres::system_rights;
 use synapsor_engine::postgres::types::Family;
 use synapsor_source::db_error_message::explain;
 use synapsor_source::{EngineError, EngineErrorKind, ErrorCause, Finding, PreflightTarget};
@@ -69,6 +70,13 @@ pub(crate) async fn check(
         .await?;
     let mut report = PgPreflight::of(&mut lease).await?;
     report.power_code = ErrorCode::WriterAccountTooPowerful;
+    for grant in system_rights::missing_grants(&mut lease).await? {
+        let text = format!(
+            "the role `{}` lacks a right on the server's own functions or catalogs that this program needs",
+            report.role
+        );
+        report.add(FindingSeverity::Error, ErrorCode::GrantMissing, text, Some(grant));
+    }
     durability(&mut lease, &mut report).await?;
     lease.batch(SAVEPOINT.to_owned()).await?;
     let checked = receipts(engine, &mut lease, &mut report).await;

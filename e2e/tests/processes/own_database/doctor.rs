@@ -148,6 +148,59 @@ fn reader_without_rights_lists_every_column() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An account that may read every table sees the rights of other accounts in the catalog.
+#[test]
+fn rights_of_other_accounts_are_not_the_readers() -> anyhow::Result<()> {
+    for version in EngineVersion::servers_of_every_run() {
+        if version.engine.in_contract() != contract::EngineKind::Mysql {
+            continue;
+        }
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        let database = shop.database.as_ref().context("a server's database")?;
+        let reader = shop::renamed("orders_reader", database);
+        shop.execute(&format!("GRANT SELECT ON *.* TO {reader}"))?;
+        let checked = check(&shop, 0)?;
+        let read = findings(&checked, 0);
+        assert!(
+            read.iter().all(|f| f["code"] != "READ_ROLE_CAN_WRITE"),
+            "{version}: {checked}"
+        );
+    }
+    Ok(())
+}
+
+/// Functions that only a write calls. A role has the rights on them from PUBLIC.
+#[test]
+fn revoked_function_of_a_write_is_named_with_its_grant() -> anyhow::Result<()> {
+    for version in EngineVersion::servers_of_every_run() {
+        if version.engine.in_contract() != contract::EngineKind::Postgres {
+            continue;
+        }
+        let Some(shop) = shop::open(version)? else {
+            continue;
+        };
+        for function in [
+            "pg_current_xact_id_if_assigned()",
+            "pg_stat_get_xact_tuples_updated(oid)",
+        ] {
+            shop.execute(&format!(
+                "REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC"
+            ))?;
+            let checked = check(&shop, 1)?;
+            let found = findings(&checked, 1);
+            let fix = found.iter().find_map(|f| {
+                let fix = f["fix"].as_str()?;
+                fix.contains(function).then_some(fix)
+            });
+            shop.execute(fix.with_context(|| format!("{version}, {function}: {checked}"))?)?;
+            check(&shop, 0).with_context(|| format!("{version}: mended {function}"))?;
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn excessive_rights_are_warnings() -> anyhow::Result<()> {
     for version in EngineVersion::servers_of_every_run() {
