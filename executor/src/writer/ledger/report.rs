@@ -46,6 +46,11 @@ pub(crate) fn settled(receipt: &Receipt, envelope: DsseEnvelope, fresh: bool) ->
                  the database itself changes in `db_managed` of the capability"
                     .to_owned()
             }
+            None if result.code() == Some(ErrorCode::FailedMatchedRows) => {
+                "the statement did not change exactly one row, and was rolled back; a trigger of the table can skip or \
+                 replace a change"
+                    .to_owned()
+            }
             None => "the write was rolled back; nothing was written".to_owned(),
         },
         ReceiptOutcome::Rejected
