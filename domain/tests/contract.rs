@@ -457,6 +457,24 @@ fn token_context_with_an_unknown_value_cannot_run() {
 }
 
 #[test]
+fn token_context_rejects_values_of_other_providers() {
+    for key in ["tenant_id_env", "principal_env", "tenant_id", "principal"] {
+        let edit = (&*format!("/trusted_context/values/{key}"), "\"ACME\"");
+        let problem = with_tokens(&[edit]).runnable().unwrap_err();
+        assert_eq!(
+            (problem.code, problem.path),
+            (
+                ErrorCode::UnknownContextValue,
+                format!("$.trusted_context.values.{key}")
+            )
+        );
+        let known = problem.message.split("known members are ").last().unwrap();
+        assert!(!known.split([',', '.', ' ']).any(|name| name == key), "{known}");
+        with_tokens(&[edit, ("/strict", "false")]).runnable().unwrap();
+    }
+}
+
+#[test]
 fn capabilities_must_share_one_token_policy() {
     let other_claim = ("/contexts/desk.main/values/tenant_claim", "\"library\"");
     with_tokens(&[other_claim]).runnable().unwrap();

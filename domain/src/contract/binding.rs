@@ -70,7 +70,7 @@ impl ContextSpec {
                 .unknown_values
                 .iter()
                 .map(|key| member(&format!("{path}.values"), key))
-                .map(|path| issue(path, ErrorCode::UnknownContextValue, unknown_value()))
+                .map(|path| issue(path, ErrorCode::UnknownContextValue, unknown_value(self.provider)))
                 .collect(),
             ContextProvider::HttpClaims => vec![issue(
                 format!("{path}.values"),
@@ -135,11 +135,19 @@ pub(super) fn read_named(
     contexts
 }
 
+/// Returns the members of `values` that contexts of this provider may have.
+fn known_values(provider: ContextProvider) -> Vec<&'static str> {
+    let is_known = |key: &&str| {
+        provider != ContextProvider::HttpClaims || !fields::CONTEXT_VALUES_WITHOUT_TOKEN.contains(key)
+    };
+    fields::CONTEXT_VALUES.iter().copied().filter(is_known).collect()
+}
+
 /// Returns the fix for a member of `values` that nothing reads.
-fn unknown_value() -> String {
+fn unknown_value(provider: ContextProvider) -> String {
     format!(
         "Correct or remove this member, which has no effect; known members are {}.",
-        fields::CONTEXT_VALUES.join(", ")
+        known_values(provider).join(", ")
     )
 }
 
@@ -174,9 +182,11 @@ fn read(node: &JsonNode, path: &str, report: &mut ValidationReport) -> Option<Co
         unknown_values: Vec::new(),
     };
     if let Some(values) = values {
+        let known = known_values(spec.provider);
         for (key, _) in values.entries() {
-            if !fields::CONTEXT_VALUES.contains(&key.as_str()) {
-                report.warn(values.at(key), ErrorCode::UnknownContextValue, unknown_value());
+            if !known.contains(&key.as_str()) {
+                let message = unknown_value(spec.provider);
+                report.warn(values.at(key), ErrorCode::UnknownContextValue, message);
                 spec.unknown_values.push(key.clone());
             }
         }

@@ -53,6 +53,9 @@ pub(super) const CONTEXT_VALUES: &[&str] = &[
     "audience_mode",
     "max_lifetime_seconds",
 ];
+/// Members of `values` that contexts of access tokens do not read: claims give their tenant and principal.
+pub(super) const CONTEXT_VALUES_WITHOUT_TOKEN: &[&str] =
+    &["tenant_id_env", "principal_env", "tenant_id", "principal"];
 pub(super) const TOKEN_ACCEPT: &[&str] = &["typ", "header"];
 pub(super) const EXECUTOR: &[&str] = &[
     "type",
