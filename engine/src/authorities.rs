@@ -3,20 +3,28 @@
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use synapsor_source::error_cause::CertificatesProblem;
 
 const BEGIN: &[u8] = b"-----BEGIN CERTIFICATE-----";
 const END: &[u8] = b"-----END CERTIFICATE-----";
 
-/// Returns the authorities of a bundle that the TLS library accepts, without the text around them; `None` if there is
-/// none. One authority of an old form must not spoil the others.
-pub(crate) fn usable(bundle: &[u8]) -> Option<Vec<u8>> {
+/// Returns the authorities of a bundle that the TLS library accepts, without the text around them. One authority of an
+/// old form must not spoil the others, but a bundle with a cut one may lack others too.
+///
+/// # Errors
+/// When there is none, or when one is cut.
+pub(crate) fn usable(bundle: &[u8]) -> Result<Vec<u8>, CertificatesProblem> {
+    find(bundle, BEGIN).ok_or(CertificatesProblem::NotPem)?;
     let mut store = RootCertStore::empty();
     let mut usable = Vec::new();
     let mut rest = bundle;
     while let Some(begin) = find(rest, BEGIN) {
         rest = &rest[begin..];
-        let length = find(rest, END)? + END.len();
-        let (block, after) = rest.split_at(length);
+        let end = find(rest, END).ok_or(CertificatesProblem::Cut)?;
+        if find(&rest[BEGIN.len()..end], BEGIN).is_some() {
+            return Err(CertificatesProblem::Cut);
+        }
+        let (block, after) = rest.split_at(end + END.len());
         rest = after;
         let parsed = CertificateDer::from_pem_slice(block);
         if parsed.is_ok_and(|certificate| store.add(certificate).is_ok()) {
@@ -24,7 +32,10 @@ pub(crate) fn usable(bundle: &[u8]) -> Option<Vec<u8>> {
             usable.push(b'\n');
         }
     }
-    (!usable.is_empty()).then_some(usable)
+    if usable.is_empty() {
+        return Err(CertificatesProblem::NoneAccepted);
+    }
+    Ok(usable)
 }
 
 fn find(text: &[u8], word: &[u8]) -> Option<usize> {
@@ -62,13 +73,22 @@ mod tests {
     fn certificate_that_is_not_accepted_spoils_no_other() {
         let odd = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert_eq!(count([odd, ROOT].concat().as_bytes()), 1);
-        assert_eq!(usable(odd.as_bytes()), None);
-        for bundle in [
-            b"".as_slice(),
-            b"\x30\x82\x01\x0a",
-            b"-----BEGIN CERTIFICATE-----\nAAAA",
-        ] {
-            assert_eq!(usable(bundle), None);
+        assert_eq!(usable(odd.as_bytes()), Err(CertificatesProblem::NoneAccepted));
+        for bundle in [b"".as_slice(), b"\x30\x82\x01\x0a"] {
+            assert_eq!(usable(bundle), Err(CertificatesProblem::NotPem));
+        }
+    }
+
+    #[test]
+    fn cut_certificate_is_reported_wherever_it_is() {
+        let cut = &ROOT[..ROOT.len() / 2];
+        for parts in [&[cut][..], &[ROOT, cut], &[cut, "\n", ROOT], &[cut, ROOT, ROOT]] {
+            let bundle = parts.concat();
+            assert_eq!(
+                usable(bundle.as_bytes()),
+                Err(CertificatesProblem::Cut),
+                "{bundle}"
+            );
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::path::Path;
 
+use synapsor_chassis::files::byte_order::Encoding;
 use synapsor_chassis::files::{self, FileError};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::secret::{Secret, SecretError};
@@ -131,9 +132,9 @@ impl Credential {
         }
         let bytes = zeroize::Zeroizing::new(bytes);
         let ca = match (bundle, ca_name) {
-            (Some(bundle), Some(name)) => Some(
-                authorities::usable(&bundle).ok_or_else(|| unusable(name, CertificatesProblem::NotPem))?,
-            ),
+            (Some(bundle), Some(name)) => {
+                Some(authorities::usable(&bundle).map_err(|problem| unusable(name, problem))?)
+            }
             _ => None,
         };
         let of_authorities = self.ca_name.as_ref().map(|_| mode_with_authorities(url.expose()));
@@ -167,7 +168,10 @@ impl Credential {
                         match error {
                             FileError::TooLarge { .. } => CertificatesProblem::TooLarge,
                             FileError::Missing(_) => CertificatesProblem::FileMissing,
-                            FileError::NotUtf8 { .. } => CertificatesProblem::NotPem,
+                            FileError::NotUtf8 { encoding, .. } => match encoding {
+                                Encoding::Utf16 => CertificatesProblem::Utf16,
+                                Encoding::Utf32 => CertificatesProblem::Utf32,
+                            },
                             _ => CertificatesProblem::FileUnreadable,
                         },
                     )
@@ -278,6 +282,25 @@ mod tests {
             let env = EnvVars::fixed([("URL", url.to_owned()), ("CA", ROOT.to_owned())]);
             let credential = Credential::of_variable("URL", &env).with_authorities(Some("CA"));
             assert_eq!(credential.required_mode(), Some(mode), "{url}");
+        }
+    }
+
+    #[test]
+    fn unusable_bundle_is_explained_with_its_variable() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ca.pem");
+        let cut = &ROOT[..ROOT.len() / 2];
+        for (bytes, problem) in [
+            (b"\xff\xfe-\0-\0".to_vec(), "UTF-16"),
+            (b"\0\0\xfe\xff\0\0\0-".to_vec(), "UTF-32"),
+            ([ROOT, cut].concat().into_bytes(), "cut or damaged"),
+            (b"\x30\x82".to_vec(), "PEM"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let env = EnvVars::fixed([("URL", URL), ("CA_FILE", path.to_str().unwrap())]);
+            let credential = Credential::of_variable("URL", &env).with_authorities(Some("CA"));
+            let detail = credential.read().unwrap_err().detail;
+            assert!(detail.contains("CA") && detail.contains(problem), "{detail}");
         }
     }
 

@@ -153,6 +153,13 @@ pub enum CertificatesProblem {
     TooLarge,
     /// Not PEM text; DER for example.
     NotPem,
+    /// Text in another encoding than UTF-8, by its mark.
+    Utf16,
+    Utf32,
+    /// A certificate begins in the bundle and does not end.
+    Cut,
+    /// The TLS library accepts none of the certificates.
+    NoneAccepted,
 }
 
 impl fmt::Display for CertificatesProblem {
@@ -164,6 +171,10 @@ impl fmt::Display for CertificatesProblem {
             Self::FileUnreadable => "the file is unreadable",
             Self::TooLarge => "the file is larger than 1 MiB",
             Self::NotPem => "it holds no certificate in PEM form",
+            Self::Utf16 => "it is UTF-16 text and has to be saved as UTF-8",
+            Self::Utf32 => "it is UTF-32 text and has to be saved as UTF-8",
+            Self::Cut => "a certificate in it is cut or damaged: it has no END line",
+            Self::NoneAccepted => "every certificate in it is damaged or of an unsupported form",
         })
     }
 }
