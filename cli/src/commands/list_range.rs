@@ -42,7 +42,7 @@ impl RangeArgs {
         };
         let all = total.filter(|total| i64::from(*total) <= LIST_ROWS_MAX);
         let fix = match all {
-            Some(total) => format!("--limit {total} shows all"),
+            Some(total) => format!("--limit {total} shows all, --before {next} shows the next ones"),
             None if i64::from(self.limit) < LIST_ROWS_MAX => {
                 format!("--limit {LIST_ROWS_MAX} shows more, --before {next} the next ones")
             }
@@ -81,7 +81,10 @@ mod tests {
                 more(200, Some(90), None),
                 "20 before 90; --before 71 shows the next ones",
             ),
-            (more(20, None, Some(50)), "20 of 50; --limit 50 shows all"),
+            (
+                more(20, None, Some(50)),
+                "20 of 50; --limit 50 shows all, --before 71 shows the next ones",
+            ),
             (
                 more(20, None, Some(300)),
                 "20 of 300; --limit 200 shows more, --before 71 the next ones",

@@ -130,7 +130,10 @@ fn forgotten_proposals_are_counted_and_rejected_together() -> anyhow::Result<()>
         ids.push(place.propose(INVOICE, &format!("goodwill {n}"))?);
     }
     let listed = place.ok(&["proposals", "list"])?.stdout;
-    assert!(listed.contains("20 of 23; --limit 23 shows all"), "{listed}");
+    assert!(
+        listed.contains("20 of 23; --limit 23 shows all, --before "),
+        "{listed}"
+    );
     assert!(
         !place
             .ok(&["proposals", "list", "--limit", "23"])?

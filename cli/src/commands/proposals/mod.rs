@@ -44,7 +44,7 @@ pub(crate) enum Command {
         synapsor-runner proposals reject wrp_4f2a wrp_51c0 --reason \"duplicates\"\n  \
         synapsor-runner proposals reject --principal support-agent --state pending_review --reason \"loop\"\n\n\
         Several proposals are rejected after one prompt, each with a signature of its own. Agents can read the reason.\n\
-        Exit codes: 0 rejected, 2 usage, 4 too late: it had ended, 5 too late: commit in progress, outcome pending, 6 unreachable, 10 tampered"
+        Exit codes: 0 rejected, 1 unknown or ambiguous proposal, or no match, 2 usage, 4 too late: it had ended, 5 too late: commit in progress, outcome pending, 6 unreachable, 10 tampered"
     )]
     Reject(reject::Reject),
 }
