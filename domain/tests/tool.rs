@@ -239,9 +239,15 @@ fn whole_number_as_a_string_keeps_every_digit() {
     ] {
         let (code, message) = fee(&format!("\"{text}\"")).unwrap_err();
         assert_eq!(code, ErrorCode::ArgumentTypeInvalid, "{text}");
-        for part in ["`fee_cents`", "must be a number", "\"9007199254740993\""] {
+        for part in [
+            "`fee_cents`",
+            "must be a number",
+            "\"9007199254740993\"",
+            "leading zeros",
+        ] {
             assert!(message.contains(part), "{text}: {message}");
         }
+        assert!(!message.contains("not a string"), "{text}: {message}");
     }
     // Bounds apply as to a number.
     for (text, code) in [

@@ -15,6 +15,8 @@ use crate::value::Value;
 const DEPTH_MAX: usize = 8;
 /// Maximum length of agent-supplied text repeated in a message, in characters.
 const ECHO_CHARS_MAX: usize = 64;
+/// Form of a whole number in a string; [`is_whole_number`] checks it.
+const WHOLE_NUMBER_FORM: &str = "the string has digits and an optional leading minus only: no plus sign, leading zeros, blanks, fraction or exponent";
 
 /// Arguments that fit their capability; only [`check_arguments`] creates them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,6 +148,10 @@ fn fit(arg: &Arg, node: &JsonNode) -> Result<Value, PublicError> {
             format!("may have at most {VALUE_BYTES_MAX} bytes"),
         ),
         Ok(scalar) => return Ok(scalar.to_value()),
+        Err(ArgumentError::Type) if arg.arg_type == ArgType::Number && matches!(node, JsonNode::Text(_)) => (
+            ErrorCode::ArgumentTypeInvalid,
+            format!("must be a {wanted}; {WHOLE_NUMBER_FORM}"),
+        ),
         Err(ArgumentError::Type) => (
             ErrorCode::ArgumentTypeInvalid,
             format!("must be a {wanted}, not {}", node.type_name()),
