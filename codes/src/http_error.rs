@@ -58,7 +58,7 @@ http_errors! {
     SessionNotFound = "session_not_found", 404;
     /// The path does not serve this HTTP method: send MCP messages by `POST`.
     MethodNotAllowed = "method_not_allowed", 405;
-    /// The `Accept` header does not name the types of the response: send `Accept: application/json, text/event-stream`, or
+    /// The `Accept` header does not accept the types of the response: send `Accept: application/json, text/event-stream`, or
     /// `*/*`.
     NotAcceptable = "not_acceptable", 406;
     /// The request body did not arrive in time: send the request again.

@@ -670,7 +670,7 @@ error_codes! {
         /// The reader has no current token keys, because it cannot fetch them from the issuer.
         TokenKeysUnavailable = "TOKEN_KEYS_UNAVAILABLE", safe TemporarilyUnavailable;
         /// The token key set is unreadable or invalid, or contains no usable key.
-        TokenKeysUnreadable = "TOKEN_KEYS_UNREADABLE", exit Usage;
+        TokenKeysUnreadable = "TOKEN_KEYS_UNREADABLE", exit Usage, safe TemporarilyUnavailable;
     }
     Service {
         /// The address of a process is not host:port, or its role serves no connections.

@@ -72,7 +72,7 @@ impl SafeCode {
         match self {
             SafeCode::NotFoundInTenant => {
                 "No row with this key exists for the trusted tenant; pass the key exactly as the data has it, with its \
-                 case, blanks and leading zeros."
+                 case, blanks, and leading and trailing zeros."
             }
             SafeCode::InvalidArgument => "An argument is invalid.",
             SafeCode::PolicyViolation => "The proposed change is outside what was reviewed.",

@@ -241,6 +241,9 @@ fn busy_slow_and_unreachable_services_are_told_apart() {
         assert!(message(code).contains("busy"), "{code}");
     }
     assert!(message(ErrorCode::SourceTimeout).contains("in time"));
+    for code in [ErrorCode::TokenKeysUnavailable, ErrorCode::TokenKeysUnreadable] {
+        assert!(message(code).contains("Access tokens"), "{code}");
+    }
     for code in [ErrorCode::SourceUnavailable, ErrorCode::ExecutorUnavailable] {
         let text = message(code);
         assert!(
@@ -371,6 +374,8 @@ fn each_internal_code_has_one_safe_code() {
         (ErrorCode::LedgerUnavailable, SafeCode::TemporarilyUnavailable),
         (ErrorCode::ExecutorUnavailable, SafeCode::TemporarilyUnavailable),
         (ErrorCode::StoreBusy, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::TokenKeysUnavailable, SafeCode::TemporarilyUnavailable),
+        (ErrorCode::TokenKeysUnreadable, SafeCode::TemporarilyUnavailable),
         (ErrorCode::ValueDoesNotFit, SafeCode::InvalidArgument),
         (ErrorCode::ConflictGuardNull, SafeCode::PolicyViolation),
         (ErrorCode::VersionConflict, SafeCode::VersionConflict),

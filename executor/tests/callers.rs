@@ -199,6 +199,15 @@ async fn rejects_start_without_token_keys() {
         code(start(&contract(None), missing)),
         ErrorCode::TokenKeysUnreadable
     );
+    // With a mark the encoding is known; without one the text is not JSON.
+    let path = folder.path().join("keys.json");
+    for bytes in [&b"\xff\xfe{\0}\0"[..], b"{\0}\0"] {
+        std::fs::write(&path, bytes).unwrap();
+        let refused = start(&contract(None), Some(path.clone())).unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::TokenKeysUnreadable);
+        let fix = refused.fix().unwrap();
+        assert!(fix.contains("UTF-8"), "{fix}");
+    }
 }
 
 #[tokio::test]

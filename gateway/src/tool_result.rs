@@ -124,7 +124,10 @@ pub(crate) fn no_such_record() -> ErrorData {
 pub(crate) fn error_of(refusal: &PublicError) -> ErrorData {
     match refusal.code {
         ErrorCode::RecordNotFound => no_such_record(),
-        ErrorCode::LedgerUnavailable | ErrorCode::ExecutorUnavailable | ErrorCode::TokenKeysUnavailable => {
+        ErrorCode::LedgerUnavailable
+        | ErrorCode::ExecutorUnavailable
+        | ErrorCode::TokenKeysUnavailable
+        | ErrorCode::TokenKeysUnreadable => {
             ErrorData::internal_error("the records cannot be reached now; try again later", None)
         }
         ErrorCode::WatchesExceeded => {
@@ -156,6 +159,14 @@ fn mcp_result(text: String, envelope: Option<Json>, is_error: bool) -> CallToolR
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn token_keys_that_cannot_be_used_are_unavailable() {
+        for code in [ErrorCode::TokenKeysUnavailable, ErrorCode::TokenKeysUnreadable] {
+            let message = error_of(&PublicError::new(code, "")).message;
+            assert!(message.contains("try again later"), "{code}: {message}");
+        }
+    }
 
     #[test]
     fn only_complete_responses_of_the_reader_are_results() {

@@ -132,6 +132,9 @@ const fn unavailable_sentence(code: ErrorCode) -> &'static str {
             "The server is busy; make the same call again in a few seconds."
         }
         ErrorCode::SourceTimeout => "The database did not answer in time; make the same call again later.",
+        ErrorCode::TokenKeysUnavailable | ErrorCode::TokenKeysUnreadable => {
+            "Access tokens cannot be verified now; make the same call again later."
+        }
         _ => SafeCode::TemporarilyUnavailable.sentence(),
     }
 }

@@ -19,6 +19,9 @@ use super::fetch::Fetcher;
 const FRESH_MS: i64 = 10 * 60 * 1_000;
 /// An unreachable issuer does not invalidate its tokens at once, but a withdrawn key must expire eventually.
 const STALE_MS: i64 = 60 * 60 * 1_000;
+/// Fix of a file that holds no key set.
+const FILE_FIX: &str =
+    "pass the issuer's JSON Web Key Set, saved as UTF-8, in a file that only this user can write";
 /// Minimum interval between fetches that tokens or failures cause.
 const COOLDOWN_MS: i64 = 30 * 1_000;
 
@@ -89,8 +92,8 @@ impl JwksCache {
         };
         if let JwksOrigin::File { path, cached } = &keys.origin {
             keys.read_file(path, cached).map_err(|refusal| {
-                ExitError::new(refusal.code, refusal.public)
-                    .with_fix("pass the issuer's JSON Web Key Set in a file that only this user can write")
+                let fix = refusal.operator_fix.as_deref().unwrap_or(FILE_FIX);
+                ExitError::new(refusal.code, refusal.public).with_fix(fix)
             })?;
         }
         Ok(keys)
@@ -165,10 +168,8 @@ impl JwksCache {
         cached: &Mutex<CachedFile<Arc<JwksDocument>>>,
     ) -> Result<Arc<JwksDocument>, PublicError> {
         let unusable = |error: &files::FileError| {
-            PublicError::new(
-                ErrorCode::TokenKeysUnreadable,
-                format!("invalid key set: {error}; {}", error.fix()),
-            )
+            let message = format!("invalid key set: {error}");
+            PublicError::new(ErrorCode::TokenKeysUnreadable, message).with_operator_fix(error.fix())
         };
         files::check_not_writable_by_others(path).map_err(|e| unusable(&e))?;
         let mut cached = cached.lock().unwrap_or_else(PoisonError::into_inner);
