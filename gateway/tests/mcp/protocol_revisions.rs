@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::raw_http::{Reply, Served, TOKEN, ping};
+use crate::raw_http::{Reply, Served, TOKEN, initialize_in, ping};
 use crate::reader::READ;
 use crate::world::GatewayFixture;
 
@@ -48,6 +48,28 @@ async fn newest_revision_is_served_without_a_handshake() {
         "{called:?}"
     );
     assert!(called.header("mcp-session-id").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn older_revision_is_accepted_as_a_header_only() {
+    let world = GatewayFixture::start().await;
+    let served = Served::start(&world).await;
+    for older in ["2024-11-05", "2025-03-26"] {
+        let opened = served.post_as(TOKEN, "", &initialize_in(older)).await;
+        let returned =
+            ["2025-06-18", "2025-11-25"].map(|revision| format!(r#""protocolVersion":"{revision}""#));
+        assert!(
+            returned.iter().any(|revision| opened.body.contains(revision)),
+            "{opened:?}"
+        );
+        let session = opened.header("mcp-session-id").unwrap();
+        let lines = format!("Mcp-Session-Id: {session}\nMCP-Protocol-Version: {older}");
+        assert_eq!(
+            served.post_as(TOKEN, &lines, &ping()).await.status,
+            200,
+            "{older}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
