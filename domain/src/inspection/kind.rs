@@ -153,6 +153,25 @@ pub(super) fn is_unbounded(declared: &str) -> bool {
     !declared.contains('(') && UNBOUNDED.contains(&bare(declared.trim()).as_str())
 }
 
+/// Maximum number of decimals that a description shows; MySQL has no more.
+const DECIMALS_MAX: usize = 30;
+
+/// Returns the declared number of decimals of a decimal number; `None` without decimals.
+pub(super) fn decimals(declared: &str) -> Option<usize> {
+    if !matches!(
+        bare(declared.trim()).as_str(),
+        "numeric" | "decimal" | "dec" | "fixed"
+    ) {
+        return None;
+    }
+    let (_, scale) = declared.split_once('(')?.1.split_once(')')?.0.split_once(',')?;
+    scale
+        .trim()
+        .parse()
+        .ok()
+        .filter(|count| (1..=DECIMALS_MAX).contains(count))
+}
+
 /// Returns the declared number of digits of a number that is not an integer.
 pub(super) fn digits(declared: &str) -> Option<u32> {
     if of(declared) != Some(ColumnKind::Number) || is_integer(declared) {

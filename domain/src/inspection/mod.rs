@@ -218,6 +218,11 @@ impl ColumnInfo {
         kind::length(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
+    /// Returns the declared number of decimals of a decimal number; `None` without decimals.
+    pub fn decimals(&self) -> Option<usize> {
+        kind::decimals(self.base_type.as_deref().unwrap_or(&self.data_type))
+    }
+
     /// Returns the declared number of digits of a number that is not an integer, if any.
     pub fn digits(&self) -> Option<u32> {
         kind::digits(self.base_type.as_deref().unwrap_or(&self.data_type))

@@ -77,6 +77,17 @@ fn key_arg(plan: &ContractPlan<'_>, column: &str) -> Json {
     if key.is_some_and(ColumnInfo::is_integer) {
         return json!({ "type": "number", "description": description, "required": true });
     }
+    // PostgreSQL and MySQL return every declared decimal; SQLite stores numbers without a declared form.
+    let decimals = key
+        .and_then(ColumnInfo::decimals)
+        .filter(|_| plan.engine != EngineKind::Sqlite);
+    let description = match decimals {
+        Some(count) => format!(
+            "{description} Pass all decimals of the column ({count}), such as {:.count$}.",
+            0.5
+        ),
+        None => description,
+    };
     json!({
         "type": "string",
         "description": description,

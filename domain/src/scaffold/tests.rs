@@ -290,6 +290,36 @@ fn key_argument_admits_every_value_of_its_column() {
 }
 
 #[test]
+fn decimal_key_argument_names_its_decimals() {
+    for (declared, engine, example) in [
+        ("numeric(10,4)", "postgres", Some("(4), such as 0.5000.")),
+        ("decimal(6, 2)", "mysql", Some("(2), such as 0.50.")),
+        ("numeric(10)", "postgres", None),
+        ("decimal(10,0)", "mysql", None),
+        ("numeric", "postgres", None),
+        ("numeric(10,4)", "sqlite", None),
+        ("varchar(10)", "postgres", None),
+    ] {
+        let mut found = inspection_with("id", |column| declared.clone_into(&mut column.data_type), engine);
+        let mut choices = orders();
+        if engine == "sqlite" {
+            choices.table = Some("main.orders".to_owned());
+            found.tables.retain(|table| table.schema == "shop");
+            for table in &mut found.tables {
+                "main".clone_into(&mut table.schema);
+            }
+        }
+        let contract = draft(&choices, Some(&found)).unwrap().contract;
+        let contract: Json = serde_json::from_str(&contract).unwrap();
+        for capability in contract["capabilities"].as_array().unwrap() {
+            let text = capability["args"]["order_id"]["description"].as_str().unwrap();
+            assert_eq!(text.contains("decimals"), example.is_some(), "{declared}: {text}");
+            assert!(text.ends_with(example.unwrap_or(".")), "{declared}: {text}");
+        }
+    }
+}
+
+#[test]
 fn key_of_any_length_is_announced_with_its_limit() {
     for (declared, limit) in [
         ("text", Some("128 characters")),
