@@ -200,6 +200,26 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn page_that_is_larger_than_requested_is_cut() {
+        for is_filtered in [false, true] {
+            let range = ListRange {
+                before: None,
+                limit: 2,
+                is_filtered,
+            };
+            let mut size_requested = 0;
+            let fetch = async |size: u32, _: &str| {
+                size_requested = size;
+                Ok(((0..1_000).collect(), String::new()))
+            };
+            let part = read_part(range, fetch, |record: u32| Ok(Some(record)))
+                .await
+                .unwrap();
+            assert_eq!(part.rows, [0, 1], "{size_requested} requested");
+        }
+    }
+
     /// Records that leave the list between two requests for a page do not hide later ones.
     #[tokio::test]
     async fn list_that_changes_while_it_is_read_loses_no_row() {

@@ -50,6 +50,16 @@ fn is_named_everywhere(kind: PoolerKind) -> anyhow::Result<()> {
         place.set(name, url);
     }
     place.ok(&["writeback", "doctor", "--check-db"])?;
+
+    // A writer that cannot use its database has not seen rights or rows of it.
+    let proposal = place.approved("INV-3001", "goodwill")?;
+    let (undeclared, _) = declared[1].split_once('?').context("a parameter")?;
+    place.set(names[1], undeclared);
+    let waits = place.run(&["apply", &proposal, "--json"])?;
+    waits.expect(6)?;
+    ensure!(!waits.to_string().contains("refused:"), "{waits}");
+    place.set(names[1], &declared[1]);
+    place.ok(&["apply", &proposal])?;
     Ok(())
 }
 
