@@ -8,7 +8,7 @@ use super::connect::PgPooledConnection;
 use super::dialect::quote;
 
 /// Functions that opening a connection, describing a table, reading a row or writing it needs, in every supported version.
-const FUNCTIONS: [&str; 31] = [
+const FUNCTIONS: [&str; 33] = [
     "pg_backend_pid()",
     "pg_stat_get_activity(integer)",
     "current_database()",
@@ -33,6 +33,8 @@ const FUNCTIONS: [&str; 31] = [
     "pg_has_role(oid, text)",
     "set_config(text, text, boolean)",
     "pg_current_xact_id_if_assigned()",
+    "pg_cursor()",
+    "pg_lock_status()",
     "pg_stat_get_xact_tuples_inserted(oid)",
     "pg_stat_get_xact_tuples_updated(oid)",
     "pg_stat_get_xact_tuples_deleted(oid)",

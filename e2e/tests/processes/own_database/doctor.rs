@@ -184,6 +184,8 @@ fn revoked_function_of_a_write_is_named_with_its_grant() -> anyhow::Result<()> {
         for function in [
             "pg_current_xact_id_if_assigned()",
             "pg_stat_get_xact_tuples_updated(oid)",
+            "pg_cursor()",
+            "pg_lock_status()",
         ] {
             shop.execute(&format!(
                 "REVOKE EXECUTE ON FUNCTION pg_catalog.{function} FROM PUBLIC"
