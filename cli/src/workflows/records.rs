@@ -90,19 +90,33 @@ pub(crate) async fn open_proposals(
     filter: &ProposalQuery,
     condition: Option<ProposalCondition<'_>>,
 ) -> Result<Vec<ListedProposal>, ExitError> {
+    let list = async |state: ProposalState| {
+        let filter = ProposalQuery {
+            state: Some(state),
+            ..filter.clone()
+        };
+        let list = list_proposals(session, &filter, condition, (None, u32::MAX)).await?;
+        Ok(list.part.rows)
+    };
+    of_every_state(&open_states(filter.state), list, |row| {
+        row.attested.proposal().id.clone()
+    })
+    .await
+}
+
+/// Lists each state until no row is new. By state, because ended proposals can be any number; a proposal that changes its
+/// state meanwhile is found in its next state, or in the next round.
+async fn of_every_state<T, I: Ord>(
+    states: &[ProposalState],
+    mut list: impl AsyncFnMut(ProposalState) -> Result<Vec<T>, ExitError>,
+    id: impl Fn(&T) -> I,
+) -> Result<Vec<T>, ExitError> {
     let (mut found, mut ids) = (Vec::new(), BTreeSet::new());
-    // By state, because ended proposals can be any number. A proposal that changes its state meanwhile is found in its
-    // next state, or in the next round.
     for _ in 0..OPEN_ROUNDS_MAX {
         let before = found.len();
-        for state in open_states(filter.state) {
-            let filter = ProposalQuery {
-                state: Some(state),
-                ..filter.clone()
-            };
-            let list = list_proposals(session, &filter, condition, (None, u32::MAX)).await?;
-            let is_new = |row: &ListedProposal| ids.insert(row.attested.proposal().id.clone());
-            found.extend(list.part.rows.into_iter().filter(is_new));
+        for state in states {
+            let rows = list(*state).await?;
+            found.extend(rows.into_iter().filter(|row| ids.insert(id(row))));
         }
         if found.len() == before {
             break;
@@ -112,12 +126,13 @@ pub(crate) async fn open_proposals(
 }
 
 /// Returns the requested state if it is open; without one, every open state in the order in which proposals pass them.
-fn open_states(requested: Option<ProposalState>) -> impl Iterator<Item = ProposalState> {
+fn open_states(requested: Option<ProposalState>) -> Vec<ProposalState> {
     let is_requested = move |state: &ProposalState| requested.is_none_or(|requested| requested == *state);
     ProposalState::ALL
         .into_iter()
         .filter(|state| !state.is_terminal())
         .filter(is_requested)
+        .collect()
 }
 
 fn open_listed(record: ProposalRecord, trust: &TrustFile) -> Result<ListedProposal, ExitError> {
@@ -224,11 +239,24 @@ mod tests {
 
     #[test]
     fn bulk_commands_ask_for_open_states_only() {
-        let open: Vec<_> = open_states(None).collect();
+        let open = open_states(None);
         assert_eq!(open.len(), 4);
         assert!(open.iter().all(|state| !state.is_terminal()), "{open:?}");
-        let approved: Vec<_> = open_states(Some(ProposalState::Approved)).collect();
+        let approved = open_states(Some(ProposalState::Approved));
         assert_eq!(approved, [ProposalState::Approved]);
-        assert_eq!(open_states(Some(ProposalState::Applied)).count(), 0);
+        assert!(open_states(Some(ProposalState::Applied)).is_empty());
+    }
+
+    /// An attempt that is released returns its proposal to a state that was listed before.
+    #[tokio::test]
+    async fn proposal_that_returns_to_an_earlier_state_is_found() {
+        let mut lists = 0;
+        let list = async |state: ProposalState| {
+            lists += 1;
+            let is_there = lists > open_states(None).len() && state == ProposalState::Approved;
+            Ok(if is_there { vec!["wrp_1"] } else { vec!["wrp_2"] })
+        };
+        let found = of_every_state(&open_states(None), list, |id| *id).await.unwrap();
+        assert_eq!(found, ["wrp_2", "wrp_1"]);
     }
 }

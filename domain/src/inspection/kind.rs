@@ -148,7 +148,7 @@ pub(super) fn length(declared: &str) -> Option<u32> {
     rest.split_once(')')?.0.trim().parse().ok()
 }
 
-/// Whether values can have any length, as far as the declared type says.
+/// Whether the declared type allows values of any length.
 pub(super) fn is_unbounded(declared: &str) -> bool {
     !declared.contains('(') && UNBOUNDED.contains(&bare(declared.trim()).as_str())
 }

@@ -228,7 +228,7 @@ impl ColumnInfo {
         kind::digits(self.base_type.as_deref().unwrap_or(&self.data_type))
     }
 
-    /// Whether values can have any length, as far as the declared type says.
+    /// Whether the declared type allows values of any length.
     pub fn is_unbounded(&self) -> bool {
         kind::is_unbounded(self.base_type.as_deref().unwrap_or(&self.data_type))
     }

@@ -7,7 +7,7 @@ use synapsor_e2e::binaries::Build;
 
 const README: &str = include_str!("../../../README.md");
 
-fn shell_blocks(markdown: &str) -> Vec<&str> {
+pub(crate) fn shell_blocks(markdown: &str) -> Vec<&str> {
     let mut blocks = Vec::new();
     let mut rest = markdown;
     while let Some(start) = rest.find("```sh\n") {

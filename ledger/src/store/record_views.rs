@@ -70,12 +70,12 @@ impl RecordViews {
             ..Self::default()
         };
         match end(conn)?.filter(|end| *end <= size) {
-            Some(end) if size - end <= WAITING_EVENTS_MAX => views.load(conn, end, size)?,
+            Some(end) if size - end <= WAITING_EVENTS_MAX => views.load(conn, (end, size), LOADED_MAX)?,
             _ => match views.derive(conn, size) {
                 // Part of it may be done, and a ledger without space kept the rest in memory before.
                 Err(StoreError::Full) => {
                     let end = end(conn)?.filter(|end| *end <= size).ok_or(StoreError::Full)?;
-                    views.load(conn, end, size)?;
+                    views.load(conn, (end, size), LOADED_MAX)?;
                 }
                 derived => derived?,
             },
@@ -83,12 +83,17 @@ impl RecordViews {
         Ok(views)
     }
 
-    /// Keeps the records from position `end` on in memory.
-    fn load(&mut self, conn: &Connection, end: u64, size: u64) -> Result<(), StoreError> {
+    /// Keeps the records from position `end` on in memory, at most `records_max`.
+    fn load(
+        &mut self,
+        conn: &Connection,
+        (end, size): (u64, u64),
+        records_max: usize,
+    ) -> Result<(), StoreError> {
         let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
         for seq in end..size {
             if let Some(view) = derived(&mut entries, &tree, seq)? {
-                if self.waiting.len() == LOADED_MAX {
+                if self.waiting.len() == records_max {
                     return Err(StoreError::Full);
                 }
                 self.push(view);
@@ -380,6 +385,8 @@ mod tests {
         let size = crate::store::blocks::event_count(&conn).unwrap();
         let mut views = RecordViews::open(&conn, size).unwrap();
         assert_eq!(views.len(), 200);
+        let refused = RecordViews::default().load(&conn, (0, size), 199);
+        assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
         let written = views.write(&conn, size);
         assert!(matches!(written, Err(StoreError::Full)), "{written:?}");
         conn.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))

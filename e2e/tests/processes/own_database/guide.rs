@@ -8,23 +8,12 @@ use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Database, Engine, Server, program};
 
 use super::shop;
+use crate::readme::shell_blocks;
 
 const README: &str = include_str!("../../../../README.md");
 const GUIDE: &str = include_str!("../../../../docs/own-database.md");
 const MYSQL_GUIDE: &str = include_str!("../../../../docs/own-mysql.md");
 const SQLITE_GUIDE: &str = include_str!("../../../../docs/own-sqlite.md");
-
-fn shell_blocks(markdown: &str) -> Vec<&str> {
-    let mut blocks = Vec::new();
-    let mut rest = markdown;
-    while let Some(start) = rest.find("```sh\n") {
-        let body = &rest[start + 6..];
-        let end = body.find("\n```").expect("a closed block");
-        blocks.push(&body[..end]);
-        rest = &body[end..];
-    }
-    blocks
-}
 
 /// Directory and empty PostgreSQL database with the variables of these pages; `None` without a server.
 fn ready() -> anyhow::Result<Option<(CliFixture, Database)>> {
