@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Messages that carry a caller's token have no derived `Debug`; see `debug.rs`.
     tonic_prost_build::configure()
         .skip_debug([
-            "synapsor.executor.v1.CallCapabilityRequest",
+            "synapsor.executor.v1.CapabilityCall",
             "synapsor.executor.v1.IssueContextTicketRequest",
         ])
         .compile_fds(descriptors)?;

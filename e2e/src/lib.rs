@@ -5,6 +5,7 @@ pub mod access;
 pub mod account;
 pub mod agent;
 pub mod binaries;
+pub mod capability_calls;
 pub mod cli;
 pub mod databases;
 pub mod deployment;

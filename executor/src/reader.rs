@@ -6,7 +6,7 @@ use std::sync::Arc;
 use synapsor_anchors::failure;
 use synapsor_chassis::background::{TaskEnd, task_ended};
 use synapsor_chassis::clock::SystemClock;
-use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
+use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX, ServerLimits};
 use synapsor_chassis::identity::{PeerIdentity, Role};
 use synapsor_chassis::run::ExitError;
 use synapsor_domain::contract::Source;
@@ -77,13 +77,14 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
         clock: Arc::new(SystemClock),
         read_only,
     });
-    let agents = AgentServiceServer::new(AgentRpc::new(reader.clone()))
+    let agents = AgentServiceServer::new(AgentRpc::new(reader.clone(), stop.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let schemas = SchemaServiceServer::new(SchemaRpc::new(reader))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let (server, _run_file) = base.bind(access).await?;
+    let limits = ServerLimits::default().with_streaming(&[(AGENT_SERVICE, "CallCapabilities")]);
+    let (server, _run_file) = base.bind(access, limits).await?;
     let served = tokio::select! {
         served = server.serve(Routes::new(agents).add_service(schemas), stop) => served.map_err(ExitError::from),
         () = submissions.ended() => Err(task_ended("queue to the ledger", TaskEnd::Returned)),

@@ -94,9 +94,9 @@ impl ProcessContext {
     pub(crate) async fn bind(
         &self,
         access: AccessTable,
+        limits: ServerLimits,
     ) -> Result<(GrpcServer, Option<RunFileGuard>), ExitError> {
-        let server =
-            GrpcServer::bind(self.settings.listen, &self.tls, access, ServerLimits::default()).await?;
+        let server = GrpcServer::bind(self.settings.listen, &self.tls, access, limits).await?;
         let run_file = match &self.settings.run_file {
             Some(path) => {
                 let role = self.tls.identity().role();

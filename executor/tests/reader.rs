@@ -29,7 +29,7 @@ use synapsor_engine::EngineLimits;
 use synapsor_engine::sqlite::SqliteEngine;
 use synapsor_executor::settings::{RoleName, refuse_foreign_credentials};
 use synapsor_proto::executor::v1::agent_service_server::AgentService as _;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, GetCatalogRequest, IssueContextTicketRequest};
+use synapsor_proto::executor::v1::{CapabilityCall, GetCatalogRequest, IssueContextTicketRequest};
 use synapsor_proto::status::from_status;
 use synapsor_reader::callers::CallerAuthenticator;
 use synapsor_reader::clients::intake::IntakeClient;
@@ -37,6 +37,7 @@ use synapsor_reader::context::ContextResolver;
 use synapsor_reader::role::{CapabilityDigests, ReaderRole};
 use synapsor_reader::rpc::agent_service::AgentRpc;
 use synapsor_source::Engine;
+use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use zeroize::Zeroizing;
 
@@ -152,21 +153,20 @@ fn bound(read_only: bool, contract: Contract, variables: &[(&'static str, &'stat
         read_only,
     };
     Fixture {
-        rpc: AgentRpc::new(Arc::new(reader)),
+        rpc: AgentRpc::new(Arc::new(reader), CancellationToken::new()),
         folder,
     }
 }
 
 async fn call(fixture: &Fixture, capability: &str, arguments: &str) -> (Json, String) {
-    let mut request = Request::new(CallCapabilityRequest {
+    let call = CapabilityCall {
         capability: capability.to_owned(),
         arguments_json: arguments.as_bytes().to_vec(),
         result_format: 2,
-        access_token: String::new(),
-    });
+        ..CapabilityCall::default()
+    };
     let gateway = PeerIdentity::new(DEPLOYMENT, Role::Gateway, Some("r-1")).unwrap();
-    request.extensions_mut().insert(gateway);
-    let answer = fixture.rpc.call_capability(request).await.unwrap().into_inner();
+    let answer = fixture.rpc.call(call, gateway.to_string()).await.unwrap();
     assert_eq!(answer.is_error, answer.code.is_some());
     (
         serde_json::from_slice(&answer.envelope_json).unwrap(),
@@ -208,8 +208,8 @@ async fn rejection_that_cannot_be_recorded_reports_unavailable() {
 #[tokio::test]
 async fn rejects_call_without_peer_identity() {
     let fixture = reader(false);
-    let request = Request::new(CallCapabilityRequest::default());
-    assert!(fixture.rpc.call_capability(request).await.is_err());
+    let request = Request::new(IssueContextTicketRequest::default());
+    assert!(fixture.rpc.issue_context_ticket(request).await.is_err());
 }
 
 async fn ticket(fixture: &Fixture, gateway: &str) -> Result<(DsseEnvelope, i64), PublicError> {

@@ -10,7 +10,7 @@ use synapsor_domain::agent_view::status_envelope;
 use synapsor_domain::contract::ResultFormat;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::result_envelope::{CallOutcome, FailureResult, model_text};
-use synapsor_proto::executor::v1::CallCapabilityResponse;
+use synapsor_proto::executor::v1::CapabilityResult;
 use synapsor_proto::ledger::v1::AgentRecordServiceGetProposalResponse as Record;
 
 use crate::catalog::ToolList;
@@ -29,7 +29,7 @@ pub(crate) struct EnvelopeResult {
 
 impl EnvelopeResult {
     /// Takes the reader's response, without changing a byte.
-    pub(crate) fn of_reader(answer: CallCapabilityResponse) -> Result<Self, PublicError> {
+    pub(crate) fn of_reader(answer: CapabilityResult) -> Result<Self, PublicError> {
         let envelope = String::from_utf8(answer.envelope_json).ok();
         let envelope = envelope.and_then(|text| RawValue::from_string(text).ok());
         let is_complete =
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn only_complete_responses_of_the_reader_are_results() {
         let of = |envelope: &str, text: &str| {
-            EnvelopeResult::of_reader(CallCapabilityResponse {
+            EnvelopeResult::of_reader(CapabilityResult {
                 envelope_json: envelope.as_bytes().to_vec(),
                 model_text: text.to_owned(),
                 is_error: false,

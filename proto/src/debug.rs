@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-use crate::executor::v1::{CallCapabilityRequest, IssueContextTicketRequest};
+use crate::executor::v1::{CapabilityCall, IssueContextTicketRequest};
 
-impl fmt::Debug for CallCapabilityRequest {
+impl fmt::Debug for CapabilityCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CallCapabilityRequest")
+        f.debug_struct("CapabilityCall")
             .field("capability", &self.capability)
             .field("result_format", &self.result_format)
             .finish_non_exhaustive()

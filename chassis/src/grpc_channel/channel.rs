@@ -89,6 +89,14 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// Returns the number of the connection that the next call uses. A stream stays on the connection that it began on:
+    /// when the number is another, the next calls need a new stream.
+    pub fn connection_number(&self) -> u64 {
+        self.route.newest().number
+    }
+}
+
 impl Route {
     /// Returns the connection for the next call.
     fn newest(&self) -> OpenChannel {

@@ -18,7 +18,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::{Layer, Service};
 use tracing::Instrument as _;
 
-use super::incoming::PeerCertificate;
+use super::incoming::ConnectedPeer;
 use super::{AccessDenied, AccessTable, ServerLimits};
 use crate::identity::PeerIdentity;
 use crate::release;
@@ -200,8 +200,8 @@ where
 }
 
 fn peer_of(request: &http::Request<Body>, peers: &PeerIdentityCache) -> Option<PeerIdentity> {
-    let PeerCertificate(certificate) = request.extensions().get::<PeerCertificate>()?;
-    peers.identity(certificate)
+    let peer = request.extensions().get::<ConnectedPeer>()?;
+    peers.identity(&peer.certificate)
 }
 
 fn refusal(denied: AccessDenied) -> Status {

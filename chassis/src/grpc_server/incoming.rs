@@ -19,6 +19,7 @@ use tokio_stream::Stream;
 use tokio_util::sync::{CancellationToken, PollSemaphore};
 use tonic::transport::server::Connected;
 
+use super::ServerLimits;
 use crate::tls::connection::ExpiringConnection;
 use crate::tls::failure::handshake_cause;
 use crate::tls::{TlsMaterial, Validity};
@@ -81,6 +82,7 @@ pub(super) struct Incoming {
     free: Option<OwnedSemaphorePermit>,
     pause: Option<Pin<Box<Sleep>>>,
     connections: ConnectionCount,
+    calls_max: usize,
     cut: CancellationToken,
 }
 
@@ -88,11 +90,11 @@ impl Incoming {
     pub(super) fn new(
         listener: TcpListener,
         tls: TlsMaterial,
-        connections_max: usize,
+        limits: &ServerLimits,
         connections: ConnectionCount,
         cut: CancellationToken,
     ) -> Self {
-        let permits = PollSemaphore::new(Arc::new(Semaphore::new(connections_max)));
+        let permits = PollSemaphore::new(Arc::new(Semaphore::new(limits.connections_max)));
         Self {
             listener,
             tls,
@@ -101,6 +103,7 @@ impl Incoming {
             free: None,
             pause: None,
             connections,
+            calls_max: limits.streams_per_connection_max as usize,
             cut,
         }
     }
@@ -132,6 +135,7 @@ impl Stream for Incoming {
                         tls: self.tls.clone(),
                         cut: self.cut.clone(),
                         counted: self.connections.open(),
+                        calls_max: self.calls_max,
                         permit: self.free.take(),
                     };
                     self.handshakes.spawn(handshake.run(socket, address));
@@ -154,6 +158,7 @@ struct Handshake {
     cut: CancellationToken,
     counted: ConnectionGuard,
     permit: Option<OwnedSemaphorePermit>,
+    calls_max: usize,
 }
 
 impl Handshake {
@@ -183,7 +188,10 @@ impl Handshake {
         let peer_ends_ms = Validity::of(&peer).ok()?.not_after_ms;
         let ends_at_ms = peer_ends_ms.min(certificates.not_after_ms());
         let accepted = Accepted {
-            peer: PeerCertificate(peer),
+            peer: ConnectedPeer {
+                certificate: Arc::new(peer),
+                calls: CallPermits::new(self.calls_max),
+            },
             _counted: self.counted,
             _permit: self.permit,
         };
@@ -191,9 +199,36 @@ impl Handshake {
     }
 }
 
-/// Certificate of the client, as the handshake verified it.
+/// Client of one connection. Every request has a copy.
 #[derive(Debug, Clone)]
-pub(super) struct PeerCertificate(pub(super) CertificateDer<'static>);
+pub(super) struct ConnectedPeer {
+    /// As the handshake verified it.
+    pub(super) certificate: Arc<CertificateDer<'static>>,
+    pub(super) calls: CallPermits,
+}
+
+/// Permits for the calls of one connection that streams carry: HTTP/2 limits only the number of streams.
+#[derive(Debug, Clone)]
+pub struct CallPermits(Arc<Semaphore>);
+
+impl CallPermits {
+    /// Creates permits for `calls_max` concurrent calls.
+    pub fn new(calls_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(calls_max)))
+    }
+
+    /// Returns the permits of a request's connection; `None` only outside a [`GrpcServer`](super::GrpcServer).
+    pub fn of<T>(request: &tonic::Request<T>) -> Option<Self> {
+        let peer = request.extensions().get::<ConnectedPeer>()?;
+        Some(peer.calls.clone())
+    }
+
+    /// Waits until another call may run; it counts until the permit is dropped.
+    pub async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        // The semaphore is never closed.
+        self.0.clone().acquire_owned().await.ok()
+    }
+}
 
 /// One accepted connection.
 pub(super) type AcceptedConnection = ExpiringConnection<TlsStream<TcpStream>, Accepted>;
@@ -201,15 +236,15 @@ pub(super) type AcceptedConnection = ExpiringConnection<TlsStream<TcpStream>, Ac
 /// What a connection holds until it is closed.
 #[derive(Debug)]
 pub(super) struct Accepted {
-    peer: PeerCertificate,
+    peer: ConnectedPeer,
     _counted: ConnectionGuard,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connected for AcceptedConnection {
-    type ConnectInfo = PeerCertificate;
+    type ConnectInfo = ConnectedPeer;
 
-    fn connect_info(&self) -> PeerCertificate {
+    fn connect_info(&self) -> ConnectedPeer {
         self.kept().peer.clone()
     }
 }

@@ -20,7 +20,7 @@ use tonic_health::ServingStatus;
 
 pub use access::{AccessDenied, AccessTable};
 pub use admission::Deadline;
-pub use incoming::ConnectionCount;
+pub use incoming::{CallPermits, ConnectionCount};
 
 use crate::run::ExitError;
 use crate::tls::{TlsError, TlsMaterial};
@@ -213,13 +213,8 @@ impl GrpcServer {
         report_health(&health, &services, is_healthy).await;
         let _reporting = AbortOnDrop(tokio::spawn(follow_health(health, services, healthy)));
         let cut = CancellationToken::new();
-        let incoming = incoming::Incoming::new(
-            self.listener,
-            self.tls,
-            limits.connections_max,
-            self.connections,
-            cut.clone(),
-        );
+        let incoming =
+            incoming::Incoming::new(self.listener, self.tls, &limits, self.connections, cut.clone());
         let serving = Server::builder()
             .max_concurrent_streams(limits.streams_per_connection_max)
             .http2_max_header_list_size(HEADER_LIST_BYTES_MAX)

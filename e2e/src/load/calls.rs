@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, bail};
 use serde_json::Value as Json;
-use synapsor_chassis::grpc_channel::Channel;
 use synapsor_chassis::identity::Role;
-use synapsor_proto::executor::v1::CallCapabilityRequest;
-use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
+use synapsor_proto::executor::v1::CapabilityCall;
+use tonic::metadata::MetadataMap;
 
 use super::http::{Http, McpEndpoint, find};
 use super::scene::{Scene, row_id};
+use crate::capability_calls::CapabilityCalls;
 use crate::stack::INSTANCE;
 
 /// Kind of a call.
@@ -84,7 +84,7 @@ enum Way {
     Mcp(Http),
     /// The same message each time.
     Fixed(Http, String),
-    Grpc(AgentServiceClient<Channel>, String),
+    Grpc(Box<CapabilityCalls>, String),
 }
 
 /// Row selection: each call takes the next row, across all clients.
@@ -149,7 +149,8 @@ impl Client {
             Interface::Grpc => {
                 let channel = scene.stack.reader_as(Role::Gateway, Some(INSTANCE))?;
                 let token = scene.access_token().unwrap_or_default();
-                Way::Grpc(AgentServiceClient::new(channel), token)
+                let calls = CapabilityCalls::open(channel, MetadataMap::new()).await?;
+                Way::Grpc(Box::new(calls), token)
             }
         };
         Ok(Self { way, ask, rows })
@@ -188,14 +189,15 @@ impl Client {
                 }
                 Ok(answer)
             }
-            Way::Grpc(client, token) => {
-                let request = CallCapabilityRequest {
+            Way::Grpc(calls, token) => {
+                let call = CapabilityCall {
                     capability: tool.to_owned(),
                     arguments_json: arguments.into_bytes(),
                     result_format: 2,
                     access_token: token.clone(),
+                    ..CapabilityCall::default()
                 };
-                let answer = client.call_capability(request).await?.into_inner();
+                let answer = calls.call(call).await?;
                 if answer.is_error {
                     bail!("{}", answer.code.unwrap_or_default());
                 }

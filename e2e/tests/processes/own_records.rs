@@ -17,6 +17,7 @@ use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::replay::{ProofBundle, verify_bundle};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_e2e::binaries::Build;
+use synapsor_e2e::capability_calls::call_once;
 use synapsor_e2e::cli::{CliFixture, until};
 use synapsor_e2e::deployment::Deployment;
 use synapsor_e2e::operator::OperatorClient;
@@ -24,7 +25,7 @@ use synapsor_e2e::stack::{INSTANCE, Stack, reader};
 use synapsor_proto::common::v1 as common;
 use synapsor_proto::convert::required;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueContextTicketRequest};
+use synapsor_proto::executor::v1::{CapabilityCall, IssueContextTicketRequest};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use synapsor_proto::ledger::v1::event_service_client::EventServiceClient;
@@ -37,26 +38,29 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// A gateway's clients of its reader and of the ledger.
 struct Gateway {
+    reader: Channel,
     agents: AgentServiceClient<Channel>,
     records: AgentRecordServiceClient<Channel>,
 }
 
 impl Gateway {
     fn of(stack: &Stack) -> anyhow::Result<Self> {
+        let reader = stack.reader_as(Role::Gateway, Some(INSTANCE))?;
         Ok(Self {
-            agents: AgentServiceClient::new(stack.reader_as(Role::Gateway, Some(INSTANCE))?),
+            agents: AgentServiceClient::new(reader.clone()),
+            reader,
             records: AgentRecordServiceClient::new(stack.ledger_as(Role::Gateway, Some(INSTANCE))?),
         })
     }
 
     async fn call(&mut self, capability: &str, arguments: Json) -> anyhow::Result<Json> {
-        let request = CallCapabilityRequest {
+        let call = CapabilityCall {
             capability: capability.to_owned(),
             arguments_json: arguments.to_string().into_bytes(),
             result_format: 2,
-            access_token: String::new(),
+            ..CapabilityCall::default()
         };
-        let answer = self.agents.call_capability(request).await?.into_inner();
+        let answer = call_once(self.reader.clone(), call).await?;
         ensure!(!answer.is_error, "{:?}", answer.code);
         Ok(serde_json::from_slice(&answer.envelope_json)?)
     }
@@ -342,8 +346,10 @@ async fn beside_up(place: &CliFixture, up: &Json) -> anyhow::Result<Gateway> {
             .with_context(|| format!("no address of the {role}: {up}"))?;
         anyhow::Ok(connect(&leaf.material(now)?, &Endpoint::new(role, address))?)
     };
+    let reader = at(Role::Reader)?;
     Ok(Gateway {
-        agents: AgentServiceClient::new(at(Role::Reader)?),
+        agents: AgentServiceClient::new(reader.clone()),
+        reader,
         records: AgentRecordServiceClient::new(at(Role::Ledger)?),
     })
 }

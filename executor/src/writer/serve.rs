@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use synapsor_chassis::clock::{Clock, SystemClock};
-use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX};
+use synapsor_chassis::grpc_server::{AccessTable, MESSAGE_BYTES_MAX, ServerLimits};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::refusal_cause::{self, RefusalCause};
 use synapsor_chassis::run::ExitError;
@@ -77,7 +77,7 @@ pub(crate) async fn serve(base: ProcessContext, stop: CancellationToken) -> Resu
     let service = WriterServiceServer::new(WriterRpc::new(writer.clone()))
         .max_decoding_message_size(MESSAGE_BYTES_MAX)
         .max_encoding_message_size(MESSAGE_BYTES_MAX);
-    let (server, _run_file) = base.bind(access).await?;
+    let (server, _run_file) = base.bind(access, ServerLimits::default()).await?;
     let end = stop.child_token();
     let durable = writer.switches.durable();
     let mut working = tokio::spawn(super::run(writer, end.clone()));

@@ -5,6 +5,7 @@
 
 mod authentication;
 mod bridge;
+mod call_streams;
 mod crowd;
 mod exposure;
 mod http;

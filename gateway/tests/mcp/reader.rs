@@ -1,17 +1,22 @@
 //! Stub reader: serves a catalog, answers calls by name and records every request.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use synapsor_domain::tool::{Annotations, Catalog, Tool};
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
+use synapsor_proto::executor::v1::capability_answer::Outcome;
 use synapsor_proto::executor::v1::{
-    CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetCatalogResponse, GetJwksRequest,
-    GetJwksResponse, IssueContextTicketRequest, IssueContextTicketResponse, TokenPolicy,
+    CallCapabilitiesRequest, CallCapabilitiesResponse, CapabilityAnswer, CapabilityCall, CapabilityResult,
+    GetCatalogRequest, GetCatalogResponse, GetJwksRequest, GetJwksResponse, IssueContextTicketRequest,
+    IssueContextTicketResponse, TokenPolicy,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::KeyAndValueRef;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) const READ: &str = "billing.inspect_invoice";
 pub(crate) const PROPOSE: &str = "billing.propose_late_fee_waiver";
@@ -36,6 +41,8 @@ pub(crate) struct Seen {
     pub(crate) metadata: Vec<String>,
 }
 
+type AnswerSender = mpsc::Sender<Result<CallCapabilitiesResponse, Status>>;
+
 #[derive(Clone, Debug)]
 pub(crate) struct FakeReader {
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -44,6 +51,8 @@ pub(crate) struct FakeReader {
     /// Releases the waiting calls when true.
     pub(crate) release: Arc<watch::Sender<bool>>,
     pub(crate) result_format: u32,
+    /// Answers of every stream that was opened.
+    streams: Arc<Mutex<Vec<AnswerSender>>>,
     /// Whether tenant and principal come from access tokens.
     wants_tokens: bool,
 }
@@ -55,6 +64,7 @@ impl FakeReader {
             held: Arc::new(watch::Sender::new(0)),
             release: Arc::new(watch::Sender::new(false)),
             result_format,
+            streams: Arc::default(),
             wants_tokens: false,
         }
     }
@@ -73,6 +83,17 @@ impl FakeReader {
 
     pub(crate) fn last(&self) -> Seen {
         self.seen().pop().expect("a call has arrived")
+    }
+
+    /// Number of streams of calls that were opened.
+    pub(crate) fn stream_count(&self) -> usize {
+        self.streams.lock().unwrap().len()
+    }
+
+    /// Sends a message on the newest stream.
+    pub(crate) async fn send(&self, message: Result<CallCapabilitiesResponse, Status>) {
+        let newest = self.streams.lock().unwrap().last().cloned();
+        newest.expect("a stream is open").send(message).await.unwrap();
     }
 
     /// Waits until exactly `count` calls are held.
@@ -179,23 +200,66 @@ impl AgentService for FakeReader {
         Err(Status::unimplemented("this reader has no ledger"))
     }
 
-    async fn call_capability(
+    type CallCapabilitiesStream = ReceiverStream<Result<CallCapabilitiesResponse, Status>>;
+
+    async fn call_capabilities(
         &self,
-        request: Request<CallCapabilityRequest>,
-    ) -> Result<Response<CallCapabilityResponse>, Status> {
+        request: Request<Streaming<CallCapabilitiesRequest>>,
+    ) -> Result<Response<Self::CallCapabilitiesStream>, Status> {
         let metadata = request.metadata().iter().map(|entry| match entry {
             KeyAndValueRef::Ascii(key, value) => format!("{key}: {}", value.to_str().unwrap()),
             KeyAndValueRef::Binary(key, value) => format!("{key}: {value:?}"),
         });
-        let metadata = metadata.collect();
-        let message = request.into_inner();
+        let metadata: Vec<String> = metadata.collect();
+        let (answers, sent) = mpsc::channel(64);
+        let reader = self.clone();
+        self.streams.lock().unwrap().push(answers.clone());
+        let mut calls = request.into_inner();
+        tokio::spawn(async move {
+            let (mut running, mut tasks) = (HashMap::new(), JoinSet::new());
+            let end = loop {
+                let message = match calls.message().await {
+                    Ok(Some(message)) => message,
+                    end => break end,
+                };
+                for call in message.calls {
+                    let (reader, answers, metadata) = (reader.clone(), answers.clone(), metadata.clone());
+                    let number = call.number;
+                    let task = tasks.spawn(async move {
+                        let answer = reader.answer(call, metadata).await;
+                        let _ = answers.send(Ok(answer)).await;
+                    });
+                    running.insert(number, task);
+                }
+                for number in message.canceled {
+                    running.remove(&number).unwrap().abort();
+                }
+            };
+            // A stream that the gateway ended keeps its calls; a broken one, or one without a response, ends them.
+            if end.is_ok() {
+                let answered = async { while tasks.join_next().await.is_some() {} };
+                tokio::select! {
+                    () = answered => {}
+                    () = answers.closed() => {}
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(sent)))
+    }
+}
+
+impl FakeReader {
+    async fn answer(&self, call: CapabilityCall, mut metadata: Vec<String>) -> CallCapabilitiesResponse {
+        if !call.traceparent.is_empty() {
+            metadata.push(format!("traceparent: {}", call.traceparent));
+        }
         self.seen.lock().unwrap().push(Seen {
-            capability: message.capability.clone(),
-            arguments: String::from_utf8(message.arguments_json).unwrap(),
-            result_format: message.result_format,
+            capability: call.capability.clone(),
+            arguments: String::from_utf8(call.arguments_json).unwrap(),
+            result_format: call.result_format,
             metadata,
         });
-        if message.capability == HOLD {
+        if call.capability == HOLD {
             let _held = Held(self.held.clone());
             self.held.send_modify(|held| *held += 1);
             self.release
@@ -204,12 +268,20 @@ impl AgentService for FakeReader {
                 .await
                 .unwrap();
         }
-        let (envelope, is_error) = answer(&message.capability);
-        Ok(Response::new(CallCapabilityResponse {
+        let (envelope, is_error) = answer(&call.capability);
+        let result = CapabilityResult {
             model_text: envelope.clone(),
             envelope_json: envelope.into_bytes(),
             is_error,
             code: None,
-        }))
+        };
+        let answer = CapabilityAnswer {
+            number: call.number,
+            outcome: Some(Outcome::Result(result)),
+        };
+        CallCapabilitiesResponse {
+            answers: vec![answer],
+            is_closing: false,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use synapsor_chassis::grpc_channel::caller;
+use synapsor_chassis::grpc_server::CallPermits;
 use synapsor_chassis::secret::Secret;
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_codes::ErrorCode;
@@ -11,8 +12,11 @@ use synapsor_domain::error::PublicError;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::agent_service_server::AgentService;
 use synapsor_proto::status::to_status;
-use tonic::{Request, Response, Status};
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+use tracing::Instrument as _;
 
+use super::call_stream::{self, AnswerStream};
 use crate::call_handler::{self, CapabilityCall};
 use crate::role::ReaderRole;
 use crate::ticket;
@@ -21,11 +25,42 @@ use crate::ticket;
 #[derive(Debug, Clone)]
 pub struct AgentRpc {
     reader: Arc<ReaderRole>,
+    /// Canceled when the server stops: streams of calls end then.
+    stop: CancellationToken,
 }
 
 impl AgentRpc {
-    pub const fn new(reader: Arc<ReaderRole>) -> Self {
-        Self { reader }
+    pub const fn new(reader: Arc<ReaderRole>, stop: CancellationToken) -> Self {
+        Self { reader, stop }
+    }
+
+    /// Runs one call of a stream, for the gateway with this identity.
+    ///
+    /// # Errors
+    /// Why the call has no result, not even a refusal.
+    pub async fn call(
+        &self,
+        call: wire::CapabilityCall,
+        gateway: String,
+    ) -> Result<wire::CapabilityResult, PublicError> {
+        let call = CapabilityCall {
+            capability: call.capability,
+            arguments_json: call.arguments_json,
+            format: format(call.result_format)?,
+            access_token: Secret::new(call.access_token),
+            client: gateway,
+            // A malformed trace counts as absent.
+            trace: call.traceparent.parse().ok(),
+        };
+        let trace_id = call.trace.as_ref().map(TraceParent::trace_id);
+        let span = tracing::info_span!("call", peer = call.client, trace_id);
+        let answer = call_handler::answer(&self.reader, &call).instrument(span).await;
+        Ok(wire::CapabilityResult {
+            envelope_json: answer.envelope_json,
+            is_error: answer.code.is_some(),
+            code: answer.code.map(|code| code.to_string()),
+            model_text: answer.model_text,
+        })
     }
 }
 
@@ -72,28 +107,26 @@ impl AgentService for AgentRpc {
         Ok(Response::new(wire::GetJwksResponse { jwks_json }))
     }
 
-    async fn call_capability(
+    type CallCapabilitiesStream = AnswerStream;
+
+    async fn call_capabilities(
         &self,
-        request: Request<wire::CallCapabilityRequest>,
-    ) -> Result<Response<wire::CallCapabilityResponse>, Status> {
+        request: Request<Streaming<wire::CallCapabilitiesRequest>>,
+    ) -> Result<Response<AnswerStream>, Status> {
         let client = client(&request)?;
-        let trace = TraceParent::extract(request.metadata());
-        let message = request.into_inner();
-        let call = CapabilityCall {
-            capability: message.capability,
-            arguments_json: message.arguments_json,
-            format: format(message.result_format).map_err(|r| to_status(&r))?,
-            access_token: Secret::new(message.access_token),
-            client,
-            trace,
+        let permits = CallPermits::of(&request).ok_or_else(|| {
+            to_status(&PublicError::new(
+                ErrorCode::Internal,
+                "the call has no connection",
+            ))
+        })?;
+        let service = self.clone();
+        let run = move |call| {
+            let (service, client) = (service.clone(), client.clone());
+            async move { service.call(call, client).await }
         };
-        let answer = call_handler::answer(&self.reader, &call).await;
-        Ok(Response::new(wire::CallCapabilityResponse {
-            envelope_json: answer.envelope_json,
-            is_error: answer.code.is_some(),
-            code: answer.code.map(|code| code.to_string()),
-            model_text: answer.model_text,
-        }))
+        let answers = call_stream::serve(request.into_inner(), permits, self.stop.clone(), run);
+        Ok(Response::new(answers))
     }
 
     async fn issue_context_ticket(

@@ -8,7 +8,7 @@ use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::tls::dev_ca::{DevCa, LEAF_TTL};
 use synapsor_proto::common::v1::DsseEnvelope;
-use synapsor_proto::executor::v1::{CallCapabilityRequest, IssueContextTicketResponse};
+use synapsor_proto::executor::v1::{CallCapabilitiesRequest, CapabilityCall, IssueContextTicketResponse};
 use synapsor_proto::ledger::v1 as wire;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Status};
@@ -87,16 +87,21 @@ fn records(
         (Role::Gateway, Role::Reader) => {
             let arguments_json = format!("{{\"invoice_id\":\"{INVOICE}\"}}").into_bytes();
             let capability = "billing.inspect_invoice".to_owned();
-            let call = CallCapabilityRequest {
+            let call = CapabilityCall {
+                number: 1,
                 capability,
                 arguments_json,
                 result_format: 2,
-                access_token: String::new(),
+                ..CapabilityCall::default()
+            };
+            let calls = CallCapabilitiesRequest {
+                calls: vec![call],
+                canceled: Vec::new(),
             };
             vec![
                 (
-                    "/synapsor.executor.v1.AgentService/CallCapability",
-                    call.encode_to_vec(),
+                    "/synapsor.executor.v1.AgentService/CallCapabilities",
+                    calls.encode_to_vec(),
                 ),
                 (ISSUE_TICKET, Vec::new()),
             ]

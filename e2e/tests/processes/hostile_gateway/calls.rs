@@ -4,9 +4,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
+use synapsor_e2e::capability_calls::result_of;
 use synapsor_e2e::issuer::{IssuerKey, PROPOSE, READ, claims, part};
 use synapsor_e2e::tenants::{ACME, GLOBEX};
-use synapsor_proto::executor::v1::CallCapabilityResponse;
+use synapsor_proto::executor::v1::CallCapabilitiesResponse;
 use tonic::{Request, Status};
 use tonic_prost::ProstCodec;
 
@@ -17,20 +18,30 @@ use super::hands::{StolenGateway, of_answer};
 const LOOK: &str = "billing.inspect_invoice";
 const CHANGE: &str = "billing.propose_late_fee_waiver";
 
-/// Request of a call with fields that no protocol version defines.
+#[derive(Clone, PartialEq, prost::Message)]
+struct CallsAndMore {
+    #[prost(message, repeated, tag = "1")]
+    calls: Vec<CallAndMore>,
+    #[prost(string, tag = "100")]
+    tenant: String,
+}
+
+/// Call with fields that no protocol version defines.
 #[derive(Clone, PartialEq, prost::Message)]
 struct CallAndMore {
-    #[prost(string, tag = "1")]
-    capability: String,
-    #[prost(bytes = "vec", tag = "2")]
-    arguments_json: Vec<u8>,
-    #[prost(uint32, tag = "3")]
-    result_format: u32,
+    #[prost(uint64, tag = "1")]
+    number: u64,
     #[prost(string, tag = "4")]
+    capability: String,
+    #[prost(bytes = "vec", tag = "5")]
+    arguments_json: Vec<u8>,
+    #[prost(uint32, tag = "6")]
+    result_format: u32,
+    #[prost(string, tag = "7")]
     access_token: String,
-    #[prost(string, tag = "5")]
+    #[prost(string, tag = "8")]
     tenant: String,
-    #[prost(string, tag = "6")]
+    #[prost(string, tag = "9")]
     tenant_id: String,
     #[prost(string, tag = "100")]
     principal: String,
@@ -193,7 +204,8 @@ async fn with_more(
             String::new()
         }
     };
-    let request = CallAndMore {
+    let call = CallAndMore {
+        number: 1,
         capability: LOOK.to_owned(),
         arguments_json: arguments.as_bytes().to_vec(),
         result_format: 2,
@@ -202,14 +214,19 @@ async fn with_more(
         tenant_id: value("tenant_id"),
         principal: value("principal"),
     };
+    let calls = CallsAndMore {
+        calls: vec![call],
+        tenant: value("tenant"),
+    };
     let mut grpc = tonic::client::Grpc::new(reader.clone());
     grpc.ready()
         .await
         .map_err(|error| Status::unavailable(error.to_string()))?;
-    let path = "/synapsor.executor.v1.AgentService/CallCapability";
-    let codec: ProstCodec<CallAndMore, CallCapabilityResponse> = ProstCodec::default();
+    let path = "/synapsor.executor.v1.AgentService/CallCapabilities";
+    let codec: ProstCodec<CallsAndMore, CallCapabilitiesResponse> = ProstCodec::default();
     let answer = grpc
-        .unary(Request::new(request), path.parse().expect("a path"), codec)
+        .unary(Request::new(calls), path.parse().expect("a path"), codec)
         .await?;
-    of_answer(answer.into_inner())
+    let answer = answer.into_inner().answers.pop();
+    of_answer(result_of(answer.ok_or_else(|| Status::internal("no answer"))?)?)
 }

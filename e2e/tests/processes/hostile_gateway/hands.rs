@@ -5,15 +5,15 @@ use synapsor_chassis::grpc_channel::{Endpoint, connect};
 use synapsor_chassis::identity::Role;
 use synapsor_chassis::random;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_e2e::capability_calls::CapabilityCalls;
 use synapsor_e2e::stack::INSTANCE;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use synapsor_proto::executor::v1::{
-    CallCapabilityRequest, CallCapabilityResponse, IssueContextTicketRequest,
-};
+use synapsor_proto::executor::v1::{CapabilityCall, CapabilityResult, IssueContextTicketRequest};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
-use tonic::{Request, Status};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 use super::Scene;
 
@@ -76,21 +76,19 @@ impl StolenGateway {
         arguments: &str,
         metadata: &[(&'static str, &'static str)],
     ) -> Result<Vec<u8>, Status> {
-        let mut request = Request::new(CallCapabilityRequest {
+        let call = CapabilityCall {
             capability: capability.to_owned(),
             arguments_json: arguments.as_bytes().to_vec(),
             result_format: 2,
             access_token: token.to_owned(),
-        });
+            ..CapabilityCall::default()
+        };
+        let mut of_stream = MetadataMap::new();
         for (name, value) in metadata {
-            request
-                .metadata_mut()
-                .insert(*name, value.parse().expect("a value"));
+            of_stream.insert(*name, value.parse().expect("a value"));
         }
-        let answer = AgentServiceClient::new(self.reader.clone())
-            .call_capability(request)
-            .await?;
-        of_answer(answer.into_inner())
+        let mut calls = CapabilityCalls::open(self.reader.clone(), of_stream).await?;
+        of_answer(calls.call(call).await?)
     }
 
     pub(crate) async fn ticket(&mut self, token: &str) -> Result<DsseEnvelope, Status> {
@@ -157,7 +155,7 @@ impl StolenGateway {
 }
 
 /// Content of a response, or the reason of its refusal.
-pub(crate) fn of_answer(answer: CallCapabilityResponse) -> Result<Vec<u8>, Status> {
+pub(crate) fn of_answer(answer: CapabilityResult) -> Result<Vec<u8>, Status> {
     if !answer.is_error {
         return Ok(answer.envelope_json);
     }

@@ -1,6 +1,8 @@
 //! Client of the reader: fetches the catalog once, then makes one gRPC call with a deadline per tool call.
 //! Forwards results unchanged.
 
+mod call_stream;
+
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::Channel;
@@ -11,19 +13,21 @@ use synapsor_chassis::retry::{Backoff, RetryPolicy, retry};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsMaterial;
 use synapsor_chassis::trace_context::TraceParent;
-use synapsor_codes::ErrorCode;
+use synapsor_codes::{ErrorCode, RpcStatus};
 use synapsor_domain::contract::{Mode, ResultFormat};
 use synapsor_domain::error::PublicError;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
+use synapsor_proto::executor::v1::capability_answer::Outcome;
 use synapsor_proto::executor::v1::{
-    CallCapabilityRequest, CallCapabilityResponse, GetCatalogRequest, GetJwksRequest,
-    IssueContextTicketRequest, TokenPolicy,
+    CapabilityCall, CapabilityResult, GetCatalogRequest, GetJwksRequest, IssueContextTicketRequest,
+    TokenPolicy,
 };
 use synapsor_proto::status;
 use tokio::sync::Semaphore;
 use tonic::{Code, Status};
 
+use self::call_stream::CallStreams;
 use crate::caller::Caller;
 
 /// Maximum number of concurrent calls per gateway; further calls get a retryable error. A reader accepts the same
@@ -48,6 +52,7 @@ pub(crate) struct ReaderClient {
     client: AgentServiceClient<Channel>,
     channel: Channel,
     target: Endpoint,
+    streams: CallStreams,
     calls: Semaphore,
 }
 
@@ -83,6 +88,7 @@ impl ReaderClient {
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Ok(Self {
+            streams: CallStreams::new(client.clone(), channel.clone()),
             client,
             channel,
             target: target.clone(),
@@ -158,12 +164,13 @@ impl ReaderClient {
     }
 
     /// Makes one call. Dropping the future cancels it at the reader.
-    pub(crate) async fn call(&self, call: ToolCall) -> Result<CallCapabilityResponse, PublicError> {
+    pub(crate) async fn call(&self, call: ToolCall) -> Result<CapabilityResult, PublicError> {
         let _permit = self
             .calls
             .try_acquire()
             .map_err(|_| busy("too many calls in progress"))?;
-        let message = CallCapabilityRequest {
+        let message = CapabilityCall {
+            traceparent: call.trace.map(|trace| trace.to_string()).unwrap_or_default(),
             capability: call.capability,
             arguments_json: call.arguments,
             result_format: match call.format {
@@ -171,16 +178,17 @@ impl ReaderClient {
                 ResultFormat::V2 => 2,
             },
             access_token: call.caller.access_token().to_owned(),
+            ..CapabilityCall::default()
         };
-        let mut request = grpc_channel::with_deadline(message, CALL_TIMEOUT);
-        if let Some(trace) = call.trace {
-            trace.inject(request.metadata_mut());
+        let answer = self.streams.call(message, CALL_TIMEOUT).await;
+        match answer.map_err(|status| refusal(&status))?.outcome {
+            Some(Outcome::Result(result)) => Ok(result),
+            Some(Outcome::Error(error)) => Err(reported(status::from_wire(&error.code, error.message))),
+            None => Err(PublicError::new(
+                ErrorCode::Internal,
+                "the reader answered without an outcome",
+            )),
         }
-        let mut client = self.client.clone();
-        let answer = client.call_capability(request).await;
-        answer
-            .map(tonic::Response::into_inner)
-            .map_err(|status| refusal(&status))
     }
 }
 
@@ -193,6 +201,17 @@ fn refusal(status: &Status) -> PublicError {
         Code::ResourceExhausted => busy(cause.code.as_str()),
         Code::Unavailable => unavailable(cause.code.as_str()),
         _ if is_lost => unavailable(cause.code.as_str()),
+        _ => cause,
+    }
+}
+
+/// Like [`refusal`], for the error of one call on a stream.
+fn reported(cause: PublicError) -> PublicError {
+    tracing::warn!(code = %cause.code, "reader call failed");
+    match cause.code.rpc_status() {
+        RpcStatus::ResourceExhausted => busy(cause.code.as_str()),
+        RpcStatus::Unavailable => unavailable(cause.code.as_str()),
+        _ if cause.code == ErrorCode::DeadlineExceeded => unavailable(cause.code.as_str()),
         _ => cause,
     }
 }
