@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
+use crate::borrowed_text::BorrowedText;
 use crate::signing::ObjectKind;
 
 /// A SHA-256 digest; printed and stored as `sha256:` and 64 lower-case hex digits.
@@ -107,7 +108,7 @@ impl Serialize for Digest {
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
+        BorrowedText::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }

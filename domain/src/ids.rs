@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::borrowed_text::BorrowedText;
 use crate::timestamp::Timestamp;
 
 /// Number of random bytes in an id.
@@ -157,7 +158,7 @@ impl<N> Serialize for Id<N> {
 }
 impl<'de, N: IdKind> Deserialize<'de> for Id<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
+        BorrowedText::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }

@@ -5,6 +5,7 @@
 //! writer authorizes and applies, the log records, and replay reports. This crate never reads a clock, a file,
 //! the environment or the network; `now` and random bytes are arguments.
 
+mod borrowed_text;
 pub mod canonical;
 pub mod database_identity;
 pub mod digest;
@@ -31,6 +32,7 @@ pub mod change;
 pub mod evidence;
 pub mod guard;
 pub mod proposal;
+pub mod record_fields;
 pub mod result_envelope;
 
 pub mod approval;

@@ -1,37 +1,50 @@
 //! Accepts records of readers: reads, refused calls and proposals. Each is checked before it is stored and durable
 //! before the ledger responds.
 
+use std::sync::Arc;
+
 use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{EventKind, RepeatBody};
-use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, PROPOSAL_LIFETIME_DAYS};
 use synapsor_domain::proposal::{Proposal, ProposalState};
-use synapsor_domain::signing::{BatchVerifier, DsseEnvelope, ObjectKind};
+use synapsor_domain::record_fields::{AuditFields, EvidenceFields};
+use synapsor_domain::signing::{BatchVerifier, DsseEnvelope, ObjectKind, PublicKey};
 use synapsor_domain::timestamp::{Span, Timestamp};
 
+use crate::secret_material::{self, SecretSearch};
 use crate::store::requests::{self, RequestKey, StoredResponse};
 use crate::store::{
-    Committed, Group, NewEvent, ParsedBody, ReadProposal, StepKind, StoreError, StoreTxError,
-    WriteTransaction, events, log, proposals,
+    AuditView, Committed, EvidenceView, Group, NewEvent, ParsedBody, ReadProposal, StepKind, StoreError,
+    StoreTxError, WriteTransaction, events, log, proposals,
 };
 use crate::trust::Trust;
-use crate::{Ledger, RequestContext, check_request_id, expire, secret_material};
+use crate::{Ledger, RequestContext, check_request_id, expire};
 
 /// Checked evidence with its stored form.
 #[derive(Debug)]
 struct CheckedEvidence {
-    evidence: Evidence,
-    digest: Digest,
+    view: Arc<EvidenceView>,
     bytes: Vec<u8>,
 }
 
 impl CheckedEvidence {
+    fn of(fields: EvidenceFields<'_>, envelope: &DsseEnvelope) -> Result<Self, PublicError> {
+        let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
+        let bytes = envelope
+            .to_bytes()
+            .map_err(|e| malformed("evidence", &e.to_string()))?;
+        Ok(Self {
+            view: Arc::new(EvidenceView::of(fields, digest)),
+            bytes,
+        })
+    }
+
     fn read(&self) -> ParsedBody<'_> {
-        ParsedBody::Evidence(&self.evidence, self.digest)
+        ParsedBody::Evidence(&self.view)
     }
 }
 
@@ -46,13 +59,13 @@ struct CheckedProposal {
 /// Checked audit record with its stored form.
 #[derive(Debug)]
 struct CheckedAudit {
-    record: AuditRecord,
+    view: Arc<AuditView>,
     bytes: Vec<u8>,
 }
 
 impl CheckedAudit {
     fn read(&self) -> ParsedBody<'_> {
-        ParsedBody::Audit(&self.record)
+        ParsedBody::Audit(&self.view)
     }
 }
 
@@ -199,9 +212,10 @@ impl CheckedSubmission {
         check_request_id(id)?;
         let (audit, record) = match submission.record {
             CallRecordBody::Read { evidence, audit } => {
-                let evidence = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?, batch)?;
+                let fields = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?, batch)?;
+                let evidence = CheckedEvidence::of(fields, &evidence)?;
                 let audit = check_audit(audit)?;
-                if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id) {
+                if audit.view.evidence_id.as_ref() != Some(&evidence.view.id) {
                     return Err(malformed("audit", "does not name the submitted evidence"));
                 }
                 (audit, CheckedRecord::Read(evidence))
@@ -213,11 +227,12 @@ impl CheckedSubmission {
                 audit,
             } => {
                 let trust = trust.as_ref().map_err(Clone::clone)?;
-                let evidence = check_evidence(&evidence, trust, batch)?;
-                let proposal = check_proposal(proposal, &evidence, trust, times.now)?;
+                let fields = check_evidence(&evidence, trust, batch)?;
+                let proposal = check_proposal(proposal, (&fields, &evidence), trust, times.now)?;
+                let evidence = CheckedEvidence::of(fields, &evidence)?;
                 let audit = check_audit(audit)?;
-                if audit.record.evidence_id.as_ref() != Some(&evidence.evidence.id)
-                    || audit.record.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
+                if audit.view.evidence_id.as_ref() != Some(&evidence.view.id)
+                    || audit.view.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
                 {
                     let problem = "does not name the submitted evidence and proposal";
                     return Err(malformed("audit", problem));
@@ -290,10 +305,10 @@ impl CheckedSubmission {
         evidence: Option<&CheckedEvidence>,
     ) -> Result<bool, StoreTxError> {
         let digest = match evidence {
-            Some(checked) => step.evidence_digest(&checked.evidence.id)?,
+            Some(checked) => step.evidence_digest(&checked.view.id)?,
             None => None,
         };
-        let Some(seq) = step.audit_seq(&self.audit.record.id)? else {
+        let Some(seq) = step.audit_seq(&self.audit.view.id)? else {
             return match digest {
                 Some(_) => Err(StoreError::Duplicate.into()),
                 None => Ok(false),
@@ -303,7 +318,7 @@ impl CheckedSubmission {
             Some(_) => EventKind::QueryAudited,
             None => EventKind::CallRefused,
         };
-        let is_same_evidence = digest == evidence.map(|checked| checked.digest);
+        let is_same_evidence = digest == evidence.map(|checked| checked.view.digest);
         // The record may be of this batch.
         step.store_block()?;
         let is_same_audit = events::kind_and_body(step.conn(), seq)? == (kind, self.audit.bytes.clone());
@@ -386,8 +401,8 @@ impl ProposalSubmission<'_> {
 
     fn repeat(&self, step: &mut WriteTransaction<'_>, open: &ProposalId) -> Result<(), StoreTxError> {
         let body = RepeatBody {
-            evidence_id: self.evidence.evidence.id.clone(),
-            audit_id: self.job.audit.record.id.clone(),
+            evidence_id: self.evidence.view.id.clone(),
+            audit_id: self.job.audit.view.id.clone(),
         };
         let body = canonical::encode(&body).map_err(|e| malformed("audit", &e.to_string()))?;
         let CheckedSubmission {
@@ -449,37 +464,40 @@ impl<'s> EventContext<'s> {
     }
 }
 
-fn check_evidence(
-    envelope: &DsseEnvelope,
+fn check_evidence<'e>(
+    envelope: &'e DsseEnvelope,
     trust: &Trust,
     batch: &mut BatchVerifier,
-) -> Result<CheckedEvidence, PublicError> {
-    let evidence: Evidence = open_of_reader(envelope, ObjectKind::Evidence, "evidence", trust, batch)?;
+) -> Result<EvidenceFields<'e>, PublicError> {
+    let key = reader_key(envelope, "evidence", trust)?;
+    let mut secrets = SecretSearch::default();
+    let evidence: EvidenceFields<'_> = envelope
+        .decode_observed(ObjectKind::Evidence, &mut secrets)
+        .and_then(|evidence| {
+            envelope.verify_in_batch(ObjectKind::Evidence, key, batch)?;
+            Ok(evidence)
+        })
+        .map_err(|e| attestation("evidence", &e.to_string()))?;
     if evidence.v != 1 {
         return Err(malformed("evidence.v", "must be 1"));
     }
-    if evidence.ledger_origin != trust.file.ledger_origin() {
+    if *evidence.ledger_origin != trust.file.ledger_origin() {
         return Err(malformed("evidence.ledger_origin", "names another ledger"));
     }
-    secret_material::refuse("evidence", &envelope.payload)?;
-    let bytes = envelope
-        .to_bytes()
-        .map_err(|e| malformed("evidence", &e.to_string()))?;
-    Ok(CheckedEvidence {
-        evidence,
-        digest: Digest::of(ObjectKind::Evidence, &envelope.payload),
-        bytes,
-    })
+    secrets.refuse("evidence")?;
+    Ok(evidence)
 }
 
 fn check_proposal(
     envelope: DsseEnvelope,
-    evidence: &CheckedEvidence,
+    (seen, seen_envelope): (&EvidenceFields<'_>, &DsseEnvelope),
     trust: &Trust,
     now: Timestamp,
 ) -> Result<CheckedProposal, PublicError> {
-    let mut alone = BatchVerifier::default();
-    let proposal: Proposal = open_of_reader(&envelope, ObjectKind::Proposal, "proposal", trust, &mut alone)?;
+    let key = reader_key(&envelope, "proposal", trust)?;
+    let proposal: Proposal = envelope
+        .verify_and_decode(ObjectKind::Proposal, key)
+        .map_err(|e| attestation("proposal", &e.to_string()))?;
     if !proposal.has_known_version() {
         return Err(malformed("proposal.v", "is not supported by this build"));
     }
@@ -487,12 +505,12 @@ fn check_proposal(
     {
         return Err(malformed("proposal", "names another ledger or environment"));
     }
-    let seen = &evidence.evidence;
+    let digest = Digest::of(ObjectKind::Evidence, &seen_envelope.payload);
     let rests_on_it = proposal
         .evidence
         .iter()
-        .any(|e| e.id == seen.id && e.digest == evidence.digest);
-    if !rests_on_it || proposal.requested_by != seen.requested_by || proposal.source != seen.source {
+        .any(|e| e.id == seen.id && e.digest == digest);
+    if !rests_on_it || seen.requested_by != proposal.requested_by || seen.source != proposal.source {
         return Err(malformed(
             "proposal.evidence",
             "does not name the submitted evidence",
@@ -523,31 +541,36 @@ fn check_proposal(
     })
 }
 
-fn open_of_reader<T: serde::de::DeserializeOwned>(
+/// Returns the key of the reader that the envelope names as its signer.
+fn reader_key<'t>(
     envelope: &DsseEnvelope,
-    kind: ObjectKind,
     what: &'static str,
-    trust: &Trust,
-    batch: &mut BatchVerifier,
-) -> Result<T, PublicError> {
-    let attestation =
-        |problem: String| PublicError::new(ErrorCode::RefusedAttestation, format!("{what}: {problem}"));
-    let signer = envelope.signer().map_err(|e| attestation(e.to_string()))?;
-    let key = trust
-        .reader(signer)
-        .ok_or_else(|| attestation(format!("unknown reader key {signer}: not in the trust file")))?;
-    envelope
-        .verify_and_decode_in_batch(kind, key, batch)
-        .map_err(|e| attestation(e.to_string()))
+    trust: &'t Trust,
+) -> Result<&'t PublicKey, PublicError> {
+    let signer = envelope.signer().map_err(|e| attestation(what, &e.to_string()))?;
+    let unknown = || {
+        attestation(
+            what,
+            &format!("unknown reader key {signer}: not in the trust file"),
+        )
+    };
+    trust.reader(signer).ok_or_else(unknown)
 }
 
 fn check_audit(bytes: Vec<u8>) -> Result<CheckedAudit, PublicError> {
-    let record: AuditRecord = canonical::decode(&bytes).map_err(|e| malformed("audit", &e.to_string()))?;
+    let mut secrets = SecretSearch::default();
+    let record: AuditFields<'_> =
+        canonical::decode_observed(&bytes, &mut secrets).map_err(|e| malformed("audit", &e.to_string()))?;
     if record.v != 1 {
         return Err(malformed("audit.v", "must be 1"));
     }
-    secret_material::refuse("audit", &bytes)?;
-    Ok(CheckedAudit { record, bytes })
+    secrets.refuse("audit")?;
+    let view = Arc::new(AuditView::of(record));
+    Ok(CheckedAudit { view, bytes })
+}
+
+fn attestation(what: &str, problem: &str) -> PublicError {
+    PublicError::new(ErrorCode::RefusedAttestation, format!("{what}: {problem}"))
 }
 
 fn malformed(field: &str, problem: &str) -> PublicError {

@@ -1,4 +1,4 @@
-//! Checks in one pass, without building a value, that bytes are in canonical form.
+//! Reads the canonical form: the check that bytes have it, without building a value, and what a reader of values needs.
 
 use std::borrow::Cow;
 
@@ -7,39 +7,55 @@ use crate::limits::{CANONICAL_DEPTH_MAX, INTEGER_MAX};
 /// Maximum number of digits of an integer in canonical form.
 const DIGITS_MAX: usize = 16;
 /// Keys for which the JSON library does not read an object as an object.
-const LIBRARY_KEYS: &[u8] = b"$serde_json::private::";
+const LIBRARY_KEYS: &str = "$serde_json::private::";
 
 /// Returns true only for bytes that [`super::encode`] can produce; false when uncertain.
 pub(super) fn is_canonical(bytes: &[u8]) -> bool {
-    if std::str::from_utf8(bytes).is_err() {
+    let Some(mut form) = Form::new(bytes) else {
         return false;
-    }
-    let mut form = Form { rest: bytes };
-    form.value(0).is_some() && form.rest.is_empty()
+    };
+    form.value(0).is_some() && form.is_at_end()
 }
 
-/// Remaining input.
-struct Form<'b> {
-    rest: &'b [u8],
+/// Bytes with the position up to which they are read. `None` of a method ends the reading: the position is then
+/// arbitrary.
+pub(super) struct Form<'b> {
+    text: &'b str,
+    at: usize,
 }
 
 impl<'b> Form<'b> {
-    fn next(&mut self) -> Option<u8> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
+    /// Returns `None` for bytes that are not UTF-8.
+    pub(super) fn new(bytes: &'b [u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        Some(Self { text, at: 0 })
     }
 
-    fn is_next(&mut self, wanted: u8) -> bool {
-        let is_there = self.rest.first() == Some(&wanted);
+    pub(super) const fn is_at_end(&self) -> bool {
+        self.at == self.text.len()
+    }
+
+    pub(super) fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    pub(super) fn next(&mut self) -> Option<u8> {
+        let next = self.peek()?;
+        self.at += 1;
+        Some(next)
+    }
+
+    pub(super) fn is_next(&mut self, wanted: u8) -> bool {
+        let is_there = self.peek() == Some(wanted);
         if is_there {
-            self.rest = &self.rest[1..];
+            self.at += 1;
         }
         is_there
     }
 
-    fn word(&mut self, wanted: &[u8]) -> Option<()> {
-        self.rest = self.rest.strip_prefix(wanted)?;
+    pub(super) fn word(&mut self, wanted: &[u8]) -> Option<()> {
+        self.text.as_bytes()[self.at..].strip_prefix(wanted)?;
+        self.at += wanted.len();
         Some(())
     }
 
@@ -47,14 +63,14 @@ impl<'b> Form<'b> {
         if depth > CANONICAL_DEPTH_MAX {
             return None;
         }
-        match self.rest.first()? {
+        match self.peek()? {
             b'n' => self.word(b"null"),
             b't' => self.word(b"true"),
             b'f' => self.word(b"false"),
             b'"' => self.text().map(|_| ()),
             b'[' => self.array(depth),
             b'{' => self.object(depth),
-            b'-' | b'0'..=b'9' => self.integer(),
+            b'-' | b'0'..=b'9' => self.integer().map(|_| ()),
             _ => None,
         }
     }
@@ -79,14 +95,9 @@ impl<'b> Form<'b> {
         if self.is_next(b'}') {
             return Some(());
         }
-        let mut last: Option<Cow<'b, [u8]>> = None;
+        let mut last = None;
         loop {
-            let key = self.text()?;
-            if key.starts_with(LIBRARY_KEYS) || last.is_some_and(|last| last >= key) {
-                return None;
-            }
-            last = Some(key);
-            self.word(b":")?;
+            last = Some(self.key(last.as_deref())?);
             self.value(depth + 1)?;
             match self.next()? {
                 b',' => {}
@@ -96,44 +107,57 @@ impl<'b> Form<'b> {
         }
     }
 
-    fn integer(&mut self) -> Option<()> {
+    /// Reads a key and the colon; `last` is the one before it.
+    pub(super) fn key(&mut self, last: Option<&str>) -> Option<Cow<'b, str>> {
+        let key = self.text()?;
+        if key.starts_with(LIBRARY_KEYS) || last.is_some_and(|last| last >= key.as_ref()) {
+            return None;
+        }
+        self.word(b":")?;
+        Some(key)
+    }
+
+    pub(super) fn integer(&mut self) -> Option<i64> {
         let is_negative = self.is_next(b'-');
-        let count = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
-        let (digits, rest) = self.rest.split_at(count);
+        let rest = &self.text.as_bytes()[self.at..];
+        let count = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let digits = &rest[..count];
         if !(1..=DIGITS_MAX).contains(&count) || (digits[0] == b'0' && (count > 1 || is_negative)) {
             return None;
         }
         let number = digits
             .iter()
             .fold(0_u64, |n, digit| n * 10 + u64::from(digit - b'0'));
-        self.rest = rest;
-        (number <= INTEGER_MAX).then_some(())
+        self.at += count;
+        let number = i64::try_from(number).ok().filter(|_| number <= INTEGER_MAX)?;
+        Some(if is_negative { -number } else { number })
     }
 
     /// Reads a string and resolves its escapes.
-    fn text(&mut self) -> Option<Cow<'b, [u8]>> {
+    pub(super) fn text(&mut self) -> Option<Cow<'b, str>> {
         self.word(b"\"")?;
         let plain = self.plain();
         if self.is_next(b'"') {
             return Some(Cow::Borrowed(plain));
         }
-        let mut all = plain.to_vec();
+        let mut all = plain.to_owned();
         loop {
             match self.next()? {
                 b'"' => return Some(Cow::Owned(all)),
-                b'\\' => all.push(self.escape()?),
+                b'\\' => all.push(char::from(self.escape()?)),
                 _ => return None,
             }
-            all.extend_from_slice(self.plain());
+            all.push_str(self.plain());
         }
     }
 
     /// Reads up to the next quote, backslash or control character.
-    fn plain(&mut self) -> &'b [u8] {
-        let is_plain = |b: &&u8| !matches!(**b, b'"' | b'\\' | 0..=0x1f);
-        let (plain, rest) = self.rest.split_at(self.rest.iter().take_while(is_plain).count());
-        self.rest = rest;
-        plain
+    fn plain(&mut self) -> &'b str {
+        let rest = &self.text[self.at..];
+        let is_special = |b: u8| matches!(b, b'"' | b'\\' | 0..=0x1f);
+        let count = rest.bytes().position(is_special).unwrap_or(rest.len());
+        self.at += count;
+        &rest[..count]
     }
 
     /// Accepts the single escape of each character that needs one; rejects every other escape.
@@ -163,7 +187,7 @@ impl<'b> Form<'b> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
     use serde_json::Value as Json;
 
@@ -178,7 +202,7 @@ mod tests {
         super::super::write(&json, 0, &mut again).is_ok() && again == bytes
     }
 
-    fn json() -> impl Strategy<Value = Json> {
+    pub(in super::super) fn json() -> impl Strategy<Value = Json> {
         let text = prop_oneof![".{0,6}", "[a-c]{0,2}", "[\\x00-\\x1f\"\\\\/\\x7f]{0,4}"];
         let leaf = prop_oneof![
             Just(Json::Null),

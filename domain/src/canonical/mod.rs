@@ -4,10 +4,13 @@
 //! numbers, depth at most 16. Values of a database are never numbers here; they are tagged text (`value`).
 
 mod form;
+mod reader;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
+
+pub use reader::StringObserver;
 
 use crate::limits::{CANONICAL_BYTES_MAX, CANONICAL_DEPTH_MAX, INTEGER_MAX};
 
@@ -66,6 +69,24 @@ pub fn decode_within<T: DeserializeOwned>(bytes: &[u8], bytes_max: usize) -> Res
         return Err(problem(bytes));
     }
     serde_json::from_slice(bytes).map_err(|e| CanonicalError::Shape(e.to_string()))
+}
+
+/// As [`decode`], in one pass over the bytes that also reports each string to `observer`. The object can borrow from the
+/// bytes, so that only what is kept of it is copied. After an error the observer has seen a part of the strings.
+pub fn decode_observed<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    observer: &mut impl StringObserver,
+) -> Result<T, CanonicalError> {
+    if bytes.len() > CANONICAL_BYTES_MAX {
+        return Err(CanonicalError::TooLarge(bytes.len(), CANONICAL_BYTES_MAX));
+    }
+    reader::read(bytes, observer).map_err(|error| {
+        if form::is_canonical(bytes) {
+            CanonicalError::Shape(error.to_string())
+        } else {
+            problem(bytes)
+        }
+    })
 }
 
 /// Why bytes are not in the form.

@@ -140,8 +140,8 @@ pub fn holds_connection_url(text: &str) -> bool {
 
 /// Returns the start of the first such URL.
 pub(super) fn connection_url_at(text: &str) -> Option<usize> {
-    // Most texts have no colon, and the search for a string costs more than the search for a byte.
-    if !text.as_bytes().contains(&b':') {
+    // Most texts have no colon, and those of digests and times no slash. These searches are faster than that for positions.
+    if !text.as_bytes().contains(&b':') || !text.contains("://") {
         return None;
     }
     text.match_indices("://").find_map(|(at, _)| {
@@ -168,6 +168,10 @@ pub fn holds_secret(text: &str) -> bool {
     let is_token_char =
         |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'~' | b'+' | b'/' | b'-' | b'=');
     let bytes = text.as_bytes();
+    // Each has a space or an underscore, which most digests, names and numbers have not.
+    if bytes.len() < RUNNER_TOKEN.len() || !(bytes.contains(&b' ') || bytes.contains(&b'_')) {
+        return false;
+    }
     // Each prefix begins with a different letter, so that one byte comparison excludes nearly every position.
     (0..bytes.len()).any(|at| {
         let rest = &bytes[at..];
@@ -223,6 +227,9 @@ mod tests {
         assert!(holds_secret("Authorization: Bearer abcdefghijklmnop1234"));
         assert!(holds_secret("-----BEGIN EC PRIVATE KEY-----\nMHc"));
         assert!(holds_secret("syn_wbr_0123"));
+        assert!(holds_secret("syn_wbr_") && holds_secret("xSYN_WBR_"));
+        assert!(holds_secret("-----begin private key"));
         assert!(!holds_secret("the bearer token of the caller"));
+        assert!(!holds_secret("bearer:abcdefghijklmnop1234") && !holds_secret("syn_wbr"));
     }
 }

@@ -87,33 +87,34 @@ fn folded(name: &str) -> String {
         .collect()
 }
 
-const SECRET_WORDS: &[&str] = &[
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "api_key",
-    "access_key",
-    "private_key",
-    "cookie",
-    "credential",
-    "connection_string",
-    "database_url",
-    "read_url",
-    "write_url",
-];
+/// Returns the words for secret material that begin with this letter.
+const fn secret_words(first: u8) -> &'static [&'static str] {
+    match first.to_ascii_lowercase() {
+        b'a' => &["api_key", "access_key"],
+        b'c' => &["cookie", "credential", "connection_string"],
+        b'd' => &["database_url"],
+        b'p' => &["password", "passwd", "private_key"],
+        b'r' => &["read_url"],
+        b's' => &["secret"],
+        b't' => &["token"],
+        b'w' => &["write_url"],
+        _ => &[],
+    }
+}
 
 /// True if the name contains, as a whole word separated by `_` or `-`, a word for secret material.
 pub fn is_secret_like(name: &str) -> bool {
     let name = name.as_bytes();
     let is_end = |at: usize| name.get(at).is_none_or(|byte| matches!(byte, b'_' | b'-'));
-    (0..name.len())
-        .filter(|at| at.checked_sub(1).is_none_or(is_end))
-        .any(|at| {
-            SECRET_WORDS
+    let mut is_start = true;
+    name.iter().enumerate().any(|(at, byte)| {
+        let is_found = is_start
+            && secret_words(*byte)
                 .iter()
-                .any(|word| is_end(at + word.len()) && begins_with(&name[at..], word))
-        })
+                .any(|word| is_end(at + word.len()) && begins_with(&name[at..], word));
+        is_start = matches!(byte, b'_' | b'-');
+        is_found
+    })
 }
 
 /// Whether the text begins with the word, in any case and with dashes for underscores.
@@ -147,6 +148,34 @@ mod tests {
         }
         for name in ["tokens_used", "secretary", "apikey_count", "key", "url"] {
             assert!(!is_secret_like(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_secret_word_is_found_at_every_word_start() {
+        for word in [
+            "password",
+            "passwd",
+            "secret",
+            "token",
+            "api_key",
+            "access_key",
+            "private_key",
+            "cookie",
+            "credential",
+            "connection_string",
+            "database_url",
+            "read_url",
+            "write_url",
+        ] {
+            assert!(
+                is_secret_like(word) && is_secret_like(&word.to_uppercase()),
+                "{word}"
+            );
+            assert!(is_secret_like(&format!("é_{word}-x")), "{word}");
+            assert!(is_secret_like(&word.replace('_', "-")), "{word}");
+            assert!(!is_secret_like(&format!("x{word}")), "{word}");
+            assert!(!is_secret_like(&format!("{word}s")), "{word}");
         }
     }
 

@@ -16,6 +16,7 @@ pub use change_set::{change_set_schema, change_set_view};
 pub use row_guard::{GuardKind, GuardStrength, RowGuard};
 pub use state::{ProposalState, ProposalTransition, transition};
 pub use target::RowTarget;
+pub(crate) use target::check_keys;
 
 use crate::canonical;
 use crate::digest::Digest;

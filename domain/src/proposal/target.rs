@@ -73,24 +73,39 @@ impl TryFrom<SignedTarget> for RowTarget {
     type Error = &'static str;
 
     fn try_from(signed: SignedTarget) -> Result<Self, Self::Error> {
-        let keys = match (signed.primary_key, signed.keys) {
-            (Some(key), None) => vec![key],
-            (None, Some(keys)) if keys.len() > 1 => keys,
-            (None, Some(_)) => return Err("`keys` must have at least two columns"),
-            (Some(_), Some(_)) | (None, None) => {
-                return Err("exactly one of `primary_key` and `keys` must be there");
-            }
-        };
-        let names: BTreeSet<&str> = keys.iter().map(|key| key.column.as_str()).collect();
-        if names.len() != keys.len() {
-            return Err("`keys` names a column twice");
-        }
+        let names = signed
+            .keys
+            .as_ref()
+            .map(|keys| keys.iter().map(|key| key.column.as_str()));
+        check_keys(signed.primary_key.is_some(), names)?;
+        let keys = signed.keys.into_iter().flatten();
         Ok(Self {
-            keys,
+            keys: keys.chain(signed.primary_key).collect(),
             schema: signed.schema,
             table: signed.table,
             tenant: signed.tenant,
         })
+    }
+}
+
+/// Checks that a target has exactly one of `primary_key` and `keys`, and `keys` at least two different columns.
+pub(crate) fn check_keys<'k>(
+    has_primary_key: bool,
+    keys: Option<impl ExactSizeIterator<Item = &'k str>>,
+) -> Result<(), &'static str> {
+    match (has_primary_key, keys) {
+        (true, None) => Ok(()),
+        (false, Some(names)) => {
+            let count = names.len();
+            if count < 2 {
+                return Err("`keys` must have at least two columns");
+            }
+            if names.collect::<BTreeSet<_>>().len() != count {
+                return Err("`keys` names a column twice");
+            }
+            Ok(())
+        }
+        (true, Some(_)) | (false, None) => Err("exactly one of `primary_key` and `keys` must be there"),
     }
 }
 

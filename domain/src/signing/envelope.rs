@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::batch::{BatchPlace, BatchVerifier};
 use super::{KeyId, ObjectKind, PublicKey, SigningKey};
-use crate::canonical::{self, CanonicalError};
+use crate::canonical::{self, CanonicalError, StringObserver};
 use crate::digest::{Digest, pae};
 use crate::limits::{CANONICAL_BYTES_MAX, ENVELOPE_BYTES_MAX, SIGNATURES_MAX};
 
@@ -92,6 +92,16 @@ impl DsseEnvelope {
         Ok(canonical::decode(&self.payload)?)
     }
 
+    /// Decodes the object in one pass like [`canonical::decode_observed`], without checking signatures.
+    pub fn decode_observed<'de, T: Deserialize<'de>>(
+        &'de self,
+        kind: ObjectKind,
+        observer: &mut impl StringObserver,
+    ) -> Result<T, EnvelopeError> {
+        self.expect_kind(kind)?;
+        Ok(canonical::decode_observed(&self.payload, observer)?)
+    }
+
     /// Returns the key id of the only signature.
     pub fn signer(&self) -> Result<&KeyId, EnvelopeError> {
         match self.signatures.as_slice() {
@@ -117,6 +127,18 @@ impl DsseEnvelope {
         batch: &mut BatchVerifier,
     ) -> Result<T, EnvelopeError> {
         let object = self.decode_unverified(kind)?;
+        self.verify_in_batch(kind, key, batch)?;
+        Ok(object)
+    }
+
+    /// Verifies exactly one signature by exactly this key over exactly these bytes, whatever they are.
+    pub fn verify_in_batch(
+        &self,
+        kind: ObjectKind,
+        key: &PublicKey,
+        batch: &mut BatchVerifier,
+    ) -> Result<(), EnvelopeError> {
+        self.expect_kind(kind)?;
         if *self.signer()? != key.key_id() {
             return Err(EnvelopeError::WrongKey);
         }
@@ -131,7 +153,7 @@ impl DsseEnvelope {
                 .is_some_and(|covered| batch.verifies(key, covered, &signature.sig)),
         };
         if is_valid {
-            Ok(object)
+            Ok(())
         } else {
             Err(EnvelopeError::BadSignature)
         }

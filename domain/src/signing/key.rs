@@ -16,6 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+use crate::borrowed_text::BorrowedText;
+
 const ENCRYPTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// Canonical encodings of the eight points whose order divides the cofactor.
@@ -237,7 +239,7 @@ impl Serialize for KeyId {
 }
 impl<'de> Deserialize<'de> for KeyId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
+        BorrowedText::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }
@@ -249,7 +251,7 @@ impl Serialize for PublicKey {
 }
 impl<'de> Deserialize<'de> for PublicKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
+        BorrowedText::deserialize(deserializer)?
             .parse()
             .map_err(serde::de::Error::custom)
     }

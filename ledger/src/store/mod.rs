@@ -50,7 +50,7 @@ pub use writer::{Committed, StoreTxError};
 
 pub(crate) use pool::ReadTransaction;
 pub(crate) use step::{NewEvent, StepKind, WriteTransaction};
-pub(crate) use views::{ParsedBody, ReadProposal, kind_of, kind_of_finding};
+pub(crate) use views::{AuditView, EvidenceView, ParsedBody, ReadProposal, kind_of, kind_of_finding};
 
 use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};

@@ -9,8 +9,10 @@ mod switches;
 mod writebacks;
 
 pub(crate) use receipts::kind_of_finding;
-pub(crate) use records::{RECORD_KINDS, RecordContent, RecordView};
+pub(crate) use records::{AuditView, EvidenceView, RECORD_KINDS, RecordContent, RecordView};
 pub(crate) use writebacks::kind_of;
+
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use serde::de::DeserializeOwned;
@@ -18,7 +20,6 @@ use synapsor_domain::canonical;
 use synapsor_domain::context_ticket::ContextTicket;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
-use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::proposal::{Proposal, ProposalTransition};
@@ -58,9 +59,8 @@ pub(crate) enum ParsedBody<'a> {
     /// The body was not decoded, or its kind is decoded here.
     #[default]
     No,
-    /// With the digest of the signed payload.
-    Evidence(&'a Evidence, Digest),
-    Audit(&'a AuditRecord),
+    Evidence(&'a Arc<EvidenceView>),
+    Audit(&'a Arc<AuditView>),
     Proposal(&'a ReadProposal),
 }
 
@@ -108,7 +108,7 @@ pub(crate) fn apply(
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
         EventKind::ProposalCreated => match read {
             ParsedBody::Proposal(read) => proposals::created(conn, event, read),
-            ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Audit(_) => {
+            ParsedBody::No | ParsedBody::Evidence(_) | ParsedBody::Audit(_) => {
                 let envelope = envelope(event, body)?;
                 let proposal = envelope
                     .decode_unverified(ObjectKind::Proposal)

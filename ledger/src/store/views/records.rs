@@ -1,18 +1,21 @@
 //! Views of evidence and audit records. They are not needed to decide about a later request, so that they are written
 //! after the batch, for many records at once.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, params};
+use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{EventKind, EventRecord};
-use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
+use synapsor_domain::record_fields::{AuditFields, EvidenceFields};
 use synapsor_domain::signing::ObjectKind;
 use synapsor_domain::timestamp::Timestamp;
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
 use super::super::segments::{Field, SegmentCache};
-use super::{ParsedBody, envelope, index, object, wrong_body};
+use super::{ParsedBody, envelope, index, wrong_body};
 
 /// Kinds of events that only these views show.
 pub(crate) const RECORD_KINDS: [EventKind; 3] = [
@@ -21,7 +24,7 @@ pub(crate) const RECORD_KINDS: [EventKind; 3] = [
     EventKind::CallRefused,
 ];
 
-/// Values that the views show of one record.
+/// Values that the views show of one event.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordView {
     pub(crate) seq: u64,
@@ -33,11 +36,12 @@ pub(crate) struct RecordView {
 
 #[derive(Debug, Clone)]
 pub(crate) enum RecordContent {
-    Evidence(EvidenceView),
-    Audit(AuditView),
+    Evidence(Arc<EvidenceView>),
+    Audit(Arc<AuditView>),
 }
 
-#[derive(Debug, Clone)]
+/// Values that the views show of evidence.
+#[derive(Debug)]
 pub(crate) struct EvidenceView {
     pub(crate) id: EvidenceId,
     pub(crate) digest: Digest,
@@ -49,15 +53,17 @@ pub(crate) struct EvidenceView {
     read_at: Timestamp,
 }
 
-#[derive(Debug, Clone)]
+/// Values that the views show of an audit record.
+#[derive(Debug)]
 pub(crate) struct AuditView {
     pub(crate) id: AuditId,
     capability: String,
     tenant: Option<String>,
     principal: Option<String>,
     result: String,
-    evidence_id: Option<EvidenceId>,
-    proposal_id: Option<ProposalId>,
+    pub(crate) evidence_id: Option<EvidenceId>,
+    /// The proposal that the record names.
+    pub(crate) proposal_id: Option<ProposalId>,
     at: Timestamp,
 }
 
@@ -69,13 +75,18 @@ impl RecordView {
         read: ParsedBody<'_>,
     ) -> Result<Option<Self>, StoreError> {
         let content = match event.kind {
-            EventKind::EvidenceRecorded => RecordContent::Evidence(evidence(event, body, read)?),
-            EventKind::QueryAudited | EventKind::CallRefused => match read {
-                ParsedBody::Audit(record) => RecordContent::Audit(AuditView::of(event, record)),
-                ParsedBody::No | ParsedBody::Evidence(..) | ParsedBody::Proposal(_) => {
-                    RecordContent::Audit(AuditView::of(event, &object(event, body)?))
+            EventKind::EvidenceRecorded => RecordContent::Evidence(match read {
+                ParsedBody::Evidence(evidence) => evidence.clone(),
+                ParsedBody::No | ParsedBody::Audit(_) | ParsedBody::Proposal(_) => {
+                    Arc::new(evidence(event, body)?)
                 }
-            },
+            }),
+            EventKind::QueryAudited | EventKind::CallRefused => RecordContent::Audit(match read {
+                ParsedBody::Audit(audit) => audit.clone(),
+                ParsedBody::No | ParsedBody::Evidence(_) | ParsedBody::Proposal(_) => {
+                    Arc::new(audit(event, body)?)
+                }
+            }),
             _ => return Ok(None),
         };
         Ok(Some(Self {
@@ -96,33 +107,40 @@ impl RecordView {
         }
         match &self.content {
             RecordContent::Evidence(evidence) => evidence.write(conn, segments, self.seq),
-            RecordContent::Audit(audit) => audit.write(conn, self.seq),
+            // If a proposal of the same content was open, the record names the one that the call would have made.
+            RecordContent::Audit(audit) => {
+                let proposal = self.proposal_id.as_ref().or(audit.proposal_id.as_ref());
+                audit.write(conn, self.seq, proposal)
+            }
         }
     }
 }
 
-fn evidence(event: &EventRecord, body: &[u8], read: ParsedBody<'_>) -> Result<EvidenceView, StoreError> {
-    if let ParsedBody::Evidence(evidence, digest) = read {
-        return Ok(EvidenceView::of(evidence, digest));
-    }
+fn evidence(event: &EventRecord, body: &[u8]) -> Result<EvidenceView, StoreError> {
     let envelope = envelope(event, body)?;
-    let evidence = envelope
-        .decode_unverified(ObjectKind::Evidence)
+    let fields = envelope
+        .decode_observed(ObjectKind::Evidence, &mut ())
         .map_err(|_| wrong_body(event))?;
     let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
-    Ok(EvidenceView::of(&evidence, digest))
+    Ok(EvidenceView::of(fields, digest))
+}
+
+fn audit(event: &EventRecord, body: &[u8]) -> Result<AuditView, StoreError> {
+    let fields = canonical::decode_observed(body, &mut ()).map_err(|_| wrong_body(event))?;
+    Ok(AuditView::of(fields))
 }
 
 impl EvidenceView {
-    fn of(evidence: &Evidence, digest: Digest) -> Self {
+    /// Keeps what the views show; `digest` is that of the signed payload.
+    pub(crate) fn of(evidence: EvidenceFields<'_>, digest: Digest) -> Self {
         Self {
-            id: evidence.id.clone(),
+            id: evidence.id,
             digest,
-            tenant: evidence.requested_by.tenant.clone(),
-            principal: evidence.requested_by.principal.clone(),
-            capability: evidence.capability.clone(),
-            source_id: evidence.source.id.clone(),
-            table: format!("{}.{}", evidence.target.schema, evidence.target.table),
+            tenant: evidence.requested_by.tenant.to_string(),
+            principal: evidence.requested_by.principal.to_string(),
+            capability: evidence.capability.to_string(),
+            source_id: evidence.source.id.to_string(),
+            table: format!("{}.{}", &*evidence.target.schema, &*evidence.target.table),
             read_at: evidence.read_at,
         }
     }
@@ -156,22 +174,21 @@ impl EvidenceView {
 }
 
 impl AuditView {
-    fn of(event: &EventRecord, record: &AuditRecord) -> Self {
-        // If a proposal of the same content was open, the record names the one that the call would have made.
-        let proposal_id = event.proposal_id.as_ref().or(record.proposal_id.as_ref());
+    /// Keeps what the views show.
+    pub(crate) fn of(record: AuditFields<'_>) -> Self {
         Self {
-            id: record.id.clone(),
-            capability: record.capability.clone(),
-            tenant: record.tenant.clone(),
-            principal: record.principal.clone(),
-            result: record.result.clone(),
-            evidence_id: record.evidence_id.clone(),
-            proposal_id: proposal_id.cloned(),
+            id: record.id,
+            capability: record.capability.to_string(),
+            tenant: record.tenant.map(|tenant| tenant.to_string()),
+            principal: record.principal.map(|principal| principal.to_string()),
+            result: record.result.to_string(),
+            evidence_id: record.evidence_id,
+            proposal_id: record.proposal_id,
             at: record.at,
         }
     }
 
-    fn write(&self, conn: &Connection, seq: u64) -> Result<(), StoreError> {
+    fn write(&self, conn: &Connection, seq: u64, proposal: Option<&ProposalId>) -> Result<(), StoreError> {
         conn.prepare_cached(
             "INSERT INTO audit (audit_id, seq, capability, tenant, principal, result, evidence_id, proposal_id, at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -184,7 +201,7 @@ impl AuditView {
             self.principal,
             self.result,
             self.evidence_id.as_ref().map(EvidenceId::as_str),
-            self.proposal_id.as_ref().map(ProposalId::as_str),
+            proposal.map(ProposalId::as_str),
             self.at.as_unix_millis(),
         ])?;
         Ok(())
