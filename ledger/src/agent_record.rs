@@ -219,11 +219,11 @@ struct LoadedEvidence {
 impl LoadedEvidence {
     fn read(reader: &ReadTransaction<'_>, seq: u64) -> Result<Self, StoreTxError> {
         let conn = reader.conn();
-        let evidence: Evidence = events::envelope(conn, seq)?
+        let evidence: Evidence = events::evidence(conn, seq)?
             .decode_unverified(ObjectKind::Evidence)
             .map_err(|_| damaged(seq))?;
         let audit = agents::audit_of(conn, seq, evidence.id.as_str())?
-            .map(|seq| canonical::decode(&events::body(conn, seq)?).map_err(|_| damaged(seq)))
+            .map(|seq| canonical::decode(&events::audit(conn, seq)?.1).map_err(|_| damaged(seq)))
             .transpose()?;
         let proposals = agents::links(conn, evidence.id.as_str(), &evidence.requested_by.tenant)?;
         Ok(Self {

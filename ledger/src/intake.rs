@@ -7,7 +7,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::event::{EventKind, RepeatBody};
+use synapsor_domain::event::{EventKind, ReadBody, RepeatBody};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::limits::{CLOCK_SKEW_SECONDS, PROPOSAL_LIFETIME_DAYS};
 use synapsor_domain::proposal::{Proposal, ProposalState};
@@ -24,7 +24,7 @@ use crate::store::{
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext, check_request_id, expire};
 
-/// Checked evidence with its stored form.
+/// Checked evidence with the body of its event.
 #[derive(Debug)]
 struct CheckedEvidence {
     view: Arc<EvidenceView>,
@@ -32,19 +32,11 @@ struct CheckedEvidence {
 }
 
 impl CheckedEvidence {
-    fn of(fields: EvidenceFields<'_>, envelope: &DsseEnvelope) -> Result<Self, PublicError> {
-        let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
-        let bytes = envelope
-            .to_bytes()
-            .map_err(|e| malformed("evidence", &e.to_string()))?;
-        Ok(Self {
-            view: Arc::new(EvidenceView::of(fields, digest)),
-            bytes,
-        })
-    }
-
     fn read(&self) -> ParsedBody<'_> {
-        ParsedBody::Evidence(&self.view)
+        ParsedBody::Records {
+            evidence: Some(&self.view),
+            audit: None,
+        }
     }
 }
 
@@ -65,7 +57,10 @@ struct CheckedAudit {
 
 impl CheckedAudit {
     fn read(&self) -> ParsedBody<'_> {
-        ParsedBody::Audit(&self.view)
+        ParsedBody::Records {
+            evidence: None,
+            audit: Some(&self.view),
+        }
     }
 }
 
@@ -185,6 +180,7 @@ struct CheckedSubmission {
 }
 
 enum CheckedRecord {
+    /// Evidence with the body that also contains the audit record.
     Read(CheckedEvidence),
     Refusal,
     Proposal {
@@ -213,12 +209,14 @@ impl CheckedSubmission {
         let (audit, record) = match submission.record {
             CallRecordBody::Read { evidence, audit } => {
                 let fields = check_evidence(&evidence, trust.as_ref().map_err(Clone::clone)?, batch)?;
-                let evidence = CheckedEvidence::of(fields, &evidence)?;
+                let view = Arc::new(EvidenceView::of(fields, evidence_digest(&evidence)));
                 let audit = check_audit(audit)?;
-                if audit.view.evidence_id.as_ref() != Some(&evidence.view.id) {
+                if audit.view.evidence_id.as_ref() != Some(&view.id) {
                     return Err(malformed("audit", "does not name the submitted evidence"));
                 }
-                (audit, CheckedRecord::Read(evidence))
+                let bytes = ReadBody::encode(&evidence, &audit.bytes);
+                let bytes = bytes.map_err(|e| malformed("evidence", &e.to_string()))?;
+                (audit, CheckedRecord::Read(CheckedEvidence { view, bytes }))
             }
             CallRecordBody::Refusal { audit } => (check_audit(audit)?, CheckedRecord::Refusal),
             CallRecordBody::Proposal {
@@ -228,8 +226,12 @@ impl CheckedSubmission {
             } => {
                 let trust = trust.as_ref().map_err(Clone::clone)?;
                 let fields = check_evidence(&evidence, trust, batch)?;
-                let proposal = check_proposal(proposal, (&fields, &evidence), trust, times.now)?;
-                let evidence = CheckedEvidence::of(fields, &evidence)?;
+                let digest = evidence_digest(&evidence);
+                let proposal = check_proposal(proposal, (&fields, digest), trust, times.now)?;
+                let view = Arc::new(EvidenceView::of(fields, digest));
+                let bytes = evidence.to_bytes();
+                let bytes = bytes.map_err(|e| malformed("evidence", &e.to_string()))?;
+                let evidence = CheckedEvidence { view, bytes };
                 let audit = check_audit(audit)?;
                 if audit.view.evidence_id.as_ref() != Some(&evidence.view.id)
                     || audit.view.proposal_id.as_ref() != Some(&proposal.read.proposal.id)
@@ -265,17 +267,21 @@ impl CheckedSubmission {
 
     fn run(&self, step: &mut WriteTransaction<'_>) -> Result<Option<SubmittedProposal>, StoreTxError> {
         let about = EventContext::new(&self.caller, self.now, None);
-        let audited = |kind| about.event(kind, &self.audit.bytes, self.audit.read());
         match &self.record {
             CheckedRecord::Read(evidence) => {
                 if !self.is_recorded(step, Some(evidence))? {
-                    step.record(&[about.evidence(evidence), audited(EventKind::QueryAudited)])?;
+                    let read = ParsedBody::Records {
+                        evidence: Some(&evidence.view),
+                        audit: Some(&self.audit.view),
+                    };
+                    step.record(&about.event(EventKind::ReadRecorded, &evidence.bytes, read))?;
                 }
                 Ok(None)
             }
             CheckedRecord::Refusal => {
                 if !self.is_recorded(step, None)? {
-                    step.record(&[audited(EventKind::CallRefused)])?;
+                    let (bytes, read) = (&self.audit.bytes, self.audit.read());
+                    step.record(&about.event(EventKind::CallRefused, bytes, read))?;
                 }
                 Ok(None)
             }
@@ -314,15 +320,12 @@ impl CheckedSubmission {
                 None => Ok(false),
             };
         };
-        let kind = match evidence {
-            Some(_) => EventKind::QueryAudited,
-            None => EventKind::CallRefused,
-        };
         let is_same_evidence = digest == evidence.map(|checked| checked.view.digest);
         // The record may be of this batch.
         step.store_block()?;
-        let is_same_audit = events::kind_and_body(step.conn(), seq)? == (kind, self.audit.bytes.clone());
-        if is_same_evidence && is_same_audit {
+        let (kind, audit) = events::audit(step.conn(), seq)?;
+        let is_same_kind = evidence.is_none() == (kind == EventKind::CallRefused);
+        if is_same_evidence && is_same_kind && audit == self.audit.bytes {
             return Ok(true);
         }
         Err(StoreError::Duplicate.into())
@@ -488,9 +491,13 @@ fn check_evidence<'e>(
     Ok(evidence)
 }
 
+fn evidence_digest(envelope: &DsseEnvelope) -> Digest {
+    Digest::of(ObjectKind::Evidence, &envelope.payload)
+}
+
 fn check_proposal(
     envelope: DsseEnvelope,
-    (seen, seen_envelope): (&EvidenceFields<'_>, &DsseEnvelope),
+    (seen, digest): (&EvidenceFields<'_>, Digest),
     trust: &Trust,
     now: Timestamp,
 ) -> Result<CheckedProposal, PublicError> {
@@ -505,7 +512,6 @@ fn check_proposal(
     {
         return Err(malformed("proposal", "names another ledger or environment"));
     }
-    let digest = Digest::of(ObjectKind::Evidence, &seen_envelope.payload);
     let rests_on_it = proposal
         .evidence
         .iter()

@@ -113,6 +113,7 @@ impl AgentProposalState {
             EventKind::LedgerStarted
             | EventKind::EvidenceRecorded
             | EventKind::QueryAudited
+            | EventKind::ReadRecorded
             | EventKind::CallRefused
             | EventKind::ProposalRepeated
             | EventKind::DecisionRefused

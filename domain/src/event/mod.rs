@@ -1,10 +1,14 @@
 //! Event kinds of the transparency log and the envelope that becomes a leaf.
 
+mod read_body;
+
 use std::fmt;
 use std::str::FromStr;
 use synapsor_codes::ErrorCode;
 
 use serde::{Deserialize, Serialize};
+
+pub use read_body::ReadBody;
 
 use crate::digest::Digest;
 use crate::ids::ProposalId;
@@ -34,10 +38,12 @@ pub struct EventRecord {
 pub enum EventKind {
     /// A ledger process opened the store: trust file digest and software version.
     LedgerStarted,
-    /// Envelope of the evidence, signed by a reader.
+    /// Envelope of the evidence of a proposal, signed by a reader; before [`Self::ReadRecorded`] also of a read.
     EvidenceRecorded,
-    /// Audit record of a call that returned a row.
+    /// Audit record of a call that made a proposal; before [`Self::ReadRecorded`] also of a read.
     QueryAudited,
+    /// Evidence of a read, signed by a reader, and the audit record of its call.
+    ReadRecorded,
     /// Audit record of a refused call.
     CallRefused,
     /// Envelope of the proposal, signed by a reader.
@@ -89,10 +95,11 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
+        Self::ReadRecorded,
         Self::CallRefused,
         Self::ProposalCreated,
         Self::ProposalRepeated,
@@ -125,6 +132,7 @@ impl EventKind {
             Self::LedgerStarted => "ledger_started",
             Self::EvidenceRecorded => "evidence_recorded",
             Self::QueryAudited => "query_audited",
+            Self::ReadRecorded => "read_recorded",
             Self::CallRefused => "call_refused",
             Self::ProposalCreated => "proposal_created",
             Self::ProposalRepeated => "proposal_repeated",

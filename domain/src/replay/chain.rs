@@ -81,6 +81,7 @@ impl<'a> ChainVerifier<'a> {
                 EventBody::LedgerStarted(_)
                 | EventBody::Evidence(_)
                 | EventBody::Audit(_)
+                | EventBody::Read { .. }
                 | EventBody::Proposal(_)
                 | EventBody::Repeated(_)
                 | EventBody::Switch(_)

@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use super::BundleError;
 use crate::canonical;
 use crate::event::{
-    AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord, LedgerStartedBody, ReceiptAlarmBody,
-    RefusedDecisionBody, RepeatBody,
+    AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord, LedgerStartedBody, ReadBody,
+    ReceiptAlarmBody, RefusedDecisionBody, RepeatBody,
 };
 use crate::evidence::AuditRecord;
 use crate::limits::ENVELOPE_BYTES_MAX;
@@ -29,6 +29,10 @@ pub enum EventBody {
     Evidence(DsseEnvelope),
     /// Of a call that returned a row, or of a refused call.
     Audit(Box<AuditRecord>),
+    Read {
+        evidence: DsseEnvelope,
+        audit: Box<AuditRecord>,
+    },
     Proposal(DsseEnvelope),
     Repeated(RepeatBody),
     /// An approval or a rejection.
@@ -76,6 +80,7 @@ impl Entry {
             EventKind::QueryAudited | EventKind::CallRefused => {
                 EventBody::Audit(Box::new(object(seq, body)?))
             }
+            EventKind::ReadRecorded => read(seq, body)?,
             EventKind::ProposalCreated => EventBody::Proposal(envelope()?),
             EventKind::ProposalRepeated => EventBody::Repeated(object(seq, body)?),
             EventKind::ProposalApproved | EventKind::ProposalRejected | EventKind::RejectionRecorded => {
@@ -101,6 +106,17 @@ impl Entry {
         };
         Ok(Self { event, body })
     }
+}
+
+fn read(seq: u64, bytes: &[u8]) -> Result<EventBody, BundleError> {
+    let body = ReadBody::decode(bytes).map_err(|e| BundleError::Body {
+        seq,
+        problem: e.to_string(),
+    })?;
+    Ok(EventBody::Read {
+        evidence: body.evidence,
+        audit: Box::new(object(seq, &body.audit)?),
+    })
 }
 
 fn object<T: DeserializeOwned>(seq: u64, bytes: &[u8]) -> Result<T, BundleError> {

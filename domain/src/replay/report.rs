@@ -230,7 +230,12 @@ impl ReplayReport {
             actor: event.actor.clone(),
         });
         match &entry.body {
-            EventBody::Evidence(envelope) => self.evidence.push(evidence_line(seq, envelope, proposal)?),
+            EventBody::Evidence(envelope)
+            | EventBody::Read {
+                evidence: envelope, ..
+            } => {
+                self.evidence.push(evidence_line(seq, envelope, proposal)?);
+            }
             EventBody::Decision(envelope) => {
                 let d: Decision = peek(seq, envelope, ObjectKind::Decision)?;
                 self.decisions.push(DecisionSummary {
@@ -369,6 +374,7 @@ fn fold(story: &ReplayReport, quorum: u32, entries: &[Entry]) -> ProposalState {
             EventKind::LedgerStarted
             | EventKind::EvidenceRecorded
             | EventKind::QueryAudited
+            | EventKind::ReadRecorded
             | EventKind::CallRefused
             | EventKind::ProposalCreated
             | EventKind::ProposalRepeated

@@ -158,7 +158,11 @@ fn check_evidence(
 ) -> Result<(), BundleError> {
     let mut seen = Vec::new();
     for entry in entries {
-        let EventBody::Evidence(envelope) = &entry.body else {
+        let (EventBody::Evidence(envelope)
+        | EventBody::Read {
+            evidence: envelope, ..
+        }) = &entry.body
+        else {
             continue;
         };
         let evidence = open_evidence(envelope, trust, &log.position(entry.event.seq))

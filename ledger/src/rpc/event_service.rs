@@ -117,7 +117,7 @@ impl EventService for LedgerServices {
                 page.fill(
                     seqs,
                     |seq| *seq,
-                    |seq| Ok::<_, StoreTxError>(sized(events::envelope(reader.conn(), *seq)?.into())),
+                    |seq| Ok::<_, StoreTxError>(sized(events::evidence(reader.conn(), *seq)?.into())),
                 )
             })
             .await
@@ -138,7 +138,7 @@ impl EventService for LedgerServices {
             .store
             .read_records(move |reader| {
                 let (seq, proposal_ids) = records::resolve_evidence(reader.conn(), &id)?;
-                let evidence = events::envelope(reader.conn(), seq)?;
+                let evidence = events::evidence(reader.conn(), seq)?;
                 Ok(GetEvidenceResponse {
                     evidence: Some(evidence.into()),
                     proposal_ids,

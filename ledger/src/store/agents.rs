@@ -26,7 +26,8 @@ const CHANGES_PAGE: usize = 200;
 /// Maximum number of proposals listed for one evidence bundle.
 const LINKS_MAX: u32 = 20;
 
-/// Maximum distance between the evidence and the audit record of a call: only the proposal can be between them.
+/// Maximum distance between the evidence and the audit record of a call: only the proposal can be between them. In the
+/// event of a read it is 0.
 const AUDIT_DISTANCE: u64 = 2;
 
 /// Tenants and principals of a ticket, repeated up to the maximum number, so that one statement fits all tickets.
@@ -164,7 +165,7 @@ pub(crate) fn links(
 /// Returns the position of the audit record of the call that submitted the evidence at `seq`.
 pub(crate) fn audit_of(conn: &Connection, seq: u64, evidence_id: &str) -> Result<Option<u64>, StoreError> {
     let found: Option<i64> = conn
-        .prepare_cached("SELECT seq FROM audit WHERE seq > ?1 AND seq <= ?2 AND evidence_id = ?3 LIMIT 1")?
+        .prepare_cached("SELECT seq FROM audit WHERE seq >= ?1 AND seq <= ?2 AND evidence_id = ?3 LIMIT 1")?
         .query_row(
             params![to_sql(seq), to_sql(seq + AUDIT_DISTANCE), evidence_id],
             |row| row.get(0),

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::event::{EventKind, EventRecord, ReadBody};
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::log::ProvenEntry;
 use synapsor_domain::signing::DsseEnvelope;
@@ -82,11 +82,20 @@ fn tail_positions(
             let end = blocks::event_count(conn)?.min(to);
             return Ok((from..end).take(TAIL_PAGE).collect());
         }
+        // The event of a read is in both tables.
+        (None, Some(EventKind::ReadRecorded)) => {
+            "SELECT seq FROM evidence e WHERE seq >= ? AND seq < ? AND EXISTS \
+             (SELECT 1 FROM audit a WHERE a.seq = e.seq)"
+                .to_owned()
+        }
         (None, Some(EventKind::EvidenceRecorded)) => {
-            "SELECT seq FROM evidence WHERE seq >= ? AND seq < ?".to_owned()
+            "SELECT seq FROM evidence e WHERE seq >= ? AND seq < ? AND NOT EXISTS \
+             (SELECT 1 FROM audit a WHERE a.seq = e.seq)"
+                .to_owned()
         }
         (None, Some(EventKind::QueryAudited)) => format!(
             "SELECT seq FROM audit a WHERE seq >= ? AND seq < ? AND NOT EXISTS \
+             (SELECT 1 FROM evidence e WHERE e.seq = a.seq) AND NOT EXISTS \
              (SELECT 1 FROM event_index i WHERE i.seq = a.seq AND i.kind = '{}')",
             EventKind::CallRefused
         ),
@@ -113,8 +122,28 @@ pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Vec<u8>, StoreError> {
     blocks::body(conn, seq)?.ok_or_else(|| missing(seq))
 }
 
-/// Returns kind and body of one event.
-pub(crate) fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), StoreError> {
+/// Returns the evidence of one event.
+pub(crate) fn evidence(conn: &Connection, seq: u64) -> Result<DsseEnvelope, StoreError> {
+    let malformed = |_| StoreError::Tampered(format!("the body of event {seq} is not evidence"));
+    match kind_and_body(conn, seq)? {
+        (EventKind::ReadRecorded, body) => Ok(ReadBody::decode(&body).map_err(malformed)?.evidence),
+        (_, body) => DsseEnvelope::from_bytes(&body).map_err(malformed),
+    }
+}
+
+/// Returns the audit record of one event in canonical form, and the kind of the event.
+pub(crate) fn audit(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), StoreError> {
+    let malformed = |_| StoreError::Tampered(format!("the body of event {seq} has no audit record"));
+    match kind_and_body(conn, seq)? {
+        (EventKind::ReadRecorded, body) => {
+            let body = ReadBody::decode(&body).map_err(malformed)?;
+            Ok((EventKind::ReadRecorded, body.audit))
+        }
+        other => Ok(other),
+    }
+}
+
+fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), StoreError> {
     let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
     let record: EventRecord = canonical::decode(&entry.event)
         .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))?;

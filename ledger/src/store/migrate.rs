@@ -39,6 +39,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Statements(include_str!("../../migrations/sqlite/0009_blocks_in_order.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0010_fewer_entries.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0011_record_views_end.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0012_event_of_reads.sql")),
 ];
 
 /// Returns the newest version that this build supports.

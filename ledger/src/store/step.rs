@@ -35,7 +35,7 @@ pub(crate) struct NewEvent<'a> {
 pub(crate) enum StepKind {
     /// Anything. It runs in a savepoint.
     Any,
-    /// Appends records of a call with [`WriteTransaction::record`] as its last statement, and nothing else. It needs
+    /// Appends the event of a call with [`WriteTransaction::record`] as its last statement, and nothing else. It needs
     /// no savepoint, and shares its block with others of the batch.
     Record,
 }
@@ -89,14 +89,12 @@ impl<'c> WriteTransaction<'c> {
         Ok(first)
     }
 
-    /// Appends events of a call, whose ids are known to be new. They are stored together with those of other calls, and
+    /// Appends the event of a call, whose ids are known to be new. It is stored together with those of other calls, and
     /// not read again in this batch unless [`Self::store_block`] is called.
-    pub(crate) fn record(&mut self, events: &[NewEvent<'_>]) -> Result<(), StoreError> {
-        for event in events {
-            let entry = self.entry(event, true)?;
-            self.block_bytes += entry.body.len();
-            self.block.push(entry);
-        }
+    pub(crate) fn record(&mut self, event: &NewEvent<'_>) -> Result<(), StoreError> {
+        let entry = self.entry(event, true)?;
+        self.block_bytes += entry.body.len();
+        self.block.push(entry);
         if self.block_bytes >= BODIES_BYTES_MAX {
             self.store_block()?;
         }

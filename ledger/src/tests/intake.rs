@@ -195,7 +195,7 @@ async fn forged_evidence_of_a_batch_is_refused_alone() {
     let codes: Vec<_> = outcomes.into_iter().map(|o| o.map(drop).map_err(code)).collect();
     let forged = Err(ErrorCode::RefusedAttestation);
     assert_eq!(codes, [Ok(()), forged, Ok(()), forged]);
-    assert_eq!(kinds(&world).await.len(), 4);
+    assert_eq!(kinds(&world).await.len(), 2);
 }
 
 #[tokio::test]
@@ -288,11 +288,7 @@ async fn reads_and_refused_calls_are_recorded() {
     world.submit("b", refusal).await.unwrap();
     assert_eq!(
         kinds(&world).await,
-        [
-            EventKind::EvidenceRecorded,
-            EventKind::QueryAudited,
-            EventKind::CallRefused
-        ]
+        [EventKind::ReadRecorded, EventKind::CallRefused]
     );
     let other = world.draft("0").evidence;
     let refused = world.submit("c", read(audit(&other, None))).await;
@@ -321,7 +317,7 @@ async fn repeated_read_changes_nothing_and_rejects_other_content() {
     world.submit("a", record.clone()).await.unwrap();
     // The reader may choose another request id and another signature when it repeats; the records are the same.
     let again = world.submit("b", record.clone()).await.unwrap();
-    assert_eq!(again.head.size, 2);
+    assert_eq!(again.head.size, 1);
     // In one batch as well.
     let other = read_call(&world.draft("1"));
     let outcomes = world
@@ -329,7 +325,7 @@ async fn repeated_read_changes_nothing_and_rejects_other_content() {
         .submit(&caller(READER), records(vec![other.clone(), other, record]))
         .await;
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(kinds(&world).await.len(), 4);
+    assert_eq!(kinds(&world).await.len(), 2);
 
     let mut changed = world.draft("2");
     changed.evidence.id = draft.evidence.id.clone();
@@ -353,7 +349,7 @@ async fn repeated_read_changes_nothing_and_rejects_other_content() {
         refused(CallRecordBody::Refusal { audit: audited }).await,
         ErrorCode::AlreadyRecorded
     );
-    assert_eq!(kinds(&world).await.len(), 4);
+    assert_eq!(kinds(&world).await.len(), 2);
     world.ledger.store.verify_full().await.unwrap();
 }
 
@@ -375,7 +371,7 @@ async fn reads_of_one_batch_share_a_block_up_to_its_size() {
         .submit(&caller(READER), records(calls.collect()))
         .await;
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(blocks().await, [10]);
+    assert_eq!(blocks().await, [5]);
     // A body of 40 KiB: two reads fill a block.
     let calls = (0..5).map(|n| {
         let mut draft = world.draft(&n.to_string());
@@ -387,7 +383,7 @@ async fn reads_of_one_batch_share_a_block_up_to_its_size() {
         .submit(&caller(READER), records(calls.collect()))
         .await;
     assert!(outcomes.iter().all(Result::is_ok));
-    assert_eq!(blocks().await, [10, 4, 4, 2]);
+    assert_eq!(blocks().await, [5, 2, 2, 1]);
     world.ledger.store.verify_full().await.unwrap();
 }
 
@@ -407,7 +403,7 @@ async fn reads_are_found_by_kind_and_by_value() {
     };
     world.submit("refused", refusal).await.unwrap();
     submit(&world, "proposal", &world.draft("7")).await.unwrap();
-    // evidence, audit | evidence, audit | refused | evidence, proposal, audit
+    // read | read | refused | evidence, proposal, audit
     let found = |kind| {
         let filter = TailFilter {
             kind,
@@ -419,11 +415,12 @@ async fn reads_are_found_by_kind_and_by_value() {
         });
         async { read.await.unwrap() }
     };
-    assert_eq!(found(Some(EventKind::EvidenceRecorded)).await, [2, 5]);
-    assert_eq!(found(Some(EventKind::QueryAudited)).await, [1, 3, 7]);
-    assert_eq!(found(Some(EventKind::CallRefused)).await, [4]);
-    assert_eq!(found(Some(EventKind::ProposalCreated)).await, [6]);
-    assert_eq!(found(None).await, (1..8).collect::<Vec<_>>());
+    assert_eq!(found(Some(EventKind::ReadRecorded)).await, [1]);
+    assert_eq!(found(Some(EventKind::EvidenceRecorded)).await, [3]);
+    assert_eq!(found(Some(EventKind::QueryAudited)).await, [5]);
+    assert_eq!(found(Some(EventKind::CallRefused)).await, [2]);
+    assert_eq!(found(Some(EventKind::ProposalCreated)).await, [4]);
+    assert_eq!(found(None).await, (1..6).collect::<Vec<_>>());
     let listed = |filter: EvidenceFilter, before| {
         let read = world
             .ledger
@@ -437,11 +434,11 @@ async fn reads_are_found_by_kind_and_by_value() {
         ..EvidenceFilter::default()
     };
     let own = draft.evidence.requested_by.tenant.as_str();
-    assert_eq!(listed(of_tenant(own), None).await, [5, 0]);
-    assert_eq!(listed(of_tenant(own), Some(5)).await, [0]);
-    assert_eq!(listed(of_tenant("other"), None).await, [2]);
+    assert_eq!(listed(of_tenant(own), None).await, [3, 0]);
+    assert_eq!(listed(of_tenant(own), Some(3)).await, [0]);
+    assert_eq!(listed(of_tenant("other"), None).await, [1]);
     assert!(listed(of_tenant("absent"), None).await.is_empty());
-    assert_eq!(listed(EvidenceFilter::default(), None).await, [5, 2, 0]);
+    assert_eq!(listed(EvidenceFilter::default(), None).await, [3, 1, 0]);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod agents;
 mod clock;
 mod decide;
+mod earlier_reads;
 mod intake;
 mod lease;
 mod receipts;

@@ -9,7 +9,7 @@ mod switches;
 mod writebacks;
 
 pub(crate) use receipts::kind_of_finding;
-pub(crate) use records::{AuditView, EvidenceView, RECORD_KINDS, RecordContent, RecordView};
+pub(crate) use records::{AuditView, EvidenceView, RECORD_KINDS, RecordView};
 pub(crate) use writebacks::kind_of;
 
 use std::sync::Arc;
@@ -59,8 +59,11 @@ pub(crate) enum ParsedBody<'a> {
     /// The body was not decoded, or its kind is decoded here.
     #[default]
     No,
-    Evidence(&'a Arc<EvidenceView>),
-    Audit(&'a Arc<AuditView>),
+    /// What the views show of a body of [`RECORD_KINDS`].
+    Records {
+        evidence: Option<&'a Arc<EvidenceView>>,
+        audit: Option<&'a Arc<AuditView>>,
+    },
     Proposal(&'a ReadProposal),
 }
 
@@ -100,6 +103,7 @@ pub(crate) fn apply(
         | EventKind::DecisionRefused
         | EventKind::EvidenceRecorded
         | EventKind::QueryAudited
+        | EventKind::ReadRecorded
         | EventKind::CallRefused => Ok(()),
         EventKind::ReceiptAlarm => receipts::alarm(conn, event, &object(event, body)?),
         EventKind::EffectLost | EventKind::OrphanReceipt | EventKind::RowChangedInCommit => {
@@ -108,7 +112,7 @@ pub(crate) fn apply(
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
         EventKind::ProposalCreated => match read {
             ParsedBody::Proposal(read) => proposals::created(conn, event, read),
-            ParsedBody::No | ParsedBody::Evidence(_) | ParsedBody::Audit(_) => {
+            ParsedBody::No | ParsedBody::Records { .. } => {
                 let envelope = envelope(event, body)?;
                 let proposal = envelope
                     .decode_unverified(ObjectKind::Proposal)

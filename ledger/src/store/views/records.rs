@@ -6,10 +6,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, params};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::event::{EventKind, EventRecord, ReadBody};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::record_fields::{AuditFields, EvidenceFields};
-use synapsor_domain::signing::ObjectKind;
+use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::super::error::StoreError;
@@ -18,9 +18,10 @@ use super::super::segments::{Field, SegmentCache};
 use super::{ParsedBody, envelope, index, wrong_body};
 
 /// Kinds of events that only these views show.
-pub(crate) const RECORD_KINDS: [EventKind; 3] = [
+pub(crate) const RECORD_KINDS: [EventKind; 4] = [
     EventKind::EvidenceRecorded,
     EventKind::QueryAudited,
+    EventKind::ReadRecorded,
     EventKind::CallRefused,
 ];
 
@@ -31,13 +32,8 @@ pub(crate) struct RecordView {
     kind: EventKind,
     recorded_at: Timestamp,
     proposal_id: Option<ProposalId>,
-    pub(crate) content: RecordContent,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) enum RecordContent {
-    Evidence(Arc<EvidenceView>),
-    Audit(Arc<AuditView>),
+    pub(crate) evidence: Option<Arc<EvidenceView>>,
+    pub(crate) audit: Option<Arc<AuditView>>,
 }
 
 /// Values that the views show of evidence.
@@ -74,27 +70,24 @@ impl RecordView {
         body: &[u8],
         read: ParsedBody<'_>,
     ) -> Result<Option<Self>, StoreError> {
-        let content = match event.kind {
-            EventKind::EvidenceRecorded => RecordContent::Evidence(match read {
-                ParsedBody::Evidence(evidence) => evidence.clone(),
-                ParsedBody::No | ParsedBody::Audit(_) | ParsedBody::Proposal(_) => {
-                    Arc::new(evidence(event, body)?)
-                }
-            }),
-            EventKind::QueryAudited | EventKind::CallRefused => RecordContent::Audit(match read {
-                ParsedBody::Audit(audit) => audit.clone(),
-                ParsedBody::No | ParsedBody::Evidence(_) | ParsedBody::Proposal(_) => {
-                    Arc::new(audit(event, body)?)
-                }
-            }),
-            _ => return Ok(None),
+        let (evidence, audit) = match (event.kind, read) {
+            (kind, _) if !RECORD_KINDS.contains(&kind) => return Ok(None),
+            (_, ParsedBody::Records { evidence, audit }) => (evidence.cloned(), audit.cloned()),
+            (EventKind::EvidenceRecorded, _) => (Some(evidence(event, &envelope(event, body)?)?), None),
+            (EventKind::ReadRecorded, _) => {
+                let body = ReadBody::decode(body).map_err(|_| wrong_body(event))?;
+                let evidence = evidence(event, &body.evidence)?;
+                (Some(evidence), Some(audit(event, &body.audit)?))
+            }
+            _ => (None, Some(audit(event, body)?)),
         };
         Ok(Some(Self {
             seq: event.seq,
             kind: event.kind,
             recorded_at: event.at,
             proposal_id: event.proposal_id.clone(),
-            content,
+            evidence,
+            audit,
         }))
     }
 
@@ -105,29 +98,29 @@ impl RecordView {
             let proposal = self.proposal_id.as_ref();
             index(conn, self.seq, self.kind, self.recorded_at, proposal)?;
         }
-        match &self.content {
-            RecordContent::Evidence(evidence) => evidence.write(conn, segments, self.seq),
-            // If a proposal of the same content was open, the record names the one that the call would have made.
-            RecordContent::Audit(audit) => {
-                let proposal = self.proposal_id.as_ref().or(audit.proposal_id.as_ref());
-                audit.write(conn, self.seq, proposal)
-            }
+        if let Some(evidence) = &self.evidence {
+            evidence.write(conn, segments, self.seq)?;
         }
+        if let Some(audit) = &self.audit {
+            // If a proposal of the same content was open, the record names the one that the call would have made.
+            let proposal = self.proposal_id.as_ref().or(audit.proposal_id.as_ref());
+            audit.write(conn, self.seq, proposal)?;
+        }
+        Ok(())
     }
 }
 
-fn evidence(event: &EventRecord, body: &[u8]) -> Result<EvidenceView, StoreError> {
-    let envelope = envelope(event, body)?;
+fn evidence(event: &EventRecord, envelope: &DsseEnvelope) -> Result<Arc<EvidenceView>, StoreError> {
     let fields = envelope
         .decode_observed(ObjectKind::Evidence, &mut ())
         .map_err(|_| wrong_body(event))?;
     let digest = Digest::of(ObjectKind::Evidence, &envelope.payload);
-    Ok(EvidenceView::of(fields, digest))
+    Ok(Arc::new(EvidenceView::of(fields, digest)))
 }
 
-fn audit(event: &EventRecord, body: &[u8]) -> Result<AuditView, StoreError> {
-    let fields = canonical::decode_observed(body, &mut ()).map_err(|_| wrong_body(event))?;
-    Ok(AuditView::of(fields))
+fn audit(event: &EventRecord, bytes: &[u8]) -> Result<Arc<AuditView>, StoreError> {
+    let fields = canonical::decode_observed(bytes, &mut ()).map_err(|_| wrong_body(event))?;
+    Ok(Arc::new(AuditView::of(fields)))
 }
 
 impl EvidenceView {

@@ -1,0 +1,2 @@
+-- Evidence and audit record of a read are one event (`read_recorded`). The tables stay as they are; earlier builds do not
+-- know the kind, so that they must not open a store that can have such events.
