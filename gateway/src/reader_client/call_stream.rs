@@ -2,11 +2,11 @@
 //! waits for its own answer. The stream follows the connection: when that is replaced, further calls open another
 //! stream, and earlier ones are answered on theirs.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::Channel;
@@ -14,15 +14,17 @@ use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
 use synapsor_proto::executor::v1::{
     CallCapabilitiesRequest, CallCapabilitiesResponse, CapabilityAnswer, CapabilityCall,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_stream::Stream;
 use tonic::{Status, Streaming};
 
-/// Calls and cancellations that wait to be sent; more are refused.
-const QUEUE_MAX: usize = 512;
 /// Calls and bytes of one message; a single call may have more bytes.
 const CALLS_MAX: usize = 64;
 const CALL_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of a call besides its texts, at most.
+const CALL_BYTES: usize = 64;
+/// Cancellations of one message.
+const CANCELED_MAX: usize = 256;
 
 /// Streams of calls to one reader.
 #[derive(Debug)]
@@ -42,25 +44,17 @@ struct CallStream {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
-    /// Absent once no further call may be sent.
-    queue: Option<mpsc::Sender<Outgoing>>,
+    /// No further call is taken. The stream ends with the last one that waits.
+    is_closed: bool,
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
-}
-
-/// Reason why a call was not sent.
-#[derive(Debug)]
-enum NotSent {
-    QueueFull,
-    /// The stream takes no more calls.
-    Closed(Box<CapabilityCall>),
-}
-
-#[derive(Debug)]
-enum Outgoing {
-    Call(CapabilityCall),
-    Cancel(u64),
+    /// Calls to be sent, in their order.
+    unsent: BTreeMap<u64, CapabilityCall>,
+    /// Calls that were sent and that nobody waits for.
+    canceled: Vec<u64>,
+    /// Of the request, when it has nothing to send.
+    sender: Option<Waker>,
 }
 
 impl CallStreams {
@@ -107,31 +101,25 @@ impl CallStreams {
             }
             match stream.send(unsent) {
                 Ok(answered) => return Ok((stream.clone(), answered)),
-                Err(NotSent::QueueFull) => return Err(queue_full()),
-                Err(NotSent::Closed(call)) => unsent = *call,
+                Err(call) => unsent = *call,
             }
         }
         let stream = CallStream::open(self.client.clone(), connection);
         *newest = Some(stream.clone());
         match stream.send(unsent) {
             Ok(answered) => Ok((stream, answered)),
-            Err(NotSent::QueueFull) => Err(queue_full()),
-            Err(NotSent::Closed(_)) => Err(broken()),
+            Err(_) => Err(broken()),
         }
     }
 }
 
 impl CallStream {
     fn open(client: AgentServiceClient<Channel>, connection: u64) -> Arc<Self> {
-        let (queue, outgoing) = mpsc::channel(QUEUE_MAX);
         let stream = Arc::new(Self {
             connection,
-            state: Mutex::new(State {
-                queue: Some(queue),
-                waiting: HashMap::new(),
-            }),
+            state: Mutex::default(),
         });
-        tokio::spawn(receive(client, outgoing, stream.clone()));
+        tokio::spawn(receive(client, stream.clone()));
         stream
     }
 
@@ -139,69 +127,105 @@ impl CallStream {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, call: CapabilityCall) -> Result<oneshot::Receiver<Answer>, NotSent> {
-        let (answer, answered) = oneshot::channel();
+    /// Changes the state, and wakes the request if it has something to send or ends.
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state();
-        let number = call.number;
-        let Some(queue) = &state.queue else {
-            return Err(NotSent::Closed(Box::new(call)));
-        };
-        match queue.try_send(Outgoing::Call(call)) {
-            Ok(()) => {}
-            Err(mpsc::error::TrySendError::Closed(Outgoing::Call(call))) => {
-                return Err(NotSent::Closed(Box::new(call)));
-            }
-            Err(_) => return Err(NotSent::QueueFull),
+        let changed = change(&mut state);
+        let sender = state.has_news().then(|| state.sender.take()).flatten();
+        drop(state);
+        if let Some(sender) = sender {
+            sender.wake();
         }
-        state.waiting.insert(number, answer);
-        Ok(answered)
+        changed
     }
 
-    /// Sends no further call. Calls that were sent are still answered.
+    /// Sends a call, or returns it if the stream takes no more.
+    fn send(&self, call: CapabilityCall) -> Result<oneshot::Receiver<Answer>, Box<CapabilityCall>> {
+        self.change(|state| {
+            if state.is_closed {
+                return Err(Box::new(call));
+            }
+            let (answer, answered) = oneshot::channel();
+            state.waiting.insert(call.number, answer);
+            state.unsent.insert(call.number, call);
+            Ok(answered)
+        })
+    }
+
+    /// Sends no further call. Calls that wait are still answered.
     fn close(&self) {
-        self.state().queue = None;
+        self.change(|state| state.is_closed = true);
     }
 
     fn cancel(&self, number: u64) {
-        let mut state = self.state();
-        if state.waiting.remove(&number).is_some()
-            && let Some(queue) = &state.queue
-        {
-            // In a full queue the reader ends the call at its deadline.
-            let _ = queue.try_send(Outgoing::Cancel(number));
-        }
+        self.change(|state| {
+            if state.waiting.remove(&number).is_some() && state.unsent.remove(&number).is_none() {
+                state.canceled.push(number);
+            }
+        });
     }
 
     fn answer(&self, message: CallCapabilitiesResponse) {
-        let mut state = self.state();
-        if message.is_closing {
-            state.queue = None;
-        }
-        for answer in message.answers {
-            // Nobody waits for a canceled call.
-            if let Some(caller) = state.waiting.remove(&answer.number) {
-                let _ = caller.send(Ok(answer));
+        self.change(|state| {
+            state.is_closed |= message.is_closing;
+            for answer in message.answers {
+                // Nobody waits for a canceled call.
+                if let Some(caller) = state.waiting.remove(&answer.number) {
+                    let _ = caller.send(Ok(answer));
+                }
             }
-        }
+        });
     }
 
     /// Ends the stream and every call that waits.
     fn end(&self, status: &Status) {
-        let mut state = self.state();
-        state.queue = None;
-        for (_, caller) in state.waiting.drain() {
-            let _ = caller.send(Err(status.clone()));
-        }
+        self.change(|state| {
+            state.is_closed = true;
+            state.unsent.clear();
+            for (_, caller) in state.waiting.drain() {
+                let _ = caller.send(Err(status.clone()));
+            }
+        });
     }
 }
 
+impl State {
+    fn has_news(&self) -> bool {
+        !self.unsent.is_empty() || !self.canceled.is_empty() || self.is_ended()
+    }
+
+    fn is_ended(&self) -> bool {
+        self.is_closed && self.waiting.is_empty()
+    }
+
+    /// Returns the next message; `None` if there is nothing to send.
+    fn message(&mut self) -> Option<CallCapabilitiesRequest> {
+        let mut message = CallCapabilitiesRequest::default();
+        let taken = self.canceled.len().min(CANCELED_MAX);
+        message.canceled = self.canceled.drain(..taken).collect();
+        let mut bytes = 0;
+        while message.calls.len() < CALLS_MAX
+            && let Some(next) = self.unsent.first_entry()
+        {
+            bytes += size_of(next.get());
+            if bytes > CALL_BYTES_MAX && !message.calls.is_empty() {
+                break;
+            }
+            message.calls.push(next.remove());
+        }
+        (!message.calls.is_empty() || !message.canceled.is_empty()).then_some(message)
+    }
+}
+
+/// Size of a call, in bytes, at most.
+fn size_of(call: &CapabilityCall) -> usize {
+    let texts = call.capability.len() + call.access_token.len() + call.traceparent.len();
+    CALL_BYTES + texts + call.arguments_json.len()
+}
+
 /// Opens the stream and passes its answers on until it ends.
-async fn receive(
-    mut client: AgentServiceClient<Channel>,
-    outgoing: mpsc::Receiver<Outgoing>,
-    stream: Arc<CallStream>,
-) {
-    let status = match client.call_capabilities(CallMessages::of(outgoing)).await {
+async fn receive(mut client: AgentServiceClient<Channel>, stream: Arc<CallStream>) {
+    let status = match client.call_capabilities(CallMessages(stream.clone())).await {
         Ok(response) => pass_on(response.into_inner(), &stream).await,
         Err(status) => status,
     };
@@ -216,10 +240,6 @@ async fn pass_on(mut answers: Streaming<CallCapabilitiesResponse>, stream: &Call
             Err(status) => return status,
         }
     }
-}
-
-fn queue_full() -> Status {
-    Status::resource_exhausted("the reader takes no calls")
 }
 
 fn broken() -> Status {
@@ -240,58 +260,103 @@ impl Drop for CancelOnDrop<'_> {
     }
 }
 
-/// The request: messages of all calls that wait.
-struct CallMessages {
-    outgoing: mpsc::Receiver<Outgoing>,
-    /// Received, but not sent yet; in reverse order.
-    held: Vec<Outgoing>,
-}
-
-impl CallMessages {
-    const fn of(outgoing: mpsc::Receiver<Outgoing>) -> Self {
-        Self {
-            outgoing,
-            held: Vec::new(),
-        }
-    }
-
-    /// Returns the next message, of what is held.
-    fn message(&mut self) -> CallCapabilitiesRequest {
-        let mut message = CallCapabilitiesRequest::default();
-        let mut bytes = 0;
-        while let Some(next) = self.held.pop() {
-            match next {
-                Outgoing::Call(call) => {
-                    bytes += call.arguments_json.len() + call.access_token.len();
-                    if bytes > CALL_BYTES_MAX && !message.calls.is_empty() {
-                        self.held.push(Outgoing::Call(call));
-                        break;
-                    }
-                    message.calls.push(call);
-                }
-                // The reader takes the cancellations of a message first.
-                Outgoing::Cancel(number) if message.calls.iter().any(|call| call.number == number) => {
-                    message.calls.retain(|call| call.number != number);
-                }
-                Outgoing::Cancel(number) => message.canceled.push(number),
-            }
-        }
-        message
-    }
-}
+/// The request: messages of all calls and cancellations that are there.
+struct CallMessages(Arc<CallStream>);
 
 impl Stream for CallMessages {
     type Item = CallCapabilitiesRequest;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.held.is_empty() {
-            let mut received = Vec::with_capacity(CALLS_MAX);
-            if ready!(self.outgoing.poll_recv_many(cx, &mut received, CALLS_MAX)) == 0 {
-                return Poll::Ready(None);
-            }
-            received.reverse();
-            self.held = received;
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut state = self.0.state();
+        if let Some(message) = state.message() {
+            return Poll::Ready(Some(message));
         }
-        Poll::Ready(Some(self.message()))
+        if state.is_ended() {
+            return Poll::Ready(None);
+        }
+        state.sender = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(number: u64, name_bytes: usize, argument_bytes: usize) -> CapabilityCall {
+        CapabilityCall {
+            number,
+            capability: "n".repeat(name_bytes),
+            arguments_json: vec![b' '; argument_bytes],
+            ..CapabilityCall::default()
+        }
+    }
+
+    fn stream() -> CallStream {
+        CallStream {
+            connection: 0,
+            state: Mutex::default(),
+        }
+    }
+
+    fn sent(stream: &CallStream) -> Option<(Vec<u64>, Vec<u64>)> {
+        let message = stream.state().message()?;
+        let numbers = message.calls.iter().map(|call| call.number).collect();
+        Some((numbers, message.canceled))
+    }
+
+    #[test]
+    fn message_has_at_most_its_calls_and_bytes() {
+        use prost::Message as _;
+
+        let stream = stream();
+        let mut waiting = Vec::new();
+        for number in 1..=200 {
+            let (name, arguments) = if number % 2 == 0 { (65_000, 2) } else { (9, 30_000) };
+            waiting.push(stream.send(call(number, name, arguments)).unwrap());
+        }
+        let mut numbers = Vec::new();
+        while let Some(message) = stream.state().message() {
+            assert!(message.encoded_len() <= CALL_BYTES_MAX && message.calls.len() <= CALLS_MAX);
+            numbers.extend(message.calls.iter().map(|call| call.number));
+        }
+        assert!(numbers.into_iter().eq(1..=200));
+        for number in 201..=300 {
+            waiting.push(stream.send(call(number, 1, 2)).unwrap());
+        }
+        assert_eq!(sent(&stream).unwrap().0.len(), CALLS_MAX);
+    }
+
+    #[test]
+    fn canceled_call_is_not_sent_or_is_canceled_at_the_reader() {
+        let stream = stream();
+        let _answers = [1, 2, 3].map(|number| stream.send(call(number, 1, 1)).unwrap());
+        stream.cancel(2);
+        assert_eq!(sent(&stream), Some((vec![1, 3], vec![])));
+        stream.cancel(2);
+        stream.cancel(3);
+        assert_eq!(sent(&stream), Some((vec![], vec![3])));
+        assert_eq!(sent(&stream), None);
+    }
+
+    #[test]
+    fn closed_stream_still_cancels_and_ends_with_its_last_call() {
+        let stream = stream();
+        let _answers = [1, 2].map(|number| stream.send(call(number, 1, 1)).unwrap());
+        assert_eq!(sent(&stream), Some((vec![1, 2], vec![])));
+        stream.close();
+        assert!(stream.send(call(3, 1, 1)).is_err());
+        stream.cancel(1);
+        assert_eq!(sent(&stream), Some((vec![], vec![1])));
+        assert!(!stream.state().is_ended());
+        let answer = CapabilityAnswer {
+            number: 2,
+            outcome: None,
+        };
+        stream.answer(CallCapabilitiesResponse {
+            answers: vec![answer],
+            is_closing: false,
+        });
+        assert!(stream.state().is_ended());
     }
 }

@@ -21,6 +21,9 @@ use crate::call_handler::{self, CapabilityCall};
 use crate::role::ReaderRole;
 use crate::ticket;
 
+/// Path of the stream of calls, for the log.
+const CALLS_PATH: &str = "/synapsor.executor.v1.AgentService/CallCapabilities";
+
 /// Service of a reader.
 #[derive(Debug, Clone)]
 pub struct AgentRpc {
@@ -53,7 +56,7 @@ impl AgentRpc {
             trace: call.traceparent.parse().ok(),
         };
         let trace_id = call.trace.as_ref().map(TraceParent::trace_id);
-        let span = tracing::info_span!("call", peer = call.client, trace_id);
+        let span = tracing::info_span!("call", path = CALLS_PATH, peer = %call.client, trace_id);
         let answer = call_handler::answer(&self.reader, &call).instrument(span).await;
         Ok(wire::CapabilityResult {
             envelope_json: answer.envelope_json,

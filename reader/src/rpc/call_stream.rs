@@ -1,8 +1,9 @@
 //! Calls of one gateway on one stream. Each call runs as a task of its own; what is ready is answered together.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
 use synapsor_proto::executor::v1 as wire;
 use synapsor_proto::executor::v1::capability_answer::Outcome;
+use synapsor_proto::status::to_status;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::AbortHandle;
 use tokio_stream::{Stream, StreamExt as _};
@@ -19,6 +21,9 @@ use tonic::Status;
 
 /// Maximum time of one call.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Calls and cancellations of one message.
+const CALLS_MAX: usize = 64;
+const CANCELED_MAX: usize = 256;
 /// Answers and bytes of one message; a single answer may have more bytes.
 const ANSWERS_MAX: usize = 64;
 const ANSWER_BYTES_MAX: usize = 512 * 1024;
@@ -26,8 +31,9 @@ const ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// Result of one call, which also states refusals.
 type CallOutcome = Result<wire::CapabilityResult, PublicError>;
 
-/// Calls of one stream that have no answer yet.
-type RunningCalls = Arc<Mutex<HashMap<u64, AbortHandle>>>;
+/// Calls of one stream that have no answer yet, with the handles of those that have started; `None` once the stream has
+/// ended.
+type RunningCalls = Arc<Mutex<Option<HashMap<u64, Option<AbortHandle>>>>>;
 
 /// What the response stream sends. An answer keeps the permit of its call until it is sent, so that a gateway that does
 /// not read stops its own calls.
@@ -35,6 +41,7 @@ type RunningCalls = Arc<Mutex<HashMap<u64, AbortHandle>>>;
 enum Outgoing {
     Answer(wire::CapabilityAnswer, OwnedSemaphorePermit),
     Closing,
+    Failed(Status),
 }
 
 /// Serves the calls of a stream with `run`. The calls end when the response is dropped.
@@ -49,9 +56,9 @@ where
     F: Fn(wire::CapabilityCall) -> Run + Send + Sync + 'static,
     Run: Future<Output = CallOutcome> + Send + 'static,
 {
-    // Each item but the closing one holds a permit, and there are few of them.
+    // Each answer holds a permit, and there are few of them; the other items are sent once.
     let (answers, ready) = mpsc::unbounded_channel();
-    let running = RunningCalls::default();
+    let running = RunningCalls::new(Mutex::new(Some(HashMap::new())));
     let receiver = CallReceiver {
         run,
         permits,
@@ -96,6 +103,11 @@ where
                 }
             };
             match message {
+                // Checked before the message waits for permits: a small one can have very many calls.
+                Some(Ok(message)) if is_too_large(&message) => {
+                    let _ = self.answers.send(Outgoing::Failed(too_large()));
+                    return abort_all(&self.running);
+                }
                 Some(Ok(message)) => self.take(message).await,
                 Some(Err(_)) => return abort_all(&self.running),
                 None => return,
@@ -105,8 +117,8 @@ where
 
     async fn take(&self, message: wire::CallCapabilitiesRequest) {
         for number in message.canceled {
-            let call = locked(&self.running).remove(&number);
-            if let Some(call) = call {
+            let call = locked(&self.running).as_mut().and_then(|running| running.remove(&number));
+            if let Some(Some(call)) = call {
                 call.abort();
             }
         }
@@ -125,13 +137,19 @@ where
             held: Some((permit, self.answers.clone())),
             running: None,
         };
-        // Held until the call is among those that run: its task removes it.
-        let mut running = locked(&self.running);
-        if running.contains_key(&number) {
-            let error = PublicError::new(
-                ErrorCode::Malformed,
-                "number: is that of another call of the stream",
-            );
+        let is_taken = match &mut *locked(&self.running) {
+            Some(running) => match running.entry(number) {
+                Entry::Occupied(_) => true,
+                Entry::Vacant(free) => {
+                    free.insert(None);
+                    false
+                }
+            },
+            // Nobody waits for the answer.
+            None => return,
+        };
+        if is_taken {
+            let error = PublicError::new(ErrorCode::Malformed, "number: is that of another call of the stream");
             return answer.send(Err(error));
         }
         answer.running = Some(self.running.clone());
@@ -141,8 +159,26 @@ where
             let outcome = outcome.await.map_err(late).flatten();
             answer.send(outcome);
         });
-        running.insert(number, task.abort_handle());
+        let handle = task.abort_handle();
+        match &mut *locked(&self.running) {
+            // A call without an entry has ended already.
+            Some(running) => {
+                if let Some(entry) = running.get_mut(&number) {
+                    *entry = Some(handle);
+                }
+            }
+            None => handle.abort(),
+        }
     }
+}
+
+fn is_too_large(message: &wire::CallCapabilitiesRequest) -> bool {
+    message.calls.len() > CALLS_MAX || message.canceled.len() > CANCELED_MAX
+}
+
+fn too_large() -> Status {
+    let text = format!("a message has at most {CALLS_MAX} calls and {CANCELED_MAX} cancellations");
+    to_status(&PublicError::new(ErrorCode::Malformed, text))
 }
 
 fn timeout_of(timeout_ms: u32) -> Duration {
@@ -166,7 +202,8 @@ impl AnswerOnce {
             return;
         };
         if let Some(running) = &self.running {
-            locked(running).remove(&self.number);
+            let entry = locked(running).as_mut().and_then(|running| running.remove(&self.number));
+            drop(entry);
         }
         let outcome = match outcome {
             Ok(result) => Outcome::Result(result),
@@ -205,7 +242,7 @@ pub struct AnswerStream {
 
 impl AnswerStream {
     /// Returns the next message, of what is held.
-    fn message(&mut self) -> wire::CallCapabilitiesResponse {
+    fn message(&mut self) -> Result<wire::CallCapabilitiesResponse, Status> {
         let mut message = wire::CallCapabilitiesResponse::default();
         let mut bytes = 0;
         while message.answers.len() < ANSWERS_MAX {
@@ -219,10 +256,11 @@ impl AnswerStream {
                     message.answers.push(answer);
                 }
                 Some(Outgoing::Closing) => message.is_closing = true,
+                Some(Outgoing::Failed(status)) => return Err(status),
                 None => break,
             }
         }
-        message
+        Ok(message)
     }
 }
 
@@ -237,7 +275,7 @@ impl Stream for AnswerStream {
             }
             self.held.extend(received);
         }
-        Poll::Ready(Some(Ok(self.message())))
+        Poll::Ready(Some(self.message()))
     }
 }
 
@@ -258,13 +296,13 @@ fn size_of(answer: &wire::CapabilityAnswer) -> usize {
 
 fn abort_all(running: &RunningCalls) {
     // Taken out first: an aborted call removes its own entry.
-    let calls = std::mem::take(&mut *locked(running));
-    for call in calls.into_values() {
+    let calls = locked(running).take();
+    for call in calls.into_iter().flatten().filter_map(|(_, call)| call) {
         call.abort();
     }
 }
 
-fn locked(running: &RunningCalls) -> std::sync::MutexGuard<'_, HashMap<u64, AbortHandle>> {
+fn locked(running: &RunningCalls) -> MutexGuard<'_, Option<HashMap<u64, Option<AbortHandle>>>> {
     running.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -490,6 +528,59 @@ mod tests {
             .wait_for(|running| *running == 0)
             .await
             .unwrap();
+    }
+
+    #[tokio::test]
+    async fn message_with_too_many_calls_ends_the_stream() {
+        for (calls, canceled) in [(CALLS_MAX + 1, 0), (0, CANCELED_MAX + 1)] {
+            let mut gateway = Gateway::with_permits(8);
+            gateway.send(&[(1, "hold")]);
+            gateway.wait_for_running(1).await;
+            let message = wire::CallCapabilitiesRequest {
+                calls: vec![wire::CapabilityCall::default(); calls],
+                canceled: vec![7; canceled],
+            };
+            gateway.calls.send(Ok(message)).unwrap();
+            gateway.wait_for_running(0).await;
+            let status = loop {
+                match gateway.answers.next().await.unwrap() {
+                    Ok(_) => {}
+                    Err(status) => break status,
+                }
+            };
+            assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_call_starts_after_the_stream_ended() {
+        let gateway = Gateway::with_permits(8);
+        let (seen, released) = (gateway.running.clone(), gateway.release.clone());
+        let (answers, mut ready) = mpsc::unbounded_channel();
+        let receiver = CallReceiver {
+            run: move |call| run(call, seen.clone(), released.clone()),
+            permits: gateway.permits.clone(),
+            answers,
+            running: RunningCalls::new(Mutex::new(Some(HashMap::new()))),
+        };
+        abort_all(&receiver.running);
+        let call = wire::CapabilityCall {
+            number: 1,
+            capability: "hold".to_owned(),
+            ..wire::CapabilityCall::default()
+        };
+        let message = wire::CallCapabilitiesRequest {
+            calls: vec![call],
+            canceled: Vec::new(),
+        };
+        receiver.take(message).await;
+        for _ in 0..16 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*gateway.running.borrow(), 0);
+        drop(receiver);
+        assert!(matches!(ready.recv().await, Some(Outgoing::Answer(..))));
+        assert!(ready.recv().await.is_none());
     }
 
     #[tokio::test]

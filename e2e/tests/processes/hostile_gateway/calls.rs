@@ -52,6 +52,7 @@ pub(crate) async fn run(
     hands: &mut StolenGateway,
     attempts: &mut Attempts,
 ) -> anyhow::Result<()> {
+    attempts.refused("100,000 calls in one message", hands.flood(100_000).await);
     for (name, token) in bad_tokens(scene)? {
         let own = json!({"invoice_id": ACME.invoices[0]}).to_string();
         attempts.refused(&format!("read with {name}"), hands.call(&token, LOOK, &own).await);

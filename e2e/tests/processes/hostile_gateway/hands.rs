@@ -9,7 +9,9 @@ use synapsor_e2e::capability_calls::CapabilityCalls;
 use synapsor_e2e::stack::INSTANCE;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::executor::v1::agent_service_client::AgentServiceClient;
-use synapsor_proto::executor::v1::{CapabilityCall, CapabilityResult, IssueContextTicketRequest};
+use synapsor_proto::executor::v1::{
+    CallCapabilitiesRequest, CapabilityCall, CapabilityResult, IssueContextTicketRequest,
+};
 use synapsor_proto::ledger::v1 as wire;
 use synapsor_proto::ledger::v1::agent_record_service_client::AgentRecordServiceClient;
 use tonic::Status;
@@ -89,6 +91,19 @@ impl StolenGateway {
         }
         let mut calls = CapabilityCalls::open(self.reader.clone(), of_stream).await?;
         of_answer(calls.call(call).await?)
+    }
+
+    /// Sends this many calls in one message.
+    pub(crate) async fn flood(&mut self, calls: usize) -> Result<Vec<u8>, Status> {
+        let message = CallCapabilitiesRequest {
+            calls: vec![CapabilityCall::default(); calls],
+            canceled: Vec::new(),
+        };
+        let mut client = AgentServiceClient::new(self.reader.clone());
+        let answers = client.call_capabilities(tokio_stream::once(message)).await?;
+        let mut answers = answers.into_inner();
+        while answers.message().await?.is_some() {}
+        Ok(Vec::new())
     }
 
     pub(crate) async fn ticket(&mut self, token: &str) -> Result<DsseEnvelope, Status> {
