@@ -48,6 +48,8 @@ const CREDENTIAL_AGE_MAX: Duration = Duration::from_secs(1);
 const QUICK_MAX: usize = 4;
 /// Wait of further work for its turn; after it, quick work is not all that runs.
 const QUICK_WAIT: Duration = Duration::from_millis(2);
+/// Time in which no work waits for a quick turn after one had to wait too long.
+const SLOW_TIME: Duration = Duration::from_millis(200);
 
 /// Number of attempts to cancel a running statement, and the timeout of each.
 const CANCELS_MAX: u32 = 10;
@@ -68,6 +70,8 @@ pub struct PgPool {
     idle: Mutex<Vec<PgConn>>,
     turns: Arc<Semaphore>,
     quick_turns: Arc<Semaphore>,
+    /// Until when work is known to be slow.
+    slow_until: Mutex<Option<Instant>>,
     generation: Mutex<Option<(Instant, Digest)>>,
     /// One connection that cancels statements of the others.
     canceller: tokio::sync::Mutex<Option<PgConn>>,
@@ -138,6 +142,7 @@ impl PgPool {
             idle: Mutex::new(Vec::new()),
             turns: Arc::new(Semaphore::new(connections)),
             quick_turns: Arc::new(Semaphore::new(QUICK_MAX)),
+            slow_until: Mutex::new(None),
             generation: Mutex::new(None),
             canceller: tokio::sync::Mutex::new(None),
         }
@@ -190,7 +195,7 @@ impl PgPool {
         match wait.await {
             Ok(Ok(permit)) => Ok(Turn {
                 _permit: permit,
-                _quick: quick,
+                quick,
             }),
             Ok(Err(_)) | Err(_) => Err(EngineError::new(
                 EngineErrorKind::Busy,
@@ -203,8 +208,18 @@ impl PgPool {
         if let Ok(permit) = self.quick_turns.clone().try_acquire_owned() {
             return Some(permit);
         }
+        let slow_until = || self.slow_until.lock().unwrap_or_else(PoisonError::into_inner);
+        if slow_until().is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
         let wait = tokio::time::timeout(QUICK_WAIT, self.quick_turns.clone().acquire_owned());
-        wait.await.ok()?.ok()
+        match wait.await {
+            Ok(permit) => permit.ok(),
+            Err(_) => {
+                *slow_until() = Some(Instant::now() + SLOW_TIME);
+                None
+            }
+        }
     }
 
     fn take_idle(&self, generation: Digest, table: Option<&PlainTable>) -> Option<PgConn> {
@@ -372,7 +387,7 @@ impl fmt::Debug for PgPool {
 /// Permission to have a connection, with one of the quick turns unless all were taken for too long.
 struct Turn {
     _permit: OwnedSemaphorePermit,
-    _quick: Option<OwnedSemaphorePermit>,
+    quick: Option<OwnedSemaphorePermit>,
 }
 
 /// A connection in use. When returned, it goes back to the pool. When dropped, it is closed and its running
@@ -560,12 +575,14 @@ impl PgPooledConnection {
 
 impl Drop for PgPooledConnection {
     fn drop(&mut self) {
-        let Some((session, turn)) = self.held.take() else {
+        let Some((session, mut turn)) = self.held.take() else {
             return;
         };
         if !self.is_running {
             return;
         }
+        // A statement that has to be stopped is not quick.
+        turn.quick = None;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
