@@ -88,14 +88,12 @@ fn tail_positions(
              (SELECT 1 FROM audit a WHERE a.seq = e.seq)"
                 .to_owned()
         }
+        // A read counts as both.
         (None, Some(EventKind::EvidenceRecorded)) => {
-            "SELECT seq FROM evidence e WHERE seq >= ? AND seq < ? AND NOT EXISTS \
-             (SELECT 1 FROM audit a WHERE a.seq = e.seq)"
-                .to_owned()
+            "SELECT seq FROM evidence WHERE seq >= ? AND seq < ?".to_owned()
         }
         (None, Some(EventKind::QueryAudited)) => format!(
             "SELECT seq FROM audit a WHERE seq >= ? AND seq < ? AND NOT EXISTS \
-             (SELECT 1 FROM evidence e WHERE e.seq = a.seq) AND NOT EXISTS \
              (SELECT 1 FROM event_index i WHERE i.seq = a.seq AND i.kind = '{}')",
             EventKind::CallRefused
         ),

@@ -67,8 +67,8 @@ async fn reads_of_both_forms_are_found_and_returned_alike() {
         assert_eq!(read.await.unwrap(), (positions, (evidence, audit)));
     }
     for (kind, expected) in [
-        (EventKind::EvidenceRecorded, [0].as_slice()),
-        (EventKind::QueryAudited, &[1]),
+        (EventKind::EvidenceRecorded, [0, 2].as_slice()),
+        (EventKind::QueryAudited, &[1, 2]),
         (EventKind::ReadRecorded, &[2]),
     ] {
         let filter = TailFilter {

@@ -416,8 +416,8 @@ async fn reads_are_found_by_kind_and_by_value() {
         async { read.await.unwrap() }
     };
     assert_eq!(found(Some(EventKind::ReadRecorded)).await, [1]);
-    assert_eq!(found(Some(EventKind::EvidenceRecorded)).await, [3]);
-    assert_eq!(found(Some(EventKind::QueryAudited)).await, [5]);
+    assert_eq!(found(Some(EventKind::EvidenceRecorded)).await, [1, 3]);
+    assert_eq!(found(Some(EventKind::QueryAudited)).await, [1, 5]);
     assert_eq!(found(Some(EventKind::CallRefused)).await, [2]);
     assert_eq!(found(Some(EventKind::ProposalCreated)).await, [4]);
     assert_eq!(found(None).await, (1..6).collect::<Vec<_>>());
