@@ -1,36 +1,35 @@
 //! Hands jobs to writers: one stream per writer, fenced leases, and the durable start of an attempt. A lease
 //! authorizes nothing. It prevents two writers from running the same job and a writer from receiving a job twice.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use subtle::ConstantTimeEq as _;
 use synapsor_chassis::random;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::approval::{ApplyOrder, Decision, DecisionKind};
+use synapsor_domain::approval::DecisionKind;
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{AttemptStartedBody, EventKind};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::{ConsistencyProof, ProvenEntry};
 use synapsor_domain::proposal::{ProposalState, ProposalTransition, transition};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::{Span, Timestamp};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::decide::relevant;
+use crate::job::{self, Grant, JobGrant, TOKEN_BYTES};
 use crate::store::leases::{self, LeaseRow};
 use crate::store::listeners::Topic;
 use crate::store::proposals::{self, ProposalRow};
 use crate::store::queue::{self, QueueBounds};
 use crate::store::{
-    Committed, NewEvent, ParsedBody, ReadTransaction, StoreError, StoreTxError, WriteTransaction, events,
-    log, receipts, records,
+    Committed, NewEvent, NodeCache, ParsedBody, ReadTransaction, StoreError, StoreTxError, WriteTransaction,
+    events, records,
 };
-use crate::switches::{Stops, StopsPosition, current_switches, unsent_stops};
+use crate::switches::{Stops, StopsPosition, unsent_stops};
 use crate::{Ledger, RequestContext};
 
 /// Duration of a lease without renewal, in milliseconds.
@@ -49,14 +48,16 @@ pub(crate) const CAPACITY_MAX: u32 = 64 * CAPACITY_PER_SOURCE_MAX;
 /// Maximum number of jobs granted before the first of them is sent.
 const GRANTS_MAX: usize = 32;
 
-/// Size of a lease token, in random bytes.
-const TOKEN_BYTES: usize = 32;
-
 /// Remaining duration of a writer's leases after its stream ended.
 const ABANDONED_LEASE_TTL: Span = Span::seconds(5);
 
 /// Interval at which a stream checks for expired leases, because no event reports their expiry.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Minimum interval between two grants of one stream, so that jobs are granted in groups: a group costs one commit
+/// here, and one verified and stored checkpoint at the writer. A busy writer holds more jobs than it finishes in this
+/// time.
+pub(crate) const GROUP_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Terms of a writer's lease stream.
 #[derive(Debug, Clone)]
@@ -69,24 +70,8 @@ pub(crate) struct LeaseStreamTerms {
     pub(crate) capacity_per_source: u32,
     /// Log size of the writer's pinned checkpoint.
     pub(crate) known_size: u64,
-}
-
-/// One leased proposal with everything that its writer needs to verify it.
-#[derive(Debug)]
-pub(crate) struct JobGrant {
-    pub(crate) proposal: ProvenEntry,
-    pub(crate) decisions: Vec<ProvenEntry>,
-    pub(crate) order: Option<ProvenEntry>,
-    pub(crate) checkpoint: String,
-    pub(crate) consistency: Vec<ConsistencyProof>,
-    pub(crate) token: [u8; TOKEN_BYTES],
-    pub(crate) fence: u64,
-    pub(crate) attempt: u32,
-    pub(crate) has_open_attempt: bool,
-    /// Freezes in force and the newest lifts.
-    pub(crate) switches: Vec<DsseEnvelope>,
-    /// The receipt that the source must hold before the writer writes to it.
-    pub(crate) newest_receipt: Option<DsseEnvelope>,
+    /// Minimum interval between two grants.
+    pub(crate) group_interval: Duration,
 }
 
 /// One message of a lease stream.
@@ -103,6 +88,16 @@ struct RoundRobinPosition {
     source: Option<String>,
     /// The last tenant served, for each source.
     tenants: BTreeMap<String, Option<String>>,
+}
+
+/// Position of one stream.
+#[derive(Debug, Default)]
+struct StreamPosition {
+    turns: RoundRobinPosition,
+    /// Log size of the checkpoint of the last job.
+    known_size: u64,
+    /// Tree nodes of the proofs of earlier jobs; the proofs of new jobs share most of them.
+    nodes: NodeCache,
 }
 
 /// The open stream of every writer.
@@ -221,9 +216,12 @@ impl Ledger {
         let listening = self.store.listen(topics);
         // Leases from before belong to a stream that has ended.
         let mut begun = self.end_earlier_leases(terms, guard.generation).await;
-        let mut turns = RoundRobinPosition::default();
-        let mut known = terms.known_size;
+        let mut position = StreamPosition {
+            known_size: terms.known_size,
+            ..StreamPosition::default()
+        };
         let mut sent = StopsPosition::default();
+        let mut next_group = tokio::time::Instant::now();
         loop {
             listening.take();
             // Freezes and rejections go before jobs, so that the writer checks no job without them.
@@ -231,7 +229,7 @@ impl Ledger {
                 return;
             }
             let granted = match begun {
-                Ok(()) => self.grant(terms, guard.generation, &mut turns, known).await,
+                Ok(()) => self.grant(terms, guard.generation, &mut position).await,
                 Err(error) => Err(error),
             };
             begun = Ok(());
@@ -239,9 +237,12 @@ impl Ledger {
             match granted {
                 Ok(granted) => {
                     more = granted.len() >= GRANTS_MAX;
+                    if !granted.is_empty() {
+                        next_group = tokio::time::Instant::now() + terms.group_interval;
+                    }
                     for job in granted {
                         // The next job's checkpoint must prove that it extends this one.
-                        known = job.proposal.proof.size();
+                        position.known_size = job.proposal.proof.size();
                         if jobs.send(Ok(Leased::Job(Box::new(job)))).await.is_err() {
                             return;
                         }
@@ -263,7 +264,7 @@ impl Ledger {
                 }
                 () = stop.cancelled() => return,
                 () = jobs.closed() => return,
-                () = listening.woken() => {}
+                () = async { listening.woken().await; tokio::time::sleep_until(next_group).await } => {}
                 () = std::future::ready(()), if more => {}
                 () = tokio::time::sleep(EXPIRY_CHECK_INTERVAL) => {}
             }
@@ -319,11 +320,10 @@ impl Ledger {
         &self,
         terms: &LeaseStreamTerms,
         generation: u64,
-        turns: &mut RoundRobinPosition,
-        known: u64,
+        position: &mut StreamPosition,
     ) -> Result<Vec<JobGrant>, StoreTxError> {
         let now = self.now();
-        let (scan, from) = (terms.clone(), turns.clone());
+        let (scan, from) = (terms.clone(), position.turns.clone());
         let (waiting, next) = self
             .store
             .read(move |reader| waiting(reader, &scan, from, now))
@@ -331,7 +331,7 @@ impl Ledger {
         if waiting.is_empty() {
             return Ok(Vec::new());
         }
-        *turns = next;
+        position.turns = next;
         let (streams, writer) = (self.streams.clone(), terms.writer.clone());
         let granted = self
             .write(move |step| {
@@ -346,14 +346,13 @@ impl Ledger {
             })
             .await?
             .value;
-        self.store
-            .read(move |reader| {
-                granted
-                    .into_iter()
-                    .map(|grant| job(reader, grant, known))
-                    .collect()
-            })
-            .await
+        let (known_size, cache) = (position.known_size, std::mem::take(&mut position.nodes));
+        let (jobs, cache) = self
+            .store
+            .read(move |reader| Ok((job::jobs(reader, granted, known_size, &cache)?, cache)))
+            .await?;
+        position.nodes = cache;
+        Ok(jobs)
     }
 
     /// Renews a lease, and reports a rejection that has arrived.
@@ -511,14 +510,6 @@ impl LeaseStreamTerms {
     }
 }
 
-/// A lease that was just granted.
-#[derive(Debug)]
-struct Grant {
-    id: ProposalId,
-    token: [u8; TOKEN_BYTES],
-    fence: u64,
-}
-
 fn grant_one(
     step: &WriteTransaction<'_>,
     id: &ProposalId,
@@ -539,55 +530,4 @@ fn grant_one(
         token,
         fence,
     }))
-}
-
-/// Collects everything that the writer needs, proven under one checkpoint.
-fn job(reader: &ReadTransaction<'_>, grant: Grant, known_size: u64) -> Result<JobGrant, StoreTxError> {
-    let conn = reader.conn();
-    let head = log::head(conn)?;
-    let row = proposals::get(conn, &grant.id)?;
-    let order_seq = proposals::newest_order(conn, &row.id)?;
-    let order: Option<ApplyOrder> = order_seq
-        .map(|seq| events::envelope(conn, seq))
-        .transpose()?
-        .and_then(|o| o.decode_unverified(ObjectKind::ApplyOrder).ok());
-    let on_file = records::decisions(conn, &row.id)?;
-    let decisions: Vec<u64> = relevant(&on_file, order.as_ref().map(|o| &o.decision_digests))
-        .map(|d| d.seq)
-        .collect();
-    let mut sizes = BTreeSet::from([known_size]);
-    sizes.extend(
-        order
-            .as_ref()
-            .and_then(|o| o.seen_checkpoint.as_ref())
-            .map(|seen| seen.size),
-    );
-    for seq in &decisions {
-        let decision: Option<Decision> = events::envelope(conn, *seq)?
-            .decode_unverified(ObjectKind::Decision)
-            .ok();
-        sizes.extend(decision.and_then(|d| d.seen_checkpoint).map(|seen| seen.size));
-    }
-    let consistency = sizes
-        .into_iter()
-        .filter(|size| (1..=head.size).contains(size))
-        .map(|size| log::consistency(conn, size, head.size))
-        .collect::<Result<_, _>>()?;
-    Ok(JobGrant {
-        proposal: events::logged(conn, row.created_seq, head.size)?,
-        decisions: events::logged_all(conn, &decisions, head.size)?,
-        order: order_seq
-            .map(|seq| events::logged(conn, seq, head.size))
-            .transpose()?,
-        checkpoint: head.note,
-        consistency,
-        token: grant.token,
-        fence: grant.fence,
-        attempt: row.attempts + 1,
-        has_open_attempt: row.started && records::has_open_attempt(conn, &row.id)?,
-        switches: current_switches(reader)?,
-        newest_receipt: receipts::newest_expected(conn, &row.source_id)?
-            .map(|seq| records::settle_body(conn, seq).map(|body| body.receipt))
-            .transpose()?,
-    })
 }

@@ -9,6 +9,7 @@ mod expire;
 mod failpoint;
 mod finish_attempt;
 mod intake;
+mod job;
 mod lease;
 mod receipt_incidents;
 mod receipt_orders;

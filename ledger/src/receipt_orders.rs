@@ -15,7 +15,10 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::Position;
 use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
 
-use crate::store::{Committed, NewEvent, ParsedBody, StoreTxError, WriteTransaction, events, log, receipts};
+use crate::store::{
+    Committed, NewEvent, NodeCache, ParsedBody, ProofReader, StoreTxError, WriteTransaction, events, log,
+    receipts,
+};
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
@@ -86,7 +89,9 @@ impl Ledger {
                 let conn = reader.conn();
                 let head = log::head(conn)?;
                 let seqs = receipts::orders_about(conn, &source, &proposals)?;
-                let orders = events::logged_all(conn, &seqs, head.size).map_err(|error| match error {
+                let cache = NodeCache::default();
+                let proofs = ProofReader::new(conn, head.size, &cache);
+                let orders = proofs.logged_all(&seqs).map_err(|error| match error {
                     StoreTxError::Refused(_) => StoreTxError::Refused(PublicError::new(
                         ErrorCode::OrdersTooLarge,
                         "the orders about these receipts exceed one response; request fewer proposals",

@@ -25,7 +25,9 @@ use crate::Ledger;
 use crate::error::status_of;
 use crate::store::events::{EventRow, TailFilter};
 use crate::store::records::{EvidenceFilter, OutcomeGroup};
-use crate::store::{ReadTransaction, StoreError, StoreTxError, events, log, proposals, records};
+use crate::store::{
+    NodeCache, ProofReader, ReadTransaction, StoreError, StoreTxError, events, log, proposals, records,
+};
 
 /// Maximum number of times that new events of a proposal may overtake its replay.
 const REPLAY_TRIES_MAX: usize = 16;
@@ -76,7 +78,8 @@ impl EventService for LedgerServices {
             if seqs.last().is_some_and(|last| *last >= end) {
                 return Ok(None);
             }
-            let records = events::logged_all(conn, &seqs, head.size)?;
+            let cache = NodeCache::default();
+            let records = ProofReader::new(conn, head.size, &cache).logged_all(&seqs)?;
             Ok(Some(GetReplayResponse {
                 continued: continued(conn, &retired_at, &head)?,
                 records: records.iter().map(Into::into).collect(),

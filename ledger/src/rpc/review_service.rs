@@ -22,7 +22,7 @@ use super::{LedgerServices, caller, envelope, non_empty, refuse};
 use crate::error::status_of;
 use crate::store::proposals::{self, ProposalFilter, ProposalRow};
 use crate::store::receipts::{self, IncidentRow};
-use crate::store::{ReadTransaction, StoreTxError, agents, events, log, records};
+use crate::store::{NodeCache, ProofReader, ReadTransaction, StoreTxError, agents, events, log, records};
 
 /// Number of matches up to which a list is counted.
 const COUNTED_MAX: u32 = 10_001;
@@ -80,7 +80,8 @@ impl ReviewService for LedgerServices {
                     seqs.extend(agents::withdrawal(conn, &row.id)?);
                 }
                 seqs.sort_unstable();
-                let logged = events::logged_all(conn, &seqs, head.size)?;
+                let cache = NodeCache::default();
+                let logged = ProofReader::new(conn, head.size, &cache).logged_all(&seqs)?;
                 Ok(GetProposalResponse {
                     record: Some(record(reader, &row)?),
                     records: logged.iter().map(Into::into).collect(),

@@ -21,8 +21,9 @@ use tonic::{Request, Response, Status};
 use super::{LedgerServices, caller, envelope, refuse};
 use crate::error::status_of;
 use crate::finish_attempt::{FinishedAttempt, OPEN_ATTEMPTS_MAX};
+use crate::job::JobGrant;
 use crate::lease::{
-    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, JobGrant, LEASE_MS, LeaseStreamTerms, Leased, SOURCES_MAX,
+    CAPACITY_MAX, CAPACITY_PER_SOURCE_MAX, GROUP_INTERVAL, LEASE_MS, LeaseStreamTerms, Leased, SOURCES_MAX,
 };
 use crate::receipt_incidents::{ReportedReceipt, SOURCE_RECEIPTS_MAX};
 
@@ -63,6 +64,7 @@ impl WritebackService for LedgerServices {
             },
             sources,
             known_size: message.known.map_or(0, |known| known.size),
+            group_interval: GROUP_INTERVAL,
         };
         tracing::info!(
             writer = terms.writer,

@@ -2,20 +2,15 @@
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
-use synapsor_codes::ErrorCode;
 use synapsor_domain::canonical;
-use synapsor_domain::error::PublicError;
 use synapsor_domain::event::{EventKind, EventRecord, ReadBody};
 use synapsor_domain::ids::ProposalId;
-use synapsor_domain::log::ProvenEntry;
 use synapsor_domain::signing::DsseEnvelope;
 
 use super::blocks::{self, Cursor};
 use super::error::StoreError;
-use super::nodes::Nodes;
 use super::row::{from_sql, to_sql};
 use super::views::RECORD_KINDS;
-use super::writer::StoreTxError;
 
 /// Maximum number of events that one query of the tail reads.
 const TAIL_PAGE: usize = 200;
@@ -148,13 +143,18 @@ fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), St
     Ok((record.kind, entry.body))
 }
 
-fn missing(seq: u64) -> StoreError {
+pub(super) fn missing(seq: u64) -> StoreError {
     StoreError::Tampered(format!("event {seq} or its body is missing"))
 }
 
 /// Returns the signed object in the body of one event.
 pub(crate) fn envelope(conn: &Connection, seq: u64) -> Result<DsseEnvelope, StoreError> {
-    DsseEnvelope::from_bytes(&body(conn, seq)?)
+    envelope_of(&body(conn, seq)?, seq)
+}
+
+/// Returns the signed object in the body of event `seq`.
+pub(crate) fn envelope_of(body: &[u8], seq: u64) -> Result<DsseEnvelope, StoreError> {
+    DsseEnvelope::from_bytes(body)
         .map_err(|_| StoreError::Tampered(format!("the body of event {seq} is not a signed object")))
 }
 
@@ -163,37 +163,6 @@ pub(crate) fn at_ms(conn: &Connection, seq: u64) -> Result<i64, StoreError> {
     Ok(conn
         .prepare_cached("SELECT at FROM event_index WHERE seq = ?1")?
         .query_row([to_sql(seq)], |row| row.get(0))?)
-}
-
-/// Returns one event with its body and its inclusion proof in the tree of `size` events.
-pub(crate) fn logged(conn: &Connection, seq: u64, size: u64) -> Result<ProvenEntry, StoreError> {
-    let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
-    let proof = Nodes::new(conn, size).inclusion(seq, size)?;
-    Ok(ProvenEntry {
-        event_bytes: entry.event,
-        body_salt: entry.salt,
-        body: entry.body,
-        proof,
-    })
-}
-
-/// Returns several events with proofs; fails when they exceed one response.
-pub(crate) fn logged_all(
-    conn: &Connection,
-    seqs: &[u64],
-    size: u64,
-) -> Result<Vec<ProvenEntry>, StoreTxError> {
-    let (mut records, mut bytes) = (Vec::with_capacity(seqs.len()), 0);
-    for seq in seqs {
-        let record = logged(conn, *seq, size)?;
-        bytes += record.body.len() + record.event_bytes.len() + 40 * record.proof.hashes().len();
-        if bytes > ANSWER_BYTES_MAX {
-            let text = "the records of the proposal exceed one response; read them with `events tail`";
-            return Err(PublicError::new(ErrorCode::ReplayTooLarge, text).into());
-        }
-        records.push(record);
-    }
-    Ok(records)
 }
 
 /// Returns the positions of the newest event of one of these kinds about a proposal.

@@ -16,6 +16,7 @@ mod migrate_events;
 mod nodes;
 pub mod packed;
 mod pool;
+mod proofs;
 pub(crate) mod proposals;
 pub(crate) mod queue;
 pub(crate) mod receipts;
@@ -48,13 +49,14 @@ pub use head::{NoteKeys, SignedTreeHead};
 pub use verify::{VerifyReport, verify_file, verify_under};
 pub use writer::{Committed, StoreTxError};
 
+pub(crate) use nodes::NodeCache;
 pub(crate) use pool::ReadTransaction;
+pub(crate) use proofs::ProofReader;
 pub(crate) use step::{NewEvent, StepKind, WriteTransaction};
 pub(crate) use views::{AuditView, EvidenceView, ParsedBody, ReadProposal, kind_of, kind_of_finding};
 
 use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};
-use nodes::NodeCache;
 use pool::ReadPool;
 use record_views::{RecordViews, ViewsEnd};
 use writer::{BatchRequest, StoreWriter, Task, Work};

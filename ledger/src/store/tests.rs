@@ -13,7 +13,8 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{AttemptResult, ReceiptIncidentKind};
 
 use super::{
-    NewEvent, ParsedBody, Store, StoreError, StoreTxError, WriteTransaction, events, log, verify_file,
+    NewEvent, NodeCache, ParsedBody, ProofReader, Store, StoreError, StoreTxError, WriteTransaction, log,
+    verify_file,
 };
 use crate::test_kit::{LEDGER_KEY, NOBODY_KEY, ORIGIN, TestLedger, key};
 
@@ -89,7 +90,7 @@ async fn every_answer_is_in_the_log_of_its_checkpoint() {
                 .unwrap();
         pinned.advance(&verified, proof.as_ref()).unwrap();
         let record = store
-            .read(move |r| Ok(events::logged(r.conn(), n / 2, head.size)?))
+            .read(move |r| Ok(ProofReader::new(r.conn(), head.size, &NodeCache::default()).logged(n / 2)?))
             .await
             .unwrap();
         record.verify(&verified).unwrap();
@@ -411,6 +412,33 @@ async fn every_edit_of_a_stored_value_is_reported() {
 }
 
 #[tokio::test]
+async fn proofs_from_cached_nodes_verify_in_a_grown_log() {
+    let (_dir, path) = rich().await;
+    let store = open(&path);
+    let public = key(LEDGER_KEY).public_key();
+    let mut cache = NodeCache::default();
+    for _ in 0..3 {
+        let head = store.head().borrow().clone();
+        let (records, filled) = store
+            .read(move |r| {
+                let proofs = ProofReader::new(r.conn(), head.size, &cache);
+                let records = (0..head.size).map(|seq| proofs.logged(seq));
+                let records: Vec<_> = records.collect::<Result<_, StoreError>>()?;
+                Ok((records, cache))
+            })
+            .await
+            .unwrap();
+        cache = filled;
+        let head = store.head().borrow().clone();
+        let verified = synapsor_domain::log::verify_checkpoint(&head.note, ORIGIN, &public).unwrap();
+        for record in records {
+            record.verify(&verified).unwrap();
+        }
+        add(&store, b"{}").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn store_with_rows_of_events_keeps_every_proof() {
     let (_dir, path) = rich().await;
     let public = key(LEDGER_KEY).public_key();
@@ -427,7 +455,7 @@ async fn store_with_rows_of_events_keeps_every_proof() {
     let verified = synapsor_domain::log::verify_checkpoint(&head.note, ORIGIN, &public).unwrap();
     for seq in 0..head.size {
         let record = store
-            .read(move |r| Ok(events::logged(r.conn(), seq, head.size)?))
+            .read(move |r| Ok(ProofReader::new(r.conn(), head.size, &NodeCache::default()).logged(seq)?))
             .await
             .unwrap();
         record.verify(&verified).unwrap();

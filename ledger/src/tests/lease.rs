@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::finish_attempt::FinishedAttempt;
-use crate::lease::{JobGrant, LeaseStreamTerms, Leased};
+use crate::job::JobGrant;
+use crate::lease::{GROUP_INTERVAL, LeaseStreamTerms, Leased};
 use crate::store::listeners::Topic;
 use crate::store::{StoreTxError, events, proposals};
 use crate::test_kit::{
@@ -27,14 +28,22 @@ pub(super) const OTHER_WRITER: &str = "spiffe://dep-test/writer/w2";
 pub(super) type Jobs = mpsc::Receiver<Result<Leased, PublicError>>;
 
 pub(super) fn open(world: &TestLedger, writer: &str, capacity: u32) -> Jobs {
-    let (sender, receiver) = mpsc::channel(4);
-    let terms = LeaseStreamTerms {
+    serve(world, terms(writer, &["main"], capacity))
+}
+
+fn terms(writer: &str, sources: &[&str], capacity_per_source: u32) -> LeaseStreamTerms {
+    LeaseStreamTerms {
         writer: writer.into(),
-        sources: vec!["main".into()],
-        capacity,
-        capacity_per_source: capacity,
+        sources: sources.iter().map(|source| (*source).to_owned()).collect(),
+        capacity: capacity_per_source * u32::try_from(sources.len()).unwrap(),
+        capacity_per_source,
         known_size: 0,
-    };
+        group_interval: GROUP_INTERVAL,
+    }
+}
+
+fn serve(world: &TestLedger, terms: LeaseStreamTerms) -> Jobs {
+    let (sender, receiver) = mpsc::channel(4);
     let ledger = world.ledger.clone();
     tokio::spawn(async move { ledger.serve_leases(terms, sender, CancellationToken::new()).await });
     receiver
@@ -82,6 +91,31 @@ async fn job_carries_everything_proven_under_one_checkpoint() {
     assert_eq!((job.fence, job.attempt, job.has_open_attempt), (1, 1, false));
     let (proposal, _, _) = draft.signed();
     assert_eq!(job.proposal.body, proposal.to_bytes().unwrap());
+}
+
+#[tokio::test]
+async fn jobs_that_come_soon_after_others_are_one_group() {
+    let world = TestLedger::new();
+    let in_groups = LeaseStreamTerms {
+        group_interval: Duration::from_secs(3),
+        ..terms(WRITER, &["main"], 4)
+    };
+    let mut jobs = serve(&world, in_groups);
+    world.ordered(&world.draft("0")).await;
+    let first = next(&mut jobs).await.unwrap();
+    world.ordered(&world.draft("1")).await;
+    world.ordered(&world.draft("2")).await;
+    let (second, third) = (next(&mut jobs).await.unwrap(), next(&mut jobs).await.unwrap());
+    assert_eq!(second.checkpoint, third.checkpoint);
+    // The proofs of the group begin where those of the job before it ended.
+    let public = key(LEDGER_KEY).public_key();
+    let old = verify_checkpoint(&first.checkpoint, ORIGIN, &public).unwrap();
+    let new = verify_checkpoint(&third.checkpoint, ORIGIN, &public).unwrap();
+    for job in [&second, &third] {
+        let growth = job.consistency.iter().find(|proof| proof.old_size() == old.size);
+        growth.unwrap().verify(&old.root, &new.root).unwrap();
+        job.proposal.verify(&new).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -327,17 +361,7 @@ async fn lease_of_a_disconnected_writer_soon_moves_to_another() {
 }
 
 fn two_sources(world: &TestLedger, capacity_per_source: u32) -> Jobs {
-    let (sender, receiver) = mpsc::channel(1);
-    let terms = LeaseStreamTerms {
-        writer: WRITER.into(),
-        sources: vec!["main".into(), "crm".into()],
-        capacity: 2 * capacity_per_source,
-        capacity_per_source,
-        known_size: 0,
-    };
-    let ledger = world.ledger.clone();
-    tokio::spawn(async move { ledger.serve_leases(terms, sender, CancellationToken::new()).await });
-    receiver
+    serve(world, terms(WRITER, &["main", "crm"], capacity_per_source))
 }
 
 /// Creates a change of one row, in a source, for a tenant.
