@@ -167,6 +167,10 @@ impl CheckpointPinFile {
         proofs: &[ConsistencyProof],
         trust: &TrustFile,
     ) -> Result<Checkpoint, PublicError> {
+        // The jobs of one group carry one note.
+        if let Some(newest) = self.memory().newest_if(note, trust) {
+            return Ok(newest);
+        }
         let (checkpoint, key) = verified(note, trust)?;
         self.memory().advance(&checkpoint, proofs, (note, key))?;
         Ok(checkpoint)
@@ -177,6 +181,9 @@ impl CheckpointPinFile {
     /// # Errors
     /// When the file cannot be written.
     pub async fn persist(&self) -> Result<(), PublicError> {
+        if self.memory().is_on_file() {
+            return Ok(());
+        }
         let this = self.clone();
         let written = tokio::task::spawn_blocking(move || this.write_now()).await;
         written.map_err(|_| refused("pinned checkpoint not written".to_owned()))?
@@ -253,7 +260,7 @@ impl CheckpointPinFile {
             if let Some(failure) = memory.failure.take() {
                 return Err(failure);
             }
-            if memory.is_due || memory.kept >= memory.pinned.size {
+            if memory.is_due || memory.is_on_file() {
                 return Ok(());
             }
             memory.is_due = true;
@@ -315,6 +322,19 @@ impl PinState {
         let is_trusted = |key: &PublicKey| trust.ledgers.iter().any(|known| signs(known, key));
         let newest = self.note.as_ref();
         newest.is_some_and(|(known, key)| known == note && is_trusted(key))
+    }
+
+    /// Returns the newest checkpoint if this is its note, under a key that is still trusted.
+    fn newest_if(&self, note: &str, trust: &TrustFile) -> Option<Checkpoint> {
+        self.has_note(note, trust).then(|| Checkpoint {
+            origin: self.pinned.origin.clone(),
+            size: self.pinned.size,
+            root: self.pinned.root,
+        })
+    }
+
+    const fn is_on_file(&self) -> bool {
+        self.kept >= self.pinned.size
     }
 
     fn advance(
@@ -465,6 +485,20 @@ mod tests {
         assert_eq!((proven, file.seen().size), (CheckpointStatus::Verified, 2));
         // Other responses of the batch carry the same note.
         assert_eq!(follow(2, &root(TWO), &[]).unwrap(), CheckpointStatus::Verified);
+    }
+
+    #[test]
+    fn note_is_accepted_again_only_under_a_trusted_key() {
+        let (_folder, file) = seen_one();
+        let two = note(2, &root(TWO));
+        let proof = ConsistencyProof::try_from(from_one_to_two(b"b").remove(0)).unwrap();
+        let accepted = file.accept(&two, &[proof], &trust()).unwrap();
+        // A verified note needs no proof again.
+        assert_eq!(file.accept(&two, &[], &trust()).unwrap(), accepted);
+        let mut untrusted = trust();
+        untrusted.ledgers.clear();
+        assert!(file.accept(&two, &[], &untrusted).is_err());
+        assert!(file.accept(&note(2, &root(OTHER_TWO)), &[], &trust()).is_err());
     }
 
     #[test]
