@@ -31,6 +31,11 @@ pub fn select_row(
     shape: &TableSchema,
     scope: TableExtent,
 ) -> Result<Option<Statement>, EngineError> {
+    select_columns(plan, shape, &row_texts(plan, shape)?, scope)
+}
+
+/// Returns the columns of a plan, then key and tenant, of the row `t` as text.
+pub fn row_texts(plan: &RowPlan, shape: &TableSchema) -> Result<String, EngineError> {
     let names = plan
         .columns
         .iter()
@@ -38,7 +43,7 @@ pub fn select_row(
     let columns: Vec<String> = names
         .map(|name| Ok(Family::of(column(shape, name)?).text_of(&own(name))))
         .collect::<Result<_, EngineError>>()?;
-    select_columns(plan, shape, &columns.join(", "), scope)
+    Ok(columns.join(", "))
 }
 
 /// Like [`select_row`], with these expressions of the row `t`.
@@ -49,18 +54,28 @@ pub fn select_columns(
     scope: TableExtent,
 ) -> Result<Option<Statement>, EngineError> {
     let mut parameters = Vec::new();
-    let Some(condition) = matching(plan, shape, &mut parameters)? else {
+    let sql = select_columns_with(plan, shape, (columns, scope), &mut parameters)?;
+    Ok(sql.map(|sql| Statement { sql, parameters }))
+}
+
+/// Like [`select_columns`], for a part of a statement: appends its parameters.
+pub fn select_columns_with(
+    plan: &RowPlan,
+    shape: &TableSchema,
+    (columns, scope): (&str, TableExtent),
+    parameters: &mut Vec<Option<String>>,
+) -> Result<Option<String>, EngineError> {
+    let Some(condition) = matching(plan, shape, parameters)? else {
         return Ok(None);
     };
     let only = match scope {
         TableExtent::Whole => "",
         TableExtent::Only => "ONLY ",
     };
-    let sql = format!(
+    Ok(Some(format!(
         "SELECT {columns} FROM {only}{} AS t WHERE {condition} LIMIT 2",
         qualified(&plan.schema, &plan.table),
-    );
-    Ok(Some(Statement { sql, parameters }))
+    )))
 }
 
 /// Rows that a statement covers.

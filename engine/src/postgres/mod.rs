@@ -18,6 +18,7 @@ pub mod session;
 pub mod shapes;
 pub mod system_rights;
 pub mod types;
+pub mod union_select;
 pub mod url;
 
 use std::sync::Arc;

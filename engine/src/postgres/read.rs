@@ -22,7 +22,7 @@ pub const RECEIPT_COLUMNS: &str = "proposal_id, proposal_digest, outcome, reason
     previous_version, new_version, fence, executor_id, ledger_size, ledger_root, db_identity, created_at, \
     receipt, executor_key, executor_sig";
 /// Columns of a receipt.
-const RECEIPT_COLUMNS_COUNT: usize = 16;
+pub const RECEIPT_COLUMNS_COUNT: usize = 16;
 const RECEIPT_TEXTS: &str = "proposal_id, proposal_digest, outcome, reason, rows_affected::pg_catalog.text, \
     previous_version, new_version, fence::pg_catalog.text, executor_id, ledger_size::pg_catalog.text, ledger_root, \
     db_identity, created_at, receipt, executor_key, executor_sig";
@@ -127,24 +127,42 @@ pub async fn receipts(
     proposal_id: &str,
     known: &[&str],
 ) -> Result<FoundReceipts, EngineError> {
-    let found = lease.fetch(select_receipts(receipts, proposal_id, known)).await?;
-    let rows: Result<Vec<_>, _> = found.iter().map(|row| receipt_of_row(row)).collect();
+    let mut parameters = Vec::new();
+    let sql = select_receipts(receipts, proposal_id, known, &mut parameters);
+    let found = lease.fetch(Statement { sql, parameters }).await?;
+    found_receipts(found.iter().map(Vec::as_slice), proposal_id)
+}
+
+/// Converts the rows of a [`select_receipts`] statement.
+pub fn found_receipts<'a>(
+    rows: impl IntoIterator<Item = &'a [Option<String>]>,
+    proposal_id: &str,
+) -> Result<FoundReceipts, EngineError> {
+    let rows: Result<Vec<_>, _> = rows.into_iter().map(receipt_of_row).collect();
     Ok(FoundReceipts::of(rows?, proposal_id))
 }
 
 /// Builds one statement for any number of known receipts: an unused parameter repeats the proposal's own key,
 /// and its part then returns nothing. It has one part per key instead of one condition: a plan made while the
-/// table is small would otherwise scan the whole table from then on.
-fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, known: &[&str]) -> Statement {
-    let known = known.iter().chain(std::iter::repeat(&proposal_id));
-    let mut parameters = vec![proposal_id];
-    parameters.extend(known.take(KNOWN_RECEIPTS_MAX));
-    parameters.extend([FIRST_KEY, END_KEY]);
+/// table is small would otherwise scan the whole table from then on. Appends its parameters.
+pub fn select_receipts(
+    receipts: &ReceiptTable,
+    proposal_id: &str,
+    known: &[&str],
+    parameters: &mut Vec<Option<String>>,
+) -> String {
+    let before = parameters.len();
+    let known = known.iter().copied().chain(std::iter::repeat(proposal_id));
+    let keys = [proposal_id]
+        .into_iter()
+        .chain(known.take(KNOWN_RECEIPTS_MAX))
+        .chain([FIRST_KEY, END_KEY]);
+    parameters.extend(keys.map(|key| Some(key.to_owned())));
     let table = receipt_table(receipts);
-    let key = |at: u8| format!("${at}::pg_catalog.text COLLATE pg_catalog.\"C\"");
+    let key = |at: usize| format!("${}::pg_catalog.text COLLATE pg_catalog.\"C\"", before + at);
     let part = |condition: String| format!("SELECT {RECEIPT_TEXTS} FROM ONLY {table} WHERE {condition}");
-    let is = |at: u8| format!("proposal_id OPERATOR(pg_catalog.=) {}", key(at));
-    let differ = |one: u8, other: u8| format!("{} OPERATOR(pg_catalog.<>) {}", key(one), key(other));
+    let is = |at: usize| format!("proposal_id OPERATOR(pg_catalog.=) {}", key(at));
+    let differ = |one: usize, other: usize| format!("{} OPERATOR(pg_catalog.<>) {}", key(one), key(other));
     let parts = [
         part(is(1)),
         part(format!("{} AND {}", is(2), differ(2, 1))),
@@ -155,10 +173,7 @@ fn select_receipts(receipts: &ReceiptTable, proposal_id: &str, known: &[&str]) -
             key(5)
         )),
     ];
-    Statement {
-        sql: parts.join(" UNION ALL "),
-        parameters: parameters.into_iter().map(|text| Some(text.to_owned())).collect(),
-    }
+    parts.join(" UNION ALL ")
 }
 
 /// Returns the receipts of several proposals, with the identity of a primary; see `Engine::find_receipts`.

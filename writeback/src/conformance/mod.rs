@@ -18,6 +18,7 @@ mod postgres;
 mod postgres_deferred;
 mod postgres_preconditions;
 mod postgres_rejections;
+mod postgres_round_trips;
 mod postgres_sessions;
 mod postgres_traps;
 mod preconditions;

@@ -2,7 +2,7 @@
 //! changed rows, and one on which a statement reaches another connection or server than the one before.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -154,5 +154,63 @@ async fn pass_rows(mut server: OwnedReadHalf, mut client: OwnedWriteHalf, emptie
         if client.write_all(&head).await.is_err() || client.write_all(&rest).await.is_err() {
             return;
         }
+    }
+}
+
+/// A proxy before a PostgreSQL server that counts the round trips of its clients.
+pub(crate) struct Counting {
+    address: String,
+    count: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    pub(crate) async fn start(server: String) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = count.clone();
+        tokio::spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                let upstream = TcpStream::connect(&server).await.unwrap();
+                let (client_read, mut client_write) = client.into_split();
+                let (mut upstream_read, upstream_write) = upstream.into_split();
+                tokio::spawn(async move { tokio::io::copy(&mut upstream_read, &mut client_write).await });
+                tokio::spawn(count_requests(client_read, upstream_write, counted.clone()));
+            }
+        });
+        Self { address, count }
+    }
+
+    pub(crate) fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::SeqCst)
+    }
+}
+
+/// Passes the messages of a client on, and counts those that the server answers with the end of a round trip.
+async fn count_requests(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, count: Arc<AtomicUsize>) {
+    const QUERY: u8 = b'Q';
+    const SYNC: u8 = b'S';
+    // The first message has no letter.
+    let mut head_len = 4;
+    let mut head = [0; 5];
+    while client.read_exact(&mut head[5 - head_len..]).await.is_ok() {
+        let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
+        let mut rest = vec![0; usize::try_from(len).unwrap() - 4];
+        if client.read_exact(&mut rest).await.is_err() {
+            return;
+        }
+        if head_len == 5 && [QUERY, SYNC].contains(&head[0]) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        let sent = [&head[5 - head_len..], &rest].concat();
+        if server.write_all(&sent).await.is_err() {
+            return;
+        }
+        head_len = 5;
     }
 }

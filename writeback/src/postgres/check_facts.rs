@@ -104,8 +104,9 @@ pub(super) fn settings_statement() -> String {
 }
 
 /// Returns the settings among rows; empty if they are unreadable, which equals no real settings.
-pub(super) fn settings_of(rows: &[Vec<Option<String>>]) -> Settings {
-    let found = rows.iter().find(|row| text(row, 0) == "settings");
+pub(super) fn settings_of(rows: &[impl AsRef<[Option<String>]>]) -> Settings {
+    let mut rows = rows.iter().map(AsRef::as_ref);
+    let found = rows.find(|row| text(row, 0) == "settings");
     let settings: Option<BTreeMap<String, Option<String>>> =
         found.and_then(|row| serde_json::from_str(text(row, 1)).ok());
     let settings = settings.into_iter().flatten();
@@ -132,6 +133,14 @@ pub(super) async fn read(
     watched: &[u32],
     has_locks: bool,
 ) -> Result<CheckFacts, EngineError> {
+    facts(&lease.fetch(select(covered, watched, has_locks)).await?)
+}
+
+/// Columns of [`select`].
+pub(super) const FACT_COLUMNS: usize = 5;
+
+/// Returns the statement of [`read`].
+pub(super) fn select(covered: &Covered, watched: &[u32], has_locks: bool) -> Statement {
     let mut parameters = covered.parameters();
     let watched: Vec<String> = [covered.target, covered.receipts]
         .iter()
@@ -139,11 +148,10 @@ pub(super) async fn read(
         .map(ToString::to_string)
         .collect();
     parameters.push(Some(format!("{{{}}}", watched.join(","))));
-    let statement = Statement {
+    Statement {
         sql: sql(covered, has_locks),
         parameters,
-    };
-    facts(&lease.fetch(statement).await?)
+    }
 }
 
 /// The server's own deferrable check `g` of a key runs foreign code if it compares through a cast of the
@@ -172,6 +180,7 @@ const LOCKS: &str = "UNION ALL SELECT 'lock', l.locktype, l.mode, \
     FROM pg_catalog.pg_locks l WHERE l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid() \
       AND l.mode OPERATOR(pg_catalog.<>) 'AccessShareLock'::pg_catalog.text";
 
+/// `OFFSET 0` keeps a lookup by OID a lookup: the generic plan would read a whole catalog for a list of unknown length.
 fn sql(covered: &Covered, has_locks: bool) -> String {
     const WATCHED: &str = "$7::pg_catalog.text::pg_catalog.oid[]";
     format!(
@@ -200,8 +209,9 @@ fn sql(covered: &Covered, has_locks: bool) -> String {
            NULL, NULL, NULL FROM pg_catalog.pg_roles r \
            WHERE r.rolname OPERATOR(pg_catalog.=) CURRENT_USER AND (r.rolsuper OR r.rolbypassrls) \
          UNION ALL SELECT 'power', pg_catalog.concat('owns ', c.relname), NULL, NULL, NULL \
-           FROM pg_catalog.pg_class c \
-           WHERE c.oid OPERATOR(pg_catalog.=) ANY ({WATCHED}) AND pg_catalog.pg_has_role(c.relowner, 'USAGE'::pg_catalog.text) \
+           FROM pg_catalog.unnest({WATCHED}) w(oid), LATERAL (SELECT x.relname, x.relowner \
+             FROM pg_catalog.pg_class x WHERE x.oid OPERATOR(pg_catalog.=) w.oid OFFSET 0) c \
+           WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE'::pg_catalog.text) \
          UNION ALL SELECT 'version', NULL, NULL, NULL, NULL FROM pg_catalog.pg_class c \
            WHERE c.oid OPERATOR(pg_catalog.=) $1::pg_catalog.text::pg_catalog.oid \
              AND pg_catalog.has_column_privilege(c.oid, 'xmin'::pg_catalog.text, 'SELECT'::pg_catalog.text) \
@@ -212,9 +222,13 @@ fn sql(covered: &Covered, has_locks: bool) -> String {
     )
 }
 
-fn facts(rows: &[Vec<Option<String>>]) -> Result<CheckFacts, EngineError> {
+/// Converts the rows of [`select`].
+pub(super) fn facts(rows: &[impl AsRef<[Option<String>]>]) -> Result<CheckFacts, EngineError> {
     let unreadable = || EngineError::new(EngineErrorKind::Unreadable, "the facts of a transaction");
-    let tagged = |tag: &'static str| rows.iter().filter(move |row| text(row, 0) == tag);
+    let tagged = |tag: &'static str| {
+        let rows = rows.iter().map(AsRef::as_ref);
+        rows.filter(move |row: &&[Option<String>]| text(row, 0) == tag)
+    };
     let number = |row: &[Option<String>], at: usize| text(row, at).parse::<i64>().map_err(|_| unreadable());
     let mut counts = BTreeMap::new();
     for row in tagged("count") {
@@ -226,7 +240,7 @@ fn facts(rows: &[Vec<Option<String>>]) -> Result<CheckFacts, EngineError> {
         stamp: Stamp::of(tagged("stamp").map(|row| text(row, 1).to_owned())),
         settings: settings_of(rows),
         cursors: tagged("cursor").map(|row| text(row, 1).to_owned()).collect(),
-        locks: tagged("lock").map(|row| held_lock(row)).collect(),
+        locks: tagged("lock").map(held_lock).collect(),
         deferrable: tagged("deferrable").map(|row| text(row, 1).to_owned()).collect(),
         counts,
         powers: tagged("power").map(|row| text(row, 1).to_owned()).collect(),

@@ -6,6 +6,7 @@ mod declared;
 mod preflight;
 mod side_effects;
 mod stamp;
+mod together;
 mod update;
 mod version;
 mod write;

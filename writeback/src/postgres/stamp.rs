@@ -132,11 +132,14 @@ fn of_tables() -> Vec<String> {
              WHERE x.attrelid OPERATOR(pg_catalog.=) {EITHER} AND x.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 \
              GROUP BY x.attrelid"
         ),
-        format!(
-            "SELECT pg_catalog.concat_ws(' ', 'index', x.indexrelid, x.xmin, x.ctid, c.xmin, c.ctid) \
-             FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) x.indexrelid \
-             WHERE x.indrelid OPERATOR(pg_catalog.=) {EITHER}"
-        ),
+        // `OFFSET 0` keeps the lookups separate: joined, the server reads both catalogs completely.
+        "SELECT pg_catalog.concat_ws(' ', 'index', x.indexrelid, x.xmin, x.ctid, c.xmin, c.ctid) \
+         FROM pg_catalog.unnest(ARRAY[$1::pg_catalog.text::pg_catalog.oid, $2::pg_catalog.text::pg_catalog.oid]) w(oid), \
+         LATERAL (SELECT i.indexrelid, i.xmin, i.ctid FROM pg_catalog.pg_index i \
+           WHERE i.indrelid OPERATOR(pg_catalog.=) w.oid OFFSET 0) x, \
+         LATERAL (SELECT r.xmin, r.ctid FROM pg_catalog.pg_class r \
+           WHERE r.oid OPERATOR(pg_catalog.=) x.indexrelid OFFSET 0) c"
+            .to_owned(),
     ];
     parts.extend(OF_TABLE.map(|(tag, catalog, column, further)| {
         format!(

@@ -3,12 +3,15 @@
 use synapsor_domain::schema::TableSchema;
 use synapsor_domain::value::ColumnValue;
 use synapsor_engine::postgres::connect::PgPooledConnection;
-use synapsor_engine::postgres::dialect::{self, TableExtent};
+use synapsor_engine::postgres::dialect::{self, Statement, TableExtent};
 use synapsor_engine::postgres::read;
 use synapsor_source::{EngineError, RowPlan};
 
 /// The two columns, for a statement that names the table `t`.
 const COLUMNS: &str = "t.xmin::pg_catalog.text, t.ctid::pg_catalog.text";
+
+/// A row, with its version if the account can read it.
+pub(super) type VersionedRow = (Vec<ColumnValue>, Option<RowVersion>);
 
 /// See above.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,19 +50,48 @@ pub(super) async fn rows_with_version(
     plan: &RowPlan,
     shape: &TableSchema,
     is_versioned: bool,
-) -> Result<Vec<(Vec<ColumnValue>, Option<RowVersion>)>, EngineError> {
-    let Some(mut statement) = dialect::select_row(plan, shape, TableExtent::Only)? else {
+) -> Result<Vec<VersionedRow>, EngineError> {
+    let mut parameters = Vec::new();
+    let Some(sql) = select_with_version(plan, shape, is_versioned, &mut parameters)? else {
         return Ok(Vec::new());
     };
-    let mut columns = 0;
+    let found = lease.fetch(Statement { sql, parameters }).await?;
+    versioned_rows(found.iter().map(Vec::as_slice), plan, shape, is_versioned)
+}
+
+/// Returns the number of columns of [`select_with_version`].
+pub(super) fn column_count(plan: &RowPlan, is_versioned: bool) -> usize {
+    version_columns(is_versioned) + plan.columns.len() + plan.conditions().count()
+}
+
+const fn version_columns(is_versioned: bool) -> usize {
+    if is_versioned { 2 } else { 0 }
+}
+
+/// Returns the statement that reads these rows, and appends its parameters; `None` if no row can have these keys.
+pub(super) fn select_with_version(
+    plan: &RowPlan,
+    shape: &TableSchema,
+    is_versioned: bool,
+    parameters: &mut Vec<Option<String>>,
+) -> Result<Option<String>, EngineError> {
+    let mut columns = dialect::row_texts(plan, shape)?;
     if is_versioned {
-        columns = 2;
-        let rest = statement.sql.split_off("SELECT ".len());
-        statement.sql = format!("{}{COLUMNS}, {rest}", statement.sql);
+        columns = format!("{COLUMNS}, {columns}");
     }
+    dialect::select_columns_with(plan, shape, (&columns, TableExtent::Only), parameters)
+}
+
+/// Converts the rows of a [`select_with_version`] statement.
+pub(super) fn versioned_rows<'a>(
+    found: impl IntoIterator<Item = &'a [Option<String>]>,
+    plan: &RowPlan,
+    shape: &TableSchema,
+    is_versioned: bool,
+) -> Result<Vec<VersionedRow>, EngineError> {
     let mut rows = Vec::new();
-    for found in lease.fetch(statement).await? {
-        let (version, values) = found.split_at(columns);
+    for found in found {
+        let (version, values) = found.split_at(version_columns(is_versioned));
         let row = read::exact_row(values, plan, shape)?;
         rows.extend(row.map(|row| (row, RowVersion::of_row(version))));
     }

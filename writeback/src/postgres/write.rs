@@ -25,9 +25,10 @@ use synapsor_source::{
 };
 
 use super::check_facts::{self, Settings};
-use super::checks::{Checked, FirstCheck, LastCheck, TransactionChecks};
+use super::checks::{Checked, FactsAhead, FirstCheck, LastCheck, TransactionChecks};
 use super::side_effects::{self, Counts};
 use super::stamp::VerifiedStamps;
+use super::together;
 use super::update;
 use super::version::version_statement;
 
@@ -101,7 +102,10 @@ async fn begin_on(
         has_read_receipts: false,
         is_locked: false,
         matched: 0,
+        target: None,
+        ahead: None,
         first: None,
+        returned: None,
         checked: None,
     });
     Ok(OpenTransaction {
@@ -173,7 +177,13 @@ struct PostgresTransaction {
     is_locked: bool,
     /// Rows of the target that the UPDATE matched.
     matched: u64,
+    /// The table of the locked row.
+    target: Option<(String, String)>,
+    /// Facts for the first check, read with the receipts.
+    ahead: Option<FactsAhead>,
     first: Option<FirstCheck>,
+    /// The row of a plan as the UPDATE returned it.
+    returned: Option<(RowPlan, Rows)>,
     /// Result of the last check; COMMIT consumes it.
     checked: Option<Confirmed>,
 }
@@ -221,6 +231,24 @@ impl PostgresTransaction {
         is_verified && is_unchanged
     }
 
+    /// Runs the UPDATE. On a target without code it returns the row as it stays; other code can change the row after
+    /// the UPDATE returns it.
+    async fn run_update(
+        &mut self,
+        lease: &mut PgPooledConnection,
+        mut statement: Statement,
+        (plan, shape): (&RowPlan, &TableSchema),
+    ) -> Result<u64, EngineError> {
+        if self.first.as_ref().is_none_or(FirstCheck::has_code) {
+            return lease.execute(statement).await.map_err(|failed| failed.scrubbed());
+        }
+        let columns = dialect::row_texts(plan, shape)?;
+        statement.sql = format!("{} RETURNING {columns}", statement.sql);
+        let found = lease.fetch(statement).await?;
+        self.returned = Some((plan.clone(), read::exact_rows(&found, plan, shape)?));
+        Ok(u64::try_from(found.len()).unwrap_or(u64::MAX))
+    }
+
     async fn rows(&mut self, plan: &RowPlan, is_locking: bool) -> Result<Rows, EngineError> {
         let mut lease = self.take()?;
         self.has_read_target = true;
@@ -237,6 +265,7 @@ impl Transaction for PostgresTransaction {
     async fn lock(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
         let rows = self.rows(plan, true).await?;
         self.is_locked |= !rows.is_empty();
+        self.target = Some((plan.schema.clone(), plan.table.clone()));
         Ok(rows)
     }
 
@@ -247,7 +276,8 @@ impl Transaction for PostgresTransaction {
             None => (None, &nothing),
         };
         let mut lease = self.take()?;
-        let first = self.checks().first(&mut lease, plan, allowed).await?;
+        let ahead = self.ahead.take();
+        let first = self.checks().first(&mut lease, (plan, allowed), ahead).await?;
         if first.has_code() {
             self.counts_before = side_effects::counts(&mut lease).await?;
         }
@@ -263,7 +293,18 @@ impl Transaction for PostgresTransaction {
     async fn find_receipts(&mut self, id: &str, known: &[&str]) -> Result<FoundReceipts, EngineError> {
         let mut lease = self.take()?;
         self.has_read_receipts = true;
-        let found = read::receipts(&mut lease, &self.receipts, id, known).await?;
+        let target = self.target.as_ref();
+        let of = target.and_then(|(schema, table)| self.checks().known_without_code(&lease, (schema, table)));
+        let found = match of {
+            Some(of) => {
+                let wanted = (id, known);
+                let read = together::receipts_and_facts(&mut lease, &self.receipts, &of.covered, wanted);
+                let (found, facts) = read.await?;
+                self.ahead = Some(FactsAhead { of, facts });
+                found
+            }
+            None => read::receipts(&mut lease, &self.receipts, id, known).await?,
+        };
         self.lease = Some(lease);
         Ok(found)
     }
@@ -288,10 +329,10 @@ impl Transaction for PostgresTransaction {
         // Constraints were set immediate at the start of the transaction, so deferred work runs with the
         // statement.
         let matched = match update::update_row(plan, change, &shape, lease.facts().process_id)? {
-            Some(statement) => lease.execute(statement).await.map_err(|failed| {
-                self.shapes.forget(&plan.schema, &plan.table);
-                failed.scrubbed()
-            })?,
+            Some(statement) => self
+                .run_update(&mut lease, statement, (plan, &shape))
+                .await
+                .inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))?,
             None => 0,
         };
         self.matched += matched;
@@ -300,7 +341,10 @@ impl Transaction for PostgresTransaction {
     }
 
     async fn reread(&mut self, plan: &RowPlan) -> Result<Rows, EngineError> {
-        self.rows(plan, false).await
+        match self.returned.take() {
+            Some((of, rows)) if of == *plan => Ok(rows),
+            _ => self.rows(plan, false).await,
+        }
     }
 
     async fn side_effects(&mut self, plan: &RowPlan) -> Result<Vec<String>, EngineError> {
@@ -433,7 +477,7 @@ fn fails_unless_ours(prepared: usize) -> String {
         "SELECT 'ours', 1 OPERATOR(pg_catalog./) pg_catalog.count(*) FROM (SELECT \
            pg_catalog.count(*) FILTER (WHERE s.from_sql) of_sql, \
            pg_catalog.count(*) FILTER (WHERE NOT s.from_sql) of_protocol \
-           FROM pg_catalog.pg_prepared_statements s) c \
+           FROM pg_catalog.pg_prepared_statement() s) c \
          WHERE c.of_sql OPERATOR(pg_catalog.=) 0::pg_catalog.int8 \
            AND c.of_protocol OPERATOR(pg_catalog.=) {prepared}::pg_catalog.int8"
     )

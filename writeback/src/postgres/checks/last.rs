@@ -10,6 +10,7 @@ use synapsor_source::{RowPlan, StoredReceipt};
 
 use super::{FirstCheck, TransactionChecks, lock_elsewhere};
 use crate::postgres::check_facts::{self, CheckFacts, HeldLock, RowCounts};
+use crate::postgres::together::{self, LastReads, RowAgain};
 use crate::postgres::version::{RowVersion, rows_with_version};
 use crate::postgres::write::has_only_ours;
 use crate::transaction::Rows;
@@ -44,17 +45,22 @@ impl TransactionChecks<'_> {
         check: LastCheck<'_>,
     ) -> Result<(Rows, Checked), CheckError> {
         // A target without code defers and changes nothing; the stamp proves below that it had none.
-        if check.first.has_code() {
+        let LastReads {
+            rows,
+            receipts,
+            facts,
+        } = if check.first.has_code() {
             self.settle_code(lease).await?;
-        }
-        let (rows_again, version) = read_again(lease, check).await?;
-        let receipt = read::receipts(lease, self.receipts, &check.receipt.proposal_id, &[]).await?;
-        if receipt.of_key(&check.receipt.proposal_id).as_ref() != Some(check.receipt) {
+            self.read_in_order(lease, check).await?
+        } else {
+            let (covered, watched) = (&check.first.verified.covered, check.first.watched());
+            let id = &check.receipt.proposal_id;
+            together::last_reads(lease, self.receipts, (covered, &watched), id, check.row()).await?
+        };
+        if receipts.of_key(&check.receipt.proposal_id).as_ref() != Some(check.receipt) {
             return Err(CheckError::violation(ViolationKind::ReadBack, RECEIPT_DIFFERS));
         }
-        let covered = &check.first.verified.covered;
-        let watched: Vec<u32> = check.first.declared.iter().map(|table| table.oid).collect();
-        let found = check_facts::read(lease, covered, &watched, true).await?;
+        let found = facts;
         self.check_settings(&found.settings)?;
         check.compare(&found)?;
         if found.process_id != lease.facts().process_id {
@@ -68,13 +74,31 @@ impl TransactionChecks<'_> {
             .ok_or_else(|| CheckError::violation(ViolationKind::ReadBack, "the transaction wrote nothing"))?;
         let checked = Checked {
             transaction_id,
-            version,
+            version: rows.first().and_then(|(_, version)| version.clone()),
         };
-        Ok((rows_again, checked))
+        Ok((rows.into_iter().map(|(row, _)| row).collect(), checked))
     }
-}
 
-impl TransactionChecks<'_> {
+    /// Reads the row as it will be committed, the receipt, and last the facts: reading a row can run code.
+    async fn read_in_order(
+        &self,
+        lease: &mut PgPooledConnection,
+        check: LastCheck<'_>,
+    ) -> Result<LastReads, CheckError> {
+        let rows = match check.row() {
+            Some(row) => rows_with_version(lease, row.plan, row.shape, row.is_versioned).await?,
+            None => Vec::new(),
+        };
+        let receipts = read::receipts(lease, self.receipts, &check.receipt.proposal_id, &[]).await?;
+        let (covered, watched) = (&check.first.verified.covered, check.first.watched());
+        let facts = check_facts::read(lease, covered, &watched, true).await?;
+        Ok(LastReads {
+            rows,
+            receipts,
+            facts,
+        })
+    }
+
     /// Runs constraints first, since they can run code; then compares the settings, and sets them again.
     async fn settle_code(&self, lease: &mut PgPooledConnection) -> Result<(), CheckError> {
         let rows = lease
@@ -95,21 +119,16 @@ impl TransactionChecks<'_> {
     }
 }
 
-/// Reads the row again as it will be committed, with its version if the account can read that.
-async fn read_again(
-    lease: &mut PgPooledConnection,
-    check: LastCheck<'_>,
-) -> Result<(Rows, Option<RowVersion>), CheckError> {
-    let (Some(plan), Some(shape)) = (check.plan, check.first.shape()) else {
-        return Ok((Rows::new(), None));
-    };
-    let is_versioned = check.first.may_read_version();
-    let found = rows_with_version(lease, plan, shape, is_versioned).await?;
-    let version = found.first().and_then(|(_, version)| version.clone());
-    Ok((found.into_iter().map(|(row, _)| row).collect(), version))
-}
+impl<'a> LastCheck<'a> {
+    /// Returns the row to read again, with its version if the account can read that.
+    fn row(&self) -> Option<RowAgain<'a>> {
+        Some(RowAgain {
+            plan: self.plan?,
+            shape: self.first.shape()?,
+            is_versioned: self.first.may_read_version(),
+        })
+    }
 
-impl LastCheck<'_> {
     fn compare(&self, found: &CheckFacts) -> Result<(), CheckError> {
         if found.stamp != self.first.verified.stamp {
             return Err(CheckError::violation(

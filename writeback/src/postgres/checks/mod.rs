@@ -63,6 +63,11 @@ impl FirstCheck {
             .filter(|shape| shape.schema == schema && shape.table == table)
     }
 
+    /// Returns the declared tables, whose rows are counted besides those of both tables.
+    fn watched(&self) -> Vec<u32> {
+        self.declared.iter().map(|table| table.oid).collect()
+    }
+
     /// Returns the rows that acknowledged code may change, besides the row of the proposal.
     pub(super) fn rows_allowed(&self) -> RowsAllowed {
         let declared = self.declared.iter().map(|table| (table.oid, table.rows_max));
@@ -93,6 +98,14 @@ impl FirstCheck {
     }
 }
 
+/// Facts of the first check that were read together with the receipts.
+#[derive(Debug)]
+pub(super) struct FactsAhead {
+    /// The tables that they are about, which are known to run no code.
+    pub(super) of: Arc<VerifiedTables>,
+    pub(super) facts: CheckFacts,
+}
+
 /// Data of the connection and its tables for both checks.
 pub(super) struct TransactionChecks<'a> {
     pub(super) receipts: &'a ReceiptTable,
@@ -104,12 +117,23 @@ pub(super) struct TransactionChecks<'a> {
 }
 
 impl TransactionChecks<'_> {
-    /// Runs the check before the first write. Without a plan it covers only the receipt table.
+    /// Returns the tables of a plan, if they are known and run no code.
+    pub(super) fn known_without_code(
+        &self,
+        lease: &PgPooledConnection,
+        (schema, table): (&str, &str),
+    ) -> Option<Arc<VerifiedTables>> {
+        let verified = self.stamps.get(lease.facts(), Some((schema, table)));
+        verified.filter(|verified| verified.code.is_empty())
+    }
+
+    /// Runs the check before the first write. Without a plan it covers only the receipt table. `ahead` are facts that
+    /// the statement before read under the lock.
     pub(super) async fn first(
         &self,
         lease: &mut PgPooledConnection,
-        plan: Option<&RowPlan>,
-        allowed: &Acknowledged,
+        (plan, allowed): (Option<&RowPlan>, &Acknowledged),
+        mut ahead: Option<FactsAhead>,
     ) -> Result<FirstCheck, CheckError> {
         let target = plan.map(|plan| (plan.schema.as_str(), plan.table.as_str()));
         let declared = declared::read(lease, allowed).await?;
@@ -120,9 +144,15 @@ impl TransactionChecks<'_> {
                 Some(verified) => verified,
                 None => self.verify(lease, &facts, target).await?,
             };
-            // Code may have run while the row was locked.
-            let has_locks = !verified.code.is_empty();
-            let found = check_facts::read(lease, &verified.covered, &watched, has_locks).await?;
+            let is_of_both = |ahead: &FactsAhead| Arc::ptr_eq(&ahead.of, &verified) && watched.is_empty();
+            let found = match ahead.take().filter(is_of_both) {
+                Some(ahead) => ahead.facts,
+                None => {
+                    // Code may have run while the row was locked.
+                    let has_locks = !verified.code.is_empty();
+                    check_facts::read(lease, &verified.covered, &watched, has_locks).await?
+                }
+            };
             if found.stamp != verified.stamp {
                 self.stamps.forget(&facts, target);
                 continue;
