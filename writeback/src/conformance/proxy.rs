@@ -191,7 +191,7 @@ impl Counting {
     }
 }
 
-/// Passes the messages of a client on, and counts those that the server answers with the end of a round trip.
+/// Passes the messages of a client on, and counts each that ends a round trip.
 async fn count_requests(mut client: OwnedReadHalf, mut server: OwnedWriteHalf, count: Arc<AtomicUsize>) {
     const QUERY: u8 = b'Q';
     const SYNC: u8 = b'S';
