@@ -101,10 +101,10 @@ async fn jobs_that_come_soon_after_others_are_one_group() {
         ..terms(WRITER, &["main"], 4)
     };
     let mut jobs = serve(&world, in_groups);
-    world.ordered(&world.draft("0")).await;
+    row(&world, "main", "acme", 0).await;
     let first = next(&mut jobs).await.unwrap();
-    world.ordered(&world.draft("1")).await;
-    world.ordered(&world.draft("2")).await;
+    row(&world, "main", "acme", 1).await;
+    row(&world, "main", "acme", 2).await;
     let (second, third) = (next(&mut jobs).await.unwrap(), next(&mut jobs).await.unwrap());
     assert_eq!(second.checkpoint, third.checkpoint);
     // The proofs of the group begin where those of the job before it ended.
