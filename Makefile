@@ -38,10 +38,9 @@ audit: tools ## Check dependencies against the advisory database in SYNAPSOR_ADV
 databases: ## Start the test database servers and keep them until `e2e/databases/servers.sh down`
 	e2e/databases/servers.sh up
 
-# Most tests wait for processes and servers, so more of them run at once than there are processors of CI.
 test: ## Run all tests, including the proofs at small size, with their database servers
 	cargo xtask failpoints
-	RUST_TEST_THREADS=4 e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
+	e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
 
 test-clients: build ## Run the official Python and TypeScript SDKs, newest and a year old, over stdio and HTTP
 	e2e/clients/run.sh
