@@ -109,7 +109,10 @@ where
                     return abort_all(&self.running);
                 }
                 Some(Ok(message)) => self.take(message).await,
-                Some(Err(_)) => return abort_all(&self.running),
+                Some(Err(status)) => {
+                    let _ = self.answers.send(Outgoing::Failed(status));
+                    return abort_all(&self.running);
+                }
                 None => return,
             }
         }
@@ -513,11 +516,14 @@ mod tests {
 
     #[tokio::test]
     async fn broken_or_dropped_stream_ends_its_calls() {
-        let gateway = Gateway::with_permits(8);
+        let mut gateway = Gateway::with_permits(8);
         gateway.send(&[(1, "hold")]);
         gateway.wait_for_running(1).await;
-        gateway.calls.send(Err(Status::unavailable("broken"))).unwrap();
+        gateway.calls.send(Err(Status::internal("not a message"))).unwrap();
         gateway.wait_for_running(0).await;
+        // The gateway is told why.
+        let ended = gateway.answers.next().await.unwrap();
+        assert_eq!(ended.unwrap_err().code(), tonic::Code::Internal);
         let gateway = Gateway::with_permits(8);
         gateway.send(&[(1, "hold")]);
         gateway.wait_for_running(1).await;
