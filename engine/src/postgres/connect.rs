@@ -43,14 +43,6 @@ const CONNECTION_AGE_MAX: Duration = Duration::from_secs(300);
 /// Interval at which the credential is read again while connections are pooled.
 const CREDENTIAL_AGE_MAX: Duration = Duration::from_secs(1);
 
-/// Work that runs at once while all of it is quick. More of it on the same processors only takes turns, on connections
-/// whose processes then lose their caches to each other.
-const QUICK_MAX: usize = 4;
-/// Wait of further work for its turn; after it, quick work is not all that runs.
-const QUICK_WAIT: Duration = Duration::from_millis(2);
-/// Time in which no work waits for a quick turn after one had to wait too long.
-const SLOW_TIME: Duration = Duration::from_millis(200);
-
 /// Number of attempts to cancel a running statement, and the timeout of each.
 const CANCELS_MAX: u32 = 10;
 const CANCEL_TIMEOUT: Duration = Duration::from_millis(500);
@@ -69,9 +61,6 @@ pub struct PgPool {
     statement_timeout: Duration,
     idle: Mutex<Vec<PgConn>>,
     turns: Arc<Semaphore>,
-    quick_turns: Arc<Semaphore>,
-    /// Until when work is known to be slow.
-    slow_until: Mutex<Option<Instant>>,
     generation: Mutex<Option<(Instant, Digest)>>,
     /// One connection that cancels statements of the others.
     canceller: tokio::sync::Mutex<Option<PgConn>>,
@@ -141,8 +130,6 @@ impl PgPool {
             statement_timeout,
             idle: Mutex::new(Vec::new()),
             turns: Arc::new(Semaphore::new(connections)),
-            quick_turns: Arc::new(Semaphore::new(QUICK_MAX)),
-            slow_until: Mutex::new(None),
             generation: Mutex::new(None),
             canceller: tokio::sync::Mutex::new(None),
         }
@@ -163,7 +150,13 @@ impl PgPool {
         self: &Arc<Self>,
         table: Option<&PlainTable>,
     ) -> Result<(PgPooledConnection, bool), EngineError> {
-        let turn = self.turn().await?;
+        let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
+        let Ok(Ok(turn)) = wait.await else {
+            return Err(EngineError::new(
+                EngineErrorKind::Busy,
+                "all connections are in use",
+            ));
+        };
         let generation = self.current_generation()?;
         let mut kept = self.take_idle(generation, table);
         if let Some(session) = &mut kept
@@ -183,43 +176,6 @@ impl PgPool {
             is_running: false,
         };
         Ok((lease, is_kept))
-    }
-
-    /// Waits until the work may have a connection.
-    async fn turn(&self) -> Result<Turn, EngineError> {
-        let quick = match self.purpose {
-            ConnectionPurpose::Reading => self.quick_turn().await,
-            ConnectionPurpose::Writing => None,
-        };
-        let wait = tokio::time::timeout(self.statement_timeout, self.turns.clone().acquire_owned());
-        match wait.await {
-            Ok(Ok(permit)) => Ok(Turn {
-                _permit: permit,
-                quick,
-            }),
-            Ok(Err(_)) | Err(_) => Err(EngineError::new(
-                EngineErrorKind::Busy,
-                "all connections are in use",
-            )),
-        }
-    }
-
-    async fn quick_turn(&self) -> Option<OwnedSemaphorePermit> {
-        if let Ok(permit) = self.quick_turns.clone().try_acquire_owned() {
-            return Some(permit);
-        }
-        let slow_until = || self.slow_until.lock().unwrap_or_else(PoisonError::into_inner);
-        if slow_until().is_some_and(|until| Instant::now() < until) {
-            return None;
-        }
-        let wait = tokio::time::timeout(QUICK_WAIT, self.quick_turns.clone().acquire_owned());
-        match wait.await {
-            Ok(permit) => permit.ok(),
-            Err(_) => {
-                *slow_until() = Some(Instant::now() + SLOW_TIME);
-                None
-            }
-        }
     }
 
     fn take_idle(&self, generation: Digest, table: Option<&PlainTable>) -> Option<PgConn> {
@@ -384,16 +340,10 @@ impl fmt::Debug for PgPool {
     }
 }
 
-/// Permission to have a connection, with one of the quick turns unless all were taken for too long.
-struct Turn {
-    _permit: OwnedSemaphorePermit,
-    quick: Option<OwnedSemaphorePermit>,
-}
-
 /// A connection in use. When returned, it goes back to the pool. When dropped, it is closed and its running
 /// statement is canceled.
 pub struct PgPooledConnection {
-    held: Option<(PgConn, Turn)>,
+    held: Option<(PgConn, OwnedSemaphorePermit)>,
     home: Arc<PgPool>,
     is_running: bool,
 }
@@ -575,14 +525,12 @@ impl PgPooledConnection {
 
 impl Drop for PgPooledConnection {
     fn drop(&mut self) {
-        let Some((session, mut turn)) = self.held.take() else {
+        let Some((session, turn)) = self.held.take() else {
             return;
         };
         if !self.is_running {
             return;
         }
-        // A statement that has to be stopped is not quick.
-        turn.quick = None;
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
