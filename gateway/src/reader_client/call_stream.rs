@@ -51,7 +51,7 @@ struct State {
     waiting: HashMap<u64, oneshot::Sender<Answer>>,
     /// Calls to be sent, in their order.
     unsent: BTreeMap<u64, CapabilityCall>,
-    /// Calls that were sent and that nobody waits for.
+    /// Calls that were sent and whose callers have gone.
     canceled: Vec<u64>,
     /// Of the request, when it has nothing to send.
     sender: Option<Waker>,
@@ -169,7 +169,7 @@ impl CallStream {
         self.change(|state| {
             state.is_closed |= message.is_closing;
             for answer in message.answers {
-                // Nobody waits for a canceled call.
+                // A canceled call has no caller.
                 if let Some(caller) = state.waiting.remove(&answer.number) {
                     let _ = caller.send(Ok(answer));
                 }

@@ -31,7 +31,7 @@ const ANSWER_BYTES_MAX: usize = 512 * 1024;
 /// Result of one call, which also states refusals.
 type CallOutcome = Result<wire::CapabilityResult, PublicError>;
 
-/// Calls of one stream that have no answer yet, with the handles of those that have started; `None` once the stream has
+/// Calls of one stream that have no answer yet, each with its task once it has started; `None` once the stream has
 /// ended.
 type RunningCalls = Arc<Mutex<Option<HashMap<u64, Option<AbortHandle>>>>>;
 
@@ -120,7 +120,9 @@ where
 
     async fn take(&self, message: wire::CallCapabilitiesRequest) {
         for number in message.canceled {
-            let call = locked(&self.running).as_mut().and_then(|running| running.remove(&number));
+            let call = locked(&self.running)
+                .as_mut()
+                .and_then(|running| running.remove(&number));
             if let Some(Some(call)) = call {
                 call.abort();
             }
@@ -148,11 +150,14 @@ where
                     false
                 }
             },
-            // Nobody waits for the answer.
+            // No caller waits for the answer.
             None => return,
         };
         if is_taken {
-            let error = PublicError::new(ErrorCode::Malformed, "number: is that of another call of the stream");
+            let error = PublicError::new(
+                ErrorCode::Malformed,
+                "number: is that of another call of the stream",
+            );
             return answer.send(Err(error));
         }
         answer.running = Some(self.running.clone());
@@ -205,7 +210,9 @@ impl AnswerOnce {
             return;
         };
         if let Some(running) = &self.running {
-            let entry = locked(running).as_mut().and_then(|running| running.remove(&self.number));
+            let entry = locked(running)
+                .as_mut()
+                .and_then(|running| running.remove(&self.number));
             drop(entry);
         }
         let outcome = match outcome {
@@ -519,9 +526,12 @@ mod tests {
         let mut gateway = Gateway::with_permits(8);
         gateway.send(&[(1, "hold")]);
         gateway.wait_for_running(1).await;
-        gateway.calls.send(Err(Status::internal("not a message"))).unwrap();
+        gateway
+            .calls
+            .send(Err(Status::internal("not a message")))
+            .unwrap();
         gateway.wait_for_running(0).await;
-        // The gateway is told why.
+        // The response has the reason.
         let ended = gateway.answers.next().await.unwrap();
         assert_eq!(ended.unwrap_err().code(), tonic::Code::Internal);
         let gateway = Gateway::with_permits(8);
