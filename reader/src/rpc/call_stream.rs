@@ -209,11 +209,10 @@ impl AnswerOnce {
         let Some((permit, answers)) = self.held.take() else {
             return;
         };
-        if let Some(running) = &self.running {
-            let entry = locked(running)
-                .as_mut()
-                .and_then(|running| running.remove(&self.number));
-            drop(entry);
+        if let Some(running) = &self.running
+            && let Some(running) = &mut *locked(running)
+        {
+            running.remove(&self.number);
         }
         let outcome = match outcome {
             Ok(result) => Outcome::Result(result),
