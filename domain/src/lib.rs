@@ -22,11 +22,13 @@ pub mod value;
 pub mod access_token;
 pub mod context;
 pub mod contract;
+pub mod contract_diff;
 pub mod foreign_code;
 pub mod inspection;
 pub mod scaffold;
 pub mod schema;
 pub mod tool;
+pub mod tool_audit;
 
 pub mod change;
 pub mod evidence;

@@ -18,6 +18,7 @@ mod key;
 mod names;
 mod object;
 mod proposal;
+mod redaction;
 mod report;
 mod seal;
 mod side_effects_ack;
@@ -38,6 +39,7 @@ pub use json_schema::json_schema;
 pub use key::{KeyColumn, KeyValue};
 pub use names::{is_env_name, is_identifier, is_qualified_name, is_secret_like, is_trust_scope_name};
 pub use proposal::{ExecutorRef, NumericBound, PatchBinding, ProposalSpec, WhenAbsent};
+pub use redaction::without_secrets;
 pub use report::{ValidationIssue, ValidationReport};
 pub(crate) use seal::OneOrMany;
 pub use side_effects_ack::{

@@ -52,7 +52,7 @@ pub struct AuditFields<'a> {
     pub id: AuditId,
     pub primary_key: Option<ColumnFields<'a>>,
     #[serde(default)]
-    pub primary_keys: CheckedItems<ColumnFields<'a>>,
+    pub primary_keys: Vec<ColumnFields<'a>>,
     pub principal: Option<BorrowedText<'a>>,
     pub proposal_id: Option<ProposalId>,
     pub query_fingerprint: Option<Digest>,
@@ -118,6 +118,8 @@ impl PartialEq<SourceRef> for SourceFields<'_> {
 pub struct TargetFields<'a> {
     pub schema: BorrowedText<'a>,
     pub table: BorrowedText<'a>,
+    /// As [`RowTarget::object_id`](crate::proposal::RowTarget::object_id).
+    pub object_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -129,8 +131,7 @@ struct SignedTargetFields<'a> {
     primary_key: Option<ColumnFields<'a>>,
     schema: BorrowedText<'a>,
     table: BorrowedText<'a>,
-    #[serde(rename = "tenant")]
-    _tenant: Option<ColumnFields<'a>>,
+    tenant: Option<ColumnFields<'a>>,
 }
 
 impl<'a> TryFrom<SignedTargetFields<'a>> for TargetFields<'a> {
@@ -140,7 +141,15 @@ impl<'a> TryFrom<SignedTargetFields<'a>> for TargetFields<'a> {
         let keys = signed.keys.as_ref();
         let names = keys.map(|keys| keys.iter().map(|key| &*key.column));
         check_keys(signed.primary_key.is_some(), names)?;
+        let keys: Vec<&ColumnFields<'a>> = match &signed.primary_key {
+            Some(key) => vec![key],
+            None => signed.keys.iter().flatten().collect(),
+        };
+        let is_named = |key: &&&ColumnFields<'a>| keys.len() == 1 || signed.tenant.as_ref() != Some(**key);
+        let named = keys.iter().filter(is_named);
+        let values: Option<Vec<&str>> = named.map(|key| key.text()).collect();
         Ok(Self {
+            object_id: values.map(|values| values.join("/")),
             schema: signed.schema,
             table: signed.table,
         })
@@ -153,17 +162,31 @@ impl<'a> TryFrom<SignedTargetFields<'a>> for TargetFields<'a> {
 pub struct ColumnFields<'a> {
     #[serde(borrow)]
     pub column: BorrowedText<'a>,
-    #[serde(rename = "value")]
-    _value: ValueFields<'a>,
+    value: ValueFields<'a>,
+}
+
+impl ColumnFields<'_> {
+    /// Returns the exact text of the value; `None` for NULL.
+    pub fn text(&self) -> Option<&str> {
+        (self.value.kind != ValueKind::Null).then_some(&*self.value.text)
+    }
+}
+
+impl PartialEq for ColumnFields<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        *self.column == *other.column
+            && self.value.kind == other.value.kind
+            && *self.value.text == *other.value.text
+    }
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ValueFields<'a> {
     #[serde(rename = "t")]
-    _kind: ValueKind,
+    kind: ValueKind,
     #[serde(borrow, rename = "v")]
-    _text: BorrowedText<'a>,
+    text: BorrowedText<'a>,
 }
 
 impl fmt::Debug for ValueFields<'_> {

@@ -54,6 +54,7 @@ fn compare(bytes: &[u8]) {
             assert_eq!(*fields.ledger_origin, *whole.ledger_origin);
             assert_eq!(*fields.target.schema, *whole.target.schema);
             assert_eq!(*fields.target.table, *whole.target.table);
+            assert_eq!(fields.target.object_id, whole.target.object_id());
         }
         (Err(fields), Err(whole)) => {
             // The texts about the object have other positions.
@@ -77,6 +78,8 @@ fn compare(bytes: &[u8]) {
             assert_eq!(*fields.result, *whole.result);
             assert_eq!(fields.tenant.as_deref(), whole.tenant.as_deref());
             assert_eq!(fields.principal.as_deref(), whole.principal.as_deref());
+            let key = whole.primary_key.as_ref().map(|key| key.value.as_text());
+            assert_eq!(fields.primary_key.as_ref().map(ColumnFields::text), key);
         }
         (Err(fields), Err(whole)) => {
             assert_eq!(
