@@ -355,6 +355,10 @@ error_codes! {
     CommandLine {
         /// The legacy HTTP bridge supports no tool name aliases.
         AliasModeUnsupported = "ALIAS_MODE_UNSUPPORTED", exit Usage;
+        /// The target of an audit is not a file, URL or command with a list of tools.
+        AuditTargetInvalid = "AUDIT_TARGET_INVALID", exit Usage;
+        /// The MCP server of an audit cannot be started or reached, or it lists no tools.
+        AuditTargetUnreachable = "AUDIT_TARGET_UNREACHABLE", exit Unreachable;
         /// The time of --before is in the future.
         BeforeInvalid = "BEFORE_INVALID", exit Usage;
         /// The command names no capability, and the contract does not define exactly one that fits.
@@ -409,6 +413,8 @@ error_codes! {
         NotConfirmed = "NOT_CONFIRMED";
         /// The value of --object does not have the form TYPE:ID.
         ObjectInvalid = "OBJECT_INVALID", exit Usage;
+        /// An option got an empty value.
+        OptionEmpty = "OPTION_EMPTY", exit Usage;
         /// The command does not use a service address or certificate option that was passed.
         OptionUnused = "OPTION_UNUSED", exit Usage;
         /// The result cannot be serialized as JSON or written to stdout.
@@ -851,6 +857,14 @@ error_codes! {
         WritebackStarted = "WRITEBACK_STARTED", exit Refused;
     }
     Evidence {
+        /// More than one audit record id starts with this prefix.
+        AmbiguousAuditRecord = "AMBIGUOUS_AUDIT_RECORD";
+        /// The audit record that the ledger returned is not the requested one.
+        AuditRecordForeign = "AUDIT_RECORD_FOREIGN", exit Tampered;
+        /// No audit record has this id or position.
+        AuditRecordNotFound = "AUDIT_RECORD_NOT_FOUND", rpc NotFound;
+        /// The audit record is not in the signed log, or is malformed.
+        AuditRecordNotGenuine = "AUDIT_RECORD_NOT_GENUINE", exit Tampered;
         /// More than one evidence id starts with this prefix.
         AmbiguousEvidence = "AMBIGUOUS_EVIDENCE";
         /// The id of the evidence that the ledger returned does not match the requested id.
@@ -1183,6 +1197,8 @@ error_codes! {
     Doctor {
         /// The writer cannot see the triggers and foreign keys of the table.
         CatalogIncomplete = "CATALOGUE_INCOMPLETE";
+        /// A certificate has ended or ends within three hours.
+        CertificateEnds = "CERTIFICATE_ENDS";
         /// The clocks of the processes, databases or this command differ by more than the allowed time.
         ClocksDiffer = "CLOCKS_DIFFER";
         /// The table has no column with a name that the contract uses.
@@ -1205,6 +1221,8 @@ error_codes! {
         IdentityWeak = "IDENTITY_WEAK";
         /// The key column of the table has no unique index.
         IndexMissing = "INDEX_MISSING";
+        /// The doctor did not open the databases.
+        NotProbed = "NOT_PROBED";
         /// A source holds receipts that the ledger rejected.
         OrphanReceipt = "ORPHAN_RECEIPT";
         /// A test statement that changes no row failed under the database account of the writer.
@@ -1225,6 +1243,8 @@ error_codes! {
         RowVersionUnreadable = "ROW_VERSION_UNREADABLE";
         /// The source database has no schema with the name in the contract.
         SchemaMissing = "SCHEMA_MISSING";
+        /// The configuration file of an MCP client holds a database URL or a token.
+        SecretInClientFile = "SECRET_IN_CLIENT_FILE";
         /// The reader, writer or ledger is reachable.
         ServiceAnswers = "SERVICE_ANSWERS";
         /// Reader and writer of the source open databases that differ, so that no proposal is ever applied.
@@ -1237,6 +1257,8 @@ error_codes! {
         TableMissing = "TABLE_MISSING";
         /// The writer cannot change the table or a column that the contract patches.
         TableUnfit = "TABLE_UNFIT";
+        /// A tool of the contract runs SQL, approves or commits by its name.
+        ToolBoundaryCrossed = "TOOL_BOUNDARY_CROSSED";
         /// A required environment variable is not set.
         VariableMissing = "VARIABLE_MISSING";
         /// A required environment variable is set.
