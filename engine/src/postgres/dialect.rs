@@ -120,27 +120,109 @@ pub fn equals(
     if !family.can_hold(column, &wanted.value) {
         return None;
     }
-    let (own, cast) = (own(&wanted.column), cast(column, &wanted.value, parameters));
+    let cast = cast(column, &wanted.value, parameters);
+    Some(equality(&wanted.column, column, &cast))
+}
+
+/// Returns the condition that a column equals an expression of its type.
+fn equality(name: &str, column: &TableColumn, cast: &str) -> String {
+    let (family, own) = (Family::of(column), own(name));
     let exact = format!(
         "({}) COLLATE pg_catalog.\"C\" OPERATOR(pg_catalog.=) ({}) COLLATE pg_catalog.\"C\"",
         family.text_of(&own),
-        family.text_of(&cast)
+        family.text_of(cast)
     );
-    Some(if family.has_equality() {
+    if family.has_equality() {
         format!("{own} OPERATOR(pg_catalog.=) {cast} AND {exact}")
     } else {
         exact
-    })
+    }
 }
 
 /// Returns the next parameter, which holds the value, cast to the column's type.
 pub fn cast(column: &TableColumn, value: &Value, parameters: &mut Vec<Option<String>>) -> String {
     parameters.push(value.as_text().map(ToOwned::to_owned));
-    let parameter = format!("${}::pg_catalog.text", parameters.len());
+    cast_text(column, &format!("${}::pg_catalog.text", parameters.len()))
+}
+
+/// Returns a text expression cast to the column's type.
+fn cast_text(column: &TableColumn, text: &str) -> String {
     match Family::of(column) {
-        Family::Bytes => format!("pg_catalog.decode({parameter}, 'hex'::pg_catalog.text)"),
-        _ => format!("{parameter}::{}", cast_name(column)),
+        Family::Bytes => format!("pg_catalog.decode({text}, 'hex'::pg_catalog.text)"),
+        _ => format!("{text}::{}", cast_name(column)),
     }
+}
+
+/// Returns the statement that finds the rows of several plans for the same columns, each at most twice: the number of
+/// the plan, from 1, then the columns as [`select_row`] returns them. Each parameter holds the values of one key
+/// column of all plans. A plan with a value that its column cannot hold finds no row. `None` without plans.
+pub fn select_rows(plans: &[&RowPlan], shape: &TableSchema) -> Result<Option<Statement>, EngineError> {
+    let Some(first) = plans.first() else {
+        return Ok(None);
+    };
+    let (mut terms, mut lists, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    for (at, key) in first.conditions().enumerate() {
+        let name = format!("v{}", at + 1);
+        let column = column(shape, &key.column)?;
+        terms.push(equality(
+            &key.column,
+            column,
+            &cast_text(column, &format!("k.{name}")),
+        ));
+        lists.push(format!(
+            "pg_catalog.unnest(${}::pg_catalog.text::pg_catalog.text[])",
+            at + 1
+        ));
+        names.push(name);
+    }
+    let mut values = vec![Vec::with_capacity(plans.len()); names.len()];
+    for plan in plans {
+        let mut can_hold = true;
+        for key in plan.conditions() {
+            let column = column(shape, &key.column)?;
+            can_hold &= Family::of(column).can_hold(column, &key.value);
+        }
+        for (key, values) in plan.conditions().zip(&mut values) {
+            // NULL equals nothing.
+            values.push(key.value.as_text().filter(|_| can_hold));
+        }
+    }
+    let sql = format!(
+        "SELECT k.n::pg_catalog.text, r.* FROM ROWS FROM ({}) WITH ORDINALITY AS k ({}, n), \
+         LATERAL (SELECT {} FROM {} AS t WHERE {} LIMIT 2) AS r",
+        lists.join(", "),
+        names.join(", "),
+        row_texts(first, shape)?,
+        qualified(&first.schema, &first.table),
+        terms.join(" AND ")
+    );
+    let parameters = values.iter().map(|values| Some(array_of(values))).collect();
+    Ok(Some(Statement { sql, parameters }))
+}
+
+/// Returns the text of an array of texts.
+fn array_of(values: &[Option<&str>]) -> String {
+    let mut array = String::from("{");
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            array.push(',');
+        }
+        match value {
+            None => array.push_str("NULL"),
+            Some(text) => {
+                array.push('"');
+                for c in text.chars() {
+                    if matches!(c, '"' | '\\') {
+                        array.push('\\');
+                    }
+                    array.push(c);
+                }
+                array.push('"');
+            }
+        }
+    }
+    array.push('}');
+    array
 }
 
 pub fn own(column: &str) -> String {
@@ -157,5 +239,17 @@ pub fn now_for(column: &TableColumn) -> Result<&'static str, EngineError> {
             EngineErrorKind::Other,
             "only a timestamp can be set to the current time",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn array_keeps_every_character_of_its_texts() {
+        let values = [Some("a"), Some(""), None, Some("NULL"), Some("x\"y\\z,{}")];
+        assert_eq!(array_of(&values), r#"{"a","",NULL,"NULL","x\"y\\z,{}"}"#);
+        assert_eq!(array_of(&[]), "{}");
     }
 }

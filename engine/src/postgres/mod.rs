@@ -10,6 +10,7 @@ pub mod error_map;
 pub mod fit;
 pub mod foreign_code;
 pub mod inspect;
+mod joined_reads;
 pub mod notice;
 pub mod read;
 pub mod read_check;
@@ -34,6 +35,7 @@ use synapsor_domain::value::Value;
 
 use self::connect::{ConnectionPurpose, PgPool, PgPooledConnection};
 use self::error_map::is_lost;
+use self::joined_reads::{JOIN_WAIT_MAX, JoinedRead, JoinedReads};
 use self::session::{EXACT_SETTINGS, ServerFacts, timeouts};
 use self::shapes::{PlainTable, Shapes};
 use crate::credential::unusable_credential;
@@ -53,6 +55,7 @@ pub const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct PostgresEngine {
     pub receipts: ReceiptTable,
     pub shapes: Arc<Shapes>,
+    joined: JoinedReads,
     readers: Arc<PgPool>,
     /// Only with a credential for writing.
     pub writers: Option<Arc<PgPool>>,
@@ -85,6 +88,7 @@ impl PostgresEngine {
         Ok(Self {
             receipts,
             shapes: Arc::default(),
+            joined: JoinedReads::default(),
             readers: Arc::new(PgPool::new(
                 credential,
                 ConnectionPurpose::Reading,
@@ -233,6 +237,18 @@ impl Engine for PostgresEngine {
         // A shape that is too old is read on the connection of the row, which is reset before and afterwards.
         let kept = self.shapes.kept(&plan.schema, &plan.table);
         let table = kept.as_ref().and_then(|shape| self.shapes.plain(shape));
+        let running = match (&kept, &table) {
+            (Some(shape), Some(table)) => match self.joined.enter(&self.readers, plan, shape, table) {
+                JoinedRead::Alone(running) => Some(running),
+                JoinedRead::Waits(answered) => {
+                    if let Ok(Ok((identity, rows))) = tokio::time::timeout(JOIN_WAIT_MAX, answered).await {
+                        return Ok(RowSet { identity, rows });
+                    }
+                    None
+                }
+            },
+            _ => None,
+        };
         let kept = kept.as_ref();
         let read = self.read_table(table.as_ref(), |mut lease| async move {
             let shape = match kept {
@@ -247,8 +263,9 @@ impl Engine for PostgresEngine {
             let identity = lease.facts().identity.clone();
             Ok((lease, RowSet { identity, rows }))
         });
-        read.await
-            .inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))
+        let read = read.await;
+        drop(running);
+        read.inspect_err(|_| self.shapes.forget(&plan.schema, &plan.table))
     }
 
     async fn catalog(&self, schema: Option<&str>) -> Result<SchemaCatalog, EngineError> {
