@@ -9,9 +9,10 @@ use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::common::v1::ProposalState as WireState;
 use synapsor_proto::ledger::v1::event_service_server::EventService;
 use synapsor_proto::ledger::v1::{
-    GetEvidenceRequest, GetEvidenceResponse, GetReplayRequest, GetReplayResponse, ListEvidenceRequest,
-    ListEvidenceResponse, ListReceiptsRequest, ListReceiptsResponse, ReceiptOutcomeGroup, TailRequest,
-    TailResponse,
+    GetAuditRecordRequest, GetAuditRecordResponse, GetEvidenceRequest, GetEvidenceResponse, GetReplayRequest,
+    GetReplayResponse, ListAuditRecordsRequest, ListAuditRecordsResponse, ListEvidenceRequest,
+    ListEvidenceResponse, ListReceiptsRequest, ListReceiptsResponse, ListedAuditRecord, ReceiptOutcomeGroup,
+    TailRequest, TailResponse,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -24,7 +25,7 @@ use super::{LedgerServices, non_empty, refuse};
 use crate::Ledger;
 use crate::error::status_of;
 use crate::store::events::{EventRow, TailFilter};
-use crate::store::records::{EvidenceFilter, OutcomeGroup};
+use crate::store::records::{OutcomeGroup, ReceiptFilter, RecordFilter};
 use crate::store::{
     NodeCache, ProofReader, ReadTransaction, StoreError, StoreTxError, events, log, proposals, records,
 };
@@ -105,12 +106,18 @@ impl EventService for LedgerServices {
     ) -> Result<Response<ListEvidenceResponse>, Status> {
         let message = request.into_inner();
         let page = Page::from_wire(message.page).map_err(refuse)?;
-        let filter = EvidenceFilter {
+        let filter = RecordFilter {
             tenant: non_empty(message.tenant),
+            principal: non_empty(message.principal),
             capability: non_empty(message.capability),
             proposal_id: non_empty(message.proposal_id),
             source_id: non_empty(message.source_id),
             table: non_empty(message.table),
+            object_id: non_empty(message.object_id),
+            query_fingerprint: non_empty(message.query_fingerprint),
+            from_ms: bound(message.read_from_ms),
+            to_ms: bound(message.read_to_ms),
+            ..RecordFilter::default()
         };
         let (evidence, next_page_token) = self
             .ledger
@@ -152,6 +159,76 @@ impl EventService for LedgerServices {
         Ok(Response::new(response))
     }
 
+    async fn list_audit_records(
+        &self,
+        request: Request<ListAuditRecordsRequest>,
+    ) -> Result<Response<ListAuditRecordsResponse>, Status> {
+        let message = request.into_inner();
+        let page = Page::from_wire(message.page).map_err(refuse)?;
+        let filter = RecordFilter {
+            tenant: non_empty(message.tenant),
+            principal: non_empty(message.principal),
+            capability: non_empty(message.capability),
+            source_id: non_empty(message.source_id),
+            table: non_empty(message.table),
+            object_id: non_empty(message.object_id),
+            query_fingerprint: non_empty(message.query_fingerprint),
+            result: non_empty(message.result),
+            proposal_id: non_empty(message.proposal_id),
+            evidence_id: non_empty(message.evidence_id),
+            from_ms: bound(message.from_ms),
+            to_ms: bound(message.to_ms),
+        };
+        let (records, next_page_token) = self
+            .ledger
+            .store
+            .read_records(move |reader| {
+                let conn = reader.conn();
+                let seqs = records::list_audit(conn, &filter, page.before, page.scan())?;
+                page.fill(
+                    seqs,
+                    |seq| *seq,
+                    |seq| {
+                        let (_, audit) = events::audit(conn, *seq)?;
+                        let size = audit.len();
+                        Ok::<_, StoreTxError>((ListedAuditRecord { seq: *seq, audit }, size))
+                    },
+                )
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(ListAuditRecordsResponse {
+            records,
+            next_page_token,
+        }))
+    }
+
+    async fn get_audit_record(
+        &self,
+        request: Request<GetAuditRecordRequest>,
+    ) -> Result<Response<GetAuditRecordResponse>, Status> {
+        let message = request.into_inner();
+        let known = message.known.map_or(0, |known| known.size);
+        let response = self
+            .ledger
+            .store
+            .read_records(move |reader| {
+                let conn = reader.conn();
+                let seq = records::resolve_audit(conn, &message.audit_ref)?;
+                let head = log::head(conn)?;
+                let cache = NodeCache::default();
+                let found = ProofReader::new(conn, head.size, &cache).logged_all(&[seq])?;
+                Ok(GetAuditRecordResponse {
+                    record: found.first().map(Into::into),
+                    consistency: log::proof_since(conn, known, &head)?.as_ref().map(Into::into),
+                    checkpoint: head.note,
+                })
+            })
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(response))
+    }
+
     async fn list_receipts(
         &self,
         request: Request<ListReceiptsRequest>,
@@ -165,13 +242,18 @@ impl EventService for LedgerServices {
             ReceiptOutcomeGroup::Tombstoned => Some(OutcomeGroup::Tombstoned),
         };
         let page = Page::from_wire(message.page).map_err(refuse)?;
-        let proposal_id = non_empty(message.proposal_id);
+        let filter = ReceiptFilter {
+            proposal_id: non_empty(message.proposal_id),
+            outcome,
+            from_ms: bound(message.created_from_ms),
+            to_ms: bound(message.created_to_ms),
+        };
         let (receipts, next_page_token) = self
             .ledger
             .store
             .read(move |reader| {
                 let conn = reader.conn();
-                let seqs = records::list_receipts(conn, &proposal_id, outcome, page.before, page.scan())?;
+                let seqs = records::list_receipts(conn, &filter, page.before, page.scan())?;
                 let show = |seq: &u64| {
                     Ok::<_, StoreTxError>(sized(records::settle_body(conn, *seq)?.receipt.into()))
                 };
@@ -184,6 +266,11 @@ impl EventService for LedgerServices {
             next_page_token,
         }))
     }
+}
+
+/// Returns the bound of a time filter; 0 means open.
+fn bound(ms: i64) -> Option<i64> {
+    Some(ms).filter(|ms| *ms != 0)
 }
 
 /// One open tail.

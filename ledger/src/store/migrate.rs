@@ -40,6 +40,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Statements(include_str!("../../migrations/sqlite/0010_fewer_entries.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0011_record_views_end.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0012_event_of_reads.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0013_record_index.sql")),
 ];
 
 /// Returns the newest version that this build supports.
@@ -124,13 +125,24 @@ pub(crate) mod older {
         old.execute("ATTACH ?1 AS newer", [path.to_str().unwrap()])
             .unwrap();
         let tables = views::TABLES.map(|(table, _)| table);
-        let copied = tables
-            .iter()
-            .filter(|table| !["event_index", "evidence_segments"].contains(table));
+        let is_new = |table: &&&str| {
+            let new = [
+                "event_index",
+                "record_segments",
+                "record_postings",
+                "record_times",
+                "audit",
+            ];
+            new.contains(*table)
+        };
+        let copied = tables.iter().filter(|table| !is_new(table));
         for table in copied.chain(&["leases", "requests"]) {
             let sql = format!("INSERT INTO main.{table} SELECT * FROM newer.{table}");
             old.execute_batch(&sql).unwrap();
         }
+        let columns = "seq, audit_id, capability, tenant, principal, result, evidence_id, proposal_id, at";
+        let sql = format!("INSERT INTO main.audit ({columns}) SELECT {columns} FROM newer.audit");
+        old.execute_batch(&sql).unwrap();
         old.execute_batch(&format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {BEFORE_BLOCKS}"
         ))
@@ -188,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn migration_keeps_records_and_updates_the_schema() {
+    fn migration_keeps_records_until_they_are_derived_again() {
         let conn = Connection::open_in_memory().unwrap();
         for migration in &MIGRATIONS[..2] {
             migration.run(&conn).unwrap();
@@ -201,8 +213,9 @@ mod tests {
              INSERT INTO audit VALUES ('qa_a', 4, 'c', NULL, NULL, 'NO', NULL, NULL, 6);",
         )
         .unwrap();
-        migrate(&conn).unwrap();
-        check_schema(&conn).unwrap();
+        for migration in &MIGRATIONS[2..12] {
+            migration.run(&conn).unwrap();
+        }
         let found: String = conn
             .query_row(
                 "SELECT (SELECT group_concat(seq || evidence_id || hex(digest) || read_at) FROM evidence) || ' ' || \
@@ -212,5 +225,16 @@ mod tests {
             )
             .unwrap();
         assert_eq!(found, "0ev_b015,3ev_a026 1qa_browt,4qa_aNO-");
+        conn.execute_batch("PRAGMA user_version = 12").unwrap();
+        migrate(&conn).unwrap();
+        check_schema(&conn).unwrap();
+        let left: i64 = conn
+            .query_row(
+                "SELECT (SELECT count(*) FROM evidence) + (SELECT count(*) FROM audit) + (SELECT seq FROM record_views_end)",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(left, 0);
     }
 }

@@ -12,9 +12,9 @@ use synapsor_domain::ids::{AuditId, EvidenceId};
 use super::blocks::Cursor;
 use super::error::StoreError;
 use super::nodes::Nodes;
+use super::record_index::{self, RecordIndex, SEGMENT_EVENTS};
 use super::records;
 use super::row::{from_sql, to_sql};
-use super::segments::SegmentCache;
 use super::verify;
 use super::views::{ParsedBody, RECORD_KINDS, RecordView};
 use crate::failpoint::{self, Point};
@@ -51,7 +51,7 @@ pub(crate) struct RecordViews {
     waiting: Vec<RecordView>,
     evidence: HashMap<EvidenceId, Digest>,
     audits: HashMap<AuditId, u64>,
-    segments: SegmentCache,
+    index: RecordIndex,
     end: ViewsEnd,
     /// Number of waiting records from which they are written; more of them after a failure.
     due_from: usize,
@@ -74,7 +74,7 @@ impl RecordViews {
             _ => match views.derive(conn, size) {
                 // Part of it may be done, and a ledger without space kept the rest in memory before.
                 Err(StoreError::Full) => {
-                    let end = end(conn)?.filter(|end| *end <= size).ok_or(StoreError::Full)?;
+                    let end = end(conn)?.filter(|end| *end <= size).unwrap_or(0);
                     views.load(conn, (end, size), LOADED_MAX)?;
                 }
                 derived => derived?,
@@ -106,26 +106,31 @@ impl RecordViews {
     /// Derives what the views lack from the log. The cost depends on the number of events after the last complete
     /// position, which is small unless that position was lost.
     pub(crate) fn derive(&mut self, conn: &Connection, size: u64) -> Result<(), StoreError> {
-        self.segments.forget();
+        self.index.forget();
         let stored = end(conn)?.filter(|end| *end <= size);
         if stored == Some(size) {
             self.complete(size);
             return Ok(());
         }
-        let mut from = stored.unwrap_or(0);
+        // The index of the last segment is derived as a whole.
+        let stored = stored.unwrap_or(0);
+        let mut from = stored - stored % SEGMENT_EVENTS;
         tracing::info!(from, size, "deriving views of records");
         let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
-        let transaction = begin(conn)?;
-        clear(conn, from)?;
-        transaction.commit()?;
-        while from < size {
+        let mut is_first = true;
+        while is_first || from < size {
             let to = size.min(from + DERIVED_AT_ONCE);
             let transaction = begin(conn)?;
+            if std::mem::take(&mut is_first) {
+                // Not on its own: the stored position never moves back, and a failure leaves the rows as they are.
+                clear(conn, from)?;
+            }
             for seq in from..to {
                 if let Some(view) = derived(&mut entries, &tree, seq)? {
-                    view.write(conn, &mut self.segments)?;
+                    view.write(conn, &mut self.index)?;
                 }
             }
+            self.index.flush(conn)?;
             set_end(conn, to)?;
             commit(transaction)?;
             from = to;
@@ -246,8 +251,9 @@ impl RecordViews {
     fn write_in_transaction(&mut self, conn: &Connection, size: u64) -> Result<(), StoreError> {
         let transaction = begin(conn)?;
         for record in &self.waiting {
-            record.write(conn, &mut self.segments)?;
+            record.write(conn, &mut self.index)?;
         }
+        self.index.flush(conn)?;
         set_end(conn, size)?;
         commit(transaction)
     }
@@ -287,7 +293,7 @@ fn set_end(conn: &Connection, seq: u64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Removes rows from position `from` on: a file that was edited may have some.
+/// Removes rows from position `from` on, the first of a segment: a file that was edited may have some.
 fn clear(conn: &Connection, from: u64) -> Result<(), StoreError> {
     let kinds = RECORD_KINDS.map(|kind| format!("'{kind}'")).join(", ");
     for sql in [
@@ -297,10 +303,7 @@ fn clear(conn: &Connection, from: u64) -> Result<(), StoreError> {
     ] {
         conn.execute(&sql, [to_sql(from)])?;
     }
-    if from == 0 {
-        conn.execute("DELETE FROM evidence_segments", [])?;
-    }
-    set_end(conn, from)
+    record_index::clear(conn, from / SEGMENT_EVENTS)
 }
 
 #[cfg(test)]
@@ -394,6 +397,7 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
         let written = views.write(&conn, size);
         assert!(matches!(written, Err(StoreError::Full)), "{written:?}");
+        assert_eq!(end(&conn).unwrap(), None, "a failed derivation changes nothing");
         conn.query_row("PRAGMA max_page_count = 1000000", [], |_| Ok(()))
             .unwrap();
         views.write(&conn, size).unwrap();
@@ -487,7 +491,8 @@ mod tests {
             (
                 "rows lost with the position",
                 &whole,
-                "DELETE FROM record_views_end; DELETE FROM evidence; DELETE FROM evidence_segments",
+                "DELETE FROM record_views_end; DELETE FROM evidence; DELETE FROM record_segments; \
+                 DELETE FROM record_postings",
             ),
             (
                 "rows too many",

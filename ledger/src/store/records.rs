@@ -14,8 +14,8 @@ use synapsor_domain::writeback::ReceiptOutcome;
 
 use super::error::StoreError;
 use super::events;
+use super::record_index::{ListedTable, PostingField, RecordQuery, SegmentField};
 use super::row::{from_sql, to_sql};
-use super::segments::{self, Field};
 use super::writer::StoreTxError;
 
 /// A recorded decision.
@@ -102,65 +102,136 @@ pub(crate) fn newest_fence(conn: &Connection, id: &ProposalId) -> Result<u64, St
     fence.map_or(Ok(0), from_sql)
 }
 
-/// Filters of the evidence list; `None` means any.
+/// Filters of a list of evidence or audit records; `None` means any.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct EvidenceFilter {
+pub(crate) struct RecordFilter {
     pub(crate) tenant: Option<String>,
+    pub(crate) principal: Option<String>,
     pub(crate) capability: Option<String>,
-    pub(crate) proposal_id: Option<String>,
     pub(crate) source_id: Option<String>,
     pub(crate) table: Option<String>,
+    pub(crate) object_id: Option<String>,
+    pub(crate) query_fingerprint: Option<String>,
+    /// Result of an audit record.
+    pub(crate) result: Option<String>,
+    pub(crate) proposal_id: Option<String>,
+    /// Evidence that an audit record names.
+    pub(crate) evidence_id: Option<String>,
+    pub(crate) from_ms: Option<i64>,
+    pub(crate) to_ms: Option<i64>,
+}
+
+impl RecordFilter {
+    fn query(&self) -> RecordQuery {
+        let own = |text: &Option<String>| text.clone();
+        let values = [
+            (SegmentField::Tenant, own(&self.tenant)),
+            (SegmentField::Capability, own(&self.capability)),
+            (SegmentField::SourceId, own(&self.source_id)),
+            (SegmentField::TableName, own(&self.table)),
+            (SegmentField::Result, own(&self.result)),
+        ];
+        let postings = [
+            (PostingField::Principal, own(&self.principal)),
+            (PostingField::ObjectId, own(&self.object_id)),
+            (PostingField::QueryFingerprint, own(&self.query_fingerprint)),
+        ];
+        RecordQuery {
+            values: values
+                .into_iter()
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect(),
+            postings: postings
+                .into_iter()
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect(),
+            from_ms: self.from_ms,
+            to_ms: self.to_ms,
+        }
+    }
 }
 
 /// Returns positions of evidence, newest first, before the event `before`.
 pub(crate) fn list_evidence(
     conn: &Connection,
-    filter: &EvidenceFilter,
+    filter: &RecordFilter,
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    let by_value: Vec<(Field, &str)> = [
-        (Field::Tenant, &filter.tenant),
-        (Field::Capability, &filter.capability),
-        (Field::SourceId, &filter.source_id),
-        (Field::TableName, &filter.table),
-    ]
-    .into_iter()
-    .filter_map(|(field, value)| Some((field, value.as_deref()?)))
-    .collect();
-    if by_value.is_empty() && filter.proposal_id.is_none() {
-        return places(conn, "evidence", &[], before, limit);
-    }
-    match &filter.proposal_id {
-        Some(id) => evidence_of_proposal(conn, id, &by_value, before, limit),
-        None => segments::list(conn, &by_value, before, limit),
-    }
+    list_records(conn, ListedTable::Evidence, filter, before, limit)
 }
 
-/// Returns positions of the evidence that one proposal rests on, newest first.
-fn evidence_of_proposal(
+/// Returns positions of audit records, newest first, before the event `before`.
+pub(crate) fn list_audit(
     conn: &Connection,
-    id: &str,
-    filters: &[(Field, &str)],
+    filter: &RecordFilter,
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    let clauses: String = filters
-        .iter()
-        .map(|(field, _)| format!(" AND e.{} = ?", field.as_str()))
-        .collect();
-    let sql = format!(
+    list_records(conn, ListedTable::Audit, filter, before, limit)
+}
+
+fn list_records(
+    conn: &Connection,
+    table: ListedTable,
+    filter: &RecordFilter,
+    before: Option<u64>,
+    limit: u32,
+) -> Result<Vec<u64>, StoreError> {
+    let query = filter.query();
+    let candidates = match (table, &filter.proposal_id, &filter.evidence_id) {
+        (_, None, None) if query.is_empty() => return places(conn, table.name(), Vec::new(), before, limit),
+        (_, None, None) => return query.list(conn, table, before, limit),
+        (ListedTable::Evidence, Some(id), _) => evidence_of_proposal(conn, id)?,
+        (ListedTable::Evidence, None, Some(id)) => evidence_seq(conn, id)?.into_iter().collect(),
+        (ListedTable::Audit, Some(id), None) => events::about_proposal(conn, id)?,
+        (ListedTable::Audit, Some(id), Some(evidence)) => {
+            let of_proposal = events::about_proposal(conn, id)?;
+            let of_evidence = audits_of_evidence(conn, evidence)?;
+            of_proposal
+                .into_iter()
+                .filter(|seq| of_evidence.contains(seq))
+                .collect()
+        }
+        (ListedTable::Audit, None, Some(id)) => audits_of_evidence(conn, id)?,
+    };
+    query.select(conn, table, &candidates, before, limit)
+}
+
+/// Returns positions of the evidence that one proposal rests on.
+fn evidence_of_proposal(conn: &Connection, id: &str) -> Result<Vec<u64>, StoreError> {
+    let mut query = conn.prepare_cached(
         "SELECT e.seq FROM evidence_links l CROSS JOIN evidence e ON e.evidence_id = l.evidence_id \
-         WHERE l.proposal_id = ? AND e.seq < ?{clauses} ORDER BY e.seq DESC LIMIT ?"
-    );
-    let before = before.map_or(i64::MAX, to_sql);
-    let mut values: Vec<&dyn ToSql> = vec![&id, &before];
-    values.extend(filters.iter().map(|(_, value)| value as &dyn ToSql));
-    values.push(&limit);
-    let mut query = conn.prepare_cached(&sql)?;
-    let rows = query.query_map(params_from_iter(values), |row| row.get::<_, i64>(0))?;
+         WHERE l.proposal_id = ?1",
+    )?;
+    let rows = query.query_map([id], |row| row.get::<_, i64>(0))?;
     rows.map(|seq| from_sql(seq?)).collect()
 }
+
+fn evidence_seq(conn: &Connection, id: &str) -> Result<Option<u64>, StoreError> {
+    let seq: Option<i64> = conn
+        .prepare_cached("SELECT seq FROM evidence WHERE evidence_id = ?1")?
+        .query_row([id], |row| row.get(0))
+        .optional()?;
+    seq.map(from_sql).transpose()
+}
+
+/// Returns positions of the audit records that name evidence. A call records both together.
+fn audits_of_evidence(conn: &Connection, id: &str) -> Result<Vec<u64>, StoreError> {
+    let Some(seq) = evidence_seq(conn, id)? else {
+        return Ok(Vec::new());
+    };
+    let mut query =
+        conn.prepare_cached("SELECT seq FROM audit WHERE seq >= ?1 AND seq <= ?2 AND evidence_id = ?3")?;
+    let last = to_sql(seq + CALL_EVENTS_MAX);
+    let rows = query.query_map(rusqlite::params![to_sql(seq), last, id], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    rows.map(|seq| from_sql(seq?)).collect()
+}
+
+/// Maximum distance of the audit record of a call from its evidence, in events.
+const CALL_EVENTS_MAX: u64 = 2;
 
 /// Filter of receipts by outcome.
 #[derive(Debug, Clone, Copy)]
@@ -170,26 +241,40 @@ pub(crate) enum OutcomeGroup {
     Tombstoned,
 }
 
+/// Filters of receipts; `None` means any.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReceiptFilter {
+    pub(crate) proposal_id: Option<String>,
+    pub(crate) outcome: Option<OutcomeGroup>,
+    pub(crate) from_ms: Option<i64>,
+    pub(crate) to_ms: Option<i64>,
+}
+
 /// Returns positions of settling events, newest first, before the event `before`.
 pub(crate) fn list_receipts(
     conn: &Connection,
-    proposal_id: &Option<String>,
-    outcome: Option<OutcomeGroup>,
+    filter: &ReceiptFilter,
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    let (by_outcome, outcome) = match outcome {
-        None => ("outcome = ?", None),
-        Some(OutcomeGroup::One(outcome)) => ("outcome = ?", Some(outcome.as_str().to_owned())),
-        Some(OutcomeGroup::Tombstoned) => ("outcome LIKE ?", Some("tombstoned:%".to_owned())),
-    };
-    places(
-        conn,
-        "receipts",
-        &[("proposal_id = ?", proposal_id), (by_outcome, &outcome)],
-        before,
-        limit,
-    )
+    let mut clauses: Vec<(&str, Box<dyn ToSql>)> = Vec::new();
+    if let Some(id) = &filter.proposal_id {
+        clauses.push(("proposal_id = ?", Box::new(id.clone())));
+    }
+    match filter.outcome {
+        None => {}
+        Some(OutcomeGroup::One(outcome)) => clauses.push(("outcome = ?", Box::new(outcome.as_str()))),
+        Some(OutcomeGroup::Tombstoned) => clauses.push(("outcome LIKE ?", Box::new("tombstoned:%"))),
+    }
+    for (clause, bound) in [
+        ("created_at >= ?", filter.from_ms),
+        ("created_at < ?", filter.to_ms),
+    ] {
+        if let Some(bound) = bound {
+            clauses.push((clause, Box::new(bound)));
+        }
+    }
+    places(conn, "receipts", clauses, before, limit)
 }
 
 /// Returns the digest of the signed payload of the evidence with this id, if it is recorded.
@@ -212,17 +297,15 @@ pub(crate) fn audit_seq(conn: &Connection, id: &AuditId) -> Result<Option<u64>, 
 fn places(
     conn: &Connection,
     table: &str,
-    clauses: &[(&str, &Option<String>)],
+    clauses: Vec<(&str, Box<dyn ToSql>)>,
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
     let mut wheres = vec!["seq < ?"];
     let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(before.map_or(i64::MAX, to_sql))];
     for (clause, value) in clauses {
-        if let Some(value) = value {
-            wheres.push(clause);
-            values.push(Box::new(value.clone()));
-        }
+        wheres.push(clause);
+        values.push(value);
     }
     values.push(Box::new(limit));
     let sql = format!(
@@ -234,6 +317,42 @@ fn places(
     rows.map(|seq| from_sql(seq?)).collect()
 }
 
+/// Returns the position of the audit record whose id is or starts with `text`, or that is at this position of the log.
+pub(crate) fn resolve_audit(conn: &Connection, text: &str) -> Result<u64, StoreTxError> {
+    let missing = || {
+        PublicError::new(
+            ErrorCode::AuditRecordNotFound,
+            "no such audit record; list audit records with `query-audit list`",
+        )
+    };
+    if let Ok(seq) = text.parse::<u64>() {
+        let is_one: bool = conn
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM audit WHERE seq = ?1)")?
+            .query_row([i64::try_from(seq).unwrap_or(-1)], |row| row.get(0))?;
+        return if is_one { Ok(seq) } else { Err(missing().into()) };
+    }
+    if !is_id_prefix(text) {
+        return Err(missing().into());
+    }
+    let mut query =
+        conn.prepare_cached("SELECT seq FROM audit WHERE audit_id >= ?1 AND audit_id < ?1 || '~' LIMIT 2")?;
+    let rows = query.query_map([text], |row| row.get::<_, i64>(0))?;
+    match rows.collect::<Result<Vec<_>, _>>()?.as_slice() {
+        [seq] => Ok(from_sql(*seq)?),
+        [] => Err(missing().into()),
+        _ => Err(PublicError::new(
+            ErrorCode::AmbiguousAuditRecord,
+            "ambiguous audit record id prefix; use more characters",
+        )
+        .into()),
+    }
+}
+
+/// Whether a text can be the first characters of a record's id.
+fn is_id_prefix(text: &str) -> bool {
+    text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 /// Returns the position of the evidence whose id is or starts with `text`, and the proposals that use it.
 pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Vec<String>), StoreTxError> {
     let missing = || {
@@ -242,9 +361,7 @@ pub(crate) fn resolve_evidence(conn: &Connection, text: &str) -> Result<(u64, Ve
             "no such evidence; list evidence with `evidence list`",
         )
     };
-    let usable =
-        text.len() >= 4 && text.len() <= 64 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    if !usable {
+    if !is_id_prefix(text) {
         return Err(missing().into());
     }
     let mut query = conn.prepare_cached(

@@ -14,8 +14,8 @@ use super::blocks::{self, Cursor};
 use super::error::StoreError;
 use super::head::{self, NoteKeys, SignedTreeHead};
 use super::nodes::{self, Nodes};
+use super::record_index::RecordIndex;
 use super::row::from_sql;
-use super::segments::SegmentCache;
 use super::views::{self, ParsedBody, RecordView};
 use super::{check, connection, migrate, record_views};
 
@@ -118,7 +118,7 @@ fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, St
     migrate::migrate(&derived)?;
     derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
     let (mut next_node, mut entries) = (0, Cursor::new(conn));
-    let mut segments = SegmentCache::default();
+    let mut index = RecordIndex::default();
     for seq in 0..size {
         let (record, body) = event(&mut entries, &stored, seq)?;
         let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(stored.leaf(seq)?), &stored)
@@ -132,11 +132,12 @@ fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, St
             next_node += 1;
         }
         match RecordView::of(&record, &body, ParsedBody::No)? {
-            Some(view) if seq < views_end => view.write(&derived, &mut segments)?,
+            Some(view) if seq < views_end => view.write(&derived, &mut index)?,
             Some(_) => {}
             None => views::apply(&derived, &record, &body, ParsedBody::No)?,
         }
     }
+    index.flush(&derived)?;
     derived.execute_batch("COMMIT")?;
     Ok(derived)
 }

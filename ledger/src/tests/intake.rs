@@ -390,7 +390,7 @@ async fn reads_of_one_batch_share_a_block_up_to_its_size() {
 #[tokio::test]
 async fn reads_are_found_by_kind_and_by_value() {
     use crate::store::events::{TailFilter, tail};
-    use crate::store::records::{EvidenceFilter, list_evidence};
+    use crate::store::records::{RecordFilter, list_evidence};
 
     let world = TestLedger::new();
     let (draft, mut other) = (world.draft("0"), world.draft("1"));
@@ -421,24 +421,24 @@ async fn reads_are_found_by_kind_and_by_value() {
     assert_eq!(found(Some(EventKind::CallRefused)).await, [2]);
     assert_eq!(found(Some(EventKind::ProposalCreated)).await, [4]);
     assert_eq!(found(None).await, (1..6).collect::<Vec<_>>());
-    let listed = |filter: EvidenceFilter, before| {
+    let listed = |filter: RecordFilter, before| {
         let read = world
             .ledger
             .store
             .read_records(move |reader| Ok(list_evidence(reader.conn(), &filter, before, 10)?));
         async { read.await.unwrap() }
     };
-    let of_tenant = |tenant: &str| EvidenceFilter {
+    let of_tenant = |tenant: &str| RecordFilter {
         tenant: Some(tenant.to_owned()),
         capability: Some(draft.evidence.capability.clone()),
-        ..EvidenceFilter::default()
+        ..RecordFilter::default()
     };
     let own = draft.evidence.requested_by.tenant.as_str();
     assert_eq!(listed(of_tenant(own), None).await, [3, 0]);
     assert_eq!(listed(of_tenant(own), Some(3)).await, [0]);
     assert_eq!(listed(of_tenant("other"), None).await, [1]);
     assert!(listed(of_tenant("absent"), None).await.is_empty());
-    assert_eq!(listed(EvidenceFilter::default(), None).await, [3, 1, 0]);
+    assert_eq!(listed(RecordFilter::default(), None).await, [3, 1, 0]);
 }
 
 #[tokio::test]

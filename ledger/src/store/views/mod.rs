@@ -30,7 +30,7 @@ use super::error::StoreError;
 use super::row::to_sql;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 17] = [
+pub(crate) const TABLES: [(&str, &str); 19] = [
     ("event_index", "seq"),
     ("proposals", "proposal_id"),
     ("open_contexts", "tenant, principal"),
@@ -39,7 +39,9 @@ pub(crate) const TABLES: [(&str, &str); 17] = [
     ("attempts", "proposal_id, attempt"),
     ("receipts", "proposal_id"),
     ("evidence", "seq"),
-    ("evidence_segments", "field, value, segment"),
+    ("record_segments", "field, value, segment"),
+    ("record_postings", "field, segment"),
+    ("record_times", "segment"),
     ("evidence_links", "proposal_id, evidence_id"),
     ("audit", "seq"),
     ("switches", "digest"),

@@ -13,8 +13,8 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 
 use super::super::error::StoreError;
+use super::super::record_index::{PostingField, RecordIndex, SegmentField};
 use super::super::row::to_sql;
-use super::super::segments::{Field, SegmentCache};
 use super::{ParsedBody, envelope, index, wrong_body};
 
 /// Kinds of events that only these views show.
@@ -46,6 +46,8 @@ pub(crate) struct EvidenceView {
     capability: String,
     source_id: String,
     table: String,
+    object_id: Option<String>,
+    query_fingerprint: String,
     read_at: Timestamp,
 }
 
@@ -60,6 +62,13 @@ pub(crate) struct AuditView {
     pub(crate) evidence_id: Option<EvidenceId>,
     /// The proposal that the record names.
     pub(crate) proposal_id: Option<ProposalId>,
+    source_id: Option<String>,
+    table: Option<String>,
+    /// The first key column that the call names.
+    first_key: Option<String>,
+    /// All key columns without the tenant, joined, if there are several.
+    object_id: Option<String>,
+    query_fingerprint: Option<String>,
     at: Timestamp,
 }
 
@@ -92,22 +101,49 @@ impl RecordView {
     }
 
     /// Writes the rows.
-    pub(crate) fn write(&self, conn: &Connection, segments: &mut SegmentCache) -> Result<(), StoreError> {
+    pub(crate) fn write(&self, conn: &Connection, entries: &mut RecordIndex) -> Result<(), StoreError> {
         // Plain reads are found by the tables of evidence and audit records.
         if self.kind == EventKind::CallRefused || self.proposal_id.is_some() {
             let proposal = self.proposal_id.as_ref();
             index(conn, self.seq, self.kind, self.recorded_at, proposal)?;
         }
         if let Some(evidence) = &self.evidence {
-            evidence.write(conn, segments, self.seq)?;
+            evidence.write(conn, self.seq)?;
         }
         if let Some(audit) = &self.audit {
             // If a proposal of the same content was open, the record names the one that the call would have made.
             let proposal = self.proposal_id.as_ref().or(audit.proposal_id.as_ref());
-            audit.write(conn, self.seq, proposal)?;
+            audit.write(conn, (self.seq, proposal), self.evidence.is_some())?;
+        }
+        self.add_to(entries, conn)
+    }
+
+    /// Adds the values by which lists are filtered, of evidence and of the audit record.
+    fn add_to(&self, entries: &mut RecordIndex, conn: &Connection) -> Result<(), StoreError> {
+        let evidence = self.evidence.as_deref().map(EvidenceView::indexed);
+        let audit = self.audit.as_deref().map(AuditView::indexed);
+        for record in [evidence, audit].into_iter().flatten() {
+            let values: Vec<_> = record
+                .values
+                .into_iter()
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect();
+            let postings: Vec<_> = record
+                .postings
+                .into_iter()
+                .filter_map(|(field, value)| Some((field, value?)))
+                .collect();
+            entries.add(conn, (self.seq, record.at), &values, &postings)?;
         }
         Ok(())
     }
+}
+
+/// Values of one record in the index.
+struct IndexedValues<'a> {
+    at: Timestamp,
+    values: [(SegmentField, Option<&'a str>); 5],
+    postings: [(PostingField, Option<&'a str>); 4],
 }
 
 fn evidence(event: &EventRecord, envelope: &DsseEnvelope) -> Result<Arc<EvidenceView>, StoreError> {
@@ -124,6 +160,25 @@ fn audit(event: &EventRecord, bytes: &[u8]) -> Result<Arc<AuditView>, StoreError
 }
 
 impl EvidenceView {
+    fn indexed(&self) -> IndexedValues<'_> {
+        IndexedValues {
+            at: self.read_at,
+            values: [
+                (SegmentField::Tenant, Some(&self.tenant)),
+                (SegmentField::Capability, Some(&self.capability)),
+                (SegmentField::SourceId, Some(&self.source_id)),
+                (SegmentField::TableName, Some(&self.table)),
+                (SegmentField::Result, None),
+            ],
+            postings: [
+                (PostingField::Principal, Some(&self.principal)),
+                (PostingField::ObjectId, self.object_id.as_deref()),
+                (PostingField::ObjectId, None),
+                (PostingField::QueryFingerprint, Some(&self.query_fingerprint)),
+            ],
+        }
+    }
+
     /// Keeps what the views show; `digest` is that of the signed payload.
     pub(crate) fn of(evidence: EvidenceFields<'_>, digest: Digest) -> Self {
         Self {
@@ -134,11 +189,13 @@ impl EvidenceView {
             capability: evidence.capability.to_string(),
             source_id: evidence.source.id.to_string(),
             table: format!("{}.{}", &*evidence.target.schema, &*evidence.target.table),
+            object_id: evidence.target.object_id,
+            query_fingerprint: evidence.query_fingerprint.to_string(),
             read_at: evidence.read_at,
         }
     }
 
-    fn write(&self, conn: &Connection, segments: &mut SegmentCache, seq: u64) -> Result<(), StoreError> {
+    fn write(&self, conn: &Connection, seq: u64) -> Result<(), StoreError> {
         conn.prepare_cached(
             "INSERT INTO evidence (evidence_id, seq, digest, tenant, principal, capability, source_id, table_name, read_at) \
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
@@ -154,21 +211,41 @@ impl EvidenceView {
             self.table,
             self.read_at.as_unix_millis(),
         ])?;
-        for (field, value) in [
-            (Field::Tenant, &self.tenant),
-            (Field::Capability, &self.capability),
-            (Field::SourceId, &self.source_id),
-            (Field::TableName, &self.table),
-        ] {
-            segments.record(conn, seq, field, value)?;
-        }
         Ok(())
     }
 }
 
 impl AuditView {
+    fn indexed(&self) -> IndexedValues<'_> {
+        IndexedValues {
+            at: self.at,
+            values: [
+                (SegmentField::Tenant, self.tenant.as_deref()),
+                (SegmentField::Capability, Some(&self.capability)),
+                (SegmentField::SourceId, self.source_id.as_deref()),
+                (SegmentField::TableName, self.table.as_deref()),
+                (SegmentField::Result, Some(&self.result)),
+            ],
+            postings: [
+                (PostingField::Principal, self.principal.as_deref()),
+                (PostingField::ObjectId, self.first_key.as_deref()),
+                (PostingField::ObjectId, self.object_id.as_deref()),
+                (PostingField::QueryFingerprint, self.query_fingerprint.as_deref()),
+            ],
+        }
+    }
+
     /// Keeps what the views show.
     pub(crate) fn of(record: AuditFields<'_>) -> Self {
+        let first_key = record
+            .primary_key
+            .as_ref()
+            .and_then(|key| key.text())
+            .map(str::to_owned);
+        let tenant = record.tenant.as_deref();
+        let keys = record.primary_keys.iter().map(|key| key.text());
+        let keys: Option<Vec<&str>> = keys.filter(|key| key.is_none() || *key != tenant).collect();
+        let object_id = keys.filter(|keys| !keys.is_empty()).map(|keys| keys.join("/"));
         Self {
             id: record.id,
             capability: record.capability.to_string(),
@@ -177,14 +254,26 @@ impl AuditView {
             result: record.result.to_string(),
             evidence_id: record.evidence_id,
             proposal_id: record.proposal_id,
+            source_id: record.source_id.map(|source| source.to_string()),
+            table: record.table.map(|table| table.to_string()),
+            first_key,
+            object_id,
+            query_fingerprint: record.query_fingerprint.map(|digest| digest.to_string()),
             at: record.at,
         }
     }
 
-    fn write(&self, conn: &Connection, seq: u64, proposal: Option<&ProposalId>) -> Result<(), StoreError> {
+    /// Writes the row. Source and table of a record with evidence are those of the evidence.
+    fn write(
+        &self,
+        conn: &Connection,
+        (seq, proposal): (u64, Option<&ProposalId>),
+        has_evidence: bool,
+    ) -> Result<(), StoreError> {
+        let own = |value: &Option<String>| value.clone().filter(|_| !has_evidence);
         conn.prepare_cached(
-            "INSERT INTO audit (audit_id, seq, capability, tenant, principal, result, evidence_id, proposal_id, at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO audit (audit_id, seq, capability, tenant, principal, result, evidence_id, proposal_id, at, \
+             source_id, table_name) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             self.id.as_str(),
@@ -196,6 +285,8 @@ impl AuditView {
             self.evidence_id.as_ref().map(EvidenceId::as_str),
             proposal.map(ProposalId::as_str),
             self.at.as_unix_millis(),
+            own(&self.source_id),
+            own(&self.table),
         ])?;
         Ok(())
     }
