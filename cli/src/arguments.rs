@@ -13,7 +13,9 @@ use synapsor_codes::{ErrorCode, Exit};
 use synapsor_domain::contract::holds_connection_url;
 
 use crate::commands::Command;
+use crate::earlier_commands;
 use crate::output::shell_word;
+use crate::setting_origin::{Setting, settings_of};
 
 /// Options that hold addresses of running services.
 const SERVICES: [&str; 3] = ["ledger", "reader", "writer"];
@@ -30,8 +32,9 @@ const JUDGED_BY_COMMAND: [&str; 9] = [
     "write_url_env",
 ];
 /// Options that may hold a web URL: free text, origins, ids of operators and objects, values of tool arguments.
-const MAY_NAME_THE_WEB: [&str; 12] = [
+const MAY_NAME_THE_WEB: [&str; 14] = [
     "allowed_origins",
+    "audit_target",
     "cors_origin",
     "input_object",
     "object",
@@ -43,6 +46,7 @@ const MAY_NAME_THE_WEB: [&str; 12] = [
     "proposal_returns_hint",
     "read_description",
     "read_returns_hint",
+    "stdio",
 ];
 
 /// Exit codes, appended to every long help.
@@ -119,6 +123,9 @@ pub struct Global {
     pub no_color: bool,
     #[command(flatten)]
     pub remote: Remote,
+    /// The settings above with their origin.
+    #[arg(skip)]
+    pub(crate) settings: Vec<Setting>,
 }
 
 impl Global {
@@ -254,11 +261,23 @@ pub fn parse_arguments() -> Cli {
 
 fn parse(arguments: &[OsString]) -> Result<Cli, Unparsed> {
     let parser = |error| Unparsed::Parser(Box::new(error));
+    let mut words = arguments.iter().skip(1).filter_map(|word| word.to_str());
+    let first = words.find(|word| !word.starts_with('-')).unwrap_or_default();
     let mut command = Cli::command();
-    let mut matches = command.try_get_matches_from_mut(arguments).map_err(parser)?;
+    let mut matches = command.try_get_matches_from_mut(arguments).map_err(|error| {
+        match earlier_commands::refused(&error, first) {
+            Some(refused) => Unparsed::Refused(refused),
+            None => parser(error),
+        }
+    })?;
     refuse_urls(&command, &matches).map_err(Unparsed::Refused)?;
+    refuse_empty(&command, &matches).map_err(Unparsed::Refused)?;
     refuse_unused(&matches).map_err(Unparsed::Refused)?;
-    Cli::from_arg_matches_mut(&mut matches).map_err(|error| parser(error.format(&mut command)))
+    let settings = settings_of(&matches);
+    let mut cli =
+        Cli::from_arg_matches_mut(&mut matches).map_err(|error| parser(error.format(&mut command)))?;
+    cli.global.settings = settings;
+    Ok(cli)
 }
 
 /// Rejects URLs in options that take none, also from variables that set options. Messages and signed records
@@ -287,6 +306,24 @@ fn refuse_urls(command: &clap::Command, matches: &ArgMatches) -> Result<(), Exit
     }
 }
 
+/// Rejects empty values on the command line: `--tenant "$TENANT"` with an unset variable would search, or reject,
+/// proposals of every tenant.
+fn refuse_empty(command: &clap::Command, matches: &ArgMatches) -> Result<(), ExitError> {
+    for id in matches.ids().map(clap::Id::as_str) {
+        let is_typed = matches.value_source(id) == Some(ValueSource::CommandLine);
+        let mut values = matches.try_get_raw(id).ok().flatten().into_iter().flatten();
+        if is_typed && values.any(|value| value.is_empty()) {
+            let text = format!("{} has an empty value", name_of(command, id));
+            return Err(ExitError::new(ErrorCode::OptionEmpty, text)
+                .with_fix("pass a value, or omit the option; a shell variable may be unset"));
+        }
+    }
+    match matches.subcommand() {
+        Some((name, matches)) => refuse_empty(command.find_subcommand(name).unwrap_or(command), matches),
+        None => Ok(()),
+    }
+}
+
 /// Rejects service addresses for a command that starts its own services, and a certificate without any address.
 /// Variables are exempt, because they apply to every command.
 fn refuse_unused(matches: &ArgMatches) -> Result<(), ExitError> {
@@ -302,7 +339,7 @@ fn refuse_unused(matches: &ArgMatches) -> Result<(), ExitError> {
     }
     let starts_its_own = match words.as_slice() {
         ["up" | "demo" | "store", ..] => true,
-        ["mcp", word] => *word != "config",
+        ["mcp", word] => !matches!(*word, "config" | "audit" | "smoke"),
         _ => false,
     };
     if starts_its_own && let Some(id) = typed(&SERVICES) {
@@ -355,6 +392,7 @@ fn shown(error: &clap::Error, arguments: &[OsString]) -> String {
 /// Maps 0.1.x spellings. There `--json '{…}'` of `smoke call` and `propose` was input; `--json` is now output
 /// only. An object after it is still accepted as input.
 fn rewrite_legacy_args(arguments: Vec<OsString>) -> Vec<OsString> {
+    let arguments = with_replay_show(without_runner(arguments));
     let words: Vec<&str> = arguments
         .iter()
         .skip(1)
@@ -390,9 +428,62 @@ fn rewrite_legacy_args(arguments: Vec<OsString>) -> Vec<OsString> {
     out
 }
 
+/// Returns `up` for `runner up`, and `doctor` for `runner doctor`.
+fn without_runner(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let is_alias = arguments.get(1).is_some_and(|word| word == "runner")
+        && arguments
+            .get(2)
+            .is_some_and(|word| word == "up" || word == "doctor");
+    if is_alias {
+        arguments.remove(1);
+    }
+    arguments
+}
+
+/// Completes `replay ID` to `replay show ID`. Only switches may precede it: the word after another option may be its
+/// value.
+fn with_replay_show(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    const SUBCOMMANDS: [&str; 4] = ["list", "show", "export", "help"];
+    const SWITCHES: [&str; 2] = ["--json", "--no-color"];
+    let mut words = arguments.iter().enumerate().skip(1);
+    let mut next_word =
+        || words.find(|(_, word)| !word.to_str().is_some_and(|word| SWITCHES.contains(&word)));
+    if next_word().is_none_or(|(_, word)| word != "replay") {
+        return arguments;
+    }
+    let is_id = |word: &&str| !word.starts_with('-') && !SUBCOMMANDS.contains(word);
+    let named = next_word().filter(|(_, word)| word.to_str().as_ref().is_some_and(is_id));
+    if let Some((at, _)) = named {
+        arguments.insert(at, "show".into());
+    }
+    arguments
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spellings_of_earlier_versions_are_completed() {
+        for (words, expected) in [
+            (["x", "replay", "latest"].as_slice(), "x replay show latest"),
+            (&["x", "replay", "wrp_1", "--json"], "x replay show wrp_1 --json"),
+            (&["x", "--json", "replay", "wrp_1"], "x --json replay show wrp_1"),
+            (&["x", "replay", "--json", "wrp_1"], "x replay --json show wrp_1"),
+            (
+                &["x", "--store", "a.db", "replay", "list"],
+                "x --store a.db replay list",
+            ),
+            (&["x", "replay", "list"], "x replay list"),
+            (&["x", "replay", "export", "wrp_1"], "x replay export wrp_1"),
+            (&["x", "replay", "--help"], "x replay --help"),
+            (&["x", "replay"], "x replay"),
+            (&["x", "runner", "doctor", "--json"], "x doctor --json"),
+            (&["x", "runner", "start"], "x runner start"),
+        ] {
+            assert_eq!(modernised(words).join(" "), expected);
+        }
+    }
 
     #[test]
     fn command_to_copy_keeps_contract_and_store() {
@@ -468,6 +559,21 @@ mod tests {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             let text = shown(&error, &words);
             assert!(!text.contains("hunter2") && !text.contains("db:5432"), "{text}");
+        }
+    }
+
+    #[test]
+    fn rejects_an_empty_value() {
+        for words in [
+            ["x", "proposals", "reject", "--reason=no", "--tenant", ""].as_slice(),
+            &["x", "query-audit", "list", "--principal="],
+            &["x", "evidence", "show", ""],
+        ] {
+            let words: Vec<OsString> = words.iter().map(OsString::from).collect();
+            let Err(Unparsed::Refused(refused)) = parse(&words) else {
+                panic!("{words:?}");
+            };
+            assert_eq!(refused.code(), ErrorCode::OptionEmpty, "{words:?}");
         }
     }
 

@@ -99,7 +99,7 @@ pub(crate) fn needs_http() -> ExitError {
 }
 
 /// Prints every error on a line of its own, before the error that ends the command.
-fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
+pub(crate) fn invalid(path: &Path, report: &ValidationReport) -> ExitError {
     for problem in &report.errors {
         let text = format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message);
         output::note(format!("  {}", output::safe(&redact::redact(&text))));

@@ -90,14 +90,16 @@ impl Signer {
     }
 }
 
+/// Returns the path of the key that this command line would use, whether it exists or not.
+pub(crate) fn path_here(context: &Context, trust: &TrustFile) -> Option<PathBuf> {
+    let given = context.global.signing_key.clone();
+    given.or_else(|| in_state_dir(context, trust).ok())
+}
+
 /// Returns the posture of the key that this command line would use, without decrypting it; `None` without a
 /// key.
 pub(crate) fn posture_here(context: &Context, trust: &TrustFile) -> Option<&'static str> {
-    let path = context
-        .global
-        .signing_key
-        .clone()
-        .or_else(|| in_state_dir(context, trust).ok())?;
+    let path = path_here(context, trust)?;
     Some(posture_of(SigningKey::is_protected(&read_pem(&path).ok()?)))
 }
 

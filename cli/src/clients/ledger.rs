@@ -160,6 +160,45 @@ pub(crate) struct EvidenceQuery {
     pub(crate) proposal_id: String,
     pub(crate) source_id: String,
     pub(crate) table: String,
+    pub(crate) principal: String,
+    pub(crate) object_id: String,
+    pub(crate) query_fingerprint: String,
+    pub(crate) read_from: Option<Timestamp>,
+    pub(crate) read_to: Option<Timestamp>,
+}
+
+/// Filter of a list of audit records; an empty field matches any value.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct AuditQuery {
+    pub(crate) tenant: String,
+    pub(crate) principal: String,
+    pub(crate) capability: String,
+    pub(crate) source_id: String,
+    pub(crate) table: String,
+    pub(crate) object_id: String,
+    pub(crate) query_fingerprint: String,
+    pub(crate) result: String,
+    pub(crate) proposal_id: String,
+    pub(crate) evidence_id: String,
+    pub(crate) from: Option<Timestamp>,
+    pub(crate) to: Option<Timestamp>,
+}
+
+/// Filter of a list of receipts; an empty or unspecified field matches any value.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct ReceiptQuery {
+    pub(crate) proposal_id: String,
+    pub(crate) outcome: wire::ReceiptOutcomeGroup,
+    pub(crate) created_from: Option<Timestamp>,
+    pub(crate) created_to: Option<Timestamp>,
+}
+
+/// One audit record with its proof.
+#[derive(Debug)]
+pub(crate) struct ProvenAuditRecord {
+    pub(crate) record: ProvenEntry,
+    pub(crate) checkpoint: String,
+    pub(crate) consistency: Option<ConsistencyProof>,
 }
 
 /// Signed objects of a list: evidence or receipts.
@@ -222,7 +261,6 @@ impl LedgerClient {
         size: u32,
         token: &str,
     ) -> Result<ProposalPage, ExitError> {
-        let ms = |at: Option<Timestamp>| at.map_or(0, Timestamp::as_unix_millis);
         let message = wire::ListProposalsRequest {
             tenant: filter.tenant.clone(),
             principal: filter.principal.clone(),
@@ -231,8 +269,8 @@ impl LedgerClient {
             source_id: filter.source_id.clone(),
             table: filter.table.clone(),
             object_id: filter.object_id.clone(),
-            created_from_ms: ms(filter.created_from),
-            created_to_ms: ms(filter.created_to),
+            created_from_ms: millis(filter.created_from),
+            created_to_ms: millis(filter.created_to),
             page: Some(page(size, token)),
         };
         let answer = call(&self.target, message, async |m| {
@@ -443,6 +481,11 @@ impl LedgerClient {
             source_id: filter.source_id.clone(),
             table: filter.table.clone(),
             page: Some(page(size, token)),
+            principal: filter.principal.clone(),
+            object_id: filter.object_id.clone(),
+            query_fingerprint: filter.query_fingerprint.clone(),
+            read_from_ms: millis(filter.read_from),
+            read_to_ms: millis(filter.read_to),
         };
         let answer = call(&self.target, message, async |m| {
             self.events.list_evidence(m).await
@@ -451,6 +494,62 @@ impl LedgerClient {
         Ok(EvidencePage {
             signed: envelopes(answer.evidence).map_err(malformed_response)?,
             next_page_token: answer.next_page_token,
+        })
+    }
+
+    /// Returns a page of audit records with their positions in the log.
+    pub(crate) async fn list_audit_records(
+        &mut self,
+        filter: &AuditQuery,
+        size: u32,
+        token: &str,
+    ) -> Result<(Vec<(u64, Vec<u8>)>, String), ExitError> {
+        let message = wire::ListAuditRecordsRequest {
+            tenant: filter.tenant.clone(),
+            principal: filter.principal.clone(),
+            capability: filter.capability.clone(),
+            source_id: filter.source_id.clone(),
+            table: filter.table.clone(),
+            object_id: filter.object_id.clone(),
+            query_fingerprint: filter.query_fingerprint.clone(),
+            result: filter.result.clone(),
+            proposal_id: filter.proposal_id.clone(),
+            evidence_id: filter.evidence_id.clone(),
+            from_ms: millis(filter.from),
+            to_ms: millis(filter.to),
+            page: Some(page(size, token)),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.events.list_audit_records(m).await
+        })
+        .await?;
+        let records = answer
+            .records
+            .into_iter()
+            .map(|listed| (listed.seq, listed.audit));
+        Ok((records.collect(), answer.next_page_token))
+    }
+
+    /// Returns one audit record by id, id prefix, or position in the log.
+    pub(crate) async fn audit_record(
+        &mut self,
+        reference: &str,
+        known: &PinnedCheckpoint,
+    ) -> Result<ProvenAuditRecord, ExitError> {
+        let message = wire::GetAuditRecordRequest {
+            audit_ref: reference.to_owned(),
+            known: Some(common::TreeHead::from(known)),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.events.get_audit_record(m).await
+        })
+        .await
+        .map_err(|failure| not_found(failure, reference))?;
+        let record = required("record", answer.record).and_then(ProvenEntry::try_from);
+        Ok(ProvenAuditRecord {
+            record: record.map_err(malformed_response)?,
+            checkpoint: answer.checkpoint,
+            consistency: consistency(answer.consistency).map_err(malformed_response)?,
         })
     }
 
@@ -472,15 +571,16 @@ impl LedgerClient {
 
     pub(crate) async fn list_receipts(
         &mut self,
-        proposal_id: &str,
-        outcome: wire::ReceiptOutcomeGroup,
+        filter: &ReceiptQuery,
         size: u32,
         token: &str,
     ) -> Result<EvidencePage, ExitError> {
         let message = wire::ListReceiptsRequest {
-            proposal_id: proposal_id.to_owned(),
-            outcome: outcome.into(),
+            proposal_id: filter.proposal_id.clone(),
+            outcome: filter.outcome.into(),
             page: Some(page(size, token)),
+            created_from_ms: millis(filter.created_from),
+            created_to_ms: millis(filter.created_to),
         };
         let answer = call(&self.target, message, async |m| {
             self.events.list_receipts(m).await
@@ -555,6 +655,11 @@ impl LedgerClient {
             consistency: consistency(answer.consistency).map_err(malformed_response)?,
         })
     }
+}
+
+/// Returns a bound of a time filter; 0 means open.
+fn millis(at: Option<Timestamp>) -> i64 {
+    at.map_or(0, Timestamp::as_unix_millis)
 }
 
 fn request_id() -> String {

@@ -21,8 +21,8 @@ use synapsor_proto::status::from_status;
 use tonic::{Request, Response, Status};
 
 pub(crate) use ledger::{
-    CurrentLease, EvidenceQuery, FoundEvidence, LedgerClient, LedgerSwitches, ProposalQuery, ProposalRecord,
-    ProposalWithProofs, ReceiptIncident,
+    AuditQuery, CurrentLease, EvidenceQuery, FoundEvidence, LedgerClient, LedgerSwitches, ProposalQuery,
+    ProposalRecord, ProposalWithProofs, ReceiptIncident, ReceiptQuery,
 };
 pub(crate) use reader::SchemaClient;
 pub(crate) use tail::{EventQuery, EventStream};

@@ -47,6 +47,19 @@ pub(crate) struct Args {
     wait: u64,
     #[command(flatten)]
     confirm: ConfirmOptions,
+    #[command(flatten)]
+    earlier: EarlierOptions,
+}
+
+/// Options of 0.1.x without effect: the ledger grants leases and names the writer.
+#[derive(Debug, ClapArgs)]
+struct EarlierOptions {
+    #[arg(long, value_name = "ID", hide = true)]
+    runner: Option<String>,
+    #[arg(long, value_name = "ID", hide = true)]
+    project: Option<String>,
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    lease_seconds: Option<u32>,
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {

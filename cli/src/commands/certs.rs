@@ -148,7 +148,7 @@ fn leaves_in(dir: &Path) -> Result<Vec<IssuedLeaf>, ExitError> {
 }
 
 /// Returns the certificates of a directory and of the directories in it.
-fn leaves_below(dir: &Path) -> Result<Vec<IssuedLeaf>, ExitError> {
+pub(super) fn leaves_below(dir: &Path) -> Result<Vec<IssuedLeaf>, ExitError> {
     let mut leaves = leaves_in(dir)?;
     for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

@@ -1,7 +1,7 @@
 //! `events tail`: streams ledger events.
 
 use clap::{Args, Subcommand};
-use serde_json::{Value as Json, json};
+use serde_json::Value as Json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::replay::Entry;
@@ -9,7 +9,7 @@ use synapsor_domain::replay::Entry;
 use crate::Context;
 use crate::clients::{EventQuery, EventStream, LedgerClient, verification_failed};
 use crate::connection::LedgerConnection;
-use crate::output::{self, safe};
+use crate::output::{self, safe, shape};
 use crate::workflows;
 
 #[derive(Debug, Subcommand)]
@@ -73,7 +73,7 @@ async fn print_all(stream: &mut EventStream, args: &TailArgs, context: &Context)
         let entry = Entry::read(&shown.event, &shown.body).map_err(|e| verification_failed(e.code(), e))?;
         let event = &entry.event;
         if context.global.json {
-            let mut object = json!(event);
+            let mut object = shape::event(event);
             if args.details {
                 object["body"] = serde_json::from_slice(&shown.body).unwrap_or(Json::Null);
             }

@@ -6,9 +6,9 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::tool::AliasMode;
 
-use super::client_config;
 use super::mcp_options::{HttpOptions, ToolOptions, TransportArg};
 use super::tool_names::note_refused_names;
+use super::{audit, client_config, smoke};
 use crate::contract_file::{self, LoadedContract};
 use crate::state::{self, StateDir};
 use crate::supervisor::{
@@ -37,6 +37,12 @@ pub(crate) enum Command {
     /// Print the client configuration for this server, or write it to the client's file
     #[command(visible_aliases = ["client-config", "configure"])]
     Config(Box<client_config::Args>),
+    /// Find risks in the tool list of any MCP server; the same as `audit`
+    #[command(after_help = super::AUDIT_EXAMPLES)]
+    Audit(Box<audit::AuditArgs>),
+    /// Check that the tools of the contract keep to their boundary; the same as `smoke boundary`
+    #[command(after_help = super::smoke::BOUNDARY_EXAMPLE)]
+    Smoke,
 }
 
 #[derive(Debug, clap::Args)]
@@ -85,6 +91,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
             serve_http(GatewayProtocol::Bridge, &tools, &http, context).await
         }
         Command::Config(args) => client_config::run(&args, context),
+        Command::Audit(args) => audit::run(&args, context).await,
+        Command::Smoke => smoke::boundary(context),
     }
 }
 

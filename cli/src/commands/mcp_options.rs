@@ -40,10 +40,25 @@ pub(crate) struct ToolOptions {
     #[arg(long)]
     pub(super) read_only: bool,
     /// Result envelope version, 1 or 2 [default: the contract's]
-    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    #[arg(long, value_name = "1|2", value_parser = result_format)]
     pub(super) result_format: Option<u8>,
+    /// Accepted for 0.1.x; servers of one store share its ledger
+    #[arg(long, hide = true)]
+    allow_concurrent_store: bool,
+    /// Accepted for 0.1.x; every command is local unless it names running services
+    #[arg(long, hide = true)]
+    local: bool,
     #[command(flatten)]
     pub(super) names: NameOptions,
+}
+
+/// Reads a result format as here and in 0.1.x.
+pub(super) fn result_format(text: &str) -> Result<u8, String> {
+    match text {
+        "1" | "v1" => Ok(1),
+        "2" | "v2" => Ok(2),
+        _ => Err("1 or 2".to_owned()),
+    }
 }
 
 impl ToolOptions {

@@ -1,6 +1,8 @@
 //! Commands, one file each, in the order of the help.
 
+mod activity;
 mod apply;
+mod audit;
 mod bundle;
 mod certs;
 mod client_config;
@@ -8,6 +10,7 @@ mod completions;
 mod config;
 mod confirm;
 mod demo;
+mod doctor;
 mod events;
 mod evidence;
 mod init;
@@ -17,9 +20,11 @@ mod ledger;
 mod list_range;
 mod mcp;
 mod mcp_options;
+mod object_filter;
 mod operator;
 mod proposals;
 mod propose;
+mod query_audit;
 mod receipts;
 mod refusal_fix;
 mod replay;
@@ -34,6 +39,12 @@ use clap::Subcommand;
 use synapsor_chassis::run::{Exit, ExitError};
 
 use crate::Context;
+
+/// Examples of `audit` and `mcp audit`.
+pub(super) const AUDIT_EXAMPLES: &str = "Examples:\n  synapsor-runner audit synapsor.runner.json\n  \
+    synapsor-runner audit --url http://127.0.0.1:8766/mcp --fail-on high\n  \
+    synapsor-runner audit --example dangerous-db-mcp --format markdown\n\n\
+    Exit codes: 0 ok, 2 usage or not a target, 4 --fail-on is reached, 6 server unreachable";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -58,9 +69,17 @@ pub(crate) enum Command {
     /// Serve the tools to an MCP client
     #[command(subcommand)]
     Mcp(mcp::Command),
-    /// Validate the contract
+    /// Validate, show, compare and migrate the contract
     #[command(subcommand)]
     Config(config::Command),
+    /// Check the whole setup and print the fix of each finding
+    #[command(
+        after_help = "Examples:\n  synapsor-runner doctor\n  synapsor-runner doctor --check-db --json\n  \
+        synapsor-runner doctor --report --output doctor.md\n\n\
+        Without --check-db no database is opened. Changes nothing; what it tries in a database is rolled back.\n\
+        Exit codes: 0 ok or warnings only, 1 a check failed, 2 usage, 6 a named service is unreachable"
+    )]
+    Doctor(doctor::DoctorArgs),
     /// List the tools exposed to MCP clients
     #[command(subcommand)]
     Tools(tools::Command),
@@ -83,6 +102,12 @@ pub(crate) enum Command {
     /// List and show evidence records
     #[command(subcommand)]
     Evidence(evidence::Command),
+    /// List and show audit records of calls
+    #[command(subcommand)]
+    QueryAudit(query_audit::Command),
+    /// Search proposals, evidence, audit records and receipts at once
+    #[command(subcommand)]
+    Activity(activity::Command),
     /// Stream ledger events
     #[command(subcommand)]
     Events(events::Command),
@@ -107,6 +132,9 @@ pub(crate) enum Command {
     /// Issue and list certificates of the development CA
     #[command(subcommand)]
     Certs(certs::Command),
+    /// Find risks in the tool list of any MCP server
+    #[command(after_help = AUDIT_EXAMPLES)]
+    Audit(Box<audit::AuditArgs>),
     /// Print a shell completion script
     Completions(completions::Args),
 }
@@ -132,6 +160,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Init(args) => init::run(*args, context).await,
         Command::Mcp(command) => Box::pin(mcp::run(command, context)).await,
         Command::Config(command) => config::run(&command, context),
+        Command::Doctor(args) => doctor::run(&args, context).await,
         Command::Tools(command) => tools::run(&command, context),
         Command::Smoke(command) => smoke::run(command, context).await,
         Command::Propose(args) => propose::run(args, context).await,
@@ -140,6 +169,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Replay(command) => replay::run(command, context).await,
         Command::Receipts(command) => receipts::run(command, context).await,
         Command::Evidence(command) => evidence::run(command, context).await,
+        Command::QueryAudit(command) => query_audit::run(command, context).await,
+        Command::Activity(command) => activity::run(command, context).await,
         Command::Events(command) => events::run(command, context).await,
         Command::Ledger(command) => ledger::run(command, context).await,
         Command::Bundle(command) => bundle::run(command, context),
@@ -148,6 +179,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Writeback(command) => writeback::run(command, context).await,
         Command::Store(command) => store::run(&command, context),
         Command::Certs(command) => certs::run(&command, context),
+        Command::Audit(args) => audit::run(&args, context).await,
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -1,4 +1,4 @@
-//! `smoke call`: one tool call through reader and gateway, as an MCP client makes it.
+//! `smoke`: one tool call through reader and gateway, as an MCP client makes it, and the checks of the tool list.
 
 use std::path::PathBuf;
 
@@ -12,11 +12,13 @@ use synapsor_domain::contract::{Arg, ArgType, Capability, Contract, Scalar};
 use synapsor_domain::json::{self, JsonNode};
 use synapsor_domain::limits::ARGUMENTS_BYTES_MAX;
 use synapsor_domain::review::{SHORT_VALUE_CHARS, VALUE_CHARS_MAX, change_lines};
+use synapsor_domain::tool::Catalog;
 use synapsor_domain::value::Value;
 
 use super::refusal_fix::fix_for;
+use super::tools;
 use crate::mcp_client::{McpClient, ToolCallResult, shown};
-use crate::{Context, contract_file, output, readable};
+use crate::{Context, contract_file, output, readable, state};
 
 const TEXT_SAMPLE: &str = "sample";
 
@@ -28,7 +30,14 @@ pub(crate) enum Command {
         Exit codes: 0 ok, 1 the tool call was rejected or failed, 2 usage, 6 unreachable"
     )]
     Call(ToolCallArgs),
+    /// Check that the tools of the contract keep to their boundary; starts nothing
+    #[command(after_help = BOUNDARY_EXAMPLE)]
+    Boundary,
 }
+
+/// Examples of `smoke boundary` and `mcp smoke`.
+pub(super) const BOUNDARY_EXAMPLE: &str = "Example: synapsor-runner smoke boundary --json\n\
+    Exit codes: 0 ok, 1 a check fails, 2 usage";
 
 /// Maximum nesting of the arguments in a file; a tool's own limit is lower.
 const INPUT_DEPTH_MAX: usize = 32;
@@ -68,7 +77,10 @@ pub(super) struct SmokeResult {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let Command::Call(call) = command;
+    let call = match command {
+        Command::Call(call) => call,
+        Command::Boundary => return boundary(context),
+    };
     let called = make(&call, context, |_| true).await?;
     if context.global.json {
         print_json(&called)?;
@@ -76,6 +88,30 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         show(&called, context)?;
     }
     Ok(called.exit())
+}
+
+/// Runs the checks of `tools list` alone.
+pub(super) fn boundary(context: &Context) -> Result<Exit, ExitError> {
+    let loaded = contract_file::load(&context.global)?;
+    let catalog = Catalog::from_contract(&loaded.contract, false);
+    let checks = tools::checks(&catalog, &loaded.contract);
+    let is_ok = checks.iter().all(|check| check.ok);
+    if context.global.json {
+        let names: Vec<&str> = catalog.tools.iter().map(|tool| tool.name.as_str()).collect();
+        output::json(&json!({
+            "ok": is_ok,
+            "config_path": loaded.path.to_string_lossy(),
+            "store_path": state::locate(context)?.store().to_string_lossy(),
+            "tools": names,
+            "checks": tools::checks_json(&checks),
+        }))?;
+    } else {
+        for tool in &catalog.tools {
+            output::line(format!("tool {}", output::safe(&tool.name)))?;
+        }
+        tools::show_checks(&checks)?;
+    }
+    Ok(if is_ok { Exit::Ok } else { Exit::Failure })
 }
 
 impl SmokeResult {

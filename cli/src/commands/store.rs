@@ -21,12 +21,15 @@ pub(crate) enum Command {
         /// Confirm the deletion; required
         #[arg(long)]
         yes: bool,
+        /// Accepted for 0.1.x; a running ledger is never deleted under its clients
+        #[arg(long, hide = true)]
+        force: bool,
     },
 }
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
     match command {
-        Command::Reset { yes } => reset(*yes, context),
+        Command::Reset { yes, force: _ } => reset(*yes, context),
     }
 }
 

@@ -55,6 +55,19 @@ pub(crate) fn safe(text: &str) -> String {
     escape(text).replace("\\\"", "\"")
 }
 
+/// Formats foreign text for a cell of a Markdown table: nothing in it is markup.
+pub(crate) fn markdown_cell(text: &str) -> String {
+    let mut cell = String::new();
+    for c in safe(text).chars() {
+        match c {
+            '<' => cell.push_str("&lt;"),
+            '|' | '`' | '[' | ']' | '*' => cell.extend(['\\', c]),
+            c => cell.push(c),
+        }
+    }
+    cell
+}
+
 /// Formats a line of a statement for copying: keeps quotes, escapes characters that do not print.
 pub(crate) fn statement(line: &str) -> String {
     let spell = |c: char| match c {

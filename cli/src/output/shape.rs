@@ -1,8 +1,12 @@
 //! Formats signed records as JSON, and short phrases for text output.
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::proposal::VerifiedProposal;
+use synapsor_domain::event::EventRecord;
+use synapsor_domain::proposal::{ProposalState, VerifiedProposal, change_set_view};
+use synapsor_domain::result_envelope::value_to_json;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::value::Value;
+use synapsor_domain::writeback::ReceiptOutcome;
 
 use crate::workflows::{ApplyOutcome, ProposalView, SignedReceipt};
 
@@ -19,9 +23,78 @@ pub(crate) fn proposal_head(attested: &VerifiedProposal) -> serde_json::Map<Stri
     head
 }
 
-/// Formats a receipt with its signature and key.
+/// Returns the members of a stored proposal of 0.1.x.
+pub(crate) fn stored_proposal(
+    attested: &VerifiedProposal,
+    state: ProposalState,
+    updated_at: Timestamp,
+) -> serde_json::Map<String, Json> {
+    let (proposal, digest) = (attested.proposal(), attested.digest());
+    let stored = json!({
+        "proposal_id": proposal.id,
+        "proposal_version": 1,
+        "proposal_hash": digest,
+        "action": proposal.capability,
+        "capability": proposal.capability,
+        "state": state,
+        "tenant_id": proposal.requested_by.tenant,
+        "principal": proposal.requested_by.principal,
+        "business_object": proposal.target.table,
+        "object_id": proposal.target.object_id(),
+        "source_kind": format!("external_{}", proposal.source.engine),
+        "source_id": proposal.source.id,
+        "source_schema": proposal.target.schema,
+        "source_table": proposal.target.table,
+        "source_database_mutated": state == ProposalState::Applied,
+        "change_set": change_set_view(proposal, &digest, state),
+        "created_at": proposal.created_at,
+        "updated_at": updated_at,
+    });
+    match stored {
+        Json::Object(members) => members,
+        _ => serde_json::Map::new(),
+    }
+}
+
+/// Formats a receipt as an execution receipt of 0.1.x, with its signed members, signature and key.
 pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
-    json!({ "receipt_digest": signed.digest, "writer_key": signed.writer_key, "receipt": signed.receipt })
+    let receipt = &signed.receipt;
+    let version = |version: &Option<Value>| version.as_ref().map(value_to_json);
+    let status = match receipt.outcome {
+        ReceiptOutcome::Applied => "applied",
+        ReceiptOutcome::Conflict => "conflict",
+        ReceiptOutcome::Failed => "failed",
+        ReceiptOutcome::Rejected
+        | ReceiptOutcome::Cancelled
+        | ReceiptOutcome::Expired
+        | ReceiptOutcome::Abandoned => "canceled",
+    };
+    json!({
+        "schema_version": "synapsor.execution-receipt.v1",
+        "writeback_job_id": format!("wbj_{}", receipt.proposal_id),
+        "proposal_id": receipt.proposal_id,
+        "runner_id": receipt.writer,
+        "status": status,
+        "rows_affected": receipt.rows_affected,
+        // The key under which the database keeps its own receipt.
+        "idempotency_key": receipt.proposal_id,
+        "previous_version": version(&receipt.previous_version),
+        "new_version": version(&receipt.new_version),
+        "source_database_mutated": receipt.outcome == ReceiptOutcome::Applied,
+        "executed_at": receipt.created_at,
+        "receipt_hash": signed.digest,
+        "receipt_digest": signed.digest,
+        "writer_key": signed.writer_key,
+        "receipt": receipt,
+    })
+}
+
+/// Formats an event of the log, also with the names of 0.1.x.
+pub(crate) fn event(event: &EventRecord) -> Json {
+    let mut object = json!(event);
+    object["event_id"] = json!(event.seq);
+    object["created_at"] = json!(event.at);
+    object
 }
 
 /// Formats the result of an apply.
@@ -56,17 +129,6 @@ pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
     }
 }
 
-/// Parses a date, or a time with or without milliseconds.
-pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
-    let full = match text.len() {
-        10 => format!("{text}T00:00:00.000Z"),
-        20 => text.replace('Z', ".000Z"),
-        _ => text.to_owned(),
-    };
-    full.parse()
-        .map_err(|_| "expected 2026-01-02 or 2026-01-02T03:04:05Z".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,18 +141,5 @@ mod tests {
         assert_eq!(time_left(at(0), at(3660)), "1 h 1 min");
         assert_eq!(time_left(at(0), at(90_000)), "1 d 1 h");
         assert_eq!(time_left(at(9), at(9)), "none");
-    }
-
-    #[test]
-    fn dates_and_times_are_parsed() {
-        assert_eq!(
-            parse_time("2026-01-02").unwrap().to_string(),
-            "2026-01-02T00:00:00.000Z"
-        );
-        assert_eq!(
-            parse_time("2026-01-02T03:04:05Z").unwrap().to_string(),
-            "2026-01-02T03:04:05.000Z"
-        );
-        assert!(parse_time("yesterday").is_err());
     }
 }

@@ -2,6 +2,7 @@
 //! verify every ledger and writer response against the trust file before they use it.
 
 mod apply;
+mod audit_records;
 mod decide;
 mod fetch_proposal;
 mod ledger;
@@ -15,6 +16,7 @@ mod story;
 mod switches;
 
 pub(crate) use apply::{ApplyOutcome, Status, apply, preview};
+pub(crate) use audit_records::{AuditCondition, ListedAuditRecord, audit_record, list_audit_records};
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
 pub(crate) use fetch_proposal::{
     IneffectiveDecision, ProposalView, SignedReceipt, fetch_proposal_by_reference, proposal_filter,

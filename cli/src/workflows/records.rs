@@ -12,13 +12,13 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
 use synapsor_domain::writeback::AttemptResult;
-use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use super::fetch_proposal::{SignedReceipt, open_attempt_at, open_receipt};
 use super::ledger::check_log;
 use super::list_part::{ListPart, ListRange, read_part};
 use crate::clients::{
-    EvidenceQuery, FoundEvidence, LedgerClient, ProposalQuery, ProposalRecord, verification_failed,
+    EvidenceQuery, FoundEvidence, LedgerClient, ProposalQuery, ProposalRecord, ReceiptQuery,
+    verification_failed,
 };
 use crate::connection::LedgerConnection;
 
@@ -171,9 +171,25 @@ pub(crate) async fn list_evidence(
     };
     let open = |envelope: DsseEnvelope| {
         let found = open_evidence(&envelope, session.trust())?;
-        Ok(Some(found).filter(|found| condition.is_none_or(|is_met| is_met(&found.evidence))))
+        let is_met = is_of(&found.evidence, filter) && condition.is_none_or(|is_met| is_met(&found.evidence));
+        Ok(is_met.then_some(found))
     };
     read_part(range, fetch, open).await
+}
+
+/// Whether evidence has the values of a filter. The proposals that cite it are a claim of the ledger.
+fn is_of(evidence: &Evidence, filter: &EvidenceQuery) -> bool {
+    let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+    let target = &evidence.target;
+    is(&filter.tenant, &evidence.requested_by.tenant)
+        && is(&filter.principal, &evidence.requested_by.principal)
+        && is(&filter.capability, &evidence.capability)
+        && is(&filter.source_id, &evidence.source.id)
+        && is(&filter.table, &format!("{}.{}", target.schema, target.table))
+        && is(&filter.object_id, &target.object_id().unwrap_or_default())
+        && is(&filter.query_fingerprint, &evidence.query_fingerprint.to_string())
+        && filter.read_from.is_none_or(|from| evidence.read_at >= from)
+        && filter.read_to.is_none_or(|to| evidence.read_at < to)
 }
 
 /// Returns one evidence record and the proposals that cite it.
@@ -199,8 +215,7 @@ pub(crate) async fn evidence(
 /// Returns matching receipts of a range, newest first.
 pub(crate) async fn list_receipts(
     session: &LedgerConnection,
-    proposal_id: &str,
-    outcome: ReceiptOutcomeGroup,
+    filter: &ReceiptQuery,
     (before, limit): (Option<u64>, u32),
 ) -> Result<ListPart<SignedReceipt>, ExitError> {
     check_log(session).await?;
@@ -211,7 +226,7 @@ pub(crate) async fn list_receipts(
     };
     let mut ledger = LedgerClient::of(session);
     let fetch = async |size: u32, token: &str| {
-        let page = ledger.list_receipts(proposal_id, outcome, size, token).await?;
+        let page = ledger.list_receipts(filter, size, token).await?;
         Ok((page.signed, page.next_page_token))
     };
     let open = |envelope: DsseEnvelope| open_receipt(&envelope, session.trust()).map(Some);

@@ -12,7 +12,9 @@ mod snippet;
 mod warnings;
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
+use clap::ValueEnum as _;
 use synapsor_chassis::http_flags::{AuthTokenFlags, PORT_DEFAULT};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
@@ -169,6 +171,15 @@ impl Setup {
         let loaded = self.contract.as_ref()?;
         Some(Catalog::from_contract(&loaded.contract, read_only))
     }
+}
+
+/// Returns the default configuration files of the known clients, whether they exist or not.
+pub(super) fn known_files(context: &Context) -> Result<Vec<PathBuf>, ExitError> {
+    let mut files = Vec::new();
+    for client in Client::value_variants() {
+        files.extend(client.destination(&context.env)?);
+    }
+    Ok(files)
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Exit, ExitError> {

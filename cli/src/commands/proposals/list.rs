@@ -3,16 +3,17 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_codes::ErrorCode;
 use synapsor_domain::proposal::{Proposal, ProposalState};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
 use crate::clients::ProposalQuery;
 use crate::commands::list_range::{self, RangeArgs};
+use crate::commands::object_filter::{ObjectArgs, TableCondition, split_table};
 use crate::connection::LedgerConnection;
-use crate::output::shape::{self, parse_time, time_left};
+use crate::output::shape::{self, time_left};
 use crate::output::{self, Table};
+use crate::time_filter::parse_time;
 use crate::workflows::{self, ListedProposal, ProposalCondition, ProposalList};
 
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ pub(crate) struct List {
 
 /// Filters of proposals. Shared by `reject`.
 #[derive(Debug, Args)]
-pub(super) struct FilterArgs {
+pub(crate) struct FilterArgs {
     /// Filter by tenant
     #[arg(long)]
     tenant: Option<String>,
@@ -38,22 +39,15 @@ pub(super) struct FilterArgs {
     /// Filter by capability
     #[arg(long, visible_alias = "action")]
     capability: Option<String>,
-    /// Filter by business object, TYPE:ID; the type is a table name in singular or plural
-    #[arg(long, value_name = "TYPE:ID", conflicts_with_all = ["object_type", "object_id"])]
-    object: Option<String>,
-    /// Filter by object type
-    #[arg(long, value_name = "TYPE")]
-    object_type: Option<String>,
-    /// Filter by primary key
-    #[arg(long, value_name = "ID")]
-    object_id: Option<String>,
+    #[command(flatten)]
+    object: ObjectArgs,
     /// Filter by source
     #[arg(long)]
     source: Option<String>,
     /// Filter by table, with or without its schema
     #[arg(long, value_name = "[SCHEMA.]TABLE")]
     table: Option<String>,
-    /// Created at or after, 2026-01-02 or 2026-01-02T03:04:05Z
+    /// Created at or after: 2026-01-02, 2026-01-02T03:04:05Z, 2h, today or yesterday
     #[arg(long, value_parser = parse_time)]
     from: Option<Timestamp>,
     /// Created before
@@ -83,22 +77,22 @@ pub(super) async fn list(
 }
 
 impl FilterArgs {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         let texts = [
             &self.tenant,
             &self.principal,
             &self.capability,
-            &self.object,
-            &self.object_type,
-            &self.object_id,
             &self.source,
             &self.table,
         ];
-        texts.iter().all(|text| text.is_none()) && self.from.is_none() && self.to.is_none()
+        texts.iter().all(|text| text.is_none())
+            && self.object.is_empty()
+            && self.from.is_none()
+            && self.to.is_none()
     }
 
     /// Returns the matching proposals of a range, newest first.
-    async fn find(
+    pub(crate) async fn find(
         &self,
         session: &LedgerConnection,
         state: Option<ProposalState>,
@@ -127,18 +121,7 @@ impl FilterArgs {
     /// Returns the ledger's filter, and the conditions on the table, which are checked on this machine.
     fn query(&self) -> Result<(TableCondition, ProposalQuery), ExitError> {
         let own = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (kind, id) = match self.object.as_deref() {
-            Some(object) => {
-                let (kind, id) = object.split_once(':').ok_or_else(|| {
-                    ExitError::new(
-                        ErrorCode::ObjectInvalid,
-                        "--object is not TYPE:ID, as in --object invoice:INV-3001",
-                    )
-                })?;
-                (Some(kind.to_owned()), id.to_owned())
-            }
-            None => (self.object_type.clone(), own(&self.object_id)),
-        };
+        let (kind, id) = self.object.parts()?;
         let (qualified, name) = split_table(self.table.as_deref());
         let filter = ProposalQuery {
             tenant: own(&self.tenant),
@@ -155,41 +138,12 @@ impl FilterArgs {
     }
 }
 
-/// Conditions on the table of a proposal that the ledger, which knows only tables with their schema, cannot check.
-#[derive(Debug)]
-struct TableCondition {
-    /// Object type.
-    kind: Option<String>,
-    /// Table without its schema.
-    name: Option<String>,
-}
-
-impl TableCondition {
-    const fn is_empty(&self) -> bool {
-        self.kind.is_none() && self.name.is_none()
-    }
-
-    fn is_met_by(&self, table: &str) -> bool {
-        self.kind.as_deref().is_none_or(|kind| is_of_type(table, kind))
-            && self.name.as_deref().is_none_or(|name| name == table)
-    }
-}
-
-/// Returns a table with its schema for the ledger's filter, or a table without one for a filter of this machine.
-pub(crate) fn split_table(table: Option<&str>) -> (String, Option<String>) {
-    match table {
-        Some(table) if !table.contains('.') => (String::new(), Some(table.to_owned())),
-        table => (table.unwrap_or_default().to_owned(), None),
-    }
-}
-
 fn object(row: &ListedProposal) -> Json {
     let mut object = shape::proposal_head(&row.attested);
-    object.insert("state".to_owned(), json!(row.state));
+    object.extend(shape::stored_proposal(&row.attested, row.state, row.updated_at));
     object.insert("proposal".to_owned(), json!(row.attested.proposal()));
     let attempt = row.attempt.as_ref().map(ToString::to_string);
     object.insert("last_attempt".to_owned(), json!(attempt));
-    object.insert("updated_at".to_owned(), json!(row.updated_at));
     Json::Object(object)
 }
 
@@ -234,45 +188,4 @@ pub(super) fn table(rows: &[ListedProposal]) -> Table {
         ]);
     }
     table
-}
-
-/// Whether a table is of a business type: with or without its schema, in singular or plural.
-fn is_of_type(table: &str, kind: &str) -> bool {
-    let kind = kind.rsplit('.').next().unwrap_or(kind).to_ascii_lowercase();
-    let table = table.to_ascii_lowercase();
-    let singular = |text: &str| text.strip_suffix('s').unwrap_or(text).to_owned();
-    singular(&table) == singular(&kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn table_without_schema_is_compared_on_this_machine() {
-        assert_eq!(split_table(None), (String::new(), None));
-        assert_eq!(split_table(Some("main.t")), ("main.t".to_owned(), None));
-        assert_eq!(split_table(Some("t")), (String::new(), Some("t".to_owned())));
-        let condition = |kind: Option<&str>, name: Option<&str>| TableCondition {
-            kind: kind.map(str::to_owned),
-            name: name.map(str::to_owned),
-        };
-        assert!(condition(None, None).is_empty());
-        assert!(condition(None, Some("t")).is_met_by("t"));
-        for other in [
-            condition(None, Some("T")),
-            condition(Some("invoice"), None),
-            condition(Some("invoice"), Some("t")),
-        ] {
-            assert!(!other.is_empty() && !other.is_met_by("t"), "{other:?}");
-        }
-    }
-
-    #[test]
-    fn object_type_matches_table_name_variants() {
-        for kind in ["invoice", "invoices", "public.invoices", "Invoice"] {
-            assert!(is_of_type("invoices", kind), "{kind}");
-        }
-        assert!(!is_of_type("invoices", "customer"));
-    }
 }

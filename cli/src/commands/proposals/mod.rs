@@ -7,7 +7,7 @@ pub(super) mod page;
 mod reject;
 mod show;
 
-pub(super) use list::split_table;
+pub(super) use list::FilterArgs;
 
 use clap::Subcommand;
 use synapsor_chassis::run::{Exit, ExitError};

@@ -3,14 +3,20 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_domain::replay::Entry;
 
 use super::page::{document, in_full, status_fields};
 use crate::Context;
+use crate::clients::{EventQuery, LedgerClient, verification_failed};
+use crate::commands::evidence::exported;
 use crate::connection::LedgerConnection;
 use crate::operator_key::posture_here;
 use crate::output::{self, shape};
 use crate::readable;
 use crate::workflows::{self, ProposalView};
+
+/// Maximum number of events that are shown with a proposal.
+const EVENTS_MAX: u32 = 200;
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
@@ -32,7 +38,9 @@ pub(super) async fn show(
 ) -> Result<Exit, ExitError> {
     let view = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
     if context.global.json {
-        output::json(&shown(&view))?;
+        let mut object = shown(&view);
+        add_records(&mut object, &view, session).await?;
+        output::json(&object)?;
         return Ok(Exit::Ok);
     }
     if args.full {
@@ -56,6 +64,34 @@ pub(super) async fn show(
     Ok(Exit::Ok)
 }
 
+/// Adds what 0.1.x shows beside the proposal: its events, receipts and evidence.
+async fn add_records(
+    object: &mut Json,
+    view: &ProposalView,
+    session: &LedgerConnection,
+) -> Result<(), ExitError> {
+    let proposal = view.attested.proposal();
+    let of_proposal = EventQuery {
+        proposal_id: proposal.id.to_string(),
+        limit: EVENTS_MAX,
+        ..EventQuery::default()
+    };
+    let mut stream = LedgerClient::of(session).tail(&of_proposal).await?;
+    let mut events = Vec::new();
+    while let Some(shown) = stream.next().await? {
+        let entry = Entry::read(&shown.event, &shown.body).map_err(|e| verification_failed(e.code(), e))?;
+        events.push(shape::event(&entry.event));
+    }
+    let mut evidence = Vec::new();
+    for cited in &proposal.evidence {
+        evidence.push(exported(cited.id.as_str(), session).await?);
+    }
+    object["events"] = Json::Array(events);
+    object["receipts"] = view.receipt.iter().map(shape::receipt).collect();
+    object["evidence"] = Json::Array(evidence);
+    Ok(())
+}
+
 fn shown(view: &ProposalView) -> Json {
     let mut object = shape::proposal_head(&view.attested);
     let decision = |d: &synapsor_domain::approval::VerifiedDecision| json!({ "digest": d.digest(), "person": d.person(), "counts": true, "decision": d.decision() });
@@ -69,7 +105,15 @@ fn shown(view: &ProposalView) -> Json {
     let quorum = view.attested.proposal().approval.quorum.max(1);
     object.insert("state".to_owned(), json!(view.state));
     object.insert("started".to_owned(), json!(view.started));
-    object.insert("proposal".to_owned(), json!(view.attested.proposal()));
+    let mut proposal = json!(view.attested.proposal());
+    if let Json::Object(members) = &mut proposal {
+        members.extend(shape::stored_proposal(
+            &view.attested,
+            view.state,
+            view.updated_at,
+        ));
+    }
+    object.insert("proposal".to_owned(), proposal);
     let document = document(view);
     object.insert("review_document".to_owned(), json!(document.text));
     object.insert("review_is_abbreviated".to_owned(), json!(document.is_abbreviated));

@@ -8,13 +8,16 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value as Json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::Receipt;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use super::list_range::{self, RangeArgs};
 use crate::Context;
+use crate::clients::ReceiptQuery;
 use crate::connection::LedgerConnection;
 use crate::output::{self, Table, safe, shape};
+use crate::time_filter::parse_time;
 use crate::workflows::{self, SignedReceipt};
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +75,18 @@ pub(crate) struct List {
     /// Filter by outcome
     #[arg(long, visible_alias = "outcome", value_enum)]
     status: Option<Outcome>,
+    /// Filter by the job of 0.1.x, `wbj_` and the proposal
+    #[arg(long, value_name = "ID", conflicts_with = "proposal")]
+    writeback_job: Option<String>,
+    /// Filter by the idempotency key of 0.1.x, PROPOSAL:OBJECT
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["proposal", "writeback_job"])]
+    idempotency_key: Option<String>,
+    /// Written at or after: 2026-01-02, 2026-01-02T03:04:05Z, 2h, today or yesterday
+    #[arg(long, value_parser = parse_time)]
+    from: Option<Timestamp>,
+    /// Written before
+    #[arg(long, value_parser = parse_time)]
+    to: Option<Timestamp>,
     #[command(flatten)]
     range: RangeArgs,
 }
@@ -81,6 +96,8 @@ enum Outcome {
     Applied,
     Conflict,
     Failed,
+    /// Rejected, canceled, expired or abandoned
+    #[value(alias = "canceled")]
     Tombstoned,
 }
 
@@ -89,6 +106,9 @@ pub(crate) struct Show {
     /// Proposal id, id prefix, short code, or `latest`
     #[arg(default_value = "latest")]
     proposal: String,
+    /// Accepted for 0.1.x; every field is shown
+    #[arg(long, hide = true)]
+    details: bool,
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
@@ -105,6 +125,29 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     done
 }
 
+impl List {
+    async fn find(
+        &self,
+        session: &LedgerConnection,
+        outcome: ReceiptOutcomeGroup,
+    ) -> Result<workflows::ListPart<SignedReceipt>, ExitError> {
+        let job = self
+            .writeback_job
+            .as_deref()
+            .map(|job| job.strip_prefix("wbj_").unwrap_or(job));
+        let key = self.idempotency_key.as_deref();
+        let of_key = key.map(|key| key.split_once(':').map_or(key, |(proposal, _)| proposal));
+        let reference = self.proposal.as_deref().or(job).or(of_key);
+        let filter = ReceiptQuery {
+            proposal_id: workflows::proposal_filter(session, reference).await?,
+            outcome,
+            created_from: self.from,
+            created_to: self.to,
+        };
+        workflows::list_receipts(session, &filter, (self.range.before, self.range.limit)).await
+    }
+}
+
 async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let outcome = match args.status {
         None => ReceiptOutcomeGroup::Unspecified,
@@ -113,9 +156,7 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         Some(Outcome::Failed) => ReceiptOutcomeGroup::Failed,
         Some(Outcome::Tombstoned) => ReceiptOutcomeGroup::Tombstoned,
     };
-    let proposal = workflows::proposal_filter(session, args.proposal.as_deref()).await?;
-    let range = (args.range.before, args.range.limit);
-    let part = workflows::list_receipts(session, &proposal, outcome, range).await?;
+    let part = args.find(session, outcome).await?;
     if context.global.json {
         let receipts: Vec<Json> = part.rows.iter().map(shape::receipt).collect();
         output::json(&list_range::object("receipts", receipts, &part))?;

@@ -17,7 +17,8 @@ use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
 use crate::commands::confirm::posture;
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
-use crate::output::{self, safe, shape};
+use crate::output::{self, safe};
+use crate::time_filter::parse_time;
 use crate::workflows::{self, OrderedReceipts, Ordering, now};
 use crate::{Context, contract_file};
 
@@ -67,7 +68,7 @@ pub(crate) struct Archive {
     #[arg(long, value_name = "NAME")]
     source: String,
     /// Receipts created before this time, as 2026-03-01 or 2026-03-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = shape::parse_time)]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     before: Timestamp,
     #[command(flatten)]
     signing: Signing,

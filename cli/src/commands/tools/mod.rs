@@ -120,17 +120,29 @@ impl ToolPreview {
             }
         };
         let mapped = self.aliases.as_ref().unwrap_or(&self.names);
-        let checks = self.checks.iter();
         value["alias_mode"] = json!(self.mode.as_str());
         value["schema_profile"] = json!(self.profile.as_str());
         value["exposed_to_mcp"] = self.tools.iter().map(whole).collect();
         value["alias_mappings"] = mapped.exposed().iter().map(mapping).collect();
         value["list_cost"] = self.cost.json();
         value["not_exposed_to_mcp"] = json!(NEVER_EXPOSED);
-        value["checks"] = checks
-            .map(|c| json!({"name": c.name, "ok": c.ok, "detail": c.detail}))
-            .collect();
+        value["checks"] = checks_json(&self.checks);
     }
+}
+
+pub(super) fn checks_json(checks: &[ToolListCheck]) -> Json {
+    let checks = checks.iter();
+    checks
+        .map(|check| json!({"name": check.name, "ok": check.ok, "detail": check.detail}))
+        .collect()
+}
+
+pub(super) fn show_checks(checks: &[ToolListCheck]) -> Result<(), ExitError> {
+    for check in checks {
+        let mark = if check.ok { "ok  " } else { "FAIL" };
+        output::line(format!("{mark} {}: {}", check.name, output::safe(&check.detail)))?;
+    }
+    Ok(())
 }
 
 fn mapping(name: &ExposedName) -> Json {
@@ -179,11 +191,7 @@ fn show(shown: &ToolPreview) -> Result<(), ExitError> {
         tokens_estimated(shown.cost.bytes)
     ))?;
     output::line(format!("Never exposed: {}", NEVER_EXPOSED.join(", ")))?;
-    for check in &shown.checks {
-        let mark = if check.ok { "ok  " } else { "FAIL" };
-        output::line(format!("{mark} {}: {}", check.name, output::safe(&check.detail)))?;
-    }
-    Ok(())
+    show_checks(&shown.checks)
 }
 
 /// Returns the tool's name that is not listed.

@@ -33,8 +33,14 @@ pub(crate) struct Args {
     #[arg(long)]
     read_only: bool,
     /// Result envelope version of the served tools, 1 or 2 [default: the contract's]
-    #[arg(long, value_name = "1|2", value_parser = clap::value_parser!(u8).range(1..=2))]
+    #[arg(long, value_name = "1|2", value_parser = super::mcp_options::result_format)]
     result_format: Option<u8>,
+    /// Accepted for 0.1.x; next commands are always printed
+    #[arg(long, hide = true)]
+    print_next: bool,
+    /// Accepted for 0.1.x; servers of one store share its ledger
+    #[arg(long, hide = true)]
+    allow_concurrent_store: bool,
     #[command(flatten)]
     names: NameOptions,
     #[command(flatten)]

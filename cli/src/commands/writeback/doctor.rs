@@ -28,28 +28,15 @@ pub(crate) struct Args {
 }
 
 /// Findings about one role.
-struct RoleFindings {
-    role: Process,
-    variables: Vec<PreflightFinding>,
-    sources: Vec<PreflightReport>,
+pub(in crate::commands) struct RoleFindings {
+    pub(in crate::commands) role: Process,
+    pub(in crate::commands) variables: Vec<PreflightFinding>,
+    pub(in crate::commands) sources: Vec<PreflightReport>,
 }
 
 pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitError> {
     let loaded = contract_file::load_runnable(&context.global)?;
-    let mut parts = Vec::new();
-    for role in [Process::Reader, Process::Writer] {
-        let mut part = RoleFindings {
-            role,
-            variables: variables(role, &loaded.contract, context)?,
-            sources: Vec::new(),
-        };
-        part.sources = match role {
-            Process::Writer => writer_side(args, &loaded, &mut part.variables, context).await?,
-            _ => reader_side(args, &loaded, &mut part.variables, context).await?,
-        };
-        parts.push(part);
-    }
-    compare_identities(&mut parts);
+    let parts = collect(args.check_db, &loaded, context).await?;
     let ledger = super::ledger_findings::findings(context).await?;
     let exit = exit(&parts, ledger.as_deref().unwrap_or_default());
     if context.global.json {
@@ -61,6 +48,29 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<Exit, ExitErro
         }
     }
     Ok(exit)
+}
+
+/// Returns the findings about reader and writer; `check_db` opens the databases.
+pub(in crate::commands) async fn collect(
+    check_db: bool,
+    loaded: &LoadedContract,
+    context: &Context,
+) -> Result<Vec<RoleFindings>, ExitError> {
+    let mut parts = Vec::new();
+    for role in [Process::Reader, Process::Writer] {
+        let mut part = RoleFindings {
+            role,
+            variables: variables(role, &loaded.contract, context)?,
+            sources: Vec::new(),
+        };
+        part.sources = match role {
+            Process::Writer => writer_side(check_db, loaded, &mut part.variables, context).await?,
+            _ => reader_side(check_db, loaded, &mut part.variables, context).await?,
+        };
+        parts.push(part);
+    }
+    compare_identities(&mut parts);
+    Ok(parts)
 }
 
 fn exit(parts: &[RoleFindings], ledger: &[PreflightFinding]) -> Exit {
@@ -255,7 +265,7 @@ fn shared(contract: &Contract, env: &EnvVars) -> Result<Vec<PreflightFinding>, E
 /// writer's variables, or, if those are not set, by a local running writer. Without `--check-db` a named writer
 /// returns its clocks only.
 async fn writer_side(
-    args: &Args,
+    check_db: bool,
     loaded: &LoadedContract,
     variables: &mut Vec<PreflightFinding>,
     context: &Context,
@@ -264,14 +274,14 @@ async fn writer_side(
     for address in context.global.remote.named_writers()? {
         links.push(connection::remote(context, Role::Writer, address).await?);
     }
-    if links.is_empty() && args.check_db && has_missing(variables) {
+    if links.is_empty() && check_db && has_missing(variables) {
         links.extend(connection::local_writer(context).await?);
     }
     if links.is_empty() {
         if let Some(running) = connection::local_writer(context).await? {
             variables.extend(state_of(&mut WriterClient::at(&running), context).await?);
         }
-        return match args.check_db {
+        return match check_db {
             true => run_preflight("writer", Process::Writer, loaded, context).await,
             false => Ok(Vec::new()),
         };
@@ -281,7 +291,7 @@ async fn writer_side(
     let mut reports = Vec::new();
     for link in &links {
         let mut writer = WriterClient::at(link);
-        if args.check_db {
+        if check_db {
             reports.extend(context.unless_stopped(writer.preflight()).await?);
         } else {
             variables.push(answered(writer.address()));
@@ -333,20 +343,20 @@ fn has_missing(findings: &[PreflightFinding]) -> bool {
 }
 
 async fn reader_side(
-    args: &Args,
+    check_db: bool,
     loaded: &LoadedContract,
     variables: &mut Vec<PreflightFinding>,
     context: &Context,
 ) -> Result<Vec<PreflightReport>, ExitError> {
     let Some(address) = &context.global.remote.reader else {
-        return match args.check_db {
+        return match check_db {
             true => run_preflight("reader", Process::Reader, loaded, context).await,
             false => Ok(Vec::new()),
         };
     };
     // Opening the connection checks the health of the reader.
     let link = connection::remote(context, Role::Reader, address).await?;
-    if !args.check_db {
+    if !check_db {
         variables.push(answered(link.target.to_string()));
         return Ok(Vec::new());
     }

@@ -18,7 +18,9 @@ const SAME_MS: i64 = 2_000;
 const NAMED_MAX: usize = 5;
 
 /// Returns the findings, or `None` if this command line has no ledger.
-pub(super) async fn findings(context: &Context) -> Result<Option<Vec<PreflightFinding>>, ExitError> {
+pub(in crate::commands) async fn findings(
+    context: &Context,
+) -> Result<Option<Vec<PreflightFinding>>, ExitError> {
     if context.global.remote.ledger.is_none() && state::find(context).is_err() {
         return Ok(None);
     }

@@ -2,8 +2,8 @@
 //! writers.
 
 mod clocks;
-mod doctor;
-mod ledger_findings;
+pub(super) mod doctor;
+pub(super) mod ledger_findings;
 mod statements;
 mod switch;
 

@@ -1,29 +1,12 @@
-//! `config validate`: reports every error of the contract at once. Starts nothing and needs no state directory.
+//! `config validate`: reports every error of the contract at once.
 
-use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::contract::{Contract, ValidationIssue};
 
 use crate::{Context, contract_file, output};
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Validate the contract and list every error with its path, code and fix
-    #[command(
-        after_help = "Example: synapsor-runner config validate --config synapsor.runner.json --json\n\
-        Exit codes: 0 valid, 1 invalid or unreadable, 2 usage"
-    )]
-    Validate,
-}
-
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
-    match command {
-        Command::Validate => validate(context),
-    }
-}
-
-fn validate(context: &Context) -> Result<Exit, ExitError> {
+pub(super) fn run(context: &Context) -> Result<Exit, ExitError> {
     let path = contract_file::path(&context.global);
     let bytes = contract_file::read(&path)?;
     let report = Contract::check(&bytes);
