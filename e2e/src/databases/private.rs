@@ -88,6 +88,12 @@ impl PrivateServer {
         self.folder.path()
     }
 
+    /// Process id of the server; `None` while it is stopped.
+    pub fn pid(&self) -> Option<u32> {
+        let text = std::fs::read_to_string(self.folder().join("pid")).ok()?;
+        text.trim().parse().ok()
+    }
+
     /// Starts a second server from a copy of this one's files, as they are on a clean shutdown. `prepare` may change
     /// the copy and returns the options of its start. This server is started again.
     ///

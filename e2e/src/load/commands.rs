@@ -1,7 +1,7 @@
 //! Duration of CLI commands from start to end, against the ledger under test.
 
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde_json::{Value as Json, json};
@@ -12,50 +12,78 @@ use super::scene::Scene;
 
 const RUNS: u32 = 20;
 /// Timed commands: with the options that name the services, or without.
-const COMMANDS: [(&[&str], bool); 5] = [
+const COMMANDS: [(&[&str], bool); 13] = [
     (&["--version"], false),
     (&["config", "validate"], false),
     (&["proposals", "list"], true),
     (&["proposals", "show", "latest"], true),
     (&["events", "tail", "--limit", "20"], true),
+    (&["proposals", "list", "--tenant", "acme", "--from", "2h"], true),
+    (&["evidence", "list", "--tenant", "acme"], true),
+    (&["evidence", "list", "--object-id", "L-0000000"], true),
+    (
+        &[
+            "query-audit",
+            "list",
+            "--from",
+            "1h",
+            "--capability",
+            "billing.inspect_invoice",
+        ],
+        true,
+    ),
+    (&["query-audit", "list", "--principal", "absent"], true),
+    (&["receipts", "list"], true),
+    (&["replay", "list", "--state", "applied"], true),
+    (&["activity", "search", "--tenant", "acme"], true),
 ];
 
 /// Runs each command several times.
 pub(super) fn run(scene: &Scene) -> anyhow::Result<Json> {
-    let deployment = &scene.stack.deployment;
-    let files = deployment.leaf(Role::Operator, Some("alice"))?;
-    let binary = deployment.build.binary("synapsor-runner")?;
     let mut all = json!({});
     for (words, is_remote) in COMMANDS {
         let mut calls = Calls::default();
         let begin = Instant::now();
         for _ in 0..RUNS {
-            let mut command = Command::new(&binary);
-            command.args(words);
-            if is_remote {
-                command.args(["--ledger", &scene.stack.ledger.address]);
-                command.arg("--ca").arg(&files.ca).arg("--cert").arg(&files.cert);
-                command
-                    .arg("--key")
-                    .arg(&files.key)
-                    .arg("--trust")
-                    .arg(deployment.trust_path());
-            }
-            let start = Instant::now();
-            let ran = command
-                .current_dir(deployment.folder.path())
-                .env_clear()
-                .stdin(Stdio::null())
-                .output()?;
-            calls.good(start.elapsed());
-            ensure!(
-                ran.status.success(),
-                "{}: {}",
-                words.join(" "),
-                String::from_utf8_lossy(&ran.stderr)
-            );
+            calls.good(timed(scene, words, is_remote)?);
         }
         all[words.join(" ")] = calls.figures(begin.elapsed());
     }
     Ok(all)
+}
+
+/// Verifies the whole ledger, and returns how long that took.
+pub(super) fn verify(scene: &Scene) -> anyhow::Result<Json> {
+    let took = timed(scene, &["ledger", "verify"], true)?;
+    Ok(json!({ "seconds": took.as_secs_f64() }))
+}
+
+fn timed(scene: &Scene, words: &[&str], is_remote: bool) -> anyhow::Result<Duration> {
+    let deployment = &scene.stack.deployment;
+    let mut command = Command::new(deployment.build.binary("synapsor-runner")?);
+    command.args(words);
+    if is_remote {
+        let files = deployment.leaf(Role::Operator, Some("alice"))?;
+        command.args(["--ledger", &scene.stack.ledger.address]);
+        command.arg("--ca").arg(&files.ca).arg("--cert").arg(&files.cert);
+        command
+            .arg("--key")
+            .arg(&files.key)
+            .arg("--trust")
+            .arg(deployment.trust_path());
+    }
+    let start = Instant::now();
+    let ran = command
+        .current_dir(deployment.folder.path())
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()?;
+    let took = start.elapsed();
+    ensure!(
+        ran.status.success(),
+        "{}: {}",
+        words.join(" "),
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    Ok(took)
 }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::calls::{Ask, Client, Interface, Rows};
 use super::figures::Calls;
 use super::scene::Scene;
-use super::usage::Usage;
+use super::usage::{Measured, Usage};
 
 /// Calls per client before the measurement starts; they open connections and read pages into caches.
 const WARM_UP: usize = 20;
@@ -111,7 +111,7 @@ async fn finish(
     running: JoinSet<Calls>,
     start: Instant,
     before: &Usage,
-    processes: &[(String, u32)],
+    processes: &[Measured],
 ) -> anyhow::Result<Json> {
     let mut all = Calls::default();
     for calls in running.join_all().await {

@@ -1,5 +1,6 @@
-//! Fills a ledger with many proposals through the service that readers use.
+//! Fills a ledger with many proposals or reads through the service that readers use.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,24 +13,43 @@ use synapsor_domain::evidence::{AuditRecord, Evidence};
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::limits::PROPOSAL_LIFETIME_DAYS;
 use synapsor_domain::proposal::{EvidenceRef, Proposal};
-use synapsor_domain::signing::{DsseEnvelope, ObjectKind, SigningKey};
+use synapsor_domain::signing::{self, DsseEnvelope, ObjectKind, SigningKey};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::value::Value;
 use synapsor_proto::ledger::v1::intake_service_client::IntakeServiceClient;
-use synapsor_proto::ledger::v1::{CallRecord, ProposalCall, SubmitRequest, call_record, submit_outcome};
+use synapsor_proto::ledger::v1::{
+    CallRecord, ProposalCall, ReadCall, SubmitRequest, call_record, submit_outcome,
+};
 use tokio::task::JoinSet;
 
 use super::scene::Scene;
 use crate::now;
 
-/// Concurrent requests, and proposals per request.
+/// Concurrent requests, and records per request.
 const IN_FLIGHT: usize = 2;
 const BY_REQUEST: u64 = 64;
 /// Proposals of one principal.
 const BY_PRINCIPAL: u64 = 40;
 
 /// Submits `count` open proposals like `like`, each for its own row.
-pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::Result<()> {
+pub(super) async fn proposals(scene: &Scene, like: &Proposal, count: u64) -> anyhow::Result<()> {
+    fill(scene, like, count, |minter, numbers| {
+        numbers.map(|number| minter.proposal(number)).collect()
+    })
+    .await
+}
+
+/// Submits `count` reads of the row of `like`, by the same caller.
+pub(super) async fn reads(scene: &Scene, like: &Proposal, count: u64) -> anyhow::Result<()> {
+    fill(scene, like, count, Minter::reads).await
+}
+
+async fn fill(
+    scene: &Scene,
+    like: &Proposal,
+    count: u64,
+    records: fn(&Minter, Range<u64>) -> anyhow::Result<Vec<CallRecord>>,
+) -> anyhow::Result<()> {
     let pem = scene.stack.deployment.reader_key.to_pem();
     let minter = Arc::new(Minter {
         key: SigningKey::from_pem(&pem)?,
@@ -49,9 +69,8 @@ pub(super) async fn fill(scene: &Scene, like: &Proposal, count: u64) -> anyhow::
                 if numbers.is_empty() {
                     return anyhow::Ok(());
                 }
-                let submissions = numbers.map(|number| minter.submission(number));
                 let request = SubmitRequest {
-                    records: submissions.collect::<Result<_, _>>()?,
+                    records: records(&minter, numbers)?,
                     known: None,
                 };
                 for outcome in intake.submit(request).await?.into_inner().outcomes {
@@ -77,7 +96,7 @@ struct Minter {
 }
 
 impl Minter {
-    fn submission(&self, number: u64) -> anyhow::Result<CallRecord> {
+    fn proposal(&self, number: u64) -> anyhow::Result<CallRecord> {
         let mut proposal = self.like.clone();
         proposal.id = ProposalId::from_random(random::bytes());
         proposal.target.keys[0].value = Value::text(format!("{}-{number}", self.batch));
@@ -94,13 +113,35 @@ impl Minter {
         let record = ProposalCall {
             proposal: Some((&signed_proposal).into()),
             evidence: Some((&signed_evidence).into()),
-            audit: canonical::encode(&audit_of(&proposal, &evidence))?,
+            audit: canonical::encode(&audit_of(&proposal, &evidence, true))?,
         };
-        Ok(CallRecord {
-            request_id: random::hex_id(32),
-            traceparent: String::new(),
-            record: Some(call_record::Record::Proposal(record)),
-        })
+        Ok(call_of(call_record::Record::Proposal(record)))
+    }
+
+    /// Reads whose evidence one signature covers, as in a request of a busy reader.
+    fn reads(&self, numbers: Range<u64>) -> anyhow::Result<Vec<CallRecord>> {
+        let (mut payloads, mut audits) = (Vec::new(), Vec::new());
+        for _ in numbers {
+            let mut read = self.like.clone();
+            read.created_at = now();
+            let evidence = evidence_of(&read);
+            payloads.push(canonical::encode(&evidence)?);
+            audits.push(canonical::encode(&audit_of(&read, &evidence, false))?);
+        }
+        let signed = signing::sign_evidence(payloads, &self.key);
+        let records = signed.into_iter().zip(audits).map(|(evidence, audit)| {
+            let evidence = Some(evidence.into());
+            call_of(call_record::Record::Read(ReadCall { evidence, audit }))
+        });
+        Ok(records.collect())
+    }
+}
+
+fn call_of(record: call_record::Record) -> CallRecord {
+    CallRecord {
+        request_id: random::hex_id(32),
+        traceparent: String::new(),
+        record: Some(record),
     }
 }
 
@@ -120,7 +161,7 @@ fn evidence_of(proposal: &Proposal) -> Evidence {
     }
 }
 
-fn audit_of(proposal: &Proposal, evidence: &Evidence) -> AuditRecord {
+fn audit_of(proposal: &Proposal, evidence: &Evidence, is_proposed: bool) -> AuditRecord {
     AuditRecord {
         v: 1,
         id: AuditId::at(proposal.created_at, random::bytes()),
@@ -139,7 +180,7 @@ fn audit_of(proposal: &Proposal, evidence: &Evidence) -> AuditRecord {
         primary_keys: Vec::new(),
         arguments_digest: evidence.query_fingerprint,
         evidence_id: Some(evidence.id.clone()),
-        proposal_id: Some(proposal.id.clone()),
+        proposal_id: is_proposed.then(|| proposal.id.clone()),
         at: proposal.created_at,
     }
 }

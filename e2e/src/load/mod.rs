@@ -6,6 +6,7 @@ mod commands;
 mod drive;
 mod figures;
 mod fill;
+mod flat;
 mod http;
 mod scene;
 mod usage;
@@ -30,6 +31,10 @@ pub struct Plan {
     pub clients: Vec<usize>,
     /// Recorded proposals before calls are measured again.
     pub ledger_sizes: Vec<u64>,
+    /// Recorded reads before the commands are measured.
+    pub recorded_reads: u64,
+    /// Rounds of reads on ledgers of different sizes, instead of everything else; 0 for everything else.
+    pub flat_rounds: usize,
     /// Proposals that the writer applies; 0 skips applies.
     pub applies: u64,
     /// Runs only measurements whose name starts with this prefix.
@@ -51,6 +56,8 @@ impl Default for Plan {
             seconds: 4,
             clients: vec![1, 8, 32],
             ledger_sizes: vec![10_000, 100_000],
+            recorded_reads: 0,
+            flat_rounds: 0,
             applies: 1_000,
             only: String::new(),
             on_sqlite: false,
@@ -63,6 +70,9 @@ impl Default for Plan {
 
 /// Runs the plan and reports each measurement when it ends.
 pub async fn run(plan: &Plan, report: impl Fn(&str, &Json)) -> anyhow::Result<Json> {
+    if plan.flat_rounds > 0 {
+        return flat::run(plan, report).await;
+    }
     let scene = Scene::start(plan)?;
     let mut run = Run {
         plan,
@@ -78,6 +88,7 @@ pub async fn run(plan: &Plan, report: impl Fn(&str, &Json)) -> anyhow::Result<Js
     run.open_loop().await?;
     run.applies().await?;
     run.sizes().await?;
+    run.recorded_reads().await?;
     run.commands()?;
     run.ratios();
     Ok(json!({
@@ -110,8 +121,8 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
     /// Memory of the processes before the first call.
     fn idle(&mut self) -> anyhow::Result<()> {
         let mut memory = json!({});
-        for (name, pid) in self.scene.processes() {
-            memory[name] = (usage::memory_kb(pid, "VmRSS:")? / 1024).into();
+        for process in self.scene.processes() {
+            memory[&process.name] = (usage::memory_kb(process.pid, "VmRSS:")? / 1024).into();
         }
         self.note("idle", json!({ "memory_mb": memory }));
         Ok(())
@@ -235,9 +246,17 @@ impl<T: Fn(&str, &Json)> Run<'_, T> {
         let mut filled = 0;
         for size in &self.plan.ledger_sizes {
             let like = applies::some_proposal(&self.scene, &self.rows).await?;
-            fill::fill(&self.scene, &like, size - filled).await?;
+            fill::proposals(&self.scene, &like, size - filled).await?;
             filled = *size;
             self.calls(&format!(".ledger-{size}"), &[1, busiest]).await?;
+        }
+        Ok(())
+    }
+    /// Appends reads, so that the commands run on a ledger that has them too.
+    async fn recorded_reads(&mut self) -> anyhow::Result<()> {
+        if self.plan.recorded_reads > 0 {
+            let like = applies::some_proposal(&self.scene, &self.rows).await?;
+            fill::reads(&self.scene, &like, self.plan.recorded_reads).await?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Plan;
 use super::calls::Peer;
 use super::http::McpEndpoint;
+use super::usage::Measured;
 use crate::binaries::Build;
 use crate::databases::{Engine, PrivateServer, Server};
 use crate::deployment::Deployment;
@@ -40,7 +41,7 @@ pub(super) struct Scene {
     issuer: Option<IssuerKey>,
     clients: AtomicU64,
     /// Dropped after everything that uses it.
-    _server: Option<PrivateServer>,
+    server: Option<PrivateServer>,
 }
 
 /// Key of a row.
@@ -81,7 +82,7 @@ impl Scene {
             stack,
             issuer,
             clients: AtomicU64::new(0),
-            _server: own,
+            server: own,
         })
     }
 
@@ -106,15 +107,20 @@ impl Scene {
         Some(key.token(&claims))
     }
 
-    /// Names and pids of the running processes, including this process as the client.
-    pub(super) fn processes(&self) -> Vec<(String, u32)> {
-        let mut all = vec![("client".to_owned(), std::process::id())];
+    /// The running processes, including this process as the client.
+    pub(super) fn processes(&self) -> Vec<Measured> {
+        let mut all = vec![Measured::one("client", std::process::id())];
         let own = [&self.gateway, &self.stack.reader, &self.stack.ledger];
         let others = self.stack.writer.as_ref().into_iter().chain(&self.echo);
         let named = own.into_iter().chain(others);
-        all.extend(named.map(|p| (p.name.clone(), p.pid())));
+        all.extend(named.map(|p| Measured::one(&p.name, p.pid())));
+        let database = self.server.as_ref().and_then(PrivateServer::pid);
+        all.extend(database.map(|pid| Measured {
+            with_children: true,
+            ..Measured::one("database", pid)
+        }));
         let peer = self.peer.as_ref().and_then(|peer| peer.pid);
-        all.extend(peer.map(|pid| ("peer".to_owned(), pid)));
+        all.extend(peer.map(|pid| Measured::one("peer", pid)));
         all
     }
 }

@@ -1,5 +1,5 @@
-//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--applies N] [--only PREFIX] [--sqlite]
-//! [--access-tokens] [--echo] [--peer URL --peer-tool NAME [--peer-arguments JSON] [--peer-pid N]]`: loads the
+//! `bench [--seconds N] [--clients 1,8,32] [--sizes 10000,100000] [--reads N] [--applies N] [--only PREFIX]
+//! [--flat ROUNDS] [--sqlite] [--access-tokens] [--echo] [--peer URL --peer-tool NAME [--peer-arguments JSON] [--peer-pid N]]`: loads the
 //! binaries in its directory. It reports each measurement on stderr and prints one JSON object on stdout at the end.
 
 use std::process::ExitCode;
@@ -9,8 +9,8 @@ use synapsor_e2e::interrupt;
 use synapsor_e2e::load::{self, McpEndpoint, Peer, Plan};
 use tokio::runtime::Builder;
 
-const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--applies N] [--only PREFIX] \
-    [--sqlite] [--access-tokens] [--echo] [--peer URL --peer-tool NAME [--peer-arguments JSON] [--peer-pid N]]";
+const USAGE: &str = "usage: bench [--seconds N] [--clients N,…] [--sizes N,…] [--reads N] [--applies N] [--only PREFIX] \
+    [--flat ROUNDS] [--sqlite] [--access-tokens] [--echo] [--peer URL --peer-tool NAME [--peer-arguments JSON] [--peer-pid N]]";
 
 fn main() -> ExitCode {
     // One thread: the client leaves the processors to the measured processes.
@@ -39,6 +39,8 @@ async fn run() -> anyhow::Result<()> {
             "--seconds" => plan.seconds = value()?.parse()?,
             "--clients" => plan.clients = numbers(&value()?)?,
             "--sizes" => plan.ledger_sizes = numbers(&value()?)?,
+            "--reads" => plan.recorded_reads = value()?.parse()?,
+            "--flat" => plan.flat_rounds = value()?.parse()?,
             "--applies" => plan.applies = value()?.parse()?,
             "--only" => plan.only = value()?,
             "--sqlite" => plan.on_sqlite = true,

@@ -14,7 +14,7 @@ const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", 
 
 /// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
-    let wrong: [&[&str]; 24] = [
+    let wrong: [&[&str]; 30] = [
         &["frobnicate"],
         &["up", "--no-such-flag"],
         &["up", "--serve", "--transport", "stdio"],
@@ -35,6 +35,12 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["replay", "show", "wrp_00000000000000000000"],
         &["evidence", "show", "ev_00000000000000000000"],
         &["receipts", "show", "wrp_00000000000000000000"],
+        &["query-audit", "show", "qa_00000000000000000000"],
+        &["activity", "search", "qa_00000000000000000000"],
+        &["config", "show", "--config", "call.json", "--no-such-flag"],
+        &["config", "diff", "call.json", "synapsor.runner.json"],
+        &["audit", "no-such-file.json"],
+        &["audit", "--stdio", "no-such-program"],
         &["ledger", "prove", "wrp_00000000000000000000"],
         &["bundle", "verify", "call.json"],
         &["bundle", "verify", "no-such-file"],

@@ -151,6 +151,7 @@ fn records(
                 ),
                 ("/synapsor.ledger.v1.EventService/ListEvidence", Vec::new()),
                 ("/synapsor.ledger.v1.EventService/ListReceipts", Vec::new()),
+                ("/synapsor.ledger.v1.EventService/ListAuditRecords", Vec::new()),
             ]
         }
         _ => Vec::new(),
