@@ -246,11 +246,14 @@ fn present_receipt_cannot_be_given_up() -> anyhow::Result<()> {
 fn receipt_orders_name_a_source_of_the_contract() -> anyhow::Result<()> {
     let place = CliFixture::new()?;
     let id = applied(&place, "INV-3001")?;
-    for source in ["typo", ""] {
+    for (source, code, named) in [
+        ("typo", "SOURCE_UNKNOWN", SOURCE),
+        ("", "OPTION_EMPTY", "--source"),
+    ] {
         let before = ["--before", "2020-01-01", "--yes"];
         place
             .run(&[&["receipts", "archive", "--source", source][..], &before].concat())?
-            .expect_failure(2, "SOURCE_UNKNOWN", &[SOURCE])?;
+            .expect_failure(2, code, &[named])?;
     }
     let url = "postgres://u:SECRETPW@h:5432/db";
     for command in [
