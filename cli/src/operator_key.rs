@@ -103,7 +103,8 @@ pub(crate) fn posture_here(context: &Context, trust: &TrustFile) -> Option<&'sta
     Some(posture_of(SigningKey::is_protected(&read_pem(&path).ok()?)))
 }
 
-const fn posture_of(protected: bool) -> &'static str {
+/// Describes the protection of a key.
+pub(crate) const fn posture_of(protected: bool) -> &'static str {
     if protected {
         "same-user key, passphrase"
     } else {

@@ -45,7 +45,7 @@ pub(crate) fn stored_proposal(
         "source_id": proposal.source.id,
         "source_schema": proposal.target.schema,
         "source_table": proposal.target.table,
-        "source_database_mutated": state == ProposalState::Applied,
+        "source_database_mutated": is_written(state),
         "change_set": change_set_view(proposal, &digest, state),
         "created_at": proposal.created_at,
         "updated_at": updated_at,
@@ -53,6 +53,21 @@ pub(crate) fn stored_proposal(
     match stored {
         Json::Object(members) => members,
         _ => serde_json::Map::new(),
+    }
+}
+
+/// Whether the database has the change; `None` while an attempt may have written it without a receipt.
+const fn is_written(state: ProposalState) -> Option<bool> {
+    match state {
+        ProposalState::Applied => Some(true),
+        ProposalState::PendingWorker | ProposalState::InDoubt => None,
+        ProposalState::PendingReview
+        | ProposalState::Approved
+        | ProposalState::Rejected
+        | ProposalState::Canceled
+        | ProposalState::Expired
+        | ProposalState::Conflict
+        | ProposalState::Failed => Some(false),
     }
 }
 
@@ -132,6 +147,14 @@ pub(crate) fn time_left(now: Timestamp, end: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn change_in_doubt_is_not_called_unwritten() {
+        assert_eq!(is_written(ProposalState::InDoubt), None);
+        assert_eq!(is_written(ProposalState::PendingWorker), None);
+        assert_eq!(is_written(ProposalState::Applied), Some(true));
+        assert_eq!(is_written(ProposalState::Conflict), Some(false));
+    }
 
     #[test]
     fn time_left_has_at_most_two_units() {

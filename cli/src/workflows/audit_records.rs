@@ -51,8 +51,8 @@ pub(crate) async fn list_audit_records(
     read_part(range, fetch, open).await
 }
 
-/// Whether a record has the values of a filter, as far as it says. A proposal that was open already is named by the
-/// event, not by the record.
+/// Whether the fields of a record match a filter. The proposal is not compared: when a call repeats an open proposal,
+/// only the event names it.
 fn is_of(record: &AuditRecord, filter: &AuditQuery) -> bool {
     let optional = |wanted: &str, value: Option<&str>| wanted.is_empty() || value == Some(wanted);
     let fingerprint = record.query_fingerprint.map(|digest| digest.to_string());

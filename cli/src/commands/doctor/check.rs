@@ -34,7 +34,7 @@ pub(super) struct DoctorCheck {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) code: Option<ErrorCode>,
     pub(super) message: String,
-    /// Why it matters; empty if the message says so.
+    /// Consequence of the finding; empty if the message names it.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(super) why: &'static str,
     /// A command or statements that can be pasted, or an instruction.

@@ -2,6 +2,7 @@
 
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
 
 use super::check::{CheckLevel, DoctorCheck};
@@ -35,26 +36,29 @@ fn key_check(context: &Context, trust: &TrustFile) -> DoctorCheck {
     else {
         return DoctorCheck::pass(NAME, "no signing key here; this machine cannot approve");
     };
-    if let Err(error) = operator_key::read_pem(&path) {
-        return DoctorCheck::of_error(NAME, &error);
+    let pem = match operator_key::read_pem(&path) {
+        Ok(pem) => pem,
+        Err(error) => return DoctorCheck::of_error(NAME, &error),
+    };
+    let is_protected = SigningKey::is_protected(&pem);
+    if !needs_passphrase(is_protected, trust.environment) {
+        return DoctorCheck::pass(NAME, operator_key::posture_of(is_protected));
     }
-    match operator_key::posture_here(context, trust) {
-        Some(posture)
-            if posture.contains("unprotected") && trust.environment != DeploymentEnvironment::Dev =>
-        {
-            DoctorCheck::finding(
-                NAME,
-                (CheckLevel::Fail, ErrorCode::KeyUnprotected),
-                format!(
-                    "the signing key has no passphrase in environment {}",
-                    trust.environment
-                ),
-                "everyone who can read the file can approve",
-                Some(context.global.command("operator protect")),
-            )
-        }
-        posture => DoctorCheck::pass(NAME, posture.unwrap_or_default()),
-    }
+    DoctorCheck::finding(
+        NAME,
+        (CheckLevel::Fail, ErrorCode::KeyUnprotected),
+        format!(
+            "the signing key has no passphrase in environment {}",
+            trust.environment
+        ),
+        "everyone who can read the file can approve",
+        Some(context.global.command("operator protect")),
+    )
+}
+
+/// Whether a key lacks the passphrase that its environment requires.
+fn needs_passphrase(is_protected: bool, environment: DeploymentEnvironment) -> bool {
+    !is_protected && environment != DeploymentEnvironment::Dev
 }
 
 /// Without a state directory there is nothing to check yet.
@@ -86,4 +90,18 @@ pub(super) async fn ledger_checks(context: &Context) -> Result<Vec<DoctorCheck>,
         .iter()
         .map(|finding| DoctorCheck::of_preflight(NAME, finding))
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_without_passphrase_is_for_dev_only() {
+        assert!(!needs_passphrase(false, DeploymentEnvironment::Dev));
+        for environment in [DeploymentEnvironment::Staging, DeploymentEnvironment::Production] {
+            assert!(needs_passphrase(false, environment), "{environment}");
+            assert!(!needs_passphrase(true, environment), "{environment}");
+        }
+    }
 }
