@@ -280,6 +280,26 @@ fn doctor_finds_nothing_in_a_healthy_setup() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A check that cannot run is a finding.
+#[test]
+fn unusable_state_directory_hides_no_check() -> anyhow::Result<()> {
+    let place = CliFixture::new()?;
+    place.propose(INVOICE, "goodwill")?;
+    let state = place.path(".synapsor");
+    std::fs::copy(state.join("synapsor.trust.json"), place.path("trust.json"))?;
+    std::fs::set_permissions(&state, std::fs::Permissions::from_mode(0o777))?;
+    let ran = place.run(&["doctor", "--json", "--trust", "trust.json"])?;
+    let found = problems(&ran.object()?);
+    for name in ["ledger ", "certificates "] {
+        ensure!(
+            found.iter().any(|problem| problem.starts_with(name)),
+            "{name}: {found:?}"
+        );
+    }
+    assert_eq!(ran.exit, Some(1), "{found:?}");
+    Ok(())
+}
+
 #[test]
 fn doctor_names_planted_faults_with_their_fix() -> anyhow::Result<()> {
     let mut place = CliFixture::new()?;

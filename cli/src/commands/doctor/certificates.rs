@@ -12,8 +12,10 @@ use crate::{Context, state};
 const SOON_MS: i64 = 3 * 3_600_000;
 
 pub(super) fn checks(context: &Context) -> Vec<DoctorCheck> {
-    let Ok(state) = state::find(context) else {
-        return Vec::new();
+    let state = match state::find(context) {
+        Ok(state) => state,
+        Err(error) if error.code() == ErrorCode::StateNotFound => return Vec::new(),
+        Err(error) => return vec![DoctorCheck::of_error("certificates", &error)],
     };
     let leaves = match certs::leaves_below(&state.issued_certs_dir()) {
         Ok(leaves) => leaves,

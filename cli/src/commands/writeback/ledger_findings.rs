@@ -21,7 +21,9 @@ const NAMED_MAX: usize = 5;
 pub(in crate::commands) async fn findings(
     context: &Context,
 ) -> Result<Option<Vec<PreflightFinding>>, ExitError> {
-    if context.global.remote.ledger.is_none() && state::find(context).is_err() {
+    if context.global.remote.ledger.is_none()
+        && state::find(context).is_err_and(|error| error.code() == ErrorCode::StateNotFound)
+    {
         return Ok(None);
     }
     let asked = Box::pin(async {
