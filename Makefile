@@ -38,9 +38,10 @@ audit: tools ## Check dependencies against the advisory database in SYNAPSOR_ADV
 databases: ## Start the test database servers and keep them until `e2e/databases/servers.sh down`
 	e2e/databases/servers.sh up
 
+# Tests often wait for processes, timeouts and servers, so one more of them runs than there are usual cores.
 test: ## Run all tests, including the proofs at small size, with their database servers
 	cargo xtask failpoints
-	e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
 
 test-clients: build ## Run the official Python and TypeScript SDKs, newest and a year old, over stdio and HTTP
 	e2e/clients/run.sh

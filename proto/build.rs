@@ -14,6 +14,7 @@ const FILES: &[&str] = &[
     "synapsor/ledger/v1/agent_record_service.proto",
     "synapsor/ledger/v1/event_service.proto",
     "synapsor/ledger/v1/intake_service.proto",
+    "synapsor/ledger/v1/maintenance_service.proto",
     "synapsor/ledger/v1/review_service.proto",
     "synapsor/ledger/v1/transparency_service.proto",
     "synapsor/ledger/v1/writeback_service.proto",

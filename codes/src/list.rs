@@ -767,6 +767,24 @@ error_codes! {
         RequestIdReused = "REQUEST_ID_REUSED";
         /// The request queue of the store is full.
         StoreBusy = "STORE_BUSY", rpc ResourceExhausted, safe TemporarilyUnavailable;
+        /// The backup ends before its last item.
+        BackupCut = "BACKUP_CUT";
+        /// The backup is of another deployment.
+        BackupOtherLog = "BACKUP_OTHER_LOG";
+        /// Another backup of this ledger is running.
+        BackupRunning = "BACKUP_RUNNING", rpc ResourceExhausted;
+        /// The receiver of the backup took no data for too long.
+        BackupStalled = "BACKUP_STALLED", rpc Unavailable;
+        /// The backup was changed after the ledger sent it.
+        BackupTampered = "BACKUP_TAMPERED", exit Tampered;
+        /// The file is not a backup, or has a format of a newer version.
+        BackupUnreadable = "BACKUP_UNREADABLE", exit Usage;
+        /// A pinned checkpoint has seen events that the backup lacks.
+        RestoreLosesEvents = "RESTORE_LOSES_EVENTS", exit RolledBack;
+        /// The record was erased by order of an operator; its place in the log stays.
+        RecordErased = "RECORD_ERASED";
+        /// The store to restore exists already.
+        StoreExists = "STORE_EXISTS";
         /// The store is closed, because its writing thread has ended.
         StoreClosed = "STORE_CLOSED", rpc Unavailable;
         /// The database driver of the store reported an error that has no other code.
@@ -1061,6 +1079,8 @@ error_codes! {
         DecisionNotInLog = "DECISION_NOT_IN_LOG", exit Tampered;
         /// The body does not match the commitment in the event.
         EventBodyMismatch = "EVENT_BODY_MISMATCH", exit Tampered;
+        /// The body of an event is missing, and no order of an operator erased it.
+        EventBodyMissing = "EVENT_BODY_MISSING", exit Tampered;
         /// The event is not an event envelope in canonical form.
         EventMalformed = "EVENT_MALFORMED", exit Tampered;
         /// The sequence number of the event does not match the index of its leaf.

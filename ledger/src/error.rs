@@ -16,6 +16,7 @@ pub fn refusal_of_store(error: &StoreError) -> PublicError {
         StoreError::Full | StoreError::FullAtStart => "the disk of the ledger's store is full".to_owned(),
         StoreError::Busy => "the ledger's request queue is full".to_owned(),
         StoreError::Duplicate => "a record with this id already exists".to_owned(),
+        StoreError::Erased(seq) => format!("event {seq} was erased by order of an operator"),
         StoreError::Foreign(_)
         | StoreError::Newer { .. }
         | StoreError::OtherLog { .. }
@@ -23,6 +24,10 @@ pub fn refusal_of_store(error: &StoreError) -> PublicError {
         | StoreError::Closed
         | StoreError::Failed(_) => "the ledger's store failed".to_owned(),
     };
+    if matches!(error, StoreError::Erased(_)) {
+        // Nothing to correct.
+        return PublicError::new(error.code(), what);
+    }
     PublicError::new(error.code(), format!("{what}; {}", error.fix())).with_detail(error.to_string())
 }
 

@@ -4,6 +4,7 @@
 mod access;
 mod agent_record;
 mod decide;
+mod erase;
 mod error;
 mod expire;
 mod failpoint;
@@ -13,6 +14,7 @@ mod job;
 mod lease;
 mod receipt_incidents;
 mod receipt_orders;
+mod restore;
 mod rpc;
 mod secret_material;
 mod serve;
@@ -42,8 +44,8 @@ use synapsor_domain::timestamp::Timestamp;
 pub use access::{SERVICES, STREAMING_METHODS, access_table};
 pub use error::{refusal_of, refusal_of_store};
 pub use rpc::routes;
-pub use serve::serve;
-pub use settings::LedgerArgs;
+pub use serve::run;
+pub use settings::{LedgerArgs, LedgerCommand, RestoreFlags};
 pub use trust::Trust;
 
 use lease::Streams;

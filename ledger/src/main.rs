@@ -6,7 +6,7 @@ use clap::CommandFactory as _;
 use mimalloc::MiMalloc;
 use synapsor_chassis::run;
 use synapsor_chassis::telemetry::Level;
-use synapsor_ledger::{LedgerArgs, serve};
+use synapsor_ledger::LedgerArgs;
 
 /// A call makes many small allocations; see docs/decisions/0006-allocator.md.
 #[global_allocator]
@@ -18,6 +18,6 @@ fn main() -> ExitCode {
         || run::parse_arguments(LedgerArgs::command()),
         |settings| settings.run_file.clone(),
         |_| Ok(()),
-        serve,
+        synapsor_ledger::run,
     )
 }

@@ -1,12 +1,13 @@
 //! Runs the ledger process: lock, keys, store, services, run file, sweeps, and graceful shutdown.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use synapsor_anchors::trust::TrustFileCache;
 use synapsor_chassis::background::{Background, TaskEnd, task_ended};
-use synapsor_chassis::clock::SystemClock;
+use synapsor_chassis::clock::{Clock as _, SystemClock};
 use synapsor_chassis::files::{self, FileLock};
 use synapsor_chassis::grpc_server::{GrpcServer, ServerLimits};
 use synapsor_chassis::run::ExitError;
@@ -15,12 +16,13 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::TrustFile;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{LedgerArgs, Settings};
+use crate::settings::{LedgerArgs, LedgerCommand, Settings};
 use crate::store::{Store, StoreError, StoreTxError};
-use crate::{Ledger, RequestContext, STREAMING_METHODS, Trust, access_table, refusal_of, routes};
+use crate::{Ledger, RequestContext, STREAMING_METHODS, Trust, access_table, refusal_of, restore, routes};
 
 /// Time after the last connection at which a ledger started on demand ends.
 const IDLE: Duration = Duration::from_secs(5);
@@ -32,12 +34,33 @@ const START_AGAIN: Duration = Duration::from_secs(2);
 
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
+/// Runs what the command line names.
+///
+/// # Errors
+/// Those of serving and of a restore.
+pub async fn run(args: LedgerArgs, stop: CancellationToken) -> Result<(), ExitError> {
+    match args.command {
+        Some(LedgerCommand::Restore(flags)) => {
+            let now = Timestamp::from_unix_millis(SystemClock.now_ms());
+            tokio::task::spawn_blocking(move || restore::run(&flags, now))
+                .await
+                .map_err(|_| task_ended("restore", TaskEnd::Panicked))?
+                .inspect_err(|error| {
+                    // The parent process reads the error here; it is also printed to stderr.
+                    let printed = serde_json::json!({ "error": error });
+                    let _ = writeln!(std::io::stdout(), "{printed}");
+                })
+        }
+        None => serve(args, stop).await,
+    }
+}
+
 /// Runs the ledger until `stop`, or until it is no longer needed.
 ///
 /// # Errors
 /// When a setting is missing, a file is invalid, the store belongs to another process, or the listen address is
 /// not available.
-pub async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitError> {
+async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitError> {
     let settings = Settings::resolve(flags)?;
     let lock = own_store(&settings.store)?;
     let trust = TrustFileCache::new(&settings.trust);
@@ -89,15 +112,16 @@ pub async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), Exi
             record_start_later(&ledger, own, current.digest, &end).await;
         });
     }
-    if settings.on_demand {
-        let (connections, end) = (server.connections(), end.clone());
+    let on_demand = settings.on_demand.then(|| server.connections());
+    if let Some(connections) = on_demand.clone() {
+        let end = end.clone();
         background.spawn("idle check", async move {
             connections.idle_shutdown(IDLE).await;
             end.cancel();
         });
     }
     let served = tokio::select! {
-        served = server.serve(routes(&ledger, &end), end.clone()) => served.map_err(ExitError::from),
+        served = server.serve(routes(&ledger, &end, on_demand), end.clone()) => served.map_err(ExitError::from),
         failure = background.failed(&end) => Err(failure),
         () = ledger.store.writer_ended() => Err(task_ended("store's writing thread", TaskEnd::Returned)),
     };
@@ -106,7 +130,7 @@ pub async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), Exi
 }
 
 /// Takes the file lock beside the store: one ledger per store.
-fn own_store(store: &Path) -> Result<FileLock, ExitError> {
+pub(crate) fn own_store(store: &Path) -> Result<FileLock, ExitError> {
     let beside = beside(store, "lock");
     match FileLock::try_exclusive(&beside)? {
         Some(lock) => {
@@ -188,7 +212,7 @@ async fn sweep(ledger: Ledger, end: CancellationToken) {
 }
 
 /// Splits the text of a public error into the problem and, after a semicolon, the fix.
-fn from_refusal(refusal: &PublicError) -> ExitError {
+pub(crate) fn from_refusal(refusal: &PublicError) -> ExitError {
     let (problem, fix) = refusal
         .public
         .split_once("; ")

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Args, Parser, Subcommand};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::required;
 use synapsor_chassis::tls::TlsFiles;
@@ -12,6 +12,8 @@ use synapsor_chassis::tls::TlsFiles;
 #[derive(Debug, Parser)]
 #[command(name = "synapsor-ledger", version)]
 pub struct LedgerArgs {
+    #[command(subcommand)]
+    pub command: Option<LedgerCommand>,
     /// Store file; created when missing, in an existing directory
     #[arg(
         long,
@@ -79,6 +81,30 @@ pub struct LedgerArgs {
     /// Exit 5 seconds after the last connection
     #[arg(long)]
     pub on_demand: bool,
+}
+
+/// Commands of the binary besides serving.
+#[derive(Debug, Subcommand)]
+pub enum LedgerCommand {
+    /// Build the store from a backup file, and print what it contains as JSON
+    Restore(RestoreFlags),
+}
+
+/// Flags of a restore.
+#[derive(Debug, Args)]
+pub struct RestoreFlags {
+    /// Backup file to read
+    #[arg(long, value_name = "FILE")]
+    pub backup: PathBuf,
+    /// Store file to create
+    #[arg(long = "to", value_name = "FILE")]
+    pub store: PathBuf,
+    /// Trust file of the deployment
+    #[arg(long = "under", value_name = "FILE")]
+    pub trust: PathBuf,
+    /// Replace an existing store, which is kept under another name
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// Validated settings of the ledger.

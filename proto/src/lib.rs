@@ -29,6 +29,7 @@ mod generated {
     }
 }
 
+pub mod backup_file;
 pub mod convert;
 mod debug;
 pub mod status;

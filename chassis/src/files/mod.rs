@@ -295,6 +295,15 @@ pub fn remove_durably(path: &Path) -> Result<(), FileError> {
     }
 }
 
+/// Renames a file durably, within one file system.
+///
+/// # Errors
+/// The operating system error; the file then has its old name or, after a crash, perhaps the new one.
+pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(|error| FileError::of(to, &error))?;
+    sync_parent(to)
+}
+
 /// Replaces an existing file like [`write_atomic`] and keeps its mode, whatever the umask.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Clients of ledger, reader and writer, in domain types. Generated types are not used outside this module.
 
 mod ledger;
+mod maintenance;
 mod reader;
 mod tail;
 mod writer;
@@ -24,6 +25,7 @@ pub(crate) use ledger::{
     AuditQuery, CurrentLease, EvidenceQuery, FoundEvidence, LedgerClient, LedgerSwitches, ProposalQuery,
     ProposalRecord, ProposalWithProofs, ReceiptIncident, ReceiptQuery,
 };
+pub(crate) use maintenance::{ErasedRecords, ErasurePreview, FileSize, MaintenanceClient, StoreContents};
 pub(crate) use reader::SchemaClient;
 pub(crate) use tail::{EventQuery, EventStream};
 pub(crate) use writer::{AuditedPage, DryRunOutcome, SwitchAnswer, Times, WriterClient};
@@ -88,7 +90,7 @@ pub(crate) fn refused(refusal: PublicError) -> ExitError {
     }
 }
 
-/// Returns the fix for an error about receipts.
+/// Returns the fix for an error about receipts or erased records.
 pub(crate) const fn fix_of(code: ErrorCode) -> Option<&'static str> {
     match code {
         ErrorCode::RefusedEffectLost => Some(
@@ -103,6 +105,9 @@ pub(crate) const fn fix_of(code: ErrorCode) -> Option<&'static str> {
         }
         ErrorCode::RefusedReceiptUnknown => {
             Some("list the findings of the writers with `synapsor-runner receipts audit`")
+        }
+        ErrorCode::RecordErased => {
+            Some("find the order that erased it with `synapsor-runner events tail --kind bodies_erased`")
         }
         _ => None,
     }

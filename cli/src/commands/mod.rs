@@ -126,7 +126,7 @@ pub(crate) enum Command {
     /// Database setup SQL, preflight checks, freeze and unfreeze
     #[command(subcommand)]
     Writeback(writeback::Command),
-    /// Manage the ledger store
+    /// Measure, back up, restore and reset the ledger store
     #[command(subcommand)]
     Store(store::Command),
     /// Issue and list certificates of the development CA
@@ -177,7 +177,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Operator(command) => operator::run(command, context),
         Command::Keys(command) => keys::run(command, context).await,
         Command::Writeback(command) => writeback::run(command, context).await,
-        Command::Store(command) => store::run(&command, context),
+        Command::Store(command) => store::run(&command, context).await,
         Command::Certs(command) => certs::run(&command, context),
         Command::Audit(args) => audit::run(&args, context).await,
         Command::Completions(args) => completions::run(&args),

@@ -79,7 +79,7 @@ pub(super) fn split_table(table: Option<&str>) -> (String, Option<String>) {
 }
 
 /// Whether a table is of a business type: with or without its schema, in singular or plural.
-fn is_of_type(table: &str, kind: &str) -> bool {
+pub(super) fn is_of_type(table: &str, kind: &str) -> bool {
     let kind = kind.rsplit('.').next().unwrap_or(kind).to_ascii_lowercase();
     let table = table.to_ascii_lowercase();
     let singular = |text: &str| match text.strip_suffix("ies") {

@@ -39,7 +39,7 @@ pub(crate) async fn run_executor_command(
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(command));
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(command, BINARY));
     context
         .unless_stopped(async {
             answer.await.unwrap_or_else(|_| {
@@ -57,11 +57,12 @@ struct Failed {
     error: ExitError,
 }
 
-async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
+/// Returns the output of a command that succeeds.
+pub(super) async fn answer(mut command: Command, binary: &str) -> Result<Vec<u8>, ExitError> {
     let lost = |error: std::io::Error| {
         ExitError::new(
             ErrorCode::ChildNotStarted,
-            format!("cannot run {BINARY}: {}", error.kind()),
+            format!("cannot run {binary}: {}", error.kind()),
         )
         .with_fix(binary::NOT_EXECUTABLE_FIX)
     };
@@ -75,7 +76,7 @@ async fn answer(mut command: Command) -> Result<Vec<u8>, ExitError> {
     let failed = serde_json::from_slice::<Failed>(&printed);
     Err(failed.map_or_else(
         |_| {
-            let text = format!("{BINARY} exited without a valid result");
+            let text = format!("{binary} exited without a valid result");
             ExitError::new(ErrorCode::ChildEnded, text).with_fix("retry with one --schema")
         },
         |failed| failed.error,

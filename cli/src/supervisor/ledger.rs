@@ -19,9 +19,11 @@ use super::child::{Child, ChildSpec, POLL_PAUSE, READY_TIMEOUT};
 use super::environment::{self, Process};
 use super::instance::Instance;
 use crate::Context;
+use crate::clients::MaintenanceClient;
+use crate::connection::ServiceChannel;
 use crate::state::{ServiceKeyName, StateDir};
 
-const BINARY: &str = "synapsor-ledger";
+pub(super) const BINARY: &str = "synapsor-ledger";
 const RUN_FILE: &str = "ledger.json";
 /// One log for all starts: a command that runs alone starts a ledger each time.
 const LOG: &str = "ledger.log";
@@ -60,6 +62,26 @@ impl RunningLedger {
     pub(crate) fn target(&self) -> Endpoint {
         Endpoint::new(Role::Ledger, self.address.to_string())
     }
+}
+
+/// Asks the running ledger of `state`, if there is one, to end when this command is its only client. Returns whether it
+/// ends; whatever prevents that shows when the store is still locked.
+pub(crate) async fn end_unused_ledger(state: &StateDir, context: &Context) -> bool {
+    let Some(found) = RunFile::read(&state.run_dir().join(RUN_FILE)).filter(RunFile::is_alive) else {
+        return false;
+    };
+    let Ok(tls) = Instance::new(state).and_then(|instance| instance.operator(&context.env)) else {
+        return false;
+    };
+    let Some(address) = found.address else {
+        return false;
+    };
+    let target = Endpoint::new(Role::Ledger, address.to_string());
+    let Ok(channel) = grpc_channel::connect(&tls, &target) else {
+        return false;
+    };
+    let mut client = MaintenanceClient::new(&ServiceChannel { channel, target });
+    client.end_if_unused().await.unwrap_or(false)
 }
 
 /// Returns the ledger that runs on `state`; starts one if there is none.

@@ -10,6 +10,7 @@ mod executor_command;
 mod gateway;
 mod instance;
 mod ledger;
+mod ledger_command;
 mod ledger_monitor;
 mod logs;
 mod restart;
@@ -24,7 +25,8 @@ pub(crate) use gateway::{
     GatewayAuth, GatewayProtocol, Http, StdioGateway, ToolListOptions, Upstream, remote as remote_gateway,
 };
 pub(crate) use instance::Instance;
-pub(crate) use ledger::RunningLedger;
+pub(crate) use ledger::{RunningLedger, end_unused_ledger};
+pub(crate) use ledger_command::run_ledger_command;
 pub(crate) use ledger_monitor::LedgerMonitor;
 pub(crate) use logs::CommandLogs;
 pub(crate) use restart::RestartingChild;

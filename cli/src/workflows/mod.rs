@@ -4,6 +4,7 @@
 mod apply;
 mod audit_records;
 mod decide;
+mod erasure;
 mod fetch_proposal;
 mod ledger;
 mod ledger_state;
@@ -18,6 +19,7 @@ mod switches;
 pub(crate) use apply::{ApplyOutcome, Status, apply, preview};
 pub(crate) use audit_records::{AuditCondition, ListedAuditRecord, audit_record, list_audit_records};
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
+pub(crate) use erasure::erase;
 pub(crate) use fetch_proposal::{
     IneffectiveDecision, ProposalView, SignedReceipt, fetch_proposal_by_reference, proposal_filter,
 };

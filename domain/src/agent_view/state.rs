@@ -126,7 +126,8 @@ impl AgentProposalState {
             | EventKind::EffectLost
             | EventKind::OrphanReceipt
             | EventKind::RowChangedInCommit
-            | EventKind::ReceiptsOrdered => None,
+            | EventKind::ReceiptsOrdered
+            | EventKind::BodiesErased => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! The ledger runs it when a decision arrives and the writer runs it again before it writes, each with its
 //! own trust file.
 
+mod erasure_order;
 mod freeze;
 mod lift;
 mod quorum;
@@ -13,6 +14,7 @@ mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub use erasure_order::{ErasureOrder, ErasureSelection, VerifiedErasureOrder, verify_erasure_order};
 pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
 pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
 pub use quorum::{VerifiedApproval, verify_quorum};

@@ -1,5 +1,6 @@
 //! Event kinds of the transparency log and the envelope that becomes a leaf.
 
+mod erasure_body;
 mod read_body;
 
 use std::fmt;
@@ -8,6 +9,7 @@ use synapsor_codes::ErrorCode;
 
 use serde::{Deserialize, Serialize};
 
+pub use erasure_body::{ErasedProposal, ErasureBody};
 pub use read_body::ReadBody;
 
 use crate::digest::Digest;
@@ -92,10 +94,12 @@ pub enum EventKind {
     RowChangedInCommit,
     /// Envelope of a receipt order, signed by an operator.
     ReceiptsOrdered,
+    /// The order of an operator to erase bodies, their positions, and what is kept of the proposals among them.
+    BodiesErased,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
@@ -125,6 +129,7 @@ impl EventKind {
         Self::OrphanReceipt,
         Self::RowChangedInCommit,
         Self::ReceiptsOrdered,
+        Self::BodiesErased,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -158,7 +163,30 @@ impl EventKind {
             Self::OrphanReceipt => "orphan_receipt",
             Self::RowChangedInCommit => "row_changed_in_commit",
             Self::ReceiptsOrdered => "receipts_ordered",
+            Self::BodiesErased => "bodies_erased",
         }
+    }
+}
+
+impl EventKind {
+    /// Whether bodies of this kind can be erased: what agents and operators wrote. What writers reported stays, so that
+    /// receipts in the sources keep their counterpart.
+    pub const fn is_erasable(self) -> bool {
+        matches!(
+            self,
+            Self::EvidenceRecorded
+                | Self::QueryAudited
+                | Self::ReadRecorded
+                | Self::CallRefused
+                | Self::ProposalCreated
+                | Self::ProposalRepeated
+                | Self::ProposalApproved
+                | Self::ProposalRejected
+                | Self::DecisionRefused
+                | Self::ApplyRequested
+                | Self::ProposalWithdrawn
+                | Self::RejectionRecorded
+        )
     }
 }
 

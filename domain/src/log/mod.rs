@@ -2,6 +2,8 @@
 //! Without I/O: the processes store nodes, notes and pinned checkpoints.
 
 mod checkpoint;
+mod log_verifier;
+mod note_keys;
 mod pinned_checkpoint;
 mod record;
 mod tree;
@@ -12,6 +14,8 @@ mod tests;
 use synapsor_codes::ErrorCode;
 
 pub use checkpoint::{Checkpoint, NOTE_BYTES_MAX, sign_checkpoint, verify_checkpoint};
+pub use log_verifier::LogVerifier;
+pub use note_keys::NoteKeys;
 pub use pinned_checkpoint::{ContinuityError, PinUpdate, PinnedCheckpoint};
 pub use record::{BODY_SALT_BYTES, ProvenEntry, body_commitment};
 pub use tree::{
@@ -61,6 +65,9 @@ pub enum LogError {
     /// The body does not match the event's commitment.
     #[error("body does not match the event's commitment")]
     BodyMismatch,
+    /// The body is missing, and no order of an operator erased it.
+    #[error("body is missing without an order that erased it")]
+    BodyMissing,
 }
 
 impl LogError {
@@ -80,6 +87,7 @@ impl LogError {
             Self::EventMalformed => ErrorCode::EventMalformed,
             Self::SeqMismatch => ErrorCode::EventSeqMismatch,
             Self::BodyMismatch => ErrorCode::EventBodyMismatch,
+            Self::BodyMissing => ErrorCode::EventBodyMissing,
         }
     }
 }

@@ -87,6 +87,8 @@ impl<'a> ChainVerifier<'a> {
                 | EventBody::Switch(_)
                 | EventBody::Confirmation(_)
                 | EventBody::Finding(_)
+                | EventBody::Erasure(_)
+                | EventBody::Erased
                 | EventBody::Expired => {}
             }
         }

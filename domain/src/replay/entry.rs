@@ -5,8 +5,8 @@ use serde::de::DeserializeOwned;
 use super::BundleError;
 use crate::canonical;
 use crate::event::{
-    AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord, LedgerStartedBody, ReadBody,
-    ReceiptAlarmBody, RefusedDecisionBody, RepeatBody,
+    AttemptFinishedBody, AttemptStartedBody, ErasureBody, EventKind, EventRecord, LedgerStartedBody,
+    ReadBody, ReceiptAlarmBody, RefusedDecisionBody, RepeatBody,
 };
 use crate::evidence::AuditRecord;
 use crate::limits::ENVELOPE_BYTES_MAX;
@@ -55,6 +55,10 @@ pub enum EventBody {
     Finding(DsseEnvelope),
     /// An operator's order about receipts.
     ReceiptOrder(DsseEnvelope),
+    /// An operator's order to erase bodies, and what it erased.
+    Erasure(Box<ErasureBody>),
+    /// Nothing any more: the body was erased.
+    Erased,
 }
 
 impl Entry {
@@ -75,6 +79,7 @@ impl Entry {
             })
         };
         let body = match event.kind {
+            kind if body.is_empty() && kind.is_erasable() => EventBody::Erased,
             EventKind::LedgerStarted => EventBody::LedgerStarted(object(seq, body)?),
             EventKind::EvidenceRecorded => EventBody::Evidence(envelope()?),
             EventKind::QueryAudited | EventKind::CallRefused => {
@@ -103,6 +108,7 @@ impl Entry {
                 EventBody::Finding(envelope()?)
             }
             EventKind::ReceiptsOrdered => EventBody::ReceiptOrder(envelope()?),
+            EventKind::BodiesErased => EventBody::Erasure(Box::new(object(seq, body)?)),
         };
         Ok(Self { event, body })
     }

@@ -283,7 +283,9 @@ impl ReplayReport {
             | EventBody::Switch(_)
             | EventBody::Confirmation(_)
             | EventBody::Finding(_)
-            | EventBody::ReceiptOrder(_) => {}
+            | EventBody::ReceiptOrder(_)
+            | EventBody::Erasure(_)
+            | EventBody::Erased => {}
         }
         Ok(())
     }
@@ -387,7 +389,8 @@ fn fold(story: &ReplayReport, quorum: u32, entries: &[Entry]) -> ProposalState {
             | EventKind::EffectLost
             | EventKind::OrphanReceipt
             | EventKind::RowChangedInCommit
-            | EventKind::ReceiptsOrdered => None,
+            | EventKind::ReceiptsOrdered
+            | EventKind::BodiesErased => None,
         };
         if let Some(next) = step.and_then(|step| transition(state, started, step).ok()) {
             state = next;

@@ -27,6 +27,7 @@ pub enum ObjectKind {
     SwitchConfirmation,
     ReceiptOrder,
     ReceiptFinding,
+    ErasureOrder,
 }
 
 impl ObjectKind {
@@ -49,6 +50,7 @@ impl ObjectKind {
             Self::SwitchConfirmation => "application/vnd.synapsor.switch-confirmation.v1+json",
             Self::ReceiptOrder => "application/vnd.synapsor.receipt-order.v1+json",
             Self::ReceiptFinding => "application/vnd.synapsor.receipt-finding.v1+json",
+            Self::ErasureOrder => "application/vnd.synapsor.erasure-order.v1+json",
         }
     }
 }

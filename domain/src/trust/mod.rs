@@ -26,6 +26,8 @@ pub const ANY_ROLE: &str = "*";
 pub const APPLIER: &str = "applier";
 /// Role required for a decision when the contract names none.
 pub const APPROVER: &str = "approver";
+/// Role that may erase bodies of the log.
+pub const ERASER: &str = "eraser";
 
 /// Environment of a deployment. A signature for one environment is invalid in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! Every command of the guides about records and checks, run as it is printed there.
+//! Every command of the guides about records, checks and upkeep, run as it is printed there.
 
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
@@ -61,5 +61,18 @@ fn commands_of_the_guide_about_checks_are_valid() -> anyhow::Result<()> {
         ran.expect(wanted)?;
     }
     ensure!(place.path("doctor.md").exists());
+    Ok(())
+}
+
+#[test]
+fn commands_of_the_guide_about_upkeep_are_valid() -> anyhow::Result<()> {
+    let place = CliFixture::new()?;
+    let id = place.approved(INVOICE, "goodwill")?;
+    place.ok(&["apply", &id])?;
+    let commands = commands(include_str!("../../../docs/upkeep.md"));
+    assert_eq!(commands.len(), 9);
+    for words in commands {
+        place.ok(&words)?;
+    }
     Ok(())
 }

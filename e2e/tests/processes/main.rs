@@ -49,6 +49,7 @@ mod remote;
 mod reviews;
 mod smuggling;
 mod stops;
+mod store_upkeep;
 mod tasks_and_updates;
 mod the_loop;
 mod two_databases;

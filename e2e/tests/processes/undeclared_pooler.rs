@@ -44,12 +44,18 @@ fn is_named_everywhere(kind: PoolerKind) -> anyhow::Result<()> {
         found == 2 && checked.stdout.contains(TEXT) && checked.stdout.contains(FIX),
         "{checked}"
     );
-    is_logged(&mut place)?;
+    if kind.more.is_empty() {
+        is_logged(&mut place)?;
+    }
 
     for (name, url) in names.iter().zip(&declared) {
         place.set(name, url);
     }
     place.ok(&["writeback", "doctor", "--check-db"])?;
+    // The wait for a writer that cannot work takes long, and does not depend on the pooler.
+    if !kind.more.is_empty() || kind.program != "pgbouncer" {
+        return Ok(());
+    }
 
     // A writer that cannot use its database has not seen rights or rows of it.
     let proposal = place.approved("INV-3001", "goodwill")?;

@@ -3,13 +3,16 @@
 mod agent_record_service;
 mod event_service;
 mod intake_service;
+mod maintenance_service;
 mod page;
 mod review_service;
 mod transparency_service;
 mod writeback_service;
 
+use std::sync::Arc;
+
 use synapsor_chassis::grpc_channel;
-use synapsor_chassis::grpc_server::MESSAGE_BYTES_MAX;
+use synapsor_chassis::grpc_server::{ConnectionCount, MESSAGE_BYTES_MAX};
 use synapsor_chassis::trace_context::TraceParent;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::DsseEnvelope;
@@ -18,10 +21,12 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::agent_record_service_server::AgentRecordServiceServer;
 use synapsor_proto::ledger::v1::event_service_server::EventServiceServer;
 use synapsor_proto::ledger::v1::intake_service_server::IntakeServiceServer;
+use synapsor_proto::ledger::v1::maintenance_service_server::MaintenanceServiceServer;
 use synapsor_proto::ledger::v1::review_service_server::ReviewServiceServer;
 use synapsor_proto::ledger::v1::transparency_service_server::TransparencyServiceServer;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackServiceServer;
 use synapsor_proto::status::to_status;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tonic::{Request, Status};
@@ -32,16 +37,24 @@ use crate::{Ledger, RequestContext};
 #[derive(Debug, Clone)]
 pub(crate) struct LedgerServices {
     ledger: Ledger,
-    /// Ends the streams when it is canceled.
+    /// Ends the streams, and a ledger on demand, when it is canceled.
     stop: CancellationToken,
+    /// Open connections of a ledger that ends without any.
+    on_demand: Option<ConnectionCount>,
+    /// One permit: the turn of a backup.
+    backup: Arc<Semaphore>,
 }
 
-/// Returns all services of the ledger, to be served behind [`crate::access_table`].
-pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
+/// Returns all services of the ledger, to be served behind [`crate::access_table`]. `on_demand` are the connections of
+/// a ledger that ends without any.
+pub fn routes(ledger: &Ledger, stop: &CancellationToken, on_demand: Option<ConnectionCount>) -> Routes {
     let max = MESSAGE_BYTES_MAX;
+    let backup = Arc::new(Semaphore::new(1));
     let service = || LedgerServices {
         ledger: ledger.clone(),
         stop: stop.clone(),
+        on_demand: on_demand.clone(),
+        backup: backup.clone(),
     };
     let intake = IntakeServiceServer::new(service());
     let agent_record = AgentRecordServiceServer::new(service());
@@ -49,6 +62,7 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
     let writeback = WritebackServiceServer::new(service());
     let event = EventServiceServer::new(service());
     let transparency = TransparencyServiceServer::new(service());
+    let maintenance = MaintenanceServiceServer::new(service());
     Routes::new(
         intake
             .max_decoding_message_size(max)
@@ -76,6 +90,11 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken) -> Routes {
     )
     .add_service(
         transparency
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        maintenance
             .max_decoding_message_size(max)
             .max_encoding_message_size(max),
     )

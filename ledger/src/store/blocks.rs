@@ -15,8 +15,35 @@ pub(crate) const BODIES_BYTES_MAX: usize = 64 * 1024;
 pub(crate) struct BlockEntry {
     /// Canonical form of the event.
     pub(crate) event: Vec<u8>,
+    /// `None` once it is erased.
+    pub(crate) kept: Option<KeptBody>,
+}
+
+/// A body, and the salt of the commitment to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct KeptBody {
     pub(crate) salt: [u8; BODY_SALT_BYTES],
     pub(crate) body: Vec<u8>,
+}
+
+impl KeptBody {
+    /// Decodes an item; `None` for an erased one, which is empty.
+    fn of_item(item: &[u8], seq: u64) -> Result<Option<Self>, StoreError> {
+        if item.is_empty() {
+            return Ok(None);
+        }
+        let (salt, body) = item
+            .split_first_chunk::<BODY_SALT_BYTES>()
+            .ok_or_else(|| malformed(seq))?;
+        Ok(Some(Self {
+            salt: *salt,
+            body: body.to_vec(),
+        }))
+    }
+
+    fn item(&self) -> Vec<u8> {
+        [self.salt.as_slice(), &self.body].concat()
+    }
 }
 
 /// Stores the entries from position `first` on as one block.
@@ -24,7 +51,7 @@ pub(crate) fn insert(conn: &Connection, first: u64, entries: &[BlockEntry]) -> R
     let events = packed::pack(entries.iter().map(|entry| entry.event.as_slice()));
     let bodies: Vec<Vec<u8>> = entries
         .iter()
-        .map(|entry| [entry.salt.as_slice(), &entry.body].concat())
+        .map(|entry| entry.kept.as_ref().map_or_else(Vec::new, KeptBody::item))
         .collect();
     let count = i64::try_from(entries.len()).expect("a batch fits in memory");
     conn.prepare_cached("INSERT INTO blocks (first, count, events) VALUES (?1, ?2, ?3)")?
@@ -37,28 +64,60 @@ pub(crate) fn insert(conn: &Connection, first: u64, entries: &[BlockEntry]) -> R
     Ok(())
 }
 
-/// Returns the body of the event at `seq`, if it is stored.
-pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
-    Ok(salted_body(conn, seq)?.map(|(_, body)| body))
+/// Erases the bodies at these positions, which ascend and have bodies.
+pub(crate) fn erase(conn: &Connection, positions: &[u64]) -> Result<(), StoreError> {
+    let mut find = conn.prepare_cached(
+        "SELECT first, bodies FROM block_bodies WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+    )?;
+    let mut replace = conn.prepare_cached("UPDATE block_bodies SET bodies = ?2 WHERE first = ?1")?;
+    let mut rest = positions;
+    while let Some(next) = rest.first() {
+        let (first, packed): (i64, Vec<u8>) =
+            find.query_row([to_sql(*next)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let base = from_sql(first)?;
+        let mut items = packed::unpack(&packed).ok_or_else(|| malformed(*next))?;
+        let (here, later) = rest.split_at(rest.partition_point(|seq| seq - base < items.len() as u64));
+        if here.is_empty() {
+            return Err(malformed(*next));
+        }
+        for seq in here {
+            items[index_in_block(base, *seq)] = &[];
+        }
+        replace.execute(params![first, packed::pack(items)])?;
+        rest = later;
+    }
+    Ok(())
 }
 
-/// Returns the entry at `seq`, if it is stored with its body.
+/// Returns the body of the event at `seq`, if it is stored.
+///
+/// # Errors
+/// `RECORD_ERASED` when it was erased.
+pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
+    match body_item(conn, seq)? {
+        Some(item) => match KeptBody::of_item(&item, seq)? {
+            Some(kept) => Ok(Some(kept.body)),
+            None => Err(StoreError::Erased(seq)),
+        },
+        None => Ok(None),
+    }
+}
+
+/// Returns the entry at `seq`, if it is stored.
 pub(crate) fn entry(conn: &Connection, seq: u64) -> Result<Option<BlockEntry>, StoreError> {
     const EVENTS: &str = "SELECT first, events FROM blocks WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-    let (event, body) = (item(conn, EVENTS, seq)?, salted_body(conn, seq)?);
-    Ok(event
-        .zip(body)
-        .map(|(event, (salt, body))| BlockEntry { event, salt, body }))
+    let (event, body) = (item(conn, EVENTS, seq)?, body_item(conn, seq)?);
+    let Some((event, body)) = event.zip(body) else {
+        return Ok(None);
+    };
+    let kept = KeptBody::of_item(&body, seq)?;
+    Ok(Some(BlockEntry { event, kept }))
 }
 
-type SaltedBody = ([u8; BODY_SALT_BYTES], Vec<u8>);
-
-fn salted_body(conn: &Connection, seq: u64) -> Result<Option<SaltedBody>, StoreError> {
+fn body_item(conn: &Connection, seq: u64) -> Result<Option<Vec<u8>>, StoreError> {
     const BODIES: &str =
         "SELECT first, bodies FROM block_bodies WHERE first <= ?1 ORDER BY first DESC LIMIT 1";
-    item(conn, BODIES, seq)?
-        .map(|item| salted(&item).ok_or_else(|| malformed(seq)))
-        .transpose()
+    item(conn, BODIES, seq)
 }
 
 /// Returns the item of `seq` in the block that the statement selects.
@@ -168,13 +227,14 @@ impl<'c> Cursor<'c> {
             return Err(damaged());
         }
         for (index, event) in events.into_iter().enumerate() {
-            let body = bodies.get(index).map(|item| salted(item).ok_or_else(damaged));
-            self.entries
-                .push(body.transpose()?.map(|(salt, body)| BlockEntry {
-                    event: event.to_vec(),
-                    salt,
-                    body,
-                }));
+            let Some(item) = bodies.get(index) else {
+                self.entries.push(None);
+                continue;
+            };
+            self.entries.push(Some(BlockEntry {
+                event: event.to_vec(),
+                kept: KeptBody::of_item(item, seq)?,
+            }));
         }
         Ok(())
     }
@@ -182,11 +242,6 @@ impl<'c> Cursor<'c> {
 
 fn index_in_block(first: u64, seq: u64) -> usize {
     usize::try_from(seq - first).unwrap_or(usize::MAX)
-}
-
-fn salted(item: &[u8]) -> Option<SaltedBody> {
-    let (salt, body) = item.split_first_chunk::<BODY_SALT_BYTES>()?;
-    Some((*salt, body.to_vec()))
 }
 
 fn malformed(seq: u64) -> StoreError {

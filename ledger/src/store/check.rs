@@ -2,10 +2,11 @@
 //! its cost is constant; `verify` reads everything.
 
 use rusqlite::Connection;
+use synapsor_domain::log::NoteKeys;
 
 use super::blocks::{self, Cursor};
 use super::error::StoreError;
-use super::head::{self, NoteKeys, SignedTreeHead};
+use super::head::{self, SignedTreeHead};
 use super::nodes::{self, Nodes};
 use super::row::from_sql;
 use super::{migrate, verify};

@@ -41,6 +41,10 @@ impl FileIdentity {
         })
     }
 
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Fails when the path no longer refers to the file that was opened.
     pub(crate) fn still_there(&self) -> Result<(), StoreError> {
         if Self::of(&self.path)? == *self {

@@ -51,6 +51,9 @@ pub enum StoreError {
     /// A record with this id already exists.
     #[error("a record with this id already exists")]
     Duplicate,
+    /// The body of the event was erased by order of an operator.
+    #[error("the body of event {0} was erased")]
+    Erased(u64),
     /// The file does not exist, and this caller may not create it.
     #[error("no store at {0}")]
     Missing(PathBuf),
@@ -76,6 +79,7 @@ impl StoreError {
             Self::OtherLog { .. } => ErrorCode::StoreOtherLog,
             Self::Busy => ErrorCode::StoreBusy,
             Self::Duplicate => ErrorCode::AlreadyRecorded,
+            Self::Erased(_) => ErrorCode::RecordErased,
             Self::Missing(_) => ErrorCode::StoreNotFound,
             Self::Closed => ErrorCode::StoreClosed,
             Self::Failed(_) => ErrorCode::StoreFailed,
@@ -101,6 +105,9 @@ impl StoreError {
             Self::OtherLog { .. } => "use the state directory of this store",
             Self::Busy => "retry the request",
             Self::Duplicate => "use a unique record id",
+            Self::Erased(_) => {
+                "find the order that erased it with `synapsor-runner events tail --kind bodies_erased`"
+            }
             Self::Missing(_) => "start the ledger once, or select another file with --store",
             Self::Closed => "restart the ledger",
             Self::Failed(_) => "see the ledger's log",

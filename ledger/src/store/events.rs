@@ -23,6 +23,7 @@ pub(crate) const ANSWER_BYTES_MAX: usize = 1_500_000;
 pub(crate) struct EventRow {
     pub(crate) seq: u64,
     pub(crate) bytes: Vec<u8>,
+    /// Empty when it is erased.
     pub(crate) body: Vec<u8>,
 }
 
@@ -52,14 +53,15 @@ pub(crate) fn tail(
     let (mut page, mut bytes, mut entries) = (Vec::new(), 0, Cursor::new(conn));
     for seq in tail_positions(conn, range, filter)? {
         let entry = entries.entry(seq)?.ok_or_else(|| missing(seq))?;
-        bytes += entry.event.len() + entry.body.len();
+        let body = entry.kept.as_ref().map_or(&[][..], |kept| &kept.body);
+        bytes += entry.event.len() + body.len();
         if bytes > ANSWER_BYTES_MAX && !page.is_empty() {
             break;
         }
         page.push(EventRow {
             seq,
             bytes: entry.event.clone(),
-            body: entry.body.clone(),
+            body: body.to_vec(),
         });
     }
     Ok(page)
@@ -140,7 +142,7 @@ fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), St
     let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
     let record: EventRecord = canonical::decode(&entry.event)
         .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))?;
-    Ok((record.kind, entry.body))
+    Ok((record.kind, entry.kept.ok_or(StoreError::Erased(seq))?.body))
 }
 
 pub(super) fn missing(seq: u64) -> StoreError {

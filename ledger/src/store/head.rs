@@ -1,9 +1,8 @@
 //! Head of the log: newest checkpoint with its signed note, stored in the transaction of its batch.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use synapsor_domain::log::{Checkpoint, LogError, TreeHash, TreeHead, sign_checkpoint, verify_checkpoint};
-use synapsor_domain::signing::{PublicKey, SigningKey};
-use synapsor_domain::trust::{KeyStanding, TrustFile};
+use synapsor_domain::log::{Checkpoint, NoteKeys, TreeHash, sign_checkpoint};
+use synapsor_domain::signing::SigningKey;
 
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
@@ -55,63 +54,6 @@ pub(crate) fn newest(conn: &Connection) -> Result<Option<SignedTreeHead>, StoreE
             })
         })
         .transpose()
-}
-
-/// Ledger keys whose notes a store may contain.
-#[derive(Debug, Clone)]
-pub struct NoteKeys {
-    current: PublicKey,
-    /// Keys of earlier ledgers, each with the tree head at its retirement if the trust file names one.
-    others: Vec<(PublicKey, Option<TreeHead>)>,
-}
-
-impl From<&PublicKey> for NoteKeys {
-    fn from(key: &PublicKey) -> Self {
-        Self {
-            current: key.clone(),
-            others: Vec::new(),
-        }
-    }
-}
-
-impl NoteKeys {
-    /// Collects the current signing key and the other ledger keys of the trust file.
-    pub fn of(current: &PublicKey, trust: &TrustFile) -> Self {
-        let others = trust.ledgers.iter().filter(|key| key.public_key != *current);
-        let others = others.map(|key| match key.standing() {
-            KeyStanding::Retired(head) => (key.public_key.clone(), head),
-            KeyStanding::InUse => (key.public_key.clone(), None),
-        });
-        Self {
-            current: current.clone(),
-            others: others.collect(),
-        }
-    }
-
-    /// Decodes and verifies a note. A retired key verifies no head after the one at its retirement.
-    fn verify(&self, note: &str, origin: &str) -> Result<Checkpoint, LogError> {
-        let first = match verify_checkpoint(note, origin, &self.current) {
-            Ok(checkpoint) => return Ok(checkpoint),
-            Err(error) => error,
-        };
-        for (key, head) in &self.others {
-            let Ok(checkpoint) = verify_checkpoint(note, origin, key) else {
-                continue;
-            };
-            let is_past = head.is_none_or(|head| checkpoint.size < head.size || checkpoint.head() == head);
-            return if is_past {
-                Ok(checkpoint)
-            } else {
-                Err(LogError::NoteRetired)
-            };
-        }
-        Err(first)
-    }
-
-    /// Returns the tree heads at which keys were retired; the log must equal or extend each of them.
-    pub(crate) fn heads(&self) -> impl Iterator<Item = TreeHead> {
-        self.others.iter().filter_map(|(_, head)| *head)
-    }
 }
 
 /// Checks that the note matches the row and is signed by one of these keys.

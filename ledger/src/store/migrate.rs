@@ -41,6 +41,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Statements(include_str!("../../migrations/sqlite/0011_record_views_end.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0012_event_of_reads.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0013_record_index.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0014_erasure.sql")),
 ];
 
 /// Returns the newest version that this build supports.
@@ -125,24 +126,22 @@ pub(crate) mod older {
         old.execute("ATTACH ?1 AS newer", [path.to_str().unwrap()])
             .unwrap();
         let tables = views::TABLES.map(|(table, _)| table);
-        let is_new = |table: &&&str| {
-            let new = [
-                "event_index",
-                "record_segments",
-                "record_postings",
-                "record_times",
-                "audit",
-            ];
-            new.contains(*table)
-        };
-        let copied = tables.iter().filter(|table| !is_new(table));
+        // The index of events is copied with the events.
+        let copied = tables.iter().filter(|table| **table != "event_index");
         for table in copied.chain(&["leases", "requests"]) {
-            let sql = format!("INSERT INTO main.{table} SELECT * FROM newer.{table}");
-            old.execute_batch(&sql).unwrap();
+            let columns: Option<String> = old
+                .query_row(
+                    "SELECT group_concat(name) FROM pragma_table_info(?1, 'main')",
+                    [table],
+                    |row| row.get(0),
+                )
+                .unwrap();
+            // Later tables and columns are left out.
+            if let Some(columns) = columns {
+                let sql = format!("INSERT INTO main.{table} ({columns}) SELECT {columns} FROM newer.{table}");
+                old.execute_batch(&sql).unwrap();
+            }
         }
-        let columns = "seq, audit_id, capability, tenant, principal, result, evidence_id, proposal_id, at";
-        let sql = format!("INSERT INTO main.audit ({columns}) SELECT {columns} FROM newer.audit");
-        old.execute_batch(&sql).unwrap();
         old.execute_batch(&format!(
             "PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {BEFORE_BLOCKS}"
         ))
@@ -162,6 +161,7 @@ pub(crate) mod older {
         let (mut entries, tree) = (blocks::Cursor::new(new), Nodes::new(new, count));
         for seq in 0..count {
             let entry = entries.entry(seq).unwrap().unwrap();
+            let kept = entry.kept.as_ref().unwrap();
             let (place, leaf) = (to_sql(seq), tree.leaf(seq).unwrap());
             insert(
                 "INSERT INTO events VALUES (?1, ?2, ?3)",
@@ -169,7 +169,7 @@ pub(crate) mod older {
             );
             insert(
                 "INSERT INTO bodies VALUES (?1, ?2, ?3)",
-                params![place, entry.salt, entry.body],
+                params![place, kept.salt, kept.body],
             );
             let event: EventRecord = canonical::decode(&entry.event).unwrap();
             let id = event.proposal_id.as_ref().map(|id| id.as_str());

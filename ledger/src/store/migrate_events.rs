@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::log::{TreeHash, leaf_hash};
 use tlog_tiles::tlog;
 
-use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry};
+use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry, KeptBody};
 use super::error::StoreError;
 use super::row::{from_sql, to_sql};
 
@@ -48,8 +48,10 @@ fn move_events(conn: &Connection, from: u64, to: u64) -> Result<(), StoreError> 
             .query_row([to_sql(seq)], |row| {
                 let entry = BlockEntry {
                     event: row.get(0)?,
-                    salt: row.get(1)?,
-                    body: row.get(2)?,
+                    kept: Some(KeptBody {
+                        salt: row.get(1)?,
+                        body: row.get(2)?,
+                    }),
                 };
                 Ok((entry, row.get::<_, TreeHash>(3)?))
             })
@@ -61,7 +63,7 @@ fn move_events(conn: &Connection, from: u64, to: u64) -> Result<(), StoreError> 
                 "event {seq} does not hash to its leaf"
             )));
         }
-        bytes += entry.body.len();
+        bytes += entry.kept.as_ref().map_or(0, |kept| kept.body.len());
         entries.push(entry);
         if bytes >= BODIES_BYTES_MAX || seq + 1 == to {
             blocks::insert(conn, first, &entries)?;

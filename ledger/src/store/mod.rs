@@ -2,9 +2,11 @@
 //! checkpoints are authoritative; the other tables are derived from the events for lookups.
 
 pub(crate) mod agents;
+pub(crate) mod backup;
 mod blocks;
 mod check;
 mod connection;
+pub(crate) mod erase;
 mod error;
 pub(crate) mod events;
 mod head;
@@ -24,9 +26,12 @@ pub(crate) mod record_index;
 mod record_views;
 pub(crate) mod records;
 pub(crate) mod requests;
+pub(crate) mod restore;
 mod row;
+pub(crate) mod stats;
 mod step;
 pub(crate) mod switches;
+mod vacuum;
 mod verify;
 mod views;
 mod writer;
@@ -38,14 +43,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use synapsor_chassis::files::FileLock;
-use synapsor_domain::log::EMPTY_ROOT;
+use synapsor_domain::log::{EMPTY_ROOT, NoteKeys};
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::trust::TrustFile;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use error::StoreError;
-pub use head::{NoteKeys, SignedTreeHead};
+pub use head::SignedTreeHead;
 pub use verify::{VerifyReport, verify_file, verify_under};
 pub use writer::{Committed, StoreTxError};
 
@@ -59,6 +64,7 @@ use connection::{FileIdentity, ReadAs};
 use listeners::{Listeners, Listening, Topic};
 use pool::ReadPool;
 use record_views::{RecordViews, ViewsEnd};
+use stats::{StoreSize, StoreStats};
 use writer::{BatchRequest, StoreWriter, Task, Work};
 
 /// Maximum number of requests that wait for the writing thread.
@@ -317,6 +323,45 @@ impl Store {
         &self.origin
     }
 
+    /// Measures the file and counts its rows.
+    pub(crate) async fn stats(&self) -> Result<StoreStats, StoreTxError> {
+        let path = self.path.clone();
+        self.read_records(move |reader| Ok(stats::count(reader.conn(), &path)?))
+            .await
+    }
+
+    /// Gives free pages back to the file system. Returns the size before and after.
+    ///
+    /// # Errors
+    /// `STORE_FULL` when there is not enough space for a second copy of the file and its way there.
+    pub(crate) async fn vacuum(&self) -> Result<(StoreSize, StoreSize), StoreError> {
+        if self.read_only.is_some() {
+            return Err(StoreError::FullAtStart);
+        }
+        let (answer, done) = oneshot::channel();
+        self.send(Work::Vacuum(answer))?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Moves the write-ahead log into the file and empties it, so that it holds nothing of what was erased. While a reader
+    /// needs an older state, that has to wait for the next time.
+    pub(crate) async fn settle_file(&self) -> Result<(), StoreError> {
+        let (answer, done) = oneshot::channel();
+        self.send(Work::SettleFile(answer))?;
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Sends the log as it is now, with its own connection, so that no other reader waits.
+    pub(crate) fn back_up(&self, created_at_ms: i64, sink: &mut backup::Sink<'_>) -> Result<(), StoreError> {
+        let read_as = match &self.read_only {
+            Some(_) => ReadAs::Immutable,
+            None => ReadAs::Shared,
+        };
+        let conn = connection::open_reader(&self.path, read_as)?;
+        conn.execute_batch("BEGIN DEFERRED")?;
+        backup::send(&conn, &self.origin, created_at_ms, sink)
+    }
+
     /// Recomputes everything in the file, with its own connection.
     pub async fn verify_full(&self) -> Result<VerifyReport, StoreError> {
         let (path, origin, keys) = (self.path.clone(), self.origin.clone(), self.keys.clone());
@@ -325,6 +370,12 @@ impl Store {
             .await
             .map_err(|_| StoreError::Failed("the verification task failed".to_owned()))?
     }
+}
+
+/// Removes the body of an event without an order, as an edit of the file does.
+#[cfg(test)]
+pub(crate) fn empty_body(conn: &rusqlite::Connection, seq: u64) {
+    blocks::erase(conn, &[seq]).unwrap();
 }
 
 /// Migrates an older or empty file in one transaction; an empty one gets the checkpoint of the empty log.

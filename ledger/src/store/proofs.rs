@@ -32,10 +32,11 @@ impl<'c> ProofReader<'c> {
     pub(crate) fn logged(&self, seq: u64) -> Result<ProvenEntry, StoreError> {
         let entry = blocks::entry(self.conn, seq)?.ok_or_else(|| missing(seq))?;
         let proof = self.nodes.inclusion(seq, self.size)?;
+        let kept = entry.kept.ok_or(StoreError::Erased(seq))?;
         Ok(ProvenEntry {
             event_bytes: entry.event,
-            body_salt: entry.salt,
-            body: entry.body,
+            body_salt: kept.salt,
+            body: kept.body,
             proof,
         })
     }

@@ -97,7 +97,7 @@ pub(crate) fn due(conn: &Connection, now: Timestamp, limit: u32) -> Result<Vec<P
 /// Resolves an operator's input: `latest`, a full id, a unique prefix, or a short code.
 pub(crate) fn resolve(conn: &Connection, text: &str) -> Result<ProposalRow, StoreTxError> {
     if text == "latest" {
-        let newest = rows(conn, "1 = 1 ORDER BY created_seq DESC LIMIT 1", &[])?;
+        let newest = rows(conn, "erased_seq IS NULL ORDER BY created_seq DESC LIMIT 1", &[])?;
         return newest.into_iter().next().ok_or_else(|| not_found().into());
     }
     let usable = text.len() >= 4
@@ -161,7 +161,7 @@ pub(crate) fn count(conn: &Connection, filter: &ProposalFilter, most: u32) -> Re
 
 /// Returns the conditions of a filter with their values.
 fn clause(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn ToSql>>) {
-    let mut wheres = vec!["1 = 1"];
+    let mut wheres = vec!["erased_seq IS NULL"];
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let texts = [
         ("tenant = ?", &filter.tenant),

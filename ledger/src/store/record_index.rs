@@ -182,6 +182,33 @@ pub(crate) fn clear(conn: &Connection, from_segment: u64) -> Result<(), StoreErr
     Ok(())
 }
 
+/// Removes the entries of one segment.
+pub(crate) fn clear_segment(conn: &Connection, segment: u64) -> Result<(), StoreError> {
+    for table in ["record_segments", "record_postings", "record_times"] {
+        conn.execute(
+            &format!("DELETE FROM {table} WHERE segment = ?1"),
+            [to_sql(segment)],
+        )?;
+    }
+    Ok(())
+}
+
+/// Returns the positions in a segment whose records can have this value.
+pub(crate) fn positions_of(
+    conn: &Connection,
+    field: PostingField,
+    segment: u64,
+    value: &str,
+) -> Result<HashSet<u64>, StoreError> {
+    let key = key_of(value);
+    let of_value = postings(conn, field, segment)?
+        .into_iter()
+        .filter(|entry| entry >> POSITION_BITS << POSITION_BITS == key);
+    Ok(of_value
+        .map(|entry| segment * SEGMENT_EVENTS + (entry & ((1 << POSITION_BITS) - 1)))
+        .collect())
+}
+
 fn postings(conn: &Connection, field: PostingField, segment: u64) -> Result<Vec<u64>, StoreError> {
     let bytes: Option<Vec<u8>> = conn
         .prepare_cached("SELECT entries FROM record_postings WHERE field = ?1 AND segment = ?2")?

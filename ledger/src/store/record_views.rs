@@ -1,7 +1,7 @@
 //! Keeps the views of evidence and audit records up to date: the newest records are in memory until enough of them can
 //! be written in one transaction, or a query needs them. After a crash they are derived from the log again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ use super::record_index::{self, RecordIndex, SEGMENT_EVENTS};
 use super::records;
 use super::row::{from_sql, to_sql};
 use super::verify;
-use super::views::{ParsedBody, RECORD_KINDS, RecordView};
+use super::views::{self, ParsedBody, RECORD_KINDS, RecordView};
 use crate::failpoint::{self, Point};
 
 /// Number of records from which the writing thread writes their views.
@@ -92,7 +92,7 @@ impl RecordViews {
     ) -> Result<(), StoreError> {
         let (mut entries, tree) = (Cursor::new(conn), Nodes::new(conn, size));
         for seq in end..size {
-            if let Some(view) = derived(&mut entries, &tree, seq)? {
+            if let Some(view) = derived(conn, &mut entries, &tree, seq)? {
                 if self.waiting.len() == records_max {
                     return Err(StoreError::Full);
                 }
@@ -123,10 +123,11 @@ impl RecordViews {
             let transaction = begin(conn)?;
             if std::mem::take(&mut is_first) {
                 // Not on its own: the stored position never moves back, and a failure leaves the rows as they are.
-                clear(conn, from)?;
+                clear(conn, (from, i64::MAX.unsigned_abs()))?;
+                record_index::clear(conn, from / SEGMENT_EVENTS)?;
             }
             for seq in from..to {
-                if let Some(view) = derived(&mut entries, &tree, seq)? {
+                if let Some(view) = derived(conn, &mut entries, &tree, seq)? {
                     view.write(conn, &mut self.index)?;
                 }
             }
@@ -136,6 +137,35 @@ impl RecordViews {
             from = to;
         }
         self.complete(size);
+        Ok(())
+    }
+
+    /// Derives the views of some segments again, within the running batch; `size` is that of the log before it.
+    pub(crate) fn derive_segments(
+        &mut self,
+        conn: &Connection,
+        segments: &BTreeSet<u64>,
+        size: u64,
+    ) -> Result<(), StoreError> {
+        // The cached segment may be one of them.
+        self.index.forget();
+        let end = end(conn)?.unwrap_or(0);
+        for segment in segments {
+            let (from, to) = (
+                segment * SEGMENT_EVENTS,
+                ((segment + 1) * SEGMENT_EVENTS).min(end),
+            );
+            clear(conn, (from, to))?;
+            record_index::clear_segment(conn, *segment)?;
+            let (mut entries, tree, mut index) =
+                (Cursor::new(conn), Nodes::new(conn, size), RecordIndex::default());
+            for seq in from..to {
+                if let Some(view) = derived(conn, &mut entries, &tree, seq)? {
+                    view.write(conn, &mut index)?;
+                }
+            }
+            index.flush(conn)?;
+        }
         Ok(())
     }
 
@@ -274,9 +304,17 @@ fn reached(point: Point) -> Result<(), StoreError> {
 }
 
 /// Returns the view of the record at `seq`, if there is one, after checking the event.
-fn derived(entries: &mut Cursor<'_>, tree: &Nodes<'_>, seq: u64) -> Result<Option<RecordView>, StoreError> {
-    let (event, body) = verify::event(entries, tree, seq)?;
-    RecordView::of(&event, &body, ParsedBody::No)
+fn derived(
+    conn: &Connection,
+    entries: &mut Cursor<'_>,
+    tree: &Nodes<'_>,
+    seq: u64,
+) -> Result<Option<RecordView>, StoreError> {
+    match verify::event(entries, tree, seq)? {
+        (event, Some(body)) => RecordView::of(&event, &body, ParsedBody::No),
+        (_, None) if views::is_erased(conn, seq)? => Ok(None),
+        (_, None) => Err(verify::no_body(seq)),
+    }
 }
 
 /// Returns the stored position; `None` when it is missing.
@@ -287,23 +325,23 @@ pub(crate) fn end(conn: &Connection) -> Result<Option<u64>, StoreError> {
     end.map(from_sql).transpose()
 }
 
-fn set_end(conn: &Connection, seq: u64) -> Result<(), StoreError> {
+pub(crate) fn set_end(conn: &Connection, seq: u64) -> Result<(), StoreError> {
     conn.prepare_cached("INSERT OR REPLACE INTO record_views_end (id, seq) VALUES (1, ?1)")?
         .execute([to_sql(seq)])?;
     Ok(())
 }
 
-/// Removes rows from position `from` on, the first of a segment: a file that was edited may have some.
-fn clear(conn: &Connection, from: u64) -> Result<(), StoreError> {
+/// Removes rows of a range of positions: a file that was edited may have some at its end.
+fn clear(conn: &Connection, (from, to): (u64, u64)) -> Result<(), StoreError> {
     let kinds = RECORD_KINDS.map(|kind| format!("'{kind}'")).join(", ");
     for sql in [
-        "DELETE FROM evidence WHERE seq >= ?1".to_owned(),
-        "DELETE FROM audit WHERE seq >= ?1".to_owned(),
-        format!("DELETE FROM event_index WHERE seq >= ?1 AND kind IN ({kinds})"),
+        "DELETE FROM evidence WHERE seq >= ?1 AND seq < ?2".to_owned(),
+        "DELETE FROM audit WHERE seq >= ?1 AND seq < ?2".to_owned(),
+        format!("DELETE FROM event_index WHERE seq >= ?1 AND seq < ?2 AND kind IN ({kinds})"),
     ] {
-        conn.execute(&sql, [to_sql(from)])?;
+        conn.execute(&sql, [to_sql(from), to_sql(to)])?;
     }
-    record_index::clear(conn, from / SEGMENT_EVENTS)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -311,8 +349,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::store::{NoteKeys, Store, StoreTxError};
+    use crate::store::{Store, StoreTxError};
     use crate::test_kit::{LEDGER_KEY, ORIGIN, TestLedger, key};
+    use synapsor_domain::log::NoteKeys;
 
     /// Evidence, audit records, and entries of the index for records.
     async fn rows(store: &Store) -> [i64; 3] {

@@ -1,5 +1,7 @@
 //! Access of a request to its batch: it reads and changes the views, and appends events.
 
+use std::collections::BTreeSet;
+
 use rusqlite::{Connection, OptionalExtension as _};
 use synapsor_domain::agent_view::STATE_EVENTS;
 use synapsor_domain::canonical;
@@ -9,7 +11,7 @@ use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::log::{BODY_SALT_BYTES, TreeHash, body_commitment, leaf_hash};
 use synapsor_domain::timestamp::Timestamp;
 
-use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry};
+use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry, KeptBody};
 use super::error::StoreError;
 use super::listeners::Moved;
 use super::record_views::RecordViews;
@@ -93,7 +95,7 @@ impl<'c> WriteTransaction<'c> {
     /// not read again in this batch unless [`Self::store_block`] is called.
     pub(crate) fn record(&mut self, event: &NewEvent<'_>) -> Result<(), StoreError> {
         let entry = self.entry(event, true)?;
-        self.block_bytes += entry.body.len();
+        self.block_bytes += event.body.len();
         self.block.push(entry);
         if self.block_bytes >= BODIES_BYTES_MAX {
             self.store_block()?;
@@ -128,6 +130,11 @@ impl<'c> WriteTransaction<'c> {
         self.records.audit_seq(self.conn, id)
     }
 
+    /// Derives the views of records in these segments again, after bodies in them were erased.
+    pub(crate) fn derive_segments(&mut self, segments: &BTreeSet<u64>) -> Result<(), StoreError> {
+        self.records.derive_segments(self.conn, segments, self.first_seq)
+    }
+
     /// Makes the next event of the log and updates the derived views.
     fn entry(&mut self, event: &NewEvent<'_>, has_new_id: bool) -> Result<BlockEntry, StoreError> {
         let seq = self.next_seq();
@@ -156,8 +163,10 @@ impl<'c> WriteTransaction<'c> {
         self.note_move(seq, event)?;
         Ok(BlockEntry {
             event: bytes,
-            salt,
-            body: event.body.to_vec(),
+            kept: Some(KeptBody {
+                salt,
+                body: event.body.to_vec(),
+            }),
         })
     }
 

@@ -6,17 +6,17 @@ use rusqlite::Connection;
 use rusqlite::types::Value;
 use synapsor_domain::canonical;
 use synapsor_domain::event::EventRecord;
-use synapsor_domain::log::{TreeHash, body_commitment, leaf_hash};
+use synapsor_domain::log::{NoteKeys, TreeHash, body_commitment, leaf_hash};
 use synapsor_domain::signing::PublicKey;
 use tlog_tiles::tlog;
 
 use super::blocks::{self, Cursor};
 use super::error::StoreError;
-use super::head::{self, NoteKeys, SignedTreeHead};
+use super::head::{self, SignedTreeHead};
 use super::nodes::{self, Nodes};
 use super::record_index::RecordIndex;
 use super::row::from_sql;
-use super::views::{self, ParsedBody, RecordView};
+use super::views::{self, Erasures, ParsedBody, RecordView};
 use super::{check, connection, migrate, record_views};
 
 /// Result of a full check.
@@ -84,12 +84,12 @@ fn structure(conn: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Recomputes one event: its leaf in the tree, its position, and its body.
+/// Recomputes one event: its leaf in the tree, its position, and its body unless that is erased.
 pub(crate) fn event(
     entries: &mut Cursor<'_>,
     tree: &Nodes<'_>,
     seq: u64,
-) -> Result<(EventRecord, Vec<u8>), StoreError> {
+) -> Result<(EventRecord, Option<Vec<u8>>), StoreError> {
     let tampered = |what: &str| StoreError::Tampered(format!("event {seq}: {what}"));
     let entry = entries
         .entry(seq)?
@@ -102,10 +102,32 @@ pub(crate) fn event(
     if record.seq != seq {
         return Err(tampered("has a different position than its record states"));
     }
-    if body_commitment(&entry.salt, &entry.body) != record.body_digest {
+    let Some(kept) = &entry.kept else {
+        return Ok((record, None));
+    };
+    if body_commitment(&kept.salt, &kept.body) != record.body_digest {
         return Err(tampered("the body differs from the event's commitment"));
     }
-    Ok((record, entry.body.clone()))
+    Ok((record, Some(kept.body.clone())))
+}
+
+/// Error for a body that is missing although no order erased it.
+pub(crate) fn no_body(seq: u64) -> StoreError {
+    StoreError::Tampered(format!("event {seq}: the body is missing"))
+}
+
+/// Collects what the events at these positions erased.
+pub(crate) fn erasures(
+    conn: &Connection,
+    tree: &Nodes<'_>,
+    positions: Vec<u64>,
+) -> Result<Erasures, StoreError> {
+    let (mut erasures, mut entries) = (Erasures::default(), Cursor::new(conn));
+    for seq in positions {
+        let (record, body) = event(&mut entries, tree, seq)?;
+        erasures.add(&record, &body.ok_or_else(|| no_body(seq))?)?;
+    }
+    Ok(erasures)
 }
 
 /// Recomputes all events, the whole tree, and the views into a new database. The views of records, which the ledger
@@ -113,6 +135,8 @@ pub(crate) fn event(
 fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, StoreError> {
     blocks::check_layout(conn, 0, size)?;
     let stored = Nodes::new(conn, size);
+    // The list is part of a view, which is compared in the end.
+    let erasures = erasures(conn, &stored, Erasures::positions(conn)?)?;
     // An unnamed database is in memory and moves to a temporary file when it grows.
     let derived = Connection::open("")?;
     migrate::migrate(&derived)?;
@@ -131,15 +155,35 @@ fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, St
             }
             next_node += 1;
         }
-        match RecordView::of(&record, &body, ParsedBody::No)? {
-            Some(view) if seq < views_end => view.write(&derived, &mut index)?,
-            Some(_) => {}
-            None => views::apply(&derived, &record, &body, ParsedBody::No)?,
-        }
+        derive_views(&derived, (&record, body), &erasures, (&mut index, views_end))?;
     }
     index.flush(&derived)?;
     derived.execute_batch("COMMIT")?;
     Ok(derived)
+}
+
+/// Derives the views of one event. Those of records end at `views_end`.
+pub(super) fn derive_views(
+    derived: &Connection,
+    (event, body): (&EventRecord, Option<Vec<u8>>),
+    erasures: &Erasures,
+    (index, views_end): (&mut RecordIndex, u64),
+) -> Result<(), StoreError> {
+    let Some(body) = body else {
+        if !erasures.covers(event) {
+            return Err(no_body(event.seq));
+        }
+        return views::without_body(derived, event, erasures);
+    };
+    if erasures.covers(event) {
+        let text = format!("event {}: the body was erased, and is there", event.seq);
+        return Err(StoreError::Tampered(text));
+    }
+    match RecordView::of(event, &body, ParsedBody::No)? {
+        Some(view) if event.seq < views_end => view.write(derived, index),
+        Some(_) => Ok(()),
+        None => views::apply(derived, event, &body, ParsedBody::No),
+    }
 }
 
 fn checkpoints(

@@ -17,7 +17,9 @@ use super::head::{self, SignedTreeHead};
 use super::listeners::{Listeners, Moved, Range};
 use super::nodes::{NodeCache, Nodes};
 use super::record_views::RecordViews;
+use super::stats::StoreSize;
 use super::step::{StepKind, WriteTransaction};
+use super::vacuum;
 use crate::failpoint::{self, Point};
 
 /// Number of steps from which a transaction takes no more groups.
@@ -63,7 +65,14 @@ pub(crate) enum Work {
     Steps(Vec<Box<dyn BatchRequest>>),
     /// Write the views of all durable records, for a query that needs them.
     Views(oneshot::Sender<Result<(), StoreError>>),
+    /// Rewrite the file without its free pages.
+    Vacuum(oneshot::Sender<VacuumResult>),
+    /// Move the write-ahead log into the file.
+    SettleFile(oneshot::Sender<Result<(), StoreError>>),
 }
+
+/// Size of the file before and after it was rewritten.
+type VacuumResult = Result<(StoreSize, StoreSize), StoreError>;
 
 /// A durable batch.
 #[derive(Debug, Clone)]
@@ -193,11 +202,14 @@ impl StoreWriter {
         let mut broken: Option<StoreError> = None;
         while let Some(work) = queue.blocking_recv() {
             let (mut batch, mut waiting) = (Vec::new(), Vec::new());
+            let (mut vacuums, mut settles) = (Vec::new(), Vec::new());
             let mut next = Some(work);
             while let Some(work) = next.take() {
                 match work {
                     Work::Steps(steps) => batch.extend(steps),
                     Work::Views(answer) => waiting.push(answer),
+                    Work::Vacuum(answer) => vacuums.push(answer),
+                    Work::SettleFile(answer) => settles.push(answer),
                 }
                 if batch.len() < BATCH_MAX {
                     next = queue.try_recv().ok();
@@ -211,6 +223,16 @@ impl StoreWriter {
                 for answer in waiting {
                     // A caller that no longer waits needs no answer.
                     let _ = answer.send(written.clone());
+                }
+            }
+            for answer in settles {
+                let done = broken.clone().map_or_else(|| vacuum::settle(&self.conn), Err);
+                let _ = answer.send(done);
+            }
+            if !vacuums.is_empty() {
+                let done = broken.clone().map_or_else(|| self.vacuum(), Err);
+                for answer in vacuums {
+                    let _ = answer.send(done.clone());
                 }
             }
         }
@@ -235,6 +257,11 @@ impl StoreWriter {
         for job in batch {
             job.answer(&outcome);
         }
+    }
+
+    fn vacuum(&mut self) -> VacuumResult {
+        self.file.still_there()?;
+        vacuum::run(&self.conn, self.file.path())
     }
 
     /// Writes the views of the records that are durable.

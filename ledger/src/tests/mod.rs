@@ -4,6 +4,7 @@ mod agents;
 mod clock;
 mod decide;
 mod earlier_reads;
+mod erase;
 mod intake;
 mod lease;
 mod receipts;

@@ -14,7 +14,7 @@ const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", 
 
 /// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
-    let wrong: [&[&str]; 30] = [
+    let wrong: [&[&str]; 34] = [
         &["frobnicate"],
         &["up", "--no-such-flag"],
         &["up", "--serve", "--transport", "stdio"],
@@ -45,6 +45,12 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["bundle", "verify", "call.json"],
         &["bundle", "verify", "no-such-file"],
         &["store", "reset"],
+        &["store", "verify", "call.json"],
+        &["store", "restore", "no-such-file"],
+        &[
+            "store", "erase", "--tenant", "acme", "--yes", "--actor", "mallory",
+        ],
+        &["store", "prune", "--older-than", "soon"],
         &["operator", "revoke", "ed25519:00000000000000000000000000000000"],
         &["operator", "add", "call.json"],
         &["operator", "keygen", "--person", "Not A Name"],

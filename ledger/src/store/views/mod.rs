@@ -1,6 +1,7 @@
 //! The views: tables derived from events and bodies alone. Only this code writes them, both when an event is
 //! appended and when a verification derives them again.
 
+mod erasures;
 mod proposals;
 mod receipts;
 mod records;
@@ -8,6 +9,7 @@ mod reviews;
 mod switches;
 mod writebacks;
 
+pub(crate) use erasures::{Erasures, is_erased, without_body};
 pub(crate) use receipts::kind_of_finding;
 pub(crate) use records::{AuditView, EvidenceView, RECORD_KINDS, RecordView};
 pub(crate) use writebacks::kind_of;
@@ -30,7 +32,7 @@ use super::error::StoreError;
 use super::row::to_sql;
 
 /// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 19] = [
+pub(crate) const TABLES: [(&str, &str); 20] = [
     ("event_index", "seq"),
     ("proposals", "proposal_id"),
     ("open_contexts", "tenant, principal"),
@@ -47,6 +49,7 @@ pub(crate) const TABLES: [(&str, &str); 19] = [
     ("switches", "digest"),
     ("switch_confirmations", "switch_digest, writer"),
     ("source_receipts", "seq"),
+    ("erased_ranges", "first"),
     ("receipt_incidents", "place"),
     ("receipt_orders", "digest"),
     (
@@ -137,6 +140,12 @@ pub(crate) fn apply(
                 .decode_unverified(ObjectKind::ContextTicket)
                 .map_err(|_| wrong_body(event))?;
             proposals::step(conn, event, ProposalTransition::Withdraw).map(|_| ())
+        }
+        EventKind::BodiesErased => erasures::erased(conn, event, body),
+        EventKind::WritebackStarted | EventKind::WritebackReleased | EventKind::WritebackInDoubt
+            if erasures::is_of_erased(conn, event)? =>
+        {
+            Ok(())
         }
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
         EventKind::WritebackReleased => writebacks::reported(

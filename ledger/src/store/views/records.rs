@@ -100,6 +100,17 @@ impl RecordView {
         }))
     }
 
+    /// Returns whether evidence or audit record is about this object.
+    pub(crate) fn is_about(&self, object_id: &str) -> bool {
+        let evidence = self
+            .evidence
+            .as_ref()
+            .and_then(|evidence| evidence.object_id.as_deref());
+        let audit = self.audit.as_ref();
+        let keys = audit.map(|audit| [audit.object_id.as_deref(), audit.first_key.as_deref()]);
+        evidence == Some(object_id) || keys.is_some_and(|keys| keys.contains(&Some(object_id)))
+    }
+
     /// Writes the rows.
     pub(crate) fn write(&self, conn: &Connection, entries: &mut RecordIndex) -> Result<(), StoreError> {
         // Plain reads are found by the tables of evidence and audit records.

@@ -9,7 +9,7 @@ use synapsor_domain::writeback::{AttemptReport, Receipt, ReceiptOutcome};
 
 use super::super::error::StoreError;
 use super::super::row::to_sql;
-use super::{proposal_id, proposals, receipts, wrong_body};
+use super::{erasures, proposal_id, proposals, receipts, wrong_body};
 
 pub(super) fn started(
     conn: &Connection,
@@ -81,6 +81,9 @@ pub(super) fn settled(
         receipt.created_at.as_unix_millis(),
     ])?;
     receipts::settled(conn, event, digest, receipt.created_at.as_unix_millis())?;
+    if erasures::is_of_erased(conn, event)? {
+        return Ok(());
+    }
     proposals::step(conn, event, ProposalTransition::Settle(receipt.outcome)).map(|_| ())
 }
 

@@ -63,7 +63,7 @@ impl Scene {
             .unwrap();
         let address = server.local_addr().to_string();
         let stop = CancellationToken::new();
-        let served = server.serve(routes(&world.ledger, &stop), stop.clone());
+        let served = server.serve(routes(&world.ledger, &stop, None), stop.clone());
         tokio::spawn(served);
         Self {
             world,

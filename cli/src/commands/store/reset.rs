@@ -2,38 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use clap::Subcommand;
 use serde_json::json;
 use synapsor_chassis::files::FileLock;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::trust::DeploymentEnvironment;
 
-use crate::{Context, output, state};
+use crate::state::{self, StateDir};
+use crate::{Context, output, supervisor};
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Delete the ledger store and its pinned checkpoints (`dev` only)
-    #[command(after_help = "Example: synapsor-runner store reset --yes\n\
-        Exit codes: 0 ok, 1 failure (a ledger is running, or not a dev deployment), 2 usage")]
-    Reset {
-        /// Confirm the deletion; required
-        #[arg(long)]
-        yes: bool,
-        /// Accepted for 0.1.x; a running ledger is never deleted under its clients
-        #[arg(long, hide = true)]
-        force: bool,
-    },
-}
+/// Time in which the connections of commands that have ended are closed.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+/// Pause between two tries for the lock.
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
-pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
-    match command {
-        Command::Reset { yes, force: _ } => reset(*yes, context),
-    }
-}
-
-fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
+/// Deletes the store.
+pub(super) async fn run(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     let state = state::find(context)?;
     let environment = state::load_trust(state.trust_path())?.environment;
     if environment != DeploymentEnvironment::Dev {
@@ -50,12 +36,7 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     }
     let lock = beside(state.store(), ".lock");
     // Held until the files are deleted, so that no ledger starts on a part of them.
-    let Some(_lock) = FileLock::try_exclusive(&lock)? else {
-        return Err(
-            ExitError::new(ErrorCode::StoreLocked, "a ledger is running on this store")
-                .with_fix("stop `up` and MCP servers first; a ledger exits 5 seconds after its last client"),
-        );
-    };
+    let _lock = context.unless_stopped(unused(&lock, &state, context)).await?;
     let mut files: Vec<PathBuf> = ["", "-wal", "-shm"]
         .map(|ending| beside(state.store(), ending))
         .to_vec();
@@ -88,7 +69,25 @@ fn reset(yes: bool, context: &Context) -> Result<Exit, ExitError> {
     Ok(Exit::Ok)
 }
 
-fn beside(store: &Path, ending: &str) -> PathBuf {
+/// Takes the lock of the store, after ending a ledger on demand that has no other client.
+pub(super) async fn unused(lock: &Path, state: &StateDir, context: &Context) -> Result<FileLock, ExitError> {
+    let start = Instant::now();
+    loop {
+        if let Some(held) = FileLock::try_exclusive(lock)? {
+            return Ok(held);
+        }
+        // A command that just ended may still have its connection.
+        let ended = supervisor::end_unused_ledger(state, context).await;
+        if start.elapsed() > ENDS_WITHIN && !ended {
+            let text = "a ledger is in use on this store";
+            return Err(ExitError::new(ErrorCode::StoreLocked, text)
+                .with_fix("stop `up` and the MCP servers that use it first"));
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+}
+
+pub(super) fn beside(store: &Path, ending: &str) -> PathBuf {
     let mut name = store.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)

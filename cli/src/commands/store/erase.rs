@@ -1,0 +1,208 @@
+//! `store prune` and `store erase`: erase bodies of the log by age, tenant or object. Without --yes both only count.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use serde_json::json;
+use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
+use synapsor_domain::approval::ErasureSelection;
+use synapsor_domain::limits::REASON_CHARS_MAX;
+use synapsor_domain::timestamp::{Span, Timestamp};
+
+use crate::clients::{ErasedRecords, ErasurePreview, MaintenanceClient};
+use crate::commands::confirm::posture;
+use crate::commands::object_filter::{ObjectArgs, is_of_type};
+use crate::connection::LedgerConnection;
+use crate::operator_key::Signer;
+use crate::output::{self, safe};
+use crate::time_filter::ago_ms;
+use crate::workflows::{self, now};
+use crate::{Context, contract_file};
+
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Erase what ended or was recorded longer ago, as 90d, 12w or 36h
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    older_than: Span,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EraseArgs {
+    /// Erase everything of this tenant
+    #[arg(long, value_name = "TENANT", required_unless_present_any = ["object", "object_id"], conflicts_with_all = ["object", "object_id"])]
+    tenant: Option<String>,
+    #[command(flatten)]
+    object: ObjectArgs,
+    /// Table of the object, as schema.table [default: the tables of that type in the contract]
+    #[arg(long, value_name = "TABLE")]
+    table: Vec<String>,
+    #[command(flatten)]
+    signing: Signing,
+}
+
+/// Options of both commands.
+#[derive(Debug, Args)]
+struct Signing {
+    /// Sign the order and erase; without it the command only counts
+    #[arg(long)]
+    yes: bool,
+    /// Only count, which is the default
+    #[arg(long, conflicts_with = "yes")]
+    dry_run: bool,
+    /// Accepted for 0.1.x, without effect
+    #[arg(long, hide = true)]
+    force: bool,
+    /// Fail unless the signing key belongs to this operator
+    #[arg(long, value_name = "PERSON")]
+    actor: Option<String>,
+    /// Reason, signed and stored with the order
+    #[arg(long, value_parser = reason)]
+    reason: Option<String>,
+}
+
+pub(super) async fn prune(args: &PruneArgs, context: &Context) -> Result<Exit, ExitError> {
+    let before = Timestamp::from_unix_millis(now().as_unix_millis() - args.older_than.as_millis());
+    let done = run(ErasureSelection::Before { before }, &args.signing, context).await?;
+    print(&done, Some(before), context)
+}
+
+pub(super) async fn erase(args: &EraseArgs, context: &Context) -> Result<Exit, ExitError> {
+    let selection = match &args.tenant {
+        Some(tenant) => ErasureSelection::Tenant {
+            tenant: tenant.clone(),
+        },
+        None => object(args, context)?,
+    };
+    let done = run(selection, &args.signing, context).await?;
+    print(&done, None, context)
+}
+
+/// What the command did or would do.
+#[derive(Debug)]
+struct Done {
+    counted: ErasurePreview,
+    erased: Option<ErasedRecords>,
+}
+
+async fn run(selection: ErasureSelection, signing: &Signing, context: &Context) -> Result<Done, ExitError> {
+    let session = LedgerConnection::open(context).await?;
+    let done = context
+        .unless_stopped(count_and_erase(&session, selection, signing, context))
+        .await;
+    session.close().await;
+    done
+}
+
+async fn count_and_erase(
+    session: &LedgerConnection,
+    selection: ErasureSelection,
+    signing: &Signing,
+    context: &Context,
+) -> Result<Done, ExitError> {
+    // The log must be the one that was seen before anything in it is erased.
+    workflows::check_log(session).await?;
+    let counted = MaintenanceClient::new(session.ledger())
+        .count_erasable(&selection)
+        .await?;
+    if !signing.yes {
+        return Ok(Done {
+            counted,
+            erased: None,
+        });
+    }
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(signing.actor.as_deref())?;
+    if !context.global.json {
+        posture(&signer, session.trust());
+    }
+    let erased = workflows::erase(session, &signer, selection, signing.reason.clone()).await?;
+    Ok(Done {
+        counted,
+        erased: Some(erased),
+    })
+}
+
+/// Returns the selection of an object, in the tables that the command names or the contract knows.
+fn object(args: &EraseArgs, context: &Context) -> Result<ErasureSelection, ExitError> {
+    let (kind, object_id) = args.object.parts()?;
+    let mut tables: BTreeSet<String> = args.table.iter().cloned().collect();
+    if tables.is_empty() {
+        let kind = kind.ok_or_else(|| {
+            ExitError::new(ErrorCode::ObjectInvalid, "the table of the object is not known")
+                .with_fix("pass --object TYPE:ID, or --table schema.table")
+        })?;
+        let loaded = contract_file::load(&context.global)?;
+        let targets = loaded
+            .contract
+            .capabilities()
+            .iter()
+            .map(|capability| &capability.target);
+        let of_type = targets.filter(|target| is_of_type(&target.table, &kind));
+        tables.extend(of_type.map(|target| format!("{}.{}", target.schema, target.table)));
+        if tables.is_empty() {
+            let text = format!("the contract has no table of type `{}`", safe(&kind));
+            return Err(ExitError::new(ErrorCode::ObjectInvalid, text).with_fix("pass --table schema.table"));
+        }
+    }
+    Ok(ErasureSelection::Object {
+        object_id,
+        tables: tables.into_iter().collect(),
+    })
+}
+
+/// Prints numbers only. `deleted`, `cutoff` and `dry_run` are keys of 0.1.x.
+fn print(done: &Done, cutoff: Option<Timestamp>, context: &Context) -> Result<Exit, ExitError> {
+    let Done { counted, erased } = done;
+    if context.global.json {
+        output::json(&json!({
+            "ok": true,
+            "dry_run": erased.is_none(),
+            "cutoff": cutoff,
+            "deleted": { "proposals": counted.proposals, "records": counted.records },
+            "kept_proposals": counted.kept,
+            "erased_bodies": erased.as_ref().map(|erased| erased.bodies),
+            "events": erased.as_ref().map(|erased| erased.events),
+            "source_database_changed": false,
+        }))?;
+        return Ok(Exit::Ok);
+    }
+    let word = if erased.is_some() { "Erased" } else { "Would erase" };
+    let before = cutoff.map_or_else(String::new, |cutoff| format!(" from before {cutoff}"));
+    output::line(format!(
+        "{word} {} ended proposal(s) and {} record(s) of calls{before}.",
+        counted.proposals, counted.records
+    ))?;
+    if counted.kept > 0 {
+        output::line(format!(
+            "{} proposal(s) stay: they are open, or their receipt is in dispute.",
+            counted.kept
+        ))?;
+    }
+    match erased {
+        Some(erased) => {
+            output::line(format!(
+                "{} bodies are gone; {} event(s) record who ordered it. Every proof stays valid.",
+                erased.bodies, erased.events
+            ))?;
+            output::line("Backups from before still hold them. The source databases were not changed.")?;
+        }
+        None => output::line("Nothing was erased. Pass --yes to sign the order and erase.")?,
+    }
+    Ok(Exit::Ok)
+}
+
+fn duration(text: &str) -> Result<Span, String> {
+    let ms = ago_ms(text).ok_or_else(|| "expected a duration such as 90d, 12w or 36h".to_owned())?;
+    Ok(Span::millis(ms))
+}
+
+fn reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("reason must not be empty".to_owned()),
+        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
+        t => Ok(t.to_owned()),
+    }
+}
