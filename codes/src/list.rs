@@ -401,12 +401,16 @@ error_codes! {
         KeyTypeUnfit = "KEY_TYPE_UNFIT", exit Usage;
         /// The command needs arguments for the tool, or --sample.
         InputRequired = "INPUT_REQUIRED", exit Usage;
+        /// The init command names no table, file or recipe, and has no terminal for the wizard.
+        InitInputRequired = "INIT_INPUT_REQUIRED", exit Usage;
         /// The file of --inspection-json is not a valid schema catalog.
         InspectionInvalid = "INSPECTION_INVALID", exit Usage;
         /// The command was interrupted before a response arrived.
         Interrupted = "INTERRUPTED";
         /// Outside the dev environment, --yes was passed with latest in place of a proposal id.
         LatestRefused = "LATEST_REFUSED", exit Usage;
+        /// An option that is only for commands without prompts needs --non-interactive.
+        NonInteractiveRequired = "NON_INTERACTIVE_REQUIRED", exit Usage;
         /// The init command does not support the mode, option or answer.
         NotAvailable = "NOT_AVAILABLE", exit Usage;
         /// The operator did not confirm the signature or the file change.
@@ -433,7 +437,7 @@ error_codes! {
         SourceUnknown = "SOURCE_UNKNOWN", exit Usage;
         /// The command names no tenant column, and the inspected table suggests none.
         TenantRequired = "TENANT_REQUIRED", exit Usage;
-        /// The command must ask for a passphrase, but no terminal is attached.
+        /// The command must ask on a terminal, but none is attached.
         TerminalRequired = "TERMINAL_REQUIRED", exit Usage;
         /// The value of --auth-token-env is not a valid environment variable name.
         TokenEnvInvalid = "TOKEN_ENV_INVALID", exit Usage;
@@ -445,6 +449,14 @@ error_codes! {
         WriterAddressInvalid = "WRITER_ADDRESS_INVALID", exit Usage;
     }
     Configuration {
+        /// The onboarding selection is not JSON, or has a missing, unknown or invalid key.
+        SelectionInvalid = "SELECTION_INVALID", exit Usage;
+        /// A column that the recipe needs has no counterpart in the table.
+        RecipeColumnMissing = "RECIPE_COLUMN_MISSING", exit Usage;
+        /// The recipe file is not JSON, or has a missing, unknown or invalid key.
+        RecipeInvalid = "RECIPE_INVALID", exit Usage;
+        /// There is no recipe with this name.
+        RecipeUnknown = "RECIPE_UNKNOWN", exit Usage;
         /// The answers file is not a JSON object, or one of its values has an invalid type.
         AnswersInvalid = "ANSWERS_INVALID", exit Usage;
         /// The answers file has an unknown key.

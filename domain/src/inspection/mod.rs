@@ -20,6 +20,9 @@ pub const ADVISORY: &str = "Suggestions go by names and types only: confirm tena
 /// Maximum size of an inspection as JSON, in bytes.
 pub const INSPECTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Prefix of the tables that this program keeps in a database.
+pub const OWN_TABLE_PREFIX: &str = "synapsor_";
+
 /// One database as one credential sees it. Public form of `inspect --json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inspection {
@@ -155,6 +158,13 @@ impl Inspection {
         self.tables
             .iter()
             .filter(move |table| table.name == name && schema.is_none_or(|schema| table.schema == schema))
+    }
+
+    /// Returns the tables for which a contract can be drafted: those that it can name, without this program's own.
+    pub fn offered(&self) -> Vec<&TableInfo> {
+        let is_own = |table: &&TableInfo| table.name.starts_with(OWN_TABLE_PREFIX);
+        let nameable = self.tables.iter().filter(|table| table.is_nameable());
+        nameable.filter(|table| !is_own(table)).collect()
     }
 
     /// Fills in the suggestions derived from the facts.

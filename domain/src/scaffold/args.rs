@@ -66,7 +66,13 @@ pub(super) fn of_change(
                 "use another argument in the patch",
             ));
         }
-        let arg = of_column(column, change, table.and_then(|table| table.column(column)));
+        let found = table.and_then(|table| table.column(column));
+        let arg = with_attributes(
+            name,
+            of_column(column, change, found),
+            change,
+            is_known(column, change, found),
+        );
         match args.get(name) {
             Some(known) if differs(known, &arg) => {
                 let text =
@@ -84,6 +90,33 @@ pub(super) fn of_change(
         }
     }
     Ok(args)
+}
+
+/// Whether bounds, transitions or the schema catalog determine the argument.
+fn is_known(name: &str, change: &ProposalPlan, column: Option<&ColumnInfo>) -> bool {
+    column.is_some()
+        || change.bounds.iter().any(|(column, _)| column == name)
+        || change.states.iter().any(|(column, _)| column == name)
+}
+
+/// Adds the chosen attributes of an argument. What the column determines takes precedence, its description does not.
+fn with_attributes(name: &str, derived: Json, change: &ProposalPlan, is_known: bool) -> Json {
+    let chosen = change.patch_args.iter().find(|(argument, _)| argument == name);
+    let (Some((_, chosen)), Json::Object(derived)) = (chosen, &derived) else {
+        return derived;
+    };
+    let mut arg = derived.clone();
+    if !is_known && chosen.contains_key("type") {
+        arg = chosen.clone();
+        arg.entry("description").or_insert(derived["description"].clone());
+        return Json::Object(arg);
+    }
+    for (key, value) in chosen {
+        if key == "description" || !arg.contains_key(key) {
+            arg.insert(key.clone(), value.clone());
+        }
+    }
+    Json::Object(arg)
 }
 
 /// Returns whether two arguments differ in more than their description.

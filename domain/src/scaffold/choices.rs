@@ -1,5 +1,7 @@
 //! Choices of the operator; absent choices are derived.
 
+use serde_json::{Map, Value as Json};
+
 use super::flag_syntax::{Assigned, Bounds, States};
 use crate::contract::{Mode, VersionAdvance};
 
@@ -21,8 +23,12 @@ pub struct InitOptions {
     pub visible_columns: Vec<String>,
     pub allowed_columns: Vec<String>,
     pub patch: Vec<(String, Assigned)>,
+    /// Attributes of arguments that the columns do not determine.
+    pub patch_args: Vec<(String, Map<String, Json>)>,
     pub bounds: Vec<(String, Bounds)>,
     pub states: Vec<(String, States)>,
+    /// Guarded column and the column that holds its state, where it is another one.
+    pub state_columns: Vec<(String, String)>,
     pub namespace: Option<String>,
     pub object_name: Option<String>,
     pub lookup_arg: Option<String>,
@@ -41,9 +47,12 @@ pub struct InitOptions {
     /// Variable of the server's authorities.
     pub ssl_ca_env: Option<String>,
     pub write_url_env: Option<String>,
+    pub statement_timeout_ms: Option<u32>,
     pub tenant_env: Option<String>,
     pub principal_env: Option<String>,
     pub approval_role: Option<String>,
+    /// Key of a real row for a first call; several columns are separated by commas.
+    pub object_id: Option<String>,
 }
 
 impl InitOptions {
@@ -66,8 +75,10 @@ impl InitOptions {
             visible_columns: list(self.visible_columns, base.visible_columns),
             allowed_columns: list(self.allowed_columns, base.allowed_columns),
             patch: list(self.patch, base.patch),
+            patch_args: list(self.patch_args, base.patch_args),
             bounds: list(self.bounds, base.bounds),
             states: list(self.states, base.states),
+            state_columns: list(self.state_columns, base.state_columns),
             namespace: self.namespace.or(base.namespace),
             object_name: self.object_name.or(base.object_name),
             lookup_arg: self.lookup_arg.or(base.lookup_arg),
@@ -83,9 +94,11 @@ impl InitOptions {
             inspected_env: self.inspected_env.or(base.inspected_env),
             ssl_ca_env: self.ssl_ca_env.or(base.ssl_ca_env),
             write_url_env: self.write_url_env.or(base.write_url_env),
+            statement_timeout_ms: self.statement_timeout_ms.or(base.statement_timeout_ms),
             tenant_env: self.tenant_env.or(base.tenant_env),
             principal_env: self.principal_env.or(base.principal_env),
             approval_role: self.approval_role.or(base.approval_role),
+            object_id: self.object_id.or(base.object_id),
         }
     }
 }

@@ -10,6 +10,8 @@ use super::DraftError;
 pub enum Assigned {
     /// Literal as typed; the column determines its type.
     Fixed(String),
+    /// Literal with its type.
+    Literal(Json),
     /// The argument of this name.
     Arg(String),
 }

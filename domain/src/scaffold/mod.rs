@@ -8,8 +8,12 @@ mod choices;
 mod flag_syntax;
 mod key;
 mod names;
+mod recipe;
 mod render;
 mod resolve;
+mod selection;
+mod selection_schema;
+mod starter;
 #[cfg(test)]
 mod tests;
 
@@ -20,6 +24,9 @@ use synapsor_codes::ErrorCode;
 pub use answers::read_answers;
 pub use choices::InitOptions;
 pub use flag_syntax::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
+pub use recipe::{RECIPE_BYTES_MAX, Recipe, built_in_recipes, read_recipe};
+pub use selection::read_selection;
+pub use selection_schema::{recipe_schema, selection_schema};
 
 use crate::contract::{Contract, ValidationIssue};
 use crate::inspection::Inspection;
@@ -37,8 +44,10 @@ pub struct GeneratedContract {
     pub env_example: String,
     pub warnings: Vec<String>,
     pub read_tool: String,
-    /// Arguments of the read tool with a placeholder for the key, as one JSON object.
+    /// Arguments of the read tool as one JSON object: of the chosen row, else with a placeholder for the key.
     pub read_input: String,
+    /// Whether `read_input` names a row.
+    pub names_row: bool,
     /// Absent in mode `read_only`.
     pub proposal_tool: Option<String>,
     /// Whether a writer needs the receipt table and its rights.
@@ -115,7 +124,8 @@ pub fn draft(
             .map(|problem| format!("{} {}: {}", problem.path, problem.code.as_str(), problem.message)),
     );
     Ok(GeneratedContract {
-        read_input: render::read_input(&plan),
+        read_input: render::read_input(&plan)?,
+        names_row: plan.choices.object_id.is_some(),
         env_example: render::env_example(&plan),
         contract,
         warnings,

@@ -1,6 +1,7 @@
 //! Renders the generated files.
 
 use serde_json::{Map, Value as Json, json};
+use synapsor_codes::ErrorCode;
 
 use super::flag_syntax::{Assigned, is_number, number};
 use super::names::spoken;
@@ -9,6 +10,8 @@ use super::{DraftError, args};
 use crate::contract::{EngineKind, Mode};
 use crate::inspection::{ColumnInfo, ColumnKind};
 
+/// Identifier of the published schema, for editors.
+const SCHEMA: &str = "urn:synapsor:schema:contract:v1";
 const CONTEXT: &str = "local_operator";
 const ROLE: &str = "local_reviewer";
 const STORE: &str = "./.synapsor/local.db";
@@ -24,6 +27,7 @@ pub(super) fn contract(plan: &ContractPlan<'_>) -> Result<String, DraftError> {
         capabilities.push(proposal(plan, change)?);
     }
     let contract = json!({
+        "$schema": SCHEMA,
         "version": 1,
         "mode": plan.mode.as_str(),
         "result_format": plan.choices.result_format.unwrap_or(2),
@@ -42,7 +46,8 @@ fn source(plan: &ContractPlan<'_>) -> Json {
     if let Some(name) = &plan.write_url_env {
         source["write_url_env"] = json!(name);
     }
-    source["statement_timeout_ms"] = json!(STATEMENT_TIMEOUT_MS);
+    let timeout = plan.choices.statement_timeout_ms;
+    source["statement_timeout_ms"] = json!(timeout.unwrap_or(STATEMENT_TIMEOUT_MS));
     if let Some(name) = &plan.choices.ssl_ca_env {
         source["ssl"] = json!({ "mode": plan.ssl_mode.as_str(), "ca_env": name });
     }
@@ -108,16 +113,34 @@ fn lookup(plan: &ContractPlan<'_>) -> Json {
     }
 }
 
-/// Arguments of the read tool; the operator puts a key in place of the sample.
-pub(super) fn read_input(plan: &ContractPlan<'_>) -> String {
-    let samples = key_args(plan).into_iter().map(|(name, arg)| {
-        let sample = match arg["type"].as_str() {
-            Some("number") => json!(1),
-            _ => json!("KEY"),
+/// Arguments of the read tool; without a row, the operator puts a key in place of the sample.
+pub(super) fn read_input(plan: &ContractPlan<'_>) -> Result<String, DraftError> {
+    let args = key_args(plan);
+    let given = plan.choices.object_id.as_deref();
+    let ids: Vec<&str> = match given {
+        Some(id) if args.len() == 1 => vec![id],
+        Some(ids) => ids.split(',').map(str::trim).collect(),
+        None => Vec::new(),
+    };
+    if given.is_some() && ids.len() != args.len() {
+        let names: Vec<&str> = args.keys().map(String::as_str).collect();
+        return Err(DraftError::new(
+            ErrorCode::ObjectInvalid,
+            "--object-id does not have one value for each key argument",
+            format!("pass the values of {}, comma-separated", names.join(", ")),
+        ));
+    }
+    let mut ids = ids.into_iter();
+    let values = args.into_iter().map(|(name, arg)| {
+        let value = match (arg["type"].as_str(), ids.next()) {
+            (Some("number"), Some(id)) if is_number(id) => number(id),
+            (_, Some(id)) => json!(id),
+            (Some("number"), None) => json!(1),
+            (_, None) => json!("KEY"),
         };
-        (name, sample)
+        (name, value)
     });
-    Json::Object(samples.collect()).to_string()
+    Ok(Json::Object(values.collect()).to_string())
 }
 
 fn read(plan: &ContractPlan<'_>) -> Json {
@@ -215,6 +238,7 @@ fn patch(plan: &ContractPlan<'_>, change: &ProposalPlan) -> Json {
     for (column, assigned) in &change.patch {
         let binding = match assigned {
             Assigned::Arg(name) => json!({ "from_arg": name, "when_absent": "keep" }),
+            Assigned::Literal(value) => json!({ "fixed": value }),
             Assigned::Fixed(text) => {
                 let found = plan.found.and_then(|table| table.column(column));
                 let is_text = found.and_then(|column| column.kind()) == Some(ColumnKind::Text);
@@ -259,7 +283,12 @@ fn states(change: &ProposalPlan) -> Json {
             .iter()
             .map(|(from, to)| (from.clone(), json!(to)))
             .collect();
-        all.insert(column.clone(), json!({ "allowed": allowed }));
+        let from = change.state_columns.iter().find(|(guarded, _)| guarded == column);
+        let guard = match from {
+            Some((_, from)) => json!({ "from_column": from, "allowed": allowed }),
+            None => json!({ "allowed": allowed }),
+        };
+        all.insert(column.clone(), guard);
     }
     Json::Object(all)
 }

@@ -1,5 +1,6 @@
 //! Resolves choices and schema catalog into a complete plan. Every ambiguity is an error or a warning.
 
+use serde_json::{Map, Value as Json};
 use synapsor_codes::ErrorCode;
 
 use super::args;
@@ -50,6 +51,8 @@ pub(super) struct ProposalPlan {
     pub(super) allowed: Vec<String>,
     pub(super) bounds: Vec<(String, Bounds)>,
     pub(super) states: Vec<(String, States)>,
+    pub(super) state_columns: Vec<(String, String)>,
+    pub(super) patch_args: Vec<(String, Map<String, Json>)>,
     pub(super) advance: VersionAdvance,
 }
 
@@ -172,7 +175,7 @@ fn table<'a>(
         [] => Err(DraftError::new(
             ErrorCode::TableNotFound,
             format!("table `{text}` is not visible to the read credential"),
-            listed(inspection).map_or_else(
+            listed(inspection, text).map_or_else(
                 || NOTHING_VISIBLE.to_owned(),
                 |names| format!("choose one of: {names}"),
             ),
@@ -206,7 +209,7 @@ fn nameable(schema: &str, table: &str) -> Result<(), DraftError> {
 fn no_table(inspection: Option<&Inspection>) -> DraftError {
     let fix = inspection.map_or_else(
         || "give --table SCHEMA.TABLE".to_owned(),
-        |inspection| match listed(inspection) {
+        |inspection| match listed(inspection, "") {
             Some(names) => format!("pass --table with one of: {names}"),
             None => NOTHING_VISIBLE.to_owned(),
         },
@@ -214,15 +217,21 @@ fn no_table(inspection: Option<&Inspection>) -> DraftError {
     DraftError::new(ErrorCode::TableRequired, "no table selected", fix)
 }
 
-/// Lists tables that a contract can name; `None` if there is none.
-fn listed(inspection: &Inspection) -> Option<String> {
-    let mut nameable = inspection.tables.iter().filter(|table| table.is_nameable());
-    let mut names: Vec<String> = nameable
-        .by_ref()
+/// Lists tables that are offered, those like the wanted name first; `None` if there is none.
+fn listed(inspection: &Inspection, wanted: &str) -> Option<String> {
+    let mut tables = inspection.offered();
+    let wanted = wanted.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    let is_like = |table: &&TableInfo| {
+        let name = table.name.to_ascii_lowercase();
+        !wanted.is_empty() && (name.contains(&wanted) || wanted.contains(&name))
+    };
+    tables.sort_by_key(|table| !is_like(table));
+    let mut names: Vec<String> = tables
+        .iter()
         .take(TABLES_NAMED)
         .map(|table| format!("{}.{}", table.schema, table.name))
         .collect();
-    if nameable.next().is_some() {
+    if tables.len() > TABLES_NAMED {
         names.push("…".to_owned());
     }
     (!names.is_empty()).then(|| names.join(", "))
@@ -357,6 +366,8 @@ fn change(
         patch: choices.patch.clone(),
         bounds: choices.bounds.clone(),
         states: choices.states.clone(),
+        state_columns: choices.state_columns.clone(),
+        patch_args: choices.patch_args.clone(),
         advance: choices.conflict_advance.unwrap_or_default(),
     })
 }
@@ -391,12 +402,18 @@ fn visible<'a>(
 /// Checks that fixed values are of their columns' kinds. A database may store truth values as 0 and 1.
 fn fixed_values_fit(table: &TableInfo, change: &ProposalPlan) -> Result<(), DraftError> {
     for (name, assigned) in &change.patch {
-        let (Assigned::Fixed(text), Some(column)) = (assigned, table.column(name)) else {
+        let text = match assigned {
+            Assigned::Fixed(text) => text.clone(),
+            Assigned::Literal(Json::String(text)) => text.clone(),
+            Assigned::Literal(value) => value.to_string(),
+            Assigned::Arg(_) => continue,
+        };
+        let (text, Some(column)) = (text.as_str(), table.column(name)) else {
             continue;
         };
         let is_of_kind = match column.kind() {
-            Some(ColumnKind::Number) => is_number(text) || matches!(text.as_str(), "true" | "false"),
-            Some(ColumnKind::Boolean) => matches!(text.as_str(), "true" | "false" | "0" | "1"),
+            Some(ColumnKind::Number) => is_number(text) || matches!(text, "true" | "false"),
+            Some(ColumnKind::Boolean) => matches!(text, "true" | "false" | "0" | "1"),
             Some(ColumnKind::Text) | None => true,
         };
         if text != "null" && !is_of_kind {

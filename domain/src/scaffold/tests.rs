@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 use synapsor_codes::ErrorCode;
 
 use super::*;
-use crate::contract::{Mode, VersionAdvance};
+use crate::contract::{EngineKind, Mode, VersionAdvance};
 
 const INSPECTION: &str = include_str!("fixtures/inspection.json");
 
@@ -758,4 +758,246 @@ fn reader_with_the_credential_of_an_owner_is_a_warning() {
             .any(|warning| warning.contains("--read-url-env"))
     );
     assert!(!drafted.env_example.contains("role"), "{}", drafted.env_example);
+}
+
+const SELECTION: &str = r#"{
+    "version": 1, "engine": "mysql", "mode": "review", "schema": "billing", "table": "invoices",
+    "primary_key": "invoice_number", "tenant_key": "account_id", "namespace": "billing", "conflict_column": "version",
+    "conflict_advance": "increment", "visible_columns": ["status", "fee_cents"], "proposal_tool": "billing.waive",
+    "patch": {"fee_cents": {"from_arg": "fee"}, "status": {"fixed": "007"}, "note": {"from_arg": "note"}},
+    "patch_args": {"fee": {"description": "The fee.", "maximum": 9}, "note": {"type": "boolean"}},
+    "numeric_bounds": {"fee_cents": {"maximum": 5000.50}},
+    "transition_guards": {"status": {"from_column": "fee_cents", "allowed": {"open": ["007"]}}},
+    "statement_timeout_ms": 500, "approval": {"required_role": "lead"}, "writeback": {"executor": "sql_update"},
+    "trusted_context": {"tenant_id_env": "ACCOUNT"}
+}"#;
+
+#[test]
+fn selection_makes_a_contract_without_a_database() {
+    let choices = read_selection(SELECTION.as_bytes()).unwrap();
+    let drafted = draft(&choices, None).unwrap();
+    let contract: Json = serde_json::from_str(&drafted.contract).unwrap();
+    assert_eq!(contract["$schema"], "urn:synapsor:schema:contract:v1");
+    assert_eq!(contract["sources"]["local_mysql"]["statement_timeout_ms"], 500);
+    assert_eq!(contract["trusted_context"]["values"]["tenant_id_env"], "ACCOUNT");
+    let proposal = &contract["capabilities"][1];
+    assert_eq!(proposal["name"], "billing.waive");
+    assert_eq!(proposal["patch"]["status"]["fixed"], "007");
+    assert_eq!(
+        proposal["transition_guards"]["status"]["from_column"],
+        "fee_cents"
+    );
+    assert_eq!(proposal["approval"]["required_role"], "lead");
+    let (fee, note) = (&proposal["args"]["fee"], &proposal["args"]["note"]);
+    // What a bound determines takes precedence over the chosen attributes.
+    assert_eq!(
+        (fee["maximum"].to_string(), &fee["type"]),
+        ("5000.50".to_owned(), &json!("number"))
+    );
+    assert_eq!(fee["description"], "The fee.");
+    assert_eq!(
+        (&note["type"], &note["max_length"]),
+        (&json!("boolean"), &Json::Null)
+    );
+}
+
+#[test]
+fn selection_errors_name_the_key_and_never_a_value() {
+    let changed = |from: &str, to: &str| {
+        let text = SELECTION.replacen(from, to, 1);
+        assert_ne!(text, SELECTION, "{from}");
+        read_selection(text.as_bytes()).unwrap_err()
+    };
+    for (from, to, named) in [
+        ("\"version\": 1", "\"version\": 2", "`version`"),
+        ("\"mysql\"", "\"oracle\"", "`engine`"),
+        ("\"review\"", "\"yolo\"", "`mode`"),
+        ("\"tenant_key\": \"account_id\",", "", "`tenant_key`"),
+        (
+            "\"schema\"",
+            "\"canary_key\"",
+            "unknown field `canary_key` at line 2",
+        ),
+        ("\"table\": \"invoices\",", "", "missing field `table`"),
+        ("500,", "0,", "`statement_timeout_ms`"),
+        ("500,", "\"canary\",", "expected u32 at line"),
+        ("{\"fixed\": \"007\"}", "{}", "`patch.status`"),
+        ("{\"maximum\": 5000.50}", "{}", "`numeric_bounds.fee_cents`"),
+        ("{\"open\": [\"007\"]}", "{}", "`transition_guards.status`"),
+        (
+            "\"version\": 1",
+            "\"version\": 1, \"table\": \"x\"",
+            "duplicate key",
+        ),
+        (
+            "\"proposal_tool\"",
+            "\"proposal_tool_name\": \"billing.x\", \"proposal_tool\"",
+            "two spellings",
+        ),
+    ] {
+        let error = changed(from, to);
+        assert_eq!(error.code, ErrorCode::SelectionInvalid, "{error}");
+        assert!(error.text.contains(named), "{from}: {error}");
+        assert!(!error.text.contains("\"canary\""), "{error}");
+    }
+    let handler = changed("\"sql_update\"", "\"http_handler\"");
+    assert_eq!(handler.code, ErrorCode::NotAvailable);
+    let cloud = draft(
+        &read_selection(SELECTION.replacen("\"review\"", "\"cloud\"", 1).as_bytes()).unwrap(),
+        None,
+    );
+    assert_eq!(cloud.unwrap_err().code, ErrorCode::NotAvailable);
+}
+
+#[test]
+fn published_selection_schema_has_the_keys_that_are_read() {
+    let schema = selection_schema();
+    for key in schema["properties"].as_object().unwrap().keys() {
+        // A wrong type is another error than an unknown key.
+        let text = SELECTION.replacen("\"version\": 1", &format!("\"{key}\": [[]]"), 1);
+        let error = read_selection(text.as_bytes()).unwrap_err();
+        assert!(!error.text.contains("unknown field"), "{key}: {error}");
+    }
+    let given: Json = serde_json::from_str(SELECTION).unwrap();
+    for key in given.as_object().unwrap().keys() {
+        assert!(!schema["properties"][key].is_null(), "{key}");
+    }
+}
+
+#[test]
+fn starter_is_valid_for_each_engine_and_mode() {
+    for engine in ["postgres", "mysql", "sqlite"] {
+        for mode in [Mode::ReadOnly, Mode::Shadow, Mode::Review] {
+            let choices = InitOptions {
+                engine: Some(engine.to_owned()),
+                mode: Some(mode),
+                ..InitOptions::default()
+            };
+            let drafted = draft(&choices.over_starter(), None).unwrap();
+            assert!(drafted.contract.contains(&format!("local_{engine}")));
+            assert_eq!(drafted.is_applied, mode == Mode::Review);
+        }
+    }
+    let alone = InitOptions {
+        single_tenant_dev: true,
+        mode: Some(Mode::Shadow),
+        ..InitOptions::default()
+    };
+    let drafted = draft(&alone.over_starter(), None).unwrap();
+    assert!(drafted.contract.contains("\"single_tenant_dev\": true"));
+}
+
+#[test]
+fn each_recipe_makes_a_valid_contract() {
+    let recipes = built_in_recipes();
+    assert_eq!(recipes.len(), 5);
+    for recipe in recipes {
+        let text = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(read_recipe(text.as_bytes()).unwrap(), recipe);
+        for engine in [EngineKind::Postgres, EngineKind::Mysql, EngineKind::Sqlite] {
+            let choices = recipe.for_engine(Some(engine)).unwrap();
+            let drafted = draft(&choices, None).unwrap();
+            assert_eq!(drafted.warnings.len(), 1, "{}: {:?}", recipe.id, drafted.warnings);
+            let tools = [Some(drafted.read_tool), drafted.proposal_tool];
+            assert_eq!(
+                tools.into_iter().flatten().collect::<Vec<_>>(),
+                recipe.semantic_tools
+            );
+        }
+        let selection = recipe.selection().unwrap();
+        let allowed: Vec<&String> = selection.patch.iter().map(|(column, _)| column).collect();
+        assert_eq!(
+            allowed,
+            recipe.allowed_write_columns.iter().collect::<Vec<_>>(),
+            "{}",
+            recipe.id
+        );
+        assert_eq!(selection.visible_columns, recipe.visible_columns, "{}", recipe.id);
+        let is_listed = |column: &String| recipe.required_columns.contains(column);
+        assert!(
+            recipe.allowed_write_columns.iter().all(is_listed),
+            "{}",
+            recipe.id
+        );
+    }
+}
+
+#[test]
+fn recipe_is_mapped_onto_the_columns_of_a_table() {
+    let recipes = built_in_recipes();
+    let recipe = recipes
+        .iter()
+        .find(|recipe| recipe.id == "ticket-resolution")
+        .unwrap();
+    let inspection = inspection();
+    let table = inspection.tables_called(Some("shop"), "orders").next().unwrap();
+    let refused = recipe.on_table(table, &[]).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::RecipeColumnMissing);
+    assert!(
+        refused.fix.contains("--map resolution_note=COLUMN"),
+        "{}",
+        refused.fix
+    );
+    let renames = [("resolution_note".to_owned(), "note".to_owned())];
+    let choices = recipe.on_table(table, &renames).unwrap();
+    let drafted = draft(&choices, Some(&inspection)).unwrap();
+    let contract: Json = serde_json::from_str(&drafted.contract).unwrap();
+    let proposal = &contract["capabilities"][1];
+    assert_eq!(proposal["name"], "support.propose_ticket_resolution");
+    assert_eq!(proposal["target"]["table"], "orders");
+    assert_eq!(proposal["allowed_columns"], json!(["status", "note"]));
+    let unknown = [("resolution_note".to_owned(), "nope".to_owned())];
+    assert!(
+        recipe
+            .on_table(table, &unknown)
+            .unwrap_err()
+            .text
+            .contains("`nope`")
+    );
+}
+
+#[test]
+fn recipe_file_errors_name_their_place() {
+    let recipe = serde_json::to_string_pretty(&built_in_recipes()[0]).unwrap();
+    for (from, to, named) in [
+        ("\"title\"", "\"titel\"", "unknown field `titel` at line 4"),
+        ("\"late-fee-waiver\"", "\"Late Fee\"", "`id`"),
+        ("\"engine\": \"postgres\"", "\"engine\": 5", "expected a string"),
+        ("{", "[", "at line 2"),
+    ] {
+        let text = recipe.replacen(from, to, 1);
+        let error = read_recipe(text.as_bytes()).unwrap_err();
+        assert!(error.text.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn own_tables_are_not_offered_and_like_names_come_first() {
+    let mut found = inspection();
+    let mut own = found.tables[0].clone();
+    own.name = "synapsor_writeback_receipts".to_owned();
+    found.tables.insert(0, own);
+    let mut choices = orders();
+    choices.table = None;
+    let fix = draft(&choices, Some(&found)).unwrap_err().fix;
+    assert!(fix.contains("shop.orders") && !fix.contains("synapsor_"), "{fix}");
+    choices.table = Some("order".to_owned());
+    let fix = draft(&choices, Some(&found)).unwrap_err().fix;
+    let first = fix.split(": ").nth(1).unwrap_or_default();
+    assert!(
+        first.starts_with("shop.orders") || first.starts_with("public.orders"),
+        "{fix}"
+    );
+}
+
+#[test]
+fn given_row_is_the_input_of_the_first_call() {
+    let mut choices = orders();
+    choices.object_id = Some("SO 1,2".to_owned());
+    let drafted = draft(&choices, Some(&inspection())).unwrap();
+    assert!(drafted.names_row);
+    let input: Json = serde_json::from_str(&drafted.read_input).unwrap();
+    let values: Vec<&Json> = input.as_object().unwrap().values().collect();
+    assert_eq!(values.len(), 1, "{input}");
+    assert!(input.to_string().contains("SO 1,2"), "{input}");
 }
