@@ -5,7 +5,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
 /// Names of the commands, and what to use instead.
-const MISSING: [(&str, &str); 10] = [
+const MISSING: [(&str, &str); 9] = [
     (
         "benchmark",
         "see the size of a tool list with `synapsor-runner tools list`",
@@ -21,10 +21,6 @@ const MISSING: [(&str, &str); 10] = [
     (
         "onboard",
         "run `synapsor-runner init`, then `synapsor-runner doctor` and `synapsor-runner up`",
-    ),
-    (
-        "recipes",
-        "draft a contract from a table with `synapsor-runner init`",
     ),
     ("runner", "run `synapsor-runner up` or `synapsor-runner doctor`"),
     (

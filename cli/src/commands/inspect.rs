@@ -171,9 +171,9 @@ fn show(inspection: &Inspection, variable: &str) -> Result<(), ExitError> {
     }
     let is_likely =
         |table: &&TableInfo| !table.primary_key.is_empty() && !table.suggestions.tenant_columns.is_empty();
-    let mut nameable = inspection.tables.iter().filter(|table| table.is_nameable());
-    let first = nameable.clone().next();
-    let Some(table) = nameable.find(is_likely).or(first) else {
+    let offered = inspection.offered();
+    let likely = offered.iter().copied().find(is_likely);
+    let Some(table) = likely.or(offered.first().copied()) else {
         return Ok(());
     };
     let tenant = match table.suggestions.tenant_columns.is_empty() {

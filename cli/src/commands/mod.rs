@@ -26,6 +26,7 @@ mod proposals;
 mod propose;
 mod query_audit;
 mod receipts;
+mod recipes;
 mod refusal_fix;
 mod replay;
 mod smoke;
@@ -62,10 +63,16 @@ pub(crate) enum Command {
     #[command(
         after_help = "Examples:\n  synapsor-runner init --from-env SYNAPSOR_DATABASE_READ_URL --table shop.orders \\\n    \
         --mode review --patch status=arg:status --status-guards 'status=open:packed|canceled' --non-interactive\n  \
-        synapsor-runner init --answers answers.json --dry-run\n\n\
-        Exit codes: 0 written, 1 a file exists or the database rejects the call, 2 usage, 6 unreachable"
+        synapsor-runner init --answers answers.json --dry-run\n  \
+        synapsor-runner init --spec selection.json --non-interactive\n  \
+        synapsor-runner init --add --from-env SYNAPSOR_DATABASE_READ_URL --table shop.customers --patch note=arg:note\n\n\
+        Exit codes: 0 written, 1 a file exists, nothing was confirmed or the database rejects the call, 2 usage,\n\
+        6 unreachable"
     )]
     Init(Box<init::Args>),
+    /// List, show and use contract patterns for common changes
+    #[command(subcommand)]
+    Recipes(recipes::Command),
     /// Serve the tools to an MCP client
     #[command(subcommand)]
     Mcp(mcp::Command),
@@ -158,6 +165,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Up(args) => Box::pin(up::run(args, context)).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Init(args) => init::run(*args, context).await,
+        Command::Recipes(command) => recipes::run(&command, context),
         Command::Mcp(command) => Box::pin(mcp::run(command, context)).await,
         Command::Config(command) => config::run(&command, context),
         Command::Doctor(args) => doctor::run(&args, context).await,

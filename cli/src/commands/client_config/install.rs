@@ -328,8 +328,8 @@ fn make_folder(path: &Path) -> Result<(), ExitError> {
     }
 }
 
-/// Formats the change for display. Context lines may belong to other servers, so possible secrets are redacted.
-fn diff(path: &Path, before: &str, after: &str) -> String {
+/// Formats the change of a file for display. Context lines may belong to other servers, so possible secrets are redacted.
+pub(in crate::commands) fn diff(path: &Path, before: &str, after: &str) -> String {
     let name = path.to_string_lossy();
     let changes = TextDiff::from_lines(before, after);
     let shown = changes

@@ -3,6 +3,7 @@
 
 mod client;
 mod file;
+mod generated;
 mod install;
 mod instructions;
 mod openai_agents;
@@ -20,6 +21,9 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::is_identifier;
 use synapsor_domain::tool::{AliasMode, Catalog, SERVER_NAME_DEFAULT, SchemaProfile};
+
+pub(super) use generated::{SNIPPET_FILES, stdio_snippets};
+pub(super) use install::diff as difference;
 
 use super::mcp_options::{ToolOptions, TransportArg};
 use crate::contract_file::{self, LoadedContract};

@@ -9,6 +9,7 @@ use synapsor_domain::contract::{Mode, VersionAdvance};
 use synapsor_domain::scaffold::{DraftError, InitOptions, read_bounds, read_patch, read_states};
 
 use crate::commands::inspect::DatabaseArgs;
+use crate::output::safe;
 
 /// Settings of the new contract.
 #[derive(Debug, ClapArgs)]
@@ -66,12 +67,50 @@ pub(crate) struct Args {
     names: Names,
     #[command(flatten)]
     variables: Variables,
-    /// Answers file (JSON) instead of flags; flags take precedence
-    #[arg(long, value_name = "FILE")]
+    #[command(flatten)]
+    pub(super) origin: OriginFlags,
+    /// Add the tools for this table to the existing contract; the rest of the file keeps its bytes
+    #[arg(long, conflicts_with_all = ["starter", "wizard"])]
+    pub(super) add: bool,
+    #[command(flatten)]
+    pub(super) files: OutputFlags,
+    /// Never prompt; required by --spec
+    #[arg(long, alias = "yes")]
+    pub(super) non_interactive: bool,
+    #[command(flatten)]
+    elsewhere: UnsupportedFlags,
+}
+
+/// Where the choices come from, besides flags. Flags take precedence.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Choices from elsewhere")]
+pub(super) struct OriginFlags {
+    /// Ask for each choice on the terminal; the default on a terminal without --table
+    #[arg(long, group = "origin")]
+    pub(super) wizard: bool,
+    /// Answers file (JSON)
+    #[arg(long, value_name = "FILE", group = "origin")]
     pub(super) answers: Option<PathBuf>,
+    /// Onboarding selection (JSON), with --non-interactive
+    #[arg(long, value_name = "FILE", group = "origin")]
+    pub(super) spec: Option<PathBuf>,
+    /// Skeleton without a database, to be edited
+    #[arg(long, group = "origin")]
+    pub(super) starter: bool,
+    /// Recipe, by its id or file, mapped onto the table
+    #[arg(long, value_name = "ID|FILE")]
+    pub(super) recipe: Option<String>,
+    /// With --recipe: column of the table for a column of the recipe, as RECIPE_COLUMN=COLUMN
+    #[arg(long, value_name = "A=B", value_delimiter = ',', requires = "recipe")]
+    pub(super) map: Vec<String>,
     /// Saved output of `inspect --json` instead of the database
     #[arg(long, value_name = "FILE", conflicts_with = "from_env")]
     pub(super) inspection_json: Option<PathBuf>,
+}
+
+/// Files to write. Shared by `recipes init`.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct OutputFlags {
     /// Contract file to write [default: ./synapsor.runner.json]
     #[arg(long, value_name = "FILE", alias = "out")]
     pub(super) output: Option<PathBuf>,
@@ -81,11 +120,6 @@ pub(crate) struct Args {
     /// Replace existing files
     #[arg(long)]
     pub(super) force: bool,
-    /// No effect; this command never prompts
-    #[arg(long, alias = "yes")]
-    non_interactive: bool,
-    #[command(flatten)]
-    elsewhere: UnsupportedFlags,
 }
 
 /// Names and descriptions in the contract.
@@ -98,6 +132,9 @@ struct Names {
     /// Name of one row [default: from the table]
     #[arg(long, value_name = "NAME")]
     object_name: Option<String>,
+    /// Key of a real row, written to smoke-input.json for a first call
+    #[arg(long, value_name = "ID")]
+    object_id: Option<String>,
     /// Argument that identifies the row [default: OBJECT_id]
     #[arg(long, value_name = "NAME", alias = "lookup-arg")]
     id_arg: Option<String>,
@@ -151,14 +188,6 @@ struct Variables {
 /// Flags of 0.1.x whose features are absent here; parsed so that the error can name them.
 #[derive(Debug, ClapArgs)]
 struct UnsupportedFlags {
-    #[arg(long, hide = true)]
-    wizard: bool,
-    #[arg(long, hide = true)]
-    starter: bool,
-    #[arg(long, hide = true, value_name = "FILE")]
-    spec: Option<String>,
-    #[arg(long, hide = true, value_name = "ID")]
-    recipe: Option<String>,
     #[arg(long, hide = true, value_name = "HOW")]
     writeback: Option<String>,
     #[arg(long, hide = true, value_name = "NAME")]
@@ -193,10 +222,6 @@ impl UnsupportedFlags {
             .as_deref()
             .is_some_and(|how| how != synapsor_domain::contract::DIRECT);
         [
-            ("--wizard", self.wizard),
-            ("--starter", self.starter),
-            ("--spec", self.spec.is_some()),
-            ("--recipe", self.recipe.is_some()),
             ("--writeback", writeback),
             ("--executor-name", self.executor_name.is_some()),
             ("--handler-url-env", self.handler_url_env.is_some()),
@@ -217,16 +242,93 @@ impl UnsupportedFlags {
 }
 
 impl Args {
-    /// Handlers, recipes and the wizard are not in this version.
+    /// Whether anything says from what to draft.
+    pub(super) fn has_input(&self) -> bool {
+        let origin = &self.origin;
+        self.table.is_some()
+            || self.database.from_env.is_some()
+            || origin.inspection_json.is_some()
+            || origin.answers.is_some()
+            || origin.spec.is_some()
+            || origin.recipe.is_some()
+            || origin.starter
+    }
+
+    /// Whether a flag is for commands without prompts.
+    pub(super) fn is_scripted(&self) -> bool {
+        let origin = &self.origin;
+        self.non_interactive
+            || self.files.dry_run
+            || self.add
+            || self.table.is_some()
+            || origin.answers.is_some()
+            || origin.spec.is_some()
+            || origin.inspection_json.is_some()
+            || origin.starter
+    }
+
+    /// Whether one of the flags is given that make `start` an onboarding.
+    pub(crate) fn is_onboarding(&self) -> bool {
+        self.database.from_env.is_some()
+            || self.schema.is_some()
+            || self.mode.is_some()
+            || self.database.engine != "auto"
+    }
+
+    /// Mode of the command line, if one is given.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.mode.as_deref().map(mode)
+    }
+
+    /// Rejects flags about parts of the contract that --add leaves as they are.
+    pub(super) fn reject_settings_of_contract(&self) -> Result<(), ExitError> {
+        let unused = [
+            ("--tenant-env", self.variables.tenant_env.is_some()),
+            ("--principal-env", self.variables.principal_env.is_some()),
+            ("--result-format", self.names.result_format.is_some()),
+            ("--force", self.files.force),
+            ("--object-id", self.names.object_id.is_some()),
+        ];
+        let Some((flag, _)) = unused.into_iter().find(|(_, is_given)| *is_given) else {
+            return Ok(());
+        };
+        Err(ExitError::new(
+            ErrorCode::OptionUnused,
+            format!("--add does not use {flag}: the contract has it already, or needs none"),
+        )
+        .with_fix(format!("remove {flag}")))
+    }
+
+    /// Converts the values of --map.
+    pub(super) fn renames(&self) -> Result<Vec<(String, String)>, ExitError> {
+        let pair = |rule: &String| {
+            let (column, name) = rule.split_once('=').unwrap_or_default();
+            let (column, name) = (column.trim().to_owned(), name.trim().to_owned());
+            if column.is_empty() || name.is_empty() {
+                let text = format!("invalid --map rule `{}`", safe(rule));
+                return Err(ExitError::new(ErrorCode::InputInvalid, text)
+                    .with_fix("write RECIPE_COLUMN=COLUMN, joined by commas"));
+            }
+            Ok((column, name))
+        };
+        self.origin.map.iter().map(pair).collect()
+    }
+
+    /// Rejects flags of handlers, and --spec where the command could prompt.
     pub(super) fn reject_unsupported_flags(&self) -> Result<(), ExitError> {
+        if self.origin.spec.is_some() && !self.non_interactive {
+            let text = "--spec is for commands without prompts";
+            return Err(ExitError::new(ErrorCode::NonInteractiveRequired, text)
+                .with_fix("add --non-interactive, or pass --wizard in place of --spec"));
+        }
         let Some(flag) = self.elsewhere.first() else {
             return Ok(());
         };
         Err(ExitError::new(
             ErrorCode::NotAvailable,
-            format!("{flag}: not supported; this version has no wizard, recipes or handlers in `init`"),
+            format!("{flag}: not supported; this version drafts no handlers"),
         )
-        .with_fix("pass --table, --patch and related flags, or --answers FILE; add handlers to the contract manually"))
+        .with_fix("omit it: the writer changes the row itself; add handlers to the contract manually"))
     }
 
     /// Converts the flags to options.
@@ -275,6 +377,7 @@ impl Args {
                 .clone()
                 .or_else(|| self.database.from_env.clone()),
             inspected_env: self
+                .origin
                 .inspection_json
                 .is_none()
                 .then(|| self.database.variable().to_owned()),
@@ -283,6 +386,8 @@ impl Args {
             tenant_env: variables.tenant_env.clone(),
             principal_env: variables.principal_env.clone(),
             approval_role: names.approval_role.clone(),
+            object_id: names.object_id.clone(),
+            ..InitOptions::default()
         })
     }
 }

@@ -168,10 +168,8 @@ fn unsupported_schema_is_refused_with_a_message() -> anyhow::Result<()> {
     let shop = shop::open(Engine::Sqlite)?.context("SQLite is always available")?;
     let place = &shop.place;
     for wrong in [
-        &["--wizard"][..],
-        &["--starter"],
-        &["--recipe", "x"],
-        &["--writeback", "http_handler"],
+        &["--writeback", "http_handler"][..],
+        &["--emit-handler"],
         &["--handler-url-env", "X"],
         &[
             "--mode",

@@ -1,0 +1,160 @@
+//! `init --add`: drafts capabilities for another table and adds them to an existing contract, whose mode, source and
+//! context they take.
+
+use serde_json::{Value as Json, json};
+use synapsor_chassis::files;
+use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
+use synapsor_domain::contract::{Contract, Source};
+use synapsor_domain::inspection::Inspection;
+use synapsor_domain::scaffold::{GeneratedContract, InitOptions, draft};
+
+use super::{Args, InitResult, append, choices, refused};
+use crate::commands::client_config;
+use crate::output::{self, safe};
+use crate::{Context, contract_file};
+
+pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, ExitError> {
+    args.reject_settings_of_contract()?;
+    let path = args
+        .files
+        .output
+        .clone()
+        .unwrap_or_else(|| contract_file::path(&context.global));
+    let bytes = contract_file::read(&path)?;
+    let valid = Contract::parse(&bytes).map_err(|report| contract_file::invalid(&path, &report))?;
+    let before = String::from_utf8_lossy(&bytes);
+    let (mut choices, inspection) = choices::read(args, context).await?;
+    let source = of_contract(&mut choices, &valid.contract, inspection.as_ref(), args)?;
+    let drafted = draft(&choices, inspection.as_ref()).map_err(refused)?;
+    let capabilities = capabilities(&drafted, &before, &valid.contract)?;
+    let after = append::appended(&before, &capabilities, source.is_none())?;
+    Contract::parse(after.as_bytes()).map_err(|report| contract_file::invalid(&path, &report))?;
+    if !args.files.dry_run {
+        files::replace(&path, after.as_bytes())?;
+    }
+    if !context.global.json {
+        for warning in &drafted.warnings {
+            output::note(format!("warning: {}", safe(warning)));
+        }
+        if args.files.dry_run {
+            output::text(&client_config::difference(&path, &before, &after))?;
+        } else {
+            show(&drafted, &path.to_string_lossy())?;
+        }
+    }
+    Ok(InitResult {
+        value: json!({
+            "ok": true,
+            "written": !args.files.dry_run,
+            "config_path": path.to_string_lossy(),
+            "added_source": source.is_none(),
+            "read_tool": drafted.read_tool,
+            "proposal_tool": drafted.proposal_tool,
+            "warnings": drafted.warnings,
+            "config": serde_json::from_str::<Json>(&after).unwrap_or_default(),
+        }),
+        contract: path,
+        is_dry: args.files.dry_run,
+    })
+}
+
+/// Sets what the contract decides. Returns its source for the capabilities; `None` if the draft has a new one.
+fn of_contract<'a>(
+    choices: &mut InitOptions,
+    contract: &'a Contract,
+    inspection: Option<&Inspection>,
+    args: &Args,
+) -> Result<Option<&'a Source>, ExitError> {
+    if args.mode().is_some_and(|mode| mode != contract.mode()) {
+        let text = format!("the contract has mode {}", contract.mode().as_str());
+        return Err(ExitError::new(ErrorCode::OptionUnused, text).with_fix("remove --mode"));
+    }
+    choices.mode = Some(contract.mode());
+    let engine = inspection
+        .map(|inspection| inspection.engine.as_str())
+        .or(choices.engine.as_deref())
+        .unwrap_or("postgres");
+    let source = source(choices, contract, engine)?;
+    if let Some(source) = source {
+        choices.source_name = Some(source.name.clone());
+        choices.read_url_env = Some(source.read_url_env.clone());
+        choices.write_url_env.clone_from(&source.write_url_env);
+    }
+    Ok(source)
+}
+
+/// The named source, else the only one of this engine, else the one with the variable of the inspection.
+fn source<'a>(
+    choices: &InitOptions,
+    contract: &'a Contract,
+    engine: &str,
+) -> Result<Option<&'a Source>, ExitError> {
+    if let Some(name) = &choices.source_name {
+        return Ok(contract.source(name));
+    }
+    let of_engine = || {
+        contract
+            .sources()
+            .iter()
+            .filter(|source| source.engine.as_str() == engine)
+    };
+    let named: Vec<&Source> = of_engine()
+        .filter(|source| choices.inspected_env.as_ref() == Some(&source.read_url_env))
+        .collect();
+    match (named.as_slice(), of_engine().collect::<Vec<_>>().as_slice()) {
+        ([only], _) | ([], [only]) => Ok(Some(*only)),
+        ([], []) => Ok(None),
+        (_, several) => {
+            let names: Vec<String> = several.iter().map(|source| safe(&source.name)).collect();
+            let text = format!("the contract has several sources for {engine}");
+            Err(ExitError::new(ErrorCode::SourceRequired, text)
+                .with_fix(format!("pass --source-name with one of: {}", names.join(", "))))
+        }
+    }
+}
+
+/// Returns the draft's parts with the context of the contract's other capabilities. Rejects names that are taken.
+fn capabilities(drafted: &GeneratedContract, before: &str, contract: &Contract) -> Result<Json, ExitError> {
+    let names = [Some(&drafted.read_tool), drafted.proposal_tool.as_ref()];
+    let taken: Vec<String> = names
+        .into_iter()
+        .flatten()
+        .filter(|name| contract.capability(name).is_some())
+        .map(|name| format!("`{}`", safe(name)))
+        .collect();
+    if !taken.is_empty() {
+        let text = format!("the contract has {} already", taken.join(" and "));
+        return Err(ExitError::new(ErrorCode::DuplicateCapabilityName, text)
+            .with_fix("pass other names with --read-tool and --proposal-tool, or another --object-name"));
+    }
+    let mut parts: Json = serde_json::from_str(&drafted.contract).unwrap_or_default();
+    let whole: Json = serde_json::from_str(before).unwrap_or_default();
+    let context = whole["capabilities"][0].get("context");
+    for capability in parts["capabilities"].as_array_mut().into_iter().flatten() {
+        match (context, capability.as_object_mut()) {
+            (Some(context), Some(members)) => {
+                members.insert("context".to_owned(), context.clone());
+            }
+            (None, Some(members)) => {
+                members.shift_remove("context");
+            }
+            (_, None) => {}
+        }
+    }
+    Ok(parts)
+}
+
+fn show(drafted: &GeneratedContract, path: &str) -> Result<(), ExitError> {
+    output::line(format!("added to {}", safe(path)))?;
+    output::line(format!("  read      {}", safe(&drafted.read_tool)))?;
+    if let Some(tool) = &drafted.proposal_tool {
+        output::line(format!("  proposal  {}", safe(tool)))?;
+    }
+    output::line("next:")?;
+    output::line("  synapsor-runner config validate")?;
+    output::line(
+        "  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE     # the new rights",
+    )?;
+    output::line("  # restart `up` and MCP clients that have loaded the tools")
+}

@@ -1,0 +1,130 @@
+//! Files of `init`: the contract, and beside it example variables, snippets for MCP clients and the input of a first
+//! call. Nothing is written if one of them exists already.
+
+use std::path::{Path, PathBuf};
+
+use synapsor_chassis::files::{self, FileError, MODE_PUBLIC};
+use synapsor_chassis::run::ExitError;
+use synapsor_codes::ErrorCode;
+use synapsor_domain::scaffold::GeneratedContract;
+
+use super::OutputFlags;
+use crate::commands::client_config;
+use crate::output::safe;
+use crate::{Context, contract_file};
+
+const ENV_EXAMPLE: &str = ".env.example";
+/// Directory of the state, which is created later and keeps what is in it.
+const STATE: &str = ".synapsor";
+/// Directory in it for contracts whose file has another name than the default.
+const OTHERS: &str = "contracts";
+const SNIPPETS: &str = "mcp";
+const SMOKE_INPUT: &str = "smoke-input.json";
+
+/// Paths of the output files.
+pub(super) struct OutputPaths {
+    pub(super) contract: PathBuf,
+    pub(super) env_example: PathBuf,
+    /// Whether the file of example variables was there and is kept.
+    pub(super) keeps_example: bool,
+    pub(super) snippets: PathBuf,
+    pub(super) smoke_input: PathBuf,
+    /// Private directories that have to exist, outermost first.
+    directories: Vec<PathBuf>,
+}
+
+impl OutputPaths {
+    pub(super) fn of(flags: &OutputFlags, context: &Context) -> Result<Self, ExitError> {
+        let contract = flags
+            .output
+            .clone()
+            .unwrap_or_else(|| contract_file::path(&context.global));
+        let Some(stem) = contract.file_stem() else {
+            return Err(
+                ExitError::new(ErrorCode::OutputInvalid, "--output is not a file path")
+                    .with_fix("pass --output synapsor.runner.json"),
+            );
+        };
+        let state = contract.with_file_name(STATE);
+        let mut directories = vec![state.clone()];
+        let is_default = contract.file_name() == Some(contract_file::NAME_DEFAULT.as_ref());
+        let own = if is_default {
+            state
+        } else {
+            let others = state.join(OTHERS);
+            let own = others.join(stem);
+            directories.extend([others, own.clone()]);
+            own
+        };
+        let snippets = own.join(SNIPPETS);
+        directories.push(snippets.clone());
+        Ok(Self {
+            env_example: contract.with_file_name(ENV_EXAMPLE),
+            keeps_example: false,
+            smoke_input: own.join(SMOKE_INPUT),
+            snippets,
+            directories,
+            contract,
+        })
+    }
+
+    /// Rejects the command if a file exists that it would write. Example variables that are there are kept instead:
+    /// applications have a file of that name.
+    pub(super) fn refuse_existing(&self) -> Result<(), ExitError> {
+        let mut all = vec![self.contract.clone(), self.smoke_input.clone()];
+        all.extend(client_config::SNIPPET_FILES.map(|name| self.snippets.join(name)));
+        let names: Vec<String> = all
+            .iter()
+            .filter(|path| path.symlink_metadata().is_ok())
+            .map(|path| safe(&path.to_string_lossy()))
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let verb = if names.len() == 1 { "exists" } else { "exist" };
+        let text = format!("{} already {verb}", names.join(", "));
+        Err(ExitError::new(ErrorCode::FileExists, text)
+            .with_fix("pass --force to replace it, another --output, or --dry-run to preview"))
+    }
+
+    /// Writes the files.
+    pub(super) fn write(
+        &mut self,
+        drafted: &GeneratedContract,
+        replaces: bool,
+        context: &Context,
+    ) -> Result<(), ExitError> {
+        if !replaces {
+            self.refuse_existing()?;
+        }
+        let snippets = client_config::stdio_snippets(&self.contract, context)?;
+        self.check_directories()?;
+        let write = |path: &Path, text: &str| files::write_atomic(path, text.as_bytes(), MODE_PUBLIC);
+        write(&self.contract, &drafted.contract)?;
+        self.keeps_example = !replaces && self.env_example.symlink_metadata().is_ok();
+        if !self.keeps_example {
+            write(&self.env_example, &drafted.env_example)?;
+        }
+        for directory in &self.directories {
+            files::create_private_dir(directory)?;
+        }
+        for (name, text) in snippets {
+            write(&self.snippets.join(name), &text)?;
+        }
+        if drafted.names_row {
+            write(&self.smoke_input, &format!("{}\n", drafted.read_input))?;
+        }
+        Ok(())
+    }
+
+    /// Rejects directories that other users can write to, before anything is written.
+    fn check_directories(&self) -> Result<(), ExitError> {
+        for directory in &self.directories {
+            match files::check_private_dir(directory) {
+                Ok(()) | Err(FileError::Missing(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
