@@ -428,12 +428,12 @@ fn rewrite_legacy_args(arguments: Vec<OsString>) -> Vec<OsString> {
     out
 }
 
-/// Returns `up` for `runner up`, and `doctor` for `runner doctor`.
+/// Returns `up` for `runner up`; also for `start` and `doctor`.
 fn without_runner(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_alias = arguments.get(1).is_some_and(|word| word == "runner")
         && arguments
             .get(2)
-            .is_some_and(|word| word == "up" || word == "doctor");
+            .is_some_and(|word| word == "up" || word == "start" || word == "doctor");
     if is_alias {
         arguments.remove(1);
     }
@@ -479,7 +479,11 @@ mod tests {
             (&["x", "replay", "--help"], "x replay --help"),
             (&["x", "replay"], "x replay"),
             (&["x", "runner", "doctor", "--json"], "x doctor --json"),
-            (&["x", "runner", "start"], "x runner start"),
+            (
+                &["x", "runner", "start", "--mode", "review"],
+                "x start --mode review",
+            ),
+            (&["x", "runner", "stop"], "x runner stop"),
         ] {
             assert_eq!(modernised(words).join(" "), expected);
         }

@@ -5,7 +5,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
 /// Names of the commands, and what to use instead.
-const MISSING: [(&str, &str); 9] = [
+const MISSING: [(&str, &str); 7] = [
     (
         "benchmark",
         "see the size of a tool list with `synapsor-runner tools list`",
@@ -19,17 +19,12 @@ const MISSING: [(&str, &str); 9] = [
         "let the writer apply proposals: leave `executor` out of the capability",
     ),
     (
-        "onboard",
-        "run `synapsor-runner init`, then `synapsor-runner doctor` and `synapsor-runner up`",
+        "runner",
+        "run `synapsor-runner up`, `synapsor-runner start` or `synapsor-runner doctor`",
     ),
-    ("runner", "run `synapsor-runner up` or `synapsor-runner doctor`"),
     (
         "shadow",
         "list the proposals of a contract in mode `shadow` with `synapsor-runner proposals list`",
-    ),
-    (
-        "start",
-        "run `synapsor-runner init` for a first contract, `synapsor-runner up` to serve it",
     ),
     (
         "ui",

@@ -64,6 +64,16 @@ impl DatabaseArgs {
         self.from_env.as_deref().unwrap_or(READ_URL_ENV)
     }
 
+    /// Returns the same options for another engine and variable.
+    pub(super) fn with_variable(&self, engine: &str, variable: &str) -> Self {
+        Self {
+            from_env: Some(variable.to_owned()),
+            ssl_ca_env: self.ssl_ca_env.clone(),
+            engine: engine.to_owned(),
+            from: None,
+        }
+    }
+
     /// Rejects URLs on the command line, which every process of the machine can read.
     pub(super) fn check(&self) -> Result<(), ExitError> {
         if self.from.is_some() {

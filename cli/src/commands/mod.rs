@@ -21,6 +21,7 @@ mod list_range;
 mod mcp;
 mod mcp_options;
 mod object_filter;
+mod onboard;
 mod operator;
 mod proposals;
 mod propose;
@@ -70,6 +71,12 @@ pub(crate) enum Command {
         6 unreachable"
     )]
     Init(Box<init::Args>),
+    /// Draft a contract and check it in one go
+    #[command(subcommand)]
+    Onboard(onboard::Command),
+    /// Same as `onboard db`, with --from-env, --schema, --mode or --engine
+    #[command(after_help = onboard::EXAMPLES)]
+    Start(Box<init::Args>),
     /// List, show and use contract patterns for common changes
     #[command(subcommand)]
     Recipes(recipes::Command),
@@ -165,6 +172,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Up(args) => Box::pin(up::run(args, context)).await,
         Command::Inspect(args) => inspect::run(args, context).await,
         Command::Init(args) => init::run(*args, context).await,
+        Command::Onboard(command) => Box::pin(onboard::run(command, context)).await,
+        Command::Start(args) => Box::pin(onboard::start(&args, context)).await,
         Command::Recipes(command) => recipes::run(&command, context),
         Command::Mcp(command) => Box::pin(mcp::run(command, context)).await,
         Command::Config(command) => config::run(&command, context),

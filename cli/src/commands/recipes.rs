@@ -140,7 +140,8 @@ fn draft(args: &RecipeInit, context: &Context) -> Result<(), ExitError> {
     };
     let done = init::finish(&choices.over(base), None, &args.files, context)?;
     if context.global.json {
-        output::json(&done.value)?;
+        output::json(&done.value)
+    } else {
+        init::show_next(&done)
     }
-    Ok(())
 }

@@ -18,6 +18,7 @@ use synapsor_domain::value::Value;
 use super::refusal_fix::fix_for;
 use super::tools;
 use crate::mcp_client::{McpClient, ToolCallResult, shown};
+use crate::supervisor::{Process, missing, requirements};
 use crate::{Context, contract_file, output, readable, state};
 
 const TEXT_SAMPLE: &str = "sample";
@@ -90,28 +91,60 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     Ok(called.exit())
 }
 
+/// Whether the variables of a call are set.
+pub(super) fn can_call(context: &Context) -> Result<bool, ExitError> {
+    let loaded = contract_file::load(&context.global)?;
+    let needed = requirements(Process::Reader, &loaded.contract);
+    Ok(missing(&context.env, needed)?.is_empty())
+}
+
+/// Calls a tool with the arguments in a file, and shows the result as `smoke call` does.
+pub(super) async fn call_once(tool: &str, input: PathBuf, context: &Context) -> Result<(), ExitError> {
+    let call = ToolCallArgs {
+        capability: Some(tool.to_owned()),
+        input: Input {
+            sample: false,
+            input: Some(input),
+            input_object: None,
+        },
+    };
+    let called = make(&call, context, |_| true).await?;
+    show(&called, context)
+}
+
 /// Runs the checks of `tools list` alone.
 pub(super) fn boundary(context: &Context) -> Result<Exit, ExitError> {
+    if context.global.json {
+        let (is_ok, result) = boundary_result(context)?;
+        output::json(&result)?;
+        return Ok(if is_ok { Exit::Ok } else { Exit::Failure });
+    }
     let loaded = contract_file::load(&context.global)?;
     let catalog = Catalog::from_contract(&loaded.contract, false);
     let checks = tools::checks(&catalog, &loaded.contract);
     let is_ok = checks.iter().all(|check| check.ok);
-    if context.global.json {
-        let names: Vec<&str> = catalog.tools.iter().map(|tool| tool.name.as_str()).collect();
-        output::json(&json!({
-            "ok": is_ok,
-            "config_path": loaded.path.to_string_lossy(),
-            "store_path": state::locate(context)?.store().to_string_lossy(),
-            "tools": names,
-            "checks": tools::checks_json(&checks),
-        }))?;
-    } else {
-        for tool in &catalog.tools {
-            output::line(format!("tool {}", output::safe(&tool.name)))?;
-        }
-        tools::show_checks(&checks)?;
+    for tool in &catalog.tools {
+        output::line(format!("tool {}", output::safe(&tool.name)))?;
     }
+    tools::show_checks(&checks)?;
     Ok(if is_ok { Exit::Ok } else { Exit::Failure })
+}
+
+/// Returns whether all checks of the boundary pass, and their result as `--json` prints it.
+pub(super) fn boundary_result(context: &Context) -> Result<(bool, Json), ExitError> {
+    let loaded = contract_file::load(&context.global)?;
+    let catalog = Catalog::from_contract(&loaded.contract, false);
+    let checks = tools::checks(&catalog, &loaded.contract);
+    let is_ok = checks.iter().all(|check| check.ok);
+    let names: Vec<&str> = catalog.tools.iter().map(|tool| tool.name.as_str()).collect();
+    let result = json!({
+        "ok": is_ok,
+        "config_path": loaded.path.to_string_lossy(),
+        "store_path": state::locate(context)?.store().to_string_lossy(),
+        "tools": names,
+        "checks": tools::checks_json(&checks),
+    });
+    Ok((is_ok, result))
 }
 
 impl SmokeResult {

@@ -19,6 +19,8 @@ pub struct InitOptions {
     /// The table has no tenant column; for development.
     pub single_tenant_dev: bool,
     pub conflict_column: Option<String>,
+    /// No version column is used, even if the table has one.
+    pub weak_guard: bool,
     pub conflict_advance: Option<VersionAdvance>,
     pub visible_columns: Vec<String>,
     pub allowed_columns: Vec<String>,
@@ -70,6 +72,7 @@ impl InitOptions {
             primary_key: list(self.primary_key, base.primary_key),
             tenant_column: self.tenant_column.or(base.tenant_column),
             single_tenant_dev: self.single_tenant_dev || base.single_tenant_dev,
+            weak_guard: self.weak_guard || (self.conflict_column.is_none() && base.weak_guard),
             conflict_column: self.conflict_column.or(base.conflict_column),
             conflict_advance: self.conflict_advance.or(base.conflict_advance),
             visible_columns: list(self.visible_columns, base.visible_columns),

@@ -24,6 +24,7 @@ use synapsor_codes::ErrorCode;
 pub use answers::read_answers;
 pub use choices::InitOptions;
 pub use flag_syntax::{Assigned, Bounds, States, read_bounds, read_patch, read_states};
+pub use names::default_names;
 pub use recipe::{RECIPE_BYTES_MAX, Recipe, built_in_recipes, read_recipe};
 pub use selection::read_selection;
 pub use selection_schema::{recipe_schema, selection_schema};
@@ -114,8 +115,9 @@ pub fn draft(
     })?;
     let mut warnings = std::mem::take(&mut plan.warnings);
     // A missing version column is already reported, in terms of the choices.
-    let is_reported =
-        |problem: &ValidationIssue| problem.code == ErrorCode::ConflictGuardWeak && plan.guard.is_none();
+    let is_reported = |problem: &ValidationIssue| {
+        problem.code == ErrorCode::ConflictGuardWeak && plan.guard.is_none() && !choices.weak_guard
+    };
     warnings.extend(
         checked
             .warnings

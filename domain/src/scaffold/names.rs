@@ -1,5 +1,12 @@
 //! Names derived from a table name.
 
+/// Returns the default object name and namespace of a table.
+pub fn default_names(table: &str) -> (String, String) {
+    let object = object_of(table);
+    let namespace = namespace_of(&object);
+    (object, namespace)
+}
+
 /// Returns the singular object name of a table: lower case, valid identifier characters only.
 pub(super) fn object_of(table: &str) -> String {
     let lower = table.to_ascii_lowercase();

@@ -308,6 +308,9 @@ fn guard(
     mode: Mode,
     warnings: &mut Vec<String>,
 ) -> Option<String> {
+    if choices.weak_guard {
+        return None;
+    }
     let suggested = found.and_then(|table| table.suggestions.conflict_columns.first());
     let guard = choices.conflict_column.as_ref().or(suggested).cloned();
     match (&guard, mode) {

@@ -12,7 +12,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::run::{Exit, ExitError};
 
@@ -50,6 +50,21 @@ pub(crate) struct DoctorArgs {
     redact: bool,
 }
 
+impl DoctorArgs {
+    /// The options of `doctor --first-run`.
+    pub(super) fn before_start() -> Self {
+        Self {
+            check_db: false,
+            allow_shared_credential: false,
+            client_config: None,
+            first_run: true,
+            report: false,
+            output: PathBuf::new(),
+            redact: false,
+        }
+    }
+}
+
 pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<Exit, ExitError> {
     let checks = context.unless_stopped(Box::pin(collect(args, context))).await?;
     let is_ok = checks.iter().all(|check| check.level != CheckLevel::Fail);
@@ -59,19 +74,30 @@ pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<Exit, Ex
         output::note(format!("wrote {}", output::safe(&args.output.to_string_lossy())));
     }
     if context.global.json {
-        let contract = contract_file::load_silently(&context.global);
-        let tools = contract.as_ref().map(boundary::tools).unwrap_or_default();
-        output::json(&json!({
-            "ok": is_ok,
-            "mode": contract.map(|contract| contract.mode().as_str()),
-            "config_path": contract_file::path(&context.global).to_string_lossy(),
-            "checks": checks,
-            "tools": tools,
-        }))?;
+        output::json(&as_json(&checks, is_ok, context))?;
     } else if !args.report {
         show(&checks)?;
     }
     Ok(if is_ok { Exit::Ok } else { Exit::Failure })
+}
+
+/// Returns whether no check fails, and the result as `--json` prints it.
+pub(super) async fn result(args: &DoctorArgs, context: &Context) -> Result<(bool, Json), ExitError> {
+    let checks = context.unless_stopped(Box::pin(collect(args, context))).await?;
+    let is_ok = checks.iter().all(|check| check.level != CheckLevel::Fail);
+    Ok((is_ok, as_json(&checks, is_ok, context)))
+}
+
+fn as_json(checks: &[DoctorCheck], is_ok: bool, context: &Context) -> Json {
+    let contract = contract_file::load_silently(&context.global);
+    let tools = contract.as_ref().map(boundary::tools).unwrap_or_default();
+    json!({
+        "ok": is_ok,
+        "mode": contract.map(|contract| contract.mode().as_str()),
+        "config_path": contract_file::path(&context.global).to_string_lossy(),
+        "checks": checks,
+        "tools": tools,
+    })
 }
 
 /// Runs every check, in the order in which an operator would correct them.

@@ -1,6 +1,8 @@
 //! `init --add`: drafts capabilities for another table and adds them to an existing contract, whose mode, source and
 //! context they take.
 
+use std::path::Path;
+
 use serde_json::{Value as Json, json};
 use synapsor_chassis::files;
 use synapsor_chassis::run::ExitError;
@@ -9,7 +11,7 @@ use synapsor_domain::contract::{Contract, Source};
 use synapsor_domain::inspection::Inspection;
 use synapsor_domain::scaffold::{GeneratedContract, InitOptions, draft};
 
-use super::{Args, InitResult, append, choices, refused};
+use super::{Args, InitResult, append, choices, refused, report};
 use crate::commands::client_config;
 use crate::output::{self, safe};
 use crate::{Context, contract_file};
@@ -40,7 +42,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, Ex
         if args.files.dry_run {
             output::text(&client_config::difference(&path, &before, &after))?;
         } else {
-            show(&drafted, &path.to_string_lossy())?;
+            show(&drafted, &path)?;
         }
     }
     Ok(InitResult {
@@ -54,6 +56,7 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, Ex
             "warnings": drafted.warnings,
             "config": serde_json::from_str::<Json>(&after).unwrap_or_default(),
         }),
+        next: next_steps(&drafted, &path),
         contract: path,
         is_dry: args.files.dry_run,
     })
@@ -145,16 +148,23 @@ fn capabilities(drafted: &GeneratedContract, before: &str, contract: &Contract) 
     Ok(parts)
 }
 
-fn show(drafted: &GeneratedContract, path: &str) -> Result<(), ExitError> {
-    output::line(format!("added to {}", safe(path)))?;
+fn show(drafted: &GeneratedContract, path: &Path) -> Result<(), ExitError> {
+    output::line(format!("added to {}", safe(&path.to_string_lossy())))?;
     output::line(format!("  read      {}", safe(&drafted.read_tool)))?;
     if let Some(tool) = &drafted.proposal_tool {
         output::line(format!("  proposal  {}", safe(tool)))?;
     }
-    output::line("next:")?;
-    output::line("  synapsor-runner config validate")?;
-    output::line(
-        "  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE     # the new rights",
-    )?;
-    output::line("  # restart `up` and MCP clients that have loaded the tools")
+    Ok(())
+}
+
+fn next_steps(drafted: &GeneratedContract, path: &Path) -> Vec<String> {
+    let config = report::config_option(path);
+    let mut next = vec![format!("synapsor-runner config validate{config}")];
+    if drafted.is_applied && drafted.has_accounts {
+        next.push(format!(
+            "synapsor-runner writeback grants --read-role ROLE --writer-role ROLE{config}"
+        ));
+    }
+    next.push("# restart `up` and MCP clients that have loaded the tools".to_owned());
+    next
 }

@@ -127,6 +127,9 @@ fn over_recipe(
             recipe.on_table(table, renames).map_err(refused)?
         }
     };
+    if choices.single_tenant_dev {
+        base.tenant_column = None;
+    }
     if !choices.patch.is_empty() {
         // Limits of the recipe are about columns of its own patch.
         base.allowed_columns.clear();

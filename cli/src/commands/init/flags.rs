@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// suggestion]
     #[arg(long, value_name = "COLUMN")]
     conflict_column: Option<String>,
+    /// Compare every visible column instead of a version column
+    #[arg(long, conflicts_with = "conflict_column")]
+    weak_guard: bool,
     /// How the writer advances that column: none, increment or now [default: none]
     #[arg(long, value_name = "HOW", value_parser = ["none", "increment", "now"])]
     conflict_advance: Option<String>,
@@ -352,6 +355,7 @@ impl Args {
             tenant_column: self.tenant_column.clone(),
             single_tenant_dev: self.single_tenant_dev,
             conflict_column: self.conflict_column.clone(),
+            weak_guard: self.weak_guard,
             conflict_advance: self.conflict_advance.as_deref().map(advance),
             visible_columns: self.visible_columns.clone(),
             allowed_columns: self.allowed_columns.clone(),

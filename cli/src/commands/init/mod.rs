@@ -4,9 +4,13 @@
 mod add;
 mod append;
 mod choices;
+mod command_line;
 mod files;
 mod flags;
 mod report;
+mod wizard;
+
+use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 use synapsor_chassis::run::{Exit, ExitError};
@@ -17,16 +21,18 @@ use synapsor_domain::scaffold::{DraftError, InitOptions, draft};
 
 pub(crate) use flags::{Args, OutputFlags};
 
-use crate::Context;
 use crate::output::{self, safe};
+use crate::{Context, contract_file};
 use files::OutputPaths;
 
 /// Result of an `init`, for the commands that continue from it.
 #[derive(Debug)]
 pub(super) struct InitResult {
     /// The contract as the command line names it.
-    pub(super) contract: std::path::PathBuf,
+    pub(super) contract: PathBuf,
     pub(super) is_dry: bool,
+    /// Commands to run next.
+    pub(super) next: Vec<String>,
     /// The result as `--json` prints it.
     pub(super) value: Json,
 }
@@ -35,8 +41,21 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
     let done = Box::pin(generate(&args, context)).await?;
     if context.global.json {
         output::json(&done.value)?;
+    } else {
+        show_next(&done)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Prints the next commands.
+pub(super) fn show_next(done: &InitResult) -> Result<(), ExitError> {
+    if done.is_dry {
+        return Ok(());
+    }
+    output::line("next:")?;
+    done.next
+        .iter()
+        .try_for_each(|line| output::line(format!("  {line}")))
 }
 
 /// Drafts and writes the files, and reports them on a terminal.
@@ -45,6 +64,9 @@ pub(super) async fn generate(args: &Args, context: &Context) -> Result<InitResul
     args.database.check()?;
     if args.add {
         return add::run(args, context).await;
+    }
+    if wizard::is_wanted(args, context) {
+        return Box::pin(wizard::run(args, context)).await;
     }
     if !args.has_input() {
         return Err(ExitError::new(
@@ -81,9 +103,24 @@ pub(super) fn finish(
     }
     Ok(InitResult {
         value: report::json(&drafted, &paths, flags.dry_run)?,
+        next: report::next_steps(&drafted, &paths),
         contract: paths.contract,
         is_dry: flags.dry_run,
     })
+}
+
+/// Returns the context of commands about the contract that was written.
+pub(super) fn of_contract(context: &Context, done: &InitResult) -> Context {
+    let mut global = context.global.clone();
+    if done.contract != Path::new(contract_file::NAME_DEFAULT) {
+        global.config = Some(done.contract.clone());
+    }
+    Context {
+        global,
+        env: context.env.clone(),
+        stop: context.stop.clone(),
+        logs: context.logs.clone(),
+    }
 }
 
 /// Converts an error of the draft. A value in it may be foreign text.

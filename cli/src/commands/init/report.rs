@@ -59,44 +59,52 @@ pub(super) fn show(drafted: &GeneratedContract, paths: &OutputPaths, is_dry: boo
     if let Some(tool) = &drafted.proposal_tool {
         output::line(format!("  proposal  {}", safe(tool)))?;
     }
-    next_steps(drafted, paths)
+    Ok(())
 }
 
-/// Prints the next commands, which name the contract unless it has the default path.
-fn next_steps(drafted: &GeneratedContract, paths: &OutputPaths) -> Result<(), ExitError> {
+/// Returns the next commands, which name the contract unless it has the default path.
+pub(super) fn next_steps(drafted: &GeneratedContract, paths: &OutputPaths) -> Vec<String> {
     let config = config_option(&paths.contract);
     let example = output::shell_word(&paths.env_example.to_string_lossy());
-    output::line("next:")?;
-    output::line(format!("  synapsor-runner config validate{config}"))?;
+    let mut next = vec![format!("synapsor-runner config validate{config}")];
     if drafted.is_applied {
-        output::line(format!(
-            "  synapsor-runner writeback migration{config}     # for the database's owner, once"
-        ))?;
+        next.push(format!(
+            "synapsor-runner writeback migration{config}     # for the database's owner, once"
+        ));
     }
     if drafted.is_applied && drafted.has_accounts {
-        output::line(format!(
-            "  synapsor-runner writeback grants --read-role ROLE --writer-role ROLE{config}"
-        ))?;
+        next.push(format!(
+            "synapsor-runner writeback grants --read-role ROLE --writer-role ROLE{config}"
+        ));
     }
-    output::line(format!(
-        "  # export the variables that {example} names, with your values"
-    ))?;
+    next.push(format!(
+        "# export the variables that {example} names, with your values"
+    ));
     if drafted.is_applied {
-        output::line(format!("  synapsor-runner writeback doctor --check-db{config}"))?;
+        next.push(format!("synapsor-runner writeback doctor --check-db{config}"));
     }
     let input = if drafted.names_row {
         output::shell_word(&paths.smoke_input.to_string_lossy())
     } else {
-        output::line(format!(
-            "  echo {} > call.json     # with the key of a row",
+        next.push(format!(
+            "echo {} > call.json     # with the key of a row",
             output::shell_word(&drafted.read_input)
-        ))?;
+        ));
         "call.json".to_owned()
     };
-    output::line(format!(
-        "  synapsor-runner smoke call {} --input {input}{config}",
+    next.push(format!(
+        "synapsor-runner smoke call {} --input {input}{config}",
         safe(&drafted.read_tool)
-    ))
+    ));
+    next
+}
+
+/// Option that makes `init` write this contract, unless it has the default path.
+pub(super) fn output_option(contract: &Path) -> String {
+    if contract == Path::new(contract_file::NAME_DEFAULT) {
+        return String::new();
+    }
+    format!(" --output {}", output::shell_word(&contract.to_string_lossy()))
 }
 
 /// Option that names the contract, unless it has the default path.

@@ -6,7 +6,7 @@ mod cost;
 use clap::Subcommand;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::contract::ResultFormat;
+use synapsor_domain::contract::{Contract, ResultFormat};
 use synapsor_domain::tool::{
     AliasMode, Catalog, ExposedName, SchemaProfile, Tool, ToolNames, tokens_estimated,
 };
@@ -41,7 +41,7 @@ pub(crate) enum Command {
     Preview(Options),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Options {
     /// Also show the alias of every tool
     #[arg(long)]
@@ -68,28 +68,9 @@ struct ToolPreview {
 
 pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitError> {
     let loaded = contract_file::load(&context.global)?;
-    let catalog = Catalog::from_contract(&loaded.contract, false);
     let (Command::List(options) | Command::Preview(options)) = command;
-    let mode = options.names.mode();
-    let names = catalog.names(mode);
-    let profile = options.names.profile();
-    let tools: Vec<Tool> = catalog
-        .exposed(&names)
-        .into_iter()
-        .map(|tool| tool.in_profile(profile))
-        .collect();
-    let shown = ToolPreview {
-        mode,
-        profile,
-        is_listed: options.names.asked_profile().is_some(),
-        format: loaded.contract.result_format(),
-        cost: ListCost::of(&tools, loaded.contract.result_format()),
-        tools,
-        names,
-        checks: checks(&catalog, &loaded.contract),
-        aliases: options.aliases.then(|| catalog.names(AliasMode::Both)),
-        has_schemas: matches!(command, Command::Preview(_)),
-    };
+    let has_schemas = matches!(command, Command::Preview(_));
+    let shown = ToolPreview::of(&loaded.contract, options, has_schemas);
     if context.global.json {
         let mut value = json!({
             "ok": shown.is_ok(),
@@ -104,7 +85,36 @@ pub(crate) fn run(command: &Command, context: &Context) -> Result<Exit, ExitErro
     Ok(if shown.is_ok() { Exit::Ok } else { Exit::Failure })
 }
 
+/// Prints what `tools preview` prints for a contract that is not in a file yet.
+pub(super) fn preview(contract: &Contract) -> Result<(), ExitError> {
+    show(&ToolPreview::of(contract, &Options::default(), true))
+}
+
 impl ToolPreview {
+    fn of(contract: &Contract, options: &Options, has_schemas: bool) -> Self {
+        let catalog = Catalog::from_contract(contract, false);
+        let mode = options.names.mode();
+        let names = catalog.names(mode);
+        let profile = options.names.profile();
+        let tools: Vec<Tool> = catalog
+            .exposed(&names)
+            .into_iter()
+            .map(|tool| tool.in_profile(profile))
+            .collect();
+        Self {
+            mode,
+            profile,
+            is_listed: options.names.asked_profile().is_some(),
+            format: contract.result_format(),
+            cost: ListCost::of(&tools, contract.result_format()),
+            tools,
+            names,
+            checks: checks(&catalog, contract),
+            aliases: options.aliases.then(|| catalog.names(AliasMode::Both)),
+            has_schemas,
+        }
+    }
+
     fn is_ok(&self) -> bool {
         self.checks.iter().all(|check| check.ok)
     }
@@ -145,7 +155,7 @@ pub(super) fn show_checks(checks: &[ToolListCheck]) -> Result<(), ExitError> {
     Ok(())
 }
 
-fn mapping(name: &ExposedName) -> Json {
+pub(super) fn mapping(name: &ExposedName) -> Json {
     json!({
         "canonicalName": name.canonical,
         "exposedName": name.exposed,

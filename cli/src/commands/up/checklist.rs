@@ -4,13 +4,13 @@ use clap::ValueEnum as _;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec};
-use synapsor_domain::tool::Catalog;
+use synapsor_domain::contract::{Capability, Contract, ExecutorRef, Mode, ProposalSpec, ResultFormat};
+use synapsor_domain::tool::{AliasMode, Catalog, ToolNames};
 
 use super::super::mcp_options::TransportArg;
 use super::super::tools;
 use crate::contract_file::LoadedContract;
-use crate::supervisor::{Process, Requirement, missing, requirements};
+use crate::supervisor::{Process, Requirement, ToolListOptions, missing, requirements};
 use crate::{Context, output, state};
 
 /// State of the setup.
@@ -23,6 +23,10 @@ pub(super) struct Checklist {
     logs: String,
     mode: Mode,
     transport: TransportArg,
+    names: ToolNames,
+    alias_mode: AliasMode,
+    /// Version of the result envelope.
+    format: u8,
     tools: Vec<String>,
     /// Command that calls the first tool of the contract.
     first_call: Option<String>,
@@ -45,6 +49,7 @@ struct WritePath {
 
 impl Checklist {
     pub(super) fn of(
+        shown: &ToolListOptions,
         transport: TransportArg,
         read_only: bool,
         loaded: &LoadedContract,
@@ -72,6 +77,12 @@ impl Checklist {
                 .capabilities()
                 .first()
                 .map(|first| format!("synapsor-runner smoke call {} --sample", first.name)),
+            names: catalog.names(shown.names),
+            alias_mode: shown.names,
+            format: shown.format.unwrap_or(match contract.result_format() {
+                ResultFormat::V1 => 1,
+                ResultFormat::V2 => 2,
+            }),
             tools: catalog.tools.iter().map(|tool| tool.name.clone()).collect(),
             writeback: writeback(contract, context)?,
             missing: missing(&context.env, needed)?,
@@ -110,6 +121,9 @@ impl Checklist {
             "serve": self.transport == TransportArg::StreamableHttp,
             "transport": transport_name(self.transport),
             "tools": self.tools,
+            "alias_mode": self.alias_mode.as_str(),
+            "alias_mappings": self.names.exposed().iter().map(tools::mapping).collect::<Vec<_>>(),
+            "result_format": self.format,
             "not_exposed_to_mcp": tools::NEVER_EXPOSED,
             "writeback": self.writeback,
             "missing": missing,
@@ -136,9 +150,15 @@ impl Checklist {
         output::line(format!("logs      {}", safe(&self.logs)))?;
         output::line(format!("mode      {}", self.mode.as_str()))?;
         output::line(format!("transport {}", transport_name(self.transport)))?;
+        output::line(format!("aliases   {}", self.alias_mode.as_str()))?;
+        output::line(format!("results   format {}", self.format))?;
         output::line("tools exposed to the model:")?;
-        for tool in &self.tools {
-            output::line(format!("  {}", safe(tool)))?;
+        for name in self.names.exposed() {
+            let canonical = match name.is_alias() {
+                true => format!(" -> {}", safe(&name.canonical)),
+                false => String::new(),
+            };
+            output::line(format!("  {}{canonical}", safe(&name.exposed)))?;
         }
         output::line(format!("never exposed: {}", tools::NEVER_EXPOSED.join(", ")))?;
         for row in &self.writeback {

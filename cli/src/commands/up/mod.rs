@@ -41,13 +41,48 @@ pub(crate) struct Args {
     /// Accepted for 0.1.x; servers of one store share its ledger
     #[arg(long, hide = true)]
     allow_concurrent_store: bool,
+    #[arg(long, hide = true)]
+    open_ui: bool,
+    #[arg(long, hide = true)]
+    with_handler: bool,
+    #[arg(long, hide = true)]
+    handler_check: bool,
     #[command(flatten)]
     names: NameOptions,
     #[command(flatten)]
     http: HttpOptions,
 }
 
+impl Args {
+    fn shown(&self) -> ToolListOptions {
+        ToolListOptions {
+            format: self.result_format,
+            names: self.names.mode(),
+            profile: self.names.profile(),
+        }
+    }
+
+    /// Rejects flags of 0.1.x whose features are absent here.
+    fn reject_unsupported_flags(&self) -> Result<(), ExitError> {
+        let review = "review with `synapsor-runner proposals list` and `synapsor-runner proposals show`";
+        let direct = "let the writer apply proposals: leave `executor` out of the capability";
+        let unsupported = [
+            ("--open-ui", self.open_ui, review),
+            ("--with-handler", self.with_handler, direct),
+            ("--handler-check", self.handler_check, direct),
+        ];
+        match unsupported.into_iter().find(|(_, is_given, _)| *is_given) {
+            None => Ok(()),
+            Some((flag, _, instead)) => {
+                let text = format!("{flag}: not supported by this version");
+                Err(ExitError::new(ErrorCode::NotAvailable, text).with_fix(instead))
+            }
+        }
+    }
+}
+
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
+    args.reject_unsupported_flags()?;
     if args.serve && args.transport == Some(TransportArg::Stdio) {
         return Err(ExitError::new(
             ErrorCode::UpServesHttp,
@@ -61,7 +96,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         TransportArg::Stdio
     };
     let loaded = contract_file::load_runnable(&context.global)?;
-    let checklist = Checklist::of(transport, args.read_only, &loaded, context)?;
+    let checklist = Checklist::of(&args.shown(), transport, args.read_only, &loaded, context)?;
     if args.dry_run {
         return dry_run(&checklist, context);
     }
@@ -80,11 +115,7 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
         );
     }
     let http = if args.serve {
-        let shown = ToolListOptions {
-            format: args.result_format,
-            names: args.names.mode(),
-            profile: args.names.profile(),
-        };
+        let shown = args.shown();
         Some(
             args.http
                 .resolve(GatewayProtocol::Streamable, context, &loaded.contract, shown)?,
