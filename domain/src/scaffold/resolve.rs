@@ -232,7 +232,7 @@ fn listed(inspection: &Inspection, wanted: &str) -> Option<String> {
         .map(|table| format!("{}.{}", table.schema, table.name))
         .collect();
     if tables.len() > TABLES_NAMED {
-        names.push("…".to_owned());
+        names.push("...".to_owned());
     }
     (!names.is_empty()).then(|| names.join(", "))
 }

@@ -36,6 +36,7 @@ mod named_writers;
 mod offline_bundle;
 mod old_records;
 mod older_servers;
+mod onboarding;
 mod operator_commands;
 mod other_tables;
 mod own_database;

@@ -8,3 +8,5 @@ mod init;
 mod inspect;
 mod shop;
 mod system_rights;
+
+pub(crate) use shop::shell;

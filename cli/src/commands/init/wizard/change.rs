@@ -71,11 +71,9 @@ impl Wizard<'_> {
             let labels = ADVANCES.map(|(_, label)| label.to_owned());
             let chosen = self.choices.conflict_advance;
             let default = ADVANCES.iter().position(|(advance, _)| Some(*advance) == chosen);
-            let at = self.terminal.choose(
-                "Who changes it with each change?",
-                &labels,
-                default.unwrap_or_default(),
-            )?;
+            let at = self
+                .terminal
+                .choose("How it changes", &labels, default.unwrap_or_default())?;
             self.choices.conflict_advance = Some(ADVANCES[at].0);
         }
         Ok(())

@@ -47,7 +47,8 @@ impl Wizard<'_> {
             default = name;
         };
         let database = args.database.with_variable(ENGINES[engine], &variable);
-        let inspection = database.inspect(self.context, None).await?;
+        let schema = self.choices.schema.as_deref();
+        let inspection = database.inspect(self.context, schema).await?;
         self.choices.engine = None;
         self.choices.inspected_env = Some(variable.clone());
         self.choices.read_url_env.get_or_insert(variable);

@@ -1,0 +1,74 @@
+//! A command in a pseudo-terminal of 60 columns. Every answer waits for its question.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use rexpect::session::{PtySession, spawn_command};
+use synapsor_e2e::binaries::Build;
+use synapsor_e2e::cli::CliFixture;
+
+/// Maximum time until a question appears, in milliseconds.
+const QUESTION_MS: u64 = 60_000;
+
+/// Sets the width and prints the exit code after the command.
+const SHELL: &str = "stty cols 60 rows 40; trap : INT; \"$0\" \"$@\"; echo \"ended with $?.\"";
+
+/// Keys of a terminal.
+pub(crate) const ENTER: &str = "\r";
+pub(crate) const DOWN: &str = "\x1b[B";
+pub(crate) const SPACE: &str = " ";
+pub(crate) const ESCAPE: &str = "\x1b";
+pub(crate) const INTERRUPT: &str = "\x03";
+
+pub(crate) struct Terminal {
+    session: PtySession,
+}
+
+impl Terminal {
+    /// Starts a command of the user in a terminal.
+    pub(crate) fn start(place: &CliFixture, arguments: &[&str]) -> anyhow::Result<Self> {
+        let runner = Build::Plain.binary("synapsor-runner")?;
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", SHELL])
+            .arg(runner)
+            .args(arguments)
+            .current_dir(place.folder())
+            .env_clear()
+            .envs(place.environment.iter().map(|(name, value)| (name, value)))
+            .env("PATH", "/usr/bin:/bin")
+            .env("TERM", "xterm-256color");
+        Ok(Self {
+            session: spawn_command(command, Some(QUESTION_MS))?,
+        })
+    }
+
+    /// Waits for a question and sends keys. Returns what was printed before the question.
+    pub(crate) fn answer(&mut self, question: &str, keys: &[&str]) -> anyhow::Result<String> {
+        let before = self.wait_for(question)?;
+        self.session.send(&keys.concat())?;
+        self.session.flush()?;
+        Ok(before)
+    }
+
+    /// Waits for a text. Returns what was printed before it.
+    pub(crate) fn wait_for(&mut self, text: &str) -> anyhow::Result<String> {
+        self.session.exp_string(text).with_context(|| text.to_owned())
+    }
+
+    /// Waits for the end. Returns what was printed, and the exit code.
+    pub(crate) fn end(mut self) -> anyhow::Result<(String, i32)> {
+        let rest = self.wait_for("ended with ")?;
+        let code = self.wait_for(".")?.parse()?;
+        Ok((rest, code))
+    }
+}
+
+/// Checks that nothing is colored.
+pub(crate) fn check_screen(printed: &str) -> anyhow::Result<()> {
+    ensure!(
+        !printed.contains("\x1b[3") && !printed.contains("\x1b[1m"),
+        "colors: {printed}"
+    );
+    Ok(())
+}
