@@ -14,7 +14,10 @@ const SCHEMAS: &[Schema] = &[
     ("change-set.v1.json", synapsor_domain::proposal::change_set_schema),
     ("contract.v1.json", synapsor_domain::contract::json_schema),
     ("envelope.v2.json", synapsor_domain::tool::envelope_schema),
-    ("onboarding-selection.v1.json", synapsor_domain::scaffold::selection_schema),
+    (
+        "onboarding-selection.v1.json",
+        synapsor_domain::scaffold::selection_schema,
+    ),
     ("recipe.v1.json", synapsor_domain::scaffold::recipe_schema),
 ];
 

@@ -243,7 +243,10 @@ fn patch(entries: Map<String, Json>) -> Result<Vec<(String, Assigned)>, DraftErr
     entries.into_iter().map(entry).collect()
 }
 
-fn patch_args(entries: Map<String, Json>) -> Result<Vec<(String, Map<String, Json>)>, DraftError> {
+/// Attributes of arguments, by name.
+type Attributes = Vec<(String, Map<String, Json>)>;
+
+fn patch_args(entries: Map<String, Json>) -> Result<Attributes, DraftError> {
     let entry = |(name, attributes): (String, Json)| match attributes {
         Json::Object(attributes) => Ok((name, attributes)),
         _ => Err(invalid(&format!("`patch_args.{name}` must be an object"))),

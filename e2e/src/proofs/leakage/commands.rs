@@ -14,7 +14,7 @@ const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", 
 
 /// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
-    let wrong: [&[&str]; 34] = [
+    let wrong: [&[&str]; 41] = [
         &["frobnicate"],
         &["up", "--no-such-flag"],
         &["up", "--serve", "--transport", "stdio"],
@@ -39,6 +39,13 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["activity", "search", "qa_00000000000000000000"],
         &["config", "show", "--config", "call.json", "--no-such-flag"],
         &["config", "diff", "call.json", "synapsor.runner.json"],
+        &["init", "--spec", "call.json", "--non-interactive"],
+        &["init", "--recipe", "call.json"],
+        &["init", "--add", "--table", "no_such_table", "--non-interactive"],
+        &["init", "--wizard"],
+        &["recipes", "show", "no-such-recipe"],
+        &["onboard", "db", "--answers", "call.json"],
+        &["start"],
         &["audit", "no-such-file.json"],
         &["audit", "--stdio", "no-such-program"],
         &["ledger", "prove", "wrp_00000000000000000000"],
