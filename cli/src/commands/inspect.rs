@@ -74,6 +74,16 @@ impl DatabaseArgs {
         }
     }
 
+    /// Returns these options with another default variable.
+    pub(super) fn or_variable(&self, default: Option<&str>) -> Self {
+        self.with_variable(
+            &self.engine,
+            default
+                .filter(|_| self.from_env.is_none())
+                .unwrap_or(self.variable()),
+        )
+    }
+
     /// Rejects URLs on the command line, which every process of the machine can read.
     pub(super) fn check(&self) -> Result<(), ExitError> {
         if self.from.is_some() {

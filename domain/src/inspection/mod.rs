@@ -160,7 +160,7 @@ impl Inspection {
             .filter(move |table| table.name == name && schema.is_none_or(|schema| table.schema == schema))
     }
 
-    /// Returns the tables for which a contract can be drafted: those that it can name, without this program's own.
+    /// Returns the tables for which a contract can be drafted: the ones that it can name, without this program's own.
     pub fn offered(&self) -> Vec<&TableInfo> {
         let is_own = |table: &&TableInfo| table.name.starts_with(OWN_TABLE_PREFIX);
         let nameable = self.tables.iter().filter(|table| table.is_nameable());

@@ -1,4 +1,4 @@
-//! Choices of a skeleton contract, for a table that nobody has inspected yet.
+//! Choices of a skeleton contract, for a table that is not inspected yet.
 
 use super::choices::InitOptions;
 use super::flag_syntax::Assigned;

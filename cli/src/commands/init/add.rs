@@ -26,14 +26,19 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, Ex
     let bytes = contract_file::read(&path)?;
     let valid = Contract::parse(&bytes).map_err(|report| contract_file::invalid(&path, &report))?;
     let before = String::from_utf8_lossy(&bytes);
-    let (mut choices, inspection) = choices::read(args, context).await?;
+    let variable = match valid.contract.sources() {
+        [only] => Some(only.read_url_env.as_str()),
+        _ => None,
+    };
+    let (mut choices, inspection) = choices::read(args, variable, context).await?;
     let source = of_contract(&mut choices, &valid.contract, inspection.as_ref(), args)?;
     let drafted = draft(&choices, inspection.as_ref()).map_err(refused)?;
     let capabilities = capabilities(&drafted, &before, &valid.contract)?;
     let after = append::appended(&before, &capabilities, source.is_none())?;
     Contract::parse(after.as_bytes()).map_err(|report| contract_file::invalid(&path, &report))?;
     if !args.files.dry_run {
-        files::replace(&path, after.as_bytes())?;
+        let mark = byte_order_mark(&path);
+        files::replace(&path, [mark, after.as_bytes()].concat().as_slice())?;
     }
     if !context.global.json {
         for warning in &drafted.warnings {
@@ -62,6 +67,15 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, Ex
     })
 }
 
+/// Returns the mark with which the file begins, if any. Readers leave it out.
+fn byte_order_mark(path: &Path) -> &'static [u8] {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    match std::fs::read(path) {
+        Ok(bytes) if bytes.starts_with(MARK) => MARK,
+        Ok(_) | Err(_) => &[],
+    }
+}
+
 /// Sets what the contract decides. Returns its source for the capabilities; `None` if the draft has a new one.
 fn of_contract<'a>(
     choices: &mut InitOptions,
@@ -80,6 +94,7 @@ fn of_contract<'a>(
         .unwrap_or("postgres");
     let source = source(choices, contract, engine)?;
     if let Some(source) = source {
+        args.reject_variables_of_source()?;
         choices.source_name = Some(source.name.clone());
         choices.read_url_env = Some(source.read_url_env.clone());
         choices.write_url_env.clone_from(&source.write_url_env);

@@ -12,15 +12,22 @@ use synapsor_domain::scaffold::{InitOptions, Recipe, read_answers, read_selectio
 
 use super::{Args, refused};
 use crate::Context;
+use crate::commands::inspect::DatabaseArgs;
 use crate::commands::recipes;
 use crate::output::safe;
 
-/// Returns the choices, and the schema catalog unless the choices go without one.
+/// Returns the choices, and the schema catalog unless the choices go without one. `variable` is the one to inspect with
+/// if the command line names none.
 pub(super) async fn read(
     args: &Args,
+    variable: Option<&str>,
     context: &Context,
 ) -> Result<(InitOptions, Option<Inspection>), ExitError> {
     let mut choices = args.choices().map_err(refused)?;
+    let database = args.database.or_variable(variable);
+    if args.origin.inspection_json.is_none() {
+        choices.inspected_env = Some(database.variable().to_owned());
+    }
     let origin = &args.origin;
     if let Some(path) = &origin.answers {
         choices = choices.over(read_answers(&read_file(path)?).map_err(refused)?);
@@ -30,7 +37,7 @@ pub(super) async fn read(
     }
     check_env_names(&choices)?;
     let recipe = origin.recipe.as_deref().map(recipes::find).transpose()?;
-    let inspection = inspection(args, &choices, context).await?;
+    let inspection = inspection(args, &database, &choices, context).await?;
     if let Some(recipe) = recipe {
         choices = over_recipe(choices, &recipe, &args.renames()?, inspection.as_ref())?;
     }
@@ -68,6 +75,7 @@ pub(super) fn check_env_names(choices: &InitOptions) -> Result<(), ExitError> {
 /// Returns the schema catalog from a file or the database; optional with a file of choices.
 async fn inspection(
     args: &Args,
+    database: &DatabaseArgs,
     choices: &InitOptions,
     context: &Context,
 ) -> Result<Option<Inspection>, ExitError> {
@@ -87,7 +95,7 @@ async fn inspection(
     // The schema of SCHEMA.TABLE is enough; without one every schema is inspected.
     let of_table = choices.table.as_deref().and_then(|table| table.split_once('.'));
     let schema = of_table.map(|(schema, _)| schema).or(choices.schema.as_deref());
-    args.database.inspect(context, schema).await.map(Some)
+    database.inspect(context, schema).await.map(Some)
 }
 
 fn saved_inspection(path: &Path) -> Result<Inspection, ExitError> {

@@ -292,14 +292,15 @@ impl Args {
             ("--force", self.files.force),
             ("--object-id", self.names.object_id.is_some()),
         ];
-        let Some((flag, _)) = unused.into_iter().find(|(_, is_given)| *is_given) else {
-            return Ok(());
-        };
-        Err(ExitError::new(
-            ErrorCode::OptionUnused,
-            format!("--add does not use {flag}: the contract has it already, or needs none"),
-        )
-        .with_fix(format!("remove {flag}")))
+        reject_unused(&unused)
+    }
+
+    /// Rejects flags about a source that the contract has.
+    pub(super) fn reject_variables_of_source(&self) -> Result<(), ExitError> {
+        reject_unused(&[
+            ("--read-url-env", self.variables.read_url_env.is_some()),
+            ("--write-url-env", self.variables.write_url_env.is_some()),
+        ])
     }
 
     /// Converts the values of --map.
@@ -394,6 +395,14 @@ impl Args {
             ..InitOptions::default()
         })
     }
+}
+
+fn reject_unused(flags: &[(&str, bool)]) -> Result<(), ExitError> {
+    let Some((flag, _)) = flags.iter().find(|(_, is_given)| *is_given) else {
+        return Ok(());
+    };
+    let text = format!("--add does not use {flag}: the contract has it already, or needs none");
+    Err(ExitError::new(ErrorCode::OptionUnused, text).with_fix(format!("remove {flag}")))
 }
 
 /// The command line accepts exactly these values.

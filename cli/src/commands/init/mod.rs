@@ -82,7 +82,7 @@ pub(super) async fn generate(args: &Args, context: &Context) -> Result<InitResul
     if !args.files.dry_run && !args.files.force {
         paths.refuse_existing()?;
     }
-    let (choices, inspection) = choices::read(args, context).await?;
+    let (choices, inspection) = choices::read(args, None, context).await?;
     finish(&choices, inspection.as_ref(), &args.files, context)
 }
 

@@ -1,4 +1,4 @@
-//! Database of an application that nobody has described: 40 tables with foreign keys, views and odd names.
+//! Database of an application without a description: 40 tables with foreign keys, views and odd names.
 
 use synapsor_domain::contract::EngineKind;
 

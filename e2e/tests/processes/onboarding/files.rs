@@ -64,7 +64,7 @@ fn apply(place: &CliFixture, config: &str, input: &Json) -> anyhow::Result<()> {
 }
 
 #[test]
-fn unknown_database_reaches_an_applied_change_by_flags_and_by_files() -> anyhow::Result<()> {
+fn unknown_database_reaches_an_applied_change_without_prompts() -> anyhow::Result<()> {
     let place = application()?;
     let inspected = place.json(&["inspect"])?;
     ensure!(
@@ -112,6 +112,27 @@ fn unknown_database_reaches_an_applied_change_by_flags_and_by_files() -> anyhow:
             "{name}: {snippet}"
         );
     }
+
+    let up = place.json(&["runner", "up", "--dry-run", "--openai-tool-aliases"])?;
+    ensure!(
+        up["alias_mode"] == "openai" && up["result_format"] == json!(2),
+        "{up}"
+    );
+    ensure!(
+        up["alias_mappings"][0]["exposedName"] == "invoice__inspect_invoice",
+        "{up}"
+    );
+    for flag in ["--open-ui", "--with-handler", "--handler-check"] {
+        place
+            .run(&["up", flag])?
+            .expect_failure(2, "NOT_AVAILABLE", &[flag])?;
+    }
+    place
+        .run(&["runner", "start"])?
+        .expect_failure(2, "NOT_AVAILABLE", &["synapsor-runner up"])?;
+    let start = ["runner", "start", "--engine", "sqlite", "--dry-run"];
+    let dry = place.json(&[&start[..], FLAGS].concat())?;
+    ensure!(dry["init"]["written"] == json!(false), "{dry}");
 
     // The receipt table is there now, and is not offered.
     let refused = place.run(&["init", "--from-env", "SYNAPSOR_DATABASE_READ_URL", "--force"])?;
@@ -185,7 +206,7 @@ fn same_shape(contract: &Json, place: &CliFixture, other: &str) -> anyhow::Resul
 
 #[test]
 fn starter_recipe_and_added_table_share_a_directory() -> anyhow::Result<()> {
-    let place = application()?;
+    let mut place = application()?;
     place.ok(&["init", "--starter", "--engine", "sqlite"])?;
     place.ok(&["config", "validate"])?;
     let again = place.run(&["init", "--starter"])?;
@@ -267,9 +288,18 @@ fn starter_recipe_and_added_table_share_a_directory() -> anyhow::Result<()> {
         "{dry}"
     );
     ensure!(std::fs::read_to_string(place.path("waiver.runner.json"))? == before);
+    place.set(
+        "WAIVER_URL",
+        &format!("sqlite://{}", place.path("app.db").display()),
+    );
+    place.unset("SYNAPSOR_DATABASE_READ_URL");
+    // The variable of the contract's only source is inspected.
+    let before = before.replace("SYNAPSOR_DATABASE_READ_URL", "WAIVER_URL");
+    let before = format!("\u{feff}{before}").replace('\n', "\r\n");
+    place.write("waiver.runner.json", &before)?;
     place.ok(&add)?;
     let after = std::fs::read_to_string(place.path("waiver.runner.json"))?;
-    let end = before.rfind("\n  ]\n}").context("the end of the list")?;
+    let end = before.rfind("\r\n  ]\r\n}").context("the end of the list")?;
     ensure!(
         after.starts_with(&before[..end]) && after.ends_with(&before[end..]),
         "{after}"

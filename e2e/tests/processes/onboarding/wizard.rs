@@ -218,3 +218,61 @@ fn ended_wizard_writes_nothing() -> anyhow::Result<()> {
         .run(&["init", "--wizard"])?
         .expect_failure(2, "TERMINAL_REQUIRED", &["--answers FILE"])
 }
+
+#[test]
+fn wizard_calls_the_read_tool_of_a_table_without_tenants() -> anyhow::Result<()> {
+    let mut place = CliFixture::empty()?;
+    rusqlite::Connection::open(place.path("app.db"))?.execute_batch(&statements(EngineKind::Sqlite))?;
+    place.set("APP_URL", &format!("sqlite://{}", place.path("app.db").display()));
+    place.set("SYNAPSOR_TENANT_ID", "nord");
+    place.set("SYNAPSOR_PRINCIPAL", "support-agent");
+    let flags = [
+        "init",
+        "--from-env",
+        "APP_URL",
+        "--object-name",
+        "client",
+        "--output",
+        "clients.json",
+    ];
+    let mut terminal = Terminal::start(&place, &flags)?;
+    terminal.answer("Database engine:", &[DOWN, DOWN, DOWN, ENTER])?;
+    terminal.answer("URL variable [APP_URL]:", &[ENTER])?;
+    terminal.answer("part of the name:", &["tenants", ENTER])?;
+    terminal.answer("Table:", &[ENTER])?;
+    terminal.answer("Key columns [", &["nope", ENTER])?;
+    terminal.answer("the table has no column nope", &[])?;
+    terminal.answer("Key columns [id]:", &[ENTER])?;
+    terminal.answer("Tenant column:", &[ENTER])?;
+    terminal.answer("Type yes:", &["yes", ENTER])?;
+    terminal.answer("Tenant variable [", &[ENTER])?;
+    terminal.answer("Principal variable [", &[ENTER])?;
+    terminal.answer("Mode:", &[ENTER])?;
+    terminal.answer("Visible columns (space):", &[ENTER])?;
+    for question in [
+        "row [client]:",
+        "Namespace of the tools [client]:",
+        "key [client_id]:",
+        "Read tool [",
+    ] {
+        terminal.answer(question, &[ENTER])?;
+    }
+    terminal.answer("Key of a real row", &["nord", ENTER])?;
+    terminal.answer("Change the generated descriptions?", &["y"])?;
+    terminal.answer("Read tool:", &["Reads one client.", ENTER])?;
+    terminal.answer("Its result:", &[ENTER])?;
+    terminal.answer("Form of the results:", &[ENTER])?;
+    terminal.answer("Reader's URL variable [APP_URL]:", &[ENTER])?;
+    terminal.answer("Reads one client.", &[])?;
+    terminal.answer("Next:", &[ENTER])?;
+    terminal.answer("Type yes:", &["yes", ENTER])?;
+    terminal.answer("Call client.inspect_client now?", &["y"])?;
+    let (rest, code) = terminal.end()?;
+    ensure!(code == 0 && rest.contains("title = Nord"), "{code}: {rest}");
+    ensure!(
+        place
+            .path(".synapsor/contracts/clients/smoke-input.json")
+            .exists()
+    );
+    Ok(())
+}
