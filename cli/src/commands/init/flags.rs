@@ -1,6 +1,4 @@
-//! Flags of `init`, including 0.1.x flags whose features are absent here.
-
-use std::path::PathBuf;
+//! Flags of `init`: the table, what a model may do with it, names and variables.
 
 use clap::Args as ClapArgs;
 use synapsor_chassis::run::ExitError;
@@ -8,6 +6,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::contract::{Mode, VersionAdvance};
 use synapsor_domain::scaffold::{DraftError, InitOptions, read_bounds, read_patch, read_states};
 
+use super::other_flags::{OriginFlags, OutputFlags, UnsupportedFlags};
 use crate::commands::inspect::DatabaseArgs;
 use crate::output::safe;
 
@@ -84,47 +83,6 @@ pub(crate) struct Args {
     elsewhere: UnsupportedFlags,
 }
 
-/// Where the choices come from, besides flags. Flags take precedence.
-#[derive(Debug, ClapArgs)]
-#[command(next_help_heading = "Choices from elsewhere")]
-pub(super) struct OriginFlags {
-    /// Ask for each choice on the terminal; the default on a terminal without --table
-    #[arg(long, group = "origin")]
-    pub(super) wizard: bool,
-    /// Answers file (JSON)
-    #[arg(long, value_name = "FILE", group = "origin")]
-    pub(super) answers: Option<PathBuf>,
-    /// Onboarding selection (JSON), with --non-interactive
-    #[arg(long, value_name = "FILE", group = "origin")]
-    pub(super) spec: Option<PathBuf>,
-    /// Skeleton without a database, to be edited
-    #[arg(long, group = "origin")]
-    pub(super) starter: bool,
-    /// Recipe, by its id or file, mapped onto the table
-    #[arg(long, value_name = "ID|FILE")]
-    pub(super) recipe: Option<String>,
-    /// With --recipe: column of the table for a column of the recipe, as RECIPE_COLUMN=COLUMN
-    #[arg(long, value_name = "A=B", value_delimiter = ',', requires = "recipe")]
-    pub(super) map: Vec<String>,
-    /// Saved output of `inspect --json` instead of the database
-    #[arg(long, value_name = "FILE", conflicts_with = "from_env")]
-    pub(super) inspection_json: Option<PathBuf>,
-}
-
-/// Files to write. Shared by `recipes init`.
-#[derive(Clone, Debug, Default, ClapArgs)]
-pub(crate) struct OutputFlags {
-    /// Contract file to write [default: ./synapsor.runner.json]
-    #[arg(long, value_name = "FILE", alias = "out")]
-    pub(super) output: Option<PathBuf>,
-    /// Print the contract without writing files
-    #[arg(long)]
-    pub(super) dry_run: bool,
-    /// Replace existing files
-    #[arg(long)]
-    pub(super) force: bool,
-}
-
 /// Names and descriptions in the contract.
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Names and descriptions")]
@@ -186,62 +144,6 @@ struct Variables {
     /// Variable with the principal [default: SYNAPSOR_PRINCIPAL]
     #[arg(long, value_name = "NAME")]
     principal_env: Option<String>,
-}
-
-/// Flags of 0.1.x whose features are absent here; parsed so that the error can name them.
-#[derive(Debug, ClapArgs)]
-struct UnsupportedFlags {
-    #[arg(long, hide = true, value_name = "HOW")]
-    writeback: Option<String>,
-    #[arg(long, hide = true, value_name = "NAME")]
-    executor_name: Option<String>,
-    #[arg(long, hide = true, value_name = "NAME")]
-    handler_url_env: Option<String>,
-    #[arg(long, hide = true, value_name = "NAME")]
-    handler_token_env: Option<String>,
-    #[arg(long, hide = true, value_name = "NAME")]
-    handler_signing_secret_env: Option<String>,
-    #[arg(long, hide = true, value_name = "NAME")]
-    handler_command_env: Option<String>,
-    #[arg(long, hide = true, value_name = "MS")]
-    handler_timeout_ms: Option<String>,
-    #[arg(long, hide = true)]
-    emit_handler: bool,
-    #[arg(long, hide = true)]
-    no_emit_handler: bool,
-    #[arg(long, hide = true)]
-    skip_handler_template: bool,
-    #[arg(long, hide = true, value_name = "NAME")]
-    handler_template: Option<String>,
-    #[arg(long, hide = true, value_name = "PATH", alias = "handler-template-output")]
-    handler_output: Option<String>,
-}
-
-impl UnsupportedFlags {
-    /// Returns the first unsupported flag that is set.
-    fn first(&self) -> Option<&'static str> {
-        let writeback = self
-            .writeback
-            .as_deref()
-            .is_some_and(|how| how != synapsor_domain::contract::DIRECT);
-        [
-            ("--writeback", writeback),
-            ("--executor-name", self.executor_name.is_some()),
-            ("--handler-url-env", self.handler_url_env.is_some()),
-            ("--handler-token-env", self.handler_token_env.is_some()),
-            (
-                "--handler-signing-secret-env",
-                self.handler_signing_secret_env.is_some(),
-            ),
-            ("--handler-command-env", self.handler_command_env.is_some()),
-            ("--handler-timeout-ms", self.handler_timeout_ms.is_some()),
-            ("--emit-handler", self.emit_handler),
-            ("--handler-template", self.handler_template.is_some()),
-            ("--handler-output", self.handler_output.is_some()),
-        ]
-        .into_iter()
-        .find_map(|(flag, is_given)| is_given.then_some(flag))
-    }
 }
 
 impl Args {

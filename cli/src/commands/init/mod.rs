@@ -7,6 +7,7 @@ mod choices;
 mod command_line;
 mod files;
 mod flags;
+mod other_flags;
 mod report;
 mod wizard;
 
@@ -19,7 +20,8 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::inspection::Inspection;
 use synapsor_domain::scaffold::{DraftError, InitOptions, draft};
 
-pub(crate) use flags::{Args, OutputFlags};
+pub(crate) use flags::Args;
+pub(crate) use other_flags::OutputFlags;
 
 use crate::output::{self, safe};
 use crate::{Context, contract_file};
