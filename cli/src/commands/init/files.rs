@@ -84,7 +84,9 @@ impl OutputPaths {
         let verb = if names.len() == 1 { "exists" } else { "exist" };
         let text = format!("{} already {verb}", names.join(", "));
         Err(ExitError::new(ErrorCode::FileExists, text)
-            .with_fix("pass --force to replace it, another --output, or --dry-run to preview"))
+            .with_fix(
+            "pass --force to replace them, --add to add a table to the contract, another --output, or --dry-run to preview",
+        ))
     }
 
     /// Writes the files.
