@@ -11,6 +11,7 @@ pub enum Area {
     Tokens,
     Service,
     LedgerStore,
+    Webhooks,
     Proposals,
     Evidence,
     Receipts,
@@ -25,7 +26,7 @@ pub enum Area {
 
 impl Area {
     /// All areas in the order in which the documentation lists them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CommandLine,
         Self::Contract,
         Self::Configuration,
@@ -34,6 +35,7 @@ impl Area {
         Self::Tokens,
         Self::Service,
         Self::LedgerStore,
+        Self::Webhooks,
         Self::Proposals,
         Self::Evidence,
         Self::Receipts,
@@ -57,6 +59,7 @@ impl Area {
             Self::Tokens => "Tokens and secrets",
             Self::Service => "Processes and connections",
             Self::LedgerStore => "Store of the ledger",
+            Self::Webhooks => "Webhooks",
             Self::Proposals => "Proposals",
             Self::Evidence => "Evidence",
             Self::Receipts => "Receipts",

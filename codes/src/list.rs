@@ -828,6 +828,26 @@ error_codes! {
         /// The event from which the watch resumes is too old or does not exist.
         WatchOutOfRange = "WATCH_OUT_OF_RANGE", rpc OutOfRange;
     }
+    Webhooks {
+        /// The webhook did not answer an operator's command in time, because deliveries are slow.
+        WebhookBusy = "WEBHOOK_BUSY", exit Unreachable, rpc Unavailable;
+        /// The webhook has no dead letter of this event.
+        WebhookDeadLetterNotFound = "WEBHOOK_DEAD_LETTER_NOT_FOUND", rpc NotFound;
+        /// The receiver did not answer with a status from 200 to 299.
+        WebhookDeliveryFailed = "WEBHOOK_DELIVERY_FAILED", exit Unreachable;
+        /// An event of the log is not readable, so that the webhook cannot continue.
+        WebhookEventUnreadable = "WEBHOOK_EVENT_UNREADABLE", exit Tampered;
+        /// The file with the webhooks, or a file that it names, is invalid.
+        WebhookFileInvalid = "WEBHOOK_FILE_INVALID", exit Usage;
+        /// The ledger has no webhook of this name.
+        WebhookNotFound = "WEBHOOK_NOT_FOUND", rpc NotFound;
+        /// The webhook has not reached this position, so that delivery from there would skip events.
+        WebhookPositionInvalid = "WEBHOOK_POSITION_INVALID", rpc OutOfRange;
+        /// A secret of a webhook does not have the form `whsec_...`.
+        WebhookSecretInvalid = "WEBHOOK_SECRET_INVALID", exit Usage;
+        /// The URL of a receiver is one that must not be contacted.
+        WebhookUrlForbidden = "WEBHOOK_URL_FORBIDDEN", exit Usage;
+    }
     Proposals {
         /// More than one proposal id starts with this prefix.
         AmbiguousProposal = "AMBIGUOUS_PROPOSAL", rpc InvalidArgument;

@@ -46,6 +46,7 @@ pub mod writeback;
 pub mod event;
 pub mod log;
 pub mod replay;
+pub mod webhook;
 
 pub mod agent_view;
 pub mod context_ticket;

@@ -19,6 +19,7 @@ const SCHEMAS: &[Schema] = &[
         synapsor_domain::scaffold::selection_schema,
     ),
     ("recipe.v1.json", synapsor_domain::scaffold::recipe_schema),
+    ("webhooks.v1.json", synapsor_domain::webhook::webhooks_schema),
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

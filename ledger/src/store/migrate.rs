@@ -42,6 +42,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Statements(include_str!("../../migrations/sqlite/0012_event_of_reads.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0013_record_index.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0014_erasure.sql")),
+    Migration::Statements(include_str!("../../migrations/sqlite/0015_webhooks.sql")),
 ];
 
 /// Returns the newest version that this build supports.

@@ -58,10 +58,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "synapsor-codes",
         ],
     ),
+    // Only for processes that send requests to configured URLs; the gateway is not one of them.
+    ("synapsor-outbound", &["synapsor-chassis"]),
     (
         "synapsor-reader",
         &[
             "synapsor-anchors",
+            "synapsor-outbound",
             "synapsor-source",
             "synapsor-proto",
             "synapsor-chassis",
@@ -87,6 +90,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "synapsor-ledger",
         &[
             "synapsor-anchors",
+            "synapsor-outbound",
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",
@@ -97,6 +101,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "synapsor-cli",
         &[
             "synapsor-anchors",
+            "synapsor-outbound",
             "synapsor-proto",
             "synapsor-chassis",
             "synapsor-domain",
