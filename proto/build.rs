@@ -17,6 +17,7 @@ const FILES: &[&str] = &[
     "synapsor/ledger/v1/maintenance_service.proto",
     "synapsor/ledger/v1/review_service.proto",
     "synapsor/ledger/v1/transparency_service.proto",
+    "synapsor/ledger/v1/webhook_service.proto",
     "synapsor/ledger/v1/writeback_service.proto",
 ];
 

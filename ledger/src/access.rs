@@ -4,17 +4,18 @@ use synapsor_chassis::grpc_server::AccessTable;
 use synapsor_chassis::identity::Role;
 use synapsor_proto::ledger::v1::{
     agent_record_service_server, event_service_server, intake_service_server, maintenance_service_server,
-    review_service_server, transparency_service_server, writeback_service_server,
+    review_service_server, transparency_service_server, webhook_service_server, writeback_service_server,
 };
 
 /// Every service of the ledger with the roles that may call it.
-pub const SERVICES: [(&str, &[Role]); 7] = [
+pub const SERVICES: [(&str, &[Role]); 8] = [
     (intake_service_server::SERVICE_NAME, &[Role::Reader]),
     (agent_record_service_server::SERVICE_NAME, &[Role::Gateway]),
     (review_service_server::SERVICE_NAME, &[Role::Operator]),
     (writeback_service_server::SERVICE_NAME, &[Role::Writer]),
     (event_service_server::SERVICE_NAME, &[Role::Operator]),
     (maintenance_service_server::SERVICE_NAME, &[Role::Operator]),
+    (webhook_service_server::SERVICE_NAME, &[Role::Operator]),
     (
         transparency_service_server::SERVICE_NAME,
         &[Role::Reader, Role::Writer, Role::Operator],

@@ -25,6 +25,7 @@ mod switches;
 mod trust;
 mod wall_clock;
 mod watch;
+mod webhooks;
 mod withdraw;
 
 #[cfg(test)]
@@ -65,6 +66,7 @@ pub struct Ledger {
     pub(crate) clock: Arc<WallClock>,
     pub(crate) streams: Arc<Streams>,
     pub(crate) watches: Arc<Watches>,
+    pub(crate) webhooks: webhooks::Webhooks,
 }
 
 /// Peer of a call as its certificate names it, and the trace of the call.
@@ -88,6 +90,7 @@ impl Ledger {
             clock: Arc::new(WallClock::new(clock)),
             streams: Arc::default(),
             watches: Arc::default(),
+            webhooks: webhooks::Webhooks::default(),
         }
     }
 

@@ -17,11 +17,13 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::signing::SigningKey;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::trust::TrustFile;
+use synapsor_domain::trust::{DeploymentEnvironment, TrustFile};
+use synapsor_outbound::AddressPolicy;
 use tokio_util::sync::CancellationToken;
 
 use crate::settings::{LedgerArgs, LedgerCommand, Settings};
 use crate::store::{Store, StoreError, StoreTxError};
+use crate::webhooks::{self, WebhookSource, WebhooksLoaded};
 use crate::{Ledger, RequestContext, STREAMING_METHODS, Trust, access_table, refusal_of, restore, routes};
 
 /// Time after the last connection at which a ledger started on demand ends.
@@ -76,6 +78,7 @@ async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitErr
         return Err(ExitError::new(ErrorCode::WrongKey, text)
             .with_fix("use the key whose id is listed under `ledgers` in the trust file"));
     }
+    let webhooks = load_webhooks(&settings, &current.file)?;
     let tls = settings.tls.load()?;
     let access = access_table(&current.file.deployment_id);
     let limits = ServerLimits::default().with_streaming(&STREAMING_METHODS);
@@ -112,6 +115,12 @@ async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitErr
             record_start_later(&ledger, own, current.digest, &end).await;
         });
     }
+    if let Some(loaded) = webhooks {
+        background.spawn(
+            "webhooks",
+            webhooks::maintain(ledger.clone(), loaded, end.clone()),
+        );
+    }
     let on_demand = settings.on_demand.then(|| server.connections());
     if let Some(connections) = on_demand.clone() {
         let end = end.clone();
@@ -127,6 +136,20 @@ async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitErr
     };
     end.cancel();
     served
+}
+
+/// Reads the webhooks file, if there is one. In environment `dev`, receivers may have loopback addresses.
+fn load_webhooks(settings: &Settings, trust: &TrustFile) -> Result<Option<WebhooksLoaded>, ExitError> {
+    let Some(path) = settings.webhooks.clone() else {
+        return Ok(None);
+    };
+    let policy = AddressPolicy {
+        loopback: trust.environment == DeploymentEnvironment::Dev,
+        ranges: settings.webhook_ranges.clone(),
+    };
+    WebhookSource { path, policy }
+        .load(SystemClock.now_ms())
+        .map(Some)
 }
 
 /// Takes the file lock beside the store: one ledger per store.

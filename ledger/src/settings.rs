@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::settings::required;
 use synapsor_chassis::tls::TlsFiles;
+use synapsor_outbound::AddressRange;
 
 /// Ledger: stores proposals, evidence, decisions and receipts in a verifiable log.
 #[derive(Debug, Parser)]
@@ -78,6 +79,22 @@ pub struct LedgerArgs {
         hide_env_values = true
     )]
     pub run_file: Option<PathBuf>,
+    /// File that lists the webhooks; reloaded on change
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "SYNAPSOR_LEDGER_WEBHOOKS",
+        hide_env_values = true
+    )]
+    pub webhooks: Option<PathBuf>,
+    /// Private or loopback addresses that receivers may have, such as 10.0.0.0/8; repeatable or separated by commas
+    #[arg(
+        long,
+        value_name = "RANGE",
+        value_delimiter = ',',
+        env = "SYNAPSOR_LEDGER_WEBHOOK_ALLOW_RANGES"
+    )]
+    pub webhook_allow_ranges: Vec<AddressRange>,
     /// Exit 5 seconds after the last connection
     #[arg(long)]
     pub on_demand: bool,
@@ -116,6 +133,8 @@ pub(crate) struct Settings {
     pub(crate) tls: TlsFiles,
     pub(crate) listen: SocketAddr,
     pub(crate) run_file: Option<PathBuf>,
+    pub(crate) webhooks: Option<PathBuf>,
+    pub(crate) webhook_ranges: Vec<AddressRange>,
     pub(crate) on_demand: bool,
 }
 
@@ -134,6 +153,8 @@ impl Settings {
             },
             listen: flags.listen,
             run_file: flags.run_file,
+            webhooks: flags.webhooks,
+            webhook_ranges: flags.webhook_allow_ranges,
             on_demand: flags.on_demand,
         })
     }

@@ -230,7 +230,15 @@ mod tests {
 
     #[test]
     fn named_ranges_permit_private_addresses_only() {
-        let all = ["10.0.0.0/8", "127.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "::1", "fc00::/7"];
+        let all = [
+            "10.0.0.0/8",
+            "127.0.0.0/8",
+            "100.64.0.0/10",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "::1",
+            "fc00::/7",
+        ];
         let policy = AddressPolicy {
             loopback: false,
             ranges: all.map(|text| text.parse().unwrap()).to_vec(),

@@ -289,7 +289,10 @@ mod tests {
     async fn rejects_name_that_resolves_to_a_forbidden_address() {
         synapsor_chassis::harden::choose_tls_provider();
         let destination = Destination::new("https://localhost/x", private(), SOON).unwrap();
-        assert_eq!(destination.get("*/*", 10).await.unwrap_err(), SendError::Forbidden);
+        assert_eq!(
+            destination.get("*/*", 10).await.unwrap_err(),
+            SendError::Forbidden
+        );
     }
 
     #[tokio::test]

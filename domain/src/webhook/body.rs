@@ -3,14 +3,18 @@
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use super::event_data::{ProposalSummary, READ_KINDS, event_data};
+use super::event_data::{ProposalSummary, READ_KINDS, event_data, summary_data};
 use super::{chat, message_id};
+use crate::canonical::{self, CanonicalError};
 use crate::event::{EventKind, EventRecord};
-use crate::replay::{BundleError, Entry};
+use crate::replay::Entry;
 use crate::timestamp::Timestamp;
 
 /// Schema of the envelope of 0.1.x.
 const V1_SCHEMA: &str = "synapsor.local-event-webhook.v1";
+const CLOUD_EVENT: &str = "application/cloudevents+json";
+const PLAIN_JSON: &str = "application/json";
+const CHAT_TEST: &str = "Test of a Synapsor Runner webhook";
 
 /// Form of the bodies of a webhook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -90,18 +94,64 @@ pub struct MessageBody {
     pub bytes: Vec<u8>,
 }
 
+impl MessageBody {
+    fn json(content_type: &'static str, body: &Json) -> Self {
+        Self {
+            content_type,
+            bytes: body.to_string().into_bytes(),
+        }
+    }
+
+    /// Renders a message that is about no event, for a test of the receiver.
+    pub fn test(format: WebhookFormat, source: SourceName<'_>, id: &str, now: Timestamp) -> Self {
+        const KIND: &str = "webhook_test";
+        match format {
+            WebhookFormat::Cloudevents => Self::json(
+                CLOUD_EVENT,
+                &json!({
+                    "specversion": "1.0",
+                    "id": id,
+                    "source": source.0,
+                    "type": format!("synapsor.runner.{KIND}"),
+                    "time": now,
+                    "datacontenttype": "application/json",
+                    "data": { "kind": KIND },
+                }),
+            ),
+            WebhookFormat::V1 => Self::json(
+                PLAIN_JSON,
+                &json!({
+                    "schema_version": V1_SCHEMA,
+                    "delivered_at": now,
+                    "source": { "kind": "ledger", "origin": source.0 },
+                    "event": { "event_id": null, "proposal_id": null, "kind": KIND, "payload": {}, "created_at": now },
+                }),
+            ),
+            WebhookFormat::Slack => Self::json(PLAIN_JSON, &json!({ "text": CHAT_TEST })),
+            WebhookFormat::Teams => Self::json(
+                PLAIN_JSON,
+                &chat::teams_card(&[(CHAT_TEST, "Default", "Default")]),
+            ),
+        }
+    }
+}
+
 impl Delivery {
     /// Reads an event and its body as the log holds them.
     ///
     /// # Errors
-    /// The bytes are not an event with a body of its kind.
-    pub fn read(event: &[u8], body: &[u8], summary: Option<&ProposalSummary>) -> Result<Self, BundleError> {
-        let entry = Entry::read(event, body)?;
-        let data = event_data(&entry, summary);
-        Ok(Self {
-            event: entry.event,
-            data,
-        })
+    /// The bytes are not an event. A body that is not readable, such as an erased one, adds no data.
+    pub fn read(
+        event: &[u8],
+        body: &[u8],
+        summary: Option<&ProposalSummary>,
+    ) -> Result<Self, CanonicalError> {
+        let event: EventRecord = canonical::decode(event)?;
+        let data = match Entry::of(event.clone(), body) {
+            Ok(entry) => event_data(&entry, summary),
+            Err(_) => summary_data(summary),
+        };
+        Ok(Self { event, data })
     }
 
     /// Returns the id of the message, the same for each attempt.
@@ -111,15 +161,11 @@ impl Delivery {
 
     /// Renders the body at `now`.
     pub fn render(&self, format: WebhookFormat, source: SourceName<'_>, now: Timestamp) -> MessageBody {
-        let (content_type, body) = match format {
-            WebhookFormat::Cloudevents => ("application/cloudevents+json", self.cloud_event(source)),
-            WebhookFormat::V1 => ("application/json", self.v1(source, now)),
-            WebhookFormat::Slack => ("application/json", chat::slack(self)),
-            WebhookFormat::Teams => ("application/json", chat::teams(self)),
-        };
-        MessageBody {
-            content_type,
-            bytes: body.to_string().into_bytes(),
+        match format {
+            WebhookFormat::Cloudevents => MessageBody::json(CLOUD_EVENT, &self.cloud_event(source)),
+            WebhookFormat::V1 => MessageBody::json(PLAIN_JSON, &self.v1(source, now)),
+            WebhookFormat::Slack => MessageBody::json(PLAIN_JSON, &chat::slack(self)),
+            WebhookFormat::Teams => MessageBody::json(PLAIN_JSON, &chat::teams(self)),
         }
     }
 

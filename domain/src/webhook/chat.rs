@@ -25,19 +25,24 @@ pub(super) fn slack(delivery: &Delivery) -> Json {
     json!({ "text": escaped(&message.title), "blocks": blocks })
 }
 
-/// Adaptive card for a workflow of Teams. Text runs are plain text.
+/// Message for a workflow of Teams.
 pub(super) fn teams(delivery: &Delivery) -> Json {
     let message = ChatMessage::of(delivery);
-    let run = |text: &str, font: &str, weight: &str| {
+    let mut lines = vec![(message.title.as_str(), "Default", "Bolder")];
+    if !message.summary.is_empty() {
+        lines.push((&message.summary, "Default", "Default"));
+    }
+    lines.push((&message.command, "Monospace", "Default"));
+    teams_card(&lines)
+}
+
+/// Adaptive card of lines, each with its font and weight. Text runs are plain text.
+pub(super) fn teams_card(lines: &[(&str, &str, &str)]) -> Json {
+    let block = |(text, font, weight): &(&str, &str, &str)| {
         json!({ "type": "RichTextBlock", "inlines": [
             { "type": "TextRun", "text": text, "fontType": font, "weight": weight },
         ]})
     };
-    let mut body = vec![run(&message.title, "Default", "Bolder")];
-    if !message.summary.is_empty() {
-        body.push(run(&message.summary, "Default", "Default"));
-    }
-    body.push(run(&message.command, "Monospace", "Default"));
     json!({ "type": "message", "attachments": [{
         "contentType": "application/vnd.microsoft.card.adaptive",
         "contentUrl": null,
@@ -45,7 +50,7 @@ pub(super) fn teams(delivery: &Delivery) -> Json {
             "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
             "type": "AdaptiveCard",
             "version": "1.4",
-            "body": body,
+            "body": lines.iter().map(block).collect::<Vec<_>>(),
         },
     }]})
 }
@@ -78,7 +83,10 @@ impl ChatMessage {
         let command = match (&code, &delivery.event.proposal_id) {
             (Some(code), _) => format!("synapsor-runner proposals show {code}"),
             (None, Some(id)) => format!("synapsor-runner proposals show {id}"),
-            (None, None) => format!("synapsor-runner events tail --from {} --limit 1", delivery.event.seq),
+            (None, None) => format!(
+                "synapsor-runner events tail --from {} --limit 1",
+                delivery.event.seq
+            ),
         };
         Self {
             title,
@@ -115,7 +123,11 @@ fn columns(delivery: &Delivery) -> Option<String> {
         .map(printable)
         .collect();
     let more = names.len().saturating_sub(COLUMNS_MAX);
-    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let rest = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     Some(format!("{}{rest}", shown.join(", ")))
 }
 
@@ -126,5 +138,7 @@ fn printable(text: &str) -> String {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

@@ -27,17 +27,21 @@ pub struct ProposalSummary {
 
 /// Returns the data of an event. `summary` is that of the event's proposal, if it is known.
 pub fn event_data(entry: &Entry, summary: Option<&ProposalSummary>) -> Map<String, Json> {
-    let mut data = Map::new();
-    if let Some(summary) = summary {
-        data.insert("short_code".to_owned(), json!(summary.short_code));
-        data.insert("capability".to_owned(), json!(summary.capability));
-        data.insert("source_id".to_owned(), json!(summary.source_id));
-        data.insert("source_table".to_owned(), json!(summary.table));
-    }
+    let mut data = summary_data(summary);
     let own = match &entry.body {
         EventBody::Proposal(signed) => created(signed),
-        EventBody::Decision(signed) => of_proposal_digest(signed.decode_unverified::<crate::approval::Decision>(ObjectKind::Decision).ok().map(|d| d.proposal_digest)),
-        EventBody::Order(signed) => of_proposal_digest(signed.decode_unverified::<crate::approval::ApplyOrder>(ObjectKind::ApplyOrder).ok().map(|o| o.proposal_digest)),
+        EventBody::Decision(signed) => of_proposal_digest(
+            signed
+                .decode_unverified::<crate::approval::Decision>(ObjectKind::Decision)
+                .ok()
+                .map(|d| d.proposal_digest),
+        ),
+        EventBody::Order(signed) => of_proposal_digest(
+            signed
+                .decode_unverified::<crate::approval::ApplyOrder>(ObjectKind::ApplyOrder)
+                .ok()
+                .map(|o| o.proposal_digest),
+        ),
         EventBody::Attempt(signed) => attempt(signed),
         EventBody::Settled(body) => receipt(&body.receipt),
         EventBody::Started(body) => json!({
@@ -49,7 +53,9 @@ pub fn event_data(entry: &Entry, summary: Option<&ProposalSummary>) -> Map<Strin
         }),
         EventBody::DecisionRefused(body) => json!({ "code": body.code }),
         EventBody::Alarm(body) => json!({ "code": body.code() }),
-        EventBody::Repeated(body) => json!({ "evidence_bundle_id": body.evidence_id, "audit_id": body.audit_id }),
+        EventBody::Repeated(body) => {
+            json!({ "evidence_bundle_id": body.evidence_id, "audit_id": body.audit_id })
+        }
         EventBody::Audit(audit) => json!({
             "audit_id": audit.id,
             "evidence_bundle_id": audit.evidence_id,
@@ -76,6 +82,18 @@ pub fn event_data(entry: &Entry, summary: Option<&ProposalSummary>) -> Map<Strin
     };
     if let Json::Object(own) = own {
         data.extend(own);
+    }
+    data
+}
+
+/// Returns the data of an event whose body is not readable.
+pub(super) fn summary_data(summary: Option<&ProposalSummary>) -> Map<String, Json> {
+    let mut data = Map::new();
+    if let Some(summary) = summary {
+        data.insert("short_code".to_owned(), json!(summary.short_code));
+        data.insert("capability".to_owned(), json!(summary.capability));
+        data.insert("source_id".to_owned(), json!(summary.source_id));
+        data.insert("source_table".to_owned(), json!(summary.table));
     }
     data
 }

@@ -184,12 +184,14 @@ mod tests {
 
     #[test]
     fn accepts_each_format_with_defaults() {
-        let file = entry(r#""name": "a", "url": "https://x/", "format": "cloudevents", "secret_files": ["s"]"#);
+        let file =
+            entry(r#""name": "a", "url": "https://x/", "format": "cloudevents", "secret_files": ["s"]"#);
         let webhook = &file.unwrap().webhooks[0];
         assert_eq!(webhook.timeout(), Duration::from_secs(5));
         assert_eq!(webhook.attempts_max(), 24);
         assert!(webhook.wants(EventKind::ProposalCreated) && !webhook.wants(EventKind::ReadRecorded));
-        let chat = entry(r#""name": "a", "url_file": "u", "format": "slack", "kinds": ["call_refused"]"#).unwrap();
+        let chat =
+            entry(r#""name": "a", "url_file": "u", "format": "slack", "kinds": ["call_refused"]"#).unwrap();
         assert!(chat.webhooks[0].wants(EventKind::CallRefused));
         assert!(!chat.webhooks[0].wants(EventKind::ProposalCreated));
     }
@@ -223,7 +225,10 @@ mod tests {
             WebhookFile::parse(br#"{"version": 2, "webhooks": []}"#).unwrap_err(),
             WebhookFileError::Version
         );
-        let text = format!("{:?}", entry(r#""name": "a", "url": "https://canary.example/T0/B0", "format": "slack""#));
+        let text = format!(
+            "{:?}",
+            entry(r#""name": "a", "url": "https://canary.example/T0/B0", "format": "slack""#)
+        );
         assert!(!text.contains(canary), "{text}");
     }
 }

@@ -14,7 +14,7 @@ pub use body::{Delivery, MessageBody, SourceName, WebhookFormat};
 pub use event_data::{ProposalSummary, READ_KINDS, event_data};
 pub use file::{HiddenUrl, WebhookEntry, WebhookFile, WebhookFileError};
 pub use schema::webhooks_schema;
-pub use signature::{SecretFormatError, WebhookSecret, message_id};
+pub use signature::{SecretFormatError, WebhookSecret, delivery_headers, message_id};
 
 /// Maximum number of webhooks in a file.
 pub const WEBHOOKS_MAX: usize = 16;

@@ -7,6 +7,7 @@ mod maintenance_service;
 mod page;
 mod review_service;
 mod transparency_service;
+mod webhook_service;
 mod writeback_service;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use synapsor_proto::ledger::v1::intake_service_server::IntakeServiceServer;
 use synapsor_proto::ledger::v1::maintenance_service_server::MaintenanceServiceServer;
 use synapsor_proto::ledger::v1::review_service_server::ReviewServiceServer;
 use synapsor_proto::ledger::v1::transparency_service_server::TransparencyServiceServer;
+use synapsor_proto::ledger::v1::webhook_service_server::WebhookServiceServer;
 use synapsor_proto::ledger::v1::writeback_service_server::WritebackServiceServer;
 use synapsor_proto::status::to_status;
 use tokio::sync::Semaphore;
@@ -63,6 +65,7 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken, on_demand: Option<Conne
     let event = EventServiceServer::new(service());
     let transparency = TransparencyServiceServer::new(service());
     let maintenance = MaintenanceServiceServer::new(service());
+    let webhook = WebhookServiceServer::new(service());
     Routes::new(
         intake
             .max_decoding_message_size(max)
@@ -95,6 +98,11 @@ pub fn routes(ledger: &Ledger, stop: &CancellationToken, on_demand: Option<Conne
     )
     .add_service(
         maintenance
+            .max_decoding_message_size(max)
+            .max_encoding_message_size(max),
+    )
+    .add_service(
+        webhook
             .max_decoding_message_size(max)
             .max_encoding_message_size(max),
     )

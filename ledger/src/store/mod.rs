@@ -34,6 +34,7 @@ pub(crate) mod switches;
 mod vacuum;
 mod verify;
 mod views;
+pub(crate) mod webhooks;
 mod writer;
 
 #[cfg(test)]

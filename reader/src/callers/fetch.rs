@@ -95,6 +95,9 @@ mod tests {
         let fetcher = Fetcher::new("https://localhost/keys", DeploymentEnvironment::Production).unwrap();
         let refusal = fetcher.fetch().await.unwrap_err();
         assert_eq!(refusal.code, ErrorCode::TokenKeysUnavailable);
-        assert_eq!(refusal.detail.as_deref(), Some("the name resolves to an address that is not permitted"));
+        assert_eq!(
+            refusal.detail.as_deref(),
+            Some("the name resolves to an address that is not permitted")
+        );
     }
 }
