@@ -67,17 +67,7 @@ async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitErr
     let lock = own_store(&settings.store)?;
     let trust = TrustFileCache::new(&settings.trust);
     let current = Trust::current(&trust).map_err(|e| from_refusal(&e))?;
-    let key = signing_key(&settings.signing_key)?;
-    let known = current
-        .file
-        .ledgers
-        .iter()
-        .any(|k| k.key_id == key.key_id() && !k.is_retired());
-    if !known {
-        let text = "the ledger's signing key is not in the trust file";
-        return Err(ExitError::new(ErrorCode::WrongKey, text)
-            .with_fix("use the key whose id is listed under `ledgers` in the trust file"));
-    }
+    let key = signing_key(&settings.signing_key, &current.file)?;
     let webhooks = load_webhooks(&settings, &current.file)?;
     let tls = settings.tls.load()?;
     let access = access_table(&current.file.deployment_id);
@@ -190,16 +180,24 @@ fn open_store(path: &Path, trust: &TrustFile, key: SigningKey, lock: FileLock) -
     })
 }
 
-fn signing_key(path: &Path) -> Result<SigningKey, ExitError> {
+/// Reads the signing key, which the trust file must list.
+fn signing_key(path: &Path, trust: &TrustFile) -> Result<SigningKey, ExitError> {
     let bytes = files::read_private(path, KEY_BYTES_MAX)?;
     let pem = std::str::from_utf8(&bytes).unwrap_or_default();
-    SigningKey::from_pem(pem).map_err(|e| {
+    let key = SigningKey::from_pem(pem).map_err(|e| {
         ExitError::new(
             ErrorCode::KeyUnusable,
             format!("the ledger's signing key {}: {e}", path.display()),
         )
         .with_fix("use an Ed25519 key in PKCS#8 PEM without a passphrase")
-    })
+    })?;
+    let mut ledgers = trust.ledgers.iter();
+    if ledgers.any(|k| k.key_id == key.key_id() && !k.is_retired()) {
+        return Ok(key);
+    }
+    let text = "the ledger's signing key is not in the trust file";
+    Err(ExitError::new(ErrorCode::WrongKey, text)
+        .with_fix("use the key whose id is listed under `ledgers` in the trust file"))
 }
 
 /// Records the start as soon as the disk has space.

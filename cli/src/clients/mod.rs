@@ -4,6 +4,7 @@ mod ledger;
 mod maintenance;
 mod reader;
 mod tail;
+mod webhooks;
 mod writer;
 
 use std::str::FromStr as _;
@@ -28,6 +29,9 @@ pub(crate) use ledger::{
 pub(crate) use maintenance::{ErasedRecords, ErasurePreview, FileSize, MaintenanceClient, StoreContents};
 pub(crate) use reader::SchemaClient;
 pub(crate) use tail::{EventQuery, EventStream};
+pub(crate) use webhooks::{
+    DeadLetterView, Redelivery, WaitingDelivery, WebhookClient, WebhookList, WebhookState,
+};
 pub(crate) use writer::{AuditedPage, DryRunOutcome, SwitchAnswer, Times, WriterClient};
 
 /// Runs one call with a timeout.

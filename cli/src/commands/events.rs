@@ -1,4 +1,4 @@
-//! `events tail`: streams ledger events.
+//! `events tail`: streams ledger events. `events webhook` is in `event_push`.
 
 use clap::{Args, Subcommand};
 use serde_json::Value as Json;
@@ -6,6 +6,7 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::replay::Entry;
 
+use super::event_push;
 use crate::Context;
 use crate::clients::{EventQuery, EventStream, LedgerClient, verification_failed};
 use crate::connection::LedgerConnection;
@@ -19,6 +20,16 @@ pub(crate) enum Command {
         synapsor-runner events tail --proposal latest --json\n\n\
         Exit codes: 0 ok, 1 proposal not found, 6 ledger unreachable, 10 not an event")]
     Tail(TailArgs),
+    /// Send events to a receiver, oldest first; with --follow until interrupted
+    #[command(
+        visible_alias = "push",
+        after_help = "Examples:\n  synapsor-runner events webhook --url-env BILLING_HOOK --secret-env BILLING_SECRET \\\n    \
+        --since-event-id 1042\n  synapsor-runner events push --url http://127.0.0.1:9000/hook --dry-run --json\n\n\
+        Each event is one POST, tried five times. The last line, and `cursor` with --json, is for the next run. The \
+        ledger's own webhooks need no command; see docs/webhooks.md.\n\
+        Exit codes: 0 ok, 1 proposal not found, 2 usage, 6 not accepted or ledger unreachable, 10 not an event"
+    )]
+    Webhook(Box<event_push::PushArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -44,9 +55,11 @@ pub(crate) struct TailArgs {
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
-    let Command::Tail(args) = command;
     let session = LedgerConnection::open(context).await?;
-    let done = tail(&args, &session, context).await;
+    let done = match &command {
+        Command::Tail(args) => tail(args, &session, context).await,
+        Command::Webhook(args) => Box::pin(event_push::run(args, &session, context)).await,
+    };
     session.close().await;
     done
 }
@@ -98,7 +111,7 @@ async fn print_all(stream: &mut EventStream, args: &TailArgs, context: &Context)
     Ok(Exit::Ok)
 }
 
-fn kind(text: &str) -> Result<EventKind, String> {
+pub(super) fn kind(text: &str) -> Result<EventKind, String> {
     text.parse().map_err(|_| {
         let all: Vec<_> = EventKind::ALL.iter().map(|k| k.as_str()).collect();
         format!("one of: {}", all.join(", "))

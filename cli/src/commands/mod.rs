@@ -11,6 +11,7 @@ mod config;
 mod confirm;
 mod demo;
 mod doctor;
+mod event_push;
 mod events;
 mod evidence;
 mod init;
@@ -35,6 +36,7 @@ mod store;
 mod tool_names;
 mod tools;
 mod up;
+mod webhooks;
 mod writeback;
 
 use clap::Subcommand;
@@ -122,9 +124,12 @@ pub(crate) enum Command {
     /// Search proposals, evidence, audit records and receipts at once
     #[command(subcommand)]
     Activity(activity::Command),
-    /// Stream ledger events
+    /// Stream ledger events, or send them to a receiver
     #[command(subcommand)]
     Events(events::Command),
+    /// List, test and redeliver the ledger's webhooks
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
     /// Verify the ledger and export proofs
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -189,6 +194,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::QueryAudit(command) => query_audit::run(command, context).await,
         Command::Activity(command) => activity::run(command, context).await,
         Command::Events(command) => events::run(command, context).await,
+        Command::Webhooks(command) => webhooks::run(command, context).await,
         Command::Ledger(command) => ledger::run(command, context).await,
         Command::Bundle(command) => bundle::run(command, context),
         Command::Operator(command) => operator::run(command, context),

@@ -24,6 +24,8 @@ const CERTIFICATES: &str = "certs";
 const RUN: &str = "run";
 const WITNESSES: &str = "witness";
 const LOGS: &str = "logs";
+/// Webhooks of the local ledger, if the operator wrote the file.
+const WEBHOOKS: &str = "webhooks.json";
 
 /// A state directory that exists.
 #[derive(Debug, Clone)]
@@ -176,6 +178,11 @@ impl StateDir {
     /// Directory of certificates from `certs issue`; those of started processes are stored separately.
     pub(crate) fn issued_certs_dir(&self) -> PathBuf {
         self.certs_dir().join("issued")
+    }
+
+    /// File with the webhooks of the local ledger; the operator writes it.
+    pub(crate) fn webhooks(&self) -> PathBuf {
+        self.dir.join(WEBHOOKS)
     }
 
     pub(crate) fn logs_dir(&self) -> PathBuf {

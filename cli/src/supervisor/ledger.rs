@@ -218,6 +218,10 @@ fn spec(
     path("--tls-cert", tls.cert);
     path("--tls-key", tls.key);
     path("--run-file", run_file.clone());
+    let webhooks = state.webhooks();
+    if webhooks.exists() {
+        path("--webhooks", webhooks);
+    }
     if let Some(listen) = listen {
         arguments.extend(["--listen".into(), listen.to_string().into()]);
     }

@@ -145,7 +145,6 @@ impl WebhookService for LedgerServices {
 }
 
 impl LedgerServices {
-    #[expect(clippy::result_large_err, reason = "the error of every gRPC method")]
     fn webhook(&self, name: &str) -> Result<WebhookHandle, Status> {
         self.ledger.webhooks.get(name).ok_or_else(|| {
             let text = "the ledger has no webhook of this name; see `webhooks list`";
