@@ -56,5 +56,6 @@ mod the_loop;
 mod two_databases;
 mod two_tenants;
 mod undeclared_pooler;
+mod webhooks;
 mod writer_attacks;
 mod writer_protocol;
