@@ -34,6 +34,9 @@ const SWEEP: Duration = Duration::from_secs(60);
 /// Interval at which recording the start is retried while the disk is full.
 const START_AGAIN: Duration = Duration::from_secs(2);
 
+/// Time for deliveries to end at shutdown.
+const WEBHOOKS_END: Duration = Duration::from_secs(1);
+
 const KEY_BYTES_MAX: u64 = 64 * 1024;
 
 /// Runs what the command line names.
@@ -105,11 +108,16 @@ async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitErr
             record_start_later(&ledger, own, current.digest, &end).await;
         });
     }
-    if let Some(loaded) = webhooks {
-        background.spawn(
-            "webhooks",
-            webhooks::maintain(ledger.clone(), loaded, end.clone()),
-        );
+    let webhooks_ended = CancellationToken::new();
+    match webhooks {
+        Some(loaded) => {
+            let (ledger, end, ended) = (ledger.clone(), end.clone(), webhooks_ended.clone().drop_guard());
+            background.spawn("webhooks", async move {
+                webhooks::maintain(ledger, loaded, end).await;
+                drop(ended);
+            });
+        }
+        None => webhooks_ended.cancel(),
     }
     let on_demand = settings.on_demand.then(|| server.connections());
     if let Some(connections) = on_demand.clone() {
@@ -125,6 +133,8 @@ async fn serve(flags: LedgerArgs, stop: CancellationToken) -> Result<(), ExitErr
         () = ledger.store.writer_ended() => Err(task_ended("store's writing thread", TaskEnd::Returned)),
     };
     end.cancel();
+    // The positions are stored, so that the next start repeats no delivery. A slow receiver does not delay the end.
+    let _ = tokio::time::timeout(WEBHOOKS_END, webhooks_ended.cancelled()).await;
     served
 }
 

@@ -123,7 +123,7 @@ impl MessageBody {
                 &json!({
                     "schema_version": V1_SCHEMA,
                     "delivered_at": now,
-                    "source": { "kind": "ledger", "origin": source.0 },
+                    "source": { "kind": "local_store", "origin": source.0 },
                     "event": { "event_id": null, "proposal_id": null, "kind": KIND, "payload": {}, "created_at": now },
                 }),
             ),
@@ -203,7 +203,7 @@ impl Delivery {
         json!({
             "schema_version": V1_SCHEMA,
             "delivered_at": now,
-            "source": { "kind": "ledger", "origin": source.0 },
+            "source": { "kind": "local_store", "origin": source.0 },
             "event": self.event_json(),
         })
     }

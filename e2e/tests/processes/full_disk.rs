@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use serde_json::json;
 
 use synapsor_chassis::identity::Role;
 use synapsor_codes::ErrorCode;
@@ -63,7 +64,13 @@ async fn starts_and_reads(is_closed: bool) -> anyhow::Result<()> {
     let mut prefix = namespaces::unshare_mounts();
     prefix.extend(["/bin/sh", "-c", ON_A_FULL_DISK, "sh"].map(str::to_owned));
     prefix.push(text(&stack.deployment.path("ledger-state")));
-    let ledger = stack::wrapped_ledger(&stack.deployment, "127.0.0.1:0", &prefix, &[])?;
+    // A webhook cannot store its position either, and its receiver does not exist.
+    let webhooks = stack.deployment.path("webhooks.json");
+    let chat = json!({ "name": "chat", "url": "http://127.0.0.1:9/", "format": "slack" });
+    std::fs::write(&webhooks, json!({ "version": 1, "webhooks": [chat] }).to_string())?;
+    let extra = [("SYNAPSOR_LEDGER_WEBHOOKS", text(&webhooks))];
+    let extra = extra.each_ref().map(|(name, path)| (*name, path.as_str()));
+    let ledger = stack::wrapped_ledger(&stack.deployment, "127.0.0.1:0", &prefix, &extra)?;
     let operator = channel(
         &stack.deployment,
         Role::Operator,

@@ -11,3 +11,4 @@ mod receipts;
 mod retired;
 mod settle;
 mod switches;
+mod webhooks;

@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn failing_event_becomes_a_dead_letter_and_its_subject_continues() {
+    fn failing_event_becomes_a_dead_letter_and_others_continue() {
         let (entry, log) = (entry(3), [1, 2, 1, 1, 2]);
         let mut progress = WebhookProgress::default();
         let mut pauses = Vec::new();
@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn clock_that_was_set_back_delays_no_longer_than_the_longest_pause() {
+    fn clock_that_was_set_back_delays_a_retry_boundedly() {
         let mut progress = WebhookProgress::default();
         for (subject, retry_ms) in [("past", 0), ("soon", 2_000), ("lost", 1_000_000)] {
             let waiting = WaitingSubject {

@@ -14,7 +14,7 @@ const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", 
 
 /// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
-    let wrong: [&[&str]; 41] = [
+    let wrong: [&[&str]; 44] = [
         &["frobnicate"],
         &["up", "--no-such-flag"],
         &["up", "--serve", "--transport", "stdio"],
@@ -37,6 +37,9 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["receipts", "show", "wrp_00000000000000000000"],
         &["query-audit", "show", "qa_00000000000000000000"],
         &["activity", "search", "qa_00000000000000000000"],
+        &["webhooks", "show", "none"],
+        &["webhooks", "redeliver", "none", "--from", "0"],
+        &["events", "webhook", "--url", "https://10.0.0.1/hook"],
         &["config", "show", "--config", "call.json", "--no-such-flag"],
         &["config", "diff", "call.json", "synapsor.runner.json"],
         &["init", "--spec", "call.json", "--non-interactive", "--dry-run"],

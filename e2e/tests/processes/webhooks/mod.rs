@@ -186,7 +186,7 @@ fn arrived(received: &[Received], path: &str) -> BTreeMap<String, Vec<u64>> {
 }
 
 #[test]
-fn failing_receiver_misses_nothing_and_sees_each_proposal_in_order() -> anyhow::Result<()> {
+fn failing_receiver_gets_every_event_in_order() -> anyhow::Result<()> {
     let mut scene = Scene::start()?;
     let first = scene.json(&["webhooks", "show", "billing"])?["position"]
         .as_u64()
