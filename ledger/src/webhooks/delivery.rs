@@ -28,6 +28,10 @@ const REQUESTS_MAX: usize = 4;
 const ROUND: Duration = Duration::from_secs(5);
 /// Minimum interval between writes of the state.
 const SAVE: Duration = Duration::from_millis(250);
+/// The same while no event is for the webhook: a position that is behind only costs a scan.
+const SAVE_SCANNED: Duration = Duration::from_secs(2);
+/// Pause after the log has grown, so that a busy log is read in pages and not in batches.
+const GROWTH: Duration = Duration::from_millis(20);
 /// Pause after a failure of the store.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 /// Maximum number of scheduled dead letters of a round.
@@ -101,7 +105,10 @@ impl DeliveryTask {
                 () = sleep => {}
                 Some(command) = self.inbox.commands.recv(), if is_loaded => self.rewind(command, size).await,
                 () = self.inbox.scheduled.notified() => self.scheduled_ms = Some(0),
-                changed = head.changed(), if failed.is_none() => if changed.is_err() { break },
+                changed = head.changed(), if failed.is_none() => match changed {
+                    Ok(()) => tokio::time::sleep(GROWTH).await,
+                    Err(_) => break,
+                },
             }
         }
         self.save_if_due(true).await;
@@ -136,8 +143,13 @@ impl DeliveryTask {
             position,
             joined,
         } = self.gather(size, now).await?;
-        if lanes.is_empty() && position == self.progress.position {
-            return Ok(false);
+        if lanes.is_empty() {
+            let has_moved = position != self.progress.position;
+            self.progress.position = position;
+            if has_moved {
+                self.save_at.get_or_insert(self.saved_at + SAVE_SCANNED);
+            }
+            return Ok(has_moved && position < size);
         }
         let ends = self.send(lanes).await;
         self.log_failures(&ends);
@@ -157,7 +169,8 @@ impl DeliveryTask {
                 return Err(error);
             }
         } else if before != self.progress {
-            self.save_at.get_or_insert(self.saved_at + SAVE);
+            let at = self.saved_at + SAVE;
+            self.save_at = Some(self.save_at.map_or(at, |earlier| earlier.min(at)));
         }
         Ok(true)
     }
@@ -186,10 +199,11 @@ impl DeliveryTask {
             now_ms,
             receiver,
         };
+        // The index finds events about the call of a proposal only after their views are written.
+        let needs_views = has_calls && !wanted.due.is_empty();
         let gather = move |reader: &ReadTransaction<'_>| Ok(wanted.read(reader)?);
         let store = &self.ledger.store;
-        // Events about the call of a proposal are in the index of the views only.
-        let (round, scheduled_ms) = match has_calls {
+        let (round, scheduled_ms) = match needs_views {
             true => store.read_records(gather).await?,
             false => store.read(gather).await?,
         };
