@@ -19,6 +19,7 @@ pub const ALLOWED: &[(Role, &str)] = &[
     (Role::Operator, "synapsor.ledger.v1.ReviewService"),
     (Role::Writer, "synapsor.ledger.v1.WritebackService"),
     (Role::Operator, "synapsor.ledger.v1.EventService"),
+    (Role::Operator, "synapsor.ledger.v1.WebhookService"),
     (Role::Reader, "synapsor.ledger.v1.TransparencyService"),
     (Role::Writer, "synapsor.ledger.v1.TransparencyService"),
     (Role::Operator, "synapsor.ledger.v1.TransparencyService"),

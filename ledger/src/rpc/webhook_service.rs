@@ -67,10 +67,14 @@ impl WebhookService for LedgerServices {
             limit => limit.min(LETTERS_MAX),
         };
         let after = position(message.from_seq).map_err(refuse)?.checked_sub(1);
+        let is_configured = self.ledger.webhooks.get(&message.name).is_some();
         let read = move |reader: &ReadTransaction<'_>| {
-            Ok(rows::dead_letters(reader.conn(), &message.name, after, limit)?)
+            let is_known = is_configured || rows::load(reader.conn(), &message.name)?.is_some();
+            let letters = rows::dead_letters(reader.conn(), &message.name, after, limit)?;
+            Ok(is_known.then_some(letters))
         };
         let letters = self.ledger.store.read(read).await.map_err(status_of)?;
+        let letters = letters.ok_or_else(not_found)?;
         let letter = |letter: rows::DeadLetter| wire::DeadLetter {
             seq: letter.seq,
             subject: letter.subject,
@@ -146,10 +150,7 @@ impl WebhookService for LedgerServices {
 
 impl LedgerServices {
     fn webhook(&self, name: &str) -> Result<WebhookHandle, Status> {
-        self.ledger.webhooks.get(name).ok_or_else(|| {
-            let text = "the ledger has no webhook of this name; see `webhooks list`";
-            refuse(PublicError::new(ErrorCode::WebhookNotFound, text))
-        })
+        self.ledger.webhooks.get(name).ok_or_else(not_found)
     }
 
     /// Moves a webhook back; returns its position before.
@@ -167,6 +168,11 @@ impl LedgerServices {
             }
         }
     }
+}
+
+fn not_found() -> Status {
+    let text = "the ledger has no webhook of this name; see `webhooks list`";
+    refuse(PublicError::new(ErrorCode::WebhookNotFound, text))
 }
 
 /// Rejects a position that no log can have.

@@ -152,6 +152,7 @@ fn records(
                 ("/synapsor.ledger.v1.EventService/ListEvidence", Vec::new()),
                 ("/synapsor.ledger.v1.EventService/ListReceipts", Vec::new()),
                 ("/synapsor.ledger.v1.EventService/ListAuditRecords", Vec::new()),
+                ("/synapsor.ledger.v1.WebhookService/ListWebhooks", Vec::new()),
             ]
         }
         _ => Vec::new(),
