@@ -72,13 +72,17 @@ pub fn event_data(entry: &Entry, summary: Option<&ProposalSummary>) -> Map<Strin
             "item_count": audit.row_count,
         }),
         EventBody::LedgerStarted(body) => json!({ "version": body.version }),
+        EventBody::Erasure(body) => {
+            json!({ "erased_bodies": body.count(), "erased_proposals": body.proposals.len() })
+        }
         EventBody::Evidence(_)
         | EventBody::Expired
         | EventBody::Withdrawn(_)
         | EventBody::Switch(_)
         | EventBody::Confirmation(_)
         | EventBody::Finding(_)
-        | EventBody::ReceiptOrder(_) => Json::Null,
+        | EventBody::ReceiptOrder(_)
+        | EventBody::Erased => Json::Null,
     };
     if let Json::Object(own) = own {
         data.extend(own);

@@ -10,7 +10,16 @@ use super::row::from_sql;
 use super::views;
 
 /// Tables of the log and of working state, which are not views.
-const OTHER_TABLES: [&str; 5] = ["blocks", "block_bodies", "checkpoints", "leases", "requests"];
+const OTHER_TABLES: [&str; 8] = [
+    "blocks",
+    "block_bodies",
+    "checkpoints",
+    "leases",
+    "requests",
+    "webhooks",
+    "webhook_waiting",
+    "webhook_dead_letters",
+];
 
 /// Pages of the store file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

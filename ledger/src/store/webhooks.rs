@@ -338,8 +338,12 @@ impl<'c> DeliveryReader<'c> {
         let conn = self.conn;
         let entry = self.entries.entry(seq)?.ok_or_else(|| missing(seq))?;
         let read = |summary: Option<&ProposalSummary>| {
-            Delivery::read(&entry.event, &entry.body, summary)
-                .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))
+            Delivery::read(
+                &entry.event,
+                entry.kept.as_ref().map_or(&[][..], |kept| &kept.body),
+                summary,
+            )
+            .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))
         };
         let delivery = read(None)?;
         match &delivery.event.proposal_id {
