@@ -35,6 +35,7 @@ pub mod evidence;
 pub mod guard;
 pub mod proposal;
 pub mod record_fields;
+pub mod record_schemas;
 pub mod result_envelope;
 
 pub mod approval;

@@ -15,6 +15,7 @@ pub mod fixture;
 pub mod hostile_ledger;
 pub mod interrupt;
 pub mod issuer;
+pub mod json_schema;
 pub mod load;
 pub mod mcp_http;
 pub mod namespaces;

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value as Json;
+use synapsor_domain::record_schemas;
 
 /// File name and source of a schema.
 type Schema = (&'static str, fn() -> Json);
 
 /// Every published schema.
 const SCHEMAS: &[Schema] = &[
+    ("activity.v1.json", record_schemas::activity_schema),
     ("change-set.v1.json", synapsor_domain::proposal::change_set_schema),
     ("contract.v1.json", synapsor_domain::contract::json_schema),
     ("envelope.v2.json", synapsor_domain::tool::envelope_schema),
@@ -20,6 +22,14 @@ const SCHEMAS: &[Schema] = &[
     ),
     ("recipe.v1.json", synapsor_domain::scaffold::recipe_schema),
     ("webhooks.v1.json", synapsor_domain::webhook::webhooks_schema),
+    ("evidence-bundle.v1.json", record_schemas::evidence_bundle_schema),
+    (
+        "execution-receipt.v1.json",
+        record_schemas::execution_receipt_schema,
+    ),
+    ("proposal.v1.json", record_schemas::stored_proposal_schema),
+    ("query-audit.v1.json", record_schemas::query_audit_schema),
+    ("replay.v1.json", record_schemas::replay_schema),
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

@@ -230,45 +230,11 @@ pub(in crate::commands) async fn exported(
 }
 
 /// Returns evidence with the keys of 0.1.x, as it is signed, and with the calls that recorded it.
-fn bundle(found: &ListedEvidence, proposals: &[String], calls: &[ListedAuditRecord]) -> Json {
-    let e = &found.evidence;
-    let row: serde_json::Map<String, Json> = e
-        .row
-        .iter()
-        .map(|column| (column.column.clone(), value_to_json(&column.value)))
-        .collect();
-    let key = |key: &ColumnValue| json!({ "column": key.column, "value": value_to_json(&key.value) });
+pub(super) fn bundle(found: &ListedEvidence, proposals: &[String], calls: &[ListedAuditRecord]) -> Json {
     let mut bundle = object(found);
-    let more = json!({
-        "evidence_bundle_id": e.id,
-        "proposal_id": proposals.first(),
-        "proposal_ids": proposals,
-        "tenant_id": e.requested_by.tenant,
-        "principal": e.requested_by.principal,
-        "capability": e.capability,
-        "source_id": e.source.id,
-        "source_table": format!("{}.{}", e.target.schema, e.target.table),
-        "business_object": e.target.table,
-        "object_id": e.target.object_id(),
-        "query_fingerprint": e.query_fingerprint,
-        "created_at": e.read_at,
-        "items": [{
-            "evidence_bundle_id": e.id,
-            "item": {
-                "kind": "external_row",
-                "source_id": e.source.id,
-                "table": e.target.table,
-                "primary_key": e.target.keys.first().map(key),
-                "tenant": e.target.tenant.as_ref().map(key),
-                "visible_row": row,
-            },
-            "created_at": e.read_at,
-        }],
-        "query_audit": calls.iter().map(query_audit::object).collect::<Vec<_>>(),
-    });
-    if let (Json::Object(bundle), Json::Object(more)) = (&mut bundle, more) {
-        bundle.extend(more);
-    }
+    bundle["proposal_id"] = json!(proposals.first());
+    bundle["proposal_ids"] = json!(proposals);
+    bundle["query_audit"] = calls.iter().map(query_audit::object).collect();
     bundle
 }
 
@@ -306,9 +272,8 @@ fn markdown(found: &ListedEvidence, proposals: &[String]) -> String {
 async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let (found, proposals) = workflows::evidence(session, &args.evidence).await?;
     if context.global.json {
-        let mut object = object(&found);
-        object["proposal_ids"] = json!(proposals);
-        output::json(&object)?;
+        let calls = calls_of(&found, session).await?;
+        output::json(&bundle(&found, &proposals, &calls))?;
         return Ok(Exit::Ok);
     }
     let e = &found.evidence;
@@ -342,6 +307,66 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
     Ok(Exit::Ok)
 }
 
+/// Returns evidence as it is signed, and with the keys of 0.1.x that are in it.
 fn object(row: &ListedEvidence) -> Json {
-    json!({ "evidence_id": row.evidence.id, "digest": row.digest, "evidence": row.evidence })
+    let e = &row.evidence;
+    json!({
+        "evidence_id": e.id,
+        "digest": row.digest,
+        "evidence": e,
+        "evidence_bundle_id": e.id,
+        "tenant_id": e.requested_by.tenant,
+        "principal": e.requested_by.principal,
+        "capability": e.capability,
+        "source_id": e.source.id,
+        "source_table": format!("{}.{}", e.target.schema, e.target.table),
+        "business_object": e.target.table,
+        "object_id": e.target.object_id(),
+        "query_fingerprint": e.query_fingerprint,
+        "created_at": e.read_at,
+        "payload": payload(e),
+        "items": [item(e)],
+    })
+}
+
+/// Returns what the call was, with the names of columns only.
+fn payload(e: &Evidence) -> Json {
+    let column = |key: &ColumnValue| key.column.clone();
+    json!({
+        "capability": e.capability,
+        "source_id": e.source.id,
+        "target": {
+            "schema": e.target.schema,
+            "table": e.target.table,
+            "primary_key": e.target.keys.first().map(column),
+            "tenant_key": e.target.tenant.as_ref().map(column),
+        },
+        "principal": e.requested_by.principal,
+        "tenant_id": e.requested_by.tenant,
+        "source_database_changed": false,
+        "binding_provenance": e.requested_by.provenance,
+    })
+}
+
+/// Returns the one row of the evidence. 0.1.x numbers the items of all evidence; here the id is that of the evidence.
+fn item(e: &Evidence) -> Json {
+    let key = |key: &ColumnValue| json!({ "column": key.column, "value": value_to_json(&key.value) });
+    let row: serde_json::Map<String, Json> = e
+        .row
+        .iter()
+        .map(|column| (column.column.clone(), value_to_json(&column.value)))
+        .collect();
+    json!({
+        "evidence_item_id": format!("{}_1", e.id),
+        "evidence_bundle_id": e.id,
+        "item": {
+            "kind": "external_row",
+            "source_id": e.source.id,
+            "table": e.target.table,
+            "primary_key": e.target.keys.first().map(key),
+            "tenant": e.target.tenant.as_ref().map(key),
+            "visible_row": row,
+        },
+        "created_at": e.read_at,
+    })
 }

@@ -31,6 +31,7 @@ mod receipts;
 mod recipes;
 mod refusal_fix;
 mod replay;
+mod replay_record;
 mod smoke;
 mod store;
 mod tool_names;

@@ -12,6 +12,7 @@ use synapsor_domain::replay::{ReplayReport, markdown};
 
 use super::list_range::{self, RangeArgs};
 use super::proposals::FilterArgs;
+use super::replay_record;
 use crate::Context;
 use crate::connection::LedgerConnection;
 use crate::output::{self, Table};
@@ -245,10 +246,7 @@ async fn show(args: &Show, session: &LedgerConnection, context: &Context) -> Res
     let replayed = workflows::replay(session, &proposal).await?;
     let VerifiedReplay { verified, .. } = &replayed;
     if context.global.json {
-        let size = verified.checkpoint.size;
-        output::json(
-            &json!({ "replay": verified.story, "findings": verified.findings, "verified_at_size": size }),
-        )?;
+        output::json(&replay_record::object(verified))?;
         return Ok(Exit::Ok);
     }
     output::text(&page(&verified.story))?;

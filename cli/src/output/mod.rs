@@ -1,5 +1,6 @@
 //! Output of the CLI: data on stdout, messages on stderr, foreign text always escaped.
 
+mod event_payload;
 mod prompt;
 pub(crate) mod shape;
 mod table;

@@ -1,13 +1,15 @@
 //! Formats signed records as JSON, and short phrases for text output.
 
 use serde_json::{Value as Json, json};
-use synapsor_domain::event::EventRecord;
+use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::{ProposalState, VerifiedProposal, change_set_view};
+use synapsor_domain::replay::Entry;
 use synapsor_domain::result_envelope::value_to_json;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::Value;
-use synapsor_domain::writeback::ReceiptOutcome;
+use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
+use super::event_payload;
 use crate::workflows::{ApplyOutcome, ProposalView, SignedReceipt};
 
 /// Maximum number of rows of a list.
@@ -84,9 +86,9 @@ pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
         | ReceiptOutcome::Expired
         | ReceiptOutcome::Abandoned => "canceled",
     };
-    json!({
+    let mut object = json!({
         "schema_version": "synapsor.execution-receipt.v1",
-        "writeback_job_id": format!("wbj_{}", receipt.proposal_id),
+        "writeback_job_id": job_id(&receipt.proposal_id),
         "proposal_id": receipt.proposal_id,
         "runner_id": receipt.writer,
         "status": status,
@@ -101,15 +103,35 @@ pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
         "receipt_digest": signed.digest,
         "writer_key": signed.writer_key,
         "receipt": receipt,
-    })
+    });
+    if let Some(code) = AttemptResult::of_receipt(receipt).code() {
+        object["safe_error_code"] = json!(code);
+    }
+    object
+}
+
+/// Returns the id that 0.1.x gives to the writeback job of a proposal.
+pub(crate) fn job_id(proposal: &ProposalId) -> String {
+    format!("wbj_{proposal}")
 }
 
 /// Formats an event of the log, also with the names of 0.1.x.
-pub(crate) fn event(event: &EventRecord) -> Json {
+pub(crate) fn event(entry: &Entry) -> Json {
+    let event = &entry.event;
     let mut object = json!(event);
     object["event_id"] = json!(event.seq);
     object["created_at"] = json!(event.at);
+    object["payload"] = event_payload::payload(entry);
     object
+}
+
+/// Formats a stored proposal: the signed object, with the members of 0.1.x beside it.
+pub(crate) fn proposal(attested: &VerifiedProposal, state: ProposalState, updated_at: Timestamp) -> Json {
+    let mut proposal = json!(attested.proposal());
+    if let Json::Object(members) = &mut proposal {
+        members.extend(stored_proposal(attested, state, updated_at));
+    }
+    proposal
 }
 
 /// Formats the result of an apply.
@@ -126,7 +148,30 @@ pub(crate) fn applied(view: &ProposalView, applied: &ApplyOutcome) -> Json {
         "receipt".to_owned(),
         applied.receipt.as_ref().map_or(Json::Null, receipt),
     );
+    object.extend(earlier_result(view, applied));
     Json::Object(object)
+}
+
+/// Returns the members of a result of 0.1.x that [`applied`] does not have by other names. Like there, a member without a
+/// value is absent.
+fn earlier_result(view: &ProposalView, applied: &ApplyOutcome) -> serde_json::Map<String, Json> {
+    let mut members = serde_json::Map::new();
+    members.insert("protocol_version".to_owned(), json!("1.0"));
+    members.insert("job_id".to_owned(), json!(job_id(&view.attested.proposal().id)));
+    if let Some(signed) = &applied.receipt {
+        let receipt = &signed.receipt;
+        members.insert("runner_id".to_owned(), json!(receipt.writer));
+        members.insert("affected_rows".to_owned(), json!(receipt.rows_affected));
+        members.insert("result_hash".to_owned(), json!(signed.digest));
+        members.insert("completed_at".to_owned(), json!(receipt.created_at));
+        if let Some(version) = receipt.new_version.as_ref().and_then(Value::as_text) {
+            members.insert("result_version".to_owned(), json!(version));
+        }
+    }
+    if let Some(code) = applied.code {
+        members.insert("error_code".to_owned(), json!(code));
+    }
+    members
 }
 
 /// Formats the time until `end` in at most two units.

@@ -17,7 +17,7 @@ use crate::pinned_checkpoint::CheckpointPin;
 const REFERENCE_MIN: usize = 4;
 
 /// A row of a list of audit records.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ListedAuditRecord {
     /// Position of its event in the log.
     pub(crate) seq: u64,

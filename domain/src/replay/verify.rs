@@ -14,6 +14,8 @@ use crate::trust::{KeyStanding, Position, ServiceKey, TrustFile};
 pub struct VerifiedBundle {
     pub story: ReplayReport,
     pub proposal: VerifiedProposal,
+    /// Records of the bundle, oldest first.
+    pub entries: Vec<Entry>,
     /// Checkpoint under which the records are proven.
     pub checkpoint: Checkpoint,
     /// Genuine but notable facts, for example a key that was revoked later.
@@ -43,6 +45,7 @@ pub fn verify_bundle(bundle: &ProofBundle, trust: &TrustFile) -> Result<Verified
     Ok(VerifiedBundle {
         story,
         proposal,
+        entries,
         checkpoint,
         findings,
     })

@@ -15,8 +15,11 @@ use crate::output::{self, shape};
 use crate::readable;
 use crate::workflows::{self, ProposalView};
 
-/// Maximum number of events that are shown with a proposal.
-const EVENTS_MAX: u32 = 200;
+/// Maximum number of events that are shown with a proposal; `events_next_seq` is the position of the next one, for
+/// `events tail --proposal ID --from SEQ`.
+const EVENTS_SHOWN: usize = 200;
+/// One more, to know whether there is a next one.
+const EVENTS_READ: u32 = 201;
 
 #[derive(Debug, Args)]
 pub(crate) struct Show {
@@ -73,20 +76,24 @@ async fn add_records(
     let proposal = view.attested.proposal();
     let of_proposal = EventQuery {
         proposal_id: proposal.id.to_string(),
-        limit: EVENTS_MAX,
+        limit: EVENTS_READ,
         ..EventQuery::default()
     };
     let mut stream = LedgerClient::of(session).tail(&of_proposal).await?;
     let mut events = Vec::new();
     while let Some(shown) = stream.next().await? {
         let entry = Entry::read(&shown.event, &shown.body).map_err(|e| verification_failed(e.code(), e))?;
-        events.push(shape::event(&entry.event));
+        events.push(entry);
     }
+    // A proposal that is proposed again and again has any number of events.
+    let next = events.get(EVENTS_SHOWN).map(|entry| entry.event.seq);
+    let shown = events.iter().take(EVENTS_SHOWN).map(shape::event);
     let mut evidence = Vec::new();
     for cited in &proposal.evidence {
         evidence.push(exported(cited.id.as_str(), session).await?);
     }
-    object["events"] = Json::Array(events);
+    object["events"] = shown.collect();
+    object["events_next_seq"] = json!(next);
     object["receipts"] = view.receipt.iter().map(shape::receipt).collect();
     object["evidence"] = Json::Array(evidence);
     Ok(())
@@ -105,14 +112,7 @@ fn shown(view: &ProposalView) -> Json {
     let quorum = view.attested.proposal().approval.quorum.max(1);
     object.insert("state".to_owned(), json!(view.state));
     object.insert("started".to_owned(), json!(view.started));
-    let mut proposal = json!(view.attested.proposal());
-    if let Json::Object(members) = &mut proposal {
-        members.extend(shape::stored_proposal(
-            &view.attested,
-            view.state,
-            view.updated_at,
-        ));
-    }
+    let proposal = shape::proposal(&view.attested, view.state, view.updated_at);
     object.insert("proposal".to_owned(), proposal);
     let document = document(view);
     object.insert("review_document".to_owned(), json!(document.text));
