@@ -7,8 +7,29 @@ const DAY_MS: i64 = 86_400_000;
 /// Longest time before now: a hundred years.
 const AGO_MS_MAX: i64 = 36_525 * DAY_MS;
 
+/// Maximum log position that a ledger accepts.
+const POSITION_MAX: u64 = (1 << 53) - 1;
+
 /// Forms that are accepted, for help texts.
 pub(crate) const FORMS: &str = "2026-01-02, 2026-01-02T03:04:05Z, 2h, today or yesterday";
+
+/// End of a part of the log: a position, or a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogBound {
+    Seq(u64),
+    At(Timestamp),
+}
+
+/// Parses the end of a part of the log: digits are a position, anything else is a time.
+pub(crate) fn parse_bound(text: &str) -> Result<LogBound, String> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        let seq = text.parse().ok().filter(|seq| *seq <= POSITION_MAX);
+        let seq = seq.ok_or_else(|| format!("expected a log position up to {POSITION_MAX}, or {FORMS}"))?;
+        return Ok(LogBound::Seq(seq));
+    }
+    let at = parse_time(text).map_err(|_| format!("expected a log position, {FORMS}"))?;
+    Ok(LogBound::At(at))
+}
 
 /// Parses the time of a filter.
 pub(crate) fn parse_time(text: &str) -> Result<Timestamp, String> {
@@ -76,6 +97,17 @@ mod tests {
             ("1w", "2026-02-25T05:06:07.000Z"),
         ] {
             assert_eq!(at(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn bound_of_digits_is_a_position() {
+        assert_eq!(parse_bound("17"), Ok(LogBound::Seq(17)));
+        assert_eq!(parse_bound("20260102"), Ok(LogBound::Seq(20_260_102)));
+        let midnight = "2026-01-02T00:00:00.000Z".parse().map(LogBound::At);
+        assert_eq!(parse_bound("2026-01-02").ok(), midnight.ok());
+        for text in ["", "9007199254740992", "1 7", "next week"] {
+            assert!(parse_bound(text).is_err(), "{text}");
         }
     }
 

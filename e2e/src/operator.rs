@@ -342,6 +342,7 @@ impl OperatorClient {
             kind: String::new(),
             follow: true,
             limit: 0,
+            ..Default::default()
         };
         let mut tail = events.tail(request).await?.into_inner();
         let wait = async {

@@ -459,6 +459,10 @@ impl LedgerClient {
                 .map_or_else(String::new, |k: EventKind| k.as_str().to_owned()),
             follow: filter.follow,
             limit: filter.limit,
+            actor: filter.actor.clone(),
+            at_from_ms: filter.at_from.map_or(0, Timestamp::as_unix_millis),
+            at_to_ms: filter.at_to.map_or(0, Timestamp::as_unix_millis),
+            to_seq: filter.to_seq,
         };
         // The stream may outlast the call timeout, so only opening it is bounded.
         let opened = async { self.events.tail(tonic::Request::new(message)).await };

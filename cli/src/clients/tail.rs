@@ -2,7 +2,8 @@
 
 use synapsor_chassis::grpc_channel::Endpoint;
 use synapsor_chassis::run::ExitError;
-use synapsor_domain::event::EventKind;
+use synapsor_domain::event::{EventKind, EventRecord};
+use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::TailResponse;
 use tonic::Streaming;
 
@@ -16,6 +17,26 @@ pub(crate) struct EventQuery {
     pub(crate) follow: bool,
     /// Maximum number of events; 0 for no limit.
     pub(crate) limit: u32,
+    /// Certificate identity or operator; empty matches every actor.
+    pub(crate) actor: String,
+    /// Position before which the stream ends; 0 for none.
+    pub(crate) to_seq: u64,
+    pub(crate) at_from: Option<Timestamp>,
+    pub(crate) at_to: Option<Timestamp>,
+}
+
+impl EventQuery {
+    /// Whether an event meets the conditions. An earlier ledger does not know all of them.
+    pub(crate) fn is_met_by(&self, event: &EventRecord) -> bool {
+        event.seq >= self.from_seq
+            && (self.to_seq == 0 || event.seq < self.to_seq)
+            && self
+                .kind
+                .is_none_or(|kind| kind == event.kind || event.kind == EventKind::ReadRecorded)
+            && (self.actor.is_empty() || self.actor == event.actor)
+            && self.at_from.is_none_or(|from| event.at >= from)
+            && self.at_to.is_none_or(|to| event.at < to)
+    }
 }
 
 /// An event as the ledger returns it.

@@ -1,7 +1,7 @@
 //! `events tail`: streams ledger events. `events webhook` is in `event_push`.
 
 use clap::{Args, Subcommand};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::event::EventKind;
 use synapsor_domain::replay::Entry;
@@ -11,13 +11,16 @@ use crate::Context;
 use crate::clients::{EventQuery, EventStream, LedgerClient, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::output::{self, safe, shape};
+use crate::time_filter::{LogBound, parse_bound};
 use crate::workflows;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List events, oldest first; with --json one object per line
     #[command(after_help = "Examples:\n  synapsor-runner events tail --follow\n  \
-        synapsor-runner events tail --proposal latest --json\n\n\
+        synapsor-runner events tail --proposal latest --json\n  \
+        synapsor-runner events tail --kind proposal_approved --actor ann --from 2d\n\n\
+        With --json each line has `resume_from`: pass it as --from to continue after that event.\n\
         Exit codes: 0 ok, 1 proposal not found, 6 ledger unreachable, 10 not an event")]
     Tail(TailArgs),
     /// Send events to a receiver, oldest first; with --follow until interrupted
@@ -40,9 +43,15 @@ pub(crate) struct TailArgs {
     /// Filter by kind, such as `proposal_created`
     #[arg(long, value_parser = kind)]
     kind: Option<EventKind>,
-    /// First log position
-    #[arg(long, visible_alias = "since", value_name = "SEQ", default_value_t = 0)]
-    from: u64,
+    /// Filter by actor: the operator who signed, or the certificate identity of the sender
+    #[arg(long)]
+    actor: Option<String>,
+    /// First log position, or recorded at or after: 2026-01-02, 2026-01-02T03:04:05Z, 2h, today or yesterday
+    #[arg(long, visible_alias = "since", value_name = "SEQ|TIME", value_parser = parse_bound)]
+    from: Option<LogBound>,
+    /// Log position or time before which the list ends
+    #[arg(long, value_name = "SEQ|TIME", value_parser = parse_bound, conflicts_with = "follow")]
+    to: Option<LogBound>,
     /// Maximum number of events; 0 for all
     #[arg(long, default_value_t = 0)]
     limit: u32,
@@ -52,6 +61,36 @@ pub(crate) struct TailArgs {
     /// Include event bodies
     #[arg(long)]
     details: bool,
+    /// Accepted for 0.1.x, no effect: the ledger sends each event when it is recorded
+    #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(INTERVAL_MS_MIN..))]
+    interval_ms: Option<u64>,
+}
+
+/// Minimum of `--interval-ms`.
+const INTERVAL_MS_MIN: u64 = 250;
+
+impl TailArgs {
+    fn query(&self, proposal_id: String) -> EventQuery {
+        let mut query = EventQuery {
+            proposal_id,
+            kind: self.kind,
+            follow: self.follow,
+            limit: self.limit,
+            actor: self.actor.clone().unwrap_or_default(),
+            ..EventQuery::default()
+        };
+        match self.from {
+            Some(LogBound::Seq(seq)) => query.from_seq = seq,
+            Some(LogBound::At(at)) => query.at_from = Some(at),
+            None => {}
+        }
+        match self.to {
+            Some(LogBound::Seq(seq)) => query.to_seq = seq,
+            Some(LogBound::At(at)) => query.at_to = Some(at),
+            None => {}
+        }
+        query
+    }
 }
 
 pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, ExitError> {
@@ -67,26 +106,32 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 async fn tail(args: &TailArgs, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     workflows::check_log(session).await?;
     let proposal_id = workflows::proposal_filter(session, args.proposal.as_deref()).await?;
-    let filter = EventQuery {
-        from_seq: args.from,
-        proposal_id,
-        kind: args.kind,
-        follow: args.follow,
-        limit: args.limit,
-    };
+    if args.to == Some(LogBound::Seq(0)) {
+        return Ok(Exit::Ok);
+    }
+    let filter = args.query(proposal_id);
     let mut stream = LedgerClient::of(session).tail(&filter).await?;
     tokio::select! {
-        done = print_all(&mut stream, args, context) => done,
+        done = print_all(&mut stream, &filter, args, context) => done,
         () = context.stop.cancelled() => Ok(Exit::Ok),
     }
 }
 
-async fn print_all(stream: &mut EventStream, args: &TailArgs, context: &Context) -> Result<Exit, ExitError> {
+async fn print_all(
+    stream: &mut EventStream,
+    filter: &EventQuery,
+    args: &TailArgs,
+    context: &Context,
+) -> Result<Exit, ExitError> {
     while let Some(shown) = stream.next().await? {
         let entry = Entry::read(&shown.event, &shown.body).map_err(|e| verification_failed(e.code(), e))?;
         let event = &entry.event;
+        if !filter.is_met_by(event) {
+            continue;
+        }
         if context.global.json {
-            let mut object = shape::event(event);
+            let mut object = shape::event(&entry);
+            object["resume_from"] = json!(event.seq + 1);
             if args.details {
                 object["body"] = serde_json::from_slice(&shown.body).unwrap_or(Json::Null);
             }

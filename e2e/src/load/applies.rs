@@ -109,6 +109,7 @@ async fn follow(scene: &Scene, from: u64, count: u64) -> anyhow::Result<(Calls, 
         kind: String::new(),
         follow: true,
         limit: 0,
+        ..Default::default()
     };
     let mut tail = events.tail(request).await?.into_inner();
     let mut started: HashMap<ProposalId, Timestamp> = HashMap::new();

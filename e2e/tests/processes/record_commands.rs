@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value as Json, json};
 use synapsor_e2e::cli::{CliFixture, INVOICE, PROPOSE, Running};
+use synapsor_e2e::json_schema;
 
 const INSPECT: &str = "billing.inspect_invoice";
 const OTHER: &str = "INV-3002";
@@ -87,6 +88,9 @@ fn audit_records_are_found_by_every_filter() -> anyhow::Result<()> {
     ] {
         let found = count(&place, &list, "query_audit", &filters)?;
         ensure!(found == expected, "{filters:?}: {found}");
+    }
+    for row in found {
+        matches_schema(row, include_str!("../../../schemas/query-audit.v1.json"))?;
     }
     let printed = place.ok(&list)?.stdout;
     assert!(
@@ -200,6 +204,19 @@ fn replays_are_listed_and_named_in_every_way() -> anyhow::Result<()> {
         assert_eq!(place.ok(&words)?.stdout, whole, "{words:?}");
     }
     place.ok(&["replay", "latest"])?;
+    let record = place.json(&["replay", "show", &id])?;
+    matches_schema(&record, include_str!("../../../schemas/replay.v1.json"))?;
+    assert_eq!(record["proposal"]["state"], json!("applied"), "{record}");
+    assert_eq!(record["evidence"][0]["evidence_bundle_id"], json!(evidence));
+    let settled = rows(&record, "events")?
+        .iter()
+        .find(|event| event["kind"] == "writeback_applied");
+    let payload = &settled.context("the end")?["payload"];
+    assert_eq!(
+        payload["writeback_job_id"],
+        json!(format!("wbj_{id}")),
+        "{payload}"
+    );
     let plain = place.json(&["evidence", "list", "--object-id", OTHER])?;
     let plain = rows(&plain, "evidence")?.last().context("a plain read")?;
     let read_only = text(plain, "evidence_id")?;
@@ -226,11 +243,55 @@ fn receipts_are_found_by_the_names_of_earlier_versions() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Events of a tail with these filters, one JSON object for each line.
+fn tailed(place: &CliFixture, filters: &[&str]) -> anyhow::Result<Vec<Json>> {
+    let printed = place
+        .ok(&[&["events", "tail", "--json"], filters].concat())?
+        .stdout;
+    let lines = printed.lines().map(serde_json::from_str);
+    Ok(lines.collect::<Result<_, _>>()?)
+}
+
+fn events_are_tailed_by_actor_position_and_time(place: &CliFixture, id: &str) -> anyhow::Result<()> {
+    let all = tailed(place, &[])?;
+    let of_proposal = tailed(place, &["--proposal", id])?;
+    let decided = of_proposal
+        .iter()
+        .find(|event| event["kind"] == "proposal_approved")
+        .context("an approval")?;
+    let (actor, seq) = (text(decided, "actor")?, decided["seq"].to_string());
+    let resume = decided["resume_from"].to_string();
+    let position = decided["seq"].as_u64().and_then(|seq| usize::try_from(seq).ok());
+    let position = position.context("a position")?;
+    for (filters, expected) in [
+        (vec!["--actor", actor, "--kind", "proposal_approved"], 1),
+        (vec!["--actor", "absent"], 0),
+        (vec!["--to", &seq], position),
+        (vec!["--from", &resume], all.len() - position - 1),
+        (vec!["--from", &seq, "--to", &resume], 1),
+        (vec!["--from", "1h", "--limit", "2", "--interval-ms", "250"], 2),
+        (vec!["--from", "1h"], all.len()),
+        (vec!["--to", "1h"], 0),
+        (vec!["--to", "0"], 0),
+    ] {
+        let found = tailed(place, &filters)?.len();
+        ensure!(found == expected, "{filters:?}: {found} of {}", all.len());
+    }
+    for refused in [["--interval-ms", "249"], ["--from", "next week"]] {
+        place
+            .run(&[&["events", "tail"], &refused[..]].concat())?
+            .expect(2)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn activity_joins_what_belongs_to_a_proposal() -> anyhow::Result<()> {
     let (place, id) = recorded()?;
+    events_are_tailed_by_actor_position_and_time(&place, &id)?;
     let search = ["activity", "search"];
     let all = place.json(&search)?;
+    matches_schema(&all, include_str!("../../../schemas/activity.v1.json"))?;
     let kinds: Vec<&str> = rows(&all, "interactions")?
         .iter()
         .map(|row| text(row, "kind"))
@@ -299,6 +360,10 @@ fn lists_follow_under_a_running_stack() -> anyhow::Result<()> {
     Ok(())
 }
 
+fn matches_schema(value: &Json, schema: &str) -> anyhow::Result<()> {
+    json_schema::check(value, &serde_json::from_str(schema)?)
+}
+
 /// Programs that read the records of 0.1.x find its keys.
 #[test]
 fn proposal_is_shown_with_the_keys_of_earlier_versions() -> anyhow::Result<()> {
@@ -331,6 +396,25 @@ fn proposal_is_shown_with_the_keys_of_earlier_versions() -> anyhow::Result<()> {
         json!("synapsor.execution-receipt.v1"),
         "{receipt}"
     );
+    assert_eq!(shown["events_next_seq"], Json::Null, "{shown}");
+    matches_schema(stored, include_str!("../../../schemas/proposal.v1.json"))?;
+    matches_schema(
+        receipt,
+        include_str!("../../../schemas/execution-receipt.v1.json"),
+    )?;
+    matches_schema(evidence, include_str!("../../../schemas/evidence-bundle.v1.json"))?;
+    let again = place.json(&["apply", &id])?;
+    for (name, expected) in [
+        ("protocol_version", json!("1.0")),
+        ("job_id", json!(format!("wbj_{id}"))),
+        ("status", json!("already_applied")),
+        ("affected_rows", json!(1)),
+        ("runner_id", receipt["runner_id"].clone()),
+        ("result_hash", receipt["receipt_hash"].clone()),
+        ("completed_at", receipt["executed_at"].clone()),
+    ] {
+        assert_eq!(again[name], expected, "{name}: {again}");
+    }
     let listed = place.json(&["proposals", "list"])?;
     assert_eq!(
         rows(&listed, "proposals")?[0]["change_set"],

@@ -24,6 +24,7 @@ use super::transparency_service::{continued, retired_at};
 use super::{LedgerServices, non_empty, refuse};
 use crate::Ledger;
 use crate::error::status_of;
+use crate::store::event_times::TimeRange;
 use crate::store::events::{EventRow, TailFilter};
 use crate::store::records::{OutcomeGroup, ReceiptFilter, RecordFilter};
 use crate::store::{
@@ -49,11 +50,17 @@ impl EventService for LedgerServices {
             kind: non_empty(message.kind)
                 .map(|kind| kind.parse().map_err(|e| malformed("kind", e)))
                 .transpose()?,
+            actor: non_empty(message.actor),
+            times: TimeRange {
+                from_ms: bound(message.at_from_ms),
+                to_ms: bound(message.at_to_ms),
+            },
         };
         let tail = TailTask {
             ledger: self.ledger.clone(),
             filter,
             next: message.from_seq,
+            end: Some(message.to_seq).filter(|end| *end > 0),
             follow: message.follow,
             left: (message.limit > 0).then_some(message.limit),
         };
@@ -278,6 +285,8 @@ struct TailTask {
     ledger: Ledger,
     filter: TailFilter,
     next: u64,
+    /// Position before which the tail ends.
+    end: Option<u64>,
     follow: bool,
     left: Option<u32>,
 }
@@ -288,10 +297,11 @@ impl TailTask {
         let mut head = self.ledger.store.head();
         loop {
             let size = head.borrow_and_update().size;
-            if !self.send_up_to(size, &out).await {
+            let to = self.end.map_or(size, |end| end.min(size));
+            if !self.send_up_to(to, &out).await {
                 return;
             }
-            if !self.follow {
+            if !self.follow || self.end == Some(to) {
                 return;
             }
             tokio::select! {
@@ -322,9 +332,8 @@ impl TailTask {
                     return false;
                 }
             };
-            // No matching event is left below the head: the next read starts there.
-            self.next = page.last().map_or(size, |event| event.seq + 1);
-            for event in page {
+            self.next = page.next;
+            for event in page.events {
                 if out.send(Ok(to_wire(event))).await.is_err() {
                     return false;
                 }

@@ -9,6 +9,7 @@ use synapsor_domain::signing::DsseEnvelope;
 
 use super::blocks::{self, Cursor};
 use super::error::StoreError;
+use super::event_times::{self, TimeRange};
 use super::row::{from_sql, to_sql};
 use super::views::RECORD_KINDS;
 
@@ -32,6 +33,16 @@ pub(crate) struct EventRow {
 pub(crate) struct TailFilter {
     pub(crate) proposal: Option<ProposalId>,
     pub(crate) kind: Option<EventKind>,
+    pub(crate) actor: Option<String>,
+    pub(crate) times: TimeRange,
+}
+
+/// Part of a tail.
+#[derive(Debug)]
+pub(crate) struct TailPage {
+    pub(crate) events: Vec<EventRow>,
+    /// Position at which the rest begins.
+    pub(crate) next: u64,
 }
 
 impl TailFilter {
@@ -42,29 +53,50 @@ impl TailFilter {
             None => self.proposal.is_some(),
         }
     }
+
+    /// Whether an event of the requested kind and proposal meets the other conditions.
+    fn is_met_by(&self, seq: u64, event: &[u8]) -> Result<bool, StoreError> {
+        if self.actor.is_none() && self.times.is_open() {
+            return Ok(true);
+        }
+        let record: EventRecord = canonical::decode(event).map_err(|_| malformed(seq))?;
+        let is_actor = self.actor.as_ref().is_none_or(|actor| *actor == record.actor);
+        Ok(is_actor && self.times.contains(record.at.as_unix_millis()))
+    }
 }
 
-/// Returns matching events of the range, oldest first: at most one page, and fewer when the bodies are large.
+/// Returns matching events of the range, oldest first: at most one page, and fewer when the bodies are large or few events
+/// match.
 pub(crate) fn tail(
     conn: &Connection,
-    range: (u64, u64),
+    (from, to): (u64, u64),
     filter: &TailFilter,
-) -> Result<Vec<EventRow>, StoreError> {
-    let (mut page, mut bytes, mut entries) = (Vec::new(), 0, Cursor::new(conn));
-    for seq in tail_positions(conn, range, filter)? {
+) -> Result<TailPage, StoreError> {
+    let from = event_times::skip(conn, (from, to), filter.times)?;
+    let (mut events, mut bytes, mut entries) = (Vec::new(), 0, Cursor::new(conn));
+    let positions = tail_positions(conn, (from, to), filter)?;
+    let mut next = match positions.last() {
+        Some(last) if positions.len() == TAIL_PAGE => last + 1,
+        Some(_) | None => to,
+    };
+    for seq in positions {
         let entry = entries.entry(seq)?.ok_or_else(|| missing(seq))?;
+        if !filter.is_met_by(seq, &entry.event)? {
+            continue;
+        }
         let body = entry.kept.as_ref().map_or(&[][..], |kept| &kept.body);
         bytes += entry.event.len() + body.len();
-        if bytes > ANSWER_BYTES_MAX && !page.is_empty() {
+        if bytes > ANSWER_BYTES_MAX && !events.is_empty() {
+            next = seq;
             break;
         }
-        page.push(EventRow {
+        events.push(EventRow {
             seq,
             bytes: entry.event.clone(),
             body: body.to_vec(),
         });
     }
-    Ok(page)
+    Ok(TailPage { events, next })
 }
 
 /// Returns the positions of one page. Reads are found in their tables, other events in the index.
@@ -140,9 +172,12 @@ pub(crate) fn audit(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>),
 
 fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), StoreError> {
     let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
-    let record: EventRecord = canonical::decode(&entry.event)
-        .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))?;
+    let record: EventRecord = canonical::decode(&entry.event).map_err(|_| malformed(seq))?;
     Ok((record.kind, entry.kept.ok_or(StoreError::Erased(seq))?.body))
+}
+
+fn malformed(seq: u64) -> StoreError {
+    StoreError::Tampered(format!("event {seq} is malformed"))
 }
 
 pub(super) fn missing(seq: u64) -> StoreError {

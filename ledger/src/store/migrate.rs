@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::connection::APPLICATION_ID;
 use super::error::StoreError;
-use super::migrate_events;
+use super::{blocks, event_times, migrate_events};
 
 /// Step from one version of the schema to the next.
 enum Migration {
@@ -43,7 +43,14 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Statements(include_str!("../../migrations/sqlite/0013_record_index.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0014_erasure.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0015_webhooks.sql")),
+    Migration::Code(add_human_actions),
 ];
+
+/// The times of the events that are stored follow from the events.
+fn add_human_actions(conn: &Connection) -> Result<(), StoreError> {
+    conn.execute_batch(include_str!("../../migrations/sqlite/0016_human_actions.sql"))?;
+    event_times::complete(conn, 0, blocks::event_count(conn)?)
+}
 
 /// Returns the newest version that this build supports.
 pub(crate) fn known_version() -> i64 {

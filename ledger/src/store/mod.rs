@@ -8,6 +8,7 @@ mod check;
 mod connection;
 pub(crate) mod erase;
 mod error;
+pub(crate) mod event_times;
 pub(crate) mod events;
 mod head;
 pub(crate) mod leases;

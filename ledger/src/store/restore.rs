@@ -13,6 +13,7 @@ use synapsor_proto::ledger::v1::BackupEvent;
 use super::blocks::{self, BODIES_BYTES_MAX, BlockEntry, Cursor, KeptBody};
 use super::connection;
 use super::error::StoreError;
+use super::event_times::SegmentTimes;
 use super::migrate;
 use super::nodes::{NodeCache, Nodes};
 use super::record_index::RecordIndex;
@@ -73,9 +74,10 @@ pub(crate) fn write<R: Read>(backup: &mut BackupReader<'_, R>, path: &Path) -> R
 /// Derives the views of the whole log in its own file.
 fn derive(conn: &Connection, size: u64, erasures: Vec<u64>) -> Result<(), StoreError> {
     let (mut entries, tree, mut index) = (Cursor::new(conn), Nodes::new(conn, size), RecordIndex::default());
-    let erasures = verify::erasures(conn, &tree, erasures)?;
+    let (erasures, mut times) = (verify::erasures(conn, &tree, erasures)?, SegmentTimes::default());
     for seq in 0..size {
         let (event, body) = verify::event(&mut entries, &tree, seq)?;
+        times.add(conn, seq, event.at)?;
         verify::derive_views(conn, (&event, body), &erasures, (&mut index, size))?;
     }
     index.flush(conn)

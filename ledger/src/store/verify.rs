@@ -12,6 +12,7 @@ use tlog_tiles::tlog;
 
 use super::blocks::{self, Cursor};
 use super::error::StoreError;
+use super::event_times::SegmentTimes;
 use super::head::{self, SignedTreeHead};
 use super::nodes::{self, Nodes};
 use super::record_index::RecordIndex;
@@ -142,7 +143,7 @@ fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, St
     migrate::migrate(&derived)?;
     derived.execute_batch("PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; BEGIN")?;
     let (mut next_node, mut entries) = (0, Cursor::new(conn));
-    let mut index = RecordIndex::default();
+    let (mut index, mut times) = (RecordIndex::default(), SegmentTimes::default());
     for seq in 0..size {
         let (record, body) = event(&mut entries, &stored, seq)?;
         let made = tlog::stored_hashes_for_record_hash(seq, tlog::Hash(stored.leaf(seq)?), &stored)
@@ -155,6 +156,7 @@ fn derive(conn: &Connection, size: u64, views_end: u64) -> Result<Connection, St
             }
             next_node += 1;
         }
+        times.add(&derived, seq, record.at)?;
         derive_views(&derived, (&record, body), &erasures, (&mut index, views_end))?;
     }
     index.flush(&derived)?;

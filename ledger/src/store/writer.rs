@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::connection::FileIdentity;
 use super::error::StoreError;
+use super::event_times;
 use super::head::{self, SignedTreeHead};
 use super::listeners::{Listeners, Moved, Range};
 use super::nodes::{NodeCache, Nodes};
@@ -313,11 +314,12 @@ impl StoreWriter {
             }
         }
         let (leaves, moved) = step.finish()?;
+        let size = old.size + u64::try_from(leaves.len()).expect("a batch fits in memory");
+        event_times::complete(&self.conn, old.size, size)?;
         let mut nodes = Nodes::kept(&self.conn, old.size, &self.nodes);
         for (seq, leaf) in (old.size..).zip(&leaves) {
             nodes.append(seq, leaf)?;
         }
-        let size = old.size + u64::try_from(leaves.len()).expect("a batch fits in memory");
         let before = old.size;
         let head = if leaves.is_empty() {
             old

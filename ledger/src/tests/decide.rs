@@ -37,11 +37,16 @@ async fn refused_events(world: &TestLedger) -> usize {
     let filter = TailFilter {
         proposal: None,
         kind: Some(EventKind::DecisionRefused),
+        ..Default::default()
     };
     world
         .ledger
         .store
-        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.len()))
+        .read(move |r| {
+            Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?
+                .events
+                .len())
+        })
         .await
         .unwrap()
 }

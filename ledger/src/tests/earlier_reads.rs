@@ -78,7 +78,7 @@ async fn reads_of_both_forms_are_found_and_returned_alike() {
         let read = world
             .ledger
             .store
-            .read_records(move |reader| Ok(events::tail(reader.conn(), (0, 9), &filter)?));
+            .read_records(move |reader| Ok(events::tail(reader.conn(), (0, 9), &filter)?.events));
         let found = read.await.unwrap();
         assert_eq!(
             found.iter().map(|event| event.seq).collect::<Vec<_>>(),
@@ -94,7 +94,7 @@ async fn event_of_a_read_contains_its_records() {
     let read = world
         .ledger
         .store
-        .read(|reader| Ok(events::tail(reader.conn(), (2, 3), &TailFilter::default())?));
+        .read(|reader| Ok(events::tail(reader.conn(), (2, 3), &TailFilter::default())?.events));
     let event = &read.await.unwrap()[0];
     let EventBody::Read { evidence, audit } = Entry::read(&event.bytes, &event.body).unwrap().body else {
         panic!("it is a read")

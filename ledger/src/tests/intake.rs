@@ -46,7 +46,8 @@ async fn kinds(world: &TestLedger) -> Vec<EventKind> {
         .store
         .read(|reader| {
             let page =
-                crate::store::events::tail(reader.conn(), (0, u64::from(u32::MAX)), &Default::default())?;
+                crate::store::events::tail(reader.conn(), (0, u64::from(u32::MAX)), &Default::default())?
+                    .events;
             Ok(page
                 .iter()
                 .map(|e| {
@@ -411,7 +412,7 @@ async fn reads_are_found_by_kind_and_by_value() {
         };
         let read = world.ledger.store.read_records(move |reader| {
             let page = tail(reader.conn(), (1, u64::from(u32::MAX)), &filter)?;
-            Ok(page.iter().map(|event| event.seq).collect::<Vec<_>>())
+            Ok(page.events.iter().map(|event| event.seq).collect::<Vec<_>>())
         });
         async { read.await.unwrap() }
     };

@@ -170,11 +170,13 @@ async fn alarms(world: &TestLedger) -> usize {
     let filter = TailFilter {
         proposal: None,
         kind: Some(EventKind::ReceiptAlarm),
+        ..Default::default()
     };
-    let alarms = world
-        .ledger
-        .store
-        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.len()));
+    let alarms = world.ledger.store.read(move |r| {
+        Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?
+            .events
+            .len())
+    });
     alarms.await.unwrap()
 }
 

@@ -83,11 +83,16 @@ impl Running {
         let filter = TailFilter {
             proposal: Some(self.id.clone()),
             kind: Some(kind),
+            ..Default::default()
         };
         self.world
             .ledger
             .store
-            .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.len()))
+            .read(move |r| {
+                Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?
+                    .events
+                    .len())
+            })
             .await
             .unwrap()
     }

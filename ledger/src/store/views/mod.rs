@@ -31,15 +31,17 @@ use synapsor_domain::timestamp::Timestamp;
 use super::error::StoreError;
 use super::row::to_sql;
 
-/// Tables that [`apply`] writes, each with the columns of its primary key.
-pub(crate) const TABLES: [(&str, &str); 20] = [
+/// Tables that follow from the events, each with the columns of its primary key.
+pub(crate) const TABLES: [(&str, &str); 22] = [
     ("event_index", "seq"),
+    ("event_times", "segment"),
     ("proposals", "proposal_id"),
     ("open_contexts", "tenant, principal"),
     ("decisions", "digest"),
     ("apply_orders", "digest"),
     ("attempts", "proposal_id, attempt"),
     ("receipts", "proposal_id"),
+    ("human_actions", "digest"),
     ("evidence", "seq"),
     ("record_segments", "field, value, segment"),
     ("record_postings", "field, segment"),

@@ -55,11 +55,16 @@ async fn events_of(world: &TestLedger, kind: EventKind) -> usize {
     let filter = TailFilter {
         proposal: None,
         kind: Some(kind),
+        ..Default::default()
     };
     world
         .ledger
         .store
-        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.len()))
+        .read(move |r| {
+            Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?
+                .events
+                .len())
+        })
         .await
         .unwrap()
 }
@@ -86,11 +91,16 @@ async fn withdrawal_event_carries_the_ticket_and_counts_once() {
     let filter = TailFilter {
         proposal: Some(id.clone()),
         kind: Some(EventKind::ProposalWithdrawn),
+        ..Default::default()
     };
     let shown = world
         .ledger
         .store
-        .read(move |r| Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?.remove(0)))
+        .read(move |r| {
+            Ok(events::tail(r.conn(), (0, u64::from(u32::MAX)), &filter)?
+                .events
+                .remove(0))
+        })
         .await
         .unwrap();
     assert_eq!(json(&shown.bytes)["actor"], GATEWAY);

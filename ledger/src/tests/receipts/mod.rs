@@ -207,11 +207,13 @@ impl Scene {
         let filter = TailFilter {
             proposal: None,
             kind: Some(kind),
+            ..Default::default()
         };
-        let read =
-            self.world.ledger.store.read(move |reader| {
-                Ok(events::tail(reader.conn(), (0, u64::from(u32::MAX)), &filter)?.len())
-            });
+        let read = self.world.ledger.store.read(move |reader| {
+            Ok(events::tail(reader.conn(), (0, u64::from(u32::MAX)), &filter)?
+                .events
+                .len())
+        });
         read.await.unwrap()
     }
 
