@@ -5,7 +5,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
 /// Names of the commands, and what to use instead.
-const MISSING: [(&str, &str); 7] = [
+const MISSING: [(&str, &str); 6] = [
     (
         "benchmark",
         "see the size of a tool list with `synapsor-runner tools list`",
@@ -29,10 +29,6 @@ const MISSING: [(&str, &str); 7] = [
     (
         "ui",
         "review with `synapsor-runner proposals list` and `synapsor-runner proposals show`",
-    ),
-    (
-        "validate",
-        "check the contract with `synapsor-runner config validate`",
     ),
 ];
 
@@ -68,7 +64,7 @@ mod tests {
         }
         let unknown = Cli::try_parse_from(["x", "frobnicate"]).unwrap_err();
         assert_eq!(refused(&unknown, "frobnicate"), None);
-        let inner = Cli::try_parse_from(["x", "proposals", "validate"]).unwrap_err();
+        let inner = Cli::try_parse_from(["x", "proposals", "shadow"]).unwrap_err();
         assert_eq!(refused(&inner, "proposals"), None);
     }
 }

@@ -871,6 +871,12 @@ error_codes! {
         ProposalsDisabled = "PROPOSALS_DISABLED", safe ApprovalRequired;
         /// The proposal has ended, so that the requested step is not possible.
         ProposalEnded = "PROPOSAL_ENDED", exit Refused;
+        /// A field of the job file differs from the signed proposal.
+        JobDiffers = "JOB_DIFFERS", exit Refused;
+        /// The job file has a missing, unknown or invalid field.
+        JobInvalid = "JOB_INVALID";
+        /// The proposal is not a shadow proposal, so that no human action can be recorded with it.
+        NotShadowProposal = "NOT_SHADOW_PROPOSAL", exit Refused;
         /// The proposal that the ledger returned does not match the requested reference.
         ProposalForeign = "PROPOSAL_FOREIGN", exit Tampered;
         /// A proposal with this id already exists, and the ledger does not replace it.
@@ -903,6 +909,8 @@ error_codes! {
         WeakGuardInexactColumn = "WEAK_GUARD_INEXACT_COLUMN", safe PolicyViolation;
         /// The context ticket does not permit the withdrawal of proposals.
         WithdrawalNotAllowed = "WITHDRAWAL_NOT_ALLOWED";
+        /// The job file has expired.
+        WritebackLeaseExpired = "WRITEBACK_LEASE_EXPIRED", exit Refused;
         /// The writer has started an attempt, so that the ledger cannot end the proposal.
         WritebackStarted = "WRITEBACK_STARTED", exit Refused;
     }

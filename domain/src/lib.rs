@@ -43,6 +43,7 @@ pub mod review;
 pub mod trust;
 
 pub mod writeback;
+pub mod writeback_job;
 
 pub mod event;
 pub mod log;

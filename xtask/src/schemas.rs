@@ -30,6 +30,10 @@ const SCHEMAS: &[Schema] = &[
     ("proposal.v1.json", record_schemas::stored_proposal_schema),
     ("query-audit.v1.json", record_schemas::query_audit_schema),
     ("replay.v1.json", record_schemas::replay_schema),
+    (
+        "writeback-job.v1.json",
+        synapsor_domain::writeback_job::writeback_job_schema,
+    ),
 ];
 
 pub(crate) fn run(arguments: &[&str]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! `apply`: signs an apply order and shows the outcome.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
@@ -13,7 +14,8 @@ use synapsor_domain::value::{Value, find};
 use synapsor_domain::writeback::DryRunVerdict;
 
 use super::confirm::ConfirmOptions;
-use super::proposals::page;
+use super::job_file;
+use super::proposals::{check_review_mode, page};
 use super::smoke;
 use crate::Context;
 use crate::clients::DryRunOutcome;
@@ -28,7 +30,8 @@ const WAIT_SECONDS_MAX: u64 = 600;
 
 #[derive(Debug, ClapArgs)]
 #[command(
-    after_help = "Examples:\n  synapsor-runner apply latest\n  synapsor-runner apply wrp_4f2a --dry-run\n\n\
+    after_help = "Examples:\n  synapsor-runner apply latest\n  synapsor-runner apply wrp_4f2a --dry-run\n  \
+    synapsor-runner apply --job job.json\n\n\
     Exit codes: 0 applied or applied before, 1 failed, 2 usage, 3 conflict: nothing was written, 4 rejected or not \
     approved, 5 in doubt, 6 no writer: the order stays recorded, 10 tampered, 11 rolled back, 12 forked"
 )]
@@ -39,6 +42,9 @@ pub(crate) struct Args {
     /// Same as the PROPOSAL argument
     #[arg(long = "proposal", value_name = "ID", conflicts_with = "proposal")]
     named: Option<String>,
+    /// Job file that names the proposal; every field must be that of the signed proposal
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["proposal", "named"])]
+    job: Option<PathBuf>,
     /// Run the writeback in a transaction that is rolled back
     #[arg(long, env = "SYNAPSOR_DRY_RUN", hide_env_values = true, value_parser = clap::builder::FalseyValueParser::new())]
     dry_run: bool,
@@ -54,11 +60,14 @@ pub(crate) struct Args {
 /// Options of 0.1.x without effect: the ledger grants leases and names the writer.
 #[derive(Debug, ClapArgs)]
 struct EarlierOptions {
-    #[arg(long, value_name = "ID", hide = true)]
+    /// Accepted for 0.1.x, no effect: the certificate of the writer is its name
+    #[arg(long, value_name = "ID")]
     runner: Option<String>,
-    #[arg(long, value_name = "ID", hide = true)]
+    /// Accepted for 0.1.x, no effect: the trust file names the deployment
+    #[arg(long, value_name = "ID")]
     project: Option<String>,
-    #[arg(long, value_name = "SECONDS", hide = true)]
+    /// Accepted for 0.1.x, no effect: the ledger grants leases
+    #[arg(long, value_name = "SECONDS")]
     lease_seconds: Option<u32>,
 }
 
@@ -70,8 +79,16 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
 }
 
 async fn work(args: &Args, session: &mut LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
-    let reference = args.named.as_deref().unwrap_or(&args.proposal);
+    let job = args.job.as_deref().map(job_file::read_valid).transpose()?;
+    let reference = match &job {
+        Some(job) => job.proposal_id.as_str(),
+        None => args.named.as_deref().unwrap_or(&args.proposal),
+    };
     let view = workflows::fetch_proposal_by_reference(session, reference).await?;
+    check_review_mode(&view)?;
+    if let Some(job) = &job {
+        job_file::check(job, &view)?;
+    }
     if args.dry_run {
         let preview = workflows::preview(session, context, &view).await?;
         let cause = session.writer_cause();

@@ -3,7 +3,7 @@
 use clap::Args;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
-use synapsor_domain::trust::{SeparationOfDuties, TrustFile};
+use synapsor_domain::trust::{DeploymentEnvironment, SeparationOfDuties, TrustFile};
 
 use crate::operator_key::Signer;
 use crate::output;
@@ -59,6 +59,28 @@ impl ConfirmOptions {
 }
 
 impl ConfirmOptions {
+    /// Prompts for one of several proposals of a command: outside dev, for its own short code.
+    pub(crate) fn prompt_for_one_of_several(
+        &self,
+        view: &ProposalView,
+        trust: &TrustFile,
+        act: &str,
+    ) -> Result<(), ExitError> {
+        if trust.environment == DeploymentEnvironment::Dev {
+            return self.prompt(view.attested.proposal().id.as_str(), view, trust, act);
+        }
+        if !output::is_interactive() {
+            let fix = "run it in a terminal, or approve one proposal after the other, each with its --code";
+            return Err(output::no_terminal().with_fix(fix));
+        }
+        let answer = output::ask(&format!("Type the short code to {act}:"))?;
+        let code = view.attested.digest().short_code();
+        if is_answer(ConfirmationPrompt::Code, &answer, &code) {
+            return Ok(());
+        }
+        Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
+    }
+
     /// Prompts once for an act on several proposals; an error when the operator declines.
     pub(crate) fn prompt_for_all(&self, act: &str) -> Result<(), ExitError> {
         if self.yes {

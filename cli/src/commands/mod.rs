@@ -16,6 +16,7 @@ mod events;
 mod evidence;
 mod init;
 mod inspect;
+mod job_file;
 mod keys;
 mod ledger;
 mod list_range;
@@ -37,6 +38,7 @@ mod store;
 mod tool_names;
 mod tools;
 mod up;
+mod validate;
 mod webhooks;
 mod writeback;
 
@@ -110,6 +112,8 @@ pub(crate) enum Command {
     Proposals(proposals::Command),
     /// Apply an approved proposal
     Apply(apply::Args),
+    /// Check a writeback job file
+    Validate(validate::ValidateArgs),
     /// Show or export the recorded history of a proposal
     #[command(subcommand)]
     Replay(replay::Command),
@@ -189,6 +193,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Propose(args) => propose::run(args, context).await,
         Command::Proposals(command) => proposals::run(command, context).await,
         Command::Apply(args) => apply::run(args, context).await,
+        Command::Validate(args) => validate::run(&args, context),
         Command::Replay(command) => replay::run(command, context).await,
         Command::Receipts(command) => receipts::run(command, context).await,
         Command::Evidence(command) => evidence::run(command, context).await,

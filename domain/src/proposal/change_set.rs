@@ -112,12 +112,15 @@ fn expected_version(proposal: &Proposal) -> Json {
     match (&proposal.guard.kind, &proposal.guard.version) {
         (GuardKind::VersionColumn, Some(version)) => pair(version),
         (GuardKind::VersionColumn, None) | (GuardKind::Weak, _) => {
-            let row =
-                canonical::encode(&proposal.before).expect("a part of a proposal that was encoded before");
-            let digest = Digest::of_typed("application/vnd.synapsor.row.v1+json", &row);
-            json!({"column": NO_VERSION_COLUMN, "value": digest})
+            json!({"column": NO_VERSION_COLUMN, "value": row_digest(proposal)})
         }
     }
+}
+
+/// Returns the digest of every value that was read.
+pub(crate) fn row_digest(proposal: &Proposal) -> Digest {
+    let row = canonical::encode(&proposal.before).expect("a part of a proposal that was encoded before");
+    Digest::of_typed("application/vnd.synapsor.row.v1+json", &row)
 }
 
 fn pair(column: &ColumnValue) -> Json {

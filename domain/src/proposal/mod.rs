@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use attested::VerifiedProposal;
+pub(crate) use change_set::row_digest;
 pub use change_set::{change_set_schema, change_set_view};
 pub use row_guard::{GuardKind, GuardStrength, RowGuard};
 pub use state::{ProposalState, ProposalTransition, transition};

@@ -6,6 +6,8 @@ use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::limits::REASON_CHARS_MAX;
 
+use super::approve_several::approve_several;
+use super::check_review_mode;
 use super::own_contract::OwnContract;
 use super::page;
 use crate::Context;
@@ -21,8 +23,9 @@ const APPLY_WAIT_SECONDS: u64 = 30;
 
 #[derive(Debug, Args)]
 pub(crate) struct Approve {
-    /// Proposal id, id prefix, short code, or `latest`
-    proposal: String,
+    /// Proposal ids, id prefixes, short codes, or `latest`; at most 20 of one contract digest
+    #[arg(required = true, value_name = "PROPOSAL")]
+    pub(super) proposals: Vec<String>,
     /// Reason, signed and stored with the decision
     #[arg(long, value_parser = reason)]
     reason: Option<String>,
@@ -31,9 +34,22 @@ pub(crate) struct Approve {
     expires: Option<u32>,
     /// Also sign the apply order and wait for the outcome
     #[arg(long)]
-    apply: bool,
+    pub(super) apply: bool,
     #[command(flatten)]
-    confirm: ConfirmOptions,
+    pub(super) confirm: ConfirmOptions,
+}
+
+impl Approve {
+    /// Returns the options of an approval without a reason and with the default validity.
+    pub(super) fn of(proposal: &str, confirm: ConfirmOptions) -> Self {
+        Self {
+            proposals: vec![proposal.to_owned()],
+            reason: None,
+            expires: None,
+            apply: false,
+            confirm,
+        }
+    }
 }
 
 pub(super) async fn approve(
@@ -41,18 +57,12 @@ pub(super) async fn approve(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let view = workflows::fetch_proposal_by_reference(session, &args.proposal).await?;
+    let [reference] = args.proposals.as_slice() else {
+        return Box::pin(approve_several(args, session, context)).await;
+    };
+    let view = workflows::fetch_proposal_by_reference(session, reference).await?;
     page::show(&view, context.global.json)?;
-    workflows::still_open(&view, ErrorCode::ProposalNotPendingReview)?;
-    let own = OwnContract::of(view.attested.proposal(), &context.global);
-    own.warn(view.attested.proposal(), &context.global);
-    // Prompts for the passphrase of a protected key here, after the document was shown.
-    args.confirm
-        .prompt(&args.proposal, &view, session.trust(), "approve exactly this")?;
-    let signer = Signer::load(context, session.trust())?;
-    signer.check_actor(args.confirm.actor.as_deref())?;
-    confirm::posture(&signer, session.trust());
-    let approved = workflows::approve(session, &view, &signer, args.reason.as_deref(), args.expires).await?;
+    let (approved, signer, own) = signed_approval((reference, &view), args, session, context).await?;
     if !args.apply {
         if context.global.json {
             let mut object = approved_json(&view, &approved, &signer);
@@ -81,7 +91,33 @@ pub(super) async fn approve(
     Ok(applied.status.exit())
 }
 
-fn approved_json(view: &ProposalView, approved: &Approved, signer: &Signer) -> Json {
+/// Signs and submits the approval of a proposal whose review was printed, after its confirmation.
+pub(super) async fn signed_approval(
+    (reference, view): (&str, &ProposalView),
+    args: &Approve,
+    session: &LedgerConnection,
+    context: &Context,
+) -> Result<(Approved, Signer, OwnContract), ExitError> {
+    check_review_mode(view)?;
+    workflows::still_open(view, ErrorCode::ProposalNotPendingReview)?;
+    let own = OwnContract::of(view.attested.proposal(), &context.global);
+    own.warn(view.attested.proposal(), &context.global);
+    let act = "approve exactly this";
+    // Prompts for the passphrase of a protected key below, after the document was shown.
+    if args.proposals.len() > 1 {
+        args.confirm
+            .prompt_for_one_of_several(view, session.trust(), act)?;
+    } else {
+        args.confirm.prompt(reference, view, session.trust(), act)?;
+    }
+    let signer = Signer::load(context, session.trust())?;
+    signer.check_actor(args.confirm.actor.as_deref())?;
+    confirm::posture(&signer, session.trust());
+    let approved = workflows::approve(session, view, &signer, args.reason.as_deref(), args.expires).await?;
+    Ok((approved, signer, own))
+}
+
+pub(super) fn approved_json(view: &ProposalView, approved: &Approved, signer: &Signer) -> Json {
     let mut object = shape::proposal_head(&view.attested);
     object.insert("state".to_owned(), json!(approved.state));
     object.insert("decision_digest".to_owned(), json!(approved.decision_digest));
@@ -97,7 +133,11 @@ fn approved_json(view: &ProposalView, approved: &Approved, signer: &Signer) -> J
     Json::Object(object)
 }
 
-fn print_approved(view: &ProposalView, approved: &Approved, context: &Context) -> Result<(), ExitError> {
+pub(super) fn print_approved(
+    view: &ProposalView,
+    approved: &Approved,
+    context: &Context,
+) -> Result<(), ExitError> {
     let id = &view.attested.proposal().id;
     output::line(format!(
         "Approved by {} as {} ({})",

@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::proposal::{Proposal, ProposalState};
+use synapsor_domain::proposal::{Proposal, ProposalMode, ProposalState};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
@@ -50,8 +50,8 @@ pub(crate) struct FilterArgs {
     /// Created at or after: 2026-01-02, 2026-01-02T03:04:05Z, 2h, today or yesterday
     #[arg(long, value_parser = parse_time)]
     from: Option<Timestamp>,
-    /// Created before
-    #[arg(long, value_parser = parse_time)]
+    /// Created before; `--older-than 2d` is the same as `--to 2d`
+    #[arg(long, visible_alias = "older-than", value_parser = parse_time)]
     to: Option<Timestamp>,
 }
 
@@ -105,7 +105,7 @@ impl FilterArgs {
         workflows::list_proposals(session, &filter, condition, (range.before, range.limit)).await
     }
 
-    /// Returns every matching proposal that is open.
+    /// Returns every matching proposal that is open and can be decided: no shadow proposals.
     pub(super) async fn find_open(
         &self,
         session: &LedgerConnection,
@@ -113,9 +113,10 @@ impl FilterArgs {
     ) -> Result<Vec<ListedProposal>, ExitError> {
         let (table, mut filter) = self.query()?;
         filter.state = state;
-        let is_met = |proposal: &Proposal| table.is_met_by(&proposal.target.table);
-        let condition = (!table.is_empty()).then_some(&is_met as ProposalCondition<'_>);
-        workflows::open_proposals(session, &filter, condition).await
+        let is_met = |proposal: &Proposal| {
+            proposal.mode == ProposalMode::Review && table.is_met_by(&proposal.target.table)
+        };
+        workflows::open_proposals(session, &filter, Some(&is_met as ProposalCondition<'_>)).await
     }
 
     /// Returns the ledger's filter, and the conditions on the table, which are checked on this machine.

@@ -8,6 +8,7 @@ use synapsor_domain::proposal::ProposalState;
 use synapsor_domain::trust::DeploymentEnvironment;
 use synapsor_domain::writeback::RejectEffect;
 
+use super::check_review_mode;
 use super::decide::reason;
 use super::list::{self, FilterArgs};
 use super::page;
@@ -19,12 +20,15 @@ use crate::output::{self, safe, shape};
 use crate::workflows::{self, ProposalView, Rejected};
 
 /// Note before a rejection is signed.
-const READABLE: &str = "the agent that proposed this can read the reason";
+pub(super) const READABLE: &str = "the agent that proposed this can read the reason";
 
 #[derive(Debug, Args)]
 pub(crate) struct Reject {
     /// Proposal ids, id prefixes, short codes, or `latest`
     proposals: Vec<String>,
+    /// Every open proposal that the filters select; without filters, every open one
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     filter: FilterArgs,
     /// Only proposals in this state; with filters [default: every open one]
@@ -42,11 +46,11 @@ pub(super) async fn reject(
     session: &mut LedgerConnection,
     context: &Context,
 ) -> Result<Exit, ExitError> {
-    let is_filtered = !args.filter.is_empty() || args.state.is_some();
+    let is_filtered = args.all || !args.filter.is_empty() || args.state.is_some();
     match args.proposals.as_slice() {
         [] if !is_filtered => Err(
             ExitError::new(ErrorCode::ProposalNameInvalid, "no proposal selected").with_fix(
-                "name proposals, or filter with --principal, --tenant, --capability, --state, --from or --to",
+                "name proposals, filter with --principal, --tenant, --capability, --state, --from or --to, or pass --all",
             ),
         ),
         [_, ..] if is_filtered => Err(ExitError::new(
@@ -67,6 +71,7 @@ async fn reject_one(
 ) -> Result<Exit, ExitError> {
     let view = workflows::fetch_proposal_by_reference(session, reference).await?;
     page::show(&view, context.global.json)?;
+    check_review_mode(&view)?;
     workflows::still_open(&view, ErrorCode::ProposalNotRejectable)?;
     output::note(READABLE);
     args.confirm
@@ -138,6 +143,7 @@ async fn one_of_all(
     context: &Context,
 ) -> Result<(ProposalView, Rejected), ExitError> {
     let view = workflows::fetch_proposal_by_reference(session, id).await?;
+    check_review_mode(&view)?;
     workflows::still_open(&view, ErrorCode::ProposalNotRejectable)?;
     let rejected = workflows::reject(session, context, &view, signer, &args.reason).await?;
     Ok((view, rejected))
@@ -217,7 +223,7 @@ fn exit_of(rejected: &Rejected) -> Exit {
     }
 }
 
-fn reject_message(rejected: &Rejected) -> String {
+pub(super) fn reject_message(rejected: &Rejected) -> String {
     let ended = rejected
         .receipt
         .as_ref()
