@@ -5,7 +5,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
 /// Names of the commands, and what to use instead.
-const MISSING: [(&str, &str); 6] = [
+const MISSING: [(&str, &str); 5] = [
     (
         "benchmark",
         "see the size of a tool list with `synapsor-runner tools list`",
@@ -21,10 +21,6 @@ const MISSING: [(&str, &str); 6] = [
     (
         "runner",
         "run `synapsor-runner up`, `synapsor-runner start` or `synapsor-runner doctor`",
-    ),
-    (
-        "shadow",
-        "list the proposals of a contract in mode `shadow` with `synapsor-runner proposals list`",
     ),
     (
         "ui",
@@ -64,7 +60,7 @@ mod tests {
         }
         let unknown = Cli::try_parse_from(["x", "frobnicate"]).unwrap_err();
         assert_eq!(refused(&unknown, "frobnicate"), None);
-        let inner = Cli::try_parse_from(["x", "proposals", "shadow"]).unwrap_err();
+        let inner = Cli::try_parse_from(["x", "proposals", "ui"]).unwrap_err();
         assert_eq!(refused(&inner, "proposals"), None);
     }
 }

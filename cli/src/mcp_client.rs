@@ -12,6 +12,7 @@ use synapsor_chassis::refusal_cause::RefusalCause;
 use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::TlsFiles;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::result_envelope::EnvelopeState;
 
 use crate::supervisor::{Child, ExecutorLaunch, StdioGateway, Supervisor, ToolListOptions, Upstream};
 use crate::{Context, contract_file, state, supervisor};
@@ -161,6 +162,14 @@ impl ToolCallResult {
     pub(crate) fn proposal_id(&self) -> Option<&str> {
         self.text(&["proposal", "id"])
             .or_else(|| self.text(&["proposal_id"]))
+    }
+
+    /// Whether the call made a proposal that is for comparison only.
+    pub(crate) fn is_shadow(&self) -> bool {
+        let state = self
+            .text(&["proposal", "state"])
+            .or_else(|| self.text(&["status"]));
+        state == Some(EnvelopeState::ShadowProposalCreated.as_str())
     }
 
     /// Id under which reader, ledger and log know the call; only in format 2.

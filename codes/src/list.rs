@@ -873,6 +873,10 @@ error_codes! {
         ProposalEnded = "PROPOSAL_ENDED", exit Refused;
         /// A field of the job file differs from the signed proposal.
         JobDiffers = "JOB_DIFFERS", exit Refused;
+        /// A human action that the ledger returned is not in the log or fails verification.
+        HumanActionNotGenuine = "HUMAN_ACTION_NOT_GENUINE", exit Tampered;
+        /// The human action cannot be signed.
+        HumanActionUnsignable = "HUMAN_ACTION_UNSIGNABLE";
         /// The job file has a missing, unknown or invalid field.
         JobInvalid = "JOB_INVALID";
         /// The proposal is not a shadow proposal, so that no human action can be recorded with it.
@@ -1089,6 +1093,8 @@ error_codes! {
         BundleDecision = "BUNDLE_DECISION", exit Tampered;
         /// Evidence in the bundle is invalid, is missing or does not match the proposal.
         BundleEvidence = "BUNDLE_EVIDENCE", exit Tampered;
+        /// The verification of a human action in the bundle failed.
+        BundleHumanAction = "BUNDLE_HUMAN_ACTION", exit Tampered;
         /// The file is not a bundle in canonical form.
         BundleMalformed = "BUNDLE_MALFORMED", exit Tampered;
         /// The verification of an apply order or receipt order in the bundle failed.

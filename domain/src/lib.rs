@@ -42,6 +42,7 @@ pub mod approval;
 pub mod review;
 pub mod trust;
 
+pub mod shadow;
 pub mod writeback;
 pub mod writeback_job;
 

@@ -29,6 +29,7 @@ pub mod stack;
 pub mod stall;
 pub mod target;
 pub mod tenants;
+pub mod terminal;
 pub mod writer_harness;
 
 use synapsor_domain::timestamp::Timestamp;

@@ -9,6 +9,7 @@ mod error;
 mod expire;
 mod failpoint;
 mod finish_attempt;
+mod human_actions;
 mod intake;
 mod job;
 mod lease;

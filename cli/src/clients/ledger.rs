@@ -12,7 +12,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::event::EventKind;
 use synapsor_domain::log::{ConsistencyProof, PinnedCheckpoint, ProvenEntry, TreeHead};
-use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
@@ -47,6 +47,8 @@ pub(crate) struct ProposalRecord {
     pub(crate) decisions: Vec<DsseEnvelope>,
     pub(crate) attempt: Option<DsseEnvelope>,
     pub(crate) receipt: Option<DsseEnvelope>,
+    /// Newest human action in place of a shadow proposal, with its position.
+    pub(crate) human_action: Option<(u64, DsseEnvelope)>,
     pub(crate) updated_at: Timestamp,
 }
 
@@ -71,6 +73,7 @@ pub(crate) struct ProposalQuery {
     pub(crate) object_id: String,
     pub(crate) created_from: Option<Timestamp>,
     pub(crate) created_to: Option<Timestamp>,
+    pub(crate) mode: Option<ProposalMode>,
 }
 
 /// One page of a list.
@@ -272,6 +275,9 @@ impl LedgerClient {
             created_from_ms: millis(filter.created_from),
             created_to_ms: millis(filter.created_to),
             page: Some(page(size, token)),
+            mode: filter
+                .mode
+                .map_or_else(String::new, |mode| mode.as_str().to_owned()),
         };
         let answer = call(&self.target, message, async |m| {
             self.review.list_proposals(m).await
@@ -365,6 +371,18 @@ impl LedgerClient {
             seq: answer.seq,
             receipts: answer.receipts,
         })
+    }
+
+    /// Submits what a person did in place of a shadow proposal; returns its position in the log.
+    pub(crate) async fn submit_human_action(&mut self, signed: &DsseEnvelope) -> Result<u64, ExitError> {
+        let message = wire::SubmitHumanActionRequest {
+            signed: Some(signed.into()),
+        };
+        let answer = call(&self.target, message, async |m| {
+            self.review.submit_human_action(m).await
+        })
+        .await?;
+        Ok(answer.seq)
     }
 
     /// Returns a page of the open incidents; an empty source or kind matches any.
@@ -689,6 +707,10 @@ fn record(record: wire::ProposalRecord) -> Result<ProposalRecord, PublicError> {
         decisions: envelopes(record.decisions)?,
         attempt: record.attempt.map(DsseEnvelope::try_from).transpose()?,
         receipt: record.receipt.map(DsseEnvelope::try_from).transpose()?,
+        human_action: record
+            .human_action
+            .map(|signed| Ok::<_, PublicError>((record.human_action_seq, signed.try_into()?)))
+            .transpose()?,
         updated_at: Timestamp::from_unix_millis(record.updated_at_ms),
     })
 }

@@ -256,6 +256,7 @@ async fn proposals(
         object_id,
         created_from: args.from,
         created_to: args.to,
+        mode: None,
     };
     let is_met = |p: &Proposal| of_table.is_met_by(&p.target.table);
     let condition = (!of_table.is_empty()).then_some(&is_met as ProposalCondition<'_>);

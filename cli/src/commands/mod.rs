@@ -33,6 +33,7 @@ mod recipes;
 mod refusal_fix;
 mod replay;
 mod replay_record;
+mod shadow;
 mod smoke;
 mod store;
 mod tool_names;
@@ -135,6 +136,9 @@ pub(crate) enum Command {
     /// List, test and redeliver the ledger's webhooks
     #[command(subcommand)]
     Webhooks(webhooks::Command),
+    /// Compare shadow proposals with what people did
+    #[command(subcommand)]
+    Shadow(shadow::Command),
     /// Verify the ledger and export proofs
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -201,6 +205,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Activity(command) => activity::run(command, context).await,
         Command::Events(command) => events::run(command, context).await,
         Command::Webhooks(command) => webhooks::run(command, context).await,
+        Command::Shadow(command) => shadow::run(command, context).await,
         Command::Ledger(command) => ledger::run(command, context).await,
         Command::Bundle(command) => bundle::run(command, context),
         Command::Operator(command) => operator::run(command, context),

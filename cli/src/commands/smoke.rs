@@ -476,7 +476,12 @@ pub(super) fn show_proposal(answer: &ToolCallResult, context: &Context) -> Resul
     if let Some(id) = answer.proposal_id().map(output::safe) {
         output::line(format!("proposal  {id}"))?;
         output::line("next:")?;
-        for command in ["proposals show", "proposals approve", "apply", "replay show"] {
+        let commands: &[&str] = if answer.is_shadow() {
+            &["proposals show", "shadow compare", "replay show"]
+        } else {
+            &["proposals show", "proposals approve", "apply", "replay show"]
+        };
+        for command in commands {
             let command = context.global.command(&format!("{command} {id}"));
             output::line(format!("  {command}"))?;
         }

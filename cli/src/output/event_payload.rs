@@ -8,6 +8,7 @@ use synapsor_domain::digest::Digest;
 use synapsor_domain::event::AttemptFinishedBody;
 use synapsor_domain::evidence::Evidence;
 use synapsor_domain::replay::{Entry, EventBody};
+use synapsor_domain::shadow::HumanAction;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::writeback::{Receipt, ReceiptOutcome};
 
@@ -21,6 +22,7 @@ pub(super) fn payload(entry: &Entry) -> Json {
         } => of_evidence(envelope),
         EventBody::Decision(envelope) => of_decision(envelope),
         EventBody::Settled(settled) => of_receipt(settled),
+        EventBody::HumanAction(envelope) => of_human_action(entry.event.seq, envelope),
         _ => None,
     };
     payload.unwrap_or_else(|| Json::Object(Map::new()))
@@ -53,6 +55,12 @@ fn of_receipt(settled: &AttemptFinishedBody) -> Option<Json> {
         "source_database_mutated": receipt.outcome == ReceiptOutcome::Applied,
         "receipt_hash": Digest::of(ObjectKind::Receipt, &settled.receipt.payload),
     }))
+}
+
+fn of_human_action(seq: u64, envelope: &DsseEnvelope) -> Option<Json> {
+    let action: HumanAction = read(envelope, ObjectKind::HumanAction)?;
+    let columns: Vec<&str> = action.patch.iter().map(|change| change.column.as_str()).collect();
+    Some(json!({ "action_id": seq, "patch_columns": columns, "notes": action.notes }))
 }
 
 fn read<T: DeserializeOwned>(envelope: &DsseEnvelope, kind: ObjectKind) -> Option<T> {

@@ -6,7 +6,7 @@ use synapsor_domain::proposal::{ProposalState, VerifiedProposal, change_set_view
 use synapsor_domain::replay::Entry;
 use synapsor_domain::result_envelope::value_to_json;
 use synapsor_domain::timestamp::Timestamp;
-use synapsor_domain::value::Value;
+use synapsor_domain::value::{ColumnValue, Value};
 use synapsor_domain::writeback::{AttemptResult, ReceiptOutcome};
 
 use super::event_payload;
@@ -113,6 +113,12 @@ pub(crate) fn receipt(signed: &SignedReceipt) -> Json {
 /// Returns the id that 0.1.x gives to the writeback job of a proposal.
 pub(crate) fn job_id(proposal: &ProposalId) -> String {
     format!("wbj_{proposal}")
+}
+
+/// Formats columns as one object.
+pub(crate) fn columns(columns: &[ColumnValue]) -> serde_json::Map<String, Json> {
+    let entry = |c: &ColumnValue| (c.column.clone(), value_to_json(&c.value));
+    columns.iter().map(entry).collect()
 }
 
 /// Formats an event of the log, also with the names of 0.1.x.

@@ -14,6 +14,7 @@ use synapsor_domain::event::{EventKind, EventRecord};
 use synapsor_domain::log::{Checkpoint, ProvenEntry, TreeHead};
 use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
 use synapsor_domain::replay::{Entry, EventBody};
+use synapsor_domain::shadow::{VerifiedHumanAction, verify_human_action_at};
 use synapsor_domain::signing::{DsseEnvelope, KeyId, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
@@ -44,6 +45,8 @@ pub(crate) struct ProposalView {
     pub(crate) receipt: Option<SignedReceipt>,
     /// Present if its caller withdrew it.
     pub(crate) withdrawal: Option<Withdrawal>,
+    /// Newest human action in place of a shadow proposal.
+    pub(crate) human_action: Option<RecordedHumanAction>,
     /// Checkpoint of the log that includes all these records.
     pub(crate) checkpoint: Checkpoint,
     /// Newest freeze or lift of the deployment, for signatures based on this state.
@@ -63,6 +66,16 @@ pub(crate) struct Withdrawal {
     pub(crate) at: Timestamp,
     /// Certificate identity of the gateway that sent it.
     pub(crate) gateway: String,
+}
+
+/// A human action that the log holds.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordedHumanAction {
+    /// Position in the log.
+    pub(crate) seq: u64,
+    /// Time at which the ledger recorded it.
+    pub(crate) at: Timestamp,
+    pub(crate) verified: VerifiedHumanAction,
 }
 
 /// A receipt with a verified signature.
@@ -177,6 +190,7 @@ fn verify_record(
         })
         .transpose()?;
     let withdrawal = withdrawn(&entries, &attested, trust, &log)?;
+    let human_action = human_action(&record, &entries, &attested, trust, &log)?;
     check_end(&attested, record.state, receipt.as_ref(), withdrawal.as_ref())?;
     let attempt = record
         .attempt
@@ -205,6 +219,7 @@ fn verify_record(
         attempt,
         receipt,
         withdrawal,
+        human_action,
         checkpoint: log.checkpoint,
         known_switch: None,
     })
@@ -269,6 +284,35 @@ fn verified(
         }
     }
     Ok((decisions, lapsed))
+}
+
+/// Returns the newest human action of the records, which must be the one that the ledger names.
+fn human_action(
+    record: &ProposalRecord,
+    entries: &[Entry],
+    attested: &VerifiedProposal,
+    trust: &TrustFile,
+    log: &Log<'_>,
+) -> Result<Option<RecordedHumanAction>, ExitError> {
+    let wrong = |problem: String| verification_failed(ErrorCode::HumanActionNotGenuine, problem);
+    let newest = entries.iter().rev().find_map(|entry| match &entry.body {
+        EventBody::HumanAction(envelope) => Some((&entry.event, envelope)),
+        _ => None,
+    });
+    if newest.map(|(_, envelope)| envelope) != record.human_action.as_ref().map(|(_, envelope)| envelope) {
+        return Err(wrong("human action is not the one in the log".to_owned()));
+    }
+    let Some((event, envelope)) = newest else {
+        return Ok(None);
+    };
+    let subject = (attested.proposal(), attested.digest());
+    let verified = verify_human_action_at(envelope, trust, &log.at(event.seq), subject)
+        .map_err(|refusal| wrong(refusal.detail.unwrap_or(refusal.public)))?;
+    Ok(Some(RecordedHumanAction {
+        seq: event.seq,
+        at: event.at,
+        verified,
+    }))
 }
 
 fn withdrawn(

@@ -13,6 +13,7 @@ mod receipt_audit;
 mod receipt_orders;
 mod records;
 mod retire;
+mod shadow;
 mod story;
 mod switches;
 
@@ -21,7 +22,8 @@ pub(crate) use audit_records::{AuditCondition, ListedAuditRecord, audit_record, 
 pub(crate) use decide::{Approved, Rejected, approve, reject, still_open};
 pub(crate) use erasure::erase;
 pub(crate) use fetch_proposal::{
-    IneffectiveDecision, ProposalView, SignedReceipt, fetch_proposal_by_reference, proposal_filter,
+    IneffectiveDecision, ProposalView, RecordedHumanAction, SignedReceipt, fetch_proposal_by_reference,
+    proposal_filter,
 };
 pub(crate) use ledger::{check_log, verify_ledger};
 pub(crate) use ledger_state::{LedgerState, ledger_state};
@@ -35,6 +37,7 @@ pub(crate) use records::{
     list_evidence, list_proposals, list_receipts, open_proposals,
 };
 pub(crate) use retire::{Retirement, retire_ledger, retire_signer, retire_writer};
+pub(crate) use shadow::{ShadowProposal, record_human_action, shadow_proposals};
 pub(crate) use story::{VerifiedReplay, invalid_bundle, replay};
 pub(crate) use switches::{Switched, freeze, freeze_unsigned, unfreeze};
 

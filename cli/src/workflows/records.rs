@@ -30,6 +30,8 @@ pub(crate) struct ListedProposal {
     /// Result of the newest attempt that has ended, if an active writer key signed it.
     pub(crate) attempt: Option<AttemptResult>,
     pub(crate) updated_at: Timestamp,
+    /// Newest human action with its position, as the ledger returns it.
+    pub(crate) human_action: Option<(u64, DsseEnvelope)>,
 }
 
 /// A row of an evidence list.
@@ -75,7 +77,11 @@ pub(crate) async fn list_proposals(
     };
     let open = |record: ProposalRecord| {
         let row = open_listed(record, session.trust())?;
-        Ok(Some(row).filter(|row| condition.is_none_or(|is_met| is_met(row.attested.proposal()))))
+        let proposal = row.attested.proposal();
+        // An earlier ledger does not know this filter.
+        let is_of_mode = filter.mode.is_none_or(|mode| mode == proposal.mode);
+        let is_met = is_of_mode && condition.is_none_or(|is_met| is_met(proposal));
+        Ok(is_met.then_some(row))
     };
     let part = read_part(range, fetch, open).await?;
     Ok(ProposalList { part, total })
@@ -148,6 +154,7 @@ fn open_listed(record: ProposalRecord, trust: &TrustFile) -> Result<ListedPropos
         state: record.state,
         attempt,
         updated_at: record.updated_at,
+        human_action: record.human_action,
     })
 }
 

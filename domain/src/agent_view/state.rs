@@ -127,7 +127,8 @@ impl AgentProposalState {
             | EventKind::OrphanReceipt
             | EventKind::RowChangedInCommit
             | EventKind::ReceiptsOrdered
-            | EventKind::BodiesErased => None,
+            | EventKind::BodiesErased
+            | EventKind::ShadowHumanActionRecorded => None,
         }
     }
 

@@ -96,10 +96,12 @@ pub enum EventKind {
     ReceiptsOrdered,
     /// The order of an operator to erase bodies, their positions, and what is kept of the proposals among them.
     BodiesErased,
+    /// Envelope of what a person did in place of a shadow proposal, signed by an operator.
+    ShadowHumanActionRecorded,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
@@ -130,6 +132,7 @@ impl EventKind {
         Self::RowChangedInCommit,
         Self::ReceiptsOrdered,
         Self::BodiesErased,
+        Self::ShadowHumanActionRecorded,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -164,6 +167,7 @@ impl EventKind {
             Self::RowChangedInCommit => "row_changed_in_commit",
             Self::ReceiptsOrdered => "receipts_ordered",
             Self::BodiesErased => "bodies_erased",
+            Self::ShadowHumanActionRecorded => "shadow_human_action_recorded",
         }
     }
 }
@@ -186,6 +190,7 @@ impl EventKind {
                 | Self::ApplyRequested
                 | Self::ProposalWithdrawn
                 | Self::RejectionRecorded
+                | Self::ShadowHumanActionRecorded
         )
     }
 }

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::event::{AttemptFinishedBody, AttemptStartedBody, EventKind, EventRecord};
 use crate::proposal::VerifiedProposal;
+use crate::shadow::verify_human_action_at;
 use crate::signing::{DsseEnvelope, KeyId, ObjectKind};
 use crate::timestamp::Timestamp;
 use crate::trust::{KeyStanding, TrustFile};
@@ -71,6 +72,7 @@ impl<'a> ChainVerifier<'a> {
                 }
                 EventBody::Settled(settled) => self.settled(event, settled)?,
                 EventBody::ReceiptOrder(envelope) => self.receipt_order(event.seq, envelope)?,
+                EventBody::HumanAction(envelope) => self.human_action(event.seq, envelope)?,
                 EventBody::DecisionRefused(body) => self.findings.push(format!(
                     "event {}: a decision or order was presented and refused with {}",
                     event.seq, body.code
@@ -164,6 +166,16 @@ impl<'a> ChainVerifier<'a> {
         self.note_revoked(event.seq, &key);
         self.orders
             .push((event.seq, event.at, envelope.clone(), verified));
+        Ok(())
+    }
+
+    fn human_action(&mut self, seq: u64, envelope: &DsseEnvelope) -> Result<(), BundleError> {
+        let subject = (self.proposal.proposal(), self.proposal.digest());
+        let position = self.log.position(seq);
+        let verified = verify_human_action_at(envelope, &self.unrevoked, &position, subject)
+            .map_err(|refusal| BundleError::HumanAction { seq, refusal })?;
+        let key = verified.action().operator.key_id.clone();
+        self.note_revoked(seq, &key);
         Ok(())
     }
 

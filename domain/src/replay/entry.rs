@@ -59,6 +59,8 @@ pub enum EventBody {
     Erasure(Box<ErasureBody>),
     /// Nothing any more: the body was erased.
     Erased,
+    /// What a person did in place of a shadow proposal.
+    HumanAction(DsseEnvelope),
 }
 
 impl Entry {
@@ -109,6 +111,7 @@ impl Entry {
             }
             EventKind::ReceiptsOrdered => EventBody::ReceiptOrder(envelope()?),
             EventKind::BodiesErased => EventBody::Erasure(Box::new(object(seq, body)?)),
+            EventKind::ShadowHumanActionRecorded => EventBody::HumanAction(envelope()?),
         };
         Ok(Self { event, body })
     }

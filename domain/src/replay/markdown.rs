@@ -22,6 +22,7 @@ pub fn markdown(story: &ReplayReport, reason_text: fn(&str) -> String) -> String
     diff(&mut page, story);
     decisions(&mut page, story, reason_text);
     writeback(&mut page, story);
+    human_actions(&mut page, story, reason_text);
     page.section("Events");
     for event in &story.events {
         page.line(&format!(
@@ -152,6 +153,26 @@ fn decisions(page: &mut MarkdownWriter, story: &ReplayReport, reason_text: fn(&s
             line.at,
             code(&line.gateway)
         ));
+    }
+}
+
+fn human_actions(page: &mut MarkdownWriter, story: &ReplayReport, reason_text: fn(&str) -> String) {
+    if story.human_actions.is_empty() {
+        return;
+    }
+    page.section("Human actions");
+    for line in &story.human_actions {
+        page.line(&format!(
+            "- recorded by {} at {}",
+            person(&line.operator),
+            line.issued_at
+        ));
+        for change in &line.patch {
+            page.line(&format!("  - {}", column(change)));
+        }
+        if let Some(notes) = &line.notes {
+            page.line(&format!("  - notes: {}", code_raw(&reason_text(notes))));
+        }
     }
 }
 

@@ -17,8 +17,8 @@ pub use bundle::{BUNDLE_BYTES_MAX, ProofBundle};
 pub use entry::{Entry, EventBody};
 pub use markdown::markdown;
 pub use report::{
-    AttemptLine, DecisionSummary, EventLine, EvidenceSummary, OrderLine, ReceiptLine, ReplayColumnChange,
-    ReplayContext, ReplayReport, Request, WithdrawalLine,
+    AttemptLine, DecisionSummary, EventLine, EvidenceSummary, HumanActionLine, OrderLine, ReceiptLine,
+    ReplayColumnChange, ReplayContext, ReplayReport, Request, WithdrawalLine,
 };
 pub use verify::{VerifiedBundle, verify, verify_bundle};
 
@@ -56,6 +56,8 @@ pub enum BundleError {
     Attempt { seq: u64, problem: String },
     #[error("receipt of event {seq}: {problem}")]
     Receipt { seq: u64, problem: String },
+    #[error("human action of event {seq}: {refusal}")]
+    HumanAction { seq: u64, refusal: PublicError },
 }
 
 impl BundleError {
@@ -76,6 +78,7 @@ impl BundleError {
             Self::Withdrawal { .. } => ErrorCode::BundleWithdrawal,
             Self::Attempt { .. } => ErrorCode::BundleAttempt,
             Self::Receipt { .. } => ErrorCode::BundleReceipt,
+            Self::HumanAction { .. } => ErrorCode::BundleHumanAction,
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::ids::{EvidenceId, ProposalId};
 use crate::proposal::{
     Proposal, ProposalState, ProposalTransition, RowGuard, RowTarget, SourceRef, transition,
 };
+use crate::shadow::HumanAction;
 use crate::signing::{DsseEnvelope, KeyId, ObjectKind};
 use crate::timestamp::Timestamp;
 use crate::trust::DeploymentEnvironment;
@@ -46,6 +47,9 @@ pub struct ReplayReport {
     pub withdrawal: Option<WithdrawalLine>,
     pub attempts: Vec<AttemptLine>,
     pub receipt: Option<ReceiptLine>,
+    /// Present only for a shadow proposal with which a person's action was recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub human_actions: Vec<HumanActionLine>,
     pub events: Vec<EventLine>,
 }
 
@@ -144,6 +148,17 @@ pub struct ReceiptLine {
     pub receipt: Receipt,
 }
 
+/// What a person did in place of a shadow proposal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HumanActionLine {
+    pub seq: u64,
+    pub digest: Digest,
+    pub operator: SignerInfo,
+    pub patch: Vec<ColumnValue>,
+    pub notes: Option<String>,
+    pub issued_at: Timestamp,
+}
+
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EventLine {
@@ -216,6 +231,7 @@ impl ReplayReport {
             withdrawal: None,
             attempts: Vec::new(),
             receipt: None,
+            human_actions: Vec::new(),
             events: Vec::new(),
         }
     }
@@ -271,6 +287,17 @@ impl ReplayReport {
             EventBody::Settled(settled) => {
                 self.attempts.push(attempt_line(seq, &settled.attempt)?);
                 self.receipt = Some(receipt_line(seq, &settled.receipt)?);
+            }
+            EventBody::HumanAction(envelope) => {
+                let action: HumanAction = peek(seq, envelope, ObjectKind::HumanAction)?;
+                self.human_actions.push(HumanActionLine {
+                    seq,
+                    digest: Digest::of(ObjectKind::HumanAction, &envelope.payload),
+                    operator: action.operator,
+                    patch: action.patch,
+                    notes: action.notes,
+                    issued_at: action.issued_at,
+                });
             }
             EventBody::Proposal(_)
             | EventBody::LedgerStarted(_)
@@ -390,7 +417,8 @@ fn fold(story: &ReplayReport, quorum: u32, entries: &[Entry]) -> ProposalState {
             | EventKind::OrphanReceipt
             | EventKind::RowChangedInCommit
             | EventKind::ReceiptsOrdered
-            | EventKind::BodiesErased => None,
+            | EventKind::BodiesErased
+            | EventKind::ShadowHumanActionRecorded => None,
         };
         if let Some(next) = step.and_then(|step| transition(state, started, step).ok()) {
             state = next;

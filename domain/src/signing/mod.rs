@@ -28,6 +28,7 @@ pub enum ObjectKind {
     ReceiptOrder,
     ReceiptFinding,
     ErasureOrder,
+    HumanAction,
 }
 
 impl ObjectKind {
@@ -51,6 +52,7 @@ impl ObjectKind {
             Self::ReceiptOrder => "application/vnd.synapsor.receipt-order.v1+json",
             Self::ReceiptFinding => "application/vnd.synapsor.receipt-finding.v1+json",
             Self::ErasureOrder => "application/vnd.synapsor.erasure-order.v1+json",
+            Self::HumanAction => "application/vnd.synapsor.human-action.v1+json",
         }
     }
 }

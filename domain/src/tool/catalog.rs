@@ -56,7 +56,10 @@ impl Catalog {
             |capability: &&Capability| !hides_proposals || capability.kind == CapabilityKind::Read;
         let listed: Vec<&Capability> = contract.capabilities().iter().filter(is_listed).collect();
         let has_proposals = listed.iter().any(|capability| capability.proposal().is_some());
-        let mut tools: Vec<Tool> = listed.into_iter().map(Tool::of).collect();
+        let mut tools: Vec<Tool> = listed
+            .into_iter()
+            .map(|capability| Tool::of(capability, contract.mode()))
+            .collect();
         tools.extend(has_proposals.then(Tool::status));
         Self { tools }
     }
@@ -76,12 +79,12 @@ impl Catalog {
 
 impl Tool {
     /// Builds the tool of one capability.
-    pub fn of(capability: &Capability) -> Self {
+    pub fn of(capability: &Capability, mode: Mode) -> Self {
         let is_read = capability.kind == CapabilityKind::Read;
         Self {
             name: capability.name.clone(),
             title: capability.name.clone(),
-            description: description(capability),
+            description: description(capability, mode),
             input_schema: input_schema(capability),
             output_schema: output_schema(capability),
             // An identical call finds the same open proposal, so repeating a proposal has no further effect.
@@ -147,10 +150,13 @@ fn absent_arguments(capability: &Capability) -> Vec<String> {
     .collect()
 }
 
-fn description(capability: &Capability) -> String {
+fn description(capability: &Capability, mode: Mode) -> String {
     let generic = match capability.kind {
         CapabilityKind::Read => {
             "Reviewed read of one row in the trusted tenant; what was read is kept as evidence."
+        }
+        CapabilityKind::Proposal(_) if mode == Mode::Shadow => {
+            "Files a proposal with evidence for comparison with what a person does. It is never applied, and the source database is not changed."
         }
         CapabilityKind::Proposal(_) => {
             "Files a proposal with evidence for a person to review. The source database is not changed by this call."

@@ -47,6 +47,7 @@ mod readme;
 mod record_commands;
 mod refused_sources;
 mod remote;
+mod review_queue;
 mod reviews;
 mod smuggling;
 mod stops;

@@ -1,9 +1,10 @@
 //! `ReviewService`: proposals that operators read and decisions that they submit.
 
+use rusqlite::Connection;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
-use synapsor_domain::proposal::ProposalState;
+use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
 use synapsor_proto::common::v1::ProposalState as WireState;
@@ -22,7 +23,10 @@ use super::{LedgerServices, caller, envelope, non_empty, refuse};
 use crate::error::status_of;
 use crate::store::proposals::{self, ProposalFilter, ProposalRow};
 use crate::store::receipts::{self, IncidentRow};
-use crate::store::{NodeCache, ProofReader, ReadTransaction, StoreTxError, agents, events, log, records};
+use crate::store::{
+    NodeCache, ProofReader, ReadTransaction, StoreError, StoreTxError, agents, events, human_actions, log,
+    records,
+};
 
 /// Number of matches up to which a list is counted.
 const COUNTED_MAX: u32 = 10_001;
@@ -76,6 +80,7 @@ impl ReviewService for LedgerServices {
                 // A receipt of a retired key counts by its position, or by the order that adopted it.
                 seqs.extend(proposals::newest_report_seq(conn, &row.id)?);
                 seqs.extend(adopted(reader, &row)?);
+                seqs.extend(human_action(conn, &row)?);
                 if row.state == ProposalState::Canceled {
                     seqs.extend(agents::withdrawal(conn, &row.id)?);
                 }
@@ -190,6 +195,23 @@ impl ReviewService for LedgerServices {
         }))
     }
 
+    async fn submit_human_action(
+        &self,
+        request: Request<wire::SubmitHumanActionRequest>,
+    ) -> Result<Response<wire::SubmitHumanActionResponse>, Status> {
+        let (caller, message) = (caller(&request)?, request.into_inner());
+        let signed = envelope("signed", message.signed)?;
+        let done = self
+            .ledger
+            .submit_human_action(caller, signed)
+            .await
+            .map_err(status_of)?;
+        Ok(Response::new(wire::SubmitHumanActionResponse {
+            seq: done.value,
+            checkpoint: done.head.note,
+        }))
+    }
+
     async fn list_receipt_incidents(
         &self,
         request: Request<wire::ListReceiptIncidentsRequest>,
@@ -261,7 +283,13 @@ fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, PublicError> 
         object_id: non_empty(message.object_id),
         created_from_ms: moment(message.created_from_ms),
         created_to_ms: moment(message.created_to_ms),
+        mode: non_empty(message.mode).map(|mode| mode_of(&mode)).transpose()?,
     })
+}
+
+fn mode_of(text: &str) -> Result<ProposalMode, PublicError> {
+    let unknown = || PublicError::new(ErrorCode::Malformed, "mode: expected `review` or `shadow`");
+    ProposalMode::from_text(text).ok_or_else(unknown)
 }
 
 fn shown(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<(ProposalRecord, usize), StoreTxError> {
@@ -276,6 +304,7 @@ fn payload_bytes(record: &ProposalRecord) -> usize {
         &record.apply_order,
         &record.attempt,
         &record.receipt,
+        &record.human_action,
     ];
     let all = signed.into_iter().flatten().chain(&record.decisions);
     all.map(|signed| signed.payload.len() + 256).sum()
@@ -293,6 +322,7 @@ fn record(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<ProposalRec
         .map(|seq| events::envelope(conn, seq))
         .transpose()?;
     let (attempt, receipt) = proposals::newest_report(conn, &row.id)?;
+    let action = human_action(conn, row)?;
     Ok(ProposalRecord {
         proposal: Some(proposal.into()),
         state: WireState::from(row.state).into(),
@@ -302,5 +332,18 @@ fn record(reader: &ReadTransaction<'_>, row: &ProposalRow) -> Result<ProposalRec
         attempt: attempt.map(Into::into),
         receipt: receipt.map(Into::into),
         updated_at_ms: events::at_ms(conn, row.changed_seq)?,
+        human_action_seq: action.unwrap_or(0),
+        human_action: action
+            .map(|seq| events::envelope(conn, seq))
+            .transpose()?
+            .map(Into::into),
     })
+}
+
+/// Returns the position of the newest human action in place of a shadow proposal.
+fn human_action(conn: &Connection, row: &ProposalRow) -> Result<Option<u64>, StoreError> {
+    match row.mode {
+        ProposalMode::Shadow => human_actions::newest(conn, &row.id),
+        ProposalMode::Review => Ok(None),
+    }
 }

@@ -11,6 +11,7 @@ mod error;
 pub(crate) mod event_times;
 pub(crate) mod events;
 mod head;
+pub(crate) mod human_actions;
 pub(crate) mod leases;
 pub(crate) mod listeners;
 pub(crate) mod log;

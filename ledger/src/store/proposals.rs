@@ -44,6 +44,7 @@ pub(crate) struct ProposalFilter {
     pub(crate) object_id: Option<String>,
     pub(crate) created_from_ms: Option<i64>,
     pub(crate) created_to_ms: Option<i64>,
+    pub(crate) mode: Option<ProposalMode>,
 }
 
 const COLUMNS: &str = "proposal_id, created_seq, changed_seq, digest, state, started, attempts, source_id, \
@@ -187,6 +188,12 @@ fn clause(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn 
             wheres.push(clause);
             values.push(Box::new(value));
         }
+    }
+    // The values are part of the statement, so that the index of shadow proposals fits it.
+    match filter.mode {
+        Some(ProposalMode::Shadow) => wheres.push("mode = 'shadow'"),
+        Some(ProposalMode::Review) => wheres.push("mode = 'review'"),
+        None => {}
     }
     if let Some(state) = filter.state {
         wheres.push("state = ?");

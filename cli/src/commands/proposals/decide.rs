@@ -153,7 +153,7 @@ pub(super) fn print_approved(
     output::line(format!("next: {next}"))
 }
 
-pub(super) fn reason(text: &str) -> Result<String, String> {
+pub(in crate::commands) fn reason(text: &str) -> Result<String, String> {
     match text.trim() {
         "" => Err("reason must not be empty".to_owned()),
         t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),

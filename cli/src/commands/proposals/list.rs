@@ -134,6 +134,7 @@ impl FilterArgs {
             object_id: id,
             created_from: self.from,
             created_to: self.to,
+            mode: None,
         };
         Ok((TableCondition { kind, name }, filter))
     }

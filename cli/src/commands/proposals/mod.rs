@@ -10,6 +10,7 @@ mod review;
 mod show;
 mod writeback_job;
 
+pub(super) use decide::reason;
 pub(super) use list::FilterArgs;
 
 use clap::Subcommand;

@@ -201,6 +201,7 @@ mod tests {
                 attempt: None,
                 receipt: None,
                 withdrawal: None,
+                human_action: None,
                 known_switch: None,
                 checkpoint: checkpoint(),
             };

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_domain::proposal::ProposalMode;
 use synapsor_domain::replay::Entry;
 
 use super::page::{document, in_full, status_fields};
@@ -55,7 +56,9 @@ pub(super) async fn show(
     output::text(&status_fields(&view, args.details))?;
     let posture = posture_here(context, session.trust()).unwrap_or("no local signing key");
     output::line(format!("posture: {posture}"))?;
-    let command = if view.state.is_terminal() {
+    let command = if view.attested.proposal().mode == ProposalMode::Shadow {
+        "shadow compare"
+    } else if view.state.is_terminal() {
         "replay show"
     } else if view.is_approved() {
         "apply"

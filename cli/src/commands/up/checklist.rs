@@ -137,7 +137,12 @@ impl Checklist {
     pub(super) fn next(&self) -> Vec<String> {
         let mut next = vec!["synapsor-runner tools preview".to_owned()];
         next.extend(self.first_call.clone());
-        next.extend(NEXT.map(str::to_owned));
+        let of_mode: &[&str] = if self.mode == Mode::Shadow {
+            &NEXT_IN_SHADOW
+        } else {
+            &NEXT
+        };
+        next.extend(of_mode.iter().map(|command| (*command).to_owned()));
         next
     }
 
@@ -195,6 +200,14 @@ const NEXT: [&str; 6] = [
     "synapsor-runner proposals approve latest",
     "synapsor-runner apply latest",
     "synapsor-runner replay show latest",
+    "synapsor-runner events tail",
+];
+
+/// Nothing is approved or applied in mode `shadow`.
+const NEXT_IN_SHADOW: [&str; 4] = [
+    "synapsor-runner shadow list",
+    "synapsor-runner proposals show latest",
+    "synapsor-runner shadow report",
     "synapsor-runner events tail",
 ];
 

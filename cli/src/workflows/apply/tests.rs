@@ -24,6 +24,7 @@ fn view(trust: &TrustFile) -> ProposalView {
         attempt: None,
         receipt: None,
         withdrawal: None,
+        human_action: None,
         known_switch: None,
         checkpoint: checkpoint(),
     }

@@ -14,7 +14,7 @@ const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", 
 
 /// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
-    let wrong: [&[&str]; 44] = [
+    let wrong: [&[&str]; 48] = [
         &["frobnicate"],
         &["up", "--no-such-flag"],
         &["up", "--serve", "--transport", "stdio"],
@@ -40,6 +40,10 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["webhooks", "show", "none"],
         &["webhooks", "redeliver", "none", "--from", "0"],
         &["events", "webhook", "--url", "https://10.0.0.1/hook"],
+        &["shadow", "compare", "wrp_00000000000000000000"],
+        &["proposals", "writeback-job", "wrp_00000000000000000000"],
+        &["validate", "--job", "call.json"],
+        &["apply", "--job", "call.json"],
         &["config", "show", "--config", "call.json", "--no-such-flag"],
         &["config", "diff", "call.json", "synapsor.runner.json"],
         &["init", "--spec", "call.json", "--non-interactive", "--dry-run"],

@@ -2,6 +2,7 @@
 //! appended and when a verification derives them again.
 
 mod erasures;
+mod human_actions;
 mod proposals;
 mod receipts;
 mod records;
@@ -117,6 +118,7 @@ pub(crate) fn apply(
             receipts::found(conn, event, &envelope(event, body)?)
         }
         EventKind::ReceiptsOrdered => receipts::ordered(conn, event, &envelope(event, body)?),
+        EventKind::ShadowHumanActionRecorded => human_actions::recorded(conn, event, &envelope(event, body)?),
         EventKind::ProposalCreated => match read {
             ParsedBody::Proposal(read) => proposals::created(conn, event, read),
             ParsedBody::No | ParsedBody::Records { .. } => {
