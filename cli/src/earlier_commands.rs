@@ -5,11 +5,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 
 /// Names of the commands, and what to use instead.
-const MISSING: [(&str, &str); 5] = [
-    (
-        "benchmark",
-        "see the size of a tool list with `synapsor-runner tools list`",
-    ),
+const MISSING: [(&str, &str); 4] = [
     (
         "cloud",
         "there is no hosted control plane; run `synapsor-runner up`",

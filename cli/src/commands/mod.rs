@@ -3,6 +3,7 @@
 mod activity;
 mod apply;
 mod audit;
+mod benchmark;
 mod bundle;
 mod certs;
 mod client_config;
@@ -20,6 +21,7 @@ mod job_file;
 mod keys;
 mod ledger;
 mod list_range;
+mod man;
 mod mcp;
 mod mcp_options;
 mod object_filter;
@@ -163,8 +165,13 @@ pub(crate) enum Command {
     /// Find risks in the tool list of any MCP server
     #[command(after_help = AUDIT_EXAMPLES)]
     Audit(Box<audit::AuditArgs>),
+    /// Measure a fixed example
+    #[command(subcommand)]
+    Benchmark(benchmark::Command),
     /// Print a shell completion script
     Completions(completions::Args),
+    /// Print or write manual pages
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -214,6 +221,8 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
         Command::Store(command) => store::run(&command, context).await,
         Command::Certs(command) => certs::run(&command, context),
         Command::Audit(args) => audit::run(&args, context).await,
+        Command::Benchmark(command) => benchmark::run(&command, context),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args, context),
     }
 }

@@ -1,5 +1,6 @@
 //! `demo`: runs the whole loop with the real processes on an embedded database, step by step.
 
+mod inspect;
 mod operator;
 mod printer;
 mod workspace;
@@ -25,14 +26,45 @@ const PROPOSE_TOOL: &str = "billing.propose_late_fee_waiver";
 const INVOICE: &str = "INV-3001";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: synapsor-runner demo --json\nExit codes: 0 ok, 1 a step failed, 2 usage")]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  synapsor-runner demo --guided\n  synapsor-runner demo --json\n  synapsor-runner demo --keep\n\n\
+    Exit codes: 0 ok, 1 a step failed, 2 usage"
+)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Option<DemoCommand>,
     /// Print facts only, without explanations and pauses
     #[arg(long)]
     quick: bool,
+    /// Wait for Enter before each step; needs a terminal
+    #[arg(long, conflicts_with_all = ["quick", "no_interactive"])]
+    guided: bool,
+    /// Print the signed document with --quick, too
+    #[arg(long)]
+    details: bool,
+    /// No pauses between the steps
+    #[arg(long)]
+    no_interactive: bool,
+    /// Accepted for 0.1.x, no effect: each run has a new directory
+    #[arg(long)]
+    force: bool,
+    /// Accepted for 0.1.x, no effect: each run has a new directory
+    #[arg(long)]
+    reset: bool,
     /// Keep the demo directory and print its path
     #[arg(long)]
     keep: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum DemoCommand {
+    /// Print the commands that continue in a kept demo directory
+    #[command(
+        after_help = "Example: synapsor-runner demo inspect /tmp/synapsor-demo-0123456789ab\n\
+        Exit codes: 0 ok, 2 not a demo directory"
+    )]
+    Inspect(inspect::InspectDemoArgs),
 }
 
 /// Processes of the demo.
@@ -62,9 +94,15 @@ impl Facts {
 }
 
 pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError> {
+    if let Some(DemoCommand::Inspect(args)) = &args.command {
+        return inspect::run(args, context);
+    }
+    if args.guided && !output::is_interactive() {
+        return Err(output::no_terminal().with_fix("run it in a terminal, or omit --guided"));
+    }
     let begin = Instant::now();
     let workspace = DemoWorkspace::build(context, args.keep).await?;
-    let printer = DemoPrinter::new(args.quick, context.global.json);
+    let printer = DemoPrinter::new(&args, context.global.json);
     let mut facts = run_processes(&workspace, &printer).await?;
     let ok = facts.is_ok;
     facts.insert("ok", json!(ok));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use synapsor_chassis::run::ExitError;
 
+use super::Args;
 use crate::output;
 
 /// Pause between two steps on a terminal.
@@ -16,14 +17,22 @@ const LABEL_CHARS: usize = 34;
 #[derive(Debug)]
 pub(super) struct DemoPrinter {
     has_guide: bool,
+    has_quotes: bool,
+    /// Whether the operator continues each step with Enter.
+    is_guided: bool,
+    has_pauses: bool,
     is_silent: bool,
     step: Cell<u32>,
 }
 
 impl DemoPrinter {
-    pub(super) fn new(quick: bool, json: bool) -> Self {
+    pub(super) fn new(args: &Args, json: bool) -> Self {
+        let has_guide = !args.quick && !json;
         Self {
-            has_guide: !quick && !json,
+            has_guide,
+            has_quotes: has_guide || (args.details && !json),
+            is_guided: args.guided && !json,
+            has_pauses: !args.no_interactive && std::io::stdout().is_terminal(),
             is_silent: json,
             step: Cell::new(0),
         }
@@ -35,7 +44,9 @@ impl DemoPrinter {
         }
         self.step.set(self.step.get() + 1);
         if self.has_guide {
-            if std::io::stdout().is_terminal() {
+            if self.is_guided && self.step.get() > 1 {
+                output::ask("Enter continues.")?;
+            } else if self.has_pauses {
                 std::thread::sleep(PAUSE);
             }
             output::line("")?;
@@ -65,7 +76,7 @@ impl DemoPrinter {
 
     /// Prints a line of the signed document, which is printable ASCII.
     pub(super) fn quote(&self, line: &str) -> Result<(), ExitError> {
-        if self.has_guide {
+        if self.has_quotes {
             output::line(format!("   | {line}"))
         } else {
             Ok(())

@@ -10,9 +10,11 @@ use synapsor_codes::ErrorCode;
 use tokio::process::Command;
 
 use crate::supervisor::CommandLogs;
-use crate::{Context, Global, supervisor};
+use crate::{Context, Global, output, supervisor};
 
 const CONTRACT: &str = include_str!("../../../assets/demo.runner.json");
+/// Sample database in the demo directory.
+pub(super) const DATABASE: &str = "billing.db";
 const TENANT: &str = "acme";
 const PRINCIPAL: &str = "support-agent";
 /// Variables of this process that the demo supervisor inherits.
@@ -29,7 +31,7 @@ pub(super) struct DemoWorkspace {
 impl DemoWorkspace {
     pub(super) async fn build(context: &Context, keep: bool) -> Result<Self, ExitError> {
         let dir = temporary_dir(&std::env::temp_dir())?;
-        let database = dir.join("billing.db");
+        let database = dir.join(DATABASE);
         let contract = dir.join("synapsor.runner.json");
         let url = format!("sqlite://{}", database.display());
         let mut variables = vec![
@@ -72,17 +74,22 @@ impl DemoWorkspace {
 
     /// Shell line that continues in the demo directory.
     pub(super) fn enter(&self) -> String {
-        let dir = self.dir.display();
-        let url = format!("sqlite://{dir}/billing.db");
-        format!(
-            "cd {dir} && export BILLING_READ_URL={url} BILLING_WRITE_URL={url} \
-             BILLING_TENANT={TENANT} BILLING_PRINCIPAL={PRINCIPAL}"
-        )
+        enter(&self.dir)
     }
 
     pub(super) fn context(&self) -> &Context {
         &self.context
     }
+}
+
+/// Shell line that continues in this demo directory.
+pub(super) fn enter(dir: &Path) -> String {
+    let url = output::shell_word(&format!("sqlite://{}/{DATABASE}", dir.display()));
+    let dir = output::shell_word(&dir.to_string_lossy());
+    format!(
+        "cd {dir} && export BILLING_READ_URL={url} BILLING_WRITE_URL={url} \
+         BILLING_TENANT={TENANT} BILLING_PRINCIPAL={PRINCIPAL}"
+    )
 }
 
 impl Drop for DemoWorkspace {
