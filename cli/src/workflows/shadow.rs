@@ -6,7 +6,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::{SignatureAudience, SignerInfo};
 use synapsor_domain::proposal::{Proposal, ProposalMode};
 use synapsor_domain::shadow::{
-    HumanAction, VerifiedHumanAction, verify_human_action, verify_human_action_at,
+    HumanAction, VerifiedHumanAction, check_human_patch, verify_human_action, verify_human_action_at,
 };
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::trust::Position;
@@ -14,8 +14,8 @@ use synapsor_domain::value::ColumnValue;
 
 use super::fetch_proposal::{ProposalView, fetch_proposal_by_reference};
 use super::list_part::ListPart;
-use super::now;
 use super::records::{ListedProposal, list_proposals};
+use super::{check_reason, now};
 use crate::clients::{LedgerClient, ProposalQuery, refused, verification_failed};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
@@ -83,6 +83,9 @@ pub(crate) async fn record_human_action(
     (patch, notes): (Vec<ColumnValue>, Option<&str>),
 ) -> Result<ProposalView, ExitError> {
     let (trust, proposal) = (session.trust(), view.attested.proposal());
+    check_human_patch(&patch)
+        .map_err(|refusal| refused(refusal).with_fix("remove it from the patch; nothing was signed"))?;
+    check_reason(notes)?;
     let action = HumanAction {
         v: 1,
         proposal_id: proposal.id.clone(),

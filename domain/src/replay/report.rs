@@ -288,17 +288,7 @@ impl ReplayReport {
                 self.attempts.push(attempt_line(seq, &settled.attempt)?);
                 self.receipt = Some(receipt_line(seq, &settled.receipt)?);
             }
-            EventBody::HumanAction(envelope) => {
-                let action: HumanAction = peek(seq, envelope, ObjectKind::HumanAction)?;
-                self.human_actions.push(HumanActionLine {
-                    seq,
-                    digest: Digest::of(ObjectKind::HumanAction, &envelope.payload),
-                    operator: action.operator,
-                    patch: action.patch,
-                    notes: action.notes,
-                    issued_at: action.issued_at,
-                });
-            }
+            EventBody::HumanAction(envelope) => self.human_actions.push(human_action_line(seq, envelope)?),
             EventBody::Proposal(_)
             | EventBody::LedgerStarted(_)
             | EventBody::Audit(_)
@@ -352,6 +342,18 @@ fn attempt_line(seq: u64, envelope: &DsseEnvelope) -> Result<AttemptLine, Bundle
         message: report.message,
         order_digest: report.order_digest,
         at: report.at,
+    })
+}
+
+fn human_action_line(seq: u64, envelope: &DsseEnvelope) -> Result<HumanActionLine, BundleError> {
+    let action: HumanAction = peek(seq, envelope, ObjectKind::HumanAction)?;
+    Ok(HumanActionLine {
+        seq,
+        digest: Digest::of(ObjectKind::HumanAction, &envelope.payload),
+        operator: action.operator,
+        patch: action.patch,
+        notes: action.notes,
+        issued_at: action.issued_at,
     })
 }
 

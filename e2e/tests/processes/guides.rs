@@ -31,7 +31,7 @@ fn commands_of_the_guide_about_records_are_valid() -> anyhow::Result<()> {
     place.ok(&["apply", &proposal])?;
     let evidence = id(&place.json(&["evidence", "list"])?, "evidence", "evidence_id")?;
     let commands = commands(include_str!("../../../docs/records.md"));
-    assert_eq!(commands.len(), 12);
+    assert_eq!(commands.len(), 14);
     for words in commands {
         let words = words.into_iter().map(|word| match word {
             "qa_4f2a" => call.as_str(),
@@ -107,7 +107,7 @@ fn shadow_proposals_are_only_compared(place: &CliFixture, id: &str, review: &str
         let words = [&record[..], &[id, "--patch", "secret.json", "--notes", notes]].concat();
         place
             .run(&words)?
-            .expect_failure(4, "SECRET_MATERIAL_REJECTED", &[])?;
+            .expect_failure(2, "SECRET_MATERIAL_REJECTED", &[])?;
     }
     place.write("patch.json", r#"{"late_fee_cents": "0", "balance": 5}"#)?;
     let recorded = place.json(&[&record[..], &[id, "--patch", "patch.json"]].concat())?;

@@ -23,7 +23,7 @@ fn several_proposals_are_approved_each_after_its_review() -> anyhow::Result<()> 
     let ids = [place.propose(INVOICE, "one")?, place.propose(OTHER, "two")?];
     let [first, second] = [ids[0].as_str(), ids[1].as_str()];
     for (options, code, exit) in [
-        (vec!["--code", "AAAA-BBBB-CCCC"], "CODE_MISMATCH", 2),
+        (vec!["--code", "AAAA-BBBB-CCCC"], "CODE_MISMATCH", 4),
         (vec!["--apply"], "OPTION_UNUSED", 2),
     ] {
         let words = [&["proposals", "approve", first, second, "--yes"], &options[..]].concat();

@@ -5,6 +5,7 @@ mod clock;
 mod decide;
 mod earlier_reads;
 mod erase;
+mod event_times;
 mod human_actions;
 mod intake;
 mod lease;

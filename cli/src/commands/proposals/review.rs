@@ -116,7 +116,7 @@ pub(super) async fn review(
 
 /// Whether the next proposal can be reviewed after this error.
 fn is_about_one(error: &ExitError) -> bool {
-    matches!(error.exit(), Exit::Refused | Exit::Usage)
+    error.code() == ErrorCode::NotConfirmed || matches!(error.exit(), Exit::Refused | Exit::Usage)
 }
 
 async fn reviewed(
