@@ -410,7 +410,15 @@ fn demo_prints_its_facts() -> anyhow::Result<()> {
 fn demo_text_names_every_step_within_time_limit() -> anyhow::Result<()> {
     let place = CliFixture::empty()?;
     let begun = std::time::Instant::now();
-    let text = place.ok(&["demo", "--quick"])?.stdout;
+    let options = [
+        "--quick",
+        "--details",
+        "--no-interactive",
+        "--force",
+        "--reset",
+        "--keep",
+    ];
+    let text = place.ok(&[&["demo"], &options[..]].concat())?.stdout;
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     for part in [
         "never exposed",
@@ -420,9 +428,37 @@ fn demo_text_names_every_step_within_time_limit() -> anyhow::Result<()> {
         "already_applied",
         "conflict",
         "every record",
+        "   | SYNAPSOR CHANGE REVIEW",
     ] {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
+    place
+        .run(&["demo", "--guided"])?
+        .expect_failure(2, "CONFIRMATION_REQUIRED", &["--guided"])?;
+    let kept = text.split("cd ").nth(1).and_then(|rest| rest.split(' ').next());
+    let kept = kept.context("a kept directory")?;
+    let inspected = place.json(&["demo", "inspect", kept])?;
+    std::fs::remove_dir_all(kept)?;
+    assert_eq!(inspected["dir"], json!(kept), "{inspected}");
+    place
+        .run(&["demo", "inspect"])?
+        .expect_failure(1, "STATE_NOT_FOUND", &["demo --keep"])?;
+    commands_without_a_deployment_answer(&place)
+}
+
+fn commands_without_a_deployment_answer(place: &CliFixture) -> anyhow::Result<()> {
+    let measured = place.json(&["benchmark", "mcp-efficiency"])?;
+    assert_eq!(measured, place.json(&["benchmark", "mcp-efficiency"])?);
+    assert_eq!(measured["paths"][1]["scripted_calls"], json!(2), "{measured}");
+    let disclaimer = measured["disclaimer"].as_str().context("a disclaimer")?;
+    assert!(disclaimer.contains("no promise of savings"), "{disclaimer}");
+    std::fs::create_dir(place.path("man1"))?;
+    place.ok(&["man", "--output", "man1"])?;
+    let page = std::fs::read_to_string(place.path("man1/synapsor-runner-proposals-approve.1"))?;
+    assert!(
+        page.contains(".TH synapsor") && page.contains("Exit codes"),
+        "{page}"
+    );
     Ok(())
 }
 

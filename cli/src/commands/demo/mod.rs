@@ -62,7 +62,7 @@ pub(crate) enum DemoCommand {
     /// Print the commands that continue in a kept demo directory
     #[command(
         after_help = "Example: synapsor-runner demo inspect /tmp/synapsor-demo-0123456789ab\n\
-        Exit codes: 0 ok, 2 not a demo directory"
+        Exit codes: 0 ok, 1 not a demo directory"
     )]
     Inspect(inspect::InspectDemoArgs),
 }
