@@ -135,7 +135,9 @@ pub(super) async fn run(
         proposal_id: workflows::proposal_filter(session, args.proposal.as_deref()).await?,
         kind: args.kind,
         follow: args.follow,
-        limit: 0,
+        actor: args.actor.clone().unwrap_or_default(),
+        at_from: args.from,
+        ..EventQuery::default()
     };
     let mut stream = LedgerClient::of(session).tail(&filter).await?;
     let mut pushed = Pushed {

@@ -82,6 +82,7 @@ pub fn event_data(entry: &Entry, summary: Option<&ProposalSummary>) -> Map<Strin
         | EventBody::Confirmation(_)
         | EventBody::Finding(_)
         | EventBody::ReceiptOrder(_)
+        | EventBody::HumanAction(_)
         | EventBody::Erased => Json::Null,
     };
     if let Json::Object(own) = own {

@@ -63,7 +63,13 @@ pub(super) fn erased(conn: &Connection, event: &EventRecord, body: &[u8]) -> Res
     }
     for kept in &body.proposals {
         let id = kept.proposal_id.as_str();
-        for table in ["decisions", "apply_orders", "attempts", "evidence_links", "human_actions"] {
+        for table in [
+            "decisions",
+            "apply_orders",
+            "attempts",
+            "evidence_links",
+            "human_actions",
+        ] {
             conn.prepare_cached(&format!("DELETE FROM {table} WHERE proposal_id = ?1"))?
                 .execute([id])?;
         }
