@@ -7,7 +7,7 @@ use synapsor_domain::approval::{ErasureSelection, VerifiedErasureOrder, check_re
 use synapsor_domain::signing::DsseEnvelope;
 
 use crate::store::erase::{self, ErasedPart, Erasing, ErasureCount};
-use crate::store::{StoreTxError, WriteTransaction};
+use crate::store::{StoreError, StoreTxError, WriteTransaction};
 use crate::trust::Trust;
 use crate::{Ledger, RequestContext};
 
@@ -18,6 +18,8 @@ pub(crate) struct Erased {
     pub(crate) bodies: u64,
     /// Number of events that record it.
     pub(crate) events: u64,
+    /// Whether nothing of it is left in the store file: for a tenant or an object the file is written anew.
+    pub(crate) is_overwritten: bool,
 }
 
 impl Erased {
@@ -91,8 +93,35 @@ impl Ledger {
                 .await?;
             erased.add(part);
         }
-        self.store.settle_file().await?;
+        erased.is_overwritten = self.overwrite(&order.verified.order().selection).await?;
         Ok(erased)
+    }
+
+    /// Removes what is left of erased bodies in the file: copies of earlier pages, and rows that were deleted before. An
+    /// erasure by age leaves them to the next `vacuum`, because the file can be large.
+    async fn overwrite(&self, selection: &ErasureSelection) -> Result<bool, StoreTxError> {
+        let is_by_age = matches!(selection, ErasureSelection::Before { .. });
+        if !is_by_age {
+            match self.store.vacuum().await {
+                Ok(_) => {}
+                // Reported to the operator; nothing is half-erased.
+                Err(StoreError::Full) => {
+                    self.store.settle_file().await?;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(self.store.settle_file().await? && !is_by_age)
+    }
+
+    /// Recomputes the store and checks the orders by which bodies are missing. Returns the number of events.
+    pub(crate) async fn verify_store(&self) -> Result<u64, StoreError> {
+        let report = self.store.verify_full().await?;
+        if let Ok(trust) = Trust::current(&self.trust) {
+            self.store.check_erasure_orders(trust.file).await?;
+        }
+        Ok(report.events)
     }
 
     /// Runs one part after the views of all durable records are written.

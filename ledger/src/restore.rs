@@ -11,12 +11,16 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::log::{NoteKeys, TreeHead};
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::TrustFile;
 use synapsor_proto::backup_file::BackupReader;
 
 use crate::settings::RestoreFlags;
-use crate::store::restore::{self, RestoreError};
-use crate::store::verify_under;
+use crate::store::restore::{self as rebuild, RestoreError};
+use crate::store::{self, verify_under};
 use crate::{Trust, serve};
+
+/// Endings of the files beside a store.
+const SIDES: [&str; 2] = ["-wal", "-shm"];
 
 /// Restores the store and prints what it contains.
 ///
@@ -41,7 +45,7 @@ pub(crate) fn run(args: &RestoreFlags, now: Timestamp) -> Result<(), ExitError> 
     })?;
     let building = beside(&args.store, "restoring");
     remove(&building);
-    let built = build(args, &origin, &keys, &building);
+    let built = build(args, &trust.file, (&origin, &keys), &building);
     let (head, checkpoints) = built.inspect_err(|_| remove(&building))?;
     let replaced = put_in_place(args, &building, now)?;
     let report = json!({
@@ -57,8 +61,8 @@ pub(crate) fn run(args: &RestoreFlags, now: Timestamp) -> Result<(), ExitError> 
 
 fn build(
     args: &RestoreFlags,
-    origin: &str,
-    keys: &NoteKeys,
+    trust: &TrustFile,
+    (origin, keys): (&str, &NoteKeys),
     building: &Path,
 ) -> Result<(TreeHead, u64), ExitError> {
     let file = File::open(&args.backup).map_err(|error| {
@@ -67,10 +71,12 @@ fn build(
     })?;
     let mut backup = BackupReader::new(BufReader::new(file), origin, keys, [])
         .map_err(|error| failure(&args.backup, &error.into()))?;
-    restore::write(&mut backup, building).map_err(|error| failure(&args.backup, &error))?;
+    rebuild::write(&mut backup, building).map_err(|error| failure(&args.backup, &error))?;
     // What was written, read again: a disk can lie.
     let checked = verify_under(building, origin, keys);
-    let checked = checked.map_err(|error| failure(building, &error.into()))?;
+    let checked = checked
+        .and_then(|checked| store::check_closed_erasures(building, trust).map(|()| checked))
+        .map_err(|error| failure(building, &error.into()))?;
     let head = TreeHead {
         size: checked.events,
         root: checked.root,
@@ -78,25 +84,35 @@ fn build(
     Ok((head, checked.checkpoints))
 }
 
-/// Gives the new store its name, and the present one another.
+/// Gives the new store its name. The present one keeps its content under another name: at every moment one of the two
+/// is complete under the name of the store.
 fn put_in_place(args: &RestoreFlags, building: &Path, now: Timestamp) -> Result<Option<PathBuf>, ExitError> {
-    let mut replaced = None;
-    if args.store.exists() {
-        let aside = beside(&args.store, &format!("replaced-{}", now.as_unix_millis()));
-        files::rename_durably(&args.store, &aside)?;
-        for side in ["-wal", "-shm"] {
-            let from = ended(&args.store, side);
-            if from.exists() {
-                files::rename_durably(&from, &ended(&aside, side))?;
-            }
+    let aside = beside(&args.store, &format!("replaced-{}", now.as_unix_millis()));
+    let is_replaced = args.store.exists();
+    if is_replaced {
+        // What is in its write-ahead log goes into the file; a store that is too damaged for that stays as it is.
+        if let Err(error) = store::settle_closed(&args.store) {
+            tracing::warn!(code = %error.code(), "the present store cannot be completed: {error}");
         }
-        replaced = Some(aside);
+        fs::hard_link(&args.store, &aside).map_err(|error| {
+            let text = format!("cannot keep the store as {}: {}", aside.display(), error.kind());
+            ExitError::new(ErrorCode::StoreReadOnly, text)
+                .with_fix("make the directory writable, on a file system with hard links")
+        })?;
     }
-    for side in ["-wal", "-shm"] {
-        remove(&ended(building, side));
+    // A write-ahead log that is left beside the name would be read into the new store.
+    for side in SIDES {
+        let from = ended(&args.store, side);
+        if from.exists() {
+            files::rename_durably(&from, &ended(&aside, side))?;
+        }
+        let of_new = ended(building, side);
+        if of_new.exists() {
+            files::remove_durably(&of_new)?;
+        }
     }
     files::rename_durably(building, &args.store)?;
-    Ok(replaced)
+    Ok(is_replaced.then_some(aside))
 }
 
 fn failure(path: &Path, error: &RestoreError) -> ExitError {
@@ -108,8 +124,9 @@ fn failure(path: &Path, error: &RestoreError) -> ExitError {
 }
 
 fn remove(path: &Path) {
-    for side in ["", "-wal", "-shm"] {
-        // What cannot be removed is reported when it is to be created.
+    // What cannot be removed is reported when it is to be created.
+    let _ = fs::remove_file(path);
+    for side in SIDES {
         let _ = fs::remove_file(ended(path, side));
     }
 }

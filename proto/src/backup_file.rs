@@ -40,6 +40,9 @@ pub enum BackupError {
     /// The items do not follow each other as a ledger sends them.
     #[error("the backup is malformed after {0} events")]
     Malformed(u64),
+    /// The backup ends before a ledger key was retired, or is another log than the one in which it was.
+    #[error("the backup does not continue the log in which a ledger key was retired")]
+    Retired,
     /// An event, a body or a checkpoint was changed.
     #[error("the backup was changed: after {after} events: {reason}")]
     Changed {
@@ -60,7 +63,7 @@ impl BackupError {
             Self::NotABackup | Self::UnknownFormat(_) => ErrorCode::BackupUnreadable,
             Self::Cut(_) => ErrorCode::BackupCut,
             Self::OtherLog => ErrorCode::BackupOtherLog,
-            Self::Malformed(_) | Self::Changed { .. } => ErrorCode::BackupTampered,
+            Self::Malformed(_) | Self::Changed { .. } | Self::Retired => ErrorCode::BackupTampered,
             Self::File(_) => ErrorCode::FileUnusable,
         }
     }
@@ -71,6 +74,7 @@ impl BackupError {
             Self::NotABackup => "name a file that `synapsor-runner store backup` wrote",
             Self::UnknownFormat(_) => "use the version that wrote the backup, or a newer one",
             Self::Cut(_) => "copy the file again, or use an older backup",
+            Self::Retired => "use a newer backup, or the trust file that was in use with this one",
             Self::OtherLog => "use the trust file of the deployment that was backed up",
             Self::Malformed(_) | Self::Changed { .. } => {
                 "use another backup, and keep this file for an investigation"
@@ -146,6 +150,7 @@ enum Place {
 pub struct BackupReader<'a, R> {
     from: R,
     origin: &'a str,
+    keys: &'a NoteKeys,
     log: LogVerifier<'a>,
     place: Place,
     announced: String,
@@ -175,7 +180,12 @@ impl<'a, R: Read> BackupReader<'a, R> {
         Ok(Self {
             from,
             origin,
-            log: LogVerifier::new(origin, keys, sizes),
+            log: LogVerifier::new(
+                origin,
+                keys,
+                sizes.into_iter().chain(keys.heads().map(|head| head.size)),
+            ),
+            keys,
             place: Place::Start,
             announced: String::new(),
             newest: None,
@@ -285,6 +295,11 @@ impl<'a, R: Read> BackupReader<'a, R> {
             return Err(self.malformed());
         }
         self.log.finish().map_err(|reason| self.changed(reason))?;
+        let mut retired = self.keys.heads();
+        if !self.keys.reaches_retirements(head.size) || !retired.all(|head| self.log.equals_or_extends(&head))
+        {
+            return Err(BackupError::Retired);
+        }
         self.place = Place::End;
         Ok(())
     }

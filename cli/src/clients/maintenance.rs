@@ -75,6 +75,9 @@ pub(crate) struct ErasurePreview {
 /// What an order erased.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ErasedRecords {
+    pub(crate) proposals: u64,
+    /// Whether nothing of it is left in the store file.
+    pub(crate) is_overwritten: bool,
     pub(crate) bodies: u64,
     pub(crate) events: u64,
 }
@@ -178,6 +181,8 @@ impl MaintenanceClient {
         })
         .await?;
         Ok(ErasedRecords {
+            proposals: answer.proposals,
+            is_overwritten: answer.is_overwritten,
             bodies: answer.bodies,
             events: answer.events,
         })

@@ -9,7 +9,7 @@ use synapsor_domain::proposal::{Proposal, ProposalState};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
-use super::object_filter::{ObjectArgs, TableCondition, split_table};
+use super::object_filter::{ObjectArgs, TableCondition, proposal_of, split_table};
 use crate::Context;
 use crate::clients::{AuditQuery, ProposalQuery, ReceiptQuery};
 use crate::connection::LedgerConnection;
@@ -41,7 +41,8 @@ pub(crate) enum Command {
 pub(crate) struct Search {
     /// Id or id prefix of a proposal, evidence or audit record; instead of filters
     #[arg(value_name = "ID", conflicts_with_all = ["tenant", "principal", "capability", "object", "object_type",
-        "object_id", "source", "table", "query_fingerprint", "state", "proposal", "evidence", "from", "to"])]
+        "object_id", "source", "table", "query_fingerprint", "state", "proposal", "evidence", "from", "to",
+        "writeback_job", "idempotency_key", "primary_key"])]
     id: Option<String>,
     /// Filter by tenant
     #[arg(long)]
@@ -69,6 +70,15 @@ pub(crate) struct Search {
     /// Filter by proposal: id, id prefix, short code, or `latest`
     #[arg(long, visible_aliases = ["replay", "receipt"], value_name = "ID")]
     proposal: Option<String>,
+    /// Filter by the job of 0.1.x, `wbj_` and the proposal
+    #[arg(long, value_name = "ID", conflicts_with = "proposal")]
+    writeback_job: Option<String>,
+    /// Filter by the idempotency key of 0.1.x, PROPOSAL:OBJECT
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["proposal", "writeback_job"])]
+    idempotency_key: Option<String>,
+    /// Filter by primary key, as --object-id
+    #[arg(long, value_name = "KEY", conflicts_with_all = ["object", "object_id"])]
+    primary_key: Option<String>,
     /// Filter by evidence: id or id prefix
     #[arg(long, value_name = "ID")]
     evidence: Option<String>,
@@ -81,6 +91,14 @@ pub(crate) struct Search {
     /// Maximum number of rows
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=LIST_ROWS_MAX))]
     limit: u32,
+}
+
+impl Search {
+    /// The proposal that a filter names.
+    fn proposal_reference(&self) -> Option<&str> {
+        let named = (self.writeback_job.as_deref(), self.idempotency_key.as_deref());
+        self.proposal.as_deref().or_else(|| proposal_of(named))
+    }
 }
 
 /// One row of the result.
@@ -180,10 +198,11 @@ async fn of_proposal_id(id: &str, session: &LedgerConnection) -> Result<Vec<Inte
 
 async fn of_filters(args: &Search, session: &LedgerConnection) -> Result<Vec<Interaction>, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (kind, object_id) = args.object.parts()?;
+    let (kind, named) = args.object.parts()?;
+    let object_id = args.primary_key.clone().unwrap_or(named);
     let (table, name) = split_table(args.table.as_deref());
     let of_table = TableCondition { kind, name };
-    let proposal_id = workflows::proposal_filter(session, args.proposal.as_deref()).await?;
+    let proposal_id = workflows::proposal_filter(session, args.proposal_reference()).await?;
     let (evidence_id, cited_by) = match &args.evidence {
         Some(id) => {
             let (found, proposals) = workflows::evidence(session, id).await?;
@@ -272,13 +291,14 @@ impl Search {
             |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
         let qualified = format!("{}.{}", p.target.schema, p.target.table);
         let table = self.table.as_deref().filter(|table| table.contains('.'));
-        let object = self.object.parts().map(|(_, id)| id).unwrap_or_default();
+        let named = self.object.parts().map(|(_, id)| id).unwrap_or_default();
+        let object = self.primary_key.as_deref().unwrap_or(&named);
         is(&self.tenant, &p.requested_by.tenant)
             && is(&self.principal, &p.requested_by.principal)
             && is(&self.capability, &p.capability)
             && is(&self.source, &p.source.id)
             && table.is_none_or(|table| table == qualified)
-            && (object.is_empty() || p.target.object_id().as_deref() == Some(object.as_str()))
+            && (object.is_empty() || p.target.object_id().as_deref() == Some(object))
             && self.state.is_none_or(|wanted| wanted == state)
             && self.from.is_none_or(|from| p.created_at >= from)
             && self.to.is_none_or(|to| p.created_at < to)
@@ -295,7 +315,7 @@ impl Search {
             &self.query_fingerprint,
             &self.evidence,
         ];
-        texts.iter().all(|text| text.is_none()) && self.object.is_empty()
+        texts.iter().all(|text| text.is_none()) && self.object.is_empty() && self.primary_key.is_none()
     }
 }
 

@@ -70,6 +70,12 @@ impl TableCondition {
     }
 }
 
+/// Returns the proposal that a job (`wbj_` and the proposal) or an idempotency key (PROPOSAL:OBJECT) of 0.1.x names.
+pub(super) fn proposal_of<'a>((job, key): (Option<&'a str>, Option<&'a str>)) -> Option<&'a str> {
+    let of_job = job.map(|job| job.strip_prefix("wbj_").unwrap_or(job));
+    of_job.or_else(|| key.map(|key| key.split_once(':').map_or(key, |(proposal, _)| proposal)))
+}
+
 /// Returns a table with its schema for the ledger's filter, or a table without one for a filter of this machine.
 pub(super) fn split_table(table: Option<&str>) -> (String, Option<String>) {
     match table {

@@ -39,7 +39,7 @@ pub(crate) async fn run_executor_command(
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
-    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(command, BINARY));
+    let answer = tokio::time::timeout(ANSWER_TIMEOUT, answer(command, BINARY, "retry with one --schema"));
     context
         .unless_stopped(async {
             answer.await.unwrap_or_else(|_| {
@@ -58,7 +58,7 @@ struct Failed {
 }
 
 /// Returns the output of a command that succeeds.
-pub(super) async fn answer(mut command: Command, binary: &str) -> Result<Vec<u8>, ExitError> {
+pub(super) async fn answer(mut command: Command, binary: &str, fix: &str) -> Result<Vec<u8>, ExitError> {
     let lost = |error: std::io::Error| {
         ExitError::new(
             ErrorCode::ChildNotStarted,
@@ -77,7 +77,7 @@ pub(super) async fn answer(mut command: Command, binary: &str) -> Result<Vec<u8>
     Err(failed.map_or_else(
         |_| {
             let text = format!("{binary} exited without a valid result");
-            ExitError::new(ErrorCode::ChildEnded, text).with_fix("retry with one --schema")
+            ExitError::new(ErrorCode::ChildEnded, text).with_fix(fix)
         },
         |failed| failed.error,
     ))

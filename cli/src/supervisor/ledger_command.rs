@@ -11,6 +11,9 @@ use super::executor_command::answer;
 use super::{binary, ledger};
 use crate::Context;
 
+/// Fix for a child that ended without a result.
+const FIX: &str = "see whether memory and disk suffice, then run the command again";
+
 /// Runs the ledger with `arguments`, and returns its output.
 ///
 /// # Errors
@@ -30,5 +33,5 @@ pub(crate) async fn run_ledger_command(
         .stderr(Stdio::null())
         .process_group(0)
         .kill_on_drop(true);
-    context.unless_stopped(answer(command, ledger::BINARY)).await
+    context.unless_stopped(answer(command, ledger::BINARY, FIX)).await
 }

@@ -84,6 +84,21 @@ pub fn verify_erasure_order(
     trust: &TrustFile,
     now: Timestamp,
 ) -> Result<VerifiedErasureOrder, PublicError> {
+    let verified = verify_erasure_order_at(envelope, trust, &Position::Unproven)?;
+    check_times(&verified.order, now)?;
+    Ok(verified)
+}
+
+/// Verifies an erasure order that the transparency log holds at `position`. It was submitted in time, so no clock is
+/// consulted.
+///
+/// # Errors
+/// As [`verify_erasure_order`], without the two about time.
+pub fn verify_erasure_order_at(
+    envelope: &DsseEnvelope,
+    trust: &TrustFile,
+    position: &Position<'_>,
+) -> Result<VerifiedErasureOrder, PublicError> {
     let order: ErasureOrder = envelope
         .decode_unverified(ObjectKind::ErasureOrder)
         .map_err(|e| malformed(&e.to_string()))?;
@@ -99,12 +114,9 @@ pub fn verify_erasure_order(
                 && *signer == order.approver.key_id
         })
         .ok_or_else(|| PublicError::new(ErrorCode::RefusedKey, SIGNER_NOT_VALID))?;
-    operator
-        .standing()
-        .check(&Position::Unproven)
-        .map_err(|retired| {
-            PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
-        })?;
+    operator.standing().check(position).map_err(|retired| {
+        PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
+    })?;
     envelope
         .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::ErasureOrder, &operator.public_key)
         .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
@@ -115,7 +127,6 @@ pub fn verify_erasure_order(
         let text = "an erasure order needs the role `eraser`";
         return Err(PublicError::new(ErrorCode::RefusedRole, text));
     }
-    check_times(&order, now)?;
     Ok(VerifiedErasureOrder {
         digest: Digest::of(ObjectKind::ErasureOrder, &envelope.payload),
         person: operator.person.clone(),

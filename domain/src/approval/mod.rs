@@ -14,7 +14,9 @@ mod verify;
 
 use serde::{Deserialize, Serialize};
 
-pub use erasure_order::{ErasureOrder, ErasureSelection, VerifiedErasureOrder, verify_erasure_order};
+pub use erasure_order::{
+    ErasureOrder, ErasureSelection, VerifiedErasureOrder, verify_erasure_order, verify_erasure_order_at,
+};
 pub use freeze::{Freeze, VerifiedFreeze, verify_freeze};
 pub use lift::{LiftClock, Unfreeze, VerifiedLift, verify_lift, verify_unfreeze};
 pub use quorum::{VerifiedApproval, verify_quorum};

@@ -62,6 +62,12 @@ impl NoteKeys {
         Err(first)
     }
 
+    /// Returns whether a log of `size` events goes as far as the heads at which ledger keys were retired. A shorter one
+    /// could be signed by the holder of a retired key.
+    pub fn reaches_retirements(&self, size: u64) -> bool {
+        self.heads().all(|head| head.size <= size)
+    }
+
     /// Returns the tree heads at which keys were retired; the log must equal or extend each of them.
     pub fn heads(&self) -> impl Iterator<Item = TreeHead> {
         self.others.iter().filter_map(|(_, head)| *head)

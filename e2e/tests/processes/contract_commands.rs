@@ -1,5 +1,6 @@
 //! Commands about the contract, the tool list, and the setup: `config`, `smoke boundary`, `audit`, `doctor`.
 
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::{Context as _, ensure};
@@ -226,7 +227,28 @@ fn running_servers_are_audited_over_both_transports() -> anyhow::Result<()> {
     let token = "token-of-the-audit-test-0123456789";
     place.set("SYNAPSOR_RUNNER_HTTP_TOKEN", token);
     place.set("SYNAPSOR_MCP_AUDIT_BEARER", token);
-    let mut server: Running = place.start(&["mcp", "serve-streamable-http", "--port", "0"])?;
+    let mut server = place.start(&["mcp", "serve-streamable-http", "--port", "0"])?;
+    let url = &printed_url(&mut server)?;
+    let over_http = place.json(&["audit", url])?;
+    assert_eq!(over_http["summary"], report["summary"]);
+    place.unset("SYNAPSOR_MCP_AUDIT_BEARER");
+    place
+        .run(&["audit", url])?
+        .expect_failure(6, "AUDIT_TARGET_UNREACHABLE", &["--bearer-env"])?;
+
+    // The bridge of 0.1.x answers each call on its own.
+    let mut bridge = place.start(&["mcp", "serve-http", "--port", "0"])?;
+    let answer = ask(
+        &printed_url(&mut bridge)?,
+        token,
+        r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#,
+    )?;
+    ensure!(answer.contains("billing.inspect_invoice"), "{answer}");
+    Ok(())
+}
+
+/// Returns the URL that a server prints when it serves.
+fn printed_url(server: &mut Running) -> anyhow::Result<String> {
     let mut printed = String::new();
     until(std::time::Duration::from_secs(30), || {
         let (out, err) = server.printed()?;
@@ -235,16 +257,25 @@ fn running_servers_are_audited_over_both_transports() -> anyhow::Result<()> {
     })?;
     let url = printed
         .split_whitespace()
-        .find(|word| word.starts_with("http://") && word.contains("/mcp"))
-        .with_context(|| format!("a URL: {printed}"))?
-        .trim_end_matches([',', ';', '.', ')']);
-    let over_http = place.json(&["audit", url])?;
-    assert_eq!(over_http["summary"], report["summary"]);
-    place.unset("SYNAPSOR_MCP_AUDIT_BEARER");
-    place
-        .run(&["audit", url])?
-        .expect_failure(6, "AUDIT_TARGET_UNREACHABLE", &["--bearer-env"])?;
-    Ok(())
+        .find(|word| word.starts_with("http://") && word.contains("/mcp"));
+    let url = url.with_context(|| format!("a URL: {printed}"))?;
+    Ok(url.trim_end_matches([',', ';', '.', ')']).to_owned())
+}
+
+/// Posts one message and returns the response as it came.
+fn ask(url: &str, token: &str, message: &str) -> anyhow::Result<String> {
+    let rest = url.strip_prefix("http://").context("an http URL")?;
+    let (host, path) = rest.split_once('/').context("a path")?;
+    let mut connection = std::net::TcpStream::connect(host)?;
+    let head = format!(
+        "POST /{path} HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\nconnection: close\r\n\r\n{message}",
+        message.len()
+    );
+    connection.write_all(head.as_bytes())?;
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 /// Checks of a doctor's report that are not `pass`: name, code and fix.

@@ -95,9 +95,17 @@ fn backup_under_load_is_restored_on_another_machine() -> anyhow::Result<()> {
         .expect_failure(1, "FILE_EXISTS", &["--force"])?;
 
     moved_state(&place, "moved")?;
+    // Left there by a store that is gone; it must not be read into the new one.
+    place.write("moved/local.db-wal", "a write-ahead log of another store")?;
     let restored = place.json(&moved(&["store", "restore", "ledger.backup"]))?;
     assert_eq!(restored["events"], saved["events"]);
     assert_eq!(restored["ahead"], json!([]));
+    let mut beside = std::fs::read_dir(place.path("moved"))?.filter_map(Result::ok);
+    let is_kept = beside.any(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        name.contains("replaced-") && name.ends_with("-wal")
+    });
+    ensure!(is_kept, "the old write-ahead log is still in place");
     place
         .run(&moved(&["store", "restore", "ledger.backup"]))?
         .expect_failure(1, "STORE_EXISTS", &["--replace"])?;

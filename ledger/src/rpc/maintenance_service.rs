@@ -136,11 +136,17 @@ impl MaintenanceService for LedgerServices {
     ) -> Result<Response<EraseRecordsResponse>, Status> {
         let caller = caller(&request)?;
         let order = envelope("order", request.into_inner().order)?;
-        let erased = self.ledger.erase(caller, order).await.map_err(status_of)?;
+        // It goes on without its caller, so that what a part erased is overwritten in any case.
+        let ledger = self.ledger.clone();
+        let erased = tokio::spawn(async move { ledger.erase(caller, order).await })
+            .await
+            .map_err(|_| status_of(StoreError::Failed("the erasure failed".to_owned()).into()))?
+            .map_err(status_of)?;
         Ok(Response::new(EraseRecordsResponse {
             proposals: erased.proposals,
             bodies: erased.bodies,
             events: erased.events,
+            is_overwritten: erased.is_overwritten,
         }))
     }
 

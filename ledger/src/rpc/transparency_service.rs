@@ -53,8 +53,9 @@ impl TransparencyService for LedgerServices {
     ) -> Result<Response<VerifyStoreResponse>, Status> {
         let known = request.into_inner().known.map_or(0, |known| known.size);
         // A finding is a result; a store that cannot be read at all is an error.
-        let (findings, records_checked) = match self.ledger.store.verify_full().await {
-            Ok(report) => (Vec::new(), report.events),
+        let checked = self.ledger.verify_store().await;
+        let (findings, records_checked) = match checked {
+            Ok(events) => (Vec::new(), events),
             Err(
                 error @ (StoreError::Tampered(_)
                 | StoreError::OtherLog { .. }

@@ -4,8 +4,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use synapsor_domain::log::BODY_SALT_BYTES;
 
 use super::error::StoreError;
-use super::packed;
 use super::row::{from_sql, to_sql};
+use super::{packed, verify, views};
 
 /// Size of the bodies after which a new block begins, in bytes. A lookup of one body reads the whole block.
 pub(crate) const BODIES_BYTES_MAX: usize = 64 * 1024;
@@ -97,9 +97,18 @@ pub(crate) fn body(conn: &Connection, seq: u64) -> Result<Option<Vec<u8>>, Store
     match body_item(conn, seq)? {
         Some(item) => match KeptBody::of_item(&item, seq)? {
             Some(kept) => Ok(Some(kept.body)),
-            None => Err(StoreError::Erased(seq)),
+            None => Err(without_body(conn, seq)),
         },
         None => Ok(None),
+    }
+}
+
+/// Returns the error about a body that is not there: erased by an order, or removed without one.
+pub(crate) fn without_body(conn: &Connection, seq: u64) -> StoreError {
+    match views::is_erased(conn, seq) {
+        Ok(true) => StoreError::Erased(seq),
+        Ok(false) => verify::no_body(seq),
+        Err(error) => error,
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::head::{self, SignedTreeHead};
 use super::nodes::{self, Nodes};
 use super::row::from_sql;
-use super::{migrate, verify};
+use super::{migrate, verify, views};
 
 /// Number of events at the end of the log whose leaves and bodies are recomputed.
 const LAST_EVENTS: u64 = 256;
@@ -55,7 +55,10 @@ pub(crate) fn newest_head(
     blocks::check_layout(conn, last, newest.size)?;
     let mut entries = Cursor::new(conn);
     for seq in last..newest.size {
-        verify::event(&mut entries, &tree, seq)?;
+        let (_, body) = verify::event(&mut entries, &tree, seq)?;
+        if body.is_none() && !views::is_erased(conn, seq)? {
+            return Err(verify::no_body(seq));
+        }
     }
     Ok(newest)
 }

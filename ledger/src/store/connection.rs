@@ -14,7 +14,7 @@ use super::error::StoreError;
 /// "SynL": the ledger's application id in the file header.
 pub(crate) const APPLICATION_ID: i64 = 0x5379_6e4c;
 
-const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 /// Page cache of the writing connection, in KiB. It holds the inner pages of every index, so that the cost of a
 /// request does not depend on the number of records. It is not larger because a commit after a page split scans
 /// the whole cache.

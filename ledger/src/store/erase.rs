@@ -3,23 +3,26 @@
 use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, params_from_iter, types::ToSql};
-use synapsor_domain::approval::ErasureSelection;
+use synapsor_domain::approval::{ErasureSelection, verify_erasure_order_at};
 use synapsor_domain::canonical;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::event::{ErasedProposal, ErasureBody, EventKind, EventRecord};
 use synapsor_domain::ids::ProposalId;
+use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::signing::DsseEnvelope;
 use synapsor_domain::timestamp::Timestamp;
+use synapsor_domain::trust::{Position, TrustFile};
 
 use super::blocks::{self, Cursor};
 use super::error::StoreError;
-use super::events::missing;
+use super::events::{self, missing};
+use super::log;
 use super::record_index::{self, PostingField, SEGMENT_EVENTS};
 use super::record_views;
 use super::row::{from_sql, to_sql};
 use super::step::{NewEvent, WriteTransaction};
-use super::views::{ParsedBody, RecordView};
+use super::views::{Erasures, ParsedBody, RecordView};
 use super::writer::StoreTxError;
 
 /// Maximum number of proposals that one transaction erases.
@@ -27,6 +30,23 @@ const PROPOSALS_MAX: usize = 64;
 
 /// Maximum number of segments whose record views one transaction derives again; each holds up the ledger.
 const SEGMENTS_MAX: usize = 2;
+
+/// Checks the order of each erasure in the log.
+pub(crate) fn check_orders(conn: &Connection, trust: &TrustFile) -> Result<(), StoreError> {
+    let continued = log::continued(conn, trust.retirements())?;
+    for seq in Erasures::positions(conn)? {
+        let erased: ErasureBody = canonical::decode_within(&events::body(conn, seq)?, 2 * ENVELOPE_BYTES_MAX)
+            .map_err(|_| StoreError::Tampered(format!("event {seq}: the body is no erasure")))?;
+        let position = Position::Logged {
+            index: seq,
+            continues: &|head| continued.contains(head),
+        };
+        verify_erasure_order_at(&erased.order, trust, &position).map_err(|refusal| {
+            StoreError::Tampered(format!("event {seq}: the erasure order: {}", refusal.public))
+        })?;
+    }
+    Ok(())
+}
 
 /// What one transaction erased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -329,7 +349,10 @@ fn about_object(
         let entry = entries.entry(seq)?.ok_or_else(|| missing(seq))?;
         let event: EventRecord = canonical::decode(&entry.event)
             .map_err(|_| StoreError::Tampered(format!("event {seq} is malformed")))?;
-        let kept = entry.kept.as_ref().ok_or(StoreError::Erased(seq))?;
+        let kept = entry
+            .kept
+            .as_ref()
+            .ok_or_else(|| blocks::without_body(conn, seq))?;
         let view = RecordView::of(&event, &kept.body, ParsedBody::No)?;
         if view.is_some_and(|view| view.is_about(object_id)) {
             about.insert(seq);

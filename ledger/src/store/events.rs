@@ -11,7 +11,7 @@ use super::blocks::{self, Cursor};
 use super::error::StoreError;
 use super::event_times::{self, TimeRange};
 use super::row::{from_sql, to_sql};
-use super::views::RECORD_KINDS;
+use super::views::{self, RECORD_KINDS};
 
 /// Maximum number of events that one query of the tail reads.
 const TAIL_PAGE: usize = 200;
@@ -84,7 +84,11 @@ pub(crate) fn tail(
         if !filter.is_met_by(seq, &entry.event)? {
             continue;
         }
-        let body = entry.kept.as_ref().map_or(&[][..], |kept| &kept.body);
+        let body = match &entry.kept {
+            Some(kept) => kept.body.as_slice(),
+            None if views::is_erased(conn, seq)? => &[],
+            None => return Err(blocks::without_body(conn, seq)),
+        };
         bytes += entry.event.len() + body.len();
         if bytes > ANSWER_BYTES_MAX && !events.is_empty() {
             next = seq;
@@ -173,7 +177,8 @@ pub(crate) fn audit(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>),
 fn kind_and_body(conn: &Connection, seq: u64) -> Result<(EventKind, Vec<u8>), StoreError> {
     let entry = blocks::entry(conn, seq)?.ok_or_else(|| missing(seq))?;
     let record: EventRecord = canonical::decode(&entry.event).map_err(|_| malformed(seq))?;
-    Ok((record.kind, entry.kept.ok_or(StoreError::Erased(seq))?.body))
+    let kept = entry.kept.ok_or_else(|| blocks::without_body(conn, seq))?;
+    Ok((record.kind, kept.body))
 }
 
 fn malformed(seq: u64) -> StoreError {

@@ -44,6 +44,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use synapsor_chassis::files::FileLock;
 use synapsor_domain::log::{EMPTY_ROOT, NoteKeys};
@@ -69,6 +70,10 @@ use pool::ReadPool;
 use record_views::{RecordViews, ViewsEnd};
 use stats::{StoreSize, StoreStats};
 use writer::{BatchRequest, StoreWriter, Task, Work};
+
+/// Number of tries to empty the write-ahead log, and the pause between two.
+const SETTLE_TRIES: u32 = 40;
+const SETTLE_PAUSE: Duration = Duration::from_millis(250);
 
 /// Maximum number of requests that wait for the writing thread.
 const QUEUE_MAX: usize = 1024;
@@ -346,12 +351,32 @@ impl Store {
         done.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Moves the write-ahead log into the file and empties it, so that it holds nothing of what was erased. While a reader
-    /// needs an older state, that has to wait for the next time.
-    pub(crate) async fn settle_file(&self) -> Result<(), StoreError> {
-        let (answer, done) = oneshot::channel();
-        self.send(Work::SettleFile(answer))?;
-        done.await.map_err(|_| StoreError::Closed)?
+    /// Moves the write-ahead log into the file and empties it, so that it holds nothing of what was erased. Returns whether
+    /// that is done: a reader that needs an older state for long prevents it.
+    pub(crate) async fn settle_file(&self) -> Result<bool, StoreError> {
+        for _ in 0..SETTLE_TRIES {
+            let (answer, done) = oneshot::channel();
+            self.send(Work::SettleFile(answer))?;
+            if done.await.map_err(|_| StoreError::Closed)?? {
+                return Ok(true);
+            }
+            tokio::time::sleep(SETTLE_PAUSE).await;
+        }
+        Ok(false)
+    }
+
+    /// Checks the order of each erasure under a trust file, by the position at which the log holds it.
+    ///
+    /// # Errors
+    /// `STORE_TAMPERED` for one that no operator with the role could have signed.
+    pub(crate) async fn check_erasure_orders(&self, trust: Arc<TrustFile>) -> Result<(), StoreError> {
+        let checked = self
+            .read(move |reader| Ok(erase::check_orders(reader.conn(), &trust)?))
+            .await;
+        checked.map_err(|error| match error {
+            StoreTxError::Store(error) => error,
+            StoreTxError::Refused(refusal) => StoreError::Failed(refusal.public),
+        })
     }
 
     /// Sends the log as it is now, with its own connection, so that no other reader waits.
@@ -373,6 +398,17 @@ impl Store {
             .await
             .map_err(|_| StoreError::Failed("the verification task failed".to_owned()))?
     }
+}
+
+/// Moves the write-ahead log of a store into its file. No process may have it open.
+pub(crate) fn settle_closed(path: &Path) -> Result<(), StoreError> {
+    let conn = connection::open_writer(path, false)?;
+    vacuum::settle(&conn).map(|_| ())
+}
+
+/// Checks the erasure orders of a store that no process has open.
+pub(crate) fn check_closed_erasures(path: &Path, trust: &TrustFile) -> Result<(), StoreError> {
+    erase::check_orders(&connection::open_reader(path, ReadAs::Shared)?, trust)
 }
 
 /// Removes the body of an event without an order, as an edit of the file does.

@@ -32,7 +32,7 @@ impl<'c> ProofReader<'c> {
     pub(crate) fn logged(&self, seq: u64) -> Result<ProvenEntry, StoreError> {
         let entry = blocks::entry(self.conn, seq)?.ok_or_else(|| missing(seq))?;
         let proof = self.nodes.inclusion(seq, self.size)?;
-        let kept = entry.kept.ok_or(StoreError::Erased(seq))?;
+        let kept = entry.kept.ok_or_else(|| blocks::without_body(self.conn, seq))?;
         Ok(ProvenEntry {
             event_bytes: entry.event,
             body_salt: kept.salt,

@@ -159,6 +159,19 @@ fn entry(event: BackupEvent) -> Result<BlockEntry, StoreError> {
     })
 }
 
+/// Restores a store from a backup of another one.
+#[cfg(test)]
+pub(crate) fn copy(store: &super::Store, path: &Path) {
+    use synapsor_domain::log::NoteKeys;
+
+    use crate::test_kit::{LEDGER_KEY, ORIGIN, key};
+
+    let keys = NoteKeys::from(&key(LEDGER_KEY).public_key());
+    let bytes = tests::backup_of(store);
+    let mut backup = BackupReader::new(bytes.as_slice(), ORIGIN, &keys, []).unwrap();
+    write(&mut backup, path).unwrap();
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -175,7 +188,7 @@ mod tests {
         NoteKeys::from(&key(LEDGER_KEY).public_key())
     }
 
-    fn backup_of(store: &Store) -> Vec<u8> {
+    pub(super) fn backup_of(store: &Store) -> Vec<u8> {
         let mut out = BackupWriter::new(Vec::new()).unwrap();
         store
             .back_up(NOW_MS, &mut |item| {

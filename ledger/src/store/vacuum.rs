@@ -1,15 +1,21 @@
 //! Gives free pages of the store file back to the file system.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
+use super::connection::BUSY_TIMEOUT;
 use super::error::StoreError;
 use super::stats::{self, StoreSize};
 
-/// Moves the write-ahead log into the file and empties it, as far as no reader needs it.
-pub(crate) fn settle(conn: &Connection) -> Result<(), StoreError> {
-    Ok(conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+/// Moves the write-ahead log into the file and empties it. Returns `false` when a reader still needs an older state; it
+/// does not wait for one, because other callers would wait too.
+pub(crate) fn settle(conn: &Connection) -> Result<bool, StoreError> {
+    conn.busy_timeout(Duration::ZERO)?;
+    let busy = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(busy? == 0)
 }
 
 /// Rewrites the file without its free pages, on the writing connection and outside a transaction. Needs as much free

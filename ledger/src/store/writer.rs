@@ -69,7 +69,7 @@ pub(crate) enum Work {
     /// Rewrite the file without its free pages.
     Vacuum(oneshot::Sender<VacuumResult>),
     /// Move the write-ahead log into the file.
-    SettleFile(oneshot::Sender<Result<(), StoreError>>),
+    SettleFile(oneshot::Sender<Result<bool, StoreError>>),
 }
 
 /// Size of the file before and after it was rewritten.

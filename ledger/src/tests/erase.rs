@@ -1,7 +1,8 @@
 //! Erasure: what an order erases, what stays, and what a full check finds when a body is missing without an order.
 
 use rusqlite::Connection;
-use synapsor_domain::approval::{ErasureOrder, ErasureSelection, SignerInfo};
+use synapsor_chassis::random;
+use synapsor_domain::approval::{DecisionKind, ErasureOrder, ErasureSelection, SignerInfo};
 use synapsor_domain::log::NoteKeys;
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
@@ -73,6 +74,55 @@ async fn store_with_erased_bodies_is_whole() {
     assert_eq!(rows("erased_ranges"), 1);
     assert_eq!(rows("evidence"), 3);
     world.ledger.store.verify_full().await.unwrap();
+}
+
+/// Erases everything that has ended, and checks the store and its backup.
+pub(super) async fn erase_ended(world: &TestLedger, proposals: u64) {
+    world.clock.advance_ms(2_000);
+    let selected = order(world, ErasureSelection::Before { before: world.now() }, ANN_KEY);
+    let done = world.ledger.erase(caller(OPERATOR), selected).await.unwrap();
+    assert_eq!(done.proposals, proposals);
+    world.ledger.verify_store().await.unwrap();
+    let path = world.dir.path().join("restored.db");
+    let _ = std::fs::remove_file(&path);
+    crate::store::restore::copy(&world.ledger.store, &path);
+    verify_under(&path, ORIGIN, &keys()).unwrap();
+}
+
+#[tokio::test]
+async fn proposals_that_ended_without_a_writer_are_erased() {
+    let world = TestLedger::new();
+    let mut draft = world.draft("expired");
+    draft.proposal.not_after = world.now() + Span::minutes(60);
+    world.propose(&draft).await;
+    let rejected = world.draft("rejected");
+    world.propose(&rejected).await;
+    let decision = seal(
+        ObjectKind::Decision,
+        &world.decision(&rejected, DecisionKind::Reject),
+        ANN_KEY,
+    );
+    world
+        .ledger
+        .decide(caller(OPERATOR), &random::hex_id(16), decision)
+        .await
+        .unwrap();
+    world.clock.advance_ms(Span::minutes(61).as_millis());
+    world.ledger.sweep().await.unwrap();
+    erase_ended(&world, 2).await;
+    // Ids stay taken.
+    world.propose(&world.draft("next")).await;
+    world.ledger.verify_store().await.unwrap();
+}
+
+#[tokio::test]
+async fn erasure_without_the_order_of_an_operator_is_found() {
+    let world = erased().await;
+    world.ledger.verify_store().await.unwrap();
+    // The key that signed the order has no role any more.
+    world.revoke_ann();
+    let refused = world.ledger.verify_store().await;
+    assert!(matches!(refused, Err(StoreError::Tampered(_))), "{refused:?}");
 }
 
 #[tokio::test]

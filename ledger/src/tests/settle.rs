@@ -99,6 +99,31 @@ impl Running {
 }
 
 #[tokio::test]
+async fn settled_proposals_are_erased_and_keep_their_receipts() {
+    for (result, outcome) in [
+        (AttemptResult::Applied, ReceiptOutcome::Applied),
+        (
+            AttemptResult::of_code(ErrorCode::ConflictRowChanged),
+            ReceiptOutcome::Conflict,
+        ),
+    ] {
+        let run = running().await;
+        let receipt = run.receipt(outcome);
+        run.settle(&run.token, result, Some(receipt)).await.unwrap();
+        super::erase::erase_ended(&run.world, 1).await;
+        let stats = run.world.ledger.store.stats().await.unwrap();
+        for (table, rows) in [
+            ("receipts", 1),
+            ("source_receipts", 1),
+            ("attempts", 0),
+            ("decisions", 0),
+        ] {
+            assert!(stats.tables.contains(&(table, rows)), "{table}: {stats:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn repeated_settlement_changes_nothing() {
     let run = running().await;
     let receipt = run.receipt(ReceiptOutcome::Applied);

@@ -25,9 +25,17 @@ pub(crate) struct InspectDemoArgs {
     /// Directory that `demo --keep` printed
     #[arg(value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// Rejected by name: this version is no npm package
+    #[arg(long, hide = true)]
+    npx: bool,
 }
 
 pub(super) fn run(args: &InspectDemoArgs, context: &Context) -> Result<Exit, ExitError> {
+    if args.npx {
+        let text = "--npx: not supported by this version";
+        return Err(ExitError::new(ErrorCode::NotAvailable, text)
+            .with_fix("run `synapsor-runner demo inspect`; the program needs no npm"));
+    }
     let is_there = |name: &str| args.dir.join(name).exists();
     if !is_there(DATABASE) || !is_there(contract_file::NAME_DEFAULT) || !is_there(".synapsor") {
         let text = format!("{} is not a kept demo directory", args.dir.display());

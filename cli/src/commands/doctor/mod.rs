@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::run::{Exit, ExitError};
+use synapsor_codes::ErrorCode;
 
 use crate::{Context, contract_file, output};
 use check::{CheckLevel, DoctorCheck};
@@ -48,6 +49,9 @@ pub(crate) struct DoctorArgs {
     /// Accepted for 0.1.x; reports never hold secrets
     #[arg(long, hide = true)]
     redact: bool,
+    /// Rejected by name: this version has no handlers
+    #[arg(long, hide = true)]
+    check_handlers: bool,
 }
 
 impl DoctorArgs {
@@ -61,11 +65,17 @@ impl DoctorArgs {
             report: false,
             output: PathBuf::new(),
             redact: false,
+            check_handlers: false,
         }
     }
 }
 
 pub(crate) async fn run(args: &DoctorArgs, context: &Context) -> Result<Exit, ExitError> {
+    if args.check_handlers {
+        let text = "--check-handlers: not supported by this version";
+        return Err(ExitError::new(ErrorCode::NotAvailable, text)
+            .with_fix("let the writer apply proposals: leave `executor` out of the capability"));
+    }
     let checks = context.unless_stopped(Box::pin(collect(args, context))).await?;
     let is_ok = checks.iter().all(|check| check.level != CheckLevel::Fail);
     if args.report {

@@ -13,6 +13,7 @@ use synapsor_domain::writeback::Receipt;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
 use super::list_range::{self, RangeArgs};
+use super::object_filter::proposal_of;
 use crate::Context;
 use crate::clients::ReceiptQuery;
 use crate::connection::LedgerConnection;
@@ -131,13 +132,8 @@ impl List {
         session: &LedgerConnection,
         outcome: ReceiptOutcomeGroup,
     ) -> Result<workflows::ListPart<SignedReceipt>, ExitError> {
-        let job = self
-            .writeback_job
-            .as_deref()
-            .map(|job| job.strip_prefix("wbj_").unwrap_or(job));
-        let key = self.idempotency_key.as_deref();
-        let of_key = key.map(|key| key.split_once(':').map_or(key, |(proposal, _)| proposal));
-        let reference = self.proposal.as_deref().or(job).or(of_key);
+        let named = (self.writeback_job.as_deref(), self.idempotency_key.as_deref());
+        let reference = self.proposal.as_deref().or_else(|| proposal_of(named));
         let filter = ReceiptQuery {
             proposal_id: workflows::proposal_filter(session, reference).await?,
             outcome,

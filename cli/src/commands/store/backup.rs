@@ -10,9 +10,13 @@ use synapsor_chassis::files::{self, MODE_PRIVATE};
 use synapsor_chassis::random::hex_id;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
+use synapsor_domain::approval::verify_erasure_order_at;
+use synapsor_domain::canonical;
+use synapsor_domain::event::{ErasureBody, EventKind};
+use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::log::{ContinuityError, NoteKeys, TreeHead};
-use synapsor_domain::trust::TrustFile;
-use synapsor_proto::backup_file::{BackupError, BackupReader, BackupWriter};
+use synapsor_domain::trust::{Position, TrustFile};
+use synapsor_proto::backup_file::{BackupError, BackupReader, BackupWriter, VerifiedItem};
 
 use super::stats::bytes;
 use super::{BackupArgs, VerifyArgs};
@@ -31,12 +35,7 @@ pub(super) struct VerifiedBackup {
 }
 
 pub(super) async fn back_up(args: &BackupArgs, context: &Context) -> Result<Exit, ExitError> {
-    if args.file.exists() && !args.force {
-        let text = format!("{} exists", args.file.display());
-        return Err(
-            ExitError::new(ErrorCode::FileExists, text).with_fix("name another file, or pass --force")
-        );
-    }
+    check_place(args)?;
     let session = LedgerConnection::open(context).await?;
     let temporary = beside(&args.file);
     let done = context
@@ -53,6 +52,22 @@ pub(super) async fn back_up(args: &BackupArgs, context: &Context) -> Result<Exit
         let _ = fs::remove_file(&temporary);
     })?;
     print("written", &args.file, &verified, &origin, context)
+}
+
+/// Rejects a file that is there and may not be replaced.
+fn check_place(args: &BackupArgs) -> Result<(), ExitError> {
+    let Ok(present) = fs::symlink_metadata(&args.file) else {
+        return Ok(());
+    };
+    if !present.is_file() {
+        let text = format!("{} is not a file", args.file.display());
+        return Err(ExitError::new(ErrorCode::FileWrongKind, text).with_fix("name a file"));
+    }
+    if args.force {
+        return Ok(());
+    }
+    let text = format!("{} exists", args.file.display());
+    Err(ExitError::new(ErrorCode::FileExists, text).with_fix("name another file, or pass --force"))
 }
 
 async fn write_and_verify(session: &LedgerConnection, temporary: &Path) -> Result<VerifiedBackup, ExitError> {
@@ -108,10 +123,30 @@ pub(super) fn check(path: &Path, trust: &TrustFile, heads: &[TreeHead]) -> Resul
         )
         .with_fix("use the trust file of the deployment")
     })?;
-    let file = File::open(path).map_err(|error| refused(error.into()))?;
-    let (origin, sizes) = (trust.ledger_origin(), heads.iter().map(|head| head.size));
+    let file = File::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            ExitError::new(ErrorCode::FileNotFound, format!("no file {}", path.display()))
+                .with_fix("name a file that `synapsor-runner store backup` wrote")
+        }
+        _ => refused(error.into()),
+    })?;
+    let (origin, retired) = (trust.ledger_origin(), trust.retirements());
+    let sizes = heads.iter().chain(&retired).map(|head| head.size);
     let mut backup = BackupReader::new(BufReader::new(file), &origin, &keys, sizes).map_err(refused)?;
-    while backup.next_item().map_err(refused)?.is_some() {}
+    let mut erasures = Vec::new();
+    while let Some(item) = backup.next_item().map_err(refused)? {
+        if let VerifiedItem::Events { events, records, .. } = item {
+            let all = events.into_iter().zip(records);
+            erasures.extend(all.filter(|(_, record)| record.kind == EventKind::BodiesErased));
+        }
+    }
+    for (event, record) in &erasures {
+        let position = Position::Logged {
+            index: record.seq,
+            continues: &|head| backup.equals_or_extends(head),
+        };
+        check_erasure(&event.body, trust, &position).ok_or_else(|| not_ordered(record.seq, path))?;
+    }
     Ok(VerifiedBackup {
         head: backup.head(),
         checkpoints: backup.checkpoints(),
@@ -121,6 +156,22 @@ pub(super) fn check(path: &Path, trust: &TrustFile, heads: &[TreeHead]) -> Resul
             .copied()
             .collect(),
     })
+}
+
+/// Verifies the order of an erasure.
+fn check_erasure(body: &[u8], trust: &TrustFile, position: &Position<'_>) -> Option<()> {
+    let erased: ErasureBody = canonical::decode_within(body, 2 * ENVELOPE_BYTES_MAX).ok()?;
+    verify_erasure_order_at(&erased.order, trust, position).ok()?;
+    Some(())
+}
+
+fn not_ordered(seq: u64, path: &Path) -> ExitError {
+    let text = format!(
+        "no operator of the trust file ordered the erasure of event {seq} ({})",
+        path.display()
+    );
+    ExitError::new(ErrorCode::BackupTampered, text)
+        .with_fix("use another backup, and keep this file for an investigation")
 }
 
 /// Error for a log that does not extend what was seen of it.

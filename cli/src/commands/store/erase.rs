@@ -157,41 +157,51 @@ fn object(args: &EraseArgs, context: &Context) -> Result<ErasureSelection, ExitE
 fn print(done: &Done, cutoff: Option<Timestamp>, context: &Context) -> Result<Exit, ExitError> {
     let Done { counted, erased } = done;
     if context.global.json {
+        let proposals = erased.map_or(counted.proposals, |erased| erased.proposals);
         output::json(&json!({
             "ok": true,
             "dry_run": erased.is_none(),
             "cutoff": cutoff,
-            "deleted": { "proposals": counted.proposals, "records": counted.records },
+            "deleted": { "proposals": proposals, "records": counted.records },
             "kept_proposals": counted.kept,
-            "erased_bodies": erased.as_ref().map(|erased| erased.bodies),
-            "events": erased.as_ref().map(|erased| erased.events),
+            "erased_bodies": erased.map(|erased| erased.bodies),
+            "events": erased.map(|erased| erased.events),
+            "overwritten": erased.map(|erased| erased.is_overwritten),
             "source_database_changed": false,
         }))?;
         return Ok(Exit::Ok);
     }
-    let word = if erased.is_some() { "Erased" } else { "Would erase" };
-    let before = cutoff.map_or_else(String::new, |cutoff| format!(" from before {cutoff}"));
-    output::line(format!(
-        "{word} {} ended proposal(s) and {} record(s) of calls{before}.",
-        counted.proposals, counted.records
-    ))?;
-    if counted.kept > 0 {
+    let Some(erased) = erased else {
+        let before = cutoff.map_or_else(String::new, |cutoff| format!(" from before {cutoff}"));
         output::line(format!(
-            "{} proposal(s) stay: they are open, or their receipt is in dispute.",
-            counted.kept
+            "Would erase {} ended proposal(s) and {} record(s) of calls{before}.",
+            counted.proposals, counted.records
         ))?;
+        kept(counted)?;
+        output::line("Nothing was erased. Pass --yes to sign the order and erase.")?;
+        return Ok(Exit::Ok);
+    };
+    output::line(format!(
+        "Erased {} bodies, those of {} ended proposal(s) included; {} event(s) record who ordered it. Every proof stays valid.",
+        erased.bodies, erased.proposals, erased.events
+    ))?;
+    kept(counted)?;
+    if !erased.is_overwritten {
+        output::line(
+            "Copies can be left in unused parts of the store file: `synapsor-runner store vacuum` removes them.",
+        )?;
     }
-    match erased {
-        Some(erased) => {
-            output::line(format!(
-                "{} bodies are gone; {} event(s) record who ordered it. Every proof stays valid.",
-                erased.bodies, erased.events
-            ))?;
-            output::line("Backups from before still hold them. The source databases were not changed.")?;
-        }
-        None => output::line("Nothing was erased. Pass --yes to sign the order and erase.")?,
-    }
+    output::line("Backups from before still hold what was erased. The source databases were not changed.")?;
     Ok(Exit::Ok)
+}
+
+fn kept(counted: &ErasurePreview) -> Result<(), ExitError> {
+    match counted.kept {
+        0 => Ok(()),
+        kept => output::line(format!(
+            "{kept} proposal(s) stay: they are open, or their receipt is in dispute."
+        )),
+    }
 }
 
 fn duration(text: &str) -> Result<Span, String> {

@@ -138,6 +138,15 @@ pub(crate) fn apply(
         EventKind::FreezeLifted => switches::lifted(conn, event, &envelope(event, body)?),
         EventKind::SwitchConfirmed => switches::confirmed(conn, event, &envelope(event, body)?),
         EventKind::ApplyRequested => reviews::ordered(conn, event, &envelope(event, body)?),
+        // The row is as the erasure left it.
+        EventKind::ProposalExpired
+        | EventKind::WritebackStarted
+        | EventKind::WritebackReleased
+        | EventKind::WritebackInDoubt
+            if erasures::is_of_erased(conn, event)? =>
+        {
+            Ok(())
+        }
         EventKind::ProposalExpired => proposals::step(conn, event, ProposalTransition::Expire).map(|_| ()),
         EventKind::ProposalWithdrawn => {
             let _: ContextTicket = envelope(event, body)?
@@ -146,11 +155,6 @@ pub(crate) fn apply(
             proposals::step(conn, event, ProposalTransition::Withdraw).map(|_| ())
         }
         EventKind::BodiesErased => erasures::erased(conn, event, body),
-        EventKind::WritebackStarted | EventKind::WritebackReleased | EventKind::WritebackInDoubt
-            if erasures::is_of_erased(conn, event)? =>
-        {
-            Ok(())
-        }
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
         EventKind::WritebackReleased => writebacks::reported(
             conn,
