@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use synapsor_codes::ErrorCode;
+use synapsor_domain::approval::recovered_head;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::log::{
     Checkpoint, ConsistencyProof, ContinuityError, LogError, PinnedCheckpoint, TreeHash, TreeHead,
@@ -93,6 +94,36 @@ impl CheckpointPinFile {
             inner: Arc::new(Mutex::new(memory)),
             writing: Arc::default(),
         })
+    }
+
+    /// Moves the pin to the head that operators signed in the trust file after events were lost, if they named exactly this
+    /// pin. Called once, at the start.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn recover(&self, trust: &TrustFile) -> Result<(), PublicError> {
+        let mut memory = self.memory();
+        let Some(kept) = recovered_head(trust, &memory.pinned.head()) else {
+            return Ok(());
+        };
+        let moved = PinnedCheckpoint {
+            origin: memory.pinned.origin.clone(),
+            size: kept.size,
+            root: kept.root,
+        };
+        self.file.store(&moved).map_err(|error| {
+            refused(format!("pinned checkpoint file not writable: {error}")).with_operator_fix(error.fix())
+        })?;
+        tracing::warn!(
+            from = memory.pinned.size,
+            to = moved.size,
+            "operators signed that later events of the log were lost; the pinned checkpoint moved"
+        );
+        memory.kept = moved.size;
+        memory.pinned = moved;
+        memory.heads.clear();
+        memory.note = None;
+        Ok(())
     }
 
     fn memory(&self) -> MutexGuard<'_, PinState> {

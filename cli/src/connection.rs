@@ -1,6 +1,6 @@
 //! Connects a command to the services: local ones, started on demand, or services that the command line names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use synapsor_chassis::grpc_channel::Channel;
@@ -139,6 +139,10 @@ impl LedgerConnection {
 
     pub(crate) fn trust(&self) -> &TrustFile {
         &self.trust
+    }
+
+    pub(crate) fn trust_file(&self) -> &Path {
+        &self.trust_path
     }
 
     pub(crate) fn is_remote(&self) -> bool {

@@ -8,6 +8,7 @@ use synapsor_anchors::pin_file::{PinFile, PinFileError};
 use synapsor_chassis::files::FileLock;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
+use synapsor_domain::approval::recovered_head;
 use synapsor_domain::log::{
     Checkpoint, ConsistencyProof, ContinuityError, PinUpdate, PinnedCheckpoint, TreeHead,
 };
@@ -40,7 +41,7 @@ impl<'a> CheckpointPin<'a> {
         let lock = lock(&path.with_extension("lock")).await?;
         let file = PinFile::new(path);
         let pinned = match file.load() {
-            Ok(Some(pinned)) => pinned,
+            Ok(Some(pinned)) => moved(pinned, &file, trust)?,
             Ok(None) => PinnedCheckpoint::new(&trust.ledger_origin()),
             Err(error @ PinFileError::Corrupt(_)) => return Err(corrupt(&error)),
             Err(PinFileError::File(error)) => return Err(error.into()),
@@ -74,6 +75,20 @@ impl<'a> CheckpointPin<'a> {
     }
 }
 
+/// Moves the pin to the head that operators signed in the trust file, if they named exactly this pin.
+fn moved(
+    mut pinned: PinnedCheckpoint,
+    file: &PinFile,
+    trust: &TrustFile,
+) -> Result<PinnedCheckpoint, ExitError> {
+    if let Some(kept) = recovered_head(trust, &pinned.head()) {
+        pinned.size = kept.size;
+        pinned.root = kept.root;
+        file.store(&pinned)?;
+    }
+    Ok(pinned)
+}
+
 fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
     trust
         .verify_checkpoint(note)
@@ -87,10 +102,12 @@ fn verified(note: &str, trust: &TrustFile) -> Result<Checkpoint, ExitError> {
 fn not_continued(error: ContinuityError, environment: DeploymentEnvironment) -> ExitError {
     let fix = match environment {
         DeploymentEnvironment::Dev => {
-            "restore the newest store, or discard this history with `synapsor-runner store reset --yes`"
+            "restore the newest store; if later events are lost for good, sign that with `synapsor-runner ledger recover`, \
+             or discard this history with `synapsor-runner store reset --yes`"
         }
         DeploymentEnvironment::Staging | DeploymentEnvironment::Production => {
-            "restore the newest copy of the ledger store"
+            "restore the newest copy of the ledger store; if later events are lost for good, operators with the role `recovery` \
+             sign that with `synapsor-runner ledger recover`"
         }
     };
     ExitError::new(error.code(), error.to_string()).with_fix(fix)

@@ -49,6 +49,14 @@ impl TrustEdit {
         self.entries("operators")
     }
 
+    /// The signed discontinuities, for editing.
+    pub(crate) fn recoveries(&mut self) -> Result<&mut Vec<Json>, ExitError> {
+        if self.file["recoveries"].is_null() {
+            self.file["recoveries"] = Json::Array(Vec::new());
+        }
+        self.entries("recoveries")
+    }
+
     /// The entries of one key list, for editing.
     pub(crate) fn entries(&mut self, list: &str) -> Result<&mut Vec<Json>, ExitError> {
         self.file[list]

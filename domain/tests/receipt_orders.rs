@@ -71,6 +71,7 @@ fn trust() -> TrustFile {
         aliases: [].into(),
         separation_of_duties: None,
         ceilings: TrustLimits::default(),
+        recoveries: Vec::new(),
     }
 }
 

@@ -54,6 +54,7 @@ fn trust() -> TrustFile {
         aliases: [].into(),
         separation_of_duties: None,
         ceilings: TrustLimits::default(),
+        recoveries: Vec::new(),
     }
 }
 

@@ -48,6 +48,7 @@ fn trust() -> TrustFile {
         aliases: [].into(),
         separation_of_duties: None,
         ceilings: TrustLimits::default(),
+        recoveries: Vec::new(),
     }
 }
 

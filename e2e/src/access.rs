@@ -20,6 +20,7 @@ pub const ALLOWED: &[(Role, &str)] = &[
     (Role::Writer, "synapsor.ledger.v1.WritebackService"),
     (Role::Operator, "synapsor.ledger.v1.EventService"),
     (Role::Operator, "synapsor.ledger.v1.WebhookService"),
+    (Role::Operator, "synapsor.ledger.v1.MaintenanceService"),
     (Role::Reader, "synapsor.ledger.v1.TransparencyService"),
     (Role::Writer, "synapsor.ledger.v1.TransparencyService"),
     (Role::Operator, "synapsor.ledger.v1.TransparencyService"),

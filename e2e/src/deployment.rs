@@ -233,6 +233,7 @@ impl Deployment {
             aliases: [("support-agent".to_owned(), "dave".to_owned())].into(),
             separation_of_duties: None::<SeparationOfDuties>,
             ceilings: TrustLimits::default(),
+            recoveries: Vec::new(),
         }
     }
 

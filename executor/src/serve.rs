@@ -75,6 +75,7 @@ impl ProcessContext {
             .state_dir
             .join(format!("{}.witness", tls.identity().role()));
         let pinned = CheckpointPinFile::load(pin_path, &file.ledger_origin()).map_err(|r| failure(&r))?;
+        pinned.recover(&file).map_err(|r| failure(&r))?;
         let source = pinned.clone();
         trust.pin_by(move || source.pin());
         let ledger = grpc_channel::connect(&tls, &Endpoint::new(Role::Ledger, &settings.ledger))?;

@@ -87,6 +87,7 @@ fn write_trust(path: &Path) {
         aliases: BTreeMap::new(),
         separation_of_duties: None,
         ceilings: TrustLimits::default(),
+        recoveries: Vec::new(),
     };
     std::fs::write(path, serde_json::to_vec(&trust).unwrap()).unwrap();
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).unwrap();

@@ -4,6 +4,7 @@
 mod access;
 mod agent_record;
 mod decide;
+mod discontinuity;
 mod erase;
 mod error;
 mod expire;

@@ -84,6 +84,12 @@ impl BackupError {
     }
 }
 
+/// Returns whether a file begins like a backup. What cannot be read is none.
+pub fn is_backup(mut from: impl Read) -> bool {
+    let mut first = [0; FIRST_LINE.len()];
+    from.read_exact(&mut first).is_ok() && first == FIRST_LINE
+}
+
 /// Writes items to a file.
 #[derive(Debug)]
 pub struct BackupWriter<W> {
@@ -198,7 +204,12 @@ impl<'a, R: Read> BackupReader<'a, R> {
     /// # Errors
     /// When the rest of the file is missing, malformed or changed.
     pub fn next_item(&mut self) -> Result<Option<VerifiedItem>, BackupError> {
-        match (self.place, self.item()?) {
+        let item = self.item().map_err(|error| match error {
+            // Whatever follows the last item does not belong there.
+            BackupError::Cut(_) if self.place == Place::End => self.malformed(),
+            other => other,
+        })?;
+        match (self.place, item) {
             (Place::Start, Some(Item::Header(header))) => self.header(header).map(Some),
             (Place::Start, _) => Err(BackupError::NotABackup),
             (Place::Within, Some(Item::Events(events))) => self.events(events).map(Some),

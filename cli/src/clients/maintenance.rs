@@ -11,7 +11,7 @@ use synapsor_proto::convert::required;
 use synapsor_proto::ledger::v1::maintenance_service_client::MaintenanceServiceClient;
 use synapsor_proto::ledger::v1::{
     self as wire, BackUpStoreRequest, BackUpStoreResponse, CountErasableRequest, EndIfUnusedRequest,
-    EraseRecordsRequest, GetStoreStatsRequest, VacuumStoreRequest,
+    EraseRecordsRequest, GetStoreStatsRequest, RecordDiscontinuityRequest, VacuumStoreRequest,
 };
 use tonic::Streaming;
 
@@ -186,6 +186,19 @@ impl MaintenanceClient {
             bodies: answer.bodies,
             events: answer.events,
         })
+    }
+
+    /// Records a discontinuity, and returns the position of its event.
+    pub(crate) async fn record_discontinuity(&mut self, signed: &DsseEnvelope) -> Result<u64, ExitError> {
+        let service = &mut self.service;
+        let message = RecordDiscontinuityRequest {
+            discontinuity: Some(signed.into()),
+        };
+        let answer = call(&self.target, message, async |r| {
+            service.record_discontinuity(r).await
+        })
+        .await?;
+        Ok(answer.seq)
     }
 
     /// Asks a ledger on demand to end, and returns whether it does.

@@ -31,10 +31,8 @@ impl ObjectArgs {
             ));
         };
         let (kind, id) = object.split_once(':').ok_or_else(|| {
-            ExitError::new(
-                ErrorCode::ObjectInvalid,
-                "--object is not TYPE:ID, as in --object invoice:INV-3001",
-            )
+            ExitError::new(ErrorCode::ObjectInvalid, "--object is not TYPE:ID")
+                .with_fix("pass it as in --object invoice:INV-3001")
         })?;
         if kind.is_empty() || id.is_empty() {
             let text = "--object has an empty type or id";

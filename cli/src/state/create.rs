@@ -20,7 +20,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::{ANY_ROLE, is_name};
 use zeroize::Zeroizing;
 
-use super::{AUTHORITY, CERTIFICATES, KEYS, LOGS, RUN, ServiceKeyName, TRUST_FILE, WITNESSES};
+use super::{AUTHORITY, CERTIFICATES, KEYS, LOGS, RUN, ServiceKeyName, StateDir, TRUST_FILE, WITNESSES};
 
 const OPERATOR_KEY_DAYS: i64 = 3650;
 const LOCK: &str = "state.lock";
@@ -36,6 +36,23 @@ pub(super) fn ensure(dir: &Path, env: &EnvVars) -> Result<(), ExitError> {
         Err(FileError::Missing(_)) => create_whole(dir, env),
         Err(other) => Err(other.into()),
     }
+}
+
+/// Creates what a state directory of trust file and keys alone lacks: its other directories, and a development CA. For a
+/// machine on which a ledger is restored; certificates of another CA are not accepted afterwards.
+pub(crate) fn complete(state: &StateDir, deployment: &str) -> Result<(), ExitError> {
+    let _lock = wait_for_lock(&state.dir().join(LOCK))?;
+    for folder in FOLDERS {
+        let path = state.dir().join(folder);
+        if !path.exists() {
+            files::create_private_dir(&path)?;
+        }
+    }
+    let authority = state.dir().join(AUTHORITY);
+    if !authority.exists() {
+        DevCa::create(&authority, deployment, SystemClock.now_ms())?;
+    }
+    Ok(())
 }
 
 /// Creates the missing parent directories of `dir`, without access for other users.

@@ -11,7 +11,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_chassis::tls::dev_ca::DevCa;
 use synapsor_codes::ErrorCode;
 
-pub(crate) use create::{operator_person, wait_for_lock};
+pub(crate) use create::{complete, operator_person, wait_for_lock};
 pub(crate) use trust::{load_trust, trust_path};
 
 use crate::{Context, contract_file};

@@ -9,9 +9,11 @@ mod fetch_proposal;
 mod ledger;
 mod ledger_state;
 mod list_part;
+mod pins;
 mod receipt_audit;
 mod receipt_orders;
 mod records;
+mod recover;
 mod retire;
 mod shadow;
 mod story;
@@ -28,6 +30,7 @@ pub(crate) use fetch_proposal::{
 pub(crate) use ledger::{check_log, verify_ledger};
 pub(crate) use ledger_state::{LedgerState, ledger_state};
 pub(crate) use list_part::ListPart;
+pub(crate) use pins::{Pin, of_dir as pins_of_dir};
 pub(crate) use receipt_audit::{AuditedSource, audit, audit_exit};
 pub(crate) use receipt_orders::{
     OrderedReceipts, Ordering, adoptable, held_receipts, incidents, order_receipts,
@@ -36,6 +39,7 @@ pub(crate) use records::{
     EvidenceCondition, ListedEvidence, ListedProposal, ProposalCondition, ProposalList, evidence,
     list_evidence, list_proposals, list_receipts, open_proposals,
 };
+pub(crate) use recover::{Loss, Recovered, find_loss, recover};
 pub(crate) use retire::{Retirement, retire_ledger, retire_signer, retire_writer};
 pub(crate) use shadow::{ShadowProposal, record_human_action, shadow_proposals};
 pub(crate) use story::{VerifiedReplay, invalid_bundle, replay};

@@ -128,7 +128,8 @@ impl AgentProposalState {
             | EventKind::RowChangedInCommit
             | EventKind::ReceiptsOrdered
             | EventKind::BodiesErased
-            | EventKind::ShadowHumanActionRecorded => None,
+            | EventKind::ShadowHumanActionRecorded
+            | EventKind::DiscontinuityRecorded => None,
         }
     }
 

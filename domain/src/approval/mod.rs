@@ -3,6 +3,7 @@
 //! The ledger runs it when a decision arrives and the writer runs it again before it writes, each with its
 //! own trust file.
 
+mod discontinuity;
 mod erasure_order;
 mod freeze;
 mod lift;
@@ -14,6 +15,10 @@ mod verify;
 
 use serde::{Deserialize, Serialize};
 
+pub use discontinuity::{
+    Discontinuity, LOST_HEADS_MAX, VerifiedDiscontinuity, recovered_head, recovery_quorum,
+    verify_discontinuity,
+};
 pub use erasure_order::{
     ErasureOrder, ErasureSelection, VerifiedErasureOrder, verify_erasure_order, verify_erasure_order_at,
 };

@@ -98,10 +98,12 @@ pub enum EventKind {
     BodiesErased,
     /// Envelope of what a person did in place of a shadow proposal, signed by an operator.
     ShadowHumanActionRecorded,
+    /// Envelope of a discontinuity, signed by an operator: events after an earlier head were lost.
+    DiscontinuityRecorded,
 }
 
 impl EventKind {
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::LedgerStarted,
         Self::EvidenceRecorded,
         Self::QueryAudited,
@@ -133,6 +135,7 @@ impl EventKind {
         Self::ReceiptsOrdered,
         Self::BodiesErased,
         Self::ShadowHumanActionRecorded,
+        Self::DiscontinuityRecorded,
     ];
 
     pub const fn as_str(self) -> &'static str {
@@ -168,6 +171,7 @@ impl EventKind {
             Self::ReceiptsOrdered => "receipts_ordered",
             Self::BodiesErased => "bodies_erased",
             Self::ShadowHumanActionRecorded => "shadow_human_action_recorded",
+            Self::DiscontinuityRecorded => "discontinuity_recorded",
         }
     }
 }

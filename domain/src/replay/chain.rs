@@ -90,6 +90,7 @@ impl<'a> ChainVerifier<'a> {
                 | EventBody::Confirmation(_)
                 | EventBody::Finding(_)
                 | EventBody::Erasure(_)
+                | EventBody::Discontinuity(_)
                 | EventBody::Erased
                 | EventBody::Expired => {}
             }

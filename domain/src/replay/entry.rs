@@ -61,6 +61,8 @@ pub enum EventBody {
     Erased,
     /// What a person did in place of a shadow proposal.
     HumanAction(DsseEnvelope),
+    /// An operator's statement that events were lost.
+    Discontinuity(DsseEnvelope),
 }
 
 impl Entry {
@@ -112,6 +114,7 @@ impl Entry {
             EventKind::ReceiptsOrdered => EventBody::ReceiptOrder(envelope()?),
             EventKind::BodiesErased => EventBody::Erasure(Box::new(object(seq, body)?)),
             EventKind::ShadowHumanActionRecorded => EventBody::HumanAction(envelope()?),
+            EventKind::DiscontinuityRecorded => EventBody::Discontinuity(envelope()?),
         };
         Ok(Self { event, body })
     }

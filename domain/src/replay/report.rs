@@ -302,6 +302,7 @@ impl ReplayReport {
             | EventBody::Finding(_)
             | EventBody::ReceiptOrder(_)
             | EventBody::Erasure(_)
+            | EventBody::Discontinuity(_)
             | EventBody::Erased => {}
         }
         Ok(())
@@ -420,7 +421,8 @@ fn fold(story: &ReplayReport, quorum: u32, entries: &[Entry]) -> ProposalState {
             | EventKind::RowChangedInCommit
             | EventKind::ReceiptsOrdered
             | EventKind::BodiesErased
-            | EventKind::ShadowHumanActionRecorded => None,
+            | EventKind::ShadowHumanActionRecorded
+            | EventKind::DiscontinuityRecorded => None,
         };
         if let Some(next) = step.and_then(|step| transition(state, started, step).ok()) {
             state = next;

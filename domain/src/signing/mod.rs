@@ -29,6 +29,7 @@ pub enum ObjectKind {
     ReceiptFinding,
     ErasureOrder,
     HumanAction,
+    Discontinuity,
 }
 
 impl ObjectKind {
@@ -53,6 +54,7 @@ impl ObjectKind {
             Self::ReceiptFinding => "application/vnd.synapsor.receipt-finding.v1+json",
             Self::ErasureOrder => "application/vnd.synapsor.erasure-order.v1+json",
             Self::HumanAction => "application/vnd.synapsor.human-action.v1+json",
+            Self::Discontinuity => "application/vnd.synapsor.discontinuity.v1+json",
         }
     }
 }

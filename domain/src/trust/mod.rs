@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Digest;
 use crate::limits::{DECISION_MINUTES, DECISION_MINUTES_DEV, OPEN_PROPOSALS_MAX, ORDER_MINUTES};
 use crate::log::{Checkpoint, LogError, TreeHead, verify_checkpoint};
-use crate::signing::{KeyId, PublicKey};
+use crate::signing::{DsseEnvelope, KeyId, PublicKey};
 use crate::timestamp::{Span, Timestamp};
 
 pub use standing::{KeyStanding, Position, RetiredKey};
@@ -28,6 +28,8 @@ pub const APPLIER: &str = "applier";
 pub const APPROVER: &str = "approver";
 /// Role that may erase bodies of the log.
 pub const ERASER: &str = "eraser";
+/// Role that may sign that the log goes on from an earlier head.
+pub const RECOVERY: &str = "recovery";
 
 /// Environment of a deployment. A signature for one environment is invalid in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -56,6 +58,9 @@ pub struct TrustFile {
     pub separation_of_duties: Option<SeparationOfDuties>,
     #[serde(default)]
     pub ceilings: TrustLimits,
+    /// Discontinuities that operators signed after events of the log were lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recoveries: Vec<DsseEnvelope>,
 }
 
 /// Key of a reader, writer or ledger. A retired key verifies only what it signed before its retirement; see

@@ -83,6 +83,7 @@ pub fn event_data(entry: &Entry, summary: Option<&ProposalSummary>) -> Map<Strin
         | EventBody::Finding(_)
         | EventBody::ReceiptOrder(_)
         | EventBody::HumanAction(_)
+        | EventBody::Discontinuity(_)
         | EventBody::Erased => Json::Null,
     };
     if let Json::Object(own) = own {

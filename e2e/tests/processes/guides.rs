@@ -159,7 +159,7 @@ fn commands_of_the_guide_about_upkeep_are_valid() -> anyhow::Result<()> {
     let id = place.approved(INVOICE, "goodwill")?;
     place.ok(&["apply", &id])?;
     let commands = commands(include_str!("../../../docs/upkeep.md"));
-    assert_eq!(commands.len(), 9);
+    assert_eq!(commands.len(), 10);
     for words in commands {
         place.ok(&words)?;
     }

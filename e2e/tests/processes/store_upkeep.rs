@@ -10,17 +10,19 @@ use synapsor_e2e::cli::{CliFixture, INVOICE};
 const STATE: &str = ".synapsor";
 const STORE: &str = ".synapsor/local.db";
 
-/// Copies the state directory without its store and what was seen of the log: another machine with the same keys.
+/// Another machine with the trust file and the keys.
 fn moved_state(place: &CliFixture, to: &str) -> anyhow::Result<()> {
-    copy_dir(&place.path(STATE), &place.path(to))?;
-    for ending in ["", "-wal", "-shm", ".lock"] {
-        let _ = std::fs::remove_file(place.path(&format!("{to}/local.db{ending}")));
-    }
-    for dir in ["run", "witness"] {
-        std::fs::remove_dir_all(place.path(&format!("{to}/{dir}")))?;
-        std::fs::create_dir(place.path(&format!("{to}/{dir}")))?;
-        private(&place.path(&format!("{to}/{dir}")))?;
-    }
+    std::fs::create_dir(place.path(to))?;
+    private(&place.path(to))?;
+    copy_dir(
+        &place.path(&format!("{STATE}/keys")),
+        &place.path(&format!("{to}/keys")),
+    )?;
+    let trust = "synapsor.trust.json";
+    std::fs::copy(
+        place.path(&format!("{STATE}/{trust}")),
+        place.path(&format!("{to}/{trust}")),
+    )?;
     Ok(())
 }
 
@@ -89,7 +91,16 @@ fn backup_under_load_is_restored_on_another_machine() -> anyhow::Result<()> {
         ".synapsor/synapsor.trust.json",
     ])?;
     assert_eq!(checked["log"], saved["log"]);
-    // An existing file stays.
+    // An existing file stays; --force replaces backups only.
+    for precious in [STORE, ".synapsor/synapsor.trust.json"] {
+        let before = std::fs::read(place.path(precious))?;
+        place
+            .run(&["store", "backup", precious, "--force"])?
+            .expect_failure(1, "FILE_EXISTS", &["backups only"])?;
+        assert_eq!(std::fs::read(place.path(precious))?, before, "{precious}");
+    }
+    place.ok(&["store", "backup", "second.backup"])?;
+    place.ok(&["store", "backup", "second.backup", "--force"])?;
     place
         .run(&["store", "backup", "ledger.backup"])?
         .expect_failure(1, "FILE_EXISTS", &["--force"])?;
@@ -181,7 +192,29 @@ fn damaged_and_older_backups_are_refused() -> anyhow::Result<()> {
     ensure!(Path::new(kept).exists(), "{kept}");
     place
         .run(&["proposals", "list"])?
-        .expect_failure(11, "LEDGER_ROLLED_BACK", &[])?;
+        .expect_failure(11, "LEDGER_ROLLED_BACK", &["ledger recover"])?;
+    recovered(&place)
+}
+
+/// An operator signs that the later events are lost; reader, writer and CLI go on with the restored log.
+fn recovered(place: &CliFixture) -> anyhow::Result<()> {
+    let unconfirmed = place.run(&["ledger", "recover"])?;
+    ensure!(
+        unconfirmed.exit != Some(0) && unconfirmed.stderr.contains("--yes"),
+        "{unconfirmed}"
+    );
+    let signed = place.json(&["ledger", "recover", "--yes", "--reason", "restored"])?;
+    assert_eq!(signed["signatures_left"], json!(0), "{signed}");
+    let verified = place.json(&["ledger", "verify"])?;
+    assert_eq!(verified["verified"], json!(true), "{verified}");
+    let id = place.approved("INV-3002", "goodwill")?;
+    place.ok(&["apply", &id])?;
+    let none = place.json(&["ledger", "recover", "--yes"])?;
+    assert_eq!(none["lost"], json!([]), "{none}");
+    let tail = place
+        .ok(&["events", "tail", "--kind", "discontinuity_recorded", "--json"])?
+        .stdout;
+    ensure!(tail.contains("discontinuity_recorded"), "{tail}");
     Ok(())
 }
 

@@ -13,7 +13,8 @@ use synapsor_proto::ledger::v1::maintenance_service_server::MaintenanceService;
 use synapsor_proto::ledger::v1::{
     self as wire, BackUpStoreRequest, BackUpStoreResponse, CountErasableRequest, CountErasableResponse,
     EndIfUnusedRequest, EndIfUnusedResponse, EraseRecordsRequest, EraseRecordsResponse, GetStoreStatsRequest,
-    GetStoreStatsResponse, TableRows, VacuumStoreRequest, VacuumStoreResponse,
+    GetStoreStatsResponse, RecordDiscontinuityRequest, RecordDiscontinuityResponse, TableRows,
+    VacuumStoreRequest, VacuumStoreResponse,
 };
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, error::SendTimeoutError};
@@ -148,6 +149,17 @@ impl MaintenanceService for LedgerServices {
             events: erased.events,
             is_overwritten: erased.is_overwritten,
         }))
+    }
+
+    async fn record_discontinuity(
+        &self,
+        request: Request<RecordDiscontinuityRequest>,
+    ) -> Result<Response<RecordDiscontinuityResponse>, Status> {
+        let caller = caller(&request)?;
+        let signed = envelope("discontinuity", request.into_inner().discontinuity)?;
+        let recorded = self.ledger.record_discontinuity(caller, signed).await;
+        let seq = recorded.map_err(status_of)?;
+        Ok(Response::new(RecordDiscontinuityResponse { seq }))
     }
 
     async fn end_if_unused(

@@ -16,7 +16,7 @@ use synapsor_domain::event::{ErasureBody, EventKind};
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
 use synapsor_domain::log::{ContinuityError, NoteKeys, TreeHead};
 use synapsor_domain::trust::{Position, TrustFile};
-use synapsor_proto::backup_file::{BackupError, BackupReader, BackupWriter, VerifiedItem};
+use synapsor_proto::backup_file::{BackupError, BackupReader, BackupWriter, VerifiedItem, is_backup};
 
 use super::stats::bytes;
 use super::{BackupArgs, VerifyArgs};
@@ -42,7 +42,7 @@ pub(super) async fn back_up(args: &BackupArgs, context: &Context) -> Result<Exit
         .unless_stopped(write_and_verify(&session, &temporary))
         .await
         .and_then(|verified| {
-            files::rename_durably(&temporary, &args.file)?;
+            place(&temporary, args)?;
             Ok(verified)
         });
     let origin = session.trust().ledger_origin();
@@ -52,6 +52,24 @@ pub(super) async fn back_up(args: &BackupArgs, context: &Context) -> Result<Exit
         let _ = fs::remove_file(&temporary);
     })?;
     print("written", &args.file, &verified, &origin, context)
+}
+
+/// Gives the verified file its name.
+fn place(temporary: &Path, args: &BackupArgs) -> Result<(), ExitError> {
+    if args.force {
+        return files::rename_durably(temporary, &args.file).map_err(ExitError::from);
+    }
+    // Unlike a rename, a link never replaces a file that another command has made meanwhile.
+    fs::hard_link(temporary, &args.file).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => exists(&args.file),
+        kind => unwritable(&args.file, kind),
+    })?;
+    files::remove_durably(temporary).map_err(ExitError::from)
+}
+
+fn exists(file: &Path) -> ExitError {
+    let text = format!("{} exists", file.display());
+    ExitError::new(ErrorCode::FileExists, text).with_fix("name another file, or pass --force")
 }
 
 /// Rejects a file that is there and may not be replaced.
@@ -64,10 +82,18 @@ fn check_place(args: &BackupArgs) -> Result<(), ExitError> {
         return Err(ExitError::new(ErrorCode::FileWrongKind, text).with_fix("name a file"));
     }
     if args.force {
-        return Ok(());
+        // A slip of the hand must not replace a key or the store itself.
+        let is_backup = File::open(&args.file).is_ok_and(is_backup);
+        return match is_backup {
+            true => Ok(()),
+            false => Err(ExitError::new(
+                ErrorCode::FileExists,
+                format!("{} is there and is no ledger backup", args.file.display()),
+            )
+            .with_fix("name another file; --force replaces backups only")),
+        };
     }
-    let text = format!("{} exists", args.file.display());
-    Err(ExitError::new(ErrorCode::FileExists, text).with_fix("name another file, or pass --force"))
+    Err(exists(&args.file))
 }
 
 async fn write_and_verify(session: &LedgerConnection, temporary: &Path) -> Result<VerifiedBackup, ExitError> {

@@ -18,7 +18,7 @@ use crate::operator_key::Signer;
 use crate::output::{self, safe};
 use crate::time_filter::ago_ms;
 use crate::workflows::{self, now};
-use crate::{Context, contract_file};
+use crate::{Context, contract_file, state};
 
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
@@ -191,8 +191,39 @@ fn print(done: &Done, cutoff: Option<Timestamp>, context: &Context) -> Result<Ex
             "Copies can be left in unused parts of the store file: `synapsor-runner store vacuum` removes them.",
         )?;
     }
+    for file in replaced_stores(context) {
+        output::line(format!(
+            "{} is a store from before, and still holds them.",
+            output::safe(&file)
+        ))?;
+    }
     output::line("Backups from before still hold what was erased. The source databases were not changed.")?;
     Ok(Exit::Ok)
+}
+
+/// Returns the stores that restores have replaced, which are beside the store of this machine.
+fn replaced_stores(context: &Context) -> Vec<String> {
+    let Ok(state) = state::find(context) else {
+        return Vec::new();
+    };
+    let name = state
+        .store()
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let is_replaced = |file: &String| {
+        let ending = file
+            .strip_prefix(&name)
+            .and_then(|ending| ending.strip_prefix(".replaced-"));
+        ending.is_some_and(|ending| ending.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let entries = std::fs::read_dir(state.dir())
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(is_replaced).collect()
 }
 
 fn kept(counted: &ErasurePreview) -> Result<(), ExitError> {

@@ -2,7 +2,6 @@
 
 mod backup;
 mod erase;
-mod pins;
 mod reset;
 mod restore;
 mod stats;

@@ -11,12 +11,12 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::log::TreeHead;
 
 use super::backup::{self, VerifiedBackup};
-use super::pins::{self, Pin};
 use super::{RestoreArgs, reset};
 use crate::Context;
 use crate::output::{self, safe};
 use crate::state::{self, StateDir};
 use crate::supervisor::run_ledger_command;
+use crate::workflows::{Pin, pins_of_dir};
 
 /// What the ledger prints about a restored store.
 #[derive(Debug, Deserialize)]
@@ -35,13 +35,14 @@ pub(super) async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, E
     }
     let state = state::find(context)?;
     let trust = state::load_trust(state.trust_path())?;
-    let pins = pins::of_dir(&state.witness_dir(), &trust.ledger_origin())?;
+    let pins = pins_of_dir(&state.witness_dir(), &trust.ledger_origin())?;
     let heads: Vec<TreeHead> = pins.iter().map(|pin| pin.head).collect();
     let verified = backup::check(&args.file, &trust, &heads)?;
     let ahead = ahead(&pins, &verified)?;
     if !ahead.is_empty() && !args.accept_loss {
         return Err(loses(&ahead, &verified));
     }
+    state::complete(&state, &trust.deployment_id)?;
     // Ends a ledger that waits for its next client. The child takes the lock itself.
     let lock = reset::beside(state.store(), ".lock");
     drop::<FileLock>(
@@ -129,7 +130,8 @@ fn print(
     output::line("The source databases were not changed.")?;
     if !ahead.is_empty() {
         output::line(format!(
-            "{} has seen later events and refuses this ledger.",
+            "{} has seen later events and refuses this ledger until operators sign their loss: \
+             synapsor-runner ledger recover",
             holders(ahead)
         ))?;
     }

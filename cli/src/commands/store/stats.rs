@@ -31,7 +31,7 @@ pub(super) async fn stats(context: &Context) -> Result<Exit, ExitError> {
     for (name, rows) in &stats.tables {
         table.row([name.as_str(), &rows.to_string()]);
     }
-    output::text(&table.to_string())?;
+    output::line(table)?;
     Ok(Exit::Ok)
 }
 

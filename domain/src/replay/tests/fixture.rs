@@ -78,6 +78,7 @@ pub(super) fn trust() -> TrustFile {
         aliases: std::collections::BTreeMap::new(),
         separation_of_duties: None,
         ceilings: crate::trust::TrustLimits::default(),
+        recoveries: Vec::new(),
     }
 }
 

@@ -14,7 +14,7 @@ const READ: [&str; 5] = ["smoke", "call", "billing.inspect_invoice", "--input", 
 
 /// Invalid arguments. None of these needs a service.
 pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
-    let wrong: [&[&str]; 48] = [
+    let wrong: [&[&str]; 49] = [
         &["frobnicate"],
         &["up", "--no-such-flag"],
         &["up", "--serve", "--transport", "stdio"],
@@ -60,6 +60,7 @@ pub(super) fn arguments(scene: &mut Scene) -> anyhow::Result<()> {
         &["bundle", "verify", "no-such-file"],
         &["store", "reset"],
         &["store", "verify", "call.json"],
+        &["ledger", "recover", "--witness", "call.json"],
         &["store", "restore", "no-such-file"],
         &[
             "store", "erase", "--tenant", "acme", "--yes", "--actor", "mallory",

@@ -112,7 +112,8 @@ pub(crate) fn apply(
         | EventKind::EvidenceRecorded
         | EventKind::QueryAudited
         | EventKind::ReadRecorded
-        | EventKind::CallRefused => Ok(()),
+        | EventKind::CallRefused
+        | EventKind::DiscontinuityRecorded => Ok(()),
         EventKind::ReceiptAlarm => receipts::alarm(conn, event, &object(event, body)?),
         EventKind::EffectLost | EventKind::OrphanReceipt | EventKind::RowChangedInCommit => {
             receipts::found(conn, event, &envelope(event, body)?)
