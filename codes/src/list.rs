@@ -429,12 +429,18 @@ error_codes! {
         PatchInvalid = "PATCH_INVALID", exit Usage, safe PolicyViolation;
         /// The command has the address of a remote ledger, but no address of a reader.
         ReaderRequired = "READER_REQUIRED", exit Usage;
+        /// The table names another schema than the schema option or the file.
+        SchemaMismatch = "SCHEMA_MISMATCH", exit Usage;
         /// The source of the proposal does not match the source in --source.
         SourceMismatch = "SOURCE_MISMATCH", exit Usage;
         /// The contract has no source, or no single source, that matches the options of the command.
         SourceRequired = "SOURCE_REQUIRED", exit Usage;
         /// The contract has no source with this name and with writeback.
         SourceUnknown = "SOURCE_UNKNOWN", exit Usage;
+        /// The database to inspect is not that of the contract's source.
+        SourceVariableMismatch = "SOURCE_VARIABLE_MISMATCH", exit Usage;
+        /// A new source names a variable that another source of the contract uses.
+        SourceVariableTaken = "SOURCE_VARIABLE_TAKEN", exit Usage;
         /// The command names no tenant column, and the inspected table suggests none.
         TenantRequired = "TENANT_REQUIRED", exit Usage;
         /// The command must ask on a terminal, but none is attached.
@@ -453,6 +459,10 @@ error_codes! {
         SelectionInvalid = "SELECTION_INVALID", exit Usage;
         /// A column that the recipe needs has no counterpart in the table.
         RecipeColumnMissing = "RECIPE_COLUMN_MISSING", exit Usage;
+        /// Two columns of the recipe, one of which a proposal sets, have the same counterpart in the table.
+        RecipeColumnTwice = "RECIPE_COLUMN_TWICE", exit Usage;
+        /// The recipe has no column with this name.
+        RecipeColumnUnknown = "RECIPE_COLUMN_UNKNOWN", exit Usage;
         /// The recipe file is not JSON, or has a missing, unknown or invalid key.
         RecipeInvalid = "RECIPE_INVALID", exit Usage;
         /// There is no recipe with this name.
@@ -489,6 +499,8 @@ error_codes! {
         ConfigNotFound = "CONFIG_NOT_FOUND";
         /// The contract of the process has validation errors.
         ContractInvalid = "CONTRACT_INVALID", exit Usage;
+        /// Another command holds the lock for changes of the contract file.
+        ContractBusy = "CONTRACT_BUSY";
         /// The generated contract has validation errors.
         DraftInvalid = "DRAFT_INVALID", exit Usage;
         /// The chosen engine does not match the engine of the inspection.

@@ -9,7 +9,9 @@ mod watch;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -304,15 +306,25 @@ pub fn rename_durably(from: &Path, to: &Path) -> Result<(), FileError> {
     sync_parent(to)
 }
 
-/// Replaces an existing file like [`write_atomic`] and keeps its mode, whatever the umask.
+/// Replaces an existing file like [`write_atomic`] and keeps its owner and its mode, whatever the umask.
 ///
 /// # Errors
-/// As [`write_atomic`]; also when it is missing or not a regular file.
+/// As [`write_atomic`]; also when it is missing or not a regular file, and when it belongs to another user and this one
+/// cannot create files of that user.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let (_, metadata) = open_regular(path)?;
     let permissions = fs::Permissions::from_mode(metadata.mode() & 0o7777);
     rename_into_place(path, |temporary| {
         write_new(temporary, bytes, MODE_PRIVATE)?;
+        let own = fs::metadata(temporary).map_err(|e| FileError::of(path, &e))?;
+        if own.uid() != metadata.uid() {
+            chown(temporary, Some(metadata.uid()), None)
+                .map_err(|_| FileError::WrongOwner(path.to_owned()))?;
+        }
+        if own.gid() != metadata.gid() {
+            // The directory, or the main group of this user, gave another group that it may be unable to change.
+            let _ = chown(temporary, None, Some(metadata.gid()));
+        }
         fs::set_permissions(temporary, permissions).map_err(|e| FileError::of(path, &e))
     })
 }

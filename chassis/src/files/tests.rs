@@ -172,6 +172,26 @@ fn rejects_file_that_others_can_modify_or_replace() {
 }
 
 #[test]
+fn replace_keeps_the_owner() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    fs::write(&path, b"old").unwrap();
+    // Only root can give a file away; for others the owner is their own.
+    let owner = if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&path, Some(65_534), Some(65_534)).unwrap();
+        65_534
+    } else {
+        rustix::process::geteuid().as_raw()
+    };
+    replace(&path, b"new").unwrap();
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!(
+        (metadata.uid(), fs::read(&path).unwrap()),
+        (owner, b"new".to_vec())
+    );
+}
+
+#[test]
 fn replace_keeps_the_mode_and_creates_no_missing_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a");

@@ -8,13 +8,30 @@ use super::DraftError;
 use super::choices::InitOptions;
 use super::flag_syntax::{read_bounds, read_patch, read_states};
 use crate::contract::{self, Mode, VersionAdvance};
+use crate::json;
 
 const READ_URL_ENV_OF_ANSWERS: &str = "DATABASE_URL";
+
+/// Keys with two spellings.
+const SPELLINGS: [(&str, &str); 9] = [
+    ("tenant_column", "tenant_key"),
+    ("id_arg", "lookup_arg"),
+    ("read_tool", "inspect_tool_name"),
+    ("proposal_tool", "proposal_tool_name"),
+    ("read_description", "inspect_description"),
+    ("read_returns_hint", "inspect_returns_hint"),
+    ("read_url_env", "database_url_env"),
+    ("patch_bounds", "numeric_bounds"),
+    ("status_guards", "transition_guards"),
+];
+/// Maximum nesting of an answers file.
+const DEPTH_MAX: usize = 16;
 
 /// Reads an answers file.
 ///
 /// # Errors
-/// The file is not a JSON object, has an unknown key, or a value has the wrong type for its key.
+/// The file is not a JSON object, has an unknown key, one key twice or in two spellings, or a value has the wrong type
+/// for its key.
 pub fn read_answers(bytes: &[u8]) -> Result<InitOptions, DraftError> {
     let object: Map<String, Json> = serde_json::from_slice(bytes).map_err(|error| {
         let text = format!(
@@ -28,12 +45,32 @@ pub fn read_answers(bytes: &[u8]) -> Result<InitOptions, DraftError> {
             "provide an object such as {\"table\": \"orders\"}",
         )
     })?;
+    // The parser above keeps the last of duplicate keys.
+    json::read(bytes, DEPTH_MAX).map_err(|error| {
+        DraftError::new(
+            ErrorCode::AnswersInvalid,
+            format!("answers: {error}"),
+            "correct the file",
+        )
+    })?;
+    let is_given = |key: &str| object.get(key).is_some_and(|value| !value.is_null());
+    if let Some((one, other)) = SPELLINGS
+        .iter()
+        .find(|(one, other)| is_given(one) && is_given(other))
+    {
+        return Err(DraftError::new(
+            ErrorCode::AnswersInvalid,
+            format!("answers: `{one}` and `{other}` are two spellings of one key"),
+            format!("remove `{other}`"),
+        ));
+    }
     let mut choices = InitOptions::default();
     for (key, value) in &object {
         if !value.is_null() {
             set(&mut choices, key, value)?;
         }
     }
+    choices.check_schema(choices.schema.as_deref())?;
     Ok(choices.over(InitOptions {
         mode: Some(Mode::Review),
         read_url_env: Some(READ_URL_ENV_OF_ANSWERS.to_owned()),

@@ -1,7 +1,9 @@
 //! Choices of the operator; absent choices are derived.
 
 use serde_json::{Map, Value as Json};
+use synapsor_codes::ErrorCode;
 
+use super::DraftError;
 use super::flag_syntax::{Assigned, Bounds, States};
 use crate::contract::{Mode, VersionAdvance};
 
@@ -58,6 +60,22 @@ pub struct InitOptions {
 }
 
 impl InitOptions {
+    /// Checks that the table, if it is written SCHEMA.TABLE, is of this schema.
+    ///
+    /// # Errors
+    /// `SCHEMA_MISMATCH`.
+    pub fn check_schema(&self, schema: Option<&str>) -> Result<(), DraftError> {
+        let of_table = self.table.as_deref().and_then(|table| table.split_once('.'));
+        match (of_table, schema) {
+            (Some((named, table)), Some(schema)) if named != schema => Err(DraftError::new(
+                ErrorCode::SchemaMismatch,
+                format!("`{named}.{table}` is not of the schema `{schema}`"),
+                format!("choose either {named}.{table} or {schema}.{table}, without another schema"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     /// Returns these choices, with missing ones taken from `base`.
     #[must_use]
     pub fn over(self, base: Self) -> Self {

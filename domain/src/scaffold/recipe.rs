@@ -1,7 +1,7 @@
 //! Recipes: contract patterns for common business changes. A recipe is an onboarding selection with the facts that
 //! help to choose it, and is mapped onto the columns of a real table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
@@ -59,13 +59,32 @@ pub fn built_in_recipes() -> Vec<Recipe> {
     BUILT_IN.iter().map(recipe).collect()
 }
 
-/// Reads a recipe file.
+/// Output of `recipes show --json`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Printed {
+    #[serde(rename = "ok")]
+    _ok: bool,
+    recipe: Recipe,
+}
+
+/// Whether the file is the output of a command and not the recipe alone, which has no such member.
+fn is_printed(bytes: &[u8]) -> bool {
+    serde_json::from_slice::<Json>(bytes).is_ok_and(|file| file.get("recipe").is_some())
+}
+
+/// Reads a recipe file: a recipe alone, or as `recipes show --json` prints it.
 ///
 /// # Errors
 /// `RECIPE_INVALID` with the place; the error of the selection inside it.
 pub fn read_recipe(bytes: &[u8]) -> Result<Recipe, DraftError> {
     json::read(bytes, DEPTH_MAX).map_err(|error| invalid(&error.to_string()))?;
-    let recipe: Recipe = serde_json::from_slice(bytes).map_err(|error| invalid(&placed(&error)))?;
+    let parsed = if is_printed(bytes) {
+        serde_json::from_slice::<Printed>(bytes).map(|printed| printed.recipe)
+    } else {
+        serde_json::from_slice(bytes)
+    };
+    let recipe: Recipe = parsed.map_err(|error| invalid(&placed(&error)))?;
     let is_id = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if recipe.id.is_empty() || !recipe.id.chars().all(is_id) {
         return Err(invalid(
@@ -109,7 +128,8 @@ impl Recipe {
     /// Returns the choices with the names of a real table. `renames` are pairs of the recipe's column and the table's.
     ///
     /// # Errors
-    /// `RECIPE_COLUMN_MISSING` if a column that the pattern needs has no counterpart.
+    /// `RECIPE_COLUMN_MISSING` if a column that the pattern needs has no counterpart; `RECIPE_COLUMN_UNKNOWN` and
+    /// `RECIPE_COLUMN_TWICE` for renames that fit no column, or two columns of which one is set.
     pub fn on_table(
         &self,
         table: &TableInfo,
@@ -172,24 +192,64 @@ impl Recipe {
         table: &TableInfo,
         renames: &[(String, String)],
     ) -> Result<BTreeMap<String, String>, DraftError> {
+        self.known_once(renames)?;
         if let Some((column, name)) = renames.iter().find(|(_, name)| table.column(name).is_none()) {
             return Err(missing(column, &format!("`{name}` is not a column"), table));
         }
         if let Some(column) = self.unmapped(table, renames).first() {
             return Err(missing(column, "no column has this name", table));
         }
+        let pair = |column: &String| Some((column.clone(), counterpart(column, table, renames)?));
+        let names: BTreeMap<String, String> = self.columns().filter_map(pair).collect();
+        // A rule for a column that is set would replace, or widen, that of the other.
+        for column in &self.allowed_write_columns {
+            let taken =
+                |(other, name): &(&String, &String)| *other != column && names.get(column) == Some(*name);
+            if let Some((other, name)) = names.iter().find(taken) {
+                return Err(DraftError::new(
+                    ErrorCode::RecipeColumnTwice,
+                    format!("the recipe's columns `{column}` and `{other}` are both `{name}` of the table"),
+                    format!("pass --map with another column for `{column}` or `{other}`"),
+                ));
+            }
+        }
+        Ok(names)
+    }
+
+    /// Every column that the recipe names.
+    fn columns(&self) -> impl Iterator<Item = &String> {
         let own = [
             &self.recommended_primary_key,
             &self.recommended_tenant_key,
             &self.recommended_conflict_column,
         ];
-        let all = own
-            .into_iter()
+        own.into_iter()
             .chain(&self.required_columns)
             .chain(&self.visible_columns)
-            .chain(&self.allowed_write_columns);
-        let pair = |column: &String| Some((column.clone(), counterpart(column, table, renames)?));
-        Ok(all.filter_map(pair).collect())
+            .chain(&self.allowed_write_columns)
+    }
+
+    /// Checks that each renamed column is one of the recipe, and has one new name.
+    fn known_once(&self, renames: &[(String, String)]) -> Result<(), DraftError> {
+        for (at, (column, _)) in renames.iter().enumerate() {
+            if !self.columns().any(|known| known == column) {
+                let names: BTreeSet<&str> = self.columns().map(String::as_str).collect();
+                let names: Vec<&str> = names.into_iter().collect();
+                return Err(DraftError::new(
+                    ErrorCode::RecipeColumnUnknown,
+                    format!("the recipe has no column `{column}`"),
+                    format!("pass --map with columns of the recipe: {}", names.join(", ")),
+                ));
+            }
+            if renames[..at].iter().any(|(other, _)| other == column) {
+                return Err(DraftError::new(
+                    ErrorCode::RecipeColumnTwice,
+                    format!("--map names the recipe's column `{column}` twice"),
+                    "pass one column of the table for it",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Returns the columns that a proposal of the recipe sets.

@@ -130,6 +130,18 @@ pub(super) fn read_input(plan: &ContractPlan<'_>) -> Result<String, DraftError> 
             format!("pass the values of {}, comma-separated", names.join(", ")),
         ));
     }
+    if let Some((name, _)) = args
+        .iter()
+        .zip(&ids)
+        .find(|((_, arg), id)| arg["type"] == "number" && id.parse::<i128>().is_err())
+        .map(|(arg, _)| arg)
+    {
+        return Err(DraftError::new(
+            ErrorCode::ObjectInvalid,
+            format!("--object-id has no whole number for the argument `{name}`"),
+            "pass the key of a real row",
+        ));
+    }
     let mut ids = ids.into_iter();
     let values = args.into_iter().map(|(name, arg)| {
         let value = match (arg["type"].as_str(), ids.next()) {

@@ -1,5 +1,7 @@
 //! Resolves choices and schema catalog into a complete plan. Every ambiguity is an error or a warning.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value as Json};
 use synapsor_codes::ErrorCode;
 
@@ -88,6 +90,7 @@ pub(super) fn plan<'a>(
     };
     let first = key.columns.iter().chain(&tenant).chain(&guard);
     let visible = visible(choices, found, first)?;
+    warnings.extend(always_visible(choices, &visible));
     warnings.extend(unreadable(choices, found, &visible));
     warnings.extend(writable_reader(choices, engine, found));
     let or = |chosen: &Option<String>, derived: String| chosen.clone().unwrap_or(derived);
@@ -284,6 +287,19 @@ fn writable_reader(choices: &InitOptions, engine: EngineKind, found: Option<&Tab
     })
 }
 
+/// Names the columns of key, tenant and version that calls return although the choice leaves them out.
+fn always_visible(choices: &InitOptions, visible: &[String]) -> Option<String> {
+    let chosen = &choices.visible_columns;
+    let added = visible.iter().filter(|column| !chosen.contains(column));
+    let added: Vec<String> = added.map(|column| format!("`{column}`")).collect();
+    (!chosen.is_empty() && !added.is_empty()).then(|| {
+        format!(
+            "Visible besides the chosen columns: {}. Columns of key, tenant and version are always visible.",
+            added.join(", ")
+        )
+    })
+}
+
 /// Names the columns that are left out, or chosen, although no call can read their type.
 fn unreadable(choices: &InitOptions, found: Option<&TableInfo>, visible: &[String]) -> Option<String> {
     let columns: Vec<String> = found?
@@ -356,6 +372,7 @@ fn change(
             "pass --patch COLUMN=arg:NAME or COLUMN=fixed:VALUE, or --mode read_only",
         ));
     }
+    one_rule_each(choices)?;
     let patched: Vec<String> = choices.patch.iter().map(|(column, _)| column.clone()).collect();
     Ok(ProposalPlan {
         tool: choices
@@ -373,6 +390,37 @@ fn change(
         patch_args: choices.patch_args.clone(),
         advance: choices.conflict_advance.unwrap_or_default(),
     })
+}
+
+/// Rejects two rules about one column: one of them would be lost without notice.
+fn one_rule_each(choices: &InitOptions) -> Result<(), DraftError> {
+    fn twice<'a>(names: impl Iterator<Item = &'a String>) -> Option<&'a String> {
+        let mut seen = BTreeSet::new();
+        names.into_iter().find(|name| !seen.insert(*name))
+    }
+    let patch = choices.patch.iter().map(|(column, _)| column);
+    let bounds = choices.bounds.iter().map(|(column, _)| column);
+    let states = choices.states.iter().map(|(column, _)| column);
+    for (code, what, found) in [
+        (ErrorCode::PatchInvalid, "new values", twice(patch)),
+        (ErrorCode::BoundsInvalid, "bounds", twice(bounds)),
+        (ErrorCode::StatesInvalid, "lists of transitions", twice(states)),
+    ] {
+        if let Some(column) = found {
+            let text = format!("`{column}` has two {what}");
+            return Err(DraftError::new(code, text, "write one rule for each column"));
+        }
+    }
+    for (column, states) in &choices.states {
+        if let Some(from) = twice(states.iter().map(|(from, _)| from)) {
+            return Err(DraftError::new(
+                ErrorCode::StatesInvalid,
+                format!("the transitions of `{column}` name the state `{from}` twice"),
+                format!("join its successors: {column}={from}:TO|TO"),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn visible<'a>(
@@ -428,6 +476,23 @@ fn fixed_values_fit(table: &TableInfo, change: &ProposalPlan) -> Result<(), Draf
         }
     }
     Ok(())
+}
+
+/// Checks that bounds are about numbers.
+fn bounds_fit(table: &TableInfo, change: &ProposalPlan) -> Result<(), DraftError> {
+    let columns = change.bounds.iter().filter_map(|(name, _)| table.column(name));
+    let is_other = |column: &ColumnInfo| column.kind().is_some_and(|kind| kind != ColumnKind::Number);
+    let Some(column) = columns.into_iter().find(|column| is_other(column)) else {
+        return Ok(());
+    };
+    Err(DraftError::new(
+        ErrorCode::BoundsInvalid,
+        format!(
+            "`{}` ({}) holds no numbers, so it has no bounds",
+            column.name, column.data_type
+        ),
+        format!("remove the bounds of `{}`", column.name),
+    ))
 }
 
 /// Whether an argument of the draft can name one value of the column exactly.
@@ -494,7 +559,7 @@ fn known_columns(plan: &ContractPlan<'_>) -> Result<(), DraftError> {
     }
     plan.change
         .iter()
-        .try_for_each(|change| fixed_values_fit(table, change))?;
+        .try_for_each(|change| fixed_values_fit(table, change).and_then(|()| bounds_fit(table, change)))?;
     let generated = patched
         .iter()
         .find(|column| table.column(column).is_some_and(|c| c.generated));

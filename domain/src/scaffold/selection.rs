@@ -76,12 +76,14 @@ struct Approval {
 /// Reads an onboarding selection. Without a mode, the contract has mode `review`.
 ///
 /// # Errors
-/// `SELECTION_INVALID` with the place of the error; `NOT_AVAILABLE` for handlers and mode `cloud`.
+/// `SELECTION_INVALID` with the place of the error; `SCHEMA_MISMATCH`; `NOT_AVAILABLE` for handlers and mode `cloud`.
 pub fn read_selection(bytes: &[u8]) -> Result<InitOptions, DraftError> {
     // Duplicate keys are errors; the parser below keeps the last of them.
     json::read(bytes, DEPTH_MAX).map_err(|error| invalid(&error.to_string()))?;
     let selection: Selection = serde_json::from_slice(bytes).map_err(|error| invalid(&placed(&error)))?;
-    selection.options()
+    let choices = selection.options()?;
+    choices.check_schema(choices.schema.as_deref())?;
+    Ok(choices)
 }
 
 /// Returns the parser's reason and place. Values of the file are left out: one may be a secret.

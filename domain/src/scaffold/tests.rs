@@ -69,7 +69,7 @@ fn answers_without_inspection_match_published_files() {
         ),
         &found,
     );
-    assert_eq!(found.warnings.len(), 1, "{:?}", found.warnings);
+    assert_eq!(found.warnings.len(), 2, "{:?}", found.warnings);
 }
 
 #[test]
@@ -897,7 +897,7 @@ fn each_recipe_makes_a_valid_contract() {
         for engine in [EngineKind::Postgres, EngineKind::Mysql, EngineKind::Sqlite] {
             let choices = recipe.for_engine(Some(engine)).unwrap();
             let drafted = draft(&choices, None).unwrap();
-            assert_eq!(drafted.warnings.len(), 1, "{}: {:?}", recipe.id, drafted.warnings);
+            assert_eq!(drafted.warnings.len(), 2, "{}: {:?}", recipe.id, drafted.warnings);
             let tools = [Some(drafted.read_tool), drafted.proposal_tool];
             assert_eq!(
                 tools.into_iter().flatten().collect::<Vec<_>>(),
@@ -994,10 +994,174 @@ fn own_tables_are_not_offered_and_like_names_come_first() {
 fn given_row_is_the_input_of_the_first_call() {
     let mut choices = orders();
     choices.object_id = Some("SO 1,2".to_owned());
+    let error = refused(&choices);
+    assert_eq!(error.code, ErrorCode::ObjectInvalid);
+    assert!(
+        error.text.contains("no whole number for the argument `order_id`"),
+        "{error}"
+    );
+    choices.object_id = Some("1.5".to_owned());
+    assert_eq!(refused(&choices).code, ErrorCode::ObjectInvalid);
+    choices.object_id = Some("-12".to_owned());
     let drafted = draft(&choices, Some(&inspection())).unwrap();
+    assert_eq!(drafted.read_input, "{\"order_id\":-12}");
+    let mut found = inspection();
+    found.tables[0].columns[0].data_type = "text".to_owned();
+    choices.object_id = Some("SO 1,2".to_owned());
+    let drafted = draft(&choices, Some(&found.with_suggestions())).unwrap();
     assert!(drafted.names_row);
-    let input: Json = serde_json::from_str(&drafted.read_input).unwrap();
-    let values: Vec<&Json> = input.as_object().unwrap().values().collect();
-    assert_eq!(values.len(), 1, "{input}");
-    assert!(input.to_string().contains("SO 1,2"), "{input}");
+    assert_eq!(drafted.read_input, "{\"order_id\":\"SO 1,2\"}");
+}
+
+#[test]
+fn two_rules_about_one_column_are_rejected() {
+    type Change = fn(&mut InitOptions);
+    let rejected: [(Change, ErrorCode, &str); 6] = [
+        (
+            |c| c.bounds = read_bounds("discount=0:5,discount=:900").unwrap(),
+            ErrorCode::BoundsInvalid,
+            "`discount`",
+        ),
+        (
+            |c| c.states = read_states("status=open:a;open:b").unwrap(),
+            ErrorCode::StatesInvalid,
+            "`open`",
+        ),
+        (
+            |c| c.states = read_states("status=open:a,status=b:c").unwrap(),
+            ErrorCode::StatesInvalid,
+            "`status`",
+        ),
+        (
+            |c| c.patch = read_patch("status=arg:s,status=arg:t").unwrap(),
+            ErrorCode::PatchInvalid,
+            "`status`",
+        ),
+        (
+            |c| c.patch = read_patch("status=fixed:open,status=arg:t").unwrap(),
+            ErrorCode::PatchInvalid,
+            "`status`",
+        ),
+        (
+            |c| c.bounds = read_bounds("note=0:5").unwrap(),
+            ErrorCode::BoundsInvalid,
+            "`note` (character varying(200)) holds no numbers",
+        ),
+    ];
+    for (change, code, named) in rejected {
+        let mut choices = orders();
+        change(&mut choices);
+        let error = refused(&choices);
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.text.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn answers_name_each_key_once() {
+    for (text, named) in [
+        ("{\"table\": \"a\", \"table\": \"b\"}", "table"),
+        (
+            "{\"tenant_key\": \"a\", \"tenant_column\": \"b\"}",
+            "`tenant_key`",
+        ),
+        (
+            "{\"patch_bounds\": \"a=1:\", \"numeric_bounds\": \"a=2:\"}",
+            "`numeric_bounds`",
+        ),
+    ] {
+        let error = read_answers(text.as_bytes()).unwrap_err();
+        assert_eq!(error.code, ErrorCode::AnswersInvalid, "{error}");
+        assert!(error.text.contains(named), "{error}");
+    }
+    assert!(read_answers(b"{\"tenant_key\": \"a\", \"tenant_column\": null}").is_ok());
+}
+
+#[test]
+fn table_and_schema_name_one_schema() {
+    let choices = |table: &str| InitOptions {
+        table: Some(table.to_owned()),
+        ..InitOptions::default()
+    };
+    let refused = choices("a.dup").check_schema(Some("b")).unwrap_err();
+    assert_eq!(refused.code, ErrorCode::SchemaMismatch);
+    for (table, schema) in [("a.dup", Some("a")), ("a.dup", None), ("dup", Some("b"))] {
+        choices(table).check_schema(schema).unwrap();
+    }
+    let error = read_answers(b"{\"table\": \"a.dup\", \"schema\": \"b\"}").unwrap_err();
+    assert_eq!(error.code, ErrorCode::SchemaMismatch);
+}
+
+#[test]
+fn renames_of_a_recipe_name_its_columns_and_join_none_that_is_set() {
+    let recipes = built_in_recipes();
+    let recipe = recipes.iter().find(|recipe| recipe.id == "ticket-resolution");
+    let inspection = inspection();
+    let table = inspection.tables_called(Some("shop"), "orders").next().unwrap();
+    let refused = |renames: &[(&str, &str)]| {
+        let renames: Vec<(String, String)> = renames
+            .iter()
+            .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
+            .collect();
+        recipe.unwrap().on_table(table, &renames).unwrap_err()
+    };
+    let note = ("resolution_note", "note");
+    for (renames, code, named) in [
+        (
+            &[note, ("nope", "size")][..],
+            ErrorCode::RecipeColumnUnknown,
+            "`nope`",
+        ),
+        (
+            &[note, ("resolution_note", "size")],
+            ErrorCode::RecipeColumnTwice,
+            "`resolution_note`",
+        ),
+        (
+            &[("resolution_note", "status")],
+            ErrorCode::RecipeColumnTwice,
+            "`status` of the table",
+        ),
+        (
+            &[note, ("subject", "note")],
+            ErrorCode::RecipeColumnTwice,
+            "`subject`",
+        ),
+    ] {
+        let error = refused(renames);
+        assert_eq!(error.code, code, "{error}");
+        assert!(error.text.contains(named), "{error}");
+    }
+}
+
+#[test]
+fn recipe_is_read_as_a_command_prints_it() {
+    let recipe = built_in_recipes().remove(0);
+    let printed = json!({ "ok": true, "recipe": recipe });
+    assert_eq!(read_recipe(printed.to_string().as_bytes()).unwrap(), recipe);
+    let other = json!({ "ok": true, "recipe": recipe, "more": 1 });
+    let error = read_recipe(other.to_string().as_bytes()).unwrap_err();
+    assert!(error.text.contains("unknown field `more`"), "{error}");
+}
+
+#[test]
+fn columns_visible_besides_the_chosen_ones_are_named() {
+    let mut choices = orders();
+    choices.visible_columns = vec!["status".to_owned(), "tenant_id".to_owned()];
+    let drafted = draft(&choices, Some(&inspection())).unwrap();
+    let warning = drafted
+        .warnings
+        .iter()
+        .find(|warning| warning.starts_with("Visible besides"));
+    assert!(warning.unwrap().contains(": `id`, `version`."), "{warning:?}");
+    choices
+        .visible_columns
+        .extend(["id".to_owned(), "version".to_owned()]);
+    let drafted = draft(&choices, Some(&inspection())).unwrap();
+    assert!(
+        !drafted
+            .warnings
+            .iter()
+            .any(|warning| warning.starts_with("Visible besides"))
+    );
 }

@@ -11,7 +11,7 @@ use synapsor_domain::contract::{Contract, Source};
 use synapsor_domain::inspection::Inspection;
 use synapsor_domain::scaffold::{GeneratedContract, InitOptions, draft};
 
-use super::{Args, InitResult, append, choices, refused, report};
+use super::{Args, InitResult, added_source, append, choices, contract_lock, refused, report};
 use crate::commands::client_config;
 use crate::output::{self, safe};
 use crate::{Context, contract_file};
@@ -23,22 +23,26 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, Ex
         .output
         .clone()
         .unwrap_or_else(|| contract_file::path(&context.global));
-    let bytes = contract_file::read(&path)?;
-    let valid = Contract::parse(&bytes).map_err(|report| contract_file::invalid(&path, &report))?;
-    let before = String::from_utf8_lossy(&bytes);
-    let variable = match valid.contract.sources() {
-        [only] => Some(only.read_url_env.as_str()),
-        _ => None,
-    };
+    let (_, valid) = read(&path)?;
+    let flags = args.choices().map_err(refused)?;
+    let variable = added_source::variable(&flags, &valid);
     let (mut choices, inspection) = choices::read(args, variable, context).await?;
-    let source = of_contract(&mut choices, &valid.contract, inspection.as_ref(), args)?;
+    let target = contract_lock::target(&path);
+    let _lock = match args.files.dry_run {
+        true => None,
+        false => Some(contract_lock::taken(&target).await?),
+    };
+    // Another command may have changed the contract during the inspection.
+    let (bytes, valid) = read(&path)?;
+    let before = String::from_utf8_lossy(&bytes);
+    let source = of_contract(&mut choices, &valid, inspection.as_ref(), args)?;
     let drafted = draft(&choices, inspection.as_ref()).map_err(refused)?;
-    let capabilities = capabilities(&drafted, &before, &valid.contract)?;
+    let capabilities = capabilities(&drafted, &before, &valid)?;
     let after = append::appended(&before, &capabilities, source.is_none())?;
     Contract::parse(after.as_bytes()).map_err(|report| contract_file::invalid(&path, &report))?;
     if !args.files.dry_run {
-        let mark = byte_order_mark(&path);
-        files::replace(&path, [mark, after.as_bytes()].concat().as_slice())?;
+        let mark = byte_order_mark(&target);
+        files::replace(&target, [mark, after.as_bytes()].concat().as_slice())?;
     }
     if !context.global.json {
         for warning in &drafted.warnings {
@@ -67,6 +71,13 @@ pub(super) async fn run(args: &Args, context: &Context) -> Result<InitResult, Ex
     })
 }
 
+/// Reads and validates the contract.
+fn read(path: &Path) -> Result<(Vec<u8>, Contract), ExitError> {
+    let bytes = contract_file::read(path)?;
+    let valid = Contract::parse(&bytes).map_err(|report| contract_file::invalid(path, &report))?;
+    Ok((bytes, valid.contract))
+}
+
 /// Returns the mark with which the file begins, if any. Readers leave it out.
 fn byte_order_mark(path: &Path) -> &'static [u8] {
     const MARK: &[u8] = "\u{feff}".as_bytes();
@@ -92,7 +103,7 @@ fn of_contract<'a>(
         .map(|inspection| inspection.engine.as_str())
         .or(choices.engine.as_deref())
         .unwrap_or("postgres");
-    let source = source(choices, contract, engine)?;
+    let source = added_source::chosen(choices, contract, engine, inspection.is_some())?;
     if let Some(source) = source {
         args.reject_variables_of_source()?;
         choices.source_name = Some(source.name.clone());
@@ -100,36 +111,6 @@ fn of_contract<'a>(
         choices.write_url_env.clone_from(&source.write_url_env);
     }
     Ok(source)
-}
-
-/// The named source, else the only one of this engine, else the one with the variable of the inspection.
-fn source<'a>(
-    choices: &InitOptions,
-    contract: &'a Contract,
-    engine: &str,
-) -> Result<Option<&'a Source>, ExitError> {
-    if let Some(name) = &choices.source_name {
-        return Ok(contract.source(name));
-    }
-    let of_engine = || {
-        contract
-            .sources()
-            .iter()
-            .filter(|source| source.engine.as_str() == engine)
-    };
-    let named: Vec<&Source> = of_engine()
-        .filter(|source| choices.inspected_env.as_ref() == Some(&source.read_url_env))
-        .collect();
-    match (named.as_slice(), of_engine().collect::<Vec<_>>().as_slice()) {
-        ([only], _) | ([], [only]) => Ok(Some(*only)),
-        ([], []) => Ok(None),
-        (_, several) => {
-            let names: Vec<String> = several.iter().map(|source| safe(&source.name)).collect();
-            let text = format!("the contract has several sources for {engine}");
-            Err(ExitError::new(ErrorCode::SourceRequired, text)
-                .with_fix(format!("pass --source-name with one of: {}", names.join(", "))))
-        }
-    }
 }
 
 /// Returns the draft's parts with the context of the contract's other capabilities. Rejects names that are taken.

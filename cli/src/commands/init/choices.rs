@@ -35,6 +35,7 @@ pub(super) async fn read(
     if let Some(path) = &origin.spec {
         choices = choices.over(read_selection(&read_file(path)?).map_err(refused)?);
     }
+    choices.check_schema(args.schema()).map_err(refused)?;
     check_env_names(&choices)?;
     let recipe = origin.recipe.as_deref().map(recipes::find).transpose()?;
     let inspection = inspection(args, &database, &choices, context).await?;
@@ -58,16 +59,19 @@ fn read_file(path: &Path) -> Result<Vec<u8>, ExitError> {
 /// Rejects what is not the name of a variable. The value is not shown, because it could be the URL itself.
 pub(super) fn check_env_names(choices: &InitOptions) -> Result<(), ExitError> {
     let names = [
-        &choices.read_url_env,
-        &choices.inspected_env,
-        &choices.write_url_env,
-        &choices.tenant_env,
-        &choices.principal_env,
+        ("--read-url-env", &choices.read_url_env),
+        ("--from-env", &choices.inspected_env),
+        ("--write-url-env", &choices.write_url_env),
+        ("--tenant-env", &choices.tenant_env),
+        ("--principal-env", &choices.principal_env),
     ];
-    if names.into_iter().flatten().all(|name| is_env_name(name)) {
+    let is_wrong = |(_, name): &(&str, &Option<String>)| name.as_ref().is_some_and(|name| !is_env_name(name));
+    let Some((option, _)) = names.into_iter().find(is_wrong) else {
         return Ok(());
-    }
-    let text = "variable name contains characters other than upper-case letters, digits and `_`";
+    };
+    let text = format!(
+        "{option}, or its key in the file, is not a variable name of upper-case letters, digits and `_`"
+    );
     Err(ExitError::new(ErrorCode::EnvNameInvalid, text)
         .with_fix("pass names of variables, such as SYNAPSOR_DATABASE_READ_URL, not their values"))
 }
@@ -121,6 +125,11 @@ fn over_recipe(
     inspection: Option<&Inspection>,
 ) -> Result<InitOptions, ExitError> {
     let mut base = match inspection {
+        None if !renames.is_empty() => {
+            let text = "--map is for the columns of a table, and no database is inspected";
+            return Err(ExitError::new(ErrorCode::OptionUnused, text)
+                .with_fix("pass --table with the variable of the database, or remove --map"));
+        }
         None => {
             let engine = choices.engine.as_deref().and_then(EngineKind::of_name);
             recipe.for_engine(engine).map_err(refused)?

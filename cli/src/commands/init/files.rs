@@ -1,6 +1,7 @@
 //! Files of `init`: the contract, and beside it example variables, snippets for MCP clients and the input of a first
 //! call. Nothing is written if one of them exists already.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use synapsor_chassis::files::{self, FileError, MODE_PUBLIC};
@@ -20,6 +21,35 @@ const STATE: &str = ".synapsor";
 const OTHERS: &str = "contracts";
 const SNIPPETS: &str = "mcp";
 const SMOKE_INPUT: &str = "smoke-input.json";
+
+/// What this run has created so far.
+#[derive(Default)]
+struct Created {
+    files: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl Created {
+    /// Removes it, and returns the error with what became of it. A directory that has other content stays.
+    fn removed_after(&self, error: &FileError) -> ExitError {
+        let files = self.files.iter().filter(|path| fs::remove_file(path).is_err());
+        let left: Vec<String> = files.map(|path| safe(&path.to_string_lossy())).collect();
+        for directory in self.directories.iter().rev() {
+            // Another program may have put a file into it.
+            let _ = fs::remove_dir(directory);
+        }
+        let outcome = if left.is_empty() {
+            "files that this command created are removed".to_owned()
+        } else {
+            format!("cannot remove {}", left.join(", "))
+        };
+        ExitError::new(error.code(), format!("{error}; {outcome}")).with_fix(error.fix())
+    }
+}
+
+fn is_there(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
 
 /// Paths of the output files.
 pub(super) struct OutputPaths {
@@ -75,7 +105,7 @@ impl OutputPaths {
         all.extend(client_config::SNIPPET_FILES.map(|name| self.snippets.join(name)));
         let names: Vec<String> = all
             .iter()
-            .filter(|path| path.symlink_metadata().is_ok())
+            .filter(|path| is_there(path))
             .map(|path| safe(&path.to_string_lossy()))
             .collect();
         if names.is_empty() {
@@ -101,20 +131,38 @@ impl OutputPaths {
         }
         let snippets = client_config::stdio_snippets(&self.contract, context)?;
         self.check_directories()?;
-        let write = |path: &Path, text: &str| files::write_atomic(path, text.as_bytes(), MODE_PUBLIC);
-        write(&self.contract, &drafted.contract)?;
-        self.keeps_example = !replaces && self.env_example.symlink_metadata().is_ok();
+        self.keeps_example = !replaces && is_there(&self.env_example);
+        let mut texts = vec![(self.contract.clone(), drafted.contract.clone())];
         if !self.keeps_example {
-            write(&self.env_example, &drafted.env_example)?;
+            texts.push((self.env_example.clone(), drafted.env_example.clone()));
         }
-        for directory in &self.directories {
-            files::create_private_dir(directory)?;
-        }
-        for (name, text) in snippets {
-            write(&self.snippets.join(name), &text)?;
-        }
+        texts.extend(
+            snippets
+                .into_iter()
+                .map(|(name, text)| (self.snippets.join(name), text)),
+        );
         if drafted.names_row {
-            write(&self.smoke_input, &format!("{}\n", drafted.read_input))?;
+            texts.push((self.smoke_input.clone(), format!("{}\n", drafted.read_input)));
+        }
+        let mut created = Created::default();
+        self.write_all(&texts, &mut created)
+            .map_err(|error| created.removed_after(&error))
+    }
+
+    fn write_all(&self, texts: &[(PathBuf, String)], created: &mut Created) -> Result<(), FileError> {
+        for directory in &self.directories {
+            let is_new = !is_there(directory);
+            files::create_private_dir(directory)?;
+            if is_new {
+                created.directories.push(directory.clone());
+            }
+        }
+        for (path, text) in texts {
+            let is_new = !is_there(path);
+            files::write_atomic(path, text.as_bytes(), MODE_PUBLIC)?;
+            if is_new {
+                created.files.push(path.clone());
+            }
         }
         Ok(())
     }

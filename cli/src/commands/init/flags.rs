@@ -180,6 +180,11 @@ impl Args {
             || self.database.engine != "auto"
     }
 
+    /// Schema of the command line, if one is given.
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
     /// Mode of the command line, if one is given.
     pub(super) fn mode(&self) -> Option<Mode> {
         self.mode.as_deref().map(mode)

@@ -2,9 +2,11 @@
 //! decides the content; this module handles files and the schema catalog.
 
 mod add;
+mod added_source;
 mod append;
 mod choices;
 mod command_line;
+mod contract_lock;
 mod files;
 mod flags;
 mod other_flags;

@@ -9,7 +9,7 @@ use clap::Args as ClapArgs;
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Choices from a file, a recipe or the wizard")]
 pub(super) struct OriginFlags {
-    /// Ask for each choice on the terminal; the default on a terminal without --table
+    /// Ask for each choice on the terminal; the default on a terminal without --table, --add or a file
     #[arg(long, group = "origin")]
     pub(super) wizard: bool,
     /// Answers file (JSON)

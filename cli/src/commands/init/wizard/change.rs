@@ -93,7 +93,25 @@ impl Wizard<'_> {
             .iter()
             .map(|column| chosen.contains(&column.name))
             .collect();
-        let labels: Vec<String> = columns.iter().map(|column| label(column, table)).collect();
+        let always: Vec<&String> = match self.choices.primary_key.as_slice() {
+            [] => table.primary_key.iter().collect(),
+            chosen => chosen.iter().collect(),
+        };
+        let is_always = |name: &String| {
+            let guard = self
+                .choices
+                .conflict_column
+                .as_ref()
+                .filter(|_| self.is_changing());
+            always.contains(&name) || self.choices.tenant_column.as_ref() == Some(name) || guard == Some(name)
+        };
+        let labels: Vec<String> = columns
+            .iter()
+            .map(|column| match is_always(&column.name) {
+                true => format!("{}, always visible", label(column, table)),
+                false => label(column, table),
+            })
+            .collect();
         self.choices.visible_columns = loop {
             let chosen = self
                 .terminal

@@ -1,11 +1,15 @@
 //! Everything of the wizard that talks to the terminal: lists, lines and questions, by keyboard only and without
 //! colors. Lines of a list are cut to the width of the terminal.
 
-use std::io::{ErrorKind, IsTerminal as _};
+use std::fs::OpenOptions;
+use std::io::{self, ErrorKind, IsTerminal as _, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 
 use dialoguer::console::Term;
 use dialoguer::theme::SimpleTheme;
 use dialoguer::{Confirm, Input, MultiSelect, Select};
+use rustix::fs::OFlags;
+use rustix::io::ioctl_fionread;
 use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +59,7 @@ impl Terminal {
         items: &[String],
         default: usize,
     ) -> Result<usize, ExitError> {
+        self.check_input()?;
         let asked = Select::with_theme(&SimpleTheme)
             .with_prompt(question)
             .items(self.fitted(items))
@@ -71,6 +76,7 @@ impl Terminal {
         items: &[String],
         checked: &[bool],
     ) -> Result<Vec<usize>, ExitError> {
+        self.check_input()?;
         let asked = MultiSelect::with_theme(&SimpleTheme)
             .with_prompt(question)
             .items(self.fitted(items))
@@ -87,6 +93,7 @@ impl Terminal {
         default: Option<&str>,
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Result<String, ExitError> {
+        self.check_input()?;
         let mut input = Input::<String>::with_theme(&SimpleTheme)
             .with_prompt(question)
             .validate_with(|text: &String| check(text.trim()));
@@ -104,6 +111,7 @@ impl Terminal {
         default: Option<&str>,
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Result<Option<String>, ExitError> {
+        self.check_input()?;
         let mut input = Input::<String>::with_theme(&SimpleTheme)
             .with_prompt(question)
             .allow_empty(true)
@@ -120,6 +128,7 @@ impl Terminal {
     }
 
     pub(super) fn is_yes(&self, question: &str, default: bool) -> Result<bool, ExitError> {
+        self.check_input()?;
         let asked = Confirm::with_theme(&SimpleTheme)
             .with_prompt(question)
             .default(default)
@@ -146,6 +155,18 @@ impl Terminal {
         items.iter().map(fit).collect()
     }
 
+    /// Ends the wizard at the end of the input: a closed terminal, or Ctrl-D before a question. A question itself reads
+    /// single keys and takes no notice of Ctrl-D.
+    fn check_input(&self) -> Result<(), ExitError> {
+        if self.stop.is_cancelled() {
+            return self.answered(Err(io::Error::from(ErrorKind::Interrupted).into()));
+        }
+        if has_ended() {
+            return self.answered(Err(io::Error::from(ErrorKind::UnexpectedEof).into()));
+        }
+        Ok(())
+    }
+
     /// Converts the result of a prompt. Esc, Ctrl-C and the end of the input end the wizard.
     fn answered<T>(&self, asked: dialoguer::Result<Option<T>>) -> Result<T, ExitError> {
         let asked = match asked {
@@ -168,6 +189,20 @@ impl Terminal {
             }
         })
     }
+}
+
+/// Whether nothing more can be read. Keys that are typed ahead stay for the question.
+fn has_ended() -> bool {
+    if !matches!(ioctl_fionread(io::stdin()), Ok(0)) {
+        return false;
+    }
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).expect("open flags are an int");
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags(nonblocking)
+        .open("/dev/tty");
+    // Without a controlling terminal, the question itself reports what is wrong with its input.
+    opened.is_ok_and(|mut tty| matches!(tty.read(&mut [0]), Ok(0)))
 }
 
 /// Error of a wizard that the operator ended.
