@@ -231,9 +231,7 @@ fn starter_recipe_and_added_table_share_a_directory() -> anyhow::Result<()> {
     let shown = place.json(&["recipes", "show", "late-fee-waiver"])?;
     place.write(
         "own.json",
-        &shown["recipe"]
-            .to_string()
-            .replacen("late-fee-waiver", "own-waiver", 1),
+        &shown.to_string().replacen("late-fee-waiver", "own-waiver", 1),
     )?;
     place.ok(&[
         "recipes",
@@ -267,6 +265,28 @@ fn starter_recipe_and_added_table_share_a_directory() -> anyhow::Result<()> {
     place
         .run(&[&add[..], &["--mode", "shadow", "--patch", "amount=arg:amount"]].concat())?
         .expect_failure(2, "OPTION_UNUSED", &["review"])?;
+    place
+        .run(&[
+            "init",
+            "--table",
+            "main.invoices",
+            "--schema",
+            "b",
+            "--output",
+            "x.json",
+        ])?
+        .expect_failure(2, "SCHEMA_MISMATCH", &["main.invoices"])?;
+    place
+        .run(&[
+            "init",
+            "--table",
+            "invoices",
+            "--tenant-env",
+            "lower",
+            "--output",
+            "x.json",
+        ])?
+        .expect_failure(2, "ENV_NAME_INVALID", &["--tenant-env"])?;
     let add = [
         "init",
         "--add",
@@ -307,5 +327,44 @@ fn starter_recipe_and_added_table_share_a_directory() -> anyhow::Result<()> {
     place.ok(&["config", "validate", "--config", "waiver.runner.json"])?;
     place
         .run(&add)?
-        .expect_failure(2, "DUPLICATE_CAPABILITY_NAME", &["bill.inspect_bill"])
+        .expect_failure(2, "DUPLICATE_CAPABILITY_NAME", &["bill.inspect_bill"])?;
+    additions_at_the_same_time_add_up(&place)?;
+    failed_run_leaves_nothing(&place)
+}
+
+/// Four commands add to one contract, behind a link that stays.
+fn additions_at_the_same_time_add_up(place: &CliFixture) -> anyhow::Result<()> {
+    std::os::unix::fs::symlink("waiver.runner.json", place.path("link.json"))?;
+    let names = ["one", "two", "three", "four"];
+    std::thread::scope(|scope| {
+        let added = names.map(|name| {
+            scope.spawn(move || {
+                let table = ["init", "--add", "--output", "link.json", "--table", "invoices"];
+                let patch = ["--tenant-column", "tenant_id", "--patch", "status=arg:status"];
+                place.ok(&[&table[..], &patch, &["--object-name", name]].concat())
+            })
+        });
+        added
+            .into_iter()
+            .try_for_each(|run| run.join().expect("a thread of the test").map(drop))
+    })?;
+    ensure!(place.path("link.json").is_symlink());
+    let file = std::fs::read_to_string(place.path("waiver.runner.json"))?;
+    for name in names {
+        ensure!(file.contains(&format!("{name}.inspect_{name}")), "{name}: {file}");
+    }
+    Ok(())
+}
+
+/// The third file cannot be written, because a directory is in its place.
+fn failed_run_leaves_nothing(place: &CliFixture) -> anyhow::Result<()> {
+    place.ok(&["init", "--starter", "--engine", "sqlite", "--output", "half.json"])?;
+    let snippet = place.path(".synapsor/contracts/half/mcp/vscode.json");
+    std::fs::remove_file(&snippet)?;
+    std::fs::create_dir(&snippet)?;
+    std::fs::remove_file(place.path("half.json"))?;
+    let forced = place.run(&["init", "--starter", "--output", "half.json", "--force"])?;
+    ensure!(forced.stderr.contains("created are removed"), "{forced}");
+    ensure!(!place.path("half.json").exists());
+    Ok(())
 }
