@@ -4,6 +4,8 @@
 .PHONY: help build demo tools check proto-baseline audit databases test test-clients conformance prove bench clean
 
 TOOLS := target/tools/bin
+# As in the names of cargo's variables.
+HOST := $(shell rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -38,10 +40,9 @@ audit: tools ## Check dependencies against the advisory database in SYNAPSOR_ADV
 databases: ## Start the test database servers and keep them until `e2e/databases/servers.sh down`
 	e2e/databases/servers.sh up
 
-# Tests often wait for processes, timeouts and servers, so one more of them runs than there are usual cores.
 test: ## Run all tests, including the proofs at small size, with their database servers
 	cargo xtask failpoints
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-3} e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
+	CARGO_TARGET_$(HOST)_RUNNER=$(CURDIR)/tools/run-test.sh e2e/databases/servers.sh run cargo test --locked --workspace --no-fail-fast
 
 test-clients: build ## Run the official Python and TypeScript SDKs, newest and a year old, over stdio and HTTP
 	e2e/clients/run.sh

@@ -709,7 +709,7 @@ const ABSENT: [(&str, &str); 4] = [
 ];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Returns the command of these words, aliases included.
@@ -771,8 +771,8 @@ fn absent_commands_are_explained() {
     command.build();
     for (words, page) in ABSENT {
         assert!(found(&command, words).is_none(), "{words} exists");
-        let text = fs::read_to_string(root().join(page)).unwrap();
-        let first = words.split(' ').next().unwrap();
+        let text = fs::read_to_string(root().join(page)).unwrap_or_default();
+        let first = words.split(' ').next().unwrap_or_default();
         assert!(
             text.contains(&format!("`{first}")),
             "{page} does not name `{first}`"

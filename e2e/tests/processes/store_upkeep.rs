@@ -2,12 +2,14 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use serde_json::json;
 use synapsor_e2e::cli::{CliFixture, INVOICE};
 
 const STATE: &str = ".synapsor";
+const WAIT: Duration = Duration::from_secs(30);
 const STORE: &str = ".synapsor/local.db";
 
 /// Another machine with the trust file and the keys.
@@ -238,7 +240,8 @@ fn store_is_measured_compacted_and_reset_without_a_wait() -> anyhow::Result<()> 
     place.ok(&["store", "reset", "--yes"])?;
     ensure!(!place.path(STORE).exists(), "the store is still there");
     place.propose(INVOICE, "goodwill")?;
-    let follower = place.start(&["events", "tail", "--follow"])?;
+    let mut follower = place.start(&["events", "tail", "--follow"])?;
+    follower.until_printed(WAIT, |printed| printed.contains("proposal_created"))?;
     place
         .run(&["store", "reset", "--yes"])?
         .expect_failure(1, "STORE_LOCKED", &["in use"])?;

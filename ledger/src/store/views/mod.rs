@@ -149,12 +149,7 @@ pub(crate) fn apply(
             Ok(())
         }
         EventKind::ProposalExpired => proposals::step(conn, event, ProposalTransition::Expire).map(|_| ()),
-        EventKind::ProposalWithdrawn => {
-            let _: ContextTicket = envelope(event, body)?
-                .decode_unverified(ObjectKind::ContextTicket)
-                .map_err(|_| wrong_body(event))?;
-            proposals::step(conn, event, ProposalTransition::Withdraw).map(|_| ())
-        }
+        EventKind::ProposalWithdrawn => withdrawn(conn, event, body),
         EventKind::BodiesErased => erasures::erased(conn, event, body),
         EventKind::WritebackStarted => writebacks::started(conn, event, &object(event, body)?),
         EventKind::WritebackReleased => writebacks::reported(
@@ -174,6 +169,13 @@ pub(crate) fn apply(
         | EventKind::WritebackFailed
         | EventKind::WritebackCanceled => writebacks::settled(conn, event, &object(event, body)?),
     }
+}
+
+fn withdrawn(conn: &Connection, event: &EventRecord, body: &[u8]) -> Result<(), StoreError> {
+    let _: ContextTicket = envelope(event, body)?
+        .decode_unverified(ObjectKind::ContextTicket)
+        .map_err(|_| wrong_body(event))?;
+    proposals::step(conn, event, ProposalTransition::Withdraw).map(|_| ())
 }
 
 fn index(
