@@ -18,7 +18,7 @@ pub(crate) struct Erased {
     pub(crate) bodies: u64,
     /// Number of events that record it.
     pub(crate) events: u64,
-    /// Whether nothing of it is left in the store file: for a tenant or an object the file is written anew.
+    /// Whether nothing of it is left in the store file: for a tenant or an object the file is written again.
     pub(crate) is_overwritten: bool,
 }
 

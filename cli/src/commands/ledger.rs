@@ -31,7 +31,7 @@ pub(crate) enum Command {
         Exit codes: 0 ok, 6 ledger unreachable, 10 tampered, 11 rolled back, 12 forked"
     )]
     Prove(Prove),
-    /// Sign that the log goes on without events that were lost, after the restore of an older backup
+    /// Sign that the log continues without events that were lost, after the restore of an older backup
     #[command(
         after_help = "Example:\n  synapsor-runner ledger recover --reason 'restored from the backup of Monday'\n\n\
         Reader, writer and CLI refuse a log that lacks what they have seen. The statement names exactly what they have\n\
@@ -147,7 +147,7 @@ async fn recover(args: &Recover, session: &LedgerConnection, context: &Context) 
     if !context.global.json {
         for pin in &loss.pins {
             output::line(format!(
-                "{} has seen {} events; the log goes on from event {}",
+                "{} has seen {} events; the log continues from event {}",
                 safe(&pin.holder),
                 pin.head.size,
                 loss.kept.size

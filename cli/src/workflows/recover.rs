@@ -1,4 +1,4 @@
-//! Recovery after a loss of events: finds the pinned heads that the log no longer continues, and signs that it goes on
+//! Recovery after a loss of events: finds the pinned heads that the log no longer continues, and signs that it continues
 //! without what they had seen.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::trust_edit::TrustEdit;
 
-/// What was lost, and where the log goes on.
+/// What was lost, and where the log continues.
 #[derive(Debug)]
 pub(crate) struct Loss {
     pub(crate) kept: TreeHead,

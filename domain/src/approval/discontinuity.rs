@@ -1,8 +1,8 @@
-//! The discontinuity: operators sign that the log goes on from an earlier head, because the events after it were lost.
+//! The discontinuity: operators sign that the log continues from an earlier head, because the events after it were lost.
 //!
 //! Reader, writer and CLI refuse a log that ends before what they have seen, or continues differently: after the restore of
 //! a backup as in an attack. A discontinuity names exactly the heads that they have pinned and the head from which the log
-//! goes on. It moves these pins and no others, so that it cannot be used again. Role `recovery`; outside `dev` two persons.
+//! continues. It moves these pins and no others, so that it cannot be used again. Role `recovery`; outside `dev` two persons.
 
 use std::collections::BTreeSet;
 
@@ -22,14 +22,14 @@ use crate::trust::{DeploymentEnvironment, Position, RECOVERY, TrustFile};
 /// Maximum number of pinned heads in one discontinuity.
 pub const LOST_HEADS_MAX: usize = 64;
 
-/// An operator's statement that the log goes on from an earlier head (`ObjectKind::Discontinuity`).
+/// An operator's statement that the log continues from an earlier head (`ObjectKind::Discontinuity`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Discontinuity {
     pub v: u32,
     pub deployment_id: String,
     pub environment: DeploymentEnvironment,
-    /// Head from which the log goes on.
+    /// Head from which the log continues.
     pub kept: SignerTreeHead,
     /// Pinned heads that the log no longer continues, in ascending order.
     pub lost: Vec<SignerTreeHead>,
@@ -62,7 +62,7 @@ impl VerifiedDiscontinuity {
     pub fn person(&self) -> &str {
         &self.person
     }
-    /// Head from which the log goes on.
+    /// Head from which the log continues.
     pub const fn kept(&self) -> TreeHead {
         self.kept
     }

@@ -1093,7 +1093,7 @@ fn table_and_schema_name_one_schema() {
 }
 
 #[test]
-fn renames_of_a_recipe_name_its_columns_and_join_none_that_is_set() {
+fn renames_of_a_recipe_name_its_columns_and_join_none() {
     let recipes = built_in_recipes();
     let recipe = recipes.iter().find(|recipe| recipe.id == "ticket-resolution");
     let inspection = inspection();

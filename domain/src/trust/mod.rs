@@ -28,7 +28,7 @@ pub const APPLIER: &str = "applier";
 pub const APPROVER: &str = "approver";
 /// Role that may erase bodies of the log.
 pub const ERASER: &str = "eraser";
-/// Role that may sign that the log goes on from an earlier head.
+/// Role that may sign that the log continues from an earlier head.
 pub const RECOVERY: &str = "recovery";
 
 /// Environment of a deployment. A signature for one environment is invalid in another.

@@ -137,7 +137,7 @@ impl MaintenanceService for LedgerServices {
     ) -> Result<Response<EraseRecordsResponse>, Status> {
         let caller = caller(&request)?;
         let order = envelope("order", request.into_inner().order)?;
-        // It goes on without its caller, so that what a part erased is overwritten in any case.
+        // It continues without its caller, so that what a part erased is overwritten in any case.
         let ledger = self.ledger.clone();
         let erased = tokio::spawn(async move { ledger.erase(caller, order).await })
             .await
