@@ -6,7 +6,6 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
-use synapsor_domain::limits::REASON_CHARS_MAX;
 
 use super::confirm::posture;
 use super::replay;
@@ -55,7 +54,7 @@ pub(crate) struct Recover {
     #[arg(long, value_name = "PERSON")]
     actor: Option<String>,
     /// Reason, signed and stored with the statement
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = crate::commands::proposals::reason)]
     reason: Option<String>,
 }
 
@@ -222,12 +221,4 @@ fn report(loss: &Loss, done: &Recovered, context: &Context) -> Result<Exit, Exit
         output::line("  synapsor-runner receipts audit --all")?;
     }
     Ok(Exit::Ok)
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("reason must not be empty".to_owned()),
-        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
-        t => Ok(t.to_owned()),
-    }
 }

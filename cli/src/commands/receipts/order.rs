@@ -9,7 +9,6 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::ReceiptAction;
 use synapsor_domain::contract::EngineKind;
 use synapsor_domain::digest::Digest;
-use synapsor_domain::limits::REASON_CHARS_MAX;
 use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
@@ -32,7 +31,7 @@ pub(crate) struct Signing {
     #[arg(long, value_name = "PERSON")]
     actor: Option<String>,
     /// Reason, signed and stored with the order
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = crate::commands::proposals::reason)]
     reason: Option<String>,
 }
 
@@ -384,12 +383,4 @@ fn statement(source: &str, before: Timestamp, trust: &TrustFile, context: &Conte
          AND executor_key IN ({});",
         keys.join(", ")
     )
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("reason must not be empty".to_owned()),
-        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
-        t => Ok(t.to_owned()),
-    }
 }

@@ -7,7 +7,6 @@ use serde_json::json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::ErasureSelection;
-use synapsor_domain::limits::REASON_CHARS_MAX;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::clients::{ErasedRecords, ErasurePreview, MaintenanceClient};
@@ -59,7 +58,7 @@ struct Signing {
     #[arg(long, value_name = "PERSON")]
     actor: Option<String>,
     /// Reason, signed and stored with the order
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = crate::commands::proposals::reason)]
     reason: Option<String>,
 }
 
@@ -238,12 +237,4 @@ fn kept(counted: &ErasurePreview) -> Result<(), ExitError> {
 fn duration(text: &str) -> Result<Span, String> {
     let ms = ago_ms(text).ok_or_else(|| "expected a duration such as 90d, 12w or 36h".to_owned())?;
     Ok(Span::millis(ms))
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("reason must not be empty".to_owned()),
-        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
-        t => Ok(t.to_owned()),
-    }
 }

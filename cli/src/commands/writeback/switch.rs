@@ -5,7 +5,6 @@ use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_domain::digest::Digest;
-use synapsor_domain::limits::REASON_CHARS_MAX;
 
 use crate::Context;
 use crate::connection::LedgerConnection;
@@ -15,7 +14,7 @@ use crate::workflows::{self, Switched};
 #[derive(Debug, Args)]
 pub(crate) struct FreezeArgs {
     /// Reason, signed and stored with the freeze
-    #[arg(long, value_parser = reason)]
+    #[arg(long, value_parser = crate::commands::proposals::reason)]
     reason: Option<String>,
     /// Send an unsigned freeze; each reachable writer freezes only itself
     #[arg(long, conflicts_with = "reason")]
@@ -146,12 +145,4 @@ fn lines(switched: &Switched) -> Vec<String> {
         ));
     }
     lines
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    match text.trim() {
-        "" => Err("reason must not be empty".to_owned()),
-        t if t.chars().count() > REASON_CHARS_MAX => Err(format!("at most {REASON_CHARS_MAX} characters")),
-        t => Ok(t.to_owned()),
-    }
 }
