@@ -116,11 +116,10 @@ impl Ledger {
     }
 
     /// Recomputes the store and checks the orders by which bodies are missing. Returns the number of events.
-    pub(crate) async fn verify_store(&self) -> Result<u64, StoreError> {
+    pub(crate) async fn verify_store(&self) -> Result<u64, StoreTxError> {
         let report = self.store.verify_full().await?;
-        if let Ok(trust) = Trust::current(&self.trust) {
-            self.store.check_erasure_orders(trust.file).await?;
-        }
+        let trust = Trust::current(&self.trust)?;
+        self.store.check_erasure_orders(trust.file).await?;
         Ok(report.events)
     }
 

@@ -56,13 +56,13 @@ impl TransparencyService for LedgerServices {
         let checked = self.ledger.verify_store().await;
         let (findings, records_checked) = match checked {
             Ok(events) => (Vec::new(), events),
-            Err(
+            Err(StoreTxError::Store(
                 error @ (StoreError::Tampered(_)
                 | StoreError::OtherLog { .. }
                 | StoreError::Foreign(_)
                 | StoreError::Newer { .. }),
-            ) => (vec![format!("{}: {error}", error.code())], 0),
-            Err(error) => return Err(status_of(error.into())),
+            )) => (vec![format!("{}: {error}", error.code())], 0),
+            Err(error) => return Err(status_of(error)),
         };
         let proven = self
             .ledger

@@ -122,7 +122,18 @@ async fn erasure_without_the_order_of_an_operator_is_found() {
     // The key that signed the order has no role any more.
     world.revoke_ann();
     let refused = world.ledger.verify_store().await;
-    assert!(matches!(refused, Err(StoreError::Tampered(_))), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StoreTxError::Store(StoreError::Tampered(_)))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn store_is_not_verified_without_the_trust_file() {
+    let world = erased().await;
+    std::fs::remove_file(world.dir.path().join("trust.json")).unwrap();
+    let refused = world.ledger.verify_store().await;
+    assert!(matches!(refused, Err(StoreTxError::Refused(_))), "{refused:?}");
 }
 
 #[tokio::test]
