@@ -74,14 +74,14 @@ pub(crate) fn hit(point: Point) -> Result<(), Injected> {
 #[cfg(not(feature = "failpoints"))]
 pub(crate) fn foreign_id(_conn: &Connection, _table: RecordTable, _id: &str) {}
 
-/// Takes 50 µs longer for an id of another tenant if `SYNAPSOR_FAILPOINT=foreign-id` is set: the proof of the
+/// Takes 50 µs longer for an id of another tenant if `SYNAPSOR_FAILPOINT=foreign-id:delay:50` is set: the proof of the
 /// response times must detect that.
 #[cfg(feature = "failpoints")]
 pub(crate) fn foreign_id(conn: &Connection, table: RecordTable, id: &str) {
-    const DELAY: std::time::Duration = std::time::Duration::from_micros(50);
-    if wanted("foreign-id").is_none() {
+    let Some((_, micros)) = wanted("foreign-id") else {
         return;
-    }
+    };
+    let delay = std::time::Duration::from_micros(micros.into());
     let sql = match table {
         RecordTable::Proposals => "SELECT 1 FROM proposals WHERE proposal_id = ?1",
         RecordTable::Evidence => "SELECT 1 FROM evidence WHERE evidence_id = ?1",
@@ -89,7 +89,7 @@ pub(crate) fn foreign_id(conn: &Connection, table: RecordTable, id: &str) {
     let exists = conn.prepare_cached(sql).and_then(|mut query| query.exists([id]));
     if exists.unwrap_or_default() {
         let begun = std::time::Instant::now();
-        while begun.elapsed() < DELAY {
+        while begun.elapsed() < delay {
             std::hint::spin_loop();
         }
     }

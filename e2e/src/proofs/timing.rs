@@ -2,8 +2,8 @@
 //!
 //! Both ids are requested alternately on one connection, and the differences of the pairs are ranked (Wilcoxon
 //! signed-rank test, normal approximation). A difference counts as found if the pairs are apart by more than
-//! [`TOLERATED`] at [`ALARM`] standard deviations: with unmodified processes that happens in one of 5,000
-//! runs. The proof also plants 50 µs into the ledger of the proof build and must find them.
+//! half of the planted delay at [`ALARM`] standard deviations: with unmodified processes that happens in one of 5,000
+//! runs. The proof also plants a delay into the ledger of the proof build and must find it.
 
 use std::time::{Duration, Instant};
 
@@ -16,18 +16,36 @@ use crate::mcp_http::{McpHttpClient, Message, uri};
 use crate::tenants::{ACME, GLOBEX, Tenants};
 
 const UNKNOWN: &str = "wrp_ffffffffffffffffffff";
-const PAIRS: usize = 10_000;
-const PAIRS_SMALL: usize = 2_000;
 /// Calls before the measurement.
 const WARM_UP: usize = 50;
-/// Half of the planted difference.
-const TOLERATED: Duration = Duration::from_micros(25);
 /// One side of a normal distribution beyond this has a probability of 3.2e-5; a run has six sides.
 const ALARM: f64 = 4.0;
-/// What the planted difference must exceed in the small form, which has too few pairs for [`ALARM`] on a busy machine.
-const FOUND_SMALL: f64 = 0.0;
-/// Makes the ledger take 50 µs longer for ids of another tenant.
-const PLANTED: (&str, &str) = ("SYNAPSOR_FAILPOINT", "foreign-id");
+
+/// Size of a run: a smaller delay needs more pairs to be found.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    pairs: usize,
+    planted: Duration,
+}
+
+impl Size {
+    /// Finds an additional round trip between processes, on a busy machine too.
+    const SMALL: Self = Self {
+        pairs: 250,
+        planted: Duration::from_millis(2),
+    };
+    /// Finds an additional query of the ledger.
+    const FULL: Self = Self {
+        pairs: 10_000,
+        planted: Duration::from_micros(50),
+    };
+
+    /// Makes the ledger take the planted delay longer for ids of another tenant.
+    fn variable(self) -> (&'static str, String) {
+        let delay = self.planted.as_micros();
+        ("SYNAPSOR_FAILPOINT", format!("foreign-id:delay:{delay}"))
+    }
+}
 
 /// Measured pairs of one kind of record.
 #[derive(Debug)]
@@ -38,8 +56,8 @@ struct Measured {
 }
 
 impl Measured {
-    fn of(pairs: &[f64]) -> Self {
-        let tolerated = TOLERATED.as_secs_f64();
+    fn of(pairs: &[f64], planted: Duration) -> Self {
+        let tolerated = planted.as_secs_f64() / 2.0;
         let slower: Vec<f64> = pairs.iter().map(|pair| pair - tolerated).collect();
         let faster: Vec<f64> = pairs.iter().map(|pair| -pair - tolerated).collect();
         let mut sorted = pairs.to_vec();
@@ -79,9 +97,10 @@ fn signed_rank(differences: &[f64]) -> f64 {
 }
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
-    let pairs = if plan.small { PAIRS_SMALL } else { PAIRS };
-    let unmodified = scene(&[], pairs).await?;
-    let planted = scene(&[PLANTED], pairs).await?;
+    let size = if plan.small { Size::SMALL } else { Size::FULL };
+    let (name, value) = size.variable();
+    let unmodified = scene(&[], size).await?;
+    let planted = scene(&[(name, &value)], size).await?;
     let mut violations = 0;
     for (kind, measured) in &unmodified {
         if measured.is_apart() {
@@ -89,11 +108,13 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
             println!("VIOLATION timing: {kind} of another tenant take another time: {measured:?}");
         }
     }
-    let found = if plan.small { FOUND_SMALL } else { ALARM };
     for (kind, measured) in &planted {
-        if measured.deviations <= found {
+        if !measured.is_apart() {
             violations += 1;
-            println!("VIOLATION timing: an added delay of 50 µs in {kind} was not detected: {measured:?}");
+            let delay = size.planted;
+            println!(
+                "VIOLATION timing: an added delay of {delay:?} in {kind} was not detected: {measured:?}"
+            );
         }
     }
     let shown = |scene: &[(&str, Measured)]| -> serde_json::Map<String, Json> {
@@ -104,7 +125,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
     };
     Ok(json!({
         "proof": "timing",
-        "pairs": pairs,
+        "pairs": size.pairs,
         "cases": unmodified.len() + planted.len(),
         "honest": shown(&unmodified),
         "planted": shown(&planted),
@@ -114,7 +135,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
 }
 
 /// Measures every kind of record against processes with these variables of the ledger.
-async fn scene(variables: &[(&str, &str)], pairs: usize) -> anyhow::Result<Vec<(&'static str, Measured)>> {
+async fn scene(variables: &[(&str, &str)], size: Size) -> anyhow::Result<Vec<(&'static str, Measured)>> {
     let tenants = Tenants::start_as(Build::Failpoints, variables, &["--rate-per-second", "100000"])?;
     let (client, token) = (tenants.mcp_client(), tenants.token(ACME, "ann"));
     let theirs = tenants
@@ -137,8 +158,8 @@ async fn scene(variables: &[(&str, &str)], pairs: usize) -> anyhow::Result<Vec<(
         ),
         ("tasks", task(&theirs.proposal), task(UNKNOWN)),
     ] {
-        let differences = differences(&client, &token, [&foreign, &unknown], pairs).await?;
-        measured.push((kind, Measured::of(&differences)));
+        let differences = differences(&client, &token, [&foreign, &unknown], size.pairs).await?;
+        measured.push((kind, Measured::of(&differences, size.planted)));
     }
     Ok(measured)
 }
@@ -172,6 +193,8 @@ mod tests {
     use super::*;
     use crate::proofs::SeededRng;
 
+    const PLANTED: Duration = Duration::from_micros(50);
+
     /// Differences with a spread of 400 µs around `shift`, in seconds.
     fn noise(shift: f64) -> Vec<f64> {
         let mut random = SeededRng::new(7);
@@ -181,9 +204,9 @@ mod tests {
 
     #[test]
     fn shift_of_50_us_is_found_in_noise_and_none_is_not() {
-        assert!(Measured::of(&noise(50.0)).is_apart());
-        assert!(Measured::of(&noise(-50.0)).is_apart());
-        assert!(!Measured::of(&noise(0.0)).is_apart());
-        assert!(!Measured::of(&noise(20.0)).is_apart());
+        assert!(Measured::of(&noise(50.0), PLANTED).is_apart());
+        assert!(Measured::of(&noise(-50.0), PLANTED).is_apart());
+        assert!(!Measured::of(&noise(0.0), PLANTED).is_apart());
+        assert!(!Measured::of(&noise(20.0), PLANTED).is_apart());
     }
 }
