@@ -700,7 +700,7 @@ const COMMANDS: &[Row] = &[
     ),
 ];
 
-/// Commands that this version leaves out, with the page that says why.
+/// Commands that this version leaves out, with the page that gives the reason.
 const ABSENT: [(&str, &str); 4] = [
     ("handler template", "docs/decisions/0025-commands-left-out.md"),
     ("handler doctor", "docs/decisions/0025-commands-left-out.md"),

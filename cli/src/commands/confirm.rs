@@ -80,21 +80,21 @@ impl ConfirmOptions {
         }
         Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
     }
+}
 
-    /// Prompts once for an act on several proposals; an error when the operator declines.
-    pub(crate) fn prompt_for_all(&self, act: &str) -> Result<(), ExitError> {
-        if self.yes {
-            return Ok(());
-        }
-        if !output::is_interactive() {
-            return Err(output::no_terminal().with_fix("run it in a terminal, or pass --yes"));
-        }
-        let answer = output::ask(&format!("Type yes to {act}:"))?;
-        if is_answer(ConfirmationPrompt::Yes, &answer, "") {
-            return Ok(());
-        }
-        Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
+/// Prompts once for a signature, unless `yes`; an error when the operator declines.
+pub(crate) fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
+    if yes {
+        return Ok(());
     }
+    if !output::is_interactive() {
+        return Err(output::no_terminal().with_fix("run it in a terminal, or pass --yes"));
+    }
+    let answer = output::ask(&format!("Type yes to {act}:"))?;
+    if is_answer(ConfirmationPrompt::Yes, &answer, "") {
+        return Ok(());
+    }
+    Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
 }
 
 /// Prints the posture of key and deployment; printed with every signature.

@@ -32,7 +32,7 @@ pub(super) fn line(issue: &JobIssue) -> String {
     format!("{}: {}", safe(&issue.path), safe(&issue.message))
 }
 
-/// Checks that a job says exactly what the signed proposal says. Nothing of it is used besides.
+/// Checks that a job agrees with the signed proposal in every field. Nothing else of it is used.
 pub(super) fn check(job: &WritebackJob, view: &ProposalView) -> Result<(), ExitError> {
     let proposal = view.attested.proposal();
     if let Some(field) = difference(job, proposal, &view.attested.digest()) {

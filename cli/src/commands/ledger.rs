@@ -7,7 +7,7 @@ use serde_json::json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 
-use super::confirm::posture;
+use super::confirm::{confirm, posture};
 use super::replay;
 use crate::Context;
 use crate::connection::LedgerConnection;
@@ -165,23 +165,9 @@ async fn recover(args: &Recover, session: &LedgerConnection, context: &Context) 
     if !context.global.json {
         posture(&signer, session.trust());
     }
-    confirm(args.yes)?;
+    confirm(args.yes, "sign that the later events are lost for good")?;
     let done = workflows::recover(session, &signer, &loss, args.reason.clone()).await?;
     report(&loss, &done, context)
-}
-
-fn confirm(yes: bool) -> Result<(), ExitError> {
-    if yes {
-        return Ok(());
-    }
-    if !output::is_interactive() {
-        return Err(output::no_terminal().with_fix("run it in a terminal, or pass --yes"));
-    }
-    let answer = output::ask("Type yes to sign that the later events are lost for good:")?;
-    if answer.trim().eq_ignore_ascii_case("yes") {
-        return Ok(());
-    }
-    Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
 }
 
 fn report(loss: &Loss, done: &Recovered, context: &Context) -> Result<Exit, ExitError> {

@@ -30,7 +30,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
     onboard(&args, context).await
 }
 
-/// Runs `start`, which is an onboarding where a flag says so.
+/// Runs `start`, which is an onboarding with a flag of `onboard db`.
 pub(crate) async fn start(args: &init::Args, context: &Context) -> Result<Exit, ExitError> {
     if args.is_onboarding() {
         return onboard(args, context).await;

@@ -2,7 +2,7 @@
 
 use synapsor_codes::ErrorCode;
 
-/// Returns the fix of a cause without one. `has_text` says whether the process recorded a sentence about the cause.
+/// Returns the fix of a cause without one. `has_text`: whether the process recorded a sentence about the cause.
 pub(super) const fn fix_for(code: ErrorCode, has_text: bool) -> &'static str {
     match code {
         ErrorCode::CapabilityNotFound | ErrorCode::McpToolNotFound => {

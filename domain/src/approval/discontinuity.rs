@@ -11,7 +11,7 @@ use synapsor_codes::ErrorCode;
 
 use super::freeze::foreign;
 use super::reason::check_length;
-use super::{SIGNER_NOT_VALID, SignerInfo, SignerTreeHead};
+use super::{OperatorStatement, SignerInfo, SignerTreeHead};
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::log::TreeHead;
@@ -109,26 +109,13 @@ pub fn verify_discontinuity(
     let object: Discontinuity = envelope
         .decode_unverified(ObjectKind::Discontinuity)
         .map_err(|e| malformed(&e.to_string()))?;
-    let signer = envelope
-        .signer()
-        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
-    let operator = trust
-        .operator(signer)
-        .filter(|operator| {
-            operator.was_valid_at(object.issued_at)
-                && operator.person == object.approver.person
-                && *signer == object.approver.key_id
-        })
-        .ok_or_else(|| PublicError::new(ErrorCode::RefusedKey, SIGNER_NOT_VALID))?;
-    operator
-        .standing()
-        .check(&Position::Unproven)
-        .map_err(|retired| {
-            PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
-        })?;
-    envelope
-        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::Discontinuity, &operator.public_key)
-        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
+    let statement = OperatorStatement {
+        envelope,
+        kind: ObjectKind::Discontinuity,
+        signer: &object.approver,
+        issued_at: object.issued_at,
+    };
+    let operator = statement.verify(trust, &Position::Unproven)?;
     if object.deployment_id != trust.deployment_id || object.environment != trust.environment {
         return Err(foreign());
     }

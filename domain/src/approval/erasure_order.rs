@@ -8,16 +8,12 @@ use synapsor_codes::ErrorCode;
 
 use super::freeze::foreign;
 use super::reason::check_length;
-use super::{SIGNER_NOT_VALID, SignerInfo};
+use super::{OperatorStatement, SignerInfo};
 use crate::digest::Digest;
 use crate::error::PublicError;
-use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::signing::{DsseEnvelope, ObjectKind};
-use crate::timestamp::{Span, Timestamp, issued_in_future};
+use crate::timestamp::Timestamp;
 use crate::trust::{DeploymentEnvironment, ERASER, Position, TrustFile};
-
-/// Period after its signature in which an erasure order can be submitted, in minutes.
-const SUBMIT_WITHIN_MINUTES: i64 = 15;
 
 /// Maximum length of a name in a selection, in bytes.
 const NAME_BYTES_MAX: usize = 512;
@@ -85,7 +81,7 @@ pub fn verify_erasure_order(
     now: Timestamp,
 ) -> Result<VerifiedErasureOrder, PublicError> {
     let verified = verify_erasure_order_at(envelope, trust, &Position::Unproven)?;
-    check_times(&verified.order, now)?;
+    statement(envelope, &verified.order).check_recent("erasure order", now)?;
     Ok(verified)
 }
 
@@ -103,23 +99,7 @@ pub fn verify_erasure_order_at(
         .decode_unverified(ObjectKind::ErasureOrder)
         .map_err(|e| malformed(&e.to_string()))?;
     check_content(&order)?;
-    let signer = envelope
-        .signer()
-        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
-    let operator = trust
-        .operator(signer)
-        .filter(|operator| {
-            operator.was_valid_at(order.issued_at)
-                && operator.person == order.approver.person
-                && *signer == order.approver.key_id
-        })
-        .ok_or_else(|| PublicError::new(ErrorCode::RefusedKey, SIGNER_NOT_VALID))?;
-    operator.standing().check(position).map_err(|retired| {
-        PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
-    })?;
-    envelope
-        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::ErasureOrder, &operator.public_key)
-        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
+    let operator = statement(envelope, &order).verify(trust, position)?;
     if order.deployment_id != trust.deployment_id || order.environment != trust.environment {
         return Err(foreign());
     }
@@ -134,16 +114,13 @@ pub fn verify_erasure_order_at(
     })
 }
 
-fn check_times(order: &ErasureOrder, now: Timestamp) -> Result<(), PublicError> {
-    if order.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        let text = issued_in_future(order.issued_at, now);
-        return Err(PublicError::new(ErrorCode::RefusedFuture, text));
+fn statement<'a>(envelope: &'a DsseEnvelope, order: &'a ErasureOrder) -> OperatorStatement<'a> {
+    OperatorStatement {
+        envelope,
+        kind: ObjectKind::ErasureOrder,
+        signer: &order.approver,
+        issued_at: order.issued_at,
     }
-    if now >= order.issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
-        let text = "the erasure order expired; sign it again";
-        return Err(PublicError::new(ErrorCode::RefusedExpired, text));
-    }
-    Ok(())
 }
 
 fn check_content(order: &ErasureOrder) -> Result<(), PublicError> {

@@ -11,6 +11,7 @@ mod quorum;
 mod reason;
 mod receipt_order;
 mod refusal;
+mod statement;
 mod verify;
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub use receipt_order::{
     ReceiptAction, ReceiptOrder, VerifiedReceiptOrder, verify_receipt_order, verify_receipt_order_at,
 };
 pub use refusal::{ApprovalRefusal, ApprovalRule};
+pub(crate) use statement::OperatorStatement;
 pub use verify::{
     VerificationContext, VerifiedDecision, VerifiedOrder, verify_decision, verify_decision_at, verify_order,
     verify_order_at,

@@ -8,18 +8,15 @@ use synapsor_codes::ErrorCode;
 
 use super::freeze::foreign;
 use super::reason::check_length;
-use super::{SIGNER_NOT_VALID, SignerInfo};
+use super::{OperatorStatement, SignerInfo};
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::ids::ProposalId;
-use crate::limits::{CLOCK_SKEW_SECONDS, RECEIPT_REFS_MAX};
+use crate::limits::RECEIPT_REFS_MAX;
 use crate::signing::{DsseEnvelope, ObjectKind};
-use crate::timestamp::{Span, Timestamp, issued_in_future};
-use crate::trust::{APPLIER, DeploymentEnvironment, OperatorKey, Position, TrustFile};
+use crate::timestamp::Timestamp;
+use crate::trust::{APPLIER, DeploymentEnvironment, Position, TrustFile};
 use crate::writeback::{Receipt, ReceiptRef};
-
-/// Period after its signature in which a receipt order can be submitted, in minutes.
-const SUBMIT_WITHIN_MINUTES: i64 = 15;
 
 /// Action of a receipt order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,19 +112,7 @@ pub fn verify_receipt_order(
     now: Timestamp,
 ) -> Result<VerifiedReceiptOrder, PublicError> {
     let verified = verify_receipt_order_at(envelope, trust, &Position::Unproven)?;
-    let issued_at = verified.order.issued_at;
-    if issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(PublicError::new(
-            ErrorCode::RefusedFuture,
-            issued_in_future(issued_at, now),
-        ));
-    }
-    if now >= issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
-        return Err(PublicError::new(
-            ErrorCode::RefusedExpired,
-            "the receipt order expired; sign it again",
-        ));
-    }
+    statement(envelope, &verified.order).check_recent("receipt order", now)?;
     Ok(verified)
 }
 
@@ -145,10 +130,7 @@ pub fn verify_receipt_order_at(
         .decode_unverified(ObjectKind::ReceiptOrder)
         .map_err(|e| malformed(&e.to_string()))?;
     check_content(&order)?;
-    let operator = signing_operator(envelope, trust, &order, position)?;
-    envelope
-        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::ReceiptOrder, &operator.public_key)
-        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
+    let operator = statement(envelope, &order).verify(trust, position)?;
     if order.deployment_id != trust.deployment_id || order.environment != trust.environment {
         return Err(foreign());
     }
@@ -165,27 +147,13 @@ pub fn verify_receipt_order_at(
     })
 }
 
-fn signing_operator<'a>(
-    envelope: &DsseEnvelope,
-    trust: &'a TrustFile,
-    order: &ReceiptOrder,
-    position: &Position<'_>,
-) -> Result<&'a OperatorKey, PublicError> {
-    let signer = envelope
-        .signer()
-        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
-    let operator = trust
-        .operator(signer)
-        .filter(|operator| {
-            operator.was_valid_at(order.issued_at)
-                && operator.person == order.approver.person
-                && *signer == order.approver.key_id
-        })
-        .ok_or_else(|| PublicError::new(ErrorCode::RefusedKey, SIGNER_NOT_VALID))?;
-    operator.standing().check(position).map_err(|retired| {
-        PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
-    })?;
-    Ok(operator)
+fn statement<'a>(envelope: &'a DsseEnvelope, order: &'a ReceiptOrder) -> OperatorStatement<'a> {
+    OperatorStatement {
+        envelope,
+        kind: ObjectKind::ReceiptOrder,
+        signer: &order.approver,
+        issued_at: order.issued_at,
+    }
 }
 
 fn check_content(order: &ReceiptOrder) -> Result<(), PublicError> {

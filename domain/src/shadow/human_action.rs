@@ -3,20 +3,17 @@
 use serde::{Deserialize, Serialize};
 use synapsor_codes::ErrorCode;
 
-use crate::approval::{SignatureAudience, SignerInfo, check_reason, check_text};
+use crate::approval::{OperatorStatement, SignatureAudience, SignerInfo, check_reason, check_text};
 use crate::contract::is_secret_like;
 use crate::digest::Digest;
 use crate::error::PublicError;
 use crate::ids::ProposalId;
-use crate::limits::CLOCK_SKEW_SECONDS;
 use crate::proposal::{Proposal, ProposalMode};
 use crate::signing::{DsseEnvelope, ObjectKind};
-use crate::timestamp::{Span, Timestamp, issued_in_future};
+use crate::timestamp::Timestamp;
 use crate::trust::{OperatorKey, Position, TrustFile};
 use crate::value::ColumnValue;
 
-/// Period after its signature in which a human action can be submitted, in minutes.
-const SUBMIT_WITHIN_MINUTES: i64 = 15;
 /// Maximum number of columns of a patch.
 const COLUMNS_MAX: usize = 100;
 /// Maximum length of a column name, in bytes.
@@ -76,18 +73,7 @@ pub fn verify_human_action(
     let action = &verified.action;
     check_human_patch(&action.patch)?;
     check_reason(action.notes.as_deref())?;
-    if action.issued_at > now + Span::seconds(CLOCK_SKEW_SECONDS) {
-        return Err(PublicError::new(
-            ErrorCode::RefusedFuture,
-            issued_in_future(action.issued_at, now),
-        ));
-    }
-    if now >= action.issued_at + Span::minutes(SUBMIT_WITHIN_MINUTES) {
-        return Err(PublicError::new(
-            ErrorCode::RefusedExpired,
-            "the human action expired; sign it again",
-        ));
-    }
+    statement(envelope, action).check_recent("human action", now)?;
     Ok(verified)
 }
 
@@ -117,10 +103,7 @@ pub fn verify_human_action_at(
             "the proposal is not a shadow proposal: what a person does with it is a decision",
         ));
     }
-    let operator = signing_operator(envelope, trust, &action, position)?;
-    envelope
-        .verify_and_decode::<serde::de::IgnoredAny>(ObjectKind::HumanAction, &operator.public_key)
-        .map_err(|e| PublicError::new(ErrorCode::RefusedSignature, e.to_string()))?;
+    let operator = statement(envelope, &action).verify(trust, position)?;
     let audience = &action.audience;
     if audience.deployment_id != trust.deployment_id
         || audience.environment != trust.environment
@@ -156,31 +139,13 @@ pub fn check_human_patch(patch: &[ColumnValue]) -> Result<(), PublicError> {
     Ok(())
 }
 
-fn signing_operator<'a>(
-    envelope: &DsseEnvelope,
-    trust: &'a TrustFile,
-    action: &HumanAction,
-    position: &Position<'_>,
-) -> Result<&'a OperatorKey, PublicError> {
-    let signer = envelope
-        .signer()
-        .map_err(|e| PublicError::new(ErrorCode::RefusedKey, e.to_string()))?;
-    let operator = trust
-        .operator(signer)
-        .filter(|operator| {
-            !operator.revoked
-                && operator.was_valid_at(action.issued_at)
-                && operator.person == action.operator.person
-                && *signer == action.operator.key_id
-        })
-        .ok_or_else(|| {
-            let text = "not signed by a valid operator key of the trust file";
-            PublicError::new(ErrorCode::RefusedKey, text)
-        })?;
-    operator.standing().check(position).map_err(|retired| {
-        PublicError::new(ErrorCode::RefusedKey, format!("signed by {signer}: {retired}"))
-    })?;
-    Ok(operator)
+fn statement<'a>(envelope: &'a DsseEnvelope, action: &'a HumanAction) -> OperatorStatement<'a> {
+    OperatorStatement {
+        envelope,
+        kind: ObjectKind::HumanAction,
+        signer: &action.operator,
+        issued_at: action.issued_at,
+    }
 }
 
 /// The signer needs the role and the scope that a decision on the proposal would need.

@@ -325,9 +325,36 @@ fn erased_tenant_leaves_proofs_and_receipts() -> anyhow::Result<()> {
     place.ok(&moved(&["store", "restore", "ledger.backup"]))?;
     let verified = place.json(&moved(&["ledger", "verify"]))?;
     assert_eq!(verified["verified"], json!(true), "{verified}");
+    erasure_needs_an_order(&place)?;
     let pruned = place.json(&["store", "prune", "--older-than", "0s", "--yes"])?;
     assert_eq!(pruned["deleted"]["proposals"], json!(1), "{pruned}");
     place.ok(&["ledger", "verify"])?;
+    Ok(())
+}
+
+/// With a trust file in which nobody may erase, nothing accepts a backup with erasures.
+fn erasure_needs_an_order(place: &CliFixture) -> anyhow::Result<()> {
+    let trust = place.path(".synapsor/synapsor.trust.json");
+    let text = std::fs::read_to_string(&trust)?;
+    std::fs::write(
+        place.path("no-eraser.json"),
+        text.replace("\"*\"", "\"approver\""),
+    )?;
+    for command in [
+        &["store", "verify", "ledger.backup"][..],
+        &moved(&["store", "restore", "ledger.backup", "--replace", "--yes"]),
+    ] {
+        let ran = place.run(&[command, &["--trust", "no-eraser.json"]].concat())?;
+        ran.expect_failure(10, "BACKUP_TAMPERED", &["erasure of event"])
+            .with_context(|| format!("{command:?}"))?;
+    }
+    // The ledger checks by itself: here it alone uses that trust file.
+    let moved_trust = place.path("moved/synapsor.trust.json");
+    std::fs::copy(place.path("no-eraser.json"), &moved_trust)?;
+    place
+        .run(&moved(&["ledger", "verify"]))?
+        .expect_failure(10, "LEDGER_TAMPERED", &[])?;
+    std::fs::write(&moved_trust, &text)?;
     Ok(())
 }
 

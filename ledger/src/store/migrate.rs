@@ -44,6 +44,9 @@ const MIGRATIONS: &[Migration] = &[
     Migration::Statements(include_str!("../../migrations/sqlite/0014_erasure.sql")),
     Migration::Statements(include_str!("../../migrations/sqlite/0015_webhooks.sql")),
     Migration::Code(add_human_actions),
+    Migration::Statements(include_str!(
+        "../../migrations/sqlite/0017_lists_of_proposals.sql"
+    )),
 ];
 
 /// The times of the events that are stored follow from the events.

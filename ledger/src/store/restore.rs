@@ -177,12 +177,13 @@ mod tests {
     use std::path::PathBuf;
 
     use synapsor_domain::log::{NoteKeys, TreeHead};
+    use synapsor_domain::trust::TrustFile;
     use synapsor_proto::backup_file::BackupWriter;
     use synapsor_proto::ledger::v1::BackUpStoreResponse;
 
     use super::*;
     use crate::store::{Store, verify_under};
-    use crate::test_kit::{LEDGER_KEY, NOW_MS, ORIGIN, TestLedger, key};
+    use crate::test_kit::{LEDGER_KEY, NOBODY_KEY, NOW_MS, ORIGIN, TestLedger, key, trust_file};
 
     fn keys() -> NoteKeys {
         NoteKeys::from(&key(LEDGER_KEY).public_key())
@@ -239,6 +240,42 @@ mod tests {
             world.ledger.store.stats().await.unwrap().with_size_of(&stats)
         );
         assert_eq!(backup_of(&store), backup_of(&world.ledger.store));
+    }
+
+    /// Keys of a deployment whose earlier ledger key was retired at a tree head.
+    fn keys_after_a_retirement(head: TreeHead) -> NoteKeys {
+        let mut trust: serde_json::Value = serde_json::from_str(&trust_file(false)).unwrap();
+        let earlier = key(NOBODY_KEY);
+        trust["ledgers"].as_array_mut().unwrap().push(serde_json::json!({
+            "key_id": earlier.key_id(), "public_key": earlier.public_key(), "retired": true,
+            "retired_at_size": head.size, "retired_at_root": hex::encode(head.root),
+        }));
+        let trust = TrustFile::parse(trust.to_string().as_bytes()).unwrap();
+        NoteKeys::of(&key(LEDGER_KEY).public_key(), &trust)
+    }
+
+    #[tokio::test]
+    async fn backup_must_continue_the_log_of_a_retirement() {
+        let world = recorded().await;
+        let bytes = backup_of(&world.ledger.store);
+        let newest = world.ledger.store.head().borrow().clone();
+        let (size, root) = (newest.size, newest.root);
+        for (head, is_continued) in [
+            (TreeHead { size, root }, true),
+            (TreeHead { size: size + 1, root }, false),
+            (TreeHead { size, root: [7; 32] }, false),
+        ] {
+            let keys = keys_after_a_retirement(head);
+            let mut backup = BackupReader::new(bytes.as_slice(), ORIGIN, &keys, []).unwrap();
+            let read = std::iter::from_fn(|| backup.next_item().transpose());
+            match read.collect::<Result<Vec<_>, _>>() {
+                Ok(_) => assert!(is_continued, "{head:?}"),
+                Err(error) => assert!(
+                    !is_continued && matches!(error, BackupError::Retired),
+                    "{error:?}"
+                ),
+            }
+        }
     }
 
     #[tokio::test]

@@ -59,7 +59,7 @@ pub(crate) fn ordered_until(conn: &Connection, now: Timestamp) -> Result<Option<
     let newest: Option<i64> = conn
         .prepare_cached(
             "SELECT max(o.expires_at) FROM proposals p JOIN apply_orders o USING (proposal_id) \
-             WHERE p.state IN ('approved', 'pending_worker', 'in_doubt') AND o.expires_at > ?1",
+             WHERE p.state IN ('approved', 'pending_worker', 'in_doubt') AND p.erased_seq IS NULL AND o.expires_at > ?1",
         )?
         .query_row([now.as_unix_millis()], |row| row.get(0))?;
     Ok(newest.map(Timestamp::from_unix_millis))

@@ -8,7 +8,7 @@ use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Span;
 use synapsor_domain::trust::{DeploymentEnvironment, ERASER};
 
-use crate::store::{StoreError, StoreTxError, verify_under};
+use crate::store::{Store, StoreError, StoreTxError, verify_under};
 use crate::test_kit::{ANN_KEY, BOB_KEY, LEDGER_KEY, OPERATOR, ORIGIN, TestLedger, caller, key, seal};
 
 fn order(world: &TestLedger, selection: ErasureSelection, seed: u8) -> DsseEnvelope {
@@ -170,6 +170,27 @@ async fn body_that_no_order_erased_is_missed() {
         drop(copy);
         let found = verify_under(&path, ORIGIN, &keys());
         assert!(matches!(found, Err(StoreError::Tampered(_))), "{sql}: {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn store_without_an_unerased_body_does_not_open() {
+    let world = erased().await;
+    for (seq, opens) in [(None, true), (Some(42), false)] {
+        let path = world.dir.path().join("copy.db");
+        let _ = std::fs::remove_file(&path);
+        let original = Connection::open(world.store_path()).unwrap();
+        original
+            .execute("VACUUM INTO ?1", [path.to_str().unwrap()])
+            .unwrap();
+        if let Some(seq) = seq {
+            crate::store::empty_body(&Connection::open(&path).unwrap(), seq);
+        }
+        let opened = Store::open(&path, ORIGIN, key(LEDGER_KEY));
+        match opened {
+            Ok(_) => assert!(opens),
+            Err(error) => assert!(!opens && matches!(error, StoreError::Tampered(_)), "{error:?}"),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod agents;
 mod clock;
 mod decide;
+mod discontinuity;
 mod earlier_reads;
 mod erase;
 mod event_times;

@@ -22,7 +22,7 @@ pub(super) fn variable<'a>(flags: &InitOptions, contract: &'a Contract) -> Optio
 }
 
 /// Returns the named source, else the only one of this engine, else the one with the variable of the inspection; `None`
-/// for a new one. `is_inspected` says whether the draft is of the database in that variable.
+/// for a new one. `is_inspected`: whether the draft is of the database in that variable.
 ///
 /// # Errors
 /// `SOURCE_REQUIRED` for several; `ENGINE_MISMATCH` and `SOURCE_VARIABLE_MISMATCH` if the source is another database;
@@ -174,7 +174,7 @@ mod tests {
                 Err(ErrorCode::SourceVariableMismatch)
             );
         }
-        // Without an inspection the variable says nothing about the database.
+        // Without an inspection the database of the variable is unknown.
         assert!(chosen(&choices("other", "THIRD_URL"), &contract, "mysql", false).is_ok());
     }
 

@@ -147,7 +147,7 @@ struct Variables {
 }
 
 impl Args {
-    /// Whether anything says from what to draft.
+    /// Whether a flag names what to draft from.
     pub(super) fn has_input(&self) -> bool {
         let origin = &self.origin;
         self.table.is_some()

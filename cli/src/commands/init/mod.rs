@@ -75,7 +75,7 @@ pub(super) async fn generate(args: &Args, context: &Context) -> Result<InitResul
     if !args.has_input() {
         return Err(ExitError::new(
             ErrorCode::InitInputRequired,
-            "nothing says for which table the contract is",
+            "the table of the contract is missing",
         )
         .with_fix(
             "pass --table with --from-env NAME, --answers FILE, --spec FILE, --recipe ID, or --starter for a skeleton; \

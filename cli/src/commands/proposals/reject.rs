@@ -100,7 +100,7 @@ async fn reject_all(
     let selected = selected(named, args, session).await?;
     let question = format!("reject these {} proposals", selected.len());
     output::note(READABLE);
-    args.confirm.prompt_for_all(&question)?;
+    confirm::confirm(args.confirm.yes, &question)?;
     let signer = Signer::load(context, session.trust())?;
     signer.check_actor(args.confirm.actor.as_deref())?;
     confirm::posture(&signer, session.trust());

@@ -13,7 +13,7 @@ use synapsor_domain::timestamp::{Span, Timestamp};
 use synapsor_domain::trust::TrustFile;
 use synapsor_domain::writeback::{RECEIPT_TABLE, ReceiptRef};
 
-use crate::commands::confirm::posture;
+use crate::commands::confirm::{confirm, posture};
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::{self, safe};
@@ -292,22 +292,6 @@ async fn sign(
     }
     confirm(signing.yes, act)?;
     workflows::order_receipts(session, &signer, ordering).await
-}
-
-fn confirm(yes: bool, act: &str) -> Result<(), ExitError> {
-    if yes {
-        return Ok(());
-    }
-    if !output::is_interactive() {
-        return Err(output::no_terminal().with_fix("run it in a terminal, or pass --yes"));
-    }
-    if output::ask(&format!("Type yes to {act}:"))?
-        .trim()
-        .eq_ignore_ascii_case("yes")
-    {
-        return Ok(());
-    }
-    Err(ExitError::new(ErrorCode::NotConfirmed, "nothing was signed"))
 }
 
 fn report(

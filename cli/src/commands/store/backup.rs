@@ -1,4 +1,4 @@
-//! `store backup` and `store verify`: a file with the whole log, verified before the command says that it is done.
+//! `store backup` and `store verify`: a file with the whole log, verified before the command reports success.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufReader, BufWriter, Write as _};

@@ -10,7 +10,7 @@ use super::super::error::StoreError;
 use super::super::row::{from_sql, to_sql};
 use super::{RECORD_KINDS, index, object, wrong_body};
 
-/// Everything that was erased, by the events that say so.
+/// Everything that was erased, by the events of erasure.
 #[derive(Debug, Default)]
 pub(crate) struct Erasures {
     /// Last position of each range, by its first.
