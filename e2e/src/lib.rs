@@ -9,6 +9,7 @@ pub mod capability_calls;
 pub mod cli;
 pub mod databases;
 pub mod deployment;
+pub mod dialogue;
 pub mod duplicating_ledger;
 pub mod faketime;
 pub mod fixture;

@@ -17,7 +17,8 @@ const BINARIES: [&str; 4] = [
 ];
 const FEATURES: &str = "synapsor-executor/failpoints,synapsor-ledger/failpoints";
 /// Directories whose files become binaries. The last build of any of them may be older than the proofs' directory.
-const SOURCES: [&str; 12] = [
+const SOURCES: [&str; 14] = [
+    "codes",
     "domain",
     "proto",
     "chassis",
@@ -26,6 +27,7 @@ const SOURCES: [&str; 12] = [
     "engine",
     "writeback",
     "anchors",
+    "outbound",
     "reader",
     "executor",
     "ledger",
@@ -43,7 +45,9 @@ pub(crate) fn build() -> Result<PathBuf> {
     let target = target()?;
     let folder = target.join("failpoints");
     if !is_fresh(&folder)? {
-        cargo(&["build", "--locked", "--workspace", "--features", FEATURES])?;
+        let binaries = BINARIES.iter().flat_map(|name| ["--bin", name]);
+        let build = ["build", "--locked", "--workspace", "--features", FEATURES];
+        cargo(&build.into_iter().chain(binaries).collect::<Vec<_>>())?;
         fs::create_dir_all(&folder)?;
         for name in BINARIES {
             // A running copy keeps its file; the new one takes the name.

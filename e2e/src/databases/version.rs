@@ -66,6 +66,9 @@ impl EngineVersion {
     pub const MARIADB: Self = Self::of(Engine::Mariadb, "mariadb");
     pub const MARIADB_118: Self = Self::of_prove(Engine::Mariadb, "mariadb118");
 
+    /// One version of each engine with a server.
+    pub const SERVER_ENGINES: [Self; 3] = [Self::POSTGRES, Self::MYSQL, Self::MARIADB];
+
     /// Versions with a server.
     pub const SERVERS: [Self; 8] = [
         Self::POSTGRES,

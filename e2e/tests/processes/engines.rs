@@ -17,13 +17,29 @@ use synapsor_e2e::stack::Stack;
 const INVOICE: &str = "INV-3001";
 const TICKET: &str = "9007199254740993";
 
-/// Runs a test on every available server, to the end on each, and names those on which it failed.
-async fn on_every_server<F>(test: impl Fn(Server) -> F) -> anyhow::Result<()>
+/// Runs a test on a server of every version.
+async fn on_every_version<F>(test: impl Fn(Server) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    on(&EngineVersion::SERVERS, test).await
+}
+
+/// Runs a test on one server of each engine.
+async fn on_every_engine<F>(test: impl Fn(Server) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    on(&EngineVersion::SERVER_ENGINES, test).await
+}
+
+/// Runs a test to the end on each server, and names those on which it failed.
+async fn on<F>(versions: &[EngineVersion], test: impl Fn(Server) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
     let mut failures = Vec::new();
-    for version in EngineVersion::SERVERS {
+    for &version in versions {
         let Some(server) = Server::of(version)? else {
             continue;
         };
@@ -62,7 +78,7 @@ async fn signed(stack: &Stack, id: &str) -> anyhow::Result<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_changes_one_row_after_an_approval() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_version(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let read = agent.inspect(INVOICE).await?;
         assert_eq!(read["ok"], json!(true), "{read}");
@@ -85,7 +101,7 @@ async fn agent_changes_one_row_after_an_approval() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_changes_nothing_and_records_show_it() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_version(|server| async move {
         let place = CliFixture::over(server.database()?, &Fixture::billing())?;
         place.ok(&["config", "validate"])?;
         let id = place.approved(INVOICE, "goodwill")?;
@@ -115,7 +131,7 @@ async fn retry_changes_nothing_and_records_show_it() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_accent_is_a_conflict_without_a_write() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_engine(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let id = agent.propose(INVOICE, "goodwill").await?;
         let change =
@@ -132,7 +148,7 @@ async fn changed_accent_is_a_conflict_without_a_write() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn changed_version_is_a_conflict_without_a_write() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_engine(|server| async move {
         let place = CliFixture::over(server.database()?, &Fixture::billing())?;
         let id = place.approved(INVOICE, "goodwill")?;
         let change = format!("UPDATE invoices SET version = version + 1 WHERE id = '{INVOICE}'");
@@ -151,7 +167,7 @@ async fn changed_version_is_a_conflict_without_a_write() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn weak_guard_covers_all_visible_columns() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_engine(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let amount = |number: &str| json!({ "number": number, "amount": 12.75, "comment": "settled" });
         let quiet = propose(&agent, "credits.propose_amount", amount("C-1")).await?;
@@ -180,7 +196,7 @@ async fn weak_guard_covers_all_visible_columns() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timestamp_guard_uses_microseconds_and_advances() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_engine(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let target = &stack.deployment.target;
         let ticket = || {
@@ -215,7 +231,7 @@ async fn timestamp_guard_uses_microseconds_and_advances() -> anyhow::Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn collation_equal_key_or_tenant_finds_nothing() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_engine(|server| async move {
         let (stack, agent) = scene(&server).await?;
         for id in [
             "INV-4001",
@@ -247,7 +263,7 @@ async fn collation_equal_key_or_tenant_finds_nothing() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rejects_value_that_the_column_would_alter() -> anyhow::Result<()> {
-    on_every_server(|server| async move {
+    on_every_engine(|server| async move {
         let (stack, agent) = scene(&server).await?;
         let before = stack.deployment.dump()?;
         for (amount, comment) in [

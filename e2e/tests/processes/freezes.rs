@@ -264,7 +264,7 @@ async fn withheld_freeze_still_stops_writers_on_sqlite() -> anyhow::Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn withheld_freeze_still_stops_writers_on_servers() -> anyhow::Result<()> {
-    for version in EngineVersion::SERVERS {
+    for version in EngineVersion::SERVER_ENGINES {
         if let Some(server) = Server::of(version)? {
             withheld(Deployment::on(Build::Plain, &server)?)
                 .await

@@ -15,7 +15,7 @@ const SOURCE: &str = "billing_db";
 const EXIT_MISSING: i32 = 13;
 const EXIT_ORPHAN: i32 = 14;
 
-/// Runs a test on SQLite and on every available server, to the end on each, and names those on which it failed.
+/// Runs a test on SQLite and on a server of each engine, to the end on each, and names those on which it failed.
 fn on_every_engine(test: impl Fn(CliFixture) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let mut failures = Vec::new();
     let mut run = |version: EngineVersion, place: anyhow::Result<CliFixture>| {
@@ -24,7 +24,7 @@ fn on_every_engine(test: impl Fn(CliFixture) -> anyhow::Result<()>) -> anyhow::R
         }
     };
     run(EngineVersion::SQLITE, CliFixture::new());
-    for version in EngineVersion::SERVERS {
+    for version in EngineVersion::SERVER_ENGINES {
         if let Some(server) = Server::of(version)? {
             let place = server
                 .database()

@@ -8,8 +8,8 @@ use synapsor_e2e::cli::{CliFixture, INVOICE, Running};
 use synapsor_e2e::faketime::SteppedClock;
 
 const HOUR: i64 = 3_600;
-/// The supervisor checks its certificates once a minute.
-const RENEWED_WITHIN: Duration = Duration::from_secs(100);
+/// The supervisor checks its certificates every ten seconds.
+const RENEWED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A directory whose commands and processes share one clock. Returns `None` if the machine has no libfaketime.
 fn scene() -> anyhow::Result<Option<(CliFixture, SteppedClock)>> {

@@ -31,8 +31,8 @@ const LEDGER_LEAF: &str = "ledger";
 const LEDGER_LEAF_LOCK: &str = "ledger.lock";
 /// Roles whose certificate and run file have the id of their instance in their names.
 const INSTANCE_ROLES: [Role; 2] = [Role::Reader, Role::Writer];
-/// Interval at which certificates are checked for renewal.
-const RENEWAL_INTERVAL: Duration = Duration::from_secs(60);
+/// Interval at which certificates are checked for renewal; short, because a clock may be set forward.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// An instance and the CA that signs its certificates.
 #[derive(Debug)]

@@ -4,5 +4,4 @@
 mod database;
 mod files;
 mod guide;
-mod terminal;
 mod wizard;

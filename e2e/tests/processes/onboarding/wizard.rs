@@ -5,9 +5,9 @@ use serde_json::{Value as Json, json};
 use synapsor_domain::contract::EngineKind;
 use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Database, Engine, Server};
+use synapsor_e2e::dialogue::{DOWN, Dialogue, ENTER, ESCAPE, INTERRUPT, SPACE, check_screen};
 
 use super::database::statements;
-use super::terminal::{DOWN, ENTER, ESCAPE, INTERRUPT, SPACE, Terminal, check_screen};
 use crate::own_database::shell;
 
 /// Directory and database with the application's tables; `None` without a server.
@@ -23,7 +23,7 @@ fn application(engine: Engine) -> anyhow::Result<Option<(CliFixture, Database)>>
 }
 
 /// Answers everything up to the columns that a proposal changes.
-fn answer_table(terminal: &mut Terminal) -> anyhow::Result<()> {
+fn answer_table(terminal: &mut Dialogue) -> anyhow::Result<()> {
     terminal.answer("Database engine:", &[ENTER])?;
     terminal.answer("URL variable [", &["MISSING_URL", ENTER])?;
     terminal.answer("MISSING_URL is not set here", &[])?;
@@ -42,7 +42,7 @@ fn answer_table(terminal: &mut Terminal) -> anyhow::Result<()> {
 }
 
 /// Accepts the names, and answers with the variables of the application.
-fn answer_names(terminal: &mut Terminal) -> anyhow::Result<()> {
+fn answer_names(terminal: &mut Dialogue) -> anyhow::Result<()> {
     for question in [
         "Name of one row [",
         "Namespace of the tools [",
@@ -62,7 +62,7 @@ fn answer_names(terminal: &mut Terminal) -> anyhow::Result<()> {
 }
 
 /// Confirms, and returns the command line that the wizard prints.
-fn write(mut terminal: Terminal) -> anyhow::Result<String> {
+fn write(mut terminal: Dialogue) -> anyhow::Result<String> {
     terminal.answer("Next:", &[ENTER])?;
     terminal.answer("Type yes:", &["yes", ENTER])?;
     terminal.wait_for("the same without questions:")?;
@@ -112,7 +112,7 @@ fn wizard_on_postgres_reaches_an_applied_change() -> anyhow::Result<()> {
     let Some((mut place, database)) = application(Engine::Postgres)? else {
         return Ok(());
     };
-    let mut terminal = Terminal::start(&place, &["init", "--schema", database.schema()])?;
+    let mut terminal = Dialogue::start(&place, &["init", "--schema", database.schema()])?;
     answer_table(&mut terminal)?;
     terminal.answer("What a proposal changes:", &[ENTER])?;
     terminal.answer("Columns to change (space):", &[DOWN, SPACE, DOWN, SPACE, ENTER])?;
@@ -163,7 +163,7 @@ fn wizard_maps_a_recipe_on_mariadb() -> anyhow::Result<()> {
         return Ok(());
     };
     ensure!(database.engine().in_contract() == EngineKind::Mysql);
-    let mut terminal = Terminal::start(&place, &["init", "--wizard", "--schema", database.schema()])?;
+    let mut terminal = Dialogue::start(&place, &["init", "--wizard", "--schema", database.schema()])?;
     answer_table(&mut terminal)?;
     terminal.answer("What a proposal changes:", &[DOWN, ENTER])?;
     // The fifth column of the table is the note.
@@ -200,7 +200,7 @@ fn ended_wizard_writes_nothing() -> anyhow::Result<()> {
     );
     let before = place.listing()?;
     for (keys, code) in [(ESCAPE, "NOT_CONFIRMED"), (INTERRUPT, "INTERRUPTED")] {
-        let mut terminal = Terminal::start(&place, &["init"])?;
+        let mut terminal = Dialogue::start(&place, &["init"])?;
         terminal.answer("Database engine:", &[keys])?;
         let (rest, exit) = terminal.end()?;
         ensure!(
@@ -208,7 +208,7 @@ fn ended_wizard_writes_nothing() -> anyhow::Result<()> {
             "{exit}: {rest}"
         );
     }
-    let mut terminal = Terminal::start(&place, &["init"])?;
+    let mut terminal = Dialogue::start(&place, &["init"])?;
     terminal.answer("Database engine:", &[ENTER])?;
     terminal.answer("URL variable [", &[ENTER])?;
     terminal.answer("part of the name:", &[INTERRUPT])?;
@@ -235,7 +235,7 @@ fn wizard_calls_the_read_tool_of_a_table_without_tenants() -> anyhow::Result<()>
         "--output",
         "clients.json",
     ];
-    let mut terminal = Terminal::start(&place, &flags)?;
+    let mut terminal = Dialogue::start(&place, &flags)?;
     terminal.answer("Database engine:", &[DOWN, DOWN, DOWN, ENTER])?;
     terminal.answer("URL variable [APP_URL]:", &[ENTER])?;
     terminal.answer("part of the name:", &["tenants", ENTER])?;

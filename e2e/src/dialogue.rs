@@ -4,8 +4,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use rexpect::session::{PtySession, spawn_command};
-use synapsor_e2e::binaries::Build;
-use synapsor_e2e::cli::CliFixture;
+
+use crate::binaries::Build;
+use crate::cli::CliFixture;
 
 /// Maximum time until a question appears, in milliseconds.
 const QUESTION_MS: u64 = 60_000;
@@ -13,20 +14,28 @@ const QUESTION_MS: u64 = 60_000;
 /// Sets the width and prints the exit code after the command.
 const SHELL: &str = "stty cols 60 rows 40; trap : INT; \"$0\" \"$@\"; echo \"ended with $?.\"";
 
-/// Keys of a terminal.
-pub(crate) const ENTER: &str = "\r";
-pub(crate) const DOWN: &str = "\x1b[B";
-pub(crate) const SPACE: &str = " ";
-pub(crate) const ESCAPE: &str = "\x1b";
-pub(crate) const INTERRUPT: &str = "\x03";
+/// Accepts an answer.
+pub const ENTER: &str = "\r";
+/// Moves to the next choice.
+pub const DOWN: &str = "\x1b[B";
+/// Chooses or leaves out.
+pub const SPACE: &str = " ";
+/// Leaves a question.
+pub const ESCAPE: &str = "\x1b";
+/// Ctrl-C.
+pub const INTERRUPT: &str = "\x03";
 
-pub(crate) struct Terminal {
+/// A running command.
+pub struct Dialogue {
     session: PtySession,
 }
 
-impl Terminal {
+impl Dialogue {
     /// Starts a command of the user in a terminal.
-    pub(crate) fn start(place: &CliFixture, arguments: &[&str]) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When the binary is missing or the terminal cannot be opened.
+    pub fn start(place: &CliFixture, arguments: &[&str]) -> anyhow::Result<Self> {
         let runner = Build::Plain.binary("synapsor-runner")?;
         let mut command = Command::new("/bin/sh");
         command
@@ -44,7 +53,10 @@ impl Terminal {
     }
 
     /// Waits for a question and sends keys. Returns what was printed before the question.
-    pub(crate) fn answer(&mut self, question: &str, keys: &[&str]) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    /// When the question does not appear within a minute.
+    pub fn answer(&mut self, question: &str, keys: &[&str]) -> anyhow::Result<String> {
         let before = self.wait_for(question)?;
         self.session.send(&keys.concat())?;
         self.session.flush()?;
@@ -52,12 +64,18 @@ impl Terminal {
     }
 
     /// Waits for a text. Returns what was printed before it.
-    pub(crate) fn wait_for(&mut self, text: &str) -> anyhow::Result<String> {
+    ///
+    /// # Errors
+    /// When it does not appear within a minute.
+    pub fn wait_for(&mut self, text: &str) -> anyhow::Result<String> {
         self.session.exp_string(text).with_context(|| text.to_owned())
     }
 
     /// Waits for the end. Returns what was printed, and the exit code.
-    pub(crate) fn end(mut self) -> anyhow::Result<(String, i32)> {
+    ///
+    /// # Errors
+    /// When the command does not end within a minute.
+    pub fn end(mut self) -> anyhow::Result<(String, i32)> {
         let rest = self.wait_for("ended with ")?;
         let code = self.wait_for(".")?.parse()?;
         Ok((rest, code))
@@ -65,7 +83,10 @@ impl Terminal {
 }
 
 /// Checks that nothing is colored.
-pub(crate) fn check_screen(printed: &str) -> anyhow::Result<()> {
+///
+/// # Errors
+/// When the text has an escape sequence of a color.
+pub fn check_screen(printed: &str) -> anyhow::Result<()> {
     ensure!(
         !printed.contains("\x1b[3") && !printed.contains("\x1b[1m"),
         "colors: {printed}"
