@@ -25,6 +25,7 @@ pub mod process;
 pub mod proofs;
 pub mod proxy;
 pub mod receipt_row;
+pub mod receiver;
 pub mod server_versions;
 pub mod stack;
 pub mod stall;

@@ -3,6 +3,7 @@
 mod agents;
 mod canary;
 mod commands;
+mod credentials;
 mod rpcs;
 mod scene;
 mod traced;
@@ -19,7 +20,7 @@ use scene::Scene;
 
 /// Fewer provoked failures prove nothing.
 const FAILURES_MIN: usize = 40;
-const CANARIES: usize = 12;
+const CANARIES: usize = 23;
 const BACK: Duration = Duration::from_secs(30);
 
 pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
@@ -102,6 +103,7 @@ pub(super) async fn run(plan: Plan) -> anyhow::Result<Json> {
 async fn provoke(scene: &mut Scene) -> anyhow::Result<()> {
     scene.start()?;
     let applied = scene.do_the_loop()?;
+    credentials::visit(scene, &applied)?;
     commands::arguments(scene)?;
     commands::files(scene)?;
     commands::variables(scene)?;

@@ -16,6 +16,7 @@ use serde_json::{Value as Json, json};
 use synapsor_chassis::files::{self, MODE_PRIVATE};
 
 use super::canary::{Canary, Capture, URL_PATH, text};
+use super::credentials::{self, Credentials};
 use crate::cli::{CliFixture, CommandOutput, INVOICE, Running};
 use crate::deployment::dump;
 
@@ -39,6 +40,7 @@ pub(super) struct Scene {
     pub(super) provoked: usize,
     /// Commands that should have failed and did not.
     pub(super) wrong: Vec<String>,
+    pub(super) credentials: Option<Credentials>,
     up: Option<Running>,
     processes: Vec<Json>,
     watcher: Watcher,
@@ -89,6 +91,7 @@ impl Scene {
             capture: Capture::default(),
             provoked: 0,
             wrong: Vec::new(),
+            credentials: None,
             up: None,
             processes: Vec::new(),
             watcher,
@@ -96,6 +99,7 @@ impl Scene {
         // The first command creates the state directory with the trust file and the keys.
         scene.ok(&["smoke", "call", "billing.inspect_invoice", "--input", "call.json"])?;
         scene.add_alias()?;
+        credentials::plant(&mut scene)?;
         Ok(scene)
     }
 
@@ -181,7 +185,8 @@ impl Scene {
             let is_trust = path
                 .file_name()
                 .is_some_and(|n| n.to_string_lossy().contains("synapsor.trust.json"));
-            !own.contains(&path.to_owned()) && !is_trust
+            let is_credential = credentials::FILES.iter().any(|name| path == state.join(name));
+            !own.contains(&path.to_owned()) && !is_trust && !is_credential
         };
         self.capture.add_files(&state, &wanted)?;
         let rows = dump(&self.database)?;
@@ -202,6 +207,7 @@ impl Scene {
         places.add("variables", format!("{:?}", self.place.environment));
         places.add("rows", dump(&self.database)?);
         places.add("URLs", self.url_secret.clone());
+        self.credentials()?.known(&mut places)?;
         let found = places.scan(&self.canaries);
         for canary in &self.canaries {
             let is_found = found
@@ -209,6 +215,17 @@ impl Scene {
                 .any(|hit| hit.starts_with(&format!("{} in ", canary.name)));
             ensure!(is_found, "scan does not find {} at its location", canary.name);
         }
+        Ok(())
+    }
+
+    pub(super) fn credentials(&self) -> anyhow::Result<&Credentials> {
+        self.credentials.as_ref().context("the credentials are planted")
+    }
+
+    /// Collects a file of the user's directory.
+    pub(super) fn capture_file(&mut self, name: &str) -> anyhow::Result<()> {
+        let bytes = std::fs::read(self.place.path(name)).with_context(|| name.to_owned())?;
+        self.capture.add(name, bytes);
         Ok(())
     }
 

@@ -1,8 +1,6 @@
 //! Webhooks: a receiver that fails, times out, redirects and restarts misses nothing and sees the events of each
 //! proposal in order; recipes of the documentation verify what it got.
 
-mod receiver;
-
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -12,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use receiver::{Received, Receiver, Reply};
 use serde_json::{Value as Json, json};
 use synapsor_domain::webhook::WebhookSecret;
 use synapsor_e2e::cli::{CliFixture, INVOICE};
+use synapsor_e2e::receiver::{Received, Receiver, Reply};
 
 const OTHER: &str = "INV-3002";
 const WAIT: Duration = Duration::from_secs(30);
@@ -41,7 +39,7 @@ impl Scene {
     fn start() -> anyhow::Result<Self> {
         let mut scene = Self {
             place: CliFixture::new()?,
-            receiver: Receiver::start()?,
+            receiver: Receiver::start(URL_CANARY)?,
             printed: String::new(),
         };
         // Creates the state directory.
@@ -191,7 +189,7 @@ fn failing_receiver_gets_every_event_in_order() -> anyhow::Result<()> {
     let first = scene.json(&["webhooks", "show", "billing"])?["position"]
         .as_u64()
         .context("a position")?;
-    let bait = Receiver::start()?;
+    let bait = Receiver::start(URL_CANARY)?;
 
     let one = scene.place.propose(INVOICE, "goodwill")?;
     scene.receiver.reply_with(Reply::Status(500));

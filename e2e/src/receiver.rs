@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 
 use serde_json::Value as Json;
 
-use super::URL_CANARY;
-
 /// How the receiver treats requests.
 #[derive(Clone, Debug)]
-pub(super) enum Reply {
+pub enum Reply {
+    /// 204.
     Accept,
+    /// This status.
     Status(u16),
+    /// 302 to this URL.
     Redirect(String),
     /// Keeps the connection open and never answers.
     Silence,
@@ -23,13 +24,15 @@ pub(super) enum Reply {
 
 /// One request.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
-    pub(super) path: String,
+pub struct Received {
+    /// Path without its query.
+    pub path: String,
     /// Names are lower-case.
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: Vec<u8>,
+    pub headers: BTreeMap<String, String>,
+    /// Body as it was sent.
+    pub body: Vec<u8>,
     /// Whether the receiver took it, although its answer may be lost.
-    pub(super) is_accepted: bool,
+    pub is_accepted: bool,
 }
 
 #[derive(Debug)]
@@ -40,8 +43,10 @@ struct State {
     silent: Vec<TcpStream>,
 }
 
+/// HTTP server of one address.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub struct Receiver {
+    key: String,
     address: SocketAddr,
     state: Arc<Mutex<State>>,
     stop: Arc<AtomicBool>,
@@ -49,12 +54,13 @@ pub(super) struct Receiver {
 }
 
 impl Received {
-    pub(super) fn header(&self, name: &str) -> &str {
+    /// Returns a header; empty when it is absent.
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
     /// Returns the event in the body; null in a message for people.
-    pub(super) fn event(&self) -> Json {
+    pub fn event(&self) -> Json {
         let body: Json = serde_json::from_slice(&self.body).unwrap_or_default();
         let event = if body["specversion"].is_null() {
             &body["event"]
@@ -66,8 +72,13 @@ impl Received {
 }
 
 impl Receiver {
-    pub(super) fn start() -> anyhow::Result<Self> {
+    /// Listens on loopback. Its URLs carry a key.
+    ///
+    /// # Errors
+    /// Without a free port.
+    pub fn start(key: &str) -> anyhow::Result<Self> {
         let mut receiver = Self {
+            key: key.to_owned(),
             address: "127.0.0.1:0".parse()?,
             state: Arc::new(Mutex::new(State {
                 reply: Reply::Accept,
@@ -83,7 +94,10 @@ impl Receiver {
     }
 
     /// Listens at the same address as before.
-    pub(super) fn start_again(&mut self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When the port is taken.
+    pub fn start_again(&mut self) -> anyhow::Result<()> {
         let listener = TcpListener::bind(self.address)?;
         self.address = listener.local_addr()?;
         self.stop.store(false, Ordering::SeqCst);
@@ -101,7 +115,7 @@ impl Receiver {
     }
 
     /// Closes the port.
-    pub(super) fn stop(&mut self) {
+    pub fn stop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         if let Some(serving) = self.serving.take() {
@@ -110,27 +124,30 @@ impl Receiver {
         self.lock().silent.clear();
     }
 
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}?key={URL_CANARY}", self.address)
+    /// Returns a URL of this receiver with its key.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}?key={}", self.address, self.key)
     }
 
-    pub(super) fn reply_with(&self, reply: Reply) {
+    /// Answers later requests in this way, and ends those that are kept open.
+    pub fn reply_with(&self, reply: Reply) {
         let mut state = self.lock();
         state.reply = reply;
         state.silent.clear();
     }
 
     /// Sets whether the connection of every other accepted request is closed without an answer.
-    pub(super) fn drop_every_other_answer(&self, drops_answers: bool) {
+    pub fn drop_every_other_answer(&self, drops_answers: bool) {
         self.lock().drops_answers = drops_answers;
     }
 
-    pub(super) fn received(&self) -> Vec<Received> {
+    /// Returns all requests.
+    pub fn received(&self) -> Vec<Received> {
         self.lock().received.clone()
     }
 
     /// Returns the message ids with which an event arrived.
-    pub(super) fn ids(&self, path: &str, seq: u64) -> Vec<String> {
+    pub fn ids(&self, path: &str, seq: u64) -> Vec<String> {
         let received = self.received().into_iter();
         let of_event = received.filter(|request| {
             request.path == path && request.is_accepted && request.event()["event_id"].as_u64() == Some(seq)
