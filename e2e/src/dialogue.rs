@@ -13,6 +13,7 @@ const QUESTION_MS: u64 = 60_000;
 
 /// Sets the width and prints the exit code after the command.
 const SHELL: &str = "stty cols 60 rows 40; trap : INT; \"$0\" \"$@\"; echo \"ended with $?.\"";
+const END: &str = "ended with ";
 
 /// Accepts an answer.
 pub const ENTER: &str = "\r";
@@ -25,9 +26,21 @@ pub const ESCAPE: &str = "\x1b";
 /// Ctrl-C.
 pub const INTERRUPT: &str = "\x03";
 
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// What was printed after the last question.
+    pub rest: String,
+    /// Exit code.
+    pub code: i32,
+    /// Everything that was written to the terminal.
+    pub screen: String,
+}
+
 /// A running command.
 pub struct Dialogue {
     session: PtySession,
+    screen: String,
 }
 
 impl Dialogue {
@@ -49,6 +62,7 @@ impl Dialogue {
             .env("TERM", "xterm-256color");
         Ok(Self {
             session: spawn_command(command, Some(QUESTION_MS))?,
+            screen: String::new(),
         })
     }
 
@@ -68,17 +82,24 @@ impl Dialogue {
     /// # Errors
     /// When it does not appear within a minute.
     pub fn wait_for(&mut self, text: &str) -> anyhow::Result<String> {
-        self.session.exp_string(text).with_context(|| text.to_owned())
+        let before = self.session.exp_string(text).with_context(|| text.to_owned())?;
+        self.screen.extend([&before, text]);
+        Ok(before)
     }
 
-    /// Waits for the end. Returns what was printed, and the exit code.
+    /// Waits for the end.
     ///
     /// # Errors
     /// When the command does not end within a minute.
-    pub fn end(mut self) -> anyhow::Result<(String, i32)> {
-        let rest = self.wait_for("ended with ")?;
-        let code = self.wait_for(".")?.parse()?;
-        Ok((rest, code))
+    pub fn end(mut self) -> anyhow::Result<Ended> {
+        let rest = self.session.exp_string(END).context("the end")?;
+        let code = self.session.exp_string(".")?.parse()?;
+        self.screen.push_str(&rest);
+        Ok(Ended {
+            rest,
+            code,
+            screen: self.screen,
+        })
     }
 }
 

@@ -32,6 +32,7 @@ pub mod stall;
 pub mod target;
 pub mod tenants;
 pub mod terminal;
+pub mod transcript;
 pub mod writer_harness;
 
 use synapsor_domain::timestamp::Timestamp;

@@ -51,6 +51,7 @@ fn inspection(engine: &str, catalog: SchemaCatalog, now: Timestamp) -> Inspectio
         server_version: version.to_owned(),
         product: catalog.product,
         current_user: catalog.account,
+        current_schema: catalog.current_schema,
         ssl_mode: None,
         inspected_at: now.to_string(),
         schemas: catalog.schemas,

@@ -16,6 +16,8 @@ pub struct SchemaCatalog {
     pub product: String,
     /// The account, as the database names it.
     pub account: String,
+    /// Schema of names without one; `None` if the connection has none.
+    pub current_schema: Option<String>,
     /// Every schema except system schemas, whether or not its tables are listed.
     pub schemas: Vec<String>,
     /// By schema, then by name.

@@ -33,6 +33,9 @@ pub struct Inspection {
     pub product: String,
     pub server_version: String,
     pub current_user: String,
+    /// Schema of names without one: on PostgreSQL the first of the search path, otherwise the URL's database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_schema: Option<String>,
     /// How the server's certificate was verified, if the authorities were named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssl_mode: Option<SslMode>,

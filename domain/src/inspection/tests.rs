@@ -122,6 +122,7 @@ fn suggests_only_columns_that_a_contract_can_show() {
         product: "PostgreSQL 15.1".to_owned(),
         server_version: "15.1".to_owned(),
         current_user: "app".to_owned(),
+        current_schema: None,
         inspected_at: "2026-01-01T00:00:00.000Z".to_owned(),
         schemas: vec!["public".to_owned()],
         tables: vec![table],

@@ -173,7 +173,10 @@ fn table<'a>(
         return Ok((schema, table.to_owned(), None));
     };
     let found: Vec<&TableInfo> = inspection.tables_called(schema.as_deref(), table).collect();
-    match found.as_slice() {
+    let is_current = |found: &&&TableInfo| inspection.current_schema.as_ref() == Some(&found.schema);
+    // As the database itself reads a name without a schema.
+    let current = found.iter().find(is_current).map(std::slice::from_ref);
+    match current.unwrap_or(&found) {
         [only] => Ok((only.schema.clone(), only.name.clone(), Some(only))),
         [] => Err(DraftError::new(
             ErrorCode::TableNotFound,

@@ -518,6 +518,25 @@ fn database_row_version_guards_without_being_visible() {
 }
 
 #[test]
+fn name_without_a_schema_is_of_the_current_schema() {
+    let mut choices = orders();
+    choices.table = Some("orders".to_owned());
+    for schema in ["shop", "public"] {
+        let mut inspection = inspection();
+        inspection.current_schema = Some(schema.to_owned());
+        let found = draft(&choices, Some(&inspection)).map_err(|error| error.text);
+        match schema {
+            "shop" => {
+                let contract: Json = serde_json::from_str(&found.unwrap().contract).unwrap();
+                assert_eq!(contract["capabilities"][0]["target"]["schema"], schema);
+            }
+            // The other table of this name has no such columns.
+            _ => assert!(found.is_err()),
+        }
+    }
+}
+
+#[test]
 fn rejects_invalid_choices_with_a_fix() {
     type Change = fn(&mut InitOptions);
     let rejected: [(Change, ErrorCode); 16] = [

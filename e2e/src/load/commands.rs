@@ -11,16 +11,40 @@ use super::figures::Calls;
 use super::scene::Scene;
 
 const RUNS: u32 = 20;
-/// Timed commands: with the options that name the services, or without.
-const COMMANDS: [(&[&str], bool); 13] = [
+/// Timed commands: with the options that name the services, or without. Names that no record has are the slowest to
+/// search for.
+const COMMANDS: [(&[&str], bool); 31] = [
     (&["--version"], false),
     (&["config", "validate"], false),
     (&["proposals", "list"], true),
     (&["proposals", "show", "latest"], true),
-    (&["events", "tail", "--limit", "20"], true),
     (&["proposals", "list", "--tenant", "acme", "--from", "2h"], true),
+    (&["proposals", "list", "--from", "1h", "--to", "59m"], true),
+    (&["proposals", "list", "--to", "2020-01-01"], true),
+    (&["proposals", "list", "--state", "applied"], true),
+    (&["proposals", "list", "--tenant", "absent"], true),
+    (&["proposals", "list", "--principal", "absent"], true),
+    (&["proposals", "list", "--capability", "absent"], true),
+    (&["proposals", "list", "--table", "absent"], true),
+    (&["proposals", "list", "--object-id", "absent"], true),
+    (&["proposals", "list", "--source", "absent"], true),
+    (&["events", "tail", "--limit", "20"], true),
+    (
+        &[
+            "events",
+            "tail",
+            "--limit",
+            "20",
+            "--kind",
+            "discontinuity_recorded",
+        ],
+        true,
+    ),
+    (&["events", "tail", "--limit", "20", "--from", "1m"], true),
     (&["evidence", "list", "--tenant", "acme"], true),
     (&["evidence", "list", "--object-id", "L-0000000"], true),
+    (&["evidence", "list", "--principal", "absent"], true),
+    (&["evidence", "list", "--to", "2020-01-01"], true),
     (
         &[
             "query-audit",
@@ -33,9 +57,14 @@ const COMMANDS: [(&[&str], bool); 13] = [
         true,
     ),
     (&["query-audit", "list", "--principal", "absent"], true),
+    (&["query-audit", "list", "--table", "absent"], true),
     (&["receipts", "list"], true),
     (&["replay", "list", "--state", "applied"], true),
     (&["activity", "search", "--tenant", "acme"], true),
+    (&["activity", "search", "--object-id", "absent"], true),
+    (&["shadow", "list"], true),
+    (&["webhooks", "list"], true),
+    (&["store", "stats"], true),
 ];
 
 /// Runs each command several times.

@@ -14,7 +14,9 @@ pub async fn catalog(
     shapes: &Shapes,
     schema: Option<&str>,
 ) -> Result<SchemaCatalog, MysqlStatementError> {
-    let account = session.rows("SELECT CURRENT_USER()", Vec::new()).await?;
+    let facts = session
+        .rows("SELECT CURRENT_USER(), DATABASE()", Vec::new())
+        .await?;
     let listed = session
         .rows(
             "SELECT SCHEMA_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME NOT IN \
@@ -43,9 +45,10 @@ pub async fn catalog(
     }
     Ok(SchemaCatalog {
         product: session.server()?.product.clone(),
-        account: account
+        account: facts
             .first()
             .map_or_else(|| Ok(String::new()), |row| row.text(0))?,
+        current_schema: facts.first().and_then(|row| row.text(1).ok()),
         schemas,
         tables,
         truncated: names.len() > TABLES_MAX,

@@ -455,12 +455,13 @@ pub async fn catalog(
     let schemas = lease
         .fetch(Statement {
             sql: format!(
-                "SELECT n.nspname::text, current_user::text FROM pg_namespace n WHERE {OWN} ORDER BY 1"
+                "SELECT n.nspname::text, current_user::text, current_schema()::text FROM pg_namespace n WHERE {OWN} ORDER BY 1"
             ),
             parameters: Vec::new(),
         })
         .await?;
-    let account = schemas.first().and_then(|row| row.get(1).cloned().flatten());
+    let fact = |at: usize| schemas.first().and_then(|row| row.get(at).cloned().flatten());
+    let (account, current_schema) = (fact(1), fact(2));
     let mut tables = described(
         lease,
         Statement {
@@ -479,6 +480,7 @@ pub async fn catalog(
     Ok(SchemaCatalog {
         product: format!("PostgreSQL {}", lease.facts().version),
         account: account.unwrap_or_default(),
+        current_schema,
         schemas: schemas
             .into_iter()
             .filter_map(|row| row.into_iter().next().flatten())

@@ -316,6 +316,7 @@ pub fn catalog(connection: &Connection, schema: Option<&str>) -> Result<SchemaCa
     Ok(SchemaCatalog {
         product: format!("SQLite {}", rusqlite::version()),
         account: "the owner of the file".to_owned(),
+        current_schema: Some(SCHEMA.to_owned()),
         schemas: vec![SCHEMA.to_owned()],
         tables: tables?,
         truncated: names.len() > TABLES_MAX,

@@ -186,9 +186,9 @@ fn type_passphrase(scene: &mut Scene) -> anyhow::Result<()> {
         let mut dialogue = Dialogue::start(&scene.place, &[&arguments[..], &[&key]].concat())?;
         let mut screen = dialogue.answer("New passphrase:", &[&passphrase, "\r"])?;
         screen += &dialogue.answer("Repeat passphrase:", &[&repeated, "\r"])?;
-        let (rest, ended) = dialogue.end()?;
-        screen += &rest;
-        ensure!((ended == 0) == (exit == 0), "exit {ended}: {screen}");
+        let ended = dialogue.end()?;
+        screen += &ended.rest;
+        ensure!((ended.code == 0) == (exit == 0), "exit {}: {screen}", ended.code);
         scene.capture.add(format!("the terminal of {key}"), screen);
     }
     Ok(())

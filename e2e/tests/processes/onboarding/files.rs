@@ -27,7 +27,7 @@ const FLAGS: &[&str] = &[
     "--non-interactive",
 ];
 
-fn application() -> anyhow::Result<CliFixture> {
+pub(super) fn application() -> anyhow::Result<CliFixture> {
     let mut place = CliFixture::empty()?;
     rusqlite::Connection::open(place.path("app.db"))?.execute_batch(&statements(EngineKind::Sqlite))?;
     let url = format!("sqlite://{}", place.path("app.db").display());
@@ -42,7 +42,7 @@ fn application() -> anyhow::Result<CliFixture> {
     Ok(place)
 }
 
-fn fee(place: &CliFixture) -> anyhow::Result<i64> {
+pub(super) fn fee(place: &CliFixture) -> anyhow::Result<i64> {
     let connection = rusqlite::Connection::open(place.path("app.db"))?;
     let sql = "SELECT late_fee_cents FROM invoices WHERE invoice_no = 'INV-1'";
     Ok(connection.query_row(sql, [], |row| row.get(0))?)

@@ -4,4 +4,5 @@
 mod database;
 mod files;
 mod guide;
+mod transcripts;
 mod wizard;

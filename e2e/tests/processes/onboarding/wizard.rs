@@ -5,7 +5,8 @@ use serde_json::{Value as Json, json};
 use synapsor_domain::contract::EngineKind;
 use synapsor_e2e::cli::CliFixture;
 use synapsor_e2e::databases::{Database, Engine, Server};
-use synapsor_e2e::dialogue::{DOWN, Dialogue, ENTER, ESCAPE, INTERRUPT, SPACE, check_screen};
+use synapsor_e2e::dialogue::{DOWN, Dialogue, ENTER, ESCAPE, Ended, INTERRUPT, SPACE, check_screen};
+use synapsor_e2e::transcript::Transcript;
 
 use super::database::statements;
 use crate::own_database::shell;
@@ -61,27 +62,54 @@ fn answer_names(terminal: &mut Dialogue) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Confirms, and returns the command line that the wizard prints.
-fn write(mut terminal: Dialogue) -> anyhow::Result<String> {
+/// Confirms, and returns the command line that the wizard prints, and the screen.
+fn write(mut terminal: Dialogue) -> anyhow::Result<(String, String)> {
     terminal.answer("Next:", &[ENTER])?;
     terminal.answer("Type yes:", &["yes", ENTER])?;
     terminal.wait_for("the same without questions:")?;
-    let (rest, code) = terminal.end()?;
+    let Ended { rest, code, screen } = terminal.end()?;
     ensure!(code == 0, "{rest}");
     ensure!(rest.contains("set the variables of .env.example"), "{rest}");
     let line = rest.lines().find(|line| line.contains("synapsor-runner init"));
-    Ok(line.context("the command line")?.trim().to_owned())
+    Ok((line.context("the command line")?.trim().to_owned(), screen))
 }
 
 fn contract(place: &CliFixture, name: &str) -> anyhow::Result<Json> {
     Ok(serde_json::from_slice(&std::fs::read(place.path(name))?)?)
 }
 
+/// Begins the page of a wizard.
+fn page(
+    name: &'static str,
+    title: &str,
+    (place, database): (&CliFixture, &Database),
+    (arguments, screen): (&[&str], &str),
+) -> Transcript {
+    let introduction = "From a database of 40 tables to the first applied change, with the wizard in a terminal of 60 columns.";
+    let mut page = Transcript::new(name, title, introduction);
+    page.rename(place.folder().display().to_string(), "/home/ann/shop");
+    page.rename(database.schema(), "shop");
+    page.text("`OWNER_URL` is the URL of an account that can read the tables.");
+    page.dialogue(arguments, screen);
+    page
+}
+
 /// Prepares database and accounts as the contract needs them, and applies a first change.
-fn apply(place: &mut CliFixture, database: &Database, tool: &str, input: &Json) -> anyhow::Result<()> {
-    database.execute(&place.ok(&["writeback", "migration"])?.stdout)?;
+fn apply(
+    page: &mut Transcript,
+    (place, database): (&mut CliFixture, &Database),
+    (tool, input): (&str, &Json),
+) -> anyhow::Result<()> {
+    page.text(
+        "An administrator runs what these two commands print, and the variables get the URLs of both roles.",
+    );
+    let migration = ["writeback", "migration"];
+    page.command(place, &migration)?;
+    database.execute(&place.ok(&migration)?.stdout)?;
     let (reader, read_url) = database.role("r")?;
     let (writer, write_url) = database.role("w")?;
+    page.rename(&reader, "app_reader");
+    page.rename(&writer, "app_writer");
     let grants = [
         "writeback",
         "grants",
@@ -90,6 +118,7 @@ fn apply(place: &mut CliFixture, database: &Database, tool: &str, input: &Json) 
         "--writer-role",
         &writer,
     ];
+    page.command(place, &grants)?;
     database.execute(&place.ok(&grants)?.stdout)?;
     for (name, value) in [
         ("APP_READ_URL", read_url.as_str()),
@@ -99,11 +128,15 @@ fn apply(place: &mut CliFixture, database: &Database, tool: &str, input: &Json) 
     ] {
         place.set(name, value);
     }
-    place.ok(&["writeback", "doctor", "--check-db"])?;
-    place.write("change.json", &input.to_string())?;
-    place.ok(&["propose", tool, "--input", "change.json"])?;
-    place.ok(&["proposals", "approve", "latest", "--yes"])?;
-    place.ok(&["apply", "latest"])?;
+    page.command(place, &["writeback", "doctor", "--check-db"])?;
+    let input = input.to_string();
+    place.write("change.json", &input)?;
+    page.text("`change.json`:");
+    page.block("json", &input);
+    page.command(place, &["propose", tool, "--input", "change.json"])?;
+    page.command(place, &["proposals", "show", "latest"])?;
+    page.command(place, &["proposals", "approve", "latest", "--yes"])?;
+    page.command(place, &["apply", "latest"])?;
     Ok(())
 }
 
@@ -112,7 +145,8 @@ fn wizard_on_postgres_reaches_an_applied_change() -> anyhow::Result<()> {
     let Some((mut place, database)) = application(Engine::Postgres)? else {
         return Ok(());
     };
-    let mut terminal = Dialogue::start(&place, &["init", "--schema", database.schema()])?;
+    let arguments = ["init", "--schema", database.schema()];
+    let mut terminal = Dialogue::start(&place, &arguments)?;
     answer_table(&mut terminal)?;
     terminal.answer("What a proposal changes:", &[ENTER])?;
     terminal.answer("Columns to change (space):", &[DOWN, SPACE, DOWN, SPACE, ENTER])?;
@@ -137,7 +171,7 @@ fn wizard_on_postgres_reaches_an_applied_change() -> anyhow::Result<()> {
     ensure!(!place.path("synapsor.runner.json").exists());
     terminal.answer("Read tool [", &["billing.look_at_invoice", ENTER])?;
     terminal.answer("Proposal tool [", &[ENTER])?;
-    let line = write(terminal)?;
+    let (line, screen) = write(terminal)?;
     ensure!(
         contract(&place, "synapsor.runner.json")?["capabilities"][0]["name"] == "billing.look_at_invoice"
     );
@@ -151,10 +185,16 @@ fn wizard_on_postgres_reaches_an_applied_change() -> anyhow::Result<()> {
         "{line}"
     );
     let input = json!({"invoice_id": "INV-1", "fee": 500, "waive_note": "late mail"});
-    apply(&mut place, &database, "invoice.propose_invoice_update", &input)?;
+    let (title, shown) = (
+        "Onboarding by the wizard on PostgreSQL",
+        (&arguments[..], &*screen),
+    );
+    let mut page = page("wizard-postgres", title, (&place, &database), shown);
+    let change = ("invoice.propose_invoice_update", &input);
+    apply(&mut page, (&mut place, &database), change)?;
     let row = "SELECT concat(late_fee_cents, ' ', waive_note, ' ', row_version) FROM invoices WHERE invoice_no = 'INV-1'";
     ensure!(database.value(row)? == "500 late mail 2");
-    Ok(())
+    page.finish()
 }
 
 #[test]
@@ -163,13 +203,14 @@ fn wizard_maps_a_recipe_on_mariadb() -> anyhow::Result<()> {
         return Ok(());
     };
     ensure!(database.engine().in_contract() == EngineKind::Mysql);
-    let mut terminal = Dialogue::start(&place, &["init", "--wizard", "--schema", database.schema()])?;
+    let arguments = ["init", "--wizard", "--schema", database.schema()];
+    let mut terminal = Dialogue::start(&place, &arguments)?;
     answer_table(&mut terminal)?;
     terminal.answer("What a proposal changes:", &[DOWN, ENTER])?;
     // The fifth column of the table is the note.
     terminal.answer("Column for waiver_reason:", &[DOWN, DOWN, DOWN, DOWN, ENTER])?;
     answer_names(&mut terminal)?;
-    let line = write(terminal)?;
+    let (line, screen) = write(terminal)?;
     ensure!(
         line.contains("--recipe late-fee-waiver --map waiver_reason=waive_note"),
         "{line}"
@@ -184,10 +225,13 @@ fn wizard_maps_a_recipe_on_mariadb() -> anyhow::Result<()> {
         "{line}"
     );
     let input = json!({"invoice_id": "INV-1", "reason": "late mail"});
-    apply(&mut place, &database, "billing.propose_late_fee_waiver", &input)?;
+    let (title, shown) = ("Onboarding by the wizard on MariaDB", (&arguments[..], &*screen));
+    let mut page = page("wizard-mariadb", title, (&place, &database), shown);
+    let change = ("billing.propose_late_fee_waiver", &input);
+    apply(&mut page, (&mut place, &database), change)?;
     let row = "SELECT concat(late_fee_cents, ' ', waive_note) FROM invoices WHERE invoice_no = 'INV-1'";
     ensure!(database.value(row)? == "0 late mail");
-    Ok(())
+    page.finish()
 }
 
 #[test]
@@ -202,7 +246,7 @@ fn ended_wizard_writes_nothing() -> anyhow::Result<()> {
     for (keys, code) in [(ESCAPE, "NOT_CONFIRMED"), (INTERRUPT, "INTERRUPTED")] {
         let mut terminal = Dialogue::start(&place, &["init"])?;
         terminal.answer("Database engine:", &[keys])?;
-        let (rest, exit) = terminal.end()?;
+        let Ended { rest, code: exit, .. } = terminal.end()?;
         ensure!(
             exit == 1 && rest.contains(code) && rest.contains("nothing was written"),
             "{exit}: {rest}"
@@ -212,7 +256,7 @@ fn ended_wizard_writes_nothing() -> anyhow::Result<()> {
     terminal.answer("Database engine:", &[ENTER])?;
     terminal.answer("URL variable [", &[ENTER])?;
     terminal.answer("part of the name:", &[INTERRUPT])?;
-    ensure!(terminal.end()?.1 == 1);
+    ensure!(terminal.end()?.code == 1);
     ensure!(place.listing()? == before);
     place
         .run(&["init", "--wizard"])?
@@ -267,7 +311,7 @@ fn wizard_calls_the_read_tool_of_a_table_without_tenants() -> anyhow::Result<()>
     terminal.answer("Next:", &[ENTER])?;
     terminal.answer("Type yes:", &["yes", ENTER])?;
     terminal.answer("Call client.inspect_client now?", &["y"])?;
-    let (rest, code) = terminal.end()?;
+    let Ended { rest, code, .. } = terminal.end()?;
     ensure!(code == 0 && rest.contains("title = Nord"), "{code}: {rest}");
     ensure!(
         place

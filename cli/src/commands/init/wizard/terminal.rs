@@ -22,6 +22,8 @@ const PAGE_ITEMS: usize = 20;
 /// Columns of a list that are not for the item: marker, brackets and blanks.
 const MARGIN: usize = 8;
 const WIDTH_MIN: usize = 40;
+/// Maximum length of a question with its default on one line, in characters; the rest is for the answer.
+const PROMPT_CHARS_MAX: usize = 40;
 
 /// The terminal of the operator.
 pub(super) struct Terminal {
@@ -94,8 +96,10 @@ impl Terminal {
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Result<String, ExitError> {
         self.check_input()?;
+        let (prompt, shows_default) = self.prompt(question, default)?;
         let mut input = Input::<String>::with_theme(&SimpleTheme)
-            .with_prompt(question)
+            .with_prompt(prompt)
+            .show_default(shows_default)
             .validate_with(|text: &String| check(text.trim()));
         if let Some(default) = default.filter(|default| !default.is_empty()) {
             input = input.default(default.to_owned());
@@ -112,8 +116,10 @@ impl Terminal {
         check: impl Fn(&str) -> Result<(), String>,
     ) -> Result<Option<String>, ExitError> {
         self.check_input()?;
+        let (prompt, shows_default) = self.prompt(question, default)?;
         let mut input = Input::<String>::with_theme(&SimpleTheme)
-            .with_prompt(question)
+            .with_prompt(prompt)
+            .show_default(shows_default)
             .allow_empty(true)
             .validate_with(|text: &String| match text.trim() {
                 "" => Ok(()),
@@ -125,6 +131,19 @@ impl Terminal {
         let asked = input.interact_text_on(&self.term);
         let text = self.answered(asked.map(Some))?;
         Ok(Some(text.trim().to_owned()).filter(|text| !text.is_empty()))
+    }
+
+    /// Returns the prompt of a line, and whether it shows the default. A long question with its default has a line of its
+    /// own: a prompt that wraps while an answer is typed is not cleared completely.
+    fn prompt<'a>(&self, question: &'a str, default: Option<&str>) -> Result<(&'a str, bool), ExitError> {
+        let Some(default) = default.filter(|default| !default.is_empty()) else {
+            return Ok((question, true));
+        };
+        if question.chars().count() + default.chars().count() <= PROMPT_CHARS_MAX {
+            return Ok((question, true));
+        }
+        self.say(&format!("{question} [{default}]:"))?;
+        Ok(("  answer", false))
     }
 
     pub(super) fn is_yes(&self, question: &str, default: bool) -> Result<bool, ExitError> {
