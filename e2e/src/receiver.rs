@@ -129,7 +129,7 @@ impl Receiver {
         format!("http://{}{path}?key={}", self.address, self.key)
     }
 
-    /// Answers later requests in this way, and ends those that are kept open.
+    /// Answers later requests in this way, and ends the requests that are kept open.
     pub fn reply_with(&self, reply: Reply) {
         let mut state = self.lock();
         state.reply = reply;

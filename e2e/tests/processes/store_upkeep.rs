@@ -332,7 +332,7 @@ fn erased_tenant_leaves_proofs_and_receipts() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// With a trust file in which nobody may erase, nothing accepts a backup with erasures.
+/// Under a trust file without an eraser, no command accepts a backup with erasures.
 fn erasure_needs_an_order(place: &CliFixture) -> anyhow::Result<()> {
     let trust = place.path(".synapsor/synapsor.trust.json");
     let text = std::fs::read_to_string(&trust)?;

@@ -111,7 +111,7 @@ fn base64_of(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-/// Runs the commands that use the credentials, and those that export, report and back up.
+/// Runs the commands that use the credentials, and the commands that export, report and back up.
 pub(super) fn visit(scene: &mut Scene, applied: &str) -> anyhow::Result<()> {
     let push = scene.credentials()?.receiver.url("/push");
     scene.place.set("PUSH_URL", &push);
@@ -146,7 +146,7 @@ pub(super) fn visit(scene: &mut Scene, applied: &str) -> anyhow::Result<()> {
             "--trust",
             ".synapsor/synapsor.trust.json",
         ],
-        &["store", "erase", "--tenant", "nobody", "--json"],
+        &["store", "erase", "--tenant", "absent", "--json"],
         &["store", "prune", "--older-than", "90d"],
     ] {
         scene.ok(arguments)?;
