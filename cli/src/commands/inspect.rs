@@ -127,7 +127,8 @@ impl DatabaseArgs {
             arguments.extend(["--ssl-ca-env", name].map(OsString::from));
             names.extend([name.clone(), format!("{name}_FILE")]);
         }
-        let printed = run_executor_command(context, arguments, &names).await?;
+        let inspected = run_executor_command(context, arguments, &names);
+        let printed = output::waiting("reading the catalog", inspected).await?;
         serde_json::from_slice(&printed).map_err(|_| {
             verification_failed(
                 ErrorCode::ReaderAnswerMalformed,
@@ -158,7 +159,9 @@ pub(crate) async fn run(args: Args, context: &Context) -> Result<Exit, ExitError
             let link = connection::remote(context, Role::Reader, address).await?;
             let mut reader = SchemaClient::at(&link);
             let asked = reader.inspect(args.source.as_deref(), schema, None);
-            context.unless_stopped(asked).await?
+            context
+                .unless_stopped(output::waiting("reading the catalog", asked))
+                .await?
         }
         None => args.database.inspect(context, schema).await?,
     };

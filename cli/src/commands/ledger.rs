@@ -86,7 +86,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 }
 
 async fn verify(session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
-    let verified = workflows::verify_ledger(session).await?;
+    let verified = output::waiting("verifying the ledger", workflows::verify_ledger(session)).await?;
     let fits = verified.findings.is_empty();
     let exit = if fits { Exit::Ok } else { Exit::Tampered };
     let root = hex::encode(verified.checkpoint.root);

@@ -1,6 +1,7 @@
 //! Output of the CLI: data on stdout, messages on stderr, foreign text always escaped.
 
 mod event_payload;
+mod progress;
 mod prompt;
 pub(crate) mod shape;
 mod table;
@@ -14,6 +15,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::review::escape;
 
+pub(crate) use progress::{ReadProgress, waiting};
 pub(crate) use prompt::ask;
 pub(crate) use table::Table;
 

@@ -22,7 +22,7 @@ use super::stats::bytes;
 use super::{BackupArgs, VerifyArgs};
 use crate::clients::MaintenanceClient;
 use crate::connection::LedgerConnection;
-use crate::output::{self, safe};
+use crate::output::{self, ReadProgress, safe};
 use crate::{Context, pinned_checkpoint, state};
 
 /// A verified backup file.
@@ -97,7 +97,7 @@ fn check_place(args: &BackupArgs) -> Result<(), ExitError> {
 }
 
 async fn write_and_verify(session: &LedgerConnection, temporary: &Path) -> Result<VerifiedBackup, ExitError> {
-    receive(session, temporary).await?;
+    output::waiting("receiving the backup", receive(session, temporary)).await?;
     let pinned = pinned_checkpoint::pinned(&session.pin_path(), session.trust());
     let (path, trust) = (temporary.to_owned(), session.trust().clone());
     let heads: Vec<TreeHead> = pinned.into_iter().collect();
@@ -158,7 +158,9 @@ pub(super) fn check(path: &Path, trust: &TrustFile, heads: &[TreeHead]) -> Resul
     })?;
     let (origin, retired) = (trust.ledger_origin(), trust.retirements());
     let sizes = heads.iter().chain(&retired).map(|head| head.size);
-    let mut backup = BackupReader::new(BufReader::new(file), &origin, &keys, sizes).map_err(refused)?;
+    let length = file.metadata().map_or(0, |meta| meta.len());
+    let file = ReadProgress::new("verifying the backup", BufReader::new(file), length);
+    let mut backup = BackupReader::new(file, &origin, &keys, sizes).map_err(refused)?;
     let mut erasures = Vec::new();
     while let Some(item) = backup.next_item().map_err(refused)? {
         if let VerifiedItem::Events { events, records, .. } = item {

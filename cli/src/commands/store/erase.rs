@@ -103,9 +103,8 @@ async fn count_and_erase(
 ) -> Result<Done, ExitError> {
     // The log must be the one that was seen before anything in it is erased.
     workflows::check_log(session).await?;
-    let counted = MaintenanceClient::new(session.ledger())
-        .count_erasable(&selection)
-        .await?;
+    let mut ledger = MaintenanceClient::new(session.ledger());
+    let counted = output::waiting("counting", ledger.count_erasable(&selection)).await?;
     if !signing.yes {
         return Ok(Done {
             counted,
@@ -117,7 +116,8 @@ async fn count_and_erase(
     if !context.global.json {
         posture(&signer, session.trust());
     }
-    let erased = workflows::erase(session, &signer, selection, signing.reason.clone()).await?;
+    let erasing = workflows::erase(session, &signer, selection, signing.reason.clone());
+    let erased = output::waiting("erasing", erasing).await?;
     Ok(Done {
         counted,
         erased: Some(erased),

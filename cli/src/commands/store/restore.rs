@@ -50,7 +50,8 @@ pub(super) async fn run(args: &RestoreArgs, context: &Context) -> Result<Exit, E
             .unless_stopped(reset::unused(&lock, &state, context))
             .await?,
     );
-    let printed = run_ledger_command(context, arguments(args, &state)?).await?;
+    let restoring = run_ledger_command(context, arguments(args, &state)?);
+    let printed = output::waiting("restoring the store", restoring).await?;
     let restored: Restored = serde_json::from_slice(&printed).map_err(|_| {
         ExitError::new(ErrorCode::ChildEnded, "the restore printed no valid result")
             .with_fix("run `synapsor-runner ledger verify` before anything else")
