@@ -144,24 +144,27 @@ pub(crate) fn list(
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<ProposalRow>, StoreError> {
-    let (clause, mut values) = clause(filter, before);
+    let (listed, mut values) = listed(filter, before);
     values.push(Box::new(limit));
-    let clause = format!("{clause} ORDER BY created_seq DESC LIMIT ?");
+    // The unary plus keeps the order out of the choice of an index.
+    let clause = format!(
+        "proposal_id IN (SELECT proposal_id FROM {listed} ORDER BY created_seq DESC LIMIT ?) ORDER BY +created_seq DESC"
+    );
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
     rows(conn, &clause, &values)
 }
 
 /// Counts the proposals that a filter selects, up to `most`.
 pub(crate) fn count(conn: &Connection, filter: &ProposalFilter, most: u32) -> Result<u32, StoreError> {
-    let (clause, mut values) = clause(filter, None);
+    let (listed, mut values) = listed(filter, None);
     values.push(Box::new(most));
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
-    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM proposals WHERE {clause} LIMIT ?)");
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {listed} LIMIT ?)");
     Ok(conn.query_row(&sql, values.as_slice(), |row| row.get(0))?)
 }
 
-/// Returns the conditions of a filter with their values.
-fn clause(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn ToSql>>) {
+/// Returns the table with the index and the conditions of a filter, and their values.
+fn listed(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn ToSql>>) {
     let mut wheres = vec!["erased_seq IS NULL"];
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let texts = [
@@ -189,17 +192,20 @@ fn clause(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn 
             values.push(Box::new(value));
         }
     }
-    // The values are part of the statement, so that the index of shadow proposals fits it.
-    match filter.mode {
-        Some(ProposalMode::Shadow) => wheres.push("mode = 'shadow'"),
-        Some(ProposalMode::Review) => wheres.push("mode = 'review'"),
-        None => {}
+    if let Some(mode) = filter.mode {
+        wheres.push("mode = ?");
+        values.push(Box::new(mode.as_str()));
     }
     if let Some(state) = filter.state {
         wheres.push("state = ?");
         values.push(Box::new(state.as_str()));
     }
-    (wheres.join(" AND "), values)
+    let index = match filter.object_id {
+        Some(_) => "proposals_by_object",
+        None => "proposals_listed",
+    };
+    let wheres = wheres.join(" AND ");
+    (format!("proposals INDEXED BY {index} WHERE {wheres}"), values)
 }
 
 /// Returns proposals with an open attempt: a page of at most `limit` over all sources, most recently changed
@@ -318,4 +324,53 @@ pub(crate) fn newest_order(conn: &Connection, id: &ProposalId) -> Result<Option<
 
 fn damaged() -> StoreError {
     StoreError::Tampered("the row of a proposal is malformed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::migrate;
+
+    /// Returns how the database would run the list of a filter.
+    fn plan(conn: &Connection, filter: &ProposalFilter) -> String {
+        let (listed, values) = listed(filter, Some(9));
+        let sql =
+            format!("EXPLAIN QUERY PLAN SELECT proposal_id FROM {listed} ORDER BY created_seq DESC LIMIT 5");
+        let mut query = conn.prepare(&sql).unwrap();
+        let steps = query
+            .query_map(params_from_iter(values.iter()), |row| row.get::<_, String>(3))
+            .unwrap();
+        steps.collect::<Result<Vec<_>, _>>().unwrap().join("; ")
+    }
+
+    #[test]
+    fn list_reads_only_an_index_whatever_the_filter() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate::migrate(&conn).unwrap();
+        let some = || Some("x".to_owned());
+        let all = ProposalFilter {
+            tenant: some(),
+            principal: some(),
+            capability: some(),
+            source_id: some(),
+            table: some(),
+            created_from_ms: Some(1),
+            created_to_ms: Some(2),
+            mode: Some(ProposalMode::Shadow),
+            state: Some(ProposalState::Applied),
+            ..ProposalFilter::default()
+        };
+        for filter in [&ProposalFilter::default(), &all] {
+            let plan = plan(&conn, filter);
+            assert!(plan.contains("COVERING INDEX proposals_listed"), "{plan}");
+            assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+        }
+        let of_object = ProposalFilter {
+            object_id: some(),
+            ..all
+        };
+        let plan = plan(&conn, &of_object);
+        assert!(plan.contains("proposals_by_object (object_id=?"), "{plan}");
+        assert!(!plan.contains("TEMP B-TREE"), "{plan}");
+    }
 }

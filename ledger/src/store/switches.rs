@@ -58,8 +58,9 @@ pub(crate) fn confirmations(conn: &Connection, switch: &Digest) -> Result<Vec<u6
 pub(crate) fn ordered_until(conn: &Connection, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
     let newest: Option<i64> = conn
         .prepare_cached(
-            "SELECT max(o.expires_at) FROM proposals p JOIN apply_orders o USING (proposal_id) \
-             WHERE p.state IN ('approved', 'pending_worker', 'in_doubt') AND p.erased_seq IS NULL AND o.expires_at > ?1",
+            "SELECT max(o.expires_at) FROM apply_orders o INDEXED BY apply_orders_by_end \
+             CROSS JOIN proposals p USING (proposal_id) \
+             WHERE o.expires_at > ?1 AND p.state IN ('approved', 'pending_worker', 'in_doubt')",
         )?
         .query_row([now.as_unix_millis()], |row| row.get(0))?;
     Ok(newest.map(Timestamp::from_unix_millis))

@@ -393,7 +393,7 @@ async fn every_edit_of_a_stored_value_is_reported() {
         "UPDATE event_index SET kind = 'x' WHERE seq = 1".into(),
         "INSERT INTO event_index VALUES (99, 'x', 0, NULL)".into(),
         "CREATE TABLE extra (x)".into(),
-        "DROP INDEX proposals_by_state".into(),
+        "DROP INDEX proposals_listed".into(),
     ];
     let (dir, path) = rich().await;
     let public = key(LEDGER_KEY).public_key();
