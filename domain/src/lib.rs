@@ -14,6 +14,7 @@ pub mod ids;
 pub mod json;
 pub mod limits;
 pub mod signing;
+pub mod table_filter;
 pub mod timestamp;
 
 pub mod decimal;

@@ -14,6 +14,7 @@ use synapsor_domain::event::EventKind;
 use synapsor_domain::log::{ConsistencyProof, PinnedCheckpoint, ProvenEntry, TreeHead};
 use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::signing::DsseEnvelope;
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
 use synapsor_proto::common::v1::{self as common, PageRequest, ProposalState as WireState};
@@ -69,7 +70,7 @@ pub(crate) struct ProposalQuery {
     pub(crate) capability: String,
     pub(crate) state: Option<ProposalState>,
     pub(crate) source_id: String,
-    pub(crate) table: String,
+    pub(crate) table: TableFilter,
     pub(crate) object_id: String,
     pub(crate) created_from: Option<Timestamp>,
     pub(crate) created_to: Option<Timestamp>,
@@ -162,7 +163,7 @@ pub(crate) struct EvidenceQuery {
     pub(crate) capability: String,
     pub(crate) proposal_id: String,
     pub(crate) source_id: String,
-    pub(crate) table: String,
+    pub(crate) table: TableFilter,
     pub(crate) principal: String,
     pub(crate) object_id: String,
     pub(crate) query_fingerprint: String,
@@ -177,12 +178,14 @@ pub(crate) struct AuditQuery {
     pub(crate) principal: String,
     pub(crate) capability: String,
     pub(crate) source_id: String,
-    pub(crate) table: String,
+    pub(crate) table: TableFilter,
     pub(crate) object_id: String,
     pub(crate) query_fingerprint: String,
     pub(crate) result: String,
     pub(crate) proposal_id: String,
     pub(crate) evidence_id: String,
+    /// Only calls that created no proposal.
+    pub(crate) without_proposal: bool,
     pub(crate) from: Option<Timestamp>,
     pub(crate) to: Option<Timestamp>,
 }
@@ -270,7 +273,8 @@ impl LedgerClient {
             capability: filter.capability.clone(),
             state: filter.state.map_or(WireState::Unspecified, Into::into).into(),
             source_id: filter.source_id.clone(),
-            table: filter.table.clone(),
+            table: filter.table.table.clone().unwrap_or_default(),
+            object_type: filter.table.object_type.clone().unwrap_or_default(),
             object_id: filter.object_id.clone(),
             created_from_ms: millis(filter.created_from),
             created_to_ms: millis(filter.created_to),
@@ -501,7 +505,8 @@ impl LedgerClient {
             capability: filter.capability.clone(),
             proposal_id: filter.proposal_id.clone(),
             source_id: filter.source_id.clone(),
-            table: filter.table.clone(),
+            table: filter.table.table.clone().unwrap_or_default(),
+            object_type: filter.table.object_type.clone().unwrap_or_default(),
             page: Some(page(size, token)),
             principal: filter.principal.clone(),
             object_id: filter.object_id.clone(),
@@ -531,7 +536,8 @@ impl LedgerClient {
             principal: filter.principal.clone(),
             capability: filter.capability.clone(),
             source_id: filter.source_id.clone(),
-            table: filter.table.clone(),
+            table: filter.table.table.clone().unwrap_or_default(),
+            object_type: filter.table.object_type.clone().unwrap_or_default(),
             object_id: filter.object_id.clone(),
             query_fingerprint: filter.query_fingerprint.clone(),
             result: filter.result.clone(),
@@ -539,6 +545,7 @@ impl LedgerClient {
             evidence_id: filter.evidence_id.clone(),
             from_ms: millis(filter.from),
             to_ms: millis(filter.to),
+            without_proposal: filter.without_proposal,
             page: Some(page(size, token)),
         };
         let answer = call(&self.target, message, async |m| {

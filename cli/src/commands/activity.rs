@@ -4,21 +4,19 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::evidence::AuditRecord;
 use synapsor_domain::proposal::{Proposal, ProposalState};
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_proto::ledger::v1::ReceiptOutcomeGroup;
 
-use super::object_filter::{ObjectArgs, TableCondition, proposal_of, split_table};
+use super::object_filter::{ObjectArgs, proposal_of};
 use crate::Context;
 use crate::clients::{AuditQuery, ProposalQuery, ReceiptQuery};
 use crate::connection::LedgerConnection;
 use crate::output::shape::LIST_ROWS_MAX;
 use crate::output::{self, Table};
 use crate::time_filter::parse_time;
-use crate::workflows::{
-    self, AuditCondition, ListedAuditRecord, ListedEvidence, ListedProposal, ProposalCondition, SignedReceipt,
-};
+use crate::workflows::{self, ListedAuditRecord, ListedEvidence, ListedProposal, SignedReceipt};
 
 /// Prefix of the ids of audit records, which are the correlation ids of refused calls.
 const AUDIT_ID_PREFIX: &str = "qa_";
@@ -198,10 +196,8 @@ async fn of_proposal_id(id: &str, session: &LedgerConnection) -> Result<Vec<Inte
 
 async fn of_filters(args: &Search, session: &LedgerConnection) -> Result<Vec<Interaction>, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (kind, named) = args.object.parts()?;
+    let (table, named) = args.object.filter(args.table.as_deref())?;
     let object_id = args.primary_key.clone().unwrap_or(named);
-    let (table, name) = split_table(args.table.as_deref());
-    let of_table = TableCondition { kind, name };
     let proposal_id = workflows::proposal_filter(session, args.proposal_reference()).await?;
     let (evidence_id, cited_by) = match &args.evidence {
         Some(id) => {
@@ -224,13 +220,13 @@ async fn of_filters(args: &Search, session: &LedgerConnection) -> Result<Vec<Int
         for id in ids {
             let view = workflows::fetch_proposal_by_reference(session, id).await?;
             let proposal = view.attested.proposal();
-            if args.selects(proposal, view.state) && of_table.is_met_by(&proposal.target.table) {
+            if args.selects(proposal, view.state) {
                 rows.push(of_proposal(proposal, view.state));
             }
         }
     } else if args.query_fingerprint.is_none() {
         let filter = (table.clone(), object_id.clone());
-        rows.extend(proposals(args, filter, &of_table, session).await?);
+        rows.extend(proposals(args, filter, session).await?);
     }
     if args.state.is_some() {
         return Ok(rows);
@@ -247,10 +243,12 @@ async fn of_filters(args: &Search, session: &LedgerConnection) -> Result<Vec<Int
         result: String::new(),
         proposal_id: proposal_id.clone(),
         evidence_id: evidence_id.clone(),
+        without_proposal: true,
         from: args.from,
         to: args.to,
     };
-    rows.extend(calls(session, &audit, &of_table, range).await?);
+    let calls = workflows::list_audit_records(session, &audit, None, range).await?;
+    rows.extend(calls.rows.iter().map(of_audit_record));
     if args.has_no_filter_of_reads() {
         rows.extend(receipts(session, proposal_id, args, &rows).await?);
     }
@@ -260,8 +258,7 @@ async fn of_filters(args: &Search, session: &LedgerConnection) -> Result<Vec<Int
 /// Finds proposals by the filters.
 async fn proposals(
     args: &Search,
-    (table, object_id): (String, String),
-    of_table: &TableCondition,
+    (table, object_id): (TableFilter, String),
     session: &LedgerConnection,
 ) -> Result<Vec<Interaction>, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
@@ -277,27 +274,24 @@ async fn proposals(
         created_to: args.to,
         mode: None,
     };
-    let is_met = |p: &Proposal| of_table.is_met_by(&p.target.table);
-    let condition = (!of_table.is_empty()).then_some(&is_met as ProposalCondition<'_>);
-    let found = workflows::list_proposals(session, &filter, condition, (None, args.limit)).await?;
+    let found = workflows::list_proposals(session, &filter, (None, args.limit)).await?;
     let of_row = |row: &ListedProposal| of_proposal(row.attested.proposal(), row.state);
     Ok(found.part.rows.iter().map(of_row).collect())
 }
 
 impl Search {
-    /// Whether the filters select a proposal, except the ones about its table without a schema.
+    /// Whether the filters select a proposal.
     fn selects(&self, p: &Proposal, state: ProposalState) -> bool {
         let is =
             |wanted: &Option<String>, value: &str| wanted.as_deref().is_none_or(|wanted| wanted == value);
         let qualified = format!("{}.{}", p.target.schema, p.target.table);
-        let table = self.table.as_deref().filter(|table| table.contains('.'));
-        let named = self.object.parts().map(|(_, id)| id).unwrap_or_default();
+        let (table, named) = self.object.filter(self.table.as_deref()).unwrap_or_default();
         let object = self.primary_key.as_deref().unwrap_or(&named);
         is(&self.tenant, &p.requested_by.tenant)
             && is(&self.principal, &p.requested_by.principal)
             && is(&self.capability, &p.capability)
             && is(&self.source, &p.source.id)
-            && table.is_none_or(|table| table == qualified)
+            && table.is_met_by(&qualified)
             && (object.is_empty() || p.target.object_id().as_deref() == Some(object))
             && self.state.is_none_or(|wanted| wanted == state)
             && self.from.is_none_or(|from| p.created_at >= from)
@@ -317,22 +311,6 @@ impl Search {
         ];
         texts.iter().all(|text| text.is_none()) && self.object.is_empty() && self.primary_key.is_none()
     }
-}
-
-/// Finds calls without a proposal: reads, each with its evidence, and refused calls.
-async fn calls(
-    session: &LedgerConnection,
-    audit: &AuditQuery,
-    of_table: &TableCondition,
-    range: (Option<u64>, u32),
-) -> Result<Vec<Interaction>, ExitError> {
-    let is_met = |record: &AuditRecord| {
-        let table = record.table.as_deref().unwrap_or_default();
-        record.proposal_id.is_none() && of_table.is_met_by_qualified(table)
-    };
-    let found =
-        workflows::list_audit_records(session, audit, Some(&is_met as AuditCondition<'_>), range).await?;
-    Ok(found.rows.iter().map(of_audit_record).collect())
 }
 
 /// Finds receipts whose proposals are not among the rows.

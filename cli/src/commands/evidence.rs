@@ -12,14 +12,14 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
 
 use super::list_range::{self, RangeArgs};
-use super::object_filter::{ObjectArgs, TableCondition, split_table};
+use super::object_filter::ObjectArgs;
 use super::{query_audit, replay};
 use crate::Context;
 use crate::clients::{AuditQuery, EvidenceQuery};
 use crate::connection::LedgerConnection;
 use crate::output::{self, Table, safe};
 use crate::time_filter::parse_time;
-use crate::workflows::{self, AuditCondition, EvidenceCondition, ListedAuditRecord, ListedEvidence};
+use crate::workflows::{self, AuditCondition, ListedAuditRecord, ListedEvidence};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -115,9 +115,7 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 
 async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Result<Exit, ExitError> {
     let own = |text: &Option<String>| text.clone().unwrap_or_default();
-    let (kind, object_id) = args.object.parts()?;
-    let (table, name) = split_table(args.table.as_deref());
-    let of_table = TableCondition { kind, name };
+    let (table, object_id) = args.object.filter(args.table.as_deref())?;
     let filter = EvidenceQuery {
         tenant: own(&args.tenant),
         capability: own(&args.capability),
@@ -130,10 +128,8 @@ async fn list(args: &List, session: &LedgerConnection, context: &Context) -> Res
         read_from: args.from,
         read_to: args.to,
     };
-    let is_met = |evidence: &Evidence| of_table.is_met_by(&evidence.target.table);
-    let condition = (!of_table.is_empty()).then_some(&is_met as EvidenceCondition<'_>);
     let range = (args.range.before, args.range.limit);
-    let part = workflows::list_evidence(session, &filter, condition, range).await?;
+    let part = workflows::list_evidence(session, &filter, range).await?;
     if context.global.json {
         let rows: Vec<Json> = part.rows.iter().map(object).collect();
         output::json(&list_range::object("evidence", rows, &part))?;

@@ -11,14 +11,14 @@ use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::value::ColumnValue;
 
 use super::list_range::{self, RangeArgs};
-use super::object_filter::{ObjectArgs, TableCondition, split_table};
+use super::object_filter::ObjectArgs;
 use super::replay;
 use crate::Context;
 use crate::clients::AuditQuery;
 use crate::connection::LedgerConnection;
 use crate::output::{self, Table, safe};
 use crate::time_filter::parse_time;
-use crate::workflows::{self, AuditCondition, ListedAuditRecord};
+use crate::workflows::{self, ListedAuditRecord};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -127,15 +127,11 @@ pub(crate) async fn run(command: Command, context: &Context) -> Result<Exit, Exi
 }
 
 impl AuditFilterArgs {
-    /// Returns the ledger's filter, and the conditions on the table, which are checked on this machine.
-    pub(super) async fn query(
-        &self,
-        session: &LedgerConnection,
-    ) -> Result<(TableCondition, AuditQuery), ExitError> {
+    /// Returns the ledger's filter.
+    pub(super) async fn query(&self, session: &LedgerConnection) -> Result<AuditQuery, ExitError> {
         let own = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (kind, object_id) = self.object.parts()?;
-        let (table, name) = split_table(self.table.as_deref());
-        let filter = AuditQuery {
+        let (table, object_id) = self.object.filter(self.table.as_deref())?;
+        Ok(AuditQuery {
             tenant: own(&self.tenant),
             principal: own(&self.principal),
             capability: own(&self.capability),
@@ -149,10 +145,10 @@ impl AuditFilterArgs {
                 Some(id) => workflows::evidence(session, id).await?.0.evidence.id.to_string(),
                 None => String::new(),
             },
+            without_proposal: false,
             from: self.from,
             to: self.to,
-        };
-        Ok((TableCondition { kind, name }, filter))
+        })
     }
 
     /// Returns matching records, newest first.
@@ -161,13 +157,7 @@ impl AuditFilterArgs {
         session: &LedgerConnection,
         range: (Option<u64>, u32),
     ) -> Result<workflows::ListPart<ListedAuditRecord>, ExitError> {
-        let (table, filter) = self.query(session).await?;
-        let is_met = |record: &AuditRecord| {
-            let of_table = record.table.as_deref().unwrap_or_default();
-            table.is_met_by_qualified(of_table)
-        };
-        let condition = (!table.is_empty()).then_some(&is_met as AuditCondition<'_>);
-        workflows::list_audit_records(session, &filter, condition, range).await
+        workflows::list_audit_records(session, &self.query(session).await?, None, range).await
     }
 }
 

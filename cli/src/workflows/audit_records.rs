@@ -39,7 +39,7 @@ pub(crate) async fn list_audit_records(
     let range = ListRange {
         before,
         limit,
-        is_filtered: condition.is_some(),
+        is_filtered: condition.is_some() || !filter.table.is_empty() || filter.without_proposal,
     };
     let mut ledger = LedgerClient::of(session);
     let fetch = async |size: u32, token: &str| ledger.list_audit_records(filter, size, token).await;
@@ -60,7 +60,10 @@ fn is_of(record: &AuditRecord, filter: &AuditQuery) -> bool {
         && optional(&filter.principal, record.principal.as_deref())
         && optional(&filter.capability, Some(&record.capability))
         && optional(&filter.source_id, record.source_id.as_deref())
-        && optional(&filter.table, record.table.as_deref())
+        && filter
+            .table
+            .is_met_by(record.table.as_deref().unwrap_or_default())
+        && !(filter.without_proposal && record.proposal_id.is_some())
         && optional(&filter.query_fingerprint, fingerprint.as_deref())
         && optional(&filter.result, Some(&record.result))
         && optional(

@@ -36,8 +36,8 @@ pub(crate) use receipt_orders::{
     OrderedReceipts, Ordering, adoptable, held_receipts, incidents, order_receipts,
 };
 pub(crate) use records::{
-    EvidenceCondition, ListedEvidence, ListedProposal, ProposalCondition, ProposalList, evidence,
-    list_evidence, list_proposals, list_receipts, open_proposals,
+    ListedEvidence, ListedProposal, ProposalList, evidence, list_evidence, list_proposals, list_receipts,
+    open_proposals,
 };
 pub(crate) use recover::{Loss, Recovered, find_loss, recover};
 pub(crate) use retire::{Retirement, retire_ledger, retire_signer, retire_writer};

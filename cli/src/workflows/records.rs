@@ -7,7 +7,7 @@ use synapsor_chassis::run::ExitError;
 use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::evidence::Evidence;
-use synapsor_domain::proposal::{Proposal, ProposalState, VerifiedProposal};
+use synapsor_domain::proposal::{ProposalState, VerifiedProposal};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::trust::{Position, TrustFile};
@@ -50,37 +50,30 @@ pub(crate) struct ProposalList {
     pub(crate) total: Option<u32>,
 }
 
-/// Condition on a proposal that the ledger cannot check.
-pub(crate) type ProposalCondition<'a> = &'a (dyn Fn(&Proposal) -> bool + Sync);
-
-/// Condition on an evidence record that the ledger cannot check.
-pub(crate) type EvidenceCondition<'a> = &'a (dyn Fn(&Evidence) -> bool + Sync);
-
-/// Returns matching proposals of a range, newest first. A `condition` is checked here, on every page of the ledger.
+/// Returns matching proposals of a range, newest first.
 pub(crate) async fn list_proposals(
     session: &LedgerConnection,
     filter: &ProposalQuery,
-    condition: Option<ProposalCondition<'_>>,
     (before, limit): (Option<u64>, u32),
 ) -> Result<ProposalList, ExitError> {
     check_log(session).await?;
     let range = ListRange {
         before,
         limit,
-        is_filtered: condition.is_some(),
+        is_filtered: !filter.table.is_empty(),
     };
     let (mut ledger, mut total) = (LedgerClient::of(session), None);
     let fetch = async |size: u32, token: &str| {
         let page = ledger.list(filter, size, token).await?;
-        total = total.or(page.total.filter(|_| condition.is_none()));
+        total = total.or(page.total);
         Ok((page.proposals, page.next_page_token))
     };
     let open = |record: ProposalRecord| {
         let row = open_listed(record, session.trust())?;
         let proposal = row.attested.proposal();
-        // An earlier ledger does not know this filter.
-        let is_of_mode = filter.mode.is_none_or(|mode| mode == proposal.mode);
-        let is_met = is_of_mode && condition.is_none_or(|is_met| is_met(proposal));
+        // An earlier ledger does not know these filters.
+        let table = format!("{}.{}", proposal.target.schema, proposal.target.table);
+        let is_met = filter.mode.is_none_or(|mode| mode == proposal.mode) && filter.table.is_met_by(&table);
         Ok(is_met.then_some(row))
     };
     let part = read_part(range, fetch, open).await?;
@@ -94,14 +87,13 @@ const OPEN_ROUNDS_MAX: usize = 5;
 pub(crate) async fn open_proposals(
     session: &LedgerConnection,
     filter: &ProposalQuery,
-    condition: Option<ProposalCondition<'_>>,
 ) -> Result<Vec<ListedProposal>, ExitError> {
     let list = async |state: ProposalState| {
         let filter = ProposalQuery {
             state: Some(state),
             ..filter.clone()
         };
-        let list = list_proposals(session, &filter, condition, (None, u32::MAX)).await?;
+        let list = list_proposals(session, &filter, (None, u32::MAX)).await?;
         Ok(list.part.rows)
     };
     of_every_state(&open_states(filter.state), list, |row| {
@@ -158,18 +150,17 @@ fn open_listed(record: ProposalRecord, trust: &TrustFile) -> Result<ListedPropos
     })
 }
 
-/// Returns matching evidence of a range, newest first. A `condition` is checked here, on every page of the ledger.
+/// Returns matching evidence of a range, newest first.
 pub(crate) async fn list_evidence(
     session: &LedgerConnection,
     filter: &EvidenceQuery,
-    condition: Option<EvidenceCondition<'_>>,
     (before, limit): (Option<u64>, u32),
 ) -> Result<ListPart<ListedEvidence>, ExitError> {
     check_log(session).await?;
     let range = ListRange {
         before,
         limit,
-        is_filtered: condition.is_some(),
+        is_filtered: !filter.table.is_empty(),
     };
     let mut ledger = LedgerClient::of(session);
     let fetch = async |size: u32, token: &str| {
@@ -178,8 +169,7 @@ pub(crate) async fn list_evidence(
     };
     let open = |envelope: DsseEnvelope| {
         let found = open_evidence(&envelope, session.trust())?;
-        let is_met = is_of(&found.evidence, filter) && condition.is_none_or(|is_met| is_met(&found.evidence));
-        Ok(is_met.then_some(found))
+        Ok(is_of(&found.evidence, filter).then_some(found))
     };
     read_part(range, fetch, open).await
 }
@@ -192,7 +182,9 @@ fn is_of(evidence: &Evidence, filter: &EvidenceQuery) -> bool {
         && is(&filter.principal, &evidence.requested_by.principal)
         && is(&filter.capability, &evidence.capability)
         && is(&filter.source_id, &evidence.source.id)
-        && is(&filter.table, &format!("{}.{}", target.schema, target.table))
+        && filter
+            .table
+            .is_met_by(&format!("{}.{}", target.schema, target.table))
         && is(&filter.object_id, &target.object_id().unwrap_or_default())
         && is(&filter.query_fingerprint, &evidence.query_fingerprint.to_string())
         && filter.read_from.is_none_or(|from| evidence.read_at >= from)

@@ -42,7 +42,7 @@ pub(crate) async fn shadow_proposals(
         mode: Some(ProposalMode::Shadow),
         ..ProposalQuery::default()
     };
-    let part = list_proposals(session, &filter, None, range).await?.part;
+    let part = list_proposals(session, &filter, range).await?.part;
     let mut rows = Vec::new();
     for listed in part.rows {
         let action = action_of(&listed, session).await?;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use synapsor_codes::ErrorCode;
 use synapsor_domain::error::PublicError;
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::writeback::ReceiptOutcome;
 use synapsor_proto::common::v1::DsseEnvelope;
 use synapsor_proto::common::v1::ProposalState as WireState;
@@ -119,7 +120,10 @@ impl EventService for LedgerServices {
             capability: non_empty(message.capability),
             proposal_id: non_empty(message.proposal_id),
             source_id: non_empty(message.source_id),
-            table: non_empty(message.table),
+            table: TableFilter {
+                table: non_empty(message.table),
+                object_type: non_empty(message.object_type),
+            },
             object_id: non_empty(message.object_id),
             query_fingerprint: non_empty(message.query_fingerprint),
             from_ms: bound(message.read_from_ms),
@@ -177,12 +181,16 @@ impl EventService for LedgerServices {
             principal: non_empty(message.principal),
             capability: non_empty(message.capability),
             source_id: non_empty(message.source_id),
-            table: non_empty(message.table),
+            table: TableFilter {
+                table: non_empty(message.table),
+                object_type: non_empty(message.object_type),
+            },
             object_id: non_empty(message.object_id),
             query_fingerprint: non_empty(message.query_fingerprint),
             result: non_empty(message.result),
             proposal_id: non_empty(message.proposal_id),
             evidence_id: non_empty(message.evidence_id),
+            without_proposal: message.without_proposal,
             from_ms: bound(message.from_ms),
             to_ms: bound(message.to_ms),
         };

@@ -5,6 +5,7 @@ use synapsor_codes::ErrorCode;
 use synapsor_domain::digest::Digest;
 use synapsor_domain::error::PublicError;
 use synapsor_domain::proposal::{ProposalMode, ProposalState};
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::timestamp::Timestamp;
 use synapsor_domain::writeback::{ReceiptIncidentKind, ReceiptRef};
 use synapsor_proto::common::v1::ProposalState as WireState;
@@ -40,20 +41,23 @@ impl ReviewService for LedgerServices {
         let mut message = request.into_inner();
         let page = Page::from_wire(message.page.take()).map_err(refuse)?;
         let filter = filter(message).map_err(refuse)?;
-        let (total, (proposals, next_page_token)) = self
-            .ledger
-            .store
-            .read(move |reader| {
-                let rows = proposals::list(reader.conn(), &filter, page.before, page.scan())?;
-                let total = match page.before {
-                    None => proposals::count(reader.conn(), &filter, COUNTED_MAX)?,
-                    Some(_) => 0,
-                };
-                let page = page.fill(rows, |row| row.created_seq, |row| shown(reader, row))?;
-                Ok::<_, StoreTxError>((total, page))
-            })
-            .await
-            .map_err(status_of)?;
+        let is_of_tables = !filter.table.is_empty();
+        let list = move |reader: &ReadTransaction<'_>| {
+            let rows = proposals::list(reader.conn(), &filter, page.before, page.scan())?;
+            let total = match page.before {
+                None => proposals::count(reader.conn(), &filter, COUNTED_MAX)?,
+                Some(_) => 0,
+            };
+            let page = page.fill(rows, |row| row.created_seq, |row| shown(reader, row))?;
+            Ok::<_, StoreTxError>((total, page))
+        };
+        let store = &self.ledger.store;
+        // The names of tables are those of the records.
+        let listed = match is_of_tables {
+            true => store.read_records(list).await,
+            false => store.read(list).await,
+        };
+        let (total, (proposals, next_page_token)) = listed.map_err(status_of)?;
         Ok(Response::new(ListProposalsResponse {
             proposals,
             next_page_token,
@@ -279,7 +283,10 @@ fn filter(message: ListProposalsRequest) -> Result<ProposalFilter, PublicError> 
         capability: non_empty(message.capability),
         state,
         source_id: non_empty(message.source_id),
-        table: non_empty(message.table),
+        table: TableFilter {
+            table: non_empty(message.table),
+            object_type: non_empty(message.object_type),
+        },
         object_id: non_empty(message.object_id),
         created_from_ms: moment(message.created_from_ms),
         created_to_ms: moment(message.created_to_ms),

@@ -9,10 +9,12 @@ use synapsor_domain::event::EventKind;
 use synapsor_domain::ids::ProposalId;
 use synapsor_domain::proposal::{Proposal, ProposalMode, ProposalState};
 use synapsor_domain::signing::{DsseEnvelope, ObjectKind};
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
 use super::events;
+use super::record_index::{self, one_of};
 use super::row::{from_sql, to_sql};
 use super::writer::StoreTxError;
 
@@ -40,7 +42,7 @@ pub(crate) struct ProposalFilter {
     pub(crate) capability: Option<String>,
     pub(crate) state: Option<ProposalState>,
     pub(crate) source_id: Option<String>,
-    pub(crate) table: Option<String>,
+    pub(crate) table: TableFilter,
     pub(crate) object_id: Option<String>,
     pub(crate) created_from_ms: Option<i64>,
     pub(crate) created_to_ms: Option<i64>,
@@ -144,7 +146,10 @@ pub(crate) fn list(
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<ProposalRow>, StoreError> {
-    let (listed, mut values) = listed(filter, before);
+    let Some(tables) = record_index::tables(conn, &filter.table)? else {
+        return Ok(Vec::new());
+    };
+    let (listed, mut values) = listed(filter, &tables, before);
     values.push(Box::new(limit));
     // The unary plus keeps the order out of the choice of an index.
     let clause = format!(
@@ -156,7 +161,10 @@ pub(crate) fn list(
 
 /// Counts the proposals that a filter selects, up to `most`.
 pub(crate) fn count(conn: &Connection, filter: &ProposalFilter, most: u32) -> Result<u32, StoreError> {
-    let (listed, mut values) = listed(filter, None);
+    let Some(tables) = record_index::tables(conn, &filter.table)? else {
+        return Ok(0);
+    };
+    let (listed, mut values) = listed(filter, &tables, None);
     values.push(Box::new(most));
     let values: Vec<&dyn ToSql> = values.iter().map(AsRef::as_ref).collect();
     let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {listed} LIMIT ?)");
@@ -164,7 +172,7 @@ pub(crate) fn count(conn: &Connection, filter: &ProposalFilter, most: u32) -> Re
 }
 
 /// Returns the table with the index and the conditions of a filter, and their values.
-fn listed(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn ToSql>>) {
+fn listed(filter: &ProposalFilter, tables: &[String], before: Option<u64>) -> (String, Vec<Box<dyn ToSql>>) {
     let mut wheres = vec!["erased_seq IS NULL"];
     let mut values: Vec<Box<dyn ToSql>> = Vec::new();
     let texts = [
@@ -172,7 +180,6 @@ fn listed(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn 
         ("principal = ?", &filter.principal),
         ("capability = ?", &filter.capability),
         ("source_id = ?", &filter.source_id),
-        ("table_name = ?", &filter.table),
         ("object_id = ?", &filter.object_id),
     ];
     for (clause, value) in texts {
@@ -204,6 +211,13 @@ fn listed(filter: &ProposalFilter, before: Option<u64>) -> (String, Vec<Box<dyn 
         Some(_) => "proposals_by_object",
         None => "proposals_listed",
     };
+    let of_tables = (!tables.is_empty()).then(|| format!("table_name IN ({})", one_of(tables.len())));
+    wheres.extend(of_tables.as_deref());
+    values.extend(
+        tables
+            .iter()
+            .map(|table| Box::new(table.clone()) as Box<dyn ToSql>),
+    );
     let wheres = wheres.join(" AND ");
     (format!("proposals INDEXED BY {index} WHERE {wheres}"), values)
 }
@@ -333,7 +347,7 @@ mod tests {
 
     /// Returns how the database would run the list of a filter.
     fn plan(conn: &Connection, filter: &ProposalFilter) -> String {
-        let (listed, values) = listed(filter, Some(9));
+        let (listed, values) = listed(filter, &["a.x".to_owned(), "b.x".to_owned()], Some(9));
         let sql =
             format!("EXPLAIN QUERY PLAN SELECT proposal_id FROM {listed} ORDER BY created_seq DESC LIMIT 5");
         let mut query = conn.prepare(&sql).unwrap();
@@ -353,7 +367,6 @@ mod tests {
             principal: some(),
             capability: some(),
             source_id: some(),
-            table: some(),
             created_from_ms: Some(1),
             created_to_ms: Some(2),
             mode: Some(ProposalMode::Shadow),

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, OptionalExtension as _, params, params_from_iter};
 use sha2::{Digest as _, Sha256};
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::timestamp::Timestamp;
 
 use super::error::StoreError;
@@ -222,6 +223,35 @@ fn postings(conn: &Connection, field: PostingField, segment: u64) -> Result<Vec<
     Ok(entries.collect())
 }
 
+/// Returns the tables with records that meet a filter; an empty list if the filter is empty, and `None` if there is no
+/// such table.
+pub(crate) fn tables(conn: &Connection, filter: &TableFilter) -> Result<Option<Vec<String>>, StoreError> {
+    if filter.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    let mut query = conn.prepare_cached(
+        "WITH RECURSIVE names (name) AS ( \
+           SELECT min(value) FROM record_segments WHERE field = 'table_name' UNION ALL \
+           SELECT (SELECT min(value) FROM record_segments WHERE field = 'table_name' AND value > name) \
+           FROM names WHERE name IS NOT NULL) \
+         SELECT name FROM names WHERE name IS NOT NULL",
+    )?;
+    let names = query.query_map([], |row| row.get::<_, String>(0))?;
+    let mut found = Vec::new();
+    for name in names {
+        let name = name?;
+        if filter.is_met_by(&name) {
+            found.push(name);
+        }
+    }
+    Ok((!found.is_empty()).then_some(found))
+}
+
+/// Placeholders of a list of values.
+pub(crate) fn one_of(values: usize) -> String {
+    vec!["?"; values].join(", ")
+}
+
 /// Kind of the records that a query finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ListedTable {
@@ -244,15 +274,15 @@ impl ListedTable {
         }
     }
 
-    /// Returns the condition on a column. An audit record of a read shares its event with the evidence, which has the
+    /// Returns the expression of a column. An audit record of a read shares its event with the evidence, which has the
     /// source and the table.
-    fn condition(self, field: SegmentField) -> String {
+    fn column(self, field: SegmentField) -> String {
         let column = field.as_str();
         match (self, field) {
             (Self::Audit, SegmentField::SourceId | SegmentField::TableName) => {
-                format!("coalesce(r.{column}, (SELECT e.{column} FROM evidence e WHERE e.seq = r.seq)) = ?")
+                format!("coalesce(r.{column}, (SELECT e.{column} FROM evidence e WHERE e.seq = r.seq))")
             }
-            _ => format!("r.{column} = ?"),
+            _ => format!("r.{column}"),
         }
     }
 }
@@ -261,6 +291,10 @@ impl ListedTable {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecordQuery {
     pub(crate) values: Vec<(SegmentField, String)>,
+    /// Tables of which a record is about one; empty: any.
+    pub(crate) tables: Vec<String>,
+    /// Only audit records of calls that created no proposal.
+    pub(crate) without_proposal: bool,
     pub(crate) postings: Vec<(PostingField, String)>,
     /// Milliseconds since 1970.
     pub(crate) from_ms: Option<i64>,
@@ -269,7 +303,12 @@ pub(crate) struct RecordQuery {
 
 impl RecordQuery {
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.postings.is_empty() && self.from_ms.is_none() && self.to_ms.is_none()
+        self.values.is_empty()
+            && self.tables.is_empty()
+            && !self.without_proposal
+            && self.postings.is_empty()
+            && self.from_ms.is_none()
+            && self.to_ms.is_none()
     }
 
     /// Returns the positions among `candidates` whose records meet the conditions, newest first, before the event
@@ -356,6 +395,18 @@ impl RecordQuery {
                 Box::new(value.clone()),
             ]);
         }
+        if !self.tables.is_empty() {
+            sql.push_str(&format!(
+                " AND EXISTS (SELECT 1 FROM record_segments o WHERE o.field = 'table_name' AND o.value IN ({}) \
+                 AND o.segment = s.segment)",
+                one_of(self.tables.len())
+            ));
+            values.extend(
+                self.tables
+                    .iter()
+                    .map(|table| Box::new(table.clone()) as Box<dyn ToSql>),
+            );
+        }
         for (clause, bound) in [
             (" AND t.at_max >= ?", self.from_ms),
             (" AND t.at_min < ?", self.to_ms),
@@ -388,8 +439,20 @@ impl RecordQuery {
             Box::new(to_sql(before.min(start + SEGMENT_EVENTS))),
         ];
         for (field, value) in &self.values {
-            sql.push_str(&format!(" AND {}", table.condition(*field)));
+            sql.push_str(&format!(" AND {} = ?", table.column(*field)));
             values.push(Box::new(value.clone()));
+        }
+        if !self.tables.is_empty() {
+            let column = table.column(SegmentField::TableName);
+            sql.push_str(&format!(" AND {column} IN ({})", one_of(self.tables.len())));
+            values.extend(
+                self.tables
+                    .iter()
+                    .map(|table| Box::new(table.clone()) as Box<dyn ToSql>),
+            );
+        }
+        if self.without_proposal {
+            sql.push_str(" AND r.proposal_id IS NULL");
         }
         for (field, value) in &self.postings {
             if *field == PostingField::Principal {
@@ -567,6 +630,7 @@ mod tests {
                     .collect(),
                 from_ms: from,
                 to_ms: to,
+                ..RecordQuery::default()
             };
             let is_met = |seq: &u64| {
                 let at = to_sql(seq * 1_000);
@@ -602,6 +666,46 @@ mod tests {
             let query = query(&[(SegmentField::TableName, table)]);
             assert_eq!(query.list(&conn, ListedTable::Audit, None, 9).unwrap(), expected);
         }
+    }
+
+    #[test]
+    fn records_are_found_by_table_name_and_type() {
+        let conn = filled();
+        let mut index = RecordIndex::default();
+        let at = Timestamp::from_unix_millis(6_000);
+        for (seq, table) in [(7, "main.invoices"), (8, "billing.invoices"), (9, "main.orders")] {
+            conn.execute(
+                "INSERT INTO audit VALUES (?1, 'qa_' || ?1, 'c0', 'usual', 'p', 'REFUSED', NULL, NULL, 6000, 's', ?2)",
+                params![seq, table],
+            )
+            .unwrap();
+            let values = [(SegmentField::TableName, table)];
+            let seq = u64::try_from(seq).unwrap();
+            index.add(&conn, (seq, at), &values, &[]).unwrap();
+        }
+        index.flush(&conn).unwrap();
+        let found = |table: Option<&str>, object_type: Option<&str>| {
+            let filter = TableFilter {
+                table: table.map(str::to_owned),
+                object_type: object_type.map(str::to_owned),
+            };
+            let tables = tables(&conn, &filter).unwrap()?;
+            let query = RecordQuery {
+                tables,
+                without_proposal: true,
+                ..RecordQuery::default()
+            };
+            Some(query.list(&conn, ListedTable::Audit, None, 9).unwrap())
+        };
+        assert_eq!(found(Some("main.invoices"), None), Some(vec![7]));
+        assert_eq!(found(Some("invoices"), None), Some(vec![8, 7]));
+        assert_eq!(found(None, Some("invoice")), Some(vec![8, 7]));
+        assert_eq!(found(Some("orders"), Some("order")), Some(vec![9]));
+        assert_eq!(found(Some("absent"), None), None);
+        assert_eq!(found(Some("orders"), Some("invoice")), None);
+        conn.execute("UPDATE audit SET proposal_id = 'wrp_1' WHERE seq = 8", [])
+            .unwrap();
+        assert_eq!(found(Some("invoices"), None), Some(vec![7]));
     }
 
     #[test]

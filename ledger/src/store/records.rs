@@ -10,11 +10,12 @@ use synapsor_domain::error::PublicError;
 use synapsor_domain::event::AttemptFinishedBody;
 use synapsor_domain::ids::{AuditId, EvidenceId, ProposalId};
 use synapsor_domain::limits::ENVELOPE_BYTES_MAX;
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::writeback::ReceiptOutcome;
 
 use super::error::StoreError;
 use super::events;
-use super::record_index::{ListedTable, PostingField, RecordQuery, SegmentField};
+use super::record_index::{self, ListedTable, PostingField, RecordQuery, SegmentField};
 use super::row::{from_sql, to_sql};
 use super::writer::StoreTxError;
 
@@ -109,7 +110,7 @@ pub(crate) struct RecordFilter {
     pub(crate) principal: Option<String>,
     pub(crate) capability: Option<String>,
     pub(crate) source_id: Option<String>,
-    pub(crate) table: Option<String>,
+    pub(crate) table: TableFilter,
     pub(crate) object_id: Option<String>,
     pub(crate) query_fingerprint: Option<String>,
     /// Result of an audit record.
@@ -117,18 +118,19 @@ pub(crate) struct RecordFilter {
     pub(crate) proposal_id: Option<String>,
     /// Evidence that an audit record names.
     pub(crate) evidence_id: Option<String>,
+    /// Only audit records of calls that created no proposal.
+    pub(crate) without_proposal: bool,
     pub(crate) from_ms: Option<i64>,
     pub(crate) to_ms: Option<i64>,
 }
 
 impl RecordFilter {
-    fn query(&self) -> RecordQuery {
+    fn query(&self, tables: Vec<String>) -> RecordQuery {
         let own = |text: &Option<String>| text.clone();
         let values = [
             (SegmentField::Tenant, own(&self.tenant)),
             (SegmentField::Capability, own(&self.capability)),
             (SegmentField::SourceId, own(&self.source_id)),
-            (SegmentField::TableName, own(&self.table)),
             (SegmentField::Result, own(&self.result)),
         ];
         let postings = [
@@ -141,6 +143,8 @@ impl RecordFilter {
                 .into_iter()
                 .filter_map(|(field, value)| Some((field, value?)))
                 .collect(),
+            tables,
+            without_proposal: self.without_proposal,
             postings: postings
                 .into_iter()
                 .filter_map(|(field, value)| Some((field, value?)))
@@ -178,7 +182,10 @@ fn list_records(
     before: Option<u64>,
     limit: u32,
 ) -> Result<Vec<u64>, StoreError> {
-    let query = filter.query();
+    let Some(tables) = record_index::tables(conn, &filter.table)? else {
+        return Ok(Vec::new());
+    };
+    let query = filter.query(tables);
     let candidates = match (table, &filter.proposal_id, &filter.evidence_id) {
         (_, None, None) if query.is_empty() => return places(conn, table.name(), Vec::new(), before, limit),
         (_, None, None) => return query.list(conn, table, before, limit),

@@ -3,18 +3,18 @@
 use clap::Args;
 use serde_json::{Value as Json, json};
 use synapsor_chassis::run::{Exit, ExitError};
-use synapsor_domain::proposal::{Proposal, ProposalMode, ProposalState};
+use synapsor_domain::proposal::{ProposalMode, ProposalState};
 use synapsor_domain::timestamp::Timestamp;
 
 use crate::Context;
 use crate::clients::ProposalQuery;
 use crate::commands::list_range::{self, RangeArgs};
-use crate::commands::object_filter::{ObjectArgs, TableCondition, split_table};
+use crate::commands::object_filter::ObjectArgs;
 use crate::connection::LedgerConnection;
 use crate::output::shape::{self, time_left};
 use crate::output::{self, Table};
 use crate::time_filter::parse_time;
-use crate::workflows::{self, ListedProposal, ProposalCondition, ProposalList};
+use crate::workflows::{self, ListedProposal, ProposalList};
 
 #[derive(Debug, Args)]
 pub(crate) struct List {
@@ -98,11 +98,11 @@ impl FilterArgs {
         state: Option<ProposalState>,
         range: &RangeArgs,
     ) -> Result<ProposalList, ExitError> {
-        let (table, mut filter) = self.query()?;
-        filter.state = state;
-        let is_met = |proposal: &Proposal| table.is_met_by(&proposal.target.table);
-        let condition = (!table.is_empty()).then_some(&is_met as ProposalCondition<'_>);
-        workflows::list_proposals(session, &filter, condition, (range.before, range.limit)).await
+        let filter = ProposalQuery {
+            state,
+            ..self.query()?
+        };
+        workflows::list_proposals(session, &filter, (range.before, range.limit)).await
     }
 
     /// Returns every matching proposal that is open and can be decided: no shadow proposals.
@@ -111,32 +111,30 @@ impl FilterArgs {
         session: &LedgerConnection,
         state: Option<ProposalState>,
     ) -> Result<Vec<ListedProposal>, ExitError> {
-        let (table, mut filter) = self.query()?;
-        filter.state = state;
-        let is_met = |proposal: &Proposal| {
-            proposal.mode == ProposalMode::Review && table.is_met_by(&proposal.target.table)
+        let filter = ProposalQuery {
+            state,
+            mode: Some(ProposalMode::Review),
+            ..self.query()?
         };
-        workflows::open_proposals(session, &filter, Some(&is_met as ProposalCondition<'_>)).await
+        workflows::open_proposals(session, &filter).await
     }
 
-    /// Returns the ledger's filter, and the conditions on the table, which are checked on this machine.
-    fn query(&self) -> Result<(TableCondition, ProposalQuery), ExitError> {
+    /// Returns the ledger's filter.
+    fn query(&self) -> Result<ProposalQuery, ExitError> {
         let own = |text: &Option<String>| text.clone().unwrap_or_default();
-        let (kind, id) = self.object.parts()?;
-        let (qualified, name) = split_table(self.table.as_deref());
-        let filter = ProposalQuery {
+        let (table, object_id) = self.object.filter(self.table.as_deref())?;
+        Ok(ProposalQuery {
             tenant: own(&self.tenant),
             principal: own(&self.principal),
             capability: own(&self.capability),
             state: None,
             source_id: own(&self.source),
-            table: qualified,
-            object_id: id,
+            table,
+            object_id,
             created_from: self.from,
             created_to: self.to,
             mode: None,
-        };
-        Ok((TableCondition { kind, name }, filter))
+        })
     }
 }
 

@@ -7,11 +7,12 @@ use serde_json::json;
 use synapsor_chassis::run::{Exit, ExitError};
 use synapsor_codes::ErrorCode;
 use synapsor_domain::approval::ErasureSelection;
+use synapsor_domain::table_filter::TableFilter;
 use synapsor_domain::timestamp::{Span, Timestamp};
 
 use crate::clients::{ErasedRecords, ErasurePreview, MaintenanceClient};
 use crate::commands::confirm::posture;
-use crate::commands::object_filter::{ObjectArgs, is_of_type};
+use crate::commands::object_filter::ObjectArgs;
 use crate::connection::LedgerConnection;
 use crate::operator_key::Signer;
 use crate::output::{self, safe};
@@ -134,13 +135,16 @@ fn object(args: &EraseArgs, context: &Context) -> Result<ErasureSelection, ExitE
                 .with_fix("pass --object TYPE:ID, or --table schema.table")
         })?;
         let loaded = contract_file::load(&context.global)?;
+        let of_type = TableFilter {
+            table: None,
+            object_type: Some(kind.clone()),
+        };
         let targets = loaded
             .contract
             .capabilities()
             .iter()
-            .map(|capability| &capability.target);
-        let of_type = targets.filter(|target| is_of_type(&target.table, &kind));
-        tables.extend(of_type.map(|target| format!("{}.{}", target.schema, target.table)));
+            .map(|capability| format!("{}.{}", capability.target.schema, capability.target.table));
+        tables.extend(targets.filter(|target| of_type.is_met_by(target)));
         if tables.is_empty() {
             let text = format!("the contract has no table of type `{}`", safe(&kind));
             return Err(ExitError::new(ErrorCode::ObjectInvalid, text).with_fix("pass --table schema.table"));
