@@ -13,7 +13,7 @@ use super::scene::Scene;
 const RUNS: u32 = 20;
 /// Timed commands: with the options that name the services, or without. Names that no record has are the slowest to
 /// search for.
-const COMMANDS: [(&[&str], bool); 31] = [
+const COMMANDS: [(&[&str], bool); 30] = [
     (&["--version"], false),
     (&["config", "validate"], false),
     (&["proposals", "list"], true),
@@ -64,7 +64,6 @@ const COMMANDS: [(&[&str], bool); 31] = [
     (&["activity", "search", "--object-id", "absent"], true),
     (&["shadow", "list"], true),
     (&["webhooks", "list"], true),
-    (&["store", "stats"], true),
 ];
 
 /// Runs each command several times.
